@@ -1,0 +1,40 @@
+# make search   a search on an embedded data set, from nothing to a Pareto front
+# make test     the tests
+# make check    formatting, types, floors, and the wheel in an empty folder
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+OUT ?= runs/demo
+READY := $(VENV)/.ready
+
+.PHONY: search test test-slow check format
+
+search: $(READY)
+	$(BIN)/nas search search_spaces/mobilenetv2-small.yaml --data digits --out $(OUT)
+
+test: $(READY)
+	$(BIN)/python -m pytest -m "not slow" -n 2 -q
+
+test-slow: $(READY)
+	$(BIN)/python -m pytest -m slow -q
+
+check: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python tests/smoke_wheel.py
+
+format: $(READY)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+# The marker is written last, so an interrupted install starts again.
+$(READY): pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "Python 3.11 or newer is needed; name one: make PYTHON=python3.12 search"; exit 2; }
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "Installing (PyTorch is large: a few minutes)"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[dev]"
+	touch $(READY)

@@ -1,0 +1,53 @@
+"""Total stride: the first strided layers lose their stride, so that small images keep a map."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from nas.errors import SpecError
+
+__all__ = ["layers_to_unstride", "unstride"]
+
+_TRACED_SIDE = 256
+
+
+def layers_to_unstride(network: nn.Module, total_stride: int, name: str) -> tuple[str, ...]:
+    """Paths of the convolutions whose stride becomes 1, from the stem on.
+
+    Layers that read maps of one size reduce together: parallel branches count once.
+    Raises SpecError when the backbone's own total stride is smaller.
+    """
+    levels: dict[int, list[str]] = {}
+
+    def note(path: str) -> object:
+        def hook(_module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+            if output.shape[-1] < inputs[0].shape[-1]:
+                levels.setdefault(inputs[0].shape[-1], []).append(path)
+
+        return hook
+
+    handles = [
+        module.register_forward_hook(note(path))  # type: ignore[arg-type]
+        for path, module in network.named_modules()
+        if isinstance(module, nn.Conv2d) and max(module.stride) > 1
+    ]
+    with torch.inference_mode():
+        network.eval()(torch.zeros(1, 3, _TRACED_SIDE, _TRACED_SIDE))
+    for handle in handles:
+        handle.remove()
+    own = 2 ** len(levels)
+    if total_stride > own:
+        raise SpecError(
+            f"backbone {name!r}: total_stride {total_stride}; at most its own, {own}, is allowed"
+        )
+    surplus = own // total_stride
+    sizes = sorted(levels, reverse=True)[: surplus.bit_length() - 1]
+    return tuple(path for size in sizes for path in levels[size])
+
+
+def unstride(network: nn.Module, paths: tuple[str, ...]) -> None:
+    for path in paths:
+        layer = network.get_submodule(path)
+        assert isinstance(layer, nn.Conv2d)
+        layer.stride = (1, 1)

@@ -1,0 +1,59 @@
+"""Any timm network whose blocks hold a slot `se`, exactly after the depthwise convolution."""
+
+from __future__ import annotations
+
+import timm
+from torch import nn
+
+from nas.backbones.slot import Slot
+
+__all__ = ["create", "exists", "names", "slots"]
+
+
+def names() -> list[str]:
+    return list(timm.list_models())
+
+
+def exists(name: str) -> bool:
+    return bool(timm.is_model(name)) and name == name.strip()
+
+
+def create(name: str, num_classes: int, pretrained: bool) -> nn.Module:
+    network: nn.Module = timm.create_model(name, num_classes=num_classes, pretrained=pretrained)
+    for module in network.modules():
+        # GhostNet and RexNet hold None in an empty slot; an Identity can be traced.
+        if "se" in vars(module) and module.se is None:
+            module.se = nn.Identity()
+    return network
+
+
+def slots(network: nn.Module) -> tuple[Slot, ...]:
+    found = []
+    for path, module in network.named_modules():
+        slot = dict(module.named_children()).get("se")
+        if slot is None:
+            continue
+        # The layer behind the slot; where a block has another one, factors are not folded.
+        follower = next(
+            (name for name in ("conv_pwl", "conv_pw") if _follows(module, name, "se")), None
+        )
+        found.append(
+            Slot(
+                host=path,
+                position="after_depthwise",
+                holder=path,
+                child="se",
+                stage=path.rpartition(".")[0],
+                filled=not isinstance(slot, nn.Identity),
+                follower=f"{path}.{follower}" if follower else None,
+            )
+        )
+    return tuple(found)
+
+
+def _follows(module: nn.Module, layer: str, slot: str) -> bool:
+    """Both timm block types that qualify register their layers in the order of use."""
+    if type(module).__name__ not in {"InvertedResidual", "DepthwiseSeparableConv"}:
+        return False
+    order = [name for name, _ in module.named_children()]
+    return layer in order and order.index(layer) == order.index(slot) + 1

@@ -1,0 +1,36 @@
+"""The command line. Each command is thin: it reads arguments, calls the library, and prints."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from nas.cli import fronts, machine, networks, runs
+from nas.errors import NasError
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    name="nas",
+    help="Where to put which attention block in a mobile network, for your data and your device.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+    rich_markup_mode=None,
+)
+for group in (runs, fronts, networks, machine):
+    group.add_to(app)
+
+
+def main() -> None:
+    """Run the command line; wrong input ends with one line and exit code 2."""
+    try:
+        app()
+    except NasError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
+    except BrokenPipeError:
+        # `nas front RUN | head` closes our output: nothing is wrong.
+        sys.stderr.close()
+        sys.exit(0)

@@ -1,0 +1,182 @@
+"""What a search shows while it runs: a live bar on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+
+from nas.architecture import Architecture
+from nas.cli.tables import milliseconds, summary
+from nas.executors import Observer
+from nas.front import PLAIN
+from nas.record import COMPLETE, FAILED, Job, Record
+from nas.search_core import Search
+
+__all__ = ["watched"]
+
+_PLAIN_STEPS = 4  # lines that a long step gets without a terminal
+
+
+@contextmanager
+def watched(console: Console, workers: int) -> Iterator[Observer]:
+    """An observer that shows the run while the context is open."""
+    if not console.is_terminal:
+        yield _Lines(console, workers)
+        return
+    display = _Display(console, workers)
+    with Live(display, console=console, refresh_per_second=4, transient=True):
+        yield display
+
+
+class _Lines:
+    """A line for every event, with the run's clock at its start."""
+
+    def __init__(self, console: Console, workers: int) -> None:
+        self.console = console
+        self.workers = workers
+        self.began = time.monotonic()
+        self.done = self.failed = self.total = 0
+        self.running: dict[int, Job] = {}
+        self.best: Record | None = None
+        self.plain_loss: float | None = None
+        self.step_began = self.began
+        self._quarter = 0
+        self._seconds: list[float] = []
+        self._estimated_at: int | None = None
+
+    # Observer
+
+    def stage(self, text: str) -> None:
+        self.step_began = time.monotonic()
+        self._quarter = 0
+        self.say(text)
+
+    def step(self, done: int, total: int) -> None:
+        quarter = done * _PLAIN_STEPS // total
+        if quarter > self._quarter:
+            self._quarter = quarter
+            spent = time.monotonic() - self.step_began
+            self.say(f"  {done}/{total} steps, {_clock(spent * (total - done) / done)} left")
+
+    def started(self, job: Job) -> None:
+        self.running[job.trial] = job
+
+    def finished(self, record: Record) -> None:
+        self.count(record)
+        self.say(f"[{self.done}/{self.total or '?'}] {self.describe(record)}{self.left()}")
+
+    def lost(self, job: Job, reason: str) -> None:
+        self.running.pop(job.trial, None)
+        self.say(f"trial {job.trial}: its worker was {reason}; it is tried again")
+
+    def tick(self, search: Search) -> None:
+        if not self.done:  # a resumed run has a past
+            settled = [record for record in search.records if record.finished]
+            self.done = len(settled)
+            self.failed = sum(record.state == FAILED for record in settled)
+            for record in settled:
+                self._note(record)
+        self.total = (
+            search.expected_trials() if self.total == 0 or self.done % 5 == 0 else self.total
+        )
+        self.total = max(self.total, self.done + len(self.running))
+
+    # What it says
+
+    def say(self, text: str) -> None:
+        self.console.print(f"{_clock(time.monotonic() - self.began)}  {text}", markup=False)
+
+    def count(self, record: Record) -> None:
+        self.running.pop(record.trial, None)
+        self.done += 1
+        self.failed += record.state == FAILED
+        if record.seconds:
+            self._seconds.append(record.seconds)
+        self._note(record)
+
+    def _note(self, record: Record) -> None:
+        if record.state != COMPLETE or record.loss is None:
+            return
+        if record.reference == PLAIN:
+            self.plain_loss = record.loss
+        if self.best is None or self.best.loss is None or record.loss < self.best.loss:
+            self.best = record
+
+    def describe(self, record: Record) -> str:
+        architecture = Architecture.from_json(record.architecture)
+        name = f"{record.reference} (hand-placed)" if record.reference else summary(architecture)
+        again = f" seed {record.repeat + 1}" if record.repeat else ""
+        if record.state != COMPLETE:
+            return f"trial {record.trial}{again} {record.state}: {record.failure}; {name}"
+        assert record.loss is not None and record.accuracy is not None
+        assert record.latency_ms is not None
+        return (
+            f"trial {record.trial}{again}  loss {record.loss:.4f}  accuracy {record.accuracy:.1%}  "
+            f"{milliseconds(record.latency_ms)} ms  {name}"
+        )
+
+    def left(self) -> str:
+        if len(self._seconds) < self.workers or self.total <= self.done:
+            return ""
+        recent = self._seconds[-10:]
+        seconds = (self.total - self.done) * sum(recent) / len(recent) / self.workers
+        return f"  ({_clock(seconds)} left)"
+
+    def best_so_far(self) -> str:
+        if self.best is None or self.best.loss is None or self.best.latency_ms is None:
+            return ""
+        saved = ""
+        if self.plain_loss is not None:
+            saved = f", {self.plain_loss - self.best.loss:+.4f} saved"
+        return (
+            f"best loss {self.best.loss:.4f}{saved} at {milliseconds(self.best.latency_ms)} ms "
+            f"(trial {self.best.trial})"
+        )
+
+
+class _Display(_Lines):
+    """The same events on a terminal: a bar that moves, and lines only for what is rare."""
+
+    def __init__(self, console: Console, workers: int) -> None:
+        super().__init__(console, workers)
+        self._step: tuple[int, int] | None = None
+
+    def stage(self, text: str) -> None:
+        self._step = None
+        super().stage(text)
+
+    def step(self, done: int, total: int) -> None:
+        self._step = (done, total)
+
+    def finished(self, record: Record) -> None:
+        self.count(record)
+        if record.state != COMPLETE:
+            self.say(self.describe(record))
+
+    def __rich__(self) -> Table:
+        grid = Table.grid(padding=(0, 1))
+        if self._step is not None:
+            done, total = self._step
+            spent = time.monotonic() - self.step_began
+            left = _clock(spent * (total - done) / done) if done else "?"
+            grid.add_row(ProgressBar(total, done, width=40), f"{done}/{total} steps, {left} left")
+        elif self.total:
+            text = f"{self.done}/{self.total} trials, {len(self.running)} running"
+            text += f", {self.failed} failed" if self.failed else ""
+            grid.add_row(ProgressBar(self.total, self.done, width=40), text + self.left())
+            grid.add_row("", self.best_so_far())
+        else:
+            grid.add_row("starting the workers" if self.running or self.done else "")
+        return grid
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes:2}:{rest:02}"

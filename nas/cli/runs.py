@@ -1,0 +1,173 @@
+"""`nas search`, `nas resume`, `nas status`: making runs."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from nas.cli.tables import console, print_front
+
+__all__ = ["add_to"]
+
+Workers = Annotated[int | None, typer.Option(min=1, help="Processes; default: one per core.")]
+Trials = Annotated[int | None, typer.Option(min=1, help="Networks to evaluate.")]
+TimeLimit = Annotated[
+    str | None, typer.Option(metavar="TIME", help="Stop after this long: 90s, 30m, 2h.")
+]
+
+
+def add_to(app: typer.Typer) -> None:
+    app.command("search")(_search)
+    app.command("resume")(_resume)
+    app.command("status")(_status)
+
+
+def _search(
+    space: Annotated[Path, typer.Argument(help="Search space file.")],
+    data: Annotated[
+        str, typer.Option(metavar="DATA", help="digits, cifar10 or folder:PATH.")
+    ] = "digits",
+    out: Annotated[Path, typer.Option(help="Run folder to make.")] = Path("runs/demo"),
+    runner: Annotated[Path | None, typer.Option(help="Runner file.")] = None,
+    backbone: Annotated[
+        list[str] | None, typer.Option(help="Instead of the space's; may be repeated.")
+    ] = None,
+    trials: Trials = None,
+    time_limit: TimeLimit = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Of everything random.")] = None,
+    workers: Workers = None,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Any key of the runner; may be repeated."),
+    ] = None,
+) -> None:
+    """Search a space and show the front.
+
+    Example: nas search search_spaces/mobilenetv2-small.yaml --data digits --out runs/demo
+    """
+    from nas.candidates import check_names, load_space
+    from nas.launch import search
+    from nas.runner import load_runner
+
+    overrides = list(set_ or [])
+    for key, value in (
+        ("search.trials", trials),
+        ("search.time_limit", time_limit),
+        ("search.seed", seed),
+        ("workers", workers),
+    ):
+        if value is not None:
+            overrides.append(f"{key}={value}")
+    loaded = load_space(space)
+    if backbone:
+        loaded = loaded.model_copy(update={"backbones": backbone})
+        check_names(loaded)
+    _carry_out(
+        out,
+        lambda observer: search(
+            loaded, load_runner(runner, tuple(overrides)), data, out, observer=observer
+        ),
+        workers,
+    )
+
+
+def _resume(
+    run: Annotated[Path, typer.Argument(help="Run folder.")],
+    trials: Trials = None,
+    time_limit: TimeLimit = None,
+    workers: Workers = None,
+) -> None:
+    """Go on with a run that was stopped or killed, or make it longer.
+
+    Example: nas resume runs/demo --trials 60
+    """
+    from nas.launch import resume
+    from nas.runner import load_runner
+
+    seconds = None
+    if time_limit is not None:
+        seconds = load_runner(None, (f"search.time_limit={time_limit}",)).search.time_limit
+    _carry_out(
+        run,
+        lambda observer: resume(
+            run, trials=trials, time_limit=seconds, workers=workers, observer=observer
+        ),
+        workers,
+    )
+
+
+def _carry_out(out: Path, start: Any, workers: int | None) -> None:
+    """Run with a progress display; then the front, or how to go on."""
+    import os
+
+    from nas.cli.progress import watched
+
+    screen = console()
+    try:
+        with watched(screen, workers or len(os.sched_getaffinity(0))) as observer:
+            run = start(observer)
+    except KeyboardInterrupt:
+        if (out / "run.yaml").exists():
+            print(f"stopped; nothing finished is lost. Go on with: nas resume {out}")
+        raise typer.Exit(130) from None
+    front = run.front()
+    screen.print()
+    print_front(front, screen)
+    screen.print(f"\nWritten: {out}/front.csv, {out}/front.png, {out}/trials.parquet")
+    if not front.members:
+        screen.print(f"See why: nas status {out}")
+        raise typer.Exit(1)
+    best = min(front.members, key=lambda point: point.loss)
+    screen.print("Next:")
+    screen.print(f"  nas show {out} {best.trial}")
+    screen.print(f"  nas front {out} --max latency_ms={front.members[0].latency_ms * 1.2:.2f}")
+    screen.print(f"  nas export {out} {best.trial} --to onnx --out winner.onnx")
+
+
+def _status(
+    run: Annotated[Path, typer.Argument(help="Run folder.")],
+    json_: Annotated[bool, typer.Option("--json", help="For machines.")] = False,
+) -> None:
+    """How far a run is, and what failed in it.
+
+    Example: nas status runs/demo
+    """
+    from nas.record import COMPLETE, FAILED, PRUNED, RUNNING
+    from nas.run import open_run
+
+    opened = open_run(run)
+    trials = opened.trials()
+    alive = opened.running
+    counts = {state: trials.count(state) for state in (COMPLETE, RUNNING, PRUNED, FAILED)}
+    failures = [
+        {"trial": row["trial"], "state": row["state"], "reason": row["failure"]}
+        for row in (trials.record(number) for number in range(len(trials)))
+        if row["failure"]
+    ]
+    plan = opened.file.search
+    firsts = int((trials["repeat"] == 0).sum())
+    report = {
+        "run": str(run),
+        "space": opened.space.name,
+        "data": opened.file.data,
+        "driver": "running" if alive else "not running",
+        "trials": counts,
+        "networks": {"evaluated": firsts, "planned": plan.trials},
+        "front": len(opened.front().members),
+        "failures": failures,
+    }
+    if json_:
+        json.dump(report, sys.stdout, indent=1)
+        print()
+        return
+    print(f"{run}: space {opened.space.name} on {opened.file.data}; {report['driver']}")
+    print(f"networks: {firsts} of {plan.trials}; on the front: {report['front']}")
+    print("trials: " + ", ".join(f"{number} {state}" for state, number in counts.items() if number))
+    for failure in failures:
+        print(f"  trial {failure['trial']} {failure['state']}: {failure['reason']}")
+    if not alive and (counts[RUNNING] or firsts < plan.trials):
+        print(f"It was stopped before its end; go on with: nas resume {run}")

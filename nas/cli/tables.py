@@ -1,0 +1,100 @@
+"""Fronts and networks as terminal tables."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from nas.architecture import Architecture
+from nas.front import PLAIN, Front, Point
+from nas.verdict import judge
+
+__all__ = ["console", "count", "front_table", "milliseconds", "print_front", "summary"]
+
+_WIDE = 118
+
+
+def console() -> Console:
+    """A terminal at its own width; a file or pipe wide enough for the tables."""
+    found = Console(highlight=False)
+    return found if found.is_terminal else Console(highlight=False, width=_WIDE)
+
+
+def summary(architecture: Architecture) -> str:
+    """Blocks by kind: `5 cbam, 2 se, 1 eca`; `nas show` says which stands where."""
+    kinds = Counter(item.block for item in architecture.blocks)
+    return ", ".join(f"{number} {kind}" for kind, number in kinds.most_common()) or "no block"
+
+
+def count(number: float) -> str:
+    """A count readably: 412k, 3.50M."""
+    for size, letter in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if number >= size:
+            digits = 0 if letter == "k" else 2
+            return f"{number / size:.{digits}f}{letter}"
+    return f"{number:.0f}"
+
+
+def milliseconds(value: float) -> str:
+    return f"{value:.3f}" if value < 10 else f"{value:.2f}"
+
+
+def front_table(front: Front) -> Table:
+    """Members of the front and the hand-placed networks, by latency."""
+    rows = [(_cells(point), None if point.on_front else "dim") for point in front]
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for number, name in enumerate(_COLUMNS):
+        width = max([len(name), *(len(cells[number]) for cells, _ in rows)])
+        table.add_column(name, justify="right", no_wrap=True, min_width=width)
+    table.add_column("network", overflow="ellipsis", no_wrap=True)
+    for cells, style in rows:
+        table.add_row(*cells, style=style)
+    return table
+
+
+_COLUMNS = ("", "trial", "latency ms", "loss saved", "± seeds", "accuracy %", "params", "MACs", "n")
+
+
+def _cells(point: Point) -> list[str | Text]:
+    name = Text(summary(point.architecture))
+    if point.reference:
+        name = Text.assemble((point.reference, "bold"), f" hand-placed: {name}")
+        if point.reference == PLAIN:
+            name = Text("plain backbone", "bold")
+    return [
+        "*" if point.on_front else " ",
+        str(point.trial),
+        milliseconds(point.latency_ms),
+        _signed(point.loss_saved),
+        "exact" if point.loss_noise == 0 else _number(point.loss_noise),
+        f"{point.accuracy * 100:.2f} ± {point.accuracy_noise * 100:.2f}",
+        count(point.params),
+        count(point.macs),
+        str(point.seeds),
+        name,
+    ]
+
+
+def _signed(value: float) -> str:
+    return "?" if math.isnan(value) else f"{value:+.4f}"
+
+
+def _number(value: float) -> str:
+    return "?" if math.isnan(value) else f"{value:.4f}"
+
+
+def print_front(front: Front, out: Console) -> None:
+    """The table, and what it allows to say."""
+    out.print(front_table(front))
+    names = " and ".join(item.title for item in front.objectives)
+    out.print(
+        f"* on the front of {names}. Latency: thread CPU time of one image, measured. "
+        "Loss saved: against the plain network. n: seeds it was trained with.",
+        style="dim",
+    )
+    for line in judge(front).lines:
+        out.print(line)

@@ -1,0 +1,88 @@
+"""Parameters and multiply-adds of an architecture, counted by fvcore."""
+
+from __future__ import annotations
+
+import logging
+import math
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+
+import torch
+from torch import nn
+
+from nas.architecture import Architecture
+from nas.networks import build
+
+with warnings.catch_warnings():
+    # fvcore scripts its losses when imported, which torch has deprecated.
+    warnings.simplefilter("ignore", FutureWarning)
+    from fvcore.nn import FlopCountAnalysis
+
+__all__ = ["Cost", "cost", "cost_of_module"]
+
+# One multiply-add is one multiplication with its addition, in convolutions, linear layers and
+# matrix products alone: so the tables of arXiv:2103.02907 count (fvcore adds batch norm).
+_NOTHING = (
+    "adaptive_avg_pool1d adaptive_avg_pool2d adaptive_max_pool2d add add_ avg_pool2d batch_norm "
+    "amax amin clamp clamp_ div dropout exp expand_as gelu group_norm hardsigmoid hardsigmoid_ "
+    "hardswish hardswish_ hardtanh hardtanh_ layer_norm leaky_relu max max_pool2d mean mul mul_ "
+    "pad prelu relu relu6 relu_ rsub sigmoid sigmoid_ silu silu_ softmax sqrt sub sum tanh"
+).split()
+
+
+def _nothing(_inputs: list[object], _outputs: list[object]) -> int:
+    return 0
+
+
+def _convolution_1d_or_2d(inputs: list[object], outputs: list[object]) -> int:
+    """Batch x out channels x out map x (in channels / groups) x kernel; fvcore's own handle
+    counts the same but refuses 1-D maps of ECA in some versions.
+    """
+    weight: list[int] = inputs[1].type().sizes()  # type: ignore[attr-defined]
+    out: list[int] = outputs[0].type().sizes()  # type: ignore[attr-defined]
+    return math.prod(out) * math.prod(weight[1:])
+
+
+_HANDLES: dict[str, Callable[[list[object], list[object]], int]] = {
+    **{f"aten::{name}": _nothing for name in _NOTHING},
+    "aten::_convolution": _convolution_1d_or_2d,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """params: trainable parameters. macs: multiply-adds of one image.
+    unsupported: operators that hold work nobody counted; empty when `macs` is whole.
+    """
+
+    params: int
+    macs: int
+    unsupported: tuple[str, ...] = ()
+
+
+def cost(architecture: Architecture, *, num_classes: int = 1000) -> Cost:
+    """Count an architecture at its own resolution. Raises SpecError."""
+    return _cost(architecture, num_classes)
+
+
+@lru_cache(maxsize=4096)
+def _cost(architecture: Architecture, num_classes: int) -> Cost:
+    return cost_of_module(build(architecture, num_classes=num_classes), architecture.resolution)
+
+
+def cost_of_module(network: nn.Module, resolution: int) -> Cost:
+    """Count any network that reads (1, 3, resolution, resolution)."""
+    image = torch.zeros(1, 3, resolution, resolution)
+    analysis = FlopCountAnalysis(network.eval(), image).set_op_handle(**_HANDLES)
+    analysis.uncalled_modules_warnings(False).tracer_warnings("none")
+    analysis.unsupported_ops_warnings(False)
+    logging.getLogger("fvcore").setLevel(logging.ERROR)
+    with torch.no_grad():
+        macs = int(analysis.total())
+    return Cost(
+        params=sum(parameter.numel() for parameter in network.parameters()),
+        macs=macs,
+        unsupported=tuple(sorted(analysis.unsupported_ops())),
+    )

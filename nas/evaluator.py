@@ -1,0 +1,252 @@
+"""One candidate from architecture to evaluation: cost, latency, training, validation."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from nas.architecture import Architecture
+from nas.costs import Cost, cost
+from nas.data import Dataset, open_data
+from nas.errors import NasError
+from nas.latency.measure import Anchor, Latency, Subject, measure_anchor, measure_together
+from nas.latency.runtime import load_onnx, to_onnx
+from nas.networks import build, deploy
+from nas.proxies import PROXIES, Setting
+from nas.proxies.checkpoint import checkpoint_path, load_weights, save_trained, save_weights
+from nas.proxies.training import Recipe, evaluate, train
+from nas.record import Evaluation, Job, Outcome
+from nas.runner import Proxy
+from nas.space import Constraints
+from nas.task import Classification, Score
+
+__all__ = [
+    "Evaluator",
+    "EvaluatorSpec",
+    "measure_architectures",
+    "measure_device",
+    "prepare_backbone",
+]
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class EvaluatorSpec:
+    """All that a worker needs to evaluate candidates; plain values, so that it travels.
+
+    data: folder of the decoded images. checkpoints: folder of the weights.
+    plains: canonical JSON of the plain networks whose trained weights are there.
+    anchor: canonical JSON of the network that latencies are taken beside.
+    """
+
+    data: Path
+    checkpoints: Path
+    proxy: Proxy
+    constraints: Constraints
+    plains: tuple[str, ...]
+    anchor: str
+    anchor_ms: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return {
+            "data": str(self.data),
+            "checkpoints": str(self.checkpoints),
+            "proxy": self.proxy.model_dump(),
+            "constraints": self.constraints.model_dump(),
+            "plains": list(self.plains),
+            "anchor": self.anchor,
+            "anchor_ms": self.anchor_ms,
+        }
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> EvaluatorSpec:
+        """Read what `to_dict` wrote."""
+        return cls(
+            data=Path(data["data"]),
+            checkpoints=Path(data["checkpoints"]),
+            proxy=Proxy.model_validate(data["proxy"]),
+            constraints=Constraints.model_validate(data["constraints"]),
+            plains=tuple(data["plains"]),
+            anchor=data["anchor"],
+            anchor_ms=data["anchor_ms"],
+        )
+
+
+class Evaluator:
+    """Evaluates jobs one after another; made once in each worker."""
+
+    def __init__(self, spec: EvaluatorSpec) -> None:
+        self.spec = spec
+        # One thread per trial and many trials side by side is the fastest use of a CPU.
+        torch.set_num_threads(spec.proxy.threads)
+        data = open_data(spec.data)
+        plains = [Architecture.from_json(text) for text in spec.plains]
+        self.setting = Setting(
+            data=data,
+            task=Classification(len(data.classes)),
+            proxy=spec.proxy,
+            device=best_device(),
+            weights={
+                plain.digest: load_weights(checkpoint_path(spec.checkpoints, plain.digest))
+                for plain in plains
+            },
+        )
+        anchor = Architecture.from_json(spec.anchor)
+        self.anchor = Anchor(_subject(anchor, self.setting.task.num_classes), spec.anchor_ms)
+        self._plain_scores: dict[str, Score] = {}
+
+    def evaluate(self, job: Job) -> Outcome:
+        """Never raises for what a candidate may provoke: the outcome says what went wrong."""
+        started = time.perf_counter()
+        architecture = Architecture.from_json(job.architecture)
+        try:
+            return self._evaluate(job, architecture, started)
+        except NasError as error:
+            return Outcome(failure=str(error))
+        except MemoryError:
+            return Outcome(failure="out of memory; fewer workers or a smaller batch would help")
+        except (RuntimeError, ValueError, ArithmeticError) as error:
+            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+            if "alloc" in reason or "out of memory" in reason:
+                reason = f"out of memory ({reason}); use fewer workers or a smaller batch"
+            return Outcome(failure=reason)
+
+    def _evaluate(self, job: Job, architecture: Architecture, started: float) -> Outcome:
+        counted = cost(architecture, num_classes=self.setting.task.num_classes)
+        subject = _subject(architecture, self.setting.task.num_classes)
+        latency = measure_together({job.digest: subject}, self.anchor, seed=job.seed)[job.digest]
+        exceeded = self._exceeded(counted, latency)
+        if exceeded and job.reference is None:
+            return Outcome(failure=exceeded, infeasible=True)
+
+        kind = self.spec.proxy.kind
+        train_started = time.perf_counter()
+        network = PROXIES[kind].train(architecture, self.setting, job.seed)
+        train_seconds = time.perf_counter() - train_started
+        score = evaluate(network, self.setting.data, self.setting.task, device=self.setting.device)
+        plain = self.setting.weights.get(architecture.plain.digest, {})
+        path = checkpoint_path(self.spec.checkpoints, architecture.digest, job.seed)
+        save_trained(path, network, kind, plain)
+        return Outcome(
+            Evaluation(
+                loss=score.loss,
+                accuracy=score.accuracy,
+                loss_sem=self._paired_error(architecture, score),
+                latency_ms=latency.latency_ms,
+                latency_wall_ms=latency.wall_ms,
+                latency_spread=latency.spread,
+                params=counted.params,
+                macs=counted.macs,
+                images=len(self.setting.data.validation),
+                seconds=time.perf_counter() - started,
+                train_seconds=train_seconds,
+            )
+        )
+
+    def _exceeded(self, counted: Cost, latency: Latency) -> str | None:
+        measured = {
+            "params": counted.params,
+            "macs": counted.macs,
+            "latency_ms": latency.latency_ms,
+        }
+        for name, limit in self.spec.constraints.model_dump(exclude_none=True).items():
+            if measured[name] > limit:
+                return f"{name} {measured[name]:.4g} is over the space's limit of {limit:.4g}"
+        return None
+
+    def _paired_error(self, architecture: Architecture, score: Score) -> float | None:
+        """Standard error over images of the loss difference from the frozen plain network."""
+        plain = architecture.plain
+        if not PROXIES[self.spec.proxy.kind].frozen:
+            return None
+        if plain.digest not in self._plain_scores:
+            network = build(
+                plain,
+                num_classes=self.setting.task.num_classes,
+                weights=self.setting.weights[plain.digest],
+            )
+            self._plain_scores[plain.digest] = evaluate(
+                network, self.setting.data, self.setting.task, device=self.setting.device
+            )
+        difference = self._plain_scores[plain.digest].losses - score.losses
+        return float(difference.std() / len(difference) ** 0.5)
+
+
+def best_device() -> torch.device:
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def _subject(architecture: Architecture, num_classes: int) -> Subject:
+    """The candidate as it would be shipped: gates folded, one image, one thread."""
+    network = build(architecture, num_classes=num_classes, start="identity")
+    graph = to_onnx(deploy(network, architecture), architecture.resolution)
+    return Subject(load_onnx(graph), architecture.resolution)
+
+
+def measure_device(anchor: Architecture, num_classes: int) -> float:
+    """Latency of the anchor on this machine, thread CPU milliseconds."""
+    return measure_anchor(_subject(anchor, num_classes))
+
+
+def measure_architectures(
+    architectures: Sequence[Architecture],
+    *,
+    anchor: Architecture,
+    anchor_ms: float,
+    num_classes: int,
+) -> dict[str, Latency]:
+    """Measure networks in turn with each other, by digest; best while nothing else runs."""
+    return measure_together(
+        {item.digest: _subject(item, num_classes) for item in architectures},
+        Anchor(_subject(anchor, num_classes), anchor_ms),
+        seed=0,
+    )
+
+
+def prepare_backbone(
+    plain: Architecture,
+    data: Dataset,
+    proxy: Proxy,
+    path: Path,
+    *,
+    seed: int,
+    threads: int,
+    progress: Progress | None = None,
+) -> Score:
+    """Train (or fetch) the plain network, keep it at `path`, and return its validation score.
+
+    Raises SpecError when pretrained weights cannot be had, TrainingError when it diverges.
+    """
+    task = Classification(len(data.classes))
+    pretrained = proxy.backbone.weights == "pretrained"
+    network = build(plain, num_classes=task.num_classes, pretrained=pretrained, seed=seed)
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        per_epoch = max(1, len(data.train) // proxy.batch_size)
+        train(
+            network,
+            data,
+            task,
+            Recipe(
+                steps=max(1, round(proxy.backbone.epochs * per_epoch)),
+                batch_size=proxy.batch_size,
+                learning_rate=proxy.backbone.learning_rate,
+            ),
+            parameters=network.parameters(),
+            seed=seed,
+            device=best_device(),
+            progress=progress,
+        )
+        score = evaluate(network, data, task, device=best_device())
+    finally:
+        torch.set_num_threads(before)
+    save_weights(path, network.state_dict())
+    return score

@@ -1,0 +1,137 @@
+"""Reading YAML strictly and writing files whole."""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+from collections.abc import Hashable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from nas.errors import SpecError, StorageError
+
+__all__ = ["dump_yaml", "parse", "read_yaml", "write_whole"]
+
+_MAX_BYTES = 1_000_000
+_Model = TypeVar("_Model", bound=BaseModel)
+
+
+class _StrictLoader(yaml.SafeLoader):
+    """Safe YAML without aliases (they can expand without bound) and without duplicate keys."""
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        if self.check_event(yaml.AliasEvent):
+            event = self.peek_event()  # type: ignore[no-untyped-call]
+            raise yaml.constructor.ConstructorError(
+                None, None, "aliases (*name) are not allowed", event.start_mark
+            )
+        return super().compose_node(parent, index)
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        seen: set[object] = set()
+        for key_node, _ in node.value:
+            key = self.construct_object(key_node, deep=True)
+            if not isinstance(key, str):
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"key {key!r} is not a text", key_node.start_mark
+                )
+            if key in seen:
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"key {key!r} stands twice", key_node.start_mark
+                )
+            seen.add(key)
+        return super().construct_mapping(node, deep)
+
+
+# YAML 1.1, PyYAML's, reads 4.5e6 as a text: it wants 4.5e+6. People write 4.5e6.
+_StrictLoader.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(r"^[-+]?(\d+\.\d*|\.\d+|\d+)([eE][-+]?\d+)$"),
+    list("-+0123456789."),
+)
+
+
+def read_yaml(text: str, source: str) -> Any:
+    """Parse one YAML document; `source` names it in errors. Raises SpecError."""
+    if len(text) > _MAX_BYTES:
+        raise SpecError(f"{source}: {len(text)} characters; at most {_MAX_BYTES} are read")
+    try:
+        return yaml.load(text, Loader=_StrictLoader)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f" (line {mark.line + 1})" if mark else ""
+        problem = getattr(error, "problem", None) or str(error).splitlines()[0]
+        raise SpecError(f"{source}: not plain YAML{where}: {problem}") from None
+    except (RecursionError, ValueError) as error:
+        raise SpecError(f"{source}: not plain YAML: {error}") from None
+
+
+def dump_yaml(model: BaseModel) -> str:
+    return yaml.safe_dump(model.model_dump(mode="json", exclude_none=True), sort_keys=False)
+
+
+def parse(model: type[_Model], data: object, source: str) -> _Model:
+    """Check `data` against `model`; the first fault becomes one line naming the key."""
+    if not isinstance(data, dict):
+        raise SpecError(f"{source}: holds {type(data).__name__}; a mapping of keys is needed")
+    try:
+        return model.model_validate(data)
+    except ValidationError as error:
+        raise SpecError(f"{source}: {_first_fault(model, error)}") from None
+
+
+def _first_fault(model: type[BaseModel], error: ValidationError) -> str:
+    fault = error.errors(include_url=False)[0]
+    # A Union reports a branch such as "int" or "list[float]" as if it were a key.
+    key = ".".join(str(part) for part in fault["loc"] if not _is_branch(part))
+    if fault["type"] == "extra_forbidden":
+        owner = _owner(model, tuple(fault["loc"][:-1]))
+        return f"unknown key {key!r}; allowed here: {', '.join(sorted(owner.model_fields))}"
+    if fault["type"] == "missing":
+        return f"key {key!r} is missing"
+    message = fault["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
+    if fault["type"] == "value_error":
+        return f"{key}: {message}" if key else message
+    return f"{key}: found {fault['input']!r}; allowed: {message}"
+
+
+def _is_branch(part: int | str) -> bool:
+    return isinstance(part, str) and (
+        part in {"int", "float", "str", "bool"} or "[" in part or part.startswith("constrained")
+    )
+
+
+def _owner(model: type[BaseModel], path: tuple[int | str, ...]) -> type[BaseModel]:
+    for part in path:
+        field = model.model_fields.get(str(part))
+        if field is not None and isinstance(field.annotation, type):
+            if issubclass(field.annotation, BaseModel):
+                model = field.annotation
+    return model
+
+
+@contextmanager
+def write_whole(path: Path) -> Iterator[Path]:
+    """Yield a temporary path beside `path`; on leaving, it takes the place of `path`.
+
+    A reader sees the old file or the new one, never half of one. Raises StorageError
+    when the disk is full, and leaves the old file as it was.
+    """
+    temporary = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
+    try:
+        yield temporary
+        os.replace(temporary, path)
+    except OSError as error:
+        if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+            raise StorageError(
+                f"no space left for {path}; free some space, then go on with: "
+                f"nas resume {path.parent}"
+            ) from None
+        raise
+    finally:
+        temporary.unlink(missing_ok=True)

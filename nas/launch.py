@@ -1,0 +1,306 @@
+"""Starting a run and going on with one: from checked inputs to written results."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Callable
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from nas.architecture import Architecture
+from nas.candidates import Candidates, check_names, load_space
+from nas.costs import cost
+from nas.data import cached_data, open_data
+from nas.environment import describe_environment, processor
+from nas.errors import SpecError, StorageError
+from nas.evaluator import (
+    EvaluatorSpec,
+    measure_architectures,
+    measure_device,
+    prepare_backbone,
+)
+from nas.executors import Both, EventLog, Observer, Silent
+from nas.executors.local import LocalExecutor
+from nas.files import dump_yaml, parse, write_whole
+from nas.front import PLAIN, Front
+from nas.objective import objectives_named
+from nas.picture import draw_front
+from nas.proxies import PROXIES
+from nas.proxies.checkpoint import checkpoint_path
+from nas.run import Run, RunFile, journal_stamp, locked, open_run
+from nas.runner import Runner, load_runner
+from nas.search_core import Search
+from nas.space import SearchSpace
+from nas.store import Store
+from nas.trials import Trials
+
+_MEASURING_PASSES = 3
+
+__all__ = ["resume", "search", "worker_count"]
+
+
+def search(
+    space: SearchSpace | str | Path,
+    runner: Runner | str | Path | None = None,
+    data: str = "digits",
+    out: str | Path = "runs/demo",
+    *,
+    observer: Observer | None = None,
+) -> Run:
+    """Search a space and return the finished run.
+
+    runner: a runner or its file; None takes the defaults. data: see `nas.data.load_data`.
+    out: a folder that does not exist yet, or is empty. Raises SpecError before anything is
+    written, for a fault of any of them.
+    """
+
+    out = Path(out)
+    _refuse_taken(out)
+    if isinstance(space, SearchSpace):
+        check_names(space)
+    else:
+        space = load_space(space)
+    if not isinstance(runner, Runner):
+        runner = load_runner(runner)
+    file = RunFile(**runner.model_dump(), data=data)
+    candidates = Candidates(space)
+    cached = cached_data(data, _train_resolution(space, file), **_cut(file))
+    classes = open_data(cached).classes
+    _create(out, space, file, {"key": cached.name, "classes": list(classes)})
+    run = open_run(out)
+    with locked(out):
+        _carry_out(run, candidates, observer)
+    return run
+
+
+def resume(
+    path: str | Path,
+    *,
+    trials: int | None = None,
+    time_limit: float | None = None,
+    workers: int | None = None,
+    observer: Observer | None = None,
+) -> Run:
+    """Go on with a run that was stopped, killed or should be longer. Raises SpecError.
+
+    trials: a new total; time_limit: seconds from now. None leaves what run.yaml says.
+    """
+
+    run = open_run(path)
+    plan = run.file.search.model_dump()
+    plan |= {"trials": trials} if trials is not None else {}
+    plan |= {"time_limit": time_limit} if time_limit is not None else {}
+    changed = run.file.model_dump() | {"search": plan}
+    changed |= {"workers": workers} if workers is not None else {}
+    file = parse(RunFile, changed, "nas resume")
+    with locked(run.path):
+        if file != run.file:
+            with write_whole(run.path / "run.yaml") as temporary:
+                temporary.write_text(dump_yaml(file))
+        run = open_run(path)
+        _carry_out(run, Candidates(run.space), observer)
+    return run
+
+
+def _refuse_taken(out: Path) -> None:
+    if (out / "run.yaml").exists():
+        raise SpecError(f"{out} is a run already; go on with it (nas resume {out}) or name another")
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise SpecError(f"{out} exists and is not empty; name a new folder for --out")
+
+
+def _create(out: Path, space: SearchSpace, file: RunFile, data: dict[str, Any]) -> None:
+    """Make the run folder whole: beside its place first, then moved there."""
+
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        building = Path(tempfile.mkdtemp(dir=out.parent, prefix=f".{out.name}."))
+        building.chmod(0o755)
+        try:
+            (building / "space.yaml").write_text(dump_yaml(space))
+            (building / "run.yaml").write_text(dump_yaml(file))
+            (building / "environment.json").write_text(
+                json.dumps(describe_environment(data), indent=1)
+            )
+            Store.create(building / "study.journal", objectives_named(file.search.objectives))
+            if out.exists():
+                out.rmdir()
+            building.rename(out)
+        finally:
+            shutil.rmtree(building, ignore_errors=True)
+    except OSError as error:
+        raise StorageError(f"run folder {out} cannot be made: {error.strerror or error}") from None
+
+
+def _carry_out(run: Run, candidates: Candidates, observer: Observer | None) -> None:
+    """Prepare what is missing, search, and write what was found, however it ends."""
+
+    observer = Both(observer or Silent(), EventLog(run.path / "events.log"))
+    spec = _prepared(run, candidates, observer)
+    store = Store(run.path / "study.journal", writable=True)
+    classes = len(run.environment["data"]["classes"])
+    try:
+        core = Search(
+            candidates, run.file.search, store, admit=_admission(run.space, num_classes=classes)
+        )
+    except SpecError as error:
+        raise SpecError(f"{run.path}: its study was made for another space ({error})") from None
+    executor = LocalExecutor(spec, workers=worker_count(run.file), log=run.path / "events.log")
+    observer.stage("searching")
+    try:
+        executor.run(core, observer)
+        observer.stage(f"done: {core.stop_reason}")
+        _measure_front(run, spec, store, observer)
+    finally:
+        with contextlib.suppress(StorageError):
+            _write_results(run)
+
+
+def _prepared(run: Run, candidates: Candidates, observer: Observer) -> EvaluatorSpec:
+    """Data, trained backbones and the latency anchor: made once, found again by a resumed run."""
+
+    file = run.file
+    observer.stage("reading images")
+    cached = cached_data(file.data, _train_resolution(run.space, file), **_cut(file))
+    if cached.name != run.environment["data"]["key"]:
+        raise SpecError(
+            f"the images of {file.data} have changed since {run.path} was started; "
+            "put them back, or start another run"
+        )
+    data = open_data(cached)
+    plains = {
+        architecture.plain.digest: architecture.plain
+        for architecture in candidates.references().values()
+    }
+    if not PROXIES[file.proxy.kind].warm:
+        plains = {}
+    checkpoints = run.path / "checkpoints"
+    for plain in plains.values():
+        path = checkpoint_path(checkpoints, plain.digest)
+        if not path.exists():
+            observer.stage(f"training the plain {plain.backbone}")
+            score = prepare_backbone(
+                plain,
+                data,
+                file.proxy,
+                path,
+                seed=file.search.seed,
+                threads=worker_count(file) * file.proxy.threads,
+                progress=observer.step,
+            )
+            observer.stage(
+                f"plain {plain.backbone}: validation loss {score.loss:.4f}, "
+                f"accuracy {score.accuracy:.1%}"
+            )
+    anchor = candidates.references()[PLAIN]
+    return EvaluatorSpec(
+        data=cached.resolve(),
+        checkpoints=checkpoints.resolve(),
+        proxy=file.proxy,
+        constraints=run.space.constraints,
+        plains=tuple(plain.to_json() for plain in plains.values()),
+        anchor=anchor.to_json(),
+        anchor_ms=_anchor_ms(run, anchor.digest, lambda: measure_device(anchor, len(data.classes))),
+    )
+
+
+def _measure_front(run: Run, spec: EvaluatorSpec, store: Store, observer: Observer) -> None:
+    """Measure front and references once more, in turn, now that no training runs beside.
+
+    A corrected latency can bring another network to the front, so more than one pass.
+    """
+    objectives = objectives_named(run.file.search.objectives)
+    for _ in range(_MEASURING_PASSES):
+        points = Front(Trials.of(store.records()), objectives).points
+        if all(point.latency_final for point in points):
+            return
+        observer.stage(f"measuring the latency of {len(points)} networks on the idle machine")
+        latencies = measure_architectures(
+            [point.architecture for point in points],
+            anchor=Architecture.from_json(spec.anchor),
+            anchor_ms=spec.anchor_ms,
+            num_classes=len(run.environment["data"]["classes"]),
+        )
+        store.note_final(
+            {digest: (found.latency_ms, found.spread) for digest, found in latencies.items()}
+        )
+
+
+def _anchor_ms(run: Run, digest: str, measure: Callable[[], float]) -> float:
+    """Latency of the anchor from device.json, measured on first use."""
+    path = run.path / "device.json"
+    if path.exists():
+        try:
+            return float(json.loads(path.read_text())["anchor"]["latency_ms"])
+        except (OSError, ValueError, KeyError, TypeError):
+            raise StorageError(f"{path} is damaged; remove it to measure again") from None
+    latency_ms = measure()
+    profile = {
+        "version": 1,
+        "name": run.file.device,
+        "runtime": f"onnxruntime {metadata.version('onnxruntime')}",
+        "threads": 1,
+        "batch": 1,
+        "precision": "fp32",
+        "clock": "thread CPU time",
+        "processor": processor(),
+        "measured": datetime.now(UTC).isoformat(timespec="seconds"),
+        "anchor": {"digest": digest, "latency_ms": latency_ms},
+    }
+    with write_whole(path) as temporary:
+        temporary.write_text(json.dumps(profile, indent=1))
+    return latency_ms
+
+
+def _admission(space: SearchSpace, *, num_classes: int) -> Callable[[Architecture], bool]:
+    """Whether an architecture keeps the limits that are known without measuring."""
+
+    limits = space.constraints
+
+    def admit(architecture: Architecture) -> bool:
+        if limits.params is None and limits.macs is None:
+            return True
+        counted = cost(architecture, num_classes=num_classes)
+        return (limits.params is None or counted.params <= limits.params) and (
+            limits.macs is None or counted.macs <= limits.macs
+        )
+
+    return admit
+
+
+def _write_results(run: Run) -> None:
+    """trials.parquet, front.csv and front.png, each whole."""
+
+    stamp = journal_stamp(run.path)
+    trials = Trials.of(Store(run.path / "study.journal", writable=False).records())
+    trials.write(run.path / "trials.parquet", stamp=stamp)
+    front = Front(trials, objectives_named(run.file.search.objectives))
+    front.write_csv(run.path / "front.csv")
+    draw_front(front, run.path / "front.png", title=f"{run.space.name} on {run.file.data}")
+
+
+def worker_count(file: Runner) -> int:
+    if file.workers != "auto":
+        return file.workers
+    return max(1, len(os.sched_getaffinity(0)) // file.proxy.threads)
+
+
+def _train_resolution(space: SearchSpace, file: Runner) -> int:
+    if file.proxy.resolution is not None:
+        return file.proxy.resolution
+    if len(space.resolutions) > 1:
+        raise SpecError(
+            f"space {space.name!r} has resolutions {space.resolutions}: say at which all are "
+            f"trained, as in --set proxy.resolution={min(space.resolutions)}"
+        )
+    return space.resolutions[0]
+
+
+def _cut(file: Runner) -> dict[str, Any]:
+    return {"validation": file.validation, "seed": file.search.seed}

@@ -1,0 +1,73 @@
+"""Trained weights on disk: safetensors, whole files, and back into networks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from nas.architecture import Architecture
+from nas.errors import StorageError
+from nas.files import write_whole
+from nas.networks import build
+from nas.proxies import PROXIES
+
+__all__ = ["checkpoint_path", "load_weights", "restore", "save_trained", "save_weights"]
+
+
+def checkpoint_path(folder: Path, digest: str, seed: int | None = None) -> Path:
+    """Of a candidate trained with a seed, or (None) of a plain backbone."""
+    name = "backbone" if seed is None else f"seed-{seed}"
+    return folder / digest / f"{name}.safetensors"
+
+
+def save_weights(path: Path, weights: Mapping[str, Tensor]) -> None:
+    """Raises StorageError when there is no space."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()}
+    with write_whole(path) as temporary:
+        save_file(tensors, temporary)
+
+
+def load_weights(path: Path) -> dict[str, Tensor]:
+    """Raises StorageError when the file is missing or cut short."""
+    try:
+        return load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise StorageError(f"weights {path} cannot be read ({error})") from None
+
+
+def save_trained(path: Path, network: nn.Module, kind: str, plain: Mapping[str, Tensor]) -> None:
+    """Keep what training changed: under a frozen proxy, all that the plain network lacks."""
+    weights = network.state_dict()
+    if PROXIES[kind].frozen:
+        weights = {name: tensor for name, tensor in weights.items() if name not in plain}
+    save_weights(path, weights)
+
+
+def restore(
+    folder: Path, architecture: Architecture, kind: str, seed: int, num_classes: int
+) -> nn.Module:
+    """Build a candidate as it was when its training ended. Raises StorageError."""
+    proxy = PROXIES[kind]
+    plain = checkpoint_path(folder, architecture.plain.digest)
+    network = build(
+        architecture,
+        num_classes=num_classes,
+        start="identity" if proxy.warm else "paper",
+        weights=load_weights(plain) if proxy.frozen else None,
+    )
+    path = checkpoint_path(folder, architecture.digest, seed)
+    weights = load_weights(path)
+    try:
+        missing, unexpected = network.load_state_dict(weights, strict=False)
+    except RuntimeError as error:
+        reason = str(error).splitlines()[-1].strip()
+        raise StorageError(f"{path} is of another network: {reason}") from None
+    trained = set(network.state_dict()) - (set(load_weights(plain)) if proxy.frozen else set())
+    if unexpected or set(missing) & trained:
+        raise StorageError(f"{path} is of another network: its names differ")
+    return network.eval()

@@ -1,0 +1,143 @@
+"""What was measured of one architecture, once: the row that everything else is made from."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+__all__ = ["COMPLETE", "FAILED", "PRUNED", "RUNNING", "Evaluation", "Job", "Outcome", "Record"]
+
+COMPLETE, PRUNED, FAILED, RUNNING = "COMPLETE", "PRUNED", "FAILED", "RUNNING"
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """What one evaluation found.
+
+    loss: mean cross-entropy on the validation images. accuracy: share of them, 0 to 1.
+    loss_sem: standard error, over validation images, of the paired loss difference from
+    the plain backbone; None when there is nothing to pair with.
+    latency_ms: one batch-1 inference; latency_spread: relative half-range of its two halves;
+    latency_wall_ms: the same by the clock on the wall.
+    seconds: all of the evaluation; train_seconds: its training alone.
+    """
+
+    loss: float
+    accuracy: float
+    latency_ms: float
+    latency_wall_ms: float
+    latency_spread: float
+    params: int
+    macs: int
+    images: int
+    seconds: float
+    train_seconds: float
+    loss_sem: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """An order to evaluate one architecture with one seed.
+
+    architecture: canonical JSON, so that a job crosses processes as plain data.
+    reference: the name of a hand-placed network, else None.
+    repeat: 0 for the first evaluation of an architecture, 1, 2, ... for further seeds.
+    eligible: the space holds it; a reference outside the space's limits is shown, but
+    never on the front.
+    attempt: how often this job has been given out before.
+    """
+
+    trial: int
+    architecture: str
+    digest: str
+    seed: int
+    reference: str | None = None
+    repeat: int = 0
+    eligible: bool = True
+    attempt: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What came of a job: an evaluation, or a reason why there is none.
+
+    lost: the worker died; the job may be given out again.
+    infeasible: a limit of the space was exceeded, so nothing was trained.
+    """
+
+    evaluation: Evaluation | None = None
+    failure: str | None = None
+    infeasible: bool = False
+    lost: bool = False
+
+    def __post_init__(self) -> None:
+        assert (self.evaluation is None) != (self.failure is None), "one of the two"
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> Outcome:
+        """Read what `asdict` made of an outcome."""
+        evaluation = data["evaluation"]
+        return cls(**data | {"evaluation": Evaluation(**evaluation) if evaluation else None})
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One trial of a study: its job, its state and, when COMPLETE, its evaluation.
+
+    final_latency_ms: of its network, measured with the rest of the front on a quiet machine.
+    """
+
+    trial: int
+    state: str
+    digest: str
+    architecture: str
+    reference: str | None = None
+    repeat: int = 0
+    eligible: bool = True
+    seed: int = 0
+    loss: float | None = None
+    accuracy: float | None = None
+    loss_sem: float | None = None
+    latency_ms: float | None = None
+    latency_wall_ms: float | None = None
+    latency_spread: float | None = None
+    params: int | None = None
+    macs: int | None = None
+    images: int | None = None
+    seconds: float | None = None
+    train_seconds: float | None = None
+    final_latency_ms: float | None = None
+    final_latency_spread: float | None = None
+    finished: str | None = None
+    failure: str | None = None
+
+    @classmethod
+    def of(cls, job: Job, outcome: Outcome | None, finished: str | None = None) -> Record:
+        """A job and what came of it (None: still running)."""
+        if outcome is None:
+            state = RUNNING
+        elif outcome.evaluation is not None:
+            state = COMPLETE
+        else:
+            state = PRUNED if outcome.infeasible else FAILED
+        evaluation = outcome.evaluation if outcome else None
+        return cls(
+            trial=job.trial,
+            state=state,
+            digest=job.digest,
+            architecture=job.architecture,
+            reference=job.reference,
+            repeat=job.repeat,
+            eligible=job.eligible,
+            seed=job.seed,
+            finished=finished,
+            failure=outcome.failure if outcome else None,
+            **(asdict(evaluation) if evaluation else {}),
+        )
+
+    @classmethod
+    def names(cls) -> tuple[str, ...]:
+        return tuple(item.name for item in fields(cls))
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)

@@ -1,0 +1,178 @@
+"""A run folder as its readers see it: what was asked, what was found, trained networks.
+
+Reading never changes the folder. torch and Optuna are imported where they are needed:
+reading a front needs neither.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from nas.errors import SpecError, StorageError
+from nas.files import parse, read_yaml
+from nas.front import Front
+from nas.objective import objectives_named
+from nas.record import COMPLETE
+from nas.runner import Runner
+from nas.space import SearchSpace
+from nas.trials import Trials
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from nas.data import Dataset
+
+__all__ = ["Run", "RunFile", "journal_stamp", "locked", "open_run"]
+
+
+class RunFile(Runner):
+    """run.yaml: the runner as it was resolved, and the data."""
+
+    data: str
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run folder. Reading never changes it, and needs no lock."""
+
+    path: Path
+    space: SearchSpace
+    file: RunFile
+
+    def trials(self) -> Trials:
+        """Every trial of the study. Raises StorageError.
+
+        From trials.parquet where that shows the study as it is, otherwise from the study.
+        """
+        from_file = self.path / "trials.parquet"
+        if from_file.exists():
+            stamp = journal_stamp(self.path)
+            trials = Trials.read(from_file, stamp=stamp)
+            if trials is not None:
+                return trials
+        from nas.store import Store
+
+        return Trials.of(Store(self.path / "study.journal", writable=False).records())
+
+    def front(self, by: Sequence[str] | None = None) -> Front:
+        """The front by the run's objectives, or by others. Raises SpecError, StorageError."""
+        objectives = objectives_named(list(by) if by else self.file.search.objectives)
+        return Front(self.trials(), objectives)
+
+    @property
+    def running(self) -> bool:
+        """Whether a driver works on it now."""
+        try:
+            with locked(self.path):
+                return False
+        except SpecError:
+            return True
+
+    def network(self, trial: int) -> nn.Module:
+        """The trained network of a trial, ready to ship: in evaluation mode, gates folded.
+
+        Raises SpecError when the trial is not complete.
+        """
+        from nas.architecture import Architecture
+        from nas.networks import deploy
+        from nas.proxies.checkpoint import restore
+
+        row = self.row(trial)
+        if row["state"] != COMPLETE:
+            cause = f": {row['failure']}" if row["failure"] else ""
+            raise SpecError(
+                f"trial {trial} is {row['state']}{cause}; only COMPLETE trials have a network"
+            )
+        architecture = Architecture.from_json(row["architecture"])
+        network = restore(
+            self.path / "checkpoints",
+            architecture,
+            self.file.proxy.kind,
+            row["seed"],
+            len(self.environment["data"]["classes"]),
+        )
+        return deploy(network, architecture)
+
+    def dataset(self) -> Dataset:
+        """The images the run was trained and judged on. Raises StorageError."""
+        from nas.data import dataset_folder, open_data
+
+        return open_data(dataset_folder(self.environment["data"]["key"]))
+
+    def row(self, trial: int) -> dict[str, Any]:
+        """One trial as plain values. Raises SpecError when there is none with this number."""
+        trials = self.trials()
+        if not 0 <= trial < len(trials):
+            raise SpecError(
+                f"{self.path} has no trial {trial}; it has 0 to {len(trials) - 1}"
+                if len(trials)
+                else f"{self.path} has no trials yet"
+            )
+        return trials.record(trial)
+
+    @property
+    def environment(self) -> dict[str, Any]:
+        """environment.json: versions, hardware and data of the run."""
+        path = self.path / "environment.json"
+        try:
+            found: dict[str, Any] = json.loads(path.read_text())
+        except (OSError, ValueError) as error:
+            raise StorageError(f"{path} cannot be read ({error})") from None
+        return found
+
+
+def open_run(path: str | Path) -> Run:
+    """Open a run folder for reading. Raises SpecError when it is none."""
+    path = Path(path)
+    if not (path / "run.yaml").is_file():
+        found = "holds no run" if path.is_dir() else "does not exist"
+        raise SpecError(f"{path} {found}; start one with: nas search SPACE --out {path}")
+    return Run(
+        path,
+        parse(SearchSpace, _read(path / "space.yaml"), str(path / "space.yaml")),
+        parse(RunFile, _read(path / "run.yaml"), str(path / "run.yaml")),
+    )
+
+
+def _read(path: Path) -> Any:
+    try:
+        return read_yaml(path.read_text(encoding="utf-8"), str(path))
+    except OSError as error:
+        raise StorageError(f"{path} cannot be read ({error.strerror})") from None
+
+
+def journal_stamp(path: Path) -> str:
+    """Names the state of the study: a journal only ever grows."""
+    try:
+        return str((path / "study.journal").stat().st_size)
+    except OSError as error:
+        raise StorageError(f"{path} has no study.journal ({error.strerror})") from None
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """One driver at a time; the lock dies with its process. Raises SpecError."""
+    try:
+        file = (path / ".lock").open("a+")
+    except OSError as error:
+        raise StorageError(f"{path} cannot be written ({error.strerror})") from None
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            file.seek(0)
+            raise SpecError(
+                f"{path} is being worked on by process {file.read().strip() or 'unknown'}; "
+                "wait for it or stop it"
+            ) from None
+        file.truncate(0)
+        file.write(str(os.getpid()))
+        file.flush()
+        yield

@@ -1,0 +1,152 @@
+"""The runner file: how, where and how long a search runs."""
+
+from __future__ import annotations
+
+import math
+import re
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator
+
+from nas.errors import SpecError
+from nas.files import parse, read_yaml
+from nas.objective import objectives_named
+
+__all__ = ["Backbone", "Proxy", "Runner", "SearchPlan", "load_runner"]
+
+_STRICT = ConfigDict(extra="forbid", frozen=True, strict=True)
+_UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+
+
+def _seconds(value: object) -> object:
+    """`90`, `90s`, `30m`, `2h`: seconds. Anything else is left for the type check to refuse."""
+    if isinstance(value, str):
+        match = re.fullmatch(r"(\d+(?:\.\d+)?)([smhd]?)", value.strip())
+        if match is None:
+            raise ValueError(f"found {value!r}; allowed: seconds, or a number with s, m, h or d")
+        return float(match[1]) * _UNITS[match[2] or "s"]
+    return float(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+Duration = Annotated[float, BeforeValidator(_seconds), Field(gt=0)]
+
+
+class SearchPlan(BaseModel):
+    """What is proposed, how often, and when to stop."""
+
+    model_config = _STRICT
+
+    sampler: Literal["nsga2", "tpe", "random", "gp"] = "nsga2"
+    objectives: list[str] = ["loss", "latency_ms"]
+    trials: Annotated[int, Field(ge=1)] = 24
+    """Architectures to evaluate, the hand-placed ones among them."""
+    time_limit: Duration | None = None
+    seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
+    confirm_seeds: Annotated[int, Field(ge=1, le=100)] = 3
+    """Seeds that every member of the final front, and every reference, is trained with."""
+
+    @field_validator("objectives")
+    @classmethod
+    def _known(cls, names: list[str]) -> list[str]:
+        try:
+            objectives_named(names)
+        except SpecError as error:
+            raise ValueError(str(error)) from None
+        return names
+
+
+class Backbone(BaseModel):
+    """The plain network that probes and fine-tuning start from."""
+
+    model_config = _STRICT
+
+    weights: Literal["train", "pretrained"] = "train"
+    """`train`: on the training images, once per run; `pretrained`: timm's or torchvision's."""
+    epochs: Annotated[float, Field(gt=0)] = 20.0
+    learning_rate: Annotated[float, Field(gt=0)] = 0.1
+
+
+class Proxy(BaseModel):
+    """The cheap stand-in for full training (FACTS: which of them can be trusted)."""
+
+    model_config = _STRICT
+
+    kind: Literal["probe", "finetune", "scratch"] = "probe"
+    rungs: Annotated[list[Annotated[float, Field(gt=0)]], Field(min_length=1)] = [3.0]
+    unit: Literal["epochs", "steps", "images"] = "epochs"
+    threads: Annotated[int, Field(ge=1)] = 1
+    batch_size: Annotated[int, Field(ge=2)] = 64
+    learning_rate: Annotated[float, Field(gt=0)] | None = None
+    """None: what suits the kind."""
+    resolution: Annotated[int, Field(ge=8, le=1024)] | None = None
+    """Train on smaller images than the network will be deployed at; None: the same."""
+    backbone: Backbone = Backbone()
+
+    @field_validator("rungs")
+    @classmethod
+    def _one_rung(cls, rungs: list[float]) -> list[float]:
+        if len(rungs) > 1:
+            raise ValueError(
+                f"found {rungs}; allowed: one budget, such as [{rungs[-1]:g}] "
+                "(a trial cannot be stopped half-way yet)"
+            )
+        return rungs
+
+
+class Runner(BaseModel):
+    """Everything about a run that is not the space or the data."""
+
+    model_config = _STRICT
+
+    executor: Literal["local"] = "local"
+    workers: Literal["auto"] | Annotated[int, Field(ge=1, le=1024)] = "auto"
+    storage: Literal["journal"] = "journal"
+    search: SearchPlan = SearchPlan()
+    proxy: Proxy = Proxy()
+    validation: Annotated[float, Field(gt=0, lt=1)] = 0.2
+    """Share of the training images that is cut off for validation, when there is no val/."""
+    device: Literal["local-onnxruntime"] = "local-onnxruntime"
+
+
+def load_runner(path: str | Path | None = None, overrides: tuple[str, ...] = ()) -> Runner:
+    """Read a runner file (None: the defaults) and apply `key.path=value` overrides.
+
+    Raises SpecError: an unreadable file, an unknown key, a value out of range.
+    """
+    source = str(path) if path else "runner"
+    data: Any = {}
+    if path is not None:
+        try:
+            data = read_yaml(Path(path).read_text(encoding="utf-8"), source) or {}
+        except (OSError, UnicodeDecodeError) as error:
+            reason = getattr(error, "strerror", None) or "it is not a text file"
+            raise SpecError(f"cannot read the runner {path}: {reason}") from None
+    base = parse(Runner, data, source)
+    if not overrides:
+        return base
+    merged = base.model_dump(mode="python")
+    for override in overrides:
+        _override(merged, override)
+    return parse(Runner, merged, "--set")
+
+
+def _override(data: dict[str, Any], override: str) -> None:
+    key, equals, text = override.partition("=")
+    path = key.strip().split(".")
+    if not equals or not all(path):
+        raise SpecError(f"--set {override!r}: write key=value, as in --set proxy.kind=finetune")
+    value = read_yaml(text, f"--set {key}")
+    if isinstance(value, float) and not math.isfinite(value):
+        raise SpecError(f"--set {override!r}: {value} is not a finite number")
+    for depth, part in enumerate(path):
+        if not isinstance(data, dict) or part not in data:
+            allowed = ", ".join(sorted(data)) if isinstance(data, dict) else "none, it is a value"
+            below = ".".join(path[:depth]) or "the runner"
+            raise SpecError(
+                f"--set {override!r}: unknown key {part!r}; allowed in {below}: {allowed}"
+            )
+        if depth == len(path) - 1:
+            data[part] = value
+        else:
+            data = data[part]

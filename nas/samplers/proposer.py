@@ -1,0 +1,152 @@
+"""Proposing new architectures with an Optuna sampler, without what a search cannot use."""
+
+from __future__ import annotations
+
+import hashlib
+import random
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import optuna
+from optuna.distributions import CategoricalDistribution
+from optuna.trial import TrialState, create_trial
+
+from nas.architecture import Architecture
+from nas.candidates import Candidates
+from nas.objective import Objective
+from nas.record import COMPLETE, RUNNING
+from nas.samplers import make_sampler
+from nas.store import Stored
+
+__all__ = ["Proposer", "derive"]
+
+_DRAWS = 64  # of the sampler, before a random architecture is taken instead
+_RANDOM_DRAWS = 5000
+
+Values = Mapping[str, str]
+
+
+def derive(seed: int, purpose: str, number: int) -> int:
+    """A random stream of its own for each purpose and number; 63 bits."""
+    digest = hashlib.sha256(f"{seed}:{purpose}:{number}".encode()).digest()
+    return int.from_bytes(digest[:8], "big") >> 1
+
+
+class Proposer:
+    """Draws from a sampler until an architecture is new and within the known limits.
+
+    The sampler works on a study of its own in memory: duplicates, repairs and refusals happen
+    there and never reach the store, which gets one write for a whole proposal.
+    """
+
+    def __init__(
+        self,
+        candidates: Candidates,
+        objectives: Sequence[Objective],
+        *,
+        sampler: str,
+        seed: int,
+        admit: Callable[[Architecture], bool],
+    ) -> None:
+        self._candidates = candidates
+        self._sampler = sampler
+        self._seed = seed
+        self._admit = admit
+        self._study = optuna.create_study(
+            directions=["minimize" if item.minimise else "maximize" for item in objectives]
+        )
+        self._numbers: dict[str, int] = {}
+        self._told: dict[str, list[float]] = {}
+
+    def propose(
+        self, number: int, known: Mapping[str, object], *, at_random: bool
+    ) -> tuple[Architecture, Values] | None:
+        """The architecture of trial `number` and its values; None when nothing new is found.
+
+        known: digests that are taken. at_random: leave the sampler out, as at the start.
+        """
+        rng = random.Random(derive(self._seed, "draw", number))
+        self._study.sampler = make_sampler(
+            self._sampler, derive(self._seed, "sampler", number) % 2**32
+        )
+        for _ in range(0 if at_random else _DRAWS):
+            drawn, values = self._suggest(None)
+            limited = self._candidates.limit_insertions(values, rng)
+            if limited != values:
+                self._study.tell(drawn, state=TrialState.FAIL)
+                drawn, values = self._suggest(limited)
+            architecture = self._candidates.architecture(values)
+            if architecture.digest not in known and self._admit(architecture):
+                self._numbers[architecture.digest] = drawn
+                return architecture, values
+            # A sampler that comes back to a known architecture learns its values once more.
+            self._tell(drawn, self._told.get(architecture.digest))
+        for _ in range(_RANDOM_DRAWS):
+            values = self._candidates.sample(rng)
+            architecture = self._candidates.architecture(values)
+            if architecture.digest not in known and self._admit(architecture):
+                self.note(architecture, values)
+                return architecture, values
+        return None
+
+    def note(self, architecture: Architecture, values: Values) -> None:
+        """Let the sampler know of an architecture that was decided without it."""
+        self._numbers[architecture.digest] = self._suggest(values)[0]
+
+    def tell(self, digest: str, values: list[float] | None) -> None:
+        """Objective values of an architecture that was proposed or noted; None: it failed."""
+        if digest in self._numbers:
+            self._tell(self._numbers[digest], values)
+            if values is not None:
+                self._told[digest] = values
+
+    def marks(self, digest: str) -> dict[str, Any]:
+        """What the sampler noted of an architecture (NSGA-II: its generation)."""
+        if digest not in self._numbers:
+            return {}
+        return dict(self._study.trials[self._numbers[digest]].system_attrs)
+
+    def restore(self, stored: Stored, values: list[float] | None) -> None:
+        """Take up a first evaluation from the store."""
+        record = stored.record
+        if not stored.params:
+            return
+        self._numbers[record.digest] = len(self._study.trials)
+        if values is not None:
+            self._told[record.digest] = values
+        choices = self._candidates.parameters_given(stored.params)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            self._study.add_trial(
+                create_trial(
+                    state=_STATES.get(record.state, TrialState.FAIL),
+                    values=values,
+                    params=dict(stored.params),
+                    distributions={
+                        name: CategoricalDistribution(choices[name]) for name in stored.params
+                    },
+                    system_attrs=dict(stored.marks),
+                )
+            )
+
+    def _suggest(self, fixed: Values | None) -> tuple[int, Values]:
+        """A trial filled in by the sampler, or with values that were decided."""
+        if fixed is not None:
+            self._study.enqueue_trial(dict(fixed))
+        trial = self._study.ask()
+        values: dict[str, str] = {}
+        for name, choices in self._candidates.head.items():
+            values[name] = trial.suggest_categorical(name, choices)
+        for name, choices in self._candidates.parameters_given(values).items():
+            values[name] = trial.suggest_categorical(name, choices)
+        return trial.number, values
+
+    def _tell(self, number: int, values: list[float] | None) -> None:
+        if values is None:
+            self._study.tell(number, state=TrialState.FAIL)
+        else:
+            self._study.tell(number, values)
+
+
+_STATES = {COMPLETE: TrialState.COMPLETE, RUNNING: TrialState.RUNNING}

@@ -1,0 +1,284 @@
+"""The search itself: what to evaluate next, and what to make of what came back.
+
+Every decision of a search is made here; executors only carry jobs out. (Not named `search`:
+`nas.search` is the function that starts a run.)
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from datetime import UTC, datetime
+
+from optuna.distributions import CategoricalDistribution
+
+from nas.architecture import Architecture
+from nas.candidates import Candidates
+from nas.front import Front
+from nas.objective import objectives_named
+from nas.record import COMPLETE, FAILED, RUNNING, Job, Outcome, Record
+from nas.runner import SearchPlan
+from nas.samplers.proposer import Proposer, derive
+from nas.store import Store
+from nas.trials import Trials
+
+__all__ = ["Search"]
+
+_AT_RANDOM = 12  # proposals of the start
+_HOPELESS = 8  # failures from the very first trial on
+_ATTEMPTS = 2  # of one job whose worker dies
+_SPARE_SEEDS = 2  # repeats beyond the wanted ones, when some fail
+
+
+class Search:
+    """Ask for a job, carry it out, tell its outcome; until `finished`.
+
+    First come the hand-placed references, then proposals until the plan's trials or time are
+    used up, then repeats with further seeds until every reference and every member of the
+    front has `confirm_seeds` of them. Everything is in the store before `ask` or `tell`
+    returns, so that a new Search on the same store goes on where the last one was killed.
+
+    admit: says whether an architecture keeps the limits that are known without measuring.
+    """
+
+    def __init__(
+        self,
+        candidates: Candidates,
+        plan: SearchPlan,
+        store: Store,
+        *,
+        admit: Callable[[Architecture], bool] = lambda architecture: True,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.candidates = candidates
+        self.plan = plan
+        self.objectives = objectives_named(plan.objectives)
+        self.stop_reason: str | None = None
+        self._store = store
+        self._admit = admit
+        self._clock = clock
+        self._started = clock()
+        self._references = candidates.references()
+        self._proposer = Proposer(
+            candidates, self.objectives, sampler=plan.sampler, seed=plan.seed, admit=admit
+        )
+        self._records: list[Record] = []
+        self._by_digest: dict[str, list[int]] = {}
+        self._running: dict[int, Job] = {}
+        self._lost: list[Job] = []
+        self._firsts = 0
+        self._restore()
+
+    # What drivers use.
+
+    @property
+    def finished(self) -> bool:
+        """Nothing is running and nothing is left to ask."""
+        return not self._running and self.stop_reason is not None
+
+    @property
+    def records(self) -> tuple[Record, ...]:
+        """Every trial of the study, by number."""
+        return tuple(self._records)
+
+    @property
+    def remaining_seconds(self) -> float:
+        """Until the plan's time limit; infinite without one."""
+        if self.plan.time_limit is None:
+            return math.inf
+        return self.plan.time_limit - (self._clock() - self._started)
+
+    def expected_trials(self) -> int:
+        """About how many trials the study will hold at its end."""
+        repeated = set(self._front_digests()) | {
+            architecture.digest for architecture in self._references.values()
+        }
+        repeats = len(repeated) * (self.plan.confirm_seeds - 1)
+        planned = max(self.plan.trials, self._firsts)
+        return max(planned + repeats, len(self._records))
+
+    def ask(self) -> Job | None:
+        """The next job; None when there is nothing to do now (see `finished`)."""
+        if self._lost:
+            again = self._lost.pop(0)
+            self._running[again.trial] = again
+            return again
+        if self.remaining_seconds <= 0:
+            self.stop_reason = "the time limit is reached"
+            return None
+        if self._hopeless():
+            self.stop_reason = f"the first {_HOPELESS} trials all failed"
+            return None
+        job = self._next_reference() or self._next_proposal() or self._next_repeat()
+        if job is None and not self._running:
+            self.stop_reason = f"{self._firsts} networks are evaluated"
+        return job
+
+    def tell(self, job: Job, outcome: Outcome) -> Record | None:
+        """Take an outcome. Returns the trial's record, or None when the job is tried again."""
+        del self._running[job.trial]
+        if outcome.lost and job.attempt + 1 < _ATTEMPTS:
+            self._lost.append(replace(job, attempt=job.attempt + 1))
+            return None
+        record = Record.of(
+            job, self._checked(outcome), datetime.now(UTC).isoformat(timespec="seconds")
+        )
+        values = self._values(record)
+        self._store.finish(record, values)
+        self._records[job.trial] = record
+        if job.repeat == 0:
+            self._proposer.tell(job.digest, values)
+        return record
+
+    # What comes next.
+
+    def _next_reference(self) -> Job | None:
+        for name, architecture in self._references.items():
+            if architecture.digest in self._by_digest:
+                continue
+            values = self.candidates.values(architecture)
+            if values is not None and self._within_limits(architecture):
+                self._proposer.note(architecture, values)
+                return self._start(architecture, values, reference=name)
+            return self._start(architecture, None, reference=name, eligible=False)
+        return None
+
+    def _within_limits(self, architecture: Architecture) -> bool:
+        limit = self.candidates.space.max_insertions
+        return (limit is None or len(architecture.blocks) <= limit) and self._admit(architecture)
+
+    def _next_proposal(self) -> Job | None:
+        if self._firsts >= self.plan.trials or self._needed_for_repeats():
+            return None
+        found = self._proposer.propose(
+            len(self._records),
+            self._by_digest,
+            at_random=self._firsts < len(self._references) + _AT_RANDOM,
+        )
+        return self._start(*found) if found else None
+
+    def _next_repeat(self) -> Job | None:
+        """Further seeds: for references at once, for the front when it stands."""
+        digests = [architecture.digest for architecture in self._references.values()]
+        if not any(job.repeat == 0 for job in self._running.values()):
+            digests += self._front_digests()
+        for digest in digests:
+            if self._missing_seeds(digest) > 0:
+                first = self._records[self._by_digest[digest][0]]
+                architecture = Architecture.from_json(first.architecture)
+                return self._start(
+                    architecture,
+                    self.candidates.values(architecture),
+                    reference=first.reference,
+                    eligible=first.eligible,
+                    repeat=len(self._by_digest[digest]),
+                )
+        return None
+
+    def _missing_seeds(self, digest: str) -> int:
+        """Seeds an architecture should still be trained with; 0 when too many of them fail."""
+        tried = [self._records[number] for number in self._by_digest.get(digest, [])]
+        if not tried or tried[0].state != COMPLETE:
+            return 0
+        hopeful = sum(record.state in {COMPLETE, RUNNING} for record in tried)
+        allowed = self.plan.confirm_seeds + _SPARE_SEEDS - len(tried)
+        return max(0, min(self.plan.confirm_seeds - hopeful, allowed))
+
+    def _front_digests(self) -> list[str]:
+        front = Front(Trials.of(self._records), self.objectives)
+        return [point.architecture.digest for point in front.members]
+
+    def _needed_for_repeats(self) -> bool:
+        """Whether what is left of the time limit is needed for the repeats."""
+        if math.isinf(self.remaining_seconds):
+            return False
+        seconds = [record.seconds for record in self._records if record.seconds]
+        if not seconds:
+            return False
+        digests = {architecture.digest for architecture in self._references.values()}
+        missing = sum(map(self._missing_seeds, digests | set(self._front_digests())))
+        rounds = 1 + math.ceil(missing / (len(self._running) + 1))
+        return self.remaining_seconds < rounds * sum(seconds) / len(seconds)
+
+    def _hopeless(self) -> bool:
+        """Nothing works: the cause is not in single networks."""
+        settled = [record.state for record in self._records if record.state != RUNNING]
+        return len(settled) >= _HOPELESS and set(settled) == {FAILED}
+
+    # Book-keeping.
+
+    def _start(
+        self,
+        architecture: Architecture,
+        values: Mapping[str, str] | None,
+        *,
+        reference: str | None = None,
+        repeat: int = 0,
+        eligible: bool = True,
+    ) -> Job:
+        job = Job(
+            trial=len(self._records),
+            architecture=architecture.to_json(),
+            digest=architecture.digest,
+            # Equal for all architectures, so that comparisons are paired.
+            seed=derive(self.plan.seed, "train", repeat) % 2**31,
+            reference=reference,
+            repeat=repeat,
+            eligible=eligible,
+        )
+        choices = self.candidates.parameters_given(values) if values else {}
+        self._store.start(
+            job,
+            values or {},
+            {name: CategoricalDistribution(labels) for name, labels in choices.items()},
+            self._proposer.marks(job.digest) if repeat == 0 else {},
+        )
+        self._remember(Record.of(job, None))
+        self._running[job.trial] = job
+        return job
+
+    def _remember(self, record: Record) -> None:
+        assert record.trial == len(self._records), "trials are numbered without gaps"
+        self._records.append(record)
+        self._by_digest.setdefault(record.digest, []).append(record.trial)
+        self._firsts += record.repeat == 0
+
+    def _checked(self, outcome: Outcome) -> Outcome:
+        """An objective that is not a finite number makes no point of a front."""
+        if outcome.evaluation is not None:
+            for item in self.objectives:
+                value = getattr(outcome.evaluation, item.name)
+                if not math.isfinite(value):
+                    return Outcome(failure=f"{item.name} is {value}")
+        return outcome
+
+    def _values(self, record: Record) -> list[float] | None:
+        if record.state != COMPLETE:
+            return None
+        return [float(getattr(record, item.name)) for item in self.objectives]
+
+    def _restore(self) -> None:
+        """Take up the store's trials; those that were running are given out again."""
+        for stored in self._store.trials():
+            record, values = stored.record, self._values(stored.record)
+            self._remember(record)
+            if record.repeat == 0:
+                self._proposer.restore(stored, values)
+            if record.state == RUNNING:
+                self._lost.append(_job_of(record))
+            elif stored.unsettled:
+                self._store.finish(record, values)
+
+
+def _job_of(record: Record) -> Job:
+    return Job(
+        trial=record.trial,
+        architecture=record.architecture,
+        digest=record.digest,
+        seed=record.seed,
+        reference=record.reference,
+        repeat=record.repeat,
+        eligible=record.eligible,
+    )

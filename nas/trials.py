@@ -1,0 +1,122 @@
+"""All trials of a study as columns, and the Parquet file that holds them.
+
+Kept free of torch and Optuna: `nas front` reads this file and nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nas.errors import StorageError
+from nas.files import write_whole
+from nas.record import COMPLETE, Record
+
+__all__ = ["Trials"]
+
+_TEXT = {"state", "digest", "architecture", "reference", "finished", "failure"}
+_WHOLE = {"trial", "repeat", "seed", "eligible"}
+_COUNTS = {"params", "macs", "images"}
+
+
+@dataclass(frozen=True)
+class Trials:
+    """columns: name -> (n,) array; text as objects (None where absent), numbers as float64
+    (NaN where absent), except trial, repeat, seed and eligible (int64).
+    """
+
+    columns: dict[str, NDArray[Any]]
+
+    def __len__(self) -> int:
+        return len(self.columns["trial"])
+
+    def __getitem__(self, name: str) -> NDArray[Any]:
+        return self.columns[name]
+
+    @classmethod
+    def of(cls, records: Sequence[Record]) -> Trials:
+        columns: dict[str, NDArray[Any]] = {}
+        for name in Record.names():
+            values = [getattr(record, name) for record in records]
+            columns[name] = np.array(values, dtype=_dtype(name))
+        return cls(columns)
+
+    @property
+    def complete(self) -> NDArray[np.bool_]:
+        return np.asarray(self["state"] == COMPLETE, dtype=bool)
+
+    def count(self, state: str) -> int:
+        return int(np.count_nonzero(self["state"] == state))
+
+    def record(self, row: int) -> dict[str, Any]:
+        """One row as plain values; None where absent."""
+        return {name: _plain(name, values[row]) for name, values in self.columns.items()}
+
+    def write(self, path: Path, *, stamp: str) -> None:
+        """Write Parquet. stamp: names the state of the study that these rows show."""
+        import pyarrow as pa
+        from pyarrow import parquet
+
+        arrays = {
+            name: pa.array(values, type=_arrow_type(pa, name), from_pandas=True)
+            for name, values in self.columns.items()
+        }
+        table = pa.table(arrays).replace_schema_metadata({"nas.stamp": stamp, "nas.version": "1"})
+        with write_whole(path) as temporary:
+            parquet.write_table(table, temporary)
+
+    @classmethod
+    def read(cls, path: Path, *, stamp: str | None = None) -> Trials | None:
+        """Read what `write` wrote; None when it shows another state of the study.
+
+        Raises StorageError when the file is broken.
+        """
+        import pyarrow as pa
+        from pyarrow import parquet
+
+        try:
+            file = parquet.ParquetFile(path)
+            found = (file.schema_arrow.metadata or {}).get(b"nas.stamp", b"").decode()
+            if stamp is not None and found != stamp:
+                return None
+            table = file.read(columns=list(Record.names()))
+            columns = {name: _numpy(table.column(name), name) for name in Record.names()}
+        except (pa.ArrowException, OSError, KeyError) as error:
+            raise StorageError(
+                f"{path} cannot be read ({error}); remove it and ask again"
+            ) from None
+        return cls(columns)
+
+
+def _numpy(column: Any, name: str) -> NDArray[Any]:
+    if name in _TEXT:
+        return np.asarray(column.to_numpy(zero_copy_only=False), dtype=object)
+    values = column.to_numpy(zero_copy_only=False)
+    return np.asarray(values, dtype=_dtype(name))
+
+
+def _dtype(name: str) -> Any:
+    if name in _TEXT:
+        return object
+    return np.int64 if name in _WHOLE else np.float64
+
+
+def _arrow_type(pa: Any, name: str) -> Any:
+    if name in _TEXT:
+        return pa.string()
+    return pa.int64() if name in _WHOLE else pa.float64()
+
+
+def _plain(name: str, value: Any) -> Any:
+    if name in _TEXT:
+        return value
+    if name in _WHOLE:
+        return bool(value) if name == "eligible" else int(value)
+    if np.isnan(value):
+        return None
+    return int(value) if name in _COUNTS else float(value)
