@@ -162,9 +162,9 @@ class Evaluator:
         return None
 
     def _paired_error(self, architecture: Architecture, score: Score) -> float | None:
-        """Standard error over images of the loss difference from the frozen plain network."""
+        """Standard error over images of the loss difference from the trained plain network."""
         plain = architecture.plain
-        if not PROXIES[self.spec.proxy.kind].frozen:
+        if plain.digest not in self.setting.weights:
             return None
         if plain.digest not in self._plain_scores:
             network = build(

@@ -47,7 +47,8 @@ class Point:
     loss_saved: loss of the plain reference minus `loss`; NaN without that reference.
     loss_noise: standard error of `loss` from the choice of seed; NaN when the study has
     no repeats to tell it from. accuracy_noise: binomial, from the number of validation images.
-    latency_spread: relative, between the halves of a measurement or between measurements.
+    image_noise: standard error of `loss_saved` from the choice of validation images; NaN where
+    it is not known. latency_spread: relative, between halves of a measurement or between several.
     on_front: False for a reference that others dominate, or that the space's limits exclude.
     """
 
@@ -58,6 +59,7 @@ class Point:
     seeds: int
     loss: float
     loss_noise: float
+    image_noise: float
     loss_saved: float
     accuracy: float
     accuracy_noise: float
@@ -104,11 +106,9 @@ class Front:
         for name, limit in limits.items():
             if name not in _FILTERS:
                 raise SpecError(f"cannot filter on {name!r}; known: {', '.join(_FILTERS)}")
-            if len(limit) != 2 or limit[0] not in _COMPARE:
-                raise SpecError(f"{name}: {limit!r}; write it as in {name}=('<', 8.0)")
-            sign, bound = limit
+            compare, bound = _read_limit(name, limit)
             with np.errstate(invalid="ignore"):
-                keep &= _COMPARE[sign](self._columns[name], float(bound))
+                keep &= compare(self._columns[name], bound)
         narrowed = object.__new__(Front)
         narrowed.__dict__.update(self.__dict__, _keep=keep, _points=None)
         return narrowed
@@ -164,6 +164,7 @@ class Front:
             seeds=int(value["seeds"]),
             loss=float(value["loss"]),
             loss_noise=noise,
+            image_noise=float(value["image_noise"]),
             loss_saved=float(value["loss_saved"]),
             accuracy=accuracy,
             accuracy_noise=math.sqrt(max(accuracy * (1 - accuracy), 0.0) / max(images, 1.0)),
@@ -214,11 +215,20 @@ _ARROW = {
 }
 
 
+def _read_limit(name: str, limit: Limit) -> tuple[Callable[[Any, float], Any], float]:
+    try:
+        sign, bound = limit
+        return _COMPARE[sign], float(bound)
+    except (TypeError, ValueError, KeyError):
+        raise SpecError(f"{name}: {limit!r}; write it as in {name}=('<', 8.0)") from None
+
+
 def _by_architecture(trials: Trials) -> tuple[dict[str, NDArray[Any]], SeedNoise]:
     """Take the complete trials of each architecture together: its columns, and the noise of
     its loss.
     """
-    rows = np.flatnonzero(trials.complete)
+    known = np.isfinite(trials["loss"]) & np.isfinite(trials["accuracy"])
+    rows = np.flatnonzero(trials.complete & known)
     _, first, group, seeds = np.unique(
         trials["digest"][rows].astype(str),
         return_index=True,
@@ -231,6 +241,7 @@ def _by_architecture(trials: Trials) -> tuple[dict[str, NDArray[Any]], SeedNoise
     columns["accuracy"] = take_together(trials["accuracy"][rows], group, trials["seed"][rows]).means
     for name in ("trial", "architecture", "params", "macs", "images", "eligible"):
         columns[name] = trials[name][rows][first]
+    columns["image_noise"] = np.bincount(group, weights=trials["loss_sem"][rows]) / seeds
     columns |= _latencies(trials, rows, group, len(seeds))
     columns["reference"] = np.full(len(seeds), None, dtype=object)
     named = [row for row, name in enumerate(trials["reference"][rows]) if name is not None]

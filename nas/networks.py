@@ -11,8 +11,7 @@ from torch import Tensor, nn
 
 from nas.architecture import EMPTY, Architecture, Insertion, Option, block_label
 from nas.backbones import Site, find_sites, plain_network
-from nas.blocks import BLOCKS, block_named
-from nas.blocks.gate import undouble_gates
+from nas.blocks import block_named
 from nas.errors import SpecError
 
 __all__ = ["KEEP", "build", "deploy", "inserted_modules", "selected_sites", "uniform"]
@@ -97,12 +96,12 @@ def deploy(network: nn.Module, architecture: Architecture) -> nn.Module:
     sites = _sites_by_name(architecture)
     for insertion in architecture.blocks:
         slot = sites[insertion.site].slot
-        if slot.follower is None or not undouble_gates(slot.block(network)):
+        if slot.follower is None:
             continue
         follower = network.get_submodule(slot.follower)
         assert isinstance(follower, nn.Conv2d)
         with torch.no_grad():
-            follower.weight.mul_(2.0 ** BLOCKS[insertion.block].gates)
+            follower.weight.mul_(block_named(insertion.block).fold(slot.block(network)))
     return network
 
 

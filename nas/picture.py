@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -10,12 +11,12 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from nas.files import write_whole
-from nas.front import Front, Point
+from nas.front import PLAIN, Front, Point
 from nas.verdict import judge
 
 __all__ = ["draw_front"]
 
-_FRONT, _CLOUD, _PLACED = "#c2410c", "#94a3b8", "#1d4ed8"
+_FRONT, _BARS, _CLOUD, _PLACED = "#c2410c", "#fdba74", "#94a3b8", "#1d4ed8"
 _MARKERS = "os^Dv<>ph*X"
 
 
@@ -25,13 +26,14 @@ def draw_front(front: Front, path: Path, *, title: str) -> None:
     Searched networks are dots, the front a line with the spread between seeds, hand-placed
     networks blue marks. What the noise does not allow to tell apart is said below.
     """
-    figure = Figure(figsize=(11, 5.2), dpi=150, layout="constrained")
+    figure = Figure(figsize=(11, 6.2), dpi=150)
     FigureCanvasAgg(figure)
-    figure.suptitle(title, fontsize=13, fontweight="bold", x=0.01, ha="left")
+    figure.subplots_adjust(left=0.09, right=0.985, top=0.91, bottom=0.32, wspace=0.17)
+    figure.text(0.012, 0.955, title, fontsize=13, fontweight="bold", parse_math=False)
     left, right = figure.subplots(1, 2, sharex=True)
-    _panel(left, front, "loss_saved", "loss_noise", 1.0)
+    _panel(left, front, _Axis("loss_saved", "loss_noise", 1.0), joined=True)
     left.set_ylabel("validation loss saved against the plain network")
-    _panel(right, front, "accuracy", "accuracy_noise", 100.0)
+    _panel(right, front, _Axis("accuracy", "accuracy_noise", 100.0), joined=False)
     right.set_ylabel("validation accuracy, %")
     for axes in (left, right):
         axes.set_xlabel("latency, ms (one image, one thread)")
@@ -39,17 +41,49 @@ def draw_front(front: Front, path: Path, *, title: str) -> None:
         axes.set_axisbelow(True)
         axes.spines[["top", "right"]].set_visible(False)
     handles, labels = left.get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=5, frameon=False, fontsize=9)
-    figure.supxlabel("\n".join(judge(front).lines), fontsize=9, x=0.01, ha="left")
+    columns = min(5, len(labels))
+    figure.legend(
+        handles,
+        labels,
+        loc="upper center",
+        bbox_to_anchor=(0.53, 0.245),
+        ncols=columns,
+        frameon=False,
+        fontsize=9,
+    )
+    caption = [
+        "Bars: standard error, left from seeds and images, right from the number of images.",
+        *judge(front).lines,
+    ]
+    figure.text(0.012, 0.012, "\n".join(caption), fontsize=9, va="bottom", linespacing=1.4)
     with write_whole(path) as temporary:
-        figure.savefig(temporary, metadata={"Software": None} if path.suffix == ".png" else None)
+        figure.savefig(temporary)
 
 
-def _panel(axes: Axes, front: Front, value: str, noise: str, scale: float) -> None:
+@dataclass(frozen=True, slots=True)
+class _Axis:
+    """A figure of the points, its standard error, and what both are multiplied by."""
+
+    value: str
+    noise: str
+    scale: float
+
+    def of(self, point: Point) -> float:
+        return float(getattr(point, self.value)) * self.scale
+
+    def error(self, point: Point) -> float:
+        error = getattr(point, self.noise)
+        if self.value == "loss_saved":
+            error = np.hypot(error, np.nan_to_num(point.image_noise))
+        return float(np.nan_to_num(error)) * self.scale
+
+
+def _panel(axes: Axes, front: Front, axis: _Axis, *, joined: bool) -> None:
+    """joined: the front was chosen by this figure, so its points make a line."""
     cloud = front.cloud
     axes.scatter(
         cloud["latency_ms"],
-        cloud[value] * scale,
+        cloud[axis.value] * axis.scale,
         s=16,
         color=_CLOUD,
         linewidths=0,
@@ -58,43 +92,51 @@ def _panel(axes: Axes, front: Front, value: str, noise: str, scale: float) -> No
     members = front.members
     axes.errorbar(
         [point.latency_ms for point in members],
-        [getattr(point, value) * scale for point in members],
-        yerr=[np.nan_to_num(getattr(point, noise)) * scale for point in members],
+        [axis.of(point) for point in members],
+        yerr=[axis.error(point) for point in members],
         color=_FRONT,
+        ecolor=_BARS,
         marker="o",
         markersize=6,
+        linestyle="-" if joined else "none",
         linewidth=1.2,
-        elinewidth=1,
+        elinewidth=1.2,
         capsize=2,
-        label="front (± standard error)",
+        zorder=3,
+        label="front",
     )
     for number, point in enumerate(front.references):
         axes.plot(
             point.latency_ms,
-            getattr(point, value) * scale,
+            axis.of(point),
             linestyle="none",
             marker=_MARKERS[number % len(_MARKERS)],
             markersize=8,
-            markerfacecolor="white",
+            markerfacecolor="none" if point.on_front else "white",
             markeredgecolor=_PLACED,
             markeredgewidth=1.6,
+            zorder=4,
             label=_name(point),
         )
-    _frame(axes, front, value, scale)
+    _frame(axes, front, axis)
 
 
 def _name(point: Point) -> str:
-    return f"{point.reference}" if point.reference == "plain" else f"{point.reference} everywhere"
+    return f"{point.reference}" if point.reference == PLAIN else f"{point.reference} everywhere"
 
 
-def _frame(axes: Axes, front: Front, value: str, scale: float) -> None:
+def _frame(axes: Axes, front: Front, axis: _Axis) -> None:
     """Show the front and all references; a failed candidate far below must not flatten them."""
-    cloud = front.cloud[value] * scale
-    shown = [getattr(point, value) * scale for point in front.points]
+    cloud = front.cloud[axis.value] * axis.scale
     usual = cloud[np.isfinite(cloud)]
-    if not usual.size or not np.isfinite(shown).any():
+    ends = [
+        axis.of(point) + sign * axis.error(point) * point.on_front
+        for point in front.points
+        for sign in (-1, 1)
+    ]
+    if not usual.size or not np.isfinite(ends).any():
         return
-    low = min([float(np.quantile(usual, 0.05)), *shown])
-    high = max([float(usual.max()), *shown])
-    margin = 0.08 * (high - low or abs(high) or 1.0)
+    low = min(float(np.quantile(usual, 0.1)), float(np.nanmin(ends)))
+    high = max(float(usual.max()), float(np.nanmax(ends)))
+    margin = 0.05 * (high - low or abs(high) or 1.0)
     axes.set_ylim(low - margin, high + margin)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -15,7 +14,7 @@ from nas.objective import objectives_named
 
 __all__ = ["Backbone", "Proxy", "Runner", "SearchPlan", "load_runner"]
 
-_STRICT = ConfigDict(extra="forbid", frozen=True, strict=True)
+_STRICT = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 
@@ -26,10 +25,20 @@ def _seconds(value: object) -> object:
         if match is None:
             raise ValueError(f"found {value!r}; allowed: seconds, or a number with s, m, h or d")
         return float(match[1]) * _UNITS[match[2] or "s"]
-    return float(value) if isinstance(value, int) and not isinstance(value, bool) else value
+    return value
 
 
 Duration = Annotated[float, BeforeValidator(_seconds), Field(gt=0)]
+
+
+def _workers(value: object) -> object:
+    whole = isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= 1024
+    if value != "auto" and not whole:
+        raise ValueError(f"found {value!r}; allowed: auto, or a whole number from 1 to 1024")
+    return value
+
+
+Workers = Annotated[Literal["auto"] | int, BeforeValidator(_workers)]
 
 
 class SearchPlan(BaseModel):
@@ -39,7 +48,7 @@ class SearchPlan(BaseModel):
 
     sampler: Literal["nsga2", "tpe", "random", "gp"] = "nsga2"
     objectives: list[str] = ["loss", "latency_ms"]
-    trials: Annotated[int, Field(ge=1)] = 24
+    trials: Annotated[int, Field(ge=1, le=10_000_000)] = 24
     """Architectures to evaluate, the hand-placed ones among them."""
     time_limit: Duration | None = None
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
@@ -100,7 +109,7 @@ class Runner(BaseModel):
     model_config = _STRICT
 
     executor: Literal["local"] = "local"
-    workers: Literal["auto"] | Annotated[int, Field(ge=1, le=1024)] = "auto"
+    workers: Workers = "auto"
     storage: Literal["journal"] = "journal"
     search: SearchPlan = SearchPlan()
     proxy: Proxy = Proxy()
@@ -118,11 +127,11 @@ def load_runner(path: str | Path | None = None, overrides: tuple[str, ...] = ())
     data: Any = {}
     if path is not None:
         try:
-            data = read_yaml(Path(path).read_text(encoding="utf-8"), source) or {}
+            data = read_yaml(Path(path).read_text(encoding="utf-8"), source)
         except (OSError, UnicodeDecodeError) as error:
             reason = getattr(error, "strerror", None) or "it is not a text file"
             raise SpecError(f"cannot read the runner {path}: {reason}") from None
-    base = parse(Runner, data, source)
+    base = parse(Runner, {} if data is None else data, source)
     if not overrides:
         return base
     merged = base.model_dump(mode="python")
@@ -137,8 +146,6 @@ def _override(data: dict[str, Any], override: str) -> None:
     if not equals or not all(path):
         raise SpecError(f"--set {override!r}: write key=value, as in --set proxy.kind=finetune")
     value = read_yaml(text, f"--set {key}")
-    if isinstance(value, float) and not math.isfinite(value):
-        raise SpecError(f"--set {override!r}: {value} is not a finite number")
     for depth, part in enumerate(path):
         if not isinstance(data, dict) or part not in data:
             allowed = ", ".join(sorted(data)) if isinstance(data, dict) else "none, it is a value"

@@ -246,12 +246,14 @@ class Search:
         self._firsts += record.repeat == 0
 
     def _checked(self, outcome: Outcome) -> Outcome:
-        """An objective that is not a finite number makes no point of a front."""
+        """What is not a finite number makes no point of a front."""
         if outcome.evaluation is not None:
-            for item in self.objectives:
-                value = getattr(outcome.evaluation, item.name)
+            for name in {"loss", "accuracy", "latency_ms"} | {
+                item.name for item in self.objectives
+            }:
+                value = getattr(outcome.evaluation, name)
                 if not math.isfinite(value):
-                    return Outcome(failure=f"{item.name} is {value}")
+                    return Outcome(failure=f"{name} is {value}")
         return outcome
 
     def _values(self, record: Record) -> list[float] | None:

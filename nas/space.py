@@ -13,7 +13,7 @@ from nas.files import parse, read_yaml
 
 __all__ = ["Constraints", "SearchSpace", "SiteRule", "parse_space"]
 
-_STRICT = ConfigDict(extra="forbid", frozen=True, strict=True)
+_STRICT = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 Positive = Annotated[float, Field(gt=0)]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from statistics import NormalDist
 
@@ -11,6 +12,7 @@ from nas.front import PLAIN, Front, Point
 __all__ = ["Verdict", "judge"]
 
 _Z = NormalDist().inv_cdf(0.975)
+_LEAST_SPREAD = 0.01  # what thread CPU time repeats to at best
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,16 +26,15 @@ class Verdict:
 def judge(front: Front) -> Verdict:
     """Compare the front with the plain network and the hand-placed ones.
 
-    A difference counts when it exceeds 1.96 standard errors of the difference, from the
-    spread between seeds alone: it says whether another seed would show it too, on these
-    validation images, not whether other images would.
+    A difference counts when it exceeds 1.96 of its standard errors, from the spread between
+    seeds and, where it is known, from the choice of validation images.
     """
     if not front.members:
         return Verdict(("No trial is complete: there is no front.",), clear=False)
     if math.isnan(front.paired_noise):
         return Verdict(
             (
-                "Every network was trained with one seed, so the noise is unknown: "
+                "Too few networks were trained with several seeds, so the noise is unknown: "
                 "do not read small differences (search.confirm_seeds=3 repeats the front).",
             ),
             clear=False,
@@ -51,44 +52,78 @@ def judge(front: Front) -> Verdict:
         better = [point for point in others if _saves(point, plain, front)]
         lines.append(
             f"{len(better)} of {len(others)} networks on the front lose less than the plain one "
-            "beyond that noise."
+            "beyond the noise of seeds and validation images."
         )
-    beaten = [point for point in placed if any(_beats(other, point, front) for other in searched)]
+    lower = [item for item in placed if _any(_lower_loss, searched, item, front)]
+    faster = [
+        item for item in placed if item not in lower and _any(_only_faster, searched, item, front)
+    ]
     if placed:
-        lines.append(_against_placed(placed, beaten))
-    clear = bool(better or beaten)
+        lines += _against_placed(placed, lower, faster)
+    clear = bool(better or lower)
     if not clear:
         lines.append(
-            "The differences of this run are INSIDE ITS NOISE: do not choose between these "
-            "networks by it. A larger proxy.rungs, more validation images or a higher "
-            "search.confirm_seeds would tell more."
+            "The differences in loss are INSIDE THE NOISE of this run: choose by latency, not by "
+            "loss. A larger proxy.rungs, more validation images or a higher search.confirm_seeds "
+            "would tell more."
         )
     return Verdict(tuple(lines), clear)
 
 
-def _against_placed(placed: list[Point], beaten: list[Point]) -> str:
-    names = ", ".join(str(point.reference) for point in beaten)
-    open_ = ", ".join(str(point.reference) for point in placed if point not in beaten)
-    if not beaten:
-        return f"No searched network beats a hand-placed one ({open_}) beyond the noise."
-    rest = f"; not told apart from {open_}" if open_ else ""
-    return f"Searched networks beat hand-placed {names} beyond the noise{rest}."
+def _against_placed(placed: list[Point], lower: list[Point], faster: list[Point]) -> list[str]:
+    lines = []
+    if lower:
+        lines.append(
+            f"Searched networks beat hand-placed {_names(lower)}: lower in loss beyond the noise, "
+            "and no slower."
+        )
+    if faster:
+        lines.append(
+            f"Searched networks are faster than hand-placed {_names(faster)}, at a loss that is "
+            "no higher as far as can be told."
+        )
+    rest = [point for point in placed if point not in lower and point not in faster]
+    if rest:
+        lines.append(f"No searched network is better than hand-placed {_names(rest)}.")
+    return lines
+
+
+def _names(points: list[Point]) -> str:
+    return ", ".join(str(point.reference) for point in points)
+
+
+def _any(
+    better: Callable[[Point, Point, Front], bool],
+    searched: list[Point],
+    placed: Point,
+    front: Front,
+) -> bool:
+    return any(better(point, placed, front) for point in searched)
+
+
+def _lower_loss(point: Point, other: Point, front: Front) -> bool:
+    return point.latency_ms <= other.latency_ms and _saves(point, other, front)
+
+
+def _only_faster(point: Point, other: Point, front: Front) -> bool:
+    spread = max(point.latency_spread, other.latency_spread, _LEAST_SPREAD)
+    return point.latency_ms < other.latency_ms * (1 - 2 * spread) and point.loss <= other.loss
 
 
 def _saves(point: Point, other: Point, front: Front) -> bool:
-    """Lower in loss beyond the noise. Against a network that training does not change there
-    is nothing to pair with; two trained ones share their seeds.
+    return other.loss - point.loss > _Z * _error(point, other, front)
+
+
+def _error(point: Point, other: Point, front: Front) -> float:
+    """Standard error of the loss difference, from seeds and from validation images.
+
+    Against a network that training does not change there is nothing to pair seeds with; two
+    trained ones share theirs. Over images each is paired with the plain network, so for two
+    trained ones the sum is an upper bound.
     """
     if 0.0 in {point.loss_noise, other.loss_noise}:
-        error = max(point.loss_noise, other.loss_noise)
+        seeds = max(point.loss_noise, other.loss_noise)
     else:
-        error = front.paired_noise * math.sqrt(1 / point.seeds + 1 / other.seeds)
-    return other.loss - point.loss > _Z * error
-
-
-def _beats(point: Point, other: Point, front: Front) -> bool:
-    """Better in one of loss and latency beyond the noise, and in the other not worse."""
-    spread = max(point.latency_spread, other.latency_spread, 0.01)
-    faster = point.latency_ms < other.latency_ms * (1 - 2 * spread)
-    as_fast = point.latency_ms <= other.latency_ms
-    return (faster and point.loss <= other.loss) or (as_fast and _saves(point, other, front))
+        seeds = front.paired_noise * math.sqrt(1 / point.seeds + 1 / other.seeds)
+    images = [item.image_noise for item in (point, other) if not math.isnan(item.image_noise)]
+    return math.hypot(seeds, *images)

@@ -31,7 +31,7 @@ def slots(network: nn.Module) -> tuple[Slot, ...]:
     found = []
     for path, module in network.named_modules():
         slot = dict(module.named_children()).get("se")
-        if slot is None:
+        if slot is None or not _mobile(module):
             continue
         # The layer behind the slot; where a block has another one, factors are not folded.
         follower = next(
@@ -49,6 +49,16 @@ def slots(network: nn.Module) -> tuple[Slot, ...]:
             )
         )
     return tuple(found)
+
+
+def _mobile(block: nn.Module) -> bool:
+    """ResNets hold a slot `se` as well, behind an ordinary convolution: another position.
+    EdgeResidual fuses its depthwise convolution with the expansion, and counts.
+    """
+    return type(block).__name__ == "EdgeResidual" or any(
+        isinstance(layer, nn.Conv2d) and layer.groups == layer.in_channels > 1
+        for layer in block.modules()
+    )
 
 
 def _follows(module: nn.Module, layer: str, slot: str) -> bool:

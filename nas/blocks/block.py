@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+import torch
 from torch import nn
 
 from nas.architecture import Option
-from nas.blocks.gate import double_gates
+from nas.blocks.gate import double_gates, undouble_gates
 from nas.errors import SpecError
 
 __all__ = ["Block", "paper_width"]
@@ -29,6 +30,8 @@ class Block:
     whatever the input; doubled gates then make the block an identity (see `nas.networks`).
     gates: how many gates multiply each element of the map (coordinate attention: one along
     each axis, so 2). Doubling them all multiplies the closed block by 2 ** gates.
+    reads_gated: weights of layers inside the block, linear and without bias, that read a map
+    behind one of its gates: they take over that gate's doubling when it is folded away.
     width: hidden width for (channels, options); options that give one width make one network.
     """
 
@@ -38,6 +41,7 @@ class Block:
     make: Callable[..., nn.Module]
     closed_by: tuple[str, ...]
     gates: int = 1
+    reads_gated: tuple[str, ...] = ()
     options: Mapping[str, tuple[Option, ...]] = field(default_factory=dict)
     width: Callable[[int, Mapping[str, Option]], int] | None = None
 
@@ -85,6 +89,19 @@ class Block:
                 nn.init.zeros_(module.get_parameter(name))
             double_gates(module)
         return module
+
+    def fold(self, module: nn.Module) -> float:
+        """Undo the doubled gates of an identity start, in place.
+
+        Returns the factor that the layer behind the block must take over; 1 when the block
+        had none, as after a start from scratch.
+        """
+        if not undouble_gates(module):
+            return 1.0
+        with torch.no_grad():
+            for name in self.reads_gated:
+                module.get_parameter(name).mul_(2.0)
+        return 2.0**self.gates
 
     def same_network(self, channels: int, options: Mapping[str, Option]) -> tuple[object, ...]:
         """Equal for options that build the same network at a site with so many channels."""

@@ -46,6 +46,7 @@ CBAM = Block(
         "spatial.conv.bn.bias",
     ),
     gates=2,
+    reads_gated=("spatial.conv.conv.weight",),
     options={"reduction": (24, 8, 16, 32), "kernel_size": (7, 3)},
     width=_width,
 )

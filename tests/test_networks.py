@@ -1,0 +1,116 @@
+from __future__ import annotations
+
+import copy
+
+import pytest
+import torch
+
+from nas.architecture import EMPTY, Architecture, Insertion
+from nas.blocks import BLOCKS
+from nas.errors import SpecError
+from nas.networks import build, deploy, inserted_modules, uniform
+
+BACKBONES = ["mobilenetv2_035", "torchvision/mobilenet_v2", "mobilenetv3_small_050"]
+
+
+def hand_placed(backbone: str, block: str) -> Architecture:
+    return uniform(backbone, block, resolution=64)
+
+
+def calibrated(network: torch.nn.Module) -> torch.nn.Module:
+    """Batch norm that has seen data: freshly initialised ones hide every difference."""
+    network.train()
+    with torch.no_grad():
+        for _ in range(3):
+            network(torch.randn(8, 3, 64, 64))
+    return network.eval()
+
+
+@pytest.mark.parametrize("backbone", BACKBONES)
+@pytest.mark.parametrize("block", sorted(BLOCKS))
+def test_identity_start_gives_the_plain_output_and_deploys_at_no_cost(
+    backbone: str, block: str
+) -> None:
+    """In MobileNetV3 the slots come filled, so they are emptied on both sides."""
+    torch.manual_seed(0)
+    emptied = hand_placed(backbone, EMPTY)
+    plain = calibrated(build(emptied, num_classes=10))
+    architecture = hand_placed(backbone, block)
+    network = build(architecture, num_classes=10, start="identity")
+    network.load_state_dict(plain.state_dict(), strict=False)
+    images = torch.randn(4, 3, 64, 64)
+    with torch.no_grad():
+        expected = plain(images)
+        assert expected.abs().max() > 0.01
+        torch.testing.assert_close(network(images), expected, atol=1e-5, rtol=1e-5)
+        for module in inserted_modules(network, architecture):
+            for parameter in module.parameters():
+                parameter.add_(0.3 * torch.randn_like(parameter))
+        trained = network(images)
+        assert not torch.equal(trained, expected)
+        deployed = deploy(copy.deepcopy(network), architecture)
+        torch.testing.assert_close(deployed(images), trained, atol=1e-5, rtol=1e-5)
+    assert "DoubledGate" not in repr(deployed)
+
+
+@pytest.mark.parametrize("backbone", BACKBONES[:2])
+def test_plain_weights_load_into_a_network_with_blocks(backbone: str) -> None:
+    plain = build(hand_placed(backbone, "keep"), num_classes=10)
+    network = build(
+        hand_placed(backbone, "coord"), num_classes=10, weights=plain.state_dict(), seed=3
+    )
+    for name, tensor in plain.state_dict().items():
+        assert torch.equal(network.state_dict()[name], tensor), name
+
+
+def test_one_seed_gives_a_block_the_same_weights_in_every_architecture() -> None:
+    site = "blocks.5.1/after_depthwise"
+    alone = Architecture("mobilenetv2_035", 64, (Insertion.of(site, "coord/r32"),))
+    among = hand_placed("mobilenetv2_035", "coord")
+    name = "blocks.5.1.se.conv1.weight"
+    one, two = (build(item, seed=7).state_dict()[name] for item in (alone, among))
+    assert torch.equal(one, two)
+    assert not torch.equal(one, build(alone, seed=8).state_dict()[name])
+
+
+def test_building_does_not_disturb_the_generator() -> None:
+    torch.manual_seed(1)
+    before = torch.random.get_rng_state()
+    build(hand_placed("mobilenetv2_035", "se"))
+    assert torch.equal(before, torch.random.get_rng_state())
+
+
+def test_filled_slots_are_kept_emptied_or_replaced() -> None:
+    sizes = {
+        block: sum(item.numel() for item in build(uniform("efficientnet_b0", block)).parameters())
+        for block in ("keep", "none", "coord")
+    }
+    assert sizes == {"keep": 5_288_548, "none": 4_652_008, "coord": 5_381_804}
+    assert not uniform("mobilenetv2_035", "none").insertions
+
+
+def test_exclude_leaves_sites_out() -> None:
+    architecture = uniform("mobilenetv2_100", "coord", reduction=32, exclude=["blocks.0.*"])
+    assert len(architecture.blocks) == 16
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ({"block": "sea"}, "unknown block"),
+        ({"block": "none", "reduction": 4}, "takes no options"),
+        ({"block": "se", "reduction": 64}, "does not fit blocks.0.0/after_depthwise"),
+        ({"block": "se", "exclude": ["layer*"]}, "matches no site"),
+        ({"block": "se", "exclude": ["*"]}, "leaves no site"),
+        ({"block": "se", "resolution": 32, "total_stride": 64}, "at most its own"),
+    ],
+)
+def test_wrong_placement_is_said_in_one_line(arguments: dict[str, object], said: str) -> None:
+    with pytest.raises(SpecError, match=said):
+        uniform("mobilenetv2_035", **arguments)  # type: ignore[arg-type]
+
+
+def test_an_unknown_site_lists_the_known_ones() -> None:
+    architecture = Architecture("mobilenetv2_035", 64, (Insertion("blocks.9.9/x", "se"),))
+    with pytest.raises(SpecError, match=r"no site 'blocks.9.9/x'; it has: blocks.0.0/after"):
+        build(architecture)

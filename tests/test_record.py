@@ -1,0 +1,55 @@
+from __future__ import annotations
+
+import json
+from dataclasses import FrozenInstanceError, asdict, fields, replace
+
+import pytest
+
+from nas.record import COMPLETE, FAILED, PRUNED, RUNNING, Evaluation, Job, Outcome, Record
+
+JOB = Job(3, "{}", "d1", seed=5, reference="plain", repeat=1, eligible=False, attempt=2)
+EVALUATION = Evaluation(0.5, 0.8, 2.0, 2.5, 0.01, 1000, 2000, 10_000, 3.0, 2.0, loss_sem=0.02)
+
+
+@pytest.mark.parametrize(
+    ("outcome", "state"),
+    [
+        (None, RUNNING),
+        (Outcome(EVALUATION), COMPLETE),
+        (Outcome(failure="diverged"), FAILED),
+        (Outcome(failure="worker died", lost=True), FAILED),
+        (Outcome(failure="params 9 > 8", infeasible=True), PRUNED),
+    ],
+)
+def test_record_tells_its_state_and_keeps_the_job(outcome: Outcome | None, state: str) -> None:
+    record = Record.of(JOB, outcome, "2026-01-01T00:00:00+00:00")
+    assert record.state == state
+    assert record.finished == "2026-01-01T00:00:00+00:00"
+    shared = [item.name for item in fields(Job) if item.name != "attempt"]
+    assert [getattr(record, name) for name in shared] == [getattr(JOB, name) for name in shared]
+    assert record.failure == (outcome.failure if outcome else None)
+    for name, value in asdict(EVALUATION).items():
+        assert getattr(record, name) == (value if state == COMPLETE else None)
+
+
+@pytest.mark.parametrize("outcome", [Outcome(EVALUATION), Outcome(failure="x", lost=True)])
+def test_outcome_crosses_processes_as_json(outcome: Outcome) -> None:
+    assert Outcome.from_dict(json.loads(json.dumps(asdict(outcome)))) == outcome
+
+
+def test_outcome_is_an_evaluation_or_a_failure() -> None:
+    with pytest.raises(AssertionError):
+        Outcome()
+    with pytest.raises(AssertionError):
+        Outcome(EVALUATION, failure="both")
+
+
+def test_record_crosses_the_store_as_json() -> None:
+    record = replace(Record.of(JOB, Outcome(EVALUATION)), final_latency_ms=1.5)
+    assert tuple(record.to_dict()) == Record.names()
+    assert Record(**json.loads(json.dumps(record.to_dict()))) == record
+
+
+def test_records_are_frozen() -> None:
+    with pytest.raises(FrozenInstanceError):
+        Record.of(JOB, None).loss = 0.0  # type: ignore[misc]

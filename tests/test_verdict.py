@@ -1,0 +1,122 @@
+from __future__ import annotations
+
+import pytest
+from conftest import make_record
+
+from nas.front import Front
+from nas.objective import objectives_named
+from nas.record import Record
+from nas.trials import Trials
+from nas.verdict import Verdict, judge
+
+Network = tuple[str, float, float]  # name, loss, latency_ms
+
+# What the three seeds do to each network: a standard deviation of 0.01, and not alike.
+JITTER = {
+    "a": (0.01, -0.01, 0.0),
+    "b": (-0.01, 0.0, 0.01),
+    "c": (0.0, 0.01, -0.01),
+    "d": (-0.01, 0.0, 0.01),
+}
+REFERENCES = {"plain": "plain", "b": "se"}
+
+
+def verdict_on(*networks: Network, seeds: int = 3, **more: object) -> Verdict:
+    """The plain one repeats exactly, as under a probe; `b` is hand-placed."""
+    records: list[Record] = []
+    for name, loss, latency_ms in networks:
+        for seed in range(seeds):
+            records.append(
+                make_record(
+                    len(records),
+                    name=name,
+                    loss=loss + JITTER.get(name, (0.0, 0.0, 0.0))[seed],
+                    latency_ms=latency_ms,
+                    seed=seed,
+                    repeat=seed,
+                    reference=REFERENCES.get(name),
+                    **more,
+                )
+            )
+    return judge(Front(Trials.of(records), objectives_named(["loss", "latency_ms"])))
+
+
+def said(verdict: Verdict) -> str:
+    return " ".join(verdict.lines)
+
+
+def test_clear_win() -> None:
+    verdict = verdict_on(("plain", 1.0, 1.0), ("a", 0.5, 2.0), ("b", 0.9, 3.0))
+    assert verdict.clear
+    assert "1 of 1 networks on the front lose less than the plain one" in said(verdict)
+    assert "beat hand-placed se: lower in loss" in said(verdict)
+    assert "INSIDE THE NOISE" not in said(verdict)
+
+
+def test_difference_inside_the_noise_is_no_win() -> None:
+    verdict = verdict_on(("plain", 1.0, 1.0), ("a", 0.999, 2.0), ("b", 0.998, 3.0))
+    assert not verdict.clear
+    assert "0 of 2 networks on the front lose less" in said(verdict)
+    assert "No searched network is better than hand-placed se." in said(verdict)
+    assert "INSIDE THE NOISE" in verdict.lines[-1]
+
+
+@pytest.mark.parametrize(("saved", "clear"), [(0.010, False), (0.013, True)])
+def test_a_difference_counts_beyond_1_96_standard_errors(saved: float, clear: bool) -> None:
+    # a, c and d vary by 0.01 between seeds, so the mean of three by 0.01 / sqrt(3): 1.96 of
+    # that is 0.0113.
+    verdict = verdict_on(("plain", 1.0, 1.0), ("a", 1 - saved, 2.0), ("c", 1.5, 3), ("d", 1.5, 3))
+    assert "loss of one network varies by ±0.0100" in said(verdict)
+    assert verdict.clear is clear
+
+
+def test_noise_of_validation_images_counts_too() -> None:
+    networks = ("plain", 1.0, 1.0), ("a", 0.5, 2.0), ("b", 0.9, 3.0)
+    assert verdict_on(*networks, loss_sem=0.1).clear
+    verdict = verdict_on(*networks, loss_sem=0.5)
+    assert not verdict.clear
+    assert "INSIDE THE NOISE" in said(verdict)
+
+
+def test_slower_network_does_not_beat_a_hand_placed_one() -> None:
+    verdict = verdict_on(("plain", 1.0, 1.0), ("a", 0.5, 3.0), ("b", 0.9, 2.0))
+    assert "beat hand-placed" not in said(verdict)
+    assert "No searched network is better than hand-placed se." in said(verdict)
+
+
+def test_faster_at_the_same_loss_is_said_apart_from_lower_loss() -> None:
+    verdict = verdict_on(("plain", 1.0, 1.0), ("a", 0.999, 2.0), ("b", 0.999, 3.0))
+    assert "faster than hand-placed se" in said(verdict)
+    assert "INSIDE THE NOISE" in said(verdict)
+
+
+def test_faster_by_less_than_the_spread_of_latency_is_not_faster() -> None:
+    verdict = verdict_on(
+        ("plain", 1.0, 1.0), ("a", 0.999, 2.8), ("b", 0.999, 3.0), latency_spread=0.05
+    )
+    assert "No searched network is better than hand-placed se." in said(verdict)
+
+
+def test_single_seed_leaves_the_noise_unknown() -> None:
+    verdict = verdict_on(("plain", 1.0, 1.0), ("a", 0.5, 2.0), ("b", 0.9, 3.0), seeds=1)
+    assert not verdict.clear
+    assert "so the noise is unknown" in said(verdict)
+    assert "search.confirm_seeds" in said(verdict)
+
+
+def test_three_seeds_are_not_called_one() -> None:
+    # One trained network alone cannot tell what seeds do to differences.
+    verdict = verdict_on(("plain", 1.0, 1.0), ("a", 0.5, 2.0))
+    assert "one seed" not in said(verdict)
+
+
+def test_without_hand_placed_networks_nothing_is_said_of_them() -> None:
+    verdict = verdict_on(("a", 0.5, 2.0), ("c", 0.9, 1.0))
+    assert "hand-placed" not in said(verdict)
+    assert "plain" not in said(verdict)
+
+
+@pytest.mark.parametrize("records", [[], [make_record(0, failure="diverged")]])
+def test_no_member(records: list[Record]) -> None:
+    front = Front(Trials.of(records), objectives_named(["loss", "latency_ms"]))
+    assert judge(front) == Verdict(("No trial is complete: there is no front.",), clear=False)
