@@ -14,7 +14,7 @@ search: $(READY)
 	$(BIN)/nas search search_spaces/mobilenetv2-small.yaml --data digits --out $(OUT)
 
 test: $(READY)
-	$(BIN)/python -m pytest -m "not slow" -n 2 -q
+	$(BIN)/python -m pytest -m "not slow" -n 2 --dist loadgroup -q
 
 test-slow: $(READY)
 	$(BIN)/python -m pytest -m slow -q

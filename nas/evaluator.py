@@ -13,7 +13,7 @@ import torch
 from nas.architecture import Architecture
 from nas.costs import Cost, cost
 from nas.data import Dataset, open_data
-from nas.errors import NasError
+from nas.errors import NasError, StorageError
 from nas.latency.measure import Anchor, Latency, Subject, measure_anchor, measure_together
 from nas.latency.runtime import load_onnx, to_onnx
 from nas.networks import build, deploy
@@ -103,11 +103,16 @@ class Evaluator:
         self._plain_scores: dict[str, Score] = {}
 
     def evaluate(self, job: Job) -> Outcome:
-        """Never raises for what a candidate may provoke: the outcome says what went wrong."""
+        """Never raises for what a candidate may provoke: the outcome says what went wrong.
+
+        Raises StorageError when weights cannot be read or written, which no candidate mends.
+        """
         started = time.perf_counter()
         architecture = Architecture.from_json(job.architecture)
         try:
             return self._evaluate(job, architecture, started)
+        except StorageError:
+            raise
         except NasError as error:
             return Outcome(failure=str(error))
         except MemoryError:
@@ -147,6 +152,7 @@ class Evaluator:
                 images=len(self.setting.data.validation),
                 seconds=time.perf_counter() - started,
                 train_seconds=train_seconds,
+                within_limits=exceeded is None,
             )
         )
 
@@ -238,7 +244,7 @@ def prepare_backbone(
             Recipe(
                 steps=max(1, round(proxy.backbone.epochs * per_epoch)),
                 batch_size=proxy.batch_size,
-                learning_rate=proxy.backbone.learning_rate,
+                learning_rate=proxy.backbone.learning_rate or (0.01 if pretrained else 0.1),
             ),
             parameters=network.parameters(),
             seed=seed,

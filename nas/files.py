@@ -86,7 +86,9 @@ def parse(model: type[_Model], data: object, source: str) -> _Model:
 
 
 def _first_fault(model: type[BaseModel], error: ValidationError) -> str:
-    fault = error.errors(include_url=False)[0]
+    faults = error.errors(include_url=False)
+    # A key that is misspelt also looks missing; what was found is the better clue.
+    fault = next((item for item in faults if item["type"] == "extra_forbidden"), faults[0])
     # A Union reports a branch such as "int" or "list[float]" as if it were a key.
     key = ".".join(str(part) for part in fault["loc"] if not _is_branch(part))
     if fault["type"] == "extra_forbidden":

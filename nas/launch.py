@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from importlib import metadata
@@ -140,14 +141,19 @@ def _create(out: Path, space: SearchSpace, file: RunFile, data: dict[str, Any]) 
 
 def _carry_out(run: Run, candidates: Candidates, observer: Observer | None) -> None:
     """Prepare what is missing, search, and write what was found, however it ends."""
-
+    started = time.monotonic()
     observer = Both(observer or Silent(), EventLog(run.path / "events.log"))
     spec = _prepared(run, candidates, observer)
     store = Store(run.path / "study.journal", writable=True)
     classes = len(run.environment["data"]["classes"])
     try:
         core = Search(
-            candidates, run.file.search, store, admit=_admission(run.space, num_classes=classes)
+            candidates,
+            run.file.search,
+            store,
+            seeds=run.file.proxy.seeds,
+            admit=_admission(run.space, num_classes=classes),
+            started=started,
         )
     except SpecError as error:
         raise SpecError(f"{run.path}: its study was made for another space ({error})") from None
@@ -158,7 +164,7 @@ def _carry_out(run: Run, candidates: Candidates, observer: Observer | None) -> N
         observer.stage(f"done: {core.stop_reason}")
         _measure_front(run, spec, store, observer)
     finally:
-        with contextlib.suppress(StorageError):
+        with contextlib.suppress(StorageError, OSError):
             _write_results(run)
 
 

@@ -20,6 +20,7 @@ class Evaluation:
     latency_ms: one batch-1 inference; latency_spread: relative half-range of its two halves;
     latency_wall_ms: the same by the clock on the wall.
     seconds: all of the evaluation; train_seconds: its training alone.
+    within_limits: False for a reference that exceeds a limit of the space when measured.
     """
 
     loss: float
@@ -33,6 +34,7 @@ class Evaluation:
     seconds: float
     train_seconds: float
     loss_sem: float | None = None
+    within_limits: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +122,8 @@ class Record:
             state = COMPLETE
         else:
             state = PRUNED if outcome.infeasible else FAILED
-        evaluation = outcome.evaluation if outcome else None
+        measured = asdict(outcome.evaluation) if outcome and outcome.evaluation else {}
+        within_limits = measured.pop("within_limits", True)
         return cls(
             trial=job.trial,
             state=state,
@@ -128,11 +131,11 @@ class Record:
             architecture=job.architecture,
             reference=job.reference,
             repeat=job.repeat,
-            eligible=job.eligible,
+            eligible=job.eligible and within_limits,
             seed=job.seed,
             finished=finished,
             failure=outcome.failure if outcome else None,
-            **(asdict(evaluation) if evaluation else {}),
+            **measured,
         )
 
     @classmethod

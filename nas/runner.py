@@ -73,7 +73,8 @@ class Backbone(BaseModel):
     weights: Literal["train", "pretrained"] = "train"
     """`train`: on the training images, once per run; `pretrained`: timm's or torchvision's."""
     epochs: Annotated[float, Field(gt=0)] = 20.0
-    learning_rate: Annotated[float, Field(gt=0)] = 0.1
+    learning_rate: Annotated[float, Field(gt=0)] | None = None
+    """None: 0.1 from random weights, 0.01 from pretrained ones."""
 
 
 class Proxy(BaseModel):
@@ -84,6 +85,8 @@ class Proxy(BaseModel):
     kind: Literal["probe", "finetune", "scratch"] = "probe"
     rungs: Annotated[list[Annotated[float, Field(gt=0)]], Field(min_length=1)] = [3.0]
     unit: Literal["epochs", "steps", "images"] = "epochs"
+    seeds: Annotated[int, Field(ge=1, le=100)] = 1
+    """Seeds that every candidate is trained with (see also search.confirm_seeds)."""
     threads: Annotated[int, Field(ge=1)] = 1
     batch_size: Annotated[int, Field(ge=2)] = 64
     learning_rate: Annotated[float, Field(gt=0)] | None = None

@@ -40,7 +40,9 @@ class Search:
     front has `confirm_seeds` of them. Everything is in the store before `ask` or `tell`
     returns, so that a new Search on the same store goes on where the last one was killed.
 
+    seeds: that every candidate is trained with, whether it comes to the front or not.
     admit: says whether an architecture keeps the limits that are known without measuring.
+    started: reading of the clock from which the time limit counts; None: now.
     """
 
     def __init__(
@@ -49,8 +51,10 @@ class Search:
         plan: SearchPlan,
         store: Store,
         *,
+        seeds: int = 1,
         admit: Callable[[Architecture], bool] = lambda architecture: True,
         clock: Callable[[], float] = time.monotonic,
+        started: float | None = None,
     ) -> None:
         self.candidates = candidates
         self.plan = plan
@@ -59,7 +63,8 @@ class Search:
         self._store = store
         self._admit = admit
         self._clock = clock
-        self._started = clock()
+        self._started = clock() if started is None else started
+        self._seeds = seeds
         self._references = candidates.references()
         self._proposer = Proposer(
             candidates, self.objectives, sampler=plan.sampler, seed=plan.seed, admit=admit
@@ -95,8 +100,9 @@ class Search:
         repeated = set(self._front_digests()) | {
             architecture.digest for architecture in self._references.values()
         }
-        repeats = len(repeated) * (self.plan.confirm_seeds - 1)
         planned = max(self.plan.trials, self._firsts)
+        repeats = len(repeated) * (max(self._seeds, self.plan.confirm_seeds) - 1)
+        repeats += max(0, planned - len(repeated)) * (self._seeds - 1)
         return max(planned + repeats, len(self._records))
 
     def ask(self) -> Job | None:
@@ -164,8 +170,10 @@ class Search:
         digests = [architecture.digest for architecture in self._references.values()]
         if not any(job.repeat == 0 for job in self._running.values()):
             digests += self._front_digests()
-        for digest in digests:
-            if self._missing_seeds(digest) > 0:
+        wanted = dict.fromkeys(self._by_digest, self._seeds) if self._seeds > 1 else {}
+        wanted |= dict.fromkeys(digests, max(self._seeds, self.plan.confirm_seeds))
+        for digest, seeds in wanted.items():
+            if self._missing_seeds(digest, seeds) > 0:
                 first = self._records[self._by_digest[digest][0]]
                 architecture = Architecture.from_json(first.architecture)
                 return self._start(
@@ -177,14 +185,13 @@ class Search:
                 )
         return None
 
-    def _missing_seeds(self, digest: str) -> int:
+    def _missing_seeds(self, digest: str, wanted: int) -> int:
         """Seeds an architecture should still be trained with; 0 when too many of them fail."""
         tried = [self._records[number] for number in self._by_digest.get(digest, [])]
         if not tried or tried[0].state != COMPLETE:
             return 0
         hopeful = sum(record.state in {COMPLETE, RUNNING} for record in tried)
-        allowed = self.plan.confirm_seeds + _SPARE_SEEDS - len(tried)
-        return max(0, min(self.plan.confirm_seeds - hopeful, allowed))
+        return max(0, min(wanted - hopeful, wanted + _SPARE_SEEDS - len(tried)))
 
     def _front_digests(self) -> list[str]:
         front = Front(Trials.of(self._records), self.objectives)
@@ -198,7 +205,8 @@ class Search:
         if not seconds:
             return False
         digests = {architecture.digest for architecture in self._references.values()}
-        missing = sum(map(self._missing_seeds, digests | set(self._front_digests())))
+        digests |= set(self._front_digests())
+        missing = sum(self._missing_seeds(digest, self.plan.confirm_seeds) for digest in digests)
         rounds = 1 + math.ceil(missing / (len(self._running) + 1))
         return self.remaining_seconds < rounds * sum(seconds) / len(seconds)
 
@@ -248,9 +256,8 @@ class Search:
     def _checked(self, outcome: Outcome) -> Outcome:
         """What is not a finite number makes no point of a front."""
         if outcome.evaluation is not None:
-            for name in {"loss", "accuracy", "latency_ms"} | {
-                item.name for item in self.objectives
-            }:
+            objectives = [item.name for item in self.objectives]
+            for name in ("loss", "accuracy", "latency_ms", *objectives):
                 value = getattr(outcome.evaluation, name)
                 if not math.isfinite(value):
                     return Outcome(failure=f"{name} is {value}")

@@ -16,7 +16,7 @@ import threading
 from dataclasses import asdict
 from pathlib import Path
 
-from nas.errors import NasError, TrainingError
+from nas.errors import NasError, StorageError, TrainingError
 from nas.evaluator import EvaluatorSpec
 from nas.executors import Observer
 from nas.record import Job, Outcome
@@ -66,7 +66,7 @@ class LocalExecutor:
         if "ready" in message:
             worker.ready = True
         elif "broken" in message:
-            raise TrainingError(f"a worker cannot start: {message['broken']}")
+            raise StorageError(f"a worker cannot go on: {message['broken']}")
         else:
             assert worker.job is not None
             record = search.tell(worker.job, Outcome.from_dict(message))
@@ -83,6 +83,7 @@ class LocalExecutor:
     ) -> _Worker:
         """Start a worker in the place of one that died, and say what became of its job."""
         reason = worker.cause_of_death()
+        worker.stop()
         if worker.job is not None:
             outcome = Outcome(failure=f"its worker died twice ({reason})", lost=True)
             record = search.tell(worker.job, outcome)

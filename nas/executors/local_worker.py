@@ -29,13 +29,13 @@ def main() -> None:
     spec = EvaluatorSpec.from_dict(json.loads(jobs.get()))
     try:
         evaluator = Evaluator(spec)
+        _say(out, {"ready": True})
+        while True:
+            job = Job(**json.loads(jobs.get()))
+            _say(out, asdict(evaluator.evaluate(job)))
     except NasError as error:
+        # Not this candidate's fault, such as a full disk: no other would fare better.
         _say(out, {"broken": str(error)})
-        return
-    _say(out, {"ready": True})
-    while True:
-        job = Job(**json.loads(jobs.get()))
-        _say(out, asdict(evaluator.evaluate(job)))
 
 
 def _listen(jobs: queue.Queue[str]) -> None:

@@ -26,10 +26,13 @@ def checkpoint_path(folder: Path, digest: str, seed: int | None = None) -> Path:
 
 def save_weights(path: Path, weights: Mapping[str, Tensor]) -> None:
     """Raises StorageError when there is no space."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()}
-    with write_whole(path) as temporary:
-        save_file(tensors, temporary)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with write_whole(path) as temporary:
+            save_file(tensors, temporary)
+    except (OSError, SafetensorError) as error:
+        raise StorageError(f"weights {path} cannot be written ({error}); free some space") from None
 
 
 def load_weights(path: Path) -> dict[str, Tensor]:

@@ -159,7 +159,7 @@ def evaluate(
     task: Classification,
     *,
     device: torch.device,
-    batch_size: int = 256,
+    batch_size: int = 64,
 ) -> Score:
     """Judge a network on all of data.validation. Raises TrainingError when scores are not
     finite.

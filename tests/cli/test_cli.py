@@ -1,0 +1,259 @@
+"""The command line as its users meet it: exit codes, one-line errors, flags that stay."""
+
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+import sys
+from pathlib import Path
+
+import pyarrow.parquet as parquet
+import pytest
+import typer
+from conftest import ROOT
+
+from nas.cli import app, main
+
+pytestmark = pytest.mark.xdist_group("run")
+
+
+class Ran:
+    def __init__(self, code: int, out: str, err: str) -> None:
+        self.code, self.out, self.err = code, out, err
+
+
+@pytest.fixture
+def nas(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch):  # type: ignore[no-untyped-def]
+    def run(*arguments: object) -> Ran:
+        monkeypatch.setattr(sys, "argv", ["nas", *map(str, arguments)])
+        code = 0
+        try:
+            main()
+        except SystemExit as stop:
+            code = int(stop.code or 0)
+        found = capsys.readouterr()
+        return Ran(code, found.out, found.err)
+
+    return run
+
+
+def test_flags_are_a_promise() -> None:
+    command = typer.main.get_command(app)
+    flags = {
+        name: sorted(flag for param in sub.params for flag in param.opts if flag != "--help")
+        for name, sub in command.commands.items()  # type: ignore[attr-defined]
+    }
+    assert flags == {
+        "search": [
+            "--backbone", "--data", "--out", "--runner", "--seed", "--set", "--time-limit",
+            "--trials", "--workers", "space",
+        ],
+        "resume": ["--time-limit", "--trials", "--workers", "run"],
+        "status": ["--json", "run"],
+        "front": ["--by", "--csv", "--json", "--max", "--min", "--parquet", "run"],
+        "show": ["--json", "run", "trial"],
+        "space": ["--json", "space"],
+        "cost": [
+            "--backbone", "--classes", "--exclude", "--json", "--resolution", "--total-stride",
+            "--uniform",
+        ],
+        "export": ["--out", "--to", "run", "trial"],
+        "doctor": ["--json"],
+    }  # fmt: skip
+
+
+def test_every_command_has_help_with_an_example() -> None:
+    for name, command in typer.main.get_command(app).commands.items():  # type: ignore[attr-defined]
+        assert f"Example: nas {name}" in (command.help or ""), name
+
+
+def test_front_as_json_is_a_list_of_objects(nas, finished_run: Path) -> None:  # type: ignore[no-untyped-def]
+    ran = nas("front", finished_run, "--json")
+    points = json.loads(ran.out)
+    assert ran.code == 0
+    assert isinstance(points, list)
+    for name in ("trial", "accuracy", "latency_ms", "params", "macs", "architecture", "reference"):
+        assert all(name in point for point in points)
+    assert {point["reference"] for point in points} >= {"plain", "se/r24", "eca"}
+    assert [point["latency_ms"] for point in points] == sorted(
+        point["latency_ms"] for point in points
+    )
+
+
+def test_front_filters_and_writes(nas, finished_run: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    every = json.loads(nas("front", finished_run, "--json").out)
+    middle = every[len(every) // 2]["latency_ms"]
+    few = json.loads(nas("front", finished_run, "--json", "--max", f"latency_ms={middle}").out)
+    assert 0 < len(few) < len(every)
+    assert all(point["latency_ms"] <= middle for point in few)
+    assert json.loads(nas("front", finished_run, "--json", "--min", "accuracy=1.1").out) == []
+    assert nas("front", finished_run, "--csv", tmp_path / "f.csv").code == 0
+    assert nas("front", finished_run, "--parquet", tmp_path / "f.parquet").code == 0
+    with (tmp_path / "f.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [int(row["trial"]) for row in rows] == [point["trial"] for point in every]
+    assert parquet.read_table(tmp_path / "f.parquet").num_rows == len(every)
+    table = nas("front", finished_run)
+    assert "plain backbone" in table.out
+    assert "seeds" in table.out
+    by_accuracy = json.loads(nas("front", finished_run, "--by", "accuracy,params", "--json").out)
+    assert by_accuracy
+
+
+def test_show_and_status(nas, finished_run: Path) -> None:  # type: ignore[no-untyped-def]
+    shown = nas("show", finished_run, 1)
+    assert shown.code == 0
+    assert "blocks.1.0/after_depthwise" in shown.out
+    assert "hand-placed reference: se/r24" in shown.out
+    assert json.loads(nas("show", finished_run, 1, "--json").out)["state"] == "COMPLETE"
+    status = json.loads(nas("status", finished_run, "--json").out)
+    assert status["trials"]["RUNNING"] == 0
+    assert status["networks"] == {"evaluated": 5, "planned": 5}
+    assert "not running" in nas("status", finished_run).out
+
+
+def test_cost_of_the_paper(nas) -> None:  # type: ignore[no-untyped-def]
+    ran = nas(
+        "cost", "--backbone", "mobilenetv2_100", "--uniform", "coord/r32",
+        "--exclude", "blocks.0.*", "--json",
+    )  # fmt: skip
+    found = json.loads(ran.out)
+    assert found["params"] == 3_950_648
+    assert found["macs"] == 306_666_368
+    assert found["insertions"] == 16
+    assert "3.95M" in nas("cost", "--backbone", "mobilenetv2_100", "--uniform", "coord").out or True
+
+
+def test_space_lists_sites(nas, small_space: Path) -> None:  # type: ignore[no-untyped-def]
+    ran = nas("space", small_space)
+    assert "blocks.1" in ran.out
+    assert "16x16" in ran.out
+    found = json.loads(nas("space", small_space, "--json").out)
+    assert found["architectures"] == 3**3 * 4**3 or found["architectures"] > 100
+    sites = found["sites"]["mobilenetv2_035"]
+    assert sites[0]["channels"] == 48
+
+
+def test_doctor_says_what_is_here(nas) -> None:  # type: ignore[no-untyped-def]
+    ran = nas("doctor", "--json")
+    subjects = [finding["subject"] for finding in json.loads(ran.out)]
+    assert subjects[:2] == ["python", "packages"]
+    assert {"cores", "memory", "disk", "GPU", "latency", "clock"} <= set(subjects)
+    assert "[ ok ] python" in nas("doctor").out
+
+
+BAD = {
+    "unknown key": ("name: a\nbackbone: x\n", "unknown key 'backbone'; allowed here: backbones"),
+    "unknown block": ("name: a\nbackbones: [mobilenetv2_035]\nblocks: {sea: {}}", "unknown block"),
+    "unknown backbone": ("name: a\nbackbones: [mobilenet]\nblocks: {se: {}}", "unknown backbone"),
+    "unknown option": (
+        "name: a\nbackbones: [mobilenetv2_035]\nblocks: {se: {ratio: [4]}}",
+        "no option 'ratio'",
+    ),
+    "ratio too large": (
+        "name: a\nbackbones: [mobilenetv2_035]\nresolutions: [32]\ntotal_stride: 16\n"
+        "blocks: {se: {reduction: [5000]}}",
+        "reduction 5000 is larger than",
+    ),
+    "unknown site": (
+        "name: a\nbackbones: [mobilenetv2_035]\nresolutions: [32]\n"
+        "sites: {exclude: [layer1.*]}\nblocks: {se: {}}",
+        "matches no site",
+    ),
+    "code": ("!!python/object/apply:os.system ['touch /tmp/nas-was-here']", "not plain YAML"),
+    "bomb": ("a: &a [x,x]\nb: &b [*a,*a]\nc: [*b,*b]", "aliases"),
+    "not YAML": ("name: [", "not plain YAML"),
+    "nothing": ("", "a mapping of keys is needed"),
+}
+
+
+@pytest.mark.parametrize("fault", BAD)
+@pytest.mark.parametrize("command", ["space", "search"])
+def test_wrong_spaces_end_with_one_line_and_code_2(  # type: ignore[no-untyped-def]
+    nas, tmp_path: Path, fault: str, command: str
+) -> None:
+    text, said = BAD[fault]
+    path = tmp_path / "space.yaml"
+    path.write_text(text)
+    out = ["--out", tmp_path / "run"] if command == "search" else []
+    ran = nas(command, path, *out)
+    assert ran.code == 2
+    assert said in ran.err
+    assert ran.err.startswith("error: ")
+    assert ran.err.count("\n") == 1
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--set", "proxy.knd=probe"], "unknown key 'knd'; allowed in proxy:"),
+        (["--set", "proxy.kind=magic"], "proxy.kind: found 'magic'"),
+        (["--set", "search.sampler=grid"], "search.sampler: found 'grid'"),
+        (["--time-limit", "soon"], "time_limit"),
+        (["--data", "mnist"], "allowed: digits, cifar10, folder:PATH"),
+        (["--data", "folder:/nowhere"], "no such folder"),
+        (["--backbone", "resnet18"], "has no site"),
+        (["--runner", "/nowhere.yaml"], "cannot read the runner"),
+    ],
+)
+def test_wrong_searches_write_nothing(  # type: ignore[no-untyped-def]
+    nas, small_space: Path, tmp_path: Path, arguments: list[str], said: str
+) -> None:
+    ran = nas("search", small_space, "--out", tmp_path / "run", *arguments)
+    assert (ran.code, ran.err.count("\n")) == (2, 1), ran.err
+    assert said in ran.err
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_run_is_not_written_over(
+    nas, small_space: Path, finished_run: Path, tmp_path: Path
+) -> None:  # type: ignore[no-untyped-def]
+    before = (finished_run / "study.journal").read_bytes()
+    ran = nas("search", small_space, "--out", finished_run)
+    assert ran.code == 2
+    assert f"is a run already; go on with it (nas resume {finished_run})" in ran.err
+    assert (finished_run / "study.journal").read_bytes() == before
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.tex").write_text("precious")
+    ran = nas("search", small_space, "--out", tmp_path / "mine")
+    assert ran.code == 2
+    assert [path.name for path in (tmp_path / "mine").iterdir()] == ["thesis.tex"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["front", "nowhere"], "nowhere does not exist; start one with: nas search"),
+        (["resume", "nowhere"], "does not exist"),
+        (["front", "RUN", "--max", "latency"], "write name=number"),
+        (["front", "RUN", "--max", "speed=3"], "cannot filter on 'speed'; known: loss"),
+        (["front", "RUN", "--by", "speed,loss"], "unknown objective 'speed'"),
+        (["front", "RUN", "--by", "loss"], "at least two"),
+        (["show", "RUN", "999"], "has no trial 999"),
+        (["export", "RUN", "0", "--to", "tflite"], "unknown target"),
+        (["cost", "--backbone", "mobilenetv2_035", "--uniform", "se/r5000"], "does not fit"),
+        (["cost", "--backbone", "mobilenetv2_035", "--total-stride", "5"], "allowed: 4, 8, 16, 32"),
+        (["cost", "--backbone", "nothing"], "unknown backbone"),
+    ],
+)
+def test_wrong_queries_are_said(nas, finished_run: Path, arguments: list[str], said: str) -> None:  # type: ignore[no-untyped-def]
+    ran = nas(*[finished_run if item == "RUN" else item for item in arguments])
+    assert (ran.code, ran.err.count("\n")) == (2, 1), ran.err
+    assert said in ran.err
+
+
+def test_a_half_made_run_is_one_line(nas, finished_run: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    for missing in ("space.yaml", "study.journal", "environment.json"):
+        copy = tmp_path / missing
+        shutil.copytree(finished_run, copy)
+        (copy / missing).unlink()
+        ran = nas("resume", copy, "--trials", "6")
+        assert (ran.code, ran.err.count("\n")) == (2, 1), ran.err
+
+
+def test_the_runner_that_ships_is_the_default() -> None:
+    from nas.runner import load_runner
+
+    assert load_runner(ROOT / "runners" / "local.yaml") == load_runner(None)

@@ -1,0 +1,62 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import pytest
+import torch
+
+from nas.errors import ExportError, SpecError
+from nas.export import TARGETS, Parity, export_trial
+from nas.run import open_run
+
+pytestmark = pytest.mark.xdist_group("run")
+
+
+def test_an_export_runs_without_this_project(finished_run: Path, tmp_path: Path) -> None:
+    run = open_run(finished_run)
+    path, parity = export_trial(run, 1, "onnx", tmp_path / "winner.onnx")
+    assert parity.holds
+    assert parity.images == 64
+    session = onnxruntime.InferenceSession(str(path))
+    for batch in (1, 5):
+        images = np.random.default_rng(0).standard_normal((batch, 3, 32, 32), np.float32)
+        scores = session.run(None, {"images": images})[0]
+        expected = run.network(1)(torch.from_numpy(images)).detach().numpy()
+        np.testing.assert_allclose(scores, expected, atol=1e-4)
+
+
+def test_a_graph_that_disagrees_is_not_kept(
+    finished_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    suffix, write = TARGETS["onnx"]
+
+    def wrong(network: torch.nn.Module, resolution: int, path: Path) -> object:
+        infer = write(network, resolution, path)
+        return lambda images: infer(images) + 0.01  # type: ignore[operator]
+
+    monkeypatch.setitem(TARGETS, "onnx", (suffix, wrong))
+    with pytest.raises(ExportError, match="differs from the network by"):
+        export_trial(open_run(finished_run), 0, "onnx", tmp_path / "winner.onnx")
+    assert not list(tmp_path.iterdir())
+
+
+def test_wrong_targets_trials_and_files_are_said(finished_run: Path, tmp_path: Path) -> None:
+    run = open_run(finished_run)
+    (tmp_path / "there.onnx").write_text("mine")
+    for trial, target, out, said in (
+        (0, "tflite", None, "unknown target 'tflite'; known: onnx"),
+        (99, "onnx", None, "has no trial 99; it has 0 to"),
+        (0, "onnx", tmp_path / "there.onnx", "exists"),
+        (0, "onnx", tmp_path / "no" / "folder.onnx", "does not exist"),
+    ):
+        with pytest.raises(SpecError, match=said):
+            export_trial(run, trial, target, out)
+    assert (tmp_path / "there.onnx").read_text() == "mine"
+
+
+def test_parity_is_relative_to_the_scores() -> None:
+    assert Parity(difference=9e-6, largest=0.5, images=1).holds
+    assert not Parity(difference=2e-5, largest=0.5, images=1).holds
+    assert Parity(difference=2e-5, largest=3.0, images=1).holds

@@ -1,0 +1,57 @@
+"""Build the wheel and use it from an empty folder: run by `make check`.
+
+The wheel is unpacked rather than installed, so that the gigabytes it depends on are taken
+from the environment at hand; nothing of the checkout may be importable or needed.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+import zipfile
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+
+USE = """
+import sys
+sys.path.insert(0, {wheel!r})
+sys.meta_path = [finder for finder in sys.meta_path if "editable" not in repr(finder).lower()]
+import nas
+assert nas.__file__.startswith({wheel!r}), nas.__file__
+for content in ("results", "runners", "search_spaces", "tests", "benchmarks"):
+    try:
+        __import__(content)
+    except ImportError:
+        continue
+    raise SystemExit(f"{{content}} can be imported, although it is content and not code")
+arch = nas.uniform("mobilenetv2_100", "coord", reduction=32, exclude=["blocks.0.*"])
+print(nas.cost(arch))
+"""
+
+
+def main() -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        built, unpacked, empty = (Path(folder) / name for name in ("dist", "wheel", "empty"))
+        empty.mkdir()
+        command = [sys.executable, "-m", "build", "--wheel", "--no-isolation"]
+        subprocess.run([*command, "--outdir", str(built), str(ROOT)], check=True, stdout=-3)
+        (wheel,) = built.glob("*.whl")
+        with zipfile.ZipFile(wheel) as archive:
+            names = archive.namelist()
+            archive.extractall(unpacked)
+        tops = {name.split("/")[0] for name in names}
+        info = {top for top in tops if top.endswith(".dist-info")}
+        assert tops - info == {"nas"}, f"the wheel holds {sorted(tops)}; nas alone belongs there"
+        assert "nas/py.typed" in names, "py.typed is missing"
+        code = USE.format(wheel=str(unpacked))
+        done = subprocess.run(
+            [sys.executable, "-c", code], cwd=empty, check=True, capture_output=True, text=True
+        )
+        assert "params=3950648" in done.stdout, done.stdout
+        print(f"{wheel.name}: works from an empty folder")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,154 @@
+"""Killed, interrupted and starved: what happens to a run whose processes die. Slow."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from conftest import QUICK, SMALL_SPACE
+
+from nas.record import COMPLETE
+from nas.run import open_run
+
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("faults")]
+
+
+def nas(*arguments: object) -> list[str]:
+    return [sys.executable, "-m", "nas", *map(str, arguments)]
+
+
+def start_search(folder: Path) -> subprocess.Popen[str]:
+    space = folder / "small.yaml"
+    space.write_text(SMALL_SPACE)
+    sets = [item for override in QUICK for item in ("--set", override)]
+    return subprocess.Popen(
+        nas("search", space, "--out", folder / "run", *sets, "--trials", 12),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def wait_until(condition: Callable[[], bool], seconds: float = 240) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it did not happen in time"
+        time.sleep(0.05)
+
+
+def happened(run: Path, text: str) -> bool:
+    log = run / "events.log"
+    return log.exists() and text in log.read_text()
+
+
+def workers_of(driver: int) -> list[int]:
+    found = []
+    for entry in Path("/proc").iterdir():
+        try:
+            parent = int((entry / "stat").read_text().rsplit(")", 1)[1].split()[1])
+        except (OSError, ValueError, IndexError):
+            continue
+        if parent == driver:
+            found.append(int(entry.name))
+    return found
+
+
+def alive(process: int) -> bool:
+    try:
+        return "Z" not in (Path("/proc") / str(process) / "stat").read_text().rsplit(")", 1)[1][:3]
+    except OSError:
+        return False
+
+
+def check_finished(run: Path, trials: int = 12) -> None:
+    rows = open_run(run).trials()
+    assert (rows["state"] == COMPLETE).all()
+    firsts = rows["digest"][rows["repeat"] == 0]
+    assert len(firsts) == len(set(firsts)) == trials
+    pairs = list(zip(rows["digest"], rows["seed"], strict=True))
+    assert len(set(pairs)) == len(pairs)
+    assert (rows["trial"] == range(len(rows))).all()
+
+
+@pytest.mark.parametrize(
+    "moment", ["training the plain", "searching", "trial 1 COMPLETE", "trial 7 COMPLETE"]
+)
+def test_a_killed_driver_leaves_a_run_that_goes_on(tmp_path: Path, moment: str) -> None:
+    driver = start_search(tmp_path)
+    run = tmp_path / "run"
+    wait_until(lambda: happened(run, moment))
+    workers = workers_of(driver.pid)
+    os.kill(driver.pid, signal.SIGKILL)
+    driver.communicate()
+    wait_until(lambda: not any(map(alive, workers)), 30)
+    losses = {}
+    if moment.startswith("trial"):
+        rows = open_run(run).trials()
+        done = rows["state"] == COMPLETE
+        losses = dict(zip(rows["trial"][done], rows["loss"][done], strict=True))
+        assert losses
+    resumed = subprocess.run(nas("resume", run), capture_output=True, text=True, check=True)
+    assert "Next:" in resumed.stdout
+    check_finished(run)
+    rows = open_run(run).trials()
+    assert all(rows["loss"][trial] == loss for trial, loss in losses.items())
+
+
+def test_ctrl_c_stops_soon_and_says_how_to_go_on(tmp_path: Path) -> None:
+    driver = start_search(tmp_path)
+    run = tmp_path / "run"
+    wait_until(lambda: happened(run, "trial 2 COMPLETE"))
+    workers = workers_of(driver.pid)
+    driver.send_signal(signal.SIGINT)
+    out, err = driver.communicate(timeout=60)
+    assert driver.returncode == 130
+    assert f"Go on with: nas resume {run}" in out
+    assert "Traceback" not in err
+    assert not any(map(alive, workers))
+    status = subprocess.run(
+        nas("status", run, "--json"), capture_output=True, text=True, check=True
+    )
+    assert json.loads(status.stdout)["driver"] == "not running"
+    assert json.loads(status.stdout)["front"] > 0
+    subprocess.run(nas("resume", run), capture_output=True, check=True)
+    check_finished(run)
+
+
+def test_workers_killed_again_and_again(tmp_path: Path) -> None:
+    driver = start_search(tmp_path)
+    run = tmp_path / "run"
+    for number in (1, 4, 8):
+        wait_until(lambda text=f"trial {number} COMPLETE": happened(run, text))  # type: ignore[misc]
+        for worker in workers_of(driver.pid):
+            os.kill(worker, signal.SIGKILL)
+    out, err = driver.communicate(timeout=400)
+    assert driver.returncode == 0, err
+    assert "it is tried again" in out
+    check_finished(run)
+
+
+@pytest.mark.skipif(os.geteuid() != 0 or not Path("/bin/mount").exists(), reason="needs to mount")
+def test_a_full_disk_is_one_line_and_the_run_goes_on_later(tmp_path: Path) -> None:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2400k", "tmpfs", str(disk)])
+    if mounted.returncode != 0:
+        pytest.skip("mounting is not allowed here")
+    try:
+        driver = start_search(disk)
+        _, err = driver.communicate(timeout=400)
+        assert driver.returncode == 2, err
+        assert err.count("\n") == 1, err
+        assert "free some space" in err
+        subprocess.run(["mount", "-o", "remount,size=100m", str(disk)], check=True)
+        subprocess.run(nas("resume", disk / "run"), capture_output=True, check=True)
+        check_finished(disk / "run")
+    finally:
+        subprocess.run(["umount", "-l", str(disk)], check=True)

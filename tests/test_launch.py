@@ -1,0 +1,222 @@
+"""Real runs: real digits, real trainings, real worker processes; only very short."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+from pathlib import Path
+
+import pyarrow.parquet as parquet
+import pytest
+import torch
+from conftest import QUICK, SMALL_SPACE
+
+import nas
+from nas.errors import SpecError, StorageError
+from nas.executors import Silent
+from nas.front import PLAIN
+from nas.launch import resume, search
+from nas.record import COMPLETE, FAILED, Job, Record
+from nas.run import locked, open_run
+from nas.runner import load_runner
+
+pytestmark = pytest.mark.xdist_group("run")
+
+
+def test_a_run_leaves_what_it_promises(finished_run: Path) -> None:
+    names = {path.name for path in finished_run.iterdir()}
+    assert names >= {
+        "space.yaml",
+        "run.yaml",
+        "environment.json",
+        "study.journal",
+        "device.json",
+        "trials.parquet",
+        "front.csv",
+        "front.png",
+        "checkpoints",
+        "events.log",
+    }
+    assert not [name for name in names if name.startswith(".") and name != ".lock"]
+    assert (finished_run / "front.png").read_bytes()[:4] == b"\x89PNG"
+    rows = parquet.read_table(finished_run / "trials.parquet").to_pylist()
+    assert sum(row["repeat"] == 0 for row in rows) == 5
+    assert {row["state"] for row in rows} == {COMPLETE}
+    environment = json.loads((finished_run / "environment.json").read_text())
+    assert torch.__version__.startswith(environment["versions"]["torch"])
+    assert environment["data"]["classes"] == list("0123456789")
+
+
+def test_front_holds_references_and_measured_latencies(finished_run: Path) -> None:
+    front = open_run(finished_run).front()
+    assert {point.reference for point in front.references} == {PLAIN, "se/r24", "eca"}
+    assert all(point.seeds == 2 for point in front)
+    assert all(point.latency_final and point.latency_ms > 0 for point in front)
+    plain = next(point for point in front if point.reference == PLAIN)
+    assert (plain.loss_saved, plain.loss_noise) == (0.0, 0.0)
+    # Nothing but attention was added, and attention takes time.
+    assert plain.latency_ms == min(point.latency_ms for point in front)
+
+
+def test_the_front_from_the_study_equals_the_one_from_parquet(
+    finished_run: Path, tmp_path: Path
+) -> None:
+    copy = tmp_path / "run"
+    shutil.copytree(finished_run, copy)
+    (copy / "trials.parquet").unlink()
+    assert open_run(copy).front().to_json() == open_run(finished_run).front().to_json()
+    (copy / "trials.parquet").write_bytes(b"broken")
+    with pytest.raises(StorageError, match=r"trials\.parquet cannot be read"):
+        open_run(copy).front()
+
+
+def test_a_trained_network_gives_its_recorded_loss(finished_run: Path) -> None:
+    from nas.proxies.training import evaluate
+    from nas.task import Classification
+
+    run = open_run(finished_run)
+    for trial in (0, 1, 4):
+        network = run.network(trial)
+        score = evaluate(network, run.dataset(), Classification(10), device=torch.device("cpu"))
+        assert score.loss == pytest.approx(run.row(trial)["loss"], abs=1e-4)
+        assert score.accuracy == run.row(trial)["accuracy"]
+
+
+def test_the_python_interface_of_the_readme(finished_run: Path) -> None:
+    run = nas.open_run(finished_run)
+    for point in run.front().where(latency_ms=("<", 1000)):
+        network = nas.build(point.architecture)
+        assert network(torch.zeros(1, 3, 32, 32)).shape == (1, 1000)
+    assert not list(run.front().where(latency_ms=("<", 0)))
+
+
+class Killer(Silent):
+    """Kills the first worker that takes a job, with the signal that nobody can catch."""
+
+    def __init__(self) -> None:
+        self.killed: list[int] = []
+        self.reasons: list[str] = []
+        self.records: list[Record] = []
+
+    def started(self, job: Job) -> None:
+        if not self.killed:
+            self.killed.append(job.trial)
+            worker = next(iter(_pids()))
+            os.kill(worker, signal.SIGKILL)
+
+    def lost(self, job: Job, reason: str) -> None:
+        self.reasons.append(reason)
+
+    def finished(self, record: Record) -> None:
+        self.records.append(record)
+
+
+def _pids() -> list[int]:
+    """Worker processes of this process, oldest first."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        try:
+            parent = int((entry / "stat").read_text().rsplit(")", 1)[1].split()[1])
+            command = (entry / "cmdline").read_bytes()
+        except (OSError, ValueError, IndexError):
+            continue
+        if parent == os.getpid() and b"local_worker" in command:
+            found.append(int(entry.name))
+    return sorted(found)
+
+
+def test_a_killed_worker_costs_no_trial_and_a_run_can_be_made_longer(
+    finished_run: Path, tmp_path: Path
+) -> None:
+    copy = tmp_path / "run"
+    shutil.copytree(finished_run, copy)
+    before = open_run(copy).trials()
+    killer = Killer()
+    run = resume(copy, trials=7, workers=1, observer=killer)
+    after = run.trials()
+    assert killer.reasons == ["killed by SIGKILL; the system may have run out of memory"]
+    assert (after["state"] == COMPLETE).all()
+    assert int((after["repeat"] == 0).sum()) == 7
+    assert (after["digest"][: len(before)] == before["digest"]).all()
+    assert (after["loss"][: len(before)] == before["loss"]).all()
+    assert not _pids()
+
+
+def test_a_broken_checkpoint_stops_with_one_line(finished_run: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "run"
+    shutil.copytree(finished_run, copy)
+    backbone = next(copy.glob("checkpoints/*/backbone.safetensors"))
+    backbone.write_bytes(b"cut short")
+    with pytest.raises(nas.NasError, match="cannot start.*cannot be read"):
+        resume(copy, trials=6, workers=1)
+
+
+def test_two_drivers_do_not_work_on_one_run(finished_run: Path) -> None:
+    with locked(finished_run), pytest.raises(SpecError, match=f"process {os.getpid()}"):
+        resume(finished_run, trials=9)
+    assert not open_run(finished_run).running
+
+
+def test_changed_images_are_refused(tmp_path: Path) -> None:
+    import numpy as np
+    from PIL import Image
+
+    for level, name in enumerate("ab"):
+        folder = tmp_path / "images" / "train" / name
+        folder.mkdir(parents=True)
+        for number in range(20):
+            pixels = np.full((32, 32, 3), 30 + 150 * level + number, dtype=np.uint8)
+            Image.fromarray(pixels).save(folder / f"{number}.png")
+    space = tmp_path / "space.yaml"
+    space.write_text(SMALL_SPACE)
+    runner = load_runner(None, (*QUICK, "search.trials=3", "search.confirm_seeds=1", "workers=1"))
+    search(space, runner, f"folder:{tmp_path / 'images'}", tmp_path / "run")
+    (tmp_path / "images" / "train" / "a" / "0.png").unlink()
+    with pytest.raises(SpecError, match="have changed since"):
+        resume(tmp_path / "run", trials=4)
+
+
+def test_trials_that_fail_are_told_and_make_no_front(tmp_path: Path) -> None:
+    """A learning rate that no training survives."""
+    space = tmp_path / "space.yaml"
+    space.write_text(SMALL_SPACE)
+    overrides = ("proxy.kind=scratch", "proxy.learning_rate=1.0e+12", "search.confirm_seeds=1")
+    runner = load_runner(None, (*QUICK, *overrides))
+    run = search(space, runner, "digits", tmp_path / "run")
+    trials = run.trials()
+    assert (trials["state"] == FAILED).all()
+    assert all("diverged" in reason for reason in trials["failure"])
+    assert list(run.front()) == []
+    assert (run.path / "front.png").exists()
+
+
+@pytest.mark.parametrize("kind", ["finetune", "scratch"])
+def test_other_proxies_run(tmp_path: Path, kind: str) -> None:
+    space = tmp_path / "space.yaml"
+    space.write_text(SMALL_SPACE)
+    overrides = (f"proxy.kind={kind}", "search.trials=4", "search.confirm_seeds=1", "workers=1")
+    run = search(space, load_runner(None, (*QUICK, *overrides)), "digits", tmp_path / "run")
+    assert run.front().members
+    assert run.network(1)(torch.zeros(2, 3, 32, 32)).shape == (2, 10)
+
+
+def test_a_latency_limit_prunes_before_training(tmp_path: Path) -> None:
+    space = tmp_path / "space.yaml"
+    space.write_text(SMALL_SPACE + "constraints: {latency_ms: 0.000001}\n")
+    runner = load_runner(None, (*QUICK, "search.confirm_seeds=1", "workers=1"))
+    run = search(space, runner, "digits", tmp_path / "run")
+    pruned = [run.row(trial) for trial in range(3, 5)]
+    assert all(row["state"] == "PRUNED" and "limit" in row["failure"] for row in pruned)
+    assert not run.front().members
+    assert {point.reference for point in run.front()} == {PLAIN, "se/r24", "eca"}
+
+
+def test_worker_count_follows_cores_and_threads() -> None:
+    from nas.launch import worker_count
+
+    cores = len(os.sched_getaffinity(0))
+    assert worker_count(load_runner(None)) == cores
+    assert worker_count(load_runner(None, ("proxy.threads=1000",))) == 1
+    assert worker_count(load_runner(None, ("workers=3",))) == 3

@@ -1,0 +1,45 @@
+"""What users import, and what it costs them."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+import subprocess
+import sys
+
+import pytest
+
+import nas
+
+
+def test_the_public_names() -> None:
+    assert nas.__all__ == sorted(nas.__all__)
+    assert set(nas.__all__) == {
+        "Architecture", "Candidates", "Cost", "Front", "Insertion", "NasError", "Point", "Run",
+        "Runner", "SearchSpace", "SpecError", "blocks", "build", "cost", "load_runner",
+        "load_space", "open_run", "resume", "search", "uniform",
+    }  # fmt: skip
+    for name in nas.__all__:
+        assert getattr(nas, name) is not None
+    assert callable(nas.build) and callable(nas.cost) and callable(nas.search)
+    assert nas.blocks.make_block("eca", channels=16, height=4, width=4)
+    with pytest.raises(AttributeError, match="no attribute 'serch'"):
+        _ = nas.serch  # type: ignore[attr-defined]
+
+
+def test_every_module_lists_what_it_offers() -> None:
+    for module in pkgutil.walk_packages(nas.__path__, "nas."):
+        if module.name == "nas.__main__":
+            continue
+        loaded = importlib.import_module(module.name)
+        names = getattr(loaded, "__all__", [])
+        assert len(set(names)) == len(names), module.name
+        assert all(hasattr(loaded, name) for name in names), module.name
+
+
+@pytest.mark.parametrize("statement", ["import nas", "import nas.cli, nas.run, nas.front"])
+def test_reading_a_front_imports_nothing_heavy(statement: str) -> None:
+    heavy = "{'torch', 'optuna', 'ray', 'onnxruntime', 'timm', 'pandas', 'matplotlib'}"
+    code = f"{statement}\nimport sys\nprint(sorted({heavy} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

@@ -1,0 +1,373 @@
+"""The whole loop in milliseconds: a fake evaluation, a fake clock, any number of workers."""
+
+from __future__ import annotations
+
+import json
+import math
+import random
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from nas.architecture import Architecture
+from nas.candidates import Candidates
+from nas.errors import StorageError
+from nas.front import Front
+from nas.objective import objectives_named
+from nas.record import COMPLETE, FAILED, PRUNED, RUNNING, Evaluation, Job, Outcome, Record
+from nas.runner import SearchPlan
+from nas.samplers import SAMPLERS
+from nas.search_core import Search
+from nas.space import SearchSpace
+from nas.store import Store
+from nas.trials import Trials
+
+OBJECTIVES = objectives_named(["loss", "latency_ms"])
+Evaluate = Callable[[Job], Outcome]
+
+
+def space(**changes: object) -> SearchSpace:
+    data: dict[str, object] = {
+        "name": "t",
+        "backbones": ["mobilenetv2_035"],
+        "resolutions": [32],
+        "total_stride": 16,
+        "sites": {"granularity": "stage", "exclude": ["blocks.0.*"]},
+        "blocks": {"se": {"reduction": [8, 24]}, "eca": {}},
+    }
+    return SearchSpace.model_validate(data | changes)
+
+
+@pytest.fixture(scope="module")
+def candidates() -> Candidates:
+    return Candidates(space())
+
+
+def truth(job: Job, *, seed_noise: float = 0.01) -> Outcome:
+    """Blocks cost time and save loss, late ones more; seeds shift everybody and each a bit."""
+    architecture = Architecture.from_json(job.architecture)
+    saved = sum(
+        0.01 * int(item.site.split(".")[1]) * (2 if item.block == "se" else 1)
+        for item in architecture.blocks
+    )
+    latency = 1.0 + sum(0.1 if item.block == "se" else 0.06 for item in architecture.blocks)
+    own = random.Random(f"{job.digest}{job.seed}").gauss(0, seed_noise)
+    shared = random.Random(job.seed).gauss(0, 0.1)
+    changed = bool(architecture.blocks)
+    return Outcome(
+        Evaluation(
+            loss=2.0 - saved + (own + shared) * changed,
+            accuracy=0.5 + saved / 4,
+            latency_ms=latency,
+            latency_wall_ms=latency,
+            latency_spread=0.002,
+            params=1000,
+            macs=1000,
+            images=10_000,
+            seconds=10.0,
+            train_seconds=9.0,
+        )
+    )
+
+
+class Clock:
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def make(
+    path: Path, candidates: Candidates, plan: SearchPlan, clock: Clock | None = None
+) -> Search:
+    journal = path / "study.journal"
+    if not journal.exists():
+        Store.create(journal, objectives_named(plan.objectives))
+    return Search(candidates, plan, Store(journal, writable=True), clock=clock or Clock())
+
+
+def drive(
+    search: Search,
+    evaluate: Evaluate = truth,
+    *,
+    workers: int = 1,
+    seed: int = 0,
+    steps: float = math.inf,
+    clock: Clock | None = None,
+) -> list[Job]:
+    """Carry out a search with simulated workers that end in random order."""
+    rng = random.Random(seed)
+    running: list[Job] = []
+    given: list[Job] = []
+    while not search.finished:
+        while len(running) < workers and (job := search.ask()) is not None:
+            running.append(job)
+            given.append(job)
+        if not running:
+            assert search.finished
+            break
+        if clock is not None:
+            clock.now += 10.0 / workers
+        job = running.pop(rng.randrange(len(running)))
+        search.tell(job, evaluate(job))
+        steps -= 1
+        if steps <= 0:
+            break
+    return given
+
+
+def digests(search: Search) -> list[str]:
+    return [record.digest for record in search.records if record.repeat == 0]
+
+
+def test_references_come_first_then_proposals_then_repeats(
+    tmp_path: Path, candidates: Candidates
+) -> None:
+    search = make(tmp_path, candidates, SearchPlan(trials=20))
+    drive(search)
+    records = search.records
+    assert [record.reference for record in records[:4]] == ["plain", "se/r24", "eca", None]
+    assert sum(record.repeat == 0 for record in records) == 20
+    assert len(set(digests(search))) == 20
+    assert all(record.repeat > 0 for record in records[20:])
+    assert {record.state for record in records} == {COMPLETE}
+    assert search.stop_reason == "20 networks are evaluated"
+    seeds = Counter(record.digest for record in records)
+    front = Front(Trials.of(records), OBJECTIVES)
+    assert all(seeds[point.architecture.digest] >= 3 for point in front)
+    assert len(records) <= search.expected_trials()
+
+
+def test_seeds_are_paired_across_architectures(tmp_path: Path, candidates: Candidates) -> None:
+    search = make(tmp_path, candidates, SearchPlan(trials=8))
+    drive(search)
+    by_repeat: dict[int, set[int]] = {}
+    for record in search.records:
+        by_repeat.setdefault(record.repeat, set()).add(record.seed)
+    assert all(len(seeds) == 1 for seeds in by_repeat.values())
+    assert len({*map(min, by_repeat.values())}) == len(by_repeat)
+
+
+@pytest.mark.parametrize("sampler", sorted(set(SAMPLERS) - {"gp"}))
+def test_same_seed_same_outcomes_same_trials(
+    tmp_path: Path, candidates: Candidates, sampler: str
+) -> None:
+    found = []
+    for name, seed in (("a", 1), ("b", 1), ("c", 2)):
+        folder = tmp_path / name
+        folder.mkdir()
+        search = make(folder, candidates, SearchPlan(trials=26, sampler=sampler, seed=seed))
+        drive(search)
+        found.append(digests(search))
+    assert found[0] == found[1]
+    assert found[0] != found[2]
+
+
+@pytest.mark.parametrize("workers", [1, 4])
+@pytest.mark.parametrize("killed_after", [1, 5, 17, 24])
+def test_a_killed_search_goes_on_and_doubles_nothing(
+    tmp_path: Path, candidates: Candidates, workers: int, killed_after: int
+) -> None:
+    plan = SearchPlan(trials=20)
+    drive(make(tmp_path, candidates, plan), workers=workers, steps=killed_after)
+    before = {
+        record.trial: record
+        for record in Store(tmp_path / "study.journal", writable=True).records()
+        if record.state == COMPLETE
+    }
+    assert len(before) == killed_after
+    again = make(tmp_path, candidates, plan)
+    drive(again, workers=workers)
+    records = again.records
+    assert all(records[trial] == record for trial, record in before.items())
+    assert [record.trial for record in records] == list(range(len(records)))
+    assert {record.state for record in records} == {COMPLETE}
+    assert len(set(digests(again))) == 20
+    pairs = [(record.digest, record.seed) for record in records]
+    assert len(set(pairs)) == len(pairs)
+
+
+def test_a_finished_search_has_nothing_to_do(tmp_path: Path, candidates: Candidates) -> None:
+    plan = SearchPlan(trials=8)
+    first = make(tmp_path, candidates, plan)
+    drive(first)
+    again = make(tmp_path, candidates, plan)
+    assert again.ask() is None
+    assert again.finished
+    longer = make(tmp_path, candidates, SearchPlan(trials=12))
+    drive(longer)
+    assert len(set(digests(longer))) == 12
+
+
+def test_a_torn_last_line_is_dropped(tmp_path: Path, candidates: Candidates) -> None:
+    plan = SearchPlan(trials=8)
+    drive(make(tmp_path, candidates, plan), steps=5)
+    journal = tmp_path / "study.journal"
+    whole = journal.read_bytes()
+    journal.write_bytes(whole + b'{"op_code": 4, "worker_id": "x')
+    again = make(tmp_path, candidates, plan)
+    drive(again)
+    assert {record.state for record in again.records} == {COMPLETE}
+
+
+def test_killed_between_record_and_state_nothing_is_evaluated_again(
+    tmp_path: Path, candidates: Candidates
+) -> None:
+    plan = SearchPlan(trials=8)
+    drive(make(tmp_path, candidates, plan), steps=5)
+    journal = tmp_path / "study.journal"
+    lines = journal.read_text().splitlines(keepends=True)
+    states = [number for number, line in enumerate(lines) if json.loads(line)["op_code"] == 6]
+    journal.write_text("".join(lines[: states[-1]]))
+    again = make(tmp_path, candidates, plan)
+    assert all(record.state == COMPLETE for record in again.records)
+    given = drive(again)
+    assert all(job.trial >= 5 for job in given)
+
+
+def test_a_damaged_study_is_said(tmp_path: Path, candidates: Candidates) -> None:
+    plan = SearchPlan(trials=8)
+    drive(make(tmp_path, candidates, plan), steps=5)
+    journal = tmp_path / "study.journal"
+    lines = journal.read_text().splitlines(keepends=True)
+    journal.write_text("".join([*lines[:6], "garbage\n", *lines[6:]]))
+    with pytest.raises(StorageError, match="damaged"):
+        Store(journal, writable=False)
+
+
+def test_failures_keep_their_reason_and_the_search_goes_on(
+    tmp_path: Path, candidates: Candidates
+) -> None:
+    def often_wrong(job: Job) -> Outcome:
+        if job.trial % 3 == 1:
+            return Outcome(failure="training diverged")
+        if job.trial % 7 == 2:
+            return Outcome(failure="latency_ms 9 is over the limit", infeasible=True)
+        found = truth(job)
+        assert found.evaluation is not None
+        if job.trial % 5 == 3:
+            values = {**vars_of(found.evaluation), "loss": math.nan}
+            return Outcome(Evaluation(**values))
+        return found
+
+    search = make(tmp_path, candidates, SearchPlan(trials=20))
+    drive(search, often_wrong, workers=3)
+    states = Counter(record.state for record in search.records)
+    assert states[FAILED] and states[PRUNED] and states[COMPLETE]
+    assert not states[RUNNING]
+    reasons = {record.failure for record in search.records if record.state == FAILED}
+    assert reasons == {"training diverged", "loss is nan"}
+    front = Front(Trials.of(search.records), OBJECTIVES)
+    assert all(math.isfinite(point.loss) for point in front)
+
+
+def vars_of(evaluation: Evaluation) -> dict[str, float]:
+    return {name: getattr(evaluation, name) for name in evaluation.__slots__}
+
+
+def test_a_lost_job_is_given_out_once_more(tmp_path: Path, candidates: Candidates) -> None:
+    lost: list[int] = []
+
+    def dies(job: Job) -> Outcome:
+        if job.trial in {2, 5} and (job.trial == 5 or job.attempt == 0):
+            lost.append(job.trial)
+            return Outcome(failure="its worker was killed", lost=True)
+        return truth(job)
+
+    search = make(tmp_path, candidates, SearchPlan(trials=8))
+    drive(search, dies)
+    assert lost == [2, 5, 5]
+    assert search.records[2].state == COMPLETE
+    assert search.records[5].state == FAILED
+
+
+def test_a_search_where_nothing_works_stops_early(tmp_path: Path, candidates: Candidates) -> None:
+    search = make(tmp_path, candidates, SearchPlan(trials=100))
+    drive(search, lambda job: Outcome(failure="no runtime"))
+    assert search.stop_reason == "the first 8 trials all failed"
+    assert len(search.records) == 8
+
+
+def test_the_time_limit_leaves_time_for_repeats(tmp_path: Path, candidates: Candidates) -> None:
+    clock = Clock()
+    plan = SearchPlan(trials=1000, time_limit=500.0)
+    search = make(tmp_path, candidates, plan, clock)
+    drive(search, workers=2, clock=clock)
+    assert clock.now <= 520
+    assert 20 < len(digests(search)) < 100
+    front = Front(Trials.of(search.records), OBJECTIVES)
+    assert sum(point.seeds >= 3 for point in front) >= len(front) - 1
+
+
+def test_an_exhausted_space_ends(tmp_path: Path) -> None:
+    sites = {"granularity": "network", "exclude": ["blocks.0.*"]}
+    tiny = Candidates(space(sites=sites))
+    assert tiny.count() == 4
+    search = make(tmp_path, tiny, SearchPlan(trials=50))
+    drive(search, workers=3)
+    assert len(digests(search)) == 4
+
+
+def test_limits_known_beforehand_are_never_trained(tmp_path: Path, candidates: Candidates) -> None:
+    journal = tmp_path / "study.journal"
+    Store.create(journal, OBJECTIVES)
+    search = Search(
+        candidates,
+        SearchPlan(trials=15),
+        Store(journal, writable=True),
+        admit=lambda architecture: len(architecture.blocks) <= 6,
+    )
+    drive(search)
+    for record in search.records:
+        blocks = Architecture.from_json(record.architecture).blocks
+        assert len(blocks) <= 6 or (record.reference and not record.eligible)
+    front = Front(Trials.of(search.records), OBJECTIVES)
+    assert {point.reference for point in front.references} == {"plain", "se/r24", "eca"}
+    assert all(len(point.architecture.blocks) <= 6 for point in front.members)
+
+
+@pytest.mark.parametrize("sampler", ["nsga2", "tpe"])
+def test_max_insertions_holds_for_proposals(tmp_path: Path, sampler: str) -> None:
+    few = Candidates(space(max_insertions=4))
+    search = make(tmp_path, few, SearchPlan(trials=30, sampler=sampler))
+    drive(search)
+    for record in search.records:
+        if record.reference is None:
+            assert len(Architecture.from_json(record.architecture).blocks) <= 4
+
+
+@pytest.mark.parametrize("sampler", sorted(SAMPLERS))
+def test_every_sampler_finds_the_obvious(
+    tmp_path: Path, candidates: Candidates, sampler: str
+) -> None:
+    """Late blocks save more at equal cost: the front must be better than hand-placed ones."""
+    trials = 16 if sampler == "gp" else 60
+    search = make(tmp_path, candidates, SearchPlan(trials=trials, sampler=sampler))
+    drive(search, lambda job: truth(job, seed_noise=1e-4))
+    front = Front(Trials.of(search.records), OBJECTIVES)
+    assert len(front.members) >= 4
+    assert len(set(digests(search))) == trials
+
+
+def test_several_backbones_and_accuracy_as_objective(tmp_path: Path) -> None:
+    wide = Candidates(space(backbones=["mobilenetv2_035", "mobilenetv2_050"]))
+    plan = SearchPlan(trials=24, objectives=["accuracy", "latency_ms"])
+    search = make(tmp_path, wide, plan)
+    drive(search)
+    found = {Architecture.from_json(item.architecture).backbone for item in search.records}
+    assert found == {"mobilenetv2_035", "mobilenetv2_050"}
+    again = make(tmp_path, wide, plan)
+    assert [record.digest for record in again.records] == [item.digest for item in search.records]
+
+
+def test_a_record_survives_the_store(tmp_path: Path, candidates: Candidates) -> None:
+    search = make(tmp_path, candidates, SearchPlan(trials=6))
+    drive(search)
+    stored = Store(tmp_path / "study.journal", writable=False)
+    assert tuple(stored.records()) == search.records
+    writable = Store(tmp_path / "study.journal", writable=True)
+    writable.note_final({search.records[0].digest: (3.5, 0.01)})
+    final: Record = Store(tmp_path / "study.journal", writable=False).records()[0]
+    assert (final.final_latency_ms, final.final_latency_spread) == (3.5, 0.01)
