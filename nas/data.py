@@ -32,6 +32,7 @@ __all__ = [
     "dataset_folder",
     "load_data",
     "open_data",
+    "resolved_source",
 ]
 
 _IMAGES = {".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm"}
@@ -200,6 +201,14 @@ def _cut(
     return np.sort(np.concatenate(first)), np.sort(np.concatenate(second))
 
 
+def resolved_source(source: str) -> str:
+    """The same source, with a folder's path made absolute: a run is resumed from anywhere."""
+    kind, _, argument = source.partition(":")
+    if kind != "folder" or not argument:
+        return source
+    return f"folder:{Path(argument).expanduser().resolve()}"
+
+
 def load_data(source: str, resolution: int, *, validation: float, seed: int) -> Dataset:
     """Load a data set and cut off its validation part.
 
@@ -325,11 +334,10 @@ def cache_root() -> Path:
 
 def _fingerprint(source: str, resolution: int, validation: float, seed: int) -> str:
     """Changes when any image of a folder is added, removed or written again."""
-    parts: list[object] = [1, source, resolution, validation, seed]
+    parts: list[object] = [1, resolved_source(source), resolution, validation, seed]
     kind, _, argument = source.partition(":")
     if kind == "folder":
         root = Path(argument).expanduser().resolve()
-        parts[1] = str(root)
         for part in ("train", "val"):
             for path in sorted((root / part).glob("*/*")):
                 stat = path.stat()

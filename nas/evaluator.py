@@ -117,7 +117,7 @@ class Evaluator:
             return Outcome(failure=str(error))
         except MemoryError:
             return Outcome(failure="out of memory; fewer workers or a smaller batch would help")
-        except (RuntimeError, ValueError, ArithmeticError) as error:
+        except Exception as error:  # whatever a block raises costs its own trial alone
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
             if "alloc" in reason or "out of memory" in reason:
                 reason = f"out of memory ({reason}); use fewer workers or a smaller batch"

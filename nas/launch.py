@@ -17,7 +17,7 @@ from typing import Any
 from nas.architecture import Architecture
 from nas.candidates import Candidates, check_names, load_space
 from nas.costs import cost
-from nas.data import cached_data, open_data
+from nas.data import cached_data, open_data, resolved_source
 from nas.environment import describe_environment, processor
 from nas.errors import SpecError, StorageError
 from nas.evaluator import (
@@ -60,7 +60,6 @@ def search(
     out: a folder that does not exist yet, or is empty. Raises SpecError before anything is
     written, for a fault of any of them.
     """
-
     out = Path(out)
     _refuse_taken(out)
     if isinstance(space, SearchSpace):
@@ -69,9 +68,9 @@ def search(
         space = load_space(space)
     if not isinstance(runner, Runner):
         runner = load_runner(runner)
-    file = RunFile(**runner.model_dump(), data=data)
+    file = RunFile(**runner.model_dump(), data=resolved_source(data))
     candidates = Candidates(space)
-    cached = cached_data(data, _train_resolution(space, file), **_cut(file))
+    cached = cached_data(file.data, _train_resolution(space, file), **_cut(file))
     classes = open_data(cached).classes
     _create(out, space, file, {"key": cached.name, "classes": list(classes)})
     run = open_run(out)
@@ -92,7 +91,6 @@ def resume(
 
     trials: a new total; time_limit: seconds from now. None leaves what run.yaml says.
     """
-
     run = open_run(path)
     plan = run.file.search.model_dump()
     plan |= {"trials": trials} if trials is not None else {}
@@ -118,7 +116,6 @@ def _refuse_taken(out: Path) -> None:
 
 def _create(out: Path, space: SearchSpace, file: RunFile, data: dict[str, Any]) -> None:
     """Make the run folder whole: beside its place first, then moved there."""
-
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         building = Path(tempfile.mkdtemp(dir=out.parent, prefix=f".{out.name}."))
@@ -170,7 +167,6 @@ def _carry_out(run: Run, candidates: Candidates, observer: Observer | None) -> N
 
 def _prepared(run: Run, candidates: Candidates, observer: Observer) -> EvaluatorSpec:
     """Data, trained backbones and the latency anchor: made once, found again by a resumed run."""
-
     file = run.file
     observer.stage("reading images")
     cached = cached_data(file.data, _train_resolution(run.space, file), **_cut(file))
@@ -266,7 +262,6 @@ def _anchor_ms(run: Run, digest: str, measure: Callable[[], float]) -> float:
 
 def _admission(space: SearchSpace, *, num_classes: int) -> Callable[[Architecture], bool]:
     """Whether an architecture keeps the limits that are known without measuring."""
-
     limits = space.constraints
 
     def admit(architecture: Architecture) -> bool:
@@ -282,7 +277,6 @@ def _admission(space: SearchSpace, *, num_classes: int) -> Callable[[Architectur
 
 def _write_results(run: Run) -> None:
     """trials.parquet, front.csv and front.png, each whole."""
-
     stamp = journal_stamp(run.path)
     trials = Trials.of(Store(run.path / "study.journal", writable=False).records())
     trials.write(run.path / "trials.parquet", stamp=stamp)

@@ -36,7 +36,9 @@ def main() -> None:
         built, unpacked, empty = (Path(folder) / name for name in ("dist", "wheel", "empty"))
         empty.mkdir()
         command = [sys.executable, "-m", "build", "--wheel", "--no-isolation"]
-        subprocess.run([*command, "--outdir", str(built), str(ROOT)], check=True, stdout=-3)
+        subprocess.run(
+            [*command, "--outdir", str(built), str(ROOT)], check=True, stdout=subprocess.DEVNULL
+        )
         (wheel,) = built.glob("*.whl")
         with zipfile.ZipFile(wheel) as archive:
             names = archive.namelist()

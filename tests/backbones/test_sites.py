@@ -5,6 +5,7 @@ import torch
 
 from nas.backbones import check_backbone, find_sites, plain_network
 from nas.errors import SpecError
+from nas.networks import build, uniform
 
 
 def test_mobilenetv2_has_the_sites_of_the_paper() -> None:
@@ -30,10 +31,22 @@ def test_filled_slots_are_seen() -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["mobilenetv1_100", "mobilenetv3_small_050", "mnasnet_small", "ghostnet_050", "rexnet_100"],
+    [
+        "mobilenetv1_100",
+        "mobilenetv3_small_050",
+        "mobilenetv4_conv_small_050",
+        "mnasnet_small",
+        "mixnet_s",
+        "ghostnet_050",
+        "rexnet_100",
+        "efficientnet_lite0",
+    ],
 )
-def test_other_families_have_sites(name: str) -> None:
-    assert find_sites(name, 64)
+def test_other_families_take_blocks(name: str) -> None:
+    architecture = uniform(name, "eca", resolution=64)
+    assert len(architecture.blocks) >= 5
+    network = build(architecture, num_classes=7)
+    assert network(torch.zeros(2, 3, 64, 64)).shape == (2, 7)
 
 
 @pytest.mark.parametrize(("stride", "side"), [(32, 1), (16, 2), (8, 4), (4, 8)])
