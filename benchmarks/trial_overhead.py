@@ -33,7 +33,7 @@ from nas.latency.measure import Anchor, Subject, measure_anchor, measure_togethe
 from nas.latency.runtime import load_onnx, to_onnx
 from nas.networks import build, deploy
 from nas.objective import objectives_named
-from nas.proxies.checkpoint import checkpoint_path, load_weights, save_trained
+from nas.proxies.checkpoint import save_trained
 from nas.proxies.training import evaluate
 from nas.record import COMPLETE, Job, Record
 from nas.run import Run, open_run
@@ -120,10 +120,8 @@ def parts(case: Case, scratch: Path) -> dict[str, Part]:
 
 
 def saving(case: Case, network: nn.Module, scratch: Path) -> Part:
-    kept = checkpoint_path(case.run.path / "checkpoints", case.architecture.plain.digest)
-    plain = load_weights(kept) if kept.exists() else {}
-    kind = case.run.file.proxy.kind
-    return lambda: save_trained(scratch / "trained.safetensors", network, kind, plain)
+    path, kind = scratch / "trained.safetensors", case.run.file.proxy.kind
+    return lambda: save_trained(path, network, case.architecture, kind)
 
 
 def storing(case: Case, scratch: Path) -> Part:

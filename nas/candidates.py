@@ -189,7 +189,8 @@ class Candidates:
         found = self._head(branch)
         for place in branch.places:
             idle = KEEP if KEEP in place.choices else EMPTY
-            label = labels.get(place.sites[0].name, idle)
+            # Emptying a place says nothing of its sites that were empty before.
+            label = next((labels[site.name] for site in place.sites if site.name in labels), idle)
             if label not in place.choices:
                 return None
             found[self._key(branch, place)] = label

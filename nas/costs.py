@@ -6,7 +6,7 @@ import logging
 import math
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import torch
@@ -20,7 +20,7 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore", FutureWarning)
     from fvcore.nn import FlopCountAnalysis
 
-__all__ = ["Cost", "cost", "cost_of_module"]
+__all__ = ["Cost", "cost", "cost_by_parts", "cost_of_module"]
 
 # One multiply-add is one multiplication with its addition, in convolutions, linear layers and
 # matrix products alone: so the tables of arXiv:2103.02907 count (fvcore adds batch norm).
@@ -65,6 +65,25 @@ class Cost:
 def cost(architecture: Architecture, *, num_classes: int = 1000) -> Cost:
     """Count an architecture at its own resolution. Raises SpecError."""
     return _cost(architecture, num_classes)
+
+
+def cost_by_parts(architecture: Architecture, *, num_classes: int = 1000) -> Cost:
+    """The same as `cost`, from the plain network and what each insertion adds to it.
+
+    Blocks keep the shape of their map, so their costs add up exactly; and a search that asks
+    about thousands of networks counts each insertion once. Raises SpecError.
+    """
+    plain = cost(architecture.plain, num_classes=num_classes)
+    singles = [
+        cost(replace(architecture, insertions=(insertion,)), num_classes=num_classes)
+        for insertion in architecture.insertions
+    ]
+    unsupported = {name for part in (plain, *singles) for name in part.unsupported}
+    return Cost(
+        params=plain.params + sum(single.params - plain.params for single in singles),
+        macs=plain.macs + sum(single.macs - plain.macs for single in singles),
+        unsupported=tuple(sorted(unsupported)),
+    )
 
 
 @lru_cache(maxsize=4096)

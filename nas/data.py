@@ -21,21 +21,21 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
+from nas.environment import available_memory, cache_root
 from nas.errors import SpecError, StorageError
 
 __all__ = [
     "DATA",
     "Dataset",
     "Split",
-    "cache_root",
     "cached_data",
-    "dataset_folder",
     "load_data",
     "open_data",
     "resolved_source",
 ]
 
 _IMAGES = {".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm"}
+_MEMORY_SHARE = 0.6
 _TEST_SHARE = 0.2  # of digits, which come without a test part
 
 Arrays = tuple[NDArray[np.uint8], NDArray[np.int64]]
@@ -104,6 +104,7 @@ def _cifar10(_argument: str, resolution: int) -> _Raw:
     root = cache_root() / "cifar10"
     try:
         root.mkdir(parents=True, exist_ok=True)
+        # torchvision unpickles these files only after their MD5 sums agree with its own.
         data = torchvision.datasets.CIFAR10(str(root), train=True, download=True)
     except (OSError, RuntimeError) as error:
         reason = str(error).splitlines()[0]
@@ -123,13 +124,20 @@ def _folder(argument: str, resolution: int) -> _Raw:
     if not train.is_dir():
         found = "no such folder" if not root.is_dir() else "it has no folder train/"
         raise SpecError(f"data folder {root}: {found}; needed: {root}/train/<class>/<images>")
-    classes = sorted(item.name for item in train.iterdir() if item.is_dir())
+    classes = sorted(_class_folders(train))
     if len(classes) < 2:
         raise SpecError(
             f"data folder {train}: {len(classes)} class folders; at least 2 are needed, "
             "one for each class"
         )
     validation = root / "val"
+    if validation.is_dir():
+        unknown = _class_folders(validation) - set(classes)
+        if unknown:
+            raise SpecError(
+                f"data folder {validation}: class {min(unknown)!r} is not in {train}; both need "
+                "the same classes"
+            )
     return _Raw(
         tuple(classes),
         _read_folder(train, classes, resolution),
@@ -145,6 +153,16 @@ DATA: dict[str, Callable[[str, int], _Raw]] = {
 """Source -> loader(argument behind the colon, resolution)."""
 
 
+def _class_folders(part: Path) -> set[str]:
+    """Names of the class folders; hidden ones (.ipynb_checkpoints) are left out."""
+    try:
+        return {
+            item.name for item in part.iterdir() if item.is_dir() and not item.name.startswith(".")
+        }
+    except OSError as error:
+        raise SpecError(f"data folder {part} cannot be read ({error.strerror})") from None
+
+
 def _read_folder(part: Path, classes: Sequence[str], resolution: int) -> Arrays:
     """Decode every image of a part; raises SpecError naming the first that cannot be read."""
     paths: list[Path] = []
@@ -157,6 +175,7 @@ def _read_folder(part: Path, classes: Sequence[str], resolution: int) -> Arrays:
             )
         paths += found
         labels += [label] * len(found)
+    _check_memory(len(paths), resolution, part)
     images = np.empty((len(paths), resolution, resolution, 3), dtype=np.uint8)
 
     def read(row: int) -> None:
@@ -172,6 +191,17 @@ def _read_folder(part: Path, classes: Sequence[str], resolution: int) -> Arrays:
         for _ in pool.map(read, range(len(paths)), chunksize=256):
             pass
     return images, np.asarray(labels, dtype=np.int64)
+
+
+def _check_memory(count: int, resolution: int, part: Path) -> None:
+    """All images of a part are held in memory. Raises SpecError before it runs out."""
+    wanted, free = count * resolution**2 * 3, available_memory()
+    if free is not None and wanted > free * _MEMORY_SHARE:
+        raise SpecError(
+            f"data folder {part}: {count} images of {resolution}x{resolution} take "
+            f"{wanted / 2**30:.1f} GiB and {free / 2**30:.1f} are free; train on smaller ones "
+            "(--set proxy.resolution=...) or on fewer"
+        )
 
 
 def _resize(image: Image.Image, resolution: int) -> NDArray[np.uint8]:
@@ -265,7 +295,7 @@ def cached_data(source: str, resolution: int, *, validation: float, seed: int) -
     Raises SpecError for data that cannot be read, StorageError without space.
     """
     key = _fingerprint(source, resolution, validation, seed)
-    folder = dataset_folder(key)
+    folder = cache_root() / "data" / key
     if (folder / "data.json").exists():
         return folder
     data = load_data(source, resolution, validation=validation, seed=seed)
@@ -296,11 +326,6 @@ def cached_data(source: str, resolution: int, *, validation: float, seed: int) -
     return folder
 
 
-def dataset_folder(key: str) -> Path:
-    """Where decoded images are kept under the name that `cached_data` gave them."""
-    return cache_root() / "data" / key
-
-
 def open_data(folder: Path) -> Dataset:
     """Map what `cached_data` wrote into memory, without copying it. Raises StorageError."""
     try:
@@ -327,11 +352,6 @@ def _mapped(path: Path) -> Tensor:
     return torch.from_numpy(np.load(path, mmap_mode="c", allow_pickle=False))
 
 
-def cache_root() -> Path:
-    base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(base).expanduser() / "attention-nas"
-
-
 def _fingerprint(source: str, resolution: int, validation: float, seed: int) -> str:
     """Changes when any image of a folder is added, removed or written again."""
     parts: list[object] = [1, resolved_source(source), resolution, validation, seed]
@@ -340,6 +360,7 @@ def _fingerprint(source: str, resolution: int, validation: float, seed: int) -> 
         root = Path(argument).expanduser().resolve()
         for part in ("train", "val"):
             for path in sorted((root / part).glob("*/*")):
-                stat = path.stat()
-                parts.append((str(path.relative_to(root)), stat.st_size, stat.st_mtime_ns))
+                if path.is_file():  # not so: a link that leads nowhere
+                    stat = path.stat()
+                    parts.append((str(path.relative_to(root)), stat.st_size, stat.st_mtime_ns))
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import platform
 import shutil
 from dataclasses import asdict, dataclass
 from importlib import metadata
-from pathlib import Path
 from typing import Any
 
-from nas.data import cache_root
-from nas.environment import processor, version
+from nas.environment import available_memory, cache_root, processor, usable_cores, version
 
 __all__ = ["Finding", "examine"]
 
@@ -46,8 +43,13 @@ def examine() -> list[Finding]:
 
 def _packages() -> list[Finding]:
     """The distribution's own requirements, read from its metadata."""
+    try:
+        requirements = metadata.requires("attention-nas") or []
+    except metadata.PackageNotFoundError:
+        remedy = "pip install attention-nas, or pip install -e . in its checkout"
+        return [Finding("packages", "missing", "attention-nas is not installed", remedy)]
     missing, present = [], []
-    for requirement in metadata.requires("attention-nas") or []:
+    for requirement in requirements:
         if "extra ==" in requirement:
             continue
         name = requirement.split(";")[0].strip()
@@ -63,19 +65,15 @@ def _packages() -> list[Finding]:
 
 
 def _cores() -> Finding:
-    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return Finding(
-        "cores", "ok", f"{usable} usable of {os.cpu_count()} ({processor()}): as many workers"
-    )
+    cores = f"{usable_cores()} usable of {os.cpu_count()} ({processor()}): as many workers"
+    return Finding("cores", "ok", cores)
 
 
 def _memory() -> Finding:
-    try:
-        lines = Path("/proc/meminfo").read_text().splitlines()
-        free = next(int(line.split()[1]) for line in lines if line.startswith("MemAvailable"))
-    except (OSError, StopIteration, ValueError):
+    free = available_memory()
+    if free is None:
         return Finding("memory", "note", "not known on this system")
-    gigabytes = free / 2**20
+    gigabytes = free / 2**30
     text = f"{gigabytes:.1f} GiB free; a worker on small images takes about 0.7"
     if gigabytes < 2:
         return Finding("memory", "note", text, "use fewer workers: --workers 1")
@@ -95,8 +93,10 @@ def _disk() -> Finding:
 
 
 def _accelerator() -> Finding:
-    import torch
-
+    try:
+        import torch
+    except ImportError as error:
+        return Finding("GPU", "missing", f"torch cannot be loaded ({error})", "pip install torch")
     if torch.cuda.is_available():
         return Finding("GPU", "ok", f"{torch.cuda.get_device_name()}; trainings use it")
     built = f"torch {torch.__version__} is built for CUDA {torch.version.cuda}"
@@ -106,12 +106,11 @@ def _accelerator() -> Finding:
 
 
 def _runtime() -> Finding:
-    if importlib.util.find_spec("onnxruntime") is None:
-        return Finding(
-            "latency", "missing", "ONNX Runtime is not installed", "pip install onnxruntime"
-        )
-    import onnxruntime
-
+    try:
+        import onnxruntime
+    except ImportError as error:
+        found = f"ONNX Runtime cannot be loaded ({error})"
+        return Finding("latency", "missing", found, "pip install onnxruntime")
     providers = ", ".join(onnxruntime.get_available_providers())
     return Finding("latency", "ok", f"onnxruntime {onnxruntime.__version__} with {providers}")
 

@@ -10,7 +10,15 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-__all__ = ["REPORTED", "describe_environment", "processor", "version"]
+__all__ = [
+    "REPORTED",
+    "available_memory",
+    "cache_root",
+    "describe_environment",
+    "processor",
+    "usable_cores",
+    "version",
+]
 
 REPORTED = ("attention-nas", "torch", "torchvision", "timm", "optuna", "onnxruntime", "numpy")
 
@@ -32,6 +40,28 @@ def version(name: str) -> str | None:
     try:
         return metadata.version(name)
     except metadata.PackageNotFoundError:
+        return None
+
+
+def cache_root() -> Path:
+    """Where decoded images are kept between runs."""
+    base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    return Path(base).expanduser() / "attention-nas"
+
+
+def usable_cores() -> int:
+    """Cores that this process may use; a container or a scheduler may allow fewer than all."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def available_memory() -> int | None:
+    """Bytes that can be taken without swapping; None where the system does not say."""
+    try:
+        lines = Path("/proc/meminfo").read_text().splitlines()
+        return next(int(line.split()[1]) for line in lines if line.startswith("MemAvail")) * 1024
+    except (OSError, StopIteration, ValueError):
         return None
 
 

@@ -80,10 +80,14 @@ class EvaluatorSpec:
 
 
 class Evaluator:
-    """Evaluates jobs one after another; made once in each worker."""
+    """Evaluates jobs one after another; made once in each worker.
 
-    def __init__(self, spec: EvaluatorSpec) -> None:
+    worker: its number among those of this machine; each measures on a core of its own.
+    """
+
+    def __init__(self, spec: EvaluatorSpec, *, worker: int = 0) -> None:
         self.spec = spec
+        self.worker = worker
         # One thread per trial and many trials side by side is the fastest use of a CPU.
         torch.set_num_threads(spec.proxy.threads)
         data = open_data(spec.data)
@@ -100,7 +104,7 @@ class Evaluator:
         )
         anchor = Architecture.from_json(spec.anchor)
         self.anchor = Anchor(_subject(anchor, self.setting.task.num_classes), spec.anchor_ms)
-        self._plain_scores: dict[str, Score] = {}
+        self._plain_score: Score | None = None
 
     def evaluate(self, job: Job) -> Outcome:
         """Never raises for what a candidate may provoke: the outcome says what went wrong.
@@ -126,9 +130,11 @@ class Evaluator:
     def _evaluate(self, job: Job, architecture: Architecture, started: float) -> Outcome:
         counted = cost(architecture, num_classes=self.setting.task.num_classes)
         subject = _subject(architecture, self.setting.task.num_classes)
-        latency = measure_together({job.digest: subject}, self.anchor, seed=job.seed)[job.digest]
+        latency = measure_together(
+            {job.digest: subject}, self.anchor, seed=job.seed, core=self.worker
+        )[job.digest]
         exceeded = self._exceeded(counted, latency)
-        if exceeded and job.reference is None:
+        if exceeded and job.reference is None and job.repeat == 0:
             return Outcome(failure=exceeded, infeasible=True)
 
         kind = self.spec.proxy.kind
@@ -136,14 +142,13 @@ class Evaluator:
         network = PROXIES[kind].train(architecture, self.setting, job.seed)
         train_seconds = time.perf_counter() - train_started
         score = evaluate(network, self.setting.data, self.setting.task, device=self.setting.device)
-        plain = self.setting.weights.get(architecture.plain.digest, {})
         path = checkpoint_path(self.spec.checkpoints, architecture.digest, job.seed)
-        save_trained(path, network, kind, plain)
+        save_trained(path, network, architecture, kind)
         return Outcome(
             Evaluation(
                 loss=score.loss,
                 accuracy=score.accuracy,
-                loss_sem=self._paired_error(architecture, score),
+                loss_sem=self._paired_error(score),
                 latency_ms=latency.latency_ms,
                 latency_wall_ms=latency.wall_ms,
                 latency_spread=latency.spread,
@@ -152,7 +157,8 @@ class Evaluator:
                 images=len(self.setting.data.validation),
                 seconds=time.perf_counter() - started,
                 train_seconds=train_seconds,
-                within_limits=exceeded is None,
+                within_limits=exceeded is None or job.reference is None,
+                trained=bool(architecture.blocks) or not PROXIES[kind].frozen,
             )
         )
 
@@ -167,21 +173,23 @@ class Evaluator:
                 return f"{name} {measured[name]:.4g} is over the space's limit of {limit:.4g}"
         return None
 
-    def _paired_error(self, architecture: Architecture, score: Score) -> float | None:
-        """Standard error over images of the loss difference from the trained plain network."""
-        plain = architecture.plain
-        if plain.digest not in self.setting.weights:
+    def _paired_error(self, score: Score) -> float | None:
+        """Standard error over images of the loss difference from the plain network that all
+        savings are counted from; None under a proxy that trains none.
+        """
+        anchor = Architecture.from_json(self.spec.anchor)
+        if anchor.digest not in self.setting.weights:
             return None
-        if plain.digest not in self._plain_scores:
+        if self._plain_score is None:
             network = build(
-                plain,
+                anchor,
                 num_classes=self.setting.task.num_classes,
-                weights=self.setting.weights[plain.digest],
+                weights=self.setting.weights[anchor.digest],
             )
-            self._plain_scores[plain.digest] = evaluate(
+            self._plain_score = evaluate(
                 network, self.setting.data, self.setting.task, device=self.setting.device
             )
-        difference = self._plain_scores[plain.digest].losses - score.losses
+        difference = self._plain_score.losses - score.losses
         return float(difference.std() / len(difference) ** 0.5)
 
 

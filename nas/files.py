@@ -131,9 +131,9 @@ def write_whole(path: Path) -> Iterator[Path]:
     except OSError as error:
         if error.errno in {errno.ENOSPC, errno.EDQUOT}:
             raise StorageError(
-                f"no space left for {path}; free some space, then go on with: "
-                f"nas resume {path.parent}"
+                f"no space left for {path}; free some space and try again (a stopped search goes "
+                "on with nas resume)"
             ) from None
-        raise
+        raise StorageError(f"{path} cannot be written ({error.strerror or error})") from None
     finally:
         temporary.unlink(missing_ok=True)

@@ -87,13 +87,26 @@ class Front:
     dominate has `on_front` False. Only COMPLETE trials take part.
 
     seed_noise: standard deviation of one network's loss between seeds; paired_noise: what of
-    it is left in differences between networks trained with the same seeds (see `nas.noise`).
+    it is left in differences between networks trained with the same seeds, known to
+    `noise_freedom` degrees of freedom (see `nas.noise`). latency_limit: what is slower is shown
+    only as a reference.
     """
 
-    def __init__(self, trials: Trials, objectives: Sequence[Objective]) -> None:
+    def __init__(
+        self,
+        trials: Trials,
+        objectives: Sequence[Objective],
+        *,
+        latency_limit: float | None = None,
+    ) -> None:
         self.objectives = tuple(objectives)
         self._columns, noise = _by_architecture(trials)
+        if latency_limit is not None:
+            self._columns["eligible"] = self._columns["eligible"] * (
+                self._columns["latency_ms"] <= latency_limit
+            )
         self.seed_noise, self.paired_noise = noise.alone, noise.paired
+        self.noise_freedom = noise.freedom
         self._keep = np.ones(len(self._columns["trial"]), dtype=bool)
         self._points: tuple[Point, ...] | None = None
 
@@ -236,9 +249,14 @@ def _by_architecture(trials: Trials) -> tuple[dict[str, NDArray[Any]], SeedNoise
         return_counts=True,
     )
     columns: dict[str, NDArray[Any]] = {"seeds": seeds.astype(np.int64)}
-    noise = take_together(trials["loss"][rows], group, trials["seed"][rows])
+    exact = np.zeros(len(seeds), dtype=bool)
+    exact[group] = trials["trained"][rows] == 0
+    seed = trials["seed"][rows]
+    noise = take_together(trials["loss"][rows], group, seed, exact)
     columns["loss"] = noise.means
-    columns["accuracy"] = take_together(trials["accuracy"][rows], group, trials["seed"][rows]).means
+    columns["accuracy"] = take_together(
+        trials["accuracy"][rows], group, trials["seed"][rows], exact
+    ).means
     for name in ("trial", "architecture", "params", "macs", "images", "eligible"):
         columns[name] = trials[name][rows][first]
     columns["image_noise"] = np.bincount(group, weights=trials["loss_sem"][rows]) / seeds

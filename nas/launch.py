@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import shutil
 import tempfile
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from nas.architecture import Architecture
 from nas.candidates import Candidates, check_names, load_space
-from nas.costs import cost
+from nas.costs import cost_by_parts
 from nas.data import cached_data, open_data, resolved_source
-from nas.environment import describe_environment, processor
+from nas.environment import describe_environment, processor, usable_cores
 from nas.errors import SpecError, StorageError
 from nas.evaluator import (
     EvaluatorSpec,
@@ -29,19 +27,18 @@ from nas.evaluator import (
 from nas.executors import Both, EventLog, Observer, Silent
 from nas.executors.local import LocalExecutor
 from nas.files import dump_yaml, parse, write_whole
-from nas.front import PLAIN, Front
+from nas.front import PLAIN
+from nas.latency.runtime import runtime_name
 from nas.objective import objectives_named
 from nas.picture import draw_front
 from nas.proxies import PROXIES
 from nas.proxies.checkpoint import checkpoint_path
-from nas.run import Run, RunFile, journal_stamp, locked, open_run
+from nas.run import FINISHED, Run, RunFile, journal_stamp, locked, open_run, train_resolution
 from nas.runner import Runner, load_runner
 from nas.search_core import Search
 from nas.space import SearchSpace
 from nas.store import Store
 from nas.trials import Trials
-
-_MEASURING_PASSES = 3
 
 __all__ = ["resume", "search", "worker_count"]
 
@@ -70,12 +67,18 @@ def search(
         runner = load_runner(runner)
     file = RunFile(**runner.model_dump(), data=resolved_source(data))
     candidates = Candidates(space)
-    cached = cached_data(file.data, _train_resolution(space, file), **_cut(file))
+    cached = cached_data(file.data, train_resolution(space, file), **_cut(file))
     classes = open_data(cached).classes
     _create(out, space, file, {"key": cached.name, "classes": list(classes)})
     run = open_run(out)
     with locked(out):
-        _carry_out(run, candidates, observer)
+        try:
+            _carry_out(run, candidates, observer)
+        except SpecError:
+            # Found out late, such as weights that cannot be had: the folder is free again.
+            if not len(run.trials()):
+                shutil.rmtree(out)
+            raise
     return run
 
 
@@ -158,18 +161,21 @@ def _carry_out(run: Run, candidates: Candidates, observer: Observer | None) -> N
     observer.stage("searching")
     try:
         executor.run(core, observer)
-        observer.stage(f"done: {core.stop_reason}")
+        observer.stage(f"searched: {core.stop_reason}")
         _measure_front(run, spec, store, observer)
-    finally:
-        with contextlib.suppress(StorageError, OSError):
+    except BaseException:
+        with contextlib.suppress(StorageError):
             _write_results(run)
+        raise
+    _write_results(run)
+    observer.stage(f"{FINISHED} {core.stop_reason}")
 
 
 def _prepared(run: Run, candidates: Candidates, observer: Observer) -> EvaluatorSpec:
     """Data, trained backbones and the latency anchor: made once, found again by a resumed run."""
     file = run.file
     observer.stage("reading images")
-    cached = cached_data(file.data, _train_resolution(run.space, file), **_cut(file))
+    cached = cached_data(file.data, train_resolution(run.space, file), **_cut(file))
     if cached.name != run.environment["data"]["key"]:
         raise SpecError(
             f"the images of {file.data} have changed since {run.path} was started; "
@@ -215,23 +221,23 @@ def _prepared(run: Run, candidates: Candidates, observer: Observer) -> Evaluator
 def _measure_front(run: Run, spec: EvaluatorSpec, store: Store, observer: Observer) -> None:
     """Measure front and references once more, in turn, now that no training runs beside.
 
-    A corrected latency can bring another network to the front, so more than one pass.
+    A corrected latency can bring another network to the front, which is then measured too.
     """
-    objectives = objectives_named(run.file.search.objectives)
-    for _ in range(_MEASURING_PASSES):
-        points = Front(Trials.of(store.records()), objectives).points
-        if all(point.latency_final for point in points):
+    final: dict[str, tuple[float, float]] = {}
+    while True:
+        points = run.front_of(Trials.of(store.records())).points
+        new = [point.architecture for point in points if not point.latency_final]
+        if not new:
             return
-        observer.stage(f"measuring the latency of {len(points)} networks on the idle machine")
+        observer.stage(f"measuring the latency of {len(new)} networks on the idle machine")
         latencies = measure_architectures(
-            [point.architecture for point in points],
+            new,
             anchor=Architecture.from_json(spec.anchor),
             anchor_ms=spec.anchor_ms,
             num_classes=len(run.environment["data"]["classes"]),
         )
-        store.note_final(
-            {digest: (found.latency_ms, found.spread) for digest, found in latencies.items()}
-        )
+        final |= {digest: (found.latency_ms, found.spread) for digest, found in latencies.items()}
+        store.note_final(final)
 
 
 def _anchor_ms(run: Run, digest: str, measure: Callable[[], float]) -> float:
@@ -239,14 +245,24 @@ def _anchor_ms(run: Run, digest: str, measure: Callable[[], float]) -> float:
     path = run.path / "device.json"
     if path.exists():
         try:
-            return float(json.loads(path.read_text())["anchor"]["latency_ms"])
+            known = json.loads(path.read_text())
+            device, latency_ms = (
+                (known["runtime"], known["processor"]),
+                known["anchor"]["latency_ms"],
+            )
         except (OSError, ValueError, KeyError, TypeError):
             raise StorageError(f"{path} is damaged; remove it to measure again") from None
+        if device != (runtime_name(), processor()):
+            raise SpecError(
+                f"{run.path} was measured with {device[0]} on {device[1]}; this is "
+                f"{runtime_name()} on {processor()}: go on there, or start another run"
+            )
+        return float(latency_ms)
     latency_ms = measure()
     profile = {
         "version": 1,
         "name": run.file.device,
-        "runtime": f"onnxruntime {metadata.version('onnxruntime')}",
+        "runtime": runtime_name(),
         "threads": 1,
         "batch": 1,
         "precision": "fp32",
@@ -267,7 +283,7 @@ def _admission(space: SearchSpace, *, num_classes: int) -> Callable[[Architectur
     def admit(architecture: Architecture) -> bool:
         if limits.params is None and limits.macs is None:
             return True
-        counted = cost(architecture, num_classes=num_classes)
+        counted = cost_by_parts(architecture, num_classes=num_classes)
         return (limits.params is None or counted.params <= limits.params) and (
             limits.macs is None or counted.macs <= limits.macs
         )
@@ -280,7 +296,7 @@ def _write_results(run: Run) -> None:
     stamp = journal_stamp(run.path)
     trials = Trials.of(Store(run.path / "study.journal", writable=False).records())
     trials.write(run.path / "trials.parquet", stamp=stamp)
-    front = Front(trials, objectives_named(run.file.search.objectives))
+    front = run.front_of(trials)
     front.write_csv(run.path / "front.csv")
     draw_front(front, run.path / "front.png", title=f"{run.space.name} on {run.file.data}")
 
@@ -288,18 +304,7 @@ def _write_results(run: Run) -> None:
 def worker_count(file: Runner) -> int:
     if file.workers != "auto":
         return file.workers
-    return max(1, len(os.sched_getaffinity(0)) // file.proxy.threads)
-
-
-def _train_resolution(space: SearchSpace, file: Runner) -> int:
-    if file.proxy.resolution is not None:
-        return file.proxy.resolution
-    if len(space.resolutions) > 1:
-        raise SpecError(
-            f"space {space.name!r} has resolutions {space.resolutions}: say at which all are "
-            f"trained, as in --set proxy.resolution={min(space.resolutions)}"
-        )
-    return space.resolutions[0]
+    return max(1, usable_cores() // file.proxy.threads)
 
 
 def _cut(file: Runner) -> dict[str, Any]:

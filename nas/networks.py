@@ -14,7 +14,15 @@ from nas.backbones import Site, find_sites, plain_network
 from nas.blocks import block_named
 from nas.errors import SpecError
 
-__all__ = ["KEEP", "build", "deploy", "inserted_modules", "selected_sites", "uniform"]
+__all__ = [
+    "KEEP",
+    "build",
+    "deploy",
+    "inserted_modules",
+    "inserted_prefixes",
+    "selected_sites",
+    "uniform",
+]
 
 KEEP = "keep"
 """As a uniform choice: the slot stays as the backbone comes."""
@@ -84,6 +92,13 @@ def inserted_modules(network: nn.Module, architecture: Architecture) -> list[nn.
         for name, site in _sites_by_name(architecture).items()
         if name in named
     ]
+
+
+def inserted_prefixes(architecture: Architecture) -> tuple[str, ...]:
+    """What the names of the inserted blocks' weights begin with, in the network's state."""
+    sites = _sites_by_name(architecture)
+    slots = [sites[item.site].slot for item in architecture.blocks]
+    return tuple(f"{slot.holder}.{slot.child}." for slot in slots)
 
 
 def deploy(network: nn.Module, architecture: Architecture) -> nn.Module:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 __all__ = ["SeedNoise", "take_together"]
 
 _SWEEPS = 50
-_EXACT = 1e-24  # sum of squares of a network that repeats to the last digit
+_EXACT = 1e-9  # relative: two seeds never come so close, one network evaluated twice does
 
 Floats = NDArray[np.float64]
 Whole = NDArray[np.int64]
@@ -19,32 +19,39 @@ Whole = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class SeedNoise:
-    """means: (g,) per network. exact: (g,) networks that training does not change (the plain one
-    under a probe).
+    """means: (g,) per network. exact: (g,) networks that training does not change.
     alone: standard deviation of one network between seeds. paired: the same after what a seed
     does to all networks alike is taken out: it bears on differences between networks that
-    were trained with the same seeds. Both NaN while too few networks have several seeds.
+    were trained with the same seeds, known to `freedom` degrees of freedom. Both NaN while too
+    few networks have several seeds.
     """
 
     means: Floats
     exact: NDArray[np.bool_]
     alone: float
     paired: float
+    freedom: int = 0
 
 
-def take_together(values: Floats, group: Whole, seed: Whole) -> SeedNoise:
+def take_together(
+    values: Floats, group: Whole, seed: Whole, exact: NDArray[np.bool_] | None = None
+) -> SeedNoise:
     """Mean of each network over its seeds, corrected for seeds that are easy or hard for all.
 
     values: (n,); group: (n,) number of the network, 0 to g-1, each present; seed: (n,) any
-    labels. Without the correction a network that was trained only with an easy seed would
-    look better than one that was trained with all. The additive model value = network + seed
-    is fitted by least squares on the networks with several seeds; seeds average to zero.
+    labels; exact: (g,) networks known to be unchanged by training, such as the plain one under
+    a probe (others that repeat are found anyhow).
+
+    Without the correction a network that was trained only with an easy seed would look better
+    than one that was trained with all. The additive model value = network + seed is fitted by
+    least squares on the networks with several seeds; seeds average to zero.
     """
     count = np.bincount(group)
     seeds, which = np.unique(seed, return_inverse=True)
     raw = np.bincount(group, weights=values) / count
     squares = np.bincount(group, weights=(values - raw[group]) ** 2)
-    exact = (count > 1) & (squares < _EXACT)
+    same = (count > 1) & (squares <= (_EXACT * (1 + np.abs(raw))) ** 2)
+    exact = same if exact is None else same | exact
     repeated = (count > 1) & ~exact
     freedom = int((count[repeated] - 1).sum())
     if freedom == 0:
@@ -58,7 +65,7 @@ def take_together(values: Floats, group: Whole, seed: Whole) -> SeedNoise:
     residual = (fair - means[group])[used]
     freedom -= len(np.unique(which[used])) - 1
     paired = math.sqrt(float((residual**2).sum()) / freedom) if freedom > 0 else math.nan
-    return SeedNoise(means, exact, alone, paired)
+    return SeedNoise(means, exact, alone, paired, max(freedom, 0))
 
 
 def _seed_effects(values: Floats, group: Whole, which: Whole, seeds: int) -> Floats:

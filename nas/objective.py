@@ -11,14 +11,10 @@ __all__ = ["OBJECTIVES", "Objective", "objectives_named"]
 
 @dataclass(frozen=True, slots=True)
 class Objective:
-    """One column of the trials with a direction.
-
-    unit: printed behind values, such as "ms"; empty when it has none.
-    """
+    """One column of the trials with a direction."""
 
     name: str
     minimise: bool
-    unit: str
     title: str
 
     @property
@@ -30,11 +26,11 @@ class Objective:
 OBJECTIVES = {
     item.name: item
     for item in (
-        Objective("loss", True, "", "validation loss"),
-        Objective("accuracy", False, "", "validation accuracy"),
-        Objective("latency_ms", True, "ms", "latency (ms)"),
-        Objective("params", True, "", "parameters"),
-        Objective("macs", True, "", "multiply-adds"),
+        Objective("loss", True, "validation loss"),
+        Objective("accuracy", False, "validation accuracy"),
+        Objective("latency_ms", True, "latency (ms)"),
+        Objective("params", True, "parameters"),
+        Objective("macs", True, "multiply-adds"),
     )
 }
 

@@ -30,10 +30,18 @@ def draw_front(front: Front, path: Path, *, title: str) -> None:
     FigureCanvasAgg(figure)
     figure.subplots_adjust(left=0.09, right=0.985, top=0.91, bottom=0.32, wspace=0.17)
     figure.text(0.012, 0.955, title, fontsize=13, fontweight="bold", parse_math=False)
+    chosen = {item.name for item in front.objectives}
     left, right = figure.subplots(1, 2, sharex=True)
-    _panel(left, front, _Axis("loss_saved", "loss_noise", 1.0), joined=True)
+    _panel(
+        left, front, _Axis("loss_saved", "loss_noise", 1.0), joined=chosen == {"loss", "latency_ms"}
+    )
     left.set_ylabel("validation loss saved against the plain network")
-    _panel(right, front, _Axis("accuracy", "accuracy_noise", 100.0), joined=False)
+    _panel(
+        right,
+        front,
+        _Axis("accuracy", "accuracy_noise", 100.0),
+        joined=chosen == {"accuracy", "latency_ms"},
+    )
     right.set_ylabel("validation accuracy, %")
     for axes in (left, right):
         axes.set_xlabel("latency, ms (one image, one thread)")

@@ -21,6 +21,7 @@ class Evaluation:
     latency_wall_ms: the same by the clock on the wall.
     seconds: all of the evaluation; train_seconds: its training alone.
     within_limits: False for a reference that exceeds a limit of the space when measured.
+    trained: False when there was nothing to train, so that another seed changes nothing.
     """
 
     loss: float
@@ -35,6 +36,7 @@ class Evaluation:
     train_seconds: float
     loss_sem: float | None = None
     within_limits: bool = True
+    trained: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +98,7 @@ class Record:
     reference: str | None = None
     repeat: int = 0
     eligible: bool = True
+    trained: bool = True
     seed: int = 0
     loss: float | None = None
     accuracy: float | None = None

@@ -29,7 +29,10 @@ if TYPE_CHECKING:
 
     from nas.data import Dataset
 
-__all__ = ["Run", "RunFile", "journal_stamp", "locked", "open_run"]
+FINISHED = "finished:"
+"""Begins the last event of a run that came to its end."""
+
+__all__ = ["FINISHED", "Run", "RunFile", "journal_stamp", "locked", "open_run", "train_resolution"]
 
 
 class RunFile(Runner):
@@ -63,8 +66,21 @@ class Run:
 
     def front(self, by: Sequence[str] | None = None) -> Front:
         """The front by the run's objectives, or by others. Raises SpecError, StorageError."""
+        return self.front_of(self.trials(), by)
+
+    def front_of(self, trials: Trials, by: Sequence[str] | None = None) -> Front:
+        """The front of some trials of this run."""
         objectives = objectives_named(list(by) if by else self.file.search.objectives)
-        return Front(self.trials(), objectives)
+        return Front(trials, objectives, latency_limit=self.space.constraints.latency_ms)
+
+    @property
+    def finished(self) -> bool:
+        """Whether its last search came to its own end."""
+        try:
+            events = (self.path / "events.log").read_text().splitlines()
+        except OSError:
+            return False
+        return bool(events) and FINISHED in events[-1]
 
     @property
     def running(self) -> bool:
@@ -101,10 +117,24 @@ class Run:
         return deploy(network, architecture)
 
     def dataset(self) -> Dataset:
-        """The images the run was trained and judged on. Raises StorageError."""
-        from nas.data import dataset_folder, open_data
+        """The images the run was trained and judged on; decoded again where need be.
 
-        return open_data(dataset_folder(self.environment["data"]["key"]))
+        Raises SpecError when they are gone or have changed.
+        """
+        from nas.data import cached_data, open_data
+
+        folder = cached_data(
+            self.file.data,
+            train_resolution(self.space, self.file),
+            validation=self.file.validation,
+            seed=self.file.search.seed,
+        )
+        if folder.name != self.environment["data"]["key"]:
+            raise SpecError(
+                f"the images of {self.file.data} have changed since {self.path} was started; "
+                "put them back"
+            )
+        return open_data(folder)
 
     def row(self, trial: int) -> dict[str, Any]:
         """One trial as plain values. Raises SpecError when there is none with this number."""
@@ -146,6 +176,18 @@ def _read(path: Path) -> Any:
         return read_yaml(path.read_text(encoding="utf-8"), str(path))
     except OSError as error:
         raise StorageError(f"{path} cannot be read ({error.strerror})") from None
+
+
+def train_resolution(space: SearchSpace, file: Runner) -> int:
+    """Side of the images that proxies train on. Raises SpecError when it is not clear."""
+    if file.proxy.resolution is not None:
+        return file.proxy.resolution
+    if len(space.resolutions) > 1:
+        raise SpecError(
+            f"space {space.name!r} has resolutions {space.resolutions}: say at which all are "
+            f"trained, as in --set proxy.resolution={min(space.resolutions)}"
+        )
+    return space.resolutions[0]
 
 
 def journal_stamp(path: Path) -> str:

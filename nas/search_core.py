@@ -26,8 +26,8 @@ from nas.trials import Trials
 
 __all__ = ["Search"]
 
-_AT_RANDOM = 12  # proposals of the start
-_HOPELESS = 8  # failures from the very first trial on
+_AT_RANDOM = 15  # proposals of the start; with five references, a population of NSGA-II
+_HOPELESS = 8  # failures, and nothing else, since this search was started or resumed
 _ATTEMPTS = 2  # of one job whose worker dies
 _SPARE_SEEDS = 2  # repeats beyond the wanted ones, when some fail
 
@@ -74,6 +74,8 @@ class Search:
         self._running: dict[int, Job] = {}
         self._lost: list[Job] = []
         self._firsts = 0
+        self._exhausted = False
+        self._told: list[str] = []
         self._restore()
 
     # What drivers use.
@@ -81,7 +83,7 @@ class Search:
     @property
     def finished(self) -> bool:
         """Nothing is running and nothing is left to ask."""
-        return not self._running and self.stop_reason is not None
+        return not self._running and not self._lost and self.stop_reason is not None
 
     @property
     def records(self) -> tuple[Record, ...]:
@@ -134,6 +136,7 @@ class Search:
         values = self._values(record)
         self._store.finish(record, values)
         self._records[job.trial] = record
+        self._told.append(record.state)
         if job.repeat == 0:
             self._proposer.tell(job.digest, values)
         return record
@@ -156,13 +159,14 @@ class Search:
         return (limit is None or len(architecture.blocks) <= limit) and self._admit(architecture)
 
     def _next_proposal(self) -> Job | None:
-        if self._firsts >= self.plan.trials or self._needed_for_repeats():
+        if self._exhausted or self._firsts >= self.plan.trials or self._needed_for_repeats():
             return None
         found = self._proposer.propose(
             len(self._records),
             self._by_digest,
             at_random=self._firsts < len(self._references) + _AT_RANDOM,
         )
+        self._exhausted = found is None
         return self._start(*found) if found else None
 
     def _next_repeat(self) -> Job | None:
@@ -212,8 +216,7 @@ class Search:
 
     def _hopeless(self) -> bool:
         """Nothing works: the cause is not in single networks."""
-        settled = [record.state for record in self._records if record.state != RUNNING]
-        return len(settled) >= _HOPELESS and set(settled) == {FAILED}
+        return len(self._told) >= _HOPELESS and set(self._told) == {FAILED}
 
     # Book-keeping.
 

@@ -173,8 +173,7 @@ def _disk(path: Path) -> Iterator[None]:
     except OSError as error:
         if error.errno in {errno.ENOSPC, errno.EDQUOT}:
             raise StorageError(
-                f"no space left for {path}; free some space, then go on with: "
-                f"nas resume {path.parent}"
+                f"no space left for {path}; free some space, then: nas resume {path.parent}"
             ) from None
         raise StorageError(f"study {path}: {error.strerror or error}") from None
     except (ValueError, KeyError) as error:

@@ -20,14 +20,14 @@ from nas.record import COMPLETE, Record
 __all__ = ["Trials"]
 
 _TEXT = {"state", "digest", "architecture", "reference", "finished", "failure"}
-_WHOLE = {"trial", "repeat", "seed", "eligible"}
+_WHOLE = {"trial", "repeat", "seed", "eligible", "trained"}
 _COUNTS = {"params", "macs", "images"}
 
 
 @dataclass(frozen=True)
 class Trials:
     """columns: name -> (n,) array; text as objects (None where absent), numbers as float64
-    (NaN where absent), except trial, repeat, seed and eligible (int64).
+    (NaN where absent), except trial, repeat, seed, eligible and trained (int64).
     """
 
     columns: dict[str, NDArray[Any]]
@@ -123,7 +123,7 @@ def _plain(name: str, value: Any) -> Any:
     if name in _TEXT:
         return value
     if name in _WHOLE:
-        return bool(value) if name == "eligible" else int(value)
+        return bool(value) if name in {"eligible", "trained"} else int(value)
     if np.isnan(value):
         return None
     return int(value) if name in _COUNTS else float(value)

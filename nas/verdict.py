@@ -5,13 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from statistics import NormalDist
 
 from nas.front import PLAIN, Front, Point
 
 __all__ = ["Verdict", "judge"]
 
-_Z = NormalDist().inv_cdf(0.975)
+_STUDENT = (12.71, 4.30, 3.18, 2.78, 2.57, 2.45, 2.36, 2.31, 2.26, 2.23)
 _LEAST_SPREAD = 0.01  # what thread CPU time repeats to at best
 
 
@@ -26,8 +25,10 @@ class Verdict:
 def judge(front: Front) -> Verdict:
     """Compare the front with the plain network and the hand-placed ones.
 
-    A difference counts when it exceeds 1.96 of its standard errors, from the spread between
-    seeds and, where it is known, from the choice of validation images.
+    A difference counts when it exceeds the 95 % quantile of Student's t, for as many degrees of
+    freedom as the noise is known to, times its standard error: from the spread between seeds
+    and, where it is known, from the choice of validation images. Each comparison stands by
+    itself; of twenty without any difference, one will count.
     """
     if not front.members:
         return Verdict(("No trial is complete: there is no front.",), clear=False)
@@ -52,7 +53,7 @@ def judge(front: Front) -> Verdict:
         better = [point for point in others if _saves(point, plain, front)]
         lines.append(
             f"{len(better)} of {len(others)} networks on the front lose less than the plain one "
-            "beyond the noise of seeds and validation images."
+            f"beyond the noise of {_sources(front)} (95 %, each by itself)."
         )
     lower = [item for item in placed if _any(_lower_loss, searched, item, front)]
     faster = [
@@ -88,6 +89,11 @@ def _against_placed(placed: list[Point], lower: list[Point], faster: list[Point]
     return lines
 
 
+def _sources(front: Front) -> str:
+    known = any(not math.isnan(point.image_noise) for point in front)
+    return "seeds and validation images" if known else "seeds alone"
+
+
 def _names(points: list[Point]) -> str:
     return ", ".join(str(point.reference) for point in points)
 
@@ -111,7 +117,14 @@ def _only_faster(point: Point, other: Point, front: Front) -> bool:
 
 
 def _saves(point: Point, other: Point, front: Front) -> bool:
-    return other.loss - point.loss > _Z * _error(point, other, front)
+    return other.loss - point.loss > _quantile(front.noise_freedom) * _error(point, other, front)
+
+
+def _quantile(freedom: int) -> float:
+    """Two-sided 95 % quantile of Student's t, to 1 %."""
+    if freedom <= len(_STUDENT):
+        return _STUDENT[max(freedom, 1) - 1]
+    return 1.96 + 2.4 / freedom
 
 
 def _error(point: Point, other: Point, front: Front) -> float:

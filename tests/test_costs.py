@@ -4,7 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from nas.costs import Cost, cost, cost_of_module
+from nas.architecture import Architecture, Insertion
+from nas.costs import Cost, cost, cost_by_parts, cost_of_module
 from nas.networks import uniform
 
 
@@ -38,6 +39,20 @@ def test_a_small_network_by_hand() -> None:
     )
     found = cost_of_module(network, 8)
     assert found == Cost(params=216 + 16 + 72 + 45, macs=3456 + 1152 + 40)
+
+
+def test_parts_add_up_to_the_whole() -> None:
+    mixed = Architecture(
+        "mobilenetv2_035",
+        64,
+        (
+            Insertion.of("blocks.1.0/after_depthwise", "coord/r32"),
+            Insertion.of("blocks.3.1/after_depthwise", "cbam/r8/k7"),
+            Insertion.of("blocks.5.2/after_depthwise", "se/r8"),
+        ),
+    )
+    for architecture in (mixed, uniform("efficientnet_b0", "none", resolution=64)):
+        assert cost_by_parts(architecture) == cost(architecture)
 
 
 def test_an_operator_that_nobody_counts_is_named() -> None:

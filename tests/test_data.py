@@ -106,6 +106,19 @@ def test_broken_folders_are_named(tmp_path: Path) -> None:
     fails(few, "every class needs at least 2")
 
 
+def test_a_class_of_val_alone_and_too_many_images_are_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = make_folder(tmp_path, parts={"train": 4, "val": 2})
+    (root / "val" / "zebra").mkdir()
+    with pytest.raises(SpecError, match="class 'zebra' is not in"):
+        load_data(f"folder:{root}", 16, validation=0.2, seed=0)
+    (root / "val" / "zebra").rmdir()
+    monkeypatch.setattr("nas.data.available_memory", lambda: 4000)
+    with pytest.raises(SpecError, match="8 images of 16x16 take .* proxy.resolution"):
+        load_data(f"folder:{root}", 16, validation=0.2, seed=0)
+
+
 def test_cifar10_without_a_network_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
     import torchvision
 

@@ -15,7 +15,10 @@ def names() -> list[str]:
 
 
 def exists(name: str) -> bool:
-    return bool(timm.is_model(name)) and name == name.strip()
+    """`name`, or `name.tag` for one of several sets of pretrained weights."""
+    if not timm.is_model(name) or name != name.strip():
+        return False
+    return "." not in name or name in timm.list_pretrained()
 
 
 def create(name: str, num_classes: int, pretrained: bool) -> nn.Module:
@@ -65,5 +68,9 @@ def _follows(module: nn.Module, layer: str, slot: str) -> bool:
     """Both timm block types that qualify register their layers in the order of use."""
     if type(module).__name__ not in {"InvertedResidual", "DepthwiseSeparableConv"}:
         return False
-    order = [name for name, _ in module.named_children()]
-    return layer in order and order.index(layer) == order.index(slot) + 1
+    children = dict(module.named_children())
+    order = list(children)
+    # MixNet has a set of convolutions there.
+    if not isinstance(children.get(layer), nn.Conv2d):
+        return False
+    return order.index(layer) == order.index(slot) + 1

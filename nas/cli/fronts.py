@@ -43,7 +43,7 @@ def _front(
     """
     from nas.run import open_run
 
-    front = open_run(run).front(by.split(",") if by else None)
+    front = open_run(run).front([name.strip() for name in by.split(",")] if by else None)
     for sign, texts in (("<=", at_most), (">=", at_least)):
         for text in texts or []:
             front = _narrowed(front, sign, text)
@@ -104,6 +104,8 @@ def _show(
             f"latency   {milliseconds(row['latency_ms'])} ms ± {spread:.1f} %, measured "
             f"(wall clock {milliseconds(row['latency_wall_ms'])} ms)"
         )
+        if row["final_latency_ms"] is not None:
+            print(f"          {milliseconds(row['final_latency_ms'])} ms on the idle machine")
         print(f"loss      {row['loss']:.4f} on {row['images']} validation images")
         print(f"accuracy  {row['accuracy']:.2%}")
         print(f"params    {count(row['params'])}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -24,12 +25,12 @@ _PLAIN_STEPS = 4  # lines that a long step gets without a terminal
 
 
 @contextmanager
-def watched(console: Console, workers: int) -> Iterator[Observer]:
+def watched(console: Console) -> Iterator[Observer]:
     """An observer that shows the run while the context is open."""
     if not console.is_terminal:
-        yield _Lines(console, workers)
+        yield _Lines(console)
         return
-    display = _Display(console, workers)
+    display = _Display(console)
     with Live(display, console=console, refresh_per_second=4, transient=True):
         yield display
 
@@ -37,9 +38,9 @@ def watched(console: Console, workers: int) -> Iterator[Observer]:
 class _Lines:
     """A line for every event, with the run's clock at its start."""
 
-    def __init__(self, console: Console, workers: int) -> None:
+    def __init__(self, console: Console) -> None:
         self.console = console
-        self.workers = workers
+        self.workers = 1
         self.began = time.monotonic()
         self.done = self.failed = self.total = 0
         self.running: dict[int, Job] = {}
@@ -49,6 +50,7 @@ class _Lines:
         self._quarter = 0
         self._seconds: list[float] = []
         self._estimated_at: int | None = None
+        self._limit = math.inf
 
     # Observer
 
@@ -66,6 +68,7 @@ class _Lines:
 
     def started(self, job: Job) -> None:
         self.running[job.trial] = job
+        self.workers = max(self.workers, len(self.running))
 
     def finished(self, record: Record) -> None:
         self.count(record)
@@ -82,10 +85,10 @@ class _Lines:
             self.failed = sum(record.state == FAILED for record in settled)
             for record in settled:
                 self._note(record)
-        self.total = (
-            search.expected_trials() if self.total == 0 or self.done % 5 == 0 else self.total
-        )
-        self.total = max(self.total, self.done + len(self.running))
+        if self.done != self._estimated_at:
+            self._estimated_at = self.done
+            self.total = search.expected_trials()
+        self._limit = search.remaining_seconds
 
     # What it says
 
@@ -126,7 +129,7 @@ class _Lines:
             return ""
         recent = self._seconds[-10:]
         seconds = (self.total - self.done) * sum(recent) / len(recent) / self.workers
-        return f"  ({_clock(seconds)} left)"
+        return f"  ({_clock(max(0.0, min(seconds, self._limit)))} left)"
 
     def best_so_far(self) -> str:
         if self.best is None or self.best.loss is None or self.best.latency_ms is None:
@@ -143,8 +146,8 @@ class _Lines:
 class _Display(_Lines):
     """The same events on a terminal: a bar that moves, and lines only for what is rare."""
 
-    def __init__(self, console: Console, workers: int) -> None:
-        super().__init__(console, workers)
+    def __init__(self, console: Console) -> None:
+        super().__init__(console)
         self._step: tuple[int, int] | None = None
 
     def stage(self, text: str) -> None:

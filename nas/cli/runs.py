@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from nas.cli.tables import console, print_front
+
+if TYPE_CHECKING:
+    from nas.executors import Observer
+    from nas.run import Run
 
 __all__ = ["add_to"]
 
@@ -71,7 +78,6 @@ def _search(
         lambda observer: search(
             loaded, load_runner(runner, tuple(overrides)), data, out, observer=observer
         ),
-        workers,
     )
 
 
@@ -96,23 +102,20 @@ def _resume(
         lambda observer: resume(
             run, trials=trials, time_limit=seconds, workers=workers, observer=observer
         ),
-        workers,
     )
 
 
-def _carry_out(out: Path, start: Any, workers: int | None) -> None:
+def _carry_out(out: Path, start: Callable[[Observer], Run]) -> None:
     """Run with a progress display; then the front, or how to go on."""
-    import os
-
     from nas.cli.progress import watched
 
     screen = console()
     try:
-        with watched(screen, workers or len(os.sched_getaffinity(0))) as observer:
+        with watched(screen) as observer:
             run = start(observer)
     except KeyboardInterrupt:
         if (out / "run.yaml").exists():
-            print(f"stopped; nothing finished is lost. Go on with: nas resume {out}")
+            print(f"stopped; nothing finished is lost. Go on with: {_program()} resume {out}")
         raise typer.Exit(130) from None
     front = run.front()
     screen.print()
@@ -122,10 +125,19 @@ def _carry_out(out: Path, start: Any, workers: int | None) -> None:
         screen.print(f"See why: nas status {out}")
         raise typer.Exit(1)
     best = min(front.members, key=lambda point: point.loss)
+    nas = _program()
     screen.print("Next:")
-    screen.print(f"  nas show {out} {best.trial}")
-    screen.print(f"  nas front {out} --max latency_ms={front.members[0].latency_ms * 1.2:.2f}")
-    screen.print(f"  nas export {out} {best.trial} --to onnx --out winner.onnx")
+    screen.print(f"  {nas} show {out} {best.trial}")
+    screen.print(f"  {nas} front {out} --max latency_ms={front.members[0].latency_ms * 1.2:.2f}")
+    screen.print(f"  {nas} export {out} {best.trial} --to onnx --out winner.onnx")
+
+
+def _program() -> str:
+    """How this program is called from here: `make search` leaves it in .venv/bin."""
+    if shutil.which("nas"):
+        return "nas"
+    called = Path(sys.argv[0])
+    return os.path.relpath(called) if called.name == "nas" else f"{sys.executable} -m nas"
 
 
 def _status(
@@ -169,5 +181,5 @@ def _status(
     print("trials: " + ", ".join(f"{number} {state}" for state, number in counts.items() if number))
     for failure in failures:
         print(f"  trial {failure['trial']} {failure['state']}: {failure['reason']}")
-    if not alive and (counts[RUNNING] or firsts < plan.trials):
+    if not alive and not opened.finished:
         print(f"It was stopped before its end; go on with: nas resume {run}")

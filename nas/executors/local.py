@@ -38,7 +38,7 @@ class LocalExecutor:
 
     def run(self, search: Search, observer: Observer) -> None:
         inbox: queue.Queue[tuple[_Worker, str | None]] = queue.Queue()
-        pool = [_Worker(self.spec, inbox, self.log) for _ in range(self.workers)]
+        pool = [_Worker(self.spec, inbox, self.log, number) for number in range(self.workers)]
         try:
             while True:
                 for worker in pool:
@@ -94,7 +94,7 @@ class LocalExecutor:
         starts = 1 if worker.ready else worker.starts + 1
         if starts > _STARTS:
             raise TrainingError(f"workers die before they are ready ({reason}); see {self.log}")
-        return _Worker(self.spec, inbox, self.log, starts=starts)
+        return _Worker(self.spec, inbox, self.log, worker.number, starts=starts)
 
 
 class _Worker:
@@ -105,9 +105,11 @@ class _Worker:
         spec: EvaluatorSpec,
         inbox: queue.Queue[tuple[_Worker, str | None]],
         log: Path,
+        number: int,
         *,
         starts: int = 1,
     ) -> None:
+        self.number = number
         self.ready = False
         self.job: Job | None = None
         self.starts = starts
@@ -125,7 +127,7 @@ class _Worker:
                 )
         except OSError as error:
             raise NasError(f"a worker cannot be started: {error.strerror}") from None
-        self._write(spec.to_dict())
+        self._write({"spec": spec.to_dict(), "worker": number})
         threading.Thread(target=self._listen, args=(inbox,), daemon=True).start()
 
     @property

@@ -26,9 +26,10 @@ def main() -> None:
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
     jobs: queue.Queue[str] = queue.Queue()
     threading.Thread(target=_listen, args=(jobs,), daemon=True).start()
-    spec = EvaluatorSpec.from_dict(json.loads(jobs.get()))
+    start = json.loads(jobs.get())
     try:
-        evaluator = Evaluator(spec)
+        spec = EvaluatorSpec.from_dict(start["spec"])
+        evaluator = Evaluator(spec, worker=start["worker"])
         _say(out, {"ready": True})
         while True:
             job = Job(**json.loads(jobs.get()))

@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.nn import functional
 
+from nas.architecture import Architecture
 from nas.data import Dataset
 from nas.errors import ExportError, SpecError
 from nas.export.onnx import export_onnx
@@ -59,10 +61,12 @@ def export_trial(run: Run, trial: int, target: str, out: Path | None = None) -> 
     if not path.parent.exists() and out is not None:
         raise SpecError(f"folder {path.parent} does not exist; make it first")
     path.parent.mkdir(parents=True, exist_ok=True)
-    data = run.dataset()
+    # Where it will be deployed, which may be larger than what its proxy was trained on.
+    resolution = Architecture.from_json(run.row(trial)["architecture"]).resolution
+    images = _images(run.dataset(), resolution)
     with write_whole(path) as temporary:
-        infer = write(network, data.resolution, temporary)
-        parity = _compare(network, infer, data)
+        infer = write(network, resolution, temporary)
+        parity = _compare(network, infer, images)
         if not parity.holds:
             raise ExportError(
                 f"the {target} graph differs from the network by {parity.difference:.2e} "
@@ -71,10 +75,16 @@ def export_trial(run: Run, trial: int, target: str, out: Path | None = None) -> 
     return path, parity
 
 
-def _compare(network: nn.Module, infer: Callable[..., object], data: Dataset) -> Parity:
-    """Run validation images through both, one by one and as a batch."""
+def _images(data: Dataset, resolution: int) -> Tensor:
+    """Validation images, (N, 3, resolution, resolution), normalised."""
     images = Trainer(data, torch.device("cpu")).plain(data.validation, slice(0, _IMAGES))
-    images = images.contiguous()
+    if data.resolution != resolution:
+        images = functional.interpolate(images, size=(resolution, resolution), mode="bilinear")
+    return images.contiguous()
+
+
+def _compare(network: nn.Module, infer: Callable[..., object], images: Tensor) -> Parity:
+    """Run validation images through both, as a batch and one by itself."""
     with torch.inference_mode():
         wanted = network(images)
     found = torch.as_tensor(infer(images.numpy()))

@@ -69,9 +69,11 @@ class _Visit:
 
 
 def measure_together(
-    subjects: Mapping[str, Subject], anchor: Anchor, *, seed: int
+    subjects: Mapping[str, Subject], anchor: Anchor, *, seed: int, core: int = 0
 ) -> dict[str, Latency]:
     """Measure one inference of one image for each subject, round after round.
+
+    core: which of the usable cores to stay on, so that workers side by side take different ones.
 
     Single-threaded sessions only: a thread's CPU time does not see what other threads do.
     Raises MeasurementError when the thread clock stands still.
@@ -79,7 +81,7 @@ def measure_together(
     rng = random.Random(seed)
     visits: dict[str, list[_Visit]] = {name: [] for name in subjects}
     anchors: list[float] = []
-    with _one_core():
+    with _one_core(core):
         for _ in range(_ROUNDS):
             # An anchor for every eight networks keeps it near to each of them.
             order: list[str | None] = [*subjects, *[None] * (1 + len(subjects) // 8)]
@@ -108,7 +110,7 @@ def _latency(visits: list[_Visit], anchors: list[float], anchor: Anchor) -> Late
 
 def measure_anchor(subject: Subject) -> float:
     """Thread CPU milliseconds of the anchor by itself: the median of many visits."""
-    with _one_core():
+    with _one_core(0):
         return median(_visit(subject).cpu_ms for _ in range(3 * _ROUNDS))
 
 
@@ -130,15 +132,14 @@ def _visit(subject: Subject) -> _Visit:
 
 
 @contextmanager
-def _one_core() -> Iterator[None]:
+def _one_core(number: int) -> Iterator[None]:
     """Keep this thread on one core, where the system can: caches stay warm."""
     if not hasattr(os, "sched_setaffinity"):
         yield
         return
     allowed = os.sched_getaffinity(0)
     try:
-        # Workers have neighbouring process numbers, so they spread over the cores.
-        os.sched_setaffinity(0, {sorted(allowed)[os.getpid() % len(allowed)]})
+        os.sched_setaffinity(0, {sorted(allowed)[number % len(allowed)]})
         yield
     finally:
         os.sched_setaffinity(0, allowed)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from safetensors import SafetensorError
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from nas.architecture import Architecture
 from nas.errors import StorageError
 from nas.files import write_whole
-from nas.networks import build
+from nas.networks import build, inserted_prefixes
 from nas.proxies import PROXIES
 
 __all__ = ["checkpoint_path", "load_weights", "restore", "save_trained", "save_weights"]
@@ -43,12 +43,20 @@ def load_weights(path: Path) -> dict[str, Tensor]:
         raise StorageError(f"weights {path} cannot be read ({error})") from None
 
 
-def save_trained(path: Path, network: nn.Module, kind: str, plain: Mapping[str, Tensor]) -> None:
-    """Keep what training changed: under a frozen proxy, all that the plain network lacks."""
+def save_trained(path: Path, network: nn.Module, architecture: Architecture, kind: str) -> None:
+    """Keep what training changed: under a frozen proxy, the inserted blocks alone."""
     weights = network.state_dict()
-    if PROXIES[kind].frozen:
-        weights = {name: tensor for name, tensor in weights.items() if name not in plain}
-    save_weights(path, weights)
+    save_weights(path, {name: weights[name] for name in _trained(weights, architecture, kind)})
+
+
+def _trained(names: Iterable[str], architecture: Architecture, kind: str) -> set[str]:
+    """By the slot and not by what the plain network lacks: a block may stand in the place of
+    one of the backbone's own, whose weights have the same names.
+    """
+    if not PROXIES[kind].frozen:
+        return set(names)
+    prefixes = inserted_prefixes(architecture)
+    return {name for name in names if name.startswith(prefixes)}
 
 
 def restore(
@@ -70,7 +78,6 @@ def restore(
     except RuntimeError as error:
         reason = str(error).splitlines()[-1].strip()
         raise StorageError(f"{path} is of another network: {reason}") from None
-    trained = set(network.state_dict()) - (set(load_weights(plain)) if proxy.frozen else set())
-    if unexpected or set(missing) & trained:
+    if unexpected or set(missing) & _trained(network.state_dict(), architecture, kind):
         raise StorageError(f"{path} is of another network: its names differ")
     return network.eval()

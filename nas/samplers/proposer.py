@@ -14,6 +14,7 @@ from optuna.trial import TrialState, create_trial
 
 from nas.architecture import Architecture
 from nas.candidates import Candidates
+from nas.errors import SpecError
 from nas.objective import Objective
 from nas.record import COMPLETE, RUNNING
 from nas.samplers import make_sampler
@@ -105,17 +106,20 @@ class Proposer:
         """What the sampler noted of an architecture (NSGA-II: its generation)."""
         if digest not in self._numbers:
             return {}
-        return dict(self._study.trials[self._numbers[digest]].system_attrs)
+        trials = self._study.get_trials(deepcopy=False)
+        return dict(trials[self._numbers[digest]].system_attrs)
 
     def restore(self, stored: Stored, values: list[float] | None) -> None:
-        """Take up a first evaluation from the store."""
+        """Take up a first evaluation from the store. Raises SpecError when the space does not
+        hold it, as after the space file was changed.
+        """
         record = stored.record
         if not stored.params:
             return
-        self._numbers[record.digest] = len(self._study.trials)
+        self._numbers[record.digest] = len(self._study.get_trials(deepcopy=False))
         if values is not None:
             self._told[record.digest] = values
-        choices = self._candidates.parameters_given(stored.params)
+        choices = self._choices(stored.params, record.trial)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
             self._study.add_trial(
@@ -129,6 +133,14 @@ class Proposer:
                     system_attrs=dict(stored.marks),
                 )
             )
+
+    def _choices(self, params: Values, trial: int) -> dict[str, tuple[str, ...]]:
+        head = {name: params.get(name, "") for name in self._candidates.head}
+        choices = self._candidates.parameters_given(head)
+        for name, label in params.items():
+            if label not in choices.get(name, ()):
+                raise SpecError(f"trial {trial} has {label!r} at {name}, which it does not hold")
+        return choices
 
     def _suggest(self, fixed: Values | None) -> tuple[int, Values]:
         """A trial filled in by the sampler, or with values that were decided."""

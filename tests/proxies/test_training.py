@@ -144,7 +144,7 @@ def test_checkpoints_give_the_trained_network_back(
     save_weights(checkpoint_path(tmp_path, COORD.plain.digest), plain)
     network = PROXIES[kind].train(COORD, setting, 5)
     path = checkpoint_path(tmp_path, COORD.digest, 5)
-    save_trained(path, network, kind, plain)
+    save_trained(path, network, COORD, kind)
     images = torch.randn(2, 3, 32, 32)
     restored = restore(tmp_path, COORD, kind, 5, 10)
     torch.testing.assert_close(restored(images), network(images), atol=1e-4, rtol=1e-4)
