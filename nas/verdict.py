@@ -10,6 +10,7 @@ from nas.front import PLAIN, Front, Point
 
 __all__ = ["Verdict", "judge"]
 
+_NORMAL = 1.96
 _STUDENT = (12.71, 4.30, 3.18, 2.78, 2.57, 2.45, 2.36, 2.31, 2.26, 2.23)
 _LEAST_SPREAD = 0.01  # what thread CPU time repeats to at best
 
@@ -25,10 +26,10 @@ class Verdict:
 def judge(front: Front) -> Verdict:
     """Compare the front with the plain network and the hand-placed ones.
 
-    A difference counts when it exceeds the 95 % quantile of Student's t, for as many degrees of
-    freedom as the noise is known to, times its standard error: from the spread between seeds
-    and, where it is known, from the choice of validation images. Each comparison stands by
-    itself; of twenty without any difference, one will count.
+    A difference counts when it exceeds what noise makes in 95 % of cases: of seeds, by Student's
+    t for as many degrees of freedom as it is known to, and of the choice of validation images
+    where that is known. Each comparison stands by itself; of twenty without any difference,
+    one will count.
     """
     if not front.members:
         return Verdict(("No trial is complete: there is no front.",), clear=False)
@@ -117,18 +118,18 @@ def _only_faster(point: Point, other: Point, front: Front) -> bool:
 
 
 def _saves(point: Point, other: Point, front: Front) -> bool:
-    return other.loss - point.loss > _quantile(front.noise_freedom) * _error(point, other, front)
+    return other.loss - point.loss > _margin(point, other, front)
 
 
 def _quantile(freedom: int) -> float:
     """Two-sided 95 % quantile of Student's t, to 1 %."""
     if freedom <= len(_STUDENT):
         return _STUDENT[max(freedom, 1) - 1]
-    return 1.96 + 2.4 / freedom
+    return _NORMAL + 2.4 / freedom
 
 
-def _error(point: Point, other: Point, front: Front) -> float:
-    """Standard error of the loss difference, from seeds and from validation images.
+def _margin(point: Point, other: Point, front: Front) -> float:
+    """How large a loss difference seeds and validation images make by themselves, at 95 %.
 
     Against a network that training does not change there is nothing to pair seeds with; two
     trained ones share theirs. Over images each is paired with the plain network, so for two
@@ -139,4 +140,4 @@ def _error(point: Point, other: Point, front: Front) -> float:
     else:
         seeds = front.paired_noise * math.sqrt(1 / point.seeds + 1 / other.seeds)
     images = [item.image_noise for item in (point, other) if not math.isnan(item.image_noise)]
-    return math.hypot(seeds, *images)
+    return math.hypot(_quantile(front.noise_freedom) * seeds, _NORMAL * math.hypot(*images))

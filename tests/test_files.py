@@ -128,9 +128,7 @@ def test_writing_replaces_the_file_and_leaves_nothing_else(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("existed", [True, False])
-@pytest.mark.parametrize(
-    "error", [RuntimeError("bad row"), PermissionError(errno.EACCES, "denied"), KeyboardInterrupt()]
-)
+@pytest.mark.parametrize("error", [RuntimeError("bad row"), KeyboardInterrupt()])
 def test_failing_writer_leaves_the_old_file(
     tmp_path: Path, existed: bool, error: BaseException
 ) -> None:
@@ -146,6 +144,12 @@ def test_failing_writer_leaves_the_old_file(
     )
 
 
+def test_what_cannot_be_written_is_one_line(tmp_path: Path) -> None:
+    with pytest.raises(StorageError, match="cannot be written"):
+        with write_whole(tmp_path / "no" / "such" / "front.csv") as temporary:
+            temporary.write_text("x")
+
+
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT])
 def test_full_disk_says_how_to_go_on(tmp_path: Path, code: int) -> None:
     path = tmp_path / "trials.parquet"
@@ -153,5 +157,5 @@ def test_full_disk_says_how_to_go_on(tmp_path: Path, code: int) -> None:
     with pytest.raises(StorageError, match="no space left") as caught, write_whole(path) as temp:
         temp.write_text("half of")
         raise OSError(code, "full")
-    assert f"nas resume {tmp_path}" in str(caught.value)
+    assert "nas resume" in str(caught.value)
     assert [(item.name, item.read_text()) for item in tmp_path.iterdir()] == [(path.name, "old")]

@@ -149,7 +149,7 @@ def test_a_broken_checkpoint_stops_with_one_line(finished_run: Path, tmp_path: P
     shutil.copytree(finished_run, copy)
     backbone = next(copy.glob("checkpoints/*/backbone.safetensors"))
     backbone.write_bytes(b"cut short")
-    with pytest.raises(nas.NasError, match="cannot start.*cannot be read"):
+    with pytest.raises(nas.NasError, match="cannot go on.*cannot be read"):
         resume(copy, trials=6, workers=1)
 
 

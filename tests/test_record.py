@@ -28,7 +28,9 @@ def test_record_tells_its_state_and_keeps_the_job(outcome: Outcome | None, state
     shared = [item.name for item in fields(Job) if item.name != "attempt"]
     assert [getattr(record, name) for name in shared] == [getattr(JOB, name) for name in shared]
     assert record.failure == (outcome.failure if outcome else None)
-    for name, value in asdict(EVALUATION).items():
+    assert record.eligible is JOB.eligible
+    for name in set(asdict(EVALUATION)) & set(Record.names()) - {"trained"}:
+        value = getattr(EVALUATION, name)
         assert getattr(record, name) == (value if state == COMPLETE else None)
 
 
