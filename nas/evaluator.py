@@ -19,6 +19,7 @@ from nas.latency.runtime import load_onnx, to_onnx
 from nas.networks import build, deploy
 from nas.proxies import PROXIES, Setting
 from nas.proxies.checkpoint import checkpoint_path, load_weights, save_trained, save_weights
+from nas.proxies.setting import scaled
 from nas.proxies.training import Recipe, evaluate, train
 from nas.record import Evaluation, Job, Outcome
 from nas.runner import Proxy
@@ -252,7 +253,8 @@ def prepare_backbone(
             Recipe(
                 steps=max(1, round(proxy.backbone.epochs * per_epoch)),
                 batch_size=proxy.batch_size,
-                learning_rate=proxy.backbone.learning_rate or (0.01 if pretrained else 0.1),
+                learning_rate=proxy.backbone.learning_rate
+                or scaled(0.01 if pretrained else 0.1, proxy.batch_size),
             ),
             parameters=network.parameters(),
             seed=seed,

@@ -74,7 +74,8 @@ class Backbone(BaseModel):
     """`train`: on the training images, once per run; `pretrained`: timm's or torchvision's."""
     epochs: Annotated[float, Field(gt=0)] = 20.0
     learning_rate: Annotated[float, Field(gt=0)] | None = None
-    """None: 0.1 from random weights, 0.01 from pretrained ones."""
+    """None: 0.1 from random weights and 0.01 from pretrained ones, for a batch of 128, and in
+    proportion for others."""
 
 
 class Proxy(BaseModel):
@@ -90,7 +91,7 @@ class Proxy(BaseModel):
     threads: Annotated[int, Field(ge=1)] = 1
     batch_size: Annotated[int, Field(ge=2)] = 64
     learning_rate: Annotated[float, Field(gt=0)] | None = None
-    """None: what suits the kind."""
+    """None: what suits the kind and the batch."""
     resolution: Annotated[int, Field(ge=8, le=1024)] | None = None
     """Train on smaller images than the network will be deployed at; None: the same."""
     backbone: Backbone = Backbone()
