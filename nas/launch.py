@@ -246,10 +246,8 @@ def _anchor_ms(run: Run, digest: str, measure: Callable[[], float]) -> float:
     if path.exists():
         try:
             known = json.loads(path.read_text())
-            device, latency_ms = (
-                (known["runtime"], known["processor"]),
-                known["anchor"]["latency_ms"],
-            )
+            device = known["runtime"], known["processor"]
+            latency_ms = float(known["anchor"]["latency_ms"])
         except (OSError, ValueError, KeyError, TypeError):
             raise StorageError(f"{path} is damaged; remove it to measure again") from None
         if device != (runtime_name(), processor()):
@@ -257,7 +255,7 @@ def _anchor_ms(run: Run, digest: str, measure: Callable[[], float]) -> float:
                 f"{run.path} was measured with {device[0]} on {device[1]}; this is "
                 f"{runtime_name()} on {processor()}: go on there, or start another run"
             )
-        return float(latency_ms)
+        return latency_ms
     latency_ms = measure()
     profile = {
         "version": 1,

@@ -121,7 +121,8 @@ class Search:
             return None
         job = self._next_reference() or self._next_proposal() or self._next_repeat()
         if job is None and not self._running:
-            self.stop_reason = f"{self._firsts} networks are evaluated"
+            why = "; the space gave no further one" if self._exhausted else ""
+            self.stop_reason = f"{self._firsts} networks are evaluated{why}"
         return job
 
     def tell(self, job: Job, outcome: Outcome) -> Record | None:

@@ -308,6 +308,7 @@ def test_an_exhausted_space_ends(tmp_path: Path) -> None:
     search = make(tmp_path, tiny, SearchPlan(trials=50))
     drive(search, workers=3)
     assert len(digests(search)) == 4
+    assert search.stop_reason == "4 networks are evaluated; the space gave no further one"
 
 
 def test_limits_known_beforehand_are_never_trained(tmp_path: Path, candidates: Candidates) -> None:

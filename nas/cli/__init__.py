@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from typing import Annotated
 
 import typer
 
@@ -21,6 +22,17 @@ app = typer.Typer(
 )
 for group in (runs, fronts, networks, machine):
     group.add_to(app)
+
+
+@app.callback(invoke_without_command=True)
+def _options(
+    version: Annotated[bool, typer.Option("--version", help="Show the version.")] = False,
+) -> None:
+    if version:
+        from importlib import metadata
+
+        print(f"attention-nas {metadata.version('attention-nas')}")
+        raise typer.Exit
 
 
 def main() -> None:

@@ -135,6 +135,13 @@ def test_space_lists_sites(nas, small_space: Path) -> None:  # type: ignore[no-u
     assert sites[0]["channels"] == 48
 
 
+def test_version_and_usage(nas) -> None:  # type: ignore[no-untyped-def]
+    assert nas("--version").out.startswith("attention-nas 0.")
+    unknown = nas("serch")
+    assert unknown.code == 2
+    assert "serch" in unknown.err
+
+
 def test_doctor_says_what_is_here(nas) -> None:  # type: ignore[no-untyped-def]
     ran = nas("doctor", "--json")
     subjects = [finding["subject"] for finding in json.loads(ran.out)]
