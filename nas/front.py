@@ -89,7 +89,7 @@ class Front:
     seed_noise: standard deviation of one network's loss between seeds; paired_noise: what of
     it is left in differences between networks trained with the same seeds, known to
     `noise_freedom` degrees of freedom (see `nas.noise`). latency_limit: what is slower is shown
-    only as a reference.
+    only as a reference. least_seeds: that members have, once some searched network has them.
     """
 
     def __init__(
@@ -98,6 +98,7 @@ class Front:
         objectives: Sequence[Objective],
         *,
         latency_limit: float | None = None,
+        least_seeds: int = 1,
     ) -> None:
         self.objectives = tuple(objectives)
         self._columns, noise = _by_architecture(trials)
@@ -105,6 +106,11 @@ class Front:
             self._columns["eligible"] = self._columns["eligible"] * (
                 self._columns["latency_ms"] <= latency_limit
             )
+        # Among many networks with one seed there are always some that were lucky. Once the first
+        # searched ones are confirmed, only confirmed ones are members.
+        confirmed = self._columns["seeds"] >= least_seeds
+        if (confirmed & (self._columns["reference"] == None)).any():  # noqa: E711
+            self._columns["eligible"] = self._columns["eligible"] * confirmed
         self.seed_noise, self.paired_noise = noise.alone, noise.paired
         self.noise_freedom = noise.freedom
         self._keep = np.ones(len(self._columns["trial"]), dtype=bool)

@@ -71,7 +71,12 @@ class Run:
     def front_of(self, trials: Trials, by: Sequence[str] | None = None) -> Front:
         """The front of some trials of this run."""
         objectives = objectives_named(list(by) if by else self.file.search.objectives)
-        return Front(trials, objectives, latency_limit=self.space.constraints.latency_ms)
+        return Front(
+            trials,
+            objectives,
+            latency_limit=self.space.constraints.latency_ms,
+            least_seeds=self.file.search.confirm_seeds,
+        )
 
     @property
     def finished(self) -> bool:

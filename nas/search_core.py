@@ -29,6 +29,7 @@ __all__ = ["Search"]
 _AT_RANDOM = 15  # proposals of the start; with five references, a population of NSGA-II
 _HOPELESS = 8  # failures, and nothing else, since this search was started or resumed
 _ATTEMPTS = 2  # of one job whose worker dies
+_CONFIRMED, _LEAST_CONFIRMED = 0.2, 8  # searched networks that get further seeds, at most
 _SPARE_SEEDS = 2  # repeats beyond the wanted ones, when some fail
 
 
@@ -99,7 +100,7 @@ class Search:
 
     def expected_trials(self) -> int:
         """About how many trials the study will hold at its end."""
-        repeated = set(self._front_digests()) | {
+        repeated = set(self._to_confirm()) | {
             architecture.digest for architecture in self._references.values()
         }
         planned = max(self.plan.trials, self._firsts)
@@ -174,7 +175,7 @@ class Search:
         """Further seeds: for references at once, for the front when it stands."""
         digests = [architecture.digest for architecture in self._references.values()]
         if not any(job.repeat == 0 for job in self._running.values()):
-            digests += self._front_digests()
+            digests += self._to_confirm()
         wanted = dict.fromkeys(self._by_digest, self._seeds) if self._seeds > 1 else {}
         wanted |= dict.fromkeys(digests, max(self._seeds, self.plan.confirm_seeds))
         for digest, seeds in wanted.items():
@@ -198,6 +199,20 @@ class Search:
         hopeful = sum(record.state in {COMPLETE, RUNNING} for record in tried)
         return max(0, min(wanted - hopeful, wanted + _SPARE_SEEDS - len(tried)))
 
+    def _to_confirm(self) -> list[str]:
+        """Members of the front as it looks now, up to a share of all networks.
+
+        Those with one seed that look best were partly lucky: when their further seeds are in,
+        others take their places, and so on. The share bounds that, and the front that is
+        reported holds confirmed networks alone.
+        """
+        references = {architecture.digest for architecture in self._references.values()}
+        found = [digest for digest in self._front_digests() if digest not in references]
+        begun = {digest for digest, trials in self._by_digest.items() if len(trials) > 1}
+        room = max(_LEAST_CONFIRMED, int(self._firsts * _CONFIRMED)) - len(begun - references)
+        new = [digest for digest in found if digest not in begun]
+        return [digest for digest in found if digest in begun] + new[: max(0, room)]
+
     def _front_digests(self) -> list[str]:
         front = Front(Trials.of(self._records), self.objectives)
         return [point.architecture.digest for point in front.members]
@@ -210,7 +225,7 @@ class Search:
         if not seconds:
             return False
         digests = {architecture.digest for architecture in self._references.values()}
-        digests |= set(self._front_digests())
+        digests |= set(self._to_confirm())
         missing = sum(self._missing_seeds(digest, self.plan.confirm_seeds) for digest in digests)
         rounds = 1 + math.ceil(missing / (len(self._running) + 1))
         return self.remaining_seconds < rounds * sum(seconds) / len(seconds)

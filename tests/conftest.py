@@ -103,5 +103,5 @@ QUICK = (
     "search.confirm_seeds=2",
     "proxy.unit=steps",
     "proxy.rungs=[4]",
-    "proxy.backbone.epochs=0.5",
+    "proxy.backbone.epochs=2",
 )
