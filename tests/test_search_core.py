@@ -7,6 +7,7 @@ import math
 import random
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -135,9 +136,29 @@ def test_references_come_first_then_proposals_then_repeats(
     assert {record.state for record in records} == {COMPLETE}
     assert search.stop_reason == "20 networks are evaluated"
     seeds = Counter(record.digest for record in records)
-    front = Front(Trials.of(records), OBJECTIVES)
+    front = Front(Trials.of(records), OBJECTIVES, least_seeds=3)
     assert all(seeds[point.architecture.digest] >= 3 for point in front)
     assert len(records) <= search.expected_trials()
+
+
+def test_lucky_networks_do_not_keep_a_search_from_ending(
+    tmp_path: Path, candidates: Candidates
+) -> None:
+    """Where networks hardly differ, every further seed puts another lucky one on the front."""
+
+    def only_noise(job: Job) -> Outcome:
+        found = truth(job).evaluation
+        assert found is not None
+        own = random.Random(f"{job.digest}{job.seed}").gauss(0, 1)
+        latency = 1 + random.Random(job.digest).random()
+        return Outcome(replace(found, loss=2 + own, latency_ms=latency))
+
+    search = make(tmp_path, candidates, SearchPlan(trials=60))
+    drive(search, only_noise)
+    seeds = Counter(record.digest for record in search.records if not record.reference)
+    assert sum(number > 1 for number in seeds.values()) <= 12
+    front = Front(Trials.of(search.records), OBJECTIVES, least_seeds=3)
+    assert all(point.seeds >= 3 for point in front.members)
 
 
 def test_seeds_are_paired_across_architectures(tmp_path: Path, candidates: Candidates) -> None:
@@ -248,8 +269,7 @@ def test_failures_keep_their_reason_and_the_search_goes_on(
         found = truth(job)
         assert found.evaluation is not None
         if job.trial % 5 == 3:
-            values = {**vars_of(found.evaluation), "loss": math.nan}
-            return Outcome(Evaluation(**values))
+            return Outcome(replace(found.evaluation, loss=math.nan))
         return found
 
     search = make(tmp_path, candidates, SearchPlan(trials=20))
@@ -261,10 +281,6 @@ def test_failures_keep_their_reason_and_the_search_goes_on(
     assert reasons == {"training diverged", "loss is nan"}
     front = Front(Trials.of(search.records), OBJECTIVES)
     assert all(math.isfinite(point.loss) for point in front)
-
-
-def vars_of(evaluation: Evaluation) -> dict[str, float]:
-    return {name: getattr(evaluation, name) for name in evaluation.__slots__}
 
 
 def test_a_lost_job_is_given_out_once_more(tmp_path: Path, candidates: Candidates) -> None:
