@@ -26,9 +26,9 @@ def draw_front(front: Front, path: Path, *, title: str) -> None:
     Searched networks are dots, the front a line with the spread between seeds, hand-placed
     networks blue marks. What the noise does not allow to tell apart is said below.
     """
-    figure = Figure(figsize=(11, 6.2), dpi=150)
+    figure = Figure(figsize=(11, 6.6), dpi=150)
     FigureCanvasAgg(figure)
-    figure.subplots_adjust(left=0.09, right=0.985, top=0.91, bottom=0.32, wspace=0.17)
+    figure.subplots_adjust(left=0.09, right=0.985, top=0.91, bottom=0.36, wspace=0.17)
     figure.text(0.012, 0.955, title, fontsize=13, fontweight="bold", parse_math=False)
     chosen = {item.name for item in front.objectives}
     left, right = figure.subplots(1, 2, sharex=True)
@@ -54,7 +54,7 @@ def draw_front(front: Front, path: Path, *, title: str) -> None:
         handles,
         labels,
         loc="upper center",
-        bbox_to_anchor=(0.53, 0.245),
+        bbox_to_anchor=(0.53, 0.295),
         ncols=columns,
         frameon=False,
         fontsize=9,

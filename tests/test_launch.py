@@ -192,7 +192,7 @@ def test_trials_that_fail_are_told_and_make_no_front(tmp_path: Path) -> None:
     assert (run.path / "front.png").exists()
 
 
-@pytest.mark.parametrize("kind", ["finetune", "scratch"])
+@pytest.mark.parametrize("kind", [pytest.param("finetune", marks=pytest.mark.slow), "scratch"])
 def test_other_proxies_run(tmp_path: Path, kind: str) -> None:
     space = tmp_path / "space.yaml"
     space.write_text(SMALL_SPACE)
