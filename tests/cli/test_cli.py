@@ -114,15 +114,13 @@ def test_show_and_status(nas, finished_run: Path) -> None:  # type: ignore[no-un
 
 
 def test_cost_of_the_paper(nas) -> None:  # type: ignore[no-untyped-def]
-    ran = nas(
-        "cost", "--backbone", "mobilenetv2_100", "--uniform", "coord/r32",
-        "--exclude", "blocks.0.*", "--json",
-    )  # fmt: skip
-    found = json.loads(ran.out)
+    arguments = ["--backbone", "mobilenetv2_100", "--uniform", "coord/r32"]
+    arguments += ["--exclude", "blocks.0.*"]
+    found = json.loads(nas("cost", *arguments, "--json").out)
     assert found["params"] == 3_950_648
     assert found["macs"] == 306_666_368
     assert found["insertions"] == 16
-    assert "3.95M" in nas("cost", "--backbone", "mobilenetv2_100", "--uniform", "coord").out or True
+    assert "3.95M" in nas("cost", *arguments).out
 
 
 def test_space_lists_sites(nas, small_space: Path) -> None:  # type: ignore[no-untyped-def]
@@ -130,7 +128,7 @@ def test_space_lists_sites(nas, small_space: Path) -> None:  # type: ignore[no-u
     assert "blocks.1" in ran.out
     assert "16x16" in ran.out
     found = json.loads(nas("space", small_space, "--json").out)
-    assert found["architectures"] == 3**3 * 4**3 or found["architectures"] > 100
+    assert found["architectures"] == 3 * 4**5
     sites = found["sites"]["mobilenetv2_035"]
     assert sites[0]["channels"] == 48
 
