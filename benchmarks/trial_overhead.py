@@ -107,7 +107,7 @@ def parts(case: Case, scratch: Path) -> dict[str, Part]:
     return {
         "build": case.network,
         "build and deploy": case.shipped,
-        "cost (fvcore)": lambda: cost_of_module(network, resolution),
+        "cost (fvcore)": lambda: cost_of_module(network, torch.zeros(1, 3, resolution, resolution)),
         "to_onnx": lambda: to_onnx(shipped, resolution),
         "load_onnx": lambda: load_onnx(graph),
         "measure_together": lambda: measure_together({"": subject}, anchor, seed=0),

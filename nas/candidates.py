@@ -101,7 +101,7 @@ class Candidates:
         fitting = {label.partition("/")[0] for place in places for label in place.choices}
         for block, options in space.blocks.items():
             if block not in fitting:
-                least = min(site.channels for site in chosen)
+                least = min(chosen, key=lambda site: site.channels)
                 reason = block_named(block).applies(least, _first_values(options))
                 raise SpecError(f"block {block!r} fits no site of {backbone!r}: {reason}")
         return _Branch(backbone, resolution, space.total_stride, places)
@@ -113,7 +113,7 @@ class Candidates:
             block = BLOCKS[name]
             distinct: dict[object, str] = {}
             for values in _combinations(block, options):
-                if any(block.applies(site.channels, values) for site in sites):
+                if any(block.applies(site, values) for site in sites):
                     continue
                 network = tuple(block.same_network(site.channels, values) for site in sites)
                 distinct.setdefault(network, block_label(name, values))

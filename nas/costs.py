@@ -88,20 +88,21 @@ def cost_by_parts(architecture: Architecture, *, num_classes: int = 1000) -> Cos
 
 @lru_cache(maxsize=4096)
 def _cost(architecture: Architecture, num_classes: int) -> Cost:
-    return cost_of_module(build(architecture, num_classes=num_classes), architecture.resolution)
+    network = build(architecture, num_classes=num_classes)
+    side = architecture.resolution
+    return cost_of_module(network, torch.zeros(1, 3, side, side))
 
 
-def cost_of_module(network: nn.Module, resolution: int) -> Cost:
-    """Count any network that reads (1, 3, resolution, resolution)."""
-    image = torch.zeros(1, 3, resolution, resolution)
-    analysis = FlopCountAnalysis(network.eval(), image).set_op_handle(**_HANDLES)
+def cost_of_module(module: nn.Module, images: torch.Tensor) -> Cost:
+    """Count any module in evaluation mode on a batch of one, (1, C, H, W)."""
+    analysis = FlopCountAnalysis(module.eval(), images).set_op_handle(**_HANDLES)
     analysis.uncalled_modules_warnings(False).tracer_warnings("none")
     analysis.unsupported_ops_warnings(False)
     logging.getLogger("fvcore").setLevel(logging.ERROR)
     with torch.no_grad():
         macs = int(analysis.total())
     return Cost(
-        params=sum(parameter.numel() for parameter in network.parameters()),
+        params=sum(parameter.numel() for parameter in module.parameters()),
         macs=macs,
         unsupported=tuple(sorted(analysis.unsupported_ops())),
     )

@@ -162,7 +162,7 @@ def uniform(
         kind = block_named(block)
         complete = kind.complete(options)
         for site in sites:
-            reason = kind.applies(site.channels, options)
+            reason = kind.applies(site, options)
             if reason:
                 label = block_label(block, options)
                 raise SpecError(f"{label} does not fit {site.name}: {reason}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import nn
 
 from nas.architecture import Option
-from nas.blocks.block import Block
+from nas.blocks.block import Block, Shape
 from nas.blocks.cbam import CBAM
 from nas.blocks.coord import COORD
 from nas.blocks.eca import ECA
@@ -44,7 +44,7 @@ def make_block(
         raise SpecError(f"start {start!r}; allowed: paper, identity")
     if min(channels, height, width) < 1:
         raise SpecError(f"a map of {channels}x{height}x{width}; every side must be at least 1")
-    reason = block.applies(channels, options)
+    reason = block.applies(Shape(channels, height, width), options)
     if reason:
         raise SpecError(f"block {name!r}: {reason}")
     return block.assemble(channels, height, width, start, options)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple, Protocol
 
 import torch
 from torch import nn
@@ -12,12 +13,31 @@ from nas.architecture import Option
 from nas.blocks.gate import double_gates, undouble_gates
 from nas.errors import SpecError
 
-__all__ = ["Block", "paper_width"]
+__all__ = ["Block", "FeatureMap", "Shape", "paper_width"]
 
 
 def paper_width(channels: int, reduction: int) -> int:
     """Hidden width of SE and coordinate attention in arXiv:2103.02907: max(8, C // r)."""
     return max(8, channels // reduction)
+
+
+class FeatureMap(Protocol):
+    """What a block must know of the place it goes to; a backbone's Site is one."""
+
+    @property
+    def channels(self) -> int: ...
+    @property
+    def height(self) -> int: ...
+    @property
+    def width(self) -> int: ...
+
+
+class Shape(NamedTuple):
+    """A feature map by itself."""
+
+    channels: int
+    height: int
+    width: int
 
 
 @dataclass(frozen=True)
@@ -26,40 +46,51 @@ class Block:
 
     options: name -> the values that a search tries by default; the first is the paper's.
     make: builds it from channels, height, width and every option.
-    closed_by: parameters of the last layers before its gates. At zero, each gate gives 1/2
-    whatever the input; doubled gates then make the block an identity (see `nas.networks`).
+    width: hidden width for (channels, options); options that give one width make one network.
+    limits: (channels, height, width, every option) -> why it does not fit that map, or None.
+
+    The identity start, for inserting a block into a trained network:
+    closed_by: parameters that become zero, and with them whatever the block adds to its input
+    (`gates` is 0 then), or what its gates read, so that each gives 1/2 whatever the input.
     gates: how many gates multiply each element of the map (coordinate attention: one along
-    each axis, so 2). Doubling them all multiplies the closed block by 2 ** gates.
+    each axis, so 2). Doubled gates make the closed block an identity. A block keeps its gates
+    in attributes `gate`, one module each.
     reads_gated: weights of layers inside the block, linear and without bias, that read a map
     behind one of its gates: they take over that gate's doubling when it is folded away.
-    width: hidden width for (channels, options); options that give one width make one network.
+    open: what else makes it an identity, in place, where zeros and doubled gates cannot; it
+    must leave nothing behind that costs time.
     """
 
     name: str
     title: str
     paper: str
     make: Callable[..., nn.Module]
-    closed_by: tuple[str, ...]
+    closed_by: tuple[str, ...] = ()
     gates: int = 1
     reads_gated: tuple[str, ...] = ()
+    open: Callable[[nn.Module], None] | None = None
     options: Mapping[str, tuple[Option, ...]] = field(default_factory=dict)
     width: Callable[[int, Mapping[str, Option]], int] | None = None
+    limits: Callable[[int, int, int, Mapping[str, Option]], str | None] | None = None
 
     @property
     def defaults(self) -> dict[str, Option]:
         """The paper's choice of every option."""
         return {name: choices[0] for name, choices in self.options.items()}
 
-    def applies(self, channels: int, options: Mapping[str, Option]) -> str | None:
+    def applies(self, site: FeatureMap, options: Mapping[str, Option] | None = None) -> str | None:
         """Why options that somebody chose do not fit a site; None when they do.
 
         A ratio above the channels is refused when asked for; as a default it is harmless,
         since the hidden width has a floor.
         """
-        reduction = options.get("reduction")
-        if isinstance(reduction, int) and reduction > channels:
-            return f"reduction {reduction} is larger than its {channels} channels"
-        return None
+        chosen = options or {}
+        reduction = chosen.get("reduction")
+        if isinstance(reduction, int) and reduction > site.channels:
+            return f"reduction {reduction} is larger than its {site.channels} channels"
+        if self.limits is None:
+            return None
+        return self.limits(site.channels, site.height, site.width, self.complete(chosen))
 
     def complete(self, options: Mapping[str, Option]) -> dict[str, Option]:
         """Check options and add the paper's choice for those not given. Raises SpecError."""
@@ -71,13 +102,18 @@ class Block:
         return self.defaults | dict(options)
 
     def _check_value(self, name: str, value: Option) -> None:
-        whole = isinstance(value, int) and not isinstance(value, bool)
-        if name == "reduction" and not (whole and int(value) >= 1):
-            raise SpecError(
-                f"{self.name}.{name}: found {value!r}; a whole number of at least 1 is allowed"
-            )
-        if name == "kernel_size" and not (whole and int(value) >= 1 and int(value) % 2 == 1):
-            raise SpecError(f"{self.name}.{name}: found {value!r}; an odd whole number is allowed")
+        """Numbers may be others than those listed; words and flags may not."""
+        choices = self.options[name]
+        if isinstance(choices[0], str | bool):
+            allowed = ", ".join(str(choice) for choice in choices)
+            fits = isinstance(value, type(choices[0])) and value in choices
+        else:
+            odd = name == "kernel_size"
+            allowed = "an odd whole number" if odd else "a whole number of at least 1"
+            fits = isinstance(value, int) and not isinstance(value, bool) and value >= 1
+            fits = fits and (not odd or int(value) % 2 == 1)
+        if not fits:
+            raise SpecError(f"{self.name}.{name}: found {value!r}; allowed: {allowed}")
 
     def assemble(
         self, channels: int, height: int, width: int, start: str, options: Mapping[str, Option]
@@ -88,6 +124,8 @@ class Block:
             for name in self.closed_by:
                 nn.init.zeros_(module.get_parameter(name))
             double_gates(module)
+            if self.open:
+                self.open(module)
         return module
 
     def fold(self, module: nn.Module) -> float:

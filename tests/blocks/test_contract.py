@@ -2,67 +2,173 @@
 
 from __future__ import annotations
 
+import io
+import itertools
+import sys
+import warnings
+
+import onnxruntime
 import pytest
 import torch
 
+from nas.architecture import Option
 from nas.blocks import BLOCKS, make_block
-from nas.blocks.block import paper_width
+from nas.blocks.block import Shape, paper_width
+from nas.costs import cost_of_module
 from nas.errors import SpecError
 
 every_block = pytest.mark.parametrize("name", sorted(BLOCKS))
 
 
-@every_block
-@pytest.mark.parametrize("shape", [(48, 16, 16), (96, 7, 5), (64, 1, 1)])
-def test_shape_stays(name: str, shape: tuple[int, int, int]) -> None:
+SHAPE = (96, 14, 14)
+"""A map that every block fits."""
+
+
+def images_for(shape: tuple[int, int, int], batch: int = 2) -> torch.Tensor:
+    return torch.randn(batch, *shape, generator=torch.Generator().manual_seed(0))
+
+
+def made(name: str, shape: tuple[int, int, int] = SHAPE, **options: Option) -> torch.nn.Module:
     channels, height, width = shape
-    block = make_block(name, channels=channels, height=height, width=width).eval()
-    images = torch.randn(2, *shape)
-    assert block(images).shape == images.shape
-    assert torch.isfinite(block(images)).all()
+    return make_block(name, channels=channels, height=height, width=width, **options)
+
+
+def stirred(block: torch.nn.Module) -> torch.nn.Module:
+    """Random weights everywhere and batch norm that has seen data: fresh ones hide faults."""
+    torch.manual_seed(0)
+    with torch.no_grad():
+        for parameter in block.parameters():
+            parameter.add_(0.2 * torch.randn_like(parameter))
+        block.train()
+        for _ in range(3):
+            block(torch.randn(4, *SHAPE))
+    return block.eval()
+
+
+def combinations(name: str) -> list[dict[str, Option]]:
+    options = BLOCKS[name].options
+    return [
+        dict(zip(options, values, strict=True)) for values in itertools.product(*options.values())
+    ]
+
+
+@every_block
+@pytest.mark.parametrize("shape", [SHAPE, (96, 7, 5), (32, 3, 9), (64, 1, 1), (17, 5, 5)])
+def test_every_choice_keeps_the_shape_or_is_refused_with_a_reason(
+    name: str, shape: tuple[int, int, int]
+) -> None:
+    for options in combinations(name):
+        if BLOCKS[name].applies(Shape(*shape), options):
+            with pytest.raises(SpecError, match=name):
+                made(name, shape, **options)
+            continue
+        block, images = made(name, shape, **options), images_for(shape)
+        for mode in (True, False):
+            output = block.train(mode)(images)
+            assert output.shape == images.shape
+            assert torch.isfinite(output).all(), options
+
+
+@every_block
+def test_every_choice_fits_a_usual_map(name: str) -> None:
+    assert [BLOCKS[name].applies(Shape(*SHAPE), options) for options in combinations(name)] == [
+        None for _ in combinations(name)
+    ]
+
+
+@every_block
+def test_batches_of_one_train_or_are_refused(name: str) -> None:
+    block = made(name).train()
+    try:
+        block(images_for(SHAPE, batch=1)).sum().backward()
+    except ValueError as error:
+        assert "more than 1 value per channel" in str(error)
 
 
 @every_block
 def test_identity_start_is_an_identity_and_can_leave_it(name: str) -> None:
-    torch.manual_seed(0)
-    block = make_block(name, channels=48, height=8, width=8, start="identity")
-    images = torch.randn(4, 48, 8, 8)
-    assert torch.equal(block.eval()(images), images)
-    block.train()
-    optimiser = torch.optim.SGD(block.parameters(), lr=0.1)
-    for _ in range(3):
-        loss = (block(images) - torch.randn(4, 48, 8, 8)).square().mean()
-        optimiser.zero_grad()
-        loss.backward()
-        optimiser.step()
-    assert not torch.equal(block.eval()(images), images)
+    for options in combinations(name):
+        torch.manual_seed(0)
+        block = made(name, start="identity", **options)
+        images = images_for(SHAPE, batch=4)
+        assert torch.equal(block.eval()(images), images), options
+        block.train()
+        optimiser = torch.optim.SGD(block.parameters(), lr=0.1)
+        for _ in range(3):
+            loss = (block(images) - torch.randn(4, *SHAPE)).square().mean()
+            optimiser.zero_grad()
+            loss.backward()
+            optimiser.step()
+        assert not torch.equal(block.eval()(images), images), options
 
 
 @every_block
-def test_paper_start_is_not_an_identity(name: str) -> None:
-    images = torch.randn(2, 48, 8, 8)
-    assert not torch.allclose(
-        make_block(name, channels=48, height=8, width=8).eval()(images), images
-    )
+def test_a_block_does_something(name: str) -> None:
+    images = images_for(SHAPE)
+    assert not torch.allclose(stirred(made(name))(images), images)
+
+
+@every_block
+def test_an_image_does_not_depend_on_its_batch(name: str) -> None:
+    block, images = stirred(made(name)), images_for(SHAPE, batch=3)
+    alone = torch.cat([block(image[None]) for image in images])
+    torch.testing.assert_close(block(images), alone, atol=1e-5, rtol=1e-5)
 
 
 @every_block
 def test_gates_multiply_as_often_as_they_say(name: str) -> None:
     """Closed and not doubled, a block gives its input times 2 ** -gates."""
     block = BLOCKS[name]
-    module = block.make(48, 8, 8, **block.defaults).eval()
+    if block.open:
+        pytest.skip("opened in a way of its own")
+    module = block.make(*SHAPE, **block.defaults).eval()
     for parameter in block.closed_by:
         torch.nn.init.zeros_(module.get_parameter(parameter))
-    images = torch.randn(2, 48, 8, 8)
+    images = images_for(SHAPE)
     assert torch.equal(module(images), images * 0.5**block.gates)
+
+
+@every_block
+def test_exported_it_gives_the_same_with_any_batch(name: str) -> None:
+    block = stirred(made(name))
+    session = exported(block, images_for(SHAPE))
+    for batch in (1, 3):
+        images = images_for(SHAPE, batch)
+        output = session.run(None, {"images": images.numpy()})[0]
+        torch.testing.assert_close(torch.from_numpy(output), block(images), atol=1e-4, rtol=1e-4)
+
+
+def exported(block: torch.nn.Module, images: torch.Tensor) -> onnxruntime.InferenceSession:
+    file = io.BytesIO()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.onnx.export(
+            block,
+            (images,),
+            file,
+            input_names=["images"],
+            dynamic_axes={"images": {0: "batch"}},
+            opset_version=17,
+            dynamo=False,
+        )
+    return onnxruntime.InferenceSession(file.getvalue(), providers=["CPUExecutionProvider"])
+
+
+@every_block
+def test_its_multiply_adds_are_counted(name: str) -> None:
+    counted = cost_of_module(made(name), torch.zeros(1, *SHAPE))
+    assert not counted.unsupported
 
 
 @every_block
 def test_what_a_block_says_about_itself(name: str) -> None:
     block = BLOCKS[name]
     assert block.name == name
-    assert block.paper.startswith("https://arxiv.org/abs/")
+    assert block.paper.startswith("https://")
     assert block.complete({}) == block.defaults
+    module = sys.modules[block.make.__module__]
+    assert module.__doc__ is not None
+    assert block.paper in module.__doc__
 
 
 @pytest.mark.parametrize(
