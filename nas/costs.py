@@ -25,10 +25,11 @@ __all__ = ["Cost", "cost", "cost_by_parts", "cost_of_module"]
 # One multiply-add is one multiplication with its addition, in convolutions, linear layers and
 # matrix products alone: so the tables of arXiv:2103.02907 count (fvcore adds batch norm).
 _NOTHING = (
-    "adaptive_avg_pool1d adaptive_avg_pool2d adaptive_max_pool2d add add_ avg_pool2d batch_norm "
-    "amax amin clamp clamp_ div dropout exp expand_as gelu group_norm hardsigmoid hardsigmoid_ "
-    "hardswish hardswish_ hardtanh hardtanh_ layer_norm leaky_relu max max_pool2d mean mul mul_ "
-    "pad prelu relu relu6 relu_ rsub sigmoid sigmoid_ silu silu_ softmax sqrt sub sum tanh"
+    "adaptive_avg_pool1d adaptive_avg_pool2d adaptive_max_pool2d add add_ amax amin "
+    "avg_pool2d batch_norm clamp clamp_ div dropout exp expand_as gelu group_norm "
+    "hardsigmoid hardsigmoid_ hardswish hardswish_ hardtanh hardtanh_ im2col layer_norm "
+    "leaky_relu max max_pool2d mean mul mul_ pad prelu relu relu6 relu_ rsub sigmoid "
+    "sigmoid_ silu silu_ softmax sqrt sub sum tanh topk upsample_nearest2d"
 ).split()
 
 

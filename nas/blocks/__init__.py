@@ -5,16 +5,77 @@ from __future__ import annotations
 from torch import nn
 
 from nas.architecture import Option
+from nas.blocks.aa import AA
+from nas.blocks.axial import AXIAL
+from nas.blocks.bam import BAM
 from nas.blocks.block import Block, Shape
+from nas.blocks.bra import BRA
 from nas.blocks.cbam import CBAM
 from nas.blocks.coord import COORD
+from nas.blocks.coord_axis import COORD_X, COORD_Y
+from nas.blocks.criss_cross import CC
+from nas.blocks.double_attention import A2
 from nas.blocks.eca import ECA
+from nas.blocks.ela import ELA
+from nas.blocks.ema import EMA
+from nas.blocks.fca import FCA
+from nas.blocks.ffa import FFA
+from nas.blocks.gala import GALA
+from nas.blocks.gather_excite import GE
+from nas.blocks.global_context import GC, GC_SCALE
+from nas.blocks.gsop import GSOP
+from nas.blocks.halo import HALO
+from nas.blocks.lambda_layer import LAMBDA
+from nas.blocks.lka import LKA
+from nas.blocks.non_local import NL
+from nas.blocks.scsa import PCSA, SCSA, SMSA
 from nas.blocks.se import SE
+from nas.blocks.simam import SIMAM
+from nas.blocks.srm import SRM
+from nas.blocks.strip import SPM, STRIP
+from nas.blocks.triplet import TRIPLET
 from nas.errors import SpecError
 
 __all__ = ["BLOCKS", "Block", "block_named", "make_block"]
 
-BLOCKS: dict[str, Block] = {block.name: block for block in (SE, CBAM, COORD, ECA)}
+BLOCKS: dict[str, Block] = {
+    block.name: block
+    for block in (
+        SE,
+        CBAM,
+        COORD,
+        ECA,
+        COORD_X,
+        COORD_Y,
+        TRIPLET,
+        SIMAM,
+        SRM,
+        FCA,
+        BAM,
+        EMA,
+        FFA,
+        GALA,
+        LKA,
+        GC,
+        GC_SCALE,
+        NL,
+        A2,
+        CC,
+        SPM,
+        STRIP,
+        ELA,
+        HALO,
+        AA,
+        AXIAL,
+        BRA,
+        GE,
+        GSOP,
+        SCSA,
+        SMSA,
+        PCSA,
+        LAMBDA,
+    )
+}
 
 
 def block_named(name: str) -> Block:

@@ -81,12 +81,12 @@ class Block:
     def applies(self, site: FeatureMap, options: Mapping[str, Option] | None = None) -> str | None:
         """Why options that somebody chose do not fit a site; None when they do.
 
-        A ratio above the channels is refused when asked for; as a default it is harmless,
-        since the hidden width has a floor.
+        A ratio above the channels is refused, unless it is the paper's: hidden widths have a
+        floor.
         """
         chosen = options or {}
-        reduction = chosen.get("reduction")
-        if isinstance(reduction, int) and reduction > site.channels:
+        reduction = chosen.get("reduction", 0)
+        if site.channels < int(reduction) != self.defaults.get("reduction"):
             return f"reduction {reduction} is larger than its {site.channels} channels"
         if self.limits is None:
             return None
