@@ -13,7 +13,7 @@ from nas.backbones import Site, check_backbone, find_sites
 from nas.blocks import BLOCKS, Block, block_named
 from nas.errors import SpecError
 from nas.front import PLAIN
-from nas.networks import KEEP, selected_sites, uniform
+from nas.networks import KEEP, excluded, selected_sites, uniform
 from nas.space import SearchSpace, parse_space
 
 __all__ = ["Candidates", "Place", "load_space"]
@@ -54,12 +54,13 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class _Branch:
-    """A backbone at a resolution, with its places."""
+    """A backbone at a resolution, with its places and the patterns that left sites out."""
 
     backbone: str
     resolution: int
     total_stride: int | None
     places: tuple[Place, ...]
+    exclude: tuple[str, ...]
 
 
 class Candidates:
@@ -77,6 +78,18 @@ class Candidates:
             self._branch(backbone, resolution)
             for backbone, resolution in itertools.product(space.backbones, space.resolutions)
         )
+        choices: dict[tuple[str, str], set[tuple[str, ...]]] = {}
+        for branch in self._branches:
+            for place in branch.places:
+                choices.setdefault((branch.backbone, place.name), set()).add(place.choices)
+        self._differing = {name for (_, name), found in choices.items() if len(found) > 1}
+        used = {pattern for branch in self._branches for pattern in branch.exclude}
+        for pattern in space.sites.exclude:
+            if pattern not in used:
+                names = [site.name for place in self._branches[0].places for site in place.sites]
+                raise SpecError(
+                    f"exclude {pattern!r} matches no site; there are: {', '.join(names)}"
+                )
 
     @property
     def sites(self) -> dict[str, tuple[Place, ...]]:
@@ -89,22 +102,31 @@ class Candidates:
 
     def _branch(self, backbone: str, resolution: int) -> _Branch:
         space = self.space
-        every = find_sites(backbone, resolution, space.total_stride)
-        chosen = selected_sites(every, space.sites.exclude)
+        rule = space.sites
+        every = find_sites(backbone, resolution, space.total_stride, rule.position, rule.modules)
+        exclude = tuple(
+            pattern
+            for pattern in rule.exclude
+            if any(excluded(site, [pattern], backbone) for site in every)
+        )
+        chosen = selected_sites(every, exclude, backbone)
         groups: dict[str, list[Site]] = {}
+        several = len({site.position for site in chosen}) > 1
         for site in chosen:
-            key = {"block": site.name, "stage": site.stage, "network": "network"}
-            groups.setdefault(key[space.sites.granularity], []).append(site)
+            kind = f"/{site.position}" if several else ""
+            key = {"block": site.name, "stage": site.stage + kind, "network": "network" + kind}
+            groups.setdefault(key[rule.granularity], []).append(site)
         places = tuple(
             Place(name, tuple(sites), self._choices(tuple(sites))) for name, sites in groups.items()
         )
         fitting = {label.partition("/")[0] for place in places for label in place.choices}
         for block, options in space.blocks.items():
             if block not in fitting:
-                least = min(chosen, key=lambda site: site.channels)
-                reason = block_named(block).applies(least, _first_values(options))
-                raise SpecError(f"block {block!r} fits no site of {backbone!r}: {reason}")
-        return _Branch(backbone, resolution, space.total_stride, places)
+                raise SpecError(
+                    f"block {block!r} fits no site of {backbone!r}: "
+                    + _why_nowhere(block_named(block), options, places)
+                )
+        return _Branch(backbone, resolution, space.total_stride, places, exclude)
 
     def _choices(self, sites: tuple[Site, ...]) -> tuple[str, ...]:
         idle = (KEEP, EMPTY) if any(site.filled for site in sites) else (EMPTY,)
@@ -155,8 +177,11 @@ class Candidates:
         raise SpecError(f"{dict(head)} is not in space {self.space.name!r}")
 
     def _key(self, branch: _Branch, place: Place) -> str:
-        # A resolution changes neither channels nor choices, so its places share parameters.
-        return f"{branch.backbone}:{place.name}" if len(self.space.backbones) > 1 else place.name
+        """A parameter's choices never change: several resolutions share it, unless a block
+        fits the map of one and not that of another.
+        """
+        key = f"{branch.backbone}:{place.name}" if len(self.space.backbones) > 1 else place.name
+        return f"{key}@{branch.resolution}" if place.name in self._differing else key
 
     def architecture(self, values: Mapping[str, str]) -> Architecture:
         """The architecture that a full set of parameter values describes."""
@@ -241,6 +266,23 @@ class Candidates:
         """How many different networks the space holds, `max_insertions` taken into account."""
         return sum(_count(branch, self.space.max_insertions) for branch in self._branches)
 
+    def leanest(self) -> tuple[Architecture, ...]:
+        """The network without any block, for each backbone and resolution: no other is smaller."""
+        return tuple(
+            Architecture(
+                branch.backbone,
+                branch.resolution,
+                tuple(
+                    Insertion(site.name, EMPTY)
+                    for place in branch.places
+                    for site in place.sites
+                    if site.filled
+                ),
+                branch.total_stride,
+            )
+            for branch in self._branches
+        )
+
     def references(self) -> dict[str, Architecture]:
         """The hand-placed networks: the plain backbone (as it comes, and emptied where it
         comes with blocks), and every block of the space at every site with the paper's options.
@@ -257,7 +299,10 @@ class Candidates:
                     block,
                     resolution=branch.resolution,
                     total_stride=branch.total_stride,
-                    exclude=tuple(self.space.sites.exclude),
+                    exclude=branch.exclude,
+                    position=tuple(self.space.sites.position),
+                    modules=tuple(self.space.sites.modules),
+                    where_it_fits=True,
                 )
                 found[name + suffix] = architecture
         return found
@@ -289,8 +334,16 @@ def _by_preference(block: Block, name: str, values: list[Option]) -> list[Option
     return sorted(values, key=rank)
 
 
-def _first_values(options: Mapping[str, list[Option]]) -> dict[str, Option]:
-    return {name: min(values, key=str) for name, values in options.items()}
+def _why_nowhere(
+    block: Block, options: Mapping[str, list[Option]], places: tuple[Place, ...]
+) -> str:
+    """The reasons at the last place, where maps are small and channels are many."""
+    reasons = {
+        block.applies(site, values)
+        for values in _combinations(block, options)
+        for site in places[-1].sites
+    }
+    return "; ".join(sorted(reason for reason in reasons if reason))
 
 
 def _count(branch: _Branch, limit: int | None) -> int:

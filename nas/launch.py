@@ -14,7 +14,7 @@ from typing import Any
 
 from nas.architecture import Architecture
 from nas.candidates import Candidates, check_names, load_space
-from nas.costs import cost_by_parts
+from nas.costs import cost, cost_by_parts
 from nas.data import cached_data, open_data, resolved_source
 from nas.environment import describe_environment, processor, usable_cores
 from nas.errors import SpecError, StorageError
@@ -69,6 +69,7 @@ def search(
     candidates = Candidates(space)
     cached = cached_data(file.data, train_resolution(space, file), **_cut(file))
     classes = open_data(cached).classes
+    _check_limits(candidates, len(classes))
     _create(out, space, file, {"key": cached.name, "classes": list(classes)})
     run = open_run(out)
     with locked(out):
@@ -108,6 +109,20 @@ def resume(
         run = open_run(path)
         _carry_out(run, Candidates(run.space), observer)
     return run
+
+
+def _check_limits(candidates: Candidates, num_classes: int) -> None:
+    """Raises SpecError when no network of the space can keep its limits."""
+    limits = candidates.space.constraints
+    costs = [cost(item, num_classes=num_classes) for item in candidates.leanest()]
+    for name in ("params", "macs"):
+        limit, least = getattr(limits, name), min(getattr(item, name) for item in costs)
+        if limit is not None and limit < least:
+            raise SpecError(
+                f"no network of space {candidates.space.name!r} keeps its limit of {limit:,.0f} "
+                f"{name}: the smallest has {least:,}; raise constraints.{name} or take a "
+                "smaller backbone"
+            )
 
 
 def _refuse_taken(out: Path) -> None:

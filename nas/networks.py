@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from nas.architecture import EMPTY, Architecture, Insertion, Option, block_label
-from nas.backbones import Site, find_sites, plain_network
+from nas.backbones import Site, find_sites, plain_network, sites_by_name
 from nas.blocks import block_named
 from nas.errors import SpecError
 
@@ -53,20 +53,15 @@ def build(
     )
     if weights is not None:
         network.load_state_dict(dict(weights))
-    sites = _sites_by_name(architecture)
-    for insertion in architecture.insertions:
-        site = sites.get(insertion.site)
-        if site is None:
-            raise SpecError(
-                f"backbone {architecture.backbone!r} has no site {insertion.site!r}; "
-                f"it has: {', '.join(sites)}"
-            )
+    for site, insertion in _placed(architecture):
         site.slot.fill(network, _module(insertion, site, start, seed))
     return network.eval()
 
 
 def _module(insertion: Insertion, site: Site, start: str, seed: int) -> nn.Module:
     if insertion.block == EMPTY:
+        if not site.filled:
+            raise SpecError(f"site {site.name!r} comes empty; {EMPTY!r} is for filled ones")
         return nn.Identity()
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(_seed_at(seed, site.name))
@@ -79,26 +74,30 @@ def _seed_at(seed: int, site: str) -> int:
     return int.from_bytes(hashlib.sha256(f"{seed}:{site}".encode()).digest()[:7], "big")
 
 
-def _sites_by_name(architecture: Architecture) -> dict[str, Site]:
-    sites = find_sites(architecture.backbone, architecture.resolution, architecture.total_stride)
-    return {site.name: site for site in sites}
+def _placed(architecture: Architecture) -> list[tuple[Site, Insertion]]:
+    """The insertions with their sites, in the order of the forward pass. Raises SpecError."""
+    insertions = {item.site: item for item in architecture.insertions}
+    sites = sites_by_name(
+        architecture.backbone,
+        architecture.resolution,
+        architecture.total_stride,
+        tuple(insertions),
+    )
+    return [(site, insertions[name]) for name, site in sites.items()]
+
+
+def _inserted(architecture: Architecture) -> list[tuple[Site, Insertion]]:
+    return [(site, item) for site, item in _placed(architecture) if item.block != EMPTY]
 
 
 def inserted_modules(network: nn.Module, architecture: Architecture) -> list[nn.Module]:
     """The inserted blocks of a network, in the order of the forward pass."""
-    named = {item.site for item in architecture.blocks}
-    return [
-        site.slot.block(network)
-        for name, site in _sites_by_name(architecture).items()
-        if name in named
-    ]
+    return [site.slot.block(network) for site, _ in _inserted(architecture)]
 
 
 def inserted_prefixes(architecture: Architecture) -> tuple[str, ...]:
     """What the names of the inserted blocks' weights begin with, in the network's state."""
-    sites = _sites_by_name(architecture)
-    slots = [sites[item.site].slot for item in architecture.blocks]
-    return tuple(f"{slot.holder}.{slot.child}." for slot in slots)
+    return tuple(f"{site.slot.path}." for site, _ in _inserted(architecture))
 
 
 def deploy(network: nn.Module, architecture: Architecture) -> nn.Module:
@@ -106,36 +105,47 @@ def deploy(network: nn.Module, architecture: Architecture) -> nn.Module:
 
     The output stays the same to the last bit (factors are powers of two), and what is left
     is the block as its authors wrote it: the identity start costs nothing after export.
-    Where no linear layer follows a slot, the doubled gates stay.
+    Where no single convolution reads a slot, the doubled gates stay; so they do beside blocks
+    at modules that a pattern names, which may stand between a slot and its reader.
     """
-    sites = _sites_by_name(architecture)
-    for insertion in architecture.blocks:
-        slot = sites[insertion.site].slot
-        if slot.follower is None:
+    inserted = _inserted(architecture)
+    if any(site.position == "output" for site, _ in inserted):
+        return network
+    for site, insertion in inserted:
+        if site.slot.follower is None:
             continue
-        follower = network.get_submodule(slot.follower)
+        follower = network.get_submodule(site.slot.follower)
         assert isinstance(follower, nn.Conv2d)
         with torch.no_grad():
-            follower.weight.mul_(block_named(insertion.block).fold(slot.block(network)))
+            follower.weight.mul_(block_named(insertion.block).fold(site.slot.block(network)))
     return network
 
 
-def selected_sites(sites: Sequence[Site], exclude: Sequence[str]) -> tuple[Site, ...]:
-    """Leave out the sites that match a pattern such as `blocks.0.*`. Raises SpecError when a
-    pattern matches nothing, or everything is left out.
+def selected_sites(
+    sites: Sequence[Site], exclude: Sequence[str], backbone: str = ""
+) -> tuple[Site, ...]:
+    """Leave out the sites that match a pattern such as `blocks.0.*`, or, for some backbones
+    alone, `mobilenetv2_*:blocks.0.*`. Raises SpecError when nothing is left.
     """
+    kept = tuple(site for site in sites if not excluded(site, exclude, backbone))
+    if not kept:
+        raise SpecError(f"exclude {list(exclude)} leaves no site of {len(sites)}")
+    return kept
+
+
+def excluded(site: Site, exclude: Sequence[str], backbone: str) -> bool:
+    """Whether a site matches a pattern of those to leave out."""
+    names = (site.name, f"{backbone}:{site.name}")
+    return any(fnmatchcase(name, pattern) for name in names for pattern in exclude)
+
+
+def _check_exclude(sites: Sequence[Site], exclude: Sequence[str], backbone: str) -> None:
     for pattern in exclude:
-        if not any(fnmatchcase(site.name, pattern) for site in sites):
+        if not any(excluded(site, [pattern], backbone) for site in sites):
             raise SpecError(
                 f"exclude {pattern!r} matches no site; there are: "
                 f"{', '.join(site.name for site in sites)}"
             )
-    kept = tuple(
-        site for site in sites if not any(fnmatchcase(site.name, item) for item in exclude)
-    )
-    if not kept:
-        raise SpecError(f"exclude {list(exclude)} leaves no site of {len(sites)}")
-    return kept
 
 
 def uniform(
@@ -145,14 +155,22 @@ def uniform(
     resolution: int = 224,
     total_stride: int | None = None,
     exclude: Sequence[str] = (),
+    position: str | Sequence[str] = (),
+    modules: Sequence[str] = (),
+    where_it_fits: bool = False,
     **options: Option,
 ) -> Architecture:
     """A hand-placed network: one block at every site, as the papers do.
 
     block: a name in BLOCKS with options (those not given are the paper's), `none` (every
-    slot emptied) or `keep` (the backbone as it comes). Raises SpecError.
+    slot emptied) or `keep` (the backbone as it comes). position, modules: which sites (see
+    `find_sites`). where_it_fits: leave out the sites that the block does not fit, rather than
+    refuse. Raises SpecError.
     """
-    sites = selected_sites(find_sites(backbone, resolution, total_stride), exclude)
+    positions = (position,) if isinstance(position, str) else tuple(position)
+    every = find_sites(backbone, resolution, total_stride, positions, modules)
+    _check_exclude(every, exclude, backbone)
+    sites = selected_sites(every, exclude, backbone)
     if block in {KEEP, EMPTY} and options:
         raise SpecError(f"{block!r} takes no options; found {', '.join(options)}")
     insertions: list[Insertion] = []
@@ -163,6 +181,8 @@ def uniform(
         complete = kind.complete(options)
         for site in sites:
             reason = kind.applies(site, options)
+            if reason and where_it_fits:
+                continue
             if reason:
                 label = block_label(block, options)
                 raise SpecError(f"{label} does not fit {site.name}: {reason}")

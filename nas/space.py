@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
@@ -11,20 +11,41 @@ from nas.architecture import Option
 from nas.errors import SpecError
 from nas.files import parse, read_yaml
 
-__all__ = ["Constraints", "SearchSpace", "SiteRule", "parse_space"]
+__all__ = ["POSITIONS", "Constraints", "Position", "SearchSpace", "SiteRule", "parse_space"]
 
 _STRICT = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 Positive = Annotated[float, Field(gt=0)]
 
+Position = Literal[
+    "after_depthwise",
+    "after_first_depthwise",
+    "after_last_depthwise",
+    "after_projection",
+    "after_residual",
+]
+POSITIONS: tuple[Position, ...] = get_args(Position)
+"""Where in a residual block. A sandglass has two depthwise convolutions, a first and a last."""
+
 
 class SiteRule(BaseModel):
-    """Which of a backbone's sites take part, and how finely they are chosen."""
+    """Which of a backbone's sites take part, and how finely they are chosen.
+
+    position: one or several; none given means the paper's, behind the (first) depthwise
+    convolution. modules: patterns of module paths whose outputs are sites (of the user's own
+    network, say), instead of positions or beside them.
+    """
 
     model_config = _STRICT
 
-    position: Literal["after_depthwise"] = "after_depthwise"
+    position: list[Position] = []
+    modules: list[str] = []
     granularity: Literal["block", "stage", "network"] = "block"
     exclude: list[str] = []
+
+    @field_validator("position", mode="before")
+    @classmethod
+    def _one_or_several(cls, value: object) -> object:
+        return [value] if isinstance(value, str) else value
 
 
 class Constraints(BaseModel):

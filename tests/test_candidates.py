@@ -5,10 +5,12 @@ import random
 from pathlib import Path
 
 import pytest
+import torch
 from conftest import ROOT
 
 from nas.candidates import Candidates, load_space
 from nas.errors import SpecError
+from nas.networks import build, uniform
 from nas.space import SearchSpace
 
 SPACES = sorted((ROOT / "search_spaces").glob("*.yaml"))
@@ -27,15 +29,84 @@ def space(**changes: object) -> SearchSpace:
 
 
 @pytest.mark.parametrize("path", SPACES, ids=lambda path: path.stem)
-def test_every_space_that_ships_loads_counts_and_samples(path: Path) -> None:
+def test_every_space_that_ships_loads_counts_and_runs(path: Path) -> None:
     candidates = Candidates(load_space(path))
     assert candidates.count() > 1
+    assert path.read_text().startswith("# "), "say which question it asks"
+    rng = random.Random(0)
+    for _ in range(20):
+        values = candidates.sample(rng)
+        architecture = candidates.architecture(values)
+        assert candidates.values(architecture) == values
+        side = architecture.resolution
+        with torch.inference_mode():
+            scores = build(architecture, num_classes=3)(torch.randn(1, 3, side, side))
+        assert scores.shape == (1, 3)
+        assert scores.isfinite().all()
+    for architecture in candidates.references().values():
+        assert candidates.values(architecture) is not None
+
+
+def test_the_paper_s_space_holds_its_tables_and_nothing_between() -> None:
+    candidates = Candidates(load_space(ROOT / "search_spaces/coordinate-attention-paper.yaml"))
+    kinds = 2 + 2 + 2 + 1 + 1  # ratios of SE, CBAM and coordinate attention; X alone, Y alone
+    assert candidates.count() == 6 * (1 + kinds) + (2 + kinds)
+    held = [
+        uniform("mobilenetv2_100", "coord", reduction=16, exclude=["blocks.0.*"]),
+        uniform("mobilenext_075", "cbam", reduction=12),
+        uniform("efficientnet_b0", "coord_x"),
+        uniform("efficientnet_b0", "none"),
+    ]
+    assert all(candidates.values(architecture) for architecture in held)
+    assert not candidates.values(uniform("mobilenetv2_100", "coord"))
+
+
+def test_several_positions_are_places_of_their_own() -> None:
+    both = ["after_depthwise", "after_residual"]
+    sites = {"position": both, "granularity": "stage"}
+    names = [place.name for place in Candidates(space(sites=sites)).sites["mobilenetv2_035"]]
+    assert names[:3] == [
+        "blocks.0/after_depthwise",
+        "blocks.1/after_depthwise",
+        "blocks.1/after_residual",
+    ]
+
+
+def test_resolutions_share_parameters_unless_a_block_fits_one_alone() -> None:
+    rule = {"granularity": "block", "exclude": ["blocks.0.*"]}
+    candidates = Candidates(
+        space(blocks={"pcsa": {"window": [4]}}, resolutions=[32, 64], sites=rule)
+    )
+    parameters = candidates.parameters()
+    assert parameters["blocks.1.0/after_depthwise"] == ("none", "pcsa/heads=1/window=4")
+    assert parameters["blocks.6.0/after_depthwise@32"] == ("none",)
+    assert parameters["blocks.6.0/after_depthwise@64"] == ("none", "pcsa/heads=1/window=4")
     rng = random.Random(0)
     for _ in range(20):
         values = candidates.sample(rng)
         assert candidates.values(candidates.architecture(values)) == values
-    for architecture in candidates.references().values():
-        assert candidates.values(architecture) is not None
+
+
+def test_modules_by_pattern_are_places() -> None:
+    sites = {"modules": ["blocks.*.conv_pwl"], "exclude": ["blocks.1.*"]}
+    candidates = Candidates(space(sites=sites))
+    (places,) = candidates.sites.values()
+    assert [place.name for place in places][:2] == [
+        "blocks.2.0.conv_pwl/output",
+        "blocks.2.1.conv_pwl/output",
+    ]
+    values = candidates.sample(random.Random(1))
+    build(candidates.architecture(values), num_classes=2)(torch.zeros(1, 3, 32, 32))
+
+
+def test_patterns_may_leave_out_sites_of_some_backbones_alone() -> None:
+    sites = {"exclude": ["mobilenetv2_050:blocks.[01].*", "blocks.0.*"]}
+    several = ["mobilenetv2_035", "mobilenetv2_050"]
+    found = Candidates(space(backbones=several, sites=sites)).sites
+    assert [places[0].name for places in found.values()] == [
+        "blocks.1.0/after_depthwise",
+        "blocks.2.0/after_depthwise",
+    ]
 
 
 def every_architecture(candidates: Candidates) -> list[str]:

@@ -159,6 +159,14 @@ def test_two_drivers_do_not_work_on_one_run(finished_run: Path) -> None:
     assert not open_run(finished_run).running
 
 
+def test_limits_that_no_network_keeps_start_no_run(tmp_path: Path) -> None:
+    space = tmp_path / "space.yaml"
+    space.write_text(f"{SMALL_SPACE}\nconstraints: {{params: 1000}}\n")
+    with pytest.raises(SpecError, match="keeps its limit of 1,000 params: the smallest has"):
+        search(space, load_runner(None, QUICK), "digits", tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
 def test_changed_images_are_refused(tmp_path: Path) -> None:
     import numpy as np
     from PIL import Image

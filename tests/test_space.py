@@ -44,7 +44,7 @@ def test_every_key_is_read(tmp_path: Path) -> None:
 def test_what_is_left_out_has_a_default(tmp_path: Path) -> None:
     space = parsed(tmp_path, yaml.safe_dump(LEAST))
     assert (space.resolutions, space.total_stride, space.max_insertions) == ([224], None, None)
-    assert (space.sites.position, space.sites.granularity) == ("after_depthwise", "block")
+    assert (space.sites.position, space.sites.granularity) == ([], "block")
     assert set(space.constraints.model_dump().values()) == {None}
 
 
@@ -57,7 +57,11 @@ def test_shipped_spaces_parse(path: Path) -> None:
     ("change", "told"),
     [
         ({"bakbones": ["net"]}, "unknown key 'bakbones'; allowed here: backbones, blocks, cons"),
-        ({"sites": {"exlude": []}}, "'sites.exlude'; allowed here: exclude, granularity, position"),
+        ({"sites": {"position": "before"}}, "after_depthwise"),
+        (
+            {"sites": {"exlude": []}},
+            "'sites.exlude'; allowed here: exclude, granularity, modules, position",
+        ),
         ({"constraints": {"flops": 1}}, "'constraints.flops'; allowed here: latency_ms, macs, par"),
         ({"name": None}, "name: found None"),
         ({"name": "../up"}, "name: found '../up'"),

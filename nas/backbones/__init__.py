@@ -1,44 +1,73 @@
 """Backbones: the networks that blocks are inserted into, by name.
 
-A bare name is timm's (`mobilenetv2_100`); `torchvision/mobilenet_v2` is torchvision's.
+A bare name is timm's (`mobilenetv2_100`) or our own (`mobilenext_100`); `torchvision/NAME` is
+torchvision's; `module:function` is the user's.
 """
 
 from __future__ import annotations
 
 import difflib
+from collections.abc import Sequence
+from fnmatch import fnmatchcase
 from functools import lru_cache
 from types import ModuleType
 
 import torch
 from torch import nn
 
-from nas.backbones import timm_networks, torchvision_networks
-from nas.backbones.slot import Site, Slot, trace_sites
+from nas.backbones import own_networks, timm_networks, torchvision_networks, user_networks
+from nas.backbones.line_up import LINE_UP
+from nas.backbones.slot import PAPER_POSITIONS, Site, Slot
 from nas.backbones.stride import layers_to_unstride, unstride
+from nas.backbones.walk import outputs, walk
 from nas.errors import SpecError
 
-__all__ = ["FAMILIES", "Site", "Slot", "check_backbone", "find_sites", "plain_network"]
+__all__ = [
+    "FAMILIES",
+    "LINE_UP",
+    "Site",
+    "Slot",
+    "check_backbone",
+    "find_sites",
+    "known_backbones",
+    "plain_network",
+    "sites_by_name",
+]
 
-FAMILIES: dict[str, ModuleType] = {"": timm_networks, "torchvision/": torchvision_networks}
-"""Prefix of a name -> who makes it. A family has create, exists, names and slots."""
+FAMILIES: tuple[ModuleType, ...] = (
+    timm_networks,
+    torchvision_networks,
+    own_networks,
+    user_networks,
+)
+"""Who makes networks: the first that knows a name. Each has names, exists and create."""
 
 
-def _family(backbone: str) -> tuple[ModuleType, str]:
-    prefix = max((known for known in FAMILIES if backbone.startswith(known)), key=len)
-    family, name = FAMILIES[prefix], backbone.removeprefix(prefix)
-    if not family.exists(name):
-        known = [start + item for start, family in FAMILIES.items() for item in family.names()]
+def _family(backbone: str) -> ModuleType:
+    family = next((family for family in FAMILIES if family.exists(backbone)), None)
+    if family is None:
+        known = [name for family in FAMILIES for name in family.names()]
         near = difflib.get_close_matches(backbone, known, n=3) or ["mobilenetv2_100"]
         raise SpecError(
-            f"unknown backbone {backbone!r}; a timm model with slots or torchvision/mobilenet_v2 "
-            f"is allowed, such as: {', '.join(near)}"
+            f"unknown backbone {backbone!r}; a name of timm, torchvision/NAME, one of "
+            f"`nas backbones` or one's own module:function is allowed, such as: {', '.join(near)}"
         )
-    return family, name
+    return family
 
 
 def check_backbone(backbone: str) -> None:
     """Raises SpecError when there is no such backbone."""
     _family(backbone)
+
+
+def known_backbones(pattern: str) -> list[str]:
+    """Names of every family that match a pattern such as `mobilenetv4*`. Raises SpecError."""
+    every = [name for family in FAMILIES for name in family.names()]
+    found = [name for name in every if fnmatchcase(name, pattern)]
+    if not found:
+        check_backbone(pattern)
+        return [pattern]
+    return found
 
 
 def plain_network(
@@ -53,11 +82,13 @@ def plain_network(
 
     Raises SpecError: unknown name, weights that cannot be had.
     """
-    family, name = _family(backbone)
+    family = _family(backbone)
     try:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            network: nn.Module = family.create(name, num_classes, pretrained)
+            network: nn.Module = family.create(backbone, num_classes, pretrained)
+    except SpecError:
+        raise
     except Exception as error:
         # Every library reports an unreachable hub in its own way; without pretrained weights
         # nothing of the kind can happen, and a fault is ours.
@@ -75,30 +106,84 @@ def plain_network(
 
 @lru_cache(maxsize=64)
 def _unstrided(backbone: str, total_stride: int) -> tuple[str, ...]:
-    family, name = _family(backbone)
-    return layers_to_unstride(family.create(name, 10, False), total_stride, backbone)
+    return layers_to_unstride(plain_network(backbone, num_classes=10), total_stride, backbone)
+
+
+def find_sites(
+    backbone: str,
+    resolution: int = 224,
+    total_stride: int | None = None,
+    positions: Sequence[str] = (),
+    modules: Sequence[str] = (),
+) -> tuple[Site, ...]:
+    """The sites of a backbone with the map that passes each, in the order of the forward pass.
+
+    positions: some of nas.space.POSITIONS; by default the paper's, behind the (first) depthwise
+    convolution of a block. modules: patterns of module paths, whose outputs are sites too.
+    Raises SpecError: no site at all, or images too small for the network.
+    """
+    wanted = tuple(positions) or (() if modules else PAPER_POSITIONS)
+    every = _walked(backbone, resolution, total_stride)
+    found = [site for site in every if site.position in wanted]
+    for pattern in modules:
+        matching = _outputs(backbone, resolution, total_stride, pattern)
+        if not matching:
+            raise SpecError(f"backbone {backbone!r}: no module {pattern!r} gives a feature map")
+        found.extend(site for site in matching if site not in found)
+    if not every and not found:
+        raise SpecError(
+            f"backbone {backbone!r} has no site: none of its blocks has a depthwise convolution; "
+            "patterns of modules make sites anywhere (`sites: {modules: [...]}`)"
+        )
+    if not found:
+        have = ", ".join(sorted({site.position for site in every}))
+        raise SpecError(f"backbone {backbone!r} has no site {' or '.join(wanted)}; it has: {have}")
+    return tuple(found)
+
+
+def sites_by_name(
+    backbone: str, resolution: int, total_stride: int | None, names: Sequence[str]
+) -> dict[str, Site]:
+    """The sites with these names, wherever in the network they are. Raises SpecError."""
+    every = {site.name: site for site in _walked(backbone, resolution, total_stride)}
+    found = {}
+    for name in names:
+        host, _, position = name.rpartition("/")
+        if name not in every and position == "output":
+            every |= {
+                site.name: site for site in _outputs(backbone, resolution, total_stride, host)
+            }
+        if name not in every:
+            near = difflib.get_close_matches(name, every, n=5) or list(every)[:5]
+            raise SpecError(
+                f"backbone {backbone!r} has no site {name!r}; it has: {', '.join(near)}, ..."
+            )
+        found[name] = every[name]
+    return found
 
 
 @lru_cache(maxsize=64)
-def find_sites(
-    backbone: str, resolution: int = 224, total_stride: int | None = None
-) -> tuple[Site, ...]:
-    """Every site of a backbone with the map that passes it, in the order of the forward pass.
-
-    Raises SpecError: no site at all, or images too small for the network.
-    """
-    family, _ = _family(backbone)
+def _walked(backbone: str, resolution: int, total_stride: int | None) -> tuple[Site, ...]:
     network = plain_network(backbone, num_classes=10, total_stride=total_stride)
-    slots = family.slots(network)
-    if not slots:
-        raise SpecError(
-            f"backbone {backbone!r} ({type(network).__name__}) has no site: none of its blocks "
-            "holds a slot behind a depthwise convolution"
-        )
     try:
-        return trace_sites(network, slots, resolution)
+        return walk(network, resolution)
     except (RuntimeError, AssertionError, ValueError) as error:
-        reason = str(error).splitlines()[0]
-        raise SpecError(
-            f"backbone {backbone!r} cannot read {resolution}x{resolution} images: {reason}"
-        ) from None
+        raise _unreadable(backbone, resolution, error) from None
+
+
+@lru_cache(maxsize=256)
+def _outputs(
+    backbone: str, resolution: int, total_stride: int | None, pattern: str
+) -> tuple[Site, ...]:
+    network = plain_network(backbone, num_classes=10, total_stride=total_stride)
+    try:
+        return outputs(network, resolution, pattern)
+    except (RuntimeError, AssertionError, ValueError) as error:
+        raise _unreadable(backbone, resolution, error) from None
+
+
+def _unreadable(backbone: str, resolution: int, error: Exception) -> SpecError:
+    reason = str(error).splitlines()[0]
+    return SpecError(
+        f"backbone {backbone!r} cannot read {resolution}x{resolution} images: {reason}"
+    )

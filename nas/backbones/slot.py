@@ -1,30 +1,38 @@
-"""Sites: the places in a network where a block may go, found by walking it and tracing once."""
+"""Sites: the places in a network where a block may go, and how it is put there."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any, Literal
 
-import torch
 from torch import Tensor, nn
 
-__all__ = ["Site", "Slot", "trace_sites"]
+from nas.space import Position
+
+__all__ = ["PAPER_POSITIONS", "Site", "Slot"]
+
+PAPER_POSITIONS: tuple[Position, ...] = ("after_depthwise", "after_first_depthwise")
+"""Where arXiv:2103.02907 puts its blocks, in inverted residuals and in sandglasses."""
 
 
 @dataclass(frozen=True, slots=True)
 class Slot:
-    """Where and how a block is put into a network: `setattr(holder, child, block)`.
+    """How a block is put into a network.
 
-    host: path of the residual block it belongs to; position: where in it.
-    stage: path of the group of blocks, or empty when the network is flat.
+    host: path of the residual block it belongs to; position: where in it (see nas.space),
+    or `output` for a module that a pattern names.
+    module: path of the module that it is tied to; way: `in` its place, on its output
+    (`after`), or on its input (`before`), which leaves whatever else reads that map alone.
+    stage: path of the group of blocks, or the size of the map when the network is flat.
     filled: the backbone comes with a block there already.
-    follower: path of the linear layer that reads the slot's output and nothing else,
+    follower: path of the convolution that reads the slot's output and nothing else does,
     into whose weights a constant factor may be folded.
     """
 
     host: str
     position: str
-    holder: str
-    child: str
+    module: str
+    way: Literal["in", "before", "after"]
     stage: str = ""
     filled: bool = False
     follower: str | None = None
@@ -33,51 +41,60 @@ class Slot:
     def name(self) -> str:
         return f"{self.host}/{self.position}"
 
+    @property
+    def path(self) -> str:
+        """Path of the block once it is there; all other weights keep their names."""
+        return self.module if self.way == "in" else f"{self.module}.attention_{self.way}"
+
     def fill(self, network: nn.Module, block: nn.Module) -> None:
-        setattr(network.get_submodule(self.holder), self.child, block)
+        if self.way == "in":
+            network.set_submodule(self.module, block)
+            return
+        owner = network.get_submodule(self.module)
+        owner.add_module(f"attention_{self.way}", block)
+        if isinstance(owner, nn.Sequential):
+            return  # the last of its modules now, so it runs by itself
+        if self.way == "after":
+            owner.register_forward_hook(_attend_to_output)
+        else:
+            owner.register_forward_pre_hook(_attend_to_input)
 
     def block(self, network: nn.Module) -> nn.Module:
-        return network.get_submodule(f"{self.holder}.{self.child}")
+        return network.get_submodule(self.path)
+
+
+# Functions of the module, not closures over the block: so a deep copy calls its own block.
+def _attend_to_output(module: Any, _inputs: object, output: Tensor) -> Tensor:
+    attended: Tensor = module.attention_after(output)
+    return attended
+
+
+def _attend_to_input(module: Any, inputs: tuple[Tensor]) -> Tensor:
+    attended: Tensor = module.attention_before(*inputs)
+    return attended
 
 
 @dataclass(frozen=True, slots=True)
 class Site:
     """A slot with the map that passes through it: (channels, height, width)."""
 
-    name: str
-    stage: str
     channels: int
     height: int
     width: int
     slot: Slot
 
     @property
+    def name(self) -> str:
+        return self.slot.name
+
+    @property
+    def position(self) -> str:
+        return self.slot.position
+
+    @property
+    def stage(self) -> str:
+        return self.slot.stage
+
+    @property
     def filled(self) -> bool:
         return self.slot.filled
-
-
-def trace_sites(network: nn.Module, slots: tuple[Slot, ...], resolution: int) -> tuple[Site, ...]:
-    """Run one zero image through the network and note the map at every slot, in call order.
-
-    Slots that the forward pass does not reach are left out.
-    """
-    found: dict[str, Site] = {}
-    handles = []
-    for slot in slots:
-        holder = network.get_submodule(slot.holder)
-        # An appended slot does not exist yet: what its Sequential gives is what it would read.
-        tap = getattr(holder, slot.child, None) or holder
-
-        def note(_module: nn.Module, _inputs: object, output: Tensor, slot: Slot = slot) -> None:
-            _, channels, height, width = output.shape
-            stage = slot.stage or f"{height}x{width}"
-            found[slot.name] = Site(slot.name, stage, channels, height, width, slot)
-
-        handles.append(tap.register_forward_hook(note))
-    try:
-        with torch.inference_mode():
-            network.eval()(torch.zeros(1, 3, resolution, resolution))
-    finally:
-        for handle in handles:
-            handle.remove()
-    return tuple(found.values())

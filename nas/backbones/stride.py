@@ -13,7 +13,7 @@ _TRACED_SIDE = 256
 
 
 def layers_to_unstride(network: nn.Module, total_stride: int, name: str) -> tuple[str, ...]:
-    """Paths of the convolutions whose stride becomes 1, from the stem on.
+    """Paths of the layers whose stride becomes 1, from the stem on.
 
     Layers that read maps of one size reduce together: parallel branches count once.
     Raises SpecError when the backbone's own total stride is smaller.
@@ -28,9 +28,9 @@ def layers_to_unstride(network: nn.Module, total_stride: int, name: str) -> tupl
         return hook
 
     handles = [
-        module.register_forward_hook(note(path))  # type: ignore[arg-type]
+        module.register_forward_hook(note(path))
         for path, module in network.named_modules()
-        if isinstance(module, nn.Conv2d) and max(module.stride) > 1
+        if _can_unstride(module)
     ]
     with torch.inference_mode():
         network.eval()(torch.zeros(1, 3, _TRACED_SIDE, _TRACED_SIDE))
@@ -46,8 +46,15 @@ def layers_to_unstride(network: nn.Module, total_stride: int, name: str) -> tupl
     return tuple(path for size in sizes for path in levels[size])
 
 
+def _can_unstride(module: nn.Module) -> bool:
+    if isinstance(module, nn.Conv2d):
+        return max(module.stride) > 1
+    # A pooling that keeps the map once its stride is gone, as ShuffleNet's 3x3.
+    return isinstance(module, nn.MaxPool2d) and (module.kernel_size, module.padding) == (3, 1)
+
+
 def unstride(network: nn.Module, paths: tuple[str, ...]) -> None:
     for path in paths:
         layer = network.get_submodule(path)
-        assert isinstance(layer, nn.Conv2d)
+        assert isinstance(layer, nn.Conv2d | nn.MaxPool2d)
         layer.stride = (1, 1)

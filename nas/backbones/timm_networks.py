@@ -1,13 +1,18 @@
-"""Any timm network whose blocks hold a slot `se`, exactly after the depthwise convolution."""
+"""timm's networks, by their bare names."""
 
 from __future__ import annotations
 
+import huggingface_hub
 import timm
 from torch import nn
 
-from nas.backbones.slot import Slot
+from nas.errors import SpecError
 
-__all__ = ["create", "exists", "names", "slots"]
+__all__ = ["create", "exists", "names"]
+
+
+_WEIGHTS = "model.safetensors"
+_PATIENCE_S = 5.0
 
 
 def names() -> list[str]:
@@ -22,55 +27,35 @@ def exists(name: str) -> bool:
 
 
 def create(name: str, num_classes: int, pretrained: bool) -> nn.Module:
-    network: nn.Module = timm.create_model(name, num_classes=num_classes, pretrained=pretrained)
+    network: nn.Module = timm.create_model(
+        name,
+        num_classes=num_classes,
+        pretrained=pretrained,
+        pretrained_cfg_overlay={"file": _weights(name)} if pretrained else None,
+    )
     for module in network.modules():
-        # GhostNet and RexNet hold None in an empty slot; an Identity can be traced.
+        # GhostNet and RexNet hold None in an empty slot; an Identity can be seen and replaced.
         if "se" in vars(module) and module.se is None:
             module.se = nn.Identity()
     return network
 
 
-def slots(network: nn.Module) -> tuple[Slot, ...]:
-    found = []
-    for path, module in network.named_modules():
-        slot = dict(module.named_children()).get("se")
-        if slot is None or not _mobile(module):
-            continue
-        # The layer behind the slot; where a block has another one, factors are not folded.
-        follower = next(
-            (name for name in ("conv_pwl", "conv_pw") if _follows(module, name, "se")), None
-        )
-        found.append(
-            Slot(
-                host=path,
-                position="after_depthwise",
-                holder=path,
-                child="se",
-                stage=path.rpartition(".")[0],
-                filled=not isinstance(slot, nn.Identity),
-                follower=f"{path}.{follower}" if follower else None,
-            )
-        )
-    return tuple(found)
-
-
-def _mobile(block: nn.Module) -> bool:
-    """ResNets hold a slot `se` as well, behind an ordinary convolution: another position.
-    EdgeResidual fuses its depthwise convolution with the expansion, and counts.
-    """
-    return type(block).__name__ == "EdgeResidual" or any(
-        isinstance(layer, nn.Conv2d) and layer.groups == layer.in_channels > 1
-        for layer in block.modules()
-    )
-
-
-def _follows(module: nn.Module, layer: str, slot: str) -> bool:
-    """Both timm block types that qualify register their layers in the order of use."""
-    if type(module).__name__ not in {"InvertedResidual", "DepthwiseSeparableConv"}:
-        return False
-    children = dict(module.named_children())
-    order = list(children)
-    # MixNet has a set of convolutions there.
-    if not isinstance(children.get(layer), nn.Conv2d):
-        return False
-    return order.index(layer) == order.index(slot) + 1
+def _weights(name: str) -> str:
+    """Path of pretrained weights in the hub's cache, downloaded if they are not there yet."""
+    config = timm.get_pretrained_cfg(name)
+    if config is None or not config.hf_hub_id:
+        raise SpecError(f"timm has no pretrained weights for {name!r}; use weights: train")
+    kept = huggingface_hub.try_to_load_from_cache(config.hf_hub_id, _WEIGHTS)
+    if isinstance(kept, str):
+        return kept
+    hub = huggingface_hub.constants.ENDPOINT
+    try:
+        # Offline, the hub's client tries again for most of a minute; so one short question first.
+        huggingface_hub.get_session().head(hub, timeout=_PATIENCE_S)
+    except Exception as error:
+        raise SpecError(
+            f"no pretrained weights for {name!r}: they are not in the cache and {hub} cannot be "
+            f"reached ({error}); connect, or use proxy.backbone.weights=train"
+        ) from None
+    path: str = huggingface_hub.hf_hub_download(config.hf_hub_id, _WEIGHTS)
+    return path

@@ -1,54 +1,45 @@
-"""torchvision's MobileNetV2: a slot behind the depthwise item of each inverted residual."""
+"""torchvision's mobile networks, as `torchvision/NAME`."""
 
 from __future__ import annotations
 
 import torchvision
 from torch import nn
-from torchvision.models.mobilenetv2 import InvertedResidual
 
-from nas.backbones.slot import Slot
+from nas.errors import SpecError
 
-__all__ = ["create", "exists", "names", "slots"]
+__all__ = ["create", "exists", "names"]
 
-_NAMES = ("mobilenet_v2",)
+_PREFIX = "torchvision/"
+_FAMILIES = ("efficientnet", "mnasnet", "mobilenet_v2", "mobilenet_v3", "shufflenet_v2")
 
 
 def names() -> list[str]:
-    return list(_NAMES)
+    known = torchvision.models.list_models(module=torchvision.models)
+    return [_PREFIX + name for name in known if name.startswith(_FAMILIES)]
 
 
 def exists(name: str) -> bool:
-    return name in _NAMES
+    return name in names()
 
 
 def create(name: str, num_classes: int, pretrained: bool) -> nn.Module:
-    weights = "DEFAULT" if pretrained else None
-    network: nn.Module = torchvision.models.get_model(name, weights=weights)
-    classifier = network.classifier
-    assert isinstance(classifier, nn.Sequential)
-    last = classifier[-1]
+    if pretrained:
+        raise SpecError(
+            f"no pretrained weights for {name!r}: torchvision publishes pickled files only, which "
+            "are never loaded; take the network of timm, or use proxy.backbone.weights=train"
+        )
+    network: nn.Module = torchvision.models.get_model(name.removeprefix(_PREFIX), weights=None)
+    head = _head(network)
+    last = network.get_submodule(head)
     assert isinstance(last, nn.Linear)
     if last.out_features != num_classes:
-        classifier[-1] = nn.Linear(last.in_features, num_classes)
+        network.set_submodule(head, nn.Linear(last.in_features, num_classes))
     return network
 
 
-def slots(network: nn.Module) -> tuple[Slot, ...]:
-    """A block is appended to the Sequential (convolution, norm, activation), which leaves
-    the names of all other weights as they are.
-    """
-    found = []
-    for path, module in network.named_modules():
-        if not isinstance(module, InvertedResidual):
-            continue
-        depthwise = len(module.conv) - 3  # then: projection, its norm
-        found.append(
-            Slot(
-                host=path,
-                position="after_depthwise",
-                holder=f"{path}.conv.{depthwise}",
-                child="attention",
-                follower=f"{path}.conv.{depthwise + 1}",
-            )
-        )
-    return tuple(found)
+def _head(network: nn.Module) -> str:
+    """Path of the classifier: the last linear layer."""
+    linear: list[str] = [
+        path for path, layer in network.named_modules() if isinstance(layer, nn.Linear)
+    ]
+    return linear[-1]

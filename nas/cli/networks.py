@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.table import Table
@@ -85,12 +85,16 @@ def _space(
 
 
 def _cost(
-    backbone: Annotated[str, typer.Option(help="timm name, or torchvision/NAME.")],
+    backbone: Annotated[str, typer.Option(help="See nas backbones.")],
     uniform: Annotated[
         str, typer.Option(metavar="BLOCK", help="coord/r32, se, none, or keep.")
     ] = "keep",
     exclude: Annotated[
         list[str] | None, typer.Option(metavar="PATTERN", help="Sites to leave out.")
+    ] = None,
+    position: Annotated[
+        list[str] | None,
+        typer.Option(metavar="POSITION", help="after_depthwise, after_projection, after_residual."),
     ] = None,
     resolution: Annotated[int, typer.Option(min=8, max=1024)] = 224,
     total_stride: Annotated[int | None, typer.Option(help="4, 8, 16 or 32.")] = None,
@@ -104,9 +108,13 @@ def _cost(
     from nas.architecture import parse_label
     from nas.costs import cost
     from nas.networks import uniform as place
+    from nas.space import POSITIONS
 
     if total_stride not in {None, 4, 8, 16, 32}:
         raise SpecError(f"total stride {total_stride}; allowed: 4, 8, 16, 32")
+    unknown = [item for item in position or () if item not in POSITIONS]
+    if unknown:
+        raise SpecError(f"position {unknown[0]!r}; allowed: {', '.join(POSITIONS)}")
     block, options = parse_label(uniform)
     architecture = place(
         backbone,
@@ -114,7 +122,8 @@ def _cost(
         resolution=resolution,
         total_stride=total_stride,
         exclude=tuple(exclude or ()),
-        **options,
+        position=tuple(position or ()),
+        **dict[str, Any](options),
     )
     counted = cost(architecture, num_classes=classes)
     if json_:

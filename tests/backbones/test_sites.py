@@ -1,11 +1,17 @@
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
 import torch
+from safetensors.torch import save_file
 
-from nas.backbones import check_backbone, find_sites, plain_network
+from nas.architecture import Architecture, Insertion
+from nas.backbones import LINE_UP, check_backbone, find_sites, plain_network, timm_networks
 from nas.errors import SpecError
 from nas.networks import build, uniform
+from nas.space import POSITIONS
 
 
 def test_mobilenetv2_has_the_sites_of_the_paper() -> None:
@@ -27,26 +33,6 @@ def test_torchvision_mobilenetv2_has_the_same_maps() -> None:
 
 def test_filled_slots_are_seen() -> None:
     assert all(site.filled for site in find_sites("efficientnet_b0"))
-
-
-@pytest.mark.parametrize(
-    "name",
-    [
-        "mobilenetv1_100",
-        "mobilenetv3_small_050",
-        "mobilenetv4_conv_small_050",
-        "mnasnet_small",
-        "mixnet_s",
-        "ghostnet_050",
-        "rexnet_100",
-        "efficientnet_lite0",
-    ],
-)
-def test_other_families_take_blocks(name: str) -> None:
-    architecture = uniform(name, "eca", resolution=64)
-    assert len(architecture.blocks) >= 5
-    network = build(architecture, num_classes=7)
-    assert network(torch.zeros(2, 3, 64, 64)).shape == (2, 7)
 
 
 @pytest.mark.parametrize(("stride", "side"), [(32, 1), (16, 2), (8, 4), (4, 8)])
@@ -94,15 +80,85 @@ def test_a_total_stride_above_its_own_is_refused() -> None:
         layers_to_unstride(plain_network("mobilenetv2_035"), 64, "mobilenetv2_035")
 
 
+class NoHub:
+    """A network without one."""
+
+    def head(self, *_arguments: object, **_options: object) -> None:
+        raise OSError("Name or service not known")
+
+
 def test_pretrained_weights_out_of_reach_are_one_clear_line(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    from nas.backbones import timm_networks
-
-    def unreachable(*_arguments: object, **_options: object) -> None:
-        raise OSError("We couldn't connect\nto the hub")
-
-    monkeypatch.setattr(timm_networks.timm, "create_model", unreachable)
+    hub = timm_networks.huggingface_hub
+    monkeypatch.setattr(hub, "try_to_load_from_cache", lambda *_: None)
+    monkeypatch.setattr(hub, "get_session", NoHub)
     with pytest.raises(SpecError, match="no pretrained weights.*weights=train") as caught:
-        plain_network("mobilenetv2_035", pretrained=True)
+        plain_network("mobilenetv2_050", pretrained=True)
     assert "\n" not in str(caught.value)
+
+
+def test_pretrained_weights_in_the_cache_need_no_network(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    published = plain_network("mobilenetv2_050", seed=3).state_dict()
+    save_file(published, tmp_path / "model.safetensors")
+    hub = timm_networks.huggingface_hub
+    kept = str(tmp_path / "model.safetensors")
+    monkeypatch.setattr(hub, "try_to_load_from_cache", lambda *_: kept)
+    monkeypatch.setattr(hub, "get_session", NoHub)
+    network = plain_network("mobilenetv2_050", num_classes=10, pretrained=True)
+    assert torch.equal(network.state_dict()["conv_stem.weight"], published["conv_stem.weight"])
+    assert network(torch.zeros(1, 3, 64, 64)).shape == (1, 10)
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("mobilenetv2_035", "timm has no pretrained weights"),
+        ("torchvision/mobilenet_v2", "pickled files only"),
+        ("mobilenext_100", "pickled"),
+    ],
+)
+def test_weights_that_nobody_publishes_safely_are_refused(name: str, said: str) -> None:
+    with pytest.raises(SpecError, match=said) as caught:
+        plain_network(name, pretrained=True)
+    assert "\n" not in str(caught.value)
+
+
+def test_one_s_own_network_by_module_and_function(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "mine.py").write_text(
+        "import torchvision\n"
+        "def network(num_classes):\n"
+        "    return torchvision.models.mobilenet_v2(num_classes=num_classes)\n"
+        "def number(num_classes): return 3\n"
+        "def other(): return None\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    theirs = find_sites("torchvision/mobilenet_v2", 64)
+    assert [site.name for site in find_sites("mine:network", 64)] == [site.name for site in theirs]
+    modules = find_sites("mine:network", 64, modules=["features.*.conv.0"])
+    assert all(site.name.endswith("conv.0/output") for site in modules)
+    architecture = Architecture("mine:network", 64, (Insertion.of(modules[2].name, "se/r8"),))
+    assert build(architecture, num_classes=5)(torch.zeros(2, 3, 64, 64)).shape == (2, 5)
+    for name, said in [
+        ("mine:numbers", "has no function 'numbers'"),
+        ("mine:number", "returned int"),
+        ("mine:other", "called with num_classes="),
+        ("nobody:network", "No module named 'nobody'; looked in"),
+        ("mine:net work", "write one's own as package.module:function"),
+    ]:
+        with pytest.raises(SpecError, match=re.escape(said)) as caught:
+            find_sites(name, 64)
+        assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", list(LINE_UP))
+def test_the_line_up_takes_blocks_at_every_position(name: str) -> None:
+    for position in {site.position for site in find_sites(name, 64, positions=POSITIONS)}:
+        architecture = uniform(name, "eca", resolution=64, position=position)
+        assert architecture.blocks
+        network = build(architecture, num_classes=7)
+        assert network(torch.zeros(2, 3, 64, 64)).shape == (2, 7)

@@ -13,6 +13,7 @@ import pytest
 import typer
 from conftest import ROOT
 
+from nas.blocks import BLOCKS
 from nas.cli import app, main
 
 pytestmark = pytest.mark.xdist_group("run")
@@ -55,9 +56,11 @@ def test_flags_are_a_promise() -> None:
         "show": ["--json", "run", "trial"],
         "space": ["--json", "space"],
         "cost": [
-            "--backbone", "--classes", "--exclude", "--json", "--resolution", "--total-stride",
-            "--uniform",
+            "--backbone", "--classes", "--exclude", "--json", "--position", "--resolution",
+            "--total-stride", "--uniform",
         ],
+        "blocks": ["--channels", "--json", "--side"],
+        "backbones": ["--json", "--resolution", "pattern"],
         "export": ["--out", "--to", "run", "trial"],
         "doctor": ["--json"],
     }  # fmt: skip
@@ -123,6 +126,41 @@ def test_cost_of_the_paper(nas) -> None:  # type: ignore[no-untyped-def]
     assert "3.95M" in nas("cost", *arguments).out
 
 
+def test_cost_at_another_position(nas) -> None:  # type: ignore[no-untyped-def]
+    arguments = ["cost", "--backbone", "mobilenetv2_035", "--uniform", "se"]
+    found = json.loads(nas(*arguments, "--position", "after_residual", "--json").out)
+    assert found["insertions"] == 10
+    wrong = nas(*arguments, "--position", "before")
+    assert (wrong.code, wrong.err.count("\n")) == (2, 1)
+    assert "allowed: after_depthwise" in wrong.err
+    nowhere = nas(*arguments, "--position", "after_first_depthwise")
+    assert nowhere.code == 2
+    assert "it has: after_depthwise, after_projection, after_residual" in nowhere.err
+
+
+def test_blocks_lists_what_there_is(nas) -> None:  # type: ignore[no-untyped-def]
+    found = {row["name"]: row for row in json.loads(nas("blocks", "--json").out)}
+    assert found.keys() == BLOCKS.keys()
+    assert (found["se"]["params"], found["se"]["options"]["reduction"][0]) == (1640, 24)
+    tight = json.loads(nas("blocks", "--channels", 17, "--side", 1, "--json").out)
+    refused = {row["name"]: row["refused"] for row in tight}
+    assert refused["simam"] == "a map of one position has no variance"
+    assert "its 17 channels do not divide" in refused["fca"]
+    assert "not here: a map of one" in " ".join(nas("blocks", "--side", 1).out.split())
+
+
+def test_backbones_lists_the_line_up_and_patterns(nas) -> None:  # type: ignore[no-untyped-def]
+    found = json.loads(nas("backbones", "mobilenetv2_0[35]*", "--resolution", 64, "--json").out)
+    assert [row["name"] for row in found] == ["mobilenetv2_035", "mobilenetv2_050"]
+    assert found[1]["sites"] == {
+        "after_depthwise": 17,
+        "after_projection": 17,
+        "after_residual": 10,
+    }
+    assert "has no site" in " ".join(nas("backbones", "resnet18").out.split())
+    assert nas("backbones", "mobilenet_v9").code == 2
+
+
 def test_space_lists_sites(nas, small_space: Path) -> None:  # type: ignore[no-untyped-def]
     ran = nas("space", small_space)
     assert "blocks.1" in ran.out
@@ -165,6 +203,23 @@ BAD = {
         "name: a\nbackbones: [mobilenetv2_035]\nresolutions: [32]\n"
         "sites: {exclude: [layer1.*]}\nblocks: {se: {}}",
         "matches no site",
+    ),
+    "no block fits": (
+        "name: a\nbackbones: [mobilenetv2_035]\nresolutions: [8]\nblocks: {pcsa: {}}",
+        "block 'pcsa' fits no site of 'mobilenetv2_035': its map of 1x1 is smaller",
+    ),
+    "unknown module": (
+        "name: a\nbackbones: [mobilenetv2_035]\nresolutions: [32]\n"
+        "sites: {modules: [layer1.*]}\nblocks: {se: {}}",
+        "no module 'layer1.*' gives a feature map",
+    ),
+    "unknown position": (
+        "name: a\nbackbones: [mobilenetv2_035]\nsites: {position: middle}\nblocks: {se: {}}",
+        "after_depthwise",
+    ),
+    "nobody's network": (
+        "name: a\nbackbones: [nobody:network]\nblocks: {se: {}}",
+        "No module named 'nobody'",
     ),
     "code": ("!!python/object/apply:os.system ['touch /tmp/nas-was-here']", "not plain YAML"),
     "bomb": ("a: &a [x,x]\nb: &b [*a,*a]\nc: [*b,*b]", "aliases"),
