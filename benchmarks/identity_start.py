@@ -4,7 +4,7 @@ of it after export.
     python benchmarks/identity_start.py
 
 Every block at every place it fits, in one network of each kind of residual block; images at
-112 x 112, trained-like batch norm. Prints the largest difference from the plain network's
+128 x 128, trained-like batch norm. Prints the largest difference from the plain network's
 output in evaluation mode, the largest change by folding after the weights have moved, and how
 many doubled gates could not be folded.
 """
@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
@@ -37,7 +38,7 @@ BACKBONES = (
     "efficientnet_b0",
     "repvit_m0_9",
 )
-SIDE = 112
+SIDE = 128
 
 
 def calibrated(network: nn.Module, images: Tensor) -> nn.Module:
@@ -52,8 +53,14 @@ def calibrated(network: nn.Module, images: Tensor) -> nn.Module:
 
 
 def placed(backbone: str, block: str, position: str) -> Architecture:
-    fitting = {} if block == EMPTY else {"where_it_fits": True}
-    return uniform(backbone, block, resolution=SIDE, position=position, **fitting)  # type: ignore[arg-type]
+    """A block wherever it fits; other slots that come filled are emptied."""
+    emptied = uniform(backbone, EMPTY, resolution=SIDE, position=position)
+    if block == EMPTY:
+        return emptied
+    found = uniform(backbone, block, resolution=SIDE, position=position, where_it_fits=True)
+    taken = {item.site for item in found.insertions}
+    rest = tuple(item for item in emptied.insertions if item.site not in taken)
+    return replace(found, insertions=found.insertions + rest)
 
 
 def cases(backbone: str, images: Tensor) -> Iterator[tuple[str, str, float, float, int, int]]:

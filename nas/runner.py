@@ -71,7 +71,7 @@ class Backbone(BaseModel):
     model_config = _STRICT
 
     weights: Literal["train", "pretrained"] = "train"
-    """`train`: on the training images, once per run; `pretrained`: timm's or torchvision's."""
+    """`train`: on the training images, once per run; `pretrained`: timm's."""
     epochs: Annotated[float, Field(gt=0)] = 8.0
     """Not to the end: blocks on a backbone that fits its training images have nothing to learn.
     On digits, after 20 epochs no network saved loss; after 8, most did."""

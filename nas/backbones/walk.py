@@ -228,6 +228,14 @@ def _is_depthwise(module: nn.Module) -> bool:
     )
 
 
+def _is_like_depthwise(block: nn.Module) -> bool:
+    """Blocks of timm with a slot where another convolution has the depthwise one's part: a full
+    one that expands as well, or one of small groups.
+    """
+    fused = ("EdgeResidual", "InvertedResidual", "DepthwiseSeparableConv")
+    return type(block).__name__ in fused and hasattr(block, "se")
+
+
 def _mixes_channels(module: nn.Module) -> bool:
     if isinstance(module, nn.Conv2d):
         return math.prod(module.kernel_size) == 1 == module.groups
@@ -267,8 +275,7 @@ def _hosts(network: nn.Module, trace: _Trace) -> list[str]:
     for call in trace.calls:
         if _is_depthwise(call.module):
             host = _host_of(network, call.path, trace)
-        elif type(call.module).__name__ == "EdgeResidual":
-            # timm's fused inverted residual: one full convolution expands and filters.
+        elif _is_like_depthwise(call.module):
             host = call.path
         else:
             continue
