@@ -48,7 +48,7 @@ def main() -> None:
             positions += len(find_sites(name, side, positions=POSITIONS))
             print(f"ok      {name}", flush=True)
         except Exception as error:
-            failed[name] = f"{type(error).__name__}: {str(error).splitlines()[0]}"
+            failed[name] = " ".join([type(error).__name__, *str(error).splitlines()[:1]])
             print(f"FAILED  {name}  {failed[name]}", flush=True)
     print(f"\n{len(names) - len(failed)} of {len(names)} networks, {positions} sites in all")
     for name, reason in failed.items():

@@ -100,9 +100,9 @@ def parts(case: Case, scratch: Path) -> dict[str, Part]:
     network, shipped = case.network(), case.shipped()
     resolution = case.architecture.resolution
     graph = to_onnx(shipped, resolution)
-    subject = Subject(load_onnx(graph), resolution)
+    subject = Subject(load_onnx(graph), (1, 3, resolution, resolution))
     plain = build(case.architecture.plain, num_classes=case.num_classes)
-    beside = Subject(load_onnx(to_onnx(plain, resolution)), resolution)
+    beside = Subject(load_onnx(to_onnx(plain, resolution)), (1, 3, resolution, resolution))
     anchor = Anchor(beside, measure_anchor(beside))
     return {
         "build": case.network,

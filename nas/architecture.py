@@ -11,12 +11,15 @@ from typing import Any
 
 from nas.errors import SpecError
 
-__all__ = ["EMPTY", "Architecture", "Insertion", "Option", "block_label", "parse_label"]
+__all__ = ["EMPTY", "KEEP", "Architecture", "Insertion", "Option", "block_label", "parse_label"]
 
 Option = int | float | str | bool
 
 EMPTY = "none"
 """As a block's name: the slot is emptied, whatever the backbone came with."""
+
+KEEP = "keep"
+"""As a choice: the slot stays as the backbone comes; an architecture does not mention it."""
 
 _SHORT = {"reduction": "r", "kernel_size": "k"}
 _LONG = {short: name for name, short in _SHORT.items()}

@@ -8,12 +8,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from nas.architecture import EMPTY, Architecture, Insertion, Option, block_label
+from nas.architecture import EMPTY, KEEP, Architecture, Insertion, Option, block_label
 from nas.backbones import Site, check_backbone, find_sites
 from nas.blocks import BLOCKS, Block, block_named
 from nas.errors import SpecError
 from nas.front import PLAIN
-from nas.networks import KEEP, excluded, selected_sites, uniform
+from nas.networks import excluded, selected_sites, uniform
 from nas.space import SearchSpace, parse_space
 
 __all__ = ["Candidates", "Place", "load_space"]
@@ -265,6 +265,25 @@ class Candidates:
     def count(self) -> int:
         """How many different networks the space holds, `max_insertions` taken into account."""
         return sum(_count(branch, self.space.max_insertions) for branch in self._branches)
+
+    def plains(self) -> list[tuple[Architecture, tuple[Site, ...]]]:
+        """The plain network of each backbone at each resolution, with its sites."""
+        return [
+            (
+                Architecture(branch.backbone, branch.resolution, (), branch.total_stride),
+                tuple(site for place in branch.places for site in place.sites),
+            )
+            for branch in self._branches
+        ]
+
+    def places(self, plain: Architecture) -> tuple[Place, ...]:
+        """The places of one of `plains`."""
+        branch = next(
+            branch
+            for branch in self._branches
+            if (branch.backbone, branch.resolution) == (plain.backbone, plain.resolution)
+        )
+        return branch.places
 
     def leanest(self) -> tuple[Architecture, ...]:
         """The network without any block, for each backbone and resolution: no other is smaller."""

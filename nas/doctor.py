@@ -10,6 +10,7 @@ from importlib import metadata
 from typing import Any
 
 from nas.environment import available_memory, cache_root, processor, usable_cores, version
+from nas.errors import MeasurementError
 
 __all__ = ["Finding", "examine"]
 
@@ -107,12 +108,18 @@ def _accelerator() -> Finding:
 
 def _runtime() -> Finding:
     try:
-        import onnxruntime
+        from nas.latency.runtime import RUNTIMES
     except ImportError as error:
         found = f"ONNX Runtime cannot be loaded ({error})"
         return Finding("latency", "missing", found, "pip install onnxruntime")
-    providers = ", ".join(onnxruntime.get_available_providers())
-    return Finding("latency", "ok", f"onnxruntime {onnxruntime.__version__} with {providers}")
+    here, install = [], []
+    for name, runtime in RUNTIMES.items():
+        try:
+            here.append(f"{name} {runtime.version()}")
+        except MeasurementError:
+            install.append(name)
+    text = ", ".join(here) + (f"; not here: {', '.join(install)}" if install else "")
+    return Finding("latency", "ok", text)
 
 
 def _thread_clock() -> Finding:

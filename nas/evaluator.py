@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -13,10 +14,15 @@ import torch
 from nas.architecture import Architecture
 from nas.costs import Cost, cost
 from nas.data import Dataset, open_data
+from nas.environment import version
 from nas.errors import NasError, StorageError
+from nas.latency.device import Device
 from nas.latency.measure import Anchor, Latency, Subject, measure_anchor, measure_together
-from nas.latency.runtime import load_onnx, to_onnx
-from nas.networks import build, deploy
+from nas.latency.profile import load_profile
+from nas.latency.runtime import RUNTIMES
+from nas.latency.runtime.conversions import converted
+from nas.latency.table import whole_network
+from nas.networks import build
 from nas.proxies import PROXIES, Setting
 from nas.proxies.checkpoint import checkpoint_path, load_weights, save_trained, save_weights
 from nas.proxies.setting import scaled
@@ -37,6 +43,10 @@ __all__ = [
 Progress = Callable[[int, int], None]
 
 
+LatencyOf = Callable[[Architecture, int], Latency]
+"""The latency of an architecture; the number is the seed of a measurement's order."""
+
+
 @dataclass(frozen=True)
 class EvaluatorSpec:
     """All that a worker needs to evaluate candidates; plain values, so that it travels.
@@ -44,6 +54,7 @@ class EvaluatorSpec:
     data: folder of the decoded images. checkpoints: folder of the weights.
     plains: canonical JSON of the plain networks whose trained weights are there.
     anchor: canonical JSON of the network that latencies are taken beside.
+    device: name of what is measured on. profile: a file that predicts instead, or None.
     """
 
     data: Path
@@ -53,6 +64,8 @@ class EvaluatorSpec:
     plains: tuple[str, ...]
     anchor: str
     anchor_ms: float
+    device: str = "onnxruntime"
+    profile: Path | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
@@ -64,6 +77,8 @@ class EvaluatorSpec:
             "plains": list(self.plains),
             "anchor": self.anchor,
             "anchor_ms": self.anchor_ms,
+            "device": self.device,
+            "profile": str(self.profile) if self.profile else None,
         }
 
     @classmethod
@@ -77,6 +92,8 @@ class EvaluatorSpec:
             plains=tuple(data["plains"]),
             anchor=data["anchor"],
             anchor_ms=data["anchor_ms"],
+            device=data["device"],
+            profile=Path(data["profile"]) if data["profile"] else None,
         )
 
 
@@ -103,8 +120,7 @@ class Evaluator:
                 for plain in plains
             },
         )
-        anchor = Architecture.from_json(spec.anchor)
-        self.anchor = Anchor(_subject(anchor, self.setting.task.num_classes), spec.anchor_ms)
+        self.latency_of = _predicting(spec.profile) if spec.profile else self._measuring()
         self._plain_score: Score | None = None
 
     def evaluate(self, job: Job) -> Outcome:
@@ -130,10 +146,7 @@ class Evaluator:
 
     def _evaluate(self, job: Job, architecture: Architecture, started: float) -> Outcome:
         counted = cost(architecture, num_classes=self.setting.task.num_classes)
-        subject = _subject(architecture, self.setting.task.num_classes)
-        latency = measure_together(
-            {job.digest: subject}, self.anchor, seed=job.seed, core=self.worker
-        )[job.digest]
+        latency = self.latency_of(architecture, job.seed)
         exceeded = self._exceeded(counted, latency)
         if exceeded and job.reference is None and job.repeat == 0:
             return Outcome(failure=exceeded, infeasible=True)
@@ -151,8 +164,9 @@ class Evaluator:
                 accuracy=score.accuracy,
                 loss_sem=self._paired_error(score),
                 latency_ms=latency.latency_ms,
-                latency_wall_ms=latency.wall_ms,
+                latency_wall_ms=None if self.spec.profile else latency.wall_ms,
                 latency_spread=latency.spread,
+                latency_predicted=self.spec.profile is not None,
                 params=counted.params,
                 macs=counted.macs,
                 images=len(self.setting.data.validation),
@@ -162,6 +176,21 @@ class Evaluator:
                 trained=bool(architecture.blocks) or not PROXIES[kind].frozen,
             )
         )
+
+    def _measuring(self) -> LatencyOf:
+        """Latencies as measured on this machine, each worker on a core of its own."""
+        device = Device.parse(self.spec.device)
+        classes = self.setting.task.num_classes
+        anchor = Architecture.from_json(self.spec.anchor)
+        beside = Anchor(_subject(anchor, classes, device), self.spec.anchor_ms)
+        core = None if device.core is None else self.worker
+
+        def latency_of(architecture: Architecture, seed: int) -> Latency:
+            subjects = {"candidate": _subject(architecture, classes, device)}
+            found = measure_together(subjects, beside, seed=seed, core=core, clock=device.clock)
+            return found["candidate"]
+
+        return latency_of
 
     def _exceeded(self, counted: Cost, latency: Latency) -> str | None:
         measured = {
@@ -198,16 +227,37 @@ def best_device() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
-def _subject(architecture: Architecture, num_classes: int) -> Subject:
-    """The candidate as it would be shipped: gates folded, one image, one thread."""
-    network = build(architecture, num_classes=num_classes, start="identity")
-    graph = to_onnx(deploy(network, architecture), architecture.resolution)
-    return Subject(load_onnx(graph), architecture.resolution)
+def _predicting(path: Path) -> LatencyOf:
+    """Latencies by a device profile; their spread is the half-width of its 90 % interval."""
+    profile = load_profile(path)
+
+    def latency_of(architecture: Architecture, _seed: int) -> Latency:
+        found = profile.predict(architecture)
+        return Latency(found.latency_ms, math.nan, found.half_width_ms / found.latency_ms)
+
+    return latency_of
 
 
-def measure_device(anchor: Architecture, num_classes: int) -> float:
-    """Latency of the anchor on this machine, thread CPU milliseconds."""
-    return measure_anchor(_subject(anchor, num_classes))
+def _subject(architecture: Architecture, num_classes: int, device: Device) -> Subject:
+    """The candidate as it would be shipped, loaded into the device's runtime."""
+    runtime = RUNTIMES[device.runtime]
+    side = architecture.resolution
+
+    def convert() -> bytes:
+        network = whole_network(architecture, num_classes)
+        return runtime.convert(network, (3, side, side), device.batch, device.precision)
+
+    # A user's own network can change without changing its name.
+    own = ":" in architecture.backbone
+    key = f"{version('attention-nas')} {architecture.digest} {num_classes}"
+    graph = convert() if own else converted(key, device, convert)
+    return Subject(runtime.load(graph, device), (device.batch, 3, side, side))
+
+
+def measure_device(anchor: Architecture, num_classes: int, device: Device) -> float:
+    """Latency of the anchor on this machine, milliseconds."""
+    subject = _subject(anchor, num_classes, device)
+    return measure_anchor(subject, core=device.core, clock=device.clock)
 
 
 def measure_architectures(
@@ -216,12 +266,15 @@ def measure_architectures(
     anchor: Architecture,
     anchor_ms: float,
     num_classes: int,
+    device: Device,
 ) -> dict[str, Latency]:
     """Measure networks in turn with each other, by digest; best while nothing else runs."""
     return measure_together(
-        {item.digest: _subject(item, num_classes) for item in architectures},
-        Anchor(_subject(anchor, num_classes), anchor_ms),
+        {item.digest: _subject(item, num_classes, device) for item in architectures},
+        Anchor(_subject(anchor, num_classes, device), anchor_ms),
         seed=0,
+        core=device.core,
+        clock=device.clock,
     )
 
 

@@ -43,7 +43,7 @@ class Point:
 
     loss, accuracy: means over `seeds` trials, corrected for easy and hard seeds.
     latency_ms: measured; latency_final: on the quiet machine at the end of the run, together
-    with the rest of the front, not beside trainings.
+    with the rest of the front, not beside trainings. latency_predicted: by a device profile.
     loss_saved: loss of the plain reference minus `loss`; NaN without that reference.
     loss_noise: standard error of `loss` from the choice of seed; NaN when the study has
     no repeats to tell it from. accuracy_noise: binomial, from the number of validation images.
@@ -66,6 +66,7 @@ class Point:
     latency_ms: float
     latency_spread: float
     latency_final: bool
+    latency_predicted: bool
     params: int
     macs: int
 
@@ -190,6 +191,7 @@ class Front:
             latency_ms=float(value["latency_ms"]),
             latency_spread=float(value["latency_spread"]),
             latency_final=bool(value["latency_final"]),
+            latency_predicted=bool(value["latency_predicted"]),
             params=int(value["params"]),
             macs=int(value["macs"]),
         )
@@ -228,6 +230,7 @@ _ARROW = {
     "macs": "int64",
     "on_front": "bool",
     "latency_final": "bool",
+    "latency_predicted": "bool",
     "architecture": "string",
     "reference": "string",
     "digest": "string",
@@ -291,10 +294,13 @@ def _latencies(
     final[group] = trials["final_latency_ms"][rows]
     final_spread[group] = trials["final_latency_spread"][rows]
     known = ~np.isnan(final)
+    predicted = np.zeros(count, dtype=bool)
+    predicted[group] = trials["latency_predicted"][rows] != 0
     return {
         "latency_ms": np.where(known, final, means),
         "latency_spread": np.where(known, final_spread, spread),
         "latency_final": known,
+        "latency_predicted": ~known & predicted,
     }
 
 

@@ -28,7 +28,10 @@ from nas.executors import Both, EventLog, Observer, Silent
 from nas.executors.local import LocalExecutor
 from nas.files import dump_yaml, parse, write_whole
 from nas.front import PLAIN
-from nas.latency.runtime import runtime_name
+from nas.latency.device import Device
+from nas.latency.profile import Profile, load_profile
+from nas.latency.runtime import RUNTIMES
+from nas.latency.survey import is_here
 from nas.objective import objectives_named
 from nas.picture import draw_front
 from nas.proxies import PROXIES
@@ -41,6 +44,9 @@ from nas.store import Store
 from nas.trials import Trials
 
 __all__ = ["resume", "search", "worker_count"]
+
+_DEVICE = "device.json"
+"""In a run folder: the profile that latencies are predicted from, or the anchor's latency."""
 
 
 def search(
@@ -67,10 +73,11 @@ def search(
         runner = load_runner(runner)
     file = RunFile(**runner.model_dump(), data=resolved_source(data))
     candidates = Candidates(space)
+    profile = _profile_of(file.device, candidates)
     cached = cached_data(file.data, train_resolution(space, file), **_cut(file))
     classes = open_data(cached).classes
     _check_limits(candidates, len(classes))
-    _create(out, space, file, {"key": cached.name, "classes": list(classes)})
+    _create(out, space, file, profile, {"key": cached.name, "classes": list(classes)})
     run = open_run(out)
     with locked(out):
         try:
@@ -132,7 +139,30 @@ def _refuse_taken(out: Path) -> None:
         raise SpecError(f"{out} exists and is not empty; name a new folder for --out")
 
 
-def _create(out: Path, space: SearchSpace, file: RunFile, data: dict[str, Any]) -> None:
+def _profile_of(device: str, candidates: Candidates) -> Profile | None:
+    """The profile that a runner names, checked against the space; None for a runtime here.
+
+    Raises SpecError.
+    """
+    if not device.endswith(".json"):
+        RUNTIMES[Device.parse(device).runtime].version()
+        return None
+    profile = load_profile(device)
+    for plain, sites in candidates.plains():
+        branch = profile.branch(plain)
+        for place in candidates.places(plain):
+            profile.choices(branch, [site.name for site in place.sites], place.choices)
+        assert sites
+    return profile
+
+
+def _create(
+    out: Path,
+    space: SearchSpace,
+    file: RunFile,
+    profile: Profile | None,
+    data: dict[str, Any],
+) -> None:
     """Make the run folder whole: beside its place first, then moved there."""
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
@@ -144,6 +174,8 @@ def _create(out: Path, space: SearchSpace, file: RunFile, data: dict[str, Any]) 
             (building / "environment.json").write_text(
                 json.dumps(describe_environment(data), indent=1)
             )
+            if profile is not None:
+                profile.write(building / _DEVICE)
             Store.create(building / "study.journal", objectives_named(file.search.objectives))
             if out.exists():
                 out.rmdir()
@@ -167,7 +199,7 @@ def _carry_out(run: Run, candidates: Candidates, observer: Observer | None) -> N
             run.file.search,
             store,
             seeds=run.file.proxy.seeds,
-            admit=_admission(run.space, num_classes=classes),
+            admit=_admission(run.space, _run_profile(run), num_classes=classes),
             started=started,
         )
     except SpecError as error:
@@ -222,6 +254,8 @@ def _prepared(run: Run, candidates: Candidates, observer: Observer) -> Evaluator
                 f"accuracy {score.accuracy:.1%}"
             )
     anchor = candidates.references()[PLAIN]
+    profile = _run_profile(run)
+    device = Device.parse(profile.device if profile else file.device)
     return EvaluatorSpec(
         data=cached.resolve(),
         checkpoints=checkpoints.resolve(),
@@ -229,15 +263,30 @@ def _prepared(run: Run, candidates: Candidates, observer: Observer) -> Evaluator
         constraints=run.space.constraints,
         plains=tuple(plain.to_json() for plain in plains.values()),
         anchor=anchor.to_json(),
-        anchor_ms=_anchor_ms(run, anchor.digest, lambda: measure_device(anchor, len(data.classes))),
+        anchor_ms=profile.branch(anchor).plain_ms
+        if profile
+        else _anchor_ms(
+            run, device, anchor.digest, lambda: measure_device(anchor, len(data.classes), device)
+        ),
+        device=device.name,
+        profile=(run.path / _DEVICE).resolve() if profile else None,
     )
+
+
+def _run_profile(run: Run) -> Profile | None:
+    return load_profile(run.path / _DEVICE) if run.file.device.endswith(".json") else None
 
 
 def _measure_front(run: Run, spec: EvaluatorSpec, store: Store, observer: Observer) -> None:
     """Measure front and references once more, in turn, now that no training runs beside.
 
     A corrected latency can bring another network to the front, which is then measured too.
+    On another machine than the profile's, latencies stay what they are: predictions.
     """
+    profile = _run_profile(run)
+    if profile and not is_here(profile):
+        observer.stage(f"latencies stay predictions for {profile.device} on {profile.processor}")
+        return
     final: dict[str, tuple[float, float]] = {}
     while True:
         points = run.front_of(Trials.of(store.records())).points
@@ -250,36 +299,35 @@ def _measure_front(run: Run, spec: EvaluatorSpec, store: Store, observer: Observ
             anchor=Architecture.from_json(spec.anchor),
             anchor_ms=spec.anchor_ms,
             num_classes=len(run.environment["data"]["classes"]),
+            device=Device.parse(spec.device),
         )
         final |= {digest: (found.latency_ms, found.spread) for digest, found in latencies.items()}
         store.note_final(final)
 
 
-def _anchor_ms(run: Run, digest: str, measure: Callable[[], float]) -> float:
+def _anchor_ms(run: Run, device: Device, digest: str, measure: Callable[[], float]) -> float:
     """Latency of the anchor from device.json, measured on first use."""
-    path = run.path / "device.json"
+    path = run.path / _DEVICE
+    runtime = f"{device.runtime} {RUNTIMES[device.runtime].version()}"
     if path.exists():
         try:
             known = json.loads(path.read_text())
-            device = known["runtime"], known["processor"]
+            measured = known["runtime"], known["processor"]
             latency_ms = float(known["anchor"]["latency_ms"])
         except (OSError, ValueError, KeyError, TypeError):
             raise StorageError(f"{path} is damaged; remove it to measure again") from None
-        if device != (runtime_name(), processor()):
+        if measured != (runtime, processor()):
             raise SpecError(
-                f"{run.path} was measured with {device[0]} on {device[1]}; this is "
-                f"{runtime_name()} on {processor()}: go on there, or start another run"
+                f"{run.path} was measured with {measured[0]} on {measured[1]}; this is "
+                f"{runtime} on {processor()}: go on there, or start another run"
             )
         return latency_ms
     latency_ms = measure()
     profile = {
         "version": 1,
-        "name": run.file.device,
-        "runtime": runtime_name(),
-        "threads": 1,
-        "batch": 1,
-        "precision": "fp32",
-        "clock": "thread CPU time",
+        "device": device.name,
+        "runtime": runtime,
+        "clock": device.clock,
         "processor": processor(),
         "measured": datetime.now(UTC).isoformat(timespec="seconds"),
         "anchor": {"digest": digest, "latency_ms": latency_ms},
@@ -289,11 +337,16 @@ def _anchor_ms(run: Run, digest: str, measure: Callable[[], float]) -> float:
     return latency_ms
 
 
-def _admission(space: SearchSpace, *, num_classes: int) -> Callable[[Architecture], bool]:
+def _admission(
+    space: SearchSpace, profile: Profile | None, *, num_classes: int
+) -> Callable[[Architecture], bool]:
     """Whether an architecture keeps the limits that are known without measuring."""
     limits = space.constraints
 
     def admit(architecture: Architecture) -> bool:
+        if profile and limits.latency_ms is not None:
+            if profile.predict(architecture).latency_ms > limits.latency_ms:
+                return False
         if limits.params is None and limits.macs is None:
             return True
         counted = cost_by_parts(architecture, num_classes=num_classes)

@@ -9,13 +9,12 @@ from fnmatch import fnmatchcase
 import torch
 from torch import Tensor, nn
 
-from nas.architecture import EMPTY, Architecture, Insertion, Option, block_label
+from nas.architecture import EMPTY, KEEP, Architecture, Insertion, Option, block_label
 from nas.backbones import Site, find_sites, plain_network, sites_by_name
 from nas.blocks import block_named
 from nas.errors import SpecError
 
 __all__ = [
-    "KEEP",
     "build",
     "deploy",
     "inserted_modules",
@@ -23,9 +22,6 @@ __all__ = [
     "selected_sites",
     "uniform",
 ]
-
-KEEP = "keep"
-"""As a uniform choice: the slot stays as the backbone comes."""
 
 
 def build(

@@ -18,16 +18,18 @@ class Evaluation:
     loss_sem: standard error, over validation images, of the paired loss difference from
     the plain backbone; None when there is nothing to pair with.
     latency_ms: one batch-1 inference; latency_spread: relative half-range of its two halves;
-    latency_wall_ms: the same by the clock on the wall.
+    latency_wall_ms: the same by the clock on the wall, None when predicted.
     seconds: all of the evaluation; train_seconds: its training alone.
     within_limits: False for a reference that exceeds a limit of the space when measured.
     trained: False when there was nothing to train, so that another seed changes nothing.
+    latency_predicted: latency_ms comes from a device profile, and latency_spread is the relative
+    half-width of its 90 % interval.
     """
 
     loss: float
     accuracy: float
     latency_ms: float
-    latency_wall_ms: float
+    latency_wall_ms: float | None
     latency_spread: float
     params: int
     macs: int
@@ -37,6 +39,7 @@ class Evaluation:
     loss_sem: float | None = None
     within_limits: bool = True
     trained: bool = True
+    latency_predicted: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +109,7 @@ class Record:
     latency_ms: float | None = None
     latency_wall_ms: float | None = None
     latency_spread: float | None = None
+    latency_predicted: bool = False
     params: int | None = None
     macs: int | None = None
     images: int | None = None

@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from nas.errors import SpecError, StorageError
 from nas.files import parse, read_yaml
 from nas.front import Front
@@ -64,9 +66,13 @@ class Run:
 
         return Trials.of(Store(self.path / "study.journal", writable=False).records())
 
-    def front(self, by: Sequence[str] | None = None) -> Front:
-        """The front by the run's objectives, or by others. Raises SpecError, StorageError."""
-        return self.front_of(self.trials(), by)
+    def front(self, by: Sequence[str] | None = None, *, device: str | Path | None = None) -> Front:
+        """The front by the run's objectives, or by others. Raises SpecError, StorageError.
+
+        device: a profile; latencies are then what it predicts, and nothing is trained again.
+        """
+        trials = self.trials()
+        return self.front_of(trials if device is None else _projected(trials, device), by)
 
     def front_of(self, trials: Trials, by: Sequence[str] | None = None) -> Front:
         """The front of some trials of this run."""
@@ -161,6 +167,17 @@ class Run:
         except (OSError, ValueError) as error:
             raise StorageError(f"{path} cannot be read ({error})") from None
         return found
+
+
+def _projected(trials: Trials, device: str | Path) -> Trials:
+    """Trials as they would be on another device. Raises SpecError for what it cannot predict."""
+    from nas.architecture import Architecture
+    from nas.latency.profile import load_profile
+
+    profile = load_profile(device)
+    texts, row = np.unique(trials["architecture"], return_inverse=True)
+    latency_ms, half_width = profile.predict_many([Architecture.from_json(text) for text in texts])
+    return trials.with_latency(latency_ms[row], (half_width / latency_ms)[row])
 
 
 def open_run(path: str | Path) -> Run:

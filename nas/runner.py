@@ -121,7 +121,9 @@ class Runner(BaseModel):
     proxy: Proxy = Proxy()
     validation: Annotated[float, Field(gt=0, lt=1)] = 0.2
     """Share of the training images that is cut off for validation, when there is no val/."""
-    device: Literal["local-onnxruntime"] = "local-onnxruntime"
+    device: str = "local-onnxruntime"
+    """A runtime to measure with on this machine (`openvino`, `onnxruntime-int8-threads4`), or
+    the path of a device profile (`device.json`), from which latencies are then predicted."""
 
 
 def load_runner(path: str | Path | None = None, overrides: tuple[str, ...] = ()) -> Runner:

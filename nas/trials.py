@@ -20,14 +20,15 @@ from nas.record import COMPLETE, Record
 __all__ = ["Trials"]
 
 _TEXT = {"state", "digest", "architecture", "reference", "finished", "failure"}
-_WHOLE = {"trial", "repeat", "seed", "eligible", "trained"}
+_FLAGS = {"eligible", "trained", "latency_predicted"}
+_WHOLE = {"trial", "repeat", "seed"} | _FLAGS
 _COUNTS = {"params", "macs", "images"}
 
 
 @dataclass(frozen=True)
 class Trials:
     """columns: name -> (n,) array; text as objects (None where absent), numbers as float64
-    (NaN where absent), except trial, repeat, seed, eligible and trained (int64).
+    (NaN where absent), except trial, repeat, seed and flags (int64).
     """
 
     columns: dict[str, NDArray[Any]]
@@ -57,6 +58,19 @@ class Trials:
         """One row as plain values; None where absent."""
         return {name: _plain(name, values[row]) for name, values in self.columns.items()}
 
+    def with_latency(self, latency_ms: NDArray[Any], spread: NDArray[Any]) -> Trials:
+        """The same trials with predicted latencies, (n,) each, instead of what was measured."""
+        absent = np.full(len(self), np.nan)
+        changed = {
+            "latency_ms": latency_ms,
+            "latency_spread": spread,
+            "latency_wall_ms": absent,
+            "final_latency_ms": absent,
+            "final_latency_spread": absent,
+            "latency_predicted": np.ones(len(self), dtype=np.int64),
+        }
+        return Trials(self.columns | changed)
+
     def write(self, path: Path, *, stamp: str) -> None:
         """Write Parquet. stamp: names the state of the study that these rows show."""
         import pyarrow as pa
@@ -82,7 +96,8 @@ class Trials:
         try:
             file = parquet.ParquetFile(path)
             found = (file.schema_arrow.metadata or {}).get(b"nas.stamp", b"").decode()
-            if stamp is not None and found != stamp:
+            older = not set(Record.names()) <= set(file.schema_arrow.names)
+            if stamp is not None and (found != stamp or older):
                 return None
             table = file.read(columns=list(Record.names()))
             columns = {name: _numpy(table.column(name), name) for name in Record.names()}
@@ -123,7 +138,7 @@ def _plain(name: str, value: Any) -> Any:
     if name in _TEXT:
         return value
     if name in _WHOLE:
-        return bool(value) if name in {"eligible", "trained"} else int(value)
+        return bool(value) if name in _FLAGS else int(value)
     if np.isnan(value):
         return None
     return int(value) if name in _COUNTS else float(value)

@@ -12,11 +12,16 @@ import pyarrow.parquet as parquet
 import pytest
 import torch
 from conftest import QUICK, SMALL_SPACE
+from latency_profiles import example_profile
 
 import nas
+from nas.architecture import Architecture
+from nas.candidates import Candidates, load_space
 from nas.errors import SpecError, StorageError
 from nas.executors import Silent
 from nas.front import PLAIN
+from nas.latency.device import Device
+from nas.latency.survey import profile_here
 from nas.launch import resume, search
 from nas.record import COMPLETE, FAILED, Job, Record
 from nas.run import locked, open_run
@@ -164,6 +169,71 @@ def test_limits_that_no_network_keeps_start_no_run(tmp_path: Path) -> None:
     space.write_text(f"{SMALL_SPACE}\nconstraints: {{params: 1000}}\n")
     with pytest.raises(SpecError, match="keeps its limit of 1,000 params: the smallest has"):
         search(space, load_runner(None, QUICK), "digits", tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_search_by_a_profile_predicts_and_measures_its_front(tmp_path: Path) -> None:
+    space = tmp_path / "space.yaml"
+    space.write_text(f"{SMALL_SPACE}\nconstraints: {{latency_ms: 100}}\n")
+    profile = tmp_path / "here.json"
+    found = profile_here(
+        Candidates(load_space(space)), Device("onnxruntime"), profile, networks=2, held_out=0
+    )
+    quick = (*QUICK, "search.trials=4", "search.confirm_seeds=1", "workers=1")
+    run = search(space, load_runner(None, (*quick, f"device={profile}")), "digits", tmp_path / "a")
+    trials = run.trials()
+    assert trials["latency_predicted"].all()
+    for row in range(len(trials)):
+        architecture = Architecture.from_json(trials["architecture"][row])
+        expected = found.predict(architecture).latency_ms
+        assert trials["latency_ms"][row] == pytest.approx(expected)
+    assert not any(point.latency_predicted for point in run.front().points)
+
+    elsewhere = found.model_copy(update={"processor": "a phone"})
+    elsewhere.write(profile)
+    run = search(space, load_runner(None, (*quick, f"device={profile}")), "digits", tmp_path / "b")
+    assert all(point.latency_predicted for point in run.front().points)
+    assert "stay predictions" in (tmp_path / "b" / "events.log").read_text()
+
+    # The same run on a device that is twice as slow: nothing is trained again.
+    slower = found.model_copy(
+        update={
+            "branches": [
+                branch.model_copy(update={"plain_ms": 2 * branch.plain_ms})
+                for branch in found.branches
+            ]
+        }
+    )
+    slower.write(tmp_path / "slower.json")
+    plain = next(point for point in run.front() if point.reference == PLAIN)
+    (projected,) = [
+        point for point in run.front(device=tmp_path / "slower.json") if point.reference == PLAIN
+    ]
+    assert projected.latency_ms == pytest.approx(2 * plain.latency_ms)
+
+
+@pytest.mark.parametrize(
+    ("device", "said"),
+    [
+        ("nowhere.json", "cannot read the device profile nowhere.json: No such file"),
+        ("phone", "unknown runtime 'phone'"),
+        ("onnxruntime-fp8", "has no 'fp8'; allowed: fp32, int8"),
+    ],
+)
+def test_wrong_devices_start_no_run(tmp_path: Path, device: str, said: str) -> None:
+    space = tmp_path / "space.yaml"
+    space.write_text(SMALL_SPACE)
+    with pytest.raises(SpecError, match=said):
+        search(space, load_runner(None, (*QUICK, f"device={device}")), "digits", tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_profile_of_another_space_starts_no_run(tmp_path: Path) -> None:
+    space, profile = tmp_path / "space.yaml", tmp_path / "device.json"
+    space.write_text(SMALL_SPACE)
+    example_profile().write(profile)
+    with pytest.raises(SpecError, match="holds no mobilenetv2_035 at 32x32, total stride 16"):
+        search(space, load_runner(None, (f"device={profile}",)), "digits", tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 

@@ -8,17 +8,14 @@ timm's do, that is the place behind the depthwise convolution; otherwise it is f
 from __future__ import annotations
 
 import math
-from collections import Counter
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from fnmatch import fnmatchcase
-from typing import Any
 
-import torch
 from torch import Tensor, nn
-from torch.overrides import TorchFunctionMode
 
 from nas.backbones.slot import Site, Slot
+from nas.backbones.trace import Call, Trace, is_convolution
 
 __all__ = ["outputs", "walk"]
 
@@ -28,12 +25,11 @@ _MOST_DEPTHWISE = 3
 
 def walk(network: nn.Module, resolution: int) -> tuple[Site, ...]:
     """Every site of a network that reads (N, 3, resolution, resolution), in call order."""
-    trace = _Trace.of(network, resolution).without_shortcuts()
+    trace = Trace.of(network, resolution).without_shortcuts()
     found: list[tuple[int, Site]] = []
     hosts = _hosts(network, trace)
     for host in hosts:
-        nested = [other for other in hosts if other.startswith(f"{host}.")]
-        for slot, call in _slots(host, trace.within(host, nested), trace):
+        for slot, call in _slots(host, _block(host, trace, hosts), trace):
             found.append((trace.calls.index(call), _site(slot, call)))
     found.sort(key=lambda item: item[0])
     return _staged(site for _, site in found)
@@ -43,165 +39,17 @@ def outputs(network: nn.Module, resolution: int, pattern: str) -> tuple[Site, ..
     """A site behind every module whose path matches and that gives a feature map."""
     return _staged(
         _site(Slot(call.path, "output", call.path, "after"), call)
-        for call in _Trace.of(network, resolution).calls
+        for call in Trace.of(network, resolution).calls
         if call.path and fnmatchcase(call.path, pattern) and call.gave.ndim == 4
     )
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Call:
-    """One call of a module. Its tensors are compared by identity: who reads what."""
-
-    path: str
-    module: nn.Module
-    read: Tensor
-    gave: Tensor
-
-    def acts_on(self, tensor: Tensor) -> bool:
-        """Whether it reads a tensor and does something with it."""
-        return self.read is tensor and self.gave is not tensor
-
-    @property
-    def keeps_shape(self) -> bool:
-        return self.read.shape == self.gave.shape and self.read.ndim == 4
-
-
-@dataclass(frozen=True, slots=True)
-class _Trace:
-    """The calls of modules from tensor to tensor, in order of completion.
-
-    readers: id of a tensor -> how many operations read it, those in place left out.
-    """
-
-    calls: list[_Call]
-    readers: Counter[int]
-
-    @classmethod
-    def of(cls, network: nn.Module, resolution: int) -> _Trace:
-        """Trace on torch's meta device: shapes and identities, no arithmetic, no memory."""
-        calls: list[_Call] = []
-
-        def noting(path: str) -> Callable[..., None]:
-            def note(module: nn.Module, inputs: tuple[object, ...], output: object) -> None:
-                if inputs and isinstance(inputs[0], Tensor) and isinstance(output, Tensor):
-                    calls.append(_Call(path, module, inputs[0], output))
-
-            return note
-
-        network = network.to("meta").eval()
-        for path, module in network.named_modules():
-            module.register_forward_hook(noting(path))
-        with torch.no_grad(), _Reading() as reading:
-            network(torch.zeros(1, 3, resolution, resolution, device="meta"))
-        return cls(calls, reading.count)
-
-    def within(self, host: str, nested: list[str]) -> _Trace:
-        """The calls of a block and inside it, but not inside other blocks or attention."""
-        inside = [call for call in self.calls if _holds(host, call.path)]
-        attention = [call.path for call in inside if _is_attention(call, host)]
-        closed = [f"{path}." for path in (*nested, *attention)]
-        calls = [call for call in inside if not any(map(call.path.startswith, closed))]
-        return _Trace(calls, self.readers)
-
-    def without_shortcuts(self) -> _Trace:
-        """Leave out shortcuts with weights: of several branches that read a module's input,
-        those with fewer convolutions.
-        """
-        shortcuts = [path for own in self.calls for path in self._shortcuts(own)]
-        calls = [
-            call
-            for call in self.calls
-            if not any(_holds(shortcut, call.path) for shortcut in shortcuts)
-        ]
-        return _Trace(calls, self.readers)
-
-    def _shortcuts(self, own: _Call) -> list[str]:
-        inside = [call for call in self.calls if _holds(own.path, call.path) and call is not own]
-        reading = [call for call in inside if call.acts_on(own.read)]
-        branches = [
-            call
-            for call in reading
-            if not any(other is not call and _holds(other.path, call.path) for other in reading)
-        ]
-        if len(branches) < 2:
-            return []
-        depths = {branch.path: _depth(branch, inside) for branch in branches}
-        return [path for path, depth in depths.items() if 0 < depth < max(depths.values())]
-
-    def weighted(self, path: str) -> int:
-        """How many layers with weights a module calls."""
-        inside = [call for call in self.calls if _holds(path, call.path)]
-        return sum(isinstance(call.module, nn.Conv2d | nn.Linear) for call in inside)
-
-    def only_reader(self, tensor: Tensor) -> _Call | None:
-        """The convolution that alone reads a tensor."""
-        if self.readers[id(tensor)] != 1:
-            return None
-        return next(
-            (call for call in self.calls if call.read is tensor and _is_convolution(call.module)),
-            None,
-        )
-
-
-class _Reading(TorchFunctionMode):
-    """Counts the operations that read each tensor; keeps the tensors, so ids stay theirs.
-
-    A sum in place (`x += shortcut`) gives a tensor of its own, as any other sum.
-    """
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.count: Counter[int] = Counter()
-        self._kept: list[Tensor] = []
-
-    def __torch_function__(
-        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
-    ) -> Any:
-        result = func(*args, **(kwargs or {}))
-        if not isinstance(result, Tensor | tuple | list):
-            return result  # a question such as x.shape
-        arguments = list(_tensors(args))
-        if len(arguments) > 1 and isinstance(result, Tensor) and arguments[0] is result:
-            result = result.view_as(result)
-        for argument in arguments:
-            if argument is not result:
-                self.count[id(argument)] += 1
-                self._kept.append(argument)
-        return result
-
-
-def _holds(outer: str, inner: str) -> bool:
-    return not outer or f"{inner}.".startswith(f"{outer}.")
-
-
-def _tensors(values: object) -> Iterator[Tensor]:
-    if isinstance(values, Tensor):
-        yield values
-    elif isinstance(values, tuple | list):
-        for value in values:
-            yield from _tensors(value)
-
-
-def _depth(branch: _Call, inside: list[_Call]) -> int:
-    """Convolutions from a call on, as far as modules read what modules gave."""
-    reached = [branch]
-    for call in inside:
-        if any(call.acts_on(before.gave) for before in reached):
-            reached.append(call)
-    outermost = [
-        call
-        for call in reached
-        if not any(other is not call and _holds(other.path, call.path) for other in reached)
-    ]
-    return sum(_is_convolution(layer) for call in outermost for layer in call.module.modules())
-
-
-def _site(slot: Slot, call: _Call) -> Site:
+def _site(slot: Slot, call: Call) -> Site:
     _, channels, height, width = (call.read if slot.way == "before" else call.gave).shape
     return Site(channels, height, width, slot)
 
 
-def _staged(sites: Iterator[Site]) -> tuple[Site, ...]:
+def _staged(sites: Iterable[Site]) -> tuple[Site, ...]:
     """Name the stages: the modules that hold the hosts, or the map where one holds them all."""
     distinct = list({site.name: site for site in sites}.values())
     parents = [site.slot.host.rpartition(".")[0] for site in distinct]
@@ -214,10 +62,6 @@ def _staged(sites: Iterator[Site]) -> tuple[Site, ...]:
 
 
 # What a module is.
-
-
-def _is_convolution(module: nn.Module) -> bool:
-    return isinstance(module, nn.Conv2d)
 
 
 def _is_depthwise(module: nn.Module) -> bool:
@@ -242,7 +86,7 @@ def _mixes_channels(module: nn.Module) -> bool:
     return isinstance(module, nn.Linear)
 
 
-def _is_attention(call: _Call, host: str) -> bool:
+def _is_attention(call: Call, host: str) -> bool:
     """What stands in the slot, or squeezes a map to one number per channel and gives it back."""
     if call.path == f"{host}.se":
         return True
@@ -256,7 +100,7 @@ def _is_attention(call: _Call, host: str) -> bool:
     return squeezes and not any(map(_is_depthwise, layers))
 
 
-def _is_elementwise(call: _Call) -> bool:
+def _is_elementwise(call: Call) -> bool:
     """A norm or an activation; not a pooling, a dropout or nothing at all."""
     name = type(call.module).__name__
     return (
@@ -269,7 +113,7 @@ def _is_elementwise(call: _Call) -> bool:
 # Residual blocks.
 
 
-def _hosts(network: nn.Module, trace: _Trace) -> list[str]:
+def _hosts(network: nn.Module, trace: Trace) -> list[str]:
     """Paths of the residual blocks, in call order."""
     hosts: dict[str, None] = {}
     for call in trace.calls:
@@ -283,7 +127,7 @@ def _hosts(network: nn.Module, trace: _Trace) -> list[str]:
     return list(hosts)
 
 
-def _host_of(network: nn.Module, path: str, trace: _Trace) -> str:
+def _host_of(network: nn.Module, path: str, trace: Trace) -> str:
     """The module above that holds a slot `se`; else the nearest that also mixes channels.
 
     In a flat network that one is no block but half of everything; then what holds the
@@ -309,7 +153,7 @@ def _ancestors(path: str) -> Iterator[str]:
         yield path
 
 
-def _grown(network: nn.Module, path: str, trace: _Trace) -> str:
+def _grown(network: nn.Module, path: str, trace: Trace) -> str:
     """Up from the convolutions to the module that adds the shortcut: for as long as no other
     convolution joins in, and not into a sequence of blocks.
     """
@@ -327,11 +171,20 @@ def _grown(network: nn.Module, path: str, trace: _Trace) -> str:
 # Places in a residual block.
 
 
-def _slots(host: str, trace: _Trace, whole: _Trace) -> Iterator[tuple[Slot, _Call]]:
+def _block(host: str, trace: Trace, hosts: list[str]) -> Trace:
+    """The calls of a block and inside it, but not inside other blocks or attention."""
+    inside = trace.within(host)
+    nested = [other for other in hosts if other.startswith(f"{host}.")]
+    attention = [call.path for call in inside.calls if _is_attention(call, host)]
+    closed = tuple(f"{path}." for path in (*nested, *attention))
+    return inside.where(lambda call: not call.path.startswith(closed))
+
+
+def _slots(host: str, trace: Trace, whole: Trace) -> Iterator[tuple[Slot, Call]]:
     """The slots of one residual block, each with the call whose map passes through it."""
     own = next((call for call in trace.calls if call.path == host), None)
     held = next((call for call in trace.calls if call.path == f"{host}.se"), None)
-    convolutions = [call for call in trace.calls if _is_convolution(call.module)]
+    convolutions = [call for call in trace.calls if is_convolution(call.module)]
     depthwise = [call for call in convolutions if _is_depthwise(call.module)]
     if own and not any(map(_mixes_channels, own.module.modules())):
         yield _behind(host, "after_depthwise", own, whole)
@@ -355,19 +208,19 @@ def _slots(host: str, trace: _Trace, whole: _Trace) -> Iterator[tuple[Slot, _Cal
         yield _after(host, "after_residual", own, whole), own
 
 
-def _after(host: str, position: str, call: _Call, whole: _Trace) -> Slot:
+def _after(host: str, position: str, call: Call, whole: Trace) -> Slot:
     reader = whole.only_reader(call.gave)
     return Slot(host, position, call.path, "after", follower=reader.path if reader else None)
 
 
-def _in_place(host: str, position: str, call: _Call, trace: _Trace) -> tuple[Slot, _Call]:
+def _in_place(host: str, position: str, call: Call, trace: Trace) -> tuple[Slot, Call]:
     reader = trace.only_reader(call.gave)
     filled = not isinstance(call.module, nn.Identity)
     follower = reader.path if reader else None
     return Slot(host, position, call.path, "in", filled=filled, follower=follower), call
 
 
-def _behind(host: str, position: str, conv: _Call, trace: _Trace) -> tuple[Slot, _Call]:
+def _behind(host: str, position: str, conv: Call, trace: Trace) -> tuple[Slot, Call]:
     """Behind a convolution with its norm and activation."""
     end = _end_of_layer(conv, trace)
     for call in trace.calls:
@@ -379,7 +232,7 @@ def _behind(host: str, position: str, conv: _Call, trace: _Trace) -> tuple[Slot,
     return Slot(host, position, end.path, "after"), end
 
 
-def _end_of_layer(conv: _Call, trace: _Trace) -> _Call:
+def _end_of_layer(conv: Call, trace: Trace) -> Call:
     """The last of the norms and activations that follow a convolution one by one."""
     end = conv
     for call in trace.calls[trace.calls.index(conv) + 1 :]:
@@ -388,18 +241,18 @@ def _end_of_layer(conv: _Call, trace: _Trace) -> _Call:
     return end
 
 
-def _next_reader(end: _Call, trace: _Trace) -> _Call | None:
+def _next_reader(end: Call, trace: Trace) -> Call | None:
     """Where an activation is a bare function, no module gives the map that is read next."""
     if trace.readers[id(end.gave)] != 1:
         return None
     later = trace.calls[trace.calls.index(end) + 1 :]
-    reader = next((call for call in later if _is_convolution(call.module)), None)
+    reader = next((call for call in later if is_convolution(call.module)), None)
     if reader is None or reader.read.shape != end.gave.shape:
         return None
     return reader if trace.only_reader(reader.read) is reader else None
 
 
-def _is_sum(output: Tensor, trace: _Trace, host: str) -> bool:
+def _is_sum(output: Tensor, trace: Trace, host: str) -> bool:
     """Whether a block ends in an operation of its own (a shortcut added or concatenated),
     norms and activations behind it aside.
     """

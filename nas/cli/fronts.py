@@ -33,6 +33,9 @@ def _front(
         str | None,
         typer.Option(metavar="NAMES", help="Objectives instead of the run's: accuracy,latency_ms."),
     ] = None,
+    device: Annotated[
+        Path | None, typer.Option(metavar="PROFILE", help="As it would be on another device.")
+    ] = None,
     json_: Annotated[bool, typer.Option("--json", help="A list of objects.")] = False,
     csv: Annotated[Path | None, typer.Option(help="Write CSV here.")] = None,
     parquet: Annotated[Path | None, typer.Option(help="Write Parquet here.")] = None,
@@ -43,7 +46,8 @@ def _front(
     """
     from nas.run import open_run
 
-    front = open_run(run).front([name.strip() for name in by.split(",")] if by else None)
+    names = [name.strip() for name in by.split(",")] if by else None
+    front = open_run(run).front(names, device=device)
     for sign, texts in (("<=", at_most), (">=", at_least)):
         for text in texts or []:
             front = _narrowed(front, sign, text)
@@ -100,10 +104,12 @@ def _show(
         print("  no block: the backbone as it comes")
     if row["latency_ms"] is not None:
         spread = row["latency_spread"] * 100
-        print(
-            f"latency   {milliseconds(row['latency_ms'])} ms ± {spread:.1f} %, measured "
-            f"(wall clock {milliseconds(row['latency_wall_ms'])} ms)"
-        )
+        how = "measured"
+        if row["latency_wall_ms"] is not None:
+            how += f" (wall clock {milliseconds(row['latency_wall_ms'])} ms)"
+        if row["latency_predicted"]:
+            how = "predicted from the device profile"
+        print(f"latency   {milliseconds(row['latency_ms'])} ms ± {spread:.1f} %, {how}")
         if row["final_latency_ms"] is not None:
             print(f"          {milliseconds(row['final_latency_ms'])} ms on the idle machine")
         print(f"loss      {row['loss']:.4f} on {row['images']} validation images")

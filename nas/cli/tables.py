@@ -68,7 +68,7 @@ def _cells(point: Point) -> list[str | Text]:
     return [
         "*" if point.on_front else " ",
         str(point.trial),
-        milliseconds(point.latency_ms),
+        ("~" if point.latency_predicted else "") + milliseconds(point.latency_ms),
         _signed(point.loss_saved),
         "exact" if point.loss_noise == 0 else _number(point.loss_noise),
         f"{point.accuracy * 100:.2f} ± {point.accuracy_noise * 100:.2f}",
@@ -77,6 +77,14 @@ def _cells(point: Point) -> list[str | Text]:
         str(point.seeds),
         name,
     ]
+
+
+def _how(front: Front) -> str:
+    predicted = [point.latency_predicted for point in front]
+    if all(predicted):
+        return "predicted from a device profile (~)"
+    measured = "thread CPU time of one image, measured"
+    return f"{measured}; ~ predicted from a device profile" if any(predicted) else measured
 
 
 def _signed(value: float) -> str:
@@ -92,7 +100,7 @@ def print_front(front: Front, out: Console) -> None:
     out.print(front_table(front))
     names = " and ".join(item.title for item in front.objectives)
     out.print(
-        f"* on the front of {names}. Latency: thread CPU time of one image, measured. "
+        f"* on the front of {names}. Latency: {_how(front)}. "
         "Loss saved: against the plain network. n: seeds it was trained with.",
         style="dim",
     )

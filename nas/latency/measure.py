@@ -10,10 +10,11 @@ from __future__ import annotations
 import os
 import random
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from statistics import median
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,8 +22,16 @@ from numpy.typing import NDArray
 from nas.errors import MeasurementError
 from nas.latency.runtime import Session
 
-__all__ = ["Anchor", "Latency", "Subject", "measure_anchor", "measure_together"]
+__all__ = ["Anchor", "Clock", "Latency", "Subject", "measure_anchor", "measure_together"]
 
+Clock = Literal["thread", "process", "device", "wall"]
+# Looked up when asked, so that a test may put another clock in the place of the system's.
+_CLOCKS: dict[Clock, Callable[[], int]] = {
+    "thread": lambda: time.thread_time_ns(),
+    "process": lambda: time.process_time_ns(),
+    "device": lambda: time.perf_counter_ns(),
+    "wall": lambda: time.perf_counter_ns(),
+}
 _ROUNDS = 8
 _WARM_UPS = 2
 _LEAST_RUNS = 5
@@ -31,15 +40,14 @@ _LEAST_VISIT_MS = 8.0
 
 @dataclass(frozen=True)
 class Subject:
-    """A loaded network and the side of the square image it reads."""
+    """A loaded graph and the shape of the batch it reads, (N, C, H, W)."""
 
     session: Session
-    resolution: int
+    shape: tuple[int, int, int, int]
     image: NDArray[np.float32] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        shape = (1, 3, self.resolution, self.resolution)
-        image = np.random.default_rng(0).standard_normal(shape, np.float32)
+        image = np.random.default_rng(0).standard_normal(self.shape, np.float32)
         object.__setattr__(self, "image", image)
 
 
@@ -53,7 +61,7 @@ class Anchor:
 
 @dataclass(frozen=True, slots=True)
 class Latency:
-    """latency_ms: of one inference, thread CPU time; wall_ms: by the clock on the wall.
+    """latency_ms: of one inference, by the clock asked for; wall_ms: by the clock on the wall.
     spread: relative half-difference between the even and the odd rounds.
     """
 
@@ -69,14 +77,22 @@ class _Visit:
 
 
 def measure_together(
-    subjects: Mapping[str, Subject], anchor: Anchor, *, seed: int, core: int = 0
+    subjects: Mapping[str, Subject],
+    anchor: Anchor,
+    *,
+    seed: int,
+    core: int | None = 0,
+    clock: Clock = "thread",
 ) -> dict[str, Latency]:
-    """Measure one inference of one image for each subject, round after round.
+    """Measure one inference of a batch for each subject, round after round.
 
-    core: which of the usable cores to stay on, so that workers side by side take different ones.
-
-    Single-threaded sessions only: a thread's CPU time does not see what other threads do.
-    Raises MeasurementError when the thread clock stands still.
+    core: which of the usable cores to stay on, so that workers side by side take different
+    ones; None for sessions with threads of their own, which all cores are for.
+    clock: `thread` is right for sessions that compute on the calling thread, since a thread's
+    CPU time holds beside other work; it does not see what other threads do. `process` sees
+    them as well, added up; `device` takes what CUDA events told the session; `wall` is what is
+    left, and wants an idle machine.
+    Raises MeasurementError when the clock stands still.
     """
     rng = random.Random(seed)
     visits: dict[str, list[_Visit]] = {name: [] for name in subjects}
@@ -89,12 +105,12 @@ def measure_together(
             beside = []
             for name in order:
                 if name is None:
-                    beside.append(_visit(anchor.subject).cpu_ms)
+                    beside.append(_visit(anchor.subject, clock).cpu_ms)
                 else:
-                    visits[name].append(_visit(subjects[name]))
+                    visits[name].append(_visit(subjects[name], clock))
             anchors.append(median(beside))
     if min(anchors) <= 0:
-        raise MeasurementError("the thread clock of this machine does not advance")
+        raise MeasurementError(f"the {clock} clock of this machine does not advance")
     return {name: _latency(found, anchors, anchor) for name, found in visits.items()}
 
 
@@ -108,15 +124,15 @@ def _latency(visits: list[_Visit], anchors: list[float], anchor: Anchor) -> Late
     )
 
 
-def measure_anchor(subject: Subject) -> float:
-    """Thread CPU milliseconds of the anchor by itself: the median of many visits."""
-    with _one_core(0):
-        return median(_visit(subject).cpu_ms for _ in range(3 * _ROUNDS))
+def measure_anchor(subject: Subject, *, core: int | None = 0, clock: Clock = "thread") -> float:
+    """Milliseconds of the anchor by itself: the median of many visits."""
+    with _one_core(core):
+        return median(_visit(subject, clock).cpu_ms for _ in range(3 * _ROUNDS))
 
 
-def _visit(subject: Subject) -> _Visit:
+def _visit(subject: Subject, clock: Clock) -> _Visit:
     """Warm-ups, then timed runs: at least five, more when one takes little time."""
-    session, image = subject.session, subject.image
+    session, image, now = subject.session, subject.image, _CLOCKS[clock]
     started = time.perf_counter()
     for _ in range(_WARM_UPS):
         session(image)
@@ -124,17 +140,18 @@ def _visit(subject: Subject) -> _Visit:
     runs = max(_LEAST_RUNS, min(40, round(_LEAST_VISIT_MS / max(estimate_ms, 0.05))))
     cpu, wall = [], []
     for _ in range(runs):
-        wall_start, cpu_start = time.perf_counter_ns(), time.thread_time_ns()
+        wall_start, cpu_start = time.perf_counter_ns(), now()
         session(image)
-        cpu.append((time.thread_time_ns() - cpu_start) / 1e6)
+        # On a GPU events tell the time, not the clock of the thread that waits for them.
+        cpu.append(getattr(session, "device_ms", (now() - cpu_start) / 1e6))
         wall.append((time.perf_counter_ns() - wall_start) / 1e6)
     return _Visit(median(cpu), median(wall))
 
 
 @contextmanager
-def _one_core(number: int) -> Iterator[None]:
+def _one_core(number: int | None) -> Iterator[None]:
     """Keep this thread on one core, where the system can: caches stay warm."""
-    if not hasattr(os, "sched_setaffinity"):
+    if number is None or not hasattr(os, "sched_setaffinity"):
         yield
         return
     allowed = os.sched_getaffinity(0)

@@ -11,7 +11,7 @@ from pathlib import Path
 import pyarrow.parquet as parquet
 import pytest
 import typer
-from conftest import ROOT
+from conftest import ROOT, SMALL_SPACE
 
 from nas.blocks import BLOCKS
 from nas.cli import app, main
@@ -52,7 +52,7 @@ def test_flags_are_a_promise() -> None:
         ],
         "resume": ["--time-limit", "--trials", "--workers", "run"],
         "status": ["--json", "run"],
-        "front": ["--by", "--csv", "--json", "--max", "--min", "--parquet", "run"],
+        "front": ["--by", "--csv", "--device", "--json", "--max", "--min", "--parquet", "run"],
         "show": ["--json", "run", "trial"],
         "space": ["--json", "space"],
         "cost": [
@@ -63,11 +63,29 @@ def test_flags_are_a_promise() -> None:
         "backbones": ["--json", "--resolution", "pattern"],
         "export": ["--out", "--to", "run", "trial"],
         "doctor": ["--json"],
+        "profile": [],
     }  # fmt: skip
+    measuring = [
+        "--batch", "--classes", "--held-out", "--networks", "--out", "--precision", "--runtime",
+        "--threads", "space",
+    ]  # fmt: skip
+    profile = command.commands["profile"]  # type: ignore[attr-defined]
+    assert {
+        name: sorted(flag for param in sub.params for flag in param.opts if flag != "--help")
+        for name, sub in profile.commands.items()
+    } == {
+        "measure": measuring,
+        "show": ["--json", "file"],
+        "compare": ["first", "second"],
+        "check": ["file"],
+        "pack": measuring,
+        "fit": ["--name", "--out", "pack", "timings"],
+    }
 
 
 def test_every_command_has_help_with_an_example() -> None:
-    for name, command in typer.main.get_command(app).commands.items():  # type: ignore[attr-defined]
+    commands = typer.main.get_command(app).commands  # type: ignore[attr-defined]
+    for name, command in commands.items():
         assert f"Example: nas {name}" in (command.help or ""), name
 
 
@@ -124,6 +142,45 @@ def test_cost_of_the_paper(nas) -> None:  # type: ignore[no-untyped-def]
     assert found["macs"] == 306_666_368
     assert found["insertions"] == 16
     assert "3.95M" in nas("cost", *arguments).out
+
+
+def test_profiles_are_measured_shown_and_compared(  # type: ignore[no-untyped-def]
+    nas, tmp_path: Path, finished_run: Path
+) -> None:
+    space, out = tmp_path / "small.yaml", tmp_path / "device.json"
+    space.write_text(SMALL_SPACE)
+    few = ["--networks", 2, "--held-out", 1, "--classes", 10]
+    ran = nas("profile", space, "--out", out, *few)
+    assert ran.code == 0, ran.err
+    assert "ms plain" in ran.out
+    assert f"--set device={out}" in ran.out
+    assert json.loads(nas("profile", "show", out, "--json").out)["quality"]["networks"] == 1
+    assert "ratio" in nas("profile", "compare", out, out).out
+    assert nas("profile", "check", out).code in {0, 1}
+    projected = json.loads(nas("front", finished_run, "--device", out, "--json").out)
+    assert all(point["latency_predicted"] for point in projected)
+    assert "~" in nas("front", finished_run, "--device", out).out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["show", "nowhere.json"], "cannot read the device profile"),
+        (["SPACE", "--out", "x.json", "--runtime", "phone"], "unknown runtime 'phone'"),
+        (["SPACE", "--out", "x.json", "--precision", "fp8"], "has no 'fp8'"),
+        (["nowhere.yaml", "--out", "x.json"], "cannot read the search space"),
+        (["fit", "nowhere", "t.csv", "--out", "x.json"], "a pack is made by"),
+        (["pack", "SPACE", "--runtime", "torch", "--out", "pack"], "torch runs where this does"),
+    ],
+)
+def test_wrong_profiles_are_said(  # type: ignore[no-untyped-def]
+    nas, small_space: Path, tmp_path: Path, monkeypatch, arguments: list[str], said: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    ran = nas("profile", *[str(small_space) if item == "SPACE" else item for item in arguments])
+    assert (ran.code, ran.err.count("\n")) == (2, 1), ran.err
+    assert said in ran.err
+    assert [path.name for path in tmp_path.iterdir()] == ["small.yaml"]
 
 
 def test_cost_at_another_position(nas) -> None:  # type: ignore[no-untyped-def]

@@ -16,16 +16,18 @@ from nas.networks import build, deploy, uniform
 @pytest.mark.parametrize("block", sorted(BLOCKS))
 def test_onnx_agrees_with_torch_for_every_block_and_batch(block: str) -> None:
     torch.manual_seed(0)
-    architecture = uniform("mobilenetv2_035", block, resolution=32, total_stride=16)
+    architecture = uniform(
+        "mobilenetv2_035", block, resolution=64, total_stride=16, where_it_fits=True
+    )
     network = build(architecture, num_classes=10, start="identity")
     network.train()
     with torch.no_grad():
         for _ in range(3):
-            network(torch.randn(8, 3, 32, 32))
+            network(torch.randn(8, 3, 64, 64))
     network = deploy(network.eval(), architecture)
-    session = load_onnx(to_onnx(network, 32, dynamic_batch=True))
+    session = load_onnx(to_onnx(network, 64, dynamic_batch=True))
     for batch in (1, 3):
-        images = torch.randn(batch, 3, 32, 32)
+        images = torch.randn(batch, 3, 64, 64)
         expected = network(images).detach()
         assert expected.abs().max() > 0.1
         torch.testing.assert_close(
@@ -56,7 +58,7 @@ class FakeMachine:
             self.slowdown *= self.drift
             return images
 
-        return Subject(run, 8)
+        return Subject(run, (1, 3, 8, 8))
 
     drift = 1.0
 

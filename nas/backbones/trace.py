@@ -1,0 +1,161 @@
+"""One image through a network: which modules are called, and who reads what."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+
+__all__ = ["Call", "Trace", "is_convolution"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Call:
+    """One call of a module. Its tensors are compared by identity: who reads what."""
+
+    path: str
+    module: nn.Module
+    read: Tensor
+    gave: Tensor
+
+    def acts_on(self, tensor: Tensor) -> bool:
+        """Whether it reads a tensor and does something with it."""
+        return self.read is tensor and self.gave is not tensor
+
+    @property
+    def keeps_shape(self) -> bool:
+        return self.read.shape == self.gave.shape and self.read.ndim == 4
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """The calls of modules from tensor to tensor, in order of completion.
+
+    readers: id of a tensor -> how many operations read it, those in place left out.
+    """
+
+    calls: list[Call]
+    readers: Counter[int]
+
+    @classmethod
+    def of(cls, network: nn.Module, resolution: int) -> Trace:
+        """Trace on torch's meta device: shapes and identities, no arithmetic, no memory."""
+        calls: list[Call] = []
+
+        def noting(path: str) -> Callable[..., None]:
+            def note(module: nn.Module, inputs: tuple[object, ...], output: object) -> None:
+                if inputs and isinstance(inputs[0], Tensor) and isinstance(output, Tensor):
+                    calls.append(Call(path, module, inputs[0], output))
+
+            return note
+
+        network = network.to("meta").eval()
+        for path, module in network.named_modules():
+            module.register_forward_hook(noting(path))
+        with torch.no_grad(), _Reading() as reading:
+            network(torch.zeros(1, 3, resolution, resolution, device="meta"))
+        return cls(calls, reading.count)
+
+    def within(self, path: str) -> Trace:
+        """The calls of a module and inside it."""
+        return self.where(lambda call: holds(path, call.path))
+
+    def where(self, keeps: Callable[[Call], bool]) -> Trace:
+        """Some of the calls; who reads what stays as it is in the whole network."""
+        return replace(self, calls=[call for call in self.calls if keeps(call)])
+
+    def without_shortcuts(self) -> Trace:
+        """Leave out shortcuts with weights: of several branches that read a module's input,
+        those with fewer convolutions.
+        """
+        shortcuts = [path for own in self.calls for path in self._shortcuts(own)]
+        return self.where(lambda call: not any(holds(path, call.path) for path in shortcuts))
+
+    def _shortcuts(self, own: Call) -> list[str]:
+        inside = [call for call in self.within(own.path).calls if call is not own]
+        reading = [call for call in inside if call.acts_on(own.read)]
+        branches = [
+            call
+            for call in reading
+            if not any(other is not call and holds(other.path, call.path) for other in reading)
+        ]
+        if len(branches) < 2:
+            return []
+        depths = {branch.path: _depth(branch, inside) for branch in branches}
+        return [path for path, depth in depths.items() if 0 < depth < max(depths.values())]
+
+    def weighted(self, path: str) -> int:
+        """How many layers with weights a module calls."""
+        layers = [call.module for call in self.within(path).calls]
+        return sum(isinstance(layer, nn.Conv2d | nn.Linear) for layer in layers)
+
+    def only_reader(self, tensor: Tensor) -> Call | None:
+        """The convolution that alone reads a tensor."""
+        if self.readers[id(tensor)] != 1:
+            return None
+        return next(
+            (call for call in self.calls if call.read is tensor and is_convolution(call.module)),
+            None,
+        )
+
+
+class _Reading(TorchFunctionMode):
+    """Counts the operations that read each tensor; keeps the tensors, so ids stay theirs.
+
+    A sum in place (`x += shortcut`) gives a tensor of its own, as any other sum.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.count: Counter[int] = Counter()
+        self._kept: list[Tensor] = []
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        result = func(*args, **(kwargs or {}))
+        if not isinstance(result, Tensor | tuple | list):
+            return result  # a question such as x.shape
+        arguments = list(_tensors((*args, *(kwargs or {}).values())))
+        if len(arguments) > 1 and isinstance(result, Tensor) and arguments[0] is result:
+            result = result.view_as(result)
+        for argument in arguments:
+            if argument is not result:
+                self.count[id(argument)] += 1
+                self._kept.append(argument)
+        return result
+
+
+def holds(outer: str, inner: str) -> bool:
+    return not outer or f"{inner}.".startswith(f"{outer}.")
+
+
+def _tensors(values: object) -> Iterator[Tensor]:
+    if isinstance(values, Tensor):
+        yield values
+    elif isinstance(values, tuple | list):
+        for value in values:
+            yield from _tensors(value)
+
+
+def _depth(branch: Call, inside: list[Call]) -> int:
+    """Convolutions from a call on, as far as modules read what modules gave."""
+    reached = [branch]
+    for call in inside:
+        if any(call.acts_on(before.gave) for before in reached):
+            reached.append(call)
+    outermost = [
+        call
+        for call in reached
+        if not any(other is not call and holds(other.path, call.path) for other in reached)
+    ]
+    return sum(is_convolution(layer) for call in outermost for layer in call.module.modules())
+
+
+def is_convolution(module: nn.Module) -> bool:
+    return isinstance(module, nn.Conv2d)

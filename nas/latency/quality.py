@@ -1,0 +1,107 @@
+"""How good a profile is on networks that it has not seen."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.stats import kendalltau, spearmanr
+
+from nas.architecture import Architecture
+from nas.errors import SpecError
+from nas.latency.profile import Profile
+
+__all__ = ["Comparison", "Quality", "compared", "judge_predictions", "quality"]
+
+
+@dataclass(frozen=True, slots=True)
+class Quality:
+    """Of predictions against measurements. Errors are relative; mape: their mean.
+
+    covered: share of networks within their 90 % interval. spearman, kendall: NaN below three.
+    """
+
+    networks: int
+    mape: float
+    worst: float
+    within_5: float
+    covered: float
+    spearman: float
+    kendall: float
+
+
+def quality(profile: Profile, *, held_out: bool = True) -> Quality:
+    """Judge a profile by its whole networks: by default those that took no part in its fit."""
+    known = [
+        item
+        for item in profile.networks
+        if item.fitted != held_out and Architecture.from_json(item.architecture).blocks
+    ]
+    measured = np.array([item.measured_ms for item in known])
+    predicted, half = profile.predict_many(
+        [Architecture.from_json(item.architecture) for item in known]
+    )
+    return judge_predictions(predicted, half, measured)
+
+
+def judge_predictions(
+    predicted: np.ndarray, half_width: np.ndarray, measured: np.ndarray
+) -> Quality:
+    """The same for any predictions, (n,) each, milliseconds."""
+    if len(measured) == 0:
+        return Quality(0, *[float("nan")] * 6)
+    errors = np.abs(predicted / measured - 1)
+    ranked = len(measured) > 2
+    return Quality(
+        networks=len(measured),
+        mape=float(errors.mean()),
+        worst=float(errors.max()),
+        within_5=float((errors <= 0.05).mean()),
+        covered=float((np.abs(predicted - measured) <= half_width).mean()),
+        spearman=float(spearmanr(predicted, measured).statistic) if ranked else float("nan"),
+        kendall=float(kendalltau(predicted, measured).statistic) if ranked else float("nan"),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """Of two devices. rows: (block, what it adds at all its sites as a share of the plain
+    network's time, the same on the other). spearman: over `entries` common table entries.
+    """
+
+    rows: tuple[tuple[str, float, float], ...]
+    entries: int
+    spearman: float
+
+
+def compared(one: Profile, two: Profile) -> Comparison:
+    """Raises SpecError when the profiles have nothing in common."""
+    branches = [
+        (ours, theirs)
+        for ours in one.branches
+        for theirs in two.branches
+        if (ours.backbone, ours.resolution, ours.total_stride)
+        == (theirs.backbone, theirs.resolution, theirs.total_stride)
+    ]
+    pairs: list[tuple[float, float]] = []
+    shares: dict[str, tuple[float, float]] = {}
+    for ours, theirs in branches:
+        for site in ours.added_ms.keys() & theirs.added_ms.keys():
+            for label in ours.added_ms[site].keys() & theirs.added_ms[site].keys():
+                pair = (ours.added_ms[site][label], theirs.added_ms[site][label])
+                pairs.append(pair)
+                before = shares.get(label, (0.0, 0.0))
+                shares[label] = (
+                    before[0] + pair[0] / ours.plain_ms,
+                    before[1] + pair[1] / theirs.plain_ms,
+                )
+    if not pairs:
+        raise SpecError(
+            f"profiles of spaces {one.space!r} and {two.space!r} have no site in common"
+        )
+    ranks = spearmanr(*zip(*pairs, strict=True)).statistic if len(pairs) > 2 else float("nan")
+    return Comparison(
+        rows=tuple((label, *found) for label, found in sorted(shares.items())),
+        entries=len(pairs),
+        spearman=float(ranks),
+    )

@@ -1,0 +1,72 @@
+"""Converted graphs, kept between runs: some converters take half a minute for one network."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from nas.environment import cache_root
+from nas.files import write_whole
+from nas.latency.runtime import RUNTIMES
+
+if TYPE_CHECKING:
+    from nas.latency.device import Device
+
+__all__ = ["LIMIT_BYTES", "converted"]
+
+LIMIT_BYTES = 2 * 1024**3
+"""The folder is kept under this; what was not asked for the longest goes first."""
+
+_DIGEST_BYTES = hashlib.sha256().digest_size
+
+
+def converted(network: str, device: Device, make: Callable[[], bytes]) -> bytes:
+    """A converted graph from the cache, or made and kept there.
+
+    network: what tells it apart: its architecture, its classes, its resolution, its weights
+    if they matter. Versions, batch and precision are added here; threads change no graph.
+    A file that is not what was written is made again. Raises MeasurementError (not installed,
+    or what `make` raises), StorageError.
+    """
+    parts = (network, RUNTIMES[device.runtime].fingerprint(), device.batch, device.precision)
+    name = hashlib.sha256(repr((device.runtime, *parts)).encode()).hexdigest()
+    path = cache_root() / "graphs" / f"{name}.graph"
+    kept = _kept(path)
+    if kept is not None:
+        return kept
+    graph = make()
+    with write_whole(path) as temporary:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary.write_bytes(hashlib.sha256(graph).digest() + graph)
+    _make_room(path)
+    return graph
+
+
+def _kept(path: Path) -> bytes | None:
+    try:
+        content = path.read_bytes()
+        path.touch()
+    except OSError:
+        return None
+    digest, graph = content[:_DIGEST_BYTES], content[_DIGEST_BYTES:]
+    return graph if digest == hashlib.sha256(graph).digest() else None
+
+
+def _make_room(newest: Path) -> None:
+    """Delete the oldest graphs; another process may be doing the same."""
+    found = []
+    for path in newest.parent.glob("*.graph"):
+        try:
+            about = path.stat()
+        except FileNotFoundError:
+            continue
+        found.append((about.st_mtime_ns, about.st_size, path))
+    total = sum(size for _, size, _ in found)
+    for _, size, path in sorted(found):
+        if total <= LIMIT_BYTES:
+            return
+        if path != newest:
+            path.unlink(missing_ok=True)
+            total -= size

@@ -1,0 +1,87 @@
+"""LiteRT (once TensorFlow Lite), the runtime of Android, with its XNNPACK delegate."""
+
+# The package is optional, and has no types.
+# mypy: disable-error-code="import-untyped, import-not-found"
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, fx, nn
+
+from nas.latency.runtime.runtime import Runtime, Session, Shape
+
+if TYPE_CHECKING:
+    from nas.latency.device import Device
+
+__all__ = ["LITERT"]
+
+_EXPANDS = {torch.ops.aten.expand_as.default, torch.ops.aten.expand.default}
+_ARITHMETIC = {torch.ops.aten.mul.Tensor, torch.ops.aten.add.Tensor}
+
+
+def _write(network: nn.Module, shape: Shape, batch: int, precision: str) -> bytes:
+    import litert_torch
+
+    images = torch.zeros(batch, *shape)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "network.tflite")
+        litert_torch.convert(_broadcasting(network, images), (images,)).export(str(path))
+        return path.read_bytes()
+
+
+def _broadcasting(network: nn.Module, images: Tensor) -> nn.Module:
+    """The same network without the expands in front of arithmetic, which broadcasts by itself.
+
+    Where litert-torch 0.10 changes layouts, it forgets the shape that an expand (ECA's) gives.
+    """
+    traced = torch.export.export(network, (images,)).module(check_guards=False)
+    for node in list(traced.graph.nodes):
+        if node.target in _EXPANDS and all(_broadcasts(user, node) for user in node.users):
+            node.replace_all_uses_with(node.args[0])
+            traced.graph.erase_node(node)
+    traced.recompile()
+    traced.training = False
+    return traced
+
+
+def _broadcasts(user: fx.Node, node: fx.Node) -> bool:
+    """Whether arithmetic has another operand of the full shape."""
+    full = node.meta["val"].shape
+    others = [item for item in user.args if isinstance(item, fx.Node) and item is not node]
+    return user.target in _ARITHMETIC and any(item.meta["val"].shape == full for item in others)
+
+
+def _read(graph: bytes, device: Device) -> Session:
+    from ai_edge_litert.interpreter import Interpreter
+
+    interpreter = Interpreter(model_content=graph, num_threads=device.threads)
+    interpreter.allocate_tensors()
+    source = interpreter.get_input_details()[0]["index"]
+    result = interpreter.get_output_details()[0]["index"]
+
+    def infer(images: NDArray[np.float32]) -> NDArray[np.float32]:
+        interpreter.set_tensor(source, images)
+        interpreter.invoke()
+        scores: NDArray[np.float32] = interpreter.get_tensor(result)
+        return scores
+
+    return infer
+
+
+LITERT = Runtime(
+    name="litert",
+    precisions=("fp32",),
+    # XNNPACK's pool of one is the thread that calls.
+    clock="thread",
+    packages=("ai-edge-litert", "litert-torch"),
+    # litert-torch asks for an older torch than this project, and works beside it.
+    install='pip install "attention-nas[litert]" && pip install --no-deps litert-torch==0.10.*',
+    write=_write,
+    read=_read,
+)

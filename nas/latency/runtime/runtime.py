@@ -1,0 +1,131 @@
+"""What every runtime can do: say its version, convert a network, load a graph."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import io
+import textwrap
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from nas.environment import version
+from nas.errors import MeasurementError
+
+if TYPE_CHECKING:
+    from nas.latency.device import Device
+
+__all__ = ["Clock", "Runtime", "Session", "Shape", "first_line", "full_shape"]
+
+Session = Callable[[NDArray[np.float32]], NDArray[np.float32]]
+"""One inference: (N, 3, H, W) float32 to (N, classes) float32."""
+
+Shape = tuple[int, int, int]
+"""Of one image or feature map: (channels, height, width)."""
+
+Clock = Literal["thread", "process", "device"]
+"""What sees the work of one thread: `thread`, the CPU time of the thread that calls; `process`,
+that of all threads of this process; `device`, CUDA events: sessions keep `device_ms`, of their
+last call. On several threads CPU time is no latency: take the clock on the wall.
+"""
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """A way to run networks.
+
+    packages: what it runs in, then what writes its graphs. install: how to get them.
+    write: (network, shape, batch, precision) -> graph; read: (graph, device) -> session.
+    """
+
+    name: str
+    precisions: tuple[str, ...]
+    clock: Clock
+    packages: tuple[str, ...]
+    install: str
+    write: Callable[[nn.Module, Shape, int, str], bytes]
+    read: Callable[[bytes, Device], Session]
+
+    def version(self) -> str:
+        """The version of what runs. Raises MeasurementError when something is not installed."""
+        return self._versions()[0]
+
+    def fingerprint(self) -> str:
+        """Everything that a converted graph depends on. Raises MeasurementError."""
+        names = (*self.packages, "torch")
+        versions = (*self._versions(), torch.__version__)
+        return " ".join(f"{a} {b}" for a, b in zip(names, versions, strict=True))
+
+    def _versions(self) -> tuple[str, ...]:
+        found = tuple(version(package) for package in self.packages)
+        missing = [name for name, there in zip(self.packages, found, strict=True) if not there]
+        if missing:
+            raise MeasurementError(
+                f"runtime {self.name} needs {' and '.join(missing)}; run: {self.install}"
+            )
+        if self.clock == "device" and not torch.cuda.is_available():
+            raise MeasurementError(
+                f"runtime {self.name} needs a GPU, and torch sees none; choose another runtime"
+            )
+        return tuple(filter(None, found))
+
+    def convert(
+        self, network: nn.Module, shape: Shape | int, batch: int = 1, precision: str = "fp32"
+    ) -> bytes:
+        """Write a module, which stays as it is, as one self-contained file.
+
+        shape: (channels, height, width) of what it reads, or the side of square images.
+
+        Raises MeasurementError when the network holds what this runtime cannot do.
+        """
+        self._versions()
+        shipped = copy.deepcopy(network).eval().to("cpu")
+        try:
+            with _quiet(), torch.no_grad():
+                return self.write(shipped, full_shape(shape), batch, precision)
+        except MeasurementError:
+            raise
+        except Exception as error:  # converters raise whatever an operator provokes
+            raise MeasurementError(
+                f"{self.name} cannot convert this network: {first_line(error)}"
+            ) from error
+
+    def load(self, graph: bytes, device: Device) -> Session:
+        """Make a converted graph ready to run. Raises MeasurementError."""
+        self._versions()
+        try:
+            with _quiet():
+                return self.read(graph, device)
+        except MeasurementError:
+            raise
+        except Exception as error:  # each runtime has errors of its own
+            raise MeasurementError(
+                f"{self.name} cannot load the graph: {first_line(error)}"
+            ) from error
+
+
+def full_shape(shape: Shape | int) -> Shape:
+    return (3, shape, shape) if isinstance(shape, int) else shape
+
+
+def first_line(error: Exception) -> str:
+    """An error's reason in one line, or its kind where it gives none."""
+    lines = (line.strip() for line in str(error).splitlines())
+    # OpenVINO begins with the places in its own sources.
+    telling = (line for line in lines if line and not line.startswith(("Exception from", "Check ")))
+    return textwrap.shorten(next(telling, type(error).__name__), 200)
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Converters tell their progress and their authors' worries."""
+    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+        warnings.simplefilter("ignore")
+        yield

@@ -1,0 +1,160 @@
+"""Measuring a tiny space for real, on this machine and on another."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from latency_profiles import small_space
+
+from nas.candidates import Candidates
+from nas.errors import MeasurementError, SpecError
+from nas.latency import survey as surveying
+from nas.latency.device import Device
+from nas.latency.pack import fit_pack, pack_space, read_timings
+from nas.latency.profile import Profile
+from nas.latency.quality import quality
+from nas.latency.survey import drift, is_here, prepared, profile_here
+
+FEW: dict[str, Any] = {"networks": 2, "held_out": 2, "classes": 10}
+TIMING = """
+import csv, sys, time
+from pathlib import Path
+import numpy, onnxruntime
+folder = Path(sys.argv[1])
+rows = []
+for path in sorted(folder.glob("*.onnx")):
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    read = session.get_inputs()[0]
+    images = numpy.zeros(read.shape, numpy.float32)
+    times = []
+    for _ in range(12):
+        before = time.thread_time()
+        session.run(None, {read.name: images})
+        times.append((time.thread_time() - before) * 1e3)
+    rows.append((path.name, sorted(times[2:7])[2], sorted(times[7:])[2]))
+with open(sys.argv[2], "w", newline="") as stream:
+    writer = csv.writer(stream)
+    writer.writerow(("file", "latency_ms", "again_ms"))
+    writer.writerows(rows)
+"""
+
+
+@pytest.fixture(scope="module")
+def candidates() -> Candidates:
+    rule = {"exclude": ["blocks.[0123].*"], "granularity": "stage"}
+    return Candidates(small_space(sites=rule, blocks={"se": {"reduction": [8, 24]}, "eca": {}}))
+
+
+@pytest.fixture(scope="module")
+def measured(candidates: Candidates, tmp_path_factory: pytest.TempPathFactory) -> Profile:
+    path = tmp_path_factory.mktemp("device") / "device.json"
+    return profile_here(candidates, Device("onnxruntime"), path, **FEW)
+
+
+def test_a_profile_predicts_what_is_measured(measured: Profile, candidates: Candidates) -> None:
+    assert quality(measured).networks == 2
+    # Loose: other tests run beside this one.
+    assert quality(measured).mape < 0.3
+    for architecture in candidates.references().values():
+        assert measured.predict(architecture).latency_ms > 0
+    assert is_here(measured)
+    assert 0.3 < drift(measured, networks=2).ratio < 3
+
+
+def test_a_profile_of_elsewhere_is_not_checked_here(measured: Profile) -> None:
+    other = measured.model_copy(update={"processor": "a phone"})
+    assert not is_here(other)
+    with pytest.raises(SpecError, match="a phone.*check it there"):
+        drift(other)
+
+
+def test_an_interrupted_survey_goes_on(
+    candidates: Candidates, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(surveying, "_TOGETHER", 2)
+    out = tmp_path / "device.json"
+    seen: list[int] = []
+
+    def stop(done: int, _of: int) -> None:
+        seen.append(done)
+        if len(seen) == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        profile_here(candidates, Device("onnxruntime"), out, progress=stop, **FEW)
+    assert not out.exists()
+    kept = json.loads((tmp_path / ".device.json.timings").read_text())
+    assert len(kept["graphs"]) == 4
+    with pytest.raises(SpecError, match="holds timings of onnxruntime"):
+        profile_here(candidates, Device("onnxruntime", batch=2), out, **FEW)
+    seen.clear()
+    profile_here(
+        candidates, Device("onnxruntime"), out, progress=lambda d, o: seen.append(d), **FEW
+    )
+    assert seen[0] == 6
+    assert [path.name for path in tmp_path.iterdir()] == ["device.json"]
+
+
+def test_a_pack_timed_by_another_process_makes_a_profile(
+    candidates: Candidates, tmp_path: Path
+) -> None:
+    folder, timings = tmp_path / "pack", tmp_path / "timings.csv"
+    pack_space(candidates, Device("onnxruntime"), folder, **FEW)
+    readme = (folder / "README.md").read_text()
+    assert "onnxruntime_perf_test" in readme
+    assert "nas profile fit" in readme
+    subprocess.run([sys.executable, "-c", TIMING, str(folder), str(timings)], check=True)
+    profile = fit_pack(folder, timings, processor="a board")
+    assert (profile.device, profile.processor) == ("onnxruntime", "a board")
+    assert profile.repeatability is not None
+    for architecture in candidates.references().values():
+        assert profile.predict(architecture).latency_ms > 0
+    with pytest.raises(SpecError, match="exists and is not empty"):
+        pack_space(candidates, Device("onnxruntime"), folder, **FEW)
+
+
+@pytest.mark.parametrize(
+    ("rows", "said"),
+    [
+        ("", "its first line must name"),
+        ("name,time\na.onnx,1\n", "its first line must name"),
+        ("file,latency_ms\na.onnx,1\n", "no timing of b.onnx"),
+        ("file,latency_ms\na.onnx,1\nb.onnx,2\na.onnx,1\n", "a.onnx stands there twice"),
+        ("file,latency_ms\na.onnx,-1\nb.onnx,2\n", "found '-1' for a.onnx"),
+        ("file,latency_ms\na.onnx,nan\nb.onnx,2\n", "found 'nan' for a.onnx"),
+        ("file,latency_ms\na.onnx,\nb.onnx,2\n", "found '' for a.onnx"),
+        ("file,latency_ms\nc.onnx,1\n", "'c.onnx' is no file of this pack"),
+        ("file,latency_ms,again_ms\na.onnx,1,x\nb.onnx,2,2\n", "found 'x' for a.onnx"),
+    ],
+)
+def test_wrong_timings_are_said_in_one_line(tmp_path: Path, rows: str, said: str) -> None:
+    path = tmp_path / "timings.csv"
+    path.write_text(rows)
+    with pytest.raises(SpecError, match=said) as caught:
+        read_timings(path, {"a.onnx": "1", "b.onnx": "2"})
+    assert "\n" not in str(caught.value)
+
+
+def test_a_pack_is_a_folder_with_a_manifest(tmp_path: Path) -> None:
+    with pytest.raises(SpecError, match="a pack is made by"):
+        fit_pack(tmp_path, tmp_path / "timings.csv", processor="p")
+
+
+def test_no_pack_for_what_runs_only_here(candidates: Candidates, tmp_path: Path) -> None:
+    with pytest.raises(SpecError, match="torch runs where this does"):
+        pack_space(candidates, Device("torch"), tmp_path / "pack")
+
+
+def test_a_runtime_that_is_not_installed_says_how_to_get_it(
+    candidates: Candidates, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("nas.latency.runtime.runtime.version", lambda name: None)
+    with pytest.raises(MeasurementError, match="pip install"):
+        profile_here(candidates, Device("openvino"), tmp_path / "device.json")
+    assert not list(tmp_path.iterdir())
+    assert prepared(Device("torch"))

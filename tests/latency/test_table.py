@@ -1,0 +1,143 @@
+from __future__ import annotations
+
+import math
+import random
+from pathlib import Path
+
+import numpy as np
+import pytest
+from latency_profiles import small_space
+
+from nas.architecture import Architecture
+from nas.candidates import Candidates
+from nas.latency.measure import Latency
+from nas.latency.table import Graph, Plan, assemble, plan
+
+
+@pytest.fixture(scope="module")
+def candidates() -> Candidates:
+    return Candidates(small_space())
+
+
+@pytest.fixture(scope="module")
+def planned(candidates: Candidates) -> tuple[Plan, tuple[Graph, ...]]:
+    return plan(candidates, whole=5, held_out=4)
+
+
+def additive(graph: Graph) -> float:
+    """Times of graphs in which a block adds its own, whatever stands around it."""
+    kinds = {"as it comes": 0.0, "se": 0.05, "coord": 0.4, "eca": 0.1}
+    label = graph.what.partition(" ")[2]
+    size = math.prod(graph.shape) / 1e4
+    return size + kinds[label if label in kinds else label.partition("/")[0]] * size
+
+
+def profiled(candidates: Candidates, planned: tuple[Plan, tuple[Graph, ...]], slope: float):  # type: ignore[no-untyped-def]
+    """A profile from made-up times, and what whole networks truly take."""
+    made, graphs = planned
+    times = {graph.key: additive(graph) for graph in graphs}
+    draft = assembled(made, times, {digest: Latency(1.0, 1.0, 0.01) for digest in made.networks})
+
+    def truth(architecture: Architecture) -> float:
+        return 6.0 + slope * draft.parts(architecture)[1]
+
+    networks = {
+        digest: Latency(truth(item), 1.0, 0.01) for digest, item in made.architectures.items()
+    }
+    return assembled(made, times, networks), truth
+
+
+def assembled(made: Plan, times: dict[str, float], networks: dict[str, Latency]):  # type: ignore[no-untyped-def]
+    return assemble(
+        made,
+        times,
+        networks,
+        device="onnxruntime",
+        runtime="onnxruntime 1",
+        processor="p",
+        clock="thread",
+        classes=10,
+    )
+
+
+def test_every_network_of_the_space_can_be_predicted(
+    candidates: Candidates, planned: tuple[Plan, tuple[Graph, ...]]
+) -> None:
+    profile, truth = profiled(candidates, planned, slope=1.2)
+    rng = random.Random(3)
+    some = [candidates.architecture(candidates.sample(rng)) for _ in range(50)]
+    some += list(candidates.references().values())
+    mean, half = profile.predict_many(some)
+    expected = np.array([truth(item) for item in some])
+    assert np.abs(mean / expected - 1).max() < 0.01
+    assert (np.abs(mean - expected) <= half).mean() > 0.9
+
+
+def test_a_graph_is_timed_once_however_often_it_stands(
+    candidates: Candidates, planned: tuple[Plan, tuple[Graph, ...]]
+) -> None:
+    made, graphs = planned
+    assert len({graph.key for graph in graphs}) == len(graphs)
+    # blocks.2.1 and blocks.2.2 are the same residual block.
+    (table,) = made.entries.values()
+    assert table["blocks.2.1/after_depthwise"] == table["blocks.2.2/after_depthwise"]
+
+
+def test_ratios_between_the_ends_are_not_timed(planned: tuple[Plan, tuple[Graph, ...]]) -> None:
+    made, graphs = planned
+    (table,) = made.entries.values()
+    last = table["blocks.6.0/after_depthwise"]
+    assert {"se/r4", "se/r8", "se/r16", "se/r24"} <= last.keys()
+    assert last["se/r24"].low == last["se/r4"].low
+    assert 0 < last["se/r8"].part < last["se/r4"].part == 1.0
+    timed = [graph.what for graph in graphs if "blocks.6.0" in graph.what and " se" in graph.what]
+    assert len(timed) == 2
+
+
+def test_graphs_run(planned: tuple[Plan, tuple[Graph, ...]]) -> None:
+    import torch
+
+    for graph in planned[1][::5]:
+        module = graph.module()
+        assert "DoubledGate" not in repr(module)
+        with torch.inference_mode():
+            module(torch.zeros(2, *graph.shape))
+
+
+def test_networks_to_judge_by_are_others_than_those_fitted_to(
+    planned: tuple[Plan, tuple[Graph, ...]],
+) -> None:
+    made, _ = planned
+    assert sum(item.held_out for item in made.networks.values()) == 4
+    assert len(made.networks) == 1 + 5 + 4
+    assert not next(iter(made.architectures.values())).blocks
+
+
+def test_filled_slots_and_positions_are_in_the_table(tmp_path: Path) -> None:
+    space = small_space(
+        backbones=["mobilenetv3_small_050"],
+        sites={"position": ["after_depthwise", "after_residual"]},
+        blocks={"eca": {}},
+    )
+    made, _ = plan(Candidates(space), whole=2, held_out=1)
+    (table,) = made.entries.values()
+    assert {"none", "eca"} == table["blocks.0.0/after_depthwise"].keys()
+    assert {"eca"} == table["blocks.1.1/after_residual"].keys()
+
+
+def test_a_plan_travels_as_json(planned: tuple[Plan, tuple[Graph, ...]]) -> None:
+    made, _ = planned
+    assert Plan.model_validate_json(made.model_dump_json()) == made
+
+
+def test_times_taken_once_certify_nothing(
+    candidates: Candidates, planned: tuple[Plan, tuple[Graph, ...]]
+) -> None:
+    made, graphs = planned
+    times = {graph.key: additive(graph) for graph in graphs}
+    once = assembled(made, times, {key: Latency(5.0, 5.0, math.nan) for key in made.networks})
+    assert (once.repeatability, once.certified) == (None, False)
+    twice = assembled(made, times, {key: Latency(5.0, 5.0, 0.001) for key in made.networks})
+    assert twice.certified
+    shaky = assembled(made, times, {key: Latency(5.0, 5.0, 0.05) for key in made.networks})
+    assert not shaky.certified
