@@ -42,7 +42,7 @@ def main() -> None:
             prepare(whole_network(Architecture(backbone, side, (), stride), 10), shape),
             (1, *shape),
         )
-        found = measure_together(subjects, Anchor(plain, measure_anchor(plain)), seed=0)
+        found = measure_together(subjects, Anchor(plain, measure_anchor(plain)), seed=0, rounds=24)
         for position in POSITIONS:
             for block in ("se", "cbam", "coord"):
                 one = found[f"{position} {block} without"].latency_ms

@@ -35,6 +35,7 @@ from nas.latency.survey import prepared
 from nas.latency.table import whole_network
 
 FITTED = 9  # and the plain network
+ROUNDS = 16
 
 
 def drawn(candidates: Candidates, number: int, seed: int) -> list[Architecture]:
@@ -64,7 +65,9 @@ def timed(profile: Profile, networks: list[Architecture]) -> np.ndarray:
     subjects = {item.digest: subject(item) for item in networks}
     runs = []
     for seed in (1, 2):
-        found = measure_together(subjects, beside, seed=seed, core=device.core, clock=device.clock)
+        found = measure_together(
+            subjects, beside, seed=seed, core=device.core, clock=device.clock, rounds=ROUNDS
+        )
         runs.append([found[item.digest].latency_ms for item in networks])
     return np.array(runs)
 

@@ -37,6 +37,9 @@ Prepare = Callable[[nn.Module, tuple[int, int, int]], Session]
 """Turns a module that reads images of (channels, height, width) into a loaded session."""
 
 _TOGETHER = 20
+_ROUNDS = 12
+_ROUNDS_OF_NETWORKS = 24
+"""The whole sum rests on a few networks, so they are visited more often."""
 
 
 def survey(
@@ -74,7 +77,9 @@ def survey(
     missing = (graph for graph in graphs if graph.key not in kept.graphs)
     while batch_of_graphs := list(islice(missing, _TOGETHER)):
         subjects = {item.key: subject(item.module(), item.shape) for item in batch_of_graphs}
-        found = measure_together(subjects, beside, seed=len(kept.graphs), core=core, clock=clock)
+        found = measure_together(
+            subjects, beside, seed=len(kept.graphs), core=core, clock=clock, rounds=_ROUNDS
+        )
         kept.graphs |= {key: latency.latency_ms for key, latency in found.items()}
         kept.write(keep, device)
         progress(len(kept.graphs) + len(kept.networks), total)
@@ -84,7 +89,9 @@ def survey(
             digest: subject(whole_network(item, classes), (3, item.resolution, item.resolution))
             for digest, item in left.items()
         }
-        kept.networks |= measure_together(subjects, beside, seed=1, core=core, clock=clock)
+        kept.networks |= measure_together(
+            subjects, beside, seed=1, core=core, clock=clock, rounds=_ROUNDS_OF_NETWORKS
+        )
         kept.write(keep, device)
         progress(total, total)
     return (
