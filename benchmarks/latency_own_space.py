@@ -61,7 +61,10 @@ def timed(profile: Profile, networks: list[Architecture]) -> np.ndarray:
 
     branch = profile.branches[0]
     plain = Architecture(branch.backbone, branch.resolution, (), branch.total_stride)
-    beside = Anchor(subject(plain), branch.plain_ms)
+    # Both anchors take what they took when the profile was measured.
+    slowest = max(profile.networks, key=lambda item: item.measured_ms)
+    heavier = subject(Architecture.from_json(slowest.architecture))
+    beside = Anchor(subject(plain), branch.plain_ms, Anchor(heavier, slowest.measured_ms))
     subjects = {item.digest: subject(item) for item in networks}
     runs = []
     for seed in (1, 2):
