@@ -172,6 +172,7 @@ def test_limits_that_no_network_keeps_start_no_run(tmp_path: Path) -> None:
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.slow
 def test_a_search_by_a_profile_predicts_and_measures_its_front(tmp_path: Path) -> None:
     space = tmp_path / "space.yaml"
     space.write_text(f"{SMALL_SPACE}\nconstraints: {{latency_ms: 100}}\n")
