@@ -1,12 +1,14 @@
 """Measuring latency: interleaved visits in random order, an anchor, thread CPU time.
 
 On a loaded machine wall medians repeat to 17 %, thread CPU time to about 1 % (FACTS,
-section 4). What is left of the drift is divided out by an anchor network that is visited
-in every round.
+section 4). What neighbours do to caches and cores comes in bursts of seconds and only ever
+costs time, so each network is visited over and over and its quietest visits count; what is
+left, an anchor network's own quietest visits divide out.
 """
 
 from __future__ import annotations
 
+import math
 import os
 import random
 import time
@@ -32,7 +34,7 @@ _CLOCKS: dict[Clock, Callable[[], int]] = {
     "device": lambda: time.perf_counter_ns(),
     "wall": lambda: time.perf_counter_ns(),
 }
-_ALONE = 24
+_ALONE = 48
 _WARM_UPS = 2
 _LEAST_RUNS = 5
 _LEAST_VISIT_MS = 8.0
@@ -53,45 +55,16 @@ class Subject:
 
 @dataclass(frozen=True)
 class Anchor:
-    """The network that every measurement is taken beside, and its latency on this device.
-
-    heavier: a slower one. What neighbours on the machine do costs convolutions and the small
-    operations of attention unlike shares: with one anchor alone, networks with much attention
-    were 5 % off from one minute to another; between two they are not.
-    """
+    """The network that every measurement is taken beside, and its latency on this device."""
 
     subject: Subject
     latency_ms: float
-    heavier: Anchor | None = None
-
-    def visited(self, clock: Clock) -> _Beside:
-        """Time both, now."""
-        light = _visit(self.subject, clock).cpu_ms
-        return _Beside(light, _visit(self.heavier.subject, clock).cpu_ms if self.heavier else None)
-
-    def corrected(self, cpu_ms: float, beside: _Beside) -> float:
-        """What a time measured beside the anchors comes to when they take their own."""
-        if self.heavier is None or beside.heavy_ms is None:
-            return cpu_ms / beside.light_ms * self.latency_ms
-        apart = beside.heavy_ms - beside.light_ms
-        if apart <= 0.1 * beside.light_ms:
-            return cpu_ms / beside.light_ms * self.latency_ms
-        slope = (self.heavier.latency_ms - self.latency_ms) / apart
-        return self.latency_ms + (cpu_ms - beside.light_ms) * slope
-
-
-@dataclass(frozen=True, slots=True)
-class _Beside:
-    """The anchors' own times in one round."""
-
-    light_ms: float
-    heavy_ms: float | None
 
 
 @dataclass(frozen=True, slots=True)
 class Latency:
     """latency_ms: of one inference, by the clock asked for; wall_ms: by the clock on the wall.
-    spread: relative half-difference between the even and the odd rounds.
+    spread: relative half-difference between what even and odd rounds come to by themselves.
     """
 
     latency_ms: float
@@ -112,7 +85,7 @@ def measure_together(
     seed: int,
     core: int | None = 0,
     clock: Clock = "thread",
-    rounds: int = 8,
+    rounds: int = 12,
 ) -> dict[str, Latency]:
     """Measure one inference of a batch for each subject, round after round.
 
@@ -122,58 +95,53 @@ def measure_together(
     CPU time holds beside other work; it does not see what other threads do. `process` sees
     them as well, added up; `device` takes what CUDA events told the session; `wall` is what is
     left, and wants an idle machine.
-    rounds: visits to each; the error falls with their square root.
+    rounds: visits to each; more reach over more bursts of other work.
     Raises MeasurementError when the clock stands still.
     """
     rng = random.Random(seed)
     visits: dict[str, list[_Visit]] = {name: [] for name in subjects}
-    anchors: list[_Beside] = []
+    anchors: list[list[float]] = []
     with _one_core(core):
         for _ in range(rounds):
-            # An anchor for every eight networks keeps it near to each of them.
+            # An anchor for every eight networks meets the same bursts as they do.
             order: list[str | None] = [*subjects, *[None] * (1 + len(subjects) // 8)]
             rng.shuffle(order)
-            beside = []
+            anchors.append([])
             for name in order:
                 if name is None:
-                    beside.append(anchor.visited(clock))
+                    anchors[-1].append(_visit(anchor.subject, clock).cpu_ms)
                 else:
                     visits[name].append(_visit(subjects[name], clock))
-            anchors.append(_middle(beside))
-    if min(item.light_ms for item in anchors) <= 0:
+    if min(min(times) for times in anchors) <= 0:
         raise MeasurementError(f"the {clock} clock of this machine does not advance")
-    return {name: _latency(found, anchors, anchor) for name, found in visits.items()}
+    return {name: _latency(found, anchors, anchor.latency_ms) for name, found in visits.items()}
 
 
-def _middle(beside: list[_Beside]) -> _Beside:
-    heavy = [item.heavy_ms for item in beside if item.heavy_ms is not None]
-    return _Beside(median(item.light_ms for item in beside), median(heavy) if heavy else None)
+def _latency(visits: list[_Visit], anchors: list[list[float]], anchor_ms: float) -> Latency:
+    def between(rounds: slice) -> float:
+        beside = [time for times in anchors[rounds] for time in times]
+        return anchor_ms * _quiet([visit.cpu_ms for visit in visits[rounds]]) / _quiet(beside)
 
-
-def _latency(visits: list[_Visit], anchors: list[_Beside], anchor: Anchor) -> Latency:
-    times = [
-        anchor.corrected(visit.cpu_ms, beside)
-        for visit, beside in zip(visits, anchors, strict=True)
-    ]
-    even, odd = _typical(times[::2]), _typical(times[1::2])
+    even, odd = between(slice(0, None, 2)), between(slice(1, None, 2))
     return Latency(
-        latency_ms=_typical(times),
+        latency_ms=between(slice(None)),
         wall_ms=median(visit.wall_ms for visit in visits),
         spread=abs(even - odd) / (even + odd),
     )
 
 
-def _typical(values: Sequence[float]) -> float:
-    """The mean of the lower half. What other work does to a CPU's caches only ever costs time:
-    where its neighbours were busy, this repeated to 1.2 % where medians repeated to 1.9 %.
+def _quiet(values: Sequence[float]) -> float:
+    """The mean of the lowest quarter. Five processes, 13 networks, 40 visits to each: so their
+    ratios to an anchor repeated to 0.7 %, by the lower half to 0.8 %, by medians to 1.8 %, and
+    when each visit was divided by the anchor's of its own round, to 1.2 % at best.
     """
-    return mean(sorted(values)[: len(values) // 2 + 1])
+    return mean(sorted(values)[: math.ceil(len(values) / 4)])
 
 
 def measure_anchor(subject: Subject, *, core: int | None = 0, clock: Clock = "thread") -> float:
     """Milliseconds of the anchor by itself, from many visits."""
     with _one_core(core):
-        return _typical([_visit(subject, clock).cpu_ms for _ in range(_ALONE)])
+        return _quiet([_visit(subject, clock).cpu_ms for _ in range(_ALONE)])
 
 
 def _visit(subject: Subject, clock: Clock) -> _Visit:

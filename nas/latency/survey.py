@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
 from statistics import median
@@ -31,15 +31,14 @@ __all__ = [
     "prepared",
     "profile_here",
     "survey",
-    "with_heavier",
 ]
 
 Prepare = Callable[[nn.Module, tuple[int, int, int]], Session]
 """Turns a module that reads images of (channels, height, width) into a loaded session."""
 
 _TOGETHER = 20
-_ROUNDS = 12
-_ROUNDS_OF_NETWORKS = 24
+_ROUNDS = 24
+_ROUNDS_OF_NETWORKS = 40
 """The whole sum rests on a few networks, so they are visited more often."""
 
 
@@ -90,10 +89,8 @@ def survey(
             digest: subject(whole_network(item, classes), (3, item.resolution, item.resolution))
             for digest, item in left.items()
         }
-        heavy = max(left, key=lambda digest: len(left[digest].blocks))
-        two = with_heavier(beside, subjects[heavy], core=core, clock=clock)
         kept.networks |= measure_together(
-            subjects, two, seed=1, core=core, clock=clock, rounds=_ROUNDS_OF_NETWORKS
+            subjects, beside, seed=1, core=core, clock=clock, rounds=_ROUNDS_OF_NETWORKS
         )
         kept.write(keep, device)
         progress(total, total)
@@ -101,14 +98,6 @@ def survey(
         {graph.key: kept.graphs[graph.key] for graph in graphs},
         {digest: kept.networks[digest] for digest in made.networks},
     )
-
-
-def with_heavier(anchor: Anchor, subject: Subject, *, core: int | None, clock: Clock) -> Anchor:
-    """A second anchor beside the first, its latency as it is now."""
-    found = measure_together(
-        {"heavier": subject}, anchor, seed=0, core=core, clock=clock, rounds=_ROUNDS_OF_NETWORKS
-    )
-    return replace(anchor, heavier=Anchor(subject, found["heavier"].latency_ms))
 
 
 def profile_here(
