@@ -5,15 +5,10 @@ Naming one runs its code, as importing it would: read a space file from elsewher
 
 from __future__ import annotations
 
-import importlib
-import os
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-
 from torch import nn
 
 from nas.errors import SpecError
+from nas.user_function import user_function
 
 __all__ = ["create", "exists", "names"]
 
@@ -26,7 +21,7 @@ def exists(name: str) -> bool:
     """Whether it is one of these; raises SpecError when it is and cannot be had."""
     if ":" not in name:
         return False
-    _function(name)
+    user_function(name, "backbone")
     return True
 
 
@@ -35,7 +30,7 @@ def create(name: str, num_classes: int, pretrained: bool) -> nn.Module:
         raise SpecError(
             "the weights of one's own network are not known here; use proxy.backbone.weights=train"
         )
-    function = _function(name)
+    function = user_function(name, "backbone")
     try:
         network = function(num_classes=num_classes)
     except TypeError as error:
@@ -44,29 +39,3 @@ def create(name: str, num_classes: int, pretrained: bool) -> nn.Module:
         found = type(network).__name__
         raise SpecError(f"backbone {name!r} returned {found}; a torch.nn.Module is allowed")
     return network
-
-
-def _function(name: str) -> Callable[..., object]:
-    module, _, function = name.partition(":")
-    parts = module.split(".")
-    if not all(part.isidentifier() for part in [*parts, function]):
-        raise SpecError(f"backbone {name!r}; write one's own as package.module:function")
-    try:
-        with _here_importable():
-            found = getattr(importlib.import_module(module), function, None)
-    except ImportError as error:
-        raise SpecError(f"backbone {name!r}: {error}; looked in {os.getcwd()} as well") from None
-    if not callable(found):
-        raise SpecError(f"backbone {name!r}: {module} has no function {function!r}")
-    maker: Callable[..., object] = found
-    return maker
-
-
-@contextmanager
-def _here_importable() -> Iterator[None]:
-    """An installed command does not look in the working directory; `python -m` does."""
-    sys.path.append(os.getcwd())
-    try:
-        yield
-    finally:
-        sys.path.remove(os.getcwd())

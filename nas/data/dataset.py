@@ -1,0 +1,139 @@
+"""Images of one resolution, and how their rows are cut and thinned out class by class."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from nas.errors import SpecError
+
+__all__ = ["Channels", "Dataset", "Split", "cut", "statistics", "thinning"]
+
+Channels = tuple[float, float, float]
+
+_JUDGED = 10_000  # images are enough for a mean
+_AT_ONCE = 64  # images, so that large ones are not all in memory
+
+
+@dataclass(frozen=True)
+class Split:
+    """images: (N, H, W, 3) uint8, so that a batch seen as NCHW is channels_last as it lies.
+    labels: (N,) int64.
+    """
+
+    images: Tensor
+    labels: Tensor
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Training and validation images of one resolution.
+
+    mean, std: per channel over the training images, on the scale 0 to 255.
+    mirror: whether a mirrored image is still of its class (false for digits).
+    source: what was asked for, such as `digits` or `folder:PATH`.
+    """
+
+    train: Split
+    validation: Split
+    classes: tuple[str, ...]
+    mean: Channels
+    std: Channels
+    mirror: bool
+    source: str
+
+    @property
+    def resolution(self) -> int:
+        return int(self.train.images.shape[1])
+
+    @property
+    def _class_sizes(self) -> Tensor:
+        """Training images of each class that has any."""
+        counts = torch.bincount(self.train.labels)
+        return counts[counts > 0]
+
+    @property
+    def imbalance(self) -> float:
+        """Training images of the largest class over those of the smallest that has any."""
+        sizes = self._class_sizes
+        return float(sizes.max() / sizes.min())
+
+    def subset(self, images: int, seed: int) -> Dataset:
+        """The same data with fewer training images; validation, mean and std stay.
+
+        Every class keeps its share, and one image at least. Equal seeds give equal images, and
+        a smaller subset is part of a larger one. The images are copied into memory. Raises
+        SpecError when there are not so many, or more classes than that.
+        """
+        least, most = len(self._class_sizes), len(self.train)
+        if not least <= images <= most:
+            raise SpecError(
+                f"a subset of {images} training images of {self.source}; allowed: {least} (one of "
+                f"each class) to {most}"
+            )
+        if images == most:
+            return self
+        order = thinning(self.train.labels.numpy(), seed)
+        rows = torch.from_numpy(np.sort(order[:images]))
+        return replace(self, train=Split(self.train.images[rows], self.train.labels[rows]))
+
+
+def cut(
+    labels: NDArray[np.int64], share: float, seed: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Split row numbers in two, class by class, so that both parts hold every class.
+
+    A class of a single image is in the first part alone.
+    """
+    rng = np.random.default_rng(seed)
+    first: list[NDArray[np.int64]] = []
+    second: list[NDArray[np.int64]] = []
+    for label in np.unique(labels):
+        rows = rng.permutation(np.flatnonzero(labels == label))
+        size = min(max(1, round(share * len(rows))), len(rows) - 1) if len(rows) > 1 else 1
+        first.append(rows[:size])
+        second.append(rows[size:])
+    return np.sort(np.concatenate(first)), np.sort(np.concatenate(second))
+
+
+def thinning(labels: NDArray[np.int64], seed: int) -> NDArray[np.int64]:
+    """All rows in an order of which every beginning holds the classes in their proportions.
+
+    One image of each class comes first.
+    """
+    rng = np.random.default_rng(seed)
+    place = np.empty(len(labels))
+    for label in np.unique(labels):
+        rows = rng.permutation(np.flatnonzero(labels == label))
+        place[rows] = (np.arange(len(rows)) + 0.5) / len(rows)
+        place[rows[0]] = 0
+    return np.argsort(place, kind="stable")
+
+
+def statistics(images: NDArray[np.uint8]) -> tuple[Channels, Channels]:
+    """Mean and deviation per channel, 0 to 255, from at most about 10,000 images.
+
+    images: (N, H, W, 3). From counts of the 256 levels: nothing is held as floats.
+    """
+    rows = np.arange(0, len(images), max(1, len(images) // _JUDGED))
+    counts = np.zeros((3, 256), dtype=np.int64)
+    for start in range(0, len(rows), _AT_ONCE):
+        pixels = images[rows[start : start + _AT_ONCE]].reshape(-1, 3)
+        for channel in range(3):
+            counts[channel] += np.bincount(pixels[:, channel], minlength=256)
+    levels, total = np.arange(256.0), counts.sum(axis=1)
+    mean = counts @ levels / total
+    spread = ((levels - mean[:, None]) ** 2 * counts).sum(axis=1) / total
+    std = np.maximum(np.sqrt(spread), 1.0)
+    return _channels(mean), _channels(std)
+
+
+def _channels(values: NDArray[np.float64]) -> Channels:
+    return float(values[0]), float(values[1]), float(values[2])

@@ -1,0 +1,176 @@
+"""Images of a source before they are decoded, and decoding them."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps
+
+from nas.environment import usable_cores
+from nas.errors import SpecError
+
+__all__ = ["Images", "Parts", "Source", "decoded", "in_memory", "numbered", "reason", "square"]
+
+_BLOCK = 64  # images decoded in one go by one thread
+_OPAQUE = "white"  # behind transparent pixels: logos and drawings are made for paper
+
+Held = TypeVar("Held")
+
+
+@dataclass(frozen=True)
+class Images:
+    """Images of one part of a source, decoded when they are asked for.
+
+    labels: (N,) int64. read: row -> image; whatever it raises makes the image a broken one.
+    called: row -> what to call it in an error.
+    """
+
+    labels: NDArray[np.int64]
+    read: Callable[[int], Image.Image]
+    called: Callable[[int], str]
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def only(self, rows: NDArray[np.int64]) -> Images:
+        return Images(
+            self.labels[rows],
+            lambda row: self.read(int(rows[row])),
+            lambda row: self.called(int(rows[row])),
+        )
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What a search may see of a source: training images, and validation images when it brings
+    them. mirror: see `Dataset`.
+    """
+
+    classes: tuple[str, ...]
+    train: Images
+    validation: Images | None = None
+    mirror: bool = True
+
+
+@dataclass(frozen=True)
+class Source(Generic[Held]):
+    """Something to read images from, not read yet.
+
+    content: changes when any image or label does; known without decoding. open: reads labels.
+    """
+
+    content: str
+    open: Callable[[], Held]
+
+
+def in_memory(pixels: NDArray[np.uint8], labels: NDArray[np.int64], name: str) -> Images:
+    """pixels: (N, H, W) or (N, H, W, 3)."""
+    return Images(
+        labels, lambda row: Image.fromarray(pixels[row]), lambda row: f"image {row} of {name}"
+    )
+
+
+def numbered(
+    labels: Sequence[object] | NDArray[np.generic], classes: tuple[str, ...] | None, name: str
+) -> tuple[tuple[str, ...], NDArray[np.int64]]:
+    """Names of the classes, and for each label the number of its class.
+
+    labels: all whole numbers from 0, or all texts. classes: those of the training part, which
+    labels must be of; None takes the labels that occur, in order. Raises SpecError.
+    """
+    plain = [label.item() if isinstance(label, np.generic) else label for label in labels]
+    texts = bool(plain) and isinstance(plain[0], str)
+    for label in plain:
+        if not (isinstance(label, str) if texts else _is_number(label)):
+            raise SpecError(
+                f"{name}: label {label!r} ({type(label).__name__}); allowed: all whole numbers "
+                "from 0, or all texts"
+            )
+    occurring = sorted(set(plain))  # type: ignore[type-var]  # all of one type, which has an order
+    if classes is None:
+        classes = tuple(str(label) for label in occurring)
+    number = {label: index for index, label in enumerate(classes)}
+    unknown = [str(label) for label in occurring if str(label) not in number]
+    if unknown:
+        raise SpecError(f"{name}: class {unknown[0]!r} is not in the training part; both need it")
+    return classes, np.asarray([number[str(label)] for label in plain], dtype=np.int64)
+
+
+def _is_number(label: object) -> bool:
+    return isinstance(label, int) and not isinstance(label, bool) and label >= 0
+
+
+def reason(error: Exception) -> str:
+    """What an error of another library says, in one line."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
+def decoded(images: Images, resolution: int) -> Iterator[NDArray[np.uint8]]:
+    """Blocks of (n, H, W, 3) in their order, decoded ahead by threads.
+
+    Raises SpecError naming the first image that cannot be read.
+    """
+    workers = usable_cores()
+    with ThreadPoolExecutor(max_workers=workers) as pool:
+        ahead: deque[Future[NDArray[np.uint8]]] = deque()
+        try:
+            for start in range(0, len(images), _BLOCK):
+                rows = range(start, min(start + _BLOCK, len(images)))
+                ahead.append(pool.submit(_block, images, rows, resolution))
+                if len(ahead) > 2 * workers:  # a slow disk is not outrun until memory is full
+                    yield ahead.popleft().result()
+            while ahead:
+                yield ahead.popleft().result()
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _block(images: Images, rows: range, resolution: int) -> NDArray[np.uint8]:
+    return np.stack([_pixels(images, row, resolution) for row in rows])
+
+
+def _pixels(images: Images, row: int, resolution: int) -> NDArray[np.uint8]:
+    try:
+        with images.read(row) as image:
+            return square(image, resolution)
+    except Exception as error:  # a damaged file makes its decoder raise anything
+        raise SpecError(
+            f"{images.called(row)} cannot be read ({reason(error)}); mend or remove it"
+        ) from None
+
+
+def square(image: Image.Image, resolution: int) -> NDArray[np.uint8]:
+    """(H, W, 3) of an image as it is meant to be seen: upright, RGB, the largest square in its
+    middle, scaled. Raises ValueError for pixels that are no colours.
+    """
+    # A JPEG far too large is decoded at 1/2, 1/4 or 1/8 of its side, which is much faster.
+    image.draft(None, (2 * resolution, 2 * resolution))
+    rgb = _rgb(ImageOps.exif_transpose(image))
+    if rgb.size != (resolution, resolution):
+        rgb = ImageOps.fit(rgb, (resolution, resolution), Image.Resampling.BILINEAR)
+    return np.asarray(rgb, dtype=np.uint8)
+
+
+def _rgb(image: Image.Image) -> Image.Image:
+    if image.mode == "F":
+        raise ValueError("its pixels are floating-point numbers; 8 or 16 bits are read")
+    if image.mode.startswith("I"):
+        image = _eight_bits(image)
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, _OPAQUE), image)
+    return image.convert("RGB")
+
+
+def _eight_bits(image: Image.Image) -> Image.Image:
+    """16 bits of grey to 8; Pillow's own conversion would cut off all above 255."""
+    levels = np.asarray(image).astype(np.int64)
+    if levels.min() < 0 or levels.max() > 65535:
+        raise ValueError("its pixels have 32 bits; 8 or 16 are read")
+    return Image.fromarray(((levels + 128) // 257).astype(np.uint8))

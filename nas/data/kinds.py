@@ -1,0 +1,85 @@
+"""What data may be named, in one table."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from nas.data.folder import folder, folder_test, imagenet, imagenet_test
+from nas.data.huggingface import huggingface, huggingface_test
+from nas.data.images import Images, Parts, Source
+from nas.data.own_function import own_function
+from nas.data.published import PUBLISHED, digits
+from nas.errors import SpecError
+from nas.user_function import is_function
+
+__all__ = ["DATA", "Kind", "resolved_source", "source_to_search", "source_to_test"]
+
+_PATH = "PATH"
+
+
+@dataclass(frozen=True)
+class Kind:
+    """search: argument behind the colon -> what a search may see. test: -> its test part, when
+    it brings one. argument: what must stand behind the colon; empty: no colon.
+    """
+
+    search: Callable[[str], Source[Parts]]
+    test: Callable[[str], Source[Images]] | None = None
+    argument: str = ""
+
+
+DATA: dict[str, Kind] = {
+    "digits": Kind(digits),
+    "cifar10": Kind(PUBLISHED["cifar10"].search, PUBLISHED["cifar10"].test),
+    "folder": Kind(folder, folder_test, _PATH),
+    "imagenet": Kind(imagenet, imagenet_test, _PATH),
+    "cifar100": Kind(PUBLISHED["cifar100"].search, PUBLISHED["cifar100"].test),
+    "fashion-mnist": Kind(PUBLISHED["fashion-mnist"].search, PUBLISHED["fashion-mnist"].test),
+    "svhn": Kind(PUBLISHED["svhn"].search, PUBLISHED["svhn"].test),
+    "hf": Kind(huggingface, huggingface_test, "NAME"),
+}
+
+
+def resolved_source(source: str) -> str:
+    """The same source, with a folder's path made absolute: a run is resumed from anywhere."""
+    name, _, argument = source.partition(":")
+    if not argument or name not in DATA or DATA[name].argument != _PATH:
+        return source
+    return f"{name}:{Path(argument).expanduser().resolve()}"
+
+
+def source_to_search(source: str) -> Source[Parts]:
+    """What a search may see of a source, not read yet. Raises SpecError."""
+    if _is_own(source):
+        return own_function(source)
+    kind, argument = _kind(source)
+    return kind.search(argument)
+
+
+def source_to_test(source: str) -> Source[Images]:
+    """The test part of a source, not read yet. Raises SpecError when it brings none."""
+    kind, argument = (None, "") if _is_own(source) else _kind(source)
+    if kind is None or kind.test is None:
+        raise SpecError(
+            f"data {source!r} brings no test part; these do: "
+            f"{', '.join(_written(name) for name in DATA if DATA[name].test)}"
+        )
+    return kind.test(argument)
+
+
+def _is_own(source: str) -> bool:
+    return source.partition(":")[0] not in DATA and is_function(source)
+
+
+def _kind(source: str) -> tuple[Kind, str]:
+    name, _, argument = source.partition(":")
+    if name not in DATA or bool(argument) != bool(DATA[name].argument):
+        allowed = ", ".join([*(_written(name) for name in DATA), "module:function"])
+        raise SpecError(f"data {source!r}; allowed: {allowed}")
+    return DATA[name], argument
+
+
+def _written(name: str) -> str:
+    return f"{name}:{DATA[name].argument}" if DATA[name].argument else name

@@ -1,0 +1,106 @@
+"""A user's own images, as `module:function`: called without arguments, it returns them.
+
+Naming one runs its code, as importing it would.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps
+
+from nas.data.images import Images, Parts, Source, in_memory, numbered, reason
+from nas.errors import SpecError
+from nas.user_function import user_function
+
+__all__ = ["own_function"]
+
+_Pair = tuple[Any, Any]
+
+_ALLOWED = (
+    "allowed: (images, labels), or a pair of such pairs for training and validation; images: "
+    "uint8 (N, H, W) or (N, H, W, 3), or a list of PIL images"
+)
+
+
+def own_function(name: str) -> Source[Parts]:
+    """What the function returns: (images, labels) for training, or two such pairs, the second
+    for validation. It brings no test part. Raises SpecError.
+    """
+    function = user_function(name, "data")
+    try:
+        returned = function()
+    except Exception as error:
+        raise SpecError(f"data {name!r}: {type(error).__name__}: {reason(error)}") from error
+    pairs = _pairs(returned, f"data {name!r}")
+    classes, train, content = _checked(pairs[0], None, f"data {name!r} (training)")
+    if len(classes) < 2:
+        raise SpecError(f"data {name!r}: {len(classes)} class; at least 2 are needed")
+    validation = None
+    if len(pairs) > 1:
+        _, validation, more = _checked(pairs[1], classes, f"data {name!r} (validation)")
+        content += more
+    return Source(content, lambda: Parts(classes, train, validation))
+
+
+def _pairs(returned: object, name: str) -> list[_Pair]:
+    """One pair or two, of anything."""
+    if isinstance(returned, tuple) and len(returned) == 2:
+        pairs = list(returned) if isinstance(returned[0], tuple) else [returned]
+        if all(isinstance(pair, tuple) and len(pair) == 2 for pair in pairs):
+            return pairs
+    raise SpecError(f"{name}: it returned {_described(returned)}; {_ALLOWED}")
+
+
+def _checked(
+    pair: _Pair, classes: tuple[str, ...] | None, name: str
+) -> tuple[tuple[str, ...], Images, str]:
+    """Classes, images, and a digest of them that changes when they do."""
+    images, labels = pair
+    if not isinstance(labels, list | np.ndarray):
+        raise SpecError(f"{name}: labels are {_described(labels)}; allowed: a list or an array")
+    if not (_are_pixels(images) if isinstance(images, np.ndarray) else _are_pictures(images)):
+        raise SpecError(f"{name}: images are {_described(images)}; {_ALLOWED}")
+    if len(images) != len(labels) or not len(images):
+        raise SpecError(f"{name}: {len(images)} images and {len(labels)} labels; one for each")
+    classes, numbers = numbered(labels, classes, name)
+    digest = hashlib.sha256(repr(classes).encode() + numbers.tobytes())
+    if isinstance(images, np.ndarray):
+        pixels = np.ascontiguousarray(images)
+        digest.update(repr(pixels.shape).encode())
+        digest.update(pixels.data.cast("B"))
+        return classes, in_memory(pixels, numbers, name), digest.hexdigest()
+    for row, picture in enumerate(images):
+        digest.update(_bytes(picture, f"image {row} of {name}"))
+    found = Images(numbers, lambda row: images[row].copy(), lambda row: f"image {row} of {name}")
+    return classes, found, digest.hexdigest()
+
+
+def _are_pixels(images: NDArray[np.generic]) -> bool:
+    fits = images.ndim == 3 or (images.ndim == 4 and images.shape[3] == 3)
+    return fits and images.dtype == np.uint8 and 0 not in images.shape[1:]
+
+
+def _are_pictures(images: object) -> bool:
+    return isinstance(images, list) and all(isinstance(item, Image.Image) for item in images)
+
+
+def _bytes(picture: Image.Image, name: str) -> bytes:
+    try:
+        upright = ImageOps.exif_transpose(picture)
+        about = f"{upright.mode} {upright.size} {upright.getpalette()}"
+        return about.encode() + upright.tobytes()
+    except Exception as error:  # opened from a damaged file, it is read only now
+        raise SpecError(f"{name} cannot be read ({reason(error)}); mend or remove it") from None
+
+
+def _described(found: object) -> str:
+    if isinstance(found, np.ndarray):
+        return f"{found.dtype} {found.shape}"
+    if isinstance(found, list | tuple):
+        kinds = sorted({type(item).__name__ for item in found})
+        return f"a {type(found).__name__} of {len(found)} ({', '.join(kinds)})"
+    return type(found).__name__

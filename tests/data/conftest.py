@@ -1,0 +1,39 @@
+"""Folders of small images, made by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+MakeFolder = Callable[..., Path]
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A cache of its own for each test."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return tmp_path / "cache" / "attention-nas"
+
+
+@pytest.fixture
+def make_folder(tmp_path: Path) -> MakeFolder:
+    """parts[name] images for each class, 30x20 and grey; class b is bright."""
+
+    def make(
+        name: str = "images", *, parts: dict[str, int], classes: tuple[str, ...] = ("a", "b")
+    ) -> Path:
+        root = tmp_path / name
+        for part, count in parts.items():
+            for level, label in enumerate(classes):
+                folder = root / part / label
+                folder.mkdir(parents=True)
+                for number in range(count):
+                    pixels = np.full((20, 30), 40 + 150 * level + number, dtype=np.uint8)
+                    Image.fromarray(pixels).save(folder / f"{number}.png")
+        return root
+
+    return make

@@ -1,0 +1,177 @@
+"""Pictures of every kind, as tensors."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from nas.data.images import Images, decoded, in_memory, numbered, square
+from nas.errors import SpecError
+
+RED, GREEN, BLUE, WHITE = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255)
+
+
+def saved(image: Image.Image, kind: str, **options: object) -> Image.Image:
+    """The image as it comes back from a file."""
+    file = io.BytesIO()
+    image.save(file, kind, **options)
+    return Image.open(io.BytesIO(file.getvalue()))
+
+
+def flat(mode: str, colour: object, size: tuple[int, int] = (8, 8)) -> Image.Image:
+    return Image.new(mode, size, colour)  # type: ignore[arg-type]
+
+
+def transparent_palette() -> Image.Image:
+    image = flat("P", 1)
+    image.putpalette([*RED, *BLUE])
+    image.info["transparency"] = 1
+    return saved(image, "PNG", transparency=1)
+
+
+DEEP = Image.fromarray(np.full((8, 8), 32896, dtype=np.uint16))  # 128 of 255
+
+KINDS: dict[str, tuple[Image.Image, tuple[int, int, int]]] = {
+    "colour": (saved(flat("RGB", RED), "PNG"), RED),
+    "grey": (saved(flat("L", 99), "PNG"), (99, 99, 99)),
+    "black and white": (saved(flat("1", 1), "PNG"), WHITE),
+    "16 bits, PNG": (saved(DEEP, "PNG"), (128, 128, 128)),
+    "16 bits, TIFF": (saved(DEEP, "TIFF"), (128, 128, 128)),
+    "16 bits, PGM": (saved(DEEP, "PPM"), (128, 128, 128)),
+    "palette": (saved(flat("RGB", RED).convert("P"), "GIF"), RED),
+    "palette with a transparent colour": (transparent_palette(), WHITE),
+    "opaque": (saved(flat("RGBA", (*RED, 255)), "PNG"), RED),
+    "half transparent": (saved(flat("RGBA", (*RED, 128)), "PNG"), (255, 127, 127)),
+    "transparent": (saved(flat("RGBA", (*BLUE, 0)), "PNG"), WHITE),
+    "grey and transparent": (saved(flat("LA", (0, 0)), "PNG"), WHITE),
+    "a transparent colour": (saved(flat("RGB", BLUE), "PNG", transparency=BLUE), WHITE),
+    "CMYK": (saved(flat("CMYK", (0, 255, 255, 0)), "TIFF"), RED),
+    "YCbCr": (saved(flat("YCbCr", (128, 128, 128)), "TIFF"), (128, 128, 128)),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_pictures_of_every_kind_become_rgb(kind: str) -> None:
+    image, colour = KINDS[kind]
+    pixels = square(image, 4)
+    assert (pixels.shape, pixels.dtype) == ((4, 4, 3), np.uint8)
+    assert np.abs(pixels.astype(int) - np.array(colour)).max() <= 1
+
+
+def test_a_jpeg_of_four_inks_is_read() -> None:
+    pixels = square(saved(flat("CMYK", (0, 255, 255, 0)), "JPEG"), 4).astype(int)
+    assert (pixels[..., 0] > 200).all() and (pixels[..., 1:] < 60).all()
+
+
+def halves(left: tuple[int, int, int], right: tuple[int, int, int]) -> Image.Image:
+    image = flat("RGB", left, (16, 16))
+    image.paste(right, (8, 0, 16, 16))
+    return image
+
+
+@pytest.mark.parametrize(
+    ("orientation", "top_left", "bottom_right"),
+    [(1, RED, BLUE), (2, BLUE, RED), (3, BLUE, RED), (6, RED, BLUE), (8, BLUE, RED)],
+)
+def test_a_turned_photo_is_set_upright(
+    orientation: int, top_left: tuple[int, ...], bottom_right: tuple[int, ...]
+) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    image = saved(halves(RED, BLUE), "PNG", exif=exif)
+    pixels = square(image, 16)
+    assert tuple(pixels[1, 1]) == top_left
+    assert tuple(pixels[14, 14]) == bottom_right
+    across, down = tuple(pixels[1, 14]), tuple(pixels[14, 1])
+    assert (across == bottom_right) == (orientation in (1, 2, 3))
+    assert (down == bottom_right) == (orientation in (6, 8))
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 50), (200, 1), (3, 7), (1, 60_000)])
+def test_any_shape_fits(size: tuple[int, int]) -> None:
+    assert (square(flat("RGB", GREEN, size), 8) == GREEN).all()
+
+
+def test_the_middle_is_cut_out() -> None:
+    image = flat("RGB", RED, (48, 16))
+    image.paste(GREEN, (16, 0, 32, 16))
+    assert (square(image, 16) == GREEN).all()
+    assert (square(image.transpose(Image.Transpose.ROTATE_90), 16) == GREEN).all()
+
+
+def test_a_large_jpeg_is_decoded_small_and_looks_the_same() -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (6, 6, 3)).astype(np.uint8)
+    image = Image.fromarray(noise).resize((512, 512), Image.Resampling.BICUBIC)
+    small = square(saved(image, "JPEG", quality=95), 16).astype(int)
+    assert np.abs(small - square(image, 16)).max() < 16
+
+
+@pytest.mark.parametrize(
+    ("image", "said"),
+    [
+        (flat("F", 0.5), "floating-point numbers; 8 or 16 bits"),
+        (flat("I", 70_000), "32 bits; 8 or 16"),
+        (flat("I", -1), "32 bits; 8 or 16"),
+    ],
+)
+def test_pixels_that_are_no_colours_are_named(image: Image.Image, said: str) -> None:
+    images = Images(np.zeros(1, np.int64), lambda _: image, lambda row: f"image {row} of mine")
+    with pytest.raises(SpecError, match=f"image 0 of mine cannot be read .*{said}.*mend or"):
+        list(decoded(images, 8))
+
+
+def test_blocks_come_in_order_and_only_some_rows_may_be_wanted() -> None:
+    pixels = np.arange(200, dtype=np.uint8)[:, None, None].repeat(2, 1).repeat(2, 2)
+    images = in_memory(pixels, np.arange(200), "made")
+    found = np.concatenate(list(decoded(images, 2)))
+    assert (found[:, 0, 0, 0] == np.arange(200)).all()
+    rows = np.array([7, 3, 199])
+    some = images.only(rows)
+    assert (some.labels.tolist(), some.called(2)) == ([7, 3, 199], "image 199 of made")
+    assert np.concatenate(list(decoded(some, 2)))[:, 0, 0, 0].tolist() == [7, 3, 199]
+
+
+def test_the_first_broken_image_is_named_whatever_its_decoder_raises() -> None:
+    def read(row: int) -> Image.Image:
+        if row >= 150:
+            raise IndexError("\nbeyond\nthe table")
+        return flat("RGB", RED)
+
+    images = Images(np.zeros(300, np.int64), read, lambda row: f"image {row}")
+    with pytest.raises(SpecError, match=r"^image 150 cannot be read \(beyond\)") as caught:
+        list(decoded(images, 4))
+    assert "\n" not in str(caught.value)
+
+
+def test_labels_are_numbered_in_the_order_of_their_classes() -> None:
+    classes, numbers = numbered([10, 2, 2, 0], None, "mine")
+    assert (classes, numbers.tolist()) == (("0", "2", "10"), [2, 1, 1, 0])
+    classes, numbers = numbered(["cat", "ant"], None, "mine")
+    assert (classes, numbers.tolist()) == (("ant", "cat"), [1, 0])
+    assert numbered(np.array([1, 0]), None, "mine")[1].tolist() == [1, 0]
+    assert numbered(["cat"], ("ant", "cat"), "mine")[1].tolist() == [1]
+
+
+@pytest.mark.parametrize(
+    ("labels", "said"),
+    [
+        ([0, -1], "label -1"),
+        ([0, 1.0], "label 1.0 .float"),
+        ([0, "a"], "label 'a' .str"),
+        (["a", 0], "label 0 .int"),
+        ([True, False], "label True .bool"),
+        (np.array([0.5]), "label 0.5"),
+        ([None], "label None"),
+    ],
+)
+def test_labels_that_are_none_are_named(labels: list[object], said: str) -> None:
+    with pytest.raises(SpecError, match=f"^mine: {said}.*all whole numbers from 0, or all texts"):
+        numbered(labels, None, "mine")
+
+
+def test_a_class_that_training_lacks_is_named() -> None:
+    with pytest.raises(SpecError, match="class 'dog' is not in the training part"):
+        numbered(["ant", "dog"], ("ant", "cat"), "mine")

@@ -1,0 +1,42 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from nas.data import DATA, load_data, open_test, resolved_source
+from nas.errors import SpecError
+
+
+@pytest.mark.parametrize(
+    ("source", "said"),
+    [
+        ("mnist", "allowed: digits, cifar10, folder:PATH, .*svhn, hf:NAME, module:function"),
+        ("folder:", "allowed: digits, cifar10, folder:PATH"),
+        ("folder", "allowed: digits, cifar10, folder:PATH"),
+        ("digits:x", "allowed: digits, cifar10, folder:PATH"),
+        ("foldr:/x", "allowed: digits, cifar10, folder:PATH"),
+        ("", "allowed: digits, cifar10, folder:PATH"),
+        ("folder:/nowhere/at/all", "no such folder"),
+    ],
+)
+def test_wrong_source_is_said(source: str, said: str) -> None:
+    with pytest.raises(SpecError, match=said) as caught:
+        load_data(source, 16, validation=0.2, seed=0)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_path_is_made_absolute_and_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert resolved_source("folder:images") == f"folder:{tmp_path.resolve()}/images"
+    assert resolved_source("imagenet:.") == f"imagenet:{tmp_path.resolve()}"
+    for source in ("digits", "hf:a/b:c", "module:function", "folder:", "unknown"):
+        assert resolved_source(source) == source
+
+
+def test_which_kinds_bring_a_test_part() -> None:
+    assert {name for name, kind in DATA.items() if kind.test is None} == {"digits"}
+    with pytest.raises(SpecError, match="'digits' brings no test part; these do: cifar10, fold"):
+        open_test("digits", 16)
