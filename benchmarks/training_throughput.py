@@ -35,7 +35,7 @@ from torchvision.transforms import v2
 from nas.architecture import Architecture
 from nas.data import Dataset, Split, load_data
 from nas.networks import build
-from nas.proxies.training import Recipe, Trainer, train
+from nas.proxies.training import Recipe, Trainer, Training
 from nas.task import Classification
 
 BACKBONE, RESOLUTION, TOTAL_STRIDE = "mobilenetv2_035", 32, 16
@@ -99,7 +99,7 @@ def ours(data: Dataset) -> Contestant:
 
     def run(recipe: Recipe) -> None:
         parameters = network.parameters()
-        train(network, data, task, recipe, parameters=parameters, seed=0, device=CPU)
+        Training(network, data, task, recipe, parameters=parameters, seed=0, device=CPU).run()
 
     return run
 
@@ -111,7 +111,7 @@ def bare(data: Dataset, batch_size: int) -> Contestant:
     ready = [(trainer.plain(data.train, rows), data.train.labels[rows]) for rows in slices]
 
     def run(recipe: Recipe) -> None:
-        fit(network, recipe, (ready[step % len(ready)] for step in range(recipe.steps)))
+        fit(network, recipe, (ready[step % len(ready)] for step in range(int(recipe.length))))
 
     return run
 
@@ -120,7 +120,7 @@ def loader(data: Dataset, workers: int) -> Contestant:
     network, images = network_for(data), Augmented(data)
 
     def run(recipe: Recipe) -> None:
-        sampler = RandomSampler(images, num_samples=recipe.steps * recipe.batch_size)
+        sampler = RandomSampler(images, num_samples=int(recipe.length) * recipe.batch_size)
         batches = DataLoader(images, recipe.batch_size, sampler=sampler, num_workers=workers)
         fit(network, recipe, iter(batches))
 
@@ -151,7 +151,7 @@ def fit(network: nn.Module, recipe: Recipe, batches: Iterator[tuple[Tensor, Tens
 def rate(contestant: Contestant, recipe: Recipe) -> Rate:
     cpu, wall = cpu_seconds(), time.perf_counter()
     contestant(recipe)
-    images = recipe.steps * recipe.batch_size
+    images = int(recipe.length) * recipe.batch_size
     return Rate(images / (cpu_seconds() - cpu), images / (time.perf_counter() - wall))
 
 
@@ -238,7 +238,7 @@ def main() -> None:
     print_machine("torch", "torchvision")
     print(
         f"{BACKBONE} at {RESOLUTION} px, total stride {TOTAL_STRIDE}; {data.source}; "
-        f"{given.rounds} rounds of {given.steps} steps, one thread\n"
+        f"{given.rounds} rounds of {given.length} steps, one thread\n"
     )
     rows = []
     for size in given.batch_sizes:
@@ -248,7 +248,7 @@ def main() -> None:
             "loader, 0 workers": loader(data, 0),
             "loader, 1 worker": loader(data, 1),
         }
-        recipe = Recipe(given.steps, size, learning_rate=0.01)
+        recipe = Recipe(given.length, size, learning_rate=0.01)
         rows += rows_of(take_turns(contestants, recipe, given.rounds), size)
     headings = ("loop", "batch", "images/CPU s", "of bare", "range", "images/s wall", "of bare")
     print_table(headings, rows)

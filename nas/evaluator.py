@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import math
 import time
 from collections.abc import Callable, Sequence
@@ -10,11 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 from nas.architecture import Architecture
 from nas.costs import Cost, cost
 from nas.data import Dataset, open_data
-from nas.environment import version
+from nas.environment import cache_root, version
 from nas.errors import NasError, StorageError
 from nas.latency.device import Device
 from nas.latency.measure import Anchor, Latency, Subject, measure_anchor, measure_together
@@ -24,9 +27,18 @@ from nas.latency.runtime.conversions import converted
 from nas.latency.table import whole_network
 from nas.networks import build
 from nas.proxies import PROXIES, Setting
-from nas.proxies.checkpoint import checkpoint_path, load_weights, save_trained, save_weights
+from nas.proxies.checkpoint import (
+    Rungs,
+    checkpoint_path,
+    load_training,
+    load_weights,
+    save_trained,
+    save_training,
+    save_weights,
+    training_path,
+)
 from nas.proxies.setting import scaled
-from nas.proxies.training import Recipe, evaluate, train
+from nas.proxies.training import Recipe, Training, evaluate
 from nas.record import Evaluation, Job, Outcome
 from nas.runner import Proxy
 from nas.space import Constraints
@@ -109,6 +121,8 @@ class Evaluator:
         # One thread per trial and many trials side by side is the fastest use of a CPU.
         torch.set_num_threads(spec.proxy.threads)
         data = open_data(spec.data)
+        if spec.proxy.subset is not None:
+            data = data.subset(spec.proxy.subset, seed=0)
         plains = [Architecture.from_json(text) for text in spec.plains]
         self.setting = Setting(
             data=data,
@@ -152,12 +166,10 @@ class Evaluator:
             return Outcome(failure=exceeded, infeasible=True)
 
         kind = self.spec.proxy.kind
-        train_started = time.perf_counter()
-        network = PROXIES[kind].train(architecture, self.setting, job.seed)
-        train_seconds = time.perf_counter() - train_started
-        score = evaluate(network, self.setting.data, self.setting.task, device=self.setting.device)
+        training, reached, score = self._climb(architecture, job)
+        *below, (_, _, _, train_seconds) = reached
         path = checkpoint_path(self.spec.checkpoints, architecture.digest, job.seed)
-        save_trained(path, network, architecture, kind)
+        save_trained(path, training.network, architecture, kind)
         return Outcome(
             Evaluation(
                 loss=score.loss,
@@ -174,8 +186,45 @@ class Evaluator:
                 train_seconds=train_seconds,
                 within_limits=exceeded is None or job.reference is None,
                 trained=bool(architecture.blocks) or not PROXIES[kind].frozen,
+                rungs=json.dumps(below) if below else None,
+                parts=training.parts,
             )
         )
+
+    def _climb(self, architecture: Architecture, job: Job) -> tuple[Training, Rungs, Score]:
+        """Train from rung to rung up to the job's, and judge at each.
+
+        What goes on from a rung is kept until the top. Returns the training, what it was at all
+        rungs up to the job's, and its score there.
+        """
+        proxy, setting = self.spec.proxy, self.setting
+        path = training_path(self.spec.checkpoints, architecture.digest, job.seed)
+        every = range(len(proxy.rungs))
+        goal = every[job.rung]
+
+        def begun() -> Training:
+            return PROXIES[proxy.kind].begin(architecture, setting, job.seed)
+
+        training = begun()
+        reached = load_training(path, training)
+        if len(reached) > goal:  # left by a job whose outcome was lost
+            training, reached = begun(), []
+        seconds = reached[-1][-1] if reached else 0.0
+        for rung in every[len(reached) : goal + 1]:
+            started = time.perf_counter()
+            training.run(setting.length(rung))
+            seconds += time.perf_counter() - started
+            score = self._judge(training.network)
+            reached.append((proxy.rungs[rung], score.loss, score.accuracy, seconds))
+            if rung != every[-1]:
+                save_training(path, training, architecture, proxy.kind, reached)
+        if goal == every[-1]:
+            path.unlink(missing_ok=True)
+        return training, reached, score
+
+    def _judge(self, network: nn.Module) -> Score:
+        setting = self.setting
+        return evaluate(network, setting.data, setting.task, device=setting.device)
 
     def _measuring(self) -> LatencyOf:
         """Latencies as measured on this machine, each worker on a core of its own."""
@@ -216,9 +265,7 @@ class Evaluator:
                 num_classes=self.setting.task.num_classes,
                 weights=self.setting.weights[anchor.digest],
             )
-            self._plain_score = evaluate(
-                network, self.setting.data, self.setting.task, device=self.setting.device
-            )
+            self._plain_score = self._judge(network)
         difference = self._plain_score.losses - score.losses
         return float(difference.std() / len(difference) ** 0.5)
 
@@ -275,12 +322,14 @@ def measure_architectures(
         seed=0,
         core=device.core,
         clock=device.clock,
+        rounds=40,
     )
 
 
 def prepare_backbone(
     plain: Architecture,
     data: Dataset,
+    data_key: str,
     proxy: Proxy,
     path: Path,
     *,
@@ -290,32 +339,67 @@ def prepare_backbone(
 ) -> Score:
     """Train (or fetch) the plain network, keep it at `path`, and return its validation score.
 
+    data_key: names the images. What was trained before from the same images and settings, by
+    whichever run, is taken from the user's cache instead of being trained again.
     Raises SpecError when pretrained weights cannot be had, TrainingError when it diverges.
     """
-    task = Classification(len(data.classes))
-    pretrained = proxy.backbone.weights == "pretrained"
-    network = build(plain, num_classes=task.num_classes, pretrained=pretrained, seed=seed)
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:
-        per_epoch = max(1, len(data.train) // proxy.batch_size)
-        train(
-            network,
-            data,
-            task,
-            Recipe(
-                steps=max(1, round(proxy.backbone.epochs * per_epoch)),
-                batch_size=proxy.batch_size,
-                learning_rate=proxy.backbone.learning_rate
-                or scaled(0.01 if pretrained else 0.1, proxy.batch_size),
-            ),
-            parameters=network.parameters(),
-            seed=seed,
-            device=best_device(),
-            progress=progress,
-        )
-        score = evaluate(network, data, task, device=best_device())
+        network = _kept_backbone(plain, data, data_key, proxy, seed, progress)
+        score = evaluate(network, data, Classification(len(data.classes)), device=best_device())
     finally:
         torch.set_num_threads(before)
     save_weights(path, network.state_dict())
     return score
+
+
+def _kept_backbone(
+    plain: Architecture,
+    data: Dataset,
+    data_key: str,
+    proxy: Proxy,
+    seed: int,
+    progress: Progress | None,
+) -> nn.Module:
+    """The trained plain network, from the cache or trained now and kept there."""
+    parts = [plain.digest, data_key, proxy.backbone.model_dump(), proxy.batch_size, seed]
+    parts += [version("torch"), version("timm"), best_device().type]
+    name = hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+    kept = cache_root() / "backbones" / f"{name}.safetensors"
+    # A user's own network can change without changing its name.
+    if ":" not in plain.backbone and kept.exists():
+        try:
+            weights = load_weights(kept)
+            return build(plain, num_classes=len(data.classes), weights=weights)
+        except (StorageError, RuntimeError):
+            kept.unlink(missing_ok=True)  # cut short: made again below
+    network = _train_backbone(plain, data, proxy, seed, progress)
+    if ":" not in plain.backbone:
+        save_weights(kept, network.state_dict())
+    return network
+
+
+def _train_backbone(
+    plain: Architecture, data: Dataset, proxy: Proxy, seed: int, progress: Progress | None
+) -> nn.Module:
+    pretrained = proxy.backbone.weights == "pretrained"
+    task = Classification(len(data.classes))
+    network = build(plain, num_classes=task.num_classes, pretrained=pretrained, seed=seed)
+    per_epoch = max(1, len(data.train) // proxy.batch_size)
+    training = Training(
+        network,
+        data,
+        task,
+        Recipe(
+            length=max(1, round(proxy.backbone.epochs * per_epoch)),
+            batch_size=proxy.batch_size,
+            learning_rate=proxy.backbone.learning_rate
+            or scaled(0.01 if pretrained else 0.1, proxy.batch_size),
+        ),
+        parameters=network.parameters(),
+        seed=seed,
+        device=best_device(),
+    )
+    training.run(progress=progress)
+    return network

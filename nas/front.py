@@ -91,6 +91,7 @@ class Front:
     it is left in differences between networks trained with the same seeds, known to
     `noise_freedom` degrees of freedom (see `nas.noise`). latency_limit: what is slower is shown
     only as a reference. least_seeds: that members have, once some searched network has them.
+    trust: sentences on how far the proxy behind the figures can be trusted.
     """
 
     def __init__(
@@ -100,8 +101,10 @@ class Front:
         *,
         latency_limit: float | None = None,
         least_seeds: int = 1,
+        trust: Sequence[str] = (),
     ) -> None:
         self.objectives = tuple(objectives)
+        self.trust = tuple(trust)
         self._columns, noise = _by_architecture(trials)
         if latency_limit is not None:
             self._columns["eligible"] = self._columns["eligible"] * (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import shutil
 import tempfile
 import time
@@ -13,6 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from nas.architecture import Architecture
+from nas.calibration import FILE as CALIBRATION
+from nas.calibration import load_calibration
 from nas.candidates import Candidates, check_names, load_space
 from nas.costs import cost, cost_by_parts
 from nas.data import cached_data, open_data, resolved_source
@@ -45,6 +48,8 @@ from nas.trials import Trials
 
 __all__ = ["resume", "search", "worker_count"]
 
+_IMBALANCED = 3.0
+_STUDY, _CHECKPOINTS = "study.journal", "checkpoints"
 _DEVICE = "device.json"
 """In a run folder: the profile that latencies are predicted from, or the anchor's latency."""
 
@@ -55,12 +60,15 @@ def search(
     data: str = "digits",
     out: str | Path = "runs/demo",
     *,
+    calibration: str | Path | None = None,
     observer: Observer | None = None,
 ) -> Run:
     """Search a space and return the finished run.
 
     runner: a runner or its file; None takes the defaults. data: see `nas.data.load_data`.
-    out: a folder that does not exist yet, or is empty. Raises SpecError before anything is
+    out: a folder that does not exist yet, or is empty. calibration: a folder of `calibrate` for
+    the same space, data and proxy: its trainings are the first of the search, and its verdict
+    stands beside every front. Raises SpecError before anything is
     written, for a fault of any of them.
     """
     out = Path(out)
@@ -77,7 +85,9 @@ def search(
     cached = cached_data(file.data, train_resolution(space, file), **_cut(file))
     classes = open_data(cached).classes
     _check_limits(candidates, len(classes))
-    _create(out, space, file, profile, {"key": cached.name, "classes": list(classes)})
+    key = {"key": cached.name, "classes": list(classes)}
+    begun = _begun(Path(calibration), space, file, key) if calibration else None
+    _create(out, space, file, profile, key, begun)
     run = open_run(out)
     with locked(out):
         try:
@@ -156,14 +166,50 @@ def _profile_of(device: str, candidates: Candidates) -> Profile | None:
     return profile
 
 
+def _begun(calibration: Path, space: SearchSpace, file: RunFile, data: dict[str, Any]) -> Path:
+    """The run of the proxy in a calibration; raises SpecError when it is of anything else."""
+    load_calibration(calibration)
+    run = open_run(calibration / "proxy")
+    compared = {
+        "space": (run.space, space),
+        "images": (run.environment["data"], data),
+        "proxy": (
+            run.file.proxy.model_copy(update={"seeds": 1}),
+            file.proxy.model_copy(update={"seeds": 1}),
+        ),
+        "objectives": (run.file.search.objectives, file.search.objectives),
+        "search.seed": (run.file.search.seed, file.search.seed),
+        "device": (run.file.device, file.device),
+    }
+    for name, (theirs, ours) in compared.items():
+        if theirs != ours:
+            raise SpecError(
+                f"{calibration} was calibrated with another {name}; search with the same, or "
+                "calibrate again"
+            )
+    return run.path
+
+
+def _link(source: str, target: str) -> None:
+    """Weights are only ever replaced, so two runs may share a file."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copyfile(source, target)
+
+
 def _create(
     out: Path,
     space: SearchSpace,
     file: RunFile,
     profile: Profile | None,
     data: dict[str, Any],
+    begun: Path | None,
 ) -> None:
-    """Make the run folder whole: beside its place first, then moved there."""
+    """Make the run folder whole: beside its place first, then moved there.
+
+    begun: a run of the same space, data and proxy, whose trials this one goes on from.
+    """
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         building = Path(tempfile.mkdtemp(dir=out.parent, prefix=f".{out.name}."))
@@ -174,9 +220,15 @@ def _create(
             (building / "environment.json").write_text(
                 json.dumps(describe_environment(data), indent=1)
             )
+            if begun is not None:
+                for name in (_STUDY, _DEVICE):
+                    shutil.copyfile(begun / name, building / name)
+                shutil.copytree(begun / _CHECKPOINTS, building / _CHECKPOINTS, copy_function=_link)
+                shutil.copyfile(begun.parent / CALIBRATION, building / CALIBRATION)
+            else:
+                Store.create(building / _STUDY, objectives_named(file.search.objectives))
             if profile is not None:
                 profile.write(building / _DEVICE)
-            Store.create(building / "study.journal", objectives_named(file.search.objectives))
             if out.exists():
                 out.rmdir()
             building.rename(out)
@@ -191,7 +243,7 @@ def _carry_out(run: Run, candidates: Candidates, observer: Observer | None) -> N
     started = time.monotonic()
     observer = Both(observer or Silent(), EventLog(run.path / "events.log"))
     spec = _prepared(run, candidates, observer)
-    store = Store(run.path / "study.journal", writable=True)
+    store = Store(run.path / _STUDY, writable=True)
     classes = len(run.environment["data"]["classes"])
     try:
         core = Search(
@@ -222,20 +274,24 @@ def _prepared(run: Run, candidates: Candidates, observer: Observer) -> Evaluator
     """Data, trained backbones and the latency anchor: made once, found again by a resumed run."""
     file = run.file
     observer.stage("reading images")
-    cached = cached_data(file.data, train_resolution(run.space, file), **_cut(file))
+    resolution = train_resolution(run.space, file)
+    cached = cached_data(file.data, resolution, progress=observer.step, **_cut(file))
     if cached.name != run.environment["data"]["key"]:
         raise SpecError(
             f"the images of {file.data} have changed since {run.path} was started; "
             "put them back, or start another run"
         )
     data = open_data(cached)
+    if data.imbalance > _IMBALANCED:
+        times = f"{data.imbalance:.0f} times"
+        observer.stage(f"the largest class has {times} the images of the smallest")
     plains = {
         architecture.plain.digest: architecture.plain
         for architecture in candidates.references().values()
     }
     if not PROXIES[file.proxy.kind].warm:
         plains = {}
-    checkpoints = run.path / "checkpoints"
+    checkpoints = run.path / _CHECKPOINTS
     for plain in plains.values():
         path = checkpoint_path(checkpoints, plain.digest)
         if not path.exists():
@@ -243,6 +299,7 @@ def _prepared(run: Run, candidates: Candidates, observer: Observer) -> Evaluator
             score = prepare_backbone(
                 plain,
                 data,
+                cached.name,
                 file.proxy,
                 path,
                 seed=file.search.seed,
@@ -360,7 +417,7 @@ def _admission(
 def _write_results(run: Run) -> None:
     """trials.parquet, front.csv and front.png, each whole."""
     stamp = journal_stamp(run.path)
-    trials = Trials.of(Store(run.path / "study.journal", writable=False).records())
+    trials = Trials.of(Store(run.path / _STUDY, writable=False).records())
     trials.write(run.path / "trials.parquet", stamp=stamp)
     front = run.front_of(trials)
     front.write_csv(run.path / "front.csv")

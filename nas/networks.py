@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
 
@@ -13,6 +12,7 @@ from nas.architecture import EMPTY, KEEP, Architecture, Insertion, Option, block
 from nas.backbones import Site, find_sites, plain_network, sites_by_name
 from nas.blocks import block_named
 from nas.errors import SpecError
+from nas.seeds import derive
 
 __all__ = [
     "build",
@@ -60,14 +60,10 @@ def _module(insertion: Insertion, site: Site, start: str, seed: int) -> nn.Modul
             raise SpecError(f"site {site.name!r} comes empty; {EMPTY!r} is for filled ones")
         return nn.Identity()
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(_seed_at(seed, site.name))
+        torch.manual_seed(derive(seed, site.name))
         block = block_named(insertion.block)
         options = dict(insertion.options)
         return block.assemble(site.channels, site.height, site.width, start, options).eval()
-
-
-def _seed_at(seed: int, site: str) -> int:
-    return int.from_bytes(hashlib.sha256(f"{seed}:{site}".encode()).digest()[:7], "big")
 
 
 def _placed(architecture: Architecture) -> list[tuple[Site, Insertion]]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import textwrap
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,15 +11,18 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
 
+from nas.calibration import Calibration
 from nas.files import write_whole
 from nas.front import PLAIN, Front, Point
 from nas.verdict import judge
 
-__all__ = ["draw_front"]
+__all__ = ["draw_calibration", "draw_front"]
 
 _FRONT, _BARS, _CLOUD, _PLACED = "#c2410c", "#fdba74", "#94a3b8", "#1d4ed8"
 _MARKERS = "os^Dv<>ph*X"
+_KINDS = ("#1d4ed8", "#c2410c", "#15803d", "#7e22ce", "#b45309", "#0e7490", "#be185d", "#4d7c0f")
 
 
 def draw_front(front: Front, path: Path, *, title: str) -> None:
@@ -148,3 +153,68 @@ def _frame(axes: Axes, front: Front, axis: _Axis) -> None:
     high = max(float(usual.max()), float(np.nanmax(ends)))
     margin = 0.05 * (high - low or abs(high) or 1.0)
     axes.set_ylim(low - margin, high + margin)
+
+
+def draw_calibration(
+    truth: NDArray[np.float64],
+    quality: NDArray[np.float64],
+    groups: Mapping[str, NDArray[np.float64]],
+    found: Calibration,
+    path: Path,
+) -> None:
+    """Draw what a proxy says of each network against full training, and its bias.
+
+    truth: (n, s) accuracy in points; quality: (n, t) of the proxy at the budget of the search;
+    groups: of each kind of block, (n,) its share of each network.
+    """
+    figure = Figure(figsize=(11, 5.4), dpi=150)
+    FigureCanvasAgg(figure)
+    figure.subplots_adjust(left=0.075, right=0.985, top=0.89, bottom=0.27, wspace=0.3)
+    trust = found.searched
+    figure.text(
+        0.012,
+        0.95,
+        f"{trust.name}, {trust.budget} ({trust.cost:.1%} of the cost), against full training "
+        f"({found.full}) of {found.networks} networks: {found.space} on {found.data}",
+        fontsize=11,
+        fontweight="bold",
+        parse_math=False,
+    )
+    left, right = figure.subplots(1, 2, width_ratios=[1.2, 1])
+    shares = np.array(list(groups.values()))
+    names = list(groups)
+    for number, name in enumerate(names):
+        mine = (shares.argmax(axis=0) == number) & (shares.sum(axis=0) > 0)
+        left.errorbar(
+            quality[mine].mean(axis=1),
+            truth[mine].mean(axis=1),
+            yerr=found.seed_noise / np.sqrt(found.seeds),
+            linestyle="none",
+            marker=_MARKERS[number % len(_MARKERS)],
+            markersize=6,
+            elinewidth=0.8,
+            color=_KINDS[number % len(_KINDS)],
+            label=f"mostly {name}" if name != "no block" else name,
+        )
+    left.set_xlabel("by the proxy: validation loss, negated")
+    left.set_ylabel("by full training: validation accuracy, %")
+    left.legend(frameon=False, fontsize=8)
+    rows = [(name, item) for name, item in trust.bias.items() if item.value is not None]
+    for number, (_, item) in enumerate(rows):
+        assert item.value is not None
+        ends = [item.value if end is None else end for end in (item.low, item.high)]
+        clear = ends[0] * ends[1] > 0
+        right.plot(ends, [number, number], color=_FRONT if clear else _CLOUD, linewidth=2)
+        right.plot(item.value, number, "o", color=_FRONT if clear else _CLOUD)
+    right.axvline(0, color="#334155", linewidth=0.8)
+    right.set_yticks(range(len(rows)), [name for name, _ in rows])
+    right.invert_yaxis()
+    right.set_xlabel("rank error, share of all networks: punished < 0 < favoured")
+    for axes in (left, right):
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.grid(color="#e2e8f0", linewidth=0.8)
+        axes.set_axisbelow(True)
+    text = "\n".join(textwrap.wrap(" ".join([found.verdict, *found.warnings]), 150))
+    figure.text(0.012, 0.02, text, fontsize=9, va="bottom", linespacing=1.4)
+    with write_whole(path) as temporary:
+        figure.savefig(temporary)

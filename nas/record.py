@@ -22,6 +22,9 @@ class Evaluation:
     seconds: all of the evaluation; train_seconds: its training alone.
     within_limits: False for a reference that exceeds a limit of the space when measured.
     trained: False when there was nothing to train, so that another seed changes nothing.
+    rungs: what it was on the way, below the top: JSON, a list of [budget, loss, accuracy, seconds
+    of training so far]; None with one budget alone.
+    parts: pieces that batches were computed in, 2 where memory ran out.
     latency_predicted: latency_ms comes from a device profile, and latency_spread is the relative
     half-width of its 90 % interval.
     """
@@ -40,6 +43,8 @@ class Evaluation:
     within_limits: bool = True
     trained: bool = True
     latency_predicted: bool = False
+    rungs: str | None = None
+    parts: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +57,8 @@ class Job:
     eligible: the space holds it; a reference outside the space's limits is shown, but
     never on the front.
     attempt: how often this job has been given out before.
+    rung: number of the budget to train up to, from the checkpoint of the one below where that
+    is still there; -1 is the top.
     """
 
     trial: int
@@ -62,6 +69,7 @@ class Job:
     repeat: int = 0
     eligible: bool = True
     attempt: int = 0
+    rung: int = -1
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +123,8 @@ class Record:
     images: int | None = None
     seconds: float | None = None
     train_seconds: float | None = None
+    rungs: str | None = None
+    parts: int = 1
     final_latency_ms: float | None = None
     final_latency_spread: float | None = None
     finished: str | None = None

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from nas.calibration import FILE, Calibration, load_calibration
 from nas.errors import SpecError, StorageError
 from nas.files import parse, read_yaml
 from nas.front import Front
@@ -82,7 +83,21 @@ class Run:
             objectives,
             latency_limit=self.space.constraints.latency_ms,
             least_seeds=self.file.search.confirm_seeds,
+            trust=self._trust(),
         )
+
+    def _trust(self) -> list[str]:
+        calibration = self.calibration
+        if calibration is None:
+            kind = self.file.proxy.kind
+            return [f"Whether {kind} orders networks as full training does: see nas calibrate."]
+        return [f"The proxy: {calibration.verdict}", *calibration.warnings]
+
+    @property
+    def calibration(self) -> Calibration | None:
+        """How far its proxy can be trusted, where that was calibrated. Raises SpecError."""
+        path = self.path / FILE
+        return load_calibration(path) if path.exists() else None
 
     @property
     def finished(self) -> bool:

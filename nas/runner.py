@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -87,7 +88,14 @@ class Proxy(BaseModel):
 
     kind: Literal["probe", "finetune", "scratch"] = "probe"
     rungs: Annotated[list[Annotated[float, Field(gt=0)]], Field(min_length=1)] = [3.0]
-    unit: Literal["epochs", "steps", "images"] = "epochs"
+    """Budgets, each larger than the one before."""
+    unit: Literal["epochs", "steps", "images", "seconds"] = "epochs"
+    """Budgets in seconds differ from machine to machine, and so do their results."""
+    schedule: Literal["whole", "restart"] = "whole"
+    """`whole`: one cycle of the learning rate over the largest budget, so that lower rungs stop
+    on the way; `restart`: a cycle to each rung."""
+    subset: Annotated[int, Field(ge=2)] | None = None
+    """Train on this many of the training images, of each class its share; None: on all."""
     seeds: Annotated[int, Field(ge=1, le=100)] = 1
     """Seeds that every candidate is trained with (see also search.confirm_seeds)."""
     threads: Annotated[int, Field(ge=1)] = 1
@@ -100,12 +108,9 @@ class Proxy(BaseModel):
 
     @field_validator("rungs")
     @classmethod
-    def _one_rung(cls, rungs: list[float]) -> list[float]:
-        if len(rungs) > 1:
-            raise ValueError(
-                f"found {rungs}; allowed: one budget, such as [{rungs[-1]:g}] "
-                "(a trial cannot be stopped half-way yet)"
-            )
+    def _rising(cls, rungs: list[float]) -> list[float]:
+        if any(low >= high for low, high in pairwise(rungs)):
+            raise ValueError(f"found {rungs}; allowed: each larger than the one before")
         return rungs
 
 

@@ -20,7 +20,8 @@ from nas.front import Front
 from nas.objective import objectives_named
 from nas.record import COMPLETE, FAILED, RUNNING, Job, Outcome, Record
 from nas.runner import SearchPlan
-from nas.samplers.proposer import Proposer, derive
+from nas.samplers.proposer import Proposer
+from nas.seeds import derive
 from nas.store import Store
 from nas.trials import Trials
 

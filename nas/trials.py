@@ -19,16 +19,16 @@ from nas.record import COMPLETE, Record
 
 __all__ = ["Trials"]
 
-_TEXT = {"state", "digest", "architecture", "reference", "finished", "failure"}
+_TEXT = {"state", "digest", "architecture", "reference", "finished", "failure", "rungs"}
 _FLAGS = {"eligible", "trained", "latency_predicted"}
-_WHOLE = {"trial", "repeat", "seed"} | _FLAGS
+_WHOLE = {"trial", "repeat", "seed", "parts"} | _FLAGS
 _COUNTS = {"params", "macs", "images"}
 
 
 @dataclass(frozen=True)
 class Trials:
     """columns: name -> (n,) array; text as objects (None where absent), numbers as float64
-    (NaN where absent), except trial, repeat, seed and flags (int64).
+    (NaN where absent), except trial, repeat, seed, parts and flags (int64).
     """
 
     columns: dict[str, NDArray[Any]]

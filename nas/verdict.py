@@ -69,7 +69,7 @@ def judge(front: Front) -> Verdict:
             "loss. A larger proxy.rungs, more validation images or a higher search.confirm_seeds "
             "would tell more."
         )
-    return Verdict(tuple(lines), clear)
+    return Verdict((*front.trust, *lines), clear)
 
 
 def _against_placed(placed: list[Point], lower: list[Point], faster: list[Point]) -> list[str]:

@@ -72,7 +72,7 @@ def test_overrides_reach_every_depth_and_the_last_one_counts(tmp_path: Path) -> 
         ("search.sampler=nsga3", "found 'nsga3'; allowed: 'nsga2', 'tpe', 'random' or 'gp'"),
         ("search.objectives=[loss]", "give at least two different ones"),
         ("search.objectives=[loss, speed]", "unknown objective 'speed'; known: loss, accuracy"),
-        ("proxy.rungs=[1, 3]", "one budget, such as [3]"),
+        ("proxy.rungs=[3, 1]", "each larger than the one before"),
         ("proxy.rungs=[]", "proxy.rungs: found []"),
         ("proxy.learning_rate=.inf", "allowed: a finite number"),
         ("validation=1", "validation: found 1; allowed: less than 1"),

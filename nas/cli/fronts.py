@@ -118,6 +118,10 @@ def _show(
         print(f"MACs      {count(row['macs'])}")
         print(f"seed      {row['seed']}")
         print(f"took      {row['seconds']:.1f} s, of them {row['train_seconds']:.1f} s training")
+        for budget, loss, accuracy, seconds in json.loads(row["rungs"] or "[]"):
+            print(f"  at {budget:g}: loss {loss:.4f}, accuracy {accuracy:.2%}, {seconds:.1f} s")
+        if row["parts"] > 1:
+            print(f"memory ran out: batches were computed in {row['parts']} pieces")
     rows = (opened.trials()["digest"] == row["digest"]).nonzero()[0]
     same = [int(number) for number in rows if number != trial]
     if same:

@@ -36,12 +36,20 @@ def add_to(app: typer.Typer) -> None:
 def _search(
     space: Annotated[Path, typer.Argument(help="Search space file.")],
     data: Annotated[
-        str, typer.Option(metavar="DATA", help="digits, cifar10 or folder:PATH.")
+        str,
+        typer.Option(
+            metavar="DATA",
+            help="digits, cifar10, folder:PATH, imagenet:PATH, cifar100, fashion-mnist, svhn, "
+            "hf:NAME or module:function.",
+        ),
     ] = "digits",
     out: Annotated[Path, typer.Option(help="Run folder to make.")] = Path("runs/demo"),
     runner: Annotated[Path | None, typer.Option(help="Runner file.")] = None,
     backbone: Annotated[
         list[str] | None, typer.Option(help="Instead of the space's; may be repeated.")
+    ] = None,
+    calibration: Annotated[
+        Path | None, typer.Option(help="Folder of nas calibrate; its trainings come first.")
     ] = None,
     trials: Trials = None,
     time_limit: TimeLimit = None,
@@ -76,7 +84,12 @@ def _search(
     _carry_out(
         out,
         lambda observer: search(
-            loaded, load_runner(runner, tuple(overrides)), data, out, observer=observer
+            loaded,
+            load_runner(runner, tuple(overrides)),
+            data,
+            out,
+            calibration=calibration,
+            observer=observer,
         ),
     )
 

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from torch import nn
-
 from nas.architecture import Architecture
 from nas.proxies.probe import probe
 from nas.proxies.setting import Setting
+from nas.proxies.training import Training
 from nas.proxies.whole import finetune, scratch
 
 __all__ = ["PROXIES", "ProxyKind", "Setting"]
@@ -17,12 +16,12 @@ __all__ = ["PROXIES", "ProxyKind", "Setting"]
 
 @dataclass(frozen=True, slots=True)
 class ProxyKind:
-    """train: (architecture, setting, seed) -> the trained network, in evaluation mode.
+    """begin: (architecture, setting, seed) -> the training of its network, at its start.
     warm: starts from the trained plain network, which is then needed first.
     frozen: changes nothing but the inserted blocks, so their weights are all there is to keep.
     """
 
-    train: Callable[[Architecture, Setting, int], nn.Module]
+    begin: Callable[[Architecture, Setting, int], Training]
     warm: bool
     frozen: bool = False
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
@@ -14,14 +15,32 @@ from nas.errors import StorageError
 from nas.files import write_whole
 from nas.networks import build, inserted_prefixes
 from nas.proxies import PROXIES
+from nas.proxies.training import Training
 
-__all__ = ["checkpoint_path", "load_weights", "restore", "save_trained", "save_weights"]
+_NETWORK, _RUNGS = "network.", "rungs"
+
+__all__ = [
+    "Rungs",
+    "checkpoint_path",
+    "load_training",
+    "load_weights",
+    "restore",
+    "save_trained",
+    "save_training",
+    "save_weights",
+    "training_path",
+]
 
 
 def checkpoint_path(folder: Path, digest: str, seed: int | None = None) -> Path:
     """Of a candidate trained with a seed, or (None) of a plain backbone."""
     name = "backbone" if seed is None else f"seed-{seed}"
     return folder / digest / f"{name}.safetensors"
+
+
+def training_path(folder: Path, digest: str, seed: int) -> Path:
+    """Of a training that stopped at a rung below the top."""
+    return folder / digest / f"seed-{seed}.training.safetensors"
 
 
 def save_weights(path: Path, weights: Mapping[str, Tensor]) -> None:
@@ -47,6 +66,39 @@ def save_trained(path: Path, network: nn.Module, architecture: Architecture, kin
     """Keep what training changed: under a frozen proxy, the inserted blocks alone."""
     weights = network.state_dict()
     save_weights(path, {name: weights[name] for name in _trained(weights, architecture, kind)})
+
+
+Rungs = list[tuple[float, float, float, float]]
+"""(budget, loss, accuracy, seconds of training so far) at each rung."""
+
+
+def save_training(
+    path: Path, training: Training, architecture: Architecture, kind: str, rungs: Rungs
+) -> None:
+    """Keep what a training needs to go on: what it changed, its optimiser's state, its rungs."""
+    state = training.state()
+    weights = {name.removeprefix(_NETWORK) for name in state if name.startswith(_NETWORK)}
+    for name in weights - _trained(weights, architecture, kind):
+        del state[_NETWORK + name]
+    save_weights(path, state | {_RUNGS: torch.tensor(rungs, dtype=torch.float64)})
+
+
+def load_training(path: Path, training: Training) -> Rungs:
+    """Go on from what `save_training` kept, and return its rungs. Where nothing is or a file is
+    cut short, there are none: the training starts again, and comes to the same.
+
+    Raises StorageError when it is of another network.
+    """
+    try:
+        state = load_weights(path)
+    except StorageError:
+        return []
+    try:
+        rungs = state.pop(_RUNGS).tolist()
+        training.load(state)
+    except (KeyError, RuntimeError) as error:
+        raise StorageError(f"{path} is of another network ({error}); remove it") from None
+    return [tuple(rung) for rung in rungs]
 
 
 def _trained(names: Iterable[str], architecture: Architecture, kind: str) -> set[str]:

@@ -11,13 +11,13 @@ from torch import nn
 from nas.architecture import Architecture
 from nas.networks import build, inserted_modules
 from nas.proxies.setting import Setting
-from nas.proxies.training import train
+from nas.proxies.training import Training
 
 __all__ = ["probe"]
 
 
-def probe(architecture: Architecture, setting: Setting, seed: int) -> nn.Module:
-    """Train the inserted blocks of an architecture on its frozen backbone.
+def probe(architecture: Architecture, setting: Setting, seed: int) -> Training:
+    """Trains the inserted blocks of an architecture on its frozen backbone.
 
     Below the first block nothing needs a gradient, and autograd keeps nothing there.
     """
@@ -38,7 +38,7 @@ def probe(architecture: Architecture, setting: Setting, seed: int) -> nn.Module:
         for block in blocks:
             block.train()
 
-    train(
+    return Training(
         network,
         setting.data,
         setting.task,
@@ -48,4 +48,3 @@ def probe(architecture: Architecture, setting: Setting, seed: int) -> nn.Module:
         device=setting.device,
         set_mode=train_blocks_only,
     )
-    return network

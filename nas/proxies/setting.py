@@ -35,8 +35,11 @@ class Setting:
     device: torch.device
     weights: Mapping[str, Mapping[str, Tensor]]
 
-    def steps(self, budget: float) -> int:
-        """Steps of a budget in the proxy's unit; at least one."""
+    def length(self, rung: int = -1) -> float:
+        """How long to train until a rung: steps, at least one; or seconds, in that unit."""
+        budget = self.proxy.rungs[rung]
+        if self.proxy.unit == "seconds":
+            return budget
         per_epoch = max(1, len(self.data.train) // self.proxy.batch_size)
         per_unit = {
             "epochs": float(per_epoch),
@@ -46,14 +49,18 @@ class Setting:
         return max(1, round(budget * per_unit[self.proxy.unit]))
 
     def recipe(self, learning_rate: float, *, optimiser: str = "sgd") -> Recipe:
-        """The proxy's budget; the user's learning rate where one is given.
+        """The proxy's budget and schedule; the user's learning rate where one is given.
 
         learning_rate: for SGD of a batch of 128, and scaled to the proxy's; for AdamW as it is.
         """
         if optimiser == "sgd":
             learning_rate = scaled(learning_rate, self.proxy.batch_size)
         return Recipe(
-            steps=self.steps(self.proxy.rungs[-1]),
+            length=self.length(),
+            unit="seconds" if self.proxy.unit == "seconds" else "steps",
+            cycles=tuple(map(self.length, range(len(self.proxy.rungs))))
+            if self.proxy.schedule == "restart"
+            else (),
             batch_size=self.proxy.batch_size,
             learning_rate=self.proxy.learning_rate or learning_rate,
             optimiser=optimiser,

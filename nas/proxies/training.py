@@ -3,34 +3,53 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator
+import time
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
 from nas.data import Dataset, Split
 from nas.errors import TrainingError
+from nas.seeds import derive
 from nas.task import Classification, Score
 
-__all__ = ["Recipe", "Trainer", "evaluate", "train"]
+__all__ = ["Recipe", "Trainer", "Training", "evaluate"]
 
 _SHIFT = 8  # a random crop moves an image by at most 1/8 of its side, as 4 of 32 pixels
 
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """One cycle: the learning rate rises linearly, then falls as a cosine to zero at the last
-    step. optimiser: `sgd` (with Nesterov's momentum) or `adamw`.
+    """How to train. length: of the whole training, in `unit`; seconds are of this thread's CPU
+    time on a CPU with one thread, else by the clock on the wall.
+
+    cycles: where the learning rate comes to zero, in the same unit, the last at the end; none
+    given: there alone. In each cycle it rises linearly, then falls as a cosine.
+    optimiser: `sgd` (with Nesterov's momentum) or `adamw`.
     """
 
-    steps: int
+    length: float
     batch_size: int
     learning_rate: float
+    unit: Literal["steps", "seconds"] = "steps"
+    cycles: tuple[float, ...] = ()
     optimiser: str = "sgd"
     weight_decay: float = 4e-5
     momentum: float = 0.9
     warm_up: float = 0.2
+
+    def rate(self, spent: float) -> float:
+        """The learning rate when `spent` of the length has gone."""
+        start = 0.0
+        for end in self.cycles or (self.length,):
+            if spent < end:
+                done = (spent - start) / (end - start)
+                return self.learning_rate * _cycle(done, self.warm_up)
+            start = end
+        return 0.0
 
 
 class Trainer:
@@ -77,49 +96,155 @@ def _reflect(index: Tensor, side: int) -> Tensor:
     return torch.where(index >= side, 2 * (side - 1) - index, index)
 
 
-def train(
-    network: nn.Module,
-    data: Dataset,
-    task: Classification,
-    recipe: Recipe,
-    *,
-    parameters: Iterable[nn.Parameter],
-    seed: int,
-    device: torch.device,
-    set_mode: Callable[[nn.Module], object] = nn.Module.train,
-    progress: Callable[[int, int], None] | None = None,
-) -> None:
-    """Train `parameters` of a network in place on data.train.
+class Training:
+    """A training that can stop after any step and go on, on a CPU bit for bit as if it never had.
+
+    Everything random is derived from the seed and the number of the step, so that weights,
+    the optimiser's state and that number are all there is to keep.
 
     seed: of the order of images and their augmentation: equal seeds give equal batches to
     every network, which pairs comparisons. set_mode: which modules train and which stay as
-    they are. progress: called with (step, steps). Raises TrainingError when the loss is not
-    finite.
+    they are. before_step: called with the number of each step before it.
     """
-    trained = list(parameters)
-    if not trained or recipe.steps < 1:
-        return
-    set_mode(network)
-    network.to(device).to(memory_format=torch.channels_last)
-    optimiser = _optimiser(trained, recipe)
-    trainer = Trainer(data, device)
-    generator = torch.Generator().manual_seed(seed)
-    order = _epochs(len(data.train), recipe.batch_size, generator)
-    for step in range(recipe.steps):
+
+    def __init__(
+        self,
+        network: nn.Module,
+        data: Dataset,
+        task: Classification,
+        recipe: Recipe,
+        *,
+        parameters: Iterable[nn.Parameter],
+        seed: int,
+        device: torch.device,
+        set_mode: Callable[[nn.Module], object] = nn.Module.train,
+        before_step: Callable[[int], object] | None = None,
+    ) -> None:
+        self.network = network
+        self.recipe = recipe
+        self.step = 0
+        self.spent = 0.0
+        self.parts = 1
+        """Pieces that batches are computed in: two since memory ran out, else one."""
+        self._data, self._task, self._seed, self._device = data, task, seed, device
+        self._set_mode, self._before_step = set_mode, before_step
+        self._parameters = list(parameters)
+        _channels_last(network.to(device))
+        self._optimiser = _optimiser(self._parameters, recipe) if self._parameters else None
+        self._trainer = Trainer(data, device)
+        self._order: tuple[int, Tensor] | None = None
+
+    def run(
+        self, until: float | None = None, progress: Callable[[int, int], None] | None = None
+    ) -> None:
+        """Train until this much of the recipe's length is spent (None: all of it), and leave the
+        network in evaluation mode.
+
+        progress: called with (done, of), in steps or whole seconds.
+        Raises TrainingError when the loss is not finite.
+        """
+        until = self.recipe.length if until is None else until
+        if self._optimiser is None:
+            return
+        self._set_mode(self.network)
+        with torch.random.fork_rng(devices=[] if self._device.type == "cpu" else None):
+            while self.spent < until:
+                self._one_step(self._optimiser)
+                if progress is not None:
+                    progress(int(self.spent), int(until))
+        self.network.eval()
+
+    def state(self) -> dict[str, Tensor]:
+        """What `load` goes on from: `network.*`, `optimiser.*` and where it stands."""
+        tensors = {f"network.{name}": value for name, value in self.network.state_dict().items()}
+        if self._optimiser is not None:
+            for index, slots in self._optimiser.state_dict()["state"].items():
+                for name, value in slots.items():
+                    if isinstance(value, Tensor):
+                        tensors[f"optimiser.{index}.{name}"] = value
+        stands = torch.tensor([self.step, self.spent, self.parts], dtype=torch.float64)
+        return tensors | {"stands": stands}
+
+    def load(self, state: Mapping[str, Tensor]) -> None:
+        """Take up a state of a training with the same arguments; weights that are not in it
+        stay. Raises KeyError, RuntimeError when it is of another network.
+        """
+        step, self.spent, parts = state["stands"].tolist()
+        self.step, self.parts = int(step), int(parts)
+        own = "network."
+        weights = {key[len(own) :]: value for key, value in state.items() if key.startswith(own)}
+        unexpected = self.network.load_state_dict(weights, strict=False).unexpected_keys
+        if unexpected:
+            raise KeyError(unexpected[0])
+        if self._optimiser is not None:
+            slots: dict[int, dict[str, Tensor]] = {}
+            for key, value in state.items():
+                if key.startswith("optimiser."):
+                    _, index, name = key.split(".")
+                    slots.setdefault(int(index), {})[name] = value
+            groups = self._optimiser.state_dict()["param_groups"]
+            self._optimiser.load_state_dict({"state": slots, "param_groups": groups})
+
+    def _one_step(self, optimiser: torch.optim.Optimizer) -> None:
+        started = self._seconds()
         for group in optimiser.param_groups:
-            group["lr"] = recipe.learning_rate * _cycle(step / recipe.steps, recipe.warm_up)
-        rows = next(order)
-        scores = network(trainer.augmented(data.train, rows, generator))
-        loss = task.loss(scores, data.train.labels[rows].to(device))
-        optimiser.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
+            group["lr"] = self.recipe.rate(self.spent)
+        if self._before_step is not None:
+            self._before_step(self.step)
+        try:
+            loss = self._gradients(optimiser)
+        except (torch.OutOfMemoryError, RuntimeError) as error:
+            if self.parts > 1 or not _out_of_memory(error):
+                raise
+            self.parts = 2
+            optimiser.zero_grad(set_to_none=True)
+            loss = self._gradients(optimiser)
         optimiser.step()
         # Reading the loss stalls a GPU, so not at every step there.
-        if (device.type == "cpu" or step % 20 == 0) and not loss.isfinite():
-            raise TrainingError(f"training diverged: the loss is {loss.item()} at step {step}")
-        if progress is not None:
-            progress(step + 1, recipe.steps)
-    network.eval()
+        if (self._device.type == "cpu" or self.step % 20 == 0) and not loss.isfinite():
+            raise TrainingError(f"training diverged: the loss is {loss.item()} at step {self.step}")
+        self.step += 1
+        self.spent += self._seconds() - started if self.recipe.unit == "seconds" else 1
+
+    def _gradients(self, optimiser: torch.optim.Optimizer) -> Tensor:
+        """The mean loss of this step's batch; its gradients are with the parameters."""
+        generator = torch.Generator().manual_seed(derive(self._seed, "images", self.step))
+        torch.manual_seed(derive(self._seed, "network", self.step))
+        rows = self._rows()
+        images = self._trainer.augmented(self._data.train, rows, generator)
+        labels = self._data.train.labels[rows].to(self._device)
+        optimiser.zero_grad(set_to_none=True)
+        total = torch.zeros((), device=self._device)
+        for part, wanted in zip(images.chunk(self.parts), labels.chunk(self.parts), strict=True):
+            loss = self._task.loss(self.network(part), wanted) * (len(part) / len(images))
+            loss.backward()  # type: ignore[no-untyped-call]
+            total += loss.detach()
+        return total
+
+    def _rows(self) -> Tensor:
+        """Of the images of this step: full batches, epoch after epoch."""
+        count = len(self._data.train)
+        size = min(self.recipe.batch_size, count)
+        epoch, place = divmod(self.step, count // size)
+        if self._order is None or self._order[0] != epoch:
+            generator = torch.Generator().manual_seed(derive(self._seed, "order", epoch))
+            self._order = epoch, torch.randperm(count, generator=generator)
+        return self._order[1][place * size : (place + 1) * size]
+
+    def _seconds(self) -> float:
+        alone = self._device.type == "cpu" and torch.get_num_threads() == 1
+        return time.thread_time() if alone else time.perf_counter()
+
+
+def _channels_last(network: nn.Module) -> None:
+    """The weights of 2-D convolutions; `network.to` refuses a network with a 3-D one (lambda)."""
+    for parameter in network.parameters():
+        if parameter.dim() == 4:
+            parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
+
+
+def _out_of_memory(error: Exception) -> bool:
+    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
 
 
 def _optimiser(parameters: list[nn.Parameter], recipe: Recipe) -> torch.optim.Optimizer:
@@ -144,15 +269,6 @@ def _cycle(done: float, warm_up: float) -> float:
     return 0.5 * (1 + math.cos(math.pi * (done - warm_up) / (1 - warm_up)))
 
 
-def _epochs(count: int, batch_size: int, generator: torch.Generator) -> Iterator[Tensor]:
-    """Rows of full batches, epoch after epoch, without end."""
-    size = min(batch_size, count)
-    while True:
-        order = torch.randperm(count, generator=generator)
-        for start in range(0, count - size + 1, size):
-            yield order[start : start + size]
-
-
 def evaluate(
     network: nn.Module,
     data: Dataset,
@@ -164,7 +280,7 @@ def evaluate(
     """Judge a network on all of data.validation. Raises TrainingError when scores are not
     finite.
     """
-    network.eval().to(device).to(memory_format=torch.channels_last)
+    _channels_last(network.eval().to(device))
     trainer = Trainer(data, device)
     split = data.validation
     with torch.inference_mode():

@@ -7,12 +7,12 @@ from torch import nn
 from nas.architecture import Architecture
 from nas.networks import build
 from nas.proxies.setting import Setting
-from nas.proxies.training import train
+from nas.proxies.training import Training
 
 __all__ = ["finetune", "scratch"]
 
 
-def finetune(architecture: Architecture, setting: Setting, seed: int) -> nn.Module:
+def finetune(architecture: Architecture, setting: Setting, seed: int) -> Training:
     """Start from the trained plain network with identity blocks, and train everything."""
     network = build(
         architecture,
@@ -24,7 +24,7 @@ def finetune(architecture: Architecture, setting: Setting, seed: int) -> nn.Modu
     return _train_all(network, setting, seed, learning_rate=0.02)
 
 
-def scratch(architecture: Architecture, setting: Setting, seed: int) -> nn.Module:
+def scratch(architecture: Architecture, setting: Setting, seed: int) -> Training:
     """Start from random weights, blocks as their papers initialise them."""
     network = build(architecture, num_classes=setting.task.num_classes, seed=seed)
     return _train_all(network, setting, seed, learning_rate=0.1)
@@ -32,8 +32,8 @@ def scratch(architecture: Architecture, setting: Setting, seed: int) -> nn.Modul
 
 def _train_all(
     network: nn.Module, setting: Setting, seed: int, *, learning_rate: float
-) -> nn.Module:
-    train(
+) -> Training:
+    return Training(
         network,
         setting.data,
         setting.task,
@@ -42,4 +42,3 @@ def _train_all(
         seed=seed,
         device=setting.device,
     )
-    return network

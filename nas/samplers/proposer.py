@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import random
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -18,20 +17,15 @@ from nas.errors import SpecError
 from nas.objective import Objective
 from nas.record import COMPLETE, RUNNING
 from nas.samplers import make_sampler
+from nas.seeds import derive
 from nas.store import Stored
 
-__all__ = ["Proposer", "derive"]
+__all__ = ["Proposer"]
 
 _DRAWS = 64  # of the sampler, before a random architecture is taken instead
 _RANDOM_DRAWS = 5000
 
 Values = Mapping[str, str]
-
-
-def derive(seed: int, purpose: str, number: int) -> int:
-    """A random stream of its own for each purpose and number; 63 bits."""
-    digest = hashlib.sha256(f"{seed}:{purpose}:{number}".encode()).digest()
-    return int.from_bytes(digest[:8], "big") >> 1
 
 
 class Proposer:

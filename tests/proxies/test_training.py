@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import copy
+import itertools
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import pytest
 import torch
 from torch import nn
 
+from nas.architecture import Architecture
 from nas.data import Dataset, load_data
 from nas.errors import StorageError, TrainingError
 from nas.networks import build, deploy, inserted_modules, uniform
@@ -19,7 +21,7 @@ from nas.proxies.checkpoint import (
     save_trained,
     save_weights,
 )
-from nas.proxies.training import Recipe, Trainer, evaluate, train
+from nas.proxies.training import Recipe, Trainer, Training, evaluate
 from nas.runner import Proxy
 from nas.task import Classification
 
@@ -40,27 +42,37 @@ def setting(data: Dataset) -> Setting:
     return Setting(data, TASK, proxy, CPU, {COORD.plain.digest: plain.state_dict()})
 
 
+def begin(network: nn.Module, data: Dataset, recipe: Recipe) -> Training:
+    return Training(
+        network, data, TASK, recipe, parameters=network.parameters(), seed=3, device=CPU
+    )
+
+
+def trained(network: nn.Module, data: Dataset, recipe: Recipe) -> Training:
+    training = begin(network, data, recipe)
+    training.run()
+    return training
+
+
+def proxied(kind: str, architecture: Architecture, setting: Setting, seed: int) -> nn.Module:
+    training = PROXIES[kind].begin(architecture, setting, seed)
+    training.run()
+    return training.network
+
+
 def small() -> nn.Module:
     torch.manual_seed(0)
-    return nn.Sequential(nn.Conv2d(3, 8, 3, stride=4), nn.ReLU(), nn.Flatten(), nn.LazyLinear(10))
+    layers = nn.Conv2d(3, 8, 3, stride=4), nn.ReLU(), nn.Flatten(), nn.Linear(512, 10)
+    return nn.Sequential(*layers)
 
 
 def test_training_learns_and_repeats_exactly(data: Dataset) -> None:
     results = []
     for _ in range(2):
         network = small()
-        network(torch.zeros(1, 3, 32, 32))
         before = evaluate(network, data, TASK, device=CPU)
         torch.manual_seed(1)
-        train(
-            network,
-            data,
-            TASK,
-            Recipe(steps=60, batch_size=32, learning_rate=0.05),
-            parameters=network.parameters(),
-            seed=3,
-            device=CPU,
-        )
+        trained(network, data, Recipe(60, batch_size=32, learning_rate=0.05))
         after = evaluate(network, data, TASK, device=CPU)
         assert after.loss < before.loss - 0.5
         results.append(after.losses)
@@ -69,18 +81,97 @@ def test_training_learns_and_repeats_exactly(data: Dataset) -> None:
 
 def test_divergence_names_the_step(data: Dataset) -> None:
     network = small()
-    network(torch.zeros(1, 3, 32, 32))
-    recipe = Recipe(steps=20, batch_size=32, learning_rate=1e12)
     with pytest.raises(TrainingError, match=r"diverged: the loss is \w+ at step \d+"):
-        train(
-            network,
-            data,
-            TASK,
-            recipe,
-            parameters=network.parameters(),
-            seed=0,
-            device=CPU,
-        )
+        trained(network, data, Recipe(20, batch_size=32, learning_rate=1e12))
+
+
+def test_a_rate_rises_and_falls_in_each_cycle() -> None:
+    one = Recipe(100, batch_size=32, learning_rate=1.0)
+    assert [one.rate(at) for at in (0, 20, 60, 100)] == pytest.approx([0.1, 1.0, 0.5, 0.0])
+    two = replace(one, cycles=(20, 100))
+    assert [two.rate(at) for at in (4, 12, 20, 36, 68)] == pytest.approx([1.0, 0.5, 0.1, 1.0, 0.5])
+
+
+@pytest.mark.parametrize("cycles", [(), (5, 11)])
+@pytest.mark.parametrize("optimiser", ["sgd", "adamw"])
+def test_stopping_and_going_on_changes_not_one_bit(
+    data: Dataset, optimiser: str, cycles: tuple[float, ...], tmp_path: Path
+) -> None:
+    """Also with what draws at random in the forward pass, in new objects, through a file."""
+    recipe = Recipe(11, 32, 0.01, optimiser=optimiser, cycles=cycles)
+
+    def begun() -> Training:
+        return begin(nn.Sequential(small(), nn.Dropout(0.5)), data, recipe)
+
+    whole = begun()
+    whole.run()
+    first = begun()
+    first.run(5)
+    evaluate(first.network, data, TASK, device=CPU)
+    save_weights(tmp_path / "state", first.state())
+    torch.manual_seed(99)
+    second = begun()
+    second.load(load_weights(tmp_path / "state"))
+    second.run()
+    assert second.step == 11
+    for name, value in whole.network.state_dict().items():
+        assert torch.equal(second.network.state_dict()[name], value), name
+
+
+def test_training_leaves_the_random_stream_of_its_caller_alone(data: Dataset) -> None:
+    torch.manual_seed(7)
+    expected = torch.rand(3)
+    network = small()
+    torch.manual_seed(7)
+    trained(network, data, Recipe(2, batch_size=32, learning_rate=0.01))
+    assert torch.equal(torch.rand(3), expected)
+
+
+def test_a_network_with_three_dimensional_convolutions_is_trained_and_judged(
+    data: Dataset,
+) -> None:
+    """The lambda block has one, and channels_last is for two dimensions."""
+    network = nn.Sequential(nn.Unflatten(1, (1, 3)), nn.Conv3d(1, 2, 3), nn.Flatten())
+    network.append(nn.Linear(1800, 10))
+    trained(network, data, Recipe(1, batch_size=8, learning_rate=0.01))
+    evaluate(network, data, TASK, device=CPU)
+
+
+def test_seconds_are_a_budget_too(data: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each reading of the clock is a second later than the one before."""
+    clock = itertools.count()
+    monkeypatch.setattr(Training, "_seconds", lambda self: float(next(clock)))
+    training = begin(small(), data, Recipe(7.0, 32, 0.01, unit="seconds"))
+    training.run(3.5)
+    assert (training.step, training.spent) == (4, 4.0)
+    training.run()
+    assert training.step == 7
+
+
+def test_when_memory_runs_out_batches_are_halved_once(data: Dataset) -> None:
+    """Without batch norm, halves give the same gradients to rounding."""
+    whole = trained(small(), data, Recipe(2, batch_size=32, learning_rate=0.01))
+    network, sizes = small(), []
+
+    def limited(_module: nn.Module, images: tuple[torch.Tensor]) -> None:
+        sizes.append(len(images[0]))
+        if sizes[-1] > 16:
+            raise torch.OutOfMemoryError("out of memory")
+
+    network.register_forward_pre_hook(limited)
+    training = begin(network, data, Recipe(2, batch_size=32, learning_rate=0.01))
+    training.run()
+    assert sizes == [32, 16, 16, 16, 16]
+    assert training.parts == 2
+    for one, two in zip(whole.network.parameters(), network.parameters(), strict=True):
+        torch.testing.assert_close(one, two)
+
+    def none_at_all(_module: nn.Module, images: tuple[torch.Tensor]) -> None:
+        raise torch.OutOfMemoryError("out of memory")
+
+    network.register_forward_pre_hook(none_at_all)
+    with pytest.raises(torch.OutOfMemoryError):
+        begin(network, data, Recipe(2, batch_size=32, learning_rate=0.01)).run()
 
 
 def test_batches_are_normalised_and_channels_last(data: Dataset) -> None:
@@ -109,7 +200,7 @@ def test_augmentation_shifts_by_an_eighth_and_mirrors_only_where_it_may(data: Da
 
 
 def test_a_probe_trains_its_blocks_and_nothing_else(setting: Setting) -> None:
-    network = PROXIES["probe"].train(COORD, setting, 1)
+    network = proxied("probe", COORD, setting, 1)
     plain = setting.weights[COORD.plain.digest]
     for name, tensor in plain.items():
         assert torch.equal(network.state_dict()[name], tensor), name
@@ -120,14 +211,14 @@ def test_a_probe_trains_its_blocks_and_nothing_else(setting: Setting) -> None:
 
 
 def test_a_probe_of_the_plain_network_is_the_plain_network(setting: Setting) -> None:
-    network = PROXIES["probe"].train(COORD.plain, setting, 1)
+    network = proxied("probe", COORD.plain, setting, 1)
     plain = setting.weights[COORD.plain.digest]
     assert all(torch.equal(network.state_dict()[name], plain[name]) for name in plain)
 
 
 @pytest.mark.parametrize("kind", ["finetune", "scratch"])
 def test_other_proxies_train_everything(setting: Setting, kind: str) -> None:
-    network = PROXIES[kind].train(COORD, setting, 1)
+    network = proxied(kind, COORD, setting, 1)
     start = build(COORD, num_classes=10, weights=setting.weights[COORD.plain.digest])
     changed = [
         not torch.equal(one, two)
@@ -142,7 +233,7 @@ def test_checkpoints_give_the_trained_network_back(
 ) -> None:
     plain = setting.weights[COORD.plain.digest]
     save_weights(checkpoint_path(tmp_path, COORD.plain.digest), plain)
-    network = PROXIES[kind].train(COORD, setting, 5)
+    network = proxied(kind, COORD, setting, 5)
     path = checkpoint_path(tmp_path, COORD.digest, 5)
     save_trained(path, network, COORD, kind)
     images = torch.randn(2, 3, 32, 32)
@@ -167,5 +258,5 @@ def test_a_cut_checkpoint_is_said(setting: Setting, tmp_path: Path) -> None:
     ("unit", "budget", "steps"), [("epochs", 2.0, 142), ("steps", 7.0, 7), ("images", 160.0, 10)]
 )
 def test_budgets_become_steps(setting: Setting, unit: str, budget: float, steps: int) -> None:
-    proxy = setting.proxy.model_copy(update={"unit": unit})
-    assert replace(setting, proxy=proxy).steps(budget) == steps  # 1,151 images in batches of 16
+    proxy = setting.proxy.model_copy(update={"unit": unit, "rungs": [budget]})
+    assert replace(setting, proxy=proxy).length() == steps  # 1,151 images in batches of 16

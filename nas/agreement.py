@@ -1,0 +1,255 @@
+"""How far a cheap stand-in can be trusted: rank agreement, its ceiling, bias, resolution.
+
+Everything is in terms of quality: higher is better, for the proxy and for the full training that
+it stands for. Rows are architectures, columns seeds.
+"""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from itertools import combinations, islice
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import kendalltau, norm, rankdata, spearmanr
+
+__all__ = [
+    "Agreement",
+    "Bias",
+    "Interval",
+    "Resolution",
+    "agreement",
+    "bias",
+    "paired_noise",
+    "resolution",
+]
+
+Floats = NDArray[np.float64]
+
+_DRAWS = 500
+_SETS = 20
+_BEST = 0.25
+_SURE = 0.9
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """An estimate with its 95 % interval; NaN where the rows say nothing."""
+
+    value: float
+    low: float
+    high: float
+
+    def __str__(self) -> str:
+        return f"{self.value:.2f} [{self.low:.2f}, {self.high:.2f}]"
+
+
+@dataclass(frozen=True, slots=True)
+class Agreement:
+    """Rank correlations with full training, over all rows and among the best quarter by it.
+
+    ceiling, best_ceiling: what a perfect proxy would reach (Spearman over all, Kendall in the
+    best quarter), since full training of a few seeds does not know the true order either.
+    """
+
+    spearman: Interval
+    kendall: Interval
+    best_kendall: Interval
+    ceiling: float
+    best_ceiling: float
+
+
+@dataclass(frozen=True, slots=True)
+class Bias:
+    """error: mean rank error of a group in shares of all rows, positive where the proxy ranks
+    it too high. weight: how many rows it comes from.
+    """
+
+    error: Interval
+    weight: float
+
+
+@dataclass(frozen=True, slots=True)
+class Resolution:
+    """What can be told apart, in units of the reference's quality.
+
+    seed_noise: between seeds of full training, paired. proxy_noise: between seeds of the proxy,
+    paired, in its own unit. apart: the true difference above which the proxy orders two
+    architectures rightly in 90 % of cases. seeds_full: of full training, to order two that
+    differ by `difference`; seeds_proxy: of the proxy, None where no number of them is enough.
+    """
+
+    seed_noise: float
+    proxy_noise: float
+    apart: float
+    difference: float
+    seeds_full: int
+    seeds_proxy: int | None
+
+
+def agreement(proxy: Floats, full: Floats, *, seeds: int | None = None, seed: int = 0) -> Agreement:
+    """Rank agreement of (n, t) proxy qualities with (n, s) full ones; NaN marks what is missing.
+
+    seeds: of the proxy that are taken together, as a search would that trains with so many;
+    the value is the mean over such sets. None: all of them.
+    Intervals are of a bootstrap over architectures, each with its seeds. Ceilings are of
+    a simulation: true qualities as spread as the means are beyond their noise, observed with the
+    seed noise that was found.
+    """
+    rng = np.random.default_rng(seed)
+    proxy, full = _levelled(proxy), _levelled(full)
+    together = min(seeds or proxy.shape[1], proxy.shape[1])
+    sets = list(islice(combinations(range(proxy.shape[1]), together), _SETS))
+    fulls = _means(full)
+
+    def statistic(measure: Callable[[Floats, Floats], float]) -> Interval:
+        drawn = []
+        for draw in range(_DRAWS):
+            rows = rng.integers(len(full), size=len(full))
+            chosen = list(sets[draw % len(sets)])
+            drawn.append(measure(_means(proxy[np.ix_(rows, chosen)]), fulls[rows]))
+        low, high = _quantiles(drawn)
+        value = np.mean([measure(_means(proxy[:, list(chosen)]), fulls) for chosen in sets])
+        return Interval(float(value), low, high)
+
+    ceiling, best = _ceilings(full, rng)
+    return Agreement(
+        spearman=statistic(_spearman),
+        kendall=statistic(_kendall),
+        best_kendall=statistic(_best_kendall),
+        ceiling=ceiling,
+        best_ceiling=best,
+    )
+
+
+def _levelled(values: Floats) -> Floats:
+    """Without what a seed does to all rows alike, which would count where a seed is missing."""
+    whole = values[~np.isnan(values).any(axis=1)]
+    return values - whole.mean(axis=0) + whole.mean() if len(whole) else values
+
+
+def _means(values: Floats) -> Floats:
+    """Over the seeds of each row, (n, s) -> (n,)."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # a row without any
+        return np.asarray(np.nanmean(values, axis=1), dtype=np.float64)
+
+
+def _quantiles(drawn: list[float]) -> tuple[float, float]:
+    known = [value for value in drawn if not math.isnan(value)]
+    if not known:
+        return math.nan, math.nan
+    low, high = np.quantile(known, [0.025, 0.975])
+    return float(low), float(high)
+
+
+def _spearman(one: Floats, two: Floats) -> float:
+    return float(spearmanr(one, two).statistic) if _vary(one, two) else math.nan
+
+
+def _kendall(one: Floats, two: Floats) -> float:
+    return float(kendalltau(one, two).statistic) if _vary(one, two) else math.nan
+
+
+def _best_kendall(proxy: Floats, full: Floats) -> float:
+    best = np.argsort(-full, kind="stable")[: max(4, math.ceil(_BEST * len(full)))]
+    return _kendall(proxy[best], full[best])
+
+
+def _vary(one: Floats, two: Floats) -> bool:
+    return len(one) > 2 and bool(np.ptp(one) > 0) and bool(np.ptp(two) > 0)
+
+
+def _ceilings(full: Floats, rng: np.random.Generator) -> tuple[float, float]:
+    means, noise = _means(full), paired_noise(full)
+    seeds = (~np.isnan(full)).sum(axis=1)
+    if math.isnan(noise):
+        return math.nan, math.nan
+    spread = math.sqrt(max(0.0, float(means.var(ddof=1)) - float((noise**2 / seeds).mean())))
+    all_over, among_best = [], []
+    # Shrunk means keep the shape that was found: a few good ones, or one far off.
+    shrink = spread / max(float(means.std(ddof=1)), 1e-12)
+    truth = means.mean() + (means - means.mean()) * shrink
+    for _ in range(_DRAWS):
+        seen = truth + rng.normal(0, 1, len(means)) * noise / np.sqrt(seeds)
+        all_over.append(_spearman(truth, seen))
+        among_best.append(_best_kendall(truth, seen))
+    return float(np.nanmean(all_over)), float(np.nanmean(among_best))
+
+
+def paired_noise(values: Floats) -> float:
+    """Standard deviation between seeds of one row, after what a seed does to all rows alike is
+    taken out; NaN with fewer than two seeds. (n, s), NaN where missing.
+    """
+    whole = values[~np.isnan(values).any(axis=1)]
+    rows, seeds = whole.shape
+    if rows < 2 or seeds < 2:
+        return math.nan
+    rest = whole - whole.mean(axis=1, keepdims=True) - whole.mean(axis=0) + whole.mean()
+    return math.sqrt(float((rest**2).sum()) / ((rows - 1) * (seeds - 1)))
+
+
+def bias(
+    proxy: Floats, full: Floats, shares: Mapping[str, Floats], *, seed: int = 0
+) -> dict[str, Bias]:
+    """Mean rank error of each group: positive where the proxy ranks it higher than full training.
+
+    shares: of each group, (n,): how much of a row belongs to it, such as the share of its blocks
+    that are of one kind. Ranks are in shares of all rows, 0 to 1.
+    """
+    rng = np.random.default_rng(seed)
+    proxy, full = _levelled(proxy), _levelled(full)
+    count = len(full)
+
+    errors = (rankdata(_means(proxy)) - rankdata(_means(full))) / count
+    found = {}
+    for name, share in shares.items():
+        drawn = []
+        for _ in range(_DRAWS):
+            rows = rng.integers(count, size=count)
+            weight = share[rows]
+            if weight.sum() > 0:
+                drawn.append(float((errors[rows] * weight).sum() / weight.sum()))
+        if share.sum() == 0 or not drawn:
+            continue
+        value = float((errors * share).sum() / share.sum())
+        found[name] = Bias(Interval(value, *_quantiles(drawn)), float(share.sum()))
+    return found
+
+
+def resolution(proxy: Floats, full: Floats, *, difference: float) -> Resolution:
+    """What the proxy can tell apart, from a line of full quality over its own.
+
+    What is left beside that line, beyond the noise of full training itself, is the proxy's own
+    error: part of it is seed noise, which more seeds average away, and the rest stays.
+    difference: two architectures' true difference, in units of full quality.
+    """
+    proxy, full = _levelled(proxy), _levelled(full)
+    x, y = _means(proxy), _means(full)
+    seeds_x = float(np.median((~np.isnan(proxy)).sum(axis=1)))
+    seeds_y = float(np.median((~np.isnan(full)).sum(axis=1)))
+    slope = float(np.polyfit(x, y, 1)[0]) if np.ptp(x) > 0 else 0.0
+    rest = y - y.mean() - slope * (x - x.mean())
+    noise_y = paired_noise(full)
+    noise_x = paired_noise(proxy)
+    known_y = 0.0 if math.isnan(noise_y) else noise_y
+    error = max(0.0, float((rest**2).sum()) / max(1, len(y) - 2) - known_y**2 / seeds_y)
+    from_seeds = 0.0 if math.isnan(noise_x) else (slope * noise_x) ** 2 / seeds_x
+    stays = max(0.0, error - from_seeds)
+    sure = float(norm.ppf(_SURE)) * math.sqrt(2)
+    allowed = (difference / sure) ** 2
+    full_seeds = max(1, math.ceil(known_y**2 / allowed))
+    by_proxy = None
+    if slope > 0 and stays < allowed:
+        by_proxy = max(1, math.ceil(from_seeds * seeds_x / (allowed - stays)))
+    return Resolution(
+        seed_noise=noise_y,
+        proxy_noise=noise_x,
+        apart=sure * math.sqrt(error) if slope > 0 else math.inf,
+        difference=difference,
+        seeds_full=full_seeds,
+        seeds_proxy=by_proxy,
+    )

@@ -1,0 +1,108 @@
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from scipy.stats import spearmanr
+
+from nas.agreement import agreement, bias, paired_noise, resolution
+
+RNG = np.random.default_rng(0)
+TRUTH = np.linspace(60.0, 66.0, 24)
+
+
+def observed(noise: float, seeds: int, truth: np.ndarray = TRUTH) -> np.ndarray:
+    """(n, seeds), with a shift of each seed that all rows share."""
+    shift = RNG.normal(0, 5.0, seeds)
+    return truth[:, None] + shift + RNG.normal(0, noise, (len(truth), seeds))
+
+
+def test_a_perfect_proxy_agrees_up_to_the_ceiling() -> None:
+    full = observed(0.3, 3)
+    found = agreement(0.1 * TRUTH[:, None], full)
+    assert found.spearman.value == pytest.approx(spearmanr(TRUTH, full.mean(axis=1)).statistic)
+    assert found.spearman.low <= found.spearman.value <= found.spearman.high
+    assert found.ceiling == pytest.approx(found.spearman.value, abs=0.02)
+    assert found.best_ceiling < found.ceiling
+
+
+def test_an_inverted_proxy_disagrees_and_a_random_one_may_be_either() -> None:
+    full = observed(0.3, 3)
+    assert agreement(-TRUTH[:, None], full).kendall.high < -0.8
+    noise = agreement(RNG.normal(size=(24, 2)), full)
+    assert noise.spearman.low < 0 < noise.spearman.high
+
+
+def test_fewer_seeds_of_the_proxy_agree_less() -> None:
+    full, proxy = observed(0.1, 3), observed(2.0, 6)
+    every, one = agreement(proxy, full), agreement(proxy, full, seeds=1)
+    assert one.spearman.value < every.spearman.value
+    singles = [spearmanr(proxy[:, seed], full.mean(axis=1)).statistic for seed in range(6)]
+    assert one.spearman.value == pytest.approx(np.mean(singles))
+
+
+def test_with_one_seed_of_full_training_the_ceiling_is_unknown() -> None:
+    found = agreement(TRUTH[:, None], observed(0.3, 1))
+    assert math.isnan(found.ceiling)
+    assert found.spearman.value > 0.9
+
+
+def test_a_proxy_that_says_one_thing_of_all_has_no_rank_correlation() -> None:
+    found = agreement(np.ones((24, 2)), observed(0.3, 2))
+    assert math.isnan(found.spearman.value)
+    assert math.isnan(found.spearman.low)
+
+
+def test_missing_seeds_are_left_out() -> None:
+    full = observed(0.1, 3)
+    full[3, 1] = full[7, 2] = np.nan
+    assert agreement(TRUTH[:, None], full).spearman.value > 0.98
+
+
+def test_paired_noise_is_what_is_left_when_the_shift_of_a_seed_is_out() -> None:
+    rows = np.array([[1.0, 11.0], [2.0, 12.0], [3.0, 13.0]])
+    assert paired_noise(rows) == pytest.approx(0.0)
+    # By hand: residuals of 2 x 2 with one cell 4 too high are +-1, one degree of freedom.
+    assert paired_noise(np.array([[4.0, 0.0], [0.0, 0.0]])) == pytest.approx(2.0)
+    assert math.isnan(paired_noise(rows[:, :1]))
+
+
+def test_bias_is_the_mean_rank_error_of_a_group() -> None:
+    """By hand: c goes from last to first, so it gains 3 ranks of 4, and all others lose one."""
+    full = np.array([[4.0], [3.0], [2.0], [1.0]])
+    proxy = np.array([[4.0], [3.0], [2.0], [5.0]])
+    shares = {"c": np.array([0, 0, 0, 1.0]), "rest": np.array([1.0, 1, 1, 0])}
+    found = bias(proxy, full, shares | {"none": np.zeros(4)})
+    assert found["c"].error.value == pytest.approx(0.75)
+    assert found["rest"].error.value == pytest.approx(-0.25)
+    assert set(found) == {"c", "rest"}
+
+
+def test_a_fair_proxy_has_no_bias_beyond_chance() -> None:
+    full, proxy = observed(0.5, 3), observed(0.5, 3)
+    half = np.arange(24) % 2 == 0
+    error = bias(proxy, full, {"even": half.astype(float)})["even"].error
+    assert error.low < 0 < error.high
+
+
+def test_resolution_grows_with_the_error_of_the_proxy() -> None:
+    full = observed(0.2, 3)
+    sharp = resolution(0.01 * observed(0.1, 2), full, difference=0.5)
+    rough = resolution(0.01 * observed(1.5, 2), full, difference=0.5)
+    assert sharp.apart < 0.5 < rough.apart
+    assert sharp.seeds_proxy == 1
+    assert rough.seeds_proxy is None or rough.seeds_proxy > 5
+    assert sharp.seed_noise == pytest.approx(0.2, rel=0.3)
+
+
+def test_seeds_to_order_two_networks_by_hand() -> None:
+    """Noise 1 between seeds, difference 1: 1.2816 * sqrt(2 / n) <= 1 from n = 4 (3.28) on."""
+    full = observed(1.0, 400, TRUTH[:4])
+    assert resolution(TRUTH[:4, None], full, difference=1.0).seeds_full == 4
+
+
+def test_a_proxy_without_any_relation_tells_nothing_apart() -> None:
+    found = resolution(-TRUTH[:, None], observed(0.2, 3), difference=0.5)
+    assert math.isinf(found.apart)
+    assert found.seeds_proxy is None

@@ -1,0 +1,114 @@
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from nas.data import cached_data, open_data
+from nas.evaluator import Evaluator, EvaluatorSpec, prepare_backbone
+from nas.latency.measure import Latency
+from nas.networks import uniform
+from nas.proxies.checkpoint import checkpoint_path, load_weights, training_path
+from nas.record import Evaluation, Job
+from nas.runner import Proxy
+from nas.space import Constraints
+
+SE = uniform("mobilenetv2_035", "se", resolution=32, total_stride=16, exclude=["blocks.[0-4].*"])
+PROXY = Proxy.model_validate(
+    {"rungs": [1, 3, 4], "unit": "steps", "batch_size": 16, "backbone": {"epochs": 0.02}}
+)
+
+
+@pytest.fixture(scope="module")
+def spec(tmp_path_factory: pytest.TempPathFactory) -> EvaluatorSpec:
+    checkpoints = tmp_path_factory.mktemp("checkpoints")
+    data = cached_data("digits", 32, validation=0.2, seed=0)
+    prepare_backbone(
+        SE.plain,
+        open_data(data),
+        data.name,
+        PROXY,
+        checkpoint_path(checkpoints, SE.plain.digest),
+        seed=0,
+        threads=1,
+    )
+    return EvaluatorSpec(
+        data=data,
+        checkpoints=checkpoints,
+        proxy=PROXY,
+        constraints=Constraints(),
+        plains=(SE.plain.to_json(),),
+        anchor=SE.plain.to_json(),
+        anchor_ms=1.0,
+    )
+
+
+@pytest.fixture
+def evaluator(spec: EvaluatorSpec, monkeypatch: pytest.MonkeyPatch) -> Evaluator:
+    """Measures nothing, and has a folder for itself where something is left in it."""
+    monkeypatch.setattr(
+        Evaluator, "_measuring", lambda self: lambda architecture, seed: Latency(1.0, 1.0, 0.0)
+    )
+    return Evaluator(spec)
+
+
+def evaluated(evaluator: Evaluator, *, seed: int, rung: int = -1) -> Evaluation:
+    job = Job(trial=0, architecture=SE.to_json(), digest=SE.digest, seed=seed, rung=rung)
+    outcome = evaluator.evaluate(job)
+    assert outcome.evaluation is not None, outcome.failure
+    return outcome.evaluation
+
+
+def test_climbing_rung_by_rung_ends_where_going_through_ends(evaluator: Evaluator) -> None:
+    whole = evaluated(evaluator, seed=1)
+    assert whole.rungs is not None
+    below = json.loads(whole.rungs)
+    assert [budget for budget, *_ in below] == [1, 3]
+    weights = checkpoint_path(evaluator.spec.checkpoints, SE.digest, 1)
+    expected = load_weights(weights)
+    weights.unlink()
+
+    first = evaluated(evaluator, seed=1, rung=0)
+    assert (first.loss, first.rungs) == (below[0][1], None)
+    second = evaluated(evaluator, seed=1, rung=1)
+    assert second.loss == below[1][1]
+    third = evaluated(evaluator, seed=1, rung=2)
+    assert third.loss == whole.loss
+    assert [rung[:3] for rung in json.loads(third.rungs or "")] == [rung[:3] for rung in below]
+    found = load_weights(weights)
+    assert all((found[name] == value).all() for name, value in expected.items())
+    assert not training_path(evaluator.spec.checkpoints, SE.digest, 1).exists()
+
+
+@pytest.mark.parametrize("left", ["cut short", "further on"])
+def test_what_a_killed_worker_leaves_changes_no_result(evaluator: Evaluator, left: str) -> None:
+    expected = evaluated(evaluator, seed=2, rung=0).loss
+    path = training_path(evaluator.spec.checkpoints, SE.digest, 2)
+    if left == "cut short":
+        path.write_bytes(path.read_bytes()[:1000])
+    else:
+        evaluated(evaluator, seed=2, rung=1)
+    assert evaluated(evaluator, seed=2, rung=0).loss == expected
+
+
+def test_a_subset_trains_on_fewer_images_and_is_judged_by_all(spec: EvaluatorSpec) -> None:
+    proxy = spec.proxy.model_copy(update={"subset": 100})
+    evaluator = Evaluator(replace(spec, proxy=proxy, profile=None))
+    assert len(evaluator.setting.data.train) == 100
+    assert len(evaluator.setting.data.validation) == len(open_data(spec.data).validation)
+
+
+def test_a_backbone_is_trained_once_for_all_runs(
+    spec: EvaluatorSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("nas.evaluator._train_backbone", lambda *_: pytest.fail("trained again"))
+    again = tmp_path / "again.safetensors"
+    data = open_data(spec.data)
+    prepare_backbone(SE.plain, data, spec.data.name, PROXY, again, seed=0, threads=1)
+    one = load_weights(checkpoint_path(spec.checkpoints, SE.plain.digest))
+    assert all((one[name] == value).all() for name, value in load_weights(again).items())
+    other = PROXY.model_copy(update={"batch_size": 8})
+    with pytest.raises(pytest.fail.Exception, match="trained again"):
+        prepare_backbone(SE.plain, data, spec.data.name, other, again, seed=0, threads=1)
