@@ -20,8 +20,11 @@ from nas.candidates import Candidates, load_space
 from nas.errors import SpecError
 from nas.executors import Observer
 from nas.files import parse
+from nas.front import PLAIN
 from nas.launch import resume, search
 from nas.picture import draw_calibration
+from nas.proxies.scored import SCORES, Scored, score_all
+from nas.proxies.supernet_folder import SupernetFolder
 from nas.run import Run, RunFile, open_run
 from nas.runner import Runner, load_runner
 from nas.space import SearchSpace
@@ -47,12 +50,16 @@ def calibrate(
     networks: int = 30,
     seeds: int = 3,
     full_epochs: float = 40.0,
+    scores: bool = True,
+    supernet: str | Path | None = None,
     observer: Observer | None = None,
 ) -> Calibration:
     """Train a sample of a space by the runner's proxy and fully, and say how far they agree.
 
     The sample holds the hand-placed networks, and random ones spread evenly over the number of
     blocks and their kinds. Full training is from scratch with blocks as their papers start them.
+    scores: compare the zero-cost scores as well; supernet: and a folder of `nas supernet` for the
+    same space.
     A calibration that was interrupted goes on. Writes calibration.json and calibration.png.
     Raises SpecError, also when `out` holds another calibration.
     """
@@ -71,9 +78,27 @@ def calibrate(
         raise SpecError(f"--seeds {seeds}: at least 2, or the noise between seeds stays unknown")
     for name, proxy in ((FULL, _full_proxy(runner, full_epochs)), (PROXY, {})):
         _carried_out(out / name, space, _sampled(runner, networks, seeds, proxy), data, observer)
-    found = compare(open_run(out / FULL), open_run(out / PROXY), seeds=runner.proxy.seeds)
+    full, proxied = open_run(out / FULL), open_run(out / PROXY)
+    found = compare(full, proxied, seeds=runner.proxy.seeds)
+    truth, rungs, architectures = _qualities(full, proxied)
+    if observer:
+        observer.stage("scoring without training")
+    given = score_all(
+        full.dataset(),
+        architectures,
+        out / "scores.json",
+        names=SCORES if scores else (),
+        supernet=SupernetFolder.open(supernet) if supernet else None,
+        progress=observer.step if observer else lambda done, of: None,
+    )
+    found = found.model_copy(
+        update={
+            "scores": [
+                _scored(name, values, truth, found.full_seconds) for name, values in given.items()
+            ]
+        }
+    )
     found.write(out / FILE)
-    truth, rungs, architectures = _qualities(open_run(out / FULL), open_run(out / PROXY))
     kinds = groups(architectures, by_number=False)
     draw_calibration(truth, rungs[-1], kinds, found, out / "calibration.png")
     return found
@@ -184,6 +209,22 @@ def _trust(
     )
 
 
+def _scored(name: str, given: Scored, truth: Floats, full_seconds: float) -> Trust:
+    quality = given.values[:, None]
+    found = agreement(quality, truth)
+    resolved = resolution(quality, truth, difference=_POINTS)
+    return Trust(
+        name=name,
+        budget="",
+        cost=given.seconds / full_seconds,
+        seeds=1,
+        spearman=_estimate(found.spearman),
+        kendall=_estimate(found.kendall),
+        best_kendall=_estimate(found.best_kendall),
+        apart=resolved.apart if np.isfinite(resolved.apart) else None,
+    )
+
+
 def groups(architectures: list[Architecture], *, by_number: bool = True) -> dict[str, Floats]:
     """How much of each network, (n,), belongs to a kind of block, or to a range of their number."""
     kinds = sorted({item.block for network in architectures for item in network.blocks})
@@ -197,13 +238,13 @@ def groups(architectures: list[Architecture], *, by_number: bool = True) -> dict
         for kind in kinds
     }
     count = np.array([len(network.blocks) for network in architectures])
-    found["no block"] = (count == 0).astype(np.float64)
+    found[PLAIN] = (count == 0).astype(np.float64)
     if not by_number:
         return {name: share for name, share in found.items() if share.sum() > 0}
     some = count[count > 0]
     low, high = np.quantile(some, [1 / 3, 2 / 3]) if len(some) else (0, 0)
     found["few blocks"] = ((count > 0) & (count <= low)).astype(np.float64)
-    found["many blocks"] = (count > high).astype(np.float64)
+    found["many blocks"] = ((count > low) & (count >= high)).astype(np.float64)
     return {name: share for name, share in found.items() if share.sum() > 0}
 
 

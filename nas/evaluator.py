@@ -38,6 +38,8 @@ from nas.proxies.checkpoint import (
     training_path,
 )
 from nas.proxies.setting import scaled
+from nas.proxies.supernet import Supernet
+from nas.proxies.supernet_folder import SupernetFolder
 from nas.proxies.training import Recipe, Training, evaluate
 from nas.record import Evaluation, Job, Outcome
 from nas.runner import Proxy
@@ -47,6 +49,7 @@ from nas.task import Classification, Score
 __all__ = [
     "Evaluator",
     "EvaluatorSpec",
+    "best_device",
     "measure_architectures",
     "measure_device",
     "prepare_backbone",
@@ -67,6 +70,7 @@ class EvaluatorSpec:
     plains: canonical JSON of the plain networks whose trained weights are there.
     anchor: canonical JSON of the network that latencies are taken beside.
     device: name of what is measured on. profile: a file that predicts instead, or None.
+    supernets: folder of the supernets that candidates inherit from, or None.
     """
 
     data: Path
@@ -78,6 +82,7 @@ class EvaluatorSpec:
     anchor_ms: float
     device: str = "onnxruntime"
     profile: Path | None = None
+    supernets: Path | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
@@ -91,6 +96,7 @@ class EvaluatorSpec:
             "anchor_ms": self.anchor_ms,
             "device": self.device,
             "profile": str(self.profile) if self.profile else None,
+            "supernets": str(self.supernets) if self.supernets else None,
         }
 
     @classmethod
@@ -106,6 +112,7 @@ class EvaluatorSpec:
             anchor_ms=data["anchor_ms"],
             device=data["device"],
             profile=Path(data["profile"]) if data["profile"] else None,
+            supernets=Path(data["supernets"]) if data["supernets"] else None,
         )
 
 
@@ -133,6 +140,7 @@ class Evaluator:
                 plain.digest: load_weights(checkpoint_path(spec.checkpoints, plain.digest))
                 for plain in plains
             },
+            supernets=_supernets(spec.supernets, plains) if spec.supernets else {},
         )
         self.latency_of = _predicting(spec.profile) if spec.profile else self._measuring()
         self._plain_score: Score | None = None
@@ -185,7 +193,8 @@ class Evaluator:
                 seconds=time.perf_counter() - started,
                 train_seconds=train_seconds,
                 within_limits=exceeded is None or job.reference is None,
-                trained=bool(architecture.blocks) or not PROXIES[kind].frozen,
+                trained=not PROXIES[kind].shared
+                and (bool(architecture.blocks) or not PROXIES[kind].frozen),
                 rungs=json.dumps(below) if below else None,
                 parts=training.parts,
             )
@@ -268,6 +277,11 @@ class Evaluator:
             self._plain_score = self._judge(network)
         difference = self._plain_score.losses - score.losses
         return float(difference.std() / len(difference) ** 0.5)
+
+
+def _supernets(path: Path, plains: Sequence[Architecture]) -> dict[str, Supernet]:
+    folder = SupernetFolder.open(path)
+    return {plain.digest: folder.supernet(plain) for plain in plains}
 
 
 def best_device() -> torch.device:

@@ -23,6 +23,7 @@ from nas.environment import describe_environment, processor, usable_cores
 from nas.errors import SpecError, StorageError
 from nas.evaluator import (
     EvaluatorSpec,
+    best_device,
     measure_architectures,
     measure_device,
     prepare_backbone,
@@ -39,6 +40,7 @@ from nas.objective import objectives_named
 from nas.picture import draw_front
 from nas.proxies import PROXIES
 from nas.proxies.checkpoint import checkpoint_path
+from nas.proxies.supernet_folder import SupernetFile, SupernetFolder
 from nas.run import FINISHED, Run, RunFile, journal_stamp, locked, open_run, train_resolution
 from nas.runner import Runner, load_runner
 from nas.search_core import Search
@@ -310,6 +312,10 @@ def _prepared(run: Run, candidates: Candidates, observer: Observer) -> Evaluator
                 f"plain {plain.backbone}: validation loss {score.loss:.4f}, "
                 f"accuracy {score.accuracy:.1%}"
             )
+    supernets = None
+    if PROXIES[file.proxy.kind].shared:
+        supernets = run.path / "supernets"
+        _train_supernets(run, supernets, candidates, list(plains.values()), cached.name, observer)
     anchor = candidates.references()[PLAIN]
     profile = _run_profile(run)
     device = Device.parse(profile.device if profile else file.device)
@@ -327,7 +333,37 @@ def _prepared(run: Run, candidates: Candidates, observer: Observer) -> Evaluator
         ),
         device=device.name,
         profile=(run.path / _DEVICE).resolve() if profile else None,
+        supernets=supernets.resolve() if supernets else None,
     )
+
+
+def _train_supernets(
+    run: Run,
+    out: Path,
+    candidates: Candidates,
+    plains: list[Architecture],
+    data_key: str,
+    observer: Observer,
+) -> None:
+    """One for each plain network, trained as far as the largest budget; made once."""
+    file, data = run.file, run.dataset()
+    about = SupernetFile(
+        space=run.space,
+        data=file.data,
+        key=data_key,
+        classes=len(data.classes),
+        validation=file.validation,
+        seed=file.search.seed,
+        proxy=file.proxy,
+    )
+    folder = SupernetFolder.made(out, about, candidates)
+    for plain in plains:
+        backbone = checkpoint_path(run.path / _CHECKPOINTS, plain.digest)
+        folder.backbone(plain).parent.mkdir(parents=True, exist_ok=True)
+        if not folder.backbone(plain).exists():
+            _link(str(backbone), str(folder.backbone(plain)))
+        observer.stage(f"training the supernet of {plain.backbone}")
+        folder.train(plain, data, device=best_device(), progress=observer.step)
 
 
 def _run_profile(run: Run) -> Profile | None:

@@ -86,7 +86,8 @@ class Proxy(BaseModel):
 
     model_config = _STRICT
 
-    kind: Literal["probe", "finetune", "scratch"] = "probe"
+    kind: Literal["probe", "finetune", "scratch", "supernet"] = "probe"
+    """`supernet`: one for the whole run, of the largest budget; candidates inherit its weights."""
     rungs: Annotated[list[Annotated[float, Field(gt=0)]], Field(min_length=1)] = [3.0]
     """Budgets, each larger than the one before."""
     unit: Literal["epochs", "steps", "images", "seconds"] = "epochs"

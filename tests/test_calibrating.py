@@ -94,10 +94,10 @@ def test_groups_share_a_network_by_its_blocks() -> None:
     found = groups([plain, se, eca])
     assert found["se"].tolist() == [0, 1, 0]
     assert found["eca"].tolist() == [0, 0, 1]
-    assert found["no block"].tolist() == [1, 0, 0]
+    assert found["plain"].tolist() == [1, 0, 0]
     assert found["few blocks"].tolist() == [0, 0, 1]
     assert found["many blocks"].tolist() == [0, 1, 0]
-    assert set(groups([plain, se], by_number=False)) == {"se", "no block"}
+    assert set(groups([plain, se], by_number=False)) == {"se", "plain"}
 
 
 @pytest.mark.parametrize(

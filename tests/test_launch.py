@@ -238,7 +238,7 @@ def test_a_profile_of_another_space_starts_no_run(tmp_path: Path) -> None:
     assert not (tmp_path / "run").exists()
 
 
-def test_changed_images_are_refused(tmp_path: Path) -> None:
+def test_changed_images_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import numpy as np
     from PIL import Image
 
@@ -250,13 +250,15 @@ def test_changed_images_are_refused(tmp_path: Path) -> None:
             Image.fromarray(pixels).save(folder / f"{number}.png")
     space = tmp_path / "space.yaml"
     space.write_text(SMALL_SPACE)
-    runner = load_runner(None, (*QUICK, "search.trials=3", "search.confirm_seeds=1", "workers=1"))
-    search(space, runner, f"folder:{tmp_path / 'images'}", tmp_path / "run")
+    with monkeypatch.context() as untrained:
+        untrained.setattr("nas.launch._carry_out", lambda *_: None)
+        search(space, load_runner(None), f"folder:{tmp_path / 'images'}", tmp_path / "run")
     (tmp_path / "images" / "train" / "a" / "0.png").unlink()
     with pytest.raises(SpecError, match="have changed since"):
         resume(tmp_path / "run", trials=4)
 
 
+@pytest.mark.slow
 def test_trials_that_fail_are_told_and_make_no_front(tmp_path: Path) -> None:
     """A learning rate that no training survives."""
     space = tmp_path / "space.yaml"
@@ -271,7 +273,8 @@ def test_trials_that_fail_are_told_and_make_no_front(tmp_path: Path) -> None:
     assert (run.path / "front.png").exists()
 
 
-@pytest.mark.parametrize("kind", [pytest.param("finetune", marks=pytest.mark.slow), "scratch"])
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["finetune", "scratch", "supernet"])
 def test_other_proxies_run(tmp_path: Path, kind: str) -> None:
     space = tmp_path / "space.yaml"
     space.write_text(SMALL_SPACE)
@@ -281,6 +284,7 @@ def test_other_proxies_run(tmp_path: Path, kind: str) -> None:
     assert run.network(1)(torch.zeros(2, 3, 32, 32)).shape == (2, 10)
 
 
+@pytest.mark.slow
 def test_a_latency_limit_prunes_before_training(tmp_path: Path) -> None:
     space = tmp_path / "space.yaml"
     space.write_text(SMALL_SPACE + "constraints: {latency_ms: 0.000001}\n")

@@ -34,6 +34,10 @@ def _calibrate(
     full_epochs: Annotated[
         float, typer.Option(min=0.01, help="Of full training, from scratch.")
     ] = 40.0,
+    scores: Annotated[bool, typer.Option(help="Compare zero-cost scores as well.")] = True,
+    supernet: Annotated[
+        Path | None, typer.Option(help="Compare a supernet too: a folder of nas supernet.")
+    ] = None,
     workers: Annotated[
         int | None, typer.Option(min=1, help="Processes; default: one per core.")
     ] = None,
@@ -64,6 +68,8 @@ def _calibrate(
                 networks=networks,
                 seeds=seeds,
                 full_epochs=full_epochs,
+                scores=scores,
+                supernet=supernet,
                 observer=observer,
             )
     except KeyboardInterrupt:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from nas.architecture import Architecture
+from nas.proxies.inherited import inherited
 from nas.proxies.probe import probe
 from nas.proxies.setting import Setting
 from nas.proxies.training import Training
@@ -19,15 +20,18 @@ class ProxyKind:
     """begin: (architecture, setting, seed) -> the training of its network, at its start.
     warm: starts from the trained plain network, which is then needed first.
     frozen: changes nothing but the inserted blocks, so their weights are all there is to keep.
+    shared: candidates inherit the weights of one training, so that a seed changes nothing.
     """
 
     begin: Callable[[Architecture, Setting, int], Training]
     warm: bool
     frozen: bool = False
+    shared: bool = False
 
 
 PROXIES = {
     "probe": ProxyKind(probe, warm=True, frozen=True),
     "finetune": ProxyKind(finetune, warm=True),
     "scratch": ProxyKind(scratch, warm=False),
+    "supernet": ProxyKind(inherited, warm=True, frozen=True, shared=True),
 }

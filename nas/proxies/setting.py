@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -12,6 +13,9 @@ from nas.data import Dataset
 from nas.proxies.training import Recipe
 from nas.runner import Proxy
 from nas.task import Classification
+
+if TYPE_CHECKING:
+    from nas.proxies.supernet import Supernet
 
 __all__ = ["Setting", "scaled"]
 
@@ -27,13 +31,16 @@ def scaled(learning_rate: float, batch_size: int) -> float:
 
 @dataclass(frozen=True)
 class Setting:
-    """weights: the trained plain network of each backbone, by the digest of its architecture."""
+    """weights: the trained plain network of each backbone, by the digest of its architecture.
+    supernets: likewise, where candidates inherit their weights.
+    """
 
     data: Dataset
     task: Classification
     proxy: Proxy
     device: torch.device
     weights: Mapping[str, Mapping[str, Tensor]]
+    supernets: Mapping[str, Supernet] = field(default_factory=dict)
 
     def length(self, rung: int = -1) -> float:
         """How long to train until a rung: steps, at least one; or seconds, in that unit."""

@@ -1,0 +1,36 @@
+"""Weights out of a supernet, as a proxy: nothing is trained for one candidate alone."""
+
+from __future__ import annotations
+
+from nas.architecture import Architecture
+from nas.networks import inserted_modules
+from nas.proxies.setting import Setting
+from nas.proxies.training import Training
+
+__all__ = ["inherited"]
+
+
+def inherited(architecture: Architecture, setting: Setting, seed: int) -> Training:
+    """A training with nothing left to train: the network has its weights already, and the batch
+    norms of its blocks have seen training images.
+    """
+    # A supernet keeps checkpoints, and those know the kinds of proxies, of which this is one.
+    from nas.proxies.supernet import inherit, recalibrate
+
+    supernet = setting.supernets[architecture.plain.digest]
+    network = inherit(supernet, architecture)
+    recalibrate(
+        network,
+        setting.data,
+        device=setting.device,
+        within=inserted_modules(network, architecture),
+    )
+    return Training(
+        network,
+        setting.data,
+        setting.task,
+        setting.recipe(0.0),
+        parameters=[],
+        seed=seed,
+        device=setting.device,
+    )
