@@ -31,6 +31,7 @@ Floats = NDArray[np.float64]
 
 _DRAWS = 500
 _SETS = 20
+_LEAST_WEIGHT = 3.0  # rows of a group, below which a bootstrap knows no spread
 _BEST = 0.25
 _SURE = 0.9
 
@@ -198,7 +199,8 @@ def bias(
     """Mean rank error of each group: positive where the proxy ranks it higher than full training.
 
     shares: of each group, (n,): how much of a row belongs to it, such as the share of its blocks
-    that are of one kind. Ranks are in shares of all rows, 0 to 1.
+    that are of one kind. Ranks are in shares of all rows, 0 to 1. Groups of fewer than three
+    rows have no interval.
     """
     rng = np.random.default_rng(seed)
     proxy, full = _levelled(proxy), _levelled(full)
@@ -216,7 +218,9 @@ def bias(
         if share.sum() == 0 or not drawn:
             continue
         value = float((errors * share).sum() / share.sum())
-        found[name] = Bias(Interval(value, *_quantiles(drawn)), float(share.sum()))
+        enough = share.sum() >= _LEAST_WEIGHT
+        ends = _quantiles(drawn) if enough else (math.nan, math.nan)
+        found[name] = Bias(Interval(value, *ends), float(share.sum()))
     return found
 
 

@@ -194,7 +194,7 @@ def draw_calibration(
             markersize=6,
             elinewidth=0.8,
             color=_KINDS[number % len(_KINDS)],
-            label=f"mostly {name}" if name != "no block" else name,
+            label=f"mostly {name}" if name != PLAIN else name,
         )
     left.set_xlabel("by the proxy: validation loss, negated")
     left.set_ylabel("by full training: validation accuracy, %")
@@ -209,7 +209,7 @@ def draw_calibration(
     right.axvline(0, color="#334155", linewidth=0.8)
     right.set_yticks(range(len(rows)), [name for name, _ in rows])
     right.invert_yaxis()
-    right.set_xlabel("rank error, share of all networks: punished < 0 < favoured")
+    right.set_xlabel("rank error, share of all networks (favoured: above 0)")
     for axes in (left, right):
         axes.spines[["top", "right"]].set_visible(False)
         axes.grid(color="#e2e8f0", linewidth=0.8)

@@ -76,6 +76,8 @@ def test_bias_is_the_mean_rank_error_of_a_group() -> None:
     found = bias(proxy, full, shares | {"none": np.zeros(4)})
     assert found["c"].error.value == pytest.approx(0.75)
     assert found["rest"].error.value == pytest.approx(-0.25)
+    assert math.isnan(found["c"].error.low)  # one row says nothing of others
+    assert not math.isnan(found["rest"].error.low)
     assert set(found) == {"c", "rest"}
 
 

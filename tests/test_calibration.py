@@ -24,7 +24,7 @@ def calibration(spearman: float | None = 0.8, **trust: object) -> Calibration:
         spearman=estimate(spearman),
         kendall=estimate(0.6),
         best_kendall=estimate(0.3, 0.5),
-        bias={"se": estimate(0.0), "coord": estimate(-0.2), "no block": estimate(0.3)},
+        bias={"se": estimate(0.0), "coord": estimate(-0.2), "plain": estimate(0.3)},
         apart=1.2,
         seeds_needed=3,
     )
@@ -52,7 +52,7 @@ def test_the_verdict_says_what_to_do() -> None:
         "Spearman 0.80 [0.70, 0.90], at best 0.90; below that use proxy.seeds=3."
     )
     assert found.warnings == [
-        "It punishes coord (-20% of the ranks), favours no block (+30% of the ranks)."
+        "It punishes coord (-20% of the ranks), favours plain (+30% of the ranks)."
     ]
 
 

@@ -45,12 +45,14 @@ def spec(tmp_path_factory: pytest.TempPathFactory) -> EvaluatorSpec:
     )
 
 
+def unmeasured(_evaluator: Evaluator) -> object:
+    return lambda architecture, seed: Latency(1.0, 1.0, 0.0)
+
+
 @pytest.fixture
 def evaluator(spec: EvaluatorSpec, monkeypatch: pytest.MonkeyPatch) -> Evaluator:
     """Measures nothing, and has a folder for itself where something is left in it."""
-    monkeypatch.setattr(
-        Evaluator, "_measuring", lambda self: lambda architecture, seed: Latency(1.0, 1.0, 0.0)
-    )
+    monkeypatch.setattr(Evaluator, "_measuring", unmeasured)
     return Evaluator(spec)
 
 
@@ -91,6 +93,31 @@ def test_what_a_killed_worker_leaves_changes_no_result(evaluator: Evaluator, lef
     else:
         evaluated(evaluator, seed=2, rung=1)
     assert evaluated(evaluator, seed=2, rung=0).loss == expected
+
+
+@pytest.mark.parametrize("kind", ["finetune", "scratch"])
+def test_other_kinds_are_evaluated_alike(
+    spec: EvaluatorSpec, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Evaluator, "_measuring", unmeasured)
+    proxy = spec.proxy.model_copy(update={"kind": kind, "rungs": [1]})
+    found = evaluated(Evaluator(replace(spec, proxy=proxy)), seed=3)
+    assert found.loss_sem is not None and found.loss_sem > 0
+
+
+def test_what_goes_wrong_is_an_outcome(
+    spec: EvaluatorSpec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Evaluator, "_measuring", unmeasured)
+    job = Job(trial=0, architecture=SE.to_json(), digest=SE.digest, seed=4)
+    wild = spec.proxy.model_copy(update={"kind": "scratch", "learning_rate": 1e12, "rungs": [9]})
+    diverged = Evaluator(replace(spec, proxy=wild)).evaluate(job)
+    assert "diverged" in (diverged.failure or "")
+    limited = Evaluator(replace(spec, constraints=Constraints(latency_ms=0.5)))
+    refused = limited.evaluate(job)
+    assert refused.infeasible and "over the space's limit of 0.5" in (refused.failure or "")
+    placed = limited.evaluate(replace(job, reference="se/r24"))
+    assert placed.evaluation is not None and not placed.evaluation.within_limits
 
 
 def test_a_subset_trains_on_fewer_images_and_is_judged_by_all(spec: EvaluatorSpec) -> None:

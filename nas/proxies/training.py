@@ -55,7 +55,8 @@ class Recipe:
 class Trainer:
     """Turns rows of a split into normalised, augmented batches.
 
-    One gather reads crop and mirror at once from the uint8 images; borders are reflected.
+    One gather reads crop and mirror at once from the uint8 images; borders are reflected. On a
+    GPU that gather runs there, since one CPU core makes 800 images a second at 224 pixels.
     The result is NCHW in channels_last memory, float32.
     """
 
@@ -65,6 +66,7 @@ class Trainer:
         self.offset = -torch.tensor(data.mean, device=device) / std
         self.mirror = data.mirror
         self.device = device
+        self.gather_there = device.type != "cpu"
 
     def augmented(self, split: Split, rows: Tensor, generator: torch.Generator) -> Tensor:
         """rows: (B,) -> (B, 3, H, W), each image shifted and perhaps mirrored at random."""
@@ -76,11 +78,12 @@ class Trainer:
         if self.mirror:
             mirrored = torch.rand(count, 1, generator=generator) < 0.5
             columns = torch.where(mirrored, line.flip(0), columns)
-        pixels = split.images[
-            rows[:, None, None],
-            _reflect(line + down, side)[:, :, None],
-            _reflect(columns + right, side)[:, None, :],
-        ]
+        lines, columns = _reflect(line + down, side), _reflect(columns + right, side)
+        images = split.images
+        if self.gather_there:
+            images, rows = images[rows].to(self.device), torch.arange(count)
+            rows, lines, columns = (item.to(self.device) for item in (rows, lines, columns))
+        pixels = images[rows[:, None, None], lines[:, :, None], columns[:, None, :]]
         return self._normalised(pixels)
 
     def plain(self, split: Split, rows: slice) -> Tensor:

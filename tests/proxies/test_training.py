@@ -199,6 +199,14 @@ def test_augmentation_shifts_by_an_eighth_and_mirrors_only_where_it_may(data: Da
         assert (middle[rising][:, 0] - 8).abs().max() == 4
 
 
+def test_batches_are_the_same_wherever_they_are_cut(data: Dataset) -> None:
+    trainer, rows = Trainer(data, CPU), torch.tensor([5, 0, 5, 9])
+    here = trainer.augmented(data.train, rows, torch.Generator().manual_seed(1))
+    trainer.gather_there = True
+    there = trainer.augmented(data.train, rows, torch.Generator().manual_seed(1))
+    assert torch.equal(here, there)
+
+
 def test_a_probe_trains_its_blocks_and_nothing_else(setting: Setting) -> None:
     network = proxied("probe", COORD, setting, 1)
     plain = setting.weights[COORD.plain.digest]
