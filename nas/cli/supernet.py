@@ -29,9 +29,7 @@ def add_to(app: typer.Typer) -> None:
 
 def _supernet(
     space: Annotated[Path, typer.Argument(help="Search space file.")],
-    data: Annotated[
-        str, typer.Option(metavar="DATA", help="digits, cifar10 or folder:PATH.")
-    ] = "digits",
+    data: Annotated[str, typer.Option(metavar="DATA", help="As of nas search.")] = "digits",
     out: Annotated[Path, typer.Option(help="Folder to make, or to go on with.")] = Path(
         "runs/supernet"
     ),
@@ -73,9 +71,8 @@ def _supernet(
     overrides += [f"proxy.resolution={resolution}"] if resolution else []
     runner = load_runner(None, (*overrides, *(set_ or ())))
     candidates = Candidates(load_space(space))
-    cached = cached_data(
-        data, train_resolution(candidates.space, runner), validation=runner.validation, seed=seed
-    )
+    seed, side = runner.search.seed, train_resolution(candidates.space, runner)
+    cached = cached_data(data, side, validation=runner.validation, seed=seed)
     images = open_data(cached)
     file = SupernetFile(
         space=candidates.space,

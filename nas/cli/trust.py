@@ -49,8 +49,8 @@ def _calibrate(
 ) -> None:
     """Train a sample of networks by the proxy and fully, and say how far they agree.
 
-    Interrupted, the same command goes on. Example:
-    nas calibrate search_spaces/mobilenetv2-small.yaml --data digits --out runs/calibration
+    Interrupted, the same command goes on.
+    Example: nas calibrate search_spaces/mobilenetv2-small.yaml --data digits --out runs/calibration
     """
     from nas.calibrating import calibrate
     from nas.cli.progress import watched

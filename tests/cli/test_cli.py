@@ -47,8 +47,8 @@ def test_flags_are_a_promise() -> None:
     }
     assert flags == {
         "search": [
-            "--backbone", "--data", "--out", "--runner", "--seed", "--set", "--time-limit",
-            "--trials", "--workers", "space",
+            "--backbone", "--calibration", "--data", "--out", "--runner", "--seed", "--set",
+            "--time-limit", "--trials", "--workers", "space",
         ],
         "resume": ["--time-limit", "--trials", "--workers", "run"],
         "status": ["--json", "run"],
@@ -64,6 +64,14 @@ def test_flags_are_a_promise() -> None:
         "export": ["--out", "--to", "run", "trial"],
         "doctor": ["--json"],
         "profile": [],
+        "calibrate": [
+            "--data", "--full-epochs", "--json", "--networks", "--out", "--runner", "--scores",
+            "--seeds", "--set", "--supernet", "--workers", "space",
+        ],
+        "supernet": [
+            "--data", "--epochs", "--json", "--out", "--plain", "--resolution", "--sandwich",
+            "--score", "--seed", "--set", "--train-backbone", "space",
+        ],
     }  # fmt: skip
     measuring = [
         "--batch", "--classes", "--held-out", "--networks", "--out", "--precision", "--runtime",

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import random
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -268,6 +269,18 @@ def test_scores_are_of_inherited_weights_with_statistics_of_their_own(
     assert not changed(supernet, before)
 
 
+def test_drawn_paths_are_spread_over_choices_and_numbers_of_blocks(
+    weights: dict[str, torch.Tensor],
+) -> None:
+    supernet = small(weights)
+    drawn = [supernet.draw(random.Random(seed))[0] for seed in range(400)]
+    labels = Counter(item.label for path in drawn for item in path.blocks)
+    assert set(labels) == {"se/r8", "se/r16", "coord/r8", "eca"}
+    assert max(labels.values()) < 1.5 * min(labels.values())
+    full = Counter(len(path.blocks) // 5 for path in drawn)  # of 14 sites in 5 stages
+    assert min(full[third] for third in range(3)) > 80
+
+
 def test_a_sandwich_shares_the_batch_out(weights: dict[str, torch.Tensor]) -> None:
     supernet = small(weights, frozen=False).eval()
     paths = supernet.draw(random.Random(0), Paths(sandwich=2))
@@ -329,7 +342,7 @@ def test_ratios_that_build_one_network_are_one_path(weights: dict[str, torch.Ten
 def test_a_frozen_backbone_learns_nothing_on_its_plain_path(
     data: Dataset, weights: dict[str, torch.Tensor]
 ) -> None:
-    with pytest.raises(SpecError, match="learns nothing on its plain path"):
+    with pytest.raises(SpecError, match="learns nothing on them"):
         train_supernet(
             small(weights), data, TASK, RECIPE, seed=0, device=CPU, paths=Paths(plain=0.5)
         )
@@ -375,6 +388,9 @@ def test_the_command_trains_scores_and_goes_on(
         command(small_space, out=out, epochs=0.3, set_=quick)
     with pytest.raises(SpecError, match="holds no supernet"):
         command(small_space, out=tmp_path)
+    with pytest.raises(SpecError, match="learns nothing on them"):
+        command(small_space, out=tmp_path / "new", plain=0.5)
+    assert not (tmp_path / "new").exists()
     with pytest.raises(SpecError, match="train one with"):
         SupernetFolder.open(tmp_path)
 
