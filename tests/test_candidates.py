@@ -29,15 +29,19 @@ def space(**changes: object) -> SearchSpace:
 
 
 @pytest.mark.parametrize("path", SPACES, ids=lambda path: path.stem)
-def test_every_space_that_ships_loads_counts_and_runs(path: Path) -> None:
+@pytest.mark.parametrize("run", [1, pytest.param(20, marks=pytest.mark.slow)])
+def test_every_space_that_ships_loads_counts_and_runs(path: Path, run: int) -> None:
+    """run: how many of its networks."""
     candidates = Candidates(load_space(path))
     assert candidates.count() > 1
     assert path.read_text().startswith("# "), "say which question it asks"
     rng = random.Random(0)
-    for _ in range(20):
+    for number in range(20):
         values = candidates.sample(rng)
         architecture = candidates.architecture(values)
         assert candidates.values(architecture) == values
+        if number >= run:
+            continue
         side = architecture.resolution
         with torch.inference_mode():
             scores = build(architecture, num_classes=3)(torch.randn(1, 3, side, side))

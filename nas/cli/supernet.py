@@ -162,10 +162,11 @@ def _to_score(supernet: Supernet, number: int) -> list[tuple[Architecture, str |
     found = {item.digest: (item, name) for name, item in named if supernet.holds(item)}
     rng = random.Random(derive(supernet.seed, "scored"))
     drawn: dict[str, tuple[Architecture, None]] = {}
-    for _ in range(20 * number):  # a small space has no more
-        (architecture,) = supernet.draw(rng)
-        if architecture.digest not in found and len(drawn) < number:
-            drawn[architecture.digest] = (architecture, None)
+    candidates = supernet.candidates
+    for _ in range(20 * number * len(candidates.plains())):  # a small space has no more
+        item = candidates.architecture(candidates.sample(rng))
+        if supernet.holds(item) and item.digest not in found and len(drawn) < number:
+            drawn[item.digest] = (item, None)
     return [*found.values(), *drawn.values()]
 
 
@@ -176,15 +177,15 @@ def _show(rows: Sequence[Mapping[str, Any]]) -> None:
     table.add_column("network", overflow="ellipsis", no_wrap=True)
     several = len({(row["backbone"], row["resolution"]) for row in rows}) > 1
     for row in rows:
-        name = f"{row['reference']} hand-placed: " if row["reference"] else ""
         where = f"{row['backbone']} at {row['resolution']}: " if several else ""
+        named = f"{row['reference']} hand-placed: " if row["reference"] else ""
         table.add_row(
-            f"{row['loss']:.4f}", f"{row['accuracy'] * 100:.2f}", where + name + row["blocks"]
+            f"{row['loss']:.4f}", f"{row['accuracy'] * 100:.2f}", where + named + row["blocks"]
         )
     screen = console()
     screen.print(table)
     screen.print(
-        "By inherited weights: a rough order, and not what these networks reach when trained. "
-        "nas search trains and measures them.",
+        "By inherited weights: a rough order, not what these networks reach once trained "
+        "(nas search).",
         style="dim",
     )

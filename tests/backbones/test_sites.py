@@ -155,7 +155,16 @@ def test_one_s_own_network_by_module_and_function(
         assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("name", list(LINE_UP))
+EVERY_TIME = ("mobilenetv2_050", "mobilenetv3_small_100", "efficientnet_b0", "mobilenext_075")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        name if name in EVERY_TIME else pytest.param(name, marks=pytest.mark.slow)
+        for name in LINE_UP
+    ],
+)
 def test_the_line_up_takes_blocks_at_every_position(name: str) -> None:
     for position in {site.position for site in find_sites(name, 64, positions=POSITIONS)}:
         architecture = uniform(name, "eca", resolution=64, position=position)

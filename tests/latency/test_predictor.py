@@ -95,7 +95,7 @@ def test_intervals_hold_nine_in_ten_where_the_prior_holds(count: int) -> None:
     assert 0.85 < np.mean(covered) < 0.95
 
 
-@pytest.mark.parametrize("count", [10, 20, 40])
+@pytest.mark.parametrize("count", [10, 20, pytest.param(40, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("noise", [0.02, 0.5])
 def test_intervals_are_not_too_narrow_elsewhere(count: int, noise: float) -> None:
     covered = []
