@@ -224,12 +224,15 @@ def bias(
     return found
 
 
-def resolution(proxy: Floats, full: Floats, *, difference: float) -> Resolution:
+def resolution(
+    proxy: Floats, full: Floats, *, difference: float, seeds: int | None = None
+) -> Resolution:
     """What the proxy can tell apart, from a line of full quality over its own.
 
     What is left beside that line, beyond the noise of full training itself, is the proxy's own
     error: part of it is seed noise, which more seeds average away, and the rest stays.
-    difference: two architectures' true difference, in units of full quality.
+    difference: two architectures' true difference, in units of full quality. seeds: of the proxy
+    that a search trains with; None: as many as there are here.
     """
     proxy, full = _levelled(proxy), _levelled(full)
     x, y = _means(proxy), _means(full)
@@ -249,10 +252,11 @@ def resolution(proxy: Floats, full: Floats, *, difference: float) -> Resolution:
     by_proxy = None
     if slope > 0 and stays < allowed:
         by_proxy = max(1, math.ceil(from_seeds * seeds_x / (allowed - stays)))
+    left = stays + from_seeds * seeds_x / (seeds or seeds_x)
     return Resolution(
         seed_noise=noise_y,
         proxy_noise=noise_x,
-        apart=sure * math.sqrt(error) if slope > 0 else math.inf,
+        apart=sure * math.sqrt(left) if slope > 0 else math.inf,
         difference=difference,
         seeds_full=full_seeds,
         seeds_proxy=by_proxy,

@@ -17,6 +17,7 @@ from nas.agreement import Interval, agreement, bias, paired_noise, resolution
 from nas.architecture import Architecture
 from nas.calibration import FILE, Calibration, Estimate, Trust
 from nas.candidates import Candidates, load_space
+from nas.data import resolved_source
 from nas.errors import SpecError
 from nas.executors import Observer
 from nas.files import parse
@@ -133,10 +134,11 @@ def _carried_out(
         return search(space, runner, data, out, observer=observer)
     run = open_run(out)
     known = run.file.model_dump()
-    asked = RunFile(**runner.model_dump(), data=known["data"]).model_dump() | {"workers": 1}
-    if run.space != space or known | {"workers": 1} != asked:
+    asked = RunFile(**runner.model_dump(), data=resolved_source(data)).model_dump()
+    if run.space != space or known | {"workers": 1} != asked | {"workers": 1}:
         raise SpecError(
-            f"{out.parent} is the calibration of another space or runner; name another folder"
+            f"{out.parent} is the calibration of another space or runner, or of other data; name "
+            "another folder"
         )
     return run if run.finished else resume(out, workers=_workers(runner), observer=observer)
 
@@ -190,7 +192,7 @@ def _trust(
     seeds: int,
 ) -> Trust:
     found = agreement(quality, truth, seeds=seeds)
-    resolved = resolution(quality, truth, difference=_POINTS)
+    resolved = resolution(quality, truth, difference=_POINTS, seeds=seeds)
     proxy = run.file.proxy
     return Trust(
         name=proxy.kind,
@@ -284,7 +286,8 @@ def _by_network(trials: Trials, figure: str) -> dict[str, tuple[str, list[list[f
 
 def _seconds(run: Run) -> float:
     trials = run.trials()
-    used = trials.complete & (trials["trained"] == 1)
+    trained = trials.complete & (trials["trained"] == 1)
+    used = trained if trained.any() else trials.complete  # by shared weights none is
     return float(np.mean(trials["train_seconds"][used]))
 
 

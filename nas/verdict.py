@@ -29,8 +29,13 @@ def judge(front: Front) -> Verdict:
     A difference counts when it exceeds what noise makes in 95 % of cases: of seeds, by Student's
     t for as many degrees of freedom as it is known to, and of the choice of validation images
     where that is known. Each comparison stands by itself; of twenty without any difference,
-    one will count.
+    one will count. First comes how far the proxy behind the figures can be trusted.
     """
+    found = _compared(front)
+    return Verdict((*front.trust, *found.lines), found.clear)
+
+
+def _compared(front: Front) -> Verdict:
     if not front.members:
         return Verdict(("No trial is complete: there is no front.",), clear=False)
     if math.isnan(front.paired_noise):
@@ -69,7 +74,7 @@ def judge(front: Front) -> Verdict:
             "loss. A larger proxy.rungs, more validation images or a higher search.confirm_seeds "
             "would tell more."
         )
-    return Verdict((*front.trust, *lines), clear)
+    return Verdict(tuple(lines), clear)
 
 
 def _against_placed(placed: list[Point], lower: list[Point], faster: list[Point]) -> list[str]:

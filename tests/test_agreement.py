@@ -98,6 +98,13 @@ def test_resolution_grows_with_the_error_of_the_proxy() -> None:
     assert sharp.seed_noise == pytest.approx(0.2, rel=0.3)
 
 
+def test_fewer_seeds_of_the_proxy_tell_less_apart() -> None:
+    full, proxy = observed(0.2, 3), observed(1.0, 4, draw=1)
+    every = resolution(proxy, full, difference=0.5)
+    assert resolution(proxy, full, difference=0.5, seeds=4) == every
+    assert resolution(proxy, full, difference=0.5, seeds=1).apart > every.apart
+
+
 def test_seeds_to_order_two_networks_by_hand() -> None:
     """Noise 1 between seeds, difference 1: 1.2816 * sqrt(2 / n) <= 1 from n = 4 (3.28) on."""
     full = observed(1.0, 400, TRUTH[:4])

@@ -112,6 +112,19 @@ def test_a_sample_too_small_trains_nothing(
     assert not (tmp_path / "out").exists()
 
 
+def test_other_images_are_another_calibration(
+    tmp_path: Path, small_space: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sampled = ("search.sampler=random", "search.trials=8", "proxy.seeds=3")
+    full = ("proxy.kind=scratch", "proxy.rungs=[40]")
+    made_run(tmp_path / "out" / "full", small_space, records(TRUTH), *sampled, *full)
+    with pytest.raises(SpecError, match="or of other data"):
+        calibrate(small_space, data="folder:elsewhere", out=tmp_path / "out", networks=8)
+    monkeypatch.setattr("nas.calibrating.resume", lambda *_, **__: pytest.fail("goes on"))
+    with pytest.raises(pytest.fail.Exception, match="goes on"):
+        calibrate(small_space, data="digits", out=tmp_path / "out", networks=8)
+
+
 @pytest.mark.slow
 def test_a_calibration_goes_on_and_a_search_goes_on_from_it(
     small_space: Path, tmp_path: Path

@@ -196,7 +196,7 @@ class Training:
             self._before_step(self.step)
         try:
             loss = self._gradients(optimiser)
-        except (torch.OutOfMemoryError, RuntimeError) as error:
+        except RuntimeError as error:
             if self.parts > 1 or not _out_of_memory(error):
                 raise
             self.parts = 2
