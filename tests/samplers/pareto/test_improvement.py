@@ -1,0 +1,82 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from nas.samplers.pareto.grid import Floats
+from nas.samplers.pareto.improvement import (
+    Belief,
+    Known,
+    Normal,
+    boxes,
+    expected_improvement,
+    hypervolume,
+)
+from nas.samplers.pareto.scale import Scale, Skewed
+
+REFERENCE = np.array([4.0, 4.0])
+FRONT = np.array([[1.0, 3.0], [2.0, 1.0]])
+
+
+def test_the_hypervolume_of_two_points_worked_by_hand() -> None:
+    # 3 x 1 of the first, 2 x 3 of the second, 2 x 1 of both.
+    assert hypervolume(FRONT, REFERENCE) == pytest.approx(3 + 6 - 2)
+
+
+def test_points_beyond_the_reference_and_dominated_ones_add_nothing() -> None:
+    more = np.concatenate([FRONT, [[5.0, 0.0], [3.0, 3.0], [2.0, 1.0]]])
+    assert hypervolume(more, REFERENCE) == pytest.approx(7)
+    assert hypervolume(np.array([[5.0, 0.0]]), REFERENCE) == 0
+    assert hypervolume(np.zeros((0, 2)), REFERENCE) == 0
+
+
+def test_a_cube_of_three_objectives_worked_by_hand() -> None:
+    front = np.array([[1.0, 1.0, 2.0], [2.0, 2.0, 1.0]])
+    # 2*2*1 and 1*1*2, with 1*1*1 in both.
+    assert hypervolume(front, np.array([3.0, 3.0, 3.0])) == pytest.approx(4 + 2 - 1)
+
+
+@pytest.mark.parametrize("objectives", [1, 2, 3, 4])
+def test_what_is_certain_gains_what_the_hypervolume_grows_by(objectives: int) -> None:
+    rng = np.random.default_rng(objectives)
+    front, reference = rng.random((6, objectives)), np.full(objectives, 0.9)
+    points = rng.random((40, objectives))
+    gain = expected_improvement(certain(points), boxes(front, reference))
+    before = hypervolume(front, reference)
+    grown = [
+        hypervolume(np.concatenate([front, point[None]]), reference) - before for point in points
+    ]
+    assert gain == pytest.approx(np.array(grown), abs=1e-9)
+
+
+def certain(points: Floats) -> list[Belief]:
+    return [Known(column) for column in points.T]
+
+
+def test_what_is_uncertain_gains_the_mean_over_draws() -> None:
+    rng = np.random.default_rng(0)
+    beliefs = [Normal(np.array([1.5]), np.array([0.6])), Normal(np.array([1.5]), np.array([0.4]))]
+    gain = expected_improvement(beliefs, boxes(FRONT, REFERENCE))
+    drawn = rng.normal([[1.5, 1.5]], [[0.6, 0.4]], (200_000, 2))
+    gained = expected_improvement(certain(drawn), boxes(FRONT, REFERENCE))
+    assert gain[0] == pytest.approx(gained.mean(), rel=0.01)
+
+
+def test_one_known_and_one_skewed_objective() -> None:
+    rng = np.random.default_rng(1)
+    # Of costs about 2 the better ones are on a linear scale, the others on a logarithmic one.
+    scale = Scale(2.0, 0.5)
+    gain = expected_improvement(
+        [Skewed(scale, np.array([0.4]), np.array([1.2])), Known(np.array([1.5]))],
+        boxes(FRONT, REFERENCE),
+    )
+    drawn = np.stack([scale.back(rng.normal(0.4, 1.2, 400_000)), np.full(400_000, 1.5)], 1)
+    gained = expected_improvement(certain(drawn), boxes(FRONT, REFERENCE))
+    assert gain[0] == pytest.approx(gained.mean(), rel=0.01)
+
+
+def test_an_empty_front_leaves_everything_to_gain() -> None:
+    gain = expected_improvement(
+        certain(np.array([[1.0, 2.0], [5.0, 1.0]])), boxes(FRONT[:0], REFERENCE)
+    )
+    assert gain == pytest.approx([6, 0])
