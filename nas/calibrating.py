@@ -119,7 +119,13 @@ def _full_proxy(runner: Runner, epochs: float) -> dict[str, Any]:
 
 def _sampled(runner: Runner, networks: int, seeds: int, proxy: dict[str, Any]) -> Runner:
     """A runner that evaluates random networks, each with all seeds."""
-    plan = {"sampler": "random", "trials": networks, "confirm_seeds": seeds, "time_limit": None}
+    plan = {
+        "sampler": "random",
+        "trials": networks,
+        "confirm_seeds": seeds,
+        "time_limit": None,
+        "reduction": None,
+    }
     changed = runner.model_dump()
     changed["search"] |= plan
     changed["proxy"] |= proxy | {"seeds": seeds}

@@ -285,6 +285,15 @@ class Candidates:
         )
         return branch.places
 
+    def parameters_of(self, plain: Architecture) -> tuple[dict[str, str], dict[str, Place]]:
+        """Of one of `plains`: the values that choose it, and its places by their parameters."""
+        branch = next(
+            branch
+            for branch in self._branches
+            if (branch.backbone, branch.resolution) == (plain.backbone, plain.resolution)
+        )
+        return self._head(branch), {self._key(branch, place): place for place in branch.places}
+
     def leanest(self) -> tuple[Architecture, ...]:
         """The network without any block, for each backbone and resolution: no other is smaller."""
         return tuple(

@@ -168,7 +168,7 @@ class Evaluator:
 
     def _evaluate(self, job: Job, architecture: Architecture, started: float) -> Outcome:
         counted = cost(architecture, num_classes=self.setting.task.num_classes)
-        latency = self.latency_of(architecture, job.seed)
+        latency = _known(job) or self.latency_of(architecture, job.seed)
         exceeded = self._exceeded(counted, latency)
         if exceeded and job.reference is None and job.repeat == 0:
             return Outcome(failure=exceeded, infeasible=True)
@@ -176,8 +176,9 @@ class Evaluator:
         kind = self.spec.proxy.kind
         training, reached, score = self._climb(architecture, job)
         *below, (_, _, _, train_seconds) = reached
-        path = checkpoint_path(self.spec.checkpoints, architecture.digest, job.seed)
-        save_trained(path, training.network, architecture, kind)
+        if len(reached) == len(self.spec.proxy.rungs):
+            path = checkpoint_path(self.spec.checkpoints, architecture.digest, job.seed)
+            save_trained(path, training.network, architecture, kind)
         return Outcome(
             Evaluation(
                 loss=score.loss,
@@ -216,9 +217,10 @@ class Evaluator:
 
         training = begun()
         reached = load_training(path, training)
-        if len(reached) > goal:  # left by a job whose outcome was lost
+        if len(reached) > goal + 1:  # left by a job whose outcome was lost
             training, reached = begun(), []
         seconds = reached[-1][-1] if reached else 0.0
+        score = self._judge(training.network) if len(reached) > goal else None
         for rung in every[len(reached) : goal + 1]:
             started = time.perf_counter()
             training.run(setting.length(rung))
@@ -229,6 +231,7 @@ class Evaluator:
                 save_training(path, training, architecture, proxy.kind, reached)
         if goal == every[-1]:
             path.unlink(missing_ok=True)
+        assert score is not None
         return training, reached, score
 
     def _judge(self, network: nn.Module) -> Score:
@@ -277,6 +280,14 @@ class Evaluator:
             self._plain_score = self._judge(network)
         difference = self._plain_score.losses - score.losses
         return float(difference.std() / len(difference) ** 0.5)
+
+
+def _known(job: Job) -> Latency | None:
+    """The latency that was measured at a rung below: what goes on keeps its place among others."""
+    if job.latency is None:
+        return None
+    latency_ms, wall_ms, spread = job.latency
+    return Latency(latency_ms, math.nan if wall_ms is None else wall_ms, spread)
 
 
 def _supernets(path: Path, plains: Sequence[Architecture]) -> dict[str, Supernet]:

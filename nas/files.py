@@ -72,7 +72,8 @@ def read_yaml(text: str, source: str) -> Any:
 
 
 def dump_yaml(model: BaseModel) -> str:
-    return yaml.safe_dump(model.model_dump(mode="json", exclude_none=True), sort_keys=False)
+    """Every key, also those that are null: some have another default."""
+    return yaml.safe_dump(model.model_dump(mode="json"), sort_keys=False)
 
 
 def parse(model: type[_Model], data: object, source: str) -> _Model:

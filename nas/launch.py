@@ -8,7 +8,7 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -39,10 +39,12 @@ from nas.latency.survey import is_here
 from nas.objective import objectives_named
 from nas.picture import draw_front
 from nas.proxies import PROXIES
-from nas.proxies.checkpoint import checkpoint_path
+from nas.proxies.checkpoint import checkpoint_path, training_path
 from nas.proxies.supernet_folder import SupernetFile, SupernetFolder
+from nas.record import FAILED, PRUNED, Record
 from nas.run import FINISHED, Run, RunFile, journal_stamp, locked, open_run, train_resolution
 from nas.runner import Runner, load_runner
+from nas.samplers.figures import SpaceFigures
 from nas.search_core import Search
 from nas.space import SearchSpace
 from nas.store import Store
@@ -252,8 +254,10 @@ def _carry_out(run: Run, candidates: Candidates, observer: Observer | None) -> N
             candidates,
             run.file.search,
             store,
+            rungs=1 if PROXIES[run.file.proxy.kind].shared else len(run.file.proxy.rungs),
             seeds=run.file.proxy.seeds,
             admit=_admission(run.space, _run_profile(run), num_classes=classes),
+            figures=_figures(run, candidates, num_classes=classes),
             started=started,
         )
     except SpecError as error:
@@ -263,6 +267,9 @@ def _carry_out(run: Run, candidates: Candidates, observer: Observer | None) -> N
     try:
         executor.run(core, observer)
         observer.stage(f"searched: {core.stop_reason}")
+        _drop_trainings(spec.checkpoints, core.records)
+        if spent := run.spent(Trials.of(core.records)):
+            observer.stage(str(spent))
         _measure_front(run, spec, store, observer)
     except BaseException:
         with contextlib.suppress(StorageError):
@@ -270,6 +277,23 @@ def _carry_out(run: Run, candidates: Candidates, observer: Observer | None) -> N
         raise
     _write_results(run)
     observer.stage(f"{FINISHED} {core.stop_reason}")
+
+
+def _figures(run: Run, candidates: Candidates, *, num_classes: int) -> SpaceFigures | None:
+    """Some seconds of counting, for the sampler that makes use of them."""
+    if run.file.search.sampler != "pareto":
+        return None
+    return SpaceFigures(candidates, num_classes=num_classes, profile=_run_profile(run))
+
+
+def _drop_trainings(checkpoints: Path, records: Sequence[Record]) -> None:
+    """Remove what would be needed to train a network further that was stopped or has failed.
+
+    Once, at the end: a search that is killed before finds every training of a PAUSED trial.
+    """
+    for record in records:
+        if record.state in {PRUNED, FAILED}:
+            training_path(checkpoints, record.digest, record.seed).unlink(missing_ok=True)
 
 
 def _prepared(run: Run, candidates: Candidates, observer: Observer) -> EvaluatorSpec:

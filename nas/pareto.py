@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["non_dominated"]
+__all__ = ["best_first", "crowding", "far_apart", "fronts", "non_dominated"]
 
 
 def non_dominated(costs: NDArray[np.float64]) -> NDArray[np.bool_]:
@@ -39,3 +41,77 @@ def _front_of_many(rows: NDArray[np.float64]) -> NDArray[np.bool_]:
     for index, row in enumerate(rows):
         kept[index] = not (rows[kept] <= row).all(axis=1).any()
     return kept
+
+
+def fronts(costs: NDArray[np.float64]) -> Iterator[NDArray[np.int64]]:
+    """Peel off one front after another.
+
+    costs: (n, m), minimised. Yields the row numbers of the non-dominated ones, then those of
+    what is non-dominated without them, and so on; rows with NaN are in none.
+    """
+    costs = np.asarray(costs, dtype=np.float64)
+    left = np.flatnonzero(~np.isnan(costs).any(axis=1))
+    while left.size:
+        kept = non_dominated(costs[left])
+        yield left[kept]
+        left = left[~kept]
+
+
+def crowding(costs: NDArray[np.float64]) -> NDArray[np.float64]:
+    """How far apart from the others each row of one front is.
+
+    costs: (n, m), without NaN. Returns (n,): the sum over columns of the distance between a
+    row's two neighbours, as a share of the column's range; infinite for the least and the
+    greatest of a column, of which the first stands for equal ones. NSGA-II, Deb et al. 2002.
+    """
+    costs = np.asarray(costs, dtype=np.float64)
+    assert costs.ndim == 2 and not np.isnan(costs).any(), costs
+    found = np.zeros(len(costs))
+    for column in costs.T:
+        order = np.argsort(column, kind="stable")
+        sorted_ = column[order]
+        width = sorted_[-1] - sorted_[0] if len(order) else 0.0
+        if np.isfinite(width) and width > 0:
+            found[order[1:-1]] += (sorted_[2:] - sorted_[:-2]) / width
+        if len(order):
+            last = np.searchsorted(sorted_, sorted_[-1])
+            found[order[[0, last]]] = np.inf
+    return found
+
+
+def far_apart(
+    costs: NDArray[np.float64], taken: NDArray[np.bool_], count: int
+) -> NDArray[np.int64]:
+    """Up to so many more rows of one front, each the furthest from those that are taken by then.
+
+    costs: (n, m), without NaN; distances are in shares of each column's range. taken: (n,) bool.
+    Without any taken, the first is the least of the first column. Returns rows in that order.
+    """
+    if not len(costs):
+        return np.zeros(0, dtype=np.int64)
+    width = np.ptp(costs, axis=0)
+    scaled = costs / np.where(width > 0, width, 1.0)
+    left = np.where(taken, -np.inf, np.inf)
+    for row in np.flatnonzero(taken):
+        left = np.minimum(left, np.abs(scaled - scaled[row]).sum(axis=1))
+    found: list[int] = []
+    while len(found) < min(count, int((~taken).sum())):
+        row = int(np.argmax(left)) if np.isfinite(left).any() else int(np.argmin(costs[:, 0]))
+        found.append(row)
+        left = np.minimum(left, np.abs(scaled - scaled[row]).sum(axis=1))
+        left[[*found, *np.flatnonzero(taken)]] = -np.inf
+    return np.array(found, dtype=np.int64)
+
+
+def best_first(costs: NDArray[np.float64], count: int) -> NDArray[np.int64]:
+    """Numbers of the `count` best rows: by front, then the least crowded, then the earliest.
+
+    costs: (n, m), minimised; rows with NaN are never among them. Returns (k,), k <= count.
+    """
+    costs = np.asarray(costs, dtype=np.float64)
+    best: list[np.int64] = []
+    for rows in fronts(costs):
+        if len(best) >= count:
+            break
+        best += list(rows[np.argsort(-crowding(costs[rows]), kind="stable")])
+    return np.array(best[:count], dtype=np.int64)

@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
-__all__ = ["COMPLETE", "FAILED", "PRUNED", "RUNNING", "Evaluation", "Job", "Outcome", "Record"]
+__all__ = [
+    "COMPLETE",
+    "FAILED",
+    "PAUSED",
+    "PRUNED",
+    "RUNNING",
+    "Evaluation",
+    "Job",
+    "Outcome",
+    "Record",
+]
 
 COMPLETE, PRUNED, FAILED, RUNNING = "COMPLETE", "PRUNED", "FAILED", "RUNNING"
+PAUSED = "PAUSED"
+"""Has come to a rung below the top, and waits whether it goes on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +71,8 @@ class Job:
     never on the front.
     attempt: how often this job has been given out before.
     rung: number of the budget to train up to, from the checkpoint of the one below where that
-    is still there; -1 is the top.
+    is still there; -1 is the top, and an outcome below it is not the last.
+    latency: (ms, ms by the clock on the wall, spread) as measured at a rung below; None: measure.
     """
 
     trial: int
@@ -70,6 +84,7 @@ class Job:
     eligible: bool = True
     attempt: int = 0
     rung: int = -1
+    latency: tuple[float, float | None, float] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,8 +112,11 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One trial of a study: its job, its state and, when COMPLETE, its evaluation.
+    """One trial of a study: its job, its state and its evaluation.
 
+    The evaluation is of the top rung when COMPLETE; otherwise of the last rung that was reached,
+    where one was: while PAUSED there, while RUNNING on to the next, and when PRUNED there for
+    good. A PRUNED one with a `failure` exceeded a limit of the space instead, and has no values.
     final_latency_ms: of its network, measured with the rest of the front on a quiet machine.
     """
 
@@ -136,7 +154,7 @@ class Record:
         if outcome is None:
             state = RUNNING
         elif outcome.evaluation is not None:
-            state = COMPLETE
+            state = COMPLETE if job.rung == -1 else PAUSED
         else:
             state = PRUNED if outcome.infeasible else FAILED
         measured = asdict(outcome.evaluation) if outcome and outcome.evaluation else {}
@@ -154,6 +172,16 @@ class Record:
             failure=outcome.failure if outcome else None,
             **measured,
         )
+
+    @property
+    def rung(self) -> int:
+        """Number of the rung that its values are of; -1 without values."""
+        return -1 if self.loss is None else len(json.loads(self.rungs or "[]"))
+
+    @property
+    def stopped_early(self) -> bool:
+        """Whether it was stopped at a rung below the top, whose values it has."""
+        return self.state == PRUNED and self.loss is not None
 
     @classmethod
     def names(cls) -> tuple[str, ...]:

@@ -25,7 +25,7 @@ from nas.objective import objectives_named
 from nas.record import COMPLETE
 from nas.runner import Runner
 from nas.space import SearchSpace
-from nas.trials import Trials
+from nas.trials import Spent, Trials
 
 if TYPE_CHECKING:
     from torch import nn
@@ -92,6 +92,13 @@ class Run:
             kind = self.file.proxy.kind
             return [f"Whether {kind} orders networks as full training does: see nas calibrate."]
         return [f"The proxy: {calibration.verdict}", *calibration.warnings]
+
+    def spent(self, trials: Trials) -> Spent | None:
+        """What its training has cost; None where no network is stopped early."""
+        budgets = self.file.proxy.rungs
+        if self.file.search.reduction is None or len(budgets) == 1:
+            return None
+        return trials.spent(budgets)
 
     @property
     def calibration(self) -> Calibration | None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from itertools import pairwise
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
 from nas.errors import SpecError
 from nas.files import parse, read_yaml
@@ -47,14 +47,21 @@ class SearchPlan(BaseModel):
 
     model_config = _STRICT
 
-    sampler: Literal["nsga2", "tpe", "random", "gp"] = "nsga2"
+    sampler: Literal["pareto", "evolution", "front", "nsga2", "nsga3", "tpe", "gp", "random"] = (
+        "pareto"
+    )
     objectives: list[str] = ["loss", "latency_ms"]
     trials: Annotated[int, Field(ge=1, le=10_000_000)] = 24
     """Architectures to evaluate, the hand-placed ones among them."""
     time_limit: Duration | None = None
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
+    focus: dict[str, Annotated[list[float], Field(min_length=2, max_length=2)]] = {}
+    """Objective -> from where to where it matters: what lies outside is nothing gained."""
     confirm_seeds: Annotated[int, Field(ge=1, le=100)] = 3
     """Seeds that every member of the final front, and every reference, is trained with."""
+    reduction: Annotated[int, Field(ge=2, le=1000)] | None = 3
+    """With several proxy.rungs, one of so many networks goes on from a rung to the next (see
+    `nas.halving`); None: all are trained up to the last one."""
 
     @field_validator("objectives")
     @classmethod
@@ -64,6 +71,20 @@ class SearchPlan(BaseModel):
         except SpecError as error:
             raise ValueError(str(error)) from None
         return names
+
+    @model_validator(mode="after")
+    def _focused(self) -> Self:
+        for name, (low, high) in self.focus.items():
+            if name not in self.objectives:
+                raise ValueError(
+                    f"focus on {name!r}, which is no objective; there are: "
+                    + ", ".join(self.objectives)
+                )
+            if low >= high:
+                raise ValueError(f"focus {name}: found {low} to {high}; allowed: the lower first")
+        if self.focus and self.sampler != "pareto":
+            raise ValueError(f"focus: sampler {self.sampler!r} cannot; use pareto")
+        return self
 
 
 class Backbone(BaseModel):

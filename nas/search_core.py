@@ -12,14 +12,18 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 
+import numpy as np
 from optuna.distributions import CategoricalDistribution
 
 from nas.architecture import Architecture
 from nas.candidates import Candidates
 from nas.front import Front
+from nas.ladder import Ladder
 from nas.objective import objectives_named
-from nas.record import COMPLETE, FAILED, RUNNING, Job, Outcome, Record
+from nas.pareto import far_apart
+from nas.record import COMPLETE, FAILED, PAUSED, PRUNED, RUNNING, Job, Outcome, Record
 from nas.runner import SearchPlan
+from nas.samplers.figures import SpaceFigures
 from nas.samplers.proposer import Proposer
 from nas.seeds import derive
 from nas.store import Store
@@ -39,11 +43,17 @@ class Search:
 
     First come the hand-placed references, then proposals until the plan's trials or time are
     used up, then repeats with further seeds until every reference and every member of the
-    front has `confirm_seeds` of them. Everything is in the store before `ask` or `tell`
-    returns, so that a new Search on the same store goes on where the last one was killed.
+    front has `confirm_seeds` of them. A proposal is trained up to the lowest rung; of those that
+    have reached a rung the best go on, before anything new is proposed, and in the end the
+    others are PRUNED there (see `nas.halving`). References and repeats go to the top.
+    Everything is in the store before `ask` or `tell` returns, so that a new Search on the same
+    store goes on where the last one was killed.
 
-    seeds: that every candidate is trained with, whether it comes to the front or not.
+    rungs: number of budgets that a network is trained to, one after another; with one, or
+    without the plan's `reduction`, none is stopped early.
+    seeds: that every candidate at the top is trained with, whether it comes to the front or not.
     admit: says whether an architecture keeps the limits that are known without measuring.
+    figures: what of all networks is known without measuring, for the sampler.
     started: reading of the clock from which the time limit counts; None: now.
     """
 
@@ -53,8 +63,10 @@ class Search:
         plan: SearchPlan,
         store: Store,
         *,
+        rungs: int = 1,
         seeds: int = 1,
         admit: Callable[[Architecture], bool] = lambda architecture: True,
+        figures: SpaceFigures | None = None,
         clock: Callable[[], float] = time.monotonic,
         started: float | None = None,
     ) -> None:
@@ -69,8 +81,15 @@ class Search:
         self._seeds = seeds
         self._references = candidates.references()
         self._proposer = Proposer(
-            candidates, self.objectives, sampler=plan.sampler, seed=plan.seed, admit=admit
+            candidates,
+            self.objectives,
+            sampler=plan.sampler,
+            seed=plan.seed,
+            admit=admit,
+            figures=figures,
+            focus=plan.focus,
         )
+        self._ladder = Ladder(self.objectives, rungs=rungs, reduction=plan.reduction)
         self._records: list[Record] = []
         self._by_digest: dict[str, list[int]] = {}
         self._running: dict[int, Job] = {}
@@ -84,8 +103,9 @@ class Search:
 
     @property
     def finished(self) -> bool:
-        """Nothing is running and nothing is left to ask."""
-        return not self._running and not self._lost and self.stop_reason is not None
+        """Nothing is running, nothing waits at a rung, and nothing is left to ask."""
+        busy = self._running or self._lost or self._ladder.waiting
+        return not busy and self.stop_reason is not None
 
     @property
     def records(self) -> tuple[Record, ...]:
@@ -106,7 +126,8 @@ class Search:
         }
         planned = max(self.plan.trials, self._firsts)
         repeats = len(repeated) * (max(self._seeds, self.plan.confirm_seeds) - 1)
-        repeats += max(0, planned - len(repeated)) * (self._seeds - 1)
+        others = max(0, planned - len(repeated)) * self._ladder.share_at_top
+        repeats += int(others) * (self._seeds - 1)
         return max(planned + repeats, len(self._records))
 
     def ask(self) -> Job | None:
@@ -117,12 +138,18 @@ class Search:
             return again
         if self.remaining_seconds <= 0:
             self.stop_reason = "the time limit is reached"
+            self._stop_waiting()
             return None
         if self._hopeless():
             self.stop_reason = f"the first {_HOPELESS} trials all failed"
+            self._stop_waiting()
             return None
-        job = self._next_reference() or self._next_proposal() or self._next_repeat()
+        job = self._next_reference() or self._next_first()
+        if job is None and self._proposed and not self._firsts_run:
+            self._stop_waiting()
+        job = job or self._next_repeat()
         if job is None and not self._running:
+            self._stop_waiting()
             why = "; the space gave no further one" if self._exhausted else ""
             self.stop_reason = f"{self._firsts} networks are evaluated{why}"
         return job
@@ -133,13 +160,15 @@ class Search:
         if outcome.lost and job.attempt + 1 < _ATTEMPTS:
             self._lost.append(replace(job, attempt=job.attempt + 1))
             return None
-        record = Record.of(
-            job, self._checked(outcome), datetime.now(UTC).isoformat(timespec="seconds")
-        )
+        record = self._record(job, self._checked(outcome))
+        self._told.append(record.state)
+        if record.state == PAUSED:
+            self._store.note(record)
+            self._keep(record)
+            return record
         values = self._values(record)
         self._store.finish(record, values)
-        self._records[job.trial] = record
-        self._told.append(record.state)
+        self._keep(record)
         if job.repeat == 0:
             self._proposer.tell(job.digest, values)
         return record
@@ -161,9 +190,31 @@ class Search:
         limit = self.candidates.space.max_insertions
         return (limit is None or len(architecture.blocks) <= limit) and self._admit(architecture)
 
-    def _next_proposal(self) -> Job | None:
-        if self._exhausted or self._firsts >= self.plan.trials or self._needed_for_repeats():
+    def _next_first(self) -> Job | None:
+        """A network that goes on to its next rung, before a new one."""
+        if self._proposed and not self._ladder.waiting or self._needed_for_repeats():
             return None
+        found = self._next_promotion() or self._next_proposal()
+        # Where the space has just been exhausted, more may go on.
+        return found or self._next_promotion()
+
+    def _next_promotion(self) -> Job | None:
+        if not self._ladder.waiting:
+            return None
+        last = self._proposed or self._needed_for_repeats(beside=self._ladder.unfinished)
+        trial = self._ladder.next(last=last)
+        if trial is None:
+            return None
+        record = replace(self._records[trial], state=RUNNING)
+        self._store.note(record)
+        self._keep(record)
+        job = self._running[trial] = self._job_of(record)
+        return job
+
+    def _next_proposal(self) -> Job | None:
+        if self._proposed:
+            return None
+        self._teach()
         found = self._proposer.propose(
             len(self._records),
             self._by_digest,
@@ -175,7 +226,7 @@ class Search:
     def _next_repeat(self) -> Job | None:
         """Further seeds: for references at once, for the front when it stands."""
         digests = [architecture.digest for architecture in self._references.values()]
-        if not any(job.repeat == 0 for job in self._running.values()):
+        if not self._firsts_run:
             digests += self._to_confirm()
         wanted = dict.fromkeys(self._by_digest, self._seeds) if self._seeds > 1 else {}
         wanted |= dict.fromkeys(digests, max(self._seeds, self.plan.confirm_seeds))
@@ -205,31 +256,46 @@ class Search:
 
         Those with one seed that look best were partly lucky: when their further seeds are in,
         others take their places, and so on. The share bounds that, and the front that is
-        reported holds confirmed networks alone.
+        reported holds confirmed networks alone: its ends first, and then where it is widest.
         """
         references = {architecture.digest for architecture in self._references.values()}
-        found = [digest for digest in self._front_digests() if digest not in references]
+        members = Front(Trials.of(self._records), self.objectives).members
+        digests = [point.architecture.digest for point in members]
         begun = {digest for digest, trials in self._by_digest.items() if len(trials) > 1}
         room = max(_LEAST_CONFIRMED, int(self._firsts * _CONFIRMED)) - len(begun - references)
-        new = [digest for digest in found if digest not in begun]
-        return [digest for digest in found if digest in begun] + new[: max(0, room)]
+        costs = [
+            [item.sign * getattr(point, item.name) for item in self.objectives] for point in members
+        ]
+        known = np.array([digest in begun | references for digest in digests], dtype=np.bool_)
+        new = far_apart(np.array(costs).reshape(len(members), -1), known, max(0, room))
+        return [digest for digest in digests if digest in begun - references] + [
+            digests[row] for row in new
+        ]
 
-    def _front_digests(self) -> list[str]:
-        front = Front(Trials.of(self._records), self.objectives)
-        return [point.architecture.digest for point in front.members]
-
-    def _needed_for_repeats(self) -> bool:
-        """Whether what is left of the time limit is needed for the repeats."""
+    def _needed_for_repeats(self, beside: int = 0) -> bool:
+        """Whether what is left of the time limit is needed for the repeats, and for some more
+        trainings beside them.
+        """
         if math.isinf(self.remaining_seconds):
             return False
-        seconds = [record.seconds for record in self._records if record.seconds]
+        complete = [record for record in self._records if record.state == COMPLETE]
+        seconds = [record.seconds for record in complete if record.seconds]
         if not seconds:
             return False
         digests = {architecture.digest for architecture in self._references.values()}
         digests |= set(self._to_confirm())
         missing = sum(self._missing_seeds(digest, self.plan.confirm_seeds) for digest in digests)
-        rounds = 1 + math.ceil(missing / (len(self._running) + 1))
+        rounds = 1 + math.ceil((missing + beside) / (len(self._running) + 1))
         return self.remaining_seconds < rounds * sum(seconds) / len(seconds)
+
+    @property
+    def _proposed(self) -> bool:
+        """Whether every network of the plan has been proposed."""
+        return self._exhausted or self._firsts >= self.plan.trials
+
+    @property
+    def _firsts_run(self) -> bool:
+        return any(job.repeat == 0 for job in self._running.values())
 
     def _hopeless(self) -> bool:
         """Nothing works: the cause is not in single networks."""
@@ -263,8 +329,9 @@ class Search:
             {name: CategoricalDistribution(labels) for name, labels in choices.items()},
             self._proposer.marks(job.digest) if repeat == 0 else {},
         )
-        self._remember(Record.of(job, None))
-        self._running[job.trial] = job
+        record = Record.of(job, None)
+        self._remember(record)
+        job = self._running[job.trial] = self._job_of(record)
         return job
 
     def _remember(self, record: Record) -> None:
@@ -272,6 +339,43 @@ class Search:
         self._records.append(record)
         self._by_digest.setdefault(record.digest, []).append(record.trial)
         self._firsts += record.repeat == 0
+
+    def _record(self, job: Job, outcome: Outcome) -> Record:
+        """What a trial has come to, with what it was at the rung below."""
+        before = self._records[job.trial]
+        record = Record.of(job, outcome)
+        if record.state != PAUSED:
+            record = replace(record, finished=_now())
+        if before.loss is None:
+            return record
+        if record.loss is None:
+            return replace(
+                before, state=record.state, failure=record.failure, finished=record.finished
+            )
+        return replace(record, seconds=(before.seconds or 0.0) + (record.seconds or 0.0))
+
+    def _keep(self, record: Record) -> None:
+        self._records[record.trial] = record
+        self._ladder.note(record)
+
+    def _stop_waiting(self) -> None:
+        """What waits below the top is stopped there for good.
+
+        A search that is made longer leaves it so, even where it would now be among those that
+        go on: its training is gone, and new networks are measured against it all the same.
+        """
+        for trial in self._ladder.waiting:
+            record = replace(self._records[trial], state=PRUNED, finished=_now())
+            self._store.finish(record, None)
+            self._keep(record)
+
+    def _teach(self) -> None:
+        """Let the sampler know what the networks below the top may come to."""
+        signs = np.array([item.sign for item in self.objectives])
+        for trial, costs in self._ladder.estimates().items():
+            record = self._records[trial]
+            if record.state != COMPLETE:
+                self._proposer.tell(record.digest, (signs * costs).tolist())
 
     def _checked(self, outcome: Outcome) -> Outcome:
         """What is not a finite number makes no point of a front."""
@@ -293,21 +397,31 @@ class Search:
         for stored in self._store.trials():
             record, values = stored.record, self._values(stored.record)
             self._remember(record)
+            self._ladder.note(record)
             if record.repeat == 0:
                 self._proposer.restore(stored, values)
             if record.state == RUNNING:
-                self._lost.append(_job_of(record))
+                self._lost.append(self._job_of(record))
             elif stored.unsettled:
                 self._store.finish(record, values)
 
+    def _job_of(self, record: Record) -> Job:
+        """The order to train a network further, or from the start."""
+        latency = None
+        if record.latency_ms is not None and record.latency_spread is not None:
+            latency = record.latency_ms, record.latency_wall_ms, record.latency_spread
+        return Job(
+            trial=record.trial,
+            architecture=record.architecture,
+            digest=record.digest,
+            seed=record.seed,
+            reference=record.reference,
+            repeat=record.repeat,
+            eligible=record.eligible,
+            rung=self._ladder.rung_to_train(record),
+            latency=latency,
+        )
 
-def _job_of(record: Record) -> Job:
-    return Job(
-        trial=record.trial,
-        architecture=record.architecture,
-        digest=record.digest,
-        seed=record.seed,
-        reference=record.reference,
-        repeat=record.repeat,
-        eligible=record.eligible,
-    )
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")

@@ -1,7 +1,8 @@
 """The study on disk: an Optuna journal with one writer.
 
 A trial costs three writes: one when it starts, with everything known of it, one with its
-record, one with its state. (Optuna's own `ask` costs one for every parameter.)
+record, one with its state; and two for every rung on the way, when it gets there and when it
+goes on. (Optuna's own `ask` costs one for every parameter.)
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from nas.errors import StorageError
 from nas.objective import Objective
-from nas.record import COMPLETE, FAILED, PRUNED, RUNNING, Job, Record
+from nas.record import COMPLETE, FAILED, PAUSED, PRUNED, RUNNING, Job, Record
 
 __all__ = ["Store", "Stored"]
 
@@ -34,6 +35,7 @@ _STATES = {
     PRUNED: TrialState.PRUNED,
     FAILED: TrialState.FAIL,
     RUNNING: TrialState.RUNNING,
+    PAUSED: TrialState.RUNNING,  # has not come to its end
 }
 
 
@@ -119,14 +121,22 @@ class Store:
             number = self._storage.get_trial_number_from_id(trial_id)
         assert number == job.trial, (number, job.trial)
 
+    def note(self, record: Record) -> None:
+        """Note what is known of a trial that goes on: it is PAUSED at a rung, or RUNNING again."""
+        assert _STATES[record.state] == TrialState.RUNNING, record
+        with _disk(self.path):
+            trial_id = self._trial_id(record)
+            self._storage.set_trial_user_attr(trial_id, "record", record.to_dict())
+
     def finish(self, record: Record, values: list[float] | None) -> None:
         """Note what came of a job. values: one per objective when COMPLETE."""
         with _disk(self.path):
-            trial_id = self._storage.get_trial_id_from_study_id_trial_number(
-                self._study, record.trial
-            )
+            trial_id = self._trial_id(record)
             self._storage.set_trial_user_attr(trial_id, "record", record.to_dict())
             self._storage.set_trial_state_values(trial_id, _STATES[record.state], values)
+
+    def _trial_id(self, record: Record) -> int:
+        return self._storage.get_trial_id_from_study_id_trial_number(self._study, record.trial)
 
     def note_final(self, latencies: Mapping[str, tuple[float, float]]) -> None:
         """Note final measurements: digest -> (latency_ms, spread). Replaces earlier ones."""

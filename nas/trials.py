@@ -5,6 +5,7 @@ Kept free of torch and Optuna: `nas front` reads this file and nothing else.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,14 +16,37 @@ from numpy.typing import NDArray
 
 from nas.errors import StorageError
 from nas.files import write_whole
-from nas.record import COMPLETE, Record
+from nas.record import COMPLETE, PRUNED, Record
 
-__all__ = ["Trials"]
+__all__ = ["Spent", "Trials"]
 
 _TEXT = {"state", "digest", "architecture", "reference", "finished", "failure", "rungs"}
 _FLAGS = {"eligible", "trained", "latency_predicted"}
 _WHOLE = {"trial", "repeat", "seed", "parts"} | _FLAGS
 _COUNTS = {"params", "macs", "images"}
+
+
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """What a study has cost in training, and what stopping early has saved.
+
+    networks: evaluated; whole: trained up to the top; stopped: below it. Others have failed, or
+    are still on their way. seconds: all training, further seeds included; whole_seconds: about
+    what it would have been if no network had been stopped.
+    """
+
+    networks: int
+    whole: int
+    stopped: int
+    seconds: float
+    whole_seconds: float
+
+    def __str__(self) -> str:
+        return (
+            f"{self.networks} networks, {self.whole} to the top, {self.stopped} stopped early: "
+            f"{self.seconds:.0f} s of training; whole training of all would have taken about "
+            f"{self.whole_seconds:.0f} s"
+        )
 
 
 @dataclass(frozen=True)
@@ -53,6 +77,27 @@ class Trials:
 
     def count(self, state: str) -> int:
         return int(np.count_nonzero(self["state"] == state))
+
+    @property
+    def stopped_early(self) -> NDArray[np.bool_]:
+        """(n,): PRUNED with values, those of a rung below the top."""
+        return np.asarray((self["state"] == PRUNED) & ~np.isnan(self["loss"]), dtype=bool)
+
+    def spent(self, budgets: Sequence[float]) -> Spent:
+        """Training so far. budgets: of the rungs, from the lowest."""
+        firsts, seconds = self["repeat"] == 0, self["train_seconds"]
+        below = np.isfinite(seconds) & ~self.complete
+        rungs = [len(json.loads(text or "[]")) for text in self["rungs"][below]]
+        whole = seconds.copy()
+        # A training takes as long as its budget says: learning rates change, images do not.
+        whole[below] *= budgets[-1] / np.asarray(budgets, dtype=np.float64)[rungs]
+        return Spent(
+            networks=int(np.count_nonzero(firsts)),
+            whole=int(np.count_nonzero(firsts & self.complete)),
+            stopped=int(np.count_nonzero(self.stopped_early)),
+            seconds=float(np.nansum(seconds)),
+            whole_seconds=float(np.nansum(whole)),
+        )
 
     def record(self, row: int) -> dict[str, Any]:
         """One row as plain values; None where absent."""

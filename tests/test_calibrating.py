@@ -115,7 +115,12 @@ def test_a_sample_too_small_trains_nothing(
 def test_other_images_are_another_calibration(
     tmp_path: Path, small_space: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    sampled = ("search.sampler=random", "search.trials=8", "proxy.seeds=3")
+    sampled = (
+        "search.sampler=random",
+        "search.trials=8",
+        "search.reduction=null",
+        "proxy.seeds=3",
+    )
     full = ("proxy.kind=scratch", "proxy.rungs=[40]")
     made_run(tmp_path / "out" / "full", small_space, records(TRUTH), *sampled, *full)
     with pytest.raises(SpecError, match="or of other data"):

@@ -74,6 +74,7 @@ def test_climbing_rung_by_rung_ends_where_going_through_ends(evaluator: Evaluato
 
     first = evaluated(evaluator, seed=1, rung=0)
     assert (first.loss, first.rungs) == (below[0][1], None)
+    assert not weights.exists()  # below the top nothing is shipped
     second = evaluated(evaluator, seed=1, rung=1)
     assert second.loss == below[1][1]
     third = evaluated(evaluator, seed=1, rung=2)
@@ -93,6 +94,30 @@ def test_what_a_killed_worker_leaves_changes_no_result(evaluator: Evaluator, lef
     else:
         evaluated(evaluator, seed=2, rung=1)
     assert evaluated(evaluator, seed=2, rung=0).loss == expected
+
+
+def test_a_rung_whose_outcome_was_lost_is_judged_and_not_trained_again(
+    evaluator: Evaluator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    evaluated(evaluator, seed=5, rung=0)
+    expected = evaluated(evaluator, seed=5, rung=1)
+    with monkeypatch.context() as idle:
+        idle.setattr("nas.proxies.training.Training.run", lambda *_, **__: pytest.fail("trained"))
+        again = evaluated(evaluator, seed=5, rung=1)
+    changing = {"seconds": again.seconds}
+    assert again == replace(expected, **changing)  # type: ignore[arg-type]
+
+
+def test_latency_is_measured_at_the_first_rung_alone(
+    evaluator: Evaluator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = Job(0, SE.to_json(), SE.digest, seed=6, rung=0)
+    evaluator.evaluate(job)
+    evaluator.latency_of = lambda *_: pytest.fail("measured again")
+    known = json.loads(json.dumps((2.5, None, 0.01)))
+    found = evaluator.evaluate(replace(job, rung=1, latency=known)).evaluation
+    assert found is not None
+    assert (found.latency_ms, found.latency_spread) == (2.5, 0.01)
 
 
 @pytest.mark.parametrize("kind", ["finetune", "scratch"])

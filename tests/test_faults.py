@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from conftest import QUICK, SMALL_SPACE
 
-from nas.record import COMPLETE
+from nas.record import COMPLETE, PAUSED, PRUNED
 from nas.run import open_run
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("faults")]
@@ -24,10 +24,10 @@ def nas(*arguments: object) -> list[str]:
     return [sys.executable, "-m", "nas", *map(str, arguments)]
 
 
-def start_search(folder: Path) -> subprocess.Popen[str]:
+def start_search(folder: Path, *overrides: str) -> subprocess.Popen[str]:
     space = folder / "small.yaml"
     space.write_text(SMALL_SPACE)
-    sets = [item for override in QUICK for item in ("--set", override)]
+    sets = [item for override in (*QUICK, *overrides) for item in ("--set", override)]
     return subprocess.Popen(
         nas("search", space, "--out", folder / "run", *sets, "--trials", 12),
         stdout=subprocess.PIPE,
@@ -99,6 +99,36 @@ def test_a_killed_driver_leaves_a_run_that_goes_on(tmp_path: Path, moment: str) 
     check_finished(run)
     rows = open_run(run).trials()
     assert all(rows["loss"][trial] == loss for trial, loss in losses.items())
+
+
+def test_a_driver_killed_while_networks_wait_at_a_rung(tmp_path: Path) -> None:
+    driver = start_search(tmp_path, "proxy.rungs=[1,2,4]")
+    run = tmp_path / "run"
+    wait_until(lambda: happened(run, "trial 7 PAUSED"))
+    workers = workers_of(driver.pid)
+    os.kill(driver.pid, signal.SIGKILL)
+    driver.communicate()
+    wait_until(lambda: not any(map(alive, workers)), 30)
+    before = [record for record in map(open_run(run).row, range(8)) if record["state"] == PAUSED]
+    assert before
+    status = subprocess.run(nas("status", run), capture_output=True, text=True, check=True)
+    assert " PAUSED" in status.stdout
+    resumed = subprocess.run(nas("resume", run), capture_output=True, text=True, check=True)
+    assert "12 networks, " in resumed.stdout and " stopped early: " in resumed.stdout
+    rows = open_run(run).trials()
+    assert set(rows["state"]) == {COMPLETE, PRUNED}
+    firsts = rows["digest"][rows["repeat"] == 0]
+    assert len(firsts) == len(set(firsts)) == 12
+    for record in before:
+        now = open_run(run).row(record["trial"])
+        losses = [rung[1] for rung in json.loads(now["rungs"] or "[]")] + [now["loss"]]
+        assert losses[len(json.loads(record["rungs"] or "[]"))] == record["loss"]
+        if now["state"] == PRUNED:
+            shown = subprocess.run(
+                nas("show", run, record["trial"]), capture_output=True, text=True, check=True
+            )
+            assert "stopped early: trained for " in shown.stdout
+    assert not list(run.glob("checkpoints/*/*.training.safetensors"))
 
 
 def test_ctrl_c_stops_soon_and_says_how_to_go_on(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nas.pareto import non_dominated
+from nas.pareto import best_first, crowding, far_apart, fronts, non_dominated
 
 Rows = list[tuple[float, ...]]
 nan, inf = math.nan, math.inf
@@ -93,3 +93,61 @@ def test_input_is_left_alone() -> None:
     before = rows.copy()
     non_dominated(rows)
     np.testing.assert_array_equal(rows, before)
+
+
+@given(costs(2))
+@settings(deadline=None)
+def test_fronts_hold_every_row_once_and_peel_like_the_definition(rows: Rows) -> None:
+    array = np.array(rows, dtype=float).reshape(-1, 2)
+    left = list(range(len(rows)))
+    for front in fronts(array):
+        assert front.tolist() == [
+            left[i] for i, kept in enumerate(slow([rows[j] for j in left])) if kept
+        ]
+        left = [row for row in left if row not in set(front.tolist())]
+    assert all(any(map(math.isnan, rows[row])) for row in left)
+
+
+@pytest.mark.parametrize(
+    ("rows", "expected"),
+    [
+        ([], []),
+        ([(1, 1)], [inf]),
+        ([(1, 3), (3, 1)], [inf, inf]),
+        # Neighbours 4 of 4 apart in one column and 6 of 6 in the other; then a crowded one.
+        ([(1, 7), (2, 4), (5, 1)], [inf, 2.0, inf]),
+        ([(0, 10), (1, 9), (2, 8), (10, 0)], [inf, 0.4, 1.8, inf]),
+        # Of equal rows one stands for all.
+        ([(1, 1), (1, 1), (1, 1)], [inf, 0.0, 0.0]),
+        ([(0, 2), (0, 2), (1, 1), (2, 0), (2, 0)], [inf, 0.5, 2.0, inf, 0.5]),
+        ([(-inf, 3), (1, 2), (2, 1)], [inf, 1.0, inf]),
+    ],
+)
+def test_crowding_by_hand(rows: Rows, expected: list[float]) -> None:
+    array = np.array(rows, dtype=float).reshape(-1, 2)
+    np.testing.assert_allclose(crowding(array), expected)
+
+
+@pytest.mark.parametrize(
+    ("rows", "count", "expected"),
+    [
+        ([], 3, []),
+        ([(0, 10), (1, 9), (2, 8), (10, 0), (11, 11)], 3, [0, 3, 2]),
+        ([(0, 10), (1, 9), (2, 8), (10, 0), (11, 11)], 9, [0, 3, 2, 1, 4]),
+        ([(nan, 0), (5, 5), (1, 1)], 9, [2, 1]),
+        ([(1, 1), (0, 0)], 0, []),
+    ],
+)
+def test_best_first_by_hand(rows: Rows, count: int, expected: list[int]) -> None:
+    assert best_first(np.array(rows, dtype=float).reshape(-1, 2), count).tolist() == expected
+
+
+def test_far_apart_worked_by_hand() -> None:
+    costs = np.array([[0.0, 10.0], [1.0, 9.0], [5.0, 5.0], [9.0, 1.0], [10.0, 0.0]])
+    nothing = np.zeros(5, dtype=bool)
+    assert far_apart(costs, nothing, 3).tolist() == [0, 4, 2]
+    assert far_apart(costs, np.array([True, False, False, False, False]), 2).tolist() == [4, 2]
+    assert sorted(far_apart(costs, nothing, 9).tolist()) == [0, 1, 2, 3, 4]
+    assert far_apart(costs, ~nothing, 3).tolist() == []
+    assert far_apart(np.zeros((0, 2)), np.zeros(0, dtype=bool), 3).tolist() == []
+    assert sorted(far_apart(np.ones((3, 2)), np.zeros(3, dtype=bool), 3).tolist()) == [0, 1, 2]

@@ -5,7 +5,7 @@ from dataclasses import FrozenInstanceError, asdict, fields, replace
 
 import pytest
 
-from nas.record import COMPLETE, FAILED, PRUNED, RUNNING, Evaluation, Job, Outcome, Record
+from nas.record import COMPLETE, FAILED, PAUSED, PRUNED, RUNNING, Evaluation, Job, Outcome, Record
 
 JOB = Job(3, "{}", "d1", seed=5, reference="plain", repeat=1, eligible=False, attempt=2)
 EVALUATION = Evaluation(0.5, 0.8, 2.0, 2.5, 0.01, 1000, 2000, 10_000, 3.0, 2.0, loss_sem=0.02)
@@ -25,7 +25,8 @@ def test_record_tells_its_state_and_keeps_the_job(outcome: Outcome | None, state
     record = Record.of(JOB, outcome, "2026-01-01T00:00:00+00:00")
     assert record.state == state
     assert record.finished == "2026-01-01T00:00:00+00:00"
-    shared = [item.name for item in fields(Job) if item.name not in {"attempt", "rung"}]
+    own = {"attempt", "rung", "latency"}
+    shared = [item.name for item in fields(Job) if item.name not in own]
     assert [getattr(record, name) for name in shared] == [getattr(JOB, name) for name in shared]
     assert record.failure == (outcome.failure if outcome else None)
     assert record.eligible is JOB.eligible
@@ -33,6 +34,18 @@ def test_record_tells_its_state_and_keeps_the_job(outcome: Outcome | None, state
     for name in set(asdict(EVALUATION)) & set(Record.names()) - defaults:
         value = getattr(EVALUATION, name)
         assert getattr(record, name) == (value if state == COMPLETE else None)
+
+
+def test_an_evaluation_below_the_top_waits() -> None:
+    low = Record.of(replace(JOB, rung=0), Outcome(EVALUATION))
+    assert (low.state, low.rung, low.stopped_early) == (PAUSED, 0, False)
+    next_one = Outcome(replace(EVALUATION, rungs="[[1, 0.7, 0.6, 1.5]]"))
+    higher = Record.of(replace(JOB, rung=1), next_one)
+    assert (higher.state, higher.rung) == (PAUSED, 1)
+    assert Record.of(JOB, next_one).state == COMPLETE
+    assert replace(higher, state=PRUNED).stopped_early
+    refused = Record.of(JOB, Outcome(failure="params 9 > 8", infeasible=True))
+    assert (refused.rung, refused.stopped_early) == (-1, False)
 
 
 @pytest.mark.parametrize("outcome", [Outcome(EVALUATION), Outcome(failure="x", lost=True)])

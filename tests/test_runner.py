@@ -59,7 +59,7 @@ def test_overrides_reach_every_depth_and_the_last_one_counts(tmp_path: Path) -> 
     [
         ("worker=3", "unknown key 'worker'; allowed in the runner: device, executor, proxy, sea"),
         ("sampler=tpe", "allowed in the runner: "),
-        ("search.samplr=tpe", "unknown key 'samplr'; allowed in search: confirm_seeds, objectives"),
+        ("search.samplr=tpe", "unknown key 'samplr'; allowed in search: confirm_seeds, focus, obj"),
         ("proxy.backbone.epoch=1", "allowed in proxy.backbone: epochs, learning_rate, weights"),
         ("workers.n=3", "unknown key 'n'; allowed in workers: none, it is a value"),
         ("workers", "write key=value"),
@@ -69,9 +69,14 @@ def test_overrides_reach_every_depth_and_the_last_one_counts(tmp_path: Path) -> 
         ("search.trials=[", "--set search.trials: not plain YAML"),
         ("search.trials=0", "search.trials: found 0; allowed: greater than or equal to 1"),
         ("search.trials=many", "search.trials: found 'many'; allowed: a valid integer"),
-        ("search.sampler=nsga3", "found 'nsga3'; allowed: 'nsga2', 'tpe', 'random' or 'gp'"),
+        ("search.focus={params: [1, 2]}", "no objective; there are: loss, latency_ms"),
+        ("search.focus={latency_ms: [2, 1]}", "found 2.0 to 1.0; allowed: the lower first"),
+        ("search.focus={latency_ms: [2]}", "search.focus"),
+        ("search.sampler=cmaes", "found 'cmaes'; allowed: 'pareto', 'evolution', 'front'"),
         ("search.objectives=[loss]", "give at least two different ones"),
         ("search.objectives=[loss, speed]", "unknown objective 'speed'; known: loss, accuracy"),
+        ("search.reduction=1", "search.reduction: found 1; allowed: greater than or equal to 2"),
+        ("search.reduction=2.5", "search.reduction: found 2.5"),
         ("proxy.rungs=[3, 1]", "each larger than the one before"),
         ("proxy.rungs=[]", "proxy.rungs: found []"),
         ("proxy.learning_rate=.inf", "allowed: a finite number"),
@@ -97,7 +102,10 @@ def test_wrong_number_of_workers_says_that_numbers_are_allowed(value: str) -> No
     ("text", "told"),
     [
         ("serch: {}", "unknown key 'serch'; allowed here: device, executor, proxy, search"),
-        ("search: {trial: 3}", "unknown key 'search.trial'; allowed here: confirm_seeds, obj"),
+        (
+            "search: {trial: 3}",
+            "unknown key 'search.trial'; allowed here: confirm_seeds, focus, obj",
+        ),
         ("proxy: {backbone: {weight: train}}", "'proxy.backbone.weight'; allowed here: epochs"),
         ("workers: 1\nworkers: 2", "'workers' stands twice"),
         ("workers: &n 2\nsearch: {trials: *n}", "aliases"),
@@ -166,3 +174,14 @@ def test_any_override_is_taken_or_refused_in_words(text: str) -> None:
             load_runner(None, (override,))
         except SpecError as error:
             assert "--set" in str(error)
+
+
+def test_focus_needs_the_sampler_that_can() -> None:
+    with pytest.raises(SpecError, match="'tpe' cannot; use pareto"):
+        load_runner(None, ("search.sampler=tpe", "search.focus={latency_ms: [1, 2]}"))
+
+
+def test_what_is_switched_off_stays_off_when_it_is_written_and_read(tmp_path: Path) -> None:
+    asked = load_runner(None, ("search.reduction=null",))
+    (tmp_path / "run.yaml").write_text(dump_yaml(asked))
+    assert load_runner(tmp_path / "run.yaml") == asked

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nas.errors import StorageError
-from nas.record import COMPLETE, FAILED, PRUNED, RUNNING, Record
+from nas.record import COMPLETE, FAILED, PAUSED, PRUNED, RUNNING, Record
 from nas.trials import Trials
 
 nan = math.nan
@@ -29,7 +29,7 @@ number = st.none() | st.floats(allow_nan=False)
 records = st.builds(
     Record,
     trial=st.integers(0, 2**40),
-    state=st.sampled_from([COMPLETE, PRUNED, FAILED, RUNNING]),
+    state=st.sampled_from([COMPLETE, PAUSED, PRUNED, FAILED, RUNNING]),
     digest=st.text(st.characters(codec="utf-8"), max_size=4),
     architecture=st.just("{}"),
     reference=text,
@@ -142,3 +142,32 @@ def test_no_trials_at_all() -> None:
     assert trials.complete.dtype == bool
     assert trials.count(COMPLETE) == 0
     assert set(trials.columns) == set(Record.names())
+
+
+def test_what_was_spent_and_what_it_saved() -> None:
+    two, top = "[[1, 0.9, 0.1, 10.0]]", "[[1, 0.9, 0.1, 10.0], [3, 0.8, 0.2, 30.0]]"
+    trials = Trials.of(
+        [
+            make_record(0, rungs=top, train_seconds=90.0),
+            make_record(1, rungs=top, train_seconds=80.0, repeat=1),
+            replace(make_record(2, train_seconds=10.0), state=PRUNED),
+            replace(make_record(3, rungs=two, train_seconds=33.0), state=PAUSED),
+            replace(make_record(4, rungs=two, train_seconds=30.0), state=FAILED),
+            replace(make_record(5, failure="params 9 > 8"), state=PRUNED),
+            make_record(6, failure="diverged"),
+        ]
+    )
+    assert trials.stopped_early.tolist() == [False, False, True, False, False, False, False]
+    spent = trials.spent([1, 3, 9])
+    assert (spent.networks, spent.whole, spent.stopped) == (6, 1, 1)
+    assert spent.seconds == 90 + 80 + 10 + 33 + 30
+    assert spent.whole_seconds == pytest.approx(90 + 80 + 90 + 99 + 90)
+    assert str(spent) == (
+        "6 networks, 1 to the top, 1 stopped early: 243 s of training; whole training of all "
+        "would have taken about 449 s"
+    )
+
+
+def test_nothing_was_spent_where_nothing_is() -> None:
+    assert Trials.of([]).spent([1, 3]).seconds == 0
+    assert Trials.of([make_record(0)]).spent([1]).whole_seconds == 0.5

@@ -82,6 +82,7 @@ def _show(
     import json
 
     from nas.architecture import Architecture
+    from nas.record import COMPLETE, PRUNED
     from nas.run import open_run
 
     opened = open_run(run)
@@ -112,13 +113,18 @@ def _show(
         print(f"latency   {milliseconds(row['latency_ms'])} ms ± {spread:.1f} %, {how}")
         if row["final_latency_ms"] is not None:
             print(f"          {milliseconds(row['final_latency_ms'])} ms on the idle machine")
+        below = json.loads(row["rungs"] or "[]")
+        if row["state"] != COMPLETE:
+            what = "stopped early" if row["state"] == PRUNED else "so far"
+            rungs, unit = opened.file.proxy.rungs, opened.file.proxy.unit
+            print(f"{what}: trained for {rungs[len(below)]:g} of {rungs[-1]:g} {unit}")
         print(f"loss      {row['loss']:.4f} on {row['images']} validation images")
         print(f"accuracy  {row['accuracy']:.2%}")
         print(f"params    {count(row['params'])}")
         print(f"MACs      {count(row['macs'])}")
         print(f"seed      {row['seed']}")
         print(f"took      {row['seconds']:.1f} s, of them {row['train_seconds']:.1f} s training")
-        for budget, loss, accuracy, seconds in json.loads(row["rungs"] or "[]"):
+        for budget, loss, accuracy, seconds in below:
             print(f"  at {budget:g}: loss {loss:.4f}, accuracy {accuracy:.2%}, {seconds:.1f} s")
         if row["parts"] > 1:
             print(f"memory ran out: batches were computed in {row['parts']} pieces")

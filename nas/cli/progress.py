@@ -16,7 +16,7 @@ from nas.architecture import Architecture
 from nas.cli.tables import milliseconds, summary
 from nas.executors import Observer
 from nas.front import PLAIN
-from nas.record import COMPLETE, FAILED, Job, Record
+from nas.record import COMPLETE, FAILED, PAUSED, Job, Record
 from nas.search_core import Search
 
 __all__ = ["watched"]
@@ -43,6 +43,7 @@ class _Lines:
         self.workers = 1
         self.began = time.monotonic()
         self.done = self.failed = self.total = 0
+        self._heard: set[int] = set()
         self.running: dict[int, Job] = {}
         self.best: Record | None = None
         self.plain_loss: float | None = None
@@ -80,7 +81,8 @@ class _Lines:
 
     def tick(self, search: Search) -> None:
         if not self.done:  # a resumed run has a past
-            settled = [record for record in search.records if record.finished]
+            settled = [item for item in search.records if item.finished or item.loss is not None]
+            self._heard = {record.trial for record in settled}
             self.done = len(settled)
             self.failed = sum(record.state == FAILED for record in settled)
             for record in settled:
@@ -97,7 +99,9 @@ class _Lines:
 
     def count(self, record: Record) -> None:
         self.running.pop(record.trial, None)
-        self.done += 1
+        # What goes on to a higher rung has been counted.
+        self._heard.add(record.trial)
+        self.done = len(self._heard)
         self.failed += record.state == FAILED
         if record.seconds:
             self._seconds.append(record.seconds)
@@ -115,8 +119,10 @@ class _Lines:
         architecture = Architecture.from_json(record.architecture)
         name = f"{record.reference} (hand-placed)" if record.reference else summary(architecture)
         again = f" seed {record.repeat + 1}" if record.repeat else ""
-        if record.state != COMPLETE:
+        if record.state not in {COMPLETE, PAUSED}:
             return f"trial {record.trial}{again} {record.state}: {record.failure}; {name}"
+        if record.state == PAUSED:
+            again = f" at rung {record.rung + 1}"
         assert record.loss is not None and record.accuracy is not None
         assert record.latency_ms is not None
         return (
@@ -159,7 +165,7 @@ class _Display(_Lines):
 
     def finished(self, record: Record) -> None:
         self.count(record)
-        if record.state != COMPLETE:
+        if record.state not in {COMPLETE, PAUSED}:
             self.say(self.describe(record))
 
     def __rich__(self) -> Table:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import sys
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -53,6 +55,13 @@ def _search(
     ] = None,
     trials: Trials = None,
     time_limit: TimeLimit = None,
+    focus: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=LOW..HIGH",
+            help="Where you will deploy: latency_ms=5..10. What lies outside is nothing gained.",
+        ),
+    ] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="Of everything random.")] = None,
     workers: Workers = None,
     set_: Annotated[
@@ -73,6 +82,7 @@ def _search(
         ("search.trials", trials),
         ("search.time_limit", time_limit),
         ("search.seed", seed),
+        ("search.focus", _focused(focus) if focus else None),
         ("workers", workers),
     ):
         if value is not None:
@@ -92,6 +102,19 @@ def _search(
             observer=observer,
         ),
     )
+
+
+def _focused(asked: list[str]) -> str:
+    """`latency_ms=5..10` as the runner's key has it. Raises SpecError."""
+    from nas.errors import SpecError
+
+    found = []
+    for text in asked:
+        match = re.fullmatch(r"\s*(\w+)\s*=\s*([\d.eE+-]+?)\s*\.\.\s*([\d.eE+-]+)\s*", text)
+        if match is None:
+            raise SpecError(f"--focus {text!r}: write NAME=LOW..HIGH, as in latency_ms=5..10")
+        found.append(f"{match[1]}: [{match[2]}, {match[3]}]")
+    return "{" + ", ".join(found) + "}"
 
 
 def _resume(
@@ -161,13 +184,13 @@ def _status(
 
     Example: nas status runs/demo
     """
-    from nas.record import COMPLETE, FAILED, PRUNED, RUNNING
+    from nas.record import COMPLETE, FAILED, PAUSED, PRUNED, RUNNING
     from nas.run import open_run
 
     opened = open_run(run)
     trials = opened.trials()
     alive = opened.running
-    counts = {state: trials.count(state) for state in (COMPLETE, RUNNING, PRUNED, FAILED)}
+    counts = {state: trials.count(state) for state in (COMPLETE, RUNNING, PAUSED, PRUNED, FAILED)}
     failures = [
         {"trial": row["trial"], "state": row["state"], "reason": row["failure"]}
         for row in (trials.record(number) for number in range(len(trials)))
@@ -175,6 +198,7 @@ def _status(
     ]
     plan = opened.file.search
     firsts = int((trials["repeat"] == 0).sum())
+    spent = opened.spent(trials)
     report = {
         "run": str(run),
         "space": opened.space.name,
@@ -183,6 +207,7 @@ def _status(
         "trials": counts,
         "networks": {"evaluated": firsts, "planned": plan.trials},
         "front": len(opened.front().members),
+        "training": asdict(spent) if spent else None,
         "failures": failures,
     }
     if json_:
@@ -192,6 +217,8 @@ def _status(
     print(f"{run}: space {opened.space.name} on {opened.file.data}; {report['driver']}")
     print(f"networks: {firsts} of {plan.trials}; on the front: {report['front']}")
     print("trials: " + ", ".join(f"{number} {state}" for state, number in counts.items() if number))
+    if spent:
+        print(spent)
     for failure in failures:
         print(f"  trial {failure['trial']} {failure['state']}: {failure['reason']}")
     if not alive and not opened.finished:

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Protocol
 
-from nas.record import Job, Record
+from nas.record import PAUSED, Job, Record
 from nas.search_core import Search
 
 __all__ = ["Both", "EventLog", "Executor", "Observer", "Silent"]
@@ -26,7 +26,7 @@ class Observer(Protocol):
         """A worker has taken a job."""
 
     def finished(self, record: Record) -> None:
-        """A trial has come to its end."""
+        """A trial has come to its end, or (PAUSED) to a rung where it waits."""
 
     def lost(self, job: Job, reason: str) -> None:
         """A worker died with a job, which is given out again."""
@@ -87,6 +87,7 @@ class EventLog:
 
     def finished(self, record: Record) -> None:
         cause = f": {record.failure}" if record.failure else ""
+        cause = f" at rung {record.rung + 1}" if record.state == PAUSED else cause
         self._write(f"trial {record.trial} {record.state}{cause}")
 
     def lost(self, job: Job, reason: str) -> None:

@@ -6,7 +6,17 @@ import warnings
 from collections.abc import Callable
 
 import optuna
-from optuna.samplers import BaseSampler, GPSampler, NSGAIISampler, RandomSampler, TPESampler
+from optuna.samplers import (
+    BaseSampler,
+    GPSampler,
+    NSGAIIISampler,
+    NSGAIISampler,
+    RandomSampler,
+    TPESampler,
+)
+
+from nas.samplers.evolution import FrontMutation, RegularisedEvolution
+from nas.samplers.pareto import ParetoSampler
 
 __all__ = ["SAMPLERS", "make_sampler"]
 
@@ -16,12 +26,16 @@ def _gp(seed: int) -> BaseSampler:
 
 
 SAMPLERS: dict[str, Callable[[int], BaseSampler]] = {
+    "pareto": lambda seed: ParetoSampler(seed=seed),
+    "evolution": lambda seed: RegularisedEvolution(seed=seed, population=20, tournament=5),
+    "front": lambda seed: FrontMutation(seed=seed),
     "nsga2": lambda seed: NSGAIISampler(seed=seed, population_size=20),
+    "nsga3": lambda seed: NSGAIIISampler(seed=seed, population_size=20),
     "tpe": lambda seed: TPESampler(seed=seed, n_startup_trials=12),
     "gp": _gp,
     "random": lambda seed: RandomSampler(seed=seed),
 }
-"""Name -> sampler with a seed. All are Optuna's own."""
+"""Name -> sampler with a seed. The first three are ours, the others Optuna's."""
 
 
 def make_sampler(name: str, seed: int) -> BaseSampler:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import optuna
@@ -17,6 +18,8 @@ from nas.errors import SpecError
 from nas.objective import Objective
 from nas.record import COMPLETE, RUNNING
 from nas.samplers import make_sampler
+from nas.samplers.figures import SpaceFigures
+from nas.samplers.pareto import Knowledge, ParetoSampler
 from nas.seeds import derive
 from nas.store import Stored
 
@@ -24,6 +27,7 @@ __all__ = ["Proposer"]
 
 _DRAWS = 64  # of the sampler, before a random architecture is taken instead
 _RANDOM_DRAWS = 5000
+_START = 8  # networks beside the hand-placed ones before `pareto` has a model
 
 Values = Mapping[str, str]
 
@@ -33,6 +37,9 @@ class Proposer:
 
     The sampler works on a study of its own in memory: duplicates, repairs and refusals happen
     there and never reach the store, which gets one write for a whole proposal.
+
+    figures: what is known of all networks without evaluating. focus: objective -> from where to
+    where it matters. `pareto` uses both.
     """
 
     def __init__(
@@ -43,6 +50,8 @@ class Proposer:
         sampler: str,
         seed: int,
         admit: Callable[[Architecture], bool],
+        figures: SpaceFigures | None = None,
+        focus: Mapping[str, Sequence[float]] | None = None,
     ) -> None:
         self._candidates = candidates
         self._sampler = sampler
@@ -53,18 +62,46 @@ class Proposer:
         )
         self._numbers: dict[str, int] = {}
         self._told: dict[str, list[float]] = {}
+        self._pareto = None
+        if sampler == "pareto":
+            self._pareto = self._made(objectives, figures, focus or {})
+
+    def _made(
+        self,
+        objectives: Sequence[Objective],
+        figures: SpaceFigures | None,
+        focus: Mapping[str, Sequence[float]],
+    ) -> ParetoSampler:
+        """The one sampler that knows the space; kept, since it keeps what it has fitted."""
+        parameters = self._candidates.parameters()
+        knowledge = figures.knowledge(objectives) if figures is not None else Knowledge()
+        bounds = {
+            number: sorted(item.sign * bound for bound in focus[item.name])
+            for number, item in enumerate(objectives)
+            if item.name in focus
+        }
+        return ParetoSampler(
+            seed=derive(self._seed, "sampler") % 2**32,
+            knowledge=replace(
+                knowledge, focus={number: (low, high) for number, (low, high) in bounds.items()}
+            ),
+            start=len(self._candidates.references()) + _START,
+            space={name: CategoricalDistribution(items) for name, items in parameters.items()},
+        )
 
     def propose(
         self, number: int, known: Mapping[str, object], *, at_random: bool
     ) -> tuple[Architecture, Values] | None:
         """The architecture of trial `number` and its values; None when nothing new is found.
 
-        known: digests that are taken. at_random: leave the sampler out, as at the start.
+        known: digests that are taken. at_random: leave the sampler out, as at the start; but
+        `pareto` has a start of its own.
         """
         rng = random.Random(derive(self._seed, "draw", number))
-        self._study.sampler = make_sampler(
+        self._study.sampler = self._pareto or make_sampler(
             self._sampler, derive(self._seed, "sampler", number) % 2**32
         )
+        at_random = at_random and self._pareto is None
         for _ in range(0 if at_random else _DRAWS):
             drawn, values = self._suggest(None)
             limited = self._candidates.limit_insertions(values, rng)
@@ -90,11 +127,29 @@ class Proposer:
         self._numbers[architecture.digest] = self._suggest(values)[0]
 
     def tell(self, digest: str, values: list[float] | None) -> None:
-        """Objective values of an architecture that was proposed or noted; None: it failed."""
-        if digest in self._numbers:
-            self._tell(self._numbers[digest], values)
-            if values is not None:
-                self._told[digest] = values
+        """Objective values of an architecture that was proposed or noted; None: it failed.
+
+        Told again, they replace what was told before, as when an estimate gives way to the truth.
+        """
+        if digest not in self._numbers or (values and self._told.get(digest) == values):
+            return
+        number = self._numbers[digest]
+        if self._study.get_trials(deepcopy=False)[number].state.is_finished():
+            self._correct(number, values)
+        else:
+            self._tell(number, values)
+        if values is None:
+            self._told.pop(digest, None)
+        else:
+            self._told[digest] = values
+
+    def _correct(self, number: int, values: list[float] | None) -> None:
+        """Optuna tells a trial once. This study is ours alone and in memory, so the trial itself
+        is changed: another study with the new values costs 0.7 ms for each of its trials.
+        """
+        trial = self._study.get_trials(deepcopy=False)[number]
+        trial.values = values
+        trial.state = TrialState.FAIL if values is None else TrialState.COMPLETE
 
     def marks(self, digest: str) -> dict[str, Any]:
         """What the sampler noted of an architecture (NSGA-II: its generation)."""

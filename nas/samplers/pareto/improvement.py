@@ -18,15 +18,20 @@ _LEAST = 1e-12
 _DENSITY = 1 / np.sqrt(2 * np.pi)
 
 
-def boxes(front: Floats, reference: Floats) -> Floats:
+def boxes(front: Floats, reference: Floats, floor: Floats | None = None) -> Floats:
     """What no point of a front dominates and that dominates the reference point, in boxes.
 
     front: (n, m) costs, minimised; those that do not dominate the reference count for nothing.
-    reference: (m,). Returns (b, 2, m): lower (-inf where open) and upper corners.
+    reference: (m,). floor: (m,) below which nothing is gained.
+    Returns (b, 2, m): lower (-inf where open) and upper corners.
     """
     front = front[(front < reference).all(axis=1)]
     front = front[non_dominated(front)]
-    return np.array(_boxes(front, reference)).reshape(-1, 2, len(reference))
+    found = np.array(_boxes(front, reference)).reshape(-1, 2, len(reference))
+    if floor is not None:
+        found[:, 0] = np.maximum(found[:, 0], floor)
+        found = found[(found[:, 0] < found[:, 1]).all(axis=1)]
+    return found
 
 
 def _boxes(front: Floats, reference: Floats) -> list[tuple[list[float], list[float]]]:
@@ -101,7 +106,7 @@ def expected_improvement(beliefs: Sequence[Belief], where: Floats) -> Floats:
             known[column, level] = beliefs[column].below(level)
         return known[column, level]
 
-    total: Floats | float = 0.0
+    total: Floats | float = np.zeros_like(beliefs[0].below(0.0))
     for lower, upper in where.tolist():
         gain: Floats | float = 1.0
         for column in range(len(beliefs)):

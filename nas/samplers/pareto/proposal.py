@@ -36,6 +36,7 @@ class Knowledge:
     """What is known without evaluating: whole objectives, by number; further figures; and what
     may be evaluated at all, columns -> (n,) bool.
 
+    focus: objective -> from where to where its costs matter.
     settled: (n, d) -> (n, d) with the first choice wherever a parameter has no bearing because
     of another one's choice, so that equal candidates are equal points.
     """
@@ -44,12 +45,14 @@ class Knowledge:
     features: Sequence[Feature] = ()
     allowed: Callable[[Columns], NDArray[np.bool_]] | None = None
     settled: Callable[[Codes], Codes] | None = None
+    focus: Mapping[int, tuple[float, float]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
 class Evaluated:
     """codes: (n, d), in the order that they were proposed in. costs: (n, m), minimised; NaN
-    where it is not known yet. failed: (n,) and never will be.
+    where it is not known yet. failed: (n,) and never will be: networks over a limit that only
+    measuring tells, mostly, which a model takes for as bad as any that there are.
     """
 
     codes: Codes
@@ -59,7 +62,12 @@ class Evaluated:
     @property
     def done(self) -> NDArray[np.bool_]:
         """(n,) all of whose costs are known."""
-        return np.asarray(np.isfinite(self.costs).all(axis=1))
+        return np.asarray(np.isfinite(self.costs).all(axis=1) & ~self.failed)
+
+    def at_worst(self) -> Floats:
+        """Costs (n, m) where failed ones have the worst of each objective."""
+        worst = self.costs[self.done].max(axis=0)
+        return np.where(self.failed[:, None], worst, self.costs)
 
 
 class Proposal:
@@ -109,12 +117,11 @@ class Proposal:
         """The next point, (d,); None when every allowed one is evaluated or under way."""
         rng = np.random.default_rng(seed)
         number = len(evaluated.codes)
-        done = evaluated.done & ~evaluated.failed
-        if number < self.start or done.sum() < 2:
+        if number < self.start or evaluated.done.sum() < 2:
             return self._stratified(evaluated, rng)
         models = self._models(evaluated)
-        front = models.front()
-        pool = self._new(self._drawn(evaluated.codes[done][front], rng), evaluated)
+        told = evaluated.done | evaluated.failed
+        pool = self._new(self._drawn(evaluated.codes[told][models.front()], rng), evaluated)
         if len(pool) == 0:
             return None
         gain = models.gain(self._inputs(pool), rough=True)
@@ -209,10 +216,9 @@ class Proposal:
     # Models.
 
     def _models(self, evaluated: Evaluated) -> Models:
-        done = evaluated.done & ~evaluated.failed
-        inputs = self._inputs(evaluated.codes[done])
-        costs = evaluated.costs[done]
-        pending = self._inputs(evaluated.codes[~evaluated.done & ~evaluated.failed])
+        told = evaluated.done | evaluated.failed
+        inputs, costs = self._inputs(evaluated.codes[told]), evaluated.at_worst()[told]
+        pending = self._inputs(evaluated.codes[~told])
         objectives: list[_Known | _Learnt] = []
         for number in range(costs.shape[1]):
             known = self.knowledge.objectives.get(number)
@@ -227,7 +233,7 @@ class Proposal:
                 rows = _spread_out(costs, _SCREENED)
                 rough = GaussianProcess.given(kernel, inputs[rows], values[rows], pending)
             objectives.append(_Learnt(scale, process, rough))
-        return Models(objectives, self._reference(costs), inputs, pending)
+        return Models(objectives, self._reference(costs), self._floor(costs), inputs, pending)
 
     def _reference(self, costs: Floats) -> Floats:
         """The worst of the start, and of all that is known for free; but what is much worse than
@@ -238,7 +244,16 @@ class Proposal:
         worst = np.minimum(start.max(axis=0), median + _BEYOND * (median - best))
         for number, most in self._most.items():
             worst[number] = most
-        return np.asarray(worst + _MARGIN * (worst - best) + 1e-9)
+        worst += _MARGIN * (worst - best) + 1e-9
+        for number, (_, most) in self.knowledge.focus.items():
+            worst[number] = most
+        return np.asarray(worst)
+
+    def _floor(self, costs: Floats) -> Floats:
+        floor = np.full(costs.shape[1], -np.inf)
+        for number, (least, _) in self.knowledge.focus.items():
+            floor[number] = least
+        return floor
 
     def _kernel(self, number: int, inputs: Inputs, values: Floats) -> Kernel:
         """Fitted anew when there are a tenth more points, to those that were there then."""
@@ -305,6 +320,7 @@ class Models:
         self,
         objectives: Sequence[_Known | _Learnt],
         reference: Floats,
+        floor: Floats,
         inputs: Inputs,
         pending: Inputs,
     ) -> None:
@@ -312,7 +328,7 @@ class Models:
         self._believed = believed = self._expected(inputs)
         if len(pending):
             believed = np.concatenate([believed, self._expected(pending)])
-        self._boxes = boxes(believed, reference)
+        self._boxes = boxes(believed, reference, floor)
 
     def _expected(self, points: Inputs) -> Floats:
         return np.stack([item.expected(points) for item in self._objectives], axis=1)

@@ -80,3 +80,13 @@ def test_an_empty_front_leaves_everything_to_gain() -> None:
         certain(np.array([[1.0, 2.0], [5.0, 1.0]])), boxes(FRONT[:0], REFERENCE)
     )
     assert gain == pytest.approx([6, 0])
+
+
+def test_below_a_floor_nothing_is_gained() -> None:
+    floor = np.array([-np.inf, 1.5])
+    # Right of the first point and below the second: 2 high, 1.5 to 3 and no further.
+    gain = expected_improvement(
+        certain(np.array([[1.0, 1.0], [1.0, 1.5], [2.0, 0.5]])), boxes(FRONT, REFERENCE, floor)
+    )
+    assert gain == pytest.approx([1.5, 1.5, 0])
+    assert not expected_improvement(certain(FRONT), boxes(FRONT, REFERENCE, REFERENCE)).any()

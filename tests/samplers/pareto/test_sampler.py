@@ -123,6 +123,28 @@ def test_what_is_not_allowed_is_never_proposed() -> None:
     assert all(trial.values[1] <= 1.5 for trial in study.trials)
 
 
+def test_limits_that_only_measuring_tells_are_learnt() -> None:
+    """A network over a limit fails; the sampler must not go on asking for its like."""
+
+    def objective(trial: Trial) -> tuple[float, float]:
+        found = costs(suggested(trial))
+        if found[1] > 2:
+            raise optuna.TrialPruned
+        return found
+
+    states = [trial.state for trial in run(small(space=space()), 40, objective).trials]
+    assert sum(state == TrialState.COMPLETE for state in states[20:]) > 12
+
+
+def test_a_focus_draws_proposals_there() -> None:
+    def inside(knowledge: Knowledge) -> int:
+        study = run(small(knowledge=knowledge, space=space()), 28)
+        return sum(1.4 <= trial.values[1] <= 1.8 for trial in study.trials[8:])
+
+    focused = Knowledge({1: latency}, focus={1: (1.4, 1.8)})
+    assert inside(focused) > 15 > inside(Knowledge({1: latency}))
+
+
 def space() -> dict[str, BaseDistribution]:
     return {f"site{site}": CategoricalDistribution(LABELS) for site in range(SITES)}
 
