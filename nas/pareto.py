@@ -92,11 +92,11 @@ def far_apart(
     width = np.ptp(costs, axis=0)
     scaled = costs / np.where(width > 0, width, 1.0)
     left = np.where(taken, -np.inf, np.inf)
-    for row in np.flatnonzero(taken):
+    for row in np.flatnonzero(taken).tolist():
         left = np.minimum(left, np.abs(scaled - scaled[row]).sum(axis=1))
     found: list[int] = []
     while len(found) < min(count, int((~taken).sum())):
-        row = int(np.argmax(left)) if np.isfinite(left).any() else int(np.argmin(costs[:, 0]))
+        row = int(np.argmax(left) if np.isfinite(left).any() else np.argmin(costs[:, 0]))
         found.append(row)
         left = np.minimum(left, np.abs(scaled - scaled[row]).sum(axis=1))
         left[[*found, *np.flatnonzero(taken)]] = -np.inf

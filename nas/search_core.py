@@ -267,7 +267,7 @@ class Search:
             [item.sign * getattr(point, item.name) for item in self.objectives] for point in members
         ]
         known = np.array([digest in begun | references for digest in digests], dtype=np.bool_)
-        new = far_apart(np.array(costs).reshape(len(members), -1), known, max(0, room))
+        new = far_apart(np.array(costs).reshape(-1, len(self.objectives)), known, max(0, room))
         return [digest for digest in digests if digest in begun - references] + [
             digests[row] for row in new
         ]

@@ -320,6 +320,12 @@ def test_the_time_limit_leaves_time_for_repeats(tmp_path: Path, candidates: Cand
     assert sum(point.seeds >= 3 for point in front) >= 0.2 * len(digests(search))
 
 
+def test_how_much_is_to_come_is_told_before_anything_is_known(
+    tmp_path: Path, candidates: Candidates
+) -> None:
+    assert make(tmp_path, candidates, SearchPlan(trials=10)).expected_trials() >= 10
+
+
 def test_a_long_front_is_confirmed_from_end_to_end(tmp_path: Path, candidates: Candidates) -> None:
     search = make(tmp_path, candidates, SearchPlan(trials=60))
     drive(search)
