@@ -12,6 +12,7 @@ __all__ = ["Verdict", "judge"]
 
 _NORMAL = 1.96
 _STUDENT = (12.71, 4.30, 3.18, 2.78, 2.57, 2.45, 2.36, 2.31, 2.26, 2.23)
+_FEW, _SPOILT = 8, 0.7  # networks, and the share of them that training left worse
 _LEAST_SPREAD = 0.01  # what thread CPU time repeats to at best
 
 
@@ -61,6 +62,7 @@ def _compared(front: Front) -> Verdict:
             f"{len(better)} of {len(others)} networks on the front lose less than the plain one "
             f"beyond the noise of {_sources(front)} (95 %, each by itself)."
         )
+        lines += _spoilt(front, plain)
     lower = [item for item in placed if _any(_lower_loss, searched, item, front)]
     faster = [
         item for item in placed if item not in lower and _any(_only_faster, searched, item, front)
@@ -75,6 +77,22 @@ def _compared(front: Front) -> Verdict:
             "would tell more."
         )
     return Verdict(tuple(lines), clear)
+
+
+def _spoilt(front: Front, plain: Point) -> list[str]:
+    """Probes of 94 steps at a rate that suits longer ones ranked thirty networks against full
+    training (-0.59), since they left most of them worse than they had started
+    (benchmarks/proxy_study.py).
+    """
+    losses = front.cloud["loss"]
+    worse = int((losses > plain.loss).sum())
+    if len(losses) < _FEW or worse < _SPOILT * (len(losses) - 1):
+        return []
+    return [
+        f"{worse} of {len(losses) - 1} networks with attention lose more than the plain one: this "
+        "training may rank them by what it spoils, not by what they could gain. Raise "
+        "proxy.rungs or lower proxy.learning_rate before reading anything into the order."
+    ]
 
 
 def _against_placed(placed: list[Point], lower: list[Point], faster: list[Point]) -> list[str]:

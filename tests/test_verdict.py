@@ -121,3 +121,12 @@ def test_without_hand_placed_networks_nothing_is_said_of_them() -> None:
 def test_no_member(records: list[Record]) -> None:
     front = Front(Trials.of(records), objectives_named(["loss", "latency_ms"]))
     assert judge(front) == Verdict(("No trial is complete: there is no front.",), clear=False)
+
+
+@pytest.mark.parametrize(("worse", "told"), [(7, True), (3, False)])
+def test_networks_that_training_left_worse_are_pointed_out(worse: int, told: bool) -> None:
+    others = [(f"n{number}", 1.2 if number < worse else 0.9, 1.0 + number) for number in range(8)]
+    verdict = verdict_on(("plain", 1.0, 1.0), ("a", 0.95, 1.5), ("b", 0.9, 3.0), *others)
+    assert ("by what it spoils" in said(verdict)) == told
+    if told:
+        assert f"{worse} of 10 networks with attention lose more" in said(verdict)
