@@ -86,6 +86,7 @@ class Proposal:
         some = grid.every() if grid.volume <= pool else grid.random(_DRAWN, rng)
         figures = self._figures(some)
         self._logarithmic = (figures > 0).all(axis=0)
+        self._least = figures.min(axis=0, initial=np.inf)
         figures = self._scaled(figures)
         self._centre, self._spread = figures.mean(axis=0), figures.std(axis=0) + 1e-12
         self._most = {
@@ -103,9 +104,11 @@ class Proposal:
         return np.stack(found, axis=1) if found else np.zeros((len(codes), 0))
 
     def _scaled(self, figures: Floats) -> Floats:
-        return np.where(
-            self._logarithmic, np.log(np.where(self._logarithmic, figures, 1.0)), figures
-        )
+        """By logarithms where all those drawn at random are above 0; one that is not, such as
+        the number of blocks of a network without any, counts as half of the least of them.
+        """
+        above = np.maximum(figures, self._least / 2)
+        return np.where(self._logarithmic, np.log(np.where(self._logarithmic, above, 1.0)), figures)
 
     def _inputs(self, codes: Codes) -> Inputs:
         figures = (self._scaled(self._figures(codes)) - self._centre) / self._spread

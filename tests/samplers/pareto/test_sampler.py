@@ -136,6 +136,22 @@ def test_limits_that_only_measuring_tells_are_learnt() -> None:
     assert sum(state == TrialState.COMPLETE for state in states[20:]) > 12
 
 
+def test_a_figure_that_is_hardly_ever_zero() -> None:
+    """No network without any block is among those drawn at random to scale figures by."""
+    sites = {f"site{site}": CategoricalDistribution(LABELS) for site in range(20)}
+
+    def blocks(columns: dict[str, np.ndarray]) -> np.ndarray:
+        return sum((column > 0).astype(float) for column in columns.values())  # type: ignore[return-value]
+
+    study = study_of(small(knowledge=Knowledge(features=[blocks]), space=sites, start=3))
+    study.enqueue_trial(dict.fromkeys(sites, "none"))
+    for _ in range(6):
+        trial = study.ask(sites)
+        count = sum(value != "none" for value in trial.params.values())
+        study.tell(trial, [20.0 - count, count])
+    assert len(study.trials) == 6
+
+
 def test_a_focus_draws_proposals_there() -> None:
     def inside(knowledge: Knowledge) -> int:
         study = run(small(knowledge=knowledge, space=space()), 28)
