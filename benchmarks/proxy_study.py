@@ -3,40 +3,55 @@
     python benchmarks/proxy_study.py train DATA --work DIR [--workers 2] [--methods NAME ...]
     python benchmarks/proxy_study.py report [--picture docs/proxy-study.png]
 
-DATA: `folder:PATH` of CIFAR-10, at 16 px. Twenty-five networks on a small MobileNetV2 (seven
-sites): the plain one; SE, CBAM, ECA and coordinate attention at all, at the early and at the late
-sites; and mixtures drawn at random. `warm` is the reference: all weights trained on at the full
+DATA: `folder:PATH` of CIFAR-10, at 16 px. Thirty networks on a small MobileNetV2 (seven sites):
+the plain one; SE, CBAM, ECA and coordinate attention at all, at the early and at the late sites;
+and mixtures drawn at random. `warm` is the reference: all weights trained on at the full
 learning rate, with the blocks put into the trained plain network, judged on images that no proxy
 sees; then come the proxies. The test part is not touched. What was trained is in
 `docs/proxy-study.csv`, a row each: an interrupted study goes on, and `report` needs no data.
+Where a method gives a score, its row has minus that score in place of a loss.
 """
 
 from __future__ import annotations
 
 import argparse
 import csv
+import math
 import os
 import random
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+import warnings
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
+import matplotlib
+
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt
 import numpy as np
 import torch
+from scipy.stats import rankdata
 from torch import nn
 
-from nas.agreement import agreement, bias, paired_noise
-from nas.architecture import Architecture, Insertion
+from nas.agreement import Agreement, Bias, agreement, bias, paired_noise
+from nas.architecture import Architecture, Insertion, Option
 from nas.backbones import find_sites
 from nas.blocks import block_named
+from nas.candidates import Candidates
+from nas.costs import cost
 from nas.data import Dataset, Split, load_data
+from nas.errors import MeasurementError
 from nas.networks import build, inserted_modules
 from nas.proxies.checkpoint import load_weights, save_weights
-from nas.proxies.training import Recipe, Training, evaluate
+from nas.proxies.supernet import Supernet, inherit, score, train_supernet
+from nas.proxies.training import Recipe, Trainer, Training, evaluate
+from nas.proxies.zero_cost import ZERO_COST, zero_cost_scores
 from nas.seeds import derive
+from nas.space import SearchSpace
 from nas.task import Classification
 
 ROWS = Path("docs/proxy-study.csv")
@@ -54,8 +69,19 @@ KINDS: dict[str, dict[str, int]] = {
     "eca": {},
     "coord": {"reduction": 8},
 }
-MIXED = 12
+MIXED = 17
 CLASSES = 10
+SUPERNET_RATE = 0.001
+REFERENCE = "warm"
+SHOWN = "probe, 3x as long"
+TOGETHER = (
+    (SHOWN, "number of blocks"),
+    (SHOWN, "probe, SGD, 3x as long"),
+    (SHOWN, "supernet"),
+    (SHOWN, "finetune, 3x as long"),
+)
+
+Scorer = Callable[[Architecture], tuple[float, float]]
 
 
 # The networks.
@@ -94,7 +120,8 @@ def _placed(blocks: dict[str, str]) -> Architecture:
 @dataclass(frozen=True)
 class Method:
     """train: `all` or `blocks`. backbone: images that the plain network was trained on before
-    (0: none). images: of this training. seeds: how many.
+    (0: none). images: of this training. teacher: share of the labels that is what the plain
+    network says. seeds: how many.
     """
 
     name: str
@@ -104,10 +131,36 @@ class Method:
     start: str = "identity"
     backbone: int = 0
     optimiser: str = "sgd"
+    teacher: float = 0.0
     seeds: int = 2
 
 
-def methods() -> list[Method]:
+@dataclass(frozen=True)
+class Inherited:
+    """Scores by a supernet. images: that it is trained on. frozen: its backbone.
+    recalibrated: whether batch norms are estimated again for each network.
+    """
+
+    name: str
+    images: int
+    frozen: bool = True
+    recalibrated: bool = True
+    seeds: int = 2
+
+
+@dataclass(frozen=True)
+class Untrained:
+    """A zero-cost score, on another draw of images for each seed."""
+
+    name: str
+    seeds: int = 2
+
+
+AnyMethod = Method | Inherited | Untrained
+BEFORE = Method("plain", FULL, 0.05, start="paper")  # the plain network's own training
+
+
+def methods() -> list[AnyMethod]:
     """In the order of what an interrupted study should hold first. The learning rates are the
     project's defaults, and factors around them.
     """
@@ -115,21 +168,29 @@ def methods() -> list[Method]:
     finetune = Method("finetune", CHEAP, 0.01, backbone=FULL)
     scratch = Method("scratch", CHEAP, 0.05, start="paper")
     warm = Method("warm", WARM, 0.05, backbone=FULL, seeds=1)
+    supernet = Inherited("supernet", WARM)
+    long = replace(probe, name="probe, 3x as long", images=3 * CHEAP)
     return [
         warm,
         probe,
-        replace(probe, name="probe, rate x3", learning_rate=0.01),
-        replace(probe, name="probe, backbone 1/8", backbone=FULL // 8),
-        replace(probe, name="probe, rate /3", learning_rate=0.001),
         replace(warm, seeds=2),
-        replace(probe, name="probe, SGD", learning_rate=0.05, optimiser="sgd"),
-        replace(probe, name="probe, twice as long", images=2 * CHEAP),
-        finetune,
+        replace(long, name="probe, SGD, 3x as long", learning_rate=0.1, optimiser="sgd"),
+        long,
+        supernet,
+        replace(finetune, name="finetune, 3x as long", images=3 * CHEAP),
+        replace(probe, name="probe, SGD", learning_rate=0.1, optimiser="sgd"),
         replace(finetune, name="finetune, full rate", learning_rate=0.05),
-        scratch,
-        replace(scratch, name="scratch, identity start", start="identity"),
+        replace(scratch, name="scratch, 3x as long", images=3 * CHEAP),
+        *(Untrained(name) for name in ZERO_COST),
+        replace(long, name="probe, 3x, rate /3", learning_rate=0.001),
         replace(warm, seeds=3),
-        Method("full", FULL, 0.05, start="paper", seeds=1),
+        replace(long, name="probe, 3x, backbone 1/8", backbone=FULL // 8),
+        replace(scratch, name="scratch, identity start, 3x", start="identity", images=3 * CHEAP),
+        replace(long, name="probe, 3x, distilled", teacher=0.5),
+        replace(supernet, name="supernet, not recalibrated", recalibrated=False),
+        replace(supernet, name="supernet, 4x as long", images=4 * WARM),
+        replace(supernet, name="supernet, backbone too", frozen=False),
+        replace(long, name="probe, 10x as long", images=10 * CHEAP),
     ]
 
 
@@ -153,6 +214,8 @@ def training(
             module.train()
 
     recipe = Recipe(method.images // BATCH, BATCH, method.learning_rate, optimiser=method.optimiser)
+    if method.teacher:
+        data = taught(data, method, work)
     return Training(
         network,
         data,
@@ -162,6 +225,78 @@ def training(
         seed=seed,
         device=CPU,
         set_mode=mode,
+    )
+
+
+def taught(data: Dataset, method: Method, work: Path) -> Dataset:
+    """Labels that are mixed with what the plain network says of the images as they are."""
+    plain = build(
+        networks()["plain"],
+        num_classes=CLASSES,
+        weights=load_weights(backbone_path(work, method.backbone)),
+    ).eval()
+    trainer, split = Trainer(data, CPU), data.train
+    with torch.inference_mode():
+        said = torch.cat(
+            [
+                plain(trainer.plain(split, slice(start, start + BATCH))).softmax(dim=1)
+                for start in range(0, len(split), BATCH)
+            ]
+        )
+    exact = torch.nn.functional.one_hot(split.labels, CLASSES)
+    soft = method.teacher * said + (1 - method.teacher) * exact
+    return replace(data, train=replace(split, labels=soft))
+
+
+def scorer(method: Inherited | Untrained, seed: int, data: Dataset, work: Path) -> Scorer:
+    """What gives (loss or minus a score, accuracy) of a network."""
+    if isinstance(method, Untrained):
+        return partial(untrained, method.name, seed, data)
+    supernet = Supernet(
+        Candidates(space()),
+        networks()["plain"],
+        num_classes=CLASSES,
+        weights=load_weights(backbone_path(work, FULL)),
+        seed=seed,
+        frozen=method.frozen,
+    )
+    train_supernet(
+        supernet,
+        data,
+        Classification(CLASSES),
+        Recipe(method.images // BATCH, BATCH, SUPERNET_RATE, optimiser="adamw"),
+        seed=seed,
+        device=CPU,
+        keep=work / f"supernet-{method.images}-{method.frozen}-{seed}.safetensors",
+    )
+
+    def inherited(architecture: Architecture) -> tuple[float, float]:
+        task = Classification(CLASSES)
+        if method.recalibrated:
+            found = score(supernet, architecture, data, task, device=CPU, seed=seed)
+        else:
+            found = evaluate(inherit(supernet, architecture), data, task, device=CPU)
+        return found.loss, found.accuracy
+
+    return inherited
+
+
+def untrained(
+    name: str, seed: int, data: Dataset, architecture: Architecture
+) -> tuple[float, float]:
+    try:
+        value = zero_cost_scores(architecture, data, names=[name], seed=seed)[name]
+    except MeasurementError:
+        value = math.nan
+    return -value, math.nan
+
+
+def space() -> SearchSpace:
+    blocks: dict[str, dict[str, list[Option]]] = {
+        kind: {name: [value] for name, value in options.items()} for kind, options in KINDS.items()
+    }
+    return SearchSpace(
+        name="study", backbones=[BACKBONE], resolutions=[SIDE], total_stride=STRIDE, blocks=blocks
     )
 
 
@@ -195,7 +330,7 @@ def _of(split: Split, rows: torch.Tensor) -> Split:
     return replace(split, images=split.images[rows], labels=split.labels[rows])
 
 
-def tasks(chosen: list[str]) -> Iterator[tuple[Method, str, int]]:
+def tasks(chosen: list[str]) -> Iterator[tuple[AnyMethod, str, int]]:
     """Seed after seed, so that what is interrupted holds every network."""
     for method in methods():
         if chosen and method.name not in chosen:
@@ -217,23 +352,43 @@ def work_through(
 ) -> None:
     torch.set_num_threads(1)
     found, known = parts(source), networks()
+    scorers: dict[tuple[str, int], Scorer] = {}
     for number, (method, name, seed) in enumerate(tasks(chosen)):
-        if number % of != part or (method.name, name, seed) in done(rows):
+        # One worker has all scores of a supernet, which is trained in it.
+        mine = number % of if isinstance(method, Method) else (seed + len(method.name)) % of
+        if mine != part or (method.name, name, seed) in done(rows):
             continue
-        if method.train == "blocks" and not known[name].blocks and seed > 0:
+        if not known[name].blocks and seed > 0 and not retrained(method):
             continue
-        run = training(method, known[name], seed, found.data, work)
         begun = time.process_time()
-        run.run()
-        seconds = time.process_time() - begun
-        data = found.judges if method.name in {"full", "warm"} else found.data
-        score = evaluate(run.network, data, Classification(CLASSES), device=CPU)
-        row = (method.name, name, seed, f"{score.loss:.6f}", f"{score.accuracy:.4f}")
-        line = ",".join(map(str, (f'"{method.name}"', *row[1:], f"{seconds:.1f}")))
+        if isinstance(method, Method):
+            run = training(method, known[name], seed, found.data, work)
+            begun = time.process_time()
+            run.run()
+            seconds = time.process_time() - begun
+            data = found.judges if method.name == REFERENCE else found.data
+            judged = evaluate(run.network, data, Classification(CLASSES), device=CPU)
+            loss, accuracy = judged.loss, judged.accuracy
+        else:
+            if (method.name, seed) not in scorers:
+                scorers[method.name, seed] = scorer(method, seed, found.data, work)
+                print(
+                    f"{method.name}, {seed}: ready in {time.process_time() - begun:.1f} s",
+                    flush=True,
+                )
+            begun = time.process_time()
+            loss, accuracy = scorers[method.name, seed](known[name])
+            seconds = time.process_time() - begun
+        line = f'"{method.name}",{name},{seed},{loss:.6g},{accuracy:.4f},{seconds:.1f}'
         # One short write to a file that is open for appending is whole.
         with rows.open("a") as file:
             file.write(line + "\n")
         print(line, flush=True)
+
+
+def retrained(method: AnyMethod) -> bool:
+    """Whether another seed changes the plain network."""
+    return not (isinstance(method, Method) and method.train == "blocks")
 
 
 def prepare(data: Dataset, work: Path, images: int) -> None:
@@ -241,10 +396,7 @@ def prepare(data: Dataset, work: Path, images: int) -> None:
     path = backbone_path(work, images)
     if path.exists():
         return
-    plain = networks()["plain"]
-    by_name = {method.name: method for method in methods()}
-    method = replace(by_name["full"], images=images)
-    run = training(method, plain, 1000, data, work)
+    run = training(replace(BEFORE, images=images), networks()["plain"], 1000, data, work)
     run.run()
     score = evaluate(run.network, data, Classification(CLASSES), device=CPU)
     print(f"plain network, {images} images: {score.loss:.4f}, {score.accuracy:.1%}", flush=True)
@@ -266,7 +418,7 @@ def train(arguments: argparse.Namespace) -> None:
         )
         return
     torch.set_num_threads(1)
-    for images in sorted({method.backbone for method in methods()} - {0}):
+    for images in (FULL // 8, FULL):
         prepare(parts(arguments.data).data, arguments.work, images)
     command = [sys.executable, *sys.argv]
     started = [
@@ -315,41 +467,133 @@ def shares() -> dict[str, np.ndarray]:
         of = [[item.block == kind for item in network.insertions] for network in listed]
         found[kind] = np.array([np.mean(item) if item else 0.0 for item in of])
     count = np.array([len(network.blocks) for network in listed])
-    for low, high in ((0, 0), (1, 6), (7, 11), (12, 16)):
-        name = f"{low}-{high} blocks" if high else "plain"
-        found[name] = ((count >= low) & (count <= high)).astype(float)
+    for low, high in ((1, 3), (4, 5), (6, 7)):
+        found[f"{low}-{high} blocks"] = ((count >= low) & (count <= high)).astype(float)
+    return found
+
+
+def with_derived(made: dict[str, Table]) -> dict[str, Table]:
+    """And what needs no training, and means of the ranks of two."""
+    listed = list(networks().values())
+    counted = {
+        "number of blocks": [len(network.blocks) for network in listed],
+        "parameters": [cost(network, num_classes=CLASSES).params for network in listed],
+    }
+    found = dict(made)
+    for name, values in counted.items():
+        column = -np.array(values, dtype=float)[:, None]
+        found[name] = Table(column, np.full_like(column, np.nan), 0.0)
+    for one, two in TOGETHER:
+        if one in found and two in found:
+            ranks = _ranks(found[one]) + _ranks(found[two])
+            both = found[one].seconds + found[two].seconds
+            found[f"{one} + {two}"] = Table(ranks, np.full_like(ranks, np.nan), both)
+    return found
+
+
+def _ranks(table: Table) -> np.ndarray:
+    """Of the mean over seeds, (n, 1)."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)
+        means = np.nanmean(table.loss, axis=1)
+    return np.where(np.isnan(means), np.nan, rankdata(means))[:, None]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """How a method agrees with full training, and what it costs of one."""
+
+    method: str
+    share: float
+    networks: int
+    agreement: Agreement
+    bias: dict[str, Bias]
+
+
+def findings(made: dict[str, Table], quality: np.ndarray) -> list[Finding]:
+    """quality: (networks, seeds) of full training."""
+    whole = ~np.isnan(quality).all(axis=1)
+    found = []
+    for method, table in with_derived(made).items():
+        rows = whole & ~np.isnan(table.loss).all(axis=1)
+        if method == REFERENCE or rows.sum() < 8:
+            continue
+        groups = {name: share[rows] for name, share in shares().items()}
+        found.append(
+            Finding(
+                method,
+                table.seconds / made[REFERENCE].seconds,
+                int(rows.sum()),
+                agreement(-table.loss[rows], quality[rows]),
+                bias(-table.loss[rows], quality[rows], groups),
+            )
+        )
     return found
 
 
 def report(arguments: argparse.Namespace) -> None:
     made = tables(arguments.rows)
-    full = made["warm"]
+    full = made[REFERENCE]
     truth = full.accuracy
-    whole = ~np.isnan(truth).any(axis=1)
     print(
-        f"{int(whole.sum())} networks trained fully with {truth.shape[1]} seeds, "
-        f"{full.seconds:.0f} s each; accuracy {np.nanmean(truth):.1%}, between networks "
-        f"±{np.nanmean(truth, axis=1).std():.2%}, between seeds ±{paired_noise(truth):.2%}"
+        f"{int((~np.isnan(truth)).any(axis=1).sum())} networks, {truth.shape[1]} seeds of the "
+        f"reference, {full.seconds:.0f} s each; accuracy {np.nanmean(truth):.1%}, between networks "
+        f"±{np.nanmean(truth, axis=1).std():.2%}, between seeds ±{paired_noise(truth):.2%}; loss "
+        f"{np.nanmean(full.loss):.4f}, ±{np.nanmean(full.loss, axis=1).std():.4f}, "
+        f"±{paired_noise(full.loss):.4f}"
     )
     for quality, reference in (("accuracy", truth), ("loss", -full.loss)):
         print(f"\nAgainst {quality} of full training:")
-        for method, table in made.items():
-            if method in {"warm", "full"}:
-                continue
-            rows = whole & ~np.isnan(table.loss).all(axis=1)
-            found = agreement(-table.loss[rows], reference[rows])
-            errors = bias(
-                -table.loss[rows],
-                reference[rows],
-                {name: share[rows] for name, share in shares().items()},
-            )
+        for item in findings(made, reference):
+            found = item.agreement
             print(
-                f"{method:26} {table.seconds / full.seconds:6.1%} of the cost, "
-                f"{rows.sum()} networks: Spearman {found.spearman} of {found.ceiling:.2f}, "
-                f"Kendall {found.kendall}, best quarter {found.best_kendall} "
-                f"of {found.best_ceiling:.2f}"
+                f"{item.method:26} {item.share:6.1%} of the cost, {item.networks} networks: "
+                f"Spearman {found.spearman} of {found.ceiling:.2f}, Kendall {found.kendall}, "
+                f"best quarter {found.best_kendall} of {found.best_ceiling:.2f}"
             )
-            print("    bias " + ", ".join(f"{name} {item.error}" for name, item in errors.items()))
+            print("    bias " + ", ".join(f"{name} {it.error}" for name, it in item.bias.items()))
+    if arguments.picture:
+        draw(made, arguments.picture)
+
+
+def draw(made: dict[str, Table], path: Path) -> None:
+    """Rank correlations of all methods, and the default proxy beside the reference."""
+    full = made[REFERENCE]
+    found = sorted(findings(made, -full.loss), key=lambda item: item.agreement.spearman.value)
+    figure, (left, right) = plt.subplots(1, 2, figsize=(12, 5.5), width_ratios=(1.3, 1))
+    places = np.arange(len(found))
+    values = np.array([item.agreement.spearman.value for item in found])
+    low = np.array([item.agreement.spearman.low for item in found])
+    high = np.array([item.agreement.spearman.high for item in found])
+    left.errorbar(values, places, xerr=[values - low, high - values], fmt="o", color="#276d9b")
+    left.set_yticks(places, [f"{item.method} ({item.share:.1%})" for item in found])
+    ceiling = found[0].agreement.ceiling
+    left.axvline(ceiling, color="0.5", linestyle="--")
+    left.text(ceiling, -0.45, "ceiling ", ha="right", color="0.4")
+    left.axvline(0, color="0.8", zorder=0)
+    left.set_xlabel("rank correlation with full training, 95 % interval")
+    left.set_title("cheap stand-ins, with their cost in full trainings", loc="left")
+    kinds = [
+        kinds.pop() if len(kinds := {item.block for item in network.blocks}) == 1 else "several"
+        for network in networks().values()
+    ]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)
+        x, y = np.nanmean(made[SHOWN].loss, axis=1), np.nanmean(full.loss, axis=1)
+    shapes = {"se": "o", "cbam": "s", "eca": "^", "coord": "D", "several": "x"}
+    plain = list(networks()).index("plain")
+    for kind, shape in shapes.items():
+        rows = [row for row, of in enumerate(kinds) if of == kind and row != plain]
+        right.plot(x[rows], y[rows], shape, label=kind)
+    right.plot(x[plain], y[plain], "k*", markersize=12, label="plain")
+    right.set_xlabel(f"validation loss: {SHOWN}")
+    right.set_ylabel("validation loss of full training")
+    right.legend(frameon=False)
+    for axes in (left, right):
+        axes.spines[["top", "right"]].set_visible(False)
+    figure.tight_layout()
+    figure.savefig(path, dpi=110)
+    plt.close(figure)
 
 
 def main() -> None:
@@ -365,6 +609,7 @@ def main() -> None:
     training.set_defaults(run=train)
     reporting = commands.add_parser("report")
     reporting.add_argument("--rows", type=Path, default=ROWS)
+    reporting.add_argument("--picture", type=Path)
     reporting.set_defaults(run=report)
     arguments = parser.parse_args()
     arguments.run(arguments)
