@@ -569,7 +569,7 @@ def draw(made: dict[str, Table], path: Path) -> None:
     left.set_yticks(places, [f"{item.method} ({item.share:.1%})" for item in found])
     ceiling = found[0].agreement.ceiling
     left.axvline(ceiling, color="0.5", linestyle="--")
-    left.text(ceiling, -0.45, "ceiling ", ha="right", color="0.4")
+    left.text(ceiling, -0.2, "ceiling ", ha="right", color="0.4")
     left.axvline(0, color="0.8", zorder=0)
     left.set_xlabel("rank correlation with full training, 95 % interval")
     left.set_title("cheap stand-ins, with their cost in full trainings", loc="left")
