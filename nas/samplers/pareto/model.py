@@ -3,8 +3,8 @@
 What a network costs or gains is mostly a sum over its places, with interactions: the kernel is
 a sum of one kernel for each parameter, one of all parameters together that falls with their
 weighted Hamming distance, and one over free features (latency, params, macs).
-Hyperparameters are at the maximum of their posterior. GPyTorch and BoTorch would fit the same
-model, several times slower (benchmarks/pareto_model.py).
+Hyperparameters are at the maximum of their posterior. How long that takes, with the screening of a
+pool: benchmarks/ask_speed.py.
 """
 
 from __future__ import annotations
