@@ -170,6 +170,7 @@ def methods() -> list[AnyMethod]:
     warm = Method("warm", WARM, 0.05, backbone=FULL, seeds=1)
     supernet = Inherited("supernet", WARM)
     long = replace(probe, name="probe, 3x as long", images=3 * CHEAP)
+    full_rate = replace(finetune, name="finetune, full rate", learning_rate=0.05)
     return [
         warm,
         probe,
@@ -177,20 +178,21 @@ def methods() -> list[AnyMethod]:
         replace(long, name="probe, SGD, 3x as long", learning_rate=0.1, optimiser="sgd"),
         long,
         supernet,
-        replace(finetune, name="finetune, 3x as long", images=3 * CHEAP),
-        replace(probe, name="probe, SGD", learning_rate=0.1, optimiser="sgd"),
-        replace(finetune, name="finetune, full rate", learning_rate=0.05),
-        replace(scratch, name="scratch, 3x as long", images=3 * CHEAP),
+        replace(finetune, name="finetune, 3x as long", images=3 * CHEAP, seeds=1),
         *(Untrained(name) for name in ZERO_COST),
-        replace(long, name="probe, 3x, rate /3", learning_rate=0.001),
+        full_rate,
+        replace(full_rate, name="finetune, full rate, 3x", images=3 * CHEAP),
+        replace(supernet, name="supernet, not recalibrated", recalibrated=False),
+        replace(supernet, name="supernet, backbone too", frozen=False),
+        replace(probe, name="probe, SGD", learning_rate=0.1, optimiser="sgd"),
+        replace(scratch, name="scratch, 3x as long", images=3 * CHEAP),
         replace(warm, seeds=3),
+        replace(long, name="probe, 3x, distilled", teacher=0.5),
+        replace(supernet, name="supernet, 4x as long", images=4 * WARM),
+        replace(long, name="probe, 3x, rate /3", learning_rate=0.001),
         replace(long, name="probe, 3x, backbone 1/8", backbone=FULL // 8),
         replace(scratch, name="scratch, identity start, 3x", start="identity", images=3 * CHEAP),
-        replace(long, name="probe, 3x, distilled", teacher=0.5),
-        replace(supernet, name="supernet, not recalibrated", recalibrated=False),
-        replace(supernet, name="supernet, 4x as long", images=4 * WARM),
-        replace(supernet, name="supernet, backbone too", frozen=False),
-        replace(long, name="probe, 10x as long", images=10 * CHEAP),
+        replace(long, name="probe, 10x as long", images=10 * CHEAP, seeds=1),
     ]
 
 

@@ -37,7 +37,18 @@ from nas.pareto import non_dominated
 from nas.samplers.evolution import FrontMutation, RegularisedEvolution
 from nas.samplers.pareto import Knowledge, ParetoSampler
 
-__all__ = ["PACKAGES", "PEERS", "Codes", "Searcher", "family", "installed", "make_searcher"]
+__all__ = [
+    "PACKAGES",
+    "PEERS",
+    "Codes",
+    "OfOptuna",
+    "Searcher",
+    "distributions",
+    "family",
+    "installed",
+    "make_searcher",
+    "our_sampler",
+]
 
 PACKAGES = {
     "botorch": "botorch",
@@ -86,11 +97,11 @@ class OfOptuna:
 
     def __init__(self, table: Table, sampler: BaseSampler) -> None:
         self._space = distributions(table)
-        self._study = optuna.create_study(directions=["minimize", "minimize"], sampler=sampler)
+        self.study = optuna.create_study(directions=["minimize", "minimize"], sampler=sampler)
         self._trials: dict[int, optuna.Trial] = {}
 
     def ask(self, number: int) -> Codes:
-        trial = self._trials[number] = self._study.ask(self._space)
+        trial = self._trials[number] = self.study.ask(self._space)
         return tuple(
             int(kind.to_internal_repr(trial.params[name])) for name, kind in self._space.items()
         )
@@ -100,15 +111,15 @@ class OfOptuna:
             name: self._space[name].to_external_repr(code)
             for name, code in zip(self._space, codes, strict=True)
         }
-        self._study.enqueue_trial(values)
+        self.study.enqueue_trial(values)
         self.ask(number)
 
     def tell(self, number: int, costs: Pair | None) -> None:
         trial = self._trials.pop(number)
         if costs is None:
-            self._study.tell(trial, state=optuna.trial.TrialState.FAIL)
+            self.study.tell(trial, state=optuna.trial.TrialState.FAIL)
         else:
-            self._study.tell(trial, costs)
+            self.study.tell(trial, costs)
 
 
 def _of_optuna(make: Callable[[int, int], BaseSampler]) -> Make:
@@ -122,7 +133,7 @@ def _of_optuna(make: Callable[[int, int], BaseSampler]) -> Make:
     return searcher
 
 
-def _ours(table: Table, workers: int, seed: int) -> Searcher:
+def our_sampler(table: Table, seed: int) -> ParetoSampler:
     """The sampler of `nas search`, which is told what needs no evaluation."""
 
     def codes(choices: Mapping[str, Whole]) -> Whole:
@@ -131,7 +142,7 @@ def _ours(table: Table, workers: int, seed: int) -> Searcher:
     def free(column: int) -> Callable[[Mapping[str, Whole]], Floats]:
         return lambda choices: table.free_of(codes(choices))[:, column]
 
-    sampler = ParetoSampler(
+    return ParetoSampler(
         seed=seed,
         knowledge=Knowledge(
             objectives={1: lambda choices: table.cost_of(codes(choices))},
@@ -139,7 +150,6 @@ def _ours(table: Table, workers: int, seed: int) -> Searcher:
         ),
         space=distributions(table),
     )
-    return OfOptuna(table, sampler)
 
 
 # Other libraries.
@@ -459,7 +469,7 @@ def _package(name: str) -> Iterator[None]:
 # The line-up.
 
 PEERS: dict[str, Make] = {
-    "pareto": _ours,
+    "pareto": lambda table, workers, seed: OfOptuna(table, our_sampler(table, seed)),
     "random": _of_optuna(lambda workers, seed: RandomSampler(seed=seed)),
     "tpe": _of_optuna(
         lambda workers, seed: TPESampler(seed=seed, constant_liar=workers > 1, n_startup_trials=12)

@@ -59,6 +59,9 @@ class SearchPlan(BaseModel):
     """Objective -> from where to where it matters: what lies outside is nothing gained."""
     confirm_seeds: Annotated[int, Field(ge=1, le=100)] = 3
     """Seeds that every member of the final front, and every reference, is trained with."""
+    patience: Annotated[int, Field(ge=1)] | None = 20
+    """Proposals in a row that are expected to add less to the front than training its members
+    again would seem to, by luck, before the search stops (`pareto` only); None: go on."""
     reduction: Annotated[int, Field(ge=2, le=1000)] | None = 3
     """With several proxy.rungs, one of so many networks goes on from a rung to the next (see
     `nas.halving`); None: all are trained up to the last one."""

@@ -22,6 +22,7 @@ from nas.ladder import Ladder
 from nas.objective import objectives_named
 from nas.pareto import far_apart
 from nas.record import COMPLETE, FAILED, PAUSED, PRUNED, RUNNING, Job, Outcome, Record
+from nas.repeats import repeats
 from nas.runner import SearchPlan
 from nas.samplers.figures import SpaceFigures
 from nas.samplers.proposer import Proposer
@@ -31,6 +32,7 @@ from nas.trials import Trials
 
 __all__ = ["Search"]
 
+_BEFORE_NOISE = 8  # proposals of the start, before references get further seeds
 _AT_RANDOM = 15  # proposals of the start; with five references, a population of NSGA-II
 _HOPELESS = 8  # failures, and nothing else, since this search was started or resumed
 _ATTEMPTS = 2  # of one job whose worker dies
@@ -41,11 +43,12 @@ _SPARE_SEEDS = 2  # repeats beyond the wanted ones, when some fail
 class Search:
     """Ask for a job, carry it out, tell its outcome; until `finished`.
 
-    First come the hand-placed references, then proposals until the plan's trials or time are
-    used up, then repeats with further seeds until every reference and every member of the
-    front has `confirm_seeds` of them. A proposal is trained up to the lowest rung; of those that
-    have reached a rung the best go on, before anything new is proposed, and in the end the
-    others are PRUNED there (see `nas.halving`). References and repeats go to the top.
+    First come the hand-placed references, and soon their further seeds; proposals until the
+    plan's trials or time are used up, or until nothing is to be expected of further ones; then
+    repeats with further seeds until every reference and every member of the front has
+    `confirm_seeds` of them. A proposal is trained up to the lowest rung; of those that have
+    reached a rung the best go on, before anything new is proposed, and in the end the others are
+    PRUNED there (see `nas.halving`). References and repeats go to the top.
     Everything is in the store before `ask` or `tell` returns, so that a new Search on the same
     store goes on where the last one was killed.
 
@@ -96,6 +99,8 @@ class Search:
         self._lost: list[Job] = []
         self._firsts = 0
         self._exhausted = False
+        self._futile = False
+        self._repeats_taught = 0
         self._told: list[str] = []
         self._restore()
 
@@ -144,14 +149,13 @@ class Search:
             self.stop_reason = f"the first {_HOPELESS} trials all failed"
             self._stop_waiting()
             return None
-        job = self._next_reference() or self._next_first()
+        job = self._next_reference() or self._next_measure_of_noise() or self._next_first()
         if job is None and self._proposed and not self._firsts_run:
             self._stop_waiting()
         job = job or self._next_repeat()
         if job is None and not self._running:
             self._stop_waiting()
-            why = "; the space gave no further one" if self._exhausted else ""
-            self.stop_reason = f"{self._firsts} networks are evaluated{why}"
+            self.stop_reason = f"{self._firsts} networks are evaluated{self._why_no_more()}"
         return job
 
     def tell(self, job: Job, outcome: Outcome) -> Record | None:
@@ -211,7 +215,19 @@ class Search:
         job = self._running[trial] = self._job_of(record)
         return job
 
+    def _why_no_more(self) -> str:
+        if self._exhausted:
+            return "; the space gave no further one"
+        if self._futile:
+            return (
+                f"; the last {self.plan.patience} of them (search.patience) promised less than "
+                "what training the front again would seem to gain by luck"
+            )
+        return ""
+
     def _next_proposal(self) -> Job | None:
+        patience = self.plan.patience
+        self._futile = patience is not None and self._proposer.futile >= patience
         if self._proposed:
             return None
         self._teach()
@@ -223,13 +239,28 @@ class Search:
         self._exhausted = found is None
         return self._start(*found) if found else None
 
+    def _next_measure_of_noise(self) -> Job | None:
+        """Further seeds of the references, when a model begins to propose: they come anyway, and
+        until then nobody knows how far to believe one training.
+        """
+        if self._proposed or self._firsts < len(self._references) + _BEFORE_NOISE:
+            return None
+        return self._repeat_of(self._reference_seeds())
+
     def _next_repeat(self) -> Job | None:
         """Further seeds: for references at once, for the front when it stands."""
-        digests = [architecture.digest for architecture in self._references.values()]
-        if not self._firsts_run:
-            digests += self._to_confirm()
         wanted = dict.fromkeys(self._by_digest, self._seeds) if self._seeds > 1 else {}
-        wanted |= dict.fromkeys(digests, max(self._seeds, self.plan.confirm_seeds))
+        wanted |= self._reference_seeds()
+        if not self._firsts_run:
+            wanted |= dict.fromkeys(self._to_confirm(), max(self._seeds, self.plan.confirm_seeds))
+        return self._repeat_of(wanted)
+
+    def _reference_seeds(self) -> dict[str, int]:
+        seeds = max(self._seeds, self.plan.confirm_seeds)
+        return {architecture.digest: seeds for architecture in self._references.values()}
+
+    def _repeat_of(self, wanted: Mapping[str, int]) -> Job | None:
+        """The first that is missing. wanted: digest -> seeds."""
         for digest, seeds in wanted.items():
             if self._missing_seeds(digest, seeds) > 0:
                 first = self._records[self._by_digest[digest][0]]
@@ -290,8 +321,8 @@ class Search:
 
     @property
     def _proposed(self) -> bool:
-        """Whether every network of the plan has been proposed."""
-        return self._exhausted or self._firsts >= self.plan.trials
+        """Whether no network will be proposed any more."""
+        return self._exhausted or self._futile or self._firsts >= self.plan.trials
 
     @property
     def _firsts_run(self) -> bool:
@@ -370,7 +401,16 @@ class Search:
             self._keep(record)
 
     def _teach(self) -> None:
-        """Let the sampler know what the networks below the top may come to."""
+        """Let the sampler know what further seeds have told, and what the networks below the top
+        may come to.
+        """
+        further = sum(record.repeat > 0 and record.state == COMPLETE for record in self._records)
+        if further > self._repeats_taught:
+            self._repeats_taught = further
+            told = repeats(self._records, self.objectives)
+            self._proposer.learn_noise(told.noise)
+            for digest, values in told.values.items():
+                self._proposer.tell(digest, values)
         signs = np.array([item.sign for item in self.objectives])
         for trial, costs in self._ladder.estimates().items():
             record = self._records[trial]

@@ -19,7 +19,7 @@ from nas.objective import Objective
 from nas.record import COMPLETE, RUNNING
 from nas.samplers import make_sampler
 from nas.samplers.figures import SpaceFigures
-from nas.samplers.pareto import Knowledge, ParetoSampler
+from nas.samplers.pareto import PROMISE, Knowledge, ParetoSampler
 from nas.seeds import derive
 from nas.store import Stored
 
@@ -142,6 +142,31 @@ class Proposer:
             self._told.pop(digest, None)
         else:
             self._told[digest] = values
+
+    def learn_noise(self, noise: Mapping[int, float]) -> None:
+        """Standard deviation of one evaluation of an objective, by its number."""
+        if self._pareto is not None:
+            self._pareto.noise = dict(noise)
+
+    @property
+    def futile(self) -> int:
+        """How many of the latest proposals of a model promised less than what evaluating a
+        member of the front once more would seem to gain by noise alone. 0 while no repeats have
+        told how noisy evaluations are.
+        """
+        if self._pareto is None or not self._pareto.noise:
+            return 0
+        promises = [
+            trial.system_attrs[PROMISE]
+            for trial in self._study.get_trials(deepcopy=False)
+            if PROMISE in trial.system_attrs
+        ]
+        found = 0
+        for gain, luck in reversed(promises):
+            if gain >= luck:
+                break
+            found += 1
+        return found
 
     def _correct(self, number: int, values: list[float] | None) -> None:
         """Optuna tells a trial once. This study is ours alone and in memory, so the trial itself

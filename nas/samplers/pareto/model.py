@@ -28,6 +28,8 @@ Precision = type[np.float32] | type[np.float64]
 
 _STEPS = 40
 _JITTER = 1e-8
+_LEAST_NOISE = 1e-6
+_CERTAIN = 0.1  # deviation of the logarithm of what is known
 
 
 @dataclass(frozen=True, eq=False)
@@ -184,14 +186,17 @@ class GaussianProcess:
         return mean.astype(np.float64), np.sqrt(np.maximum(left, 1e-10))
 
 
-def fit(inputs: Inputs, values: Floats) -> Kernel:
+def fit(inputs: Inputs, values: Floats, *, noise: float | None = None) -> Kernel:
     """The kernel whose hyperparameters explain values best, given their priors.
 
-    values: (n,) about standardised.
+    values: (n,) about standardised. noise: variance of one of them, where it is known; else it
+    is learnt.
     """
     grid = inputs.grid
     parameters, features = len(grid.sizes), inputs.features.shape[1]
     mean, spread = _priors(parameters, features)
+    if noise is not None:
+        mean[-1], spread[-1] = np.log(max(noise, _LEAST_NOISE)), _CERTAIN
     loss = _loss(inputs, values, mean, spread)
     found = minimize(
         loss,

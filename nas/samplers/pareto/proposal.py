@@ -8,26 +8,19 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from nas.pareto import non_dominated
+from nas.samplers.pareto.beliefs import Beliefs, Columns, Feature, Learnt, Objective, Stated
 from nas.samplers.pareto.grid import Codes, Floats, Grid
-from nas.samplers.pareto.improvement import Known, boxes, expected_improvement
-from nas.samplers.pareto.model import GaussianProcess, Inputs, Kernel, fit
-from nas.samplers.pareto.scale import Scale, Skewed
+from nas.samplers.pareto.model import Inputs, Kernel, fit
+from nas.samplers.pareto.scale import Scale
 
-__all__ = ["Evaluated", "Feature", "Knowledge", "Proposal"]
-
-Columns = Mapping[str, Codes]
-Feature = Callable[[Columns], Floats]
-"""A figure that needs no evaluation, of many points at once: parameter -> (n,) codes of its
-choice, to (n,)."""
+__all__ = ["Evaluated", "Knowledge", "Proposal", "Proposed"]
 
 _FIT = 200  # points that hyperparameters are fitted to, at most
 _GROWTH = 1.1  # of the number of points, between two fits
-_SCREENED = 128  # points that a pool is screened with, at most
 _JUDGED = 2000  # of the pool, by all points
 _PARENTS = 64  # whose neighbourhoods are searched further
 _ROUNDS = 3
-_BEYOND, _MARGIN = 2.0, 0.05  # of the reference point
+_MARGIN = 0.05  # of the reference point beyond the worst
 _DRAWN = 4096  # at random, where no model asks for more
 
 
@@ -53,11 +46,13 @@ class Evaluated:
     """codes: (n, d), in the order that they were proposed in. costs: (n, m), minimised; NaN
     where it is not known yet. failed: (n,) and never will be: networks over a limit that only
     measuring tells, mostly, which a model takes for as bad as any that there are.
+    noise: objective -> standard deviation of one evaluation, where repeats have told it.
     """
 
     codes: Codes
     costs: Floats
     failed: NDArray[np.bool_]
+    noise: Mapping[int, float] = field(default_factory=dict)
 
     @property
     def done(self) -> NDArray[np.bool_]:
@@ -68,6 +63,18 @@ class Evaluated:
         """Costs (n, m) where failed ones have the worst of each objective."""
         worst = self.costs[self.done].max(axis=0)
         return np.where(self.failed[:, None], worst, self.costs)
+
+
+@dataclass(frozen=True, eq=False)
+class Proposed:
+    """codes: (d,). gain: hypervolume that it is expected to add, on the scales of the objectives.
+    luck: what evaluating a member of the front once more is expected to seem to add, by noise
+    alone. Both NaN where no model was asked.
+    """
+
+    codes: Codes
+    gain: float = np.nan
+    luck: float = np.nan
 
 
 class Proposal:
@@ -93,7 +100,7 @@ class Proposal:
             number: float(np.max(known(grid.columns(some))))
             for number, known in knowledge.objectives.items()
         }
-        self._kernels: dict[tuple[int, int], Kernel] = {}
+        self._kernels: dict[tuple[int, int, float | None], Kernel] = {}
 
     # Free figures.
 
@@ -116,26 +123,27 @@ class Proposal:
 
     # Proposals.
 
-    def __call__(self, evaluated: Evaluated, seed: int) -> Codes | None:
-        """The next point, (d,); None when every allowed one is evaluated or under way."""
+    def __call__(self, evaluated: Evaluated, seed: int) -> Proposed | None:
+        """The next point; None when every allowed one is evaluated or under way."""
         rng = np.random.default_rng(seed)
         number = len(evaluated.codes)
         if number < self.start or evaluated.done.sum() < 2:
-            return self._stratified(evaluated, rng)
-        models = self._models(evaluated)
+            first = self._stratified(evaluated, rng)
+            return Proposed(first) if first is not None else None
+        beliefs = self._beliefs(evaluated)
         told = evaluated.done | evaluated.failed
-        pool = self._new(self._drawn(evaluated.codes[told][models.front()], rng), evaluated)
+        pool = self._new(self._drawn(evaluated.codes[told][beliefs.front], rng), evaluated)
         if len(pool) == 0:
             return None
-        gain = models.gain(self._inputs(pool), rough=True)
+        gain = beliefs.gain(self._inputs(pool), rough=True)
         if self.grid.volume > self._pool:
-            pool, gain = self._climbed(pool, gain, models, evaluated)
+            pool, gain = self._climbed(pool, gain, beliefs, evaluated)
         best = np.argsort(-gain, kind="stable")[:_JUDGED]
         judged = self._inputs(pool[best])
-        gain = models.gain(judged)
-        if gain.max() <= 0:
-            gain = models.uncertainty(judged)
-        return np.asarray(judged.codes[int(np.argmax(gain))])
+        gain = beliefs.gain(judged)
+        most = float(gain.max())
+        row = int(np.argmax(gain if most > 0 else beliefs.uncertainty(judged)))
+        return Proposed(judged.codes[row], most, beliefs.luck(evaluated.noise))
 
     def _new(self, codes: Codes, evaluated: Evaluated) -> Codes:
         """Distinct rows that are allowed, and neither evaluated nor under way."""
@@ -165,7 +173,7 @@ class Proposal:
         return np.concatenate([near, crossed, self.grid.random(share, rng)])
 
     def _climbed(
-        self, pool: Codes, gain: Floats, models: Models, evaluated: Evaluated
+        self, pool: Codes, gain: Floats, beliefs: Beliefs, evaluated: Evaluated
     ) -> tuple[Codes, Floats]:
         """With the best ones' neighbours, and theirs."""
         for _ in range(_ROUNDS):
@@ -175,7 +183,7 @@ class Proposal:
             if len(fresh) == 0:
                 break
             pool = np.concatenate([pool, fresh])
-            gain = np.concatenate([gain, models.gain(self._inputs(fresh), rough=True)])
+            gain = np.concatenate([gain, beliefs.gain(self._inputs(fresh), rough=True)])
         return pool, gain
 
     def _stratified(self, evaluated: Evaluated, rng: np.random.Generator) -> Codes | None:
@@ -216,137 +224,47 @@ class Proposal:
             pool = self._new(self.grid.neighbours(best[None]), evaluated)
         return np.asarray(best)
 
-    # Models.
+    # Beliefs.
 
-    def _models(self, evaluated: Evaluated) -> Models:
+    def _beliefs(self, evaluated: Evaluated) -> Beliefs:
         told = evaluated.done | evaluated.failed
         inputs, costs = self._inputs(evaluated.codes[told]), evaluated.at_worst()[told]
         pending = self._inputs(evaluated.codes[~told])
-        objectives: list[_Known | _Learnt] = []
+        objectives: list[Objective] = []
         for number in range(costs.shape[1]):
             known = self.knowledge.objectives.get(number)
             if known is not None:
-                objectives.append(_Known(known))
+                objectives.append(Stated(known))
                 continue
-            scale = Scale.of(costs[:, number])
-            values = scale.to(costs[:, number])
-            kernel = self._kernel(number, inputs, costs[:, number])
-            process = rough = GaussianProcess.given(kernel, inputs, values, pending)
-            if len(inputs) > _SCREENED:
-                rows = _spread_out(costs, _SCREENED)
-                rough = GaussianProcess.given(kernel, inputs[rows], values[rows], pending)
-            objectives.append(_Learnt(scale, process, rough))
-        return Models(objectives, self._reference(costs), self._floor(costs), inputs, pending)
+            kernel = self._kernel(number, inputs, costs[:, number], evaluated.noise.get(number))
+            objectives.append(Learnt.of(kernel, inputs, costs, number, pending))
+        least = np.full(costs.shape[1], -np.inf)
+        most = self._reference(costs)
+        for number, focus in self.knowledge.focus.items():
+            least[number], most[number] = focus
+        return Beliefs(objectives, most, least, inputs, pending)
 
     def _reference(self, costs: Floats) -> Floats:
-        """The worst of the start, and of all that is known for free; but what is much worse than
-        the median is no part of any front that one would want.
-        """
+        """A little beyond the worst of the start, and of all that is known for free."""
         start = costs[: max(2, self.start)]
-        best, median = start.min(axis=0), np.median(start, axis=0)
-        worst = np.minimum(start.max(axis=0), median + _BEYOND * (median - best))
+        best, worst = start.min(axis=0), start.max(axis=0)
         for number, most in self._most.items():
             worst[number] = most
-        worst += _MARGIN * (worst - best) + 1e-9
-        for number, (_, most) in self.knowledge.focus.items():
-            worst[number] = most
-        return np.asarray(worst)
+        return np.asarray(worst + _MARGIN * (worst - best) + 1e-9)
 
-    def _floor(self, costs: Floats) -> Floats:
-        floor = np.full(costs.shape[1], -np.inf)
-        for number, (least, _) in self.knowledge.focus.items():
-            floor[number] = least
-        return floor
-
-    def _kernel(self, number: int, inputs: Inputs, values: Floats) -> Kernel:
+    def _kernel(self, number: int, inputs: Inputs, values: Floats, noise: float | None) -> Kernel:
         """Fitted anew when there are a tenth more points, to those that were there then."""
         size = max(2, self.start)
         while int(np.ceil(size * _GROWTH)) <= len(inputs):
             size = int(np.ceil(size * _GROWTH))
         size = min(size, len(inputs))
-        if (number, size) not in self._kernels:
+        if (number, size, noise) not in self._kernels:
             rows = np.arange(size)
             if size > _FIT:
                 rows = np.sort(np.random.default_rng(size).permutation(size)[:_FIT])
-            values = Scale.of(values[:size]).to(values[:size])
-            self._kernels[number, size] = fit(inputs[rows], values[rows])
-        return self._kernels[number, size]
-
-
-def _spread_out(costs: Floats, count: int) -> Codes:
-    """The rows nearest to the front, layer by layer, half of the count; the others evenly."""
-    if len(costs) <= count:
-        return np.arange(len(costs))
-    left, found = np.arange(len(costs)), np.zeros(0, dtype=np.int64)
-    while len(found) < count // 2:
-        layer = non_dominated(costs[left])
-        found, left = np.concatenate([found, left[layer]]), left[~layer]
-    found = found[: count // 2]
-    left = np.setdiff1d(np.arange(len(costs)), found)
-    even = left[np.linspace(0, len(left) - 1, count - len(found)).astype(np.int64)]
-    return np.sort(np.concatenate([found, even]))
-
-
-@dataclass(frozen=True, eq=False)
-class _Known:
-    feature: Feature
-
-    def belief(self, points: Inputs, rough: bool) -> Known:
-        return Known(np.asarray(self.feature(points.grid.columns(points.codes)), dtype=np.float64))
-
-    def expected(self, points: Inputs) -> Floats:
-        return self.belief(points, rough=False).values
-
-
-@dataclass(frozen=True, eq=False)
-class _Learnt:
-    scale: Scale
-    process: GaussianProcess
-    rough: GaussianProcess
-
-    def belief(self, points: Inputs, rough: bool) -> Skewed:
-        process = self.rough if rough else self.process
-        return Skewed(self.scale, *process.predict(points, np.float32 if rough else np.float64))
-
-    def expected(self, points: Inputs) -> Floats:
-        return self.scale.back(self.process.predict(points)[0])
-
-
-class Models:
-    """What is believed of all objectives, and the front in the light of it.
-
-    The front is of believed values: of what was observed with noise, the luckiest would be on
-    it, and what is pending counts as it is expected to turn out.
-    """
-
-    def __init__(
-        self,
-        objectives: Sequence[_Known | _Learnt],
-        reference: Floats,
-        floor: Floats,
-        inputs: Inputs,
-        pending: Inputs,
-    ) -> None:
-        self._objectives = objectives
-        self._believed = believed = self._expected(inputs)
-        if len(pending):
-            believed = np.concatenate([believed, self._expected(pending)])
-        self._boxes = boxes(believed, reference, floor)
-
-    def _expected(self, points: Inputs) -> Floats:
-        return np.stack([item.expected(points) for item in self._objectives], axis=1)
-
-    def front(self) -> NDArray[np.bool_]:
-        """(n,) which of the evaluated points are believed to be on the front."""
-        return non_dominated(self._believed)
-
-    def gain(self, points: Inputs, *, rough: bool = False) -> Floats:
-        """(k,) expected hypervolume improvement."""
-        return expected_improvement(
-            [item.belief(points, rough) for item in self._objectives], self._boxes
-        )
-
-    def uncertainty(self, points: Inputs) -> Floats:
-        """(k,) how little is known; where no improvement is expected anywhere."""
-        learnt = [item for item in self._objectives if isinstance(item, _Learnt)]
-        return np.asarray(sum(item.process.predict(points)[1] for item in learnt))
+            scale = Scale.of(values[:size])
+            known = scale.deviation(noise) ** 2 if noise is not None else None
+            self._kernels[number, size, noise] = fit(
+                inputs[rows], scale.to(values[:size])[rows], noise=known
+            )
+        return self._kernels[number, size, noise]

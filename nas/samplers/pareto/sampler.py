@@ -23,7 +23,11 @@ from nas.samplers.pareto.grid import Codes, Floats, Grid
 from nas.samplers.pareto.proposal import Evaluated, Knowledge, Proposal
 from nas.seeds import derive
 
-__all__ = ["ParetoSampler"]
+__all__ = ["PROMISE", "ParetoSampler"]
+
+PROMISE = "pareto:promise"
+"""System attribute of a trial that a model proposed: the hypervolume that it was expected to add,
+and what evaluating a member of the front once more was expected to seem to add by noise alone."""
 
 
 class ParetoSampler(BaseSampler):
@@ -39,6 +43,9 @@ class ParetoSampler(BaseSampler):
     space: all parameters, where the first trials should be spread as well, or where some trials
     lack some of them (they count as having the first choice there); by default those that all
     trials have had. Parameters with endless choices are drawn at random.
+
+    noise: objective, by its number -> standard deviation of one evaluation, to be set whenever
+    repeats have told it; what is missing there is learnt from the values alone.
     """
 
     def __init__(
@@ -58,6 +65,7 @@ class ParetoSampler(BaseSampler):
         self._intersection = IntersectionSearchSpace()
         self._others = RandomSampler(seed=seed)
         self._proposal: Proposal | None = None
+        self.noise: dict[int, float] = {}
         self._threads = ThreadpoolController()
 
     def infer_relative_search_space(
@@ -76,11 +84,16 @@ class ParetoSampler(BaseSampler):
         grid = Grid({name: _choices(item) or () for name, item in search_space.items()})
         if self._proposal is None or self._proposal.grid.parameters != grid.parameters:
             self._proposal = Proposal(grid, self._knowledge, pool=self._pool, start=self._start)
-        evaluated = _evaluated(study, trial, grid, strict=self._space is None)
+        evaluated = _evaluated(study, trial, grid, self.noise, strict=self._space is None)
         # The other cores are training networks; threads that wait for each other crawl there.
         with self._threads.limit(limits=1):
-            codes = self._proposal(evaluated, derive(self._seed, "pareto", trial.number))
-        return {} if codes is None else grid.values(codes)
+            found = self._proposal(evaluated, derive(self._seed, "pareto", trial.number))
+        if found is None:
+            return {}
+        if np.isfinite([found.gain, found.luck]).all():
+            promise = [found.gain, found.luck]
+            study._storage.set_trial_system_attr(trial._trial_id, PROMISE, promise)
+        return grid.values(found.codes)
 
     def sample_independent(
         self,
@@ -109,7 +122,9 @@ def _choices(distribution: BaseDistribution) -> Sequence[Hashable] | None:
     return None
 
 
-def _evaluated(study: Study, trial: FrozenTrial, grid: Grid, *, strict: bool) -> Evaluated:
+def _evaluated(
+    study: Study, trial: FrozenTrial, grid: Grid, noise: Mapping[int, float], *, strict: bool
+) -> Evaluated:
     sign = np.array([1.0 if way != StudyDirection.MAXIMIZE else -1.0 for way in study.directions])
     codes: list[Codes] = []
     costs: list[Floats] = []
@@ -128,4 +143,5 @@ def _evaluated(study: Study, trial: FrozenTrial, grid: Grid, *, strict: bool) ->
         np.array(codes, dtype=np.int64).reshape(-1, len(grid.sizes)),
         np.array(costs, dtype=np.float64).reshape(-1, len(sign)),
         np.array(failed, dtype=np.bool_),
+        noise,
     )

@@ -93,6 +93,14 @@ def test_a_fit_finds_the_noise() -> None:
     assert 0.15 < np.sqrt(found.noise) < 0.45
 
 
+@pytest.mark.parametrize("noise", [0.0, 1e-3, 0.5])
+def test_a_fit_holds_the_noise_that_is_known(noise: float) -> None:
+    known = points(150)
+    values = additive(known) + np.random.default_rng(0).normal(0, 0.3, 150)
+    found = fit(known, values, noise=noise).noise
+    assert 0.6 * noise <= found <= 1.5 * noise + 1e-5
+
+
 def test_a_feature_that_says_it_all_is_used() -> None:
     known, other = points(40, features=1), points(200, seed=1, features=1)
     values, truth = np.sin(known.features[:, 0]), np.sin(other.features[:, 0])

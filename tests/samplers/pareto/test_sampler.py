@@ -8,7 +8,7 @@ import pytest
 from optuna.distributions import BaseDistribution, CategoricalDistribution, IntDistribution
 from optuna.trial import Trial, TrialState
 
-from nas.samplers.pareto import Knowledge, ParetoSampler
+from nas.samplers.pareto import PROMISE, Knowledge, ParetoSampler
 from nas.samplers.pareto.improvement import hypervolume
 
 SITES, LABELS = 6, ("none", "se/r8", "se/r32", "coord/r8", "coord/r32")
@@ -68,6 +68,21 @@ def test_it_learns_latencies_that_are_not_known() -> None:
     ours = reached(run(small(), 40))
     chance = reached(run(optuna.samplers.RandomSampler(seed=0), 80))
     assert ours > chance
+
+
+def promises(noise: float) -> np.ndarray:
+    """(n, 2): gain and luck of the proposals of a model."""
+    sampler = small(knowledge=KNOWN)
+    sampler.noise[0] = noise
+    trials = run(sampler, 40).trials
+    return np.array([trial.system_attrs[PROMISE] for trial in trials if trial.number >= 8])
+
+
+def test_what_a_proposal_promises_falls_below_luck_where_noise_is_large() -> None:
+    little, much = promises(1e-4), promises(3.0)
+    assert (little[:10, 0] > little[:10, 1]).all()
+    assert (much[-10:, 0] < much[-10:, 1]).all()
+    assert little[-5:, 0].mean() < little[:5, 0].mean() / 5
 
 
 def test_it_proposes_nothing_twice_and_then_at_random() -> None:
