@@ -42,7 +42,6 @@ from nas.architecture import Architecture, Insertion, Option
 from nas.backbones import find_sites
 from nas.blocks import block_named
 from nas.candidates import Candidates
-from nas.costs import cost
 from nas.data import Dataset, Split, load_data
 from nas.errors import MeasurementError
 from nas.networks import build, inserted_modules
@@ -76,10 +75,14 @@ REFERENCE = "warm"
 SHOWN = "probe, 3x as long"
 TOGETHER = (
     (SHOWN, "number of blocks"),
+    (SHOWN, "macs"),
+    (SHOWN, "zico"),
+    (SHOWN, "macs", "zico"),
     (SHOWN, "probe, SGD, 3x as long"),
     (SHOWN, "supernet"),
     (SHOWN, "finetune, 3x as long"),
 )
+BY_ACCURACY = (SHOWN, "supernet", "supernet, not recalibrated", "supernet, 4x as long")
 
 Scorer = Callable[[Architecture], tuple[float, float]]
 
@@ -475,21 +478,23 @@ def shares() -> dict[str, np.ndarray]:
 
 
 def with_derived(made: dict[str, Table]) -> dict[str, Table]:
-    """And what needs no training, and means of the ranks of two."""
+    """And the number of blocks, means of ranks, and the order by accuracy instead of by loss."""
     listed = list(networks().values())
     counted = {
         "number of blocks": [len(network.blocks) for network in listed],
-        "parameters": [cost(network, num_classes=CLASSES).params for network in listed],
     }
     found = dict(made)
     for name, values in counted.items():
         column = -np.array(values, dtype=float)[:, None]
         found[name] = Table(column, np.full_like(column, np.nan), 0.0)
-    for one, two in TOGETHER:
-        if one in found and two in found:
-            ranks = _ranks(found[one]) + _ranks(found[two])
-            both = found[one].seconds + found[two].seconds
-            found[f"{one} + {two}"] = Table(ranks, np.full_like(ranks, np.nan), both)
+    for parts in TOGETHER:
+        if all(name in found for name in parts):
+            ranks = np.sum([_ranks(found[name]) for name in parts], axis=0)
+            seconds = sum(found[name].seconds for name in parts)
+            found[" + ".join(parts)] = Table(ranks, np.full_like(ranks, np.nan), seconds)
+    for name in [name for name in made if name in BY_ACCURACY]:
+        table = made[name]
+        found[f"{name}, by accuracy"] = replace(table, loss=-table.accuracy)
     return found
 
 

@@ -16,7 +16,7 @@ import pytest
 
 from nas.architecture import Architecture
 from nas.candidates import Candidates
-from nas.errors import StorageError
+from nas.errors import SpecError, StorageError
 from nas.executors.simulated import SimulatedExecutor, VirtualClock
 from nas.front import Front
 from nas.objective import objectives_named
@@ -423,6 +423,61 @@ def test_several_backbones_and_accuracy_as_objective(tmp_path: Path) -> None:
     assert found == {"mobilenetv2_035", "mobilenetv2_050"}
     again = make(tmp_path, wide, plan)
     assert [record.digest for record in again.records] == [item.digest for item in search.records]
+
+
+@pytest.mark.parametrize("others", ["nsga2", "random"])
+def test_what_another_sampler_has_begun_goes_on_with_pareto(
+    tmp_path: Path, candidates: Candidates, others: str
+) -> None:
+    drive(make(tmp_path, candidates, SearchPlan(trials=20, sampler=others)), steps=16)
+    search = make(tmp_path, candidates, SearchPlan(trials=24, sampler="pareto"))
+    drive(search)
+    assert len(set(digests(search))) == 24
+    assert search.stop_reason == "24 networks are evaluated"
+
+
+def test_a_study_of_an_older_space_is_refused(tmp_path: Path, candidates: Candidates) -> None:
+    drive(make(tmp_path, candidates, SearchPlan(trials=20)), steps=16)
+    with pytest.raises(SpecError, match=r"trial \d+ has '.*' at .*, which it does not hold"):
+        make(tmp_path, Candidates(space(blocks={"eca": {}})), SearchPlan(trials=20))
+
+
+def test_a_space_of_one_block_at_one_place(tmp_path: Path) -> None:
+    tiny = Candidates(space(sites={"granularity": "network"}, blocks={"eca": {}}))
+    search = make(tmp_path, tiny, SearchPlan(trials=20))
+    drive(search)
+    assert {record.reference for record in search.records} == {"plain", "eca"}
+    assert search.stop_reason == "2 networks are evaluated; the space gave no further one"
+
+
+def test_where_no_network_keeps_the_limits(tmp_path: Path, candidates: Candidates) -> None:
+    Store.create(tmp_path / "study.journal", OBJECTIVES)
+    store = Store(tmp_path / "study.journal", writable=True)
+    search = Search(candidates, SearchPlan(trials=20), store, admit=lambda architecture: False)
+    drive(search)
+    assert not any(record.eligible for record in search.records)
+    assert search.stop_reason == "3 networks are evaluated; the space gave no further one"
+    assert Front(Trials.of(search.records), OBJECTIVES).members == ()
+
+
+def test_where_every_network_comes_to_the_same(tmp_path: Path, candidates: Candidates) -> None:
+    def same(job: Job) -> Outcome:
+        found = truth(job).evaluation
+        assert found is not None
+        return Outcome(replace(found, loss=1.0, accuracy=0.5, latency_ms=2.0))
+
+    search = make(tmp_path, candidates, SearchPlan(trials=100))
+    drive(search, same, workers=8)
+    assert search.stop_reason is not None and len(set(digests(search))) > 15
+    assert len(Front(Trials.of(search.records), OBJECTIVES).members) >= 1
+
+
+def test_many_more_workers_than_networks(tmp_path: Path) -> None:
+    few = Candidates(space(sites={"granularity": "network"}))
+    search = make(tmp_path, few, SearchPlan(trials=50))
+    drive(search, workers=10 * few.count())
+    assert len(digests(search)) == few.count()
+    assert {record.state for record in search.records} == {COMPLETE}
 
 
 def test_a_record_survives_the_store(tmp_path: Path, candidates: Candidates) -> None:
