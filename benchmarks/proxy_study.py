@@ -46,7 +46,9 @@ from nas.data import Dataset, Split, load_data
 from nas.errors import MeasurementError
 from nas.networks import build, inserted_modules
 from nas.proxies.checkpoint import load_weights, save_weights
-from nas.proxies.supernet import Supernet, inherit, score, train_supernet
+from nas.proxies.supernet import Supernet
+from nas.proxies.supernet_training import train_supernet
+from nas.proxies.supernet_weights import inherit, score
 from nas.proxies.training import Recipe, Trainer, Training, evaluate
 from nas.proxies.zero_cost import ZERO_COST, zero_cost_scores
 from nas.seeds import derive
@@ -184,17 +186,19 @@ def methods() -> list[AnyMethod]:
         replace(finetune, name="finetune, 3x as long", images=3 * CHEAP, seeds=1),
         *(Untrained(name) for name in ZERO_COST),
         full_rate,
-        replace(full_rate, name="finetune, full rate, 3x", images=3 * CHEAP),
+        replace(full_rate, name="finetune, full rate, 3x", images=3 * CHEAP, seeds=1),
         replace(supernet, name="supernet, not recalibrated", recalibrated=False),
         replace(supernet, name="supernet, backbone too", frozen=False),
         replace(probe, name="probe, SGD", learning_rate=0.1, optimiser="sgd"),
-        replace(scratch, name="scratch, 3x as long", images=3 * CHEAP),
+        replace(scratch, name="scratch, 3x as long", images=3 * CHEAP, seeds=1),
         replace(warm, seeds=3),
-        replace(long, name="probe, 3x, distilled", teacher=0.5),
+        replace(long, name="probe, 3x, distilled", teacher=0.5, seeds=1),
         replace(supernet, name="supernet, 4x as long", images=4 * WARM),
-        replace(long, name="probe, 3x, rate /3", learning_rate=0.001),
-        replace(long, name="probe, 3x, backbone 1/8", backbone=FULL // 8),
-        replace(scratch, name="scratch, identity start, 3x", start="identity", images=3 * CHEAP),
+        replace(long, name="probe, 3x, rate /3", learning_rate=0.001, seeds=1),
+        replace(long, name="probe, 3x, backbone 1/8", backbone=FULL // 8, seeds=1),
+        replace(
+            scratch, name="scratch, identity start, 3x", start="identity", images=3 * CHEAP, seeds=1
+        ),
         replace(long, name="probe, 10x as long", images=10 * CHEAP, seeds=1),
     ]
 

@@ -130,7 +130,7 @@ def _scores(supernet: Supernet, images: Dataset, number: int) -> list[dict[str, 
     """Hand-placed and drawn networks by their inherited weights, the lowest loss first."""
     from nas.cli.counting import counting
     from nas.evaluator import best_device
-    from nas.proxies.supernet import score
+    from nas.proxies.supernet_weights import score
     from nas.task import Classification
 
     asked = _to_score(supernet, number)

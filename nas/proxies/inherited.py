@@ -15,7 +15,7 @@ def inherited(architecture: Architecture, setting: Setting, seed: int) -> Traini
     norms of its blocks have seen training images.
     """
     # A supernet keeps checkpoints, and those know the kinds of proxies, of which this is one.
-    from nas.proxies.supernet import inherit, recalibrate
+    from nas.proxies.supernet_weights import inherit, recalibrate
 
     supernet = setting.supernets[architecture.plain.digest]
     network = inherit(supernet, architecture)

@@ -18,8 +18,9 @@ from nas.architecture import Architecture
 from nas.data import Dataset
 from nas.errors import MeasurementError, SpecError
 from nas.files import write_whole
-from nas.proxies.supernet import Supernet, score
+from nas.proxies.supernet import Supernet
 from nas.proxies.supernet_folder import SupernetFolder
+from nas.proxies.supernet_weights import score
 from nas.proxies.zero_cost import ZERO_COST, zero_cost_scores
 from nas.task import Classification
 

@@ -8,44 +8,20 @@ batch norm estimated again they rank nothing, and loss ranks better than accurac
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
 
 from nas.architecture import EMPTY, KEEP, Architecture, Insertion, parse_label
 from nas.backbones import Site
 from nas.blocks import block_named
 from nas.candidates import Candidates, Place
-from nas.data import Dataset, Split
-from nas.errors import SpecError, StorageError
-from nas.networks import build, inserted_modules
-from nas.proxies.checkpoint import load_weights, save_weights
-from nas.proxies.training import Recipe, Trainer, Training, evaluate
-from nas.seeds import derive
-from nas.task import Classification, Score
+from nas.errors import SpecError
+from nas.networks import build
 
-__all__ = [
-    "Paths",
-    "Supernet",
-    "inherit",
-    "load_supernet",
-    "recalibrate",
-    "score",
-    "train_supernet",
-]
-
-_EVERY = 100
-"""Steps between two checkpoints of a training."""
-
-_BATCH = 128
-"""Images at once when batch norm is estimated."""
-
-_OWN = "network."
-"""Begins the names of weights among what goes on a training."""
+__all__ = ["Paths", "Supernet"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -327,179 +303,3 @@ def _kind(site: Site, label: str) -> object:
     name, options = parse_label(label)
     block = block_named(name)
     return block.same_network(site.channels, block.complete(options))
-
-
-def train_supernet(
-    supernet: Supernet,
-    data: Dataset,
-    task: Classification,
-    recipe: Recipe,
-    *,
-    seed: int,
-    device: torch.device,
-    paths: Paths | None = None,
-    keep: Path | None = None,
-    progress: Callable[[int, int], None] | None = None,
-) -> None:
-    """Train a supernet in place, on paths drawn anew for every step.
-
-    Blocks that are not on a step's path have no gradient there and stay as they are: neither
-    momentum nor weight decay moves them.
-    keep: a file for its weights. A training that was interrupted goes on from there exactly as
-    if it had not been; one that had come to its end is read, and nothing is trained again.
-    progress: called with (step, steps).
-    Raises SpecError, TrainingError when it diverges, StorageError when `keep` cannot be used.
-    """
-    paths = paths or Paths()
-    paths.check(frozen=supernet.frozen)
-
-    def choose(step: int) -> None:
-        rng = random.Random(derive(seed, "paths", step))
-        supernet.choose(*supernet.draw(rng, paths))
-
-    training = Training(
-        supernet,
-        data,
-        task,
-        recipe,
-        parameters=supernet.trained(),
-        seed=seed,
-        device=device,
-        set_mode=lambda _: supernet.set_training(),
-        before_step=choose,
-    )
-    if keep is not None and keep.exists():
-        _take_up(training, keep)
-    while training.spent < recipe.length:
-        training.run(min(recipe.length, training.spent + _EVERY), _of_all(recipe, progress))
-        if keep is not None:
-            save_weights(keep, _to_keep(training))
-    supernet.choose(supernet.plain)
-
-
-def _of_all(
-    recipe: Recipe, progress: Callable[[int, int], None] | None
-) -> Callable[[int, int], None] | None:
-    return progress and (lambda done, _until: progress(done, int(recipe.length)))
-
-
-def _to_keep(training: Training) -> dict[str, Tensor]:
-    """At the end without what the optimiser remembers, which is twice the weights."""
-    finished = training.spent >= training.recipe.length
-    return {
-        name: tensor
-        for name, tensor in training.state().items()
-        if not (finished and name.startswith("optimiser."))
-    }
-
-
-def _take_up(training: Training, path: Path) -> None:
-    state = load_weights(path)
-    try:
-        training.load(_checked(state, training.network, path))
-    except (KeyError, RuntimeError, ValueError):
-        raise _foreign(path) from None
-
-
-def load_supernet(supernet: Supernet, path: Path) -> None:
-    """Give a supernet the weights that `train_supernet` kept, in place. Raises StorageError."""
-    state = _checked(load_weights(path), supernet, path)
-    weights = {
-        name.removeprefix(_OWN): kept for name, kept in state.items() if name.startswith(_OWN)
-    }
-    try:
-        supernet.load_state_dict(weights)
-    except RuntimeError:
-        raise _foreign(path) from None
-
-
-def _checked(state: Mapping[str, Tensor], supernet: nn.Module, path: Path) -> Mapping[str, Tensor]:
-    if {f"{_OWN}{name}" for name in supernet.state_dict()} - state.keys():
-        raise _foreign(path)
-    return state
-
-
-def _foreign(path: Path) -> StorageError:
-    return StorageError(f"{path} is of another supernet; move it away to train anew")
-
-
-def inherit(supernet: Supernet, architecture: Architecture) -> nn.Module:
-    """A path as the network that `build` makes, with the supernet's weights, in evaluation mode.
-
-    Raises SpecError when the supernet does not hold it.
-    """
-    weights = supernet.weights_of(architecture)
-    network = build(
-        architecture, num_classes=supernet.num_classes, start="identity", seed=supernet.seed
-    )
-    network.load_state_dict(weights)
-    return network
-
-
-def recalibrate(
-    network: nn.Module,
-    data: Dataset,
-    *,
-    device: torch.device,
-    images: int = 1024,
-    seed: int = 0,
-    within: Iterable[nn.Module] | None = None,
-) -> None:
-    """Estimate batch norm statistics again, in place: their mean over batches of training images
-    as they are, not augmented. No weight changes.
-
-    images: drawn with the seed; the same for every network. within: modules whose batch norms
-    these are; None: the whole network.
-    """
-    layers = [
-        layer
-        for module in (within if within is not None else [network])
-        for layer in module.modules()
-        if isinstance(layer, _BatchNorm) and layer.running_mean is not None
-    ]
-    if not layers:
-        return
-    network.eval().to(device).to(memory_format=torch.channels_last)
-    momenta = [layer.momentum for layer in layers]
-    for layer in layers:
-        layer.reset_running_stats()
-        layer.momentum = None  # the mean of what it sees
-        layer.train()
-    with torch.no_grad():
-        for batch in _batches(data, images, seed, device):
-            network(batch)
-    for layer, momentum in zip(layers, momenta, strict=True):
-        layer.momentum = momentum
-    network.eval()
-
-
-def _batches(data: Dataset, images: int, seed: int, device: torch.device) -> Iterator[Tensor]:
-    """Batches of one size, for each counts the same."""
-    generator = torch.Generator().manual_seed(derive(seed, "statistics"))
-    rows = torch.randperm(len(data.train), generator=generator)[:images]
-    some = Split(data.train.images[rows], data.train.labels[rows])
-    size = min(_BATCH, len(rows))
-    trainer = Trainer(data, device)
-    for start in range(0, len(rows) - size + 1, size):
-        yield trainer.plain(some, slice(start, start + size))
-
-
-def score(
-    supernet: Supernet,
-    architecture: Architecture,
-    data: Dataset,
-    task: Classification,
-    *,
-    device: torch.device,
-    images: int = 1024,
-    seed: int = 0,
-) -> Score:
-    """Judge an architecture by inherited weights on all validation images; compare by loss.
-
-    images: that its batch norms see first: those of the blocks alone where the backbone is
-    frozen. Raises SpecError, TrainingError when scores are not finite.
-    """
-    network = inherit(supernet, architecture)
-    within = inserted_modules(network, architecture) if supernet.frozen else [network]
-    recalibrate(network, data, device=device, images=images, seed=seed, within=within)
-    return evaluate(network, data, task, device=device)

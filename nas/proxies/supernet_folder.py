@@ -18,7 +18,8 @@ from nas.errors import SpecError, StorageError
 from nas.files import parse, write_whole
 from nas.proxies.checkpoint import checkpoint_path, load_weights
 from nas.proxies.setting import Setting
-from nas.proxies.supernet import Paths, Supernet, load_supernet, train_supernet
+from nas.proxies.supernet import Paths, Supernet
+from nas.proxies.supernet_training import load_supernet, train_supernet
 from nas.runner import Proxy
 from nas.space import SearchSpace
 from nas.task import Classification

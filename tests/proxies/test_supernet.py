@@ -18,18 +18,12 @@ from nas.cli.supernet import _supernet as command
 from nas.data import Dataset, Split
 from nas.errors import SpecError, StorageError
 from nas.networks import build, inserted_modules, uniform
-from nas.proxies import supernet as module
+from nas.proxies import supernet_training, supernet_weights
 from nas.proxies.checkpoint import load_weights, save_weights
-from nas.proxies.supernet import (
-    Paths,
-    Supernet,
-    inherit,
-    load_supernet,
-    recalibrate,
-    score,
-    train_supernet,
-)
+from nas.proxies.supernet import Paths, Supernet
 from nas.proxies.supernet_folder import SupernetFolder
+from nas.proxies.supernet_training import load_supernet, train_supernet
+from nas.proxies.supernet_weights import inherit, recalibrate, score
 from nas.proxies.training import Recipe, evaluate
 from nas.seeds import derive
 from nas.space import SearchSpace
@@ -194,7 +188,7 @@ def test_a_backbone_that_came_with_blocks_keeps_them_frozen(data: Dataset) -> No
 def test_one_interrupted_training_equals_another(
     data: Dataset, weights: dict[str, torch.Tensor], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "_EVERY", 2)
+    monkeypatch.setattr(supernet_training, "_EVERY", 2)
     whole, halves = small(weights), small(weights)
     train_supernet(whole, data, TASK, RECIPE, seed=0, device=CPU)
     keep = tmp_path / "supernet.safetensors"
@@ -245,7 +239,7 @@ def test_recalibration_is_the_mean_over_batches(
     torch.testing.assert_close(network[0].running_var, torch.full((3,), 1.25 * 64 / 63))
     assert changed(network, before) == {f"0.running_{name}" for name in ("mean", "var")}
     assert network[0].momentum == 0.1 and not network.training
-    monkeypatch.setattr(module, "_BATCH", 1)
+    monkeypatch.setattr(supernet_weights, "_BATCH", 1)
     recalibrate(network, colours, device=CPU, within=[network[0]])
     torch.testing.assert_close(network[0].running_mean, torch.full((3,), 2.5))
     torch.testing.assert_close(network[0].running_var, torch.zeros(3))
