@@ -25,8 +25,10 @@ _MARKERS = "os^Dv<>ph*X"
 _KINDS = ("#1d4ed8", "#c2410c", "#15803d", "#7e22ce", "#b45309", "#0e7490", "#be185d", "#4d7c0f")
 
 
-def draw_front(front: Front, path: Path, *, title: str) -> None:
+def draw_front(front: Front, path: Path, *, title: str, mark: str | None = None) -> None:
     """Draw loss saved and accuracy against latency into one picture (PNG or SVG by suffix).
+
+    mark: who made the file, written into it.
 
     Searched networks are dots, the front a line with the spread between seeds, hand-placed
     networks blue marks. What the noise does not allow to tell apart is said below.
@@ -69,8 +71,9 @@ def draw_front(front: Front, path: Path, *, title: str) -> None:
         *judge(front).lines,
     ]
     figure.text(0.012, 0.012, "\n".join(caption), fontsize=9, va="bottom", linespacing=1.4)
+    field = "Creator" if path.suffix == ".svg" else "Software"
     with write_whole(path) as temporary:
-        figure.savefig(temporary)
+        figure.savefig(temporary, metadata={field: mark} if mark else None)
 
 
 @dataclass(frozen=True, slots=True)

@@ -149,7 +149,7 @@ class Store:
         with _disk(self.path):
             trials = self._storage.get_all_trials(self._study, deepcopy=False)
             final = self._storage.get_study_user_attrs(self._study).get(_FINAL, {})
-        return [_stored(trial, final) for trial in trials]
+            return [_stored(trial, final) for trial in trials]
 
     def records(self) -> list[Record]:
         return [stored.record for stored in self.trials()]

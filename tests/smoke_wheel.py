@@ -28,6 +28,8 @@ for content in ("results", "runners", "search_spaces", "tests", "benchmarks"):
     raise SystemExit(f"{{content}} can be imported, although it is content and not code")
 arch = nas.uniform("mobilenetv2_100", "coord", reduction=32, exclude=["blocks.0.*"])
 print(nas.cost(arch))
+from nas.report.page import _script, _style, _templates
+assert _script() and _style() and _templates().get_template("page.html")
 """
 
 

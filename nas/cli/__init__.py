@@ -7,7 +7,17 @@ from typing import Annotated
 
 import typer
 
-from nas.cli import catalogue, fronts, machine, networks, profiles, runs, supernet, trust
+from nas.cli import (
+    catalogue,
+    fronts,
+    machine,
+    networks,
+    profiles,
+    report,
+    runs,
+    supernet,
+    trust,
+)
 from nas.errors import NasError
 
 __all__ = ["app", "main"]
@@ -20,7 +30,7 @@ app = typer.Typer(
     add_completion=False,
     rich_markup_mode=None,
 )
-for group in (runs, fronts, networks, catalogue, profiles, trust, supernet, machine):
+for group in (runs, fronts, report, networks, catalogue, profiles, trust, supernet, machine):
     group.add_to(app)
 
 

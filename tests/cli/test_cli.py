@@ -53,6 +53,7 @@ def test_flags_are_a_promise() -> None:
         "resume": ["--time-limit", "--trials", "--workers", "run"],
         "status": ["--json", "run"],
         "front": ["--by", "--csv", "--device", "--json", "--max", "--min", "--parquet", "run"],
+        "report": ["--figures", "--out", "--port", "--serve", "run"],
         "show": ["--json", "run", "trial"],
         "space": ["--json", "space"],
         "cost": [
@@ -357,6 +358,9 @@ def test_a_run_is_not_written_over(
         (["front", "RUN", "--by", "speed,loss"], "unknown objective 'speed'"),
         (["front", "RUN", "--by", "loss"], "at least two"),
         (["show", "RUN", "999"], "has no trial 999"),
+        (["report", "nowhere"], "nowhere does not exist; start one with: nas search"),
+        (["report", "RUN", "--out", ROOT / "README.md"], "README.md exists and is no report"),
+        (["report", "RUN", "--serve", "--out", "x.html"], "--serve writes no file"),
         (["export", "RUN", "0", "--to", "tflite"], "unknown target"),
         (["cost", "--backbone", "mobilenetv2_035", "--uniform", "se/r5000"], "does not fit"),
         (["cost", "--backbone", "mobilenetv2_035", "--total-stride", "5"], "allowed: 4, 8, 16, 32"),
@@ -382,3 +386,25 @@ def test_the_runner_that_ships_is_the_default() -> None:
     from nas.runner import load_runner
 
     assert load_runner(ROOT / "runners" / "local.yaml") == load_runner(None)
+
+
+def test_report_writes_a_page_and_figures(nas, finished_run: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    before = {path.name for path in finished_run.iterdir()}
+    ran = nas("report", finished_run, "--out", tmp_path / "a.html", "--figures", tmp_path / "f")
+    assert ran.code == 0, ran.err
+    page = (tmp_path / "a.html").read_text()
+    assert "<h1>small " in page and "se/r24" in page
+    written = [line.removeprefix("Written: ") for line in ran.out.splitlines()]
+    assert written[0] == str(tmp_path / "a.html")
+    assert {Path(item).name for item in written} >= {"front.png", "front.svg", "progress.svg"}
+    assert all(Path(item).stat().st_size for item in written)
+    assert {path.name for path in finished_run.iterdir()} == before, "reading changes nothing"
+
+
+def test_report_of_a_run_goes_into_its_folder(nas, finished_run: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    shutil.copytree(finished_run, tmp_path / "run")
+    for _ in range(2):
+        assert nas("report", tmp_path / "run").out == f"Written: {tmp_path}/run/front.html\n"
+    (tmp_path / "run" / "study.journal").unlink()
+    ran = nas("report", tmp_path / "run")
+    assert (ran.code, ran.err.count("\n")) == (2, 1), ran.err

@@ -1,0 +1,50 @@
+"""`nas report`: a run as a page for people, and as figures for a paper."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+__all__ = ["add_to"]
+
+
+def add_to(app: typer.Typer) -> None:
+    app.command("report")(_report)
+
+
+def _report(
+    run: Annotated[Path, typer.Argument(help="Run folder, finished or still going.")],
+    out: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Default: front.html in the run folder.")
+    ] = None,
+    figures: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Each figure as PNG and SVG, for a paper.")
+    ] = None,
+    serve: Annotated[
+        bool, typer.Option("--serve", help="Follow the run in a browser on this machine.")
+    ] = False,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="For --serve; 0: any free one.")] = 0,
+) -> None:
+    """Write one HTML page that needs no network: front, progress, trust, how to reproduce.
+
+    Example: nas report runs/demo --out demo.html
+    """
+    from nas.errors import SpecError
+    from nas.report import PAGE, write_figures, write_report
+    from nas.report import serve as follow
+    from nas.run import open_run
+
+    opened = open_run(run)
+    if serve:
+        if out or figures:
+            raise SpecError("--serve writes no file; leave --out and --figures away")
+        follow(opened, port, ready=lambda url: print(f"{url}  (Ctrl-C ends it)", flush=True))
+        return
+    page = out or run / PAGE
+    write_report(opened, page)
+    print(f"Written: {page}")
+    if figures is not None:
+        for path in write_figures(opened, figures):
+            print(f"Written: {path}")

@@ -1,0 +1,83 @@
+"""A run at one moment: everything that a report is made from, read once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from nas.errors import StorageError
+from nas.front import Front
+from nas.run import Run, journal_stamp
+from nas.samplers.pareto import PROMISE
+from nas.store import Store
+from nas.trials import Trials
+
+__all__ = ["Promise", "Snapshot", "stamp", "state_of"]
+
+
+@dataclass(frozen=True, slots=True)
+class Promise:
+    """What the sampler expected of a network when it proposed it: hypervolume on the scales of its
+    model. gain: that the network adds; luck: that training a member of the front once more would
+    seem to add, by noise alone.
+    """
+
+    trial: int
+    gain: float
+    luck: float
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """state: `running`, `finished` or `stopped`. environment: empty where it was not recorded."""
+
+    run: Run
+    stamp: str
+    state: str
+    trials: Trials
+    promises: tuple[Promise, ...]
+    front: Front
+    environment: dict[str, Any]
+
+    @classmethod
+    def of(cls, run: Run) -> Snapshot:
+        """Read a run, finished or still going. Raises StorageError, SpecError."""
+        before = stamp(run)
+        stored = Store(run.path / "study.journal", writable=False).trials()
+        trials = Trials.of([item.record for item in stored])
+        return cls(
+            run=run,
+            stamp=before,
+            state=state_of(run),
+            trials=trials,
+            promises=tuple(
+                Promise(item.record.trial, *item.marks[PROMISE])
+                for item in stored
+                if PROMISE in item.marks
+            ),
+            front=run.front_of(trials),
+            environment=_environment(run),
+        )
+
+
+def stamp(run: Run) -> str:
+    """Names the state of a run: both files only ever grow. Raises StorageError."""
+    events = run.path / "events.log"
+    return f"{journal_stamp(run.path)}.{events.stat().st_size if events.exists() else 0}"
+
+
+def state_of(run: Run) -> str:
+    """`running`, `finished` or `stopped`."""
+    if run.finished:
+        return "finished"
+    try:
+        return "running" if run.running else "stopped"
+    except StorageError:  # a folder that cannot be written has no driver
+        return "stopped"
+
+
+def _environment(run: Run) -> dict[str, Any]:
+    try:
+        return run.environment
+    except StorageError:
+        return {}

@@ -1,0 +1,234 @@
+"""The page in a real browser: Debian's Chromium, driven by Playwright."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from threading import Thread
+from typing import Any
+
+import pytest
+from simulated_run import invented, simulated_run
+
+from nas.record import Job, Outcome
+from nas.report import write_report
+from nas.report.serve import Server
+from nas.run import Run
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+playwright = pytest.importorskip(
+    "playwright.sync_api", reason="the page is not opened: pip install playwright"
+)
+pytestmark = [
+    pytest.mark.skipif(CHROMIUM is None, reason="the page is not opened: apt install chromium"),
+    pytest.mark.xdist_group("browser"),
+]
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    with playwright.sync_playwright() as driver:
+        # Chromium's own sandbox does not work for root in a container; the page is ours.
+        opened = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield opened
+        opened.close()
+
+
+@pytest.fixture
+def page(browser: Any) -> Iterator[Any]:
+    """A page that fails its test when the browser has anything to complain about."""
+    context = browser.new_context(viewport={"width": 1280, "height": 900})
+    opened = context.new_page()
+    said: list[str] = []
+    opened.on("console", lambda message: said.append(message.text))
+    opened.on("pageerror", lambda error: said.append(str(error)))
+    opened.on("request", lambda request: said.append(request.url) if "//" in request.url[8:] else 0)
+    yield opened
+    context.close()
+    assert said == []
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory: pytest.TempPathFactory) -> tuple[Run, str]:
+    folder = tmp_path_factory.mktemp("report")
+    run = simulated_run(
+        folder / "run", search={"sampler": "pareto", "trials": 25}, measured=lambda ms: ms * 1.02
+    )
+    write_report(run, folder / "front.html")
+    return run, (folder / "front.html").as_uri()
+
+
+def at(page: Any, trial: int) -> dict[str, float]:
+    """Where in the front's chart a network is."""
+    page.locator(f"tr[data-trial='{trial}'] .pick").click()
+    ring = page.locator("[data-chart=front] .chosen")
+    return {"x": float(ring.get_attribute("cx")), "y": float(ring.get_attribute("cy"))}
+
+
+def test_all_charts_are_drawn(page: Any, written: tuple[Run, str]) -> None:
+    run, address = written
+    page.goto(address)
+    assert page.locator("h1").inner_text() == "small on digits"
+    for name in ("front", "volume", "best", "promise", "latency"):
+        chart = page.locator(f"[data-chart={name}] svg")
+        assert chart.count() == 1 and chart.get_attribute("aria-label")
+    front = run.front()
+    searched = sum(point.reference is None for point in front.members)
+    assert page.locator("[data-chart=front] circle.front").count() == searched
+    assert page.locator("[data-chart=front] path.placed").count() == len(front.references)
+    assert page.locator("#points tbody tr").count() == len(front)
+    assert page.locator("#points .strip-cell svg").count() == len(front)
+    drawn = page.locator("main").inner_html()
+    assert "NaN" not in drawn and "undefined" not in drawn
+
+
+def test_a_click_on_a_point_shows_its_network(page: Any, written: tuple[Run, str]) -> None:
+    run, address = written
+    page.goto(address)
+    points = [point for point in run.front().members if point.reference is None]
+    for point in (points[0], points[-1]):
+        place = at(page, point.trial)
+        page.locator("#points .pick").first.click()  # something else
+        page.locator("[data-chart=front] svg").click(position=place)
+        panel = page.locator("#network")
+        assert panel.locator("h3").inner_text().startswith(f"Trial {point.trial}")
+        blocks = panel.locator(".cell:not(.none):not(.kept)")
+        assert blocks.count() == len(point.architecture.blocks)
+        titles = {cell.get_attribute("title") for cell in blocks.all()}
+        assert titles == {f"{item.site}: {item.label}" for item in point.architecture.blocks}
+        assert f"nas show {run.path} {point.trial}" in panel.inner_text()
+    page.locator("[data-chart=front] svg").hover(position=place)
+    assert page.locator("#tip").is_visible()
+    assert f"Trial {point.trial}, on the front" in page.locator("#tip").inner_text()
+
+
+def test_filters_hide_and_reset_shows_again(page: Any, written: tuple[Run, str]) -> None:
+    run, address = written
+    page.goto(address)
+    every = len(run.front().cloud["trial"])
+    shown = page.locator("#shown")
+    assert shown.inner_text() == f"{every} of {every} networks"
+    page.locator("input[name=searched]").uncheck()
+    assert shown.inner_text() == f"{len(run.front())} of {every} networks"
+    page.locator("select[name=kind]").select_option("eca")
+    holding = [
+        point for point in run.front() if any(b.block == "eca" for b in point.architecture.blocks)
+    ]
+    assert shown.inner_text() == f"{len(holding)} of {every} networks"
+    assert page.locator("#points tbody tr:visible").count() == len(holding)
+    page.locator("button[type=reset]").click()
+    page.locator("input[name=latency]").fill("0")
+    assert shown.inner_text().startswith("1 of")
+    page.locator("button[type=reset]").click()
+    playwright.expect(shown).to_have_text(f"{every} of {every} networks")
+    page.locator("select[name=y]").select_option("accuracy")
+    page.locator("select[name=x]").select_option("params")
+    assert "accuracy" in page.locator("[data-chart=front]").inner_text()
+    assert page.locator("[data-chart=front] .front-line").count() == 0, "not the objectives"
+
+
+def test_the_keyboard_walks_along_the_front(page: Any, written: tuple[Run, str]) -> None:
+    page.goto(written[1])
+    chart = page.locator("[data-chart=front] svg")
+    chart.focus()
+    page.keyboard.press("Home")
+    assert "The plain backbone" in page.locator("#tip").inner_text()
+    page.keyboard.press("ArrowRight")
+    assert "The plain backbone" not in (chart.get_attribute("aria-label") or "")
+    page.keyboard.press("Home")
+    page.keyboard.press("Enter")
+    assert page.locator("#network h3").inner_text().startswith("The plain backbone")
+    for name in ("trial", "latency ms"):
+        head = page.locator("#points th", has_text=name).first
+        head.locator("button").press("Enter")
+        assert head.get_attribute("aria-sort") == "ascending"
+    times = page.locator("#points td:nth-child(4)").all_inner_texts()
+    assert times == sorted(times, key=lambda text: float(text.strip("~*")))
+
+
+def test_light_dark_phone_and_paper(browser: Any, written: tuple[Run, str]) -> None:
+    context = browser.new_context(viewport={"width": 390, "height": 844}, color_scheme="dark")
+    page = context.new_page()
+    page.goto(written[1])
+
+    def background() -> str:
+        return str(page.evaluate("getComputedStyle(document.body).backgroundColor"))
+
+    dark = background()
+    page.locator("[data-theme-choice=light]").click()
+    assert background() != dark
+    page.reload()
+    assert page.locator("[data-theme-choice=light]").get_attribute("aria-pressed") == "true"
+    page.locator("[data-theme-choice=auto]").click()
+    assert background() == dark
+    assert page.evaluate("document.documentElement.scrollWidth") == 390, "nothing sticks out"
+    page.emulate_media(media="print")
+    assert background() == "rgb(255, 255, 255)"
+    assert not page.locator("#filters").is_visible()
+    assert page.locator("#points").is_visible()
+    assert page.pdf(format="A4").startswith(b"%PDF")
+    context.close()
+
+
+def test_every_control_has_a_name(page: Any, written: tuple[Run, str]) -> None:
+    page.goto(written[1])
+    nameless = page.evaluate(
+        """[...document.querySelectorAll('button, select, input, svg[role=img], [role=region]')]
+        .filter((item) => !item.ariaLabel && !item.closest('label') && !item.textContent.trim())
+        .map((item) => item.outerHTML.slice(0, 80))"""
+    )
+    assert nameless == []
+    levels = page.evaluate("[...document.querySelectorAll('h1,h2,h3')].map((h) => +h.tagName[1])")
+    assert levels[0] == 1 and all(b - a <= 1 for a, b in zip(levels, levels[1:], strict=False))
+
+
+@pytest.mark.parametrize("stop_after", [0, 1, 4])
+def test_a_run_with_little_or_nothing(page: Any, tmp_path: Path, stop_after: int) -> None:
+    run = simulated_run(tmp_path / "run", stop_after=stop_after)
+    write_report(run, tmp_path / "page.html")
+    page.goto((tmp_path / "page.html").as_uri())
+    assert page.locator("#filters").is_visible() == (stop_after > 0)
+    if not stop_after:
+        assert "No network is complete yet" in page.locator("[data-chart=front]").inner_text()
+
+
+def test_hostile_names_do_nothing(page: Any, tmp_path: Path) -> None:
+    def evaluate(job: Job) -> Outcome:
+        if job.trial == 5:
+            return Outcome(failure="<img src=x onerror=\"document.title='owned'\"></script>")
+        return invented(job)
+
+    data = "</script><script>document.title='owned'</script>"
+    run = simulated_run(tmp_path / "run", evaluate=evaluate, search={"trials": 8}, data=data)
+    write_report(run, tmp_path / "page.html")
+    page.goto((tmp_path / "page.html").as_uri())
+    assert page.locator("h1").inner_text() == f"small on {data}"
+    assert "owned" not in page.title().replace(data, "")
+    assert page.locator("main img, main script").count() == 0
+
+
+def test_a_live_page_follows_its_run(browser: Any, tmp_path: Path) -> None:
+    late = simulated_run(tmp_path / "late", search={"trials": 14})
+    run = simulated_run(tmp_path / "run", search={"trials": 14}, stop_after=9)
+    with Server(run) as server:
+        thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
+        thread.start()
+        page = browser.new_page()
+        page.goto(server.url)
+        before = page.locator("#shown").inner_text()
+        page.locator("input[name=reference]").uncheck()
+        page.locator("details summary", has_text="run.yaml").click()
+        assert page.locator(".state").inner_text() == "stopped"
+        (run.path / "study.journal").write_bytes((late.path / "study.journal").read_bytes())
+        (run.path / "events.log").write_bytes((late.path / "events.log").read_bytes())
+        playwright.expect(page.locator(".state")).to_have_text("finished", timeout=20_000)
+        assert page.locator("#shown").inner_text() != before
+        playwright.expect(page.locator("#live")).to_contain_text("still watching")
+        # What the reader has set stays.
+        assert not page.locator("input[name=reference]").is_checked()
+        assert page.locator("[data-chart=front] path.placed").count() == 0
+        assert page.locator("details", has_text="run.yaml").get_attribute("open") is not None
+        page.close()
+        server.shutdown()
+        thread.join()

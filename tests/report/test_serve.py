@@ -1,0 +1,103 @@
+"""The server as a browser and as a stranger would ask it."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import shutil
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from threading import Thread
+
+import pytest
+from simulated_run import simulated_run
+
+from nas.errors import SpecError, StorageError
+from nas.report.serve import HOST, Server
+from nas.run import Run
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Run:
+    return simulated_run(tmp_path / "run", stop_after=8, search={"trials": 12})
+
+
+@pytest.fixture
+def server(run: Run) -> Iterator[Server]:
+    with Server(run) as made:
+        thread = Thread(target=made.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
+        thread.start()
+        yield made
+        made.shutdown()
+        thread.join()
+
+
+def ask(server: Server, path: str, *, method: str = "GET", host: str | None = None):  # type: ignore[no-untyped-def]
+    connection = http.client.HTTPConnection(HOST, server.server_address[1], timeout=10)
+    with closing(connection):
+        connection.request(method, path, headers={"Host": host} if host else {})
+        answer = connection.getresponse()
+        return answer.status, answer.read().decode(), answer.headers
+
+
+def test_the_page_and_its_stamp(server: Server, run: Run) -> None:
+    status, page, headers = ask(server, "/")
+    assert status == 200 and "<body data-live>" in page
+    assert headers["Cache-Control"] == "no-store" and headers["Server"]
+    status, text, _ = ask(server, "/stamp")
+    now = json.loads(text)
+    assert status == 200 and now["state"] == "stopped" and f'"stamp": "{now["stamp"]}"' in page
+    with (run.path / "events.log").open("a") as file:
+        file.write("something happened\n")
+    assert json.loads(ask(server, "/stamp")[1])["stamp"] != now["stamp"]
+    assert ask(server, "/?again")[0] == 200
+
+
+@pytest.mark.parametrize("path", ["/run.yaml", "/../run.yaml", "//etc/passwd", "/%2e%2e/run.yaml"])
+def test_nothing_else_is_served(server: Server, path: str) -> None:
+    status, text, _ = ask(server, path)
+    assert (status, text) == (404, "not here; see /")
+
+
+def test_other_names_and_methods_are_refused(server: Server) -> None:
+    assert server.server_address[0] == "127.0.0.1"
+    assert ask(server, "/", host="evil.example:80")[0] == 403
+    assert ask(server, "/", host=f"localhost:{server.server_address[1]}")[0] == 200
+    assert ask(server, "/", method="POST")[0] == 501
+
+
+def test_a_run_that_goes_away_is_said_and_comes_back(server: Server, run: Run) -> None:
+    shutil.move(run.path, run.path.with_name("moved"))
+    status, text, _ = ask(server, "/stamp")
+    assert status == 200 and "has no study.journal" in json.loads(text)["error"]
+    assert ask(server, "/")[0] == 503
+    shutil.move(run.path.with_name("moved"), run.path)
+    assert ask(server, "/")[0] == 200
+
+
+def test_a_taken_port_is_one_line(server: Server, run: Run) -> None:
+    with pytest.raises(SpecError, match="choose another with --port"):
+        Server(run, server.server_address[1])
+
+
+def test_what_cannot_be_read_is_not_served(run: Run) -> None:
+    (run.path / "study.journal").unlink()
+    with pytest.raises(StorageError):
+        Server(run)
+
+
+def test_optuna_opens_the_same_storage_and_changes_nothing(run: Run) -> None:
+    import optuna
+    from optuna.storages import JournalStorage
+    from optuna.storages.journal import JournalFileBackend
+
+    journal = run.path / "study.journal"
+    before, names = journal.read_bytes(), sorted(run.path.iterdir())
+    storage = JournalStorage(JournalFileBackend(str(journal)))
+    study = optuna.load_study(study_name=None, storage=storage)
+    assert len(study.trials) == len(run.trials())
+    complete = [trial for trial in study.trials if trial.state.name == "COMPLETE"]
+    assert complete[0].values and complete[-1].params["blocks.1"]
+    assert study.user_attrs["objectives"] == ["loss", "latency_ms"]
+    assert journal.read_bytes() == before and sorted(run.path.iterdir()) == names
