@@ -36,6 +36,7 @@ from nas.latency.device import Device
 from nas.latency.profile import Profile, load_profile
 from nas.latency.runtime import RUNTIMES
 from nas.latency.survey import is_here
+from nas.loggers import check_loggers, logged
 from nas.objective import objectives_named
 from nas.picture import draw_front
 from nas.proxies import PROXIES
@@ -83,6 +84,7 @@ def search(
         space = load_space(space)
     if not isinstance(runner, Runner):
         runner = load_runner(runner)
+    check_loggers(runner.loggers)
     file = RunFile(**runner.model_dump(), data=resolved_source(data))
     candidates = Candidates(space)
     profile = _profile_of(file.device, candidates)
@@ -243,9 +245,15 @@ def _create(
 
 
 def _carry_out(run: Run, candidates: Candidates, observer: Observer | None) -> None:
+    """Search as a run says, heard by those that it names."""
+    observer = Both(observer or Silent(), EventLog(run.path / "events.log"))
+    with logged(run, observer) as heard:
+        _searched(run, candidates, heard)
+
+
+def _searched(run: Run, candidates: Candidates, observer: Observer) -> None:
     """Prepare what is missing, search, and write what was found, however it ends."""
     started = time.monotonic()
-    observer = Both(observer or Silent(), EventLog(run.path / "events.log"))
     spec = _prepared(run, candidates, observer)
     store = Store(run.path / _STUDY, writable=True)
     classes = len(run.environment["data"]["classes"])

@@ -154,6 +154,8 @@ class Runner(BaseModel):
     device: str = "local-onnxruntime"
     """A runtime to measure with on this machine (`openvino`, `onnxruntime-int8-threads4`), or
     the path of a device profile (`device.json`), from which latencies are then predicted."""
+    loggers: list[Literal["tensorboard", "mlflow", "wandb"]] = []
+    """Tools that are told what happens as well; each needs its extra."""
 
 
 def load_runner(path: str | Path | None = None, overrides: tuple[str, ...] = ()) -> Runner:
