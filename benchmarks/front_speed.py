@@ -1,10 +1,12 @@
 """How long `nas front RUN --json` takes, from its start to its end.
 
 Makes finished run folders in a temporary place: one with 100 trials, which shows what starting
-costs, and one with many. Their records are invented, but shaped as a search leaves them: some
+costs, one with 100,000 and one with a million (whose networks are those of the second, each ten
+times under another digest and with other figures). Their records are invented, but shaped as a search leaves them: some
 16 insertions each, a loss that falls as the latency rises, references and front with three
 seeds, one failure in a hundred. The command runs as a process of its own; each figure is the
-median of several runs, after one that warms the disk's cache. CPU: user and system time.
+median of several runs, after one that warms the disk's cache. CPU: user and system time. Asked
+are the front, the front by three objectives, and the front of what an expression leaves.
 
 Run: python benchmarks/front_speed.py
 """
@@ -26,6 +28,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
 
+import numpy as np
 from report import print_machine, print_table
 
 from nas.architecture import Architecture, Insertion
@@ -37,7 +40,12 @@ from nas.run import RunFile
 from nas.space import SearchSpace
 from nas.trials import Trials
 
-FEW = 100
+FEW, MANY, COPIES = 100, 100_000, 10
+QUESTIONS: tuple[tuple[str, ...], ...] = (
+    (),
+    ("--by", "loss,latency_ms,params"),
+    ("--where", "latency_ms < 12 and params < 3.8e6 and sites('coord', stage='blocks.3') <= 2"),
+)
 SEEDS = (1240092145, 1655355667, 676128842)
 BACKBONE = "mobilenetv2_100"
 # The inverted residuals of MobileNetV2 by stage, without the first one.
@@ -130,7 +138,23 @@ def outcome(architecture: Architecture, network: float, rng: random.Random) -> O
 # The run folder.
 
 
-def make_run(path: Path, rows: list[Record]) -> None:
+def copied(trials: Trials, copies: int) -> Trials:
+    rng = np.random.default_rng(0)
+    columns = {name: np.tile(values, copies) for name, values in trials.columns.items()}
+    count = len(columns["trial"])
+    columns["trial"] = np.arange(count)
+    later = np.repeat(np.arange(copies), len(trials)) > 0
+    columns["reference"][later] = None
+    columns["digest"] = np.array(
+        [f"{row // len(trials):x}{digest[1:]}" for row, digest in enumerate(columns["digest"])],
+        dtype=object,
+    )
+    for name in ("loss", "latency_ms"):
+        columns[name] = columns[name] * rng.normal(1.0, 0.002, count)
+    return Trials(columns)
+
+
+def make_run(path: Path, trials: Trials) -> None:
     path.mkdir()
     blocks = {"se": {"reduction": [8, 16]}, "coord": {"reduction": [8, 16, 32]}, "eca": {}}
     space = SearchSpace.model_validate(
@@ -141,10 +165,10 @@ def make_run(path: Path, rows: list[Record]) -> None:
     about = describe_environment({"key": "0" * 16, "classes": [str(label) for label in range(10)]})
     (path / "environment.json").write_text(json.dumps(about))
     # Of the study only its size is read, as long as trials.parquet shows it as it is.
-    size = 2_000 * len(rows)
+    size = 2_000 * len(trials)
     with (path / "study.journal").open("wb") as journal:
         journal.truncate(size)
-    Trials.of(with_final(rows)).write(path / "trials.parquet", stamp=str(size))
+    trials.write(path / "trials.parquet", stamp=str(size))
 
 
 def with_final(rows: list[Record]) -> list[Record]:
@@ -160,9 +184,9 @@ def with_final(rows: list[Record]) -> list[Record]:
 # Measuring.
 
 
-def run_once(path: Path) -> tuple[Cost, int]:
+def run_once(path: Path, asked: tuple[str, ...]) -> tuple[Cost, int]:
     """What one run of the command took, and how many points it printed."""
-    command = [sys.executable, "-m", "nas", "front", str(path), "--json"]
+    command = [sys.executable, "-m", "nas", "front", str(path), "--json", *asked]
     cpu, wall = children_seconds(), time.perf_counter()
     done = subprocess.run(command, capture_output=True, check=True, env=os.environ)
     found = Cost(time.perf_counter() - wall, children_seconds() - cpu)
@@ -174,12 +198,13 @@ def children_seconds() -> float:
     return usage.ru_utime + usage.ru_stime
 
 
-def row_for(path: Path, trials: int, runs: int, aim: float) -> list[str]:
-    run_once(path)
-    costs, points = zip(*(run_once(path) for _ in range(runs)), strict=True)
+def row_for(path: Path, asked: tuple[str, ...], trials: int, runs: int, aim: float) -> list[str]:
+    run_once(path, asked)
+    costs, points = zip(*(run_once(path, asked) for _ in range(runs)), strict=True)
     walls = [cost.wall for cost in costs]
     return [
         f"{trials:,}",
+        asked[0] if asked else "",
         str(points[0]),
         f"{median(walls):.2f}",
         f"{min(walls):.2f} to {max(walls):.2f}",
@@ -192,22 +217,23 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--trials", type=int, default=100_000)
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--keep", type=Path, help="make the run folders here, and leave them")
     given = parser.parse_args()
-    rows = records(given.trials)
+    many = Trials.of(with_final(records(MANY)))
     with tempfile.TemporaryDirectory() as temporary:
         folder = given.keep or Path(temporary)
         folder.mkdir(parents=True, exist_ok=True)
         table = []
-        for count, aim in ((FEW, 0.7), (given.trials, 2.0)):
-            path = folder / f"run-{count}"
-            make_run(path, rows[:count])
-            table.append(row_for(path, count, given.runs, aim))
+        few = Trials({name: values[:FEW] for name, values in many.columns.items()})
+        for trials, aim in ((few, 0.7), (many, 2.0), (copied(many, COPIES), 10.0)):
+            path = folder / f"run-{len(trials)}"
+            make_run(path, trials)
+            for asked in QUESTIONS:
+                table.append(row_for(path, asked, len(trials), given.runs, aim))
     print_machine("attention-nas", "pyarrow", "numpy")
     print(f"nas front RUN --json, {given.runs} runs each\n")
-    print_table(("trials", "points", "wall s", "range", "CPU s", "aim s"), table)
+    print_table(("trials", "asked", "points", "wall s", "range", "CPU s", "aim s"), table)
 
 
 if __name__ == "__main__":

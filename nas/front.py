@@ -2,30 +2,31 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import math
 import operator
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from nas.architecture import EMPTY, Architecture
+from nas.belief import draws
 from nas.errors import SpecError
-from nas.files import write_whole
-from nas.noise import SeedNoise, take_together
+from nas.expression import matching
+from nas.indicators import hypervolume, knee, thinned
+from nas.measured import PLAIN, Measured
 from nas.objective import Objective
 from nas.pareto import non_dominated
+from nas.point import COLUMNS, Choice, Hypervolume, Point
+from nas.rows import write_csv, write_parquet
 from nas.trials import Trials
 
-__all__ = ["PLAIN", "Front", "Limit", "Point"]
+if TYPE_CHECKING:
+    import pandas as pd
 
-PLAIN = "plain"
-"""The reference that every saving is counted from: the backbone as it comes."""
+__all__ = ["PLAIN", "Choice", "Front", "Hypervolume", "Limit", "Point"]
 
 Limit = tuple[str, float]
 _COMPARE: dict[str, Callable[[Any, float], Any]] = {
@@ -35,50 +36,7 @@ _COMPARE: dict[str, Callable[[Any, float], Any]] = {
     ">=": operator.ge,
 }
 _FILTERS = ("loss", "loss_saved", "accuracy", "latency_ms", "params", "macs", "seeds", "blocks")
-
-
-@dataclass(frozen=True, slots=True)
-class Point:
-    """One architecture with all of its complete trials taken together.
-
-    loss, accuracy: means over `seeds` trials, corrected for easy and hard seeds.
-    latency_ms: measured; latency_final: on the quiet machine at the end of the run, together
-    with the rest of the front, not beside trainings. latency_predicted: by a device profile.
-    loss_saved: loss of the plain reference minus `loss`; NaN without that reference.
-    loss_noise: standard error of `loss` from the choice of seed; NaN when the study has
-    no repeats to tell it from. accuracy_noise: binomial, from the number of validation images.
-    image_noise: standard error of `loss_saved` from the choice of validation images; NaN where
-    it is not known. latency_spread: relative, between halves of a measurement or between several.
-    on_front: False for a reference that others dominate, or that the space's limits exclude.
-    """
-
-    trial: int
-    architecture: Architecture
-    reference: str | None
-    on_front: bool
-    seeds: int
-    loss: float
-    loss_noise: float
-    image_noise: float
-    loss_saved: float
-    accuracy: float
-    accuracy_noise: float
-    latency_ms: float
-    latency_spread: float
-    latency_final: bool
-    latency_predicted: bool
-    params: int
-    macs: int
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON: NaN becomes None."""
-        values: dict[str, Any] = {name: getattr(self, name) for name in self.__slots__}
-        values["digest"] = self.architecture.digest
-        values["architecture"] = self.architecture.to_dict()
-        return {
-            name: None if isinstance(value, float) and math.isnan(value) else value
-            for name, value in values.items()
-        }
+_RIVALS, _COMPARED = 3, 200  # networks that are named, and that take part, in a choice
 
 
 class Front:
@@ -91,7 +49,8 @@ class Front:
     it is left in differences between networks trained with the same seeds, known to
     `noise_freedom` degrees of freedom (see `nas.noise`). latency_limit: what is slower is shown
     only as a reference. least_seeds: that members have, once some searched network has them.
-    trust: sentences on how far the proxy behind the figures can be trusted.
+    trust: sentences on how far the proxy behind the figures can be trusted. kinds: of blocks
+    that the space knows.
     """
 
     def __init__(
@@ -102,39 +61,71 @@ class Front:
         latency_limit: float | None = None,
         least_seeds: int = 1,
         trust: Sequence[str] = (),
+        kinds: Sequence[str] = (),
     ) -> None:
-        self.objectives = tuple(objectives)
-        self.trust = tuple(trust)
-        self._columns, noise = _by_architecture(trials)
+        found = Measured.of(trials, kinds)
+        columns = found.columns
         if latency_limit is not None:
-            self._columns["eligible"] = self._columns["eligible"] * (
-                self._columns["latency_ms"] <= latency_limit
-            )
+            columns["eligible"] = columns["eligible"] * (columns["latency_ms"] <= latency_limit)
         # Among many networks with one seed there are always some that were lucky. Once the first
         # searched ones are confirmed, only confirmed ones are members.
-        confirmed = self._columns["seeds"] >= least_seeds
-        if (confirmed & (self._columns["reference"] == None)).any():  # noqa: E711
-            self._columns["eligible"] = self._columns["eligible"] * confirmed
-        self.seed_noise, self.paired_noise = noise.alone, noise.paired
-        self.noise_freedom = noise.freedom
-        self._keep = np.ones(len(self._columns["trial"]), dtype=bool)
+        confirmed = columns["seeds"] >= least_seeds
+        if (confirmed & (columns["reference"] == None)).any():  # noqa: E711
+            columns["eligible"] = columns["eligible"] * confirmed
+        self._set(found, objectives, trust)
+
+    def _set(self, found: Measured, objectives: Sequence[Objective], trust: Sequence[str]) -> None:
+        self.objectives = tuple(objectives)
+        self.trust = tuple(trust)
+        self.measured = found
+        self.seed_noise, self.paired_noise = found.loss.alone, found.loss.paired
+        self.noise_freedom = found.loss.freedom
+        self._keep = np.ones(len(found), dtype=bool)
+        self._epsilon: NDArray[np.float64] | None = None
         self._points: tuple[Point, ...] | None = None
 
-    def where(self, **limits: Limit) -> Front:
+    @classmethod
+    def joined(cls, fronts: Mapping[str, Front]) -> Front:
+        """One front over the networks of several, whose names its points carry as `run`."""
+        first = next(iter(fronts.values()))
+        assert all(front.objectives == first.objectives for front in fronts.values())
+        front = cls.__new__(cls)
+        trust = dict.fromkeys(line for front in fronts.values() for line in front.trust)
+        measured = Measured.joined({name: item.measured for name, item in fronts.items()})
+        front._set(measured, first.objectives, list(trust))
+        front._keep = np.concatenate([item._keep for item in fronts.values()])
+        return front
+
+    def _narrowed(self, **changes: Any) -> Front:
+        narrowed = object.__new__(Front)
+        narrowed.__dict__.update(self.__dict__, _points=None, **changes)
+        return narrowed
+
+    def where(self, expression: str | None = None, **limits: Limit) -> Front:
         """The front of those architectures alone that meet every limit.
 
+        `front.where("latency_ms < 12 and sites('coord') <= 2")` (see `nas.expression`), or
         `front.where(latency_ms=("<", 12), accuracy=(">=", 0.7))`. Raises SpecError.
         """
         keep = self._keep.copy()
+        if expression is not None:
+            keep &= matching(expression, self.measured)
         for name, limit in limits.items():
             if name not in _FILTERS:
                 raise SpecError(f"cannot filter on {name!r}; known: {', '.join(_FILTERS)}")
             compare, bound = _read_limit(name, limit)
             with np.errstate(invalid="ignore"):
-                keep &= compare(self._columns[name], bound)
-        narrowed = object.__new__(Front)
-        narrowed.__dict__.update(self.__dict__, _keep=keep, _points=None)
-        return narrowed
+                keep &= compare(self.measured.column(name), bound)
+        return self._narrowed(_keep=keep)
+
+    def thinned(self, **epsilon: float) -> Front:
+        """An epsilon-front: for each network it has one that is at most so much worse.
+
+        `front.thinned(loss=0.005, latency_ms=0.1)`; objectives not named are exact. References
+        stay shown. Raises SpecError.
+        """
+        found = self._by_objective(epsilon, "epsilon", least=0.0)
+        return self._narrowed(_epsilon=np.array([found.get(i.name, 0.0) for i in self.objectives]))
 
     @property
     def points(self) -> tuple[Point, ...]:
@@ -162,31 +153,125 @@ class Front:
     @property
     def cloud(self) -> dict[str, NDArray[Any]]:
         """Every architecture with complete trials, as columns, for pictures."""
-        return {name: values[self._keep] for name, values in self._columns.items()}
+        columns = self.measured.columns | {"blocks": self.measured.column("blocks")}
+        return {name: values[self._keep] for name, values in columns.items()}
 
-    def _make_points(self) -> Iterator[Point]:
-        columns = self._columns
+    # What it says.
+
+    @property
+    def knee(self) -> Point | None:
+        """The member from which any way along the front costs most; None where there is none."""
+        members = self.members
+        row = knee(self._costs_of(members)) if members else None
+        return None if row is None else members[row]
+
+    def hypervolume(self, **reference: float) -> Hypervolume:
+        """What the front dominates below a reference; objectives not named take the worst of
+        the front and the hand-placed networks. Raises SpecError.
+        """
+        given = self._by_objective(reference, "reference")
+        costs = self._costs_of(self.points)
+        if not len(costs):
+            raise SpecError("the front is empty: it has no hypervolume")
+        signs = np.array([item.sign for item in self.objectives])
+        worst = [
+            item.sign * given[item.name] if item.name in given else costs[:, number].max()
+            for number, item in enumerate(self.objectives)
+        ]
+        bound = np.array(worst, dtype=np.float64)
+        members = self._costs_of(self.members)
+        names = [item.name for item in self.objectives]
+        return Hypervolume(
+            hypervolume(members, bound), dict(zip(names, (signs * bound).tolist(), strict=True))
+        )
+
+    def at(self, **budget: float) -> Choice:
+        """The best network whose latency (`front.at(latency_ms=8)`), parameters or multiply-adds
+        keep a budget, by the first objective that is none of them. Raises SpecError.
+        """
+        known = ("latency_ms", "params", "macs")
+        wrong = sorted(set(budget) - set(known))
+        if wrong or not budget:
+            found = repr(wrong[0]) if wrong else "none"
+            raise SpecError(f"found budget {found}; allowed: {', '.join(known)}")
+        by = next((item for item in self.objectives if item.name not in budget), None)
+        if by is None:
+            raise SpecError("every objective has a budget: nothing is left to choose by")
+        columns = self.measured.columns
+        kept = self._keep & (columns["eligible"] == 1)
+        for name, bound in budget.items():
+            with np.errstate(invalid="ignore"):
+                kept &= columns[name] <= bound
+        rows = np.flatnonzero(kept & ~np.isnan(columns[by.name]))
+        if not rows.size:
+            limits = ", ".join(f"{name} <= {bound:g}" for name, bound in budget.items())
+            raise SpecError(f"no evaluated network keeps {limits}")
+        order = np.argsort(by.sign * columns[by.name][rows], kind="stable")
+        best = rows[order][:_COMPARED]
+        drawn = draws({name: v[best] for name, v in columns.items()}, [by], self.noise_freedom)
+        chance = [math.nan] * len(best)
+        total = math.nan
+        if drawn is not None:
+            expected = drawn[:, :, 0].mean(axis=0)
+            order = np.argsort(expected, kind="stable")
+            best, values = best[order], drawn[:, order, 0]
+            total = float((values[:, 0] <= values.min(axis=1)).mean())
+            chance = (values[:, :1] < values).mean(axis=0).tolist()
+        members = set(self.member_rows.tolist())
+        points = [self._point(row, row in members) for row in best[: _RIVALS + 1].tolist()]
+        rivals = tuple(zip(points[1:], chance[1 : _RIVALS + 1], strict=True))
+        return Choice(points[0], total, rivals, len(rows))
+
+    def _by_objective(
+        self, given: Mapping[str, float], what: str, least: float = -math.inf
+    ) -> dict[str, float]:
+        names = [item.name for item in self.objectives]
+        for name, value in given.items():
+            if name not in names:
+                raise SpecError(f"{what} of {name!r}; allowed: {', '.join(names)}")
+            if not (math.isfinite(value) and value >= least):
+                raise SpecError(f"{what} {name}={value}; allowed: a number, {least:g} or more")
+        return {name: float(value) for name, value in given.items()}
+
+    def _costs_of(self, points: Sequence[Point]) -> NDArray[np.float64]:
+        """(k, m), minimised."""
+        rows = [
+            [item.sign * getattr(point, item.name) for item in self.objectives] for point in points
+        ]
+        return np.array(rows, dtype=np.float64).reshape(-1, len(self.objectives))
+
+    # Points.
+
+    @property
+    def member_rows(self) -> NDArray[np.int64]:
+        """(k,) numbers of the members among the rows of `measured`."""
+        columns = self.measured.columns
         costs = np.column_stack([item.sign * columns[item.name] for item in self.objectives])
         kept = np.flatnonzero(self._keep & (columns["eligible"] == 1))
+        if self._epsilon is None:
+            return kept[non_dominated(costs[kept])]
+        return kept[thinned(costs[kept], self._epsilon)]
+
+    def _make_points(self) -> Iterator[Point]:
+        columns = self.measured.columns
         on_front = np.zeros(len(self._keep), dtype=bool)
-        on_front[kept] = non_dominated(costs[kept])
-        references = np.array([name is not None for name in columns["reference"]], dtype=bool)
+        on_front[self.member_rows] = True
+        references = columns["reference"] != None  # noqa: E711
         shown = np.flatnonzero(on_front | (references & self._keep))
         for row in shown[np.argsort(columns["latency_ms"][shown], kind="stable")]:
             yield self._point(int(row), bool(on_front[row]))
 
     def _point(self, row: int, on_front: bool) -> Point:
-        value = {name: values[row] for name, values in self._columns.items()}
+        value = {name: values[row] for name, values in self.measured.columns.items()}
         accuracy, images = float(value["accuracy"]), float(value["images"])
-        noise = 0.0 if value["exact"] else self.seed_noise / math.sqrt(value["seeds"])
         return Point(
             trial=int(value["trial"]),
-            architecture=Architecture.from_json(value["architecture"]),
+            architecture=self.measured.architecture(row),
             reference=value["reference"],
             on_front=on_front,
             seeds=int(value["seeds"]),
             loss=float(value["loss"]),
-            loss_noise=noise,
+            loss_noise=float(value["loss_noise"]),
             image_noise=float(value["image_noise"]),
             loss_saved=float(value["loss_saved"]),
             accuracy=accuracy,
@@ -197,47 +282,30 @@ class Front:
             latency_predicted=bool(value["latency_predicted"]),
             params=int(value["params"]),
             macs=int(value["macs"]),
+            run=value["run"],
         )
+
+    # As files.
 
     def to_json(self) -> str:
         return json.dumps([point.to_dict() for point in self], indent=1)
 
+    def _rows(self) -> list[dict[str, Any]]:
+        return [point.to_dict() | {"architecture": point.architecture.to_json()} for point in self]
+
     def write_csv(self, path: Path) -> None:
-        """One row per point, the architecture as canonical JSON."""
-        with write_whole(path) as temporary, temporary.open("w", newline="") as file:
-            rows = [point.to_dict() for point in self]
-            writer = csv.writer(file)
-            names = list(Point.__slots__) + ["digest"]
-            writer.writerow(names)
-            for point, row in zip(self, rows, strict=True):
-                row["architecture"] = point.architecture.to_json()
-                writer.writerow(["" if row[name] is None else row[name] for name in names])
+        """One row per point, the architecture as canonical JSON. Raises StorageError."""
+        write_csv(path, list(COLUMNS), self._rows())
 
     def write_parquet(self, path: Path) -> None:
-        """The rows of `write_csv`, typed."""
-        import pyarrow as pa
-        from pyarrow import parquet
+        """The rows of `write_csv`, typed. Raises StorageError."""
+        write_parquet(path, COLUMNS, self._rows())
 
-        rows = [point.to_dict() | {"architecture": point.architecture.to_json()} for point in self]
-        schema = pa.schema(
-            [(name, _ARROW.get(name, "float64")) for name in [*Point.__slots__, "digest"]]
-        )
-        with write_whole(path) as temporary:
-            parquet.write_table(pa.Table.from_pylist(rows, schema=schema), temporary)
+    def to_pandas(self) -> pd.DataFrame:
+        """The rows of `write_csv` as a DataFrame."""
+        import pandas as pd
 
-
-_ARROW = {
-    "trial": "int64",
-    "seeds": "int64",
-    "params": "int64",
-    "macs": "int64",
-    "on_front": "bool",
-    "latency_final": "bool",
-    "latency_predicted": "bool",
-    "architecture": "string",
-    "reference": "string",
-    "digest": "string",
-}
+        return pd.DataFrame(self._rows(), columns=list(COLUMNS))
 
 
 def _read_limit(name: str, limit: Limit) -> tuple[Callable[[Any, float], Any], float]:
@@ -246,67 +314,3 @@ def _read_limit(name: str, limit: Limit) -> tuple[Callable[[Any, float], Any], f
         return _COMPARE[sign], float(bound)
     except (TypeError, ValueError, KeyError):
         raise SpecError(f"{name}: {limit!r}; write it as in {name}=('<', 8.0)") from None
-
-
-def _by_architecture(trials: Trials) -> tuple[dict[str, NDArray[Any]], SeedNoise]:
-    """Take the complete trials of each architecture together: its columns, and the noise of
-    its loss.
-    """
-    known = np.isfinite(trials["loss"]) & np.isfinite(trials["accuracy"])
-    rows = np.flatnonzero(trials.complete & known)
-    _, first, group, seeds = np.unique(
-        trials["digest"][rows].astype(str),
-        return_index=True,
-        return_inverse=True,
-        return_counts=True,
-    )
-    columns: dict[str, NDArray[Any]] = {"seeds": seeds.astype(np.int64)}
-    exact = np.zeros(len(seeds), dtype=bool)
-    exact[group] = trials["trained"][rows] == 0
-    seed = trials["seed"][rows]
-    noise = take_together(trials["loss"][rows], group, seed, exact)
-    columns["loss"] = noise.means
-    columns["accuracy"] = take_together(
-        trials["accuracy"][rows], group, trials["seed"][rows], exact
-    ).means
-    for name in ("trial", "architecture", "params", "macs", "images", "eligible"):
-        columns[name] = trials[name][rows][first]
-    columns["image_noise"] = np.bincount(group, weights=trials["loss_sem"][rows]) / seeds
-    columns |= _latencies(trials, rows, group, len(seeds))
-    columns["reference"] = np.full(len(seeds), None, dtype=object)
-    named = [row for row, name in enumerate(trials["reference"][rows]) if name is not None]
-    columns["reference"][group[named]] = trials["reference"][rows][named]
-    columns["blocks"] = np.array([_count_blocks(text) for text in columns["architecture"]])
-    columns["exact"] = noise.exact
-    plain = np.flatnonzero(columns["reference"] == PLAIN)
-    baseline = columns["loss"][plain[0]] if plain.size else math.nan
-    columns["loss_saved"] = baseline - columns["loss"]
-    return columns, noise
-
-
-def _latencies(
-    trials: Trials, rows: NDArray[Any], group: NDArray[Any], count: int
-) -> dict[str, NDArray[Any]]:
-    """The final measurement where there is one, else the mean of those beside the trainings."""
-    measured = trials["latency_ms"][rows]
-    means = np.bincount(group, weights=measured, minlength=count) / np.bincount(group)
-    spread = np.zeros(count)
-    apart = np.abs(measured - means[group]) / means[group]
-    np.maximum.at(spread, group, np.fmax(trials["latency_spread"][rows], apart))
-    final, final_spread = np.full(count, np.nan), np.full(count, np.nan)
-    final[group] = trials["final_latency_ms"][rows]
-    final_spread[group] = trials["final_latency_spread"][rows]
-    known = ~np.isnan(final)
-    predicted = np.zeros(count, dtype=bool)
-    predicted[group] = trials["latency_predicted"][rows] != 0
-    return {
-        "latency_ms": np.where(known, final, means),
-        "latency_spread": np.where(known, final_spread, spread),
-        "latency_final": known,
-        "latency_predicted": ~known & predicted,
-    }
-
-
-def _count_blocks(architecture: str) -> int:
-    """Blocks in an architecture's canonical JSON, without parsing 100,000 of them."""
-    return architecture.count('"block":') - architecture.count(f'"block":"{EMPTY}"')

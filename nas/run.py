@@ -84,6 +84,7 @@ class Run:
             latency_limit=self.space.constraints.latency_ms,
             least_seeds=self.file.search.confirm_seeds,
             trust=self._trust(),
+            kinds=tuple(self.space.blocks),
         )
 
     def _trust(self) -> list[str]:

@@ -6,8 +6,8 @@ Kept free of torch and Optuna: `nas front` reads this file and nothing else.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from nas.errors import StorageError
 from nas.files import write_whole
 from nas.record import COMPLETE, PRUNED, Record
+from nas.texts import Texts
 
 __all__ = ["Spent", "Trials"]
 
@@ -55,7 +56,7 @@ class Trials:
     (NaN where absent), except trial, repeat, seed, parts and flags (int64).
     """
 
-    columns: dict[str, NDArray[Any]]
+    columns: Mapping[str, NDArray[Any]]
 
     def __len__(self) -> int:
         return len(self.columns["trial"])
@@ -71,8 +72,16 @@ class Trials:
             columns[name] = np.array(values, dtype=_dtype(name))
         return cls(columns)
 
+    def text(self, name: str) -> Texts:
+        """A column of text without making Python strings of a million of them."""
+        if isinstance(self.columns, _Lazy):
+            return Texts(self.columns.table.column(name))
+        return Texts.of(self.columns[name])
+
     @property
     def complete(self) -> NDArray[np.bool_]:
+        if isinstance(self.columns, _Lazy):
+            return self.text("state").equal(COMPLETE)
         return np.asarray(self["state"] == COMPLETE, dtype=bool)
 
     def count(self, state: str) -> int:
@@ -114,7 +123,7 @@ class Trials:
             "final_latency_spread": absent,
             "latency_predicted": np.ones(len(self), dtype=np.int64),
         }
-        return Trials(self.columns | changed)
+        return Trials({**self.columns, **changed})
 
     def write(self, path: Path, *, stamp: str) -> None:
         """Write Parquet. stamp: names the state of the study that these rows show."""
@@ -145,12 +154,35 @@ class Trials:
             if stamp is not None and (found != stamp or older):
                 return None
             table = file.read(columns=list(Record.names()))
-            columns = {name: _numpy(table.column(name), name) for name in Record.names()}
+            missing = set(Record.names()) - set(table.column_names)
+            if missing:
+                raise KeyError(f"no column {min(missing)}")
         except (pa.ArrowException, OSError, KeyError) as error:
             raise StorageError(
                 f"{path} cannot be read ({error}); remove it and ask again"
             ) from None
-        return cls(columns)
+        return cls(_Lazy(table))
+
+
+@dataclass(frozen=True, eq=False)
+class _Lazy(Mapping[str, NDArray[Any]]):
+    """Columns of an Arrow table, made into arrays when they are first asked for."""
+
+    table: Any
+    made: dict[str, NDArray[Any]] = field(default_factory=dict)
+
+    def __getitem__(self, name: str) -> NDArray[Any]:
+        if name not in self.made:
+            if name not in self.table.column_names:
+                raise KeyError(name)
+            self.made[name] = _numpy(self.table.column(name), name)
+        return self.made[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.table.column_names)
+
+    def __len__(self) -> int:
+        return len(self.table.column_names)
 
 
 def _numpy(column: Any, name: str) -> NDArray[Any]:

@@ -288,3 +288,126 @@ def test_points_hold_plain_values() -> None:
     kinds = {type(getattr(p, name)) for p in front_of(*STUDY) for name in Point.__slots__}
     assert kinds == {int, float, bool, str, type(None), Architecture}
     assert not any(issubclass(kind, np.generic) for kind in kinds)
+
+
+def test_expressions_filter_like_limits_and_know_the_blocks() -> None:
+    front = front_of(*STUDY)
+    assert trials(front.where("latency_ms >= 2 and accuracy < 0.75")) == [3, 1]
+    assert trials(front.where("sites('se') == 0")) == [0]
+    assert trials(front.where("sites('se/r8') == 1 and reference == None")) == [3, 2]
+    with pytest.raises(SpecError, match="unknown kind 'sse'; there are: se"):
+        front.where("sites('sse') < 2")
+
+
+def test_sites_are_counted_by_kind_ratio_and_stage() -> None:
+    blocks = [("blocks.1.0/a", "se/r8"), ("blocks.1.1/a", "cbam/r8/k7"), ("blocks.10.0/a", "none")]
+    one = Architecture("net", 32, tuple(Insertion.of(*item) for item in blocks))
+    other = Architecture("other", 64, (Insertion.of("blocks.1.0/a", "se/r16"),))
+    records = [
+        replace(make_record(number, loss=1 - number, latency_ms=1 + number),
+                architecture=item.to_json(), digest=item.digest)
+        for number, item in enumerate((one, other))
+    ]  # fmt: skip
+    table = front_of(*records).measured
+    found = {
+        (kind, stage): table.sites(kind, stage).tolist()
+        for kind in (None, "se", "se/r8", "cbam", "cbam/r8/k7", "none")
+        for stage in (None, "blocks.1", "blocks.1.1")
+    }
+    assert found[None, None] == found[None, "blocks.1"] == [2, 1]
+    assert found[None, "blocks.1.1"] == [1, 0]
+    assert found["se", None] == [1, 1]
+    assert found["se/r8", None] == [1, 0]
+    assert found["cbam", None] == found["cbam/r8/k7", "blocks.1.1"] == [1, 0]
+    assert found["none", None] == [1, 0]
+    assert table.column("blocks").tolist() == [2, 1]
+    assert table.column("backbone").tolist() == ["net", "other"]
+    assert table.column("resolution").tolist() == [32, 64]
+    with pytest.raises(SpecError, match="unknown stage 'blocks.2'; there are: blocks.1, blocks.10"):
+        table.sites("se", "blocks.2")
+
+
+def test_three_objectives() -> None:
+    front = front_of(*STUDY, by=("loss", "latency_ms", "params"))
+    assert [point.trial for point in front.members] == [0, 3, 2]
+    assert front.hypervolume().reference == {"loss": 1.0, "latency_ms": 5.0, "params": 3000.0}
+
+
+def test_hypervolume_says_its_reference() -> None:
+    front = front_of(*STUDY)
+    found = front.hypervolume()
+    assert found.reference == {"loss": 1.0, "latency_ms": 5.0}
+    assert found.value == pytest.approx(0.2 * 3 + 0.2 * 1)
+    given = front.hypervolume(loss=1.1, latency_ms=6)
+    assert given.value == pytest.approx(0.1 * 5 + 0.2 * 4 + 0.2 * 2)
+    higher = front_of(*STUDY, by=("accuracy", "latency_ms")).hypervolume(accuracy=0.4, latency_ms=6)
+    assert higher.reference["accuracy"] == 0.4
+    assert higher.value == pytest.approx(0.1 * 5 + 0.2 * 4 + 0.2 * 3)
+    with pytest.raises(SpecError, match="reference of 'params'; allowed: loss, latency_ms"):
+        front.hypervolume(params=3)
+    with pytest.raises(SpecError, match="the front is empty"):
+        front_of().hypervolume()
+
+
+def test_the_knee_and_the_thinned_front() -> None:
+    assert front_of(*STUDY, by=("accuracy", "latency_ms")).knee is None  # a straight line
+    bent = [make_record(i, name=n, loss=x, latency_ms=y) for i, (n, x, y) in enumerate(
+        [("a", 1.0, 1.0), ("b", 0.3, 1.2), ("c", 0.25, 3.0), ("d", 0.0, 4.0)])]  # fmt: skip
+    knee = front_of(*bent).knee
+    assert knee is not None and knee.trial == 1
+    thin = front_of(*bent).thinned(loss=0.1, latency_ms=2)
+    assert len(thin.members) < 4
+    assert trials(front_of(*bent).thinned(loss=0.0)) == [0, 1, 2, 3]
+    for wrong in ({"params": 1.0}, {"loss": -1.0}, {"loss": nan}):
+        with pytest.raises(SpecError, match="epsilon"):
+            front_of(*bent).thinned(**wrong)
+
+
+def with_seeds(losses: dict[str, tuple[float, float]]) -> Front:
+    wobble = (-0.01, 0.0, 0.012)
+    records = [
+        make_record(3 * number + seed, name=name, loss=loss + wobble[(number + seed) % 3],
+                    latency_ms=latency, seed=seed, repeat=seed)
+        for number, (name, (loss, latency)) in enumerate(losses.items())
+        for seed in range(3)
+    ]  # fmt: skip
+    return front_of(*records)
+
+
+def test_the_best_within_a_budget_and_how_sure_that_is() -> None:
+    front = with_seeds({"a": (0.5, 1), "b": (0.9, 2), "c": (0.52, 3), "d": (0.1, 9)})
+    choice = front.at(latency_ms=3)
+    assert (choice.best.trial, choice.networks) == (0, 3)
+    assert [point.trial for point, _ in choice.rivals] == [6, 3]
+    close, far = (chance for _, chance in choice.rivals)
+    assert 0.5 < close < far and far > 0.99
+    assert choice.probability <= close
+    assert front.at(latency_ms=2.5).probability > 0.99
+    assert front.at(latency_ms=9).best.trial == 9
+    assert front.at(latency_ms=1).rivals == ()
+
+
+def test_a_choice_without_repeats_claims_no_probability() -> None:
+    choice = front_of(*STUDY).at(latency_ms=4)
+    assert choice.best.trial == 2
+    assert math.isnan(choice.probability)
+    assert all(math.isnan(chance) for _, chance in choice.rivals)
+
+
+@pytest.mark.parametrize(
+    ("budget", "message"),
+    [
+        ({}, "found budget none; allowed: latency_ms"),
+        ({"loss": 1.0}, "found budget 'loss'"),
+        ({"latency_ms": 0.1}, "no evaluated network keeps latency_ms <= 0.1"),
+    ],
+)
+def test_wrong_budgets(budget: dict[str, float], message: str) -> None:
+    with pytest.raises(SpecError, match=message):
+        front_of(*STUDY).at(**budget)
+
+
+def test_pandas_holds_the_rows_of_the_csv() -> None:
+    frame = front_of(*STUDY).to_pandas()
+    assert list(frame["trial"]) == [0, 3, 2, 1]
+    assert list(frame.columns) == [*Point.__slots__, "digest"]

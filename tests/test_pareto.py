@@ -50,6 +50,23 @@ def test_three_columns_agree_with_the_definition(rows: Rows) -> None:
     assert fast(rows, 3) == slow(rows)
 
 
+@given(costs(4))
+@settings(deadline=None)
+def test_four_columns_agree_with_the_definition(rows: Rows) -> None:
+    assert fast(rows, 4) == slow(rows)
+
+
+@pytest.mark.parametrize("columns", [2, 3, 4])
+def test_of_very_many_rows_the_same_are_kept_as_of_parts_of_them(columns: int) -> None:
+    rng = np.random.default_rng(columns)
+    rows = rng.integers(0, 60, (50_000, columns)).astype(float)
+    rows[::97] = nan
+    parts = [np.arange(start, 50_000, 5) for start in range(5)]
+    hopeful = np.concatenate([part[non_dominated(rows[part])] for part in parts])
+    expected = hopeful[non_dominated(rows[hopeful])]
+    assert sorted(np.flatnonzero(non_dominated(rows))) == sorted(expected)
+
+
 @given(costs(1))
 @settings(deadline=None)
 def test_one_column_keeps_its_minimum(rows: Rows) -> None:

@@ -1,4 +1,4 @@
-"""`nas front`, `nas show`: what a run has found. Start fast: no torch, no Optuna."""
+"""`nas front`, `nas compare`, `nas show`: what a run has found. Start fast: no torch, no Optuna."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from typing import Annotated
 
 import typer
 
-from nas.cli.tables import console, count, milliseconds, print_front
+from nas.cli import asking
+from nas.cli.asking import numbers
+from nas.cli.tables import console, count, front_markdown, milliseconds, print_front
 from nas.errors import SpecError
 from nas.front import Front, Limit
 
@@ -16,11 +18,20 @@ __all__ = ["add_to"]
 
 def add_to(app: typer.Typer) -> None:
     app.command("front")(_front)
+    app.command("compare")(_compare)
     app.command("show")(_show)
 
 
 def _front(
-    run: Annotated[Path, typer.Argument(help="Run folder.")],
+    runs: Annotated[list[Path], typer.Argument(help="Run folders.")],
+    where: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="EXPRESSION",
+            help="\"latency_ms < 8 and sites('coord', stage='blocks.3') <= 2\"; columns, numbers, "
+            "'texts', + - * /, comparisons, and, or, not, in, sites(kind, stage).",
+        ),
+    ] = None,
     at_most: Annotated[
         list[str] | None,
         typer.Option("--max", metavar="NAME=NUMBER", help="Only networks with at most this."),
@@ -36,29 +47,99 @@ def _front(
     device: Annotated[
         Path | None, typer.Option(metavar="PROFILE", help="As it would be on another device.")
     ] = None,
+    mixed: Annotated[
+        bool,
+        typer.Option("--mixed", help="Put runs of different data or devices together anyway."),
+    ] = False,
+    epsilon: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME=NUMBER,...",
+            help="Fewer networks: for each left out, one that is at most so much worse.",
+        ),
+    ] = None,
+    at: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME=NUMBER,...", help="The best within a budget, and how sure that is."
+        ),
+    ] = None,
+    knee: Annotated[
+        bool, typer.Option("--knee", help="The network from which any way costs most.")
+    ] = False,
+    hypervolume: Annotated[
+        bool, typer.Option("--hypervolume", help="What the front dominates, and below what.")
+    ] = False,
+    reference: Annotated[
+        str | None,
+        typer.Option(metavar="NAME=NUMBER,...", help="Of the hypervolume; default: the worst."),
+    ] = None,
     json_: Annotated[bool, typer.Option("--json", help="A list of objects.")] = False,
+    markdown: Annotated[bool, typer.Option("--markdown", help="A table for a README.")] = False,
     csv: Annotated[Path | None, typer.Option(help="Write CSV here.")] = None,
     parquet: Annotated[Path | None, typer.Option(help="Write Parquet here.")] = None,
 ) -> None:
-    """Show the Pareto front of a run, with its hand-placed references.
+    """Show the Pareto front of a run, or of several together, with the hand-placed references.
 
-    Example: nas front runs/demo --max latency_ms=8 --min accuracy=0.7
+    Example: nas front runs/demo --where "latency_ms < 8 and params < 3e6 and sites('coord') <= 2"
     """
-    from nas.run import open_run
+    from nas.runs import front_of_runs
 
     names = [name.strip() for name in by.split(",")] if by else None
-    front = open_run(run).front(names, device=device)
+    front = front_of_runs(runs, names, device=device, mixed=mixed)
+    for text in where or []:
+        front = front.where(text)
     for sign, texts in (("<=", at_most), (">=", at_least)):
         for text in texts or []:
             front = _narrowed(front, sign, text)
+    if epsilon is not None:
+        front = front.thinned(**numbers(epsilon, "--epsilon"))
+    if at is not None or knee or hypervolume or reference is not None:
+        asked = asking.Asked(
+            at=numbers(at, "--at") if at is not None else None,
+            knee=knee,
+            hypervolume=hypervolume or reference is not None,
+            reference=numbers(reference, "--reference") if reference is not None else {},
+        )
+        asking.answer(front, asked, json_=json_)
+        return
     if csv is not None:
         front.write_csv(csv)
     if parquet is not None:
         front.write_parquet(parquet)
     if json_:
         print(front.to_json())
+    elif markdown:
+        print(front_markdown(front))
     elif csv is None and parquet is None:
         print_front(front, console())
+
+
+def _compare(
+    first: Annotated[Path, typer.Argument(help="Run folder.")],
+    second: Annotated[Path, typer.Argument(help="Another.")],
+    by: Annotated[
+        str | None,
+        typer.Option(metavar="NAMES", help="Objectives instead of the run's: accuracy,latency_ms."),
+    ] = None,
+    device: Annotated[
+        Path | None, typer.Option(metavar="PROFILE", help="As it would be on another device.")
+    ] = None,
+    mixed: Annotated[
+        bool, typer.Option("--mixed", help="Compare runs of different data or devices anyway.")
+    ] = False,
+    json_: Annotated[bool, typer.Option("--json", help="For machines.")] = False,
+) -> None:
+    """Say which of two runs is ahead: the hypervolumes of their fronts, and the noise of that.
+
+    Example: nas compare runs/first runs/second
+    """
+    from nas.runs import compare
+
+    names = [name.strip() for name in by.split(",")] if by else None
+    asking.print_comparison(
+        compare(first, second, names, device=device, mixed=mixed), first, second, json_=json_
+    )
 
 
 def _narrowed(front: Front, sign: str, text: str) -> Front:
@@ -67,7 +148,8 @@ def _narrowed(front: Front, sign: str, text: str) -> Front:
         limit: Limit = (sign, float(value))
     except ValueError:
         raise SpecError(f"filter {text!r}; write name=number, as in latency_ms=8") from None
-    return front.where(**{name.strip(): limit})
+    limits: dict[str, Limit] = {name.strip(): limit}
+    return front.where(None, **limits)
 
 
 def _show(

@@ -11,9 +11,18 @@ from rich.text import Text
 
 from nas.architecture import Architecture
 from nas.front import PLAIN, Front, Point
+from nas.rows import to_markdown
 from nas.verdict import judge
 
-__all__ = ["console", "count", "front_table", "milliseconds", "print_front", "summary"]
+__all__ = [
+    "console",
+    "count",
+    "front_markdown",
+    "front_table",
+    "milliseconds",
+    "print_front",
+    "summary",
+]
 
 _WIDE = 118
 
@@ -45,9 +54,10 @@ def milliseconds(value: float) -> str:
 
 def front_table(front: Front) -> Table:
     """Members of the front and the hand-placed networks, by latency."""
-    rows = [(_cells(point), None if point.on_front else "dim") for point in front]
+    several = any(point.run for point in front)
+    rows = [(_cells(point, several), None if point.on_front else "dim") for point in front]
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for number, name in enumerate(_COLUMNS):
+    for number, name in enumerate(_headings(several)[:-1]):
         width = max([len(name), *(len(cells[number]) for cells, _ in rows)])
         table.add_column(name, justify="right", no_wrap=True, min_width=width)
     table.add_column("network", overflow="ellipsis", no_wrap=True)
@@ -56,10 +66,23 @@ def front_table(front: Front) -> Table:
     return table
 
 
+def front_markdown(front: Front) -> str:
+    """The same table for a README or an issue."""
+    several = any(point.run for point in front)
+    headings = _headings(several)
+    rows = [[str(cell) for cell in _cells(point, several)] for point in front]
+    # What it is comes first; figures follow.
+    return to_markdown([headings[-1], *headings[:-1]], [[row[-1], *row[:-1]] for row in rows])
+
+
+def _headings(several: bool) -> list[str]:
+    return [_COLUMNS[0], *(["run"] if several else []), *_COLUMNS[1:], "network"]
+
+
 _COLUMNS = ("", "trial", "latency ms", "loss saved", "± seeds", "accuracy %", "params", "MACs", "n")
 
 
-def _cells(point: Point) -> list[str | Text]:
+def _cells(point: Point, several: bool) -> list[str | Text]:
     name = Text(summary(point.architecture))
     if point.reference:
         name = Text.assemble((point.reference, "bold"), f" hand-placed: {name}")
@@ -67,6 +90,7 @@ def _cells(point: Point) -> list[str | Text]:
             name = Text("plain backbone", "bold")
     return [
         "*" if point.on_front else " ",
+        *([str(point.run)] if several else []),
         str(point.trial),
         ("~" if point.latency_predicted else "") + milliseconds(point.latency_ms),
         _signed(point.loss_saved),

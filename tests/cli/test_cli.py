@@ -52,7 +52,12 @@ def test_flags_are_a_promise() -> None:
         ],
         "resume": ["--time-limit", "--trials", "--workers", "run"],
         "status": ["--json", "run"],
-        "front": ["--by", "--csv", "--device", "--json", "--max", "--min", "--parquet", "run"],
+        "front": [
+            "--at", "--by", "--csv", "--device", "--epsilon", "--hypervolume", "--json",
+            "--knee", "--markdown", "--max", "--min", "--mixed", "--parquet", "--reference",
+            "--where", "runs",
+        ],
+        "compare": ["--by", "--device", "--json", "--mixed", "first", "second"],
         "report": ["--figures", "--out", "--port", "--serve", "run"],
         "show": ["--json", "run", "trial"],
         "space": ["--json", "space"],

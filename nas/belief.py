@@ -1,0 +1,90 @@
+"""What noisy figures allow to believe of the true ones: draws of what they may be.
+
+Of many networks that were trained once, the best was mostly lucky. So each is held against what
+networks of its latency are worth (a line through all of them, and how far they lie from it), and
+the less is known of it, the more it is drawn there.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nas.objective import Objective
+
+__all__ = ["draws"]
+
+Floats = NDArray[np.float64]
+_FEW = 8  # networks: no line is drawn through fewer
+
+
+def draws(
+    columns: Mapping[str, NDArray[np.float64]],
+    objectives: Sequence[Objective],
+    freedom: int,
+    *,
+    count: int = 4000,
+    seed: int = 0,
+) -> Floats | None:
+    """What the true figures may be, (count, n, m), minimised; None where the noise of training
+    is not known.
+
+    columns: (n,) each, as in `nas.measured`. freedom: degrees of freedom that the noise between
+    seeds is known to. Parameters and multiply-adds are exact, latencies known to their spread.
+    """
+    rng = np.random.default_rng(seed)
+    found = []
+    for item in objectives:
+        drawn = _drawn(item.name, columns, freedom, count, rng)
+        if drawn is None:
+            return None
+        found.append(item.sign * drawn)
+    return np.stack(found, axis=2)
+
+
+def _drawn(
+    name: str,
+    columns: Mapping[str, NDArray[np.float64]],
+    freedom: int,
+    count: int,
+    rng: np.random.Generator,
+) -> Floats | None:
+    """(count, n)."""
+    values = np.asarray(columns[name], dtype=np.float64)
+    usual = rng.standard_normal((count, len(values)))
+    if name == "latency_ms":
+        return np.asarray(values * (1 + columns["latency_spread"] * usual))
+    if name not in {"loss", "accuracy"}:
+        return np.broadcast_to(values, (count, len(values)))
+    training = columns[f"paired_{name}"] ** 2 / columns["seeds"]
+    if freedom < 1 or np.isnan(training).any():
+        return None
+    images = np.nan_to_num(columns["image_noise"]) ** 2
+    if name == "accuracy":
+        images = values * (1 - values) / np.maximum(columns["images"], 1)
+    # Noise that is known from few repeats may be larger than it seems: Student's t.
+    scale = freedom / rng.chisquare(freedom, count)
+    noise = training[None, :] * scale[:, None] + images
+    expected, apart = _usual(values, np.asarray(columns["latency_ms"]), training + images)
+    weight = np.ones_like(noise)
+    if math.isfinite(apart):
+        weight = apart / np.maximum(apart + noise, 1e-300)
+    weight = np.where(noise == 0, 1.0, weight)
+    return np.asarray(expected + weight * (values - expected) + np.sqrt(weight * noise) * usual)
+
+
+def _usual(values: Floats, latency_ms: Floats, noise: Floats) -> tuple[Floats, float]:
+    """What networks of such latencies are worth, (n,), and the variance about that; the values
+    themselves where there are too few to tell.
+    """
+    if len(values) < _FEW or not (latency_ms > 0).all():
+        return values, math.inf
+    rows = np.stack([np.ones_like(values), np.log(latency_ms)], axis=1)
+    weights = 1 / np.sqrt(noise + np.var(values) + 1e-300)
+    line = np.linalg.lstsq(rows * weights[:, None], values * weights, rcond=None)[0]
+    expected = rows @ line
+    apart = float(((values - expected) ** 2).sum() / (len(values) - 2) - noise.mean())
+    return expected, max(apart, 0.05 * float(np.var(values - expected)))

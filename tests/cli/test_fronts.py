@@ -1,0 +1,107 @@
+"""`nas front` and `nas compare` as their users meet them."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from nas.cli import main
+
+pytestmark = pytest.mark.xdist_group("run")
+
+Ran = tuple[int, str, str]
+Call = Callable[..., Ran]
+
+
+@pytest.fixture
+def nas(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Call:
+    def run(*arguments: object) -> Ran:
+        monkeypatch.setattr(sys, "argv", ["nas", *map(str, arguments)])
+        code = 0
+        try:
+            main()
+        except SystemExit as stop:
+            code = int(stop.code or 0)
+        found = capsys.readouterr()
+        return code, found.out, found.err
+
+    return run
+
+
+def test_expressions_narrow_the_front(nas: Call, finished_run: Path) -> None:
+    every = json.loads(nas("front", finished_run, "--json")[1])
+    few = json.loads(nas("front", finished_run, "--where", "sites('se') == 0", "--json")[1])
+    assert 0 < len(few) < len(every)
+    for point in few:
+        assert all(item["block"] != "se" for item in point["architecture"]["insertions"])
+
+
+def test_markdown_is_a_table(nas: Call, finished_run: Path) -> None:
+    lines = nas("front", finished_run, "--markdown")[1].strip().splitlines()
+    assert lines[0].startswith("| network |")
+    assert lines[1].startswith("| :-- | --: |")
+    assert len({line.count("|") for line in lines}) == 1
+
+
+def test_questions_are_answered_in_words_and_as_json(nas: Call, finished_run: Path) -> None:
+    asked = ("front", finished_run, "--at", "latency_ms=1000", "--knee", "--hypervolume")
+    _, out, _ = nas(*asked)
+    assert "Best with latency_ms <= 1000: " in out
+    assert "best of the" in out and "probability" in out
+    assert "below the reference loss" in out
+    found = json.loads(nas(*asked, "--json")[1])
+    assert set(found) == {"at", "knee", "hypervolume"}
+    assert found["at"]["best"]["trial"] >= 0
+    assert 0 <= found["at"]["probability"] <= 1
+    assert set(found["hypervolume"]["reference"]) == {"loss", "latency_ms"}
+    given = ("front", finished_run, "--reference", "loss=9,latency_ms=9", "--json")
+    assert json.loads(nas(*given)[1])["hypervolume"]["reference"] == {"loss": 9, "latency_ms": 9}
+
+
+def test_epsilon_leaves_fewer(nas: Call, finished_run: Path) -> None:
+    every = json.loads(nas("front", finished_run, "--json")[1])
+    thin = json.loads(nas("front", finished_run, "--epsilon", "loss=9,latency_ms=9", "--json")[1])
+    assert sum(point["on_front"] for point in thin) == 1
+    assert len(thin) <= len(every)
+
+
+def test_two_runs_are_one_front_and_are_compared(
+    nas: Call, finished_run: Path, tmp_path: Path
+) -> None:
+    another = tmp_path / "another"
+    shutil.copytree(finished_run, another)
+    _, out, _ = nas("front", finished_run, another)
+    assert "run" in out.splitlines()[0] and str(another) in out
+    _, out, _ = nas("compare", finished_run, another)
+    assert "inside the noise" in out or "Too few" in out
+    found = json.loads(nas("compare", finished_run, another, "--json")[1])
+    assert found["hypervolume"]["first"] == found["hypervolume"]["second"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--where", "latency_ms < 8 and nix > 3"], "position 20: unknown name 'nix'"),
+        (["--where", "sites('cord') > 1"], "unknown kind 'cord'; there are: eca, se"),
+        (["--at", "latency_ms=0.00001"], "no evaluated network keeps latency_ms <= 1e-05"),
+        (["--at", "latency"], "--at 'latency': write name=number"),
+        (["--at", "loss=1"], "found budget 'loss'; allowed: latency_ms, params, macs"),
+        (["--epsilon", "speed=1"], "epsilon of 'speed'; allowed: loss, latency_ms"),
+        (["--epsilon", "loss=-1"], "epsilon loss=-1.0; allowed"),
+        (["--reference", "loss=x"], "--reference 'loss=x'"),
+        (["--where", "latency_ms < 0", "--hypervolume"], "the front is empty"),
+        (["/nowhere"], "/nowhere does not exist"),
+    ],
+)
+def test_wrong_questions_are_one_line(
+    nas: Call, finished_run: Path, arguments: list[str], said: str
+) -> None:
+    code, _, err = nas("front", finished_run, *arguments)
+    assert code == 2
+    assert said in err
+    assert err.count("\n") == 1
