@@ -2,11 +2,12 @@
 
 Makes finished run folders in a temporary place: one with 100 trials, which shows what starting
 costs, one with 100,000 and one with a million (whose networks are those of the second, each ten
-times under another digest and with other figures). Their records are invented, but shaped as a search leaves them: some
-16 insertions each, a loss that falls as the latency rises, references and front with three
-seeds, one failure in a hundred. The command runs as a process of its own; each figure is the
-median of several runs, after one that warms the disk's cache. CPU: user and system time. Asked
-are the front, the front by three objectives, and the front of what an expression leaves.
+times under another digest and with other figures). Their records are invented, but shaped as a
+search leaves them: some 16 insertions each, a loss that falls as the latency rises, references
+and front with three seeds, one failure in a hundred. The command runs as a process of its own;
+each figure is the median of several runs, after one that warms the disk's cache. CPU: user and
+system time. Asked are the front, the front by three objectives, and the front of what an
+expression leaves.
 
 Run: python benchmarks/front_speed.py
 """

@@ -6,6 +6,7 @@ import json
 import math
 import operator
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -151,10 +152,9 @@ class Front:
         return len(self.points)
 
     @property
-    def cloud(self) -> dict[str, NDArray[Any]]:
+    def cloud(self) -> Mapping[str, NDArray[Any]]:
         """Every architecture with complete trials, as columns, for pictures."""
-        columns = self.measured.columns | {"blocks": self.measured.column("blocks")}
-        return {name: values[self._keep] for name, values in columns.items()}
+        return _Cloud(self.measured, self._keep)
 
     # What it says.
 
@@ -306,6 +306,28 @@ class Front:
         import pandas as pd
 
         return pd.DataFrame(self._rows(), columns=list(COLUMNS))
+
+
+@dataclass(frozen=True, eq=False)
+class _Cloud(Mapping[str, NDArray[Any]]):
+    """Columns of the kept rows, cut out when they are asked for: of a million, few are."""
+
+    measured: Measured
+    keep: NDArray[np.bool_]
+
+    def __getitem__(self, name: str) -> NDArray[Any]:
+        if name not in self:
+            raise KeyError(name)
+        return self.measured.column(name)[self.keep]
+
+    def __contains__(self, name: object) -> bool:
+        return name == "blocks" or name in self.measured.columns
+
+    def __iter__(self) -> Iterator[str]:
+        return iter((*self.measured.columns, "blocks"))
+
+    def __len__(self) -> int:
+        return len(self.measured.columns) + 1
 
 
 def _read_limit(name: str, limit: Limit) -> tuple[Callable[[Any, float], Any], float]:

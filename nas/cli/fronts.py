@@ -94,6 +94,10 @@ def _front(
             front = _narrowed(front, sign, text)
     if epsilon is not None:
         front = front.thinned(**numbers(epsilon, "--epsilon"))
+    if csv is not None:
+        front.write_csv(csv)
+    if parquet is not None:
+        front.write_parquet(parquet)
     if at is not None or knee or hypervolume or reference is not None:
         asked = asking.Asked(
             at=numbers(at, "--at") if at is not None else None,
@@ -102,12 +106,7 @@ def _front(
             reference=numbers(reference, "--reference") if reference is not None else {},
         )
         asking.answer(front, asked, json_=json_)
-        return
-    if csv is not None:
-        front.write_csv(csv)
-    if parquet is not None:
-        front.write_parquet(parquet)
-    if json_:
+    elif json_:
         print(front.to_json())
     elif markdown:
         print(front_markdown(front))
