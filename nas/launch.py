@@ -39,6 +39,7 @@ from nas.latency.survey import is_here
 from nas.loggers import check_loggers, logged
 from nas.objective import objectives_named
 from nas.picture import draw_front
+from nas.prior import Rules, load_rules
 from nas.proxies import PROXIES
 from nas.proxies.checkpoint import checkpoint_path, training_path
 from nas.proxies.supernet_folder import SupernetFile, SupernetFolder
@@ -54,7 +55,7 @@ from nas.trials import Trials
 __all__ = ["resume", "search", "worker_count"]
 
 _IMBALANCED = 3.0
-_STUDY, _CHECKPOINTS = "study.journal", "checkpoints"
+_STUDY, _CHECKPOINTS, _PRIOR = "study.journal", "checkpoints", "prior.json"
 _DEVICE = "device.json"
 """In a run folder: the profile that latencies are predicted from, or the anchor's latency."""
 
@@ -66,6 +67,7 @@ def search(
     out: str | Path = "runs/demo",
     *,
     calibration: str | Path | None = None,
+    prior: str | Path | None = None,
     observer: Observer | None = None,
 ) -> Run:
     """Search a space and return the finished run.
@@ -73,8 +75,8 @@ def search(
     runner: a runner or its file; None takes the defaults. data: see `nas.data.load_data`.
     out: a folder that does not exist yet, or is empty. calibration: a folder of `calibrate` for
     the same space, data and proxy: its trainings are the first of the search, and its verdict
-    stands beside every front. Raises SpecError before anything is
-    written, for a fault of any of them.
+    stands beside every front. prior: rules of another search (`nas explain --prior`), for
+    `pareto` alone. Raises SpecError before anything is written, for a fault of any of them.
     """
     out = Path(out)
     _refuse_taken(out)
@@ -93,7 +95,10 @@ def search(
     _check_limits(candidates, len(classes))
     key = {"key": cached.name, "classes": list(classes)}
     begun = _begun(Path(calibration), space, file, key) if calibration else None
-    _create(out, space, file, profile, key, begun)
+    rules = load_rules(prior) if prior is not None else None
+    if rules is not None and file.search.sampler != "pareto":
+        raise SpecError(f"a prior: sampler {file.search.sampler!r} cannot use it; use pareto")
+    _create(out, space, file, profile, key, begun, rules)
     run = open_run(out)
     with locked(out):
         try:
@@ -211,6 +216,7 @@ def _create(
     profile: Profile | None,
     data: dict[str, Any],
     begun: Path | None,
+    rules: Rules | None,
 ) -> None:
     """Make the run folder whole: beside its place first, then moved there.
 
@@ -235,6 +241,8 @@ def _create(
                 Store.create(building / _STUDY, objectives_named(file.search.objectives))
             if profile is not None:
                 profile.write(building / _DEVICE)
+            if rules is not None:
+                rules.write(building / _PRIOR)
             if out.exists():
                 out.rmdir()
             building.rename(out)
@@ -291,7 +299,9 @@ def _figures(run: Run, candidates: Candidates, *, num_classes: int) -> SpaceFigu
     """Some seconds of counting, for the sampler that makes use of them."""
     if run.file.search.sampler != "pareto":
         return None
-    return SpaceFigures(candidates, num_classes=num_classes, profile=_run_profile(run))
+    figures = SpaceFigures(candidates, num_classes=num_classes, profile=_run_profile(run))
+    prior = run.path / _PRIOR
+    return figures.with_prior(load_rules(prior)) if prior.exists() else figures
 
 
 def _drop_trainings(checkpoints: Path, records: Sequence[Record]) -> None:

@@ -23,6 +23,7 @@ from nas.front import PLAIN
 from nas.latency.device import Device
 from nas.latency.survey import profile_here
 from nas.launch import resume, search
+from nas.prior import KnownEffect, KnownSite, Rules, load_rules
 from nas.record import COMPLETE, FAILED, Job, Record
 from nas.run import locked, open_run
 from nas.runner import load_runner
@@ -303,3 +304,35 @@ def test_worker_count_follows_cores_and_threads() -> None:
     assert worker_count(load_runner(None)) == cores
     assert worker_count(load_runner(None, ("proxy.threads=1000",))) == 1
     assert worker_count(load_runner(None, ("workers=3",))) == 3
+
+
+def rules_of_another_search() -> Rules:
+    effects = [KnownEffect(label="se/r8", saved=1.0, deviation=0.1)]
+    sites = [KnownSite(name="a", depth=0.5, channels=64, stride=8.0, effects=effects)]
+    return Rules(space="s", data="digits", backbones=["net"], networks=9, spread=0.1, sites=sites)
+
+
+@pytest.mark.parametrize(
+    ("sampler", "name", "said"),
+    [
+        ("random", "rules.json", "sampler 'random' cannot use it; use pareto"),
+        ("pareto", "none.json", "cannot read the rules"),
+    ],
+)
+def test_a_prior_that_cannot_be_used_starts_no_run(
+    tmp_path: Path, small_space: Path, sampler: str, name: str, said: str
+) -> None:
+    rules_of_another_search().write(tmp_path / "rules.json")
+    runner = load_runner(None, (*QUICK, f"search.sampler={sampler}"))
+    with pytest.raises(SpecError, match=said):
+        search(small_space, runner, "digits", tmp_path / "run", prior=tmp_path / name)
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.slow
+def test_a_run_keeps_the_rules_that_it_started_from(tmp_path: Path, small_space: Path) -> None:
+    rules_of_another_search().write(tmp_path / "rules.json")
+    runner = load_runner(None, QUICK)
+    run = search(small_space, runner, "digits", tmp_path / "run", prior=tmp_path / "rules.json")
+    assert load_rules(run.path / "prior.json") == rules_of_another_search()
+    assert resume(run.path, trials=6).front().members

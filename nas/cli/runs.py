@@ -53,6 +53,9 @@ def _search(
     calibration: Annotated[
         Path | None, typer.Option(help="Folder of nas calibrate; its trainings come first.")
     ] = None,
+    prior: Annotated[
+        Path | None, typer.Option(help="Rules of another search: nas explain RUN --prior FILE.")
+    ] = None,
     trials: Trials = None,
     time_limit: TimeLimit = None,
     focus: Annotated[
@@ -99,6 +102,7 @@ def _search(
             data,
             out,
             calibration=calibration,
+            prior=prior,
             observer=observer,
         ),
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -16,6 +17,8 @@ from nas.candidates import Candidates, Place
 from nas.costs import cost, cost_of_module
 from nas.latency.profile import Branch, Profile, corrected
 from nas.objective import Objective
+from nas.placing import site_places
+from nas.prior import Rules
 from nas.samplers.pareto import Feature, Knowledge
 from nas.samplers.pareto.grid import Codes, Floats
 
@@ -29,7 +32,8 @@ _NUMBER = 3  # parameters, multiply-adds, blocks
 @dataclass(frozen=True, eq=False)
 class _Branch:
     """A plain network: the codes that choose it, what it costs, (3,), and what every choice of
-    each of its parameters adds: (choices, 3), and (choices, 2) of its device profile.
+    each of its parameters adds: (choices, 3), (choices, 2) of its device profile, and (choices, 1)
+    of what the rules of another search expect it to save.
     """
 
     head: Mapping[str, int]
@@ -37,6 +41,7 @@ class _Branch:
     added: Mapping[str, Floats]
     measured: Branch | None
     added_ms: Mapping[str, Floats]
+    saved: Mapping[str, Floats]
 
 
 class SpaceFigures:
@@ -66,6 +71,29 @@ class SpaceFigures:
         number = ("params", "macs", "blocks").index(name)
         return lambda columns: self._added(columns)[:, number]
 
+    def with_prior(self, rules: Rules) -> SpaceFigures:
+        """With one figure more: what the rules of another search expect a network to save.
+
+        A model may find it to say much or nothing: wrong rules cost it some networks at most.
+        """
+        found = copy(self)
+        found._branches = [
+            replace(branch, saved=self._expectations(plain, rules))
+            for branch, (plain, _) in zip(self._branches, self._candidates.plains(), strict=True)
+        ]
+        return found
+
+    def _expectations(self, plain: Architecture, rules: Rules) -> Mapping[str, Floats]:
+        """Parameter -> (choices, 1)."""
+        lying = site_places(self._candidates, plain)
+        found = {}
+        for name, place in self._candidates.parameters_of(plain)[1].items():
+            total = np.zeros(len(place.choices))
+            for site in place.sites:
+                total += rules.expected(lying[site.name], place.choices)
+            found[name] = total[:, None]
+        return found
+
     def knowledge(self, objectives: Sequence[Objective]) -> Knowledge:
         """What a sampler need not learn: objectives, other figures, and the space's limits."""
         space = self._candidates.space
@@ -79,9 +107,12 @@ class SpaceFigures:
             if item.name in self
         }
         rest = {"params", "macs", "blocks"} - {item.name for item in objectives}
+        features = [self.figure(name) for name in sorted(rest)]
+        if all(branch.saved for branch in self._branches):
+            features.append(self._expected)
         return Knowledge(
             objectives=known,
-            features=[self.figure(name) for name in sorted(rest)],
+            features=features,
             allowed=self.allowed(limits) if limits else None,
             settled=self.settled if self._candidates.head else None,
         )
@@ -127,6 +158,7 @@ class SpaceFigures:
             added={name: self._table(plain, place, num_classes) for name, place in places.items()},
             measured=measured,
             added_ms=added_ms,
+            saved={},
         )
 
     def _table(self, plain: Architecture, place: Place, num_classes: int) -> Floats:
@@ -169,6 +201,13 @@ class SpaceFigures:
         total = np.zeros((len(next(iter(columns.values()))), _NUMBER))
         for branch, rows in self._of_branches(columns):
             total[rows] = branch.plain + _summed(branch.added, columns, rows, _NUMBER)
+        return total
+
+    def _expected(self, columns: Columns) -> Floats:
+        """(n,) what the prior expects networks to save, in spreads of its search's losses."""
+        total = np.zeros(len(next(iter(columns.values()))))
+        for branch, rows in self._of_branches(columns):
+            total[rows] = _summed(branch.saved, columns, rows, 1)[:, 0]
         return total
 
     def _latencies(self, columns: Columns) -> Floats:

@@ -47,8 +47,8 @@ def test_flags_are_a_promise() -> None:
     }
     assert flags == {
         "search": [
-            "--backbone", "--calibration", "--data", "--focus", "--out", "--runner", "--seed",
-            "--set", "--time-limit", "--trials", "--workers", "space",
+            "--backbone", "--calibration", "--data", "--focus", "--out", "--prior", "--runner",
+            "--seed", "--set", "--time-limit", "--trials", "--workers", "space",
         ],
         "resume": ["--time-limit", "--trials", "--workers", "run"],
         "status": ["--json", "run"],

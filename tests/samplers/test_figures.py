@@ -10,6 +10,8 @@ from nas.candidates import Candidates
 from nas.costs import cost
 from nas.latency.profile import Branch, Profile
 from nas.objective import objectives_named
+from nas.placing import site_places
+from nas.prior import KnownEffect, KnownSite, Rules
 from nas.samplers.figures import SpaceFigures
 from nas.samplers.pareto.grid import Codes, Grid
 from nas.space import SearchSpace
@@ -112,3 +114,29 @@ def test_knowledge_holds_objectives_limits_and_the_rest() -> None:
         architecture = space.architecture(grid.values(row))
         kept = len(architecture.blocks) <= 2 and cost(architecture, num_classes=10).params <= 450e3
         assert allowed == kept
+
+
+def test_a_prior_is_one_more_figure_and_sums_over_the_sites_of_a_place() -> None:
+    space = candidates()
+    ((plain, _),) = space.plains()
+    lying = site_places(space, plain)
+    known = [
+        KnownSite(
+            name=name, depth=where.depth, channels=where.channels, stride=where.stride,
+            effects=[KnownEffect(label="se/r8", saved=where.depth, deviation=0.1)],
+        )
+        for name, where in lying.items()
+    ]  # fmt: skip
+    rules = Rules(space="t", data="digits", backbones=["net"], networks=9, spread=0.1, sites=known)
+    objectives = objectives_named(["loss", "latency_ms"])
+    figures = SpaceFigures(space, num_classes=10, profile=None)
+    without = figures.knowledge(objectives)
+    with_prior = figures.with_prior(rules).knowledge(objectives)
+    assert len(figures.knowledge(objectives).features) == len(without.features)
+    assert len(with_prior.features) == len(without.features) + 1
+    grid, codes = drawn(space, 6)
+    found = with_prior.features[-1](grid.columns(codes))
+    for row, value in zip(codes, found, strict=True):
+        blocks = space.architecture(grid.values(row)).blocks
+        expected = sum(float(rules.expected(lying[b.site], (b.label,))[0]) for b in blocks)
+        assert value == pytest.approx(expected)
