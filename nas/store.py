@@ -151,6 +151,11 @@ class Store:
             final = self._storage.get_study_user_attrs(self._study).get(_FINAL, {})
             return [_stored(trial, final) for trial in trials]
 
+    def frozen(self) -> list[FrozenTrial]:
+        """The trials as Optuna holds them, by number."""
+        with _disk(self.path):
+            return self._storage.get_all_trials(self._study, deepcopy=False)
+
     def records(self) -> list[Record]:
         return [stored.record for stored in self.trials()]
 

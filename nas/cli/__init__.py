@@ -9,6 +9,7 @@ import typer
 
 from nas.cli import (
     catalogue,
+    explaining,
     fronts,
     machine,
     networks,
@@ -30,7 +31,7 @@ app = typer.Typer(
     add_completion=False,
     rich_markup_mode=None,
 )
-for group in (runs, fronts, report, networks, catalogue, profiles, trust, supernet, machine):
+for group in (runs, fronts, explaining, report, networks, catalogue, profiles, trust, supernet, machine):
     group.add_to(app)
 
 

@@ -50,6 +50,10 @@ def test_flags_are_a_promise() -> None:
             "--backbone", "--calibration", "--data", "--focus", "--out", "--prior", "--runner",
             "--seed", "--set", "--time-limit", "--trials", "--workers", "space",
         ],
+        "explain": [
+            "--device", "--devices", "--for", "--importances", "--json", "--picture", "--prior",
+            "run",
+        ],
         "resume": ["--time-limit", "--trials", "--workers", "run"],
         "status": ["--json", "run"],
         "front": [

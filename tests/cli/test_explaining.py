@@ -1,0 +1,116 @@
+"""`nas explain` as its users meet it, on a run whose rules are known."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from explained_runs import make_run, records
+from latency_profiles import example_profile
+
+from nas.cli import main
+from nas.prior import load_rules
+
+Call = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def nas(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Call:
+    def run(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["nas", *map(str, arguments)])
+        code = 0
+        try:
+            main()
+        except SystemExit as stop:
+            code = int(stop.code or 0)
+        found = capsys.readouterr()
+        return code, found.out, found.err
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def known(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_run(tmp_path_factory.mktemp("runs") / "known", records())
+
+
+def test_rules_are_said_drawn_and_written(nas: Call, known: Path, tmp_path: Path) -> None:
+    picture, prior = tmp_path / "rules.svg", tmp_path / "rules.json"
+    code, out, err = nas(
+        "explain", known, "--for", "latency_ms=0.3", "--picture", picture, "--prior", prior
+    )
+    assert (code, err) == (0, "")
+    assert "One block more" in out and "coord" in out and "helps" in out
+    assert "For latency_ms <= 0.3, by the rules:" in out
+    assert "known to help or hurt" in out
+    assert picture.read_text().lstrip().startswith("<?xml")
+    rules = load_rules(prior)
+    assert [site.name for site in rules.sites][0] == "blocks.1.0/after_depthwise"
+    assert 0 <= rules.sites[0].depth < rules.sites[-1].depth <= 1
+    code, _, err = nas("explain", known, "--prior", prior)
+    assert code == 2 and "exists; name a new file" in err
+
+
+def test_json_holds_what_is_said(nas: Call, known: Path) -> None:
+    found = json.loads(nas("explain", known, "--for", "latency_ms=0.3", "--json")[1])
+    kinds = {item["name"]: item for item in found["effects"] if item["subject"] == "kind"}
+    assert kinds["coord"]["saved"] > kinds["se"]["saved"] > 0
+    assert found["advice"]["latency_ms"][1] <= 0.3
+    assert found["verdict"]
+
+
+def test_two_devices_are_compared(nas: Call, known: Path, tmp_path: Path) -> None:
+    from explained_runs import BACKBONE, LABELS, SIDE, SITES, STRIDE
+
+    from nas.latency.profile import Branch, Correction
+
+    paths = []
+    for name, dear in (("one", "coord/r32"), ("two", "se/r8")):
+        added = {
+            site: {label: 0.1 if label == dear else 0.01 for label in LABELS} for site in SITES
+        }
+        branch = Branch(
+            backbone=BACKBONE, resolution=SIDE, total_stride=STRIDE, plain_ms=1.0, added_ms=added
+        )
+        profile = example_profile().model_copy(
+            update={"device": name, "branches": [branch], "correction": Correction()}
+        )
+        paths.append(tmp_path / f"{name}.json")
+        profile.write(paths[-1])
+    code, out, _ = nas("explain", known, "--devices", *paths)
+    assert code == 0
+    assert "one against two" in out and "They agree at" in out
+    found = json.loads(nas("explain", known, "--devices", *paths, "--json")[1])["devices"]
+    coord = next(r for r in found["rules"] if (r["subject"], r["name"]) == ("kind", "coord"))
+    assert coord["first"] == pytest.approx(0.1, rel=0.1)
+    assert coord["second"] == pytest.approx(0.01, rel=0.2)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--for", "latency_ms=soon"], "--for 'latency_ms=soon': write name=number"),
+        (["--for", "params=3"], "--for 'params=3': write latency_ms=NUMBER"),
+        (["--for", "latency_ms=0.001"], "no network takes 0.001 ms or less"),
+        (["--picture", "rules.jpg"], "found '.jpg'; allowed: .png, .svg, .pdf"),
+        (["--devices", "a.json", "b.json"], "cannot read the device profile a.json"),
+    ],
+)
+def test_wrong_questions_are_one_line(
+    nas: Call, known: Path, arguments: list[str], said: str
+) -> None:
+    code, _, err = nas("explain", known, *arguments)
+    assert code == 2
+    assert said in err
+    assert err.count("\n") == 1
+
+
+def test_runs_without_enough_to_explain_are_one_line(nas: Call, tmp_path: Path) -> None:
+    few = make_run(tmp_path / "few", records(4))
+    code, _, err = nas("explain", few)
+    assert code == 2 and "rules need 8 or more" in err
+    code, _, err = nas("explain", tmp_path / "none")
+    assert code == 2 and "does not exist" in err
