@@ -8,13 +8,13 @@ Arrays go to Arrow and back by their buffers: its own ways import pandas, a thir
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Texts"]
+__all__ = ["StoredTexts", "Texts"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,8 +43,13 @@ class Texts:
 
         chunks: list[Any] = []
         for part in parts:
-            chunks += part.held.chunks if isinstance(part.held, pa.ChunkedArray) else [part.held]
+            held = part.arrow()
+            chunks += held.chunks if isinstance(held, pa.ChunkedArray) else [held]
         return cls(pa.chunked_array(chunks, type=pa.string()))
+
+    def arrow(self) -> Any:
+        """All of them as an Arrow array."""
+        return self.held
 
     def __len__(self) -> int:
         return len(self.held)
@@ -97,6 +102,60 @@ class Texts:
         chunks = found.chunks if isinstance(found, pa.ChunkedArray) else [found]
         parts = [_numpy(chunk.indices) for chunk in chunks]
         return np.concatenate(parts) if parts else np.zeros(0, dtype=np.int64)
+
+
+@dataclass(frozen=True, eq=False)
+class StoredTexts(Texts):
+    """Texts of a Parquet file, read when they are asked for: a million architectures are a
+    gigabyte, and a front shows some dozens of them.
+
+    held: the open file. rows: (n,) which of its rows these are.
+    """
+
+    name: str
+    rows: NDArray[np.int64]
+    _groups: dict[int, Any] = field(default_factory=dict)
+
+    def _read(self) -> Texts:
+        return Texts(self.held.read(columns=[self.name]).column(self.name)).take(self.rows)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, row: int) -> str | None:
+        sizes = [
+            self.held.metadata.row_group(group).num_rows
+            for group in range(self.held.num_row_groups)
+        ]
+        ends = np.cumsum(sizes)
+        wanted = int(self.rows[row])
+        group = int(np.searchsorted(ends, wanted, side="right"))
+        if group not in self._groups:
+            self._groups[group] = self.held.read_row_group(group, columns=[self.name])
+        column = self._groups[group].column(self.name)
+        found: str | None = column[wanted - int(ends[group]) + sizes[group]].as_py()
+        return found
+
+    def take(self, rows: NDArray[Any]) -> StoredTexts:
+        return replace(self, rows=self.rows[rows])
+
+    def arrow(self) -> Any:
+        return self._read().held
+
+    def objects(self) -> NDArray[Any]:
+        return self._read().objects()
+
+    def equal(self, text: str) -> NDArray[np.bool_]:
+        return self._read().equal(text)
+
+    def count(self, pattern: str) -> NDArray[np.int64]:
+        """Row group by row group, so that they are never all in memory."""
+        batches = self.held.iter_batches(columns=[self.name])
+        parts = [Texts(batch.column(0)).count(pattern) for batch in batches]
+        return np.concatenate([np.zeros(0, dtype=np.int64), *parts])[self.rows]
+
+    def codes(self) -> NDArray[np.int64]:
+        return self._read().codes()
 
 
 def _arrow(rows: NDArray[Any]) -> Any:

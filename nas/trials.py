@@ -17,13 +17,15 @@ from numpy.typing import NDArray
 from nas.errors import StorageError
 from nas.files import write_whole
 from nas.record import COMPLETE, PRUNED, Record
-from nas.texts import Texts
+from nas.texts import StoredTexts, Texts
 
 __all__ = ["Spent", "Trials"]
 
 _TEXT = {"state", "digest", "architecture", "reference", "finished", "failure", "rungs"}
 _FLAGS = {"eligible", "trained", "latency_predicted"}
 _WHOLE = {"trial", "repeat", "seed", "parts"} | _FLAGS
+_ALWAYS = ("trial", "state", "digest", "loss", "accuracy", "latency_ms")
+_GROUP = 2000  # rows that are read to have the architecture of one of them
 _COUNTS = {"params", "macs", "images"}
 
 
@@ -75,13 +77,14 @@ class Trials:
     def text(self, name: str) -> Texts:
         """A column of text without making Python strings of a million of them."""
         if isinstance(self.columns, _Lazy):
-            return Texts(self.columns.table.column(name))
+            rows = np.arange(len(self), dtype=np.int64)
+            return StoredTexts(self.columns.file, name=name, rows=rows)
         return Texts.of(self.columns[name])
 
     @property
     def complete(self) -> NDArray[np.bool_]:
         if isinstance(self.columns, _Lazy):
-            return self.text("state").equal(COMPLETE)
+            return Texts(self.columns.read("state")).equal(COMPLETE)
         return np.asarray(self["state"] == COMPLETE, dtype=bool)
 
     def count(self, state: str) -> int:
@@ -136,7 +139,7 @@ class Trials:
         }
         table = pa.table(arrays).replace_schema_metadata({"nas.stamp": stamp, "nas.version": "1"})
         with write_whole(path) as temporary:
-            parquet.write_table(table, temporary)
+            parquet.write_table(table, temporary, row_group_size=_GROUP)
 
     @classmethod
     def read(cls, path: Path, *, stamp: str | None = None) -> Trials | None:
@@ -153,36 +156,46 @@ class Trials:
             older = not set(Record.names()) <= set(file.schema_arrow.names)
             if stamp is not None and (found != stamp or older):
                 return None
-            table = file.read(columns=list(Record.names()))
-            missing = set(Record.names()) - set(table.column_names)
+            missing = set(Record.names()) - set(file.schema_arrow.names)
             if missing:
                 raise KeyError(f"no column {min(missing)}")
+            columns = _Lazy(file)
+            for name in _ALWAYS:
+                columns.read(name)
         except (pa.ArrowException, OSError, KeyError) as error:
             raise StorageError(
                 f"{path} cannot be read ({error}); remove it and ask again"
             ) from None
-        return cls(_Lazy(table))
+        return cls(columns)
 
 
 @dataclass(frozen=True, eq=False)
 class _Lazy(Mapping[str, NDArray[Any]]):
-    """Columns of an Arrow table, made into arrays when they are first asked for."""
+    """Columns of a Parquet file, read and made into arrays when they are first asked for. The file
+    stays open, so that it may be replaced meanwhile.
+    """
 
-    table: Any
+    file: Any
+    found: dict[str, Any] = field(default_factory=dict)
     made: dict[str, NDArray[Any]] = field(default_factory=dict)
+
+    def read(self, name: str) -> Any:
+        if name not in self.found:
+            self.found[name] = self.file.read(columns=[name]).column(name)
+        return self.found[name]
 
     def __getitem__(self, name: str) -> NDArray[Any]:
         if name not in self.made:
-            if name not in self.table.column_names:
+            if name not in Record.names():
                 raise KeyError(name)
-            self.made[name] = _numpy(self.table.column(name), name)
+            self.made[name] = _numpy(self.read(name), name)
         return self.made[name]
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self.table.column_names)
+        return iter(Record.names())
 
     def __len__(self) -> int:
-        return len(self.table.column_names)
+        return len(Record.names())
 
 
 def _numpy(column: Any, name: str) -> NDArray[Any]:
