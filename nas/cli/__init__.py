@@ -31,7 +31,18 @@ app = typer.Typer(
     add_completion=False,
     rich_markup_mode=None,
 )
-for group in (runs, fronts, explaining, report, networks, catalogue, profiles, trust, supernet, machine):
+for group in (
+    runs,
+    fronts,
+    explaining,
+    report,
+    networks,
+    catalogue,
+    profiles,
+    trust,
+    supernet,
+    machine,
+):
     group.add_to(app)
 
 
