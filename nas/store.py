@@ -1,4 +1,4 @@
-"""The study on disk: an Optuna journal with one writer.
+"""The study in its storage: an Optuna journal with one writer, or a database by its URL.
 
 A trial costs three writes: one when it starts, with everything known of it, one with its
 record, one with its state; and two for every rung on the way, when it gets there and when it
@@ -9,27 +9,33 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 import optuna
 from optuna.distributions import CategoricalDistribution
-from optuna.storages import JournalStorage
+from optuna.exceptions import DuplicatedStudyError, UpdateFinishedTrialError
+from optuna.storages import BaseStorage, JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from nas.errors import StorageError
+from nas.address import Address
+from nas.database import Connection, connect
+from nas.errors import SpecError, StorageError
 from nas.objective import Objective
 from nas.record import COMPLETE, FAILED, PAUSED, PRUNED, RUNNING, Job, Record
 
-__all__ = ["Store", "Stored"]
+__all__ = ["Store", "Stored", "studies_of"]
 
 _STUDY = "search"
-_FINAL = "final_latency"
+"""In a journal, which holds one study."""
+_FINAL, _ABOUT, _OBJECTIVES, _RECORD = "final_latency", "about", "objectives", "record"
+_TWIN = "twin"
+"""Marks a trial that was written twice, because the answer to the first was lost."""
 _STATES = {
     COMPLETE: TrialState.COMPLETE,
     PRUNED: TrialState.PRUNED,
@@ -37,6 +43,7 @@ _STATES = {
     RUNNING: TrialState.RUNNING,
     PAUSED: TrialState.RUNNING,  # has not come to its end
 }
+_Result = TypeVar("_Result")
 
 
 class _RunLock:
@@ -64,42 +71,139 @@ class Stored:
     unsettled: bool
 
 
-def _open(path: Path) -> JournalStorage:
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
-    lock: Any = _RunLock()
-    return JournalStorage(JournalFileBackend(str(path), lock_obj=lock))
+class _Medium(Protocol):
+    """A storage, and how to act on it. `again`: see `Connection.do`."""
+
+    @property
+    def storage(self) -> BaseStorage: ...
+
+    def do(
+        self, action: Callable[[], _Result], again: Callable[[], _Result] | None = None
+    ) -> _Result: ...
+
+
+class _Journal:
+    """A file in the run folder. Raises StorageError when the disk fails it."""
+
+    def __init__(self, path: Path) -> None:
+        optuna.logging.set_verbosity(optuna.logging.ERROR)
+        self.path = path
+        lock: Any = _RunLock()
+        with _disk(path):
+            self.storage = JournalStorage(JournalFileBackend(str(path), lock_obj=lock))
+
+    def do(
+        self, action: Callable[[], _Result], again: Callable[[], _Result] | None = None
+    ) -> _Result:
+        with _disk(self.path):
+            return action()
 
 
 class Store:
-    """Reads and writes one study. Raises StorageError when the disk fails it."""
+    """Reads and writes one study. Raises StorageError when its storage fails it.
 
-    def __init__(self, path: Path, *, writable: bool) -> None:
-        self.path = path
-        if not path.exists():
-            raise StorageError(f"no study at {path}")
+    where: a journal, or the address of a database. guard: called before every write; raises when
+    this process may not write any more.
+    """
+
+    def __init__(
+        self,
+        where: Path | Address,
+        *,
+        writable: bool,
+        guard: Callable[[], None] = lambda: None,
+        connection: Connection | None = None,
+    ) -> None:
+        self._medium: _Medium
+        if isinstance(where, Path):
+            if not where.exists():
+                raise StorageError(f"no study at {where}")
+            if writable:
+                _drop_torn_line(where)
+            self._medium, self.name = _Journal(where), _STUDY
+        else:
+            connection = connection or connect(where)
+            self._medium, self.name = connection, where.study or _only_study(connection)
+        self.where = where
+        self.guard = guard
+        self._numbers: dict[int, int] = {}
+        self._twins = 0
+        self._storage = self._medium.storage
+        try:
+            self._study = self._do(lambda: self._storage.get_study_id_from_name(self.name))
+        except StorageError:
+            raise
+        except KeyError:
+            raise SpecError(
+                f"{where} holds no such study; there are: {_listed(studies_of(self._medium))}"
+            ) from None
         if writable:
-            _drop_torn_line(path)
-        with _disk(path):
-            self._storage = _open(path)
-            self._study = self._storage.get_study_id_from_name(_STUDY)
+            self._settle_twins()
 
     @classmethod
-    def create(cls, path: Path, objectives: tuple[Objective, ...]) -> Store:
-        """Start an empty study in a new file."""
-        assert not path.exists(), path
-        with _disk(path):
-            storage = _open(path)
-            storage.create_new_study(
-                [
-                    StudyDirection.MINIMIZE if item.minimise else StudyDirection.MAXIMIZE
-                    for item in objectives
-                ],
-                _STUDY,
-            )
-            study = storage.get_study_id_from_name(_STUDY)
-            names = [item.name for item in objectives]
-            storage.set_study_user_attr(study, "objectives", names)
-        return cls(path, writable=True)
+    def create(
+        cls,
+        where: Path | Address,
+        objectives: tuple[Objective, ...],
+        about: Mapping[str, Any] | None = None,
+    ) -> Store:
+        """Start an empty study: in a new file, or in a database under the address's own name.
+
+        about: what somebody who finds the study is told of its run; plain values.
+        """
+        connection = None
+        if isinstance(where, Path):
+            assert not where.exists(), where
+            medium: _Medium = _Journal(where)
+            name = _STUDY
+        else:
+            assert where.study, where
+            medium = connection = connect(where)
+            name = where.study
+        storage = medium.storage
+        directions = [
+            StudyDirection.MINIMIZE if item.minimise else StudyDirection.MAXIMIZE
+            for item in objectives
+        ]
+        medium.do(
+            lambda: storage.create_new_study(directions, name),
+            lambda: _made(storage, directions, name),
+        )
+        study = medium.do(lambda: storage.get_study_id_from_name(name))
+        names = [item.name for item in objectives]
+        medium.do(lambda: storage.set_study_user_attr(study, _OBJECTIVES, names))
+        if about is not None:
+            medium.do(lambda: storage.set_study_user_attr(study, _ABOUT, dict(about)))
+        return cls(where, writable=True, connection=connection)
+
+    @property
+    def connection(self) -> Connection:
+        """To the database that the study is in; a journal has none."""
+        assert isinstance(self._medium, Connection), self.where
+        return self._medium
+
+    def about(self) -> dict[str, Any]:
+        """What `create` was given."""
+        attributes = self._do(lambda: self._storage.get_study_user_attrs(self._study))
+        return dict(attributes.get(_ABOUT, {}))
+
+    def objectives(self) -> list[str]:
+        """Names of its objectives."""
+        attributes = self._do(lambda: self._storage.get_study_user_attrs(self._study))
+        return list(attributes.get(_OBJECTIVES, []))
+
+    def delete(self) -> None:
+        """Take the whole study out of its database."""
+        self._do(lambda: self._storage.delete_study(self._study))
+
+    def copy_from(self, other: Store) -> None:
+        """Take up all trials of another study, in order; this one is empty."""
+        for trial in other._do(lambda: other._storage.get_all_trials(other._study)):
+            self._do(lambda found=trial: self._storage.create_new_trial(self._study, found))  # type: ignore[misc]
+        attributes = other._do(lambda: other._storage.get_study_user_attrs(other._study))
+        final = attributes.get(_FINAL)
+        if final:
+            self._do(lambda: self._storage.set_study_user_attr(self._study, _FINAL, final))
 
     def start(
         self,
@@ -113,55 +217,146 @@ class Store:
             state=TrialState.RUNNING,
             params=dict(params),
             distributions=dict(distributions),
-            user_attrs={"record": Record.of(job, None).to_dict()},
+            user_attrs={_RECORD: Record.of(job, None).to_dict()},
             system_attrs=dict(marks),
         )
-        with _disk(self.path):
-            trial_id = self._storage.create_new_trial(self._study, template_trial=template)
-            number = self._storage.get_trial_number_from_id(trial_id)
-        assert number == job.trial, (number, job.trial)
+        self.guard()
+
+        def create() -> int:
+            return self._storage.create_new_trial(self._study, template_trial=template)
+
+        def look_first() -> int:
+            found = self._all()
+            return found[job.trial]._trial_id if job.trial in found else create()
+
+        self._numbers[job.trial] = trial_id = self._do(create, look_first)
+        number = self._do(lambda: self._storage.get_trial_number_from_id(trial_id))
+        if number - job.trial != self._twins:
+            # Optuna itself writes again when an answer is lost.
+            assert isinstance(self.where, Address), (number, job.trial)
+            self._twins = number - job.trial
+            self._settle_twins()
 
     def note(self, record: Record) -> None:
         """Note what is known of a trial that goes on: it is PAUSED at a rung, or RUNNING again."""
         assert _STATES[record.state] == TrialState.RUNNING, record
-        with _disk(self.path):
-            trial_id = self._trial_id(record)
-            self._storage.set_trial_user_attr(trial_id, "record", record.to_dict())
+        self.guard()
+        self._do(lambda: self._write(record))
 
     def finish(self, record: Record, values: list[float] | None) -> None:
         """Note what came of a job. values: one per objective when COMPLETE."""
-        with _disk(self.path):
-            trial_id = self._trial_id(record)
-            self._storage.set_trial_user_attr(trial_id, "record", record.to_dict())
-            self._storage.set_trial_state_values(trial_id, _STATES[record.state], values)
+        self.guard()
+        state = _STATES[record.state]
+
+        def write() -> None:
+            self._write(record)
+            self._storage.set_trial_state_values(self._trial_id(record), state, values)
+
+        def look_first() -> None:
+            if self._storage.get_trial(self._trial_id(record)).state != state:
+                write()
+
+        self._do(write, look_first)
+
+    def _write(self, record: Record) -> None:
+        trial_id = self._trial_id(record)
+        self._storage.set_trial_user_attr(trial_id, _RECORD, record.to_dict())
 
     def _trial_id(self, record: Record) -> int:
-        return self._storage.get_trial_id_from_study_id_trial_number(self._study, record.trial)
+        if record.trial not in self._numbers:
+            self._numbers[record.trial] = self._storage.get_trial_id_from_study_id_trial_number(
+                self._study, record.trial
+            )
+        return self._numbers[record.trial]
 
     def note_final(self, latencies: Mapping[str, tuple[float, float]]) -> None:
         """Note final measurements: digest -> (latency_ms, spread). Replaces earlier ones."""
-        with _disk(self.path):
-            values = {digest: list(pair) for digest, pair in latencies.items()}
-            self._storage.set_study_user_attr(self._study, _FINAL, values)
+        self.guard()
+        values = {digest: list(pair) for digest, pair in latencies.items()}
+        self._do(lambda: self._storage.set_study_user_attr(self._study, _FINAL, values))
 
     def trials(self) -> list[Stored]:
         """Everything that is in the study, by number."""
-        with _disk(self.path):
-            trials = self._storage.get_all_trials(self._study, deepcopy=False)
-            final = self._storage.get_study_user_attrs(self._study).get(_FINAL, {})
-            return [_stored(trial, final) for trial in trials]
+        found = self._do(self._all)
+        attributes = self._do(lambda: self._storage.get_study_user_attrs(self._study))
+        self._numbers |= {number: trial._trial_id for number, trial in found.items()}
+        final = attributes.get(_FINAL, {})
+        # Trials of somebody else's hold no records: the study is damaged.
+        return self._do(lambda: [_stored(found[number], final) for number in sorted(found)])
 
     def frozen(self) -> list[FrozenTrial]:
         """The trials as Optuna holds them, by number."""
-        with _disk(self.path):
-            return self._storage.get_all_trials(self._study, deepcopy=False)
+        found = self._do(self._all)
+        return [found[number] for number in sorted(found)]
 
     def records(self) -> list[Record]:
         return [stored.record for stored in self.trials()]
 
+    def _all(self) -> dict[int, FrozenTrial]:
+        """Trials by their records' numbers; of those written twice the first."""
+        found: dict[int, FrozenTrial] = {}
+        for trial in self._storage.get_all_trials(self._study, deepcopy=False):
+            if _TWIN not in trial.system_attrs:
+                found.setdefault(trial.user_attrs[_RECORD]["trial"], trial)
+        return found
+
+    def _settle_twins(self) -> None:
+        if not isinstance(self.where, Address):
+            return
+        first = self._do(self._all)
+        for trial in self._do(lambda: self._storage.get_all_trials(self._study, deepcopy=False)):
+            number = trial.user_attrs[_RECORD]["trial"]
+            self._numbers[number] = first[number]._trial_id
+            if trial._trial_id == first[number]._trial_id or trial.state.is_finished():
+                continue
+            self._do(lambda twin=trial._trial_id: self._drop(twin))  # type: ignore[misc]
+
+    def _drop(self, trial_id: int) -> None:
+        self._storage.set_trial_system_attr(trial_id, _TWIN, True)
+        self._storage.set_trial_state_values(trial_id, TrialState.FAIL)
+
+    def _do(
+        self, action: Callable[[], _Result], again: Callable[[], _Result] | None = None
+    ) -> _Result:
+        try:
+            return self._medium.do(action, again)
+        except UpdateFinishedTrialError:
+            raise StorageError(
+                f"{self.where}: a trial has come to its end by another hand; stop all drivers of "
+                "this run, then: nas resume RUN"
+            ) from None
+
+
+def studies_of(medium: _Medium) -> list[str]:
+    """Names of the searches in a storage."""
+    studies = medium.do(medium.storage.get_all_studies)
+    return [study.study_name for study in studies if _OBJECTIVES in study.user_attrs]
+
+
+def _only_study(connection: Connection) -> str:
+    names = studies_of(connection)
+    if len(names) != 1:
+        raise SpecError(
+            f"{connection.address} holds {len(names) or 'no'} searches"
+            + (f": {_listed(names)}; say which, as in '#{names[-1]}' at the end" if names else "")
+        )
+    return names[0]
+
+
+def _listed(names: list[str]) -> str:
+    more = f" and {len(names) - 20} more" if len(names) > 20 else ""
+    return (", ".join(names[-20:]) or "none") + more
+
+
+def _made(storage: BaseStorage, directions: list[StudyDirection], name: str) -> int:
+    try:
+        return storage.create_new_study(directions, name)
+    except DuplicatedStudyError:
+        return storage.get_study_id_from_name(name)
+
 
 def _stored(trial: FrozenTrial, final: Mapping[str, list[float]]) -> Stored:
-    fields = trial.user_attrs["record"]
+    fields = trial.user_attrs[_RECORD]
     record = Record(**{name: fields[name] for name in Record.names() if name in fields})
     if record.digest in final:
         latency_ms, spread = final[record.digest]

@@ -16,6 +16,8 @@ from hypothesis import settings
 from nas.architecture import Architecture, Insertion
 from nas.record import Evaluation, Job, Outcome, Record
 
+pytest_plugins = ["databases"]
+
 # A busy machine is not a fault of the code.
 settings.register_profile("nas", deadline=None)
 settings.load_profile("nas")
