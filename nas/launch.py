@@ -8,7 +8,7 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -28,8 +28,9 @@ from nas.evaluator import (
     measure_device,
     prepare_backbone,
 )
-from nas.executors import Both, EventLog, Observer, Silent
+from nas.executors import Both, EventLog, Executor, Observer, Silent
 from nas.executors.local import LocalExecutor
+from nas.executors.worker import WorkerExecutor
 from nas.files import dump_yaml, parse, write_whole
 from nas.front import PLAIN
 from nas.latency.device import Device
@@ -37,7 +38,6 @@ from nas.latency.profile import Profile, load_profile
 from nas.latency.runtime import RUNTIMES
 from nas.latency.survey import is_here
 from nas.loggers import check_loggers, logged
-from nas.objective import objectives_named
 from nas.picture import draw_front
 from nas.prior import Rules, load_rules
 from nas.proxies import PROXIES
@@ -50,12 +50,20 @@ from nas.samplers.figures import SpaceFigures
 from nas.search_core import Search
 from nas.space import SearchSpace
 from nas.store import Store
+from nas.studies import (
+    drop_study,
+    exchange_of,
+    make_study,
+    opened_study,
+    study_name,
+    terms_of,
+)
 from nas.trials import Trials
 
-__all__ = ["resume", "search", "worker_count"]
+__all__ = ["EXECUTORS", "resume", "search", "worker_count"]
 
 _IMBALANCED = 3.0
-_STUDY, _CHECKPOINTS, _PRIOR = "study.journal", "checkpoints", "prior.json"
+_CHECKPOINTS, _PRIOR = "checkpoints", "prior.json"
 _DEVICE = "device.json"
 """In a run folder: the profile that latencies are predicted from, or the anchor's latency."""
 
@@ -87,7 +95,7 @@ def search(
     if not isinstance(runner, Runner):
         runner = load_runner(runner)
     check_loggers(runner.loggers)
-    file = RunFile(**runner.model_dump(), data=resolved_source(data))
+    file = RunFile(**runner.model_dump(), data=resolved_source(data), study=study_name(out, runner))
     candidates = Candidates(space)
     profile = _profile_of(file.device, candidates)
     cached = cached_data(file.data, train_resolution(space, file), **_cut(file))
@@ -106,6 +114,7 @@ def search(
         except SpecError:
             # Found out late, such as weights that cannot be had: the folder is free again.
             if not len(run.trials()):
+                drop_study(run)
                 shutil.rmtree(out)
             raise
     return run
@@ -177,7 +186,7 @@ def _profile_of(device: str, candidates: Candidates) -> Profile | None:
     return profile
 
 
-def _begun(calibration: Path, space: SearchSpace, file: RunFile, data: dict[str, Any]) -> Path:
+def _begun(calibration: Path, space: SearchSpace, file: RunFile, data: dict[str, Any]) -> Run:
     """The run of the proxy in a calibration; raises SpecError when it is of anything else."""
     load_calibration(calibration)
     run = open_run(calibration / "proxy")
@@ -198,7 +207,7 @@ def _begun(calibration: Path, space: SearchSpace, file: RunFile, data: dict[str,
                 f"{calibration} was calibrated with another {name}; search with the same, or "
                 "calibrate again"
             )
-    return run.path
+    return run
 
 
 def _link(source: str, target: str) -> None:
@@ -215,7 +224,7 @@ def _create(
     file: RunFile,
     profile: Profile | None,
     data: dict[str, Any],
-    begun: Path | None,
+    begun: Run | None,
     rules: Rules | None,
 ) -> None:
     """Make the run folder whole: beside its place first, then moved there.
@@ -233,16 +242,16 @@ def _create(
                 json.dumps(describe_environment(data), indent=1)
             )
             if begun is not None:
-                for name in (_STUDY, _DEVICE):
-                    shutil.copyfile(begun / name, building / name)
-                shutil.copytree(begun / _CHECKPOINTS, building / _CHECKPOINTS, copy_function=_link)
-                shutil.copyfile(begun.parent / CALIBRATION, building / CALIBRATION)
-            else:
-                Store.create(building / _STUDY, objectives_named(file.search.objectives))
+                shutil.copyfile(begun.path / _DEVICE, building / _DEVICE)
+                shutil.copytree(
+                    begun.path / _CHECKPOINTS, building / _CHECKPOINTS, copy_function=_link
+                )
+                shutil.copyfile(begun.path.parent / CALIBRATION, building / CALIBRATION)
             if profile is not None:
                 profile.write(building / _DEVICE)
             if rules is not None:
                 rules.write(building / _PRIOR)
+            make_study(building, out, space, file, begun)
             if out.exists():
                 out.rmdir()
             building.rename(out)
@@ -262,8 +271,19 @@ def _carry_out(run: Run, candidates: Candidates, observer: Observer | None) -> N
 def _searched(run: Run, candidates: Candidates, observer: Observer) -> None:
     """Prepare what is missing, search, and write what was found, however it ends."""
     started = time.monotonic()
-    spec = _prepared(run, candidates, observer)
-    store = Store(run.path / _STUDY, writable=True)
+    with opened_study(run) as store:
+        spec = _prepared(run, candidates, observer)
+        _search_on(run, candidates, store, spec, observer, started)
+
+
+def _search_on(
+    run: Run,
+    candidates: Candidates,
+    store: Store,
+    spec: EvaluatorSpec,
+    observer: Observer,
+    started: float,
+) -> None:
     classes = len(run.environment["data"]["classes"])
     try:
         core = Search(
@@ -278,7 +298,7 @@ def _searched(run: Run, candidates: Candidates, observer: Observer) -> None:
         )
     except SpecError as error:
         raise SpecError(f"{run.path}: its study was made for another space ({error})") from None
-    executor = LocalExecutor(spec, workers=worker_count(run.file), log=run.path / "events.log")
+    executor = EXECUTORS[run.file.executor](run, store, spec)
     observer.stage("searching")
     try:
         executor.run(core, observer)
@@ -494,8 +514,8 @@ def _admission(
 
 def _write_results(run: Run) -> None:
     """trials.parquet, front.csv and front.png, each whole."""
-    stamp = journal_stamp(run.path)
-    trials = Trials.of(Store(run.path / _STUDY, writable=False).records())
+    stamp = journal_stamp(run.path) if run.file.address is None else ""
+    trials = Trials.of(Store(run.study, writable=False).records())
     trials.write(run.path / "trials.parquet", stamp=stamp)
     front = run.front_of(trials)
     front.write_csv(run.path / "front.csv")
@@ -506,6 +526,21 @@ def worker_count(file: Runner) -> int:
     if file.workers != "auto":
         return file.workers
     return max(1, usable_cores() // file.proxy.threads)
+
+
+def _local(run: Run, store: Store, spec: EvaluatorSpec) -> Executor:
+    return LocalExecutor(spec, workers=worker_count(run.file), log=run.path / "events.log")
+
+
+def _worker(run: Run, store: Store, spec: EvaluatorSpec) -> Executor:
+    at_most = None if run.file.workers == "auto" else run.file.workers
+    return WorkerExecutor(exchange_of(run, store), terms_of(run, spec), workers=at_most)
+
+
+EXECUTORS: Mapping[str, Callable[[Run, Store, EvaluatorSpec], Executor]] = {
+    "local": _local,
+    "worker": _worker,
+}
 
 
 def _cut(file: Runner) -> dict[str, Any]:

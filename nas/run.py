@@ -6,9 +6,9 @@ reading a front needs neither.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
-import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,31 +17,50 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from nas.address import Address
 from nas.calibration import FILE, Calibration, load_calibration
 from nas.errors import SpecError, StorageError
 from nas.files import parse, read_yaml
 from nas.front import Front
 from nas.objective import objectives_named
 from nas.record import COMPLETE
-from nas.runner import Runner
+from nas.runner import JOURNAL, Runner
 from nas.space import SearchSpace
 from nas.trials import Spent, Trials
+from nas.whereabouts import described, here
 
 if TYPE_CHECKING:
     from torch import nn
 
     from nas.data import Dataset
 
+JOURNAL_FILE = "study.journal"
 FINISHED = "finished:"
 """Begins the last event of a run that came to its end."""
 
-__all__ = ["FINISHED", "Run", "RunFile", "journal_stamp", "locked", "open_run", "train_resolution"]
+__all__ = [
+    "FINISHED",
+    "JOURNAL_FILE",
+    "Run",
+    "RunFile",
+    "journal_stamp",
+    "locked",
+    "open_run",
+    "train_resolution",
+]
 
 
 class RunFile(Runner):
     """run.yaml: the runner as it was resolved, and the data."""
 
     data: str
+    study: str = "search"
+    """Its name in the storage."""
+
+    @property
+    def address(self) -> Address | None:
+        """Where the study is; None: in the run folder's journal."""
+        return None if self.storage == JOURNAL else Address.parse(self.storage).of(self.study)
 
 
 @dataclass(frozen=True)
@@ -58,14 +77,19 @@ class Run:
         From trials.parquet where that shows the study as it is, otherwise from the study.
         """
         from_file = self.path / "trials.parquet"
-        if from_file.exists():
+        if from_file.exists() and self.file.address is None:
             stamp = journal_stamp(self.path)
             trials = Trials.read(from_file, stamp=stamp)
             if trials is not None:
                 return trials
         from nas.store import Store
 
-        return Trials.of(Store(self.path / "study.journal", writable=False).records())
+        return Trials.of(Store(self.study, writable=False).records())
+
+    @property
+    def study(self) -> Path | Address:
+        """Where `Store` finds the study."""
+        return self.file.address or self.path / JOURNAL_FILE
 
     def front(self, by: Sequence[str] | None = None, *, device: str | Path | None = None) -> Front:
         """The front by the run's objectives, or by others. Raises SpecError, StorageError.
@@ -118,7 +142,7 @@ class Run:
 
     @property
     def running(self) -> bool:
-        """Whether a driver works on it now."""
+        """Whether a driver works on it now, from this machine or on this file system."""
         try:
             with locked(self.path):
                 return False
@@ -155,20 +179,26 @@ class Run:
 
         Raises SpecError when they are gone or have changed.
         """
-        from nas.data import cached_data, open_data
+        from nas.data import open_data
 
-        folder = cached_data(
-            self.file.data,
-            train_resolution(self.space, self.file),
-            validation=self.file.validation,
-            seed=self.file.search.seed,
-        )
+        folder = self.data_folder()
         if folder.name != self.environment["data"]["key"]:
             raise SpecError(
                 f"the images of {self.file.data} have changed since {self.path} was started; "
                 "put them back"
             )
         return open_data(folder)
+
+    def data_folder(self) -> Path:
+        """Its decoded images on this machine, decoded now where need be; named by their digest."""
+        from nas.data import cached_data
+
+        return cached_data(
+            self.file.data,
+            train_resolution(self.space, self.file),
+            validation=self.file.validation,
+            seed=self.file.search.seed,
+        )
 
     def row(self, trial: int) -> dict[str, Any]:
         """One trial as plain values. Raises SpecError when there is none with this number."""
@@ -238,7 +268,7 @@ def train_resolution(space: SearchSpace, file: Runner) -> int:
 def journal_stamp(path: Path) -> str:
     """Names the state of the study: a journal only ever grows."""
     try:
-        return str((path / "study.journal").stat().st_size)
+        return str((path / JOURNAL_FILE).stat().st_size)
     except OSError as error:
         raise StorageError(f"{path} has no study.journal ({error.strerror})") from None
 
@@ -253,13 +283,18 @@ def locked(path: Path) -> Iterator[None]:
     with file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+        except OSError as error:
+            if error.errno not in {errno.EWOULDBLOCK, errno.EACCES}:
+                raise StorageError(
+                    f"{path} is on a file system that locks no files ({error.strerror}); keep "
+                    "runs on another"
+                ) from None
             file.seek(0)
             raise SpecError(
-                f"{path} is being worked on by process {file.read().strip() or 'unknown'}; "
+                f"{path} is being worked on by {file.read().strip() or 'another process'}; "
                 "wait for it or stop it"
             ) from None
         file.truncate(0)
-        file.write(str(os.getpid()))
+        file.write(described(here()))
         file.flush()
         yield

@@ -9,11 +9,12 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
+from nas.address import PASSWORD, Address
 from nas.errors import SpecError
 from nas.files import parse, read_yaml
 from nas.objective import objectives_named
 
-__all__ = ["Backbone", "Proxy", "Runner", "SearchPlan", "load_runner"]
+__all__ = ["JOURNAL", "Backbone", "Proxy", "Runner", "SearchPlan", "load_runner", "seconds"]
 
 _STRICT = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
@@ -29,6 +30,16 @@ def _seconds(value: object) -> object:
     return value
 
 
+def seconds(option: str, text: str) -> float:
+    """`90s`, `30m`, `2h` on a command line. Raises SpecError, naming the option."""
+    try:
+        found = _seconds(text)
+    except ValueError as error:
+        raise SpecError(f"{option}: {error}") from None
+    assert isinstance(found, float)
+    return found
+
+
 Duration = Annotated[float, BeforeValidator(_seconds), Field(gt=0)]
 
 
@@ -40,6 +51,27 @@ def _workers(value: object) -> object:
 
 
 Workers = Annotated[Literal["auto"] | int, BeforeValidator(_workers)]
+
+
+def _storage(value: object) -> object:
+    if not isinstance(value, str) or value == JOURNAL:
+        return value
+    try:
+        address = Address.parse(value)
+    except SpecError as error:
+        raise ValueError(str(error).replace("allowed: ", "allowed: journal, ")) from None
+    if address.password:
+        raise ValueError(
+            "the URL holds a password, and runs are kept in files; leave it out, and set "
+            f"{PASSWORD} in the environment"
+        )
+    if address.study:
+        raise ValueError("leave out '#...': a run names its study itself")
+    return str(address)
+
+
+JOURNAL = "journal"
+Storage = Annotated[str, BeforeValidator(_storage)]
 
 
 class SearchPlan(BaseModel):
@@ -57,6 +89,8 @@ class SearchPlan(BaseModel):
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
     focus: dict[str, Annotated[list[float], Field(min_length=2, max_length=2)]] = {}
     """Objective -> from where to where it matters: what lies outside is nothing gained."""
+    attempts: Annotated[int, Field(ge=1, le=100)] = 2
+    """How often a job is given out whose worker dies with it, before its trial is FAILED."""
     confirm_seeds: Annotated[int, Field(ge=1, le=100)] = 3
     """Seeds that every member of the final front, and every reference, is trained with."""
     patience: Annotated[int, Field(ge=1)] | None = 20
@@ -144,9 +178,14 @@ class Runner(BaseModel):
 
     model_config = _STRICT
 
-    executor: Literal["local"] = "local"
+    executor: Literal["local", "worker"] = "local"
+    """`local`: processes of this machine; `worker`: whoever runs `nas worker` on this run."""
     workers: Workers = "auto"
-    storage: Literal["journal"] = "journal"
+    """At most; `auto`: one per core, and with executor `worker` as many as there are."""
+    storage: Storage = "journal"
+    """`journal`: a file in the run folder; or the URL of a database, without its password."""
+    lease: Annotated[Duration, Field(ge=1)] = 60.0
+    """Silence after which a worker's job is given to another, and a driver counts as dead."""
     search: SearchPlan = SearchPlan()
     proxy: Proxy = Proxy()
     validation: Annotated[float, Field(gt=0, lt=1)] = 0.2

@@ -35,7 +35,6 @@ __all__ = ["Search"]
 _BEFORE_NOISE = 8  # proposals of the start, before references get further seeds
 _AT_RANDOM = 15  # proposals of the start; with five references, a population of NSGA-II
 _HOPELESS = 8  # failures, and nothing else, since this search was started or resumed
-_ATTEMPTS = 2  # of one job whose worker dies
 _CONFIRMED, _LEAST_CONFIRMED = 0.2, 8  # searched networks that get further seeds, at most
 _SPARE_SEEDS = 2  # repeats beyond the wanted ones, when some fail
 
@@ -161,7 +160,7 @@ class Search:
     def tell(self, job: Job, outcome: Outcome) -> Record | None:
         """Take an outcome. Returns the trial's record, or None when the job is tried again."""
         del self._running[job.trial]
-        if outcome.lost and job.attempt + 1 < _ATTEMPTS:
+        if outcome.lost and job.attempt + 1 < self.plan.attempts:
             self._lost.append(replace(job, attempt=job.attempt + 1))
             return None
         record = self._record(job, self._checked(outcome))

@@ -57,9 +57,9 @@ def test_overrides_reach_every_depth_and_the_last_one_counts(tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("override", "told"),
     [
-        ("worker=3", "unknown key 'worker'; allowed in the runner: device, executor, proxy, sea"),
+        ("worker=3", "unknown key 'worker'; allowed in the runner: device, executor, lease, pro"),
         ("sampler=tpe", "allowed in the runner: "),
-        ("search.samplr=tpe", "unknown key 'samplr'; allowed in search: confirm_seeds, focus, obj"),
+        ("search.samplr=tpe", "unknown key 'samplr'; allowed in search: attempts, confirm_seeds"),
         ("proxy.backbone.epoch=1", "allowed in proxy.backbone: epochs, learning_rate, weights"),
         ("workers.n=3", "unknown key 'n'; allowed in workers: none, it is a value"),
         ("workers", "write key=value"),
@@ -101,10 +101,10 @@ def test_wrong_number_of_workers_says_that_numbers_are_allowed(value: str) -> No
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ("serch: {}", "unknown key 'serch'; allowed here: device, executor, proxy, search"),
+        ("serch: {}", "unknown key 'serch'; allowed here: device, executor, lease, proxy"),
         (
             "search: {trial: 3}",
-            "unknown key 'search.trial'; allowed here: confirm_seeds, focus, obj",
+            "unknown key 'search.trial'; allowed here: attempts, confirm_seeds, f",
         ),
         ("proxy: {backbone: {weight: train}}", "'proxy.backbone.weight'; allowed here: epochs"),
         ("workers: 1\nworkers: 2", "'workers' stands twice"),

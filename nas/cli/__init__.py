@@ -18,6 +18,7 @@ from nas.cli import (
     runs,
     supernet,
     trust,
+    workers,
 )
 from nas.errors import NasError
 
@@ -33,6 +34,7 @@ app = typer.Typer(
 )
 for group in (
     runs,
+    workers,
     fronts,
     explaining,
     report,

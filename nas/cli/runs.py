@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -181,16 +181,21 @@ def _program() -> str:
 
 
 def _status(
-    run: Annotated[Path, typer.Argument(help="Run folder.")],
+    run: Annotated[str, typer.Argument(help="Run folder, or URL of its study.")],
     json_: Annotated[bool, typer.Option("--json", help="For machines.")] = False,
 ) -> None:
-    """How far a run is, and what failed in it.
+    """How far a run is, what failed in it, and who works on it.
 
     Example: nas status runs/demo
     """
+    from nas.address import is_url
+    from nas.cli.workers import print_afar, print_workers, workers_of
     from nas.record import COMPLETE, FAILED, PAUSED, PRUNED, RUNNING
     from nas.run import open_run
 
+    if is_url(run):
+        print_afar(run, as_json=json_)
+        return
     opened = open_run(run)
     trials = opened.trials()
     alive = opened.running
@@ -203,6 +208,11 @@ def _status(
     plan = opened.file.search
     firsts = int((trials["repeat"] == 0).sum())
     spent = opened.spent(trials)
+    workers: list[dict[str, Any]] = []
+    if opened.file.executor == "worker":
+        from nas.studies import exchange_of
+
+        workers = workers_of(exchange_of(opened))
     report = {
         "run": str(run),
         "space": opened.space.name,
@@ -213,6 +223,7 @@ def _status(
         "front": len(opened.front().members),
         "training": asdict(spent) if spent else None,
         "failures": failures,
+        "workers": workers,
     }
     if json_:
         json.dump(report, sys.stdout, indent=1)
@@ -223,6 +234,7 @@ def _status(
     print("trials: " + ", ".join(f"{number} {state}" for state, number in counts.items() if number))
     if spent:
         print(spent)
+    print_workers(workers)
     for failure in failures:
         print(f"  trial {failure['trial']} {failure['state']}: {failure['reason']}")
     if not alive and not opened.finished:

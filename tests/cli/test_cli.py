@@ -63,6 +63,7 @@ def test_flags_are_a_promise() -> None:
         ],
         "compare": ["--by", "--device", "--json", "--mixed", "first", "second"],
         "report": ["--figures", "--out", "--port", "--serve", "run"],
+        "worker": ["--folder", "--grace", "--idle", "run"],
         "show": ["--json", "run", "trial"],
         "space": ["--json", "space"],
         "cost": [

@@ -1,0 +1,115 @@
+"""The study of a run, wherever it is kept, and the exchange beside it."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import socket
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from nas.address import Address
+from nas.environment import processor, version
+from nas.evaluator import EvaluatorSpec
+from nas.exchange import Exchange, Terms
+from nas.exchange.folder import FolderExchange
+from nas.exchange.study import StudyExchange
+from nas.files import dump_yaml
+from nas.latency.device import Device
+from nas.latency.runtime import RUNTIMES
+from nas.lease import Lease
+from nas.objective import objectives_named
+from nas.run import JOURNAL_FILE, Run, RunFile
+from nas.runner import JOURNAL, Runner
+from nas.space import SearchSpace
+from nas.store import Store
+
+__all__ = [
+    "RESULTS_DEPEND_ON",
+    "drop_study",
+    "exchange_of",
+    "make_study",
+    "opened_study",
+    "study_name",
+    "terms_of",
+]
+
+RESULTS_DEPEND_ON = ("attention-nas", "torch", "timm")
+_JOBS = "jobs"
+
+
+def study_name(out: Path, runner: Runner) -> str:
+    """`search` in a journal; in a database a name that no other run has."""
+    if runner.storage == JOURNAL:
+        return "search"
+    name = re.sub(r"[^A-Za-z0-9._-]+", "-", out.absolute().name) or "run"
+    return f"{name}-{uuid.uuid4().hex[:6]}"
+
+
+def make_study(
+    building: Path, out: Path, space: SearchSpace, file: RunFile, begun: Run | None
+) -> None:
+    """Start a run's study: in the folder that is being built, or in its database.
+
+    out: where the folder will be. begun: a run whose trials this one goes on from.
+    """
+    journal = building / JOURNAL_FILE
+    if begun is not None and file.address is None and begun.file.address is None:
+        shutil.copyfile(begun.path / JOURNAL_FILE, journal)
+        return
+    about: dict[str, Any] = {
+        "folder": str(out.absolute()),
+        "host": socket.gethostname(),
+        "space": dump_yaml(space),
+        "run": dump_yaml(file),
+    }
+    store = Store.create(file.address or journal, objectives_named(file.search.objectives), about)
+    if begun is not None:
+        store.copy_from(Store(begun.study, writable=False))
+
+
+def drop_study(run: Run) -> None:
+    """Take the study of a run that came to nothing out of its database."""
+    if isinstance(run.study, Address):
+        Store(run.study, writable=False).delete()
+
+
+@contextmanager
+def opened_study(run: Run) -> Iterator[Store]:
+    """The study for its one driver. Raises SpecError, naming it, when there is another.
+
+    A journal is guarded by the lock of its run folder, a database by a lease.
+    """
+    address = run.file.address
+    if address is None:
+        yield Store(run.path / JOURNAL_FILE, writable=True)
+        return
+    reader = Store(address, writable=False)
+    with Lease(reader.connection, reader.name, seconds=run.file.lease) as lease:
+        yield Store(address, writable=True, guard=lease.check, connection=reader.connection)
+
+
+def exchange_of(run: Run, store: Store | None = None) -> Exchange:
+    """Where the driver and the workers of a run meet: in its database, where that is one."""
+    address = run.file.address
+    if address is None:
+        return FolderExchange(run.path / _JOBS)
+    store = store or Store(address, writable=False)
+    return StudyExchange(store.connection, store.name)
+
+
+def terms_of(run: Run, spec: EvaluatorSpec) -> Terms:
+    """What a worker must know and fulfil to evaluate for a run."""
+    measured = spec.profile is None
+    runtime = Device.parse(spec.device).runtime
+    return Terms(
+        spec=spec.to_dict(),
+        versions={name: version(name) for name in RESULTS_DEPEND_ON},
+        data=run.environment["data"]["key"],
+        lease=run.file.lease,
+        processor=processor() if measured else None,
+        runtime=f"{runtime} {RUNTIMES[runtime].version()}" if measured else None,
+    )
