@@ -13,6 +13,7 @@ import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -22,23 +23,38 @@ from nas.executors import Observer
 from nas.record import Job, Outcome
 from nas.search_core import Search
 
-__all__ = ["LocalExecutor"]
+__all__ = ["PROGRAM", "LocalExecutor"]
+
+PROGRAM = (sys.executable, "-m", "nas.executors.local_worker")
 
 _TICK_SECONDS = 0.5
 _STARTS = 3  # of a worker that dies before it is ready
 
 
 class LocalExecutor:
-    """log: file that takes what the workers print."""
+    """log: file that takes what the workers print. program: what a worker runs, which must speak
+    as `nas.executors.local_worker` does.
+    """
 
-    def __init__(self, spec: EvaluatorSpec, *, workers: int, log: Path) -> None:
+    def __init__(
+        self,
+        spec: EvaluatorSpec,
+        *,
+        workers: int,
+        log: Path,
+        program: Sequence[str] = PROGRAM,
+    ) -> None:
         self.spec = spec
+        self.program = program
         self.workers = workers
         self.log = log
 
     def run(self, search: Search, observer: Observer) -> None:
         inbox: queue.Queue[tuple[_Worker, str | None]] = queue.Queue()
-        pool = [_Worker(self.spec, inbox, self.log, number) for number in range(self.workers)]
+        pool = [
+            _Worker(self.program, self.spec, inbox, self.log, number)
+            for number in range(self.workers)
+        ]
         try:
             while True:
                 for worker in pool:
@@ -85,7 +101,8 @@ class LocalExecutor:
         reason = worker.cause_of_death()
         worker.stop()
         if worker.job is not None:
-            outcome = Outcome(failure=f"its worker died twice ({reason})", lost=True)
+            times = "twice" if worker.job.attempt == 1 else f"{worker.job.attempt + 1} times"
+            outcome = Outcome(failure=f"its worker died {times} ({reason})", lost=True)
             record = search.tell(worker.job, outcome)
             if record is None:
                 observer.lost(worker.job, reason)
@@ -94,7 +111,7 @@ class LocalExecutor:
         starts = 1 if worker.ready else worker.starts + 1
         if starts > _STARTS:
             raise TrainingError(f"workers die before they are ready ({reason}); see {self.log}")
-        return _Worker(self.spec, inbox, self.log, worker.number, starts=starts)
+        return _Worker(self.program, self.spec, inbox, self.log, worker.number, starts=starts)
 
 
 class _Worker:
@@ -102,6 +119,7 @@ class _Worker:
 
     def __init__(
         self,
+        program: Sequence[str],
         spec: EvaluatorSpec,
         inbox: queue.Queue[tuple[_Worker, str | None]],
         log: Path,
@@ -117,7 +135,7 @@ class _Worker:
         try:
             with log.open("ab") as errors:
                 self._process = subprocess.Popen(
-                    [sys.executable, "-m", "nas.executors.local_worker"],
+                    program,
                     stdin=subprocess.PIPE,
                     stdout=subprocess.PIPE,
                     stderr=errors,

@@ -10,17 +10,27 @@ import os
 import queue
 import sys
 import threading
+from collections.abc import Callable
 from dataclasses import asdict
-from typing import TextIO
+from typing import Any, TextIO
 
 from nas.errors import NasError
-from nas.evaluator import Evaluator, EvaluatorSpec
-from nas.record import Job
+from nas.record import Job, Outcome
 
-__all__ = ["main"]
+__all__ = ["main", "serve"]
+
+
+Evaluate = Callable[[Job], Outcome]
 
 
 def main() -> None:
+    serve(_evaluator)
+
+
+def serve(evaluator: Callable[[dict[str, Any], int], Evaluate]) -> None:
+    """Evaluate what comes in. evaluator: made once, from a spec's plain values and the worker's
+    number.
+    """
     # What libraries print must not end up between the lines of the protocol.
     out = os.fdopen(os.dup(sys.stdout.fileno()), "w")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
@@ -28,15 +38,20 @@ def main() -> None:
     threading.Thread(target=_listen, args=(jobs,), daemon=True).start()
     start = json.loads(jobs.get())
     try:
-        spec = EvaluatorSpec.from_dict(start["spec"])
-        evaluator = Evaluator(spec, worker=start["worker"])
+        evaluate = evaluator(start["spec"], start["worker"])
         _say(out, {"ready": True})
         while True:
             job = Job(**json.loads(jobs.get()))
-            _say(out, asdict(evaluator.evaluate(job)))
+            _say(out, asdict(evaluate(job)))
     except NasError as error:
         # Not this candidate's fault, such as a full disk: no other would fare better.
         _say(out, {"broken": str(error)})
+
+
+def _evaluator(spec: dict[str, Any], worker: int) -> Evaluate:
+    from nas.evaluator import Evaluator, EvaluatorSpec  # torch takes seconds
+
+    return Evaluator(EvaluatorSpec.from_dict(spec), worker=worker).evaluate
 
 
 def _listen(jobs: queue.Queue[str]) -> None:

@@ -1,0 +1,568 @@
+"""Nothing lost, whatever dies: a search whose workers, driver and database are killed and frozen.
+
+A stand-in evaluation takes a fraction of a second and depends on the network alone, so that the
+search can be held against one that nothing happened to. Faults come at random moments, seeded.
+In the end every trial is accounted for: each ended once, with the outcome that its network has;
+no outcome was accepted twice; nothing runs; and the front is that of the run without faults.
+
+Run: python benchmarks/chaos.py --executor worker --storage postgresql
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import random
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from nas.record import COMPLETE, FAILED, PRUNED, Evaluation, Job, Outcome, Record
+
+if TYPE_CHECKING:
+    from nas.candidates import Candidates
+    from nas.run import Run
+    from nas.search_core import Search
+
+SPACE = """
+name: chaos
+backbones: [mobilenetv2_035]
+resolutions: [32]
+total_stride: 16
+sites: {granularity: stage, exclude: ["blocks.0.*"]}
+blocks:
+  se: {reduction: [8, 24]}
+  eca: {}
+"""
+LEASE = 3.0
+SECONDS = 0.4  # of one evaluation, on average
+ENDED = (COMPLETE, PRUNED, FAILED)
+_ENDS = re.compile(rf"trial (\d+) (?:{'|'.join(ENDED)})")
+
+
+# The stand-in.
+
+
+def evaluate(job: Job) -> Outcome:
+    """By the digest alone: some fail, some exceed a limit, the others save what they cost."""
+    chance = random.Random(f"{job.digest} {job.seed}")
+    time.sleep(SECONDS * random.uniform(0.2, 1.8))
+    return outcome_of(job, chance)
+
+
+def outcome_of(job: Job, chance: random.Random | None = None) -> Outcome:
+    chance = chance or random.Random(f"{job.digest} {job.seed}")
+    if job.reference is None:
+        fate = chance.random()
+        if fate < 0.03:
+            return Outcome(failure="the stand-in fails it")
+        if fate < 0.06:
+            return Outcome(failure="the stand-in finds it too large", infeasible=True)
+    loss, latency_ms = chance.uniform(1, 2), chance.uniform(1, 2)
+    return Outcome(
+        Evaluation(loss, 0.5, latency_ms, latency_ms, 0.01, 1000, 1000, 100, SECONDS, SECONDS)
+    )
+
+
+# The processes.
+
+
+def drive(folder: Path) -> None:
+    """Start the search, or go on with it, as `nas search` and `nas resume` do."""
+    from nas.candidates import Candidates
+    from nas.errors import NasError
+    from nas.executors import EventLog
+    from nas.run import locked, open_run
+    from nas.search_core import Search
+    from nas.studies import opened_study
+
+    run = open_run(folder)
+    try:
+        with locked(folder), opened_study(run) as store:
+            search = Search(Candidates(run.space), run.file.search, store)
+            executor = EXECUTORS[run.file.executor].executor(run, store)
+            executor.run(search, EventLog(folder / "events.log"))
+    except NasError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
+
+
+def work(folder: Path) -> None:
+    """One independent worker."""
+    from nas.exchange import Exchange
+    from nas.executors.worker_process import WorkerProcess
+
+    exchange: Exchange
+    settings = json.loads((folder / "chaos.json").read_text())
+    if settings["address"] is None:
+        from nas.exchange.folder import FolderExchange
+
+        exchange = FolderExchange(folder / "jobs")
+    else:
+        from nas.address import Address
+        from nas.database import connect
+        from nas.exchange.study import StudyExchange
+
+        address = Address.parse(settings["address"])
+        exchange = StudyExchange(connect(address), address.study or "")
+    while exchange.terms() is None:
+        time.sleep(0.2)
+    process = WorkerProcess(
+        exchange, evaluate, lease=LEASE, grace=0.1, say=lambda text: print(text, flush=True)
+    )
+    process.run()
+
+
+def stand_in() -> None:
+    from nas.executors.local_worker import serve
+
+    serve(lambda spec, number: evaluate)
+
+
+# The executors: another one is another line in the table.
+
+
+@dataclass(frozen=True)
+class Kind:
+    """executor: made by the driver, of a run and its store. storages: that it can be tried with.
+    own_workers: the driver starts them itself. faults: weights of what happens.
+    """
+
+    executor: Callable[[Run, Any], Any]
+    storages: tuple[str, ...]
+    own_workers: bool
+    faults: dict[str, float]
+
+
+def _local(run: Run, store: Any) -> Any:
+    from nas.executors.local import LocalExecutor
+
+    program = (sys.executable, __file__, "stand-in")
+    log = run.path / "workers.log"
+    return LocalExecutor(_spec(run), workers=int(run.file.workers), log=log, program=program)
+
+
+def _worker(run: Run, store: Any) -> Any:
+    from nas.exchange import Terms
+    from nas.executors.worker import WorkerExecutor
+    from nas.studies import exchange_of
+
+    terms = Terms(spec={}, versions={}, data="none", lease=LEASE)
+    return WorkerExecutor(exchange_of(run, store), terms)
+
+
+def _spec(run: Run) -> Any:
+    from nas.evaluator import EvaluatorSpec
+
+    nowhere = Path("nowhere")
+    return EvaluatorSpec(nowhere, nowhere, run.file.proxy, run.space.constraints, (), "{}", 1.0)
+
+
+EXECUTORS = {
+    "local": Kind(
+        _local,
+        ("journal", "sqlite", "postgresql"),
+        True,
+        {"kill worker": 6, "freeze worker": 2, "kill driver": 2, "freeze driver": 1},
+    ),
+    "worker": Kind(
+        _worker,
+        ("journal", "sqlite", "postgresql"),
+        False,
+        {
+            "kill worker": 5,
+            "freeze worker": 2,
+            "freeze worker beyond its lease": 2,
+            "terminate worker": 2,
+            "kill driver": 2,
+            "freeze driver": 1,
+            "freeze driver beyond its lease": 1,
+            "second driver": 1,
+        },
+    ),
+}
+DATABASE_FAULTS = {"kill database": 2, "freeze database": 1}
+
+
+# What happens to them.
+
+
+class Chaos:
+    """A search in a folder, its processes, and what is done to them."""
+
+    def __init__(
+        self, folder: Path, executor: str, *, workers: int, seed: int, database: Any | None
+    ) -> None:
+        self.folder = folder
+        self.kind = EXECUTORS[executor]
+        self.database = database
+        self.chance = random.Random(seed)
+        self.wanted = workers
+        self.happened: Counter[str] = Counter()
+        self.drivers: list[subprocess.Popen[bytes]] = []
+        self.workers: list[subprocess.Popen[bytes]] = []
+        self.thaws: list[tuple[float, list[int]]] = []
+        self.refused = self.started = 0
+
+    def run(self, faults: int, trials: int, *, limit: float) -> None:
+        """Until the search is finished. faults: spread at random over its trials."""
+        weights = self.kind.faults | (DATABASE_FAULTS if self.database else {})
+        end = time.monotonic() + limit
+        due = sorted(self.chance.randrange(3, int(0.95 * trials)) for _ in range(faults))
+        while not self._finished():
+            assert time.monotonic() < end, f"not finished; see {self.folder}"
+            self._keep_up()
+            if due and self._ended() >= due[0] and self._searching():
+                (name,) = self.chance.choices(list(weights), list(weights.values()))
+                if self._do(name):
+                    self._note(name)
+                    due.pop(0)
+                time.sleep(self.chance.uniform(0.05, 0.5))
+            time.sleep(0.05)
+        self._thaw(FOREVER)
+
+    def _note(self, name: str) -> None:
+        self.happened[name] += 1
+        with (self.folder / "faults.log").open("a") as file:
+            file.write(f"{time.strftime('%H:%M:%S')} after {self._ended()} trials: {name}\n")
+
+    def _ended(self) -> int:
+        """Trials that the driver has told the end of."""
+        try:
+            text = (self.folder / "events.log").read_text()
+        except OSError:
+            return 0
+        return len(_ENDS.findall(text))
+
+    def stop(self) -> None:
+        self._thaw(FOREVER)
+        for process in (*self.workers, *self.drivers):
+            if process.poll() is None:
+                process.kill()
+            process.wait()
+
+    def _finished(self) -> bool:
+        return any(process.poll() == 0 for process in self.drivers)
+
+    def _searching(self) -> bool:
+        """The driver is up, and has heard of trials: faults hit a search and not its start."""
+        try:
+            lines = (self.folder / "events.log").read_bytes().count(b"\n")
+        except OSError:
+            return False
+        if lines > self.started:
+            return True
+        return False
+
+    def _keep_up(self) -> None:
+        self._thaw(time.monotonic())
+        for process in list(self.drivers):
+            if process.poll() not in {None, 0}:
+                self.drivers.remove(process)
+        if not self.drivers:
+            self.drivers.append(self._start("drive", "driver.log"))
+            with contextlib.suppress(OSError):
+                self.started = (self.folder / "events.log").read_bytes().count(b"\n")
+        if not self.kind.own_workers:
+            self.workers = [process for process in self.workers if process.poll() is None]
+            while len(self.workers) < self.wanted:
+                self.workers.append(self._start("work", "workers.log"))
+
+    def _start(self, role: str, log: str) -> subprocess.Popen[bytes]:
+        with (self.folder / log).open("ab") as file:
+            return subprocess.Popen(
+                [sys.executable, __file__, role, str(self.folder)],
+                stdout=file,
+                stderr=file,
+                stdin=subprocess.DEVNULL,
+                process_group=0,
+            )
+
+    def _do(self, name: str) -> bool:
+        driver = self.drivers[-1].pid
+        worker = self._victim()
+        if name == "kill database":
+            self._restart_database()
+        elif name == "freeze database":
+            self._freeze_database()
+        elif name == "second driver":
+            return self._second_driver()
+        elif "driver" in name:
+            return self._hit(driver, name)
+        elif worker is not None:
+            return self._hit(worker, name)
+        else:
+            return False
+        return True
+
+    def _victim(self) -> int | None:
+        if self.kind.own_workers:
+            found = children(self.drivers[-1].pid)
+        else:
+            found = [process.pid for process in self.workers if process.poll() is None]
+        frozen = {process for _, group in self.thaws for process in group}
+        found = [process for process in found if process not in frozen]
+        return self.chance.choice(found) if found else None
+
+    def _hit(self, process: int, name: str) -> bool:
+        if any(process in group for _, group in self.thaws):
+            return False
+        with contextlib.suppress(ProcessLookupError):
+            if name.startswith("freeze"):
+                os.kill(process, signal.SIGSTOP)
+                beyond = "beyond" in name
+                seconds = self.chance.uniform(1.5, 2.5) * LEASE if beyond else LEASE / 4
+                self.thaws.append((time.monotonic() + seconds, [process]))
+            else:
+                term = name.startswith("terminate")
+                os.kill(process, signal.SIGTERM if term else signal.SIGKILL)
+            return True
+        return False
+
+    def _second_driver(self) -> bool:
+        """While the first one lives it is refused, and says whom it met."""
+        if self.drivers[-1].poll() is not None or self.thaws:
+            return False
+        command = [sys.executable, __file__, "drive", str(self.folder)]
+        done = subprocess.run(command, capture_output=True, text=True)
+        if done.returncode == 0 and self.drivers[-1].poll() == 0:
+            return False  # it came too late to meet anybody
+        assert done.returncode == 2, done
+        assert f"process {self.drivers[-1].pid} on " in done.stderr, done.stderr
+        assert done.stderr.count("\n") == 1, done.stderr
+        self.refused += 1
+        return True
+
+    def _restart_database(self) -> None:
+        assert self.database is not None
+        self.database.stop()
+        time.sleep(self.chance.uniform(0.1, 1.5))
+        self.database.start()
+
+    def _freeze_database(self) -> None:
+        assert self.database is not None
+        self.database.freeze()
+        time.sleep(self.chance.uniform(0.5, 1.5) * LEASE)
+        self.database.thaw()
+
+    def _thaw(self, now: float) -> None:
+        for due, group in list(self.thaws):
+            if due <= now:
+                self.thaws.remove((due, group))
+                for process in group:
+                    with contextlib.suppress(ProcessLookupError):
+                        os.kill(process, signal.SIGCONT)
+
+
+FOREVER = float("inf")
+
+
+def children(parent: int) -> list[int]:
+    """Processes that a process has started and that still run."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        try:
+            fields = (entry / "stat").read_text().rsplit(")", 1)[1].split()
+        except (OSError, IndexError):
+            continue
+        if fields[0] != "Z" and int(fields[1]) == parent:
+            found.append(int(entry.name))
+    return found
+
+
+# The account.
+
+
+@dataclass(frozen=True)
+class Account:
+    """What became of a search."""
+
+    trials: int
+    states: dict[str, int]
+    faults: dict[str, int]
+    given_out_again: int
+    refused_outcomes: int
+    refused_drivers: int
+    seconds: float
+
+
+def account(folder: Path, chaos: Chaos, expected: Sequence[Record], seconds: float) -> Account:
+    """Hold a search against one without faults; AssertionError names what is wrong."""
+    from nas.run import open_run
+    from nas.store import Store
+
+    run = open_run(folder)
+    records = Store(run.study, writable=False).records()
+    assert [record.trial for record in records] == list(range(len(expected)))
+    for record, wanted in zip(records, expected, strict=True):
+        assert record.state in ENDED, record
+        assert record.digest == wanted.digest, (record, wanted)
+        for name in ("state", "loss", "latency_ms", "failure"):
+            assert getattr(record, name) == getattr(wanted, name), (name, record, wanted)
+    assert front(run, records) == front(run, expected)
+    events = (folder / "events.log").read_text()
+    ends = Counter(_ENDS.findall(events))
+    assert max(ends.values()) == 1, ends.most_common(3)
+    accepted: Counter[str] = Counter()
+    said = ""
+    if not chaos.kind.own_workers:
+        said = (folder / "workers.log").read_text()
+        accepted = Counter(re.findall(r"^trial (\d+): (?:done|the stand-in)", said, re.MULTILINE))
+        assert max(accepted.values()) == 1, accepted.most_common(3)
+    return Account(
+        trials=len(records),
+        states=dict(Counter(record.state for record in records)),
+        faults=dict(chaos.happened),
+        given_out_again=events.count("given out again"),
+        refused_outcomes=said.count("refused"),
+        refused_drivers=chaos.refused,
+        seconds=seconds,
+    )
+
+
+def front(run: Run, records: Sequence[Record]) -> list[str]:
+    """Digests of the networks on the front."""
+    from nas.trials import Trials
+
+    members = run.front_of(Trials.of(list(records))).members
+    return sorted(point.architecture.digest for point in members)
+
+
+def without_faults(search: Search) -> tuple[Record, ...]:
+    from nas.executors.simulated import SimulatedExecutor
+
+    SimulatedExecutor(outcome_of, workers=1).run(search)
+    return search.records
+
+
+def make(folder: Path, executor: str, address: str | None, *, trials: int, workers: int) -> Run:
+    """A run folder as `nas search` makes one, but for the images."""
+    from nas.files import dump_yaml, parse, read_yaml
+    from nas.run import RunFile, open_run
+    from nas.space import SearchSpace
+    from nas.studies import make_study
+
+    folder.mkdir(parents=True)
+    space = parse(SearchSpace, read_yaml(SPACE, "space"), "space")
+    plan = {
+        "sampler": "random",
+        "trials": trials,
+        "confirm_seeds": 1,
+        "reduction": None,
+        "attempts": 20,
+    }
+    data = {
+        "executor": executor,
+        "workers": workers,
+        "storage": address or "journal",
+        "lease": LEASE,
+        "search": plan,
+        "data": "none",
+        "study": folder.name if address else "search",
+    }
+    file = parse(RunFile, data, "runner")
+    (folder / "space.yaml").write_text(dump_yaml(space))
+    (folder / "run.yaml").write_text(dump_yaml(file))
+    (folder / "events.log").touch()
+    (folder / "chaos.json").write_text(
+        json.dumps({"address": str(file.address) if file.address else None})
+    )
+    make_study(folder, folder, space, file, None)
+    return open_run(folder)
+
+
+def expected_records(run: Run, folder: Path, candidates: Candidates) -> tuple[Record, ...]:
+    """The same search without faults, in this process."""
+    from nas.objective import objectives_named
+    from nas.search_core import Search
+    from nas.store import Store
+
+    folder.mkdir()
+    plan = run.file.search
+    store = Store.create(folder / "study.journal", objectives_named(plan.objectives))
+    return without_faults(Search(candidates, plan, store))
+
+
+def carry_out(
+    folder: Path,
+    executor: str,
+    storage: str,
+    *,
+    trials: int,
+    faults: int,
+    seed: int,
+    workers: int = 3,
+    limit: float = 1800.0,
+) -> Account:
+    """One search under faults. Raises AssertionError when anything is not as it should be."""
+    from postgres_server import Postgres
+
+    from nas.candidates import Candidates
+
+    with contextlib.ExitStack() as stack:
+        database = stack.enter_context(Postgres()) if storage == "postgresql" else None
+        address = {
+            "journal": None,
+            "sqlite": f"sqlite:///{folder.parent.resolve()}/studies.db",
+            "postgresql": database.url if database else None,
+        }[storage]
+        run = make(folder, executor, address, trials=trials, workers=workers)
+        expected = expected_records(
+            run, folder.with_name(f"{folder.name}-calm"), Candidates(run.space)
+        )
+        chaos = Chaos(folder, executor, workers=workers, seed=seed, database=database)
+        began = time.monotonic()
+        try:
+            chaos.run(faults, trials, limit=limit)
+        finally:
+            chaos.stop()
+        return account(folder, chaos, expected, time.monotonic() - began)
+
+
+def main() -> None:
+    roles: dict[str, Callable[[], None]] = {
+        "drive": lambda: drive(Path(sys.argv[2])),
+        "work": lambda: work(Path(sys.argv[2])),
+        "stand-in": stand_in,
+    }
+    if len(sys.argv) > 1 and sys.argv[1] in roles:
+        return roles[sys.argv[1]]()
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--executor", choices=EXECUTORS, default="worker")
+    parser.add_argument("--storage", choices=("journal", "sqlite", "postgresql"), default="journal")
+    parser.add_argument("--trials", type=int, default=300)
+    parser.add_argument("--faults", type=int, default=60)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--keep", type=Path, help="folder that does not exist, to look at later")
+    given = parser.parse_args()
+    from report import print_machine
+
+    print_machine("optuna", "sqlalchemy", "psycopg")
+    folder = given.keep or Path(tempfile.mkdtemp(prefix="nas-chaos-"))
+    found = carry_out(
+        folder / "run",
+        given.executor,
+        given.storage,
+        trials=given.trials,
+        faults=given.faults,
+        seed=given.seed,
+    )
+    print(f"{given.executor} on {given.storage}, seed {given.seed}: nothing lost, nothing doubled")
+    for name, value in asdict(found).items():
+        print(f"  {name}: {value}")
+
+
+if __name__ == "__main__":
+    main()

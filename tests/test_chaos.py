@@ -1,0 +1,22 @@
+"""A small version of benchmarks/chaos.py: its account is the test."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import chaos
+import pytest
+from postgres_server import missing
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("executor", "storage"), [("worker", "journal"), ("worker", "postgresql"), ("local", "journal")]
+)
+def test_nothing_is_lost_whatever_dies(tmp_path: Path, executor: str, storage: str) -> None:
+    if storage == "postgresql" and (reason := missing()):
+        pytest.skip(reason)
+    found = chaos.carry_out(
+        tmp_path / "run", executor, storage, trials=40, faults=10, seed=1, workers=2
+    )
+    assert found.trials == 40 and sum(found.faults.values()) >= 3
