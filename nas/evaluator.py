@@ -19,12 +19,9 @@ from nas.costs import Cost, cost
 from nas.data import Dataset, open_data
 from nas.environment import cache_root, version
 from nas.errors import NasError, StorageError
+from nas.gauge import LatencyOf, measuring, predicting
 from nas.latency.device import Device
-from nas.latency.measure import Anchor, Latency, Subject, measure_anchor, measure_together
-from nas.latency.profile import load_profile
-from nas.latency.runtime import RUNTIMES
-from nas.latency.runtime.conversions import converted
-from nas.latency.table import whole_network
+from nas.latency.measure import Latency
 from nas.networks import build
 from nas.proxies import PROXIES, Setting
 from nas.proxies.checkpoint import (
@@ -50,16 +47,10 @@ __all__ = [
     "Evaluator",
     "EvaluatorSpec",
     "best_device",
-    "measure_architectures",
-    "measure_device",
     "prepare_backbone",
 ]
 
 Progress = Callable[[int, int], None]
-
-
-LatencyOf = Callable[[Architecture, int], Latency]
-"""The latency of an architecture; the number is the seed of a measurement's order."""
 
 
 @dataclass(frozen=True)
@@ -124,7 +115,6 @@ class Evaluator:
 
     def __init__(self, spec: EvaluatorSpec, *, worker: int = 0) -> None:
         self.spec = spec
-        self.worker = worker
         # One thread per trial and many trials side by side is the fastest use of a CPU.
         torch.set_num_threads(spec.proxy.threads)
         data = open_data(spec.data)
@@ -142,7 +132,7 @@ class Evaluator:
             },
             supernets=_supernets(spec.supernets, plains) if spec.supernets else {},
         )
-        self.latency_of = _predicting(spec.profile) if spec.profile else self._measuring()
+        self.latency_of = self._latencies(worker)
         self._plain_score: Score | None = None
 
     def evaluate(self, job: Job) -> Outcome:
@@ -238,20 +228,17 @@ class Evaluator:
         setting = self.setting
         return evaluate(network, setting.data, setting.task, device=setting.device)
 
-    def _measuring(self) -> LatencyOf:
-        """Latencies as measured on this machine, each worker on a core of its own."""
-        device = Device.parse(self.spec.device)
-        classes = self.setting.task.num_classes
-        anchor = Architecture.from_json(self.spec.anchor)
-        beside = Anchor(_subject(anchor, classes, device), self.spec.anchor_ms)
-        core = None if device.core is None else self.worker
-
-        def latency_of(architecture: Architecture, seed: int) -> Latency:
-            subjects = {"candidate": _subject(architecture, classes, device)}
-            found = measure_together(subjects, beside, seed=seed, core=core, clock=device.clock)
-            return found["candidate"]
-
-        return latency_of
+    def _latencies(self, worker: int) -> LatencyOf:
+        spec = self.spec
+        if spec.profile:
+            return predicting(spec.profile)
+        return measuring(
+            Architecture.from_json(spec.anchor),
+            spec.anchor_ms,
+            self.setting.task.num_classes,
+            Device.parse(spec.device),
+            worker=worker,
+        )
 
     def _exceeded(self, counted: Cost, latency: Latency) -> str | None:
         measured = {
@@ -297,58 +284,6 @@ def _supernets(path: Path, plains: Sequence[Architecture]) -> dict[str, Supernet
 
 def best_device() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-
-
-def _predicting(path: Path) -> LatencyOf:
-    """Latencies by a device profile; their spread is the half-width of its 90 % interval."""
-    profile = load_profile(path)
-
-    def latency_of(architecture: Architecture, _seed: int) -> Latency:
-        found = profile.predict(architecture)
-        return Latency(found.latency_ms, math.nan, found.half_width_ms / found.latency_ms)
-
-    return latency_of
-
-
-def _subject(architecture: Architecture, num_classes: int, device: Device) -> Subject:
-    """The candidate as it would be shipped, loaded into the device's runtime."""
-    runtime = RUNTIMES[device.runtime]
-    side = architecture.resolution
-
-    def convert() -> bytes:
-        network = whole_network(architecture, num_classes)
-        return runtime.convert(network, (3, side, side), device.batch, device.precision)
-
-    # A user's own network can change without changing its name.
-    own = ":" in architecture.backbone
-    key = f"{version('attention-nas')} {architecture.digest} {num_classes}"
-    graph = convert() if own else converted(key, device, convert)
-    return Subject(runtime.load(graph, device), (device.batch, 3, side, side))
-
-
-def measure_device(anchor: Architecture, num_classes: int, device: Device) -> float:
-    """Latency of the anchor on this machine, milliseconds."""
-    subject = _subject(anchor, num_classes, device)
-    return measure_anchor(subject, core=device.core, clock=device.clock)
-
-
-def measure_architectures(
-    architectures: Sequence[Architecture],
-    *,
-    anchor: Architecture,
-    anchor_ms: float,
-    num_classes: int,
-    device: Device,
-) -> dict[str, Latency]:
-    """Measure networks in turn with each other, by digest; best while nothing else runs."""
-    return measure_together(
-        {item.digest: _subject(item, num_classes, device) for item in architectures},
-        Anchor(_subject(anchor, num_classes, device), anchor_ms),
-        seed=0,
-        core=device.core,
-        clock=device.clock,
-        rounds=40,
-    )
 
 
 def prepare_backbone(

@@ -8,10 +8,12 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nas.architecture import Architecture
 from nas.calibration import FILE as CALIBRATION
@@ -19,20 +21,15 @@ from nas.calibration import load_calibration
 from nas.candidates import Candidates, check_names, load_space
 from nas.costs import cost, cost_by_parts
 from nas.data import cached_data, open_data, resolved_source
-from nas.environment import describe_environment, processor, usable_cores
+from nas.environment import describe_environment, usable_cores
 from nas.errors import SpecError, StorageError
-from nas.evaluator import (
-    EvaluatorSpec,
-    best_device,
-    measure_architectures,
-    measure_device,
-    prepare_backbone,
-)
-from nas.executors import Both, EventLog, Executor, Observer, Silent
+from nas.evaluator import EvaluatorSpec, best_device, prepare_backbone
+from nas.executors import Both, EventLog, Executor, Observer, Place, Silent, here
 from nas.executors.local import LocalExecutor
 from nas.executors.worker import WorkerExecutor
 from nas.files import dump_yaml, parse, write_whole
 from nas.front import PLAIN
+from nas.gauge import machine_of, measure_architectures, measure_device
 from nas.latency.device import Device
 from nas.latency.profile import Profile, load_profile
 from nas.latency.runtime import RUNTIMES
@@ -60,7 +57,10 @@ from nas.studies import (
 )
 from nas.trials import Trials
 
-__all__ = ["EXECUTORS", "resume", "search", "worker_count"]
+if TYPE_CHECKING:  # Ray is imported where it is chosen
+    from nas.executors.ray_tune import TuneExecutor
+
+__all__ = ["EXECUTORS", "reopened", "resume", "search", "tuning", "worker_count"]
 
 _IMBALANCED = 3.0
 _CHECKPOINTS, _PRIOR = "checkpoints", "prior.json"
@@ -270,23 +270,38 @@ def _carry_out(run: Run, candidates: Candidates, observer: Observer | None) -> N
 
 def _searched(run: Run, candidates: Candidates, observer: Observer) -> None:
     """Prepare what is missing, search, and write what was found, however it ends."""
-    started = time.monotonic()
-    with opened_study(run) as store:
-        spec = _prepared(run, candidates, observer)
-        _search_on(run, candidates, store, spec, observer, started)
+    with opened_study(run) as store, _place(run, observer) as place:
+        _search_at(place, run, candidates, store, observer)
 
 
-def _search_on(
-    run: Run,
-    candidates: Candidates,
-    store: Store,
-    spec: EvaluatorSpec,
-    observer: Observer,
-    started: float,
+def _search_at(
+    place: Place, run: Run, candidates: Candidates, store: Store, observer: Observer
 ) -> None:
+    """place: where latencies are measured."""
+    started = time.monotonic()
+    spec = _prepared(run, candidates, observer, place)
+    core = _core(run, candidates, store, started)
+    executor = EXECUTORS[run.file.executor](run, store, spec)
+    observer.stage("searching")
+    try:
+        executor.run(core, observer)
+        observer.stage(f"searched: {core.stop_reason}")
+        _drop_trainings(spec.checkpoints, core.records)
+        if spent := run.spent(Trials.of(core.records)):
+            observer.stage(str(spent))
+        _measure_front(run, spec, store, observer, place)
+    except BaseException:
+        with contextlib.suppress(StorageError):
+            _write_results(run)
+        raise
+    _write_results(run)
+    observer.stage(f"{FINISHED} {core.stop_reason}")
+
+
+def _core(run: Run, candidates: Candidates, store: Store, started: float) -> Search:
     classes = len(run.environment["data"]["classes"])
     try:
-        core = Search(
+        return Search(
             candidates,
             run.file.search,
             store,
@@ -298,21 +313,13 @@ def _search_on(
         )
     except SpecError as error:
         raise SpecError(f"{run.path}: its study was made for another space ({error})") from None
-    executor = EXECUTORS[run.file.executor](run, store, spec)
-    observer.stage("searching")
-    try:
-        executor.run(core, observer)
-        observer.stage(f"searched: {core.stop_reason}")
-        _drop_trainings(spec.checkpoints, core.records)
-        if spent := run.spent(Trials.of(core.records)):
-            observer.stage(str(spent))
-        _measure_front(run, spec, store, observer)
-    except BaseException:
-        with contextlib.suppress(StorageError):
-            _write_results(run)
-        raise
-    _write_results(run)
-    observer.stage(f"{FINISHED} {core.stop_reason}")
+
+
+def reopened(path: Path) -> Search:
+    """The search of a run folder, as it stands; who goes on with it holds its lock."""
+    run = open_run(path)
+    store = Store(run.study, writable=True)
+    return _core(run, Candidates(run.space), store, time.monotonic())
 
 
 def _figures(run: Run, candidates: Candidates, *, num_classes: int) -> SpaceFigures | None:
@@ -334,7 +341,7 @@ def _drop_trainings(checkpoints: Path, records: Sequence[Record]) -> None:
             training_path(checkpoints, record.digest, record.seed).unlink(missing_ok=True)
 
 
-def _prepared(run: Run, candidates: Candidates, observer: Observer) -> EvaluatorSpec:
+def _prepared(run: Run, candidates: Candidates, observer: Observer, place: Place) -> EvaluatorSpec:
     """Data, trained backbones and the latency anchor: made once, found again by a resumed run."""
     file = run.file
     observer.stage("reading images")
@@ -367,7 +374,7 @@ def _prepared(run: Run, candidates: Candidates, observer: Observer) -> Evaluator
                 file.proxy,
                 path,
                 seed=file.search.seed,
-                threads=worker_count(file) * file.proxy.threads,
+                threads=min(usable_cores(), worker_count(file) * file.proxy.threads),
                 progress=observer.step,
             )
             observer.stage(
@@ -390,9 +397,7 @@ def _prepared(run: Run, candidates: Candidates, observer: Observer) -> Evaluator
         anchor=anchor.to_json(),
         anchor_ms=profile.branch(anchor).plain_ms
         if profile
-        else _anchor_ms(
-            run, device, anchor.digest, lambda: measure_device(anchor, len(data.classes), device)
-        ),
+        else _anchor_ms(run, anchor, len(data.classes), device, place),
         device=device.name,
         profile=(run.path / _DEVICE).resolve() if profile else None,
         supernets=supernets.resolve() if supernets else None,
@@ -432,14 +437,16 @@ def _run_profile(run: Run) -> Profile | None:
     return load_profile(run.path / _DEVICE) if run.file.device.endswith(".json") else None
 
 
-def _measure_front(run: Run, spec: EvaluatorSpec, store: Store, observer: Observer) -> None:
+def _measure_front(
+    run: Run, spec: EvaluatorSpec, store: Store, observer: Observer, place: Place
+) -> None:
     """Measure front and references once more, in turn, now that no training runs beside.
 
     A corrected latency can bring another network to the front, which is then measured too.
     On another machine than the profile's, latencies stay what they are: predictions.
     """
     profile = _run_profile(run)
-    if profile and not is_here(profile):
+    if profile and not place(is_here, profile):
         observer.stage(f"latencies stay predictions for {profile.device} on {profile.processor}")
         return
     final: dict[str, tuple[float, float]] = {}
@@ -449,7 +456,8 @@ def _measure_front(run: Run, spec: EvaluatorSpec, store: Store, observer: Observ
         if not new:
             return
         observer.stage(f"measuring the latency of {len(new)} networks on the idle machine")
-        latencies = measure_architectures(
+        latencies = place(
+            measure_architectures,
             new,
             anchor=Architecture.from_json(spec.anchor),
             anchor_ms=spec.anchor_ms,
@@ -460,10 +468,12 @@ def _measure_front(run: Run, spec: EvaluatorSpec, store: Store, observer: Observ
         store.note_final(final)
 
 
-def _anchor_ms(run: Run, device: Device, digest: str, measure: Callable[[], float]) -> float:
+def _anchor_ms(
+    run: Run, anchor: Architecture, num_classes: int, device: Device, place: Place
+) -> float:
     """Latency of the anchor from device.json, measured on first use."""
     path = run.path / _DEVICE
-    runtime = f"{device.runtime} {RUNTIMES[device.runtime].version()}"
+    runtime, on = place(machine_of, device)
     if path.exists():
         try:
             known = json.loads(path.read_text())
@@ -471,21 +481,21 @@ def _anchor_ms(run: Run, device: Device, digest: str, measure: Callable[[], floa
             latency_ms = float(known["anchor"]["latency_ms"])
         except (OSError, ValueError, KeyError, TypeError):
             raise StorageError(f"{path} is damaged; remove it to measure again") from None
-        if measured != (runtime, processor()):
+        if measured != (runtime, on):
             raise SpecError(
                 f"{run.path} was measured with {measured[0]} on {measured[1]}; this is "
-                f"{runtime} on {processor()}: go on there, or start another run"
+                f"{runtime} on {on}: go on there, or start another run"
             )
         return latency_ms
-    latency_ms = measure()
+    latency_ms = place(measure_device, anchor, num_classes, device)
     profile = {
         "version": 1,
         "device": device.name,
         "runtime": runtime,
         "clock": device.clock,
-        "processor": processor(),
+        "processor": on,
         "measured": datetime.now(UTC).isoformat(timespec="seconds"),
-        "anchor": {"digest": digest, "latency_ms": latency_ms},
+        "anchor": {"digest": anchor.digest, "latency_ms": latency_ms},
     }
     with write_whole(path) as temporary:
         temporary.write_text(json.dumps(profile, indent=1))
@@ -523,6 +533,7 @@ def _write_results(run: Run) -> None:
 
 
 def worker_count(file: Runner) -> int:
+    """Of this machine: clusters count their own."""
     if file.workers != "auto":
         return file.workers
     return max(1, usable_cores() // file.proxy.threads)
@@ -537,10 +548,61 @@ def _worker(run: Run, store: Store, spec: EvaluatorSpec) -> Executor:
     return WorkerExecutor(exchange_of(run, store), terms_of(run, spec), workers=at_most)
 
 
+def _ray(run: Run, store: Store, spec: EvaluatorSpec) -> Executor:
+    from nas.executors.ray_pool import RayExecutor
+
+    return RayExecutor(**_on_ray(run, spec))
+
+
+def _tune(run: Run, store: Store, spec: EvaluatorSpec) -> TuneExecutor:
+    from nas.executors.ray_tune import TuneExecutor
+
+    reopen = partial(reopened, run.path.resolve())
+    return TuneExecutor(**_on_ray(run, spec), folder=run.path / "tune", reopen=reopen)
+
+
+@contextmanager
+def tuning(path: str | Path) -> Iterator[TuneExecutor]:
+    """A run's way through Ray Tune, for `ray.tune.Tuner.restore`: locked and connected while the
+    context is open. Afterwards `nas resume` finishes the run and writes its results.
+    """
+    run, observer = open_run(path), Silent()
+    with locked(run.path), _place(run, observer) as place:
+        spec = _prepared(run, Candidates(run.space), observer, place)
+        yield _tune(run, Store(run.study, writable=False), spec)
+
+
+def _on_ray(run: Run, spec: EvaluatorSpec) -> dict[str, Any]:
+    from nas.executors.ray_workers import Makers
+
+    return {
+        "spec": spec.to_dict(),
+        "plan": run.file.ray,
+        "workers": None if run.file.workers == "auto" else run.file.workers,
+        "threads": spec.proxy.threads,
+        "makers": Makers(gauge=None) if spec.profile else Makers(),
+    }
+
+
 EXECUTORS: Mapping[str, Callable[[Run, Store, EvaluatorSpec], Executor]] = {
     "local": _local,
     "worker": _worker,
+    "ray": _ray,
+    "tune": _tune,
 }
+
+
+@contextmanager
+def _place(run: Run, observer: Observer) -> Iterator[Place]:
+    """Where latencies are measured; connected to a cluster where the executor needs one."""
+    if run.file.executor not in {"ray", "tune"}:
+        yield here
+        return
+    from nas.executors.ray_cluster import connected
+
+    cores = usable_cores() if run.file.workers == "auto" else run.file.workers * run.file.ray.cpus
+    with connected(run.file.ray, cores=cores, say=observer.stage) as place:
+        yield place
 
 
 def _cut(file: Runner) -> dict[str, Any]:

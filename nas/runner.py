@@ -14,7 +14,16 @@ from nas.errors import SpecError
 from nas.files import parse, read_yaml
 from nas.objective import objectives_named
 
-__all__ = ["JOURNAL", "Backbone", "Proxy", "Runner", "SearchPlan", "load_runner", "seconds"]
+__all__ = [
+    "JOURNAL",
+    "Backbone",
+    "Proxy",
+    "Ray",
+    "Runner",
+    "SearchPlan",
+    "load_runner",
+    "seconds",
+]
 
 _STRICT = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
@@ -173,13 +182,71 @@ class Proxy(BaseModel):
         return rungs
 
 
+class Ray(BaseModel):
+    """A Ray cluster, and what one trial gets of it (executors `ray` and `tune`)."""
+
+    model_config = _STRICT
+
+    address: str | None = None
+    """None: RAY_ADDRESS where that is set, else a cluster of its own on this machine, reachable
+    from it alone; `auto`: the one that this machine is part of; `host:port`; `ray://host:port`."""
+    cpus: Annotated[float, Field(ge=0)] = 1
+    gpus: Annotated[float, Field(ge=0)] = 0
+    """Of a GPU: 0.5 puts two trials on each. Whole ones above 1."""
+    resources: dict[str, Annotated[float, Field(gt=0)]] = {}
+    """Others that the nodes were given a name for, such as {a100: 1}."""
+    placement: Literal["pack", "spread"] = "pack"
+    latency: str | None = None
+    """The resource of the node that latencies are measured on; None: the driver's node."""
+    modules: list[str] = []
+    """Folders of packages of one's own that workers need, sent along."""
+    send_code: bool = True
+    """Send this program to the workers of a cluster; False: they have it installed."""
+
+    @field_validator("gpus")
+    @classmethod
+    def _whole_above_one(cls, gpus: float) -> float:
+        if gpus > 1 and gpus != int(gpus):
+            raise ValueError(f"found {gpus}; allowed: a fraction of one, or whole ones")
+        return gpus
+
+    @field_validator("resources")
+    @classmethod
+    def _others(cls, resources: dict[str, float]) -> dict[str, float]:
+        if own := {"CPU", "GPU", "cpu", "gpu"} & set(resources):
+            raise ValueError(f"found {sorted(own)[0]}; that is said by ray.cpus and ray.gpus")
+        return resources
+
+    @field_validator("address")
+    @classmethod
+    def _reachable(cls, address: str | None) -> str | None:
+        if address is None or address == "auto":
+            return address
+        if re.fullmatch(r"(ray://)?[\w.-]+:\d{1,5}", address) is None:
+            raise ValueError(f"found {address!r}; allowed: auto, host:port or ray://host:port")
+        return address
+
+    @property
+    def needs(self) -> dict[str, float]:
+        """What one trial takes of a node, by Ray's names."""
+        taken = {"CPU": self.cpus, "GPU": self.gpus, **self.resources}
+        return {name: amount for name, amount in taken.items() if amount}
+
+    @model_validator(mode="after")
+    def _something(self) -> Self:
+        if not self.needs:
+            raise ValueError("a trial takes nothing of a node; give it cpus, gpus or resources")
+        return self
+
+
 class Runner(BaseModel):
     """Everything about a run that is not the space or the data."""
 
     model_config = _STRICT
 
-    executor: Literal["local", "worker"] = "local"
-    """`local`: processes of this machine; `worker`: whoever runs `nas worker` on this run."""
+    executor: Literal["local", "worker", "ray", "tune"] = "local"
+    """`local`: processes of this machine; `worker`: whoever runs `nas worker` on this run; `ray`
+    and `tune`: a Ray cluster, the latter through Ray Tune."""
     workers: Workers = "auto"
     """At most; `auto`: one per core, and with executor `worker` as many as there are."""
     storage: Storage = "journal"
@@ -188,6 +255,7 @@ class Runner(BaseModel):
     """Silence after which a worker's job is given to another, and a driver counts as dead."""
     search: SearchPlan = SearchPlan()
     proxy: Proxy = Proxy()
+    ray: Ray = Ray()
     validation: Annotated[float, Field(gt=0, lt=1)] = 0.2
     """Share of the training images that is cut off for validation, when there is no val/."""
     device: str = "local-onnxruntime"

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -57,7 +58,10 @@ def test_overrides_reach_every_depth_and_the_last_one_counts(tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("override", "told"),
     [
-        ("worker=3", "unknown key 'worker'; allowed in the runner: device, executor, lease, pro"),
+        (
+            "worker=3",
+            "unknown key 'worker'; allowed in the runner: device, executor, lease, loggers, pro",
+        ),
         ("sampler=tpe", "allowed in the runner: "),
         ("search.samplr=tpe", "unknown key 'samplr'; allowed in search: attempts, confirm_seeds"),
         ("proxy.backbone.epoch=1", "allowed in proxy.backbone: epochs, learning_rate, weights"),
@@ -82,7 +86,7 @@ def test_overrides_reach_every_depth_and_the_last_one_counts(tmp_path: Path) -> 
         ("proxy.learning_rate=.inf", "allowed: a finite number"),
         ("validation=1", "validation: found 1; allowed: less than 1"),
         ("search=5", "search: found 5"),
-        ("executor=ray", "executor: found 'ray'; allowed: 'local'"),
+        ("executor=slurm", "executor: found 'slurm'; allowed: 'local', 'ray' or 'tune'"),
     ],
 )
 def test_wrong_override_says_what_is_allowed(override: str, told: str) -> None:
@@ -101,7 +105,7 @@ def test_wrong_number_of_workers_says_that_numbers_are_allowed(value: str) -> No
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ("serch: {}", "unknown key 'serch'; allowed here: device, executor, lease, proxy"),
+        ("serch: {}", "unknown key 'serch'; allowed here: device, executor, lease, loggers, pro"),
         (
             "search: {trial: 3}",
             "unknown key 'search.trial'; allowed here: attempts, confirm_seeds, f",
@@ -185,3 +189,23 @@ def test_what_is_switched_off_stays_off_when_it_is_written_and_read(tmp_path: Pa
     asked = load_runner(None, ("search.reduction=null",))
     (tmp_path / "run.yaml").write_text(dump_yaml(asked))
     assert load_runner(tmp_path / "run.yaml") == asked
+
+
+@pytest.mark.parametrize(
+    ("override", "said"),
+    [
+        ("ray.gpus=1.5", "ray.gpus: found 1.5; allowed: a fraction of one, or whole ones"),
+        ("ray.resources={GPU: 1}", "ray.resources: found GPU; that is said by"),
+        ("ray.address=http://head:8265", "allowed: auto, host:port or ray://host:port"),
+        ("ray.cpus=0", "a trial takes nothing of a node"),
+        ("ray.placement=near", "ray.placement: found 'near'"),
+    ],
+)
+def test_a_cluster_that_cannot_be_is_refused(override: str, said: str) -> None:
+    with pytest.raises(SpecError, match=re.escape(said)):
+        load_runner(None, (override,))
+
+
+def test_a_trial_takes_what_the_runner_says() -> None:
+    runner = load_runner(None, ("ray.gpus=0.5", "ray.cpus=2", "ray.resources={a100: 1}"))
+    assert runner.ray.needs == {"CPU": 2, "GPU": 0.5, "a100": 1}

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, ParamSpec, Protocol, TypeVar
 
 from nas.record import PAUSED, Job, Record
-from nas.search_core import Search
 
-__all__ = ["Both", "EventLog", "Executor", "Observer", "Silent"]
+if TYPE_CHECKING:  # a worker that evaluates has no use for Optuna
+    from nas.search_core import Search
+
+__all__ = ["Both", "EventLog", "Executor", "Observer", "Place", "Silent", "here"]
+
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
 
 
 class Observer(Protocol):
@@ -64,6 +70,19 @@ class Executor(Protocol):
         """Returns when `search.finished`. Raises NasError when no job can be carried out;
         KeyboardInterrupt passes through after the workers are stopped.
         """
+
+
+class Place(Protocol):
+    """The machine that latencies are of: calls a function there and returns what it returned."""
+
+    def __call__(
+        self, function: Callable[_P, _T], /, *args: _P.args, **kwargs: _P.kwargs
+    ) -> _T: ...
+
+
+def here(function: Callable[_P, _T], /, *args: _P.args, **kwargs: _P.kwargs) -> _T:
+    """A place that is this machine."""
+    return function(*args, **kwargs)
 
 
 class EventLog:

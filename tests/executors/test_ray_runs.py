@@ -1,0 +1,128 @@
+"""Whole runs on Ray: what they find, who can reach them, and how they end."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from conftest import QUICK, ROOT
+
+from nas.launch import resume
+from nas.record import COMPLETE
+from nas.run import open_run
+
+pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]  # Ray's own
+
+LISTENING = """
+import sys
+from nas.executors.ray_cluster import connected
+from nas.runner import Ray
+with connected(Ray(), cores=1, say=print) as place:
+    import os
+    assert place(os.getpid) != os.getpid()
+    print("up", flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_a_cluster_of_its_own_listens_on_loopback_alone() -> None:
+    python = [sys.executable, "-c", LISTENING]
+    with subprocess.Popen(python, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as own:
+        assert own.stdout is not None and own.stdin is not None
+        assert own.stdout.readline() == "up\n"
+        addresses = listening(descendants(own.pid))
+        own.stdin.close()
+        assert own.wait() == 0
+    assert len(addresses) >= 3
+    for address in addresses:
+        # As the kernel writes 127.0.0.1, in IPv4 and mapped into IPv6.
+        assert address in {"0100007F", "0000000000000000FFFF00000100007F"}, address
+
+
+def descendants(root: int) -> set[int]:
+    parents: dict[int, int] = {}
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                stat = (entry / "stat").read_text().rpartition(")")[2].split()
+            except OSError:
+                continue
+            parents[int(entry.name)] = int(stat[1])
+    found = {root}
+    while more := {pid for pid, parent in parents.items() if parent in found} - found:
+        found |= more
+    return found
+
+
+def listening(pids: set[int]) -> list[str]:
+    """Addresses, as /proc/net/tcp writes them, that these processes listen on."""
+    sockets: set[str] = set()
+    for pid in pids:
+        for link in Path(f"/proc/{pid}/fd").iterdir():
+            try:
+                target = str(link.readlink())
+            except OSError:
+                continue
+            if target.startswith("socket:["):
+                sockets.add(target[8:-1])
+    found = []
+    for table in ("/proc/net/tcp", "/proc/net/tcp6"):
+        for line in Path(table).read_text().splitlines()[1:]:
+            fields = line.split()
+            if fields[3] == "0A" and fields[9] in sockets:
+                found.append(fields[1].partition(":")[0])
+    return found
+
+
+@pytest.mark.parametrize("executor", ["ray", "tune"])
+def test_a_run_goes_on_as_on_one_machine(finished_run: Path, tmp_path: Path, executor: str) -> None:
+    """Killed by a scheduler in the middle; then gone on with to the same end as locally."""
+    expected, found = tmp_path / "local", tmp_path / executor
+    shutil.copytree(finished_run, expected)
+    shutil.copytree(finished_run, found)
+    resume(expected, trials=7, workers=1)
+    text = (found / "run.yaml").read_text().replace("executor: local", f"executor: {executor}")
+    (found / "run.yaml").write_text(text)
+    command = [sys.executable, "-m", "nas", "resume", str(found), "--trials", "7", "--workers", "1"]
+    began = len(open_run(found).trials())
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL) as driver:
+        while driver.poll() is None and len(open_run(found).trials()) == began:
+            time.sleep(0.2)
+        family = descendants(driver.pid) - {driver.pid}
+        driver.send_signal(signal.SIGTERM)
+        assert driver.wait() != 0
+    deadline = time.monotonic() + 60
+    while any(alive(pid) for pid in family) and time.monotonic() < deadline:
+        time.sleep(0.2)
+    assert not [pid for pid in family if alive(pid)], "nothing is left running"
+    assert subprocess.run(command, cwd=ROOT, stdout=subprocess.DEVNULL).returncode == 0
+    mine, theirs = open_run(found).trials(), open_run(expected).trials()
+    assert (mine["state"] == COMPLETE).all()
+    assert (mine["digest"] == theirs["digest"]).all()
+    assert (mine["loss"] == theirs["loss"]).all()
+    assert all(point.latency_final for point in open_run(found).front())
+
+
+def alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def test_a_search_that_cannot_begin_leaves_its_folder_free(
+    small_space: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "run"
+    words = [sys.executable, "-m", "nas", "search", str(small_space), "--out", str(out)]
+    words += [item for setting in QUICK for item in ("--set", setting)]
+    words += ["--set", "executor=ray", "--set", "ray.gpus=64"]
+    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, env=os.environ)
+    assert done.returncode == 2, done.stderr
+    assert "a trial takes 1 CPU, 64 GPU" in done.stderr and not out.exists()
