@@ -60,7 +60,7 @@ def test_overrides_reach_every_depth_and_the_last_one_counts(tmp_path: Path) -> 
     [
         (
             "worker=3",
-            "unknown key 'worker'; allowed in the runner: device, executor, lease, loggers, pro",
+            "unknown key 'worker'; allowed in the runner: device, executor, lease, log",
         ),
         ("sampler=tpe", "allowed in the runner: "),
         ("search.samplr=tpe", "unknown key 'samplr'; allowed in search: attempts, confirm_seeds"),
@@ -105,7 +105,7 @@ def test_wrong_number_of_workers_says_that_numbers_are_allowed(value: str) -> No
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ("serch: {}", "unknown key 'serch'; allowed here: device, executor, lease, loggers, pro"),
+        ("serch: {}", "unknown key 'serch'; allowed here: device, executor, lease, log"),
         (
             "search: {trial: 3}",
             "unknown key 'search.trial'; allowed here: attempts, confirm_seeds, f",

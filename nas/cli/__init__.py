@@ -16,6 +16,7 @@ from nas.cli import (
     profiles,
     report,
     runs,
+    submitting,
     supernet,
     trust,
     workers,
@@ -34,16 +35,17 @@ app = typer.Typer(
 )
 for group in (
     runs,
-    workers,
-    fronts,
     explaining,
+    fronts,
     report,
+    workers,
     networks,
     catalogue,
     profiles,
     trust,
     supernet,
     machine,
+    submitting,
 ):
     group.add_to(app)
 

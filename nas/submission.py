@@ -1,0 +1,193 @@
+"""How a search gets onto a cluster: the commands that submit it, made from a recipe."""
+
+from __future__ import annotations
+
+import shlex
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from nas.errors import NasError, SpecError
+from nas.files import read_yaml
+from nas.runner import load_runner
+
+__all__ = ["Order", "Step", "steps", "submit"]
+
+_ON_CLUSTER = ("--set", "executor=ray", "--set", "ray.address=auto")
+
+
+@dataclass(frozen=True)
+class Order:
+    """A search to submit.
+
+    space: its file. out: the run folder, as the cluster's machines see it. options: of
+    `nas search`, beside those two. runner: a runner file that comes along, or None.
+    """
+
+    space: Path
+    out: str
+    options: tuple[str, ...] = ()
+    runner: Path | None = None
+
+
+@dataclass(frozen=True)
+class Step:
+    """One command. text: for its standard input. files: name -> text, in a folder that stands for
+    `{folder}` in the command.
+    """
+
+    command: tuple[str, ...]
+    text: str | None = None
+    files: Mapping[str, str] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        shown = shlex.join(self.command).replace("'{folder}'", "{folder}")
+        parts = [shown if self.text is None else f"{shown} <<'END'\n{self.text}END"]
+        if self.files:
+            parts.insert(0, "# {folder}: a temporary one with " + ", ".join(self.files))
+        return "\n".join(parts)
+
+
+def steps(recipe: Path, order: Order, *, address: str | None = None) -> list[Step]:
+    """The commands that submit an order by a recipe of runners/, or one like them.
+
+    address: of the job server, where the recipe joins a cluster. Raises SpecError.
+    """
+    if recipe.suffix == ".sbatch":
+        return _by_sbatch(recipe, order)
+    text = _text(recipe)
+    data = read_yaml(text, str(recipe))
+    if not isinstance(data, dict):
+        raise SpecError(f"{recipe} holds no recipe; there are some in runners/")
+    if data.get("kind") == "RayJob":
+        return _by_kubectl(data, order)
+    if "cluster_name" in data:
+        return _by_launcher(recipe, order)
+    return _by_ray_jobs(recipe, order, address)
+
+
+def submit(made: Sequence[Step], *, run: Callable[..., Any] = subprocess.run) -> None:
+    """Carry them out. Raises SpecError where a program is missing, NasError where one fails."""
+    for step in made:
+        if _program(step.command[0]) is None:
+            raise SpecError(
+                f"{step.command[0]} is not installed here; submit from where it is, or see what "
+                "would be done with --dry-run"
+            )
+    for step in made:
+        with tempfile.TemporaryDirectory() as folder:
+            for name, text in step.files.items():
+                (Path(folder) / name).write_text(text)
+            command = [word.replace("{folder}", folder) for word in step.command]
+            command[0] = _program(command[0]) or command[0]
+            done = run(command, input=step.text, text=True)
+        if done.returncode != 0:
+            raise NasError(f"{step.command[0]} failed with exit code {done.returncode}")
+
+
+def _program(name: str) -> str | None:
+    """`ray` lives beside this program, also where the environment is not activated."""
+    return shutil.which(name) or shutil.which(name, path=str(Path(sys.executable).parent))
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is not a text file"
+        raise SpecError(f"cannot read {path}: {reason}") from None
+
+
+def _by_sbatch(recipe: Path, order: Order) -> list[Step]:
+    if "#SBATCH" not in _text(recipe):
+        raise SpecError(f"{recipe} holds no #SBATCH lines")
+    if "nas worker" in _text(recipe):
+        raise SpecError(
+            f"{recipe} starts workers for a run that is there; start it with: nas search "
+            f"{order.space} --set executor=worker --out {order.out}, and then: "
+            f"sbatch --array=1-8 {recipe} {order.out}"
+        )
+    runner = ("--runner", str(order.runner)) if order.runner else ()
+    words = (str(order.space), "--out", order.out, *runner, *order.options)
+    return [Step(("sbatch", str(recipe), *words))]
+
+
+def _by_ray_jobs(recipe: Path, order: Order, address: str | None) -> list[Step]:
+    runner = load_runner(recipe)
+    if runner.executor not in {"ray", "tune"} or runner.ray.address is None:
+        raise SpecError(
+            f"{recipe} runs on the machine where it is started; start it with: "
+            f"nas search {order.space} --runner {recipe} --out {order.out}"
+        )
+    if address is None:
+        raise SpecError("name the cluster's job server: --address http://HEAD:8265")
+    if order.runner is not None:
+        raise SpecError(f"--runner {order.runner}: {recipe} is the runner already")
+    command = _going_on(order, "nas search space.yaml --runner runner.yaml", *order.options)
+    submit_job = ("ray", "job", "submit", "--no-wait", "--address", address)
+    return [
+        Step(
+            (*submit_job, "--working-dir", "{folder}", "--", "sh", "-c", command),
+            files={"space.yaml": _text(order.space), "runner.yaml": _text(recipe)},
+        )
+    ]
+
+
+def _by_launcher(recipe: Path, order: Order) -> list[Step]:
+    """Ray's cluster launcher: start the machines, copy the files there, begin in a tmux."""
+    runner = " --runner nas-runner.yaml" if order.runner else ""
+    command = _going_on(order, f"nas search nas-space.yaml{runner}", *order.options, *_ON_CLUSTER)
+    copies = [(order.space, "nas-space.yaml")]
+    copies += [(order.runner, "nas-runner.yaml")] if order.runner else []
+    cluster = str(recipe)
+    return [
+        Step(("ray", "up", "--yes", cluster)),
+        *(Step(("ray", "rsync-up", cluster, str(path), f"~/{name}")) for path, name in copies),
+        Step(("ray", "exec", "--tmux", cluster, command)),
+    ]
+
+
+def _by_kubectl(job: dict[str, Any], order: Order) -> list[Step]:
+    """The manifest with this search in it, and its files beside it in a ConfigMap."""
+    name = job["metadata"]["name"]
+    here = "/etc/nas"
+    runner = f" --runner {here}/runner.yaml" if order.runner else ""
+    command = _going_on(
+        order, f"nas search {here}/space.yaml{runner}", *order.options, *_ON_CLUSTER
+    )
+    files = {"space.yaml": _text(order.space)}
+    files |= {"runner.yaml": _text(order.runner)} if order.runner else {}
+    config = {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {"name": f"{name}-files"},
+        "data": files,
+    }
+    job["spec"]["entrypoint"] = shlex.join(["sh", "-c", command])
+    pod = job["spec"]["rayClusterSpec"]["headGroupSpec"]["template"]["spec"]
+    pod.setdefault("volumes", []).append({"name": "nas", "configMap": {"name": f"{name}-files"}})
+    mounts = pod["containers"][0].setdefault("volumeMounts", [])
+    mounts.append({"name": "nas", "mountPath": here})
+    text = yaml.safe_dump_all([config, job], sort_keys=False, width=1000)
+    return [Step(("kubectl", "apply", "-f", "-"), text=text)]
+
+
+def _going_on(order: Order, search: str, *options: str) -> str:
+    """A command for a shell that starts the search, or goes on with it when it is there already:
+    clusters start a job again whose machine was lost.
+    """
+    if not order.out.startswith("/"):
+        raise SpecError(
+            f"--out {order.out}: name it as the cluster's machines see it, from / on, in a "
+            "folder that all of them share"
+        )
+    out = shlex.quote(order.out)
+    begin = f"{search} --out {out}" + (f" {shlex.join(options)}" if options else "")
+    return f"if [ -e {out}/run.yaml ]; then nas resume {out}; else {begin}; fi"
