@@ -1,0 +1,330 @@
+"""What an executor costs beside the trials: time of each, the driver's memory, and when a driver
+becomes too slow for its workers.
+
+    python benchmarks/scale.py overhead --executor core local ray --trials 10000
+    python benchmarks/scale.py ideal --executor local ray --workers 2 --trials 200
+    python benchmarks/scale.py saturation --workers 1000 --sampler random pareto
+
+`overhead`: trials that do nothing; `core` is the search and its study alone. `ideal`: trials of
+one second that sleep; their share of the time that no overhead would leave. `saturation`: on a
+virtual clock, where trials take no time but that of the clock, and what the driver does counts its
+processor time here. Processor time also stands beside `overhead`: by the clock on the wall, a
+machine with other work to do says little.
+"""
+
+from __future__ import annotations
+
+import argparse
+import heapq
+import itertools
+import random
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from report import print_machine, print_table
+
+from nas.candidates import Candidates
+from nas.executors import Executor, Silent
+from nas.objective import objectives_named
+from nas.record import Evaluation, Job, Outcome, Record
+from nas.runner import Proxy, Ray, SearchPlan
+from nas.samplers.figures import SpaceFigures
+from nas.search_core import Search
+from nas.space import Constraints, SearchSpace
+from nas.store import Store
+
+SPACE = {
+    "name": "scale",
+    "backbones": ["mobilenetv2_035"],
+    "resolutions": [32],
+    "total_stride": 16,
+    "sites": {"granularity": "block"},
+    "blocks": {
+        "se": {"reduction": [8, 16, 24, 32]},
+        "coord": {"reduction": [8, 16, 32]},
+        "eca": {},
+    },
+}
+_LENGTHS = (1, 3, 10, 30, 100, 300, 1000)
+_MEMORY_POINTS = 5
+
+
+def evaluated(job: Job) -> Outcome:
+    """Some values that depend on the network alone."""
+    draw = random.Random(job.digest)
+    return Outcome(
+        Evaluation(
+            loss=1 + draw.random(),
+            accuracy=0.5,
+            latency_ms=1 + draw.random(),
+            latency_wall_ms=None,
+            latency_spread=0.0,
+            params=1,
+            macs=1,
+            images=1,
+            seconds=0.0,
+            train_seconds=0.0,
+        )
+    )
+
+
+class Sleeper:
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+
+    def evaluate(self, job: Job) -> Outcome:
+        time.sleep(self.seconds)
+        return evaluated(job)
+
+
+def ray_evaluator(spec: dict[str, Any], worker: int) -> Sleeper:
+    return Sleeper(spec["seconds"])
+
+
+# The executors: another one is another line in the table.
+
+
+class _Core:
+    """Evaluates in the driver itself."""
+
+    def run(self, search: Search, observer: Any) -> None:
+        while not search.finished:
+            if (job := search.ask()) is not None:
+                observer.started(job)
+                record = search.tell(job, evaluated(job))
+                assert record is not None
+                observer.finished(record)
+
+
+@contextmanager
+def _core(workers: int, seconds: float, folder: Path) -> Iterator[Executor]:
+    yield _Core()
+
+
+@contextmanager
+def _local(workers: int, seconds: float, folder: Path) -> Iterator[Executor]:
+    from nas.evaluator import EvaluatorSpec
+    from nas.executors.local import LocalExecutor
+
+    nowhere = Path("nowhere")
+    spec = EvaluatorSpec(nowhere, nowhere, Proxy(), Constraints(), (), "{}", 1.0)
+    program = (sys.executable, __file__, "worker", str(seconds))
+    yield LocalExecutor(spec, workers=workers, log=folder / "log", program=program)
+
+
+@contextmanager
+def _ray(workers: int, seconds: float, folder: Path) -> Iterator[Executor]:
+    from nas.executors.ray_cluster import connected
+    from nas.executors.ray_workers import Makers
+
+    plan = Ray()
+    with connected(plan, cores=workers, say=print):
+        from nas.executors.ray_pool import RayExecutor
+
+        makers = Makers(evaluator="scale:ray_evaluator", gauge=None)
+        yield RayExecutor({"seconds": seconds}, plan, workers=workers, makers=makers)
+
+
+EXECUTORS = {"core": _core, "local": _local, "ray": _ray}
+
+
+class Meter(Silent):
+    """The time from the first job's start to the last one's end, and the memory on the way."""
+
+    def __init__(self, every: int) -> None:
+        self.every = every
+        self.done = 0
+        self.began = self.ended = 0.0
+        self.processor_began = self.processor_ended = 0.0
+        self.megabytes: list[float] = []
+
+    def started(self, job: Job) -> None:
+        self.began = self.began or time.perf_counter()
+        self.processor_began = self.processor_began or time.process_time()
+
+    def finished(self, record: Record) -> None:
+        self.ended = time.perf_counter()
+        self.processor_ended = time.process_time()
+        self.done += 1
+        if self.done % self.every == 0:
+            self.megabytes.append(_resident_megabytes())
+
+    @property
+    def seconds(self) -> float:
+        return self.ended - self.began
+
+    @property
+    def processor_seconds(self) -> float:
+        return self.processor_ended - self.processor_began
+
+
+def _resident_megabytes() -> float:
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmRSS")) / 1024
+
+
+def carried_out(name: str, *, workers: int, seconds: float, trials: int) -> Meter:
+    meter = Meter(max(1, trials // _MEMORY_POINTS))
+    with tempfile.TemporaryDirectory() as folder:
+        search = searched(Path(folder), trials, "random")
+        with EXECUTORS[name](workers, seconds, Path(folder)) as executor:
+            executor.run(search, meter)
+    return meter
+
+
+def searched(folder: Path, trials: int, sampler: Any) -> Search:
+    candidates = Candidates(SearchSpace.model_validate(SPACE))
+    plan = SearchPlan(trials=trials, sampler=sampler, confirm_seeds=1, patience=None)
+    store = Store.create(folder / "study.journal", objectives_named(plan.objectives))
+    figures = (
+        SpaceFigures(candidates, num_classes=10, profile=None) if sampler == "pareto" else None
+    )
+    return Search(candidates, plan, store, figures=figures)
+
+
+def overhead(names: list[str], *, workers: int, trials: int) -> None:
+    rows = []
+    for name in names:
+        meter = carried_out(name, workers=workers, seconds=0.0, trials=trials)
+        megabytes = " ".join(f"{value:.0f}" for value in meter.megabytes)
+        wall, processor = meter.seconds / meter.done, meter.processor_seconds / meter.done
+        rows.append(
+            [name, f"{meter.done:,}", f"{1e3 * wall:.2f}", f"{1e3 * processor:.2f}", megabytes]
+        )
+    print(f"{workers} workers; memory of the driver after each fifth of the trials")
+    print_table(["executor", "trials", "ms per trial", "driver's CPU ms", "MB"], rows)
+
+
+def ideal(names: list[str], *, workers: int, trials: int, seconds: float) -> None:
+    rows = []
+    for name in names:
+        meter = carried_out(name, workers=workers, seconds=seconds, trials=trials)
+        least = meter.done * seconds / workers
+        rows.append(
+            [name, f"{meter.done:,}", f"{meter.seconds:.1f}", f"{least / meter.seconds:.1%}"]
+        )
+    print(f"{workers} workers, trials of {seconds:g} s")
+    print_table(["executor", "trials", "seconds", "of ideal"], rows)
+
+
+# 1,000 workers.
+
+
+def saturation(
+    samplers: list[str], *, workers: int, trials: int, message_ms: float, gauge_s: float
+) -> None:
+    """message_ms: of the driver's time for each job's way there and back. gauge_s: of a latency,
+    where one machine measures all of them.
+    """
+    rows = []
+    for sampler in samplers:
+        for gauged in (0.0, gauge_s):
+            shares = []
+            cost = 0.0
+            for length in _LENGTHS:
+                share, cost = _share(
+                    sampler,
+                    workers=workers,
+                    trials=trials,
+                    seconds=float(length),
+                    message=message_ms / 1e3,
+                    gauge=gauged,
+                )
+                shares.append(f"{share:.0%}")
+            named = f"{sampler}, latency {'measured' if gauged else 'predicted'}"
+            rows.append([named, f"{1e3 * cost:.1f}", *shares])
+    print(
+        f"{workers:,} workers, {trials:,} trials: share of ideal by their length; "
+        f"{message_ms:g} ms of messages, {gauge_s:g} s for a latency"
+    )
+    print_table(["", "driver ms", *(f"{length} s" for length in _LENGTHS)], rows)
+
+
+def _share(
+    sampler: str, *, workers: int, trials: int, seconds: float, message: float, gauge: float
+) -> tuple[float, float]:
+    """Of ideal; and the seconds of the driver for each trial."""
+    now = driver = measured_until = 0.0
+    order, running = itertools.count(), list[tuple[float, int, Job]]()
+    lengths = random.Random(0)
+    done = 0
+
+    def timed(call: Callable[[], Any]) -> tuple[Any, float]:
+        began = time.process_time()
+        return call(), time.process_time() - began
+
+    with tempfile.TemporaryDirectory() as folder:
+        search = searched(Path(folder), trials, sampler)
+        total = 0.0
+        while True:
+            while len(running) < workers:
+                job, took = timed(search.ask)
+                driver = max(driver, now) + took
+                total += took
+                if job is None:
+                    break
+                driver += message
+                begins = driver
+                if gauge:
+                    begins = measured_until = max(measured_until, driver) + gauge
+                length = seconds * lengths.uniform(0.8, 1.2)
+                heapq.heappush(running, (begins + length, next(order), job))
+            if search.finished:
+                break
+            now, _, job = heapq.heappop(running)
+            _, took = timed(lambda job=job: search.tell(job, evaluated(job)))  # type: ignore[misc]
+            driver = max(driver, now) + took
+            total += took
+            done += 1
+    least = done * seconds / workers
+    return min(1.0, least / now), total / done
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    doing = parser.add_subparsers(dest="what", required=True)
+    worker = doing.add_parser("worker", help=argparse.SUPPRESS)
+    worker.add_argument("seconds", type=float)
+    for name in ("overhead", "ideal"):
+        part = doing.add_parser(name)
+        part.add_argument("--executor", nargs="+", default=[*EXECUTORS], choices=EXECUTORS)
+        part.add_argument("--workers", type=int, default=2)
+        part.add_argument("--trials", type=int, default=10_000)
+        part.add_argument("--seconds", type=float, default=1.0)
+    part = doing.add_parser("saturation")
+    part.add_argument("--sampler", nargs="+", default=["random", "pareto"])
+    part.add_argument("--workers", type=int, default=1000)
+    part.add_argument("--trials", type=int, default=4000)
+    part.add_argument("--message-ms", type=float, default=1.0)
+    part.add_argument("--gauge-s", type=float, default=1.0)
+    given = parser.parse_args()
+    if given.what == "worker":
+        from nas.executors.local_worker import serve
+
+        serve(lambda spec, number: Sleeper(given.seconds).evaluate)
+        return
+    print_machine("ray", "optuna")
+    if given.what == "overhead":
+        overhead(given.executor, workers=given.workers, trials=given.trials)
+    elif given.what == "ideal":
+        names = [name for name in given.executor if name != "core"]
+        ideal(names, workers=given.workers, trials=given.trials, seconds=given.seconds)
+    else:
+        saturation(
+            given.sampler,
+            workers=given.workers,
+            trials=given.trials,
+            message_ms=given.message_ms,
+            gauge_s=given.gauge_s,
+        )
+
+
+if __name__ == "__main__":
+    main()
