@@ -74,6 +74,7 @@ def test_flags_are_a_promise() -> None:
         "backbones": ["--json", "--resolution", "pattern"],
         "export": ["--out", "--to", "run", "trial"],
         "doctor": ["--json"],
+        "launch": ["--address", "--dry-run", "--out", "--runner", "recipe", "space"],
         "profile": [],
         "calibrate": [
             "--data", "--full-epochs", "--json", "--networks", "--out", "--runner", "--scores",

@@ -47,6 +47,7 @@ def cluster() -> Iterator[Cluster]:
     head = NODE | {"num_cpus": 0, "include_dashboard": False, "_system_config": QUICK_HEALTH}
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("PYTHONPATH", str(ROOT / "tests"), prepend=os.pathsep)
+        environment.setenv("RAY_worker_niceness", "0")  # Ray would let all else go first
         made = Cluster(initialize_head=True, head_node_args=head)
         ray.init(address=made.address, log_to_driver=False)
         yield made

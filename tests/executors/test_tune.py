@@ -43,6 +43,7 @@ def candidates() -> Candidates:
 def cluster() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("PYTHONPATH", str(ROOT / "tests"), prepend=":")
+        environment.setenv("RAY_worker_niceness", "0")  # Ray would let all else go first
         with connected(Ray(), cores=2, say=lambda text: None):
             yield
 
