@@ -42,6 +42,8 @@ def _read(graph: bytes, device: Device) -> Session:
     method = program.load_method("forward")
 
     def infer(images: NDArray[np.float32]) -> NDArray[np.float32]:
+        # It reads the graph in place: without this name it would be gone.
+        assert graph
         scores: NDArray[np.float32] = method.execute([torch.from_numpy(images)])[0].numpy()
         return scores
 
