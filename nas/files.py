@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import re
+import shutil
 from collections.abc import Hashable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,7 +16,7 @@ from pydantic import BaseModel, ValidationError
 
 from nas.errors import SpecError, StorageError
 
-__all__ = ["dump_yaml", "parse", "read_yaml", "write_whole"]
+__all__ = ["dump_yaml", "folder_whole", "parse", "read_yaml", "write_whole"]
 
 _MAX_BYTES = 1_000_000
 _Model = TypeVar("_Model", bound=BaseModel)
@@ -138,3 +139,28 @@ def write_whole(path: Path) -> Iterator[Path]:
         raise StorageError(f"{path} cannot be written ({error.strerror or error})") from None
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def folder_whole(path: Path) -> Iterator[Path]:
+    """Yield a temporary folder beside `path`; on leaving, it becomes `path`.
+
+    Raises SpecError when something has that name already, StorageError when it cannot be written;
+    then, or when the body fails, nothing is left behind.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        if os.path.lexists(path):
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST))
+        temporary.mkdir()
+        yield temporary
+        # Fails where meanwhile somebody has put something there.
+        os.rename(temporary, path)
+    except OSError as error:
+        if error.errno in {errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR} and os.path.lexists(path):
+            raise SpecError(f"{path} exists; name a new folder") from None
+        if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+            raise StorageError(f"no space left for {path}; free some space and try again") from None
+        raise StorageError(f"{path} cannot be written ({error.strerror or error})") from None
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
