@@ -10,6 +10,7 @@ import typer
 from nas.cli import (
     catalogue,
     explaining,
+    exports,
     fronts,
     machine,
     networks,
@@ -35,17 +36,18 @@ app = typer.Typer(
 )
 for group in (
     runs,
-    explaining,
-    fronts,
-    report,
     workers,
+    submitting,
+    fronts,
+    explaining,
+    report,
     networks,
+    exports,
     catalogue,
     profiles,
     trust,
     supernet,
     machine,
-    submitting,
 ):
     group.add_to(app)
 

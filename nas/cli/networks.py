@@ -1,4 +1,4 @@
-"""`nas space`, `nas cost`, `nas export`: spaces and single networks."""
+"""`nas space`, `nas cost`: spaces and single networks."""
 
 from __future__ import annotations
 
@@ -18,7 +18,6 @@ __all__ = ["add_to"]
 def add_to(app: typer.Typer) -> None:
     app.command("space")(_space)
     app.command("cost")(_cost)
-    app.command("export")(_export)
 
 
 def _space(
@@ -145,24 +144,3 @@ def _cost(
     print(f"MACs    {counted.macs:,} ({count(counted.macs)}; convolutions and matrix products)")
     if counted.unsupported:
         print(f"not counted: {', '.join(counted.unsupported)}")
-
-
-def _export(
-    run: Annotated[Path, typer.Argument(help="Run folder.")],
-    trial: Annotated[int, typer.Argument(help="Number of the trial.")],
-    to: Annotated[str, typer.Option(help="Target: onnx.")] = "onnx",
-    out: Annotated[Path | None, typer.Option(help="File to write.")] = None,
-) -> None:
-    """Export the trained network of a trial, and check it against the original.
-
-    Example: nas export runs/demo 17 --to onnx --out winner.onnx
-    """
-    from nas.export import export_trial
-    from nas.run import open_run
-
-    path, parity = export_trial(open_run(run), trial, to, out)
-    print(
-        f"{path}: agrees with the trained network to {parity.difference:.1e} on "
-        f"{parity.images} validation images (scores up to {parity.largest:.1f}; "
-        f"allowed {parity.tolerance:.0e} of that)"
-    )

@@ -1,19 +1,70 @@
-"""ONNX with a dynamic batch."""
+"""ONNX with a dynamic batch, for ONNX Runtime and all that reads ONNX."""
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections import Counter
 
 import onnx
-from torch import nn
 
-from nas.latency.runtime import Session, load_onnx, to_onnx
+from nas.export.target import Delegates, Images, Target, Winner, Written
+from nas.latency.runtime import to_onnx
+from nas.latency.runtime.onnxruntime import quantised
 
-__all__ = ["export_onnx"]
+__all__ = ["ONNX", "quantised_onnx"]
 
 
-def export_onnx(network: nn.Module, resolution: int, path: Path) -> Session:
-    """Write images (N, 3, H, W) -> scores (N, classes), check the file and load it."""
-    path.write_bytes(to_onnx(network, resolution, dynamic_batch=True))
-    onnx.checker.check_model(str(path))
-    return load_onnx(path)
+def _write(winner: Winner) -> Written:
+    graph = to_onnx(winner.network, winner.side, dynamic_batch=True)
+    onnx.checker.check_model(graph)
+    return Written({".onnx": graph}, lambda: _delegates(winner))
+
+
+def quantised_onnx(winner: Winner, images: Images, *, dynamic_batch: bool) -> bytes:
+    """The QDQ graph with the ranges seen on these images."""
+    graph = to_onnx(winner.network, winner.side, dynamic_batch=dynamic_batch)
+    at_once = 16 if dynamic_batch else 1
+    return quantised(graph, [images[row : row + at_once] for row in range(0, len(images), at_once)])
+
+
+def _quantise(winner: Winner, images: Images) -> Written:
+    return Written({".onnx": quantised_onnx(winner, images, dynamic_batch=True)})
+
+
+def _delegates(winner: Winner) -> tuple[Delegates, ...]:
+    """What ONNX Runtime's own checker says of the accelerators of phones."""
+    from onnxruntime.tools.mobile_helpers import usability_checker as checker
+
+    # It asks for fixed shapes, which an app gives with the session's options.
+    graph = onnx.load_from_string(to_onnx(winner.network, winner.side))
+    model = onnx.shape_inference.infer_shapes(graph)
+    asked = {
+        "NNAPI (Android)": checker.check_nnapi_partitions(model, True),
+        "Core ML (iOS)": checker.check_coreml_partitions(
+            model, True, "coreml_supported_mlprogram_ops.md"
+        ),
+    }
+    # Constants are folded away when a session is made.
+    kinds = Counter(node.op_type for node in model.graph.node if node.op_type != "Constant")
+    found = []
+    for name, info in asked.items():
+        names = sorted(unsupported.rpartition(":")[2] for unsupported in info.unsupported_ops)
+        outside = {kind: kinds[kind] for kind in names if kinds[kind]}
+        note = (
+            f"by operator type, in {info.num_partitions} pieces; ONNX Runtime's own CPU takes all"
+        )
+        found.append(Delegates(name, int(info.num_supported_nodes), outside, note))
+    return tuple(found)
+
+
+ONNX = Target(
+    name="onnx",
+    title="ONNX",
+    runs=("onnxruntime",),
+    writes=("onnx",),
+    install="pip install attention-nas",
+    write=_write,
+    main=".onnx",
+    alone=True,
+    any_batch=True,
+    quantise=_quantise,
+)

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +10,8 @@ import pytest
 import torch
 
 from nas.errors import ExportError, SpecError
-from nas.export import TARGETS, Parity, export_trial
+from nas.export import TARGETS, Parity, export_pack, export_trial
+from nas.export.target import Winner, Written
 from nas.run import open_run
 
 pytestmark = pytest.mark.xdist_group("run")
@@ -30,13 +33,14 @@ def test_an_export_runs_without_this_project(finished_run: Path, tmp_path: Path)
 def test_a_graph_that_disagrees_is_not_kept(
     finished_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    suffix, write = TARGETS["onnx"]
+    target = TARGETS["onnx"]
 
-    def wrong(network: torch.nn.Module, resolution: int, path: Path) -> object:
-        infer = write(network, resolution, path)
-        return lambda images: infer(images) + 0.01  # type: ignore[operator]
+    def wrong(winner: Winner) -> Written:
+        with torch.no_grad():
+            next(winner.network.parameters()).add_(0.01)
+        return target.write(winner)
 
-    monkeypatch.setitem(TARGETS, "onnx", (suffix, wrong))
+    monkeypatch.setitem(TARGETS, "onnx", replace(target, write=wrong))
     with pytest.raises(ExportError, match="differs from the network by"):
         export_trial(open_run(finished_run), 0, "onnx", tmp_path / "winner.onnx")
     assert not list(tmp_path.iterdir())
@@ -54,6 +58,31 @@ def test_wrong_targets_trials_and_files_are_said(finished_run: Path, tmp_path: P
         with pytest.raises(SpecError, match=said):
             export_trial(run, trial, target, out)
     assert (tmp_path / "there.onnx").read_text() == "mine"
+
+
+def test_a_pack_of_a_trial_says_where_it_comes_from(finished_run: Path, tmp_path: Path) -> None:
+    run = open_run(finished_run)
+    pack = export_pack(run, 1, "onnx", tmp_path / "winner")
+    origin = json.loads((pack.path / "report.json").read_text())["origin"]
+    assert (origin["trial"], origin["data"], origin["proxy"]) == (1, "digits", "probe")
+    assert origin["found"]["accuracy"] == run.row(1)["accuracy"]
+    assert pack.network_accuracy == pytest.approx(run.row(1)["accuracy"], abs=0.01)
+
+
+def test_wrong_packs_are_said(finished_run: Path, tmp_path: Path) -> None:
+    run = open_run(finished_run)
+    (tmp_path / "taken").mkdir()
+    for trial, target, out, int8, said in (
+        (0, "tflite", None, False, "unknown target 'tflite'; known: onnx, pt2"),
+        (99, "onnx", None, False, "has no trial 99; it has 0 to"),
+        (0, "onnx", tmp_path / "taken", False, "exists; name a new folder"),
+        (0, "onnx", tmp_path / "no" / "folder", False, "does not exist; make it first"),
+        (0, "ncnn", None, True, "ncnn has no int8 here: .*; these have: onnx, openvino"),
+    ):
+        with pytest.raises(SpecError, match=said) as caught:
+            export_pack(run, trial, target, out, int8=int8)
+        assert "\n" not in str(caught.value)
+    assert not list((tmp_path / "taken").iterdir())
 
 
 def test_parity_is_relative_to_the_scores() -> None:

@@ -19,7 +19,7 @@ from nas.latency.runtime.runtime import Runtime, Session, Shape
 if TYPE_CHECKING:
     from nas.latency.device import Device
 
-__all__ = ["LITERT"]
+__all__ = ["LITERT", "broadcasting"]
 
 _EXPANDS = {torch.ops.aten.expand_as.default, torch.ops.aten.expand.default}
 _ARITHMETIC = {torch.ops.aten.mul.Tensor, torch.ops.aten.add.Tensor}
@@ -31,11 +31,11 @@ def _write(network: nn.Module, shape: Shape, batch: int, precision: str) -> byte
     images = torch.zeros(batch, *shape)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "network.tflite")
-        litert_torch.convert(_broadcasting(network, images), (images,)).export(str(path))
+        litert_torch.convert(broadcasting(network, images), (images,)).export(str(path))
         return path.read_bytes()
 
 
-def _broadcasting(network: nn.Module, images: Tensor) -> nn.Module:
+def broadcasting(network: nn.Module, images: Tensor) -> nn.Module:
     """The same network without the expands in front of arithmetic, which broadcasts by itself.
 
     Where litert-torch 0.10 changes layouts, it forgets the shape that an expand (ECA's) gives.

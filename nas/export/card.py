@@ -1,0 +1,118 @@
+"""The README of a winner pack: what the network is, what was measured, how to use it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from nas.export.target import Target, Winner
+
+__all__ = ["card"]
+
+Report = Mapping[str, Any]
+
+
+def card(winner: Winner, target: Target, report: Report) -> str:
+    """Markdown. report: what report.json holds."""
+    architecture, side = winner.architecture, winner.side
+    blocks = [f"| `{item.site}` | {item.label} |" for item in architecture.insertions]
+    network, origin = report["network"], report["origin"]
+    return "\n".join(
+        [
+            f"# {architecture.backbone} with {len(architecture.blocks)} attention blocks",
+            "",
+            f"Classifies images of {side}x{side} pixels into {len(winner.classes)} classes "
+            f"(labels.txt). Found by attention-nas as trial {origin['trial']} "
+            f"of the run `{origin['run']}`, on `{origin['data']}`; shipped for {target.title}.",
+            "",
+            f"On {network['images']} validation images, that training has not seen, but the "
+            f"search has chosen by: {network['accuracy']:.1%} right, loss {network['loss']:.4f}. "
+            f"Weights: from the search ({origin['proxy']}, seed {origin['seed']}). No test "
+            "images were looked at.",
+            "",
+            "## Graphs",
+            "",
+            *_graphs(report["graphs"]),
+            "",
+            f"{report['machine']}, {report['made']}, one image, one thread; "
+            f"{', '.join(f'{name} {found}' for name, found in report['versions'].items())}. "
+            "`differs by`: the largest difference of any score from the trained network's, as a "
+            "share of the largest score.",
+            *_calibrated(report),
+            *_delegates(report["graphs"]),
+            "",
+            "## Use",
+            "",
+            f"    python verify.py            # needs numpy and {' and '.join(target.runs)}",
+            "    python verify.py --model    # model.py too: needs torch and safetensors",
+            "",
+            "In: float32 (N, 3, H, W) as preprocessing.json says"
+            + ("" if target.any_batch else ", one image at a time")
+            + ". Out: scores (N, classes) before softmax. `load_"
+            + f"{target.name}` in verify.py shows how the graph is opened."
+            + _timm(target),
+            "",
+            "    from model import load      # plain torch: to finetune, or convert otherwise",
+            '    network = load("weights.safetensors")',
+            "",
+            "## Architecture",
+            "",
+            f"{architecture.backbone}, total stride {architecture.total_stride or 'as it comes'}.",
+            "",
+            *(["| site | block |", "| --- | --- |", *blocks] if blocks else ["As it comes."]),
+            "",
+            "## Limits",
+            "",
+            "Scores of the validation images were seen by the search, so they flatter a little. "
+            "Nothing is known about images of another kind. Licences: NOTICE and licences/.",
+            "",
+        ]
+    )
+
+
+def _graphs(graphs: Sequence[Report]) -> list[str]:
+    lines = [
+        "| file | precision | differs by | same class | right | loss beside network | ms | KiB |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    for graph in graphs:
+        size = f"{graph['bytes'] / 1024:.0f}"
+        if graph["difference"] is None:
+            lines.append(
+                f"| {graph['file']} | {graph['precision']} | not run here | | | | | {size} |"
+            )
+            continue
+        change = f"{graph['loss_change']:+.4f} ± {graph['loss_half_width']:.4f}"
+        lines.append(
+            f"| {graph['file']} | {graph['precision']} | {graph['difference']:.1e} | "
+            f"{graph['agreement']:.1%} | {graph['accuracy']:.1%} | {change} | "
+            f"{graph['latency_ms']:.3f} ± {graph['latency_spread']:.0%} | {size} |"
+        )
+    return lines
+
+
+def _calibrated(report: Report) -> list[str]:
+    if not report["calibration_images"]:
+        return [f"int8: {report['int8']}."] if report["int8"] else []
+    return [f"int8: ranges seen on {report['calibration_images']} training images."]
+
+
+def _delegates(graphs: Sequence[Report]) -> list[str]:
+    lines = []
+    for graph in graphs:
+        for told in graph["delegates"]:
+            outside = ", ".join(f"{name} x{times}" for name, times in told["outside"].items())
+            lines.append(
+                f"- {graph['file']}, {told['accelerator']}: takes {told['inside']} operators, "
+                f"leaves {outside or 'none'} ({told['note']})."
+            )
+    return ["", "## What accelerators take", "", *lines] if lines else []
+
+
+def _timm(target: Target) -> str:
+    if target.name != "timm":
+        return ""
+    return (
+        '\n\n    import sys, timm; sys.path.insert(0, "network"); import winner\n'
+        '    network = timm.create_model("local-dir:network", pretrained=True)'
+    )

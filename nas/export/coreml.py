@@ -1,0 +1,48 @@
+"""Core ML, converted anywhere and run on macOS alone: nothing here is checked off it."""
+
+# The package is optional, and has no types.
+# mypy: disable-error-code="import-untyped, import-not-found"
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+import tempfile
+from pathlib import Path
+
+from nas.export.source import exported
+from nas.export.target import Target, Winner, Written
+
+__all__ = ["COREML"]
+
+
+def _write(winner: Winner) -> Written:
+    import coremltools
+
+    program = exported(winner.network, winner.side, dynamic=False).run_decompositions({})
+    logging.getLogger("coremltools").setLevel(logging.ERROR)
+    with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stderr(io.StringIO()):
+        path = Path(folder, "network.mlpackage")
+        # 16 bits, Core ML's default: the Neural Engine has no others.
+        model = coremltools.convert(program, minimum_deployment_target=coremltools.target.iOS16)
+        model.author, model.short_description = "attention-nas", str(winner.architecture)
+        model.save(str(path))
+        kept = [found for found in path.rglob("*") if found.is_file() and "debug" not in found.name]
+        return Written(
+            {f".mlpackage/{found.relative_to(path)}": found.read_bytes() for found in kept}
+        )
+
+
+COREML = Target(
+    name="coreml",
+    title="Core ML",
+    runs=("coremltools",),
+    writes=(),
+    install='pip install "attention-nas[coreml]"',
+    write=_write,
+    main=".mlpackage/Manifest.json",
+    tolerance=2e-2,
+    runs_here=False,
+    no_int8="what it does to scores could only be measured on macOS",
+)

@@ -1,0 +1,86 @@
+"""From a trial to the files of a target, converted and checked."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from nas.architecture import Architecture
+from nas.data import Dataset
+from nas.errors import ExportError, MeasurementError, SpecError
+from nas.export.judged import Judged, Seen
+from nas.export.target import Files, Target, Winner, Written
+from nas.export.verify import LOADERS, Session
+from nas.latency.runtime.runtime import first_line
+from nas.run import Run
+
+__all__ = ["check", "converted", "opened", "put", "winner_of"]
+
+
+def winner_of(run: Run, trial: int, data: Dataset) -> Winner:
+    """The trained network of a trial. Raises SpecError when it is not COMPLETE."""
+    network = run.network(trial)
+    architecture = Architecture.from_json(run.row(trial)["architecture"])
+    return Winner(network, architecture, data.classes, data.mean, data.std)
+
+
+def converted(target: Target, make: Callable[[], Written]) -> Written:
+    """Convert quietly. Raises SpecError for a network that the target cannot take."""
+    try:
+        with _quiet():
+            return make()
+    except MeasurementError as error:
+        reason = str(error)
+    except SpecError:
+        raise
+    except Exception as error:  # converters raise whatever an operator provokes
+        reason = first_line(error)
+    raise SpecError(
+        f"{target.name} cannot take this network: {reason}; choose another target, "
+        "or a trial without it"
+    )
+
+
+def put(files: Files, stem: Path) -> None:
+    """Write files whose names begin with `stem`."""
+    for suffix, content in files.items():
+        path = Path(f"{stem}{suffix}")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+
+
+def opened(kind: str, path: Path) -> Session:
+    """A graph as `verify.py` opens it. Raises ExportError."""
+    try:
+        with _quiet():
+            return LOADERS[kind](path)
+    except Exception as error:  # each runtime has errors of its own
+        raise ExportError(
+            f"the {kind} graph cannot be opened again ({first_line(error)}); nothing was written"
+        ) from error
+
+
+def check(kind: str, session: Session, seen: Seen, tolerance: float) -> Judged:
+    """Compare with the network. Raises ExportError when they differ by more than allowed."""
+    judged = seen.judge(session, tolerance)
+    if not judged.parity.holds:
+        raise ExportError(
+            f"the {kind} graph differs from the network by {judged.parity.difference:.2e} "
+            f"(scores up to {judged.parity.largest:.1f}); nothing was written"
+        )
+    return judged
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Converters tell their progress and their authors' worries."""
+    with (
+        warnings.catch_warnings(),
+        contextlib.redirect_stdout(io.StringIO()),
+        contextlib.redirect_stderr(io.StringIO()),
+    ):
+        warnings.simplefilter("ignore")
+        yield

@@ -1,0 +1,60 @@
+"""Whose code a network comes from, and their licences in full."""
+
+from __future__ import annotations
+
+from importlib import metadata
+from pathlib import Path
+
+from nas.architecture import Architecture
+from nas.backbones import own_networks, user_networks
+from nas.blocks import block_named
+
+__all__ = ["licences", "notice"]
+
+
+def _library(backbone: str) -> str | None:
+    """The package that the backbone's code is of; None for the user's own."""
+    if user_networks.exists(backbone):
+        return None
+    if own_networks.exists(backbone):
+        return "attention-nas"
+    return "torchvision" if backbone.startswith("torchvision/") else "timm"
+
+
+def notice(architecture: Architecture, pretrained: bool) -> str:
+    """The text of NOTICE."""
+    library = _library(architecture.backbone)
+    lines = ["This network was found and exported with attention-nas (Apache-2.0).", ""]
+    if library is None:
+        lines.append(f"Backbone {architecture.backbone}: the user's own code and licence.")
+    else:
+        told = metadata.metadata(library)
+        named = [told[key] for key in ("License-Expression", "License") if key in told]
+        licence = named[0] if named else "see licences/"
+        lines.append(
+            f"Backbone {architecture.backbone}: from {library} {told['Version']} ({licence})."
+        )
+    if pretrained:
+        lines.append(
+            "Its weights began as pretrained ones: their licence is with "
+            f"{architecture.backbone} on the Hugging Face hub and binds these weights, too."
+        )
+    for name in sorted({item.block for item in architecture.blocks}):
+        block = block_named(name)
+        lines.append(f"Block {name}: {block.title}, {block.paper}; code of attention-nas.")
+    lines += ["", "model.py is made of calls to PyTorch (BSD-3-Clause), which it does not contain."]
+    return "\n".join(lines) + "\n"
+
+
+def licences(architecture: Architecture) -> dict[str, bytes]:
+    """Name of a file -> the licence in full, as the packages bring it."""
+    found = {}
+    for package in {"attention-nas", _library(architecture.backbone)} - {None}:
+        assert package is not None
+        files = metadata.files(package) or []
+        texts = [file for file in files if file.name.upper().startswith(("LICENSE", "LICENCE"))]
+        for text in texts[:1]:
+            path = Path(str(text.locate()))
+            if path.is_file():
+                found[f"{package}.txt"] = path.read_bytes()
+    return found

@@ -1,0 +1,47 @@
+"""A graph by itself, without a pack."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from nas.errors import SpecError
+from nas.export.graphs import check, converted, opened, winner_of
+from nas.export.judged import Parity, seen
+from nas.export.table import TARGETS, target_named
+from nas.files import write_whole
+from nas.run import Run
+
+__all__ = ["export_trial"]
+
+_IMAGES = 64
+
+
+def export_trial(run: Run, trial: int, target: str, out: Path | None = None) -> tuple[Path, Parity]:
+    """Export the trained network of a trial as one file.
+
+    out: the file to write; None: beside the run's files. Raises SpecError (no such target or
+    trial, a file that is in the way, a target of several files), ExportError when the export
+    disagrees with the network.
+    """
+    to = target_named(target)
+    if not to.alone:
+        single = ", ".join(name for name, other in TARGETS.items() if other.alone)
+        raise SpecError(
+            f"{target} is more than one file; name a folder for --out (one file are: {single})"
+        )
+    if not to.runs_here:
+        raise SpecError(f"{target} cannot be checked here; name a folder for --out")
+    to.check_installed()
+    path = out or run.path / "exports" / f"trial-{trial}{to.main}"
+    if path.is_dir() or (out is not None and path.exists()):
+        raise SpecError(f"{path} exists; name a new file for --out")
+    if not path.parent.exists() and out is not None:
+        raise SpecError(f"folder {path.parent} does not exist; make it first")
+    data = run.dataset()
+    winner = winner_of(run, trial, data)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    images = seen(winner, data, _IMAGES)
+    with write_whole(path) as temporary:
+        temporary.write_bytes(converted(to, lambda: to.write(winner)).files[to.main])
+        judged = check(target, opened(target, temporary), images, to.tolerance)
+    return path, judged.parity

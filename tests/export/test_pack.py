@@ -1,0 +1,193 @@
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from tiny_network import CLASSES, SIDE, data, winner
+
+from nas.errors import ExportError, MeasurementError, SpecError
+from nas.export import TARGETS
+from nas.export.pack import Origin, Pack, write_pack
+from nas.export.target import Target, Winner, Written
+
+ORIGIN = Origin("run", 3, "noise", "probe", 0, "local-onnxruntime", False, {"loss": 0.1})
+FILES = {
+    "NOTICE", "README.md", "architecture.json", "labels.txt", "licences", "model.py",
+    "preprocessing.json", "report.json", "samples.npz", "verify.py", "weights.safetensors",
+}  # fmt: skip
+
+
+def installed(target: Target) -> bool:
+    try:
+        target.check_installed()
+    except SpecError:
+        return False
+    return True
+
+
+def verify(
+    pack: Path, *options: str, python: str = sys.executable
+) -> subprocess.CompletedProcess[str]:
+    """Run a pack's own script where this project cannot be imported."""
+    start = "import sys, runpy; sys.modules['nas'] = None; sys.argv = sys.argv[1:]; "
+    start += "runpy.run_path(sys.argv[0], run_name='__main__')"
+    command = [python, "-W", "ignore", "-c", start, str(pack / "verify.py"), *options]
+    apart = {**os.environ, "PYTHONPATH": ""}
+    return subprocess.run(command, env=apart, cwd="/", capture_output=True, text=True)
+
+
+@pytest.fixture(scope="module")
+def onnx_pack(tmp_path_factory: pytest.TempPathFactory) -> Pack:
+    path = tmp_path_factory.mktemp("packs") / "winner"
+    return write_pack(path, winner("coord"), data(), TARGETS["onnx"], ORIGIN, int8=True)
+
+
+def test_a_pack_holds_what_a_stranger_needs(onnx_pack: Pack) -> None:
+    folder = onnx_pack.path
+    names = {path.name for path in folder.iterdir()}
+    assert names == FILES | {"network.onnx", "network-int8.onnx"}
+    assert (folder / "labels.txt").read_text().split() == list(CLASSES)
+    assert json.loads((folder / "architecture.json").read_text())["resolution"] == SIDE
+    assert json.loads((folder / "preprocessing.json").read_text())["size"] == [SIDE, SIDE]
+    assert "arxiv.org/abs/2103.02907" in (folder / "NOTICE").read_text()
+    card = (folder / "README.md").read_text()
+    assert "trial 3 of the run `run`" in card and "network-int8.onnx | int8" in card
+    assert not list(folder.parent.glob(".*"))
+
+
+def test_figures_are_of_real_images(onnx_pack: Pack) -> None:
+    report = json.loads((onnx_pack.path / "report.json").read_text())
+    assert report["network"]["images"] == 72 and report["network"]["accuracy"] > 0.6
+    model, plain, small = report["graphs"]
+    assert (model["kind"], plain["precision"], small["precision"]) == ("model.py", "fp32", "int8")
+    assert model["difference"] < 1e-6 and plain["difference"] < 1e-5 and plain["agreement"] == 1
+    assert 1e-5 < small["difference"] and small["agreement"] > 0.8
+    assert abs(small["loss_change"]) < 0.1 and small["loss_half_width"] > 0
+    assert all(graph["latency_ms"] > 0 for graph in report["graphs"])
+    assert {told["accelerator"] for told in plain["delegates"]} == {
+        "NNAPI (Android)",
+        "Core ML (iOS)",
+    }
+    assert all("/" not in str(value) for value in report["origin"].values())
+
+
+def test_the_samples_are_scores_of_the_network(onnx_pack: Pack) -> None:
+    with np.load(onnx_pack.path / "samples.npz", allow_pickle=False) as samples:
+        pixels, scores = samples["images"], samples["scores"]
+    assert pixels.dtype == np.uint8 and pixels.shape == (64, SIDE, SIDE, 3)
+    images = torch.from_numpy((pixels.astype(np.float32) - 80) / 40).permute(0, 3, 1, 2)
+    network = winner("coord").network
+    with torch.no_grad():
+        wanted = network(images).numpy()
+    np.testing.assert_allclose(scores, wanted, atol=1e-4)
+
+
+def test_a_pack_checks_itself_without_this_project(onnx_pack: Pack) -> None:
+    ran = verify(onnx_pack.path, "--model")
+    assert ran.returncode == 0, ran.stderr
+    assert [line.split(":")[0] for line in ran.stdout.splitlines()] == [
+        "model.py",
+        "network.onnx",
+        "network-int8.onnx",
+    ]
+    assert ran.stdout.count(": ok;") == 3
+
+
+def test_a_pack_notices_another_graph(onnx_pack: Pack, tmp_path: Path) -> None:
+    for path in onnx_pack.path.iterdir():
+        if path.is_file():
+            (tmp_path / path.name).write_bytes(path.read_bytes())
+    report = json.loads((tmp_path / "report.json").read_text())
+    report["graphs"][1]["file"] = "network-int8.onnx"
+    (tmp_path / "report.json").write_text(json.dumps(report))
+    ran = verify(tmp_path)
+    assert ran.returncode == 1 and "FAILS" in ran.stdout
+
+
+@pytest.mark.parametrize("name", ["pt2", "torchscript", "timm", "openvino", "ncnn"])
+def test_every_target_makes_a_pack_that_holds(name: str, tmp_path: Path) -> None:
+    target = TARGETS[name]
+    if not installed(target):
+        pytest.skip(target.install)
+    pack = write_pack(tmp_path / name, winner("se"), data(), target, ORIGIN, int8=False)
+    _, graph = pack.graphs
+    assert graph.judged is not None and graph.judged.parity.holds
+    assert graph.judged.parity.agreement == 1.0
+    ran = verify(pack.path)
+    assert (ran.returncode, ran.stdout.count(": ok;")) == (0, 1), ran.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [name for name, target in TARGETS.items() if target.quantise])
+def test_every_int8_orders_classes_alike(name: str, tmp_path: Path) -> None:
+    target = TARGETS[name]
+    if not installed(target):
+        pytest.skip(target.install)
+    pack = write_pack(tmp_path / name, winner("coord"), data(), target, ORIGIN, int8=True)
+    _, plain, small = pack.graphs
+    assert small.judged is not None and small.judged.parity.agreement > 0.8
+    assert small.bytes < plain.bytes or name == "openvino"
+    assert plain.delegates and verify(pack.path).returncode == 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "runtime"), [("onnx", "onnxruntime"), ("ncnn", "ncnn")])
+def test_a_pack_needs_its_runtime_alone(name: str, runtime: str, tmp_path: Path) -> None:
+    target = TARGETS[name]
+    if not installed(target):
+        pytest.skip(target.install)
+    pack = write_pack(tmp_path / "pack", winner("coord"), data(), target, ORIGIN, int8=False)
+    venv = tmp_path / "venv"
+    subprocess.run([sys.executable, "-m", "venv", str(venv)], check=True)
+    python = str(venv / "bin" / "python")
+    subprocess.run([python, "-m", "pip", "install", "-q", runtime, "numpy"], check=True)
+    assert subprocess.run([python, "-c", "import torch"], capture_output=True).returncode == 1
+    ran = verify(pack.path, python=python)
+    assert (ran.returncode, ran.stdout.count(": ok;")) == (0, 1), ran.stderr
+
+
+def broken(target: Target, error: Exception) -> Target:
+    def write(winner: Winner) -> Written:
+        raise error
+
+    return replace(target, write=write)
+
+
+@pytest.mark.parametrize(
+    "error", [MeasurementError("ncnn has no layer for x"), RuntimeError("no x\nand more")]
+)
+def test_an_operator_that_a_target_lacks_is_one_line(error: Exception, tmp_path: Path) -> None:
+    target = broken(TARGETS["onnx"], error)
+    with pytest.raises(SpecError, match=r"onnx cannot take this network: .*x; choose") as caught:
+        write_pack(tmp_path / "pack", winner("se"), data(), target, ORIGIN, int8=False)
+    assert caught.value.exit_code == 2 and "\n" not in str(caught.value)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_graph_that_disagrees_leaves_nothing(tmp_path: Path) -> None:
+    other = winner("eca")
+    target = replace(TARGETS["onnx"], write=lambda _: TARGETS["onnx"].write(other))
+    with pytest.raises(ExportError, match="differs from the network by"):
+        write_pack(tmp_path / "pack", winner("se"), data(), target, ORIGIN, int8=False)
+    assert not list(tmp_path.iterdir())
+
+
+def test_nothing_is_overwritten(tmp_path: Path) -> None:
+    (tmp_path / "pack").mkdir()
+    (tmp_path / "pack" / "mine").write_text("precious")
+    with pytest.raises(SpecError, match="exists; name a new folder"):
+        write_pack(tmp_path / "pack", winner("se"), data(), TARGETS["onnx"], ORIGIN, int8=False)
+    assert [path.name for path in (tmp_path / "pack").iterdir()] == ["mine"]
+
+
+def test_what_is_not_installed_says_what_to_run() -> None:
+    target = replace(TARGETS["ncnn"], runs=("no-such-package",))
+    with pytest.raises(SpecError, match="target ncnn needs no-such-package; run: pip install"):
+        target.check_installed()
