@@ -264,6 +264,15 @@ class Runner(BaseModel):
     loggers: list[Literal["tensorboard", "mlflow", "wandb"]] = []
     """Tools that are told what happens as well; each needs its extra."""
 
+    @model_validator(mode="after")
+    def _kept(self) -> Self:
+        if self.executor == "tune" and self.storage != JOURNAL:
+            raise ValueError(
+                f"executor tune keeps its study in a journal; found storage {self.storage!r}; "
+                "use executor ray with a database"
+            )
+        return self
+
 
 def load_runner(path: str | Path | None = None, overrides: tuple[str, ...] = ()) -> Runner:
     """Read a runner file (None: the defaults) and apply `key.path=value` overrides.

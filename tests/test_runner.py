@@ -105,6 +105,10 @@ def test_wrong_number_of_workers_says_that_numbers_are_allowed(value: str) -> No
 @pytest.mark.parametrize(
     ("text", "told"),
     [
+        (
+            "{executor: tune, storage: 'postgresql://me@host/nas'}",
+            "executor tune keeps its study in a journal; found storage 'postgresql://me@host/nas'",
+        ),
         ("serch: {}", "unknown key 'serch'; allowed here: device, executor, lease, log"),
         (
             "search: {trial: 3}",

@@ -11,6 +11,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from nas.address import Address
 from nas.cli.asking import numbers
 from nas.cli.tables import console, milliseconds
 from nas.errors import SpecError
@@ -76,7 +77,7 @@ def _explain(
         from nas.explain.devices import between
 
         compared = between(opened, devices[0], devices[1], latency_ms=limit)
-    shares = _importances(opened.path, opened.file.search.objectives) if importances else {}
+    shares = _importances(opened.study, opened.file.search.objectives) if importances else {}
     written = []
     if picture is not None:
         draw_rules(found, picture, title=f"{opened.space.name} on {opened.file.data}")
@@ -110,10 +111,9 @@ def _latency(text: str) -> float:
     return found["latency_ms"]
 
 
-def _importances(path: Path, objectives: list[str]) -> dict[str, dict[str, float]]:
+def _importances(study: Path | Address, objectives: list[str]) -> dict[str, dict[str, float]]:
     from nas.samplers.importances import importances
 
-    study = path / "study.journal"
     return {name: importances(study, number) for number, name in enumerate(objectives)}
 
 

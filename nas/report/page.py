@@ -118,7 +118,7 @@ def _made(snapshot: Snapshot) -> dict[str, Any]:
         "environment": snapshot.environment,
         "space": (run.path / "space.yaml").read_text(encoding="utf-8"),
         "runner": (run.path / "run.yaml").read_text(encoding="utf-8"),
-        "storage": shlex.quote(str(run.path / "study.journal")),
+        "storage": shlex.quote(str(run.study)),
     }
 
 

@@ -43,7 +43,7 @@ class Snapshot:
     def of(cls, run: Run) -> Snapshot:
         """Read a run, finished or still going. Raises StorageError, SpecError."""
         before = stamp(run)
-        stored = Store(run.path / "study.journal", writable=False).trials()
+        stored = Store(run.study, writable=False).trials()
         trials = Trials.of([item.record for item in stored])
         return cls(
             run=run,
@@ -63,7 +63,9 @@ class Snapshot:
 def stamp(run: Run) -> str:
     """Names the state of a run: both files only ever grow. Raises StorageError."""
     events = run.path / "events.log"
-    return f"{journal_stamp(run.path)}.{events.stat().st_size if events.exists() else 0}"
+    # Of a study in a database the driver's log alone tells here.
+    journal = journal_stamp(run.path) if run.file.address is None else ""
+    return f"{journal}.{events.stat().st_size if events.exists() else 0}"
 
 
 def state_of(run: Run) -> str:

@@ -9,6 +9,7 @@ import optuna
 from optuna.importance import FanovaImportanceEvaluator, get_param_importances
 from optuna.trial import TrialState
 
+from nas.address import Address
 from nas.errors import SpecError
 from nas.store import Store
 
@@ -17,7 +18,7 @@ __all__ = ["importances"]
 _LEAST = 4
 
 
-def importances(study: Path, objective: int) -> dict[str, float]:
+def importances(study: Path | Address, objective: int) -> dict[str, float]:
     """Place -> share of the variance of an objective, by its number, that its choice explains;
     the most important first. Raises SpecError where too few trials are complete, StorageError.
     """
