@@ -156,6 +156,10 @@ class Front:
         """Every architecture with complete trials, as columns, for pictures."""
         return _Cloud(self.measured, self._keep)
 
+    def searched(self, row: int) -> Point:
+        """The network of a row of `cloud`, as one that is not on the front."""
+        return self._point(int(np.flatnonzero(self._keep)[row]), on_front=False)
+
     # What it says.
 
     @property

@@ -86,7 +86,7 @@ def test_overrides_reach_every_depth_and_the_last_one_counts(tmp_path: Path) -> 
         ("proxy.learning_rate=.inf", "allowed: a finite number"),
         ("validation=1", "validation: found 1; allowed: less than 1"),
         ("search=5", "search: found 5"),
-        ("executor=slurm", "executor: found 'slurm'; allowed: 'local', 'ray' or 'tune'"),
+        ("executor=slurm", "executor: found 'slurm'; allowed: 'local', 'worker', 'ray'"),
     ],
 )
 def test_wrong_override_says_what_is_allowed(override: str, told: str) -> None:

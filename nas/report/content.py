@@ -73,25 +73,7 @@ def _points(snapshot: Snapshot) -> list[dict[str, Any]]:
     if len(rows) > room:
         rows = [rows[int(place)] for place in np.linspace(0, len(rows) - 1, room)]
     rows.sort(key=lambda row: float(cloud["latency_ms"][row]))
-    for row in rows:
-        value = {name: column[row] for name, column in cloud.items()}
-        accuracy, images = float(value["accuracy"]), max(float(value["images"]), 1.0)
-        noise = 0.0 if value["exact"] else front.seed_noise / math.sqrt(value["seeds"])
-        value["loss_noise"] = noise
-        value["accuracy_noise"] = math.sqrt(max(accuracy * (1 - accuracy), 0.0) / images)
-        shown.append(
-            {
-                "trial": int(value["trial"]),
-                "reference": None,
-                "front": False,
-                "seeds": int(value["seeds"]),
-                "final": bool(value["latency_final"]),
-                "predicted": bool(value["latency_predicted"]),
-                **{name: _number(value[name]) for name in _FIGURES},
-                "architecture": Architecture.from_json(value["architecture"]),
-            }
-        )
-    return shown
+    return shown + [_point(front.searched(row)) for row in rows]
 
 
 def _point(point: Point) -> dict[str, Any]:
