@@ -4,68 +4,44 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from datetime import UTC, datetime
-from functools import partial
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from nas.architecture import Architecture
 from nas.calibration import FILE as CALIBRATION
 from nas.calibration import load_calibration
 from nas.candidates import Candidates, check_names, load_space
-from nas.costs import cost, cost_by_parts
+from nas.costs import cost
 from nas.data import cached_data, open_data, resolved_source
-from nas.environment import describe_environment, usable_cores
+from nas.drivers import EXECUTORS, place_of
+from nas.environment import describe_environment
 from nas.errors import SpecError, StorageError
-from nas.evaluator import EvaluatorSpec, best_device, prepare_backbone
-from nas.executors import Both, EventLog, Executor, Observer, Place, Silent, here
-from nas.executors.local import LocalExecutor
-from nas.executors.worker import WorkerExecutor
+from nas.evaluator import EvaluatorSpec
+from nas.executors import Both, EventLog, Observer, Place, Silent
 from nas.files import dump_yaml, parse, write_whole
-from nas.front import PLAIN
-from nas.gauge import machine_of, measure_architectures, measure_device
+from nas.gauge import measure_architectures
 from nas.latency.device import Device
 from nas.latency.profile import Profile, load_profile
 from nas.latency.runtime import RUNTIMES
 from nas.latency.survey import is_here
 from nas.loggers import check_loggers, logged
 from nas.picture import draw_front
+from nas.preparation import CHECKPOINTS, DEVICE, PRIOR, core_of, cut_of, link, prepared, run_profile
 from nas.prior import Rules, load_rules
-from nas.proxies import PROXIES
-from nas.proxies.checkpoint import checkpoint_path, training_path
-from nas.proxies.supernet_folder import SupernetFile, SupernetFolder
+from nas.proxies.checkpoint import training_path
 from nas.record import FAILED, PRUNED, Record
 from nas.run import FINISHED, Run, RunFile, journal_stamp, locked, open_run, train_resolution
 from nas.runner import Runner, load_runner
-from nas.samplers.figures import SpaceFigures
-from nas.search_core import Search
 from nas.space import SearchSpace
 from nas.store import Store
-from nas.studies import (
-    drop_study,
-    exchange_of,
-    make_study,
-    opened_study,
-    study_name,
-    terms_of,
-)
+from nas.studies import drop_study, make_study, opened_study, study_name
 from nas.trials import Trials
 
-if TYPE_CHECKING:  # Ray is imported where it is chosen
-    from nas.executors.ray_tune import TuneExecutor
-
-__all__ = ["EXECUTORS", "reopened", "resume", "search", "tuning", "worker_count"]
-
-_IMBALANCED = 3.0
-_CHECKPOINTS, _PRIOR = "checkpoints", "prior.json"
-_DEVICE = "device.json"
-"""In a run folder: the profile that latencies are predicted from, or the anchor's latency."""
+__all__ = ["resume", "search"]
 
 
 def search(
@@ -98,7 +74,7 @@ def search(
     file = RunFile(**runner.model_dump(), data=resolved_source(data), study=study_name(out, runner))
     candidates = Candidates(space)
     profile = _profile_of(file.device, candidates)
-    cached = cached_data(file.data, train_resolution(space, file), **_cut(file))
+    cached = cached_data(file.data, train_resolution(space, file), **cut_of(file))
     classes = open_data(cached).classes
     _check_limits(candidates, len(classes))
     key = {"key": cached.name, "classes": list(classes)}
@@ -210,14 +186,6 @@ def _begun(calibration: Path, space: SearchSpace, file: RunFile, data: dict[str,
     return run
 
 
-def _link(source: str, target: str) -> None:
-    """Weights are only ever replaced, so two runs may share a file."""
-    try:
-        os.link(source, target)
-    except OSError:
-        shutil.copyfile(source, target)
-
-
 def _create(
     out: Path,
     space: SearchSpace,
@@ -242,15 +210,15 @@ def _create(
                 json.dumps(describe_environment(data), indent=1)
             )
             if begun is not None:
-                shutil.copyfile(begun.path / _DEVICE, building / _DEVICE)
+                shutil.copyfile(begun.path / DEVICE, building / DEVICE)
                 shutil.copytree(
-                    begun.path / _CHECKPOINTS, building / _CHECKPOINTS, copy_function=_link
+                    begun.path / CHECKPOINTS, building / CHECKPOINTS, copy_function=link
                 )
                 shutil.copyfile(begun.path.parent / CALIBRATION, building / CALIBRATION)
             if profile is not None:
-                profile.write(building / _DEVICE)
+                profile.write(building / DEVICE)
             if rules is not None:
-                rules.write(building / _PRIOR)
+                rules.write(building / PRIOR)
             make_study(building, out, space, file, begun)
             if out.exists():
                 out.rmdir()
@@ -270,7 +238,7 @@ def _carry_out(run: Run, candidates: Candidates, observer: Observer | None) -> N
 
 def _searched(run: Run, candidates: Candidates, observer: Observer) -> None:
     """Prepare what is missing, search, and write what was found, however it ends."""
-    with opened_study(run) as store, _place(run, observer) as place:
+    with opened_study(run) as store, place_of(run, observer) as place:
         _search_at(place, run, candidates, store, observer)
 
 
@@ -279,8 +247,8 @@ def _search_at(
 ) -> None:
     """place: where latencies are measured."""
     started = time.monotonic()
-    spec = _prepared(run, candidates, observer, place)
-    core = _core(run, candidates, store, started)
+    spec = prepared(run, candidates, observer, place)
+    core = core_of(run, candidates, store, started)
     executor = EXECUTORS[run.file.executor](run, store, spec)
     observer.stage("searching")
     try:
@@ -298,39 +266,6 @@ def _search_at(
     observer.stage(f"{FINISHED} {core.stop_reason}")
 
 
-def _core(run: Run, candidates: Candidates, store: Store, started: float) -> Search:
-    classes = len(run.environment["data"]["classes"])
-    try:
-        return Search(
-            candidates,
-            run.file.search,
-            store,
-            rungs=1 if PROXIES[run.file.proxy.kind].shared else len(run.file.proxy.rungs),
-            seeds=run.file.proxy.seeds,
-            admit=_admission(run.space, _run_profile(run), num_classes=classes),
-            figures=_figures(run, candidates, num_classes=classes),
-            started=started,
-        )
-    except SpecError as error:
-        raise SpecError(f"{run.path}: its study was made for another space ({error})") from None
-
-
-def reopened(path: Path) -> Search:
-    """The search of a run folder, as it stands; who goes on with it holds its lock."""
-    run = open_run(path)
-    store = Store(run.study, writable=True)
-    return _core(run, Candidates(run.space), store, time.monotonic())
-
-
-def _figures(run: Run, candidates: Candidates, *, num_classes: int) -> SpaceFigures | None:
-    """Some seconds of counting, for the sampler that makes use of them."""
-    if run.file.search.sampler != "pareto":
-        return None
-    figures = SpaceFigures(candidates, num_classes=num_classes, profile=_run_profile(run))
-    prior = run.path / _PRIOR
-    return figures.with_prior(load_rules(prior)) if prior.exists() else figures
-
-
 def _drop_trainings(checkpoints: Path, records: Sequence[Record]) -> None:
     """Remove what would be needed to train a network further that was stopped or has failed.
 
@@ -341,102 +276,6 @@ def _drop_trainings(checkpoints: Path, records: Sequence[Record]) -> None:
             training_path(checkpoints, record.digest, record.seed).unlink(missing_ok=True)
 
 
-def _prepared(run: Run, candidates: Candidates, observer: Observer, place: Place) -> EvaluatorSpec:
-    """Data, trained backbones and the latency anchor: made once, found again by a resumed run."""
-    file = run.file
-    observer.stage("reading images")
-    resolution = train_resolution(run.space, file)
-    cached = cached_data(file.data, resolution, progress=observer.step, **_cut(file))
-    if cached.name != run.environment["data"]["key"]:
-        raise SpecError(
-            f"the images of {file.data} have changed since {run.path} was started; "
-            "put them back, or start another run"
-        )
-    data = open_data(cached)
-    if data.imbalance > _IMBALANCED:
-        times = f"{data.imbalance:.0f} times"
-        observer.stage(f"the largest class has {times} the images of the smallest")
-    plains = {
-        architecture.plain.digest: architecture.plain
-        for architecture in candidates.references().values()
-    }
-    if not PROXIES[file.proxy.kind].warm:
-        plains = {}
-    checkpoints = run.path / _CHECKPOINTS
-    for plain in plains.values():
-        path = checkpoint_path(checkpoints, plain.digest)
-        if not path.exists():
-            observer.stage(f"training the plain {plain.backbone}")
-            score = prepare_backbone(
-                plain,
-                data,
-                cached.name,
-                file.proxy,
-                path,
-                seed=file.search.seed,
-                threads=min(usable_cores(), worker_count(file) * file.proxy.threads),
-                progress=observer.step,
-            )
-            observer.stage(
-                f"plain {plain.backbone}: validation loss {score.loss:.4f}, "
-                f"accuracy {score.accuracy:.1%}"
-            )
-    supernets = None
-    if PROXIES[file.proxy.kind].shared:
-        supernets = run.path / "supernets"
-        _train_supernets(run, supernets, candidates, list(plains.values()), cached.name, observer)
-    anchor = candidates.references()[PLAIN]
-    profile = _run_profile(run)
-    device = Device.parse(profile.device if profile else file.device)
-    return EvaluatorSpec(
-        data=cached.resolve(),
-        checkpoints=checkpoints.resolve(),
-        proxy=file.proxy,
-        constraints=run.space.constraints,
-        plains=tuple(plain.to_json() for plain in plains.values()),
-        anchor=anchor.to_json(),
-        anchor_ms=profile.branch(anchor).plain_ms
-        if profile
-        else _anchor_ms(run, anchor, len(data.classes), device, place),
-        device=device.name,
-        profile=(run.path / _DEVICE).resolve() if profile else None,
-        supernets=supernets.resolve() if supernets else None,
-    )
-
-
-def _train_supernets(
-    run: Run,
-    out: Path,
-    candidates: Candidates,
-    plains: list[Architecture],
-    data_key: str,
-    observer: Observer,
-) -> None:
-    """One for each plain network, trained as far as the largest budget; made once."""
-    file, data = run.file, run.dataset()
-    about = SupernetFile(
-        space=run.space,
-        data=file.data,
-        key=data_key,
-        classes=len(data.classes),
-        validation=file.validation,
-        seed=file.search.seed,
-        proxy=file.proxy,
-    )
-    folder = SupernetFolder.made(out, about, candidates)
-    for plain in plains:
-        backbone = checkpoint_path(run.path / _CHECKPOINTS, plain.digest)
-        folder.backbone(plain).parent.mkdir(parents=True, exist_ok=True)
-        if not folder.backbone(plain).exists():
-            _link(str(backbone), str(folder.backbone(plain)))
-        observer.stage(f"training the supernet of {plain.backbone}")
-        folder.train(plain, data, device=best_device(), progress=observer.step)
-
-
-def _run_profile(run: Run) -> Profile | None:
-    return load_profile(run.path / _DEVICE) if run.file.device.endswith(".json") else None
-
-
 def _measure_front(
     run: Run, spec: EvaluatorSpec, store: Store, observer: Observer, place: Place
 ) -> None:
@@ -445,7 +284,7 @@ def _measure_front(
     A corrected latency can bring another network to the front, which is then measured too.
     On another machine than the profile's, latencies stay what they are: predictions.
     """
-    profile = _run_profile(run)
+    profile = run_profile(run)
     if profile and not place(is_here, profile):
         observer.stage(f"latencies stay predictions for {profile.device} on {profile.processor}")
         return
@@ -468,60 +307,6 @@ def _measure_front(
         store.note_final(final)
 
 
-def _anchor_ms(
-    run: Run, anchor: Architecture, num_classes: int, device: Device, place: Place
-) -> float:
-    """Latency of the anchor from device.json, measured on first use."""
-    path = run.path / _DEVICE
-    runtime, on = place(machine_of, device)
-    if path.exists():
-        try:
-            known = json.loads(path.read_text())
-            measured = known["runtime"], known["processor"]
-            latency_ms = float(known["anchor"]["latency_ms"])
-        except (OSError, ValueError, KeyError, TypeError):
-            raise StorageError(f"{path} is damaged; remove it to measure again") from None
-        if measured != (runtime, on):
-            raise SpecError(
-                f"{run.path} was measured with {measured[0]} on {measured[1]}; this is "
-                f"{runtime} on {on}: go on there, or start another run"
-            )
-        return latency_ms
-    latency_ms = place(measure_device, anchor, num_classes, device)
-    profile = {
-        "version": 1,
-        "device": device.name,
-        "runtime": runtime,
-        "clock": device.clock,
-        "processor": on,
-        "measured": datetime.now(UTC).isoformat(timespec="seconds"),
-        "anchor": {"digest": anchor.digest, "latency_ms": latency_ms},
-    }
-    with write_whole(path) as temporary:
-        temporary.write_text(json.dumps(profile, indent=1))
-    return latency_ms
-
-
-def _admission(
-    space: SearchSpace, profile: Profile | None, *, num_classes: int
-) -> Callable[[Architecture], bool]:
-    """Whether an architecture keeps the limits that are known without measuring."""
-    limits = space.constraints
-
-    def admit(architecture: Architecture) -> bool:
-        if profile and limits.latency_ms is not None:
-            if profile.predict(architecture).latency_ms > limits.latency_ms:
-                return False
-        if limits.params is None and limits.macs is None:
-            return True
-        counted = cost_by_parts(architecture, num_classes=num_classes)
-        return (limits.params is None or counted.params <= limits.params) and (
-            limits.macs is None or counted.macs <= limits.macs
-        )
-
-    return admit
-
-
 def _write_results(run: Run) -> None:
     """trials.parquet, front.csv and front.png, each whole."""
     stamp = journal_stamp(run.path) if run.file.address is None else ""
@@ -530,80 +315,3 @@ def _write_results(run: Run) -> None:
     front = run.front_of(trials)
     front.write_csv(run.path / "front.csv")
     draw_front(front, run.path / "front.png", title=f"{run.space.name} on {run.file.data}")
-
-
-def worker_count(file: Runner) -> int:
-    """Of this machine: clusters count their own."""
-    if file.workers != "auto":
-        return file.workers
-    return max(1, usable_cores() // file.proxy.threads)
-
-
-def _local(run: Run, store: Store, spec: EvaluatorSpec) -> Executor:
-    return LocalExecutor(spec, workers=worker_count(run.file), log=run.path / "events.log")
-
-
-def _worker(run: Run, store: Store, spec: EvaluatorSpec) -> Executor:
-    at_most = None if run.file.workers == "auto" else run.file.workers
-    return WorkerExecutor(exchange_of(run, store), terms_of(run, spec), workers=at_most)
-
-
-def _ray(run: Run, store: Store, spec: EvaluatorSpec) -> Executor:
-    from nas.executors.ray_pool import RayExecutor
-
-    return RayExecutor(**_on_ray(run, spec))
-
-
-def _tune(run: Run, store: Store, spec: EvaluatorSpec) -> TuneExecutor:
-    from nas.executors.ray_tune import TuneExecutor
-
-    reopen = partial(reopened, run.path.resolve())
-    return TuneExecutor(**_on_ray(run, spec), folder=run.path / "tune", reopen=reopen)
-
-
-@contextmanager
-def tuning(path: str | Path) -> Iterator[TuneExecutor]:
-    """A run's way through Ray Tune, for `ray.tune.Tuner.restore`: locked and connected while the
-    context is open. Afterwards `nas resume` finishes the run and writes its results.
-    """
-    run, observer = open_run(path), Silent()
-    with locked(run.path), _place(run, observer) as place:
-        spec = _prepared(run, Candidates(run.space), observer, place)
-        yield _tune(run, Store(run.study, writable=False), spec)
-
-
-def _on_ray(run: Run, spec: EvaluatorSpec) -> dict[str, Any]:
-    from nas.executors.ray_workers import Makers
-
-    return {
-        "spec": spec.to_dict(),
-        "plan": run.file.ray,
-        "workers": None if run.file.workers == "auto" else run.file.workers,
-        "threads": spec.proxy.threads,
-        "makers": Makers(gauge=None) if spec.profile else Makers(),
-    }
-
-
-EXECUTORS: Mapping[str, Callable[[Run, Store, EvaluatorSpec], Executor]] = {
-    "local": _local,
-    "worker": _worker,
-    "ray": _ray,
-    "tune": _tune,
-}
-
-
-@contextmanager
-def _place(run: Run, observer: Observer) -> Iterator[Place]:
-    """Where latencies are measured; connected to a cluster where the executor needs one."""
-    if run.file.executor not in {"ray", "tune"}:
-        yield here
-        return
-    from nas.executors.ray_cluster import connected
-
-    cores = usable_cores() if run.file.workers == "auto" else run.file.workers * run.file.ray.cpus
-    with connected(run.file.ray, cores=cores, say=observer.stage) as place:
-        yield place
-
-
-def _cut(file: Runner) -> dict[str, Any]:
-    return {"validation": file.validation, "seed": file.search.seed}

@@ -298,7 +298,7 @@ def test_a_latency_limit_prunes_before_training(tmp_path: Path) -> None:
 
 
 def test_worker_count_follows_cores_and_threads() -> None:
-    from nas.launch import worker_count
+    from nas.preparation import worker_count
 
     cores = len(os.sched_getaffinity(0))
     assert worker_count(load_runner(None)) == cores

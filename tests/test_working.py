@@ -225,7 +225,7 @@ def test_a_full_disk_stops_a_worker_with_one_line_and_loses_no_job(
 
 
 def test_the_table_of_executors_makes_them(shared: Run) -> None:
-    from nas.launch import EXECUTORS
+    from nas.drivers import EXECUTORS
     from nas.store import Store
 
     store = Store(shared.study, writable=False)
