@@ -7,6 +7,7 @@ machines' clocks are ever compared, and setting one changes nothing.
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from types import TracebackType
@@ -103,14 +104,15 @@ class Lease:
         self._ended.set()
         self._thread.join(timeout=self.seconds)
         if not self._lost:
-            # Whoever ends is not kept waiting for a storage that is away.
+            # Whoever ends is not kept waiting for a storage that is away. The connection so far
+            # stays referred to: when it goes, it closes the storage that both share.
+            patient = self._connection
             self._connection = Connection(
-                self._connection.address, self._storage, min(self.seconds, _LAST_PATIENCE)
+                patient.address, self._storage, min(self.seconds, _LAST_PATIENCE)
             )
-            try:
+            with contextlib.suppress(NasError):  # away: the lease ends by itself
                 self._finish(self._mine)
-            except NasError:
-                return  # the storage is away: the lease ends by itself
+            del patient
 
     def check(self) -> None:
         """Call before writing. Costs nothing while heartbeats are recent.

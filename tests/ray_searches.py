@@ -68,6 +68,6 @@ def all_accounted_for(search: Search, watch: Watch) -> None:
     told = Counter(record.trial for record in watch.records)
     assert set(told) == {record.trial for record in search.records}
     assert set(told.values()) == {1}
-    stored = Store(search._store.path, writable=False).records()
+    stored = Store(search._store.where, writable=False).records()
     assert stored == list(search.records)
     assert all(record.finished for record in stored)

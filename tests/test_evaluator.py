@@ -45,14 +45,14 @@ def spec(tmp_path_factory: pytest.TempPathFactory) -> EvaluatorSpec:
     )
 
 
-def unmeasured(_evaluator: Evaluator) -> object:
+def unmeasured(_evaluator: Evaluator, worker: int) -> object:
     return lambda architecture, seed: Latency(1.0, 1.0, 0.0)
 
 
 @pytest.fixture
 def evaluator(spec: EvaluatorSpec, monkeypatch: pytest.MonkeyPatch) -> Evaluator:
     """Measures nothing, and has a folder for itself where something is left in it."""
-    monkeypatch.setattr(Evaluator, "_measuring", unmeasured)
+    monkeypatch.setattr(Evaluator, "_latencies", unmeasured)
     return Evaluator(spec)
 
 
@@ -124,7 +124,7 @@ def test_latency_is_measured_at_the_first_rung_alone(
 def test_other_kinds_are_evaluated_alike(
     spec: EvaluatorSpec, kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Evaluator, "_measuring", unmeasured)
+    monkeypatch.setattr(Evaluator, "_latencies", unmeasured)
     proxy = spec.proxy.model_copy(update={"kind": kind, "rungs": [1]})
     found = evaluated(Evaluator(replace(spec, proxy=proxy)), seed=3)
     assert found.loss_sem is not None and found.loss_sem > 0
@@ -133,7 +133,7 @@ def test_other_kinds_are_evaluated_alike(
 def test_what_goes_wrong_is_an_outcome(
     spec: EvaluatorSpec, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Evaluator, "_measuring", unmeasured)
+    monkeypatch.setattr(Evaluator, "_latencies", unmeasured)
     job = Job(trial=0, architecture=SE.to_json(), digest=SE.digest, seed=4)
     wild = spec.proxy.model_copy(update={"kind": "scratch", "learning_rate": 1e12, "rungs": [9]})
     diverged = Evaluator(replace(spec, proxy=wild)).evaluate(job)

@@ -229,6 +229,6 @@ def test_the_table_of_executors_makes_them(shared: Run) -> None:
     from nas.store import Store
 
     store = Store(shared.study, writable=False)
-    assert set(EXECUTORS) == {"local", "worker"}
+    assert set(EXECUTORS) == {"local", "worker", "ray", "tune"}
     made = EXECUTORS["worker"](shared, store, EvaluatorSpec.from_dict(dict(terms(shared).spec)))
     assert isinstance(made, WorkerExecutor)

@@ -88,7 +88,7 @@ class Target:
     main: str
     alone: bool = False
     any_batch: bool = False
-    tolerance: float = 1e-5
+    tolerance: float = 1e-4
     runs_here: bool = True
     quantise: Callable[[Winner, Images], Written] | None = None
     no_int8: str = ""

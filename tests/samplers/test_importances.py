@@ -17,7 +17,8 @@ CHOICES = ("none", "se/r8", "coord/r32")
 
 def study(path: Path, networks: int) -> Path:
     """Place a decides the loss, b the latency, and c nothing."""
-    store = Store.create(path / "study.journal", objectives_named(["loss", "latency_ms"]))
+    journal = path / "study.journal"
+    store = Store.create(journal, objectives_named(["loss", "latency_ms"]))
     for number in range(networks):
         codes = (number % 3, number // 3 % 3, number // 9 % 3)
         record = make_record(number, name=str(number), loss=codes[0], latency_ms=1 + codes[1])
@@ -25,7 +26,7 @@ def study(path: Path, networks: int) -> Path:
         params = dict(zip("abc", (CHOICES[code] for code in codes), strict=True))
         store.start(job, params, {name: CategoricalDistribution(CHOICES) for name in "abc"}, {})
         store.finish(record, [float(codes[0]), 1.0 + codes[1]])
-    return store.path
+    return journal
 
 
 def test_what_decides_an_objective_comes_first(
