@@ -31,6 +31,7 @@ from nas.record import COMPLETE, FAILED, PRUNED, Evaluation, Job, Outcome, Recor
 
 if TYPE_CHECKING:
     from nas.candidates import Candidates
+    from nas.exchange import Exchange
     from nas.run import Run
     from nas.search_core import Search
 
@@ -99,7 +100,6 @@ def drive(folder: Path) -> None:
 
 def work(folder: Path) -> None:
     """One independent worker."""
-    from nas.exchange import Exchange
     from nas.executors.worker_process import WorkerProcess
 
     exchange: Exchange
@@ -201,9 +201,11 @@ class Chaos:
     """A search in a folder, its processes, and what is done to them."""
 
     def __init__(
-        self, folder: Path, executor: str, *, workers: int, seed: int, database: Any | None
+        self, run: Run, executor: str, *, workers: int, seed: int, database: Any | None
     ) -> None:
-        self.folder = folder
+        self.folder = run.path
+        self.run_folder = run
+        self.exchange: Exchange | None = None
         self.kind = EXECUTORS[executor]
         self.database = database
         self.chance = random.Random(seed)
@@ -298,7 +300,10 @@ class Chaos:
         elif name == "second driver":
             return self._second_driver()
         elif "driver" in name:
-            return self._hit(driver, name)
+            hit = self._hit(driver, name)
+            if hit and name.startswith("kill"):
+                self.drivers[-1].wait()  # or a second one would be taken for refused, and drive
+            return hit
         elif worker is not None:
             return self._hit(worker, name)
         else:
@@ -306,13 +311,21 @@ class Chaos:
         return True
 
     def _victim(self) -> int | None:
+        """One that is at work, rather than one that is still starting."""
         if self.kind.own_workers:
             found = children(self.drivers[-1].pid)
         else:
             found = [process.pid for process in self.workers if process.poll() is None]
+            found = [item for item in self._busy() if item in found] or found
         frozen = {process for _, group in self.thaws for process in group}
         found = [process for process in found if process not in frozen]
         return self.chance.choice(found) if found else None
+
+    def _busy(self) -> list[int]:
+        from nas.studies import exchange_of
+
+        self.exchange = self.exchange or exchange_of(self.run_folder)
+        return [item.process["pid"] for item in self.exchange.workers() if item.ticket]
 
     def _hit(self, process: int, name: str) -> bool:
         if any(process in group for _, group in self.thaws):
@@ -520,7 +533,7 @@ def carry_out(
         expected = expected_records(
             run, folder.with_name(f"{folder.name}-calm"), Candidates(run.space)
         )
-        chaos = Chaos(folder, executor, workers=workers, seed=seed, database=database)
+        chaos = Chaos(run, executor, workers=workers, seed=seed, database=database)
         began = time.monotonic()
         try:
             chaos.run(faults, trials, limit=limit)
