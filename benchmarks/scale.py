@@ -21,15 +21,17 @@ import random
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from statistics import fmean
+from typing import Any, cast
 
 from report import print_machine, print_table
 
 from nas.candidates import Candidates
 from nas.executors import Executor, Silent
+from nas.executors.simulated import SimulatedExecutor
 from nas.objective import objectives_named
 from nas.record import Evaluation, Job, Outcome, Record
 from nas.runner import Proxy, Ray, SearchPlan
@@ -50,7 +52,7 @@ SPACE = {
         "eca": {},
     },
 }
-_LENGTHS = (1, 3, 10, 30, 100, 300, 1000)
+_LENGTHS = (1, 3, 10, 30, 100, 300, 1000, 3000)
 _MEMORY_POINTS = 5
 
 
@@ -215,74 +217,92 @@ def ideal(names: list[str], *, workers: int, trials: int, seconds: float) -> Non
 # 1,000 workers.
 
 
+class Timed:
+    """A search whose driver's processor time is noted, job by job."""
+
+    def __init__(self, search: Search) -> None:
+        self._search = search
+        self.costs: list[float] = []
+        self._since = 0.0
+
+    @property
+    def finished(self) -> bool:
+        return self._search.finished
+
+    def ask(self) -> Job | None:
+        began = time.process_time()
+        job = self._search.ask()
+        self._since += time.process_time() - began
+        return job
+
+    def tell(self, job: Job, outcome: Outcome) -> Record | None:
+        began = time.process_time()
+        record = self._search.tell(job, outcome)
+        self.costs.append(self._since + time.process_time() - began)
+        self._since = 0.0
+        return record
+
+
+def driver_costs(sampler: str, *, workers: int, trials: int) -> list[float]:
+    """Seconds of the driver for each trial, with so many workers that overtake each other."""
+    lengths = random.Random(0)
+    with tempfile.TemporaryDirectory() as folder:
+        timed = Timed(searched(Path(folder), trials, sampler))
+        executor = SimulatedExecutor(
+            evaluated, seconds=lambda job: lengths.uniform(0.8, 1.2), workers=workers
+        )
+        executor.run(cast(Search, timed))
+    return timed.costs
+
+
+def share_of_ideal(
+    costs: Sequence[float], *, workers: int, seconds: float, message: float, gauge: float
+) -> float:
+    """With a driver that does one thing at a time, and one machine that measures latencies."""
+    lengths = random.Random(0)
+    free = [0.0] * workers
+    driver = measured = ended = 0.0
+    for cost in costs:
+        # What came back, and the next job, are handled together; the worker waits meanwhile.
+        driver = max(driver, heapq.heappop(free)) + cost + message
+        begins = driver
+        if gauge:
+            begins = measured = max(measured, driver) + gauge
+        end = begins + seconds * lengths.uniform(0.8, 1.2)
+        ended = max(ended, end)
+        heapq.heappush(free, end)
+    return min(1.0, len(costs) * seconds / workers / ended)
+
+
 def saturation(
     samplers: list[str], *, workers: int, trials: int, message_ms: float, gauge_s: float
 ) -> None:
     """message_ms: of the driver's time for each job's way there and back. gauge_s: of a latency,
-    where one machine measures all of them.
+    where one machine measures all of them. Long searches are as many jobs as the workers do in
+    fifty rounds, at the cost of the last thousand.
     """
     rows = []
     for sampler in samplers:
-        for gauged in (0.0, gauge_s):
-            shares = []
-            cost = 0.0
-            for length in _LENGTHS:
-                share, cost = _share(
-                    sampler,
+        late = driver_costs(sampler, workers=workers, trials=trials)[-1000:]
+        costs = list(itertools.islice(itertools.cycle(late), 50 * workers))
+        for gauge in (0.0, gauge_s):
+            shares = [
+                share_of_ideal(
+                    costs,
                     workers=workers,
-                    trials=trials,
-                    seconds=float(length),
+                    seconds=float(seconds),
                     message=message_ms / 1e3,
-                    gauge=gauged,
+                    gauge=gauge,
                 )
-                shares.append(f"{share:.0%}")
-            named = f"{sampler}, latency {'measured' if gauged else 'predicted'}"
-            rows.append([named, f"{1e3 * cost:.1f}", *shares])
+                for seconds in _LENGTHS
+            ]
+            named = f"{sampler}, latency {'measured' if gauge else 'predicted'}"
+            rows.append([named, f"{1e3 * fmean(late):.1f}", *(f"{share:.0%}" for share in shares)])
     print(
-        f"{workers:,} workers, {trials:,} trials: share of ideal by their length; "
-        f"{message_ms:g} ms of messages, {gauge_s:g} s for a latency"
+        f"{workers:,} workers: share of ideal by the length of trials; {message_ms:g} ms of "
+        f"messages, {gauge_s:g} s for a latency; the driver after {trials:,} trials"
     )
     print_table(["", "driver ms", *(f"{length} s" for length in _LENGTHS)], rows)
-
-
-def _share(
-    sampler: str, *, workers: int, trials: int, seconds: float, message: float, gauge: float
-) -> tuple[float, float]:
-    """Of ideal; and the seconds of the driver for each trial."""
-    now = driver = measured_until = 0.0
-    order, running = itertools.count(), list[tuple[float, int, Job]]()
-    lengths = random.Random(0)
-    done = 0
-
-    def timed(call: Callable[[], Any]) -> tuple[Any, float]:
-        began = time.process_time()
-        return call(), time.process_time() - began
-
-    with tempfile.TemporaryDirectory() as folder:
-        search = searched(Path(folder), trials, sampler)
-        total = 0.0
-        while True:
-            while len(running) < workers:
-                job, took = timed(search.ask)
-                driver = max(driver, now) + took
-                total += took
-                if job is None:
-                    break
-                driver += message
-                begins = driver
-                if gauge:
-                    begins = measured_until = max(measured_until, driver) + gauge
-                length = seconds * lengths.uniform(0.8, 1.2)
-                heapq.heappush(running, (begins + length, next(order), job))
-            if search.finished:
-                break
-            now, _, job = heapq.heappop(running)
-            _, took = timed(lambda job=job: search.tell(job, evaluated(job)))  # type: ignore[misc]
-            driver = max(driver, now) + took
-            total += took
-            done += 1
-    least = done * seconds / workers
-    return min(1.0, least / now), total / done
 
 
 def main() -> None:
