@@ -192,6 +192,7 @@ def methods() -> list[AnyMethod]:
         replace(probe, name="probe, SGD", learning_rate=0.1, optimiser="sgd"),
         replace(scratch, name="scratch, 3x as long", images=3 * CHEAP, seeds=1),
         replace(warm, seeds=3),
+        replace(long, name="probe, 10x as long", images=10 * CHEAP, seeds=1),
         replace(long, name="probe, 3x, distilled", teacher=0.5, seeds=1),
         replace(supernet, name="supernet, 4x as long", images=4 * WARM),
         replace(long, name="probe, 3x, rate /3", learning_rate=0.001, seeds=1),
@@ -199,7 +200,6 @@ def methods() -> list[AnyMethod]:
         replace(
             scratch, name="scratch, identity start, 3x", start="identity", images=3 * CHEAP, seeds=1
         ),
-        replace(long, name="probe, 10x as long", images=10 * CHEAP, seeds=1),
     ]
 
 
