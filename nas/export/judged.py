@@ -28,7 +28,7 @@ class Parity:
     difference: float
     largest: float
     images: int
-    tolerance: float = 1e-4
+    tolerance: float = 1e-5
     agreement: float = 1.0
 
     @property

@@ -22,7 +22,7 @@ from nas.export.judged import Judged, Seen, real_images, seen
 from nas.export.licences import licences, notice
 from nas.export.source import exported, plain_source
 from nas.export.table import TARGETS, target_named
-from nas.export.target import Delegates, Target, Winner, Written
+from nas.export.target import EXACT, Delegates, Target, Winner, Written
 from nas.files import folder_whole
 from nas.latency.measure import Anchor, Latency, Subject, measure_anchor, measure_together
 from nas.run import Run
@@ -148,11 +148,10 @@ def _write_network(folder: Path, winner: Winner) -> None:
 
 def _model(folder: Path, images: Seen) -> Graph:
     session = opened("model.py", folder / "model.py")
-    tolerance = 1e-4
-    judged = check("model.py", session, images, tolerance)
+    judged = check("model.py", session, images, EXACT)
     size = (folder / "weights.safetensors").stat().st_size
     latency = _latencies({"fp32": session}, images)["fp32"]
-    return Graph("model.py", "model.py", "fp32", size, tolerance, 1 - _SLACK, judged, latency)
+    return Graph("model.py", "model.py", "fp32", size, EXACT, 1 - _SLACK, judged, latency)
 
 
 def _graphs(
