@@ -57,6 +57,9 @@ def _drawn(
     usual = rng.standard_normal((count, len(values)))
     if name == "latency_ms":
         return np.asarray(values * (1 + columns["latency_spread"] * usual))
+    if name == "retrained_accuracy":
+        noise = columns["retrained_spread"] / np.sqrt(columns["retrained_seeds"])
+        return None if np.isnan(noise).any() else np.asarray(values + noise * usual)
     if name not in {"loss", "accuracy"}:
         return np.broadcast_to(values, (count, len(values)))
     training = columns[f"paired_{name}"] ** 2 / columns["seeds"]

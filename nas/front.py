@@ -36,7 +36,11 @@ _COMPARE: dict[str, Callable[[Any, float], Any]] = {
     ">": operator.gt,
     ">=": operator.ge,
 }
-_FILTERS = ("loss", "loss_saved", "accuracy", "latency_ms", "params", "macs", "seeds", "blocks")
+_FILTERS = (
+    "loss", "loss_saved", "accuracy", "latency_ms", "params", "macs", "seeds", "blocks",
+    # Not test figures: what is chosen by them has none left.
+    "retrained_accuracy", "retrained_seeds",
+)  # fmt: skip
 _RIVALS, _COMPARED = 3, 200  # networks that are named, and that take part, in a choice
 
 
@@ -287,6 +291,11 @@ class Front:
             params=int(value["params"]),
             macs=int(value["macs"]),
             run=value["run"],
+            retrained_accuracy=float(value["retrained_accuracy"]),
+            retrained_spread=float(value["retrained_spread"]),
+            retrained_test_accuracy=float(value["retrained_test_accuracy"]),
+            retrained_test_spread=float(value["retrained_test_spread"]),
+            retrained_seeds=int(value["retrained_seeds"]),
         )
 
     # As files.

@@ -41,7 +41,7 @@ from nas.store import Store
 from nas.studies import drop_study, make_study, opened_study, study_name
 from nas.trials import Trials
 
-__all__ = ["resume", "search"]
+__all__ = ["resume", "search", "write_results"]
 
 
 def search(
@@ -260,9 +260,9 @@ def _search_at(
         _measure_front(run, spec, store, observer, place)
     except BaseException:
         with contextlib.suppress(StorageError):
-            _write_results(run)
+            write_results(run)
         raise
-    _write_results(run)
+    write_results(run)
     observer.stage(f"{FINISHED} {core.stop_reason}")
 
 
@@ -307,7 +307,7 @@ def _measure_front(
         store.note_final(final)
 
 
-def _write_results(run: Run) -> None:
+def write_results(run: Run) -> None:
     """trials.parquet, front.csv and front.png, each whole."""
     stamp = journal_stamp(run.path) if run.file.address is None else ""
     trials = Trials.of(Store(run.study, writable=False).records())

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from nas.architecture import EMPTY, Architecture, parse_label
 from nas.errors import SpecError
 from nas.noise import SeedNoise, take_together
+from nas.retrained import columns_of
 from nas.texts import Texts
 from nas.trials import Trials
 
@@ -60,8 +61,9 @@ class Measured:
         loss = take_together(trials["loss"][rows], group, seed, exact)
         accuracy = take_together(trials["accuracy"][rows], group, seed, exact)
         columns["loss"], columns["accuracy"] = loss.means, accuracy.means
-        for name in ("trial", "params", "macs", "images", "eligible"):
+        for name in ("trial", "params", "macs", "images", "eligible", "retrained"):
             columns[name] = trials[name][rows][first]
+        columns |= columns_of(columns["retrained"])
         columns["image_noise"] = np.bincount(group, weights=trials["loss_sem"][rows]) / seeds
         for name in _MEANS:
             columns[name] = np.bincount(group, weights=trials[name][rows]) / seeds

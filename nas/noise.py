@@ -8,7 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["SeedNoise", "take_together"]
+__all__ = ["NORMAL", "SeedNoise", "student_quantile", "take_together"]
+
+NORMAL = 1.96
+_STUDENT = (12.71, 4.30, 3.18, 2.78, 2.57, 2.45, 2.36, 2.31, 2.26, 2.23)
 
 _SWEEPS = 50
 _EXACT = 1e-9  # relative: two seeds never come so close, one network evaluated twice does
@@ -31,6 +34,13 @@ class SeedNoise:
     alone: float
     paired: float
     freedom: int = 0
+
+
+def student_quantile(freedom: int) -> float:
+    """Two-sided 95 % quantile of Student's t, to 1 %."""
+    if freedom <= len(_STUDENT):
+        return _STUDENT[max(freedom, 1) - 1]
+    return NORMAL + 2.4 / freedom
 
 
 def take_together(

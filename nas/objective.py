@@ -11,11 +11,12 @@ __all__ = ["OBJECTIVES", "Objective", "objectives_named"]
 
 @dataclass(frozen=True, slots=True)
 class Objective:
-    """One column of the trials with a direction."""
+    """One column of the trials with a direction. searched: known while a search goes on."""
 
     name: str
     minimise: bool
     title: str
+    searched: bool = True
 
     @property
     def sign(self) -> float:
@@ -31,6 +32,7 @@ OBJECTIVES = {
         Objective("latency_ms", True, "latency (ms)"),
         Objective("params", True, "parameters"),
         Objective("macs", True, "multiply-adds"),
+        Objective("retrained_accuracy", False, "accuracy after full training", searched=False),
     )
 }
 

@@ -25,6 +25,9 @@ class Point:
     it is not known. latency_spread: relative, between halves of a measurement or between several.
     on_front: False for a reference that others dominate, or that the space's limits exclude.
     run: the folder it was found in, where several are looked at together.
+    retrained_accuracy, retrained_test_accuracy: after full training, on validation and on test
+    images, means over `retrained_seeds`; retrained_spread, retrained_test_spread: standard
+    deviations between those seeds. NaN where there is none.
     """
 
     trial: int
@@ -45,6 +48,11 @@ class Point:
     params: int
     macs: int
     run: str | None = None
+    retrained_accuracy: float = math.nan
+    retrained_spread: float = math.nan
+    retrained_test_accuracy: float = math.nan
+    retrained_test_spread: float = math.nan
+    retrained_seeds: int = 0
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON: NaN becomes None."""
@@ -87,6 +95,7 @@ _TYPES = {
     "seeds": "int64",
     "params": "int64",
     "macs": "int64",
+    "retrained_seeds": "int64",
     "on_front": "bool",
     "latency_final": "bool",
     "latency_predicted": "bool",

@@ -118,6 +118,7 @@ class Record:
     where one was: while PAUSED there, while RUNNING on to the next, and when PRUNED there for
     good. A PRUNED one with a `failure` exceeded a limit of the space instead, and has no values.
     final_latency_ms: of its network, measured with the rest of the front on a quiet machine.
+    retrained: full trainings of its network: JSON, see `nas.retrained`.
     """
 
     trial: int
@@ -145,6 +146,7 @@ class Record:
     parts: int = 1
     final_latency_ms: float | None = None
     final_latency_spread: float | None = None
+    retrained: str | None = None
     finished: str | None = None
     failure: str | None = None
 

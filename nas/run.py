@@ -24,6 +24,7 @@ from nas.files import parse, read_yaml
 from nas.front import Front
 from nas.objective import objectives_named
 from nas.record import COMPLETE
+from nas.retrained import Retraining, read_retrainings, shown
 from nas.runner import JOURNAL, Runner
 from nas.space import SearchSpace
 from nas.trials import Spent, Trials
@@ -35,12 +36,14 @@ if TYPE_CHECKING:
     from nas.data import Dataset
 
 JOURNAL_FILE = "study.journal"
+RETRAINED_FOLDER = "retrained"
 FINISHED = "finished:"
 """Begins the last event of a run that came to its end."""
 
 __all__ = [
     "FINISHED",
     "JOURNAL_FILE",
+    "RETRAINED_FOLDER",
     "Run",
     "RunFile",
     "journal_stamp",
@@ -102,6 +105,12 @@ class Run:
     def front_of(self, trials: Trials, by: Sequence[str] | None = None) -> Front:
         """The front of some trials of this run."""
         objectives = objectives_named(list(by) if by else self.file.search.objectives)
+        late = [item.name for item in objectives if not item.searched]
+        if late and not any(item.complete for item in self.retrained(trials)):
+            raise SpecError(
+                f"{late[0]}: nothing of {self.path} was trained fully yet; "
+                f"nas retrain {self.path} --front does it"
+            )
         return Front(
             trials,
             objectives,
@@ -110,6 +119,12 @@ class Run:
             trust=self._trust(),
             kinds=tuple(self.space.blocks),
         )
+
+    def retrained(self, trials: Trials | None = None) -> list[Retraining]:
+        """Every full training, of whichever recipe, by network and seed."""
+        texts = (self.trials() if trials is None else trials)["retrained"]
+        distinct = dict.fromkeys(text for text in texts if text is not None)
+        return [item for text in distinct for item in read_retrainings(text)]
 
     def _trust(self) -> list[str]:
         calibration = self.calibration
@@ -149,14 +164,29 @@ class Run:
         except SpecError:
             return True
 
+    def retrained_weights(self, digest: str) -> tuple[Path, Retraining] | None:
+        """The best fully trained weights of a network, a safetensors file of its whole state, and
+        how they came about; None where there are none.
+
+        By accuracy on validation images, of the recipe that the front shows: never by test images.
+        """
+        found = [
+            (self.path / RETRAINED_FOLDER / item.weights, item)
+            for item in shown(self.retrained())
+            if item.digest == digest and item.weights
+        ]
+        there = [pair for pair in found if pair[0].is_file()]
+        return max(there, key=lambda pair: pair[1].accuracy or 0.0, default=None)
+
     def network(self, trial: int) -> nn.Module:
         """The trained network of a trial, ready to ship: in evaluation mode, gates folded.
 
-        Raises SpecError when the trial is not complete.
+        With the weights of its best full training where there is one, else with those of the
+        search. Raises SpecError when the trial is not complete.
         """
         from nas.architecture import Architecture
-        from nas.networks import deploy
-        from nas.proxies.checkpoint import restore
+        from nas.networks import build, deploy
+        from nas.proxies.checkpoint import load_weights, restore
 
         row = self.row(trial)
         if row["state"] != COMPLETE:
@@ -165,14 +195,22 @@ class Run:
                 f"trial {trial} is {row['state']}{cause}; only COMPLETE trials have a network"
             )
         architecture = Architecture.from_json(row["architecture"])
-        network = restore(
-            self.path / "checkpoints",
-            architecture,
-            self.file.proxy.kind,
-            row["seed"],
-            len(self.environment["data"]["classes"]),
-        )
-        return deploy(network, architecture)
+        num_classes = len(self.environment["data"]["classes"])
+        best = self.retrained_weights(architecture.digest)
+        if best is not None:
+            weights, training = best
+            start = "identity" if training.recipe["weights"] == "pretrained" else "paper"
+            network = build(architecture, num_classes=num_classes, start=start)
+            network.load_state_dict(load_weights(weights))
+        else:
+            network = restore(
+                self.path / "checkpoints",
+                architecture,
+                self.file.proxy.kind,
+                row["seed"],
+                num_classes,
+            )
+        return deploy(network.eval(), architecture)
 
     def dataset(self) -> Dataset:
         """The images the run was trained and judged on; decoded again where need be.

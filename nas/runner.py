@@ -12,6 +12,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_valida
 from nas.address import PASSWORD, Address
 from nas.errors import SpecError
 from nas.files import parse, read_yaml
+from nas.full_recipe import Retrain
 from nas.objective import objectives_named
 
 __all__ = [
@@ -22,6 +23,7 @@ __all__ = [
     "Runner",
     "SearchPlan",
     "load_runner",
+    "overridden",
     "seconds",
 ]
 
@@ -113,9 +115,12 @@ class SearchPlan(BaseModel):
     @classmethod
     def _known(cls, names: list[str]) -> list[str]:
         try:
-            objectives_named(names)
+            objectives = objectives_named(names)
         except SpecError as error:
             raise ValueError(str(error)) from None
+        late = [item.name for item in objectives if not item.searched]
+        if late:
+            raise ValueError(f"found {late[0]!r}, which is known after a search only (nas retrain)")
         return names
 
     @model_validator(mode="after")
@@ -258,6 +263,7 @@ class Runner(BaseModel):
     ray: Ray = Ray()
     validation: Annotated[float, Field(gt=0, lt=1)] = 0.2
     """Share of the training images that is cut off for validation, when there is no val/."""
+    retrain: Retrain = Retrain()
     device: str = "local-onnxruntime"
     """A runtime to measure with on this machine (`openvino`, `onnxruntime-int8-threads4`), or
     the path of a device profile (`device.json`), from which latencies are then predicted."""
@@ -287,10 +293,14 @@ def load_runner(path: str | Path | None = None, overrides: tuple[str, ...] = ())
         except (OSError, UnicodeDecodeError) as error:
             reason = getattr(error, "strerror", None) or "it is not a text file"
             raise SpecError(f"cannot read the runner {path}: {reason}") from None
-    base = parse(Runner, {} if data is None else data, source)
+    return overridden(parse(Runner, {} if data is None else data, source), overrides)
+
+
+def overridden(runner: Runner, overrides: tuple[str, ...]) -> Runner:
+    """A runner with `key.path=value` overrides applied. Raises SpecError."""
     if not overrides:
-        return base
-    merged = base.model_dump(mode="python")
+        return runner
+    merged = runner.model_dump(mode="python")
     for override in overrides:
         _override(merged, override)
     return parse(Runner, merged, "--set")

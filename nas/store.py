@@ -8,6 +8,7 @@ goes on. (Optuna's own `ask` costs one for every parameter.)
 from __future__ import annotations
 
 import errno
+import json
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -28,6 +29,7 @@ from nas.database import Connection, connect
 from nas.errors import SpecError, StorageError
 from nas.objective import Objective
 from nas.record import COMPLETE, FAILED, PAUSED, PRUNED, RUNNING, Job, Record
+from nas.retrained import Retraining
 
 __all__ = ["Store", "Stored", "studies_of"]
 
@@ -36,6 +38,7 @@ _STUDY = "search"
 _FINAL, _ABOUT, _OBJECTIVES, _RECORD = "final_latency", "about", "objectives", "record"
 _TWIN = "twin"
 """Marks a trial that was written twice, because the answer to the first was lost."""
+_RETRAINED = "retrained:"
 _STATES = {
     COMPLETE: TrialState.COMPLETE,
     PRUNED: TrialState.PRUNED,
@@ -275,14 +278,22 @@ class Store:
         values = {digest: list(pair) for digest, pair in latencies.items()}
         self._do(lambda: self._storage.set_study_user_attr(self._study, _FINAL, values))
 
+    def note_retrained(self, found: Retraining) -> None:
+        """Note one full training. Replaces an earlier one of the same network, seed and recipe."""
+        self.guard()
+        name, values = _RETRAINED + found.name, found.to_dict()
+        self._do(lambda: self._storage.set_study_user_attr(self._study, name, values))
+
     def trials(self) -> list[Stored]:
         """Everything that is in the study, by number."""
         found = self._do(self._all)
         attributes = self._do(lambda: self._storage.get_study_user_attrs(self._study))
         self._numbers |= {number: trial._trial_id for number, trial in found.items()}
-        final = attributes.get(_FINAL, {})
+        final, retrained = attributes.get(_FINAL, {}), _retrained(attributes)
         # Trials of somebody else's hold no records: the study is damaged.
-        return self._do(lambda: [_stored(found[number], final) for number in sorted(found)])
+        return self._do(
+            lambda: [_stored(found[number], final, retrained) for number in sorted(found)]
+        )
 
     def frozen(self) -> list[FrozenTrial]:
         """The trials as Optuna holds them, by number."""
@@ -355,12 +366,25 @@ def _made(storage: BaseStorage, directions: list[StudyDirection], name: str) -> 
         return storage.get_study_id_from_name(name)
 
 
-def _stored(trial: FrozenTrial, final: Mapping[str, list[float]]) -> Stored:
+def _retrained(attributes: Mapping[str, Any]) -> dict[str, str]:
+    """By the digest of the network, as the records of its trials have it."""
+    found: dict[str, list[Any]] = {}
+    for name in sorted(attributes):
+        if name.startswith(_RETRAINED):
+            found.setdefault(attributes[name]["digest"], []).append(attributes[name])
+    return {digest: json.dumps(items) for digest, items in found.items()}
+
+
+def _stored(
+    trial: FrozenTrial, final: Mapping[str, list[float]], retrained: Mapping[str, str]
+) -> Stored:
     fields = trial.user_attrs[_RECORD]
     record = Record(**{name: fields[name] for name in Record.names() if name in fields})
     if record.digest in final:
         latency_ms, spread = final[record.digest]
         record = replace(record, final_latency_ms=latency_ms, final_latency_spread=spread)
+    if record.digest in retrained:
+        record = replace(record, retrained=retrained[record.digest])
     unsettled = _STATES[record.state] != trial.state
     assert not unsettled or trial.state == TrialState.RUNNING, trial
     return Stored(record, dict(trial.params), dict(trial.system_attrs), unsettled)

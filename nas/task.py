@@ -17,11 +17,16 @@ __all__ = ["Classification", "Score"]
 @dataclass(frozen=True, slots=True)
 class Score:
     """losses: (N,) per validation image, in a fixed order, so that networks can be paired.
-    accuracy: share of the images, 0 to 1.
+    correct: (N,) bool, likewise: whether the highest score is the label's.
     """
 
     losses: Tensor
-    accuracy: float
+    correct: Tensor
+
+    @property
+    def accuracy(self) -> float:
+        """Share of the images, 0 to 1."""
+        return float(self.correct.double().mean())
 
     @property
     def loss(self) -> float:
@@ -35,12 +40,14 @@ class Classification:
     num_classes: int
 
     def loss(self, scores: Tensor, labels: Tensor) -> Tensor:
-        """Mean cross-entropy of (N, num_classes) scores and (N,) labels."""
+        """Mean cross-entropy of (N, num_classes) scores and (N,) labels, or (N, num_classes)
+        shares of the classes.
+        """
         return functional.cross_entropy(scores, labels)
 
     def score(self, scores: Tensor, labels: Tensor) -> Score:
         """Judge (N, num_classes) scores of all validation images."""
         with torch.no_grad():
             losses = functional.cross_entropy(scores.double(), labels, reduction="none")
-            accuracy = (scores.argmax(dim=1) == labels).double().mean()
-        return Score(losses, float(accuracy))
+            correct = scores.argmax(dim=1) == labels
+        return Score(losses, correct)

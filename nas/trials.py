@@ -21,7 +21,16 @@ from nas.texts import StoredTexts, Texts
 
 __all__ = ["Spent", "Trials"]
 
-_TEXT = {"state", "digest", "architecture", "reference", "finished", "failure", "rungs"}
+_TEXT = {
+    "state",
+    "digest",
+    "architecture",
+    "reference",
+    "finished",
+    "failure",
+    "rungs",
+    "retrained",
+}
 _FLAGS = {"eligible", "trained", "latency_predicted"}
 _WHOLE = {"trial", "repeat", "seed", "parts"} | _FLAGS
 _ALWAYS = ("trial", "state", "digest", "loss", "accuracy", "latency_ms")

@@ -7,11 +7,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from nas.front import PLAIN, Front, Point
+from nas.noise import NORMAL, student_quantile
+from nas.retrained_verdict import judge_retrained
 
 __all__ = ["Verdict", "judge"]
 
-_NORMAL = 1.96
-_STUDENT = (12.71, 4.30, 3.18, 2.78, 2.57, 2.45, 2.36, 2.31, 2.26, 2.23)
 _FEW, _SPOILT = 8, 0.7  # networks, and the share of them that training left worse
 _LEAST_SPREAD = 0.01  # what thread CPU time repeats to at best
 
@@ -30,10 +30,11 @@ def judge(front: Front) -> Verdict:
     A difference counts when it exceeds what noise makes in 95 % of cases: of seeds, by Student's
     t for as many degrees of freedom as it is known to, and of the choice of validation images
     where that is known. Each comparison stands by itself; of twenty without any difference,
-    one will count. First comes how far the proxy behind the figures can be trusted.
+    one will count. First comes how far the proxy behind the figures can be trusted; last what
+    full training has found.
     """
     found = _compared(front)
-    return Verdict((*front.trust, *found.lines), found.clear)
+    return Verdict((*front.trust, *found.lines, *judge_retrained(front)), found.clear)
 
 
 def _compared(front: Front) -> Verdict:
@@ -144,13 +145,6 @@ def _saves(point: Point, other: Point, front: Front) -> bool:
     return other.loss - point.loss > _margin(point, other, front)
 
 
-def _quantile(freedom: int) -> float:
-    """Two-sided 95 % quantile of Student's t, to 1 %."""
-    if freedom <= len(_STUDENT):
-        return _STUDENT[max(freedom, 1) - 1]
-    return _NORMAL + 2.4 / freedom
-
-
 def _margin(point: Point, other: Point, front: Front) -> float:
     """How large a loss difference seeds and validation images make by themselves, at 95 %.
 
@@ -163,4 +157,4 @@ def _margin(point: Point, other: Point, front: Front) -> float:
     else:
         seeds = front.paired_noise * math.sqrt(1 / point.seeds + 1 / other.seeds)
     images = [item.image_noise for item in (point, other) if not math.isnan(item.image_noise)]
-    return math.hypot(_quantile(front.noise_freedom) * seeds, _NORMAL * math.hypot(*images))
+    return math.hypot(student_quantile(front.noise_freedom) * seeds, NORMAL * math.hypot(*images))

@@ -16,6 +16,7 @@ from nas.cli import (
     networks,
     profiles,
     report,
+    retrain,
     runs,
     submitting,
     supernet,
@@ -47,6 +48,7 @@ for group in (
     profiles,
     trust,
     supernet,
+    retrain,
     machine,
 ):
     group.add_to(app)

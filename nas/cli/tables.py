@@ -54,40 +54,50 @@ def milliseconds(value: float) -> str:
 
 def front_table(front: Front) -> Table:
     """Members of the front and the hand-placed networks, by latency."""
-    several = any(point.run for point in front)
-    rows = [(_cells(point, several), None if point.on_front else "dim") for point in front]
+    headings, rows = _rows(front)
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for number, name in enumerate(_headings(several)[:-1]):
-        width = max([len(name), *(len(cells[number]) for cells, _ in rows)])
+    for number, name in enumerate(headings[:-1]):
+        width = max([len(name), *(len(cells[number]) for cells in rows)])
         table.add_column(name, justify="right", no_wrap=True, min_width=width)
-    table.add_column("network", overflow="ellipsis", no_wrap=True)
-    for cells, style in rows:
-        table.add_row(*cells, style=style)
+    table.add_column(headings[-1], overflow="ellipsis", no_wrap=True)
+    for point, cells in zip(front, rows, strict=True):
+        table.add_row(*cells, style=None if point.on_front else "dim")
     return table
 
 
 def front_markdown(front: Front) -> str:
     """The same table for a README or an issue."""
-    several = any(point.run for point in front)
-    headings = _headings(several)
-    rows = [[str(cell) for cell in _cells(point, several)] for point in front]
+    headings, rows = _rows(front)
+    texts = [[str(cell) for cell in cells] for cells in rows]
     # What it is comes first; figures follow.
-    return to_markdown([headings[-1], *headings[:-1]], [[row[-1], *row[:-1]] for row in rows])
+    return to_markdown([headings[-1], *headings[:-1]], [[row[-1], *row[:-1]] for row in texts])
 
 
-def _headings(several: bool) -> list[str]:
-    return [_COLUMNS[0], *(["run"] if several else []), *_COLUMNS[1:], "network"]
+def _rows(front: Front) -> tuple[list[str], list[list[str | Text]]]:
+    """Headings and cells; what no point has takes no room."""
+    several = any(point.run for point in front)
+    retrained = any(point.retrained_seeds for point in front)
+    headings = [
+        "",
+        *(["run"] if several else []),
+        *("trial", "latency ms", "loss saved", "± seeds", "accuracy %", "params", "MACs", "n"),
+        *(["retrained %", "test %", "n"] if retrained else []),
+        "network",
+    ]
+    return headings, [_cells(point, several, retrained) for point in front]
 
 
-_COLUMNS = ("", "trial", "latency ms", "loss saved", "± seeds", "accuracy %", "params", "MACs", "n")
-
-
-def _cells(point: Point, several: bool) -> list[str | Text]:
+def _cells(point: Point, several: bool, retrained: bool) -> list[str | Text]:
     name = Text(summary(point.architecture))
     if point.reference:
         name = Text.assemble((point.reference, "bold"), f" hand-placed: {name}")
         if point.reference == PLAIN:
             name = Text("plain backbone", "bold")
+    fully: list[str | Text] = [
+        _percent(point.retrained_accuracy, point.retrained_spread),
+        _percent(point.retrained_test_accuracy, point.retrained_test_spread),
+        str(point.retrained_seeds or ""),
+    ]
     return [
         "*" if point.on_front else " ",
         *([str(point.run)] if several else []),
@@ -99,8 +109,15 @@ def _cells(point: Point, several: bool) -> list[str | Text]:
         count(point.params),
         count(point.macs),
         str(point.seeds),
+        *(fully if retrained else []),
         name,
     ]
+
+
+def _percent(mean: float, spread: float) -> str:
+    if math.isnan(mean):
+        return ""
+    return f"{mean * 100:.2f}" + ("" if math.isnan(spread) else f" ± {spread * 100:.2f}")
 
 
 def _how(front: Front) -> str:
@@ -128,5 +145,11 @@ def print_front(front: Front, out: Console) -> None:
         "Loss saved: against the plain network. n: seeds it was trained with.",
         style="dim",
     )
+    if any(point.retrained_seeds for point in front):
+        out.print(
+            "retrained, test: accuracy after full training, on validation and on test images, "
+            "± standard deviation between its n seeds.",
+            style="dim",
+        )
     for line in judge(front).lines:
         out.print(line)

@@ -10,7 +10,7 @@ from nas.data.folder import folder, folder_test, imagenet, imagenet_test
 from nas.data.huggingface import huggingface, huggingface_test
 from nas.data.images import Images, Parts, Source
 from nas.data.own_function import own_function
-from nas.data.published import PUBLISHED, digits
+from nas.data.published import PUBLISHED, digits, digits_test
 from nas.errors import SpecError
 from nas.user_function import is_function
 
@@ -31,7 +31,7 @@ class Kind:
 
 
 DATA: dict[str, Kind] = {
-    "digits": Kind(digits),
+    "digits": Kind(digits, digits_test),
     "cifar10": Kind(PUBLISHED["cifar10"].search, PUBLISHED["cifar10"].test),
     "folder": Kind(folder, folder_test, _PATH),
     "imagenet": Kind(imagenet, imagenet_test, _PATH),

@@ -27,8 +27,7 @@ def card(winner: Winner, target: Target, report: Report) -> str:
             "",
             f"On {network['images']} validation images, that training has not seen, but the "
             f"search has chosen by: {network['accuracy']:.1%} right, loss {network['loss']:.4f}. "
-            f"Weights: from the search ({origin['proxy']}, seed {origin['seed']}). No test "
-            "images were looked at.",
+            + _weights(origin),
             "",
             "## Graphs",
             "",
@@ -67,6 +66,23 @@ def card(winner: Winner, target: Target, report: Report) -> str:
             "Nothing is known about images of another kind. Licences: NOTICE and licences/.",
             "",
         ]
+    )
+
+
+def _weights(origin: Report) -> str:
+    full = origin["retrained"]
+    if full is None:
+        return (
+            f"Weights: from the search ({origin['proxy']}, seed {origin['seed']}). No test images "
+            "were looked at."
+        )
+    text = f"Weights: trained fully ({full['description']}; seed {full['seed']}"
+    text += ", the best of its seeds on validation images). "
+    if full["test_accuracy"] is None:
+        return text + "There are no test images."
+    return text + (
+        f"On {full['test_images']:,} test images, looked at once when the training had ended: "
+        f"{full['test_accuracy']:.2%} right."
     )
 
 

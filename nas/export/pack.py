@@ -25,6 +25,7 @@ from nas.export.table import TARGETS, target_named
 from nas.export.target import EXACT, Delegates, Target, Winner, Written
 from nas.files import folder_whole
 from nas.latency.measure import Anchor, Latency, Subject, measure_anchor, measure_together
+from nas.retrained import Retraining
 from nas.run import Run
 
 __all__ = ["Graph", "Origin", "Pack", "export_pack", "write_pack"]
@@ -41,7 +42,9 @@ the largest scores by 45 % and changes no class."""
 
 @dataclass(frozen=True)
 class Origin:
-    """Where a network comes from. found: what the search measured of it, by name."""
+    """Where a network comes from. found: what the search measured of it, by name. retrained: what
+    the full training that its weights are of has come to; None: they are of the search.
+    """
 
     run: str
     trial: int
@@ -51,6 +54,7 @@ class Origin:
     device: str
     pretrained: bool
     found: Mapping[str, float]
+    retrained: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -104,6 +108,8 @@ def export_pack(
     winner = winner_of(run, trial, data)
     path.parent.mkdir(parents=True, exist_ok=True)
     row = run.row(trial)
+    best = run.retrained_weights(row["digest"])
+    began = best[1].recipe["weights"] if best else run.file.proxy.backbone.weights
     origin = Origin(
         run=run.path.resolve().name,
         trial=trial,
@@ -111,10 +117,16 @@ def export_pack(
         proxy=run.file.proxy.kind,
         seed=row["seed"],
         device=run.file.device,
-        pretrained=run.file.proxy.backbone.weights == "pretrained",
+        pretrained=began == "pretrained",
         found={name: row[name] for name in ("loss", "accuracy", "latency_ms", "params", "macs")},
+        retrained=None if best is None else _trained(best[1]),
     )
     return write_pack(path, winner, data, to, origin, int8=int8)
+
+
+def _trained(training: Retraining) -> dict[str, Any]:
+    kept = ("description", "seed", "accuracy", "images", "test_accuracy", "test_images")
+    return {name: getattr(training, name) for name in kept}
 
 
 def _named(data: str) -> str:

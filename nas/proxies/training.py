@@ -9,15 +9,21 @@ from dataclasses import dataclass
 from typing import Literal
 
 import torch
+from timm.utils.model_ema import ModelEmaV3
 from torch import Tensor, nn
+from torch import distributed as dist
+from torch.nn.parallel import DistributedDataParallel
 
 from nas.data import Dataset, Split
 from nas.errors import TrainingError
+from nas.proxies.augmentation import Augmentation
 from nas.seeds import derive
 from nas.task import Classification, Score
 
 __all__ = ["Recipe", "Trainer", "Training", "evaluate"]
 
+_MEAN = "mean."
+_ALL = slice(None)
 _SHIFT = 8  # a random crop moves an image by at most 1/8 of its side, as 4 of 32 pixels
 
 
@@ -27,8 +33,10 @@ class Recipe:
     time on a CPU with one thread, else by the clock on the wall.
 
     cycles: where the learning rate comes to zero, in the same unit, the last at the end; none
-    given: there alone. In each cycle it rises linearly, then falls as a cosine.
-    optimiser: `sgd` (with Nesterov's momentum) or `adamw`.
+    given: there alone. In each cycle it rises linearly for the share warm_up, then falls: as a
+    `cosine`, or by `step` to a tenth after half of the cycle and again after three quarters.
+    optimiser: `sgd` (with Nesterov's momentum) or `adamw`. ema: decay of a running mean of the
+    weights, smaller in the first steps; None: none is kept.
     """
 
     length: float
@@ -40,6 +48,8 @@ class Recipe:
     weight_decay: float = 4e-5
     momentum: float = 0.9
     warm_up: float = 0.2
+    schedule: str = "cosine"
+    ema: float | None = None
 
     def rate(self, spent: float) -> float:
         """The learning rate when `spent` of the length has gone."""
@@ -47,7 +57,7 @@ class Recipe:
         for end in self.cycles or (self.length,):
             if spent < end:
                 done = (spent - start) / (end - start)
-                return self.learning_rate * _cycle(done, self.warm_up)
+                return self.learning_rate * _SCHEDULES[self.schedule](done, self.warm_up)
             start = end
         return 0.0
 
@@ -60,16 +70,28 @@ class Trainer:
     The result is NCHW in channels_last memory, float32.
     """
 
-    def __init__(self, data: Dataset, device: torch.device) -> None:
+    def __init__(
+        self, data: Dataset, device: torch.device, augmentation: Augmentation | None = None
+    ) -> None:
         std = torch.tensor(data.std, device=device)
         self.scale = 1.0 / std
         self.offset = -torch.tensor(data.mean, device=device) / std
         self.mirror = data.mirror
         self.device = device
-        self.gather_there = device.type != "cpu"
+        self.change = augmentation if augmentation and augmentation.changes_pixels else None
+        self.gather_there = device.type != "cpu" and self.change is None
 
-    def augmented(self, split: Split, rows: Tensor, generator: torch.Generator) -> Tensor:
-        """rows: (B,) -> (B, 3, H, W), each image shifted and perhaps mirrored at random."""
+    def augmented(
+        self,
+        split: Split,
+        rows: Tensor,
+        generator: torch.Generator,
+        share: slice = _ALL,
+    ) -> Tensor:
+        """rows: (B,) -> (B, 3, H, W), each image shifted and perhaps mirrored at random.
+
+        share: of the rows, to make those images alone, as they are among all.
+        """
         count, side = len(rows), split.images.shape[1]
         reach = max(1, side // _SHIFT)
         down, right = torch.randint(-reach, reach + 1, (2, count, 1), generator=generator)
@@ -79,11 +101,13 @@ class Trainer:
             mirrored = torch.rand(count, 1, generator=generator) < 0.5
             columns = torch.where(mirrored, line.flip(0), columns)
         lines, columns = _reflect(line + down, side), _reflect(columns + right, side)
-        images = split.images
+        images, rows, lines, columns = split.images, rows[share], lines[share], columns[share]
         if self.gather_there:
-            images, rows = images[rows].to(self.device), torch.arange(count)
+            images, rows = images[rows].to(self.device), torch.arange(len(rows))
             rows, lines, columns = (item.to(self.device) for item in (rows, lines, columns))
         pixels = images[rows[:, None, None], lines[:, :, None], columns[:, None, :]]
+        if self.change is not None:
+            pixels = self.change.pixels(pixels)
         return self._normalised(pixels)
 
     def plain(self, split: Split, rows: slice) -> Tensor:
@@ -107,7 +131,9 @@ class Training:
 
     seed: of the order of images and their augmentation: equal seeds give equal batches to
     every network, which pairs comparisons. set_mode: which modules train and which stay as
-    they are. before_step: called with the number of each step before it.
+    they are. before_step: called with the number of each step before it. augmentation: beyond
+    crops and mirrors. Where torch.distributed is initialised, its processes share each batch and
+    go the same steps; batch norms and mixup see the share of their process.
     """
 
     def __init__(
@@ -122,6 +148,7 @@ class Training:
         device: torch.device,
         set_mode: Callable[[nn.Module], object] = nn.Module.train,
         before_step: Callable[[int], object] | None = None,
+        augmentation: Augmentation | None = None,
     ) -> None:
         self.network = network
         self.recipe = recipe
@@ -134,8 +161,20 @@ class Training:
         self._parameters = list(parameters)
         _channels_last(network.to(device))
         self._optimiser = _optimiser(self._parameters, recipe) if self._parameters else None
-        self._trainer = Trainer(data, device)
+        self._trainer = Trainer(data, device, augmentation)
+        self._augmentation = augmentation
+        self._ema = _running_mean(network, recipe)
+        self._rank, self._ranks = 0, 1
+        self._shared: nn.Module = network
+        if dist.is_initialized():
+            self._rank, self._ranks = dist.get_rank(), dist.get_world_size()
+            self._shared = DistributedDataParallel(network)
         self._order: tuple[int, Tensor] | None = None
+
+    @property
+    def trained(self) -> nn.Module:
+        """What is to be judged and kept: the running mean of the weights where there is one."""
+        return self.network if self._ema is None else self._ema.module
 
     def run(
         self, until: float | None = None, progress: Callable[[int, int], None] | None = None
@@ -158,13 +197,16 @@ class Training:
         self.network.eval()
 
     def state(self) -> dict[str, Tensor]:
-        """What `load` goes on from: `network.*`, `optimiser.*` and where it stands."""
+        """What `load` goes on from: `network.*`, `optimiser.*`, `mean.*`, and where it stands."""
         tensors = {f"network.{name}": value for name, value in self.network.state_dict().items()}
         if self._optimiser is not None:
             for index, slots in self._optimiser.state_dict()["state"].items():
                 for name, value in slots.items():
                     if isinstance(value, Tensor):
                         tensors[f"optimiser.{index}.{name}"] = value
+        if self._ema is not None:
+            mean = self._ema.module.state_dict()
+            tensors |= {f"{_MEAN}{name}": value for name, value in mean.items()}
         stands = torch.tensor([self.step, self.spent, self.parts], dtype=torch.float64)
         return tensors | {"stands": stands}
 
@@ -179,6 +221,13 @@ class Training:
         unexpected = self.network.load_state_dict(weights, strict=False).unexpected_keys
         if unexpected:
             raise KeyError(unexpected[0])
+        if self._ema is not None:
+            mean = {
+                key.removeprefix(_MEAN): value
+                for key, value in state.items()
+                if key.startswith(_MEAN)
+            }
+            self._ema.module.load_state_dict(mean)
         if self._optimiser is not None:
             slots: dict[int, dict[str, Tensor]] = {}
             for key, value in state.items():
@@ -197,12 +246,16 @@ class Training:
         try:
             loss = self._gradients(optimiser)
         except RuntimeError as error:
-            if self.parts > 1 or not _out_of_memory(error):
+            if self.parts > 1 or self._ranks > 1 or not _out_of_memory(error):
                 raise
             self.parts = 2
             optimiser.zero_grad(set_to_none=True)
             loss = self._gradients(optimiser)
         optimiser.step()
+        if self._ema is not None:
+            self._ema.update(self.network, self.step + 1)
+        if self._ranks > 1:
+            dist.all_reduce(loss)  # all of them give up, or none
         # Reading the loss stalls a GPU, so not at every step there.
         if (self._device.type == "cpu" or self.step % 20 == 0) and not loss.isfinite():
             raise TrainingError(f"training diverged: the loss is {loss.item()} at step {self.step}")
@@ -212,14 +265,18 @@ class Training:
     def _gradients(self, optimiser: torch.optim.Optimizer) -> Tensor:
         """The mean loss of this step's batch; its gradients are with the parameters."""
         generator = torch.Generator().manual_seed(derive(self._seed, "images", self.step))
-        torch.manual_seed(derive(self._seed, "network", self.step))
+        others = (self._rank,) if self._rank else ()
+        torch.manual_seed(derive(self._seed, "network", self.step, *others))
         rows = self._rows()
-        images = self._trainer.augmented(self._data.train, rows, generator)
-        labels = self._data.train.labels[rows].to(self._device)
+        share = slice(self._rank, None, self._ranks)
+        images = self._trainer.augmented(self._data.train, rows, generator, share)
+        wanted = self._data.train.labels[rows[share]].to(self._device)
+        if self._augmentation is not None:
+            images, wanted = self._augmentation.mixed(images, wanted)
         optimiser.zero_grad(set_to_none=True)
         total = torch.zeros((), device=self._device)
-        for part, wanted in zip(images.chunk(self.parts), labels.chunk(self.parts), strict=True):
-            loss = self._task.loss(self.network(part), wanted) * (len(part) / len(images))
+        for part, target in zip(images.chunk(self.parts), wanted.chunk(self.parts), strict=True):
+            loss = self._task.loss(self._shared(part), target) * (len(part) / len(images))
             loss.backward()  # type: ignore[no-untyped-call]
             total += loss.detach()
         return total
@@ -265,11 +322,31 @@ def _optimiser(parameters: list[nn.Parameter], recipe: Recipe) -> torch.optim.Op
     )
 
 
-def _cycle(done: float, warm_up: float) -> float:
+def _running_mean(network: nn.Module, recipe: Recipe) -> ModelEmaV3 | None:
+    if recipe.ema is None:
+        return None
+    return ModelEmaV3(network, decay=recipe.ema, use_warmup=True)
+
+
+def _cosine(done: float, warm_up: float) -> float:
     """Share of the top learning rate: linear up to it, then a cosine down to zero."""
     if done < warm_up:
-        return 0.1 + 0.9 * done / warm_up
+        return _rise(done, warm_up)
     return 0.5 * (1 + math.cos(math.pi * (done - warm_up) / (1 - warm_up)))
+
+
+def _step(done: float, warm_up: float) -> float:
+    """Likewise, falling at half and at three quarters, as of arXiv:1512.03385 on CIFAR-10."""
+    if done < warm_up:
+        return _rise(done, warm_up)
+    return 1.0 if done < 0.5 else 0.1 if done < 0.75 else 0.01
+
+
+def _rise(done: float, warm_up: float) -> float:
+    return 0.1 + 0.9 * done / warm_up
+
+
+_SCHEDULES: dict[str, Callable[[float, float], float]] = {"cosine": _cosine, "step": _step}
 
 
 def evaluate(

@@ -80,6 +80,10 @@ def test_flags_are_a_promise() -> None:
             "--data", "--full-epochs", "--json", "--networks", "--out", "--runner", "--scores",
             "--seeds", "--set", "--supernet", "--workers", "space",
         ],
+        "retrain": [
+            "--dry-run", "--epochs", "--front", "--json", "--learning-rate", "--recipe",
+            "--references", "--seeds", "--set", "--trial", "--workers", "run",
+        ],
         "supernet": [
             "--data", "--epochs", "--json", "--out", "--plain", "--resolution", "--sandwich",
             "--score", "--seed", "--set", "--train-backbone", "space",

@@ -73,7 +73,7 @@ def test_it_is_decoded_again_when_what_it_returns_has_changed(module: Path) -> N
 
 
 def test_it_brings_no_test_part(module: Path) -> None:
-    with pytest.raises(SpecError, match="'my_images:two' brings no test part; these do: cifar10"):
+    with pytest.raises(SpecError, match="'my_images:two' brings no test part; these do: digits"):
         open_test("my_images:two", 4)
 
 

@@ -124,6 +124,16 @@ def test_digits_are_cut_without_overlap_and_the_test_part_stays_out() -> None:
     assert not torch.equal(data.validation.labels, other.validation.labels)
 
 
+def test_the_test_part_of_digits_is_what_no_search_sees() -> None:
+    data, test = load_data("digits", 8, validation=0.25, seed=0), open_test("digits", 8)
+    assert len(test) == 359
+    assert set(test.labels.tolist()) == set(range(10))
+    everything = torch.cat([data.train.images, data.validation.images, test.images])
+    assert len(everything) == 1797
+    seen = {image.numpy().tobytes() for image in (*data.train.images, *data.validation.images)}
+    assert not seen & {image.numpy().tobytes() for image in test.images}
+
+
 def test_published_files_are_read(published: str) -> None:
     data = load_data(published, SIDES[published], validation=0.5, seed=0)
     assert len(data.classes) == (100 if published == "cifar100" else 10)

@@ -1,0 +1,150 @@
+"""How winners are trained fully: the section `retrain` of a runner, and what it comes to."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from dataclasses import asdict, dataclass
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+__all__ = ["FullRecipe", "Retrain"]
+
+_BATCH, _RATE = 256, 0.05
+_LEAST_BATCH, _STEPS = 32, 50
+
+Positive = Annotated[float, Field(gt=0)]
+Share = Annotated[float, Field(ge=0, lt=1)]
+Strength = Annotated[float, Field(ge=0)]
+
+
+@dataclass(frozen=True, slots=True)
+class FullRecipe:
+    """Everything that decides what a full training comes to, but its seed and the images.
+
+    epochs, warm_up: in epochs; the rate rises over the second and then falls by `schedule`:
+    as a cosine to zero, or to a tenth after half and again after three quarters.
+    label_smoothing: share of the target given to all classes. mixup, cutmix: the parameter of their
+    beta distribution; 0: off. rand_augment: magnitude of two operations on each image, of
+    30; 0: off. ema: decay of the running mean of the weights, which is then what is judged;
+    None: off. weights: `random`, or `pretrained`: timm's, with blocks that start as identities.
+    """
+
+    epochs: float
+    batch_size: int
+    learning_rate: float
+    schedule: str
+    warm_up: float
+    momentum: float
+    weight_decay: float
+    label_smoothing: float
+    mixup: float
+    cutmix: float
+    rand_augment: int
+    ema: float | None
+    weights: str
+
+    def key(self, images: str) -> str:
+        """Names the recipe on these images: what has one key was trained equally."""
+        text = json.dumps([asdict(self), images], sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:8]
+
+    def __str__(self) -> str:
+        parts = [
+            f"{self.epochs:g} epochs from {self.weights} weights",
+            f"batch {self.batch_size}",
+            f"rate {self.learning_rate:g} ({self.schedule})",
+        ]
+        extras = {
+            "warm-up": self.warm_up,
+            "label smoothing": self.label_smoothing,
+            "mixup": self.mixup,
+            "cutmix": self.cutmix,
+            "RandAugment": self.rand_augment,
+            "EMA": self.ema,
+        }
+        parts += [f"{name} {value:g}" for name, value in extras.items() if value]
+        return ", ".join(parts)
+
+
+_PAPER: dict[str, Any] = {
+    "epochs": 200.0,
+    "schedule": "cosine",
+    "warm_up": 0.0,
+    "label_smoothing": 0.0,
+    "mixup": 0.0,
+    "cutmix": 0.0,
+    "rand_augment": 0,
+    "ema": None,
+}
+_PRESETS = {
+    # Coordinate attention's, arXiv:2103.02907: random crops and flips, and nothing else.
+    "paper": _PAPER,
+    # Shares as in torchvision's and timm's recipes for networks of this size.
+    "modern": _PAPER
+    | {
+        "epochs": 300.0,
+        "warm_up": 5.0,
+        "label_smoothing": 0.1,
+        "mixup": 0.2,
+        "cutmix": 1.0,
+        "rand_augment": 9,
+        "ema": 0.9999,
+    },
+}
+
+
+class Retrain(BaseModel):
+    """Full training of what a search has found. None: as the recipe has it."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+    recipe: Literal["paper", "modern"] = "paper"
+    """`paper`: that of coordinate attention, for 200 epochs; `modern`: 300 with warm-up, label
+    smoothing, mixup, CutMix, RandAugment, and a running mean of the weights."""
+    seeds: Annotated[int, Field(ge=1, le=100)] = 3
+    epochs: Positive | None = None
+    batch_size: Annotated[int, Field(ge=2)] | None = None
+    """None: 256, and for a small set as many as make 50 steps an epoch, at least 32."""
+    learning_rate: Positive | None = None
+    """None: 0.05 for a batch of 256 (0.01 from pretrained weights), in proportion for others."""
+    schedule: Literal["cosine", "step"] | None = None
+    warm_up: Annotated[float, Field(ge=0)] | None = None
+    """Epochs in which the rate rises."""
+    momentum: Share = 0.9
+    weight_decay: Strength = 4e-5
+    label_smoothing: Share | None = None
+    mixup: Strength | None = None
+    cutmix: Strength | None = None
+    rand_augment: Annotated[int, Field(ge=0, le=30)] | None = None
+    ema: Annotated[float, Field(ge=0, lt=1)] | None = None
+    """Decay of the running mean of the weights; 0: none."""
+    weights: Literal["random", "pretrained"] = "random"
+    resolution: Annotated[int, Field(ge=8, le=1024)] | None = None
+    """None: that of the network, where it will be deployed."""
+    threads: Annotated[int, Field(ge=1)] | None = None
+    """Of one training; None: the cores, shared among the trainings side by side."""
+
+    def resolved(self, images: int) -> FullRecipe:
+        """What it comes to with so many training images."""
+        preset = _PRESETS[self.recipe]
+        given = {name: getattr(self, name) for name in preset if getattr(self, name) is not None}
+        chosen = preset | given
+        batch = self.batch_size or _batch(images)
+        rate = _RATE if self.weights == "random" else _RATE / 5
+        return FullRecipe(
+            **chosen | {"ema": chosen["ema"] or None},
+            batch_size=min(batch, images),
+            learning_rate=self.learning_rate or rate * batch / _BATCH,
+            momentum=self.momentum,
+            weight_decay=self.weight_decay,
+            weights=self.weights,
+        )
+
+
+def _batch(images: int) -> int:
+    """A power of two that makes about 50 steps of an epoch."""
+    wanted = 1 << math.floor(math.log2(max(2, images / _STEPS)))
+    return max(_LEAST_BATCH, min(_BATCH, wanted))
