@@ -26,6 +26,10 @@ _FIGURES = (
     "loss", "loss_noise", "image_noise", "loss_saved", "accuracy", "accuracy_noise", "latency_ms",
     "latency_spread", "params", "macs",
 )  # fmt: skip
+_RETRAINED = (
+    "retrained_accuracy", "retrained_spread", "retrained_test_accuracy", "retrained_test_spread",
+    "retrained_seeds",
+)  # fmt: skip
 
 
 def content(snapshot: Snapshot) -> dict[str, Any]:
@@ -77,6 +81,7 @@ def _points(snapshot: Snapshot) -> list[dict[str, Any]]:
 
 
 def _point(point: Point) -> dict[str, Any]:
+    figures = (*_FIGURES, *_RETRAINED) if point.retrained_seeds else _FIGURES
     return {
         "trial": point.trial,
         "reference": point.reference,
@@ -84,7 +89,7 @@ def _point(point: Point) -> dict[str, Any]:
         "seeds": point.seeds,
         "final": point.latency_final,
         "predicted": point.latency_predicted,
-        **{name: _number(getattr(point, name)) for name in _FIGURES},
+        **{name: _number(getattr(point, name)) for name in figures},
         "architecture": point.architecture,
     }
 

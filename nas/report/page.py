@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import math
 import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -63,6 +64,8 @@ def _front(snapshot: Snapshot) -> dict[str, Any]:
     every = len(front.cloud["trial"])
     return {
         "points": front.points,
+        "retrained": any(point.retrained_seeds for point in front),
+        "tested": any(not math.isnan(point.retrained_test_accuracy) for point in front),
         "names": " and ".join(item.title for item in front.objectives),
         "latency": _how(snapshot),
         "left_out": max(0, every - MOST_NETWORKS),
@@ -212,7 +215,16 @@ def _templates() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    names = ("count", "duration", "kinds", "milliseconds", "number", "percent", "signed")
+    names = (
+        "count",
+        "duration",
+        "kinds",
+        "mean_percent",
+        "milliseconds",
+        "number",
+        "percent",
+        "signed",
+    )
     made.filters |= {name: getattr(words, name) for name in names}
     made.filters["short"] = lambda value: f"{value:g}"
     made.globals["PLAIN"] = PLAIN

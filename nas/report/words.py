@@ -7,7 +7,16 @@ from collections import Counter
 
 from nas.architecture import Architecture
 
-__all__ = ["count", "duration", "kinds", "milliseconds", "number", "percent", "signed"]
+__all__ = [
+    "count",
+    "duration",
+    "kinds",
+    "mean_percent",
+    "milliseconds",
+    "number",
+    "percent",
+    "signed",
+]
 
 _MINUS = "\N{MINUS SIGN}"
 
@@ -33,7 +42,14 @@ def signed(value: float, digits: int = 4) -> str:
 
 
 def percent(value: float, digits: int = 1) -> str:
-    return f"{value * 100:.{digits}f}"
+    return "?" if math.isnan(value) else f"{value * 100:.{digits}f}"
+
+
+def mean_percent(mean: float, spread: float) -> str:
+    """`71.20 ± 0.31`; nothing where the mean is not known."""
+    if math.isnan(mean):
+        return ""
+    return percent(mean, 2) + ("" if math.isnan(spread) else f" ± {percent(spread, 2)}")
 
 
 def duration(seconds: float) -> str:

@@ -118,6 +118,7 @@ def test_filters_hide_and_reset_shows_again(page: Any, written: tuple[Run, str])
     assert shown.inner_text() == f"{len(holding)} of {every} networks"
     assert page.locator("#points tbody tr:visible").count() == len(holding)
     page.locator("button[type=reset]").click()
+    playwright.expect(shown).to_have_text(f"{every} of {every} networks")
     page.locator("input[name=latency]").fill("0")
     assert shown.inner_text().startswith("1 of")
     page.locator("button[type=reset]").click()

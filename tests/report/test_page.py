@@ -20,7 +20,9 @@ from nas.report.content import content
 from nas.report.page import SECTIONS, render
 from nas.report.places import backbones_of
 from nas.report.snapshot import Snapshot
+from nas.retrained import Retraining
 from nas.run import Run, open_run
+from nas.store import Store
 
 HOSTILE = "</script><script>alert('x')</script><img src=x onerror=alert(1)> & {{ 7*7 }}"
 
@@ -158,6 +160,29 @@ def test_a_run_without_anything_has_a_page(tmp_path: Path) -> None:
     assert "there is no front" in page
     assert '<p class="state stopped">' in page
     assert data_of(page)["networks"] == []
+
+
+def test_full_training_stands_beside_the_proxy(run: Run, tmp_path: Path) -> None:
+    path = tmp_path / "run"
+    shutil.copytree(run.path, path)
+    member = next(point for point in run.front().members if point.reference is None)
+    store = Store(path / "study.journal", writable=True)
+    for seed, accuracy in ((0, 0.70), (1, 0.72)):
+        about = Retraining(
+            member.trial, member.architecture.digest, None, seed, "key", {}, "9 epochs", 32
+        )
+        store.note_retrained(
+            replace(
+                about, loss=1.0, accuracy=accuracy, test_accuracy=accuracy - 0.1, test_images=100
+            )
+        )
+    page = render(open_run(path))
+    row = re.search(rf'<tr data-trial="{member.trial}".*?</tr>', page, re.S)
+    assert row and "71.00 ± 1.41" in row[0] and "61.00 ± 1.41" in row[0]
+    assert "fully trained %" not in render(run)
+    shown = {network["trial"]: network for network in data_of(page)["networks"]}
+    assert shown[member.trial]["retrained_accuracy"] == pytest.approx(0.71)
+    assert "retrained_accuracy" not in shown[0]
 
 
 def test_failures_are_listed(tmp_path: Path) -> None:

@@ -3,11 +3,16 @@
 const AXES = {
   loss_saved: { title: "↑ validation loss saved against the plain network", of: (n) => n.loss_saved, error: lossError },
   accuracy: { title: "↑ validation accuracy, %", of: (n) => n.accuracy * 100, error: (n) => n.accuracy_noise * 100 },
+  retrained_accuracy: { title: "↑ validation accuracy after full training, %", of: (n) => percent(n.retrained_accuracy), error: (n) => standardError(n, n.retrained_spread) },
+  retrained_test_accuracy: { title: "↑ test accuracy after full training, %", of: (n) => percent(n.retrained_test_accuracy), error: (n) => standardError(n, n.retrained_test_spread) },
   latency_ms: { title: "latency, ms →", of: (n) => n.latency_ms, error: (n) => n.latency_ms * (n.latency_spread ?? 0) },
   params: { title: "parameters →", of: (n) => n.params, error: () => null },
   macs: { title: "multiply-adds →", of: (n) => n.macs, error: () => null },
 };
-const OBJECTIVE = { loss: "loss_saved", accuracy: "accuracy", latency_ms: "latency_ms", params: "params", macs: "macs" };
+const OBJECTIVE = { loss: "loss_saved", accuracy: "accuracy", retrained_accuracy: "retrained_accuracy", latency_ms: "latency_ms", params: "params", macs: "macs" };
+const percent = (share) => share == null ? null : share * 100;
+// Of a mean over seeds, in percent; null where one seed does not tell it.
+const standardError = (network, spread) => spread == null ? null : (spread * 100) / Math.sqrt(network.retrained_seeds);
 const SHAPES = ["M-6,-6H6V6H-6Z", "M0,-7.5L7,5.5H-7Z", "M0,-8L8,0L0,8L-8,0Z", "M0,7.5L7,-5.5H-7Z",
   "M-7,-2H-2V-7H2V-2H7V2H2V7H-2V2H-7Z", "M-6,-3L0,-7L6,-3V3L0,7L-6,3Z", "M-7,0A7,7 0 1 1 7,0A7,7 0 1 1 -7,0Z"];
 

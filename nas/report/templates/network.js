@@ -118,6 +118,13 @@ function quoted(word) {
   return /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\"'\"'")}'`;
 }
 
+function fullTraining(network) {
+  const figure = (mean, spread) => `${(mean * 100).toFixed(2)}${plusMinus(spread == null ? null : spread * 100, 2)} %`;
+  const test = network.retrained_test_accuracy == null ? ""
+    : `, of test images ${figure(network.retrained_test_accuracy, network.retrained_test_spread)}`;
+  return `accuracy ${figure(network.retrained_accuracy, network.retrained_spread)}${test}, ${network.retrained_seeds} seed${network.retrained_seeds === 1 ? "" : "s"}`;
+}
+
 function describe(data, network) {
   const panel = document.getElementById("network");
   if (!network) {
@@ -132,6 +139,7 @@ function describe(data, network) {
     ["loss saved", signed(network.loss_saved) + plusMinus(lossError(network), 4)],
     ["loss", network.loss === null ? "?" : network.loss.toFixed(4)],
     ["accuracy", `${(network.accuracy * 100).toFixed(2)}${plusMinus(network.accuracy_noise * 100, 2)} %`],
+    ...(network.retrained_seeds ? [["fully trained", fullTraining(network)]] : []),
     ["latency", `${milliseconds(network.latency_ms)} ms ± ${((network.latency_spread ?? 0) * 100).toFixed(1)} %${beside}, ${latencyNote(network)}`],
     ["parameters", count(network.params)],
     ["multiply-adds", count(network.macs)],
