@@ -125,8 +125,8 @@ def _placed(blocks: dict[str, str]) -> Architecture:
 @dataclass(frozen=True)
 class Method:
     """train: `all` or `blocks`. backbone: images that the plain network was trained on before
-    (0: none). images: of this training. teacher: share of the labels that is what the plain
-    network says. seeds: how many.
+    (0: none). images: of this training, `batch` a step. teacher: share of the labels that is what
+    the plain network says. seeds: how many.
     """
 
     name: str
@@ -137,6 +137,7 @@ class Method:
     backbone: int = 0
     optimiser: str = "sgd"
     teacher: float = 0.0
+    batch: int = BATCH
     seeds: int = 2
 
 
@@ -192,9 +193,16 @@ def methods() -> list[AnyMethod]:
         replace(probe, name="probe, SGD", learning_rate=0.1, optimiser="sgd"),
         replace(scratch, name="scratch, 3x as long", images=3 * CHEAP, seeds=1),
         replace(warm, seeds=3),
+        # As many steps as the longer probe, for the cost of the shorter.
+        replace(probe, name="probe, batch 16", batch=16),
+        replace(probe, name="probe, batch 16, rate /2", batch=16, learning_rate=0.0015, seeds=1),
         replace(long, name="probe, 10x as long", images=10 * CHEAP, seeds=1),
         replace(long, name="probe, 3x, distilled", teacher=0.5, seeds=1),
         replace(supernet, name="supernet, 4x as long", images=4 * WARM),
+        replace(supernet, name="supernet, 16x as long", images=16 * WARM, seeds=1),
+        replace(
+            supernet, name="supernet, backbone too, 4x", images=4 * WARM, frozen=False, seeds=1
+        ),
         replace(long, name="probe, 3x, rate /3", learning_rate=0.001, seeds=1),
         replace(long, name="probe, 3x, backbone 1/8", backbone=FULL // 8, seeds=1),
         replace(
@@ -222,7 +230,8 @@ def training(
         for module in trained:
             module.train()
 
-    recipe = Recipe(method.images // BATCH, BATCH, method.learning_rate, optimiser=method.optimiser)
+    steps = method.images // method.batch
+    recipe = Recipe(steps, method.batch, method.learning_rate, optimiser=method.optimiser)
     if method.teacher:
         data = taught(data, method, work)
     return Training(
