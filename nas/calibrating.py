@@ -141,6 +141,8 @@ def _carried_out(
     run = open_run(out)
     known = run.file.model_dump()
     asked = RunFile(**runner.model_dump(), data=resolved_source(data)).model_dump()
+    if runner.proxy.rungs is None:  # then it was settled by the number of images
+        asked["proxy"] |= {name: known["proxy"][name] for name in ("rungs", "unit")}
     if run.space != space or known | {"workers": 1} != asked | {"workers": 1}:
         raise SpecError(
             f"{out.parent} is the calibration of another space or runner, or of other data; name "
@@ -165,7 +167,7 @@ def compare(full: Run, proxy: Run, *, seeds: int = 1) -> Calibration:
         for number, quality in enumerate(rungs)
     ]
     costs = _seconds(full), _seconds(proxy)
-    budgets = np.array(proxy.file.proxy.rungs)
+    budgets = np.array(proxy.file.proxy.budgets)
     shares = costs[1] / costs[0] * budgets / budgets[-1]
     agreed = agreement(rungs[-1], truth)
     resolved = resolution(rungs[-1], truth, difference=_POINTS)
@@ -202,7 +204,7 @@ def _trust(
     proxy = run.file.proxy
     return Trust(
         name=proxy.kind,
-        budget=f"{proxy.rungs[rung]:g} {proxy.unit}",
+        budget=f"{proxy.budgets[rung]:g} {proxy.unit}",
         cost=0.0,
         seeds=seeds,
         spearman=_estimate(found.spearman),
@@ -262,7 +264,7 @@ def _qualities(full: Run, proxy: Run) -> tuple[Floats, list[Floats], list[Archit
     """
     truths, losses = _by_network(full.trials(), "accuracy"), _by_network(proxy.trials(), "loss")
     seeds = full.file.proxy.seeds
-    rungs = len(proxy.file.proxy.rungs)
+    rungs = len(proxy.file.proxy.budgets)
     both = [
         digest
         for digest in truths
@@ -299,7 +301,7 @@ def _seconds(run: Run) -> float:
 
 def _described(run: Run) -> str:
     proxy = run.file.proxy
-    return f"{proxy.kind}, {proxy.rungs[-1]:g} {proxy.unit}"
+    return f"{proxy.kind}, {proxy.budgets[-1]:g} {proxy.unit}"
 
 
 def _estimate(interval: Interval) -> Estimate:

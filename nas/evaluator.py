@@ -166,7 +166,7 @@ class Evaluator:
         kind = self.spec.proxy.kind
         training, reached, score = self._climb(architecture, job)
         *below, (_, _, _, train_seconds) = reached
-        if len(reached) == len(self.spec.proxy.rungs):
+        if len(reached) == len(self.spec.proxy.budgets):
             path = checkpoint_path(self.spec.checkpoints, architecture.digest, job.seed)
             save_trained(path, training.network, architecture, kind)
         return Outcome(
@@ -199,7 +199,7 @@ class Evaluator:
         """
         proxy, setting = self.spec.proxy, self.setting
         path = training_path(self.spec.checkpoints, architecture.digest, job.seed)
-        every = range(len(proxy.rungs))
+        every = range(len(proxy.budgets))
         goal = every[job.rung]
 
         def begun() -> Training:
@@ -216,7 +216,7 @@ class Evaluator:
             training.run(setting.length(rung))
             seconds += time.perf_counter() - started
             score = self._judge(training.network)
-            reached.append((proxy.rungs[rung], score.loss, score.accuracy, seconds))
+            reached.append((proxy.budgets[rung], score.loss, score.accuracy, seconds))
             if rung != every[-1]:
                 save_training(path, training, architecture, proxy.kind, reached)
         if goal == every[-1]:

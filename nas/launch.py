@@ -75,9 +75,14 @@ def search(
     candidates = Candidates(space)
     profile = _profile_of(file.device, candidates)
     cached = cached_data(file.data, train_resolution(space, file), **cut_of(file))
-    classes = open_data(cached).classes
-    _check_limits(candidates, len(classes))
-    key = {"key": cached.name, "classes": list(classes)}
+    images = open_data(cached)
+    file = file.model_copy(update={"proxy": file.proxy.settled(len(images.train))})
+    _check_limits(candidates, len(images.classes))
+    key = {
+        "key": cached.name,
+        "classes": list(images.classes),
+        "images": len(images.train),
+    }
     begun = _begun(Path(calibration), space, file, key) if calibration else None
     rules = load_rules(prior) if prior is not None else None
     if rules is not None and file.search.sampler != "pareto":
@@ -168,7 +173,7 @@ def _begun(calibration: Path, space: SearchSpace, file: RunFile, data: dict[str,
     run = open_run(calibration / "proxy")
     compared = {
         "space": (run.space, space),
-        "images": (run.environment["data"], data),
+        "images": (run.environment["data"]["key"], data["key"]),
         "proxy": (
             run.file.proxy.model_copy(update={"seeds": 1}),
             file.proxy.model_copy(update={"seeds": 1}),

@@ -210,7 +210,7 @@ def core_of(run: Run, candidates: Candidates, store: Store, started: float) -> S
             candidates,
             run.file.search,
             store,
-            rungs=1 if PROXIES[run.file.proxy.kind].shared else len(run.file.proxy.rungs),
+            rungs=1 if PROXIES[run.file.proxy.kind].shared else len(run.file.proxy.budgets),
             seeds=run.file.proxy.seeds,
             admit=_admission(run.space, run_profile(run), num_classes=classes),
             figures=_figures(run, candidates, num_classes=classes),

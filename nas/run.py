@@ -25,7 +25,7 @@ from nas.front import Front
 from nas.objective import objectives_named
 from nas.record import COMPLETE
 from nas.retrained import Retraining, read_retrainings, shown
-from nas.runner import JOURNAL, Runner
+from nas.runner import JOURNAL, PROBE_STEPS, Runner
 from nas.space import SearchSpace
 from nas.trials import Spent, Trials
 from nas.whereabouts import described, here
@@ -130,12 +130,29 @@ class Run:
         calibration = self.calibration
         if calibration is None:
             kind = self.file.proxy.kind
-            return [f"Whether {kind} orders networks as full training does: see nas calibrate."]
+            said = [f"Whether {kind} orders networks as full training does: see nas calibrate."]
+            return [*self._short(), *said]
         return [f"The proxy: {calibration.verdict}", *calibration.warnings]
+
+    def _short(self) -> list[str]:
+        """Probes of 94 steps ranked thirty networks against full training, longer ones with it
+        (benchmarks/proxy_study.py).
+        """
+        proxy, images = self.file.proxy, self.train_images
+        if proxy.kind != "probe" or proxy.unit == "seconds" or images is None:
+            return []
+        steps = round(proxy.steps(proxy.budgets[-1], images))
+        if steps >= PROBE_STEPS:
+            return []
+        return [
+            f"Probes of {steps} steps are short: they may show what learns quickly rather than "
+            f"what is best. For {PROBE_STEPS}: --set proxy.unit=steps "
+            f"--set proxy.rungs=[{PROBE_STEPS}]"
+        ]
 
     def spent(self, trials: Trials) -> Spent | None:
         """What its training has cost; None where no network is stopped early."""
-        budgets = self.file.proxy.rungs
+        budgets = self.file.proxy.budgets
         if self.file.search.reduction is None or len(budgets) == 1:
             return None
         return trials.spent(budgets)
@@ -145,6 +162,15 @@ class Run:
         """How far its proxy can be trusted, where that was calibrated. Raises SpecError."""
         path = self.path / FILE
         return load_calibration(path) if path.exists() else None
+
+    @property
+    def train_images(self) -> int | None:
+        """How many; None in a run of an earlier version, or whose environment.json is gone."""
+        try:
+            number = self.environment["data"].get("images")
+        except StorageError:
+            return None
+        return None if number is None else int(number)
 
     @property
     def finished(self) -> bool:

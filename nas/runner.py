@@ -17,6 +17,7 @@ from nas.objective import objectives_named
 
 __all__ = [
     "JOURNAL",
+    "PROBE_STEPS",
     "Backbone",
     "Proxy",
     "Ray",
@@ -27,6 +28,8 @@ __all__ = [
     "seconds",
 ]
 
+PROBE_STEPS = 300
+_EPOCHS = {"probe": 3.0, "finetune": 3.0, "scratch": 3.0, "supernet": 20.0}
 _STRICT = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
@@ -160,8 +163,9 @@ class Proxy(BaseModel):
 
     kind: Literal["probe", "finetune", "scratch", "supernet"] = "probe"
     """`supernet`: one for the whole run, of the largest budget; candidates inherit its weights."""
-    rungs: Annotated[list[Annotated[float, Field(gt=0)]], Field(min_length=1)] = [3.0]
-    """Budgets, each larger than the one before."""
+    rungs: Annotated[list[Annotated[float, Field(gt=0)]], Field(min_length=1)] | None = None
+    """Budgets, each larger than the one before. None: what suits the kind and the images (see
+    `settled`)."""
     unit: Literal["epochs", "steps", "images", "seconds"] = "epochs"
     """Budgets in seconds differ from machine to machine, and so do their results."""
     schedule: Literal["whole", "restart"] = "whole"
@@ -181,10 +185,42 @@ class Proxy(BaseModel):
 
     @field_validator("rungs")
     @classmethod
-    def _rising(cls, rungs: list[float]) -> list[float]:
-        if any(low >= high for low, high in pairwise(rungs)):
+    def _rising(cls, rungs: list[float] | None) -> list[float] | None:
+        if any(low >= high for low, high in pairwise(rungs or ())):
             raise ValueError(f"found {rungs}; allowed: each larger than the one before")
         return rungs
+
+    @model_validator(mode="after")
+    def _counted(self) -> Self:
+        if self.rungs is None and self.unit != "epochs":
+            raise ValueError(f"unit {self.unit!r} says what rungs count; give rungs, too")
+        return self
+
+    @property
+    def budgets(self) -> list[float]:
+        """The rungs of a run, whose file has them."""
+        assert self.rungs is not None
+        return self.rungs
+
+    def steps(self, budget: float, images: int) -> float:
+        """What a budget that is not in seconds comes to with so many training images."""
+        per_epoch = max(1, min(images, self.subset or images) // self.batch_size)
+        units = {"epochs": float(per_epoch), "steps": 1.0, "images": 1.0 / self.batch_size}
+        return budget * units[self.unit]
+
+    def settled(self, images: int) -> Proxy:
+        """With the budget that suits so many training images, unless one is given.
+
+        A probe gets 300 steps: thirty networks were ranked no better by three times as many, and
+        the wrong way round by a third (benchmarks/proxy_study.py). Of a small set it gets no more
+        than 3 epochs, which is then said; other kinds get their epochs.
+        """
+        if self.rungs is not None:
+            return self
+        epochs = _EPOCHS[self.kind]
+        if self.kind == "probe" and self.steps(epochs, images) > PROBE_STEPS:
+            return self.model_copy(update={"rungs": [float(PROBE_STEPS)], "unit": "steps"})
+        return self.model_copy(update={"rungs": [epochs], "unit": "epochs"})
 
 
 class Ray(BaseModel):

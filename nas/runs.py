@@ -151,7 +151,7 @@ def _about(run: Run, projected: bool) -> dict[str, str]:
     proxy = file.proxy
     found = {
         "data": f"{file.data} [{data['key'][:8]}]",
-        "proxy": f"{proxy.kind}, {proxy.rungs[-1]:g} {proxy.unit}, batches of {proxy.batch_size}",
+        "proxy": f"{proxy.kind}, {proxy.budgets[-1]:g} {proxy.unit}, batches of {proxy.batch_size}",
     }
     return found if projected else found | {"device": _device(run)}
 

@@ -88,13 +88,14 @@ def simulated_run(
     loaded = parse(SearchSpace, read_yaml(space, "space.yaml"), "space.yaml")
     plan = {"sampler": "random", "trials": 30, "confirm_seeds": 2} | keys.pop("search", {})
     file = parse(RunFile, {"data": data, "search": plan} | keys, "run.yaml")
+    file = file.model_copy(update={"proxy": file.proxy.settled(1_000)})
     (path / "space.yaml").write_text(dump_yaml(loaded))
     (path / "run.yaml").write_text(dump_yaml(file))
     about = {"started": "2026-11-20T12:00:00+00:00", "python": "3.11", "versions": {"torch": "2"}}
     (path / "environment.json").write_text(json.dumps(about | {"data": {"classes": ["a", "b"]}}))
     objectives = objectives_named(file.search.objectives)
     store = Store.create(path / "study.journal", objectives)
-    search = Search(Candidates(loaded), file.search, store, rungs=len(file.proxy.rungs))
+    search = Search(Candidates(loaded), file.search, store, rungs=len(file.proxy.budgets))
     told = 0
 
     def until_stopped(job: Job) -> Outcome:
@@ -102,7 +103,7 @@ def simulated_run(
         if told == stop_after:
             raise Stopped
         told += 1
-        return at_its_rung(job, evaluate(job), file.proxy.rungs)
+        return at_its_rung(job, evaluate(job), file.proxy.budgets)
 
     with contextlib.suppress(Stopped):
         SimulatedExecutor(until_stopped).run(search, observer)

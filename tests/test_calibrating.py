@@ -26,6 +26,7 @@ TRUTH = np.linspace(0.80, 0.90, 12)
 def made_run(folder: Path, space: Path, records: list[Record], *overrides: str) -> Run:
     folder.mkdir(parents=True)
     file = RunFile(**load_runner(None, overrides).model_dump(), data="digits")
+    file = file.model_copy(update={"proxy": file.proxy.settled(1_000)})
     (folder / "space.yaml").write_text(dump_yaml(load_space(space)))
     (folder / "run.yaml").write_text(dump_yaml(file))
     store = Store.create(folder / "study.journal", objectives_named(["loss", "latency_ms"]))

@@ -66,6 +66,12 @@ def test_front_holds_references_and_measured_latencies(finished_run: Path) -> No
     assert plain.latency_ms == min(point.latency_ms for point in front)
 
 
+def test_a_front_of_short_probes_says_so(finished_run: Path) -> None:
+    run = open_run(finished_run)
+    assert run.train_images == len(run.dataset().train)
+    assert any("Probes of 4 steps are short" in line for line in run.front().trust)
+
+
 def test_the_front_from_the_study_equals_the_one_from_parquet(
     finished_run: Path, tmp_path: Path
 ) -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 from conftest import ROOT
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 
 from nas.errors import SpecError
 from nas.files import dump_yaml
-from nas.runner import Runner, load_runner
+from nas.runner import Proxy, Runner, load_runner
 
 
 def loaded(folder: Path, text: str | bytes, *overrides: str) -> Runner:
@@ -213,3 +214,28 @@ def test_a_cluster_that_cannot_be_is_refused(override: str, said: str) -> None:
 def test_a_trial_takes_what_the_runner_says() -> None:
     runner = load_runner(None, ("ray.gpus=0.5", "ray.cpus=2", "ray.resources={a100: 1}"))
     assert runner.ray.needs == {"CPU": 2, "GPU": 0.5, "a100": 1}
+
+
+@pytest.mark.parametrize(
+    ("proxy", "images", "expected"),
+    [
+        ({}, 40_000, ([300.0], "steps")),
+        ({}, 1_150, ([3.0], "epochs")),
+        ({"subset": 1_150}, 40_000, ([3.0], "epochs")),
+        ({"batch_size": 1024}, 40_000, ([3.0], "epochs")),
+        ({"kind": "finetune"}, 40_000, ([3.0], "epochs")),
+        ({"kind": "supernet"}, 40_000, ([20.0], "epochs")),
+        ({"rungs": [1.0, 9.0]}, 40_000, ([1.0, 9.0], "epochs")),
+    ],
+)
+def test_a_budget_that_is_not_given_suits_the_images(
+    proxy: dict[str, Any], images: int, expected: tuple[list[float], str]
+) -> None:
+    settled = Proxy(**proxy).settled(images)
+    assert (settled.budgets, settled.unit) == expected
+    assert settled.settled(10) == settled
+
+
+def test_a_unit_of_nothing_is_refused() -> None:
+    with pytest.raises(SpecError, match="unit 'steps' says what rungs count; give rungs, too"):
+        load_runner(None, ("proxy.unit=steps",))

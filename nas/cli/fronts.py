@@ -197,7 +197,7 @@ def _show(
         below = json.loads(row["rungs"] or "[]")
         if row["state"] != COMPLETE:
             what = "stopped early" if row["state"] == PRUNED else "so far"
-            rungs, unit = opened.file.proxy.rungs, opened.file.proxy.unit
+            rungs, unit = opened.file.proxy.budgets, opened.file.proxy.unit
             print(f"{what}: trained for {rungs[len(below)]:g} of {rungs[-1]:g} {unit}")
         print(f"loss      {row['loss']:.4f} on {row['images']} validation images")
         print(f"accuracy  {row['accuracy']:.2%}")

@@ -44,16 +44,10 @@ class Setting:
 
     def length(self, rung: int = -1) -> float:
         """How long to train until a rung: steps, at least one; or seconds, in that unit."""
-        budget = self.proxy.rungs[rung]
+        budget = self.proxy.budgets[rung]
         if self.proxy.unit == "seconds":
             return budget
-        per_epoch = max(1, len(self.data.train) // self.proxy.batch_size)
-        per_unit = {
-            "epochs": float(per_epoch),
-            "steps": 1.0,
-            "images": 1.0 / self.proxy.batch_size,
-        }
-        return max(1, round(budget * per_unit[self.proxy.unit]))
+        return max(1, round(self.proxy.steps(budget, len(self.data.train))))
 
     def recipe(self, learning_rate: float, *, optimiser: str = "sgd") -> Recipe:
         """The proxy's budget and schedule; the user's learning rate where one is given.
@@ -65,7 +59,7 @@ class Setting:
         return Recipe(
             length=self.length(),
             unit="seconds" if self.proxy.unit == "seconds" else "steps",
-            cycles=tuple(map(self.length, range(len(self.proxy.rungs))))
+            cycles=tuple(map(self.length, range(len(self.proxy.budgets))))
             if self.proxy.schedule == "restart"
             else (),
             batch_size=self.proxy.batch_size,

@@ -98,7 +98,7 @@ def _progress(snapshot: Snapshot) -> dict[str, Any]:
         "objectives": snapshot.front.objectives,
         "promises": snapshot.promises,
         "spent": run.spent(trials),
-        "levels": levels(trials, run.file.proxy.rungs) if run.spent(trials) else [],
+        "levels": levels(trials, run.file.proxy.budgets) if run.spent(trials) else [],
         "unit": run.file.proxy.unit,
         "failures": [trials.record(row) for row in rows[:_FAILURES]],
         "more_failures": max(0, len(rows) - _FAILURES),
