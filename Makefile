@@ -1,5 +1,6 @@
 # make search   a search on an embedded data set, from nothing to a Pareto front
 # make test     the tests
+# make docs     the pages of docs/ as a site in site/
 # make check    formatting, types, floors, and the wheel in an empty folder
 
 PYTHON ?= python3
@@ -8,7 +9,7 @@ BIN := $(VENV)/bin
 OUT ?= runs/demo
 READY := $(VENV)/.ready
 
-.PHONY: search test test-slow check format
+.PHONY: search test test-slow docs check format
 
 search: $(READY)
 	$(BIN)/nas search search_spaces/mobilenetv2-small.yaml --data digits --out $(OUT)
@@ -18,6 +19,10 @@ test: $(READY)
 
 test-slow: $(READY)
 	$(BIN)/python -m pytest -m slow -q
+
+docs: $(READY)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet --strict
+	@echo "Open site/index.html"
 
 check: $(READY)
 	$(BIN)/ruff check .
