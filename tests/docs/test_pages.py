@@ -52,6 +52,7 @@ TINY = {
     "supernet": [*_SET, "--epochs=0.05"],
     "profile": ["--networks=2", "--held-out=1"],
 }
+SPACE = SMALL_SPACE + "  coord: {reduction: [32]}\n"
 _KEEP = {"profile": {"show", "compare", "check", "fit"}}
 
 _SHIM = """#!{python}
@@ -89,7 +90,7 @@ def workshop(tmp_path_factory: pytest.TempPathFactory, programs: Path) -> Path:
     folder = tmp_path_factory.mktemp("workshop")
     for name in ("search_spaces", "runners"):
         shutil.copytree(ROOT / name, folder / name)
-    (folder / "search_spaces" / "mobilenetv2-small.yaml").write_text(SMALL_SPACE)
+    (folder / "search_spaces" / "mobilenetv2-small.yaml").write_text(SPACE)
     (folder / "runners" / "local.yaml").write_text(json.dumps(_KEYS))
     _write_photos(folder / "photos")
     space = "search_spaces/mobilenetv2-small.yaml"
