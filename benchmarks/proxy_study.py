@@ -126,7 +126,8 @@ def _placed(blocks: dict[str, str]) -> Architecture:
 class Method:
     """train: `all` or `blocks`. backbone: images that the plain network was trained on before
     (0: none). images: of this training, `batch` a step. teacher: share of the labels that is what
-    the plain network says. seeds: how many.
+    the plain network says. ema: decay of the running mean of the weights that is judged; None: the
+    weights themselves. seeds: how many.
     """
 
     name: str
@@ -138,19 +139,20 @@ class Method:
     optimiser: str = "sgd"
     teacher: float = 0.0
     batch: int = BATCH
+    ema: float | None = None
     seeds: int = 2
 
 
 @dataclass(frozen=True)
 class Inherited:
-    """Scores by a supernet. images: that it is trained on. frozen: its backbone.
-    recalibrated: whether batch norms are estimated again for each network.
+    """Scores by a supernet. images: that it is trained on. frozen: its backbone. recalibration:
+    images by which batch norms are estimated again for each network; 0: they are not.
     """
 
     name: str
     images: int
     frozen: bool = True
-    recalibrated: bool = True
+    recalibration: int = 1024
     seeds: int = 2
 
 
@@ -188,7 +190,7 @@ def methods() -> list[AnyMethod]:
         *(Untrained(name) for name in ZERO_COST),
         full_rate,
         replace(full_rate, name="finetune, full rate, 3x", images=3 * CHEAP, seeds=1),
-        replace(supernet, name="supernet, not recalibrated", recalibrated=False),
+        replace(supernet, name="supernet, not recalibrated", recalibration=0),
         replace(supernet, name="supernet, backbone too", frozen=False),
         replace(probe, name="probe, SGD", learning_rate=0.1, optimiser="sgd"),
         replace(scratch, name="scratch, 3x as long", images=3 * CHEAP, seeds=1),
@@ -199,11 +201,25 @@ def methods() -> list[AnyMethod]:
         replace(long, name="probe, 10x as long", images=10 * CHEAP, seeds=1),
         replace(long, name="probe, 3x, distilled", teacher=0.5, seeds=1),
         replace(supernet, name="supernet, 4x as long", images=4 * WARM),
+        replace(
+            supernet,
+            name="supernet, 4x, recalibrated 4x",
+            images=4 * WARM,
+            recalibration=4096,
+            seeds=1,
+        ),
         replace(supernet, name="supernet, 16x as long", images=16 * WARM, seeds=1),
         replace(
             supernet, name="supernet, backbone too, 4x", images=4 * WARM, frozen=False, seeds=1
         ),
+        replace(
+            supernet, name="supernet, backbone too, 16x", images=16 * WARM, frozen=False, seeds=1
+        ),
+        replace(long, name="probe, 3x, averaged weights", ema=0.98, seeds=1),
         replace(long, name="probe, 3x, rate /3", learning_rate=0.001, seeds=1),
+        replace(probe, name="probe, rate /3", learning_rate=0.001, seeds=1),
+        replace(probe, name="probe, rate /10", learning_rate=0.0003, seeds=1),
+        replace(long, name="probe, 3x, rate /10", learning_rate=0.0003, seeds=1),
         replace(long, name="probe, 3x, backbone 1/8", backbone=FULL // 8, seeds=1),
         replace(
             scratch, name="scratch, identity start, 3x", start="identity", images=3 * CHEAP, seeds=1
@@ -231,7 +247,9 @@ def training(
             module.train()
 
     steps = method.images // method.batch
-    recipe = Recipe(steps, method.batch, method.learning_rate, optimiser=method.optimiser)
+    recipe = Recipe(
+        steps, method.batch, method.learning_rate, optimiser=method.optimiser, ema=method.ema
+    )
     if method.teacher:
         data = taught(data, method, work)
     return Training(
@@ -290,8 +308,8 @@ def scorer(method: Inherited | Untrained, seed: int, data: Dataset, work: Path) 
 
     def inherited(architecture: Architecture) -> tuple[float, float]:
         task = Classification(CLASSES)
-        if method.recalibrated:
-            found = score(supernet, architecture, data, task, device=CPU, seed=seed)
+        if images := method.recalibration:
+            found = score(supernet, architecture, data, task, device=CPU, images=images, seed=seed)
         else:
             found = evaluate(inherit(supernet, architecture), data, task, device=CPU)
         return found.loss, found.accuracy
@@ -385,7 +403,7 @@ def work_through(
             run.run()
             seconds = time.process_time() - begun
             data = found.judges if method.name == REFERENCE else found.data
-            judged = evaluate(run.network, data, Classification(CLASSES), device=CPU)
+            judged = evaluate(run.trained, data, Classification(CLASSES), device=CPU)
             loss, accuracy = judged.loss, judged.accuracy
         else:
             if (method.name, seed) not in scorers:
@@ -416,7 +434,7 @@ def prepare(data: Dataset, work: Path, images: int) -> None:
         return
     run = training(replace(BEFORE, images=images), networks()["plain"], 1000, data, work)
     run.run()
-    score = evaluate(run.network, data, Classification(CLASSES), device=CPU)
+    score = evaluate(run.trained, data, Classification(CLASSES), device=CPU)
     print(f"plain network, {images} images: {score.loss:.4f}, {score.accuracy:.1%}", flush=True)
     save_weights(path, run.network.state_dict())
 
