@@ -83,6 +83,11 @@ TOGETHER = (
     (SHOWN, "probe, SGD, 3x as long"),
     (SHOWN, "supernet"),
     (SHOWN, "finetune, 3x as long"),
+    ("supernet, backbone too, 4x", "macs"),
+    ("supernet, backbone too, 4x", SHOWN),
+    ("supernet, backbone too, 4x", "supernet, backbone too, 16x"),
+    ("supernet, backbone too, 4x", "probe, 3x, rate /3"),
+    ("probe, 3x, rate /3", "macs"),
 )
 BY_ACCURACY = (SHOWN, "supernet", "supernet, not recalibrated", "supernet, 4x as long")
 
@@ -598,7 +603,9 @@ def draw(made: dict[str, Table], path: Path) -> None:
     """Rank correlations of all methods, and the default proxy beside the reference."""
     full = made[REFERENCE]
     found = sorted(findings(made, -full.loss), key=lambda item: item.agreement.spearman.value)
-    figure, (left, right) = plt.subplots(1, 2, figsize=(12, 5.5), width_ratios=(1.3, 1))
+    figure, (left, right) = plt.subplots(
+        1, 2, figsize=(13, max(5.5, 0.19 * len(found))), width_ratios=(1.3, 1)
+    )
     places = np.arange(len(found))
     values = np.array([item.agreement.spearman.value for item in found])
     low = np.array([item.agreement.spearman.low for item in found])
