@@ -167,8 +167,8 @@ def _carry_out(out: Path, start: Callable[[Observer], Run]) -> None:
     best = min(front.members, key=lambda point: point.loss)
     nas = _program()
     screen.print("Next:")
+    screen.print(f"  {nas} report {out}")
     screen.print(f"  {nas} show {out} {best.trial}")
-    screen.print(f"  {nas} front {out} --max latency_ms={front.members[0].latency_ms * 1.2:.2f}")
     screen.print(f"  {nas} export {out} {best.trial} --to onnx --out winner.onnx")
 
 
