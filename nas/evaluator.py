@@ -259,11 +259,15 @@ class Evaluator:
         if anchor.digest not in self.setting.weights:
             return None
         if self._plain_score is None:
-            network = build(
-                anchor,
-                num_classes=self.setting.task.num_classes,
-                weights=self.setting.weights[anchor.digest],
-            )
+            kind = PROXIES[self.spec.proxy.kind]
+            if kind.shared:
+                network = kind.begin(anchor, self.setting, 0).network
+            else:
+                network = build(
+                    anchor,
+                    num_classes=self.setting.task.num_classes,
+                    weights=self.setting.weights[anchor.digest],
+                )
             self._plain_score = self._judge(network)
         difference = self._plain_score.losses - score.losses
         return float(difference.std() / len(difference) ** 0.5)

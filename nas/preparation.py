@@ -135,6 +135,7 @@ def _train_supernets(
         validation=file.validation,
         seed=file.search.seed,
         proxy=file.proxy,
+        frozen=PROXIES[file.proxy.kind].frozen,
     )
     folder = SupernetFolder.made(out, about, candidates)
     for plain in plains:

@@ -29,7 +29,13 @@ __all__ = [
 ]
 
 PROBE_STEPS = 300
-_EPOCHS = {"probe": 3.0, "finetune": 3.0, "scratch": 3.0, "supernet": 20.0}
+_EPOCHS = {
+    "probe": 3.0,
+    "finetune": 3.0,
+    "scratch": 3.0,
+    "supernet": 20.0,
+    "supernet-whole": 20.0,
+}
 _STRICT = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
@@ -161,8 +167,9 @@ class Proxy(BaseModel):
 
     model_config = _STRICT
 
-    kind: Literal["probe", "finetune", "scratch", "supernet"] = "probe"
-    """`supernet`: one for the whole run, of the largest budget; candidates inherit its weights."""
+    kind: Literal["probe", "finetune", "scratch", "supernet", "supernet-whole"] = "probe"
+    """`supernet`: one for the whole run, of the largest budget; candidates inherit its weights.
+    Its backbone stays frozen, and with `supernet-whole` is trained, too."""
     rungs: Annotated[list[Annotated[float, Field(gt=0)]], Field(min_length=1)] | None = None
     """Budgets, each larger than the one before. None: what suits the kind and the images (see
     `settled`)."""

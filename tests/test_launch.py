@@ -24,9 +24,11 @@ from nas.latency.device import Device
 from nas.latency.survey import profile_here
 from nas.launch import resume, search
 from nas.prior import KnownEffect, KnownSite, Rules, load_rules
+from nas.proxies.training import evaluate
 from nas.record import COMPLETE, FAILED, Job, Record
 from nas.run import locked, open_run
 from nas.runner import load_runner
+from nas.task import Classification
 
 pytestmark = pytest.mark.xdist_group("run")
 
@@ -85,9 +87,6 @@ def test_the_front_from_the_study_equals_the_one_from_parquet(
 
 
 def test_a_trained_network_gives_its_recorded_loss(finished_run: Path) -> None:
-    from nas.proxies.training import evaluate
-    from nas.task import Classification
-
     run = open_run(finished_run)
     for trial in (0, 1, 4):
         network = run.network(trial)
@@ -281,14 +280,17 @@ def test_trials_that_fail_are_told_and_make_no_front(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", ["finetune", "scratch", "supernet"])
+@pytest.mark.parametrize("kind", ["finetune", "scratch", "supernet", "supernet-whole"])
 def test_other_proxies_run(tmp_path: Path, kind: str) -> None:
     space = tmp_path / "space.yaml"
     space.write_text(SMALL_SPACE)
     overrides = (f"proxy.kind={kind}", "search.trials=4", "search.confirm_seeds=1", "workers=1")
     run = search(space, load_runner(None, (*QUICK, *overrides)), "digits", tmp_path / "run")
     assert run.front().members
-    assert run.network(1)(torch.zeros(2, 3, 32, 32)).shape == (2, 10)
+    for trial in (0, 1):  # the plain one, which inherits under supernet-whole, and SE
+        network = run.network(trial)
+        score = evaluate(network, run.dataset(), Classification(10), device=torch.device("cpu"))
+        assert score.loss == pytest.approx(run.row(trial)["loss"], rel=1e-3)
 
 
 @pytest.mark.slow

@@ -34,4 +34,5 @@ PROXIES = {
     "finetune": ProxyKind(finetune, warm=True),
     "scratch": ProxyKind(scratch, warm=False),
     "supernet": ProxyKind(inherited, warm=True, frozen=True, shared=True),
+    "supernet-whole": ProxyKind(inherited, warm=True, shared=True),
 }

@@ -12,19 +12,15 @@ __all__ = ["inherited"]
 
 def inherited(architecture: Architecture, setting: Setting, seed: int) -> Training:
     """A training with nothing left to train: the network has its weights already, and the batch
-    norms of its blocks have seen training images.
+    norms, of its blocks where the backbone is frozen, have seen training images.
     """
     # A supernet keeps checkpoints, and those know the kinds of proxies, of which this is one.
     from nas.proxies.supernet_weights import inherit, recalibrate
 
     supernet = setting.supernets[architecture.plain.digest]
     network = inherit(supernet, architecture)
-    recalibrate(
-        network,
-        setting.data,
-        device=setting.device,
-        within=inserted_modules(network, architecture),
-    )
+    within = inserted_modules(network, architecture) if supernet.frozen else [network]
+    recalibrate(network, setting.data, device=setting.device, within=within)
     return Training(
         network,
         setting.data,
