@@ -40,6 +40,15 @@ def judge(front: Front) -> Verdict:
 def _compared(front: Front) -> Verdict:
     if not front.members:
         return Verdict(("No trial is complete: there is no front.",), clear=False)
+    if front.cloud["exact"].all() and front.cloud["blocks"].any():
+        return Verdict(
+            (
+                "All networks inherit the weights of one training: another seed of theirs changes "
+                "nothing, and what one of that training would change is unknown. Do not read small "
+                "differences; nas retrain --front trains the winners by themselves.",
+            ),
+            clear=False,
+        )
     if math.isnan(front.paired_noise):
         return Verdict(
             (

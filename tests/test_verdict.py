@@ -105,6 +105,13 @@ def test_single_seed_leaves_the_noise_unknown() -> None:
     assert "search.confirm_seeds" in said(verdict)
 
 
+def test_of_shared_weights_no_further_seeds_are_asked_for() -> None:
+    verdict = verdict_on(("plain", 1.0, 1.0), ("a", 0.5, 2.0), ("b", 0.9, 3.0), trained=False)
+    assert not verdict.clear
+    assert "inherit the weights of one training" in said(verdict)
+    assert "confirm_seeds" not in said(verdict)
+
+
 def test_three_seeds_are_not_called_one() -> None:
     # One trained network alone cannot tell what seeds do to differences.
     verdict = verdict_on(("plain", 1.0, 1.0), ("a", 0.5, 2.0))
