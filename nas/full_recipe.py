@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-__all__ = ["FullRecipe", "Retrain"]
+__all__ = ["FullRecipe", "Retrain", "start_beside"]
 
 _BATCH, _RATE = 256, 0.05
 _LEAST_BATCH, _STEPS = 32, 50
@@ -29,7 +29,8 @@ class FullRecipe:
     label_smoothing: share of the target given to all classes. mixup, cutmix: the parameter of their
     beta distribution; 0: off. rand_augment: magnitude of two operations on each image, of
     30; 0: off. ema: decay of the running mean of the weights, which is then what is judged;
-    None: off. weights: `random`, or `pretrained`: timm's, with blocks that start as identities.
+    None: off. weights: `random`; `pretrained`: timm's; or `backbone`: those of the trained plain
+    network that the search stood on. In both of the latter, blocks start as identities.
     """
 
     epochs: float
@@ -121,7 +122,9 @@ class Retrain(BaseModel):
     rand_augment: Annotated[int, Field(ge=0, le=30)] | None = None
     ema: Annotated[float, Field(ge=0, lt=1)] | None = None
     """Decay of the running mean of the weights; 0: none."""
-    weights: Literal["random", "pretrained"] = "random"
+    weights: Literal["random", "pretrained", "backbone"] = "random"
+    """`pretrained`: timm's; `backbone`: the run's own trained plain network, for which a few epochs
+    stand for what many would come to from random weights."""
     resolution: Annotated[int, Field(ge=8, le=1024)] | None = None
     """None: that of the network, where it will be deployed."""
     threads: Annotated[int, Field(ge=1)] | None = None
@@ -133,7 +136,7 @@ class Retrain(BaseModel):
         given = {name: getattr(self, name) for name in preset if getattr(self, name) is not None}
         chosen = preset | given
         batch = self.batch_size or _batch(images)
-        rate = _RATE if self.weights == "random" else _RATE / 5
+        rate = _RATE / 5 if self.weights == "pretrained" else _RATE
         return FullRecipe(
             **chosen | {"ema": chosen["ema"] or None},
             batch_size=min(batch, images),
@@ -142,6 +145,11 @@ class Retrain(BaseModel):
             weight_decay=self.weight_decay,
             weights=self.weights,
         )
+
+
+def start_beside(weights: str) -> str:
+    """Of the inserted blocks: beside trained weights they begin by changing nothing."""
+    return "paper" if weights == "random" else "identity"
 
 
 def _batch(images: int) -> int:

@@ -32,6 +32,7 @@ from nas.loggers import check_loggers, logged
 from nas.picture import draw_front
 from nas.preparation import CHECKPOINTS, DEVICE, PRIOR, core_of, cut_of, link, prepared, run_profile
 from nas.prior import Rules, load_rules
+from nas.proxies import PROXIES
 from nas.proxies.checkpoint import training_path
 from nas.record import FAILED, PRUNED, Record
 from nas.run import FINISHED, Run, RunFile, journal_stamp, locked, open_run, train_resolution
@@ -76,7 +77,7 @@ def search(
     profile = _profile_of(file.device, candidates)
     cached = cached_data(file.data, train_resolution(space, file), **cut_of(file))
     images = open_data(cached)
-    file = file.model_copy(update={"proxy": file.proxy.settled(len(images.train))})
+    file = _settled(file, len(images.train))
     _check_limits(candidates, len(images.classes))
     key = {
         "key": cached.name,
@@ -127,6 +128,15 @@ def resume(
         run = open_run(path)
         _carry_out(run, Candidates(run.space), observer)
     return run
+
+
+def _settled(file: RunFile, images: int) -> RunFile:
+    """What is left to the program, decided for so many training images."""
+    file = file.model_copy(update={"proxy": file.proxy.settled(images)})
+    if PROXIES[file.proxy.kind].shared:  # a further seed would score the same weights again
+        once = file.search.model_copy(update={"confirm_seeds": 1})
+        file = file.model_copy(update={"search": once})
+    return file
 
 
 def _check_limits(candidates: Candidates, num_classes: int) -> None:

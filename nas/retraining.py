@@ -28,6 +28,8 @@ from nas.evaluator import best_device
 from nas.executors.full_pool import Told, Watcher, train_side_by_side
 from nas.full_recipe import FullRecipe, Retrain
 from nas.launch import write_results
+from nas.preparation import CHECKPOINTS
+from nas.proxies.checkpoint import checkpoint_path
 from nas.proxies.full import FullJob, Stopped, begin, train_fully, training_file
 from nas.record import COMPLETE
 from nas.retrained import Retraining
@@ -115,6 +117,7 @@ def plan(
             folder=(run.path / RETRAINED_FOLDER).resolve(),
             run_seed=run.file.search.seed,
             test=brings_test,
+            backbone=_backbone(run, text) if about.recipe["weights"] == "backbone" else None,
         )
         for about, text, data in every
         if not _settled(known.get(about.name))
@@ -200,6 +203,18 @@ def _decoded(run: Run, resolution: int, watcher: Watcher | None) -> Path:
         seed=run.file.search.seed,
         progress=watcher.step if watcher else None,
     )
+
+
+def _backbone(run: Run, architecture: str) -> Path:
+    """The trained plain network that the search stood on. Raises SpecError where there is none."""
+    plain = Architecture.from_json(architecture).plain
+    path = checkpoint_path(run.path / CHECKPOINTS, plain.digest)
+    if not path.exists():
+        raise SpecError(
+            f"retrain.weights=backbone: {run.path} has no trained {plain.backbone} (searched by "
+            f"{run.file.proxy.kind}); use random or pretrained"
+        )
+    return path.resolve()
 
 
 def _brings_test(source: str) -> bool:

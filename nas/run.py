@@ -211,6 +211,7 @@ class Run:
         search. Raises SpecError when the trial is not complete.
         """
         from nas.architecture import Architecture
+        from nas.full_recipe import start_beside
         from nas.networks import build, deploy
         from nas.proxies.checkpoint import load_weights, restore
 
@@ -225,7 +226,7 @@ class Run:
         best = self.retrained_weights(architecture.digest)
         if best is not None:
             weights, training = best
-            start = "identity" if training.recipe["weights"] == "pretrained" else "paper"
+            start = start_beside(training.recipe["weights"])
             network = build(architecture, num_classes=num_classes, start=start)
             network.load_state_dict(load_weights(weights))
         else:

@@ -24,6 +24,7 @@ from nas.latency.device import Device
 from nas.latency.survey import profile_here
 from nas.launch import resume, search
 from nas.prior import KnownEffect, KnownSite, Rules, load_rules
+from nas.proxies import PROXIES
 from nas.proxies.training import evaluate
 from nas.record import COMPLETE, FAILED, Job, Record
 from nas.run import locked, open_run
@@ -284,9 +285,11 @@ def test_trials_that_fail_are_told_and_make_no_front(tmp_path: Path) -> None:
 def test_other_proxies_run(tmp_path: Path, kind: str) -> None:
     space = tmp_path / "space.yaml"
     space.write_text(SMALL_SPACE)
-    overrides = (f"proxy.kind={kind}", "search.trials=4", "search.confirm_seeds=1", "workers=1")
+    overrides = (f"proxy.kind={kind}", "search.trials=4", "search.confirm_seeds=2", "workers=1")
     run = search(space, load_runner(None, (*QUICK, *overrides)), "digits", tmp_path / "run")
     assert run.front().members
+    again = any(row["repeat"] for row in map(run.row, range(len(run.trials()))))
+    assert again is (not PROXIES[kind].shared)  # where all inherit, a seed changes nothing
     for trial in (0, 1):  # the plain one, which inherits under supernet-whole, and SE
         network = run.network(trial)
         score = evaluate(network, run.dataset(), Classification(10), device=torch.device("cpu"))

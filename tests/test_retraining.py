@@ -165,6 +165,29 @@ def test_fully_trained_weights_are_the_ones_that_ship(retrained_run: Path, tmp_p
     assert "Weights: trained fully (0.03 epochs" in (pack.path / "README.md").read_text()
 
 
+def test_the_trained_backbone_is_the_runs_own(finished_run: Path, tmp_path: Path) -> None:
+    path = tmp_path / "run"
+    shutil.copytree(finished_run, path)
+    run = open_run(path)
+    section = TINY.model_copy(update={"weights": "backbone"})
+    planned = plan(run, [1], section=section, workers=1)
+    (job,) = planned.jobs
+    assert job.backbone is not None and job.backbone.is_relative_to(path.resolve())
+    (about,) = retrain(planned, Heard())
+    file = path / "retrained" / (about.weights or "")
+    trained = build(
+        Architecture.from_json(run.row(1)["architecture"]), num_classes=10, start="identity"
+    )
+    trained.load_state_dict(load_weights(file))
+    images = torch.rand(2, 3, 32, 32)
+    assert torch.allclose(run.network(1)(images), trained.eval()(images), atol=1e-5)
+    job.backbone.unlink()
+    with pytest.raises(
+        SpecError, match=r"backbone: .* has no trained mobilenetv2_035 \(searched by"
+    ):
+        plan(run, [1], section=section.model_copy(update={"epochs": 0.07}))
+
+
 def test_which_networks_are_meant(finished_run: Path, tmp_path: Path) -> None:
     run = open_run(finished_run)
     shown = run.front()

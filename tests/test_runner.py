@@ -225,6 +225,8 @@ def test_a_trial_takes_what_the_runner_says() -> None:
         ({"batch_size": 1024}, 40_000, ([3.0], "epochs")),
         ({"kind": "finetune"}, 40_000, ([3.0], "epochs")),
         ({"kind": "supernet"}, 40_000, ([20.0], "epochs")),
+        ({"kind": "supernet-whole"}, 40_000, ([3750.0], "steps")),
+        ({"kind": "supernet-whole"}, 1_150, ([20.0], "epochs")),
         ({"rungs": [1.0, 9.0]}, 40_000, ([1.0, 9.0], "epochs")),
     ],
 )

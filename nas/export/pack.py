@@ -109,7 +109,9 @@ def export_pack(
     path.parent.mkdir(parents=True, exist_ok=True)
     row = run.row(trial)
     best = run.retrained_weights(row["digest"])
-    began = best[1].recipe["weights"] if best else run.file.proxy.backbone.weights
+    began = best[1].recipe["weights"] if best else "backbone"
+    if began == "backbone":
+        began = run.file.proxy.backbone.weights
     origin = Origin(
         run=run.path.resolve().name,
         trial=trial,

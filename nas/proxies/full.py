@@ -16,10 +16,16 @@ from torch import distributed as dist
 from nas.architecture import Architecture
 from nas.data import Dataset, open_data, open_test
 from nas.errors import TrainingError
-from nas.full_recipe import FullRecipe
+from nas.full_recipe import FullRecipe, start_beside
 from nas.networks import build
 from nas.proxies.augmentation import Augmentation
-from nas.proxies.checkpoint import Rungs, load_training, save_training, save_weights
+from nas.proxies.checkpoint import (
+    Rungs,
+    load_training,
+    load_weights,
+    save_training,
+    save_weights,
+)
 from nas.proxies.training import Recipe, Training, evaluate
 from nas.retrained import Retraining, packed
 from nas.seeds import derive
@@ -43,6 +49,7 @@ class FullJob:
     about: what is known before. architecture: canonical JSON. source, data: the images by name,
     and the folder of those decoded for training. folder: for weights and checkpoints.
     run_seed: of the run that it belongs to. test: whether the source brings a test part.
+    backbone: file of the plain network's weights, for a recipe that starts from them.
     """
 
     about: Retraining
@@ -52,6 +59,7 @@ class FullJob:
     folder: Path
     run_seed: int
     test: bool
+    backbone: Path | None = None
 
     @property
     def recipe(self) -> FullRecipe:
@@ -59,7 +67,11 @@ class FullJob:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
-        return asdict(self) | {"data": str(self.data), "folder": str(self.folder)}
+        paths = ("data", "folder", "backbone")
+        return asdict(self) | {
+            name: None if getattr(self, name) is None else str(getattr(self, name))
+            for name in paths
+        }
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> FullJob:
@@ -68,6 +80,7 @@ class FullJob:
             "about": Retraining.from_dict(data["about"]),
             "data": Path(data["data"]),
             "folder": Path(data["folder"]),
+            "backbone": Path(data["backbone"]) if data["backbone"] else None,
         }
         return cls(**data | changed)
 
@@ -89,15 +102,16 @@ def begin(
     *,
     seed: int,
     device: torch.device,
+    backbone: Path | None = None,
 ) -> Training:
-    """The training of a network at its start. Raises SpecError."""
+    """The training of a network at its start. Raises SpecError, StorageError."""
     task = Classification(len(data.classes))
-    pretrained = recipe.weights == "pretrained"
     network = build(
         architecture,
         num_classes=task.num_classes,
-        start="identity" if pretrained else "paper",
-        pretrained=pretrained,
+        start=start_beside(recipe.weights),
+        weights=None if backbone is None else load_weights(backbone),
+        pretrained=recipe.weights == "pretrained",
         seed=seed,
     )
     per_epoch = max(1, len(data.train) // recipe.batch_size)
@@ -149,7 +163,7 @@ def train_fully(
     data = open_data(job.data)
     architecture = Architecture.from_json(job.architecture)
     seed = derive(job.run_seed, "retrain", about.seed)
-    training = begin(architecture, data, recipe, seed=seed, device=device)
+    training = begin(architecture, data, recipe, seed=seed, device=device, backbone=job.backbone)
     path = job.folder / training_file(about)
     known = load_training(path, training)
     # The last row of a checkpoint between two looks has no figures, only the time.

@@ -15,8 +15,8 @@ from nas.errors import TrainingError
 from nas.full_recipe import Retrain
 from nas.networks import build, uniform
 from nas.proxies.augmentation import Augmentation
-from nas.proxies.checkpoint import load_weights
-from nas.proxies.full import FullJob, Stopped, train_fully, training_file, weights_file
+from nas.proxies.checkpoint import load_weights, save_weights
+from nas.proxies.full import FullJob, Stopped, begin, train_fully, training_file, weights_file
 from nas.proxies.training import Recipe, Trainer, evaluate
 from nas.retrained import Retraining, unpacked
 from nas.task import Classification
@@ -75,6 +75,21 @@ def test_a_training_that_is_stopped_goes_on_bit_for_bit(
     assert [item["accuracy"] for item in told if "accuracy" in item] == [
         row[2] for row in found.curve
     ]
+
+
+def test_trained_weights_are_where_it_begins(images: Path, tmp_path: Path) -> None:
+    plain = build(SE.plain, num_classes=10, seed=5)
+    save_weights(tmp_path / "plain.safetensors", plain.state_dict())
+    given = job(images, tmp_path, weights="backbone")
+    given = replace(given, backbone=tmp_path / "plain.safetensors")
+    assert FullJob.from_dict(given.to_dict()) == given
+    data = open_data(images)
+    begun = begin(SE, data, given.recipe, seed=0, device=CPU, backbone=given.backbone)
+    task = Classification(10)
+    assert evaluate(begun.network, data, task, device=CPU).loss == pytest.approx(
+        evaluate(plain, data, task, device=CPU).loss, rel=1e-5
+    )
+    assert train_fully(given, device=CPU).complete
 
 
 def test_what_is_kept_is_what_was_judged_and_tested(images: Path, tmp_path: Path) -> None:
