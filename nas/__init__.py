@@ -5,6 +5,7 @@ Names are loaded when they are first used: reading a front does not import torch
 
 from __future__ import annotations
 
+import os
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -43,6 +44,11 @@ __all__ = [
     "search",
     "uniform",
 ]
+
+# Threads of torch that wait for one another at full speed take the cores from those they wait for,
+# as soon as anything else runs: two trainings side by side then come nearly to a stand
+# (benchmarks/thread_waiting.py). OpenMP reads this once, when torch is loaded.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 _HOMES = {
     "Architecture": "architecture",

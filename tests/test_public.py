@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import pkgutil
 import subprocess
 import sys
@@ -47,3 +48,16 @@ def test_reading_a_front_imports_nothing_heavy(statement: str) -> None:
     code = f"{statement}\nimport sys\nprint(sorted({heavy} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    ("given", "then"), [({}, "passive"), ({"OMP_WAIT_POLICY": "active"}, "active")]
+)
+def test_threads_do_not_wait_busily_unless_told_to(given: dict[str, str], then: str) -> None:
+    environment = {key: text for key, text in os.environ.items() if key != "OMP_WAIT_POLICY"}
+    code = "import nas, os\nprint(os.environ['OMP_WAIT_POLICY'])"
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(
+        command, env=environment | given, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == then
