@@ -1,4 +1,4 @@
-"""Nothing lost, whatever dies: a search whose workers, driver and database are killed and frozen.
+"""Nothing lost, whatever dies: a search whose processes, nodes and database are killed and frozen.
 
 A stand-in evaluation takes a fraction of a second and depends on the network alone, so that the
 search can be held against one that nothing happened to. Faults come at random moments, seeded.
@@ -6,6 +6,7 @@ In the end every trial is accounted for: each ended once, with the outcome that 
 no outcome was accepted twice; nothing runs; and the front is that of the run without faults.
 
 Run: python benchmarks/chaos.py --executor worker --storage postgresql
+     python benchmarks/chaos.py --executor ray
 """
 
 from __future__ import annotations
@@ -24,12 +25,17 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from processes import children
 
 from nas.record import COMPLETE, FAILED, PRUNED, Evaluation, Job, Outcome, Record
 
 if TYPE_CHECKING:
+    from ray_nodes import Nodes
+
     from nas.candidates import Candidates
     from nas.exchange import Exchange
     from nas.run import Run
@@ -80,22 +86,35 @@ def outcome_of(job: Job, chance: random.Random | None = None) -> Outcome:
 
 def drive(folder: Path) -> None:
     """Start the search, or go on with it, as `nas search` and `nas resume` do."""
-    from nas.candidates import Candidates
+    from nas.drivers import place_of
     from nas.errors import NasError
     from nas.executors import EventLog
     from nas.run import locked, open_run
-    from nas.search_core import Search
     from nas.studies import opened_study
 
-    run = open_run(folder)
+    run, events = open_run(folder), EventLog(folder / "events.log")
     try:
-        with locked(folder), opened_study(run) as store:
-            search = Search(Candidates(run.space), run.file.search, store)
-            executor = EXECUTORS[run.file.executor].executor(run, store)
-            executor.run(search, EventLog(folder / "events.log"))
+        with locked(folder), opened_study(run) as store, place_of(run, events):
+            EXECUTORS[run.file.executor].executor(run, store).run(search_of(run, store), events)
     except NasError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
+
+
+def search_of(run: Run, store: Any) -> Search:
+    from nas.candidates import Candidates
+    from nas.search_core import Search
+
+    return Search(Candidates(run.space), run.file.search, store)
+
+
+def reopened(folder: Path) -> Search:
+    """As Ray Tune does when it is restored."""
+    from nas.run import open_run
+    from nas.store import Store
+
+    run = open_run(folder)
+    return search_of(run, Store(run.study, writable=True))
 
 
 def work(folder: Path) -> None:
@@ -129,19 +148,28 @@ def stand_in() -> None:
     serve(lambda spec, number: evaluate)
 
 
+class InRay:
+    """What Ray's workers are made of, by name."""
+
+    def __init__(self, spec: dict[str, Any], number: int) -> None:
+        self.evaluate = evaluate
+
+
 # The executors: another one is another line in the table.
 
 
 @dataclass(frozen=True)
 class Kind:
     """executor: made by the driver, of a run and its store. storages: that it can be tried with.
-    own_workers: the driver starts them itself. faults: weights of what happens.
+    own_workers: the driver starts them itself. faults: weights of what happens. cluster: the
+    workers are on the nodes of a Ray cluster, which are killed, too.
     """
 
     executor: Callable[[Run, Any], Any]
     storages: tuple[str, ...]
     own_workers: bool
     faults: dict[str, float]
+    cluster: bool = False
 
 
 def _local(run: Run, store: Any) -> Any:
@@ -161,6 +189,26 @@ def _worker(run: Run, store: Any) -> Any:
     return WorkerExecutor(exchange_of(run, store), terms)
 
 
+def _ray(run: Run, store: Any) -> Any:
+    from nas.executors.ray_pool import RayExecutor
+
+    return RayExecutor(**_on_ray(run))
+
+
+def _tune(run: Run, store: Any) -> Any:
+    from nas.executors.ray_tune import TuneExecutor
+
+    folder = run.path.resolve()
+    return TuneExecutor(**_on_ray(run), folder=folder / "tune", reopen=partial(reopened, folder))
+
+
+def _on_ray(run: Run) -> dict[str, Any]:
+    from nas.executors.ray_workers import Makers
+
+    makers = Makers(evaluator="chaos:InRay", gauge=None)
+    return {"spec": {}, "plan": run.file.ray, "makers": makers}
+
+
 def _spec(run: Run) -> Any:
     from nas.evaluator import EvaluatorSpec
 
@@ -168,6 +216,15 @@ def _spec(run: Run) -> Any:
     return EvaluatorSpec(nowhere, nowhere, run.file.proxy, run.space.constraints, (), "{}", 1.0)
 
 
+_CLUSTER_FAULTS: dict[str, float] = {
+    "kill worker": 5,
+    "freeze worker": 2,
+    "kill node": 3,
+    "freeze node beyond its lease": 2,
+    "kill head": 1,
+    "kill driver": 2,
+    "freeze driver": 1,
+}
 EXECUTORS = {
     "local": Kind(
         _local,
@@ -190,6 +247,8 @@ EXECUTORS = {
             "second driver": 1,
         },
     ),
+    "ray": Kind(_ray, ("journal", "postgresql"), True, _CLUSTER_FAULTS, cluster=True),
+    "tune": Kind(_tune, ("journal", "postgresql"), True, _CLUSTER_FAULTS, cluster=True),
 }
 DATABASE_FAULTS = {"kill database": 2, "freeze database": 1}
 
@@ -201,13 +260,21 @@ class Chaos:
     """A search in a folder, its processes, and what is done to them."""
 
     def __init__(
-        self, run: Run, executor: str, *, workers: int, seed: int, database: Any | None
+        self,
+        run: Run,
+        executor: str,
+        *,
+        workers: int,
+        seed: int,
+        database: Any | None,
+        nodes: Nodes | None,
     ) -> None:
         self.folder = run.path
         self.run_folder = run
         self.exchange: Exchange | None = None
         self.kind = EXECUTORS[executor]
         self.database = database
+        self.nodes = nodes
         self.chance = random.Random(seed)
         self.wanted = workers
         self.happened: Counter[str] = Counter()
@@ -268,6 +335,8 @@ class Chaos:
 
     def _keep_up(self) -> None:
         self._thaw(time.monotonic())
+        if self.nodes and not self.thaws:
+            self.nodes.mend()
         for process in list(self.drivers):
             if process.poll() not in {None, 0}:
                 self.drivers.remove(process)
@@ -287,6 +356,7 @@ class Chaos:
                 stdout=file,
                 stderr=file,
                 stdin=subprocess.DEVNULL,
+                env=os.environ | (self.nodes.environment if self.nodes else {}),
                 process_group=0,
             )
 
@@ -299,6 +369,8 @@ class Chaos:
             self._freeze_database()
         elif name == "second driver":
             return self._second_driver()
+        elif "node" in name or "head" in name:
+            return self._hit_cluster(name)
         elif "driver" in name:
             hit = self._hit(driver, name)
             if hit and name.startswith("kill"):
@@ -312,7 +384,9 @@ class Chaos:
 
     def _victim(self) -> int | None:
         """One that is at work, rather than one that is still starting."""
-        if self.kind.own_workers:
+        if self.nodes:
+            found = self.nodes.workers()
+        elif self.kind.own_workers:
             found = children(self.drivers[-1].pid)
         else:
             found = [process.pid for process in self.workers if process.poll() is None]
@@ -320,6 +394,18 @@ class Chaos:
         frozen = {process for _, group in self.thaws for process in group}
         found = [process for process in found if process not in frozen]
         return self.chance.choice(found) if found else None
+
+    def _hit_cluster(self, name: str) -> bool:
+        if self.nodes is None or self.thaws:
+            return False
+        if name == "kill head":
+            self.nodes.kill_head()
+        elif name == "kill node":
+            self.nodes.kill_node(self.chance)
+        else:
+            until = time.monotonic() + self.chance.uniform(1.5, 2.5) * LEASE
+            self.thaws.append((until, self.nodes.freeze_node(self.chance)))
+        return True
 
     def _busy(self) -> list[int]:
         from nas.studies import exchange_of
@@ -378,19 +464,6 @@ class Chaos:
 
 
 FOREVER = float("inf")
-
-
-def children(parent: int) -> list[int]:
-    """Processes that a process has started and that still run."""
-    found = []
-    for entry in Path("/proc").iterdir():
-        try:
-            fields = (entry / "stat").read_text().rsplit(")", 1)[1].split()
-        except (OSError, IndexError):
-            continue
-        if fields[0] != "Z" and int(fields[1]) == parent:
-            found.append(int(entry.name))
-    return found
 
 
 # The account.
@@ -482,6 +555,7 @@ def make(folder: Path, executor: str, address: str | None, *, trials: int, worke
         "search": plan,
         "data": "none",
         "study": folder.name if address else "search",
+        "ray": {"send_code": False},
     }
     file = parse(RunFile, data, "runner")
     (folder / "space.yaml").write_text(dump_yaml(space))
@@ -533,7 +607,12 @@ def carry_out(
         expected = expected_records(
             run, folder.with_name(f"{folder.name}-calm"), Candidates(run.space)
         )
-        chaos = Chaos(run, executor, workers=workers, seed=seed, database=database)
+        nodes = None
+        if EXECUTORS[executor].cluster:
+            from ray_nodes import Nodes
+
+            nodes = stack.enter_context(Nodes(workers))
+        chaos = Chaos(run, executor, workers=workers, seed=seed, database=database, nodes=nodes)
         began = time.monotonic()
         try:
             chaos.run(faults, trials, limit=limit)

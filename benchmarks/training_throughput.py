@@ -238,7 +238,7 @@ def main() -> None:
     print_machine("torch", "torchvision")
     print(
         f"{BACKBONE} at {RESOLUTION} px, total stride {TOTAL_STRIDE}; {data.source}; "
-        f"{given.rounds} rounds of {given.length} steps, one thread\n"
+        f"{given.rounds} rounds of {given.steps} steps, one thread\n"
     )
     rows = []
     for size in given.batch_sizes:
@@ -248,7 +248,7 @@ def main() -> None:
             "loader, 0 workers": loader(data, 0),
             "loader, 1 worker": loader(data, 1),
         }
-        recipe = Recipe(given.length, size, learning_rate=0.01)
+        recipe = Recipe(given.steps, size, learning_rate=0.01)
         rows += rows_of(take_turns(contestants, recipe, given.rounds), size)
     headings = ("loop", "batch", "images/CPU s", "of bare", "range", "images/s wall", "of bare")
     print_table(headings, rows)

@@ -10,8 +10,16 @@ from postgres_server import missing
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::ResourceWarning")  # Ray's, of files that it leaves open
 @pytest.mark.parametrize(
-    ("executor", "storage"), [("worker", "journal"), ("worker", "postgresql"), ("local", "journal")]
+    ("executor", "storage"),
+    [
+        ("worker", "journal"),
+        ("worker", "postgresql"),
+        ("local", "journal"),
+        ("ray", "journal"),
+        ("tune", "journal"),
+    ],
 )
 def test_nothing_is_lost_whatever_dies(tmp_path: Path, executor: str, storage: str) -> None:
     if storage == "postgresql" and (reason := missing()):
