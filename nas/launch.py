@@ -329,4 +329,4 @@ def write_results(run: Run) -> None:
     trials.write(run.path / "trials.parquet", stamp=stamp)
     front = run.front_of(trials)
     front.write_csv(run.path / "front.csv")
-    draw_front(front, run.path / "front.png", title=f"{run.space.name} on {run.file.data}")
+    draw_front(front, run.path / "front.png", title=run.title)

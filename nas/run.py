@@ -61,6 +61,12 @@ class RunFile(Runner):
     """Its name in the storage."""
 
     @property
+    def data_name(self) -> str:
+        """For pictures and packs: where a folder lies on this machine is nobody's business."""
+        kind, _, argument = self.data.partition(":")
+        return f"{kind}:{Path(argument).name}" if argument.startswith("/") else self.data
+
+    @property
     def address(self) -> Address | None:
         """Where the study is; None: in the run folder's journal."""
         return None if self.storage == JOURNAL else Address.parse(self.storage).of(self.study)
@@ -73,6 +79,10 @@ class Run:
     path: Path
     space: SearchSpace
     file: RunFile
+
+    @property
+    def title(self) -> str:
+        return f"{self.space.name} on {self.file.data_name}"
 
     def trials(self) -> Trials:
         """Every trial of the study. Raises StorageError.

@@ -13,6 +13,7 @@ from conftest import make_record
 from nas.errors import SpecError
 from nas.front import Front
 from nas.objective import objectives_named
+from nas.run import RunFile
 from nas.runs import compare, compared, front_of_runs
 from nas.trials import Trials
 
@@ -76,6 +77,15 @@ def test_without_repeats_nothing_is_claimed() -> None:
     assert found.first > found.second
     assert math.isnan(found.low)
     assert "Too few" in found.verdict
+
+
+def test_pictures_do_not_say_where_the_images_lie() -> None:
+    for given, shown in (
+        ("folder:/home/someone/cats", "folder:cats"),
+        ("hf:someone/cats", "hf:someone/cats"),
+        ("digits", "digits"),
+    ):
+        assert RunFile(data=given).data_name == shown
 
 
 @pytest.fixture

@@ -80,13 +80,13 @@ def _explain(
     shares = _importances(opened.study, opened.file.search.objectives) if importances else {}
     written = []
     if picture is not None:
-        draw_rules(found, picture, title=f"{opened.space.name} on {opened.file.data}")
+        draw_rules(found, picture, title=opened.title)
         written.append(picture)
     if prior is not None:
         from nas.candidates import Candidates
         from nas.explain.export import rules_of
 
-        rules_of(found, Candidates(opened.space), data=opened.file.data).write(prior)
+        rules_of(found, Candidates(opened.space), data=opened.file.data_name).write(prior)
         written.append(prior)
     if json_:
         print(json.dumps(_as_json(found, advice, compared, shares), indent=1))

@@ -115,7 +115,7 @@ def export_pack(
     origin = Origin(
         run=run.path.resolve().name,
         trial=trial,
-        data=_named(run.file.data),
+        data=run.file.data_name,
         proxy=run.file.proxy.kind,
         seed=row["seed"],
         device=run.file.device,
@@ -129,12 +129,6 @@ def export_pack(
 def _trained(training: Retraining) -> dict[str, Any]:
     kept = ("description", "seed", "accuracy", "images", "test_accuracy", "test_images")
     return {name: getattr(training, name) for name in kept}
-
-
-def _named(data: str) -> str:
-    """A folder's place on the machine of the search is nobody's business."""
-    kind, _, argument = data.partition(":")
-    return f"{kind}:{Path(argument).name}" if argument.startswith("/") else data
 
 
 def write_pack(

@@ -31,7 +31,7 @@ def write_figures(run: Run, folder: Path) -> list[Path]:
     snapshot = Snapshot.of(run)
     written = []
     if snapshot.front.points:
-        title = f"{run.space.name} on {run.file.data}"
+        title = run.title
         for path in _paths(folder, "front"):
             write_ours(path, lambda part: draw_front(snapshot.front, part, title=title, mark=MARK))
             written.append(path)

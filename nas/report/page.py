@@ -184,7 +184,7 @@ def render(run: Run, *, live: bool = False) -> str:
         _templates()
         .get_template("page.html")
         .render(
-            title=f"{run.space.name} on {run.file.data}",
+            title=run.title,
             mark=MARK,
             version=metadata.version("attention-nas"),
             written=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
