@@ -1,0 +1,91 @@
+"""Whoever reads a front in results/ can recompute it from the rows beside it."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import defaultdict
+from pathlib import Path
+from statistics import mean
+from typing import Any
+
+import pytest
+from conftest import ROOT
+from pyarrow import parquet
+
+from nas.record import COMPLETE
+from nas.retrained import read_retrainings, shown, unpacked
+from nas.run import open_run
+from nas.verdict import judge
+
+RESULTS = ROOT / "results"
+PUBLISHED = sorted(path.parent for path in RESULTS.rglob("run.yaml"))
+pytestmark = pytest.mark.parametrize(
+    "path", PUBLISHED, ids=[str(path.relative_to(RESULTS)) for path in PUBLISHED]
+)
+
+
+def rows_of(path: Path) -> dict[str, list[dict[str, Any]]]:
+    """Complete trials by network, read without this project."""
+    found = defaultdict(list)
+    for row in parquet.read_table(path / "trials.parquet").to_pylist():
+        if row["state"] == COMPLETE:
+            found[row["digest"]].append(row)
+    return found
+
+
+def test_the_front_is_that_of_its_rows(path: Path) -> None:
+    run, rows = open_run(path), rows_of(path)
+    least = run.file.search.confirm_seeds
+    whole = {digest: trials for digest, trials in rows.items() if len(trials) >= least}
+    losses = {digest: mean(row["loss"] for row in trials) for digest, trials in whole.items()}
+    times = {digest: mean(row["latency_ms"] for row in trials) for digest, trials in whole.items()}
+    front = {
+        digest
+        for digest in whole
+        if not any(
+            losses[other] <= losses[digest]
+            and times[other] <= times[digest]
+            and (losses[other], times[other]) != (losses[digest], times[digest])
+            for other in whole
+        )
+    }
+    shown_front = run.front()
+    assert {point.architecture.digest for point in shown_front.members} == front
+    assert len(front) >= 3
+    plain = next(point for point in shown_front if point.reference == "plain")
+    for point in shown_front:
+        saved = losses[plain.architecture.digest] - losses[point.architecture.digest]
+        assert point.loss_saved == pytest.approx(saved, abs=1e-9)
+    assert (path / "front.csv").read_text().count("\n") == 1 + len(list(shown_front))
+
+
+def test_full_trainings_are_those_of_their_rows(path: Path) -> None:
+    run, rows = open_run(path), rows_of(path)
+    networks = 0
+    for point in run.front():
+        texts = {row["retrained"] for row in rows[point.architecture.digest]}
+        done = shown([item for text in texts for item in read_retrainings(text)])
+        if not done:
+            continue
+        networks += 1
+        assert point.retrained_seeds == len(done)
+        assert point.retrained_test_accuracy == pytest.approx(
+            mean(item.test_accuracy or math.nan for item in done)
+        )
+        for item in done:
+            right = unpacked(item.test_correct or "", item.test_images or 0)
+            assert right.mean() == pytest.approx(item.test_accuracy)
+    assert networks >= 6
+
+
+def test_the_verdict_that_is_quoted_is_that_of_the_front(path: Path) -> None:
+    quoted = " ".join((path / "README.md").read_text().split())
+    for line in judge(open_run(path).front()).lines:
+        assert " ".join(line.split()) in quoted, line
+
+
+def test_nothing_of_the_machine_that_made_it(path: Path) -> None:
+    for file in path.rglob("*"):
+        if file.suffix in {".yaml", ".json", ".csv", ".md", ".journal"}:
+            assert not re.search(r"/(root|home|work|tmp|Users)/", file.read_text()), file
