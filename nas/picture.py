@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import textwrap
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -21,6 +22,10 @@ from nas.verdict import judge
 __all__ = ["draw_calibration", "draw_front"]
 
 _FRONT, _BARS, _CLOUD, _PLACED = "#c2410c", "#fdba74", "#94a3b8", "#1d4ed8"
+# In inches: above the panels, their height, below them without a caption, a line of that, and from
+# the panels down to the legend.
+_ABOVE, _PANELS, _BELOW, _LINE, _LEGEND = 0.6, 3.63, 1.33, 0.175, 0.43
+_CAPTION = 165  # characters of a line
 _MARKERS = "os^Dv<>ph*X"
 _KINDS = ("#1d4ed8", "#c2410c", "#15803d", "#7e22ce", "#b45309", "#0e7490", "#be185d", "#4d7c0f")
 
@@ -31,25 +36,32 @@ def draw_front(front: Front, path: Path, *, title: str, mark: str | None = None)
     mark: who made the file, written into it.
 
     Searched networks are dots, the front a line with the spread between seeds, hand-placed
-    networks blue marks. What the noise does not allow to tell apart is said below.
+    networks blue marks. Where all of the front were trained fully, accuracy is what they then had
+    on test images. What the noise does not allow to tell apart is said below.
     """
-    figure = Figure(figsize=(11, 6.6), dpi=150)
+    tested = not any(
+        math.isnan(point.retrained_test_accuracy) for point in (*front.members, *front.references)
+    )
+    right_axis = _TESTED if tested and front.members else _JUDGED
+    caption = [f"Bars: standard error, left from seeds and images, right {right_axis.bars}."]
+    for line in judge(front).lines:
+        caption += textwrap.wrap(line, _CAPTION)
+    below = _BELOW + _LINE * len(caption)
+    height = below + _PANELS + _ABOVE
+    figure = Figure(figsize=(11, height), dpi=150)
     FigureCanvasAgg(figure)
-    figure.subplots_adjust(left=0.09, right=0.985, top=0.91, bottom=0.36, wspace=0.17)
-    figure.text(0.012, 0.955, title, fontsize=13, fontweight="bold", parse_math=False)
+    figure.subplots_adjust(
+        left=0.09, right=0.985, top=1 - _ABOVE / height, bottom=below / height, wspace=0.17
+    )
+    figure.text(
+        0.012, 1 - _ABOVE / 2 / height, title, fontsize=13, fontweight="bold", parse_math=False
+    )
     chosen = {item.name for item in front.objectives}
     left, right = figure.subplots(1, 2, sharex=True)
-    _panel(
-        left, front, _Axis("loss_saved", "loss_noise", 1.0), joined=chosen == {"loss", "latency_ms"}
-    )
-    left.set_ylabel("validation loss saved against the plain network")
-    _panel(
-        right,
-        front,
-        _Axis("accuracy", "accuracy_noise", 100.0),
-        joined=chosen == {"accuracy", "latency_ms"},
-    )
-    right.set_ylabel("validation accuracy, %")
+    _panel(left, front, _SAVED, joined=chosen == {"loss", "latency_ms"})
+    _panel(right, front, right_axis, joined=chosen == {"accuracy", "latency_ms"})
+    left.set_ylabel(_SAVED.label)
+    right.set_ylabel(right_axis.label)
     for axes in (left, right):
         axes.set_xlabel("latency, ms (one image, one thread)")
         axes.grid(color="#e2e8f0", linewidth=0.8)
@@ -61,16 +73,12 @@ def draw_front(front: Front, path: Path, *, title: str, mark: str | None = None)
         handles,
         labels,
         loc="upper center",
-        bbox_to_anchor=(0.53, 0.295),
+        bbox_to_anchor=(0.53, (below - _LEGEND) / height),
         ncols=columns,
         frameon=False,
         fontsize=9,
     )
-    caption = [
-        "Bars: standard error, left from seeds and images, right from the number of images.",
-        *judge(front).lines,
-    ]
-    figure.text(0.012, 0.012, "\n".join(caption), fontsize=9, va="bottom", linespacing=1.4)
+    figure.text(0.012, 0.08 / height, "\n".join(caption), fontsize=9, va="bottom", linespacing=1.4)
     field = "Creator" if path.suffix == ".svg" else "Software"
     with write_whole(path) as temporary:
         figure.savefig(temporary, metadata={field: mark} if mark else None)
@@ -78,28 +86,49 @@ def draw_front(front: Front, path: Path, *, title: str, mark: str | None = None)
 
 @dataclass(frozen=True, slots=True)
 class _Axis:
-    """A figure of the points, its standard error, and what both are multiplied by."""
+    """A figure of the points, its standard error, and what both are multiplied by.
+
+    bars: where the error comes from.
+    """
 
     value: str
     noise: str
     scale: float
+    label: str
+    bars: str = ""
 
     def of(self, point: Point) -> float:
         return float(getattr(point, self.value)) * self.scale
 
     def error(self, point: Point) -> float:
         error = getattr(point, self.noise)
+        if self.value == "retrained_test_accuracy":
+            error = error / math.sqrt(max(point.retrained_seeds, 1))
         if self.value == "loss_saved":
             error = np.hypot(error, np.nan_to_num(point.image_noise))
         return float(np.nan_to_num(error)) * self.scale
 
 
+_SAVED = _Axis("loss_saved", "loss_noise", 1.0, "validation loss saved against the plain network")
+_JUDGED = _Axis(
+    "accuracy", "accuracy_noise", 100.0, "validation accuracy, %", "from the number of images"
+)
+_TESTED = _Axis(
+    "retrained_test_accuracy",
+    "retrained_test_spread",
+    100.0,
+    "test accuracy after full training, %",
+    "from seeds",
+)
+
+
 def _panel(axes: Axes, front: Front, axis: _Axis, *, joined: bool) -> None:
     """joined: the front was chosen by this figure, so its points make a line."""
     cloud = front.cloud
+    everywhere = cloud.get(axis.value)
     axes.scatter(
-        cloud["latency_ms"],
-        cloud[axis.value] * axis.scale,
+        cloud["latency_ms"] if everywhere is not None else [],
+        everywhere * axis.scale if everywhere is not None else [],
         s=16,
         color=_CLOUD,
         linewidths=0,

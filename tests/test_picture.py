@@ -5,13 +5,15 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
-from conftest import make_record
+from conftest import ROOT, make_record
 
 from nas.front import Front
 from nas.objective import objectives_named
 from nas.picture import draw_front
 from nas.record import Record
+from nas.run import open_run
 from nas.trials import Trials
+from nas.verdict import judge
 
 PLAIN = make_record(0, name="plain", reference="plain", loss=1.0)
 SEARCHED = [
@@ -57,6 +59,17 @@ def test_draws_a_whole_picture_without_warnings(tmp_path: Path, study: str, suff
         assert content.rstrip().endswith(b"IEND\xaeB`\x82")
     else:
         assert ElementTree.parse(path).getroot().tag == "{http://www.w3.org/2000/svg}svg"
+
+
+def test_a_long_verdict_makes_a_taller_picture(tmp_path: Path) -> None:
+    short = Front(Trials.of(STUDIES["normal"]), objectives_named(["loss", "latency_ms"]))
+    long = open_run(ROOT / "results/mobilenetv2-cifar/cifar10/epyc-onnxruntime").front()
+    heights = []
+    for front in (short, long):
+        draw_front(front, tmp_path / "front.png", title="small on digits")
+        heights.append(int.from_bytes((tmp_path / "front.png").read_bytes()[20:24], "big"))
+    lines = [len(judge(front).lines) for front in (short, long)]
+    assert heights[1] - heights[0] >= 25 * (lines[1] - lines[0]) > 0
 
 
 def test_empty_filter_draws(tmp_path: Path) -> None:
