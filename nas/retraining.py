@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import json
 import math
 import os
 import signal
@@ -97,7 +98,7 @@ def plan(
         if brings_test:
             step = watcher.step if watcher else None
             test_images = len(open_test(run.file.data, resolution, progress=step))
-        made.append((_about(row, recipe, resolution, data), architecture.to_json(), data))
+        made.append((_about(run, row, recipe, resolution, data), architecture.to_json(), data))
     known = {item.name: item for item in run.retrained()}
     every = [
         (replace(about, seed=seed), text, data)
@@ -177,13 +178,17 @@ def _chosen(run: Run, trials: Sequence[int], front: bool, references: bool) -> l
     return list({row["digest"]: row for row in rows}.values())
 
 
-def _about(row: dict[str, Any], recipe: FullRecipe, resolution: int, data: Path) -> Retraining:
+def _about(
+    run: Run, row: dict[str, Any], recipe: FullRecipe, resolution: int, data: Path
+) -> Retraining:
     return Retraining(
         trial=row["trial"],
         digest=row["digest"],
         reference=row["reference"],
         seed=0,
-        key=recipe.key(data.name),
+        key=recipe.key(
+            f"{data.name} {_begun_from(run)}" if recipe.weights == "backbone" else data.name
+        ),
         recipe=asdict(recipe),
         description=str(recipe),
         resolution=resolution,
@@ -203,6 +208,13 @@ def _decoded(run: Run, resolution: int, watcher: Watcher | None) -> Path:
         seed=run.file.search.seed,
         progress=watcher.step if watcher else None,
     )
+
+
+def _begun_from(run: Run) -> str:
+    """How the backbones of a run were trained: what starts from others was not trained equally."""
+    proxy = run.file.proxy
+    parts = [proxy.backbone.model_dump(), proxy.batch_size, run.environment["data"]["key"]]
+    return json.dumps([*parts, run.file.search.seed], sort_keys=True)
 
 
 def _backbone(run: Run, architecture: str) -> Path:

@@ -173,6 +173,13 @@ def test_the_trained_backbone_is_the_runs_own(finished_run: Path, tmp_path: Path
     planned = plan(run, [1], section=section, workers=1)
     (job,) = planned.jobs
     assert job.backbone is not None and job.backbone.is_relative_to(path.resolve())
+    proxy = run.file.proxy
+    longer = proxy.model_copy(
+        update={"backbone": proxy.backbone.model_copy(update={"epochs": 99.0})}
+    )
+    other = replace(run, file=run.file.model_copy(update={"proxy": longer}))
+    (another,) = plan(other, [1], section=section, workers=1).jobs
+    assert another.about.key != job.about.key, "begun from another backbone is not equally trained"
     (about,) = retrain(planned, Heard())
     file = path / "retrained" / (about.weights or "")
     trained = build(
