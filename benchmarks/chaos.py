@@ -25,7 +25,6 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -106,15 +105,6 @@ def search_of(run: Run, store: Any) -> Search:
     from nas.search_core import Search
 
     return Search(Candidates(run.space), run.file.search, store)
-
-
-def reopened(folder: Path) -> Search:
-    """As Ray Tune does when it is restored."""
-    from nas.run import open_run
-    from nas.store import Store
-
-    run = open_run(folder)
-    return search_of(run, Store(run.study, writable=True))
 
 
 def work(folder: Path) -> None:
@@ -198,8 +188,7 @@ def _ray(run: Run, store: Any) -> Any:
 def _tune(run: Run, store: Any) -> Any:
     from nas.executors.ray_tune import TuneExecutor
 
-    folder = run.path.resolve()
-    return TuneExecutor(**_on_ray(run), folder=folder / "tune", reopen=partial(reopened, folder))
+    return TuneExecutor(**_on_ray(run), folder=run.path.resolve() / "tune")
 
 
 def _on_ray(run: Run) -> dict[str, Any]:

@@ -14,16 +14,16 @@ from unittest.mock import patch
 from processes import children, title
 from ray.cluster_utils import Cluster
 
-__all__ = ["Nodes"]
+__all__ = ["HEALTH", "NODE", "Nodes"]
 
 # A node that is silent for so long counts as dead; Ray's own minutes would make a test of hours.
-_HEALTH = {
+HEALTH = {
     "health_check_initial_delay_ms": 500,
     "health_check_period_ms": 500,
     "health_check_timeout_ms": 500,
     "health_check_failure_threshold": 5,
 }
-_NODE = {"num_cpus": 1, "object_store_memory": 80_000_000}
+NODE = {"num_cpus": 1, "object_store_memory": 80_000_000}
 _ENVIRONMENT = {
     "PYTHONPATH": str(Path(__file__).parent),  # of whatever evaluates there
     "RAY_worker_niceness": "0",  # Ray would let all else go first
@@ -79,10 +79,10 @@ class Nodes:
     def mend(self) -> None:
         """Put nodes in the place of those that have ended."""
         for node in list(self._cluster.worker_nodes):
-            if node.all_processes.get("raylet", [None])[0].process.poll() is not None:
+            if node.all_processes["raylet"][0].process.poll() is not None:
                 self._cluster.remove_node(node, allow_graceful=False)
         while len(self._cluster.worker_nodes) < self._count:
-            self._cluster.add_node(wait=False, **_NODE)
+            self._cluster.add_node(wait=False, **NODE)
 
     def kill_head(self) -> None:
         """And all nodes with it; a new cluster then stands at another address."""
@@ -90,7 +90,7 @@ class Nodes:
         self._start()
 
     def _start(self) -> None:
-        head = _NODE | {"num_cpus": 0, "include_dashboard": False, "_system_config": _HEALTH}
+        head = NODE | {"num_cpus": 0, "include_dashboard": False, "_system_config": HEALTH}
         self._cluster = Cluster(initialize_head=True, head_node_args=head)
         self.mend()
 

@@ -14,6 +14,7 @@ import ray
 import ray_stand_in as stand_in
 from conftest import ROOT
 from ray.cluster_utils import Cluster
+from ray_nodes import HEALTH, NODE
 from ray_searches import Watch, all_accounted_for, made, small_candidates
 from ray_stand_in import ALONE, GAUGED, lines
 
@@ -32,19 +33,12 @@ pytestmark = [
     # Ray's own, of sockets and files that it leaves to be closed.
     pytest.mark.filterwarnings("ignore"),
 ]
-QUICK_HEALTH = {
-    "health_check_initial_delay_ms": 500,
-    "health_check_period_ms": 500,
-    "health_check_timeout_ms": 500,
-    "health_check_failure_threshold": 5,
-}
-NODE = {"num_cpus": 1, "object_store_memory": 80_000_000}
 
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Cluster]:
     """A head that evaluates nothing; tests add the nodes that do."""
-    head = NODE | {"num_cpus": 0, "include_dashboard": False, "_system_config": QUICK_HEALTH}
+    head = NODE | {"num_cpus": 0, "include_dashboard": False, "_system_config": HEALTH}
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("PYTHONPATH", str(ROOT / "tests"), prepend=os.pathsep)
         environment.setenv("RAY_worker_niceness", "0")  # Ray would let all else go first
