@@ -7,8 +7,10 @@ and their fronts can be read; a search can go on from the one of the proxy.
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +27,7 @@ from nas.front import PLAIN
 from nas.launch import resume, search
 from nas.picture import draw_calibration
 from nas.proxies.scored import SCORES, Scored, score_all
+from nas.proxies.setting import scaled
 from nas.proxies.supernet_folder import SupernetFolder
 from nas.run import Run, RunFile, open_run
 from nas.runner import Runner, load_runner
@@ -38,6 +41,9 @@ FULL, PROXY = "full", "proxy"
 
 _LEAST = 8  # networks, below which nothing can be said of ranks
 _POINTS = 0.5
+_EPOCHS = {"random": 40.0, "backbone": 3.0}
+_KINDS = {"random": "scratch", "backbone": "finetune"}
+_RATE = 0.1  # of full training, for a batch of 128; a finetune is given less
 
 Floats = NDArray[np.float64]
 
@@ -50,17 +56,20 @@ def calibrate(
     *,
     networks: int = 30,
     seeds: int = 3,
-    full_epochs: float = 40.0,
+    full_epochs: float | None = None,
+    full_weights: Literal["random", "backbone"] = "random",
     scores: bool = True,
-    supernet: str | Path | None = None,
+    supernets: Sequence[str | Path] = (),
     observer: Observer | None = None,
 ) -> Calibration:
     """Train a sample of a space by the runner's proxy and fully, and say how far they agree.
 
     The sample holds the hand-placed networks, and random ones spread evenly over the number of
-    blocks and their kinds. Full training is from scratch with blocks as their papers start them.
-    scores: compare the zero-cost scores as well; supernet: and a folder of `nas supernet` for the
-    same space.
+    blocks and their kinds. full_weights, full_epochs: full training is from `random` weights, with
+    blocks as their papers start them, for 40 epochs unless told otherwise; or of all weights of the
+    trained `backbone`, with blocks that change nothing at first, for 3 (as `retrain.weights`).
+    scores: compare the zero-cost scores as well; supernets: and folders of `nas supernet` that hold
+    the networks of this space.
     A calibration that was interrupted goes on. Writes calibration.json and calibration.png.
     Raises SpecError, also when `out` holds another calibration.
     """
@@ -77,43 +86,43 @@ def calibrate(
         )
     if seeds < 2:
         raise SpecError(f"--seeds {seeds}: at least 2, or the noise between seeds stays unknown")
-    for name, proxy in ((FULL, _full_proxy(runner, full_epochs)), (PROXY, {})):
+    opened = [SupernetFolder.open(folder) for folder in supernets]
+    for name, proxy in ((FULL, _full_proxy(runner, full_epochs, full_weights)), (PROXY, {})):
         _carried_out(out / name, space, _sampled(runner, networks, seeds, proxy), data, observer)
     full, proxied = open_run(out / FULL), open_run(out / PROXY)
     found = compare(full, proxied, seeds=runner.proxy.seeds)
-    truth, rungs, architectures = _qualities(full, proxied)
+    both = _Both.of(full, proxied)
     if observer:
         observer.stage("scoring without training")
     given = score_all(
         full.dataset(),
-        architectures,
+        both.architectures,
         out / "scores.json",
         names=SCORES if scores else (),
-        supernet=SupernetFolder.open(supernet) if supernet else None,
+        supernets=opened,
         progress=observer.step if observer else lambda done, of: None,
     )
     found = found.model_copy(
         update={
             "scores": [
-                _scored(name, values, truth, found.full_seconds) for name, values in given.items()
+                _scored(name, values, both, found.full_seconds) for name, values in given.items()
             ]
         }
     )
     found.write(out / FILE)
-    kinds = groups(architectures, by_number=False)
-    draw_calibration(truth, rungs[-1], kinds, found, out / "calibration.png")
+    kinds = groups(both.architectures, by_number=False)
+    draw_calibration(both.accuracy, both.rungs[-1], kinds, found, out / "calibration.png")
     return found
 
 
-def _full_proxy(runner: Runner, epochs: float) -> dict[str, Any]:
+def _full_proxy(runner: Runner, epochs: float | None, weights: str) -> dict[str, Any]:
     return {
-        "kind": "scratch",
-        "rungs": [epochs],
+        "kind": _KINDS[weights],
+        "rungs": [epochs or _EPOCHS[weights]],
         "unit": "epochs",
         "schedule": "whole",
-        "learning_rate": None,
+        "learning_rate": scaled(_RATE, runner.proxy.batch_size) if weights == "backbone" else None,
         "subset": None,
-        "batch_size": runner.proxy.batch_size,
     }
 
 
@@ -161,16 +170,16 @@ def compare(full: Run, proxy: Run, *, seeds: int = 1) -> Calibration:
     seeds: that the search will train candidates with.
     Raises SpecError when too few networks are in both.
     """
-    truth, rungs, architectures = _qualities(full, proxy)
+    both = _Both.of(full, proxy)
+    truth = both.accuracy
     found = [
-        _trust(proxy, number, quality, truth, architectures, seeds)
-        for number, quality in enumerate(rungs)
+        _trust(proxy, number, quality, both, seeds) for number, quality in enumerate(both.rungs)
     ]
     costs = _seconds(full), _seconds(proxy)
     budgets = np.array(proxy.file.proxy.budgets)
     shares = costs[1] / costs[0] * budgets / budgets[-1]
-    agreed = agreement(rungs[-1], truth)
-    resolved = resolution(rungs[-1], truth, difference=_POINTS)
+    agreed = agreement(both.rungs[-1], truth)
+    resolved = resolution(both.rungs[-1], truth, difference=_POINTS)
     return Calibration(
         space=proxy.space.name,
         data=proxy.file.data,
@@ -183,6 +192,7 @@ def compare(full: Run, proxy: Run, *, seeds: int = 1) -> Calibration:
         seed_noise=paired_noise(truth),
         ceiling=agreed.ceiling,
         best_ceiling=agreed.best_ceiling,
+        loss_ceiling=agreement(both.rungs[-1], both.loss).ceiling,
         full_seeds_needed=resolved.seeds_full,
         proxies=[
             item.model_copy(update={"cost": float(share)})
@@ -191,48 +201,45 @@ def compare(full: Run, proxy: Run, *, seeds: int = 1) -> Calibration:
     )
 
 
-def _trust(
-    run: Run,
-    rung: int,
-    quality: Floats,
-    truth: Floats,
-    architectures: list[Architecture],
-    seeds: int,
-) -> Trust:
-    found = agreement(quality, truth, seeds=seeds)
-    resolved = resolution(quality, truth, difference=_POINTS, seeds=seeds)
+def _trust(run: Run, rung: int, quality: Floats, both: _Both, seeds: int) -> Trust:
+    resolved = resolution(quality, both.accuracy, difference=_POINTS, seeds=seeds)
     proxy = run.file.proxy
     return Trust(
         name=proxy.kind,
         budget=f"{proxy.budgets[rung]:g} {proxy.unit}",
         cost=0.0,
         seeds=seeds,
-        spearman=_estimate(found.spearman),
-        kendall=_estimate(found.kendall),
-        best_kendall=_estimate(found.best_kendall),
+        **_agreed(quality, both, seeds),
         bias={
             name: _estimate(item.error)
-            for name, item in bias(quality, truth, groups(architectures)).items()
+            for name, item in bias(quality, both.accuracy, groups(both.architectures)).items()
         },
         apart=resolved.apart if np.isfinite(resolved.apart) else None,
         seeds_needed=resolved.seeds_proxy,
     )
 
 
-def _scored(name: str, given: Scored, truth: Floats, full_seconds: float) -> Trust:
+def _scored(name: str, given: Scored, both: _Both, full_seconds: float) -> Trust:
     quality = given.values[:, None]
-    found = agreement(quality, truth)
-    resolved = resolution(quality, truth, difference=_POINTS)
+    resolved = resolution(quality, both.accuracy, difference=_POINTS)
     return Trust(
         name=name,
         budget="",
         cost=given.seconds / full_seconds,
         seeds=1,
-        spearman=_estimate(found.spearman),
-        kendall=_estimate(found.kendall),
-        best_kendall=_estimate(found.best_kendall),
+        **_agreed(quality, both, 1),
         apart=resolved.apart if np.isfinite(resolved.apart) else None,
     )
+
+
+def _agreed(quality: Floats, both: _Both, seeds: int) -> dict[str, Any]:
+    found = agreement(quality, both.accuracy, seeds=seeds)
+    return {
+        "spearman": _estimate(found.spearman),
+        "kendall": _estimate(found.kendall),
+        "best_kendall": _estimate(found.best_kendall),
+        "loss_spearman": _estimate(agreement(quality, both.loss, seeds=seeds).spearman),
+    }
 
 
 def groups(architectures: list[Architecture], *, by_number: bool = True) -> dict[str, Floats]:
@@ -258,37 +265,52 @@ def groups(architectures: list[Architecture], *, by_number: bool = True) -> dict
     return {name: share for name, share in found.items() if share.sum() > 0}
 
 
-def _qualities(full: Run, proxy: Run) -> tuple[Floats, list[Floats], list[Architecture]]:
-    """Accuracy of full training in points, (n, s); the proxy's quality (its loss, negated) at each
-    rung, (n, t); and the n networks that both have trained with all seeds.
+@dataclass(frozen=True)
+class _Both:
+    """The n networks that two runs have trained with all seeds, higher being better throughout.
+
+    accuracy, loss: of full training, (n, s), in points and negated; rungs: of the proxy, its loss
+    negated at each, (n, t).
     """
-    truths, losses = _by_network(full.trials(), "accuracy"), _by_network(proxy.trials(), "loss")
-    seeds = full.file.proxy.seeds
-    rungs = len(proxy.file.proxy.budgets)
-    both = [
-        digest
-        for digest in truths
-        if len(truths[digest][1]) >= seeds and len(losses.get(digest, ("", []))[1]) >= seeds
-    ]
-    if len(both) < _LEAST:
-        raise SpecError(
-            f"only {len(both)} networks were trained fully and by the proxy; {_LEAST} are needed"
+
+    accuracy: Floats
+    loss: Floats
+    rungs: list[Floats]
+    architectures: list[Architecture]
+
+    @classmethod
+    def of(cls, full: Run, proxy: Run) -> _Both:
+        """Raises SpecError when they are too few."""
+        truths, stood_in = _by_network(full.trials()), _by_network(proxy.trials())
+        seeds = full.file.proxy.seeds
+        names = [
+            digest
+            for digest in truths
+            if len(truths[digest][1]) >= seeds and len(stood_in.get(digest, ("", []))[1]) >= seeds
+        ]
+        if len(names) < _LEAST:
+            raise SpecError(
+                f"only {len(names)} networks were trained fully and by the proxy; {_LEAST} are "
+                "needed"
+            )
+        fully = np.array([truths[digest][1][:seeds] for digest in names])[:, :, -1]
+        cheaply = np.array([stood_in[digest][1][:seeds] for digest in names])
+        return cls(
+            accuracy=fully[:, :, 1] * 100,
+            loss=-fully[:, :, 0],
+            rungs=[-cheaply[:, :, rung, 0] for rung in range(cheaply.shape[2])],
+            architectures=[Architecture.from_json(truths[digest][0]) for digest in names],
         )
-    truth = np.array([truths[digest][1][:seeds] for digest in both])[:, :, -1] * 100
-    quality = -np.array([losses[digest][1][:seeds] for digest in both])
-    architectures = [Architecture.from_json(truths[digest][0]) for digest in both]
-    return truth, [quality[:, :, rung] for rung in range(rungs)], architectures
 
 
-def _by_network(trials: Trials, figure: str) -> dict[str, tuple[str, list[list[float]]]]:
-    """By digest: the architecture, and for each seed the figure at every rung."""
-    found: dict[str, tuple[str, list[list[float]]]] = {}
-    column = {"loss": 1, "accuracy": 2}[figure]
+def _by_network(trials: Trials) -> dict[str, tuple[str, list[list[tuple[float, float]]]]]:
+    """By digest: the architecture, and for each seed (loss, accuracy) at every rung."""
+    found: dict[str, tuple[str, list[list[tuple[float, float]]]]] = {}
     for row in np.flatnonzero(trials.complete):
         record = trials.record(int(row))
-        below = [rung[column] for rung in json.loads(record["rungs"] or "[]")]
+        below = [(rung[1], rung[2]) for rung in json.loads(record["rungs"] or "[]")]
         _, seeds = found.setdefault(record["digest"], (record["architecture"], []))
-        seeds.append([*below, record[figure]])
+        seeds.append([*below, (record["loss"], record["accuracy"])])
     return found
 
 
@@ -301,7 +323,8 @@ def _seconds(run: Run) -> float:
 
 def _described(run: Run) -> str:
     proxy = run.file.proxy
-    return f"{proxy.kind}, {proxy.budgets[-1]:g} {proxy.unit}"
+    how = "from the backbone" if proxy.kind == "finetune" else proxy.kind
+    return f"{how}, {proxy.budgets[-1]:g} {proxy.unit}"
 
 
 def _estimate(interval: Interval) -> Estimate:

@@ -41,7 +41,8 @@ class Trust(BaseModel):
     """How one proxy at one budget orders networks, against the accuracy of full training.
 
     cost: share of the training time of full training. seeds: of the proxy. spearman, kendall:
-    over all networks; best_kendall: among the best quarter. bias: mean rank error by kind and
+    over all networks; best_kendall: among the best quarter; loss_spearman: against the loss of full
+    training, which seeds change less than its accuracy. bias: mean rank error by kind and
     number of blocks, in shares of all networks, positive where it ranks them too high.
     apart: points of accuracy above which it orders two networks rightly in 9 cases of 10; None:
     never. seeds_needed: of it, to order two that differ by half a point; None: no number.
@@ -56,6 +57,7 @@ class Trust(BaseModel):
     spearman: Estimate
     kendall: Estimate
     best_kendall: Estimate
+    loss_spearman: Estimate | None = None
     bias: dict[str, Estimate] = {}
     apart: float | None = None
     seeds_needed: int | None = None
@@ -64,8 +66,8 @@ class Trust(BaseModel):
 class Calibration(BaseModel):
     """proxies: the search's own last, at each of its budgets. ceiling, best_ceiling: Spearman over
     all and Kendall in the best quarter that a perfect proxy would reach, since full training of a
-    few seeds does not know the true order either. seed_noise: of full training, in points.
-    full_seeds_needed: of full training, to order two that differ by half a point.
+    few seeds does not know the true order either; loss_ceiling: the former by loss. seed_noise: of
+    full training, in points. full_seeds_needed: of it, to order two that differ by half a point.
     """
 
     model_config = _STRICT
@@ -82,6 +84,7 @@ class Calibration(BaseModel):
     seed_noise: float
     ceiling: float
     best_ceiling: float
+    loss_ceiling: float | None = None
     full_seeds_needed: int
     proxies: list[Trust]
     scores: list[Trust] = []

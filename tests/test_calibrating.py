@@ -16,7 +16,7 @@ from nas.networks import uniform
 from nas.objective import objectives_named
 from nas.record import Job, Record
 from nas.run import Run, RunFile, open_run
-from nas.runner import load_runner
+from nas.runner import Runner, load_runner
 from nas.store import Store
 
 RNG = np.random.default_rng(0)
@@ -76,6 +76,9 @@ def test_each_rung_is_compared_with_full_training(tmp_path: Path, small_space: P
     assert top.spearman.value is not None and top.spearman.value > 0.95
     assert low.cost == pytest.approx(top.cost / 3)
     assert top.cost == pytest.approx(1.0)
+    # Of made records, loss is the complement of accuracy.
+    assert top.loss_spearman == top.spearman
+    assert found.loss_ceiling == pytest.approx(found.ceiling, abs=0.02)
     assert (low.apart, found.searched) == (None, top)
     assert found.verdict.startswith("Trustworthy above")
 
@@ -99,6 +102,34 @@ def test_groups_share_a_network_by_its_blocks() -> None:
     assert found["few blocks"].tolist() == [0, 0, 1]
     assert found["many blocks"].tolist() == [0, 1, 0]
     assert set(groups([plain, se], by_number=False)) == {"se", "plain"}
+
+
+@pytest.mark.parametrize(
+    ("asked", "kind", "epochs", "rate"),
+    [
+        ({}, "scratch", 40.0, None),
+        ({"full_weights": "backbone"}, "finetune", 3.0, 0.05),
+        ({"full_weights": "backbone", "full_epochs": 1.5}, "finetune", 1.5, 0.05),
+    ],
+)
+def test_full_training_starts_where_it_is_told_to(
+    asked: dict[str, object],
+    kind: str,
+    epochs: float,
+    rate: float | None,
+    small_space: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def begins(space: object, runner: Runner, *_: object, **__: object) -> None:
+        assert (runner.proxy.kind, runner.proxy.rungs) == (kind, [epochs])
+        # Of all weights at a full rate: finetuning as a proxy has a smaller one.
+        assert runner.proxy.learning_rate == rate
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("nas.calibrating.search", begins)
+    with pytest.raises(KeyboardInterrupt):
+        calibrate(small_space, out=tmp_path / "out", networks=8, **asked)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(

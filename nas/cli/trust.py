@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 from rich.table import Table
@@ -32,11 +32,17 @@ def _calibrate(
     networks: Annotated[int, typer.Option(help="To train, the hand-placed ones among them.")] = 30,
     seeds: Annotated[int, typer.Option(help="To train each with.")] = 3,
     full_epochs: Annotated[
-        float, typer.Option(min=0.01, help="Of full training, from scratch.")
-    ] = 40.0,
+        float | None,
+        typer.Option(min=0.01, help="Of full training; default: 40, from the backbone 3."),
+    ] = None,
+    full_weights: Annotated[
+        Literal["random", "backbone"],
+        typer.Option(help="What full training starts from, as retrain.weights."),
+    ] = "random",
     scores: Annotated[bool, typer.Option(help="Compare zero-cost scores as well.")] = True,
     supernet: Annotated[
-        Path | None, typer.Option(help="Compare a supernet too: a folder of nas supernet.")
+        list[Path] | None,
+        typer.Option(help="Compare a supernet too: a folder of nas supernet; may be repeated."),
     ] = None,
     workers: Annotated[
         int | None, typer.Option(min=1, help="Processes; default: one per core.")
@@ -68,8 +74,9 @@ def _calibrate(
                 networks=networks,
                 seeds=seeds,
                 full_epochs=full_epochs,
+                full_weights=full_weights,
                 scores=scores,
-                supernet=supernet,
+                supernets=supernet or (),
                 observer=observer,
             )
     except KeyboardInterrupt:
@@ -81,10 +88,12 @@ def _calibrate(
         return
     screen.print()
     screen.print(_table(found))
+    by_loss = "" if found.loss_ceiling is None else f" ({found.loss_ceiling:.2f} by loss)"
     screen.print(
         f"Against {found.full}: accuracy {found.accuracy:.1f} %, between networks "
         f"±{found.spread:.2f}, between seeds ±{found.seed_noise:.2f} points; a perfect proxy would "
-        f"reach Spearman {found.ceiling:.2f}, and {found.best_ceiling:.2f} in the best quarter.",
+        f"reach Spearman {found.ceiling:.2f}{by_loss}, and {found.best_ceiling:.2f} in the best "
+        "quarter.",
         style="dim",
     )
     screen.print(
@@ -100,7 +109,7 @@ def _calibrate(
 def _table(found: Calibration) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("proxy")
-    for name in ("cost", "Spearman", "Kendall", "best quarter", "tells apart"):
+    for name in ("cost", "Spearman", "by loss", "Kendall", "best quarter", "tells apart"):
         table.add_column(name, justify="right", no_wrap=True)
     for trust in (*found.proxies, *found.scores):
         apart = "never" if trust.apart is None else f"{trust.apart:.1f} points"
@@ -108,6 +117,7 @@ def _table(found: Calibration) -> Table:
             f"{trust.name}, {trust.budget}" if trust.budget else trust.name,
             f"{trust.cost:.1%}",
             str(trust.spearman),
+            str(trust.loss_spearman or "?"),
             str(trust.kendall),
             str(trust.best_kendall),
             apart,

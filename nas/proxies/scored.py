@@ -49,18 +49,25 @@ def score_all(
     keep: Path,
     *,
     names: Sequence[str] = SCORES,
-    supernet: SupernetFolder | None = None,
+    supernets: Sequence[SupernetFolder] = (),
     progress: Callable[[int, int], None] = lambda done, of: None,
 ) -> dict[str, Scored]:
     """Score architectures on training images, one after the other.
 
-    keep: a file of what was scored so far. supernet: judges by validation loss, on its own
-    images' resolution. progress: (done, of). Raises SpecError when the supernet does not hold one.
+    keep: a file of what was scored so far. supernets: judge by validation loss, on their own
+    images' resolution, by the names of their folders. progress: (done, of). Raises SpecError when a
+    supernet does not hold one, or two have one name.
     """
     known = _read(keep)
     scorers: dict[str, Score] = {name: _zero_cost(name, data) for name in names}
-    if supernet is not None:
-        scorers[_SUPERNET] = _inherited(supernet, data)
+    for folder in supernets:
+        name = f"{_SUPERNET} {folder.path.resolve().name}"
+        if name in scorers:
+            raise SpecError(f"two supernets are in folders named {folder.path.name!r}; rename one")
+        scorers[name] = _inherited(folder, data)
+        # Weights may have changed since: a supernet is trained on, and scores in seconds.
+        for row in known.values():
+            row.pop(name, None)
     for number, architecture in enumerate(architectures):
         row = known.setdefault(architecture.digest, {})
         for name, scorer in scorers.items():
