@@ -150,6 +150,8 @@ def _carried_out(
     run = open_run(out)
     known = run.file.model_dump()
     asked = RunFile(**runner.model_dump(), data=resolved_source(data)).model_dump()
+    if runner.checkpoints is not None:  # a run has a folder of its own there
+        asked["checkpoints"] = known["checkpoints"]
     if runner.proxy.rungs is None:  # then it was settled by the number of images
         asked["proxy"] |= {name: known["proxy"][name] for name in ("rungs", "unit")}
     if run.space != space or known | {"workers": 1} != asked | {"workers": 1}:

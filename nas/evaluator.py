@@ -7,7 +7,7 @@ import json
 import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,7 @@ from nas.proxies import PROXIES, Setting
 from nas.proxies.checkpoint import (
     Rungs,
     checkpoint_path,
+    drop_training,
     load_training,
     load_weights,
     save_trained,
@@ -39,6 +40,7 @@ from nas.proxies.supernet import Supernet
 from nas.proxies.supernet_folder import SupernetFolder
 from nas.proxies.training import Recipe, Training, evaluate
 from nas.record import Evaluation, Job, Outcome
+from nas.remote import fetched, located
 from nas.runner import Proxy
 from nas.space import Constraints
 from nas.task import Classification, Score
@@ -57,7 +59,8 @@ Progress = Callable[[int, int], None]
 class EvaluatorSpec:
     """All that a worker needs to evaluate candidates; plain values, so that it travels.
 
-    data: folder of the decoded images. checkpoints: folder of the weights.
+    data: folder of the decoded images. checkpoints: folder of the weights. These, profile and
+    supernets may be in object storage (see `here`).
     plains: canonical JSON of the plain networks whose trained weights are there.
     anchor: canonical JSON of the network that latencies are taken beside.
     device: name of what is measured on. profile: a file that predicts instead, or None.
@@ -94,16 +97,30 @@ class EvaluatorSpec:
     def from_dict(cls, data: dict[str, Any]) -> EvaluatorSpec:
         """Read what `to_dict` wrote."""
         return cls(
-            data=Path(data["data"]),
-            checkpoints=Path(data["checkpoints"]),
+            data=located(data["data"]),
+            checkpoints=located(data["checkpoints"]),
             proxy=Proxy.model_validate(data["proxy"]),
             constraints=Constraints.model_validate(data["constraints"]),
             plains=tuple(data["plains"]),
             anchor=data["anchor"],
             anchor_ms=data["anchor_ms"],
             device=data["device"],
-            profile=Path(data["profile"]) if data["profile"] else None,
-            supernets=Path(data["supernets"]) if data["supernets"] else None,
+            profile=located(data["profile"]) if data["profile"] else None,
+            supernets=located(data["supernets"]) if data["supernets"] else None,
+        )
+
+    def here(self) -> EvaluatorSpec:
+        """With what workers only read on this machine: fetched once, where it is elsewhere.
+
+        Raises StorageError.
+        """
+        cache = cache_root()
+        of_run = cache / "runs" / self.checkpoints.name
+        return replace(
+            self,
+            data=fetched(self.data, cache / "data"),
+            profile=fetched(self.profile, of_run) if self.profile else None,
+            supernets=fetched(self.supernets, of_run) if self.supernets else None,
         )
 
 
@@ -114,7 +131,7 @@ class Evaluator:
     """
 
     def __init__(self, spec: EvaluatorSpec, *, worker: int = 0) -> None:
-        self.spec = spec
+        self.spec = spec = spec.here()
         # One thread per trial and many trials side by side is the fastest use of a CPU.
         torch.set_num_threads(spec.proxy.threads)
         data = open_data(spec.data)
@@ -220,7 +237,7 @@ class Evaluator:
             if rung != every[-1]:
                 save_training(path, training, architecture, proxy.kind, reached)
         if goal == every[-1]:
-            path.unlink(missing_ok=True)
+            drop_training(path)
         assert score is not None
         return training, reached, score
 

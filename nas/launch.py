@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import secrets
 import shutil
 import tempfile
 import time
@@ -30,12 +31,22 @@ from nas.latency.runtime import RUNTIMES
 from nas.latency.survey import is_here
 from nas.loggers import check_loggers, logged
 from nas.picture import draw_front
-from nas.preparation import CHECKPOINTS, DEVICE, PRIOR, core_of, cut_of, link, prepared, run_profile
+from nas.preparation import DEVICE, PRIOR, core_of, cut_of, prepared, run_profile, take_over
 from nas.prior import Rules, load_rules
 from nas.proxies import PROXIES
-from nas.proxies.checkpoint import training_path
+from nas.proxies.checkpoint import drop_training, training_path
 from nas.record import FAILED, PRUNED, Record
-from nas.run import FINISHED, Run, RunFile, journal_stamp, locked, open_run, train_resolution
+from nas.remote import located, reached, removed
+from nas.run import (
+    CHECKPOINTS,
+    FINISHED,
+    Run,
+    RunFile,
+    journal_stamp,
+    locked,
+    open_run,
+    train_resolution,
+)
 from nas.runner import Runner, load_runner
 from nas.space import SearchSpace
 from nas.store import Store
@@ -88,6 +99,8 @@ def search(
     rules = load_rules(prior) if prior is not None else None
     if rules is not None and file.search.sampler != "pareto":
         raise SpecError(f"a prior: sampler {file.search.sampler!r} cannot use it; use pareto")
+    if file.checkpoints is not None:
+        file = file.model_copy(update={"checkpoints": _own_folder(file.checkpoints, out.name)})
     _create(out, space, file, profile, key, begun, rules)
     run = open_run(out)
     with locked(out):
@@ -98,6 +111,7 @@ def search(
             if not len(run.trials()):
                 drop_study(run)
                 shutil.rmtree(out)
+                removed(run.checkpoints)
             raise
     return run
 
@@ -128,6 +142,20 @@ def resume(
         run = open_run(path)
         _carry_out(run, Candidates(run.space), observer)
     return run
+
+
+def _own_folder(url: str, name: str) -> str:
+    """A new folder for one run's weights in object storage, so that runs of one name share none.
+
+    Raises SpecError when nothing can be written there.
+    """
+    url = f"{url.rstrip('/')}/{name}-{secrets.token_hex(4)}"
+    try:
+        with reached(located(url)):
+            (located(url) / "run.txt").write_text(f"{name}\n")
+    except StorageError as error:
+        raise SpecError(f"checkpoints: {error}; name a bucket that can be written to") from None
+    return url
 
 
 def _settled(file: RunFile, images: int) -> RunFile:
@@ -226,9 +254,8 @@ def _create(
             )
             if begun is not None:
                 shutil.copyfile(begun.path / DEVICE, building / DEVICE)
-                shutil.copytree(
-                    begun.path / CHECKPOINTS, building / CHECKPOINTS, copy_function=link
-                )
+                kept = located(file.checkpoints) if file.checkpoints else building / CHECKPOINTS
+                take_over(begun.checkpoints, kept)
                 shutil.copyfile(begun.path.parent / CALIBRATION, building / CALIBRATION)
             if profile is not None:
                 profile.write(building / DEVICE)
@@ -288,7 +315,7 @@ def _drop_trainings(checkpoints: Path, records: Sequence[Record]) -> None:
     """
     for record in records:
         if record.state in {PRUNED, FAILED}:
-            training_path(checkpoints, record.digest, record.seed).unlink(missing_ok=True)
+            drop_training(training_path(checkpoints, record.digest, record.seed))
 
 
 def _measure_front(

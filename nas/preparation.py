@@ -27,8 +27,9 @@ from nas.latency.device import Device
 from nas.latency.profile import Profile, load_profile
 from nas.prior import load_rules
 from nas.proxies import PROXIES
-from nas.proxies.checkpoint import checkpoint_path
+from nas.proxies.checkpoint import checkpoint_path, weights_exist
 from nas.proxies.supernet_folder import SupernetFile, SupernetFolder
+from nas.remote import copied, is_remote, sent
 from nas.run import Run, train_resolution
 from nas.runner import Runner
 from nas.samplers.figures import SpaceFigures
@@ -37,19 +38,18 @@ from nas.space import SearchSpace
 from nas.store import Store
 
 __all__ = [
-    "CHECKPOINTS",
     "DEVICE",
     "PRIOR",
     "core_of",
     "cut_of",
-    "link",
     "prepared",
     "run_profile",
+    "take_over",
     "worker_count",
 ]
 
 _IMBALANCED = 3.0
-CHECKPOINTS, PRIOR = "checkpoints", "prior.json"
+PRIOR = "prior.json"
 DEVICE = "device.json"
 """In a run folder: the profile that latencies are predicted from, or the anchor's latency."""
 
@@ -75,10 +75,10 @@ def prepared(run: Run, candidates: Candidates, observer: Observer, place: Place)
     }
     if not PROXIES[file.proxy.kind].warm:
         plains = {}
-    checkpoints = run.path / CHECKPOINTS
+    checkpoints = run.checkpoints
     for plain in plains.values():
         path = checkpoint_path(checkpoints, plain.digest)
-        if not path.exists():
+        if not weights_exist(path):
             observer.stage(f"training the plain {plain.backbone}")
             score = prepare_backbone(
                 plain,
@@ -102,8 +102,8 @@ def prepared(run: Run, candidates: Candidates, observer: Observer, place: Place)
     profile = run_profile(run)
     device = Device.parse(profile.device if profile else file.device)
     return EvaluatorSpec(
-        data=cached.resolve(),
-        checkpoints=checkpoints.resolve(),
+        data=sent(cached, checkpoints.parent / "images"),
+        checkpoints=checkpoints if is_remote(checkpoints) else checkpoints.resolve(),
         proxy=file.proxy,
         constraints=run.space.constraints,
         plains=tuple(plain.to_json() for plain in plains.values()),
@@ -112,8 +112,8 @@ def prepared(run: Run, candidates: Candidates, observer: Observer, place: Place)
         if profile
         else _anchor_ms(run, anchor, len(data.classes), device, place),
         device=device.name,
-        profile=(run.path / DEVICE).resolve() if profile else None,
-        supernets=supernets.resolve() if supernets else None,
+        profile=sent(run.path / DEVICE, checkpoints) if profile else None,
+        supernets=sent(supernets, checkpoints) if supernets else None,
     )
 
 
@@ -139,10 +139,10 @@ def _train_supernets(
     )
     folder = SupernetFolder.made(out, about, candidates)
     for plain in plains:
-        backbone = checkpoint_path(run.path / CHECKPOINTS, plain.digest)
+        backbone = checkpoint_path(run.checkpoints, plain.digest)
         folder.backbone(plain).parent.mkdir(parents=True, exist_ok=True)
         if not folder.backbone(plain).exists():
-            link(str(backbone), str(folder.backbone(plain)))
+            take_over(backbone, folder.backbone(plain))
         observer.stage(f"training the supernet of {plain.backbone}")
         folder.train(plain, data, device=best_device(), progress=observer.step)
 
@@ -196,8 +196,19 @@ def worker_count(file: Runner) -> int:
     return max(1, usable_cores() // file.proxy.threads)
 
 
-def link(source: str, target: str) -> None:
-    """Weights are only ever replaced, so two runs may share a file."""
+def take_over(source: Path, target: Path) -> None:
+    """Weights of another run, a file or a folder. They are only ever replaced, so two runs of one
+    machine may share a file. Raises StorageError.
+    """
+    if is_remote(source) or is_remote(target):
+        copied(source, target)
+    elif source.is_dir():
+        shutil.copytree(source, target, copy_function=_link)
+    else:
+        _link(str(source), str(target))
+
+
+def _link(source: str, target: str) -> None:
     try:
         os.link(source, target)
     except OSError:

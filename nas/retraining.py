@@ -29,10 +29,10 @@ from nas.evaluator import best_device
 from nas.executors.full_pool import Told, Watcher, train_side_by_side
 from nas.full_recipe import FullRecipe, Retrain
 from nas.launch import write_results
-from nas.preparation import CHECKPOINTS
-from nas.proxies.checkpoint import checkpoint_path
+from nas.proxies.checkpoint import checkpoint_path, weights_exist
 from nas.proxies.full import FullJob, Stopped, begin, train_fully, training_file
 from nas.record import COMPLETE
+from nas.remote import is_remote
 from nas.retrained import Retraining
 from nas.run import RETRAINED_FOLDER, Run, locked
 from nas.store import Store
@@ -220,13 +220,13 @@ def _begun_from(run: Run) -> str:
 def _backbone(run: Run, architecture: str) -> Path:
     """The trained plain network that the search stood on. Raises SpecError where there is none."""
     plain = Architecture.from_json(architecture).plain
-    path = checkpoint_path(run.path / CHECKPOINTS, plain.digest)
-    if not path.exists():
+    path = checkpoint_path(run.checkpoints, plain.digest)
+    if not weights_exist(path):
         raise SpecError(
             f"retrain.weights=backbone: {run.path} has no trained {plain.backbone} (searched by "
             f"{run.file.proxy.kind}); use random or pretrained"
         )
-    return path.resolve()
+    return path if is_remote(path) else path.resolve()
 
 
 def _brings_test(source: str) -> bool:

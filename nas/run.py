@@ -24,6 +24,7 @@ from nas.files import parse, read_yaml
 from nas.front import Front
 from nas.objective import objectives_named
 from nas.record import COMPLETE
+from nas.remote import located
 from nas.retrained import Retraining, read_retrainings, shown
 from nas.runner import JOURNAL, PROBE_STEPS, Runner
 from nas.space import SearchSpace
@@ -35,12 +36,14 @@ if TYPE_CHECKING:
 
     from nas.data import Dataset
 
+CHECKPOINTS = "checkpoints"
 JOURNAL_FILE = "study.journal"
 RETRAINED_FOLDER = "retrained"
 FINISHED = "finished:"
 """Begins the last event of a run that came to its end."""
 
 __all__ = [
+    "CHECKPOINTS",
     "FINISHED",
     "JOURNAL_FILE",
     "RETRAINED_FOLDER",
@@ -103,6 +106,12 @@ class Run:
     def study(self) -> Path | Address:
         """Where `Store` finds the study."""
         return self.file.address or self.path / JOURNAL_FILE
+
+    @property
+    def checkpoints(self) -> Path:
+        """Folder of the trained weights, which may be in object storage (see `nas.remote`)."""
+        kept = self.file.checkpoints
+        return self.path / CHECKPOINTS if kept is None else located(kept)
 
     def front(self, by: Sequence[str] | None = None, *, device: str | Path | None = None) -> Front:
         """The front by the run's objectives, or by others. Raises SpecError, StorageError.
@@ -241,7 +250,7 @@ class Run:
             network.load_state_dict(load_weights(weights))
         else:
             network = restore(
-                self.path / "checkpoints",
+                self.checkpoints,
                 architecture,
                 self.file.proxy.kind,
                 row["seed"],

@@ -14,6 +14,7 @@ from nas.errors import SpecError
 from nas.files import parse, read_yaml
 from nas.full_recipe import Retrain
 from nas.objective import objectives_named
+from nas.remote import check_url
 
 __all__ = [
     "JOURNAL",
@@ -89,6 +90,15 @@ def _storage(value: object) -> object:
     if address.study:
         raise ValueError("leave out '#...': a run names its study itself")
     return str(address)
+
+
+def _checkpoints(value: object) -> object:
+    if isinstance(value, str):
+        try:
+            check_url(value)
+        except SpecError as error:
+            raise ValueError(str(error)) from None
+    return value
 
 
 JOURNAL = "journal"
@@ -302,6 +312,9 @@ class Runner(BaseModel):
     """At most; `auto`: one per core, and with executor `worker` as many as there are."""
     storage: Storage = "journal"
     """`journal`: a file in the run folder; or the URL of a database, without its password."""
+    checkpoints: Annotated[str, BeforeValidator(_checkpoints)] | None = None
+    """Where trained weights are kept: `s3://BUCKET/FOLDER` or another object store of fsspec, from
+    which workers then get images, too; None: in the run folder, which workers must share."""
     lease: Annotated[Duration, Field(ge=1)] = 60.0
     """Silence after which a worker's job is given to another, and a driver counts as dead."""
     search: SearchPlan = SearchPlan()

@@ -26,7 +26,7 @@ from nas.exchange.study import StudyExchange
 from nas.executors.worker_process import WorkerProcess
 from nas.latency.runtime import RUNTIMES
 from nas.record import Job, Outcome
-from nas.run import Run, open_run
+from nas.run import CHECKPOINTS, Run, open_run
 from nas.store import Store
 from nas.studies import exchange_of
 
@@ -141,7 +141,7 @@ def _fitting(run: Run, terms: Terms) -> EvaluatorSpec:
     return replace(
         spec,
         data=data.resolve(),
-        checkpoints=here / "checkpoints",
+        checkpoints=run.checkpoints if run.file.checkpoints else here / CHECKPOINTS,
         profile=here / "device.json" if spec.profile else None,
         supernets=here / "supernets" if spec.supernets else None,
     )

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from nas.architecture import Architecture
 from nas.errors import NasError, StorageError
 from nas.record import Job, Outcome
+from nas.remote import is_remote
 from nas.user_function import user_function
 
 if TYPE_CHECKING:
@@ -59,6 +60,7 @@ def gauge(spec: dict[str, Any]) -> Callable[[Architecture, int], Latency]:
     from nas.latency.device import Device
 
     given = EvaluatorSpec.from_dict(spec)
+    given = given.here()
     _seen(given.data)
     return measuring(
         Architecture.from_json(given.anchor),
@@ -69,10 +71,10 @@ def gauge(spec: dict[str, Any]) -> Callable[[Architecture, int], Latency]:
 
 
 def _seen(path: Path) -> None:
-    if not path.exists():
+    if not is_remote(path) and not path.exists():
         raise StorageError(
             f"{path} is not there; put the run folder (--out) and the decoded images "
-            "(XDG_CACHE_HOME) on a path that all nodes share"
+            "(XDG_CACHE_HOME) on a path that all nodes share, or name an object store (checkpoints)"
         )
 
 

@@ -1,4 +1,4 @@
-"""Trained weights on disk: safetensors, whole files, and back into networks."""
+"""Trained weights, on disk or in object storage: whole safetensors, and back into networks."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load, load_file, save, save_file
 from torch import Tensor, nn
 
 from nas.architecture import Architecture
@@ -16,12 +16,14 @@ from nas.files import write_whole
 from nas.networks import build, inserted_prefixes
 from nas.proxies import PROXIES
 from nas.proxies.training import Training
+from nas.remote import is_remote, reached
 
 _NETWORK, _RUNGS = "network.", "rungs"
 
 __all__ = [
     "Rungs",
     "checkpoint_path",
+    "drop_training",
     "load_training",
     "load_weights",
     "restore",
@@ -29,6 +31,7 @@ __all__ = [
     "save_training",
     "save_weights",
     "training_path",
+    "weights_exist",
 ]
 
 
@@ -43,9 +46,19 @@ def training_path(folder: Path, digest: str, seed: int) -> Path:
     return folder / digest / f"seed-{seed}.training.safetensors"
 
 
+def weights_exist(path: Path) -> bool:
+    """Raises StorageError when the place cannot be reached."""
+    with reached(path):
+        return path.exists()
+
+
 def save_weights(path: Path, weights: Mapping[str, Tensor]) -> None:
     """Raises StorageError when there is no space."""
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()}
+    if is_remote(path):
+        with reached(path):  # an object is there whole or not at all
+            path.write_bytes(save(tensors))
+        return
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with write_whole(path) as temporary:
@@ -57,6 +70,10 @@ def save_weights(path: Path, weights: Mapping[str, Tensor]) -> None:
 def load_weights(path: Path) -> dict[str, Tensor]:
     """Raises StorageError when the file is missing or cut short."""
     try:
+        if is_remote(path):
+            with reached(path):
+                content = path.read_bytes()
+            return load(content)
         return load_file(path)
     except (OSError, SafetensorError) as error:
         raise StorageError(f"weights {path} cannot be read ({error})") from None
@@ -81,6 +98,12 @@ def save_training(
     for name in weights - _trained(weights, architecture, kind):
         del state[_NETWORK + name]
     save_weights(path, state | {_RUNGS: torch.tensor(rungs, dtype=torch.float64)})
+
+
+def drop_training(path: Path) -> None:
+    """Remove what `save_training` kept, if anything. Raises StorageError."""
+    with reached(path):
+        path.unlink(missing_ok=True)
 
 
 def load_training(path: Path, training: Training) -> Rungs:

@@ -12,10 +12,14 @@ from pathlib import Path
 
 import pytest
 from conftest import QUICK, ROOT
+from object_store import bucket
 
-from nas.launch import resume
+from nas.launch import resume, search
 from nas.record import COMPLETE
 from nas.run import open_run
+from nas.runner import load_runner
+
+__all__ = ["bucket"]
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]  # Ray's own
 
@@ -78,6 +82,18 @@ def listening(pids: set[int]) -> list[str]:
             if fields[3] == "0A" and fields[9] in sockets:
                 found.append(fields[1].partition(":")[0])
     return found
+
+
+@pytest.mark.parametrize("executor", ["ray", "tune"])
+def test_weights_and_images_may_go_through_object_storage(
+    bucket: str, finished_run: Path, small_space: Path, tmp_path: Path, executor: str
+) -> None:
+    asked = ("proxy.backbone.epochs=2", f"executor={executor}", f"checkpoints={bucket}/runs")
+    run = search(small_space, load_runner(None, (*QUICK, *asked)), "digits", tmp_path / "away")
+    assert not (run.path / "checkpoints").exists()
+    found, expected = run.trials(), open_run(finished_run).trials()
+    assert sorted(found["loss"]) == sorted(expected["loss"])
+    assert len(list(run.checkpoints.rglob("seed-*.safetensors"))) == sum(found["trained"])
 
 
 @pytest.mark.parametrize("executor", ["ray", "tune"])
