@@ -96,6 +96,8 @@ def search(
         "images": len(images.train),
     }
     begun = _begun(Path(calibration), space, file, key) if calibration else None
+    if begun is not None:
+        file = file.model_copy(update={"begun": len(begun.trials())})
     rules = load_rules(prior) if prior is not None else None
     if rules is not None and file.search.sampler != "pareto":
         raise SpecError(f"a prior: sampler {file.search.sampler!r} cannot use it; use pareto")

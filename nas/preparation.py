@@ -224,6 +224,7 @@ def core_of(run: Run, candidates: Candidates, store: Store, started: float) -> S
             store,
             rungs=1 if PROXIES[run.file.proxy.kind].shared else len(run.file.proxy.budgets),
             seeds=run.file.proxy.seeds,
+            begun=run.file.begun,
             admit=_admission(run.space, run_profile(run), num_classes=classes),
             figures=_figures(run, candidates, num_classes=classes),
             started=started,

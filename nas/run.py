@@ -13,9 +13,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
+from pydantic import Field
 
 from nas.address import Address
 from nas.calibration import FILE, Calibration, load_calibration
@@ -62,6 +63,8 @@ class RunFile(Runner):
     data: str
     study: str = "search"
     """Its name in the storage."""
+    begun: Annotated[int, Field(ge=0)] = 0
+    """Trials that it began with, of a calibration."""
 
     @property
     def data_name(self) -> str:

@@ -17,10 +17,9 @@ from optuna.distributions import CategoricalDistribution
 
 from nas.architecture import Architecture
 from nas.candidates import Candidates
-from nas.front import Front
+from nas.confirming import Confirming
 from nas.ladder import Ladder
 from nas.objective import objectives_named
-from nas.pareto import far_apart
 from nas.record import COMPLETE, FAILED, PAUSED, PRUNED, RUNNING, Job, Outcome, Record
 from nas.repeats import repeats
 from nas.runner import SearchPlan
@@ -28,15 +27,12 @@ from nas.samplers.figures import SpaceFigures
 from nas.samplers.proposer import Proposer
 from nas.seeds import derive
 from nas.store import Store
-from nas.trials import Trials
 
 __all__ = ["Search"]
 
 _BEFORE_NOISE = 8  # proposals of the start, before references get further seeds
 _AT_RANDOM = 15  # proposals of the start; with five references, a population of NSGA-II
 _HOPELESS = 8  # failures, and nothing else, since this search was started or resumed
-_CONFIRMED, _LEAST_CONFIRMED = 0.2, 8  # searched networks that get further seeds, at most
-_SPARE_SEEDS = 2  # repeats beyond the wanted ones, when some fail
 
 
 class Search:
@@ -54,6 +50,7 @@ class Search:
     rungs: number of budgets that a network is trained to, one after another; with one, or
     without the plan's `reduction`, none is stopped early.
     seeds: that every candidate at the top is trained with, whether it comes to the front or not.
+    begun: so many trials at the beginning of the store are another search's, with their seeds.
     admit: says whether an architecture keeps the limits that are known without measuring.
     figures: what of all networks is known without measuring, for the sampler.
     started: reading of the clock from which the time limit counts; None: now.
@@ -67,6 +64,7 @@ class Search:
         *,
         rungs: int = 1,
         seeds: int = 1,
+        begun: int = 0,
         admit: Callable[[Architecture], bool] = lambda architecture: True,
         figures: SpaceFigures | None = None,
         clock: Callable[[], float] = time.monotonic,
@@ -90,6 +88,13 @@ class Search:
             admit=admit,
             figures=figures,
             focus=plan.focus,
+        )
+        self._confirming = Confirming(
+            self.objectives,
+            [architecture.digest for architecture in self._references.values()],
+            every=seeds,
+            confirmed=plan.confirm_seeds,
+            begun=begun,
         )
         self._ladder = Ladder(self.objectives, rungs=rungs, reduction=plan.reduction)
         self._records: list[Record] = []
@@ -125,12 +130,11 @@ class Search:
 
     def expected_trials(self) -> int:
         """About how many trials the study will hold at its end."""
-        repeated = set(self._to_confirm()) | {
-            architecture.digest for architecture in self._references.values()
-        }
         planned = max(self.plan.trials, self._firsts)
-        repeats = len(repeated) * (max(self._seeds, self.plan.confirm_seeds) - 1)
-        others = max(0, planned - len(repeated)) * self._ladder.share_at_top
+        wanted = self._wanted_seeds(front=True)
+        several = [seeds for seeds in wanted.values() if seeds > self._seeds]
+        repeats = sum(seeds - 1 for seeds in several)
+        others = max(0, planned - len(several)) * self._ladder.share_at_top
         repeats += int(others) * (self._seeds - 1)
         return max(planned + repeats, len(self._records))
 
@@ -225,11 +229,13 @@ class Search:
         return ""
 
     def _next_proposal(self) -> Job | None:
+        if self._exhausted or self._firsts >= self.plan.trials:
+            return None
+        self._teach()  # of noise above all, without which nothing is futile
         patience = self.plan.patience
         self._futile = patience is not None and self._proposer.futile >= patience
-        if self._proposed:
+        if self._futile:
             return None
-        self._teach()
         found = self._proposer.propose(
             len(self._records),
             self._by_digest,
@@ -244,24 +250,19 @@ class Search:
         """
         if self._proposed or self._firsts < len(self._references) + _BEFORE_NOISE:
             return None
-        return self._repeat_of(self._reference_seeds())
+        return self._repeat_of(self._confirming.of_references())
 
     def _next_repeat(self) -> Job | None:
         """Further seeds: for references at once, for the front when it stands."""
-        wanted = dict.fromkeys(self._by_digest, self._seeds) if self._seeds > 1 else {}
-        wanted |= self._reference_seeds()
-        if not self._firsts_run:
-            wanted |= dict.fromkeys(self._to_confirm(), max(self._seeds, self.plan.confirm_seeds))
-        return self._repeat_of(wanted)
+        return self._repeat_of(self._wanted_seeds(front=not self._firsts_run))
 
-    def _reference_seeds(self) -> dict[str, int]:
-        seeds = max(self._seeds, self.plan.confirm_seeds)
-        return {architecture.digest: seeds for architecture in self._references.values()}
+    def _wanted_seeds(self, *, front: bool) -> dict[str, int]:
+        return self._confirming.wanted(self._records, self._by_digest, front=front)
 
     def _repeat_of(self, wanted: Mapping[str, int]) -> Job | None:
         """The first that is missing. wanted: digest -> seeds."""
         for digest, seeds in wanted.items():
-            if self._missing_seeds(digest, seeds) > 0:
+            if self._missing_seeds(digest, seeds):
                 first = self._records[self._by_digest[digest][0]]
                 architecture = Architecture.from_json(first.architecture)
                 return self._start(
@@ -273,35 +274,6 @@ class Search:
                 )
         return None
 
-    def _missing_seeds(self, digest: str, wanted: int) -> int:
-        """Seeds an architecture should still be trained with; 0 when too many of them fail."""
-        tried = [self._records[number] for number in self._by_digest.get(digest, [])]
-        if not tried or tried[0].state != COMPLETE:
-            return 0
-        hopeful = sum(record.state in {COMPLETE, RUNNING} for record in tried)
-        return max(0, min(wanted - hopeful, wanted + _SPARE_SEEDS - len(tried)))
-
-    def _to_confirm(self) -> list[str]:
-        """Members of the front as it looks now, up to a share of all networks.
-
-        Those with one seed that look best were partly lucky: when their further seeds are in,
-        others take their places, and so on. The share bounds that, and the front that is
-        reported holds confirmed networks alone: its ends first, and then where it is widest.
-        """
-        references = {architecture.digest for architecture in self._references.values()}
-        members = Front(Trials.of(self._records), self.objectives).members
-        digests = [point.architecture.digest for point in members]
-        begun = {digest for digest, trials in self._by_digest.items() if len(trials) > 1}
-        room = max(_LEAST_CONFIRMED, int(self._firsts * _CONFIRMED)) - len(begun - references)
-        costs = [
-            [item.sign * getattr(point, item.name) for item in self.objectives] for point in members
-        ]
-        known = np.array([digest in begun | references for digest in digests], dtype=np.bool_)
-        new = far_apart(np.array(costs).reshape(-1, len(self.objectives)), known, max(0, room))
-        return [digest for digest in digests if digest in begun - references] + [
-            digests[row] for row in new
-        ]
-
     def _needed_for_repeats(self, beside: int = 0) -> bool:
         """Whether what is left of the time limit is needed for the repeats, and for some more
         trainings beside them.
@@ -312,11 +284,14 @@ class Search:
         seconds = [record.seconds for record in complete if record.seconds]
         if not seconds:
             return False
-        digests = {architecture.digest for architecture in self._references.values()}
-        digests |= set(self._to_confirm())
-        missing = sum(self._missing_seeds(digest, self.plan.confirm_seeds) for digest in digests)
+        wanted = self._wanted_seeds(front=True)
+        missing = sum(self._missing_seeds(digest, seeds) for digest, seeds in wanted.items())
         rounds = 1 + math.ceil((missing + beside) / (len(self._running) + 1))
         return self.remaining_seconds < rounds * sum(seconds) / len(seconds)
+
+    def _missing_seeds(self, digest: str, wanted: int) -> int:
+        tried = [self._records[number] for number in self._by_digest.get(digest, [])]
+        return self._confirming.missing(tried, wanted)
 
     @property
     def _proposed(self) -> bool:

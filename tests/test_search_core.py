@@ -83,12 +83,22 @@ def make(
     clock: VirtualClock | None = None,
     *,
     rungs: int = 1,
+    seeds: int = 1,
+    begun: int = 0,
 ) -> Search:
     journal = path / "study.journal"
     if not journal.exists():
         Store.create(journal, objectives_named(plan.objectives))
     store = Store(journal, writable=True)
-    return Search(candidates, plan, store, rungs=rungs, clock=clock or VirtualClock())
+    return Search(
+        candidates,
+        plan,
+        store,
+        rungs=rungs,
+        seeds=seeds,
+        begun=begun,
+        clock=clock or VirtualClock(),
+    )
 
 
 class Killed(Exception):
@@ -344,6 +354,43 @@ def test_the_time_limit_leaves_time_for_repeats(tmp_path: Path, candidates: Cand
     assert 20 < len(digests(search)) < 100
     front = Front(Trials.of(search.records), OBJECTIVES)
     assert sum(point.seeds >= 3 for point in front) >= 0.2 * len(digests(search))
+
+
+def test_where_all_get_several_seeds_the_front_gets_them_before_time_is_up(
+    tmp_path: Path, candidates: Candidates
+) -> None:
+    clock = VirtualClock()
+    plan = SearchPlan(trials=1000, time_limit=1000.0, sampler="random")
+    search = make(tmp_path, candidates, plan, clock, seeds=3)
+    drive(search, workers=2, clock=clock)
+    assert clock.now <= 1020
+    members = Front(Trials.of(search.records), OBJECTIVES).members
+    assert len(digests(search)) > 30
+    assert all(point.seeds == 3 for point in members)
+
+
+def test_what_comes_with_its_seeds_uses_up_nothing_of_what_is_confirmed(
+    tmp_path: Path,
+) -> None:
+    candidates = Candidates(space(sites={"granularity": "block", "exclude": ["blocks.0.*"]}))
+    calibrated = SearchPlan(trials=30, sampler="random")
+    drive(make(tmp_path, candidates, calibrated, seeds=3))
+    search = make(tmp_path, candidates, SearchPlan(trials=60, sampler="front"), begun=90)
+    known = {record.digest for record in search.records}
+    assert len(search.records) == 90
+    drive(search)
+    reported = Front(Trials.of(search.records), OBJECTIVES, least_seeds=3).members
+    found = [point for point in reported if point.architecture.digest not in known]
+    assert 4 <= len(found) <= 12 + len(search.candidates.references())
+
+
+def test_a_search_that_ended_for_luck_stays_ended(tmp_path: Path, candidates: Candidates) -> None:
+    plan = SearchPlan(trials=200, patience=5)
+    drive(make(tmp_path, candidates, plan), lambda job: truth(job, seed_noise=0.05))
+    again = make(tmp_path, candidates, plan)
+    assert len(again.records) < 200
+    assert not drive(again) and again.stop_reason is not None
+    assert "promised less" in again.stop_reason
 
 
 def test_how_much_is_to_come_is_told_before_anything_is_known(
