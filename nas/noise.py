@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,7 +26,7 @@ class SeedNoise:
     alone: standard deviation of one network between seeds. paired: the same after what a seed
     does to all networks alike is taken out: it bears on differences between networks that
     were trained with the same seeds, known to `freedom` degrees of freedom. Both NaN while too
-    few networks have several seeds.
+    few networks have several seeds. effects: seed -> what it does to all networks alike.
     """
 
     means: Floats
@@ -34,6 +34,7 @@ class SeedNoise:
     alone: float
     paired: float
     freedom: int = 0
+    effects: dict[int, float] = field(default_factory=dict)
 
 
 def student_quantile(freedom: int) -> float:
@@ -75,7 +76,8 @@ def take_together(
     residual = (fair - means[group])[used]
     freedom -= len(np.unique(which[used])) - 1
     paired = math.sqrt(float((residual**2).sum()) / freedom) if freedom > 0 else math.nan
-    return SeedNoise(means, exact, alone, paired, max(freedom, 0))
+    by_seed = dict(zip(seeds.tolist(), effects.tolist(), strict=True))
+    return SeedNoise(means, exact, alone, paired, max(freedom, 0), by_seed)
 
 
 def _seed_effects(values: Floats, group: Whole, which: Whole, seeds: int) -> Floats:

@@ -56,10 +56,8 @@ def repeats(records: Sequence[Record], objectives: Sequence[Objective]) -> Repea
         together = take_together(found, group, seed, exact)
         if not math.isnan(together.paired):
             noise[number] = together.paired
-        once = np.flatnonzero((count == 1) & ~together.exact)
-        # All of these have the first seed, and so the same correction.
-        shift = float(found[first[once[0]]] - together.means[once[0]]) if once.size else 0.0
         for row in several:
-            own = 0.0 if together.exact[row] else shift
+            # Networks that were trained once have the first seed.
+            own = 0.0 if together.exact[row] else together.effects.get(int(seed[first[row]]), 0.0)
             values[str(digests[row])][number] = float(together.means[row]) + own
     return Repeats(values, noise)

@@ -50,6 +50,17 @@ def test_a_lucky_first_seed_is_taken_back_and_an_easy_one_is_not() -> None:
     assert found.noise == {0: pytest.approx(0.1)}
 
 
+def test_it_does_not_matter_whether_a_network_was_trained_once() -> None:
+    records = [
+        record(0, "a", 0, 0.9),
+        record(1, "b", 0, 1.5),
+        record(2, "a", 1, 1.2),
+        record(3, "b", 1, 1.6),
+    ]
+    found = repeats(records, OBJECTIVES)
+    assert found.values == {"a": pytest.approx([0.95, 2.0]), "b": pytest.approx([1.45, 2.0])}
+
+
 def test_what_training_does_not_change_keeps_its_value_and_tells_no_noise() -> None:
     records = [
         record(0, "plain", 0, 1.0, trained=False),
