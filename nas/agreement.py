@@ -28,6 +28,7 @@ __all__ = [
 ]
 
 Floats = NDArray[np.float64]
+Whole = NDArray[np.int64]
 
 _DRAWS = 500
 _SETS = 20
@@ -106,14 +107,19 @@ def agreement(proxy: Floats, full: Floats, *, seeds: int | None = None, seed: in
     sets = list(islice(combinations(range(proxy.shape[1]), together), _SETS))
     fulls = _means(full)
 
+    def measured(measure: Callable[[Floats, Floats], float], rows: Whole, draw: int) -> float:
+        means = _means(proxy[np.ix_(rows, list(sets[draw % len(sets)]))])
+        there = ~np.isnan(means)  # a row may lack just these seeds
+        return measure(means[there], fulls[rows][there])
+
     def statistic(measure: Callable[[Floats, Floats], float]) -> Interval:
-        drawn = []
-        for draw in range(_DRAWS):
-            rows = rng.integers(len(full), size=len(full))
-            chosen = list(sets[draw % len(sets)])
-            drawn.append(measure(_means(proxy[np.ix_(rows, chosen)]), fulls[rows]))
+        every = np.arange(len(full))
+        drawn = [
+            measured(measure, rng.integers(len(full), size=len(full)), draw)
+            for draw in range(_DRAWS)
+        ]
         low, high = _quantiles(drawn)
-        value = np.mean([measure(_means(proxy[:, list(chosen)]), fulls) for chosen in sets])
+        value = np.mean([measured(measure, every, number) for number in range(len(sets))])
         return Interval(float(value), low, high)
 
     ceiling, best = _ceilings(full, rng)
@@ -227,10 +233,13 @@ def bias(
 def resolution(
     proxy: Floats, full: Floats, *, difference: float, seeds: int | None = None
 ) -> Resolution:
-    """What the proxy can tell apart, from a line of full quality over its own.
+    """What the proxy can tell apart, by its own error in units of full quality.
 
-    What is left beside that line, beyond the noise of full training itself, is the proxy's own
-    error: part of it is seed noise, which more seeds average away, and the rest stays.
+    The proxy is taken as a line over the true quality, of which full training shows a noisy
+    mean: its slope is their covariance over the variance of true qualities, which is that of the
+    means less their noise. (A line of full quality over the proxy would be flattened by the proxy's
+    error, and the error would look the smaller for it.) What the proxy varies beside that line is
+    its error: part of it is seed noise, which more seeds average away, and the rest stays.
     difference: two architectures' true difference, in units of full quality. seeds: of the proxy
     that a search trains with; None: as many as there are here.
     """
@@ -238,25 +247,28 @@ def resolution(
     x, y = _means(proxy), _means(full)
     seeds_x = float(np.median((~np.isnan(proxy)).sum(axis=1)))
     seeds_y = float(np.median((~np.isnan(full)).sum(axis=1)))
-    slope = float(np.polyfit(x, y, 1)[0]) if np.ptp(x) > 0 else 0.0
-    rest = y - y.mean() - slope * (x - x.mean())
     noise_y = paired_noise(full)
     noise_x = paired_noise(proxy)
     known_y = 0.0 if math.isnan(noise_y) else noise_y
-    error = max(0.0, float((rest**2).sum()) / max(1, len(y) - 2) - known_y**2 / seeds_y)
-    from_seeds = 0.0 if math.isnan(noise_x) else (slope * noise_x) ** 2 / seeds_x
-    stays = max(0.0, error - from_seeds)
+    (var_x, both), (_, var_y) = np.cov(x, y)
+    true = float(var_y) - known_y**2 / seeds_y
+    slope = float(both) / true if true > 0 else 0.0
+    error = from_seeds = math.inf
+    if slope > 0:
+        error = max(0.0, float(var_x) / slope**2 - true)
+        from_seeds = 0.0 if math.isnan(noise_x) else (noise_x / slope) ** 2 / seeds_x
+    stays = max(0.0, error - from_seeds) if slope > 0 else math.inf
     sure = float(norm.ppf(_SURE)) * math.sqrt(2)
     allowed = (difference / sure) ** 2
     full_seeds = max(1, math.ceil(known_y**2 / allowed))
     by_proxy = None
-    if slope > 0 and stays < allowed:
+    if stays < allowed:
         by_proxy = max(1, math.ceil(from_seeds * seeds_x / (allowed - stays)))
     left = stays + from_seeds * seeds_x / (seeds or seeds_x)
     return Resolution(
         seed_noise=noise_y,
         proxy_noise=noise_x,
-        apart=sure * math.sqrt(left) if slope > 0 else math.inf,
+        apart=sure * math.sqrt(left),
         difference=difference,
         seeds_full=full_seeds,
         seeds_proxy=by_proxy,

@@ -189,8 +189,8 @@ def compare(full: Run, proxy: Run, *, seeds: int = 1) -> Calibration:
         seeds=truth.shape[1],
         full=_described(full),
         full_seconds=costs[0],
-        accuracy=float(truth.mean()),
-        spread=float(truth.mean(axis=1).std(ddof=1)),
+        accuracy=float(np.nanmean(truth)),
+        spread=float(np.nanmean(truth, axis=1).std(ddof=1)),
         seed_noise=paired_noise(truth),
         ceiling=agreed.ceiling,
         best_ceiling=agreed.best_ceiling,
@@ -269,10 +269,11 @@ def groups(architectures: list[Architecture], *, by_number: bool = True) -> dict
 
 @dataclass(frozen=True)
 class _Both:
-    """The n networks that two runs have trained with all seeds, higher being better throughout.
+    """The n networks that two runs have trained, higher being better throughout.
 
     accuracy, loss: of full training, (n, s), in points and negated; rungs: of the proxy, its loss
-    negated at each, (n, t).
+    negated at each, (n, s). A column is a seed, equal for all networks; NaN where one training
+    has failed.
     """
 
     accuracy: Floats
@@ -288,15 +289,15 @@ class _Both:
         names = [
             digest
             for digest in truths
-            if len(truths[digest][1]) >= seeds and len(stood_in.get(digest, ("", []))[1]) >= seeds
+            if min(len(truths[digest][1]), len(stood_in.get(digest, ("", {}))[1])) >= seeds
         ]
         if len(names) < _LEAST:
             raise SpecError(
                 f"only {len(names)} networks were trained fully and by the proxy; {_LEAST} are "
                 "needed"
             )
-        fully = np.array([truths[digest][1][:seeds] for digest in names])[:, :, -1]
-        cheaply = np.array([stood_in[digest][1][:seeds] for digest in names])
+        fully = _table([truths[digest][1] for digest in names], seeds)[:, :, -1]
+        cheaply = _table([stood_in[digest][1] for digest in names], seeds)
         return cls(
             accuracy=fully[:, :, 1] * 100,
             loss=-fully[:, :, 0],
@@ -305,15 +306,25 @@ class _Both:
         )
 
 
-def _by_network(trials: Trials) -> dict[str, tuple[str, list[list[tuple[float, float]]]]]:
-    """By digest: the architecture, and for each seed (loss, accuracy) at every rung."""
-    found: dict[str, tuple[str, list[list[tuple[float, float]]]]] = {}
+def _by_network(trials: Trials) -> dict[str, tuple[str, dict[int, list[tuple[float, float]]]]]:
+    """By digest: the architecture, and by the number of the seed (loss, accuracy) at every rung."""
+    found: dict[str, tuple[str, dict[int, list[tuple[float, float]]]]] = {}
     for row in np.flatnonzero(trials.complete):
         record = trials.record(int(row))
         below = [(rung[1], rung[2]) for rung in json.loads(record["rungs"] or "[]")]
-        _, seeds = found.setdefault(record["digest"], (record["architecture"], []))
-        seeds.append([*below, (record["loss"], record["accuracy"])])
+        _, seeds = found.setdefault(record["digest"], (record["architecture"], {}))
+        seeds[record["repeat"]] = [*below, (record["loss"], record["accuracy"])]
     return found
+
+
+def _table(networks: list[dict[int, list[tuple[float, float]]]], seeds: int) -> Floats:
+    """(n, seeds, rungs, 2); NaN where a seed has failed: what came in its place is another one."""
+    rungs = max(len(found) for network in networks for found in network.values())
+    missing = [(np.nan, np.nan)] * rungs
+    return np.array(
+        [[network.get(seed, missing) for seed in range(seeds)] for network in networks],
+        dtype=np.float64,
+    )
 
 
 def _seconds(run: Run) -> float:

@@ -218,8 +218,8 @@ def draw_calibration(
     for number, name in enumerate(names):
         mine = (shares.argmax(axis=0) == number) & (shares.sum(axis=0) > 0)
         left.errorbar(
-            quality[mine].mean(axis=1),
-            truth[mine].mean(axis=1),
+            np.nanmean(quality[mine], axis=1),
+            np.nanmean(truth[mine], axis=1),
             yerr=found.seed_noise / np.sqrt(found.seeds),
             linestyle="none",
             marker=_MARKERS[number % len(_MARKERS)],

@@ -105,6 +105,34 @@ def test_fewer_seeds_of_the_proxy_tell_less_apart() -> None:
     assert resolution(proxy, full, difference=0.5, seeds=1).apart > every.apart
 
 
+@pytest.mark.parametrize(("stays", "of_seeds"), [(0.2, 0.2), (1.0, 0.0), (1.5, 1.5)])
+def test_networks_so_far_apart_are_ordered_rightly_in_nine_cases_of_ten(
+    stays: float, of_seeds: float
+) -> None:
+    """The proxy's own error has the variance given, in units of the variance of the truth."""
+    rng = np.random.default_rng(0)
+    truth = rng.normal(0, 1, 2000)
+    own = truth + rng.normal(0, math.sqrt(stays), 2000)
+    proxy = 7 * (own[:, None] + rng.normal(0, math.sqrt(3 * of_seeds), (2000, 3)))
+    full = truth[:, None] + rng.normal(0, 0.3, (2000, 3))
+    apart = resolution(proxy, full, difference=0.5).apart
+    assert apart == pytest.approx(1.2816 * math.sqrt(2 * (stays + of_seeds)), rel=0.1)
+    one, two = rng.integers(2000, size=(2, 400_000))
+    near = np.abs(np.abs(truth[one] - truth[two]) - apart) < 0.1
+    seen = proxy.mean(axis=1)
+    right = (seen[one] > seen[two]) == (truth[one] > truth[two])
+    assert right[near].mean() == pytest.approx(0.9, abs=0.03)
+
+
+def test_a_missing_seed_of_one_row_is_missing_alone() -> None:
+    full, proxy = observed(0.2, 3), observed(0.4, 3, draw=1)
+    whole = agreement(proxy, full, seeds=1)
+    proxy[5, 0] = full[7, 2] = math.nan
+    found = agreement(proxy, full, seeds=1)
+    assert found.spearman.value == pytest.approx(whole.spearman.value, abs=0.03)
+    assert found.ceiling == pytest.approx(whole.ceiling, abs=0.03)
+
+
 def test_seeds_to_order_two_networks_by_hand() -> None:
     """Noise 1 between seeds, difference 1: 1.2816 * sqrt(2 / n) <= 1 from n = 4 (3.28) on."""
     full = observed(1.0, 400, TRUTH[:4])

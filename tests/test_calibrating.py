@@ -90,6 +90,31 @@ def test_networks_that_one_run_lacks_do_not_count(tmp_path: Path, small_space: P
         compare(full, proxy)
 
 
+def test_seeds_stay_apart_where_one_training_failed(tmp_path: Path, small_space: Path) -> None:
+    """What came in its place has another seed, which is easy or hard for all in its own way."""
+    shift = np.array([0.0, 0.05, -0.05])
+
+    def seen(failed: bool) -> list[Record]:
+        found = []
+        for number, value in enumerate(TRUTH):
+            lost = failed and number % 2 == 0
+            for seed in (0, 2) if lost else (0, 1):
+                loss = 1 - (float(value + shift[seed]) + float(RNG.normal(0, 0.001)))
+                found.append(
+                    make_record(
+                        len(found), name=chr(97 + number), seed=seed, repeat=seed,
+                        accuracy=1 - loss, loss=loss,
+                    )
+                )  # fmt: skip
+        return found
+
+    full = made_run(tmp_path / "full", small_space, seen(failed=True), "proxy.seeds=2")
+    found = compare(full, made_run(tmp_path / "proxy", small_space, seen(failed=False)), seeds=2)
+    assert found.networks == 12
+    assert found.seed_noise < 0.5 and found.ceiling > 0.95
+    assert found.searched.spearman.value is not None and found.searched.spearman.value > 0.95
+
+
 def test_groups_share_a_network_by_its_blocks() -> None:
     where = {"resolution": 32, "total_stride": 16}
     plain = uniform("mobilenetv2_035", "keep", **where)  # type: ignore[arg-type]
