@@ -290,6 +290,8 @@ class Front:
             latency_predicted=bool(value["latency_predicted"]),
             params=int(value["params"]),
             macs=int(value["macs"]),
+            confirmed_loss=float(value["confirmed_loss"]),
+            confirmed_seeds=int(value["confirmed_seeds"]),
             run=value["run"],
             retrained_accuracy=float(value["retrained_accuracy"]),
             retrained_spread=float(value["retrained_spread"]),

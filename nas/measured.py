@@ -64,6 +64,7 @@ class Measured:
         for name in ("trial", "params", "macs", "images", "eligible", "retrained"):
             columns[name] = trials[name][rows][first]
         columns |= columns_of(columns["retrained"])
+        columns |= _confirmed(trials, rows, group, loss)
         columns["image_noise"] = np.bincount(group, weights=trials["loss_sem"][rows]) / seeds
         for name in _MEANS:
             columns[name] = np.bincount(group, weights=trials[name][rows]) / seeds
@@ -204,6 +205,24 @@ def _pooled(noises: Sequence[SeedNoise]) -> SeedNoise:
     means = np.concatenate([item.means for item in noises])
     exact = np.concatenate([item.exact for item in noises])
     return SeedNoise(means, exact, alone, alone, freedom)
+
+
+def _confirmed(
+    trials: Trials, rows: NDArray[Any], group: NDArray[Any], loss: SeedNoise
+) -> dict[str, NDArray[Any]]:
+    """Losses by the seeds after the first alone: those that did not choose what they confirm."""
+    values, repeat = trials["loss"][rows], trials["repeat"][rows]
+    seeds, which = np.unique(trials["seed"][rows], return_inverse=True)
+    effects = np.array([loss.effects.get(seed, 0.0) for seed in seeds.tolist()])
+    fair = values - effects[which]
+    later = np.where(loss.exact[group], True, repeat > 0)
+    count = np.bincount(group[later], minlength=len(loss.means))
+    total = np.bincount(group[later], weights=fair[later], minlength=len(loss.means))
+    known = np.where(count > 0, total / np.maximum(count, 1), np.nan)
+    return {
+        "confirmed_loss": np.where(loss.exact, loss.means, known),
+        "confirmed_seeds": count.astype(np.int64),
+    }
 
 
 def _latencies(

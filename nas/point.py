@@ -23,6 +23,8 @@ class Point:
     no repeats to tell it from. accuracy_noise: binomial, from the number of validation images.
     image_noise: standard error of `loss_saved` from the choice of validation images; NaN where
     it is not known. latency_spread: relative, between halves of a measurement or between several.
+    confirmed_loss: `loss` by the `confirmed_seeds` after the first alone, which had no say in what
+    is confirmed; NaN without such. Comparisons are made by these.
     on_front: False for a reference that others dominate, or that the space's limits exclude.
     run: the folder it was found in, where several are looked at together.
     retrained_accuracy, retrained_test_accuracy: after full training, on validation and on test
@@ -47,6 +49,8 @@ class Point:
     latency_predicted: bool
     params: int
     macs: int
+    confirmed_loss: float = math.nan
+    confirmed_seeds: int = 0
     run: str | None = None
     retrained_accuracy: float = math.nan
     retrained_spread: float = math.nan

@@ -29,9 +29,10 @@ def judge(front: Front) -> Verdict:
 
     A difference counts when it exceeds what noise makes in 95 % of cases: of seeds, by Student's
     t for as many degrees of freedom as it is known to, and of the choice of validation images
-    where that is known. Each comparison stands by itself; of twenty without any difference,
-    one will count. First comes how far the proxy behind the figures can be trusted; last what
-    full training has found.
+    where that is known. The first seed is left out of comparisons: a network is on the front
+    because it did well with that one. Each comparison stands by itself; of forty without any
+    difference, one or two will count. First comes how far the proxy behind the figures can be
+    trusted; last what full training has found.
     """
     found = _compared(front)
     return Verdict((*front.trust, *found.lines, *judge_retrained(front)), found.clear)
@@ -147,11 +148,15 @@ def _lower_loss(point: Point, other: Point, front: Front) -> bool:
 
 def _only_faster(point: Point, other: Point, front: Front) -> bool:
     spread = max(point.latency_spread, other.latency_spread, _LEAST_SPREAD)
-    return point.latency_ms < other.latency_ms * (1 - 2 * spread) and point.loss <= other.loss
+    faster = point.latency_ms < other.latency_ms * (1 - 2 * spread)
+    no_higher = point.loss <= other.loss and point.confirmed_loss <= other.confirmed_loss
+    return faster and no_higher
 
 
 def _saves(point: Point, other: Point, front: Front) -> bool:
-    return other.loss - point.loss > _margin(point, other, front)
+    if not point.confirmed_seeds or not other.confirmed_seeds:
+        return False
+    return other.confirmed_loss - point.confirmed_loss > _margin(point, other, front)
 
 
 def _margin(point: Point, other: Point, front: Front) -> float:
@@ -161,9 +166,8 @@ def _margin(point: Point, other: Point, front: Front) -> float:
     trained ones share theirs. Over images each is paired with the plain network, so for two
     trained ones the sum is an upper bound.
     """
-    if 0.0 in {point.loss_noise, other.loss_noise}:
-        seeds = max(point.loss_noise, other.loss_noise)
-    else:
-        seeds = front.paired_noise * math.sqrt(1 / point.seeds + 1 / other.seeds)
+    trained = [1 / item.confirmed_seeds for item in (point, other) if item.loss_noise > 0.0]
+    alone = front.seed_noise if len(trained) == 1 else front.paired_noise
+    seeds = alone * math.sqrt(sum(trained))
     images = [item.image_noise for item in (point, other) if not math.isnan(item.image_noise)]
     return math.hypot(student_quantile(front.noise_freedom) * seeds, NORMAL * math.hypot(*images))

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import numpy as np
 import pytest
 from conftest import make_record
 
@@ -69,6 +70,32 @@ def test_a_difference_counts_beyond_what_seeds_make(saved: float, clear: bool) -
     verdict = verdict_on(("plain", 1.0, 1.0), ("a", 1 - saved, 2.0), ("c", 1.5, 3), ("d", 1.5, 3))
     assert "loss of one network varies by ±0.0100" in said(verdict)
     assert verdict.clear is clear
+
+
+def test_the_seed_that_chose_a_network_is_no_evidence_for_it() -> None:
+    """Forty networks that differ in nothing but luck: the six that look best get two more seeds."""
+    rng = np.random.default_rng(0)
+    wins = 0
+    for _ in range(60):
+        losses = rng.normal(1.0, 0.01, (41, 3))
+        best = np.argsort(losses[1:, 0])[:6] + 1
+        records: list[Record] = []
+        for network in (0, *best):
+            for seed in range(3):
+                records.append(
+                    make_record(
+                        len(records),
+                        name=f"n{network}",
+                        loss=float(losses[network, seed]),
+                        latency_ms=2.0 - 0.001 * network,
+                        seed=seed,
+                        repeat=seed,
+                        reference="se" if network == 0 else None,
+                    )
+                )
+        front = Front(Trials.of(records), objectives_named(["loss", "latency_ms"]))
+        wins += judge(front).clear
+    assert wins <= 9  # of 60 with up to six comparisons each; 13 when the first seed counts
 
 
 def test_noise_of_validation_images_counts_too() -> None:
