@@ -70,13 +70,15 @@ def _drawn(
         images = values * (1 - values) / np.maximum(columns["images"], 1)
     # Noise that is known from few repeats may be larger than it seems: Student's t.
     scale = freedom / rng.chisquare(freedom, count)
-    noise = training[None, :] * scale[:, None] + images
-    expected, apart = _usual(values, np.asarray(columns["latency_ms"]), training + images)
+    noise = training[None, :] * scale[:, None]
+    expected, apart = _usual(values, np.asarray(columns["latency_ms"]), training)
     weight = np.ones_like(noise)
     if math.isfinite(apart):
         weight = apart / np.maximum(apart + noise, 1e-300)
     weight = np.where(noise == 0, 1.0, weight)
-    return np.asarray(expected + weight * (values - expected) + np.sqrt(weight * noise) * usual)
+    # All were judged on the same images, so what those make is no reason to pull networks together.
+    spread = np.sqrt(weight * noise + images)
+    return np.asarray(expected + weight * (values - expected) + spread * usual)
 
 
 def _usual(values: Floats, latency_ms: Floats, noise: Floats) -> tuple[Floats, float]:

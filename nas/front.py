@@ -19,7 +19,7 @@ from nas.expression import matching
 from nas.indicators import hypervolume, knee, thinned
 from nas.measured import PLAIN, Measured
 from nas.objective import Objective
-from nas.pareto import non_dominated
+from nas.pareto import beaten_as_known, non_dominated
 from nas.point import COLUMNS, Choice, Hypervolume, Point
 from nas.rows import write_csv, write_parquet
 from nas.trials import Trials
@@ -221,7 +221,10 @@ class Front:
         total = math.nan
         if drawn is not None:
             expected = drawn[:, :, 0].mean(axis=0)
-            order = np.argsort(expected, kind="stable")
+            costs = np.column_stack([i.sign * columns[i.name][best] for i in self.objectives])
+            # None is the best that another beats which is known as well.
+            beaten = beaten_as_known(costs, columns["seeds"][best])
+            order = np.lexsort((expected, beaten))
             best, values = best[order], drawn[:, order, 0]
             total = float((values[:, 0] <= values.min(axis=1)).mean())
             chance = (values[:, :1] < values).mean(axis=0).tolist()

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["best_first", "crowding", "far_apart", "fronts", "non_dominated"]
+__all__ = ["beaten_as_known", "best_first", "crowding", "far_apart", "fronts", "non_dominated"]
 
 _MANY, _SAMPLE = 20_000, 1000
 
@@ -169,6 +169,16 @@ def far_apart(
         left = np.minimum(left, np.abs(scaled - scaled[row]).sum(axis=1))
         left[[*found, *np.flatnonzero(taken)]] = -np.inf
     return np.array(found, dtype=np.int64)
+
+
+def beaten_as_known(costs: NDArray[np.float64], known: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """(n,) rows that another one dominates whose figures rest on no fewer trainings.
+
+    costs: (n, m), minimised, without NaN; known: (n,) trainings of each.
+    """
+    no_worse = (costs[:, None] <= costs[None]).all(axis=2)
+    better = (costs[:, None] < costs[None]).any(axis=2)
+    return np.asarray((no_worse & better & (known[:, None] >= known[None])).any(axis=0))
 
 
 def best_first(costs: NDArray[np.float64], count: int) -> NDArray[np.int64]:

@@ -44,6 +44,17 @@ def test_of_many_that_were_trained_once_the_luckiest_is_held_against_the_others(
     assert drawn[:, best, 0].mean() > losses[best] + 0.7 * (losses.mean() - losses[best])
 
 
+def test_what_the_images_make_pulls_no_networks_together() -> None:
+    """Sixty that differ, known exactly but for the images that all were judged on."""
+    losses = np.linspace(1.0, 1.1, 60)[np.random.default_rng(0).permutation(60)]
+    found = columns(losses.tolist(), [3] * 60, noise=0.001)
+    found["image_noise"] = np.full(60, 0.2)
+    drawn = draws(found, LOSS, 1000)
+    assert drawn is not None
+    assert np.corrcoef(drawn[:, :, 0].mean(axis=0), losses)[0, 1] > 0.95
+    assert np.allclose(drawn[:, :, 0].std(axis=0), 0.2, rtol=0.1)
+
+
 def test_unknown_noise_allows_no_belief() -> None:
     assert draws(columns([1.0, 2.0], [1, 1], noise=np.nan), LOSS, 5) is None
     assert draws(columns([1.0, 2.0], [1, 1]), LOSS, 0) is None

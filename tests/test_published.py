@@ -79,6 +79,13 @@ def test_full_trainings_are_those_of_their_rows(path: Path) -> None:
     assert networks >= 6
 
 
+def test_the_best_within_a_budget_is_on_the_front(path: Path) -> None:
+    front = open_run(path).front()
+    for limit in (0.12, 0.2, 0.3, 8.0):
+        choice = front.at(latency_ms=limit)
+        assert choice.best.on_front and choice.probability < 0.9
+
+
 def test_the_verdict_that_is_quoted_is_that_of_the_front(path: Path) -> None:
     quoted = " ".join((path / "README.md").read_text().split())
     for line in judge(open_run(path).front()).lines:
