@@ -16,7 +16,7 @@ from pydantic import BaseModel, ValidationError
 
 from nas.errors import SpecError, StorageError
 
-__all__ = ["dump_yaml", "folder_whole", "parse", "read_yaml", "write_whole"]
+__all__ = ["dump_yaml", "folder_whole", "parse", "read_yaml", "refuse_taken", "write_whole"]
 
 _MAX_BYTES = 1_000_000
 _Model = TypeVar("_Model", bound=BaseModel)
@@ -117,6 +117,12 @@ def _owner(model: type[BaseModel], path: tuple[int | str, ...]) -> type[BaseMode
             if issubclass(field.annotation, BaseModel):
                 model = field.annotation
     return model
+
+
+def refuse_taken(path: Path, option: str) -> None:
+    """Raises SpecError where something is at a path that an option names for a new file."""
+    if os.path.lexists(path):
+        raise SpecError(f"{option} {path} exists; name a new file")
 
 
 @contextmanager

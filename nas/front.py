@@ -133,6 +133,11 @@ class Front:
         return self._narrowed(_epsilon=np.array([found.get(i.name, 0.0) for i in self.objectives]))
 
     @property
+    def whole(self) -> Front:
+        """With every member, where `thinned` has left some out."""
+        return self if self._epsilon is None else self._narrowed(_epsilon=None)
+
+    @property
     def points(self) -> tuple[Point, ...]:
         """Members and references, by latency."""
         if self._points is None:
@@ -351,6 +356,9 @@ class _Cloud(Mapping[str, NDArray[Any]]):
 def _read_limit(name: str, limit: Limit) -> tuple[Callable[[Any, float], Any], float]:
     try:
         sign, bound = limit
-        return _COMPARE[sign], float(bound)
+        number = float(bound)
+        if math.isnan(number):
+            raise ValueError
+        return _COMPARE[sign], number
     except (TypeError, ValueError, KeyError):
         raise SpecError(f"{name}: {limit!r}; write it as in {name}=('<', 8.0)") from None

@@ -34,13 +34,14 @@ def judge(front: Front) -> Verdict:
     difference, one or two will count. First comes how far the proxy behind the figures can be
     trusted; last what full training has found.
     """
+    front = front.whole  # what is left out for the eye is still evidence
     found = _compared(front)
     return Verdict((*front.trust, *found.lines, *judge_retrained(front)), found.clear)
 
 
 def _compared(front: Front) -> Verdict:
     if not front.members:
-        return Verdict(("No trial is complete: there is no front.",), clear=False)
+        return Verdict((_why_none(front),), clear=False)
     if front.cloud["exact"].all() and front.cloud["blocks"].any():
         return Verdict(
             (
@@ -88,6 +89,17 @@ def _compared(front: Front) -> Verdict:
             "would tell more."
         )
     return Verdict(tuple(lines), clear)
+
+
+def _why_none(front: Front) -> str:
+    complete = len(front.measured)
+    if not complete:
+        return "No trial is complete: there is no front."
+    fastest = front.measured.column("latency_ms").min()
+    return (
+        f"None of the {complete} networks with complete trials is within the limits and filters: "
+        f"there is no front. The fastest takes {fastest:.4g} ms."
+    )
 
 
 def _spoilt(front: Front, plain: Point) -> list[str]:

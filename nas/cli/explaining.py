@@ -15,6 +15,7 @@ from nas.address import Address
 from nas.cli.asking import numbers
 from nas.cli.tables import console, milliseconds
 from nas.errors import SpecError
+from nas.files import refuse_taken
 
 if TYPE_CHECKING:
     from nas.explain import Advice, Effect, Explanation
@@ -65,8 +66,8 @@ def _explain(
     if picture is not None and picture.suffix not in {".png", ".svg", ".pdf"}:
         raise SpecError(f"--picture {picture}: found {picture.suffix or 'no suffix'!r}; "
                         "allowed: .png, .svg, .pdf")  # fmt: skip
-    if prior is not None and prior.exists():
-        raise SpecError(f"--prior {prior} exists; name a new file")
+    if prior is not None:
+        refuse_taken(prior, "--prior")
     opened = open_run(run)
     found = explain_front(opened.front(device=device))
     advice = None

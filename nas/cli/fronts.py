@@ -11,6 +11,7 @@ from nas.cli import asking
 from nas.cli.asking import numbers
 from nas.cli.tables import console, count, front_markdown, milliseconds, print_front
 from nas.errors import SpecError
+from nas.files import refuse_taken
 from nas.front import Front, Limit
 
 __all__ = ["add_to"]
@@ -85,6 +86,9 @@ def _front(
     """
     from nas.runs import front_of_runs
 
+    for path, option in ((csv, "--csv"), (parquet, "--parquet")):
+        if path is not None:
+            refuse_taken(path, option)
     names = [name.strip() for name in by.split(",")] if by else None
     front = front_of_runs(runs, names, device=device, mixed=mixed)
     for text in where or []:

@@ -10,6 +10,7 @@ from rich.table import Table
 from typer.core import TyperGroup
 
 from nas.cli.tables import console, milliseconds
+from nas.files import refuse_taken
 
 if TYPE_CHECKING:
     from nas.latency.profile import Profile
@@ -73,6 +74,7 @@ def _measure(
     from nas.latency.device import Device
     from nas.latency.survey import profile_here
 
+    refuse_taken(out, "--out")
     device = Device(runtime, threads=threads, batch=batch, precision=precision)
     with counting("timing graphs") as progress:
         found = profile_here(
@@ -244,6 +246,7 @@ def _fit(
     """
     from nas.latency.pack import fit_pack
 
+    refuse_taken(out, "--out")
     found = fit_pack(pack, timings, processor=name)
     found.write(out)
     _show_profile(found, out)

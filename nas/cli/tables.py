@@ -24,7 +24,9 @@ __all__ = [
     "summary",
 ]
 
-_WIDE = 118
+_WIDE, _FILE = 118, 1000  # characters, of prose and of tables in a file or pipe
+_BETWEEN, _LEAST_NAME = 2, 24
+_LEAST_NEEDED = ("MACs", "± seeds", "params", "retrained %", "accuracy %")
 
 
 def console() -> Console:
@@ -52,16 +54,32 @@ def milliseconds(value: float) -> str:
     return f"{value:.3f}" if value < 10 else f"{value:.2f}"
 
 
-def front_table(front: Front) -> Table:
-    """Members of the front and the hand-placed networks, by latency."""
+def front_table(front: Front, width: int) -> Table:
+    """Members of the front and the hand-placed networks, by latency.
+
+    Where all columns take more than `width` characters, the least needed are left out.
+    """
     headings, rows = _rows(front)
+    texts = [headings, *[[str(cell) for cell in cells] for cells in rows]]
+    widths = [max(map(len, column)) for column in zip(*texts, strict=True)]
+    shown = list(range(len(headings)))
+
+    def room() -> int:
+        """For the networks, beside all else."""
+        return width - sum(widths[number] + _BETWEEN for number in shown[:-1])
+
+    for name in _LEAST_NEEDED:
+        if room() >= min(widths[-1], _LEAST_NAME):
+            break
+        if name in headings:
+            shown.remove(headings.index(name))
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for number, name in enumerate(headings[:-1]):
-        width = max([len(name), *(len(cells[number]) for cells in rows)])
-        table.add_column(name, justify="right", no_wrap=True, min_width=width)
-    table.add_column(headings[-1], overflow="ellipsis", no_wrap=True)
+    for number in shown[:-1]:
+        table.add_column(headings[number], justify="right", no_wrap=True, min_width=widths[number])
+    name_width = max(_LEAST_NAME // 2, min(widths[-1], room()))
+    table.add_column(headings[-1], overflow="ellipsis", no_wrap=True, width=name_width)
     for point, cells in zip(front, rows, strict=True):
-        table.add_row(*cells, style=None if point.on_front else "dim")
+        table.add_row(*[cells[number] for number in shown], style=None if point.on_front else "dim")
     return table
 
 
@@ -122,7 +140,7 @@ def _percent(mean: float, spread: float) -> str:
 
 def _how(front: Front) -> str:
     predicted = [point.latency_predicted for point in front]
-    if all(predicted):
+    if predicted and all(predicted):
         return "predicted from a device profile (~)"
     measured = "thread CPU time of one image, measured"
     return f"{measured}; ~ predicted from a device profile" if any(predicted) else measured
@@ -138,7 +156,11 @@ def _number(value: float) -> str:
 
 def print_front(front: Front, out: Console) -> None:
     """The table, and what it allows to say."""
-    out.print(front_table(front))
+    if not len(front):
+        out.print(judge(front).lines[-1])
+        return
+    wide = out if out.is_terminal else Console(highlight=False, width=_FILE, file=out.file)
+    wide.print(front_table(front, wide.width))
     names = " and ".join(item.title for item in front.objectives)
     out.print(
         f"* on the front of {names}. Latency: {_how(front)}. "
