@@ -95,6 +95,12 @@ class Address:
         """The same storage, another study in it."""
         return replace(self, study=study)
 
+    def check_there(self) -> None:
+        """Raises SpecError for an SQLite file that is not there, which opening it would make."""
+        path = Path(urlsplit(self.url).path)
+        if self.kind == "sqlite" and not path.exists():
+            raise SpecError(f"{self.url}: there is no such file")
+
     def connection_url(self) -> str:
         """What SQLAlchemy takes, with the password: never show it."""
         parts = urlsplit(self.url)

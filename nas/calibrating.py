@@ -86,6 +86,7 @@ def calibrate(
         )
     if seeds < 2:
         raise SpecError(f"--seeds {seeds}: at least 2, or the noise between seeds stays unknown")
+    _refuse_taken(out)
     opened = [SupernetFolder.open(folder) for folder in supernets]
     for name, proxy in ((FULL, _full_proxy(runner, full_epochs, full_weights)), (PROXY, {})):
         _carried_out(out / name, space, _sampled(runner, networks, seeds, proxy), data, observer)
@@ -113,6 +114,15 @@ def calibrate(
     kinds = groups(both.architectures, by_number=False)
     draw_calibration(both.accuracy, both.rungs[-1], kinds, found, out / "calibration.png")
     return found
+
+
+def _refuse_taken(out: Path) -> None:
+    """Raises SpecError for a folder with anything but a calibration in it."""
+    if out.exists() and not out.is_dir():
+        raise SpecError(f"{out} is a file; name a new folder for --out")
+    begun = any((out / name).exists() for name in (FULL, PROXY))
+    if out.exists() and not begun and any(not p.name.startswith(".") for p in out.iterdir()):
+        raise SpecError(f"{out} exists and holds no calibration; name a new folder for --out")
 
 
 def _full_proxy(runner: Runner, epochs: float | None, weights: str) -> dict[str, Any]:

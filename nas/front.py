@@ -316,13 +316,13 @@ class Front:
     def _rows(self) -> list[dict[str, Any]]:
         return [point.to_dict() | {"architecture": point.architecture.to_json()} for point in self]
 
-    def write_csv(self, path: Path) -> None:
+    def write_csv(self, path: str | Path) -> None:
         """One row per point, the architecture as canonical JSON. Raises StorageError."""
-        write_csv(path, list(COLUMNS), self._rows())
+        write_csv(Path(path), list(COLUMNS), self._rows())
 
-    def write_parquet(self, path: Path) -> None:
+    def write_parquet(self, path: str | Path) -> None:
         """The rows of `write_csv`, typed. Raises StorageError."""
-        write_parquet(path, COLUMNS, self._rows())
+        write_parquet(Path(path), COLUMNS, self._rows())
 
     def to_pandas(self) -> pd.DataFrame:
         """The rows of `write_csv` as a DataFrame."""

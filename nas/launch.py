@@ -20,7 +20,7 @@ from nas.costs import cost
 from nas.data import cached_data, open_data, resolved_source
 from nas.drivers import EXECUTORS, place_of
 from nas.environment import describe_environment
-from nas.errors import SpecError, StorageError
+from nas.errors import MeasurementError, SpecError, StorageError
 from nas.evaluator import EvaluatorSpec
 from nas.executors import Both, EventLog, Observer, Place, Silent
 from nas.files import dump_yaml, parse, write_whole
@@ -88,6 +88,8 @@ def search(
     profile = _profile_of(file.device, candidates)
     cached = cached_data(file.data, train_resolution(space, file), **cut_of(file))
     images = open_data(cached)
+    if file.proxy.subset is not None:
+        images.check_subset(file.proxy.subset)
     file = _settled(file, len(images.train))
     _check_limits(candidates, len(images.classes))
     key = {
@@ -131,6 +133,12 @@ def resume(
     trials: a new total; time_limit: seconds from now. None leaves what run.yaml says.
     """
     run = open_run(path)
+    if trials is not None:
+        have = int((run.trials()["repeat"] == 0).sum())
+        if trials < have:
+            raise SpecError(
+                f"{run.path} has {have} networks, more than {trials}; name a new total above that"
+            )
     plan = run.file.search.model_dump()
     plan |= {"trials": trials} if trials is not None else {}
     plan |= {"time_limit": time_limit} if time_limit is not None else {}
@@ -196,7 +204,10 @@ def _profile_of(device: str, candidates: Candidates) -> Profile | None:
     Raises SpecError.
     """
     if not device.endswith(".json"):
-        RUNTIMES[Device.parse(device).runtime].version()
+        try:
+            RUNTIMES[Device.parse(device).runtime].version()
+        except MeasurementError as error:
+            raise SpecError(str(error)) from None
         return None
     profile = load_profile(device)
     for plain, sites in candidates.plains():

@@ -146,7 +146,7 @@ def uniform(
     *,
     resolution: int = 224,
     total_stride: int | None = None,
-    exclude: Sequence[str] = (),
+    exclude: str | Sequence[str] = (),
     position: str | Sequence[str] = (),
     modules: Sequence[str] = (),
     where_it_fits: bool = False,
@@ -160,6 +160,7 @@ def uniform(
     refuse. Raises SpecError.
     """
     positions = (position,) if isinstance(position, str) else tuple(position)
+    exclude = (exclude,) if isinstance(exclude, str) else tuple(exclude)
     every = find_sites(backbone, resolution, total_stride, positions, modules)
     _check_exclude(every, exclude, backbone)
     sites = selected_sites(every, exclude, backbone)

@@ -336,8 +336,9 @@ def open_run(path: str | Path) -> Run:
 def _read(path: Path) -> Any:
     try:
         return read_yaml(path.read_text(encoding="utf-8"), str(path))
-    except OSError as error:
-        raise StorageError(f"{path} cannot be read ({error.strerror})") from None
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is not a text file"
+        raise StorageError(f"{path} cannot be read ({reason})") from None
 
 
 def train_resolution(space: SearchSpace, file: Runner) -> int:

@@ -125,7 +125,9 @@ class Store:
                 _drop_torn_line(where)
             self._medium, self.name = _Journal(where), _STUDY
         else:
-            connection = connection or connect(where)
+            if connection is None:
+                where.check_there()
+                connection = connect(where)
             self._medium, self.name = connection, where.study or _only_study(connection)
         self.where = where
         self.guard = guard

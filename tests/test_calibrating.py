@@ -169,6 +169,22 @@ def test_a_sample_too_small_trains_nothing(
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize("name", ["photos", "run", "file"])
+def test_what_is_there_already_is_left_alone(name: str, small_space: Path, tmp_path: Path) -> None:
+    out = tmp_path / name
+    if name == "file":
+        out.write_text("mine")
+    elif name == "run":
+        made_run(out, small_space, [])
+    else:
+        out.mkdir()
+        (out / "mine.txt").write_text("mine")
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(SpecError, match="name a new folder for --out"):
+        calibrate(small_space, out=out, networks=8)
+    assert sorted(tmp_path.rglob("*")) == before
+
+
 def test_other_images_are_another_calibration(
     tmp_path: Path, small_space: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

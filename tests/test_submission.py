@@ -149,5 +149,12 @@ def test_the_command_line_shows_and_checks(small_space: Path, tmp_path: Path) ->
     assert shown.exit_code == 0, shown.output
     assert shown.output.split()[:2] == ["sbatch", str(RUNNERS / "slurm.sbatch")]
     assert shown.output.split()[-2:] == ["--trials", "60"]
-    wrong = CliRunner().invoke(app, [*words, "--dry-run", "--trails", "60"])
-    assert wrong.exit_code == 2
+    for mistake in (
+        ["--trails", "60"],
+        ["--set", "search.sampler=best"],
+        ["--set", "proxy.knd=probe"],
+        ["--data", "mnist"],
+    ):
+        assert CliRunner().invoke(app, [*words, "--dry-run", *mistake]).exit_code != 0, mistake
+    elsewhere = ["--data", "folder:/only/there", "--set", "search.patience=null"]
+    assert CliRunner().invoke(app, [*words, "--dry-run", *elsewhere]).exit_code == 0

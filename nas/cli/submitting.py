@@ -41,7 +41,7 @@ def _launch(
     from nas.candidates import load_space
     from nas.submission import Order, steps, submit
 
-    _check(context, [str(space), *context.args])
+    _check(context, [str(space), *context.args], runner)
     load_space(space)
     order = Order(space=space, out=out, options=tuple(context.args), runner=runner)
     made = steps(recipe, order, address=address)
@@ -52,9 +52,13 @@ def _launch(
     submit(made)
 
 
-def _check(context: typer.Context, options: list[str]) -> None:
+def _check(context: typer.Context, options: list[str], runner: Path | None) -> None:
     """Find out here, not on the cluster, what `nas search` would refuse."""
+    from nas.data import check_source
+    from nas.runner import load_runner
+
     assert context.parent is not None
     command = context.parent.command.get_command(context.parent, "search")  # type: ignore[attr-defined]
-    with command.make_context("search", options):
-        return
+    with command.make_context("search", options) as asked:
+        load_runner(runner, tuple(asked.params["set_"] or ()))
+        check_source(asked.params["data"])

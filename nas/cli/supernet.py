@@ -63,10 +63,12 @@ def _supernet(
     """
     from nas.candidates import Candidates, load_space
     from nas.data import cached_data, open_data, resolved_source
+    from nas.proxies.supernet import Paths
     from nas.proxies.supernet_folder import SupernetFile, SupernetFolder
     from nas.run import locked, train_resolution
     from nas.runner import load_runner
 
+    Paths(plain, sandwich).check(frozen=not train_backbone)
     overrides = [f"search.seed={seed}", "proxy.unit=epochs", f"proxy.rungs=[{epochs}]"]
     overrides += [f"proxy.resolution={resolution}"] if resolution else []
     runner = load_runner(None, (*overrides, *(set_ or ())))

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from nas.data.dataset import Dataset, Split
 from nas.data.decoded import cached_data, load_data, open_data, open_test
-from nas.data.kinds import DATA, resolved_source
+from nas.data.kinds import DATA, check_source, resolved_source
 
 __all__ = [
     "DATA",
     "Dataset",
     "Split",
     "cached_data",
+    "check_source",
     "load_data",
     "open_data",
     "open_test",

@@ -65,6 +65,15 @@ class Dataset:
         sizes = self._class_sizes
         return float(sizes.max() / sizes.min())
 
+    def check_subset(self, images: int) -> None:
+        """Raises SpecError when there are fewer training images, or more classes than that."""
+        least, most = len(self._class_sizes), len(self.train)
+        if not least <= images <= most:
+            raise SpecError(
+                f"a subset of {images} training images of {self.source}; allowed: {least} (one of "
+                f"each class) to {most}"
+            )
+
     def subset(self, images: int, seed: int) -> Dataset:
         """The same data with fewer training images; validation, mean and std stay.
 
@@ -72,13 +81,8 @@ class Dataset:
         a smaller subset is part of a larger one. The images are copied into memory. Raises
         SpecError when there are not so many, or more classes than that.
         """
-        least, most = len(self._class_sizes), len(self.train)
-        if not least <= images <= most:
-            raise SpecError(
-                f"a subset of {images} training images of {self.source}; allowed: {least} (one of "
-                f"each class) to {most}"
-            )
-        if images == most:
+        self.check_subset(images)
+        if images == len(self.train):
             return self
         order = thinning(self.train.labels.numpy(), seed)
         rows = torch.from_numpy(np.sort(order[:images]))

@@ -14,7 +14,7 @@ from nas.data.published import PUBLISHED, digits, digits_test
 from nas.errors import SpecError
 from nas.user_function import is_function
 
-__all__ = ["DATA", "Kind", "resolved_source", "source_to_search", "source_to_test"]
+__all__ = ["DATA", "Kind", "check_source", "resolved_source", "source_to_search", "source_to_test"]
 
 _PATH = "PATH"
 
@@ -48,6 +48,12 @@ def resolved_source(source: str) -> str:
     if not argument or name not in DATA or DATA[name].argument != _PATH:
         return source
     return f"{name}:{Path(argument).expanduser().resolve()}"
+
+
+def check_source(source: str) -> None:
+    """Raises SpecError for what names no data, wherever the images may be."""
+    if not _is_own(source):
+        _kind(source)
 
 
 def source_to_search(source: str) -> Source[Parts]:

@@ -15,6 +15,7 @@ from conftest import ROOT, SMALL_SPACE
 
 from nas.blocks import BLOCKS
 from nas.cli import app, main
+from nas.files import read_yaml
 
 pytestmark = pytest.mark.xdist_group("run")
 
@@ -77,7 +78,7 @@ def test_flags_are_a_promise() -> None:
         "launch": ["--address", "--dry-run", "--out", "--runner", "recipe", "space"],
         "profile": [],
         "calibrate": [
-            "--data", "--full-epochs", "--json", "--networks", "--out", "--runner", "--scores",
+            "--data", "--full-epochs", "--full-weights", "--json", "--networks", "--out", "--runner", "--scores",
             "--seeds", "--set", "--supernet", "--workers", "space",
         ],
         "retrain": [
@@ -337,6 +338,8 @@ def test_wrong_spaces_end_with_one_line_and_code_2(  # type: ignore[no-untyped-d
         (["--data", "folder:/nowhere"], "no such folder"),
         (["--backbone", "resnet18"], "has no site"),
         (["--runner", "/nowhere.yaml"], "cannot read the runner"),
+        (["--set", "proxy.subset=5"], "allowed: 10 (one of each class) to"),
+        (["--set", "checkpoints=here"], "allowed: s3://BUCKET/FOLDER"),
     ],
 )
 def test_wrong_searches_write_nothing(  # type: ignore[no-untyped-def]
@@ -372,6 +375,24 @@ def test_a_run_is_not_written_over(
         (["front", "RUN", "--max", "speed=3"], "cannot filter on 'speed'; known: loss"),
         (["front", "RUN", "--by", "speed,loss"], "unknown objective 'speed'"),
         (["front", "RUN", "--by", "loss"], "at least two"),
+        (["front", "RUN", "--max", "latency_ms=nan"], "write it as in"),
+        (["front", "RUN", "--csv", ROOT / "README.md"], "README.md exists; name a new file"),
+        (["front", "RUN", "--parquet", ROOT / "README.md"], "README.md exists; name a new file"),
+        (
+            [
+                "profile",
+                ROOT / "search_spaces" / "mobilenetv2-small.yaml",
+                "--out",
+                ROOT / "README.md",
+            ],
+            "exists",
+        ),
+        (["resume", "RUN", "--trials", "2"], "has 5 networks, more than 2"),
+        (["status", "sqlite:////nowhere/none.db"], "there is no such file"),
+        (
+            ["supernet", ROOT / "search_spaces" / "mobilenetv2-small.yaml", "--plain", "nan"],
+            "allowed: from 0",
+        ),
         (["show", "RUN", "999"], "has no trial 999"),
         (["report", "nowhere"], "nowhere does not exist; start one with: nas search"),
         (["report", "RUN", "--out", ROOT / "README.md"], "README.md exists and is no report"),
@@ -403,10 +424,30 @@ def test_a_half_made_run_is_one_line(nas, finished_run: Path, tmp_path: Path) ->
         assert (ran.code, ran.err.count("\n")) == (2, 1), ran.err
 
 
+def test_a_run_file_that_is_no_text_is_one_line(nas, finished_run: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    for name in ("space.yaml", "run.yaml"):
+        copy = tmp_path / name
+        shutil.copytree(finished_run, copy)
+        (copy / name).write_bytes(b"\xff\xfe\x00")
+        for command in ("status", "front", "report"):
+            ran = nas(command, copy)
+            assert (ran.code, ran.err.count("\n")) == (2, 1), ran.err
+            assert "it is not a text file" in ran.err
+
+
 def test_the_runner_that_ships_is_the_default() -> None:
     from nas.runner import load_runner
 
-    assert load_runner(ROOT / "runners" / "local.yaml") == load_runner(None)
+    path, default = ROOT / "runners" / "local.yaml", load_runner(None)
+    assert load_runner(path) == default
+    # And shows every key there is.
+    assert _keys(read_yaml(path.read_text(), str(path))) == _keys(default.model_dump())
+
+
+def _keys(data: object, above: str = "") -> set[str]:
+    if not isinstance(data, dict) or not data:
+        return {above}
+    return set().union(*(_keys(value, f"{above}.{name}") for name, value in data.items()))
 
 
 def test_report_writes_a_page_and_figures(nas, finished_run: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import shutil
 import sys
@@ -9,8 +10,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from nas.cli import main
+from nas.cli.tables import front_table
+from nas.run import open_run
 
 pytestmark = pytest.mark.xdist_group("run")
 
@@ -39,6 +43,35 @@ def test_expressions_narrow_the_front(nas: Call, finished_run: Path) -> None:
     assert 0 < len(few) < len(every)
     for point in few:
         assert all(item["block"] != "se" for item in point["architecture"]["insertions"])
+
+
+def test_a_front_that_nothing_is_left_of_says_why(nas: Call, finished_run: Path) -> None:
+    code, out, _ = nas("front", finished_run, "--where", "latency_ms < 1e-6")
+    assert code == 0
+    assert "None of the 5 networks with complete trials is within the limits" in out
+    assert "No trial is complete" not in out
+
+
+def test_an_epsilon_front_is_judged_by_all_its_members(nas: Call, finished_run: Path) -> None:
+    whole = nas("front", finished_run)[1]
+    thin = nas("front", finished_run, "--epsilon", "loss=100,latency_ms=100")[1]
+    said = [line for line in whole.splitlines() if "networks on the front lose less" in line]
+    assert said and said[0] in thin
+
+
+@pytest.mark.parametrize("width", [60, 80, 100, 200])
+def test_marks_and_names_are_shown_at_any_width(finished_run: Path, width: int) -> None:
+    front = open_run(finished_run).front()
+    screen = Console(width=width, file=io.StringIO(), force_terminal=True, color_system=None)
+    screen.print(front_table(front, width))
+    heading, *rows = screen.file.getvalue().rstrip().splitlines()  # type: ignore[attr-defined]
+    assert max(map(len, [heading, *rows])) <= width
+    assert "network" in heading and "latency ms" in heading and "trial" in heading
+    assert ("MACs" in heading) is (width >= 100)
+    assert sum(row.startswith("*") for row in rows) == len(front.members)
+    for row, point in zip(rows, front, strict=True):
+        assert (point.reference or "")[:5] in row
+        assert "hand-placed" in row or not point.reference or point.reference == "plain"
 
 
 def test_markdown_is_a_table(nas: Call, finished_run: Path) -> None:
