@@ -61,6 +61,11 @@ def judge_retrained(front: Front) -> list[str]:
     if not kept:
         return []
     seeds = _common([item for item in kept])
+    if not seeds:
+        return [
+            "Retrained networks have no seed in common, so they are not compared (nas retrain "
+            "--seeds 3 gives them the same ones)."
+        ]
     tested = all(item.test_accuracy is not None for item in kept)
     networks = [
         _network(cloud["reference"][row], float(cloud["latency_ms"][row]),
@@ -91,7 +96,7 @@ def judge_retrained(front: Front) -> list[str]:
 
 
 def _common(kept: Sequence[Retraining]) -> list[int]:
-    """Seeds that every network was trained with, or, where there is none, the first of each."""
+    """Seeds that every network was trained with."""
     by_network: dict[str, set[int]] = {}
     for item in kept:
         by_network.setdefault(item.digest, set()).add(item.seed)
@@ -106,7 +111,7 @@ def _network(
     seeds: Sequence[int],
     tested: bool,
 ) -> _Network:
-    used = [item for item in items if item.seed in seeds] or list(items)
+    used = sorted((item for item in items if item.seed in seeds), key=lambda item: item.seed)
     validation = np.array([item.accuracy for item in used], dtype=np.float64)
     tests = [item.test_accuracy for item in used]
     correct = None

@@ -206,9 +206,13 @@ class Store:
         for trial in other._do(lambda: other._storage.get_all_trials(other._study)):
             self._do(lambda found=trial: self._storage.create_new_trial(self._study, found))  # type: ignore[misc]
         attributes = other._do(lambda: other._storage.get_study_user_attrs(other._study))
-        final = attributes.get(_FINAL)
-        if final:
-            self._do(lambda: self._storage.set_study_user_attr(self._study, _FINAL, final))
+        for name, value in attributes.items():
+            if name == _FINAL or name.startswith(_RETRAINED):
+                self._do(
+                    lambda name=name, value=value: self._storage.set_study_user_attr(  # type: ignore[misc]
+                        self._study, name, value
+                    )
+                )
 
     def start(
         self,

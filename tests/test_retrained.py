@@ -115,6 +115,7 @@ def front_of(
                 accuracy=(validation or {}).get(name, accuracy - 0.01),
             )
             for seed, accuracy in enumerate(networks.get(name, []))
+            if not math.isnan(accuracy)
         ]
         records.append(replace(record, retrained=texts(*mine)) if mine else record)
     return Front(Trials.of(records), objectives_named(list(objectives)))
@@ -183,6 +184,11 @@ def test_one_seed_claims_nothing() -> None:
     assert "no difference is claimed" in said[-1]
     alone = judge_retrained(front_of({"a": [0.9, 0.9]}))
     assert "No hand-placed network was retrained" in alone[-1]
+
+
+def test_networks_without_a_common_seed_are_not_compared() -> None:
+    front = front_of(CLEAR | {"plain": [math.nan, math.nan, math.nan, 0.8, 0.81]})
+    assert "have no seed in common, so they are not compared" in judge_retrained(front)[-1]
 
 
 def test_the_proxys_order_against_full_training() -> None:

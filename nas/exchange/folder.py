@@ -84,7 +84,8 @@ class FolderExchange:
             return None
 
     def withdraw(self, ticket: str) -> bool:
-        while (file := self._find(ticket, WAITING, TAKEN)) is not None:
+        # Waiting once more: a worker may hand it back between the looks into the two folders.
+        while (file := self._find(ticket, WAITING, TAKEN, WAITING)) is not None:
             with _disk(file), contextlib.suppress(FileNotFoundError):
                 file.unlink()
         return self._find(ticket, DONE) is None

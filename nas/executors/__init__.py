@@ -8,12 +8,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, ParamSpec, Protocol, TypeVar
 
-from nas.record import PAUSED, Job, Record
+from nas.record import PAUSED, Job, Outcome, Record
 
 if TYPE_CHECKING:  # a worker that evaluates has no use for Optuna
     from nas.search_core import Search
 
-__all__ = ["Both", "EventLog", "Executor", "Observer", "Place", "Silent", "here"]
+__all__ = ["Both", "EventLog", "Executor", "Observer", "Place", "Silent", "died", "here"]
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
@@ -61,6 +61,12 @@ class Silent:
 
     def tick(self, search: Search) -> None:
         return None
+
+
+def died(job: Job, reason: str) -> Outcome:
+    """Of a job whose worker died with it; the search decides whether it is given out again."""
+    times = {0: "once", 1: "twice"}.get(job.attempt, f"{job.attempt + 1} times")
+    return Outcome(failure=f"its worker died {times} ({reason})", lost=True)
 
 
 class Executor(Protocol):

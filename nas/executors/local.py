@@ -19,7 +19,7 @@ from pathlib import Path
 
 from nas.errors import NasError, StorageError, TrainingError
 from nas.evaluator import EvaluatorSpec
-from nas.executors import Observer
+from nas.executors import Observer, died
 from nas.record import Job, Outcome
 from nas.search_core import Search
 
@@ -101,9 +101,7 @@ class LocalExecutor:
         reason = worker.cause_of_death()
         worker.stop()
         if worker.job is not None:
-            times = "twice" if worker.job.attempt == 1 else f"{worker.job.attempt + 1} times"
-            outcome = Outcome(failure=f"its worker died {times} ({reason})", lost=True)
-            record = search.tell(worker.job, outcome)
+            record = search.tell(worker.job, died(worker.job, reason))
             if record is None:
                 observer.lost(worker.job, reason)
             else:

@@ -14,7 +14,7 @@ import ray
 from ray.exceptions import RayError
 
 from nas.errors import StorageError, TrainingError
-from nas.executors import Observer
+from nas.executors import Observer, died
 from nas.executors.ray_cluster import capacity, gauge_options, trial_options
 from nas.executors.ray_workers import Gauge, Makers, RayWorker
 from nas.record import Job, Outcome
@@ -142,6 +142,9 @@ class _Pool:
     def answered(self) -> list[_Worker]:
         """Those that have answered or died; waits for the first for a while."""
         waiting = list(self._awaited)
+        if not waiting:  # all that is left is left out, or on its way
+            time.sleep(_TICK_SECONDS)
+            return []
         first, rest = ray.wait(waiting, num_returns=1, timeout=_TICK_SECONDS)
         if first and rest:
             more, _ = ray.wait(rest, num_returns=len(rest), timeout=0)
@@ -174,8 +177,7 @@ class _Pool:
         # It may only be out of reach: what it still does must reach nobody.
         ray.kill(worker.actor)
         if worker.job is not None:
-            outcome = Outcome(failure=f"its worker died twice ({reason})", lost=True)
-            tell(search, observer, worker.job, outcome, f"lost ({reason})")
+            tell(search, observer, worker.job, died(worker.job, reason), f"lost ({reason})")
         if not worker.ready:
             if worker.starts >= _STARTS:
                 raise TrainingError(f"workers die before they are ready: {reason}")

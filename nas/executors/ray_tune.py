@@ -18,7 +18,7 @@ from ray import tune
 from ray.tune.search import Searcher
 
 from nas.errors import NasError, StorageError, TrainingError
-from nas.executors import Observer, Silent
+from nas.executors import Observer, Silent, died
 from nas.executors.ray_cluster import trial_options
 from nas.executors.ray_pool import gauge_actor, tell
 from nas.executors.ray_workers import Makers, RayWorker
@@ -142,7 +142,7 @@ class SearchSearcher(Searcher):
             outcome = Outcome.from_dict(found)
             tell(self.search, self._observer, job, outcome, outcome.failure or "")
         elif error:
-            outcome = Outcome(failure="its worker died twice (as Ray Tune says)", lost=True)
+            outcome = died(job, "as Ray Tune says")
             tell(self.search, self._observer, job, outcome, "lost (as Ray Tune says)")
             self._silent_deaths += 1
             if self._silent_deaths >= 2 * _STARTS and not self._heard():

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 
-from nas.architecture import Architecture
 from nas.errors import SpecError
 from nas.explain.advice import Advice, advise
 from nas.explain.rules import Explanation, explain_front
@@ -77,20 +76,17 @@ def between(
         advise(item, budget, max_insertions=limit)
         for item, budget in zip(found, budgets, strict=True)
     ]
-    labels = [_labels(item.architecture) for item in advice]
-    sites = found[0].terms.sites
+    # By the rules' own columns: of several backbones each has sites of its own.
+    chosen = found[0].terms.codes([item.architecture for item in advice])
+    alike = chosen[0] == chosen[1]  # the network first, then its sites
     return Between(
         names=(profiles[0].device, profiles[1].device),
         rules=tuple(rules),
         budgets=(budgets[0], budgets[1]),
         advice=(advice[0], advice[1]),
-        agreed=sum(labels[0].get(site) == labels[1].get(site) for site in sites),
-        sites=len(sites),
+        agreed=int(alike[1:].sum()) if alike[0] else 0,
+        sites=len(alike) - 1,
     )
-
-
-def _labels(architecture: Architecture) -> dict[str, str]:
-    return {item.site: item.label for item in architecture.insertions}
 
 
 def _plain_ms(found: Explanation) -> float:

@@ -36,7 +36,8 @@ class Proposer:
     """Draws from a sampler until an architecture is new and within the known limits.
 
     The sampler works on a study of its own in memory: duplicates, repairs and refusals happen
-    there and never reach the store, which gets one write for a whole proposal.
+    there and never reach the store, which gets one write for a whole proposal. So a search that is
+    interrupted proposes what it would have, but for samplers that learn from refused draws.
 
     figures: what is known of all networks without evaluating. focus: objective -> from where to
     where it matters. `pareto` uses both.

@@ -78,8 +78,8 @@ def test_flags_are_a_promise() -> None:
         "launch": ["--address", "--dry-run", "--out", "--runner", "recipe", "space"],
         "profile": [],
         "calibrate": [
-            "--data", "--full-epochs", "--full-weights", "--json", "--networks", "--out", "--runner", "--scores",
-            "--seeds", "--set", "--supernet", "--workers", "space",
+            "--data", "--full-epochs", "--full-weights", "--json", "--networks", "--out",
+            "--runner", "--scores", "--seeds", "--set", "--supernet", "--workers", "space",
         ],
         "retrain": [
             "--dry-run", "--epochs", "--front", "--json", "--learning-rate", "--recipe",

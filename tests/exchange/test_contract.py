@@ -11,7 +11,7 @@ from conftest import make_record
 from databases import KINDS, fresh_address
 
 from nas.database import connect
-from nas.exchange import DONE, TAKEN, WAITING, Exchange, Presence, Terms
+from nas.exchange import DONE, TAKEN, WAITING, Exchange, Presence, Terms, folder
 from nas.exchange.folder import FolderExchange
 from nas.exchange.study import StudyExchange
 from nas.record import Evaluation, Job, Outcome
@@ -87,6 +87,24 @@ def test_a_waiting_ticket_can_be_withdrawn(both: Both) -> None:
     ticket = both.driver.offer(job(0))
     assert both.driver.withdraw(ticket)
     assert both.worker.take("w") is None and both.driver.states() == {}
+
+
+def test_a_ticket_that_is_handed_back_meanwhile_is_withdrawn(
+    both: Both, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ticket = both.driver.offer(job(0))
+    assert both.worker.take("w") is not None
+    listed, done = folder._names, []
+
+    def handed_back(path: Path) -> list[str]:
+        found = listed(path)
+        if path.name == WAITING and not done:  # between the driver's two looks
+            done.append(both.worker.hand_back(ticket, "w"))
+        return found
+
+    monkeypatch.setattr(folder, "_names", handed_back)
+    assert both.driver.withdraw(ticket)
+    assert both.driver.states() == {} and both.worker.take("v") is None
 
 
 def test_the_oldest_job_comes_first(both: Both) -> None:

@@ -78,8 +78,9 @@ class Proposed:
 
 
 class Proposal:
-    """Proposes points of a grid. The same evaluations give the same proposals, whether they were
-    made by this object or an earlier one; it keeps what it has fitted.
+    """Proposes points of a grid. The same evaluations, coming in the same order, give the same
+    proposals, whether they were made by this object or an earlier one. It keeps what it has fitted:
+    values that change later, as those of a rung or by further seeds, tell on the next fit.
 
     pool: points that are screened for each proposal.
     """
