@@ -65,10 +65,26 @@ def _options(
         raise typer.Exit
 
 
+def _misused(error: typer.TyperException) -> int:
+    """One line instead of the usage; without any argument, the help."""
+    context = getattr(error, "ctx", None)
+    if context is None or not hasattr(error, "format_message"):
+        print(f"error: {error}", file=sys.stderr)
+    elif len(sys.argv) == 1 or type(error).__name__ == "NoArgsIsHelpError":
+        print(context.get_help())
+    else:
+        said = " ".join(error.format_message().split()).rstrip(".")
+        print(f"error: {said}; see: {context.command_path} --help", file=sys.stderr)
+    return 2
+
+
 def main() -> None:
     """Run the command line; wrong input ends with one line and exit code 2."""
     try:
-        app()
+        if code := app(standalone_mode=False):
+            sys.exit(code)
+    except typer.TyperException as error:
+        sys.exit(_misused(error))
     except NasError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(error.exit_code)

@@ -31,7 +31,7 @@ class Asked:
 
 def numbers(text: str, option: str) -> dict[str, float]:
     """`latency_ms=8,params=3e6`. Raises SpecError."""
-    found = {}
+    found: dict[str, float] = {}
     for part in text.split(","):
         name, equals, value = part.partition("=")
         try:
@@ -40,6 +40,8 @@ def numbers(text: str, option: str) -> dict[str, float]:
             number = math.nan
         if not equals or not name.strip() or math.isnan(number):
             raise SpecError(f"{option} {part.strip()!r}: write name=number, as in latency_ms=8")
+        if name.strip() in found:
+            raise SpecError(f"{option}: {name.strip()} is given twice; leave one")
         found[name.strip()] = number
     return found
 

@@ -86,6 +86,8 @@ def _front(
     """
     from nas.runs import front_of_runs
 
+    if json_ and markdown:
+        raise SpecError("--json and --markdown both say how to print; leave one")
     for path, option in ((csv, "--csv"), (parquet, "--parquet")):
         if path is not None:
             refuse_taken(path, option)

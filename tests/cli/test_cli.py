@@ -255,9 +255,17 @@ def test_space_lists_sites(nas, small_space: Path) -> None:  # type: ignore[no-u
 
 def test_version_and_usage(nas) -> None:  # type: ignore[no-untyped-def]
     assert nas("--version").out.startswith("attention-nas 0.")
-    unknown = nas("serch")
-    assert unknown.code == 2
-    assert "serch" in unknown.err
+    for words, said in (
+        (["serch"], "No such command 'serch'"),
+        (["search"], "Missing argument 'space'"),
+        (["front", "runs", "--mrkdown"], "No such option: --mrkdown"),
+        (["show", "runs", "-1"], "No such option: -1"),
+        (["search", "space.yaml", "--trials", "many"], "Invalid value for '--trials'"),
+    ):
+        ran = nas(*words)
+        assert (ran.code, ran.err.count("\n")) == (2, 1), ran.err
+        assert ran.err.startswith(f"error: {said}") or said in ran.err
+        assert " --help" in ran.err
 
 
 def test_doctor_says_what_is_here(nas) -> None:  # type: ignore[no-untyped-def]
@@ -375,6 +383,8 @@ def test_a_run_is_not_written_over(
         (["front", "RUN", "--max", "speed=3"], "cannot filter on 'speed'; known: loss"),
         (["front", "RUN", "--by", "speed,loss"], "unknown objective 'speed'"),
         (["front", "RUN", "--by", "loss"], "at least two"),
+        (["front", "RUN", "--at", "latency_ms=1,latency_ms=2"], "latency_ms is given twice"),
+        (["front", "RUN", "--json", "--markdown"], "leave one"),
         (["front", "RUN", "--max", "latency_ms=nan"], "write it as in"),
         (["front", "RUN", "--csv", ROOT / "README.md"], "README.md exists; name a new file"),
         (["front", "RUN", "--parquet", ROOT / "README.md"], "README.md exists; name a new file"),
