@@ -81,8 +81,7 @@ def _misused(error: typer.TyperException) -> int:
 def main() -> None:
     """Run the command line; wrong input ends with one line and exit code 2."""
     try:
-        if code := app(standalone_mode=False):
-            sys.exit(code)
+        sys.exit(app(standalone_mode=False) or 0)
     except typer.TyperException as error:
         sys.exit(_misused(error))
     except NasError as error:

@@ -7,19 +7,16 @@ own: it starts with clean memory and ends with it.
 from __future__ import annotations
 
 import json
-import os
 import queue
-import signal
-import subprocess
 import sys
-import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
-from nas.errors import NasError, StorageError
+from nas.errors import StorageError
+from nas.executors.beside import Beside
 from nas.proxies.full import FullJob
 from nas.retrained import Retraining
 
@@ -27,6 +24,8 @@ __all__ = ["Told", "Watcher", "train_side_by_side"]
 
 Told = dict[str, float]
 """{epoch, of, seconds}, and {loss, accuracy} after a look at the validation images."""
+
+PROGRAM = (sys.executable, "-m", "nas.executors.full_worker")
 
 _DEATHS = 3  # of a training's process, before it counts as failed
 _STOP_SECONDS = 20  # for the step that a process is at
@@ -118,37 +117,14 @@ class _Process:
     ) -> None:
         self.job, self.deaths, self.slot = job, deaths, slot
         self.found: Retraining | None = None
-        threads = str(job.about.threads)
-        own = {"OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads}
-        if gpu is not None:
-            own["CUDA_VISIBLE_DEVICES"] = gpu
-        try:
-            with log.open("ab") as errors:
-                self._process = subprocess.Popen(
-                    [sys.executable, "-m", "nas.executors.full_worker"],
-                    stdin=subprocess.PIPE,
-                    stdout=subprocess.PIPE,
-                    stderr=errors,
-                    text=True,
-                    env=os.environ | own,
-                    process_group=0,  # a Ctrl-C at the terminal is the driver's to handle
-                )
-        except OSError as error:
-            raise NasError(f"a training cannot be started: {error.strerror}") from None
-        assert self._process.stdin is not None
-        try:
-            self._process.stdin.write(json.dumps(job.to_dict()) + "\n")
-            self._process.stdin.flush()
-        except BrokenPipeError:
-            pass  # it has died: its listener says so
-        threading.Thread(target=self._listen, args=(inbox,), daemon=True).start()
-
-    def _listen(self, inbox: queue.Queue[tuple[_Process, str | None]]) -> None:
-        assert self._process.stdout is not None
-        for line in self._process.stdout:
-            if line.endswith("\n"):
-                inbox.put((self, line))
-        inbox.put((self, None))
+        self._process = Beside(
+            PROGRAM,
+            threads=job.about.threads,
+            log=log,
+            heard=lambda line: inbox.put((self, line)),
+            environment={} if gpu is None else {"CUDA_VISIBLE_DEVICES": gpu},
+        )
+        self._process.write(job.to_dict())
 
     def hear(self, message: dict[str, object], watcher: Watcher) -> None:
         """Raises StorageError for what would befall every training."""
@@ -165,19 +141,4 @@ class _Process:
 
     def ended(self) -> str:
         """Waits for its end, and says how it came."""
-        try:
-            code = self._process.wait(timeout=_STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            code = self._process.wait()
-        for pipe in (self._process.stdin, self._process.stdout):
-            assert pipe is not None
-            try:
-                pipe.close()
-            except OSError:
-                continue  # what was still to be written has nobody to read it
-        if code < 0:
-            name = signal.Signals(-code).name
-            killed = "; the system may have run out of memory" if name == "SIGKILL" else ""
-            return f"killed by {name}{killed}"
-        return f"exit code {code}"
+        return self._process.ended(_STOP_SECONDS)

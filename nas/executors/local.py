@@ -1,25 +1,18 @@
-"""Jobs on this machine: one process for each worker, JSON lines between them.
-
-Workers are started as programs of their own rather than through `multiprocessing`, which
-would run the user's script again in each of them.
-"""
+"""Jobs on this machine: one process for each worker, JSON lines between them."""
 
 from __future__ import annotations
 
 import json
-import os
 import queue
-import signal
-import subprocess
 import sys
-import threading
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from nas.errors import NasError, StorageError, TrainingError
+from nas.errors import StorageError, TrainingError
 from nas.evaluator import EvaluatorSpec
 from nas.executors import Observer, died
+from nas.executors.beside import Beside
 from nas.record import Job, Outcome
 from nas.search_core import Search
 
@@ -28,6 +21,7 @@ __all__ = ["PROGRAM", "LocalExecutor"]
 PROGRAM = (sys.executable, "-m", "nas.executors.local_worker")
 
 _TICK_SECONDS = 0.5
+_STOP_SECONDS = 2
 _STARTS = 3  # of a worker that dies before it is ready
 
 
@@ -74,7 +68,9 @@ class LocalExecutor:
                     pool[pool.index(worker)] = self._replaced(worker, search, observer, inbox)
         finally:
             for worker in pool:
-                worker.stop()
+                worker.terminate()
+            for worker in pool:
+                worker.ended()
 
     def _heard(
         self, worker: _Worker, message: dict[str, object], search: Search, observer: Observer
@@ -98,8 +94,7 @@ class LocalExecutor:
         inbox: queue.Queue[tuple[_Worker, str | None]],
     ) -> _Worker:
         """Start a worker in the place of one that died, and say what became of its job."""
-        reason = worker.cause_of_death()
-        worker.stop()
+        reason = worker.ended()
         if worker.job is not None:
             record = search.tell(worker.job, died(worker.job, reason))
             if record is None:
@@ -129,22 +124,13 @@ class _Worker:
         self.ready = False
         self.job: Job | None = None
         self.starts = starts
-        threads = str(spec.proxy.threads)
-        try:
-            with log.open("ab") as errors:
-                self._process = subprocess.Popen(
-                    program,
-                    stdin=subprocess.PIPE,
-                    stdout=subprocess.PIPE,
-                    stderr=errors,
-                    text=True,
-                    env=os.environ | {"OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads},
-                    process_group=0,  # a Ctrl-C at the terminal is the driver's to handle
-                )
-        except OSError as error:
-            raise NasError(f"a worker cannot be started: {error.strerror}") from None
-        self._write({"spec": spec.to_dict(), "worker": number})
-        threading.Thread(target=self._listen, args=(inbox,), daemon=True).start()
+        self._process = Beside(
+            program,
+            threads=spec.proxy.threads,
+            log=log,
+            heard=lambda line: inbox.put((self, line)),
+        )
+        self._process.write({"spec": spec.to_dict(), "worker": number})
 
     @property
     def idle(self) -> bool:
@@ -152,41 +138,11 @@ class _Worker:
 
     def send(self, job: Job) -> None:
         self.job = job
-        self._write(asdict(job))
+        self._process.write(asdict(job))
 
-    def _write(self, message: object) -> None:
-        assert self._process.stdin is not None
-        try:
-            self._process.stdin.write(json.dumps(message) + "\n")
-            self._process.stdin.flush()
-        except BrokenPipeError:
-            return  # it has died: its listener says so
-
-    def _listen(self, inbox: queue.Queue[tuple[_Worker, str | None]]) -> None:
-        assert self._process.stdout is not None
-        for line in self._process.stdout:
-            if line.endswith("\n"):
-                inbox.put((self, line))
-        inbox.put((self, None))
-
-    def cause_of_death(self) -> str:
-        code = self._process.wait()
-        if code < 0:
-            name = signal.Signals(-code).name
-            killed = "; the system may have run out of memory" if name == "SIGKILL" else ""
-            return f"killed by {name}{killed}"
-        return f"exit code {code}"
-
-    def stop(self) -> None:
+    def terminate(self) -> None:
         self._process.terminate()
-        try:
-            self._process.wait(timeout=2)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
-        for pipe in (self._process.stdin, self._process.stdout):
-            assert pipe is not None
-            try:
-                pipe.close()
-            except OSError:
-                continue  # what was still to be written has nobody to read it
+
+    def ended(self) -> str:
+        """Waits for its end, and says how it came."""
+        return self._process.ended(_STOP_SECONDS)
