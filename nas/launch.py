@@ -305,6 +305,9 @@ def _search_at(
     spec = prepared(run, candidates, observer, place)
     core = core_of(run, candidates, store, started)
     executor = EXECUTORS[run.file.executor](run, store, spec)
+    placed = len(candidates.references())
+    if run.file.search.trials < placed:
+        observer.stage(f"the {placed} hand-placed networks come first, and are more than asked for")
     observer.stage("searching")
     try:
         executor.run(core, observer)
