@@ -42,6 +42,8 @@ def _report(
             raise SpecError("--serve writes no file; leave --out and --figures away")
         follow(opened, port, ready=lambda url: print(f"{url}  (Ctrl-C ends it)", flush=True))
         return
+    if figures is not None and figures.exists() and not figures.is_dir():
+        raise SpecError(f"--figures {figures} is a file; name a folder")
     page = out or run / PAGE
     write_report(opened, page)
     print(f"Written: {page}")

@@ -407,6 +407,7 @@ def test_a_run_is_not_written_over(
         (["report", "nowhere"], "nowhere does not exist; start one with: nas search"),
         (["report", "RUN", "--out", ROOT / "README.md"], "README.md exists and is no report"),
         (["report", "RUN", "--serve", "--out", "x.html"], "--serve writes no file"),
+        (["report", "RUN", "--figures", ROOT / "README.md"], "is a file; name a folder"),
         (["export", "RUN", "0", "--to", "tflite"], "unknown target"),
         (["export", "RUN"], "no trial named; write its number behind the run"),
         (["export", "RUN", "1", "--trial", "2"], "trial 1 and --trial 2; name one"),
