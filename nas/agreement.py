@@ -184,7 +184,13 @@ def _ceilings(full: Floats, rng: np.random.Generator) -> tuple[float, float]:
         seen = truth + rng.normal(0, 1, len(means)) * noise / np.sqrt(seeds)
         all_over.append(_spearman(truth, seen))
         among_best.append(_best_kendall(truth, seen))
-    return float(np.nanmean(all_over)), float(np.nanmean(among_best))
+    return _known_mean(all_over), _known_mean(among_best)
+
+
+def _known_mean(drawn: list[float]) -> float:
+    """NaN where no draw says anything, as of networks that differ by nothing but noise."""
+    known = [value for value in drawn if not math.isnan(value)]
+    return float(np.mean(known)) if known else math.nan
 
 
 def paired_noise(values: Floats) -> float:

@@ -194,7 +194,7 @@ def compare(full: Run, proxy: Run, *, seeds: int = 1) -> Calibration:
     resolved = resolution(both.rungs[-1], truth, difference=_POINTS)
     return Calibration(
         space=proxy.space.name,
-        data=proxy.file.data,
+        data=proxy.file.data_name,
         networks=len(truth),
         seeds=truth.shape[1],
         full=_described(full),
@@ -232,7 +232,19 @@ def _trust(run: Run, rung: int, quality: Floats, both: _Both, seeds: int) -> Tru
 
 
 def _scored(name: str, given: Scored, both: _Both, full_seconds: float) -> Trust:
-    quality = given.values[:, None]
+    known = np.isfinite(given.values)
+    quality, both = given.values[known, None], both.only(known)
+    if len(quality) < _LEAST:
+        unknown = Estimate(value=None, low=None, high=None)
+        return Trust(
+            name=name,
+            budget="",
+            cost=given.seconds / full_seconds,
+            seeds=1,
+            spearman=unknown,
+            kendall=unknown,
+            best_kendall=unknown,
+        )
     resolved = resolution(quality, both.accuracy, difference=_POINTS)
     return Trust(
         name=name,
@@ -313,6 +325,14 @@ class _Both:
             loss=-fully[:, :, 0],
             rungs=[-cheaply[:, :, rung, 0] for rung in range(cheaply.shape[2])],
             architectures=[Architecture.from_json(truths[digest][0]) for digest in names],
+        )
+
+    def only(self, rows: NDArray[np.bool_]) -> _Both:
+        return _Both(
+            self.accuracy[rows],
+            self.loss[rows],
+            [quality[rows] for quality in self.rungs],
+            [item for item, wanted in zip(self.architectures, rows, strict=True) if wanted],
         )
 
 

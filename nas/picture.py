@@ -201,13 +201,13 @@ def draw_calibration(
     """
     figure = Figure(figsize=(11, 5.4), dpi=150)
     FigureCanvasAgg(figure)
-    figure.subplots_adjust(left=0.075, right=0.985, top=0.89, bottom=0.27, wspace=0.3)
+    figure.subplots_adjust(left=0.075, right=0.985, top=0.87, bottom=0.24, wspace=0.3)
     trust = found.searched
     figure.text(
         0.012,
-        0.95,
-        f"{trust.name}, {trust.budget} ({trust.cost:.1%} of the cost), against full training "
-        f"({found.full}) of {found.networks} networks: {found.space} on {found.data}",
+        0.915,
+        f"{trust.name}, {trust.budget} ({trust.cost:.1%} of the cost), against full training of "
+        f"{found.networks} networks\n({found.full}): {found.space} on {found.data}",
         fontsize=11,
         fontweight="bold",
         parse_math=False,
@@ -235,7 +235,7 @@ def draw_calibration(
     for number, (_, item) in enumerate(rows):
         assert item.value is not None
         ends = [item.value if end is None else end for end in (item.low, item.high)]
-        clear = ends[0] * ends[1] > 0
+        clear = item.low is not None and ends[0] * ends[1] > 0  # one network alone tells nothing
         right.plot(ends, [number, number], color=_FRONT if clear else _CLOUD, linewidth=2)
         right.plot(item.value, number, "o", color=_FRONT if clear else _CLOUD)
     right.axvline(0, color="#334155", linewidth=0.8)

@@ -143,3 +143,10 @@ def test_a_proxy_without_any_relation_tells_nothing_apart() -> None:
     found = resolution(-TRUTH[:, None], observed(0.2, 3), difference=0.5)
     assert math.isinf(found.apart)
     assert found.seeds_proxy is None
+
+
+def test_networks_that_differ_by_noise_alone_have_no_ceiling() -> None:
+    full = np.random.default_rng(3).normal(0, 1, (8, 3))
+    full -= full.mean(axis=1, keepdims=True)
+    found = agreement(np.arange(8.0)[:, None], full)
+    assert math.isnan(found.ceiling) and math.isnan(found.best_ceiling)

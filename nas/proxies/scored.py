@@ -55,8 +55,9 @@ def score_all(
     """Score architectures on training images, one after the other.
 
     keep: a file of what was scored so far. supernets: judge by validation loss, on their own
-    images' resolution, by the names of their folders. progress: (done, of). Raises SpecError when a
-    supernet does not hold one, or two have one name.
+    images' resolution, by the names of their folders; NaN for what one does not hold, such as a
+    hand-placed network with a ratio of its own. progress: (done, of). Raises SpecError when two
+    have one name.
     """
     known = _read(keep)
     scorers: dict[str, Score] = {name: _zero_cost(name, data) for name in names}
@@ -124,6 +125,8 @@ def _inherited(folder: SupernetFolder, data: Dataset) -> Score:
         plain = architecture.plain
         if plain.digest not in supernets:
             supernets[plain.digest] = folder.supernet(plain)
+        if not supernets[plain.digest].holds(architecture):
+            return math.nan
         return -score(supernets[plain.digest], architecture, data, task, device=device).loss
 
     return scorer

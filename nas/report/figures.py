@@ -130,7 +130,7 @@ def _trust(snapshot: Snapshot) -> Figure | None:
         for number, (_, item) in enumerate(rows):
             assert item.value is not None
             ends = [item.value if end is None else end for end in (item.low, item.high)]
-            colour = _ORANGE if ends[0] * ends[1] > 0 else _GREY
+            colour = _ORANGE if item.low is not None and ends[0] * ends[1] > 0 else _GREY
             axes.plot(np.multiply(ends, 100), [number, number], color=colour)
             axes.plot(item.value * 100, number, "o", color=colour, markersize=5)
         axes.axvline(0, color=_GREY, linewidth=0.8)

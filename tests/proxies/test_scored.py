@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -8,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 
+from nas.architecture import Architecture
 from nas.data import Dataset, Split
 from nas.errors import SpecError
 from nas.networks import uniform
@@ -28,7 +30,12 @@ def data() -> Dataset:
 
 def supernet(path: Path, loss: float) -> Any:
     """Of which all networks have one loss."""
-    return SimpleNamespace(path=path, supernet=lambda plain: loss)
+    return SimpleNamespace(path=path, supernet=lambda plain: Of(loss))
+
+
+class Of(float):
+    def holds(self, network: Architecture) -> bool:
+        return network is not NETWORKS[-1] or self < 5
 
 
 @pytest.fixture(autouse=True)
@@ -48,6 +55,14 @@ def test_several_supernets_are_told_apart_by_their_folders(data: Dataset, tmp_pa
     same = [supernet(tmp_path / "a" / "whole", 2.0), supernet(tmp_path / "b" / "whole", 1.0)]
     with pytest.raises(SpecError, match="two supernets are in folders named 'whole'; rename one"):
         score_all(data, NETWORKS, tmp_path / "kept.json", names=[], supernets=same)
+
+
+def test_what_a_supernet_does_not_hold_has_no_score(data: Dataset, tmp_path: Path) -> None:
+    """A hand-placed network may have a ratio that the space has not."""
+    few = [supernet(tmp_path / "few", 7.0)]
+    found = score_all(data, NETWORKS, tmp_path / "kept.json", names=[], supernets=few)
+    assert found["supernet few"].values[0] == -7.0
+    assert math.isnan(found["supernet few"].values[1])
 
 
 def test_scores_are_kept_but_those_of_a_supernet_that_may_have_changed(
