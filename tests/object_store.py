@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import boto3
 import pytest
 from moto.server import ThreadedMotoServer
+from s3fs import S3FileSystem
 
 BUCKET = "s3://weights"
 
@@ -26,6 +27,7 @@ def bucket() -> Iterator[str]:
     with pytest.MonkeyPatch.context() as patch:
         for name, value in environment.items():
             patch.setenv(name, value)
+        S3FileSystem.clear_instance_cache()  # of another module's server
         boto3.client("s3").create_bucket(Bucket=BUCKET.partition("://")[2])
         yield BUCKET
     server.stop()

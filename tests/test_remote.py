@@ -21,6 +21,7 @@ from nas.record import Job
 from nas.remote import copied, fetched, is_remote, located, removed, sent
 from nas.run import open_run
 from nas.runner import load_runner
+from nas.trials import Trials
 
 __all__ = ["bucket"]
 
@@ -105,6 +106,12 @@ def test_weights_are_there_whole_or_said_to_be_missing(bucket: str) -> None:
         load_weights(path)
 
 
+def losses(trials: Trials) -> dict[tuple[str, int], float]:
+    digests = trials.text("digest").objects().tolist()
+    seeds, found = trials["seed"].tolist(), trials["loss"].tolist()
+    return dict(zip(zip(digests, seeds, strict=True), found, strict=True))
+
+
 def test_a_run_keeps_its_weights_in_the_store(
     bucket: str,
     finished_run: Path,
@@ -118,8 +125,11 @@ def test_a_run_keeps_its_weights_in_the_store(
     kept = str(run.checkpoints)
     assert kept.startswith("s3://weights/runs/away-")
     local = open_run(finished_run)
-    assert run.trials()["loss"].tolist() == local.trials()["loss"].tolist()
-    trained = next(point for point in run.front() if point.architecture.blocks)
+    here, there = losses(run.trials()), losses(local.trials())
+    # Who is confirmed hangs on latencies, which are measured.
+    assert len(here.keys() & there.keys()) >= 5
+    assert all(here[key] == there[key] for key in here.keys() & there.keys())
+    trained = next(point for point in run.front().references if point.architecture.blocks)
     images = torch.zeros(1, 3, trained.architecture.resolution, trained.architecture.resolution)
     assert torch.equal(run.network(trained.trial)(images), local.network(trained.trial)(images))
 

@@ -61,7 +61,7 @@ def test_overrides_reach_every_depth_and_the_last_one_counts(tmp_path: Path) -> 
     [
         (
             "worker=3",
-            "unknown key 'worker'; allowed in the runner: device, executor, lease, log",
+            "unknown key 'worker'; allowed in the runner: checkpoints, device, executor, lease",
         ),
         ("sampler=tpe", "allowed in the runner: "),
         ("search.samplr=tpe", "unknown key 'samplr'; allowed in search: attempts, confirm_seeds"),
@@ -110,7 +110,10 @@ def test_wrong_number_of_workers_says_that_numbers_are_allowed(value: str) -> No
             "{executor: tune, storage: 'postgresql://me@host/nas'}",
             "executor tune keeps its study in a journal; found storage 'postgresql://me@host/nas'",
         ),
-        ("serch: {}", "unknown key 'serch'; allowed here: device, executor, lease, log"),
+        (
+            "serch: {}",
+            "unknown key 'serch'; allowed here: checkpoints, device, executor, lease, log",
+        ),
         (
             "search: {trial: 3}",
             "unknown key 'search.trial'; allowed here: attempts, confirm_seeds, f",
