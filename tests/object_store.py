@@ -1,4 +1,4 @@
-"""A real S3 server on this machine, for tests."""
+"""An S3 server (moto's) on this machine, for tests."""
 
 from __future__ import annotations
 
