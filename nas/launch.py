@@ -36,7 +36,7 @@ from nas.prior import Rules, load_rules
 from nas.proxies import PROXIES
 from nas.proxies.checkpoint import drop_training, training_path
 from nas.record import FAILED, PRUNED, Record
-from nas.remote import located, reached, removed
+from nas.remote import is_remote, located, reached, removed
 from nas.run import (
     CHECKPOINTS,
     FINISHED,
@@ -160,10 +160,13 @@ def _own_folder(url: str, name: str) -> str:
     Raises SpecError when nothing can be written there.
     """
     url = f"{url.rstrip('/')}/{name}-{secrets.token_hex(4)}"
+    folder = located(url)
     try:
-        with reached(located(url)):
-            (located(url) / "run.txt").write_text(f"{name}\n")
-    except StorageError as error:
+        with reached(folder):
+            if not is_remote(folder):  # file://: another folder of a shared file system
+                folder.mkdir(parents=True)
+            (folder / "run.txt").write_text(f"{name}\n")
+    except (StorageError, OSError) as error:
         raise SpecError(f"checkpoints: {error}; name a bucket that can be written to") from None
     return url
 

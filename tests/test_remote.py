@@ -149,6 +149,7 @@ def test_a_run_keeps_its_weights_in_the_store(
     ("url", "told"),
     [
         ("s3://no-such-bucket/a", "name a bucket that can be written to"),
+        ("file:///proc/none/a", "name a bucket that can be written to"),
         ("weights", "checkpoints: found 'weights'; allowed: s3://BUCKET/FOLDER"),
         ("s3://key:secret@weights/a", "holds keys"),
         ("abfs://weights", "nothing here reaches abfs://"),
