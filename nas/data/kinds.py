@@ -82,6 +82,8 @@ def _is_own(source: str) -> bool:
 def _kind(source: str) -> tuple[Kind, str]:
     name, _, argument = source.partition(":")
     if name not in DATA or bool(argument) != bool(DATA[name].argument):
+        if source and Path(source).expanduser().is_dir():
+            raise SpecError(f"data {source!r} is a folder; write folder:{source}")
         allowed = ", ".join([*(_written(name) for name in DATA), "module:function"])
         raise SpecError(f"data {source!r}; allowed: {allowed}")
     return DATA[name], argument

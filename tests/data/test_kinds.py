@@ -26,6 +26,11 @@ def test_wrong_source_is_said(source: str, said: str) -> None:
     assert "\n" not in str(caught.value)
 
 
+def test_a_folder_without_its_kind_is_told_how_to_write_it(tmp_path: Path) -> None:
+    with pytest.raises(SpecError, match=f"'{tmp_path}' is a folder; write folder:{tmp_path}$"):
+        load_data(str(tmp_path), 16, validation=0.2, seed=0)
+
+
 def test_a_path_is_made_absolute_and_nothing_else(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
