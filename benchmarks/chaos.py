@@ -150,13 +150,12 @@ class InRay:
 
 @dataclass(frozen=True)
 class Kind:
-    """executor: made by the driver, of a run and its store. storages: that it can be tried with.
-    own_workers: the driver starts them itself. faults: weights of what happens. cluster: the
-    workers are on the nodes of a Ray cluster, which are killed, too.
+    """executor: made by the driver, of a run and its store. own_workers: the driver starts them
+    itself. faults: weights of what happens. cluster: the workers are on the nodes of a Ray
+    cluster, which are killed, too.
     """
 
     executor: Callable[[Run, Any], Any]
-    storages: tuple[str, ...]
     own_workers: bool
     faults: dict[str, float]
     cluster: bool = False
@@ -217,13 +216,11 @@ _CLUSTER_FAULTS: dict[str, float] = {
 EXECUTORS = {
     "local": Kind(
         _local,
-        ("journal", "sqlite", "postgresql"),
         True,
         {"kill worker": 6, "freeze worker": 2, "kill driver": 2, "freeze driver": 1},
     ),
     "worker": Kind(
         _worker,
-        ("journal", "sqlite", "postgresql"),
         False,
         {
             "kill worker": 5,
@@ -236,9 +233,10 @@ EXECUTORS = {
             "second driver": 1,
         },
     ),
-    "ray": Kind(_ray, ("journal", "postgresql"), True, _CLUSTER_FAULTS, cluster=True),
-    "tune": Kind(_tune, ("journal", "postgresql"), True, _CLUSTER_FAULTS, cluster=True),
+    "ray": Kind(_ray, True, _CLUSTER_FAULTS, cluster=True),
+    "tune": Kind(_tune, True, _CLUSTER_FAULTS, cluster=True),
 }
+STORAGES = ("journal", "sqlite", "postgresql", "mysql")
 DATABASE_FAULTS = {"kill database": 2, "freeze database": 1}
 
 
@@ -581,17 +579,15 @@ def carry_out(
     limit: float = 1800.0,
 ) -> Account:
     """One search under faults. Raises AssertionError when anything is not as it should be."""
-    from postgres_server import Postgres
+    from database_servers import SERVERS
 
     from nas.candidates import Candidates
 
     with contextlib.ExitStack() as stack:
-        database = stack.enter_context(Postgres()) if storage == "postgresql" else None
-        address = {
-            "journal": None,
-            "sqlite": f"sqlite:///{folder.parent.resolve()}/studies.db",
-            "postgresql": database.url if database else None,
-        }[storage]
+        database = stack.enter_context(SERVERS[storage]()) if storage in SERVERS else None
+        address = database.url if database else None
+        if storage == "sqlite":
+            address = f"sqlite:///{folder.parent.resolve()}/studies.db"
         run = make(folder, executor, address, trials=trials, workers=workers)
         expected = expected_records(
             run, folder.with_name(f"{folder.name}-calm"), Candidates(run.space)
@@ -622,7 +618,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--executor", choices=EXECUTORS, default="worker")
-    parser.add_argument("--storage", choices=("journal", "sqlite", "postgresql"), default="journal")
+    parser.add_argument("--storage", choices=STORAGES, default="journal")
     parser.add_argument("--trials", type=int, default=300)
     parser.add_argument("--faults", type=int, default=60)
     parser.add_argument("--seed", type=int, default=0)

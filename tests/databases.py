@@ -3,25 +3,39 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
-from postgres_server import Postgres, missing
+from database_servers import SERVERS, Server
 
 from nas.address import Address
 
-KINDS = ("sqlite", "postgresql", "grpc")
+KINDS = ("sqlite", *SERVERS, "grpc")
 
 
 @pytest.fixture(scope="session")
-def postgres() -> Iterator[Postgres]:
-    if reason := missing():
-        pytest.skip(reason)
-    with Postgres() as server:
-        yield server
+def server_of() -> Iterator[Callable[[str], Server]]:
+    """The server of a kind, started when it is first asked for."""
+    running: dict[str, Server] = {}
+    with ExitStack() as stack:
+
+        def found(kind: str) -> Server:
+            if reason := SERVERS[kind].missing():
+                pytest.skip(reason)
+            if kind not in running:
+                running[kind] = stack.enter_context(SERVERS[kind]())
+            return running[kind]
+
+        yield found
+
+
+@pytest.fixture(params=SERVERS)
+def server(request: pytest.FixtureRequest, server_of: Callable[[str], Server]) -> Server:
+    """One test for every kind of server."""
+    return server_of(request.param)
 
 
 @contextmanager
@@ -32,8 +46,8 @@ def fresh_address(kind: str, request: pytest.FixtureRequest) -> Iterator[Address
     sqlite = Address.parse(f"sqlite:///{folder}/studies.db").of(name)
     if kind == "sqlite":
         yield sqlite
-    elif kind == "postgresql":
-        yield Address.parse(request.getfixturevalue("postgres").url).of(name)
+    elif kind in SERVERS:
+        yield Address.parse(request.getfixturevalue("server_of")(kind).url).of(name)
     else:
         with served(sqlite) as proxy:
             yield proxy.of(name)

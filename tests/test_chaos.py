@@ -6,7 +6,7 @@ from pathlib import Path
 
 import chaos
 import pytest
-from postgres_server import missing
+from database_servers import SERVERS
 
 # Ray's own, of files that it leaves to be closed.
 OPEN = pytest.mark.filterwarnings("ignore::ResourceWarning")
@@ -18,13 +18,14 @@ OPEN = pytest.mark.filterwarnings("ignore::ResourceWarning")
     [
         ("worker", "journal"),
         ("worker", "postgresql"),
+        ("worker", "mysql"),
         ("local", "journal"),
         pytest.param("ray", "journal", marks=OPEN),
         pytest.param("tune", "journal", marks=OPEN),
     ],
 )
 def test_nothing_is_lost_whatever_dies(tmp_path: Path, executor: str, storage: str) -> None:
-    if storage == "postgresql" and (reason := missing()):
+    if storage in SERVERS and (reason := SERVERS[storage].missing()):
         pytest.skip(reason)
     found = chaos.carry_out(
         tmp_path / "run", executor, storage, trials=40, faults=10, seed=1, workers=2

@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
-from postgres_server import Postgres
+from database_servers import Server
 
 from nas import lease as lease_module
 from nas.address import Address
@@ -97,10 +97,8 @@ def test_a_driver_killed_elsewhere_is_followed_when_its_lease_is_over(
 
 
 @pytest.mark.slow
-def test_a_driver_that_slept_through_its_lease_writes_no_more(
-    postgres: Postgres,
-) -> None:
-    where = Address.parse(postgres.url).of("slept")
+def test_a_driver_that_slept_through_its_lease_writes_no_more(server: Server) -> None:
+    where = Address.parse(server.url).of("slept")
     process = holder(where)
     process.send_signal(signal.SIGSTOP)
     try:

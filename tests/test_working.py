@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from conftest import QUICK, SMALL_SPACE
-from postgres_server import Postgres
+from database_servers import Server
 from test_faults import alive, check_finished, happened, nas, wait_until, workers_of
 
 from nas.address import Address
@@ -145,12 +145,9 @@ def test_workers_come_late_die_and_are_pre_empted(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_search_in_a_database_whose_driver_is_killed(
-    tmp_path: Path,
-    postgres: Postgres,
-) -> None:
+def test_a_search_in_a_database_whose_driver_is_killed(tmp_path: Path, server: Server) -> None:
     run = tmp_path / "run"
-    driver = shared_search(tmp_path, f"storage={postgres.url}")
+    driver = shared_search(tmp_path, f"storage={server.url}")
     wait_until(lambda: (run / "run.yaml").exists())
     address = open_run(run).file.address
     assert isinstance(address, Address)
