@@ -5,6 +5,8 @@ A message says what was found, what is allowed, and what to do, in one line.
 
 from __future__ import annotations
 
+import errno
+
 __all__ = [
     "ExportError",
     "MeasurementError",
@@ -12,6 +14,8 @@ __all__ = [
     "SpecError",
     "StorageError",
     "TrainingError",
+    "disk_is_full",
+    "reason_of",
 ]
 
 
@@ -43,3 +47,23 @@ class TrainingError(NasError):
 
 class ExportError(NasError):
     """A network that could not be exported, or whose export disagrees with it."""
+
+
+def disk_is_full(error: OSError) -> bool:
+    """Or its user's share of it."""
+    return error.errno in {errno.ENOSPC, errno.EDQUOT}
+
+
+def reason_of(error: Exception, smaller: str) -> str:
+    """What a network's own training raised, in one line.
+
+    smaller: what helps where memory ran out.
+    """
+    if isinstance(error, NasError):
+        return str(error)
+    if isinstance(error, MemoryError):
+        return f"out of memory; {smaller}"
+    reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
+    if "alloc" in reason or "out of memory" in reason:
+        return f"out of memory ({reason}); {smaller}"
+    return reason

@@ -18,7 +18,7 @@ from nas.architecture import Architecture
 from nas.costs import Cost, cost
 from nas.data import Dataset, open_data
 from nas.environment import cache_root, version
-from nas.errors import NasError, StorageError
+from nas.errors import StorageError, reason_of
 from nas.gauge import LatencyOf, measuring, predicting
 from nas.latency.device import Device
 from nas.latency.measure import Latency
@@ -51,6 +51,8 @@ __all__ = [
     "best_device",
     "prepare_backbone",
 ]
+
+_SMALLER = "fewer workers or a smaller proxy.batch_size would help"
 
 Progress = Callable[[int, int], None]
 
@@ -163,15 +165,8 @@ class Evaluator:
             return self._evaluate(job, architecture, started)
         except StorageError:
             raise
-        except NasError as error:
-            return Outcome(failure=str(error))
-        except MemoryError:
-            return Outcome(failure="out of memory; fewer workers or a smaller batch would help")
         except Exception as error:  # whatever a block raises costs its own trial alone
-            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-            if "alloc" in reason or "out of memory" in reason:
-                reason = f"out of memory ({reason}); use fewer workers or a smaller batch"
-            return Outcome(failure=reason)
+            return Outcome(failure=reason_of(error, _SMALLER))
 
     def _evaluate(self, job: Job, architecture: Architecture, started: float) -> Outcome:
         counted = cost(architecture, num_classes=self.setting.task.num_classes)

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from nas.errors import SpecError, StorageError
+from nas.errors import SpecError, StorageError, disk_is_full
 
 __all__ = ["dump_yaml", "folder_whole", "parse", "read_yaml", "refuse_taken", "write_whole"]
 
@@ -137,7 +137,7 @@ def write_whole(path: Path) -> Iterator[Path]:
         yield temporary
         os.replace(temporary, path)
     except OSError as error:
-        if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+        if disk_is_full(error):
             raise StorageError(
                 f"no space left for {path}; free some space and try again (a stopped search goes "
                 "on with nas resume)"
@@ -165,7 +165,7 @@ def folder_whole(path: Path) -> Iterator[Path]:
     except OSError as error:
         if error.errno in {errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR} and os.path.lexists(path):
             raise SpecError(f"{path} exists; name a new folder") from None
-        if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+        if disk_is_full(error):
             raise StorageError(f"no space left for {path}; free some space and try again") from None
         raise StorageError(f"{path} cannot be written ({error.strerror or error})") from None
     finally:

@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, cast
 
-from nas.errors import NasError, SpecError, StorageError
+from nas.errors import NasError, SpecError, StorageError, disk_is_full
 
 __all__ = ["check_url", "copied", "fetched", "is_remote", "located", "reached", "removed", "sent"]
 
@@ -77,6 +77,10 @@ def reached(path: Path) -> Iterator[None]:
     except Exception as error:
         if not is_remote(path):
             raise
+        if isinstance(error, OSError) and disk_is_full(error):
+            raise StorageError(
+                f"no space left on this machine to copy {path}; free some and try again"
+            ) from None
         raise StorageError(f"{path} cannot be reached ({_reason(error)})") from None
 
 

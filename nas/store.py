@@ -7,7 +7,6 @@ goes on. (Optuna's own `ask` costs one for every parameter.)
 
 from __future__ import annotations
 
-import errno
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping
@@ -26,7 +25,7 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from nas.address import Address
 from nas.database import Connection, connect
-from nas.errors import SpecError, StorageError
+from nas.errors import SpecError, StorageError, disk_is_full
 from nas.objective import Objective
 from nas.record import COMPLETE, FAILED, PAUSED, PRUNED, RUNNING, Job, Record
 from nas.retrained import Retraining
@@ -411,7 +410,7 @@ def _disk(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+        if disk_is_full(error):
             raise StorageError(
                 f"no space left for {path}; free some space, then: nas resume {path.parent}"
             ) from None

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 
@@ -77,6 +78,20 @@ def test_a_folder_goes_there_and_back(bucket: str, folder: Path, tmp_path: Path)
     assert located(f"{bucket}/run-2/sub/b.json").read_text() == "{}"
     removed(store)
     assert not store.exists()
+
+
+def test_a_full_disk_here_is_not_blamed_on_the_store(
+    bucket: str, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    there = sent(folder, located(f"{bucket}/full"))
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("nas.remote._copy_file", full)
+    with pytest.raises(StorageError, match="no space left on this machine to copy s3://"):
+        fetched(there, tmp_path / "cache")
+    assert not os.listdir(tmp_path / "cache")
 
 
 def test_a_folder_that_was_cut_off_on_its_way_is_sent_again(bucket: str, folder: Path) -> None:

@@ -26,7 +26,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from nas.errors import StorageError
+from nas.errors import StorageError, disk_is_full
 from nas.exchange import DONE, TAKEN, WAITING, Left, Presence, Terms, Ticket
 from nas.files import write_whole
 from nas.record import Job, Outcome
@@ -212,6 +212,5 @@ def _disk(path: Path) -> Iterator[None]:
     except FileNotFoundError:
         raise
     except OSError as error:
-        full = error.errno in {errno.ENOSPC, errno.EDQUOT}
-        what = "no space left; free some" if full else error.strerror or error
+        what = "no space left; free some" if disk_is_full(error) else error.strerror or error
         raise StorageError(f"{path}: {what}") from None

@@ -14,7 +14,7 @@ import threading
 from dataclasses import replace
 from typing import TextIO
 
-from nas.errors import NasError, StorageError, TrainingError
+from nas.errors import StorageError, TrainingError, reason_of
 from nas.evaluator import best_device
 from nas.proxies.full import FullJob, Stopped, train_fully
 from nas.retrained import Retraining
@@ -50,15 +50,8 @@ def carried_out(job: FullJob, **told: object) -> Retraining:
         raise
     except TrainingError as error:
         return replace(job.about, failure=str(error), diverged=True)
-    except NasError as error:
-        return replace(job.about, failure=str(error))
-    except MemoryError:
-        return replace(job.about, failure=f"out of memory; {_SMALLER}")
     except Exception as error:  # whatever a block raises costs its own training alone
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        if "alloc" in reason or "out of memory" in reason:
-            reason = f"out of memory ({reason}); {_SMALLER}"
-        return replace(job.about, failure=reason)
+        return replace(job.about, failure=reason_of(error, _SMALLER))
 
 
 _SMALLER = "fewer --workers or a smaller retrain.batch_size would help"

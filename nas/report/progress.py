@@ -9,10 +9,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from nas.indicators import hypervolume
 from nas.objective import Objective
 from nas.pareto import non_dominated
 from nas.record import COMPLETE, FAILED, PAUSED, PRUNED
-from nas.samplers.pareto.improvement import hypervolume
 from nas.trials import Trials
 
 __all__ = ["Course", "Level", "course", "levels"]

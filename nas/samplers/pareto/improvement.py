@@ -12,7 +12,7 @@ from scipy.special import ndtr
 from nas.pareto import non_dominated
 from nas.samplers.pareto.grid import Floats
 
-__all__ = ["Belief", "Known", "Normal", "boxes", "expected_improvement", "hypervolume"]
+__all__ = ["Belief", "Known", "Normal", "boxes", "expected_improvement"]
 
 _LEAST = 1e-12
 _DENSITY = 1 / np.sqrt(2 * np.pi)
@@ -45,17 +45,6 @@ def _boxes(front: Floats, reference: Floats) -> list[tuple[list[float], list[flo
         for lower, upper in _boxes(below, reference[:-1]):
             found.append(([*lower, low], [*upper, high]))
     return found
-
-
-def hypervolume(front: Floats, reference: Floats) -> float:
-    """Of what a front dominates, up to the reference point; (n, m) costs, minimised."""
-    front = front[(front < reference).all(axis=1)]
-    if len(front) == 0:
-        return 0.0
-    ideal = front.min(axis=0)
-    lower, upper = boxes(front, reference).transpose(1, 0, 2)
-    left = np.clip(upper - np.maximum(lower, ideal), 0, None).prod(axis=1).sum()
-    return float((reference - ideal).prod() - left)
 
 
 class Belief(Protocol):

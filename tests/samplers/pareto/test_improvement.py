@@ -3,6 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from nas.indicators import hypervolume
 from nas.samplers.pareto.grid import Floats
 from nas.samplers.pareto.improvement import (
     Belief,
@@ -10,29 +11,10 @@ from nas.samplers.pareto.improvement import (
     Normal,
     boxes,
     expected_improvement,
-    hypervolume,
 )
 
 REFERENCE = np.array([4.0, 4.0])
 FRONT = np.array([[1.0, 3.0], [2.0, 1.0]])
-
-
-def test_the_hypervolume_of_two_points_worked_by_hand() -> None:
-    # 3 x 1 of the first, 2 x 3 of the second, 2 x 1 of both.
-    assert hypervolume(FRONT, REFERENCE) == pytest.approx(3 + 6 - 2)
-
-
-def test_points_beyond_the_reference_and_dominated_ones_add_nothing() -> None:
-    more = np.concatenate([FRONT, [[5.0, 0.0], [3.0, 3.0], [2.0, 1.0]]])
-    assert hypervolume(more, REFERENCE) == pytest.approx(7)
-    assert hypervolume(np.array([[5.0, 0.0]]), REFERENCE) == 0
-    assert hypervolume(np.zeros((0, 2)), REFERENCE) == 0
-
-
-def test_a_cube_of_three_objectives_worked_by_hand() -> None:
-    front = np.array([[1.0, 1.0, 2.0], [2.0, 2.0, 1.0]])
-    # 2*2*1 and 1*1*2, with 1*1*1 in both.
-    assert hypervolume(front, np.array([3.0, 3.0, 3.0])) == pytest.approx(4 + 2 - 1)
 
 
 @pytest.mark.parametrize("objectives", [1, 2, 3, 4])

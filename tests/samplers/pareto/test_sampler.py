@@ -8,8 +8,8 @@ import pytest
 from optuna.distributions import BaseDistribution, CategoricalDistribution, IntDistribution
 from optuna.trial import Trial, TrialState
 
+from nas.indicators import hypervolume
 from nas.samplers.pareto import PROMISE, Knowledge, ParetoSampler
-from nas.samplers.pareto.improvement import hypervolume
 
 SITES, LABELS = 6, ("none", "se/r8", "se/r32", "coord/r8", "coord/r32")
 TIME = np.array([0.0, 0.1, 0.07, 0.5, 0.3])
