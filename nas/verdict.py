@@ -142,7 +142,11 @@ def _sources(front: Front) -> str:
 
 
 def _names(points: list[Point]) -> str:
-    return ", ".join(str(point.reference) for point in points)
+    """With the run of each, where several are looked at together."""
+    return ", ".join(
+        f"{point.reference} of {point.run}" if point.run else str(point.reference)
+        for point in points
+    )
 
 
 def _any(

@@ -22,7 +22,7 @@ JITTER = {
 REFERENCES = {"plain": "plain", "b": "se"}
 
 
-def verdict_on(*networks: Network, seeds: int = 3, **more: object) -> Verdict:
+def front_of(*networks: Network, seeds: int = 3, **more: object) -> Front:
     """The plain one repeats exactly, as under a probe; `b` is hand-placed."""
     records: list[Record] = []
     for name, loss, latency_ms in networks:
@@ -39,7 +39,11 @@ def verdict_on(*networks: Network, seeds: int = 3, **more: object) -> Verdict:
                     **more,
                 )
             )
-    return judge(Front(Trials.of(records), objectives_named(["loss", "latency_ms"])))
+    return Front(Trials.of(records), objectives_named(["loss", "latency_ms"]))
+
+
+def verdict_on(*networks: Network, seeds: int = 3, **more: object) -> Verdict:
+    return judge(front_of(*networks, seeds=seeds, **more))
 
 
 def said(verdict: Verdict) -> str:
@@ -52,6 +56,13 @@ def test_clear_win() -> None:
     assert "1 of 1 networks on the front lose less than the plain one" in said(verdict)
     assert "beat hand-placed se: lower in loss" in said(verdict)
     assert "INSIDE THE NOISE" not in said(verdict)
+
+
+def test_of_several_runs_the_hand_placed_are_named_with_theirs() -> None:
+    networks = (("plain", 1.0, 1.0), ("a", 0.5, 2.0), ("b", 0.9, 3.0))
+    fronts = {"runs/one": front_of(*networks), "runs/two": front_of(*networks)}
+    found = said(judge(Front.joined(fronts)))
+    assert "beat hand-placed se of runs/one, se of runs/two: lower in loss" in found
 
 
 def test_difference_inside_the_noise_is_no_win() -> None:
