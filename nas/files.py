@@ -5,9 +5,10 @@ from __future__ import annotations
 import errno
 import os
 import re
+import secrets
 import shutil
 from collections.abc import Hashable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -16,7 +17,7 @@ from pydantic import BaseModel, ValidationError
 
 from nas.errors import SpecError, StorageError, disk_is_full
 
-__all__ = ["dump_yaml", "folder_whole", "parse", "read_yaml", "refuse_taken", "write_whole"]
+__all__ = ["dump_yaml", "folder_whole", "made", "parse", "read_yaml", "refuse_taken", "write_whole"]
 
 _MAX_BYTES = 1_000_000
 _Model = TypeVar("_Model", bound=BaseModel)
@@ -125,6 +126,19 @@ def refuse_taken(path: Path, option: str) -> None:
         raise SpecError(f"{option} {path} exists; name a new file")
 
 
+def _own() -> str:
+    """Of a temporary name: in containers on one file system, processes share their numbers."""
+    return f"{os.getpid()}-{secrets.token_hex(4)}"
+
+
+def made(folder: Path) -> None:
+    """Make a folder with those above it. Raises StorageError."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StorageError(f"{folder} cannot be made ({error.strerror or error})") from None
+
+
 @contextmanager
 def write_whole(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`; on leaving, it takes the place of `path`.
@@ -132,7 +146,7 @@ def write_whole(path: Path) -> Iterator[Path]:
     A reader sees the old file or the new one, never half of one. Raises StorageError
     when the disk is full, and leaves the old file as it was.
     """
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
+    temporary = path.with_name(f".{path.stem}.{_own()}{path.suffix}")
     try:
         yield temporary
         os.replace(temporary, path)
@@ -144,7 +158,8 @@ def write_whole(path: Path) -> Iterator[Path]:
             ) from None
         raise StorageError(f"{path} cannot be written ({error.strerror or error})") from None
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):  # of a folder that cannot be written, which is said above
+            temporary.unlink()
 
 
 @contextmanager
@@ -154,7 +169,7 @@ def folder_whole(path: Path) -> Iterator[Path]:
     Raises SpecError when something has that name already, StorageError when it cannot be written;
     then, or when the body fails, nothing is left behind.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary = path.with_name(f".{path.name}.{_own()}")
     try:
         if os.path.lexists(path):
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST))

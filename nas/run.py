@@ -9,11 +9,12 @@ from __future__ import annotations
 import errno
 import fcntl
 import json
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import IO, TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
 from pydantic import Field
@@ -26,7 +27,7 @@ from nas.front import Front
 from nas.objective import objectives_named
 from nas.record import COMPLETE
 from nas.remote import located
-from nas.retrained import Retraining, read_retrainings, shown
+from nas.retrained import Retraining, read_retrainings
 from nas.runner import JOURNAL, PROBE_STEPS, Runner
 from nas.space import SearchSpace
 from nas.trials import Spent, Trials
@@ -42,6 +43,12 @@ JOURNAL_FILE = "study.journal"
 RETRAINED_FOLDER = "retrained"
 FINISHED = "finished:"
 """Begins the last event of a run that came to its end."""
+Weights = Literal["best", "search", "retrained"]
+"""Which trained weights of a network: see `Run.retrained_weights`."""
+
+_LOCK = ".lock"
+_HELD = {errno.EWOULDBLOCK, errno.EACCES}
+_LOOKING = 0.5  # seconds
 
 __all__ = [
     "CHECKPOINTS",
@@ -50,6 +57,7 @@ __all__ = [
     "RETRAINED_FOLDER",
     "Run",
     "RunFile",
+    "Weights",
     "journal_stamp",
     "locked",
     "open_run",
@@ -205,32 +213,53 @@ class Run:
 
     @property
     def running(self) -> bool:
-        """Whether a driver works on it now, from this machine or on this file system."""
-        try:
-            with locked(self.path):
-                return False
-        except SpecError:
-            return True
+        """Whether a driver works on it now, from this machine or on this file system.
 
-    def retrained_weights(self, digest: str) -> tuple[Path, Retraining] | None:
-        """The best fully trained weights of a network, a safetensors file of its whole state, and
-        how they came about; None where there are none.
-
-        By accuracy on validation images, of the recipe that the front shows: never by test images.
+        Looks without leaving a trace: a folder that can only be read has no driver to be seen.
         """
+        try:
+            with (self.path / _LOCK).open() as file:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except OSError as error:
+            return error.errno in _HELD
+        return False
+
+    def retrained_weights(
+        self, trial: int, which: Weights = "best"
+    ) -> tuple[Path, Retraining] | None:
+        """The fully trained weights that count for a network, a safetensors file of its whole
+        state, and how they came about; None: those of the search count.
+
+        Of all recipes and seeds the best by accuracy on validation images, never by test images.
+        `best`: the search's count where they are better, and were trained at the resolution of
+        the network. Raises SpecError when there are none and `retrained` was asked for.
+        """
+        from nas.architecture import Architecture
+
+        row = self.row(trial)
         found = [
             (self.path / RETRAINED_FOLDER / item.weights, item)
-            for item in shown(self.retrained())
-            if item.digest == digest and item.weights
+            for item in self.retrained()
+            if item.digest == row["digest"] and item.complete and item.weights
         ]
-        there = [pair for pair in found if pair[0].is_file()]
-        return max(there, key=lambda pair: pair[1].accuracy or 0.0, default=None)
+        there = [pair for pair in found if which != "search" and pair[0].is_file()]
+        if which == "retrained" and not there:
+            raise SpecError(
+                f"trial {trial} has no fully trained weights; train them: nas retrain {self.path} "
+                f"--trial {trial}"
+            )
+        best = max(there, key=lambda pair: pair[1].accuracy or 0.0, default=None)
+        if best is None or which == "retrained":
+            return best
+        deployed = Architecture.from_json(row["architecture"]).resolution
+        alike = train_resolution(self.space, self.file) == deployed
+        better = alike and (row["accuracy"] or 0.0) > (best[1].accuracy or 0.0)
+        return None if better else best
 
-    def network(self, trial: int) -> nn.Module:
+    def network(self, trial: int, weights: Weights = "best") -> nn.Module:
         """The trained network of a trial, ready to ship: in evaluation mode, gates folded.
 
-        With the weights of its best full training where there is one, else with those of the
-        search. Raises SpecError when the trial is not complete.
+        weights: see `retrained_weights`. Raises SpecError when the trial is not complete.
         """
         from nas.architecture import Architecture
         from nas.full_recipe import start_beside
@@ -245,12 +274,12 @@ class Run:
             )
         architecture = Architecture.from_json(row["architecture"])
         num_classes = len(self.environment["data"]["classes"])
-        best = self.retrained_weights(architecture.digest)
+        best = self.retrained_weights(trial, weights)
         if best is not None:
-            weights, training = best
+            file, training = best
             start = start_beside(training.recipe["weights"])
             network = build(architecture, num_classes=num_classes, start=start)
-            network.load_state_dict(load_weights(weights))
+            network.load_state_dict(load_weights(file))
         else:
             network = restore(
                 self.checkpoints,
@@ -261,10 +290,11 @@ class Run:
             )
         return deploy(network.eval(), architecture)
 
-    def dataset(self) -> Dataset:
+    def dataset(self, resolution: int | None = None) -> Dataset:
         """The images the run was trained and judged on; decoded again where need be.
 
-        Raises SpecError when they are gone or have changed.
+        resolution: of the same images for a full training. Raises SpecError when they are gone or
+        have changed.
         """
         from nas.data import open_data
 
@@ -274,15 +304,15 @@ class Run:
                 f"the images of {self.file.data} have changed since {self.path} was started; "
                 "put them back"
             )
-        return open_data(folder)
+        return open_data(folder if resolution is None else self.data_folder(resolution))
 
-    def data_folder(self) -> Path:
+    def data_folder(self, resolution: int | None = None) -> Path:
         """Its decoded images on this machine, decoded now where need be; named by their digest."""
         from nas.data import cached_data
 
         return cached_data(
             self.file.data,
-            train_resolution(self.space, self.file),
+            resolution or train_resolution(self.space, self.file),
             validation=self.file.validation,
             seed=self.file.search.seed,
         )
@@ -304,6 +334,8 @@ class Run:
         path = self.path / "environment.json"
         try:
             found: dict[str, Any] = json.loads(path.read_text())
+            if not isinstance(found, dict) or not isinstance(found.get("data"), dict):
+                raise ValueError("it does not say what the images were")
         except (OSError, ValueError) as error:
             raise StorageError(f"{path} cannot be read ({error})") from None
         return found
@@ -325,6 +357,8 @@ def open_run(path: str | Path) -> Run:
     path = Path(path)
     if not (path / "run.yaml").is_file():
         found = "holds no run" if path.is_dir() else "does not exist"
+        if path.is_file():
+            raise SpecError(f"{path} is a file; name the folder of a run")
         raise SpecError(f"{path} {found}; start one with: nas search SPACE --out {path}")
     return Run(
         path,
@@ -365,14 +399,14 @@ def journal_stamp(path: Path) -> str:
 def locked(path: Path) -> Iterator[None]:
     """One driver at a time; the lock dies with its process. Raises SpecError."""
     try:
-        file = (path / ".lock").open("a+")
+        file = (path / _LOCK).open("a+")
     except OSError as error:
         raise StorageError(f"{path} cannot be written ({error.strerror})") from None
     with file:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _take(file)
         except OSError as error:
-            if error.errno not in {errno.EWOULDBLOCK, errno.EACCES}:
+            if error.errno not in _HELD:
                 raise StorageError(
                     f"{path} is on a file system that locks no files ({error.strerror}); keep "
                     "runs on another"
@@ -386,3 +420,15 @@ def locked(path: Path) -> Iterator[None]:
         file.write(described(here()))
         file.flush()
         yield
+
+
+def _take(file: IO[str]) -> None:
+    """Waits for those who only look (`Run.running`), which takes them no time."""
+    end = time.monotonic() + _LOOKING
+    while True:
+        try:
+            return fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            if error.errno not in _HELD or time.monotonic() > end:
+                raise
+        time.sleep(0.01)

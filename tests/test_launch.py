@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import signal
+import threading
 from pathlib import Path
 
 import pyarrow.parquet as parquet
@@ -32,6 +33,35 @@ from nas.runner import load_runner
 from nas.task import Classification
 
 pytestmark = pytest.mark.xdist_group("run")
+
+
+def test_looking_at_a_run_leaves_no_trace_and_stops_no_driver(
+    finished_run: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "run"
+    shutil.copytree(finished_run, path)
+    run, before = open_run(path), (path / ".lock").read_bytes()
+    assert not run.running
+    assert (path / ".lock").read_bytes() == before
+    with locked(path):
+        assert run.running
+    looking = threading.Event()
+
+    def look() -> None:
+        while not looking.is_set():
+            assert run.running in (True, False)
+
+    thread = threading.Thread(target=look)
+    thread.start()
+    try:
+        for _ in range(50):
+            with locked(path):
+                pass
+    finally:
+        looking.set()
+        thread.join()
+    (path / ".lock").unlink()
+    assert not run.running and not (path / ".lock").exists()
 
 
 def test_a_run_leaves_what_it_promises(finished_run: Path) -> None:

@@ -134,7 +134,7 @@ def test_the_best_weights_are_chosen_by_validation(retrained_run: Path, tmp_path
     shutil.copytree(retrained_run, path)
     run = open_run(path)
     row = run.row(1)
-    first = run.retrained_weights(row["digest"])
+    first = run.retrained_weights(1, "retrained")
     assert first is not None
     file, about = first
     network = build(Architecture.from_json(row["architecture"]), num_classes=10)
@@ -144,25 +144,64 @@ def test_the_best_weights_are_chosen_by_validation(retrained_run: Path, tmp_path
         about, seed=1, accuracy=about.accuracy + 0.1, test_accuracy=0.0, weights="better"
     )
     Store(path / "study.journal", writable=True).note_retrained(better)
-    found = run.retrained_weights(row["digest"])
+    found = run.retrained_weights(1, "retrained")
     assert found is not None and found[1].seed == 0, "its file is not there"
     (path / "retrained" / "better").write_bytes(b"")
-    found = run.retrained_weights(row["digest"])
+    found = run.retrained_weights(1, "retrained")
     assert found is not None and found[1].seed == 1
-    assert run.retrained_weights("unknown") is None
+    assert run.retrained_weights(1, "search") is None
+    with pytest.raises(SpecError, match="trial 2 has no fully trained weights; train them: nas re"):
+        run.retrained_weights(2, "retrained")
+
+
+@pytest.mark.parametrize(("above", "ships"), [(0.05, True), (-0.05, False)])
+def test_a_full_training_that_is_worse_than_the_search_does_not_ship(
+    retrained_run: Path, tmp_path: Path, above: float, ships: bool
+) -> None:
+    """Of a second recipe, which the front does not show, too."""
+    path = tmp_path / "run"
+    shutil.copytree(retrained_run, path)
+    run = open_run(path)
+    _, about = run.retrained_weights(1, "retrained") or pytest.fail("no weights")
+    searched = run.row(1)["accuracy"]
+    (path / "retrained" / "other").write_bytes(b"")
+    other = replace(about, key="other", accuracy=searched + above, weights="other")
+    Store(path / "study.journal", writable=True).note_retrained(other)
+    found = run.retrained_weights(1)
+    assert (found is not None and found[1].key == "other") is ships
+    assert about.accuracy is not None and about.accuracy < searched, "or this tells nothing"
 
 
 def test_fully_trained_weights_are_the_ones_that_ship(retrained_run: Path, tmp_path: Path) -> None:
     run = open_run(retrained_run)
-    pack = export_pack(run, 1, "torchscript", tmp_path / "winner")
-    file, about = run.retrained_weights(run.row(1)["digest"]) or pytest.fail("no weights")
+    pack = export_pack(run, 1, "torchscript", tmp_path / "winner", weights="retrained")
+    file, about = run.retrained_weights(1, "retrained") or pytest.fail("no weights")
     trained = build(Architecture.from_json(run.row(1)["architecture"]), num_classes=10)
     trained.load_state_dict(load_weights(file))
     images = torch.rand(2, 3, 32, 32)
-    assert torch.allclose(run.network(1)(images), trained(images), atol=1e-5)
+    assert torch.allclose(run.network(1, "retrained")(images), trained(images), atol=1e-5)
     report = json.loads((pack.path / "report.json").read_text())
     assert report["origin"]["retrained"]["test_accuracy"] == about.test_accuracy
     assert "Weights: trained fully (0.03 epochs" in (pack.path / "README.md").read_text()
+
+
+def test_a_pack_judges_and_normalises_as_the_full_training_saw_its_images(
+    finished_run: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "run"
+    shutil.copytree(finished_run, path)
+    run = open_run(path)
+    section = TINY.model_copy(update={"resolution": 16})
+    (about,) = retrain(plan(run, [1], section=section, workers=1), Heard())
+    pack = export_pack(run, 1, "torchscript", tmp_path / "winner", weights="retrained")
+    read = json.loads((pack.path / "preprocessing.json").read_text())
+    trained_on = run.dataset(16)
+    assert trained_on.validation.images.shape[1] == 16
+    assert read["std"] == pytest.approx(list(trained_on.std))
+    assert read["std"] != pytest.approx(list(run.dataset().std)), "or this tells nothing"
+    report = json.loads((pack.path / "report.json").read_text())
+    assert report["origin"]["retrained"]["resolution"] == about.resolution == 16
+    assert "It was trained on images of 16 pixels." in (pack.path / "README.md").read_text()
 
 
 def test_the_trained_backbone_is_the_runs_own(finished_run: Path, tmp_path: Path) -> None:
@@ -187,7 +226,7 @@ def test_the_trained_backbone_is_the_runs_own(finished_run: Path, tmp_path: Path
     )
     trained.load_state_dict(load_weights(file))
     images = torch.rand(2, 3, 32, 32)
-    assert torch.allclose(run.network(1)(images), trained.eval()(images), atol=1e-5)
+    assert torch.allclose(run.network(1, "retrained")(images), trained.eval()(images), atol=1e-5)
     job.backbone.unlink()
     with pytest.raises(
         SpecError, match=r"backbone: .* has no trained mobilenetv2_035 \(searched by"

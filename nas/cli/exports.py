@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, cast, get_args
 
 import typer
 
 from nas.errors import SpecError
+from nas.run import Weights
 
 if TYPE_CHECKING:
     from nas.export import Target
     from nas.export.pack import Graph
+    from nas.run import Run
 
 __all__ = ["add_to"]
 
@@ -39,6 +41,14 @@ def _export(
     int8: Annotated[
         bool, typer.Option("--int8", help="A graph in int8 as well, with what it does to scores.")
     ] = False,
+    weights: Annotated[
+        str,
+        typer.Option(
+            metavar="WHICH",
+            help="search, retrained (its best full training on validation images), or best: of "
+            "these two the better on validation images.",
+        ),
+    ] = "best",
 ) -> None:
     """Export the trained network of a trial, and check it against the original.
 
@@ -54,14 +64,17 @@ def _export(
     chosen = trial if trial is not None else number
     if chosen is None:
         raise SpecError("no trial named; write its number behind the run, see: nas front RUN")
+    if weights not in get_args(Weights):
+        raise SpecError(f"--weights {weights}; allowed: {', '.join(get_args(Weights))}")
+    which = cast(Weights, weights)
     target = target_named(to)
     _check_kind(target, out)
     if out is not None and target.alone and out.suffix == target.main and not out.is_dir():
         if int8:
             raise SpecError(f"--int8 makes two graphs; name a folder for --out instead of {out}")
-        _alone(run, chosen, to, out)
+        _alone(run, chosen, to, out, which)
         return
-    _pack(run, chosen, to, out, int8)
+    _pack(run, chosen, to, out, int8, which)
 
 
 def _check_kind(target: Target, out: Path | None) -> None:
@@ -73,11 +86,13 @@ def _check_kind(target: Target, out: Path | None) -> None:
         raise SpecError(f"{out} is called like a file of {others[0]}; write --to {others[0]}")
 
 
-def _alone(run: Path, trial: int, to: str, out: Path) -> None:
+def _alone(run: Path, trial: int, to: str, out: Path, which: Weights) -> None:
     from nas.export import export_trial
     from nas.run import open_run
 
-    path, parity = export_trial(open_run(run), trial, to, out)
+    found = open_run(run)
+    path, parity = export_trial(found, trial, to, out, weights=which)
+    print(_shipped(found, trial, which))
     print(
         f"{path}: agrees with the trained network to {parity.difference:.1e} on "
         f"{parity.images} validation images (scores up to {parity.largest:.1f}; "
@@ -85,11 +100,13 @@ def _alone(run: Path, trial: int, to: str, out: Path) -> None:
     )
 
 
-def _pack(run: Path, trial: int, to: str, out: Path | None, int8: bool) -> None:
+def _pack(run: Path, trial: int, to: str, out: Path | None, int8: bool, which: Weights) -> None:
     from nas.export import export_pack
     from nas.run import open_run
 
-    pack = export_pack(open_run(run), trial, to, out, int8=int8)
+    found = open_run(run)
+    pack = export_pack(found, trial, to, out, int8=int8, weights=which)
+    print(_shipped(found, trial, which))
     print(
         f"trained network: {pack.network_accuracy:.1%} of {pack.images} validation images right, "
         f"loss {pack.network_loss:.4f}"
@@ -103,6 +120,25 @@ def _pack(run: Path, trial: int, to: str, out: Path | None, int8: bool) -> None:
                 f"({told.note})"
             )
     print(f"{pack.path}: check it anywhere with: python {pack.path / 'verify.py'}")
+
+
+def _shipped(run: Run, trial: int, which: Weights) -> str:
+    """Which weights went out, and which stayed."""
+    row = run.row(trial)
+    chosen = run.retrained_weights(trial, which)
+    of_search = f"{row['accuracy']:.2%} of validation images by the {run.file.proxy.kind}"
+    if chosen is not None:
+        _, item = chosen
+        return (
+            f"weights: full training ({item.description}; seed {item.seed}), "
+            f"{item.accuracy or 0:.2%} of {item.images:,} validation images; in the search: "
+            f"{of_search}"
+        )
+    line = f"weights: of the search, {of_search}"
+    others = [item.accuracy or 0.0 for item in run.retrained() if item.digest == row["digest"]]
+    if others:
+        line += f"; not those of the full training, whose best is {max(others):.2%} (--weights)"
+    return line
 
 
 def _found(graph: Graph) -> str:

@@ -27,7 +27,7 @@ def card(winner: Winner, target: Target, report: Report) -> str:
             "",
             f"On {network['images']} validation images, that training has not seen, but the "
             f"search has chosen by: {network['accuracy']:.1%} right, loss {network['loss']:.4f}. "
-            + _weights(origin),
+            + _weights(origin, side),
             "",
             "## Graphs",
             "",
@@ -69,7 +69,7 @@ def card(winner: Winner, target: Target, report: Report) -> str:
     )
 
 
-def _weights(origin: Report) -> str:
+def _weights(origin: Report, side: int) -> str:
     full = origin["retrained"]
     if full is None:
         return (
@@ -77,7 +77,9 @@ def _weights(origin: Report) -> str:
             "were looked at."
         )
     text = f"Weights: trained fully ({full['description']}; seed {full['seed']}"
-    text += ", the best of its seeds on validation images). "
+    text += ", the best full training on validation images). "
+    if full["resolution"] != side:
+        text += f"It was trained on images of {full['resolution']} pixels. "
     if full["test_accuracy"] is None:
         return text + "There are no test images."
     return text + (

@@ -6,6 +6,7 @@ import contextlib
 import io
 import warnings
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from nas.architecture import Architecture
@@ -15,16 +16,37 @@ from nas.export.judged import Judged, Seen
 from nas.export.target import Files, Target, Winner, Written
 from nas.export.verify import LOADERS, Session
 from nas.latency.runtime.runtime import first_line
-from nas.run import Run
+from nas.retrained import Retraining
+from nas.run import Run, Weights
 
-__all__ = ["check", "converted", "opened", "put", "winner_of"]
+__all__ = ["Source", "check", "converted", "opened", "put", "source_of"]
 
 
-def winner_of(run: Run, trial: int, data: Dataset) -> Winner:
+@dataclass(frozen=True)
+class Source:
+    """A network to ship, the images that its weights were trained on, and the full training that
+    they are of; None: they are of the search.
+    """
+
+    winner: Winner
+    data: Dataset
+    training: Retraining | None
+
+
+def source_of(run: Run, trial: int, weights: Weights) -> Source:
     """The trained network of a trial. Raises SpecError when it is not COMPLETE."""
-    network = run.network(trial)
+    network = run.network(trial, weights)
+    found = run.retrained_weights(trial, weights)
+    training = found[1] if found else None
+    data = run.dataset(training.resolution if training else None)
+    if list(data.classes) != run.environment["data"]["classes"]:
+        raise SpecError(
+            f"the images of {run.file.data} have changed since {run.path} was started; put them "
+            "back"
+        )
     architecture = Architecture.from_json(run.row(trial)["architecture"])
-    return Winner(network, architecture, data.classes, data.mean, data.std)
+    winner = Winner(network, architecture, data.classes, data.mean, data.std)
+    return Source(winner, data, training)
 
 
 def converted(target: Target, make: Callable[[], Written]) -> Written:

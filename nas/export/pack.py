@@ -17,16 +17,16 @@ from nas.environment import processor
 from nas.errors import SpecError
 from nas.export import verify
 from nas.export.card import card
-from nas.export.graphs import check, converted, opened, put, winner_of
+from nas.export.graphs import check, converted, opened, put, source_of
 from nas.export.judged import Judged, Seen, real_images, seen
 from nas.export.licences import licences, notice
 from nas.export.source import exported, plain_source
 from nas.export.table import TARGETS, target_named
 from nas.export.target import EXACT, Delegates, Target, Winner, Written
-from nas.files import folder_whole
+from nas.files import folder_whole, made
 from nas.latency.measure import Anchor, Latency, Subject, measure_anchor, measure_together
 from nas.retrained import Retraining
-from nas.run import Run
+from nas.run import Run, Weights
 
 __all__ = ["Graph", "Origin", "Pack", "export_pack", "write_pack"]
 
@@ -85,11 +85,18 @@ class Pack:
 
 
 def export_pack(
-    run: Run, trial: int, target: str, out: Path | None = None, *, int8: bool = False
+    run: Run,
+    trial: int,
+    target: str,
+    out: Path | None = None,
+    *,
+    int8: bool = False,
+    weights: Weights = "best",
 ) -> Pack:
     """Export the trained network of a trial as a winner pack.
 
     out: the folder to make; None: beside the run's files. int8: with a quantised graph, too.
+    weights: see `Run.retrained_weights`.
     Raises SpecError (no such target or trial, not installed, a folder that is in the way, an
     operator that the target does not have), ExportError when a graph disagrees with the network.
     """
@@ -104,12 +111,10 @@ def export_pack(
         raise SpecError(f"{path} exists; name a new folder for --out")
     if not path.parent.exists() and out is not None:
         raise SpecError(f"folder {path.parent} does not exist; make it first")
-    data = run.dataset()
-    winner = winner_of(run, trial, data)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    row = run.row(trial)
-    best = run.retrained_weights(row["digest"])
-    began = best[1].recipe["weights"] if best else "backbone"
+    source = source_of(run, trial, weights)
+    made(path.parent)
+    row, training = run.row(trial), source.training
+    began = training.recipe["weights"] if training else "backbone"
     if began == "backbone":
         began = run.file.proxy.backbone.weights
     origin = Origin(
@@ -121,13 +126,21 @@ def export_pack(
         device=run.file.device,
         pretrained=began == "pretrained",
         found={name: row[name] for name in ("loss", "accuracy", "latency_ms", "params", "macs")},
-        retrained=None if best is None else _trained(best[1]),
+        retrained=None if training is None else _trained(training),
     )
-    return write_pack(path, winner, data, to, origin, int8=int8)
+    return write_pack(path, source.winner, source.data, to, origin, int8=int8)
 
 
 def _trained(training: Retraining) -> dict[str, Any]:
-    kept = ("description", "seed", "accuracy", "images", "test_accuracy", "test_images")
+    kept = (
+        "description",
+        "seed",
+        "resolution",
+        "accuracy",
+        "images",
+        "test_accuracy",
+        "test_images",
+    )
     return {name: getattr(training, name) for name in kept}
 
 

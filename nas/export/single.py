@@ -5,21 +5,24 @@ from __future__ import annotations
 from pathlib import Path
 
 from nas.errors import SpecError
-from nas.export.graphs import check, converted, opened, winner_of
+from nas.export.graphs import check, converted, opened, source_of
 from nas.export.judged import Parity, seen
 from nas.export.table import TARGETS, target_named
-from nas.files import write_whole
-from nas.run import Run
+from nas.files import made, write_whole
+from nas.run import Run, Weights
 
 __all__ = ["export_trial"]
 
 _IMAGES = 64
 
 
-def export_trial(run: Run, trial: int, target: str, out: Path | None = None) -> tuple[Path, Parity]:
+def export_trial(
+    run: Run, trial: int, target: str, out: Path | None = None, *, weights: Weights = "best"
+) -> tuple[Path, Parity]:
     """Export the trained network of a trial as one file.
 
-    out: the file to write; None: beside the run's files. Raises SpecError (no such target or
+    out: the file to write; None: beside the run's files. weights: see
+    `Run.retrained_weights`. Raises SpecError (no such target or
     trial, a file that is in the way, a target of several files), ExportError when the export
     disagrees with the network.
     """
@@ -37,11 +40,10 @@ def export_trial(run: Run, trial: int, target: str, out: Path | None = None) -> 
         raise SpecError(f"{path} exists; name a new file for --out")
     if not path.parent.exists() and out is not None:
         raise SpecError(f"folder {path.parent} does not exist; make it first")
-    data = run.dataset()
-    winner = winner_of(run, trial, data)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    images = seen(winner, data, _IMAGES)
+    source = source_of(run, trial, weights)
+    made(path.parent)
+    images = seen(source.winner, source.data, _IMAGES)
     with write_whole(path) as temporary:
-        temporary.write_bytes(converted(to, lambda: to.write(winner)).files[to.main])
+        temporary.write_bytes(converted(to, lambda: to.write(source.winner)).files[to.main])
         judged = check(target, opened(target, temporary), images, to.tolerance)
     return path, judged.parity

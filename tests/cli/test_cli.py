@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -73,7 +75,7 @@ def test_flags_are_a_promise() -> None:
         ],
         "blocks": ["--channels", "--json", "--side"],
         "backbones": ["--json", "--resolution", "pattern"],
-        "export": ["--int8", "--out", "--to", "--trial", "run", "trial"],
+        "export": ["--int8", "--out", "--to", "--trial", "--weights", "run", "trial"],
         "doctor": ["--json"],
         "launch": ["--address", "--dry-run", "--out", "--runner", "recipe", "space"],
         "profile": [],
@@ -414,6 +416,9 @@ def test_a_run_is_not_written_over(
         (["export", "RUN", "0", "--out", "x.tflite"], "is called like a file of litert"),
         (["export", "RUN", "--trial", "999"], "has no trial 999"),
         (["export", "RUN", "0", "--to", "ncnn", "--int8"], "ncnn has no int8 here"),
+        (["export", "RUN", "0", "--weights", "test"], "allowed: best, search, retrained"),
+        (["export", "RUN", "0", "--weights", "retrained"], "has no fully trained weights"),
+        (["front", "RUN/run.yaml"], "run.yaml is a file; name the folder of a run"),
         (["export", "RUN", "0", "--int8", "--out", "x.onnx"], "name a folder for --out"),
         (["cost", "--backbone", "mobilenetv2_035", "--uniform", "se/r5000"], "does not fit"),
         (["cost", "--backbone", "mobilenetv2_035", "--total-stride", "5"], "allowed: 4, 8, 16, 32"),
@@ -421,9 +426,40 @@ def test_a_run_is_not_written_over(
     ],
 )
 def test_wrong_queries_are_said(nas, finished_run: Path, arguments: list[str], said: str) -> None:  # type: ignore[no-untyped-def]
-    ran = nas(*[finished_run if item == "RUN" else item for item in arguments])
+    ran = nas(*[str(item).replace("RUN", str(finished_run)) for item in arguments])
     assert (ran.code, ran.err.count("\n")) == (2, 1), ran.err
     assert said in ran.err
+
+
+@pytest.mark.skipif(os.geteuid() != 0 or not Path("/bin/mount").exists(), reason="needs to mount")
+def test_a_run_that_can_only_be_read_is_shown_and_not_written(  # type: ignore[no-untyped-def]
+    nas, finished_run: Path, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    run.mkdir()
+    if subprocess.run(["mount", "--bind", str(finished_run), str(run)]).returncode != 0:
+        pytest.skip("mounting is not allowed here")
+    try:
+        subprocess.run(["mount", "-o", "remount,ro,bind", str(run)], check=True)
+        assert nas("status", run).code == nas("front", run).code == 0
+        for arguments in (("report", run), ("export", run, "1"), ("resume", run)):
+            ran = nas(*arguments)
+            assert (ran.code, ran.err.count("\n")) == (2, 1), ran.err
+            assert "Read-only file system" in ran.err
+    finally:
+        subprocess.run(["umount", "-l", str(run)], check=True)
+
+
+@pytest.mark.parametrize("text", ["{}", "[]", '{"data": []}'])
+def test_an_environment_that_says_nothing_is_one_line(  # type: ignore[no-untyped-def]
+    nas, finished_run: Path, tmp_path: Path, text: str
+) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(finished_run, copy)
+    (copy / "environment.json").write_text(text)
+    ran = nas("export", copy, "1")
+    assert (ran.code, ran.err.count("\n")) == (2, 1), ran.err
+    assert "it does not say what the images were" in ran.err
 
 
 def test_a_half_made_run_is_one_line(nas, finished_run: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
