@@ -15,6 +15,7 @@ from nas.evaluator import EvaluatorSpec
 from nas.executors import Executor, Observer, Place, Silent, here
 from nas.executors.local import LocalExecutor
 from nas.executors.worker import WorkerExecutor
+from nas.latency.device import Device
 from nas.preparation import core_of, prepared, worker_count
 from nas.run import Run, locked, open_run
 from nas.search_core import Search
@@ -57,8 +58,16 @@ def _on_ray(run: Run, spec: EvaluatorSpec) -> dict[str, Any]:
         "plan": run.file.ray,
         "workers": None if run.file.workers == "auto" else run.file.workers,
         "threads": spec.proxy.threads,
-        "makers": Makers(gauge=None) if spec.profile else Makers(),
+        "makers": Makers(gauge=None) if spec.profile else Makers(gauge_gpus=_gauge_gpus(run)),
     }
+
+
+def _gauge_gpus(run: Run) -> float:
+    """What measures latencies takes a GPU only where they are those of one."""
+    if run.file.device.endswith(".json"):
+        return 0.0
+    on_gpu = Device.parse(run.file.device).clock == "device"
+    return run.file.ray.gpus if on_gpu else 0.0
 
 
 EXECUTORS: Mapping[str, Callable[[Run, Store, EvaluatorSpec], Executor]] = {
@@ -78,7 +87,8 @@ def place_of(run: Run, observer: Observer) -> Iterator[Place]:
     from nas.executors.ray_cluster import connected
 
     cores = usable_cores() if run.file.workers == "auto" else run.file.workers * run.file.ray.cpus
-    with connected(run.file.ray, cores=cores, say=observer.stage) as place:
+    ray, gpus = run.file.ray, _gauge_gpus(run)
+    with connected(ray, cores=cores, gauge_gpus=gpus, say=observer.stage) as place:
         yield place
 
 

@@ -26,11 +26,14 @@ _T = TypeVar("_T")
 
 
 @contextmanager
-def connected(plan: Ray, *, cores: float, say: Callable[[str], None]) -> Iterator[Place]:
+def connected(
+    plan: Ray, *, cores: float, gauge_gpus: float = 0.0, say: Callable[[str], None]
+) -> Iterator[Place]:
     """Connect this process to a cluster, and disconnect at the end; a cluster that was started
     here ends with it. One that this process is connected to already is used and left as it is.
 
-    cores: that a cluster of this machine's own has. say: hears the address of the dashboard.
+    cores: that a cluster of this machine's own has. gauge_gpus: that measuring takes. say: hears
+    the address of the dashboard.
     Yields the place where latencies are measured. Raises SpecError.
     """
     address = plan.address or os.environ.get("RAY_ADDRESS") or "local"
@@ -38,7 +41,7 @@ def connected(plan: Ray, *, cores: float, say: Callable[[str], None]) -> Iterato
         import ray
 
     if ray.is_initialized():
-        yield _place(plan)
+        yield _place(plan, gauge_gpus)
         return
     own: dict[str, Any] = {}
     if address == "local":
@@ -49,8 +52,8 @@ def connected(plan: Ray, *, cores: float, say: Callable[[str], None]) -> Iterato
     try:
         if info.dashboard_url:
             say(f"Ray's dashboard: http://{info.dashboard_url}")
-        _check(plan, fixed=address == "local")
-        yield _place(plan)
+        _check(plan, gauge_gpus, fixed=address == "local")
+        yield _place(plan, gauge_gpus)
     finally:
         ray.shutdown()
 
@@ -78,7 +81,7 @@ def _joined(address: str, own: Mapping[str, Any]) -> Any:
     raise AssertionError("unreachable")
 
 
-def _check(plan: Ray, *, fixed: bool) -> None:
+def _check(plan: Ray, gauge_gpus: float, *, fixed: bool) -> None:
     """Raises SpecError when something is not there that no node will bring. fixed: no more nodes
     will join.
     """
@@ -88,11 +91,17 @@ def _check(plan: Ray, *, fixed: bool) -> None:
             f"ray.latency {plan.latency!r}: no node has this resource; start the one to measure on "
             f"with: ray start --num-cpus=0 --resources='{{\"{plan.latency}\": 1}}'"
         )
-    if fixed and capacity(plan.needs) == 0:
+    if gauge_gpus and _gauge_node(plan)["Resources"].get("GPU", 0.0) < gauge_gpus:
+        raise SpecError(
+            f"latencies are measured on a GPU, and the node for that has none of {gauge_gpus:g} "
+            "(ray.gpus); start the driver on one that has, or name one with ray.latency"
+        )
+    if fixed and capacity(plan, gauge_gpus=gauge_gpus) == 0:
         has = {name: alive[0]["Resources"].get(name, 0) for name in plan.needs}
+        beside = f", of which measuring latencies takes {gauge_gpus:g} GPU" if gauge_gpus else ""
         raise SpecError(
             f"a trial takes {_said(plan.needs)} (ray.cpus, ray.gpus, ray.resources); this machine "
-            f"has {_said(has)}"
+            f"has {_said(has)}{beside}"
         )
 
 
@@ -126,16 +135,29 @@ def _listening_on_loopback(wanted: bool) -> Iterator[None]:
         del os.environ[_LOOPBACK]
 
 
-def capacity(needs: Mapping[str, float]) -> int:
-    """Trials that the nodes of the cluster hold at a time, whatever runs there now."""
-    fitting = (
-        min(
-            int(node["Resources"].get(name, 0.0) / amount + _SLACK)
-            for name, amount in needs.items()
-        )
-        for node in _alive()
-    )
-    return sum(fitting)
+def capacity(plan: Ray, *, gauge_gpus: float = 0.0) -> int:
+    """Trials that the nodes of the cluster hold at a time, whatever runs there now but what
+    measures latencies.
+    """
+    measuring = _gauge_node(plan)["NodeID"] if gauge_gpus else None
+    total = 0
+    for node in _alive():
+        has = dict(node["Resources"])
+        if node["NodeID"] == measuring:
+            has["GPU"] = has.get("GPU", 0.0) - gauge_gpus
+        holds = (has.get(name, 0.0) / amount + _SLACK for name, amount in plan.needs.items())
+        total += max(0, int(min(holds)))
+    return total
+
+
+def _gauge_node(plan: Ray) -> dict[str, Any]:
+    """The one that latencies are measured on."""
+    import ray
+
+    if plan.latency is not None:
+        return next(node for node in _alive() if plan.latency in node["Resources"])
+    here = ray.get_runtime_context().get_node_id()
+    return next(node for node in _alive() if node["NodeID"] == here)
 
 
 def _alive() -> list[dict[str, Any]]:
@@ -157,11 +179,12 @@ def trial_options(plan: Ray, *, threads: int) -> dict[str, Any]:
     }
 
 
-def gauge_options(plan: Ray) -> dict[str, Any]:
+def gauge_options(plan: Ray, gpus: float) -> dict[str, Any]:
     """Of what measures latencies: on one node only. It takes no core: on the driver's node one is
-    idle while a job is measured, and a node of its own is started without cores.
+    idle while a job is measured, and a node of its own is started without cores. gpus: that it
+    takes, as in `Makers`.
     """
-    options: dict[str, Any] = {"num_cpus": 0, "num_gpus": plan.gpus}
+    options: dict[str, Any] = {"num_cpus": 0, "num_gpus": gpus}
     if plan.latency is not None:
         return options | {"resources": {plan.latency: 0.001}}
     import ray
@@ -171,13 +194,13 @@ def gauge_options(plan: Ray) -> dict[str, Any]:
     return options | {"scheduling_strategy": NodeAffinitySchedulingStrategy(node, soft=False)}
 
 
-def _place(plan: Ray) -> Place:
+def _place(plan: Ray, gpus: float) -> Place:
     """The node that latencies are measured on; an error there is raised here as it was."""
 
     def call(function: Callable[_P, _T], /, *args: _P.args, **kwargs: _P.kwargs) -> _T:
         import ray
 
-        remote: Any = ray.remote(function).options(**gauge_options(plan))
+        remote: Any = ray.remote(function).options(**gauge_options(plan, gpus))
         try:
             found: _T = ray.get(remote.remote(*args, **kwargs))
         except ray.exceptions.RayTaskError as error:

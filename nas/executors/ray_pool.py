@@ -33,7 +33,9 @@ def gauge_actor(spec: dict[str, Any], plan: Ray, makers: Makers) -> Any:
     """The actor that measures; Ray starts it again where it dies, and measures once more."""
     if makers.gauge is None:
         return None
-    actor = ray.remote(Gauge).options(**gauge_options(plan), max_restarts=-1, max_task_retries=1)
+    actor = ray.remote(Gauge).options(
+        **gauge_options(plan, makers.gauge_gpus), max_restarts=-1, max_task_retries=1
+    )
     return actor.remote(makers.gauge, spec)
 
 
@@ -112,7 +114,8 @@ class _Pool:
             self._looked = now
             # One waits for a node even where there is none: a cluster that grows hears of it.
             fixed = self._executor.workers
-            self._wanted = fixed or max(1, capacity(self._executor.plan.needs))
+            taken = self._executor.makers.gauge_gpus
+            self._wanted = fixed or max(1, capacity(self._executor.plan, gauge_gpus=taken))
         while len(self._workers) < self._wanted:
             self._start(1)
         if any(worker.ready for worker in self._workers):

@@ -36,10 +36,12 @@ class Makers:
 
     evaluator: (spec, worker number) -> what evaluates. gauge: spec -> what measures a latency,
     (architecture, seed) -> Latency; None: the evaluator knows latencies without measuring.
+    gauge_gpus: that it takes, where latencies are those of a GPU.
     """
 
     evaluator: str = "nas.executors.ray_workers:evaluator"
     gauge: str | None = "nas.executors.ray_workers:gauge"
+    gauge_gpus: float = 0.0
 
 
 def evaluator(spec: dict[str, Any], worker: int) -> Evaluates:

@@ -227,14 +227,37 @@ def test_latency_is_measured_where_the_driver_is_unless_said_otherwise(
     assert {record.state for record in search.records} == {COMPLETE}
 
 
+def test_trainings_on_gpus_leave_measuring_to_a_driver_that_has_none(
+    tmp_path: Path, candidates: Candidates, add_node: Callable[..., Any]
+) -> None:
+    add_node(num_cpus=1, num_gpus=1)
+    plan, search = Ray(gpus=1), made(tmp_path, candidates, trials=4)
+    RayExecutor({"log": str(tmp_path / "log")}, plan, makers=GAUGED).run(search, Silent())
+    assert {record.state for record in search.records} == {COMPLETE}
+    with connected(plan, cores=1, say=print) as place:
+        assert place(stand_in.node) == ray.get_runtime_context().get_node_id()
+    with pytest.raises(SpecError, match="measured on a GPU, and the node for that has none of 1"):
+        _check(plan, 1.0, fixed=False)
+
+
+def test_what_measures_on_a_gpu_leaves_the_rest_to_trials(add_node: Callable[..., Any]) -> None:
+    add_node(num_cpus=4, num_gpus=2, resources={"bench": 1})
+    plan = Ray(gpus=0.5, latency="bench")
+    assert capacity(plan) == 4
+    assert capacity(plan, gauge_gpus=0.5) == 3
+    assert capacity(Ray(gpus=2, latency="bench"), gauge_gpus=2) == 0
+    with pytest.raises(SpecError, match="of which measuring latencies takes 2 GPU$"):
+        _check(Ray(gpus=2, latency="bench"), 2.0, fixed=True)
+
+
 def test_resources_say_how_many_trials_a_node_holds(add_node: Callable[..., Any]) -> None:
     add_node(num_cpus=3, num_gpus=1, resources={"big": 1})
-    assert capacity(Ray().needs) == 3
-    assert capacity(Ray(gpus=0.5).needs) == 2
-    assert capacity(Ray(gpus=0.2).needs) == 3
-    assert capacity(Ray(resources={"big": 0.3}).needs) == 3
-    assert capacity(Ray(resources={"big": 0.5}, cpus=0).needs) == 2
-    assert capacity(Ray(resources={"small": 1}).needs) == 0
+    assert capacity(Ray()) == 3
+    assert capacity(Ray(gpus=0.5)) == 2
+    assert capacity(Ray(gpus=0.2)) == 3
+    assert capacity(Ray(resources={"big": 0.3})) == 3
+    assert capacity(Ray(resources={"big": 0.5}, cpus=0)) == 2
+    assert capacity(Ray(resources={"small": 1})) == 0
 
 
 def test_workers_that_cannot_start_end_the_search_in_one_line(
@@ -272,6 +295,6 @@ def test_an_interrupted_search_leaves_no_actor_and_goes_on(
 
 def test_an_unknown_node_for_latency_is_wrong_input(tmp_path: Path) -> None:
     with pytest.raises(SpecError, match="ray start --num-cpus=0 --resources"):
-        _check(Ray(latency="phone"), fixed=False)
+        _check(Ray(latency="phone"), 0.0, fixed=False)
     with pytest.raises(SpecError, match="a trial takes 1 CPU, 4 GPU .*; this machine has"):
         _check(Ray(gpus=4), fixed=True)
