@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import secrets
 import shlex
 import shutil
 import subprocess
@@ -18,8 +20,9 @@ from nas.errors import NasError, SpecError
 from nas.files import read_yaml
 from nas.runner import load_runner
 
-__all__ = ["Order", "Step", "steps", "submit"]
+__all__ = ["Order", "Step", "steps", "submit", "unfilled"]
 
+_TO_FILL = re.compile(r"PUT-IN|REGISTRY/")
 _ON_CLUSTER = ("--set", "executor=ray", "--set", "ray.address=auto")
 
 
@@ -71,6 +74,15 @@ def steps(recipe: Path, order: Order, *, address: str | None = None) -> list[Ste
     if "cluster_name" in data:
         return _by_launcher(recipe, order)
     return _by_ray_jobs(recipe, order, address)
+
+
+def unfilled(recipe: Path) -> str | None:
+    """What of a recipe is still to be put in, in words; None: nothing."""
+    for number, line in enumerate(_text(recipe).splitlines(), start=1):
+        found = _TO_FILL.search(line.partition("#")[0])
+        if found:
+            return f"{recipe}, line {number}: put in what belongs there for {found[0]!r}"
+    return None
 
 
 def submit(made: Sequence[Step], *, run: Callable[..., Any] = subprocess.run) -> None:
@@ -155,8 +167,14 @@ def _by_launcher(recipe: Path, order: Order) -> list[Step]:
 
 
 def _by_kubectl(job: dict[str, Any], order: Order) -> list[Step]:
-    """The manifest with this search in it, and its files beside it in a ConfigMap."""
-    name = job["metadata"]["name"]
+    """The manifest with this search in it, and its files beside it in a ConfigMap.
+
+    Each has a name of its own: the operator keeps a job that has ended, and does nothing for one
+    of that name that is submitted again.
+    """
+    slug = re.sub(r"[^a-z0-9]+", "-", Path(order.out).name.lower()).strip("-")[:20]
+    name = "-".join(filter(None, [job["metadata"]["name"], slug, secrets.token_hex(2)]))
+    job["metadata"]["name"] = name
     here = "/etc/nas"
     runner = f" --runner {here}/runner.yaml" if order.runner else ""
     command = _going_on(
@@ -176,7 +194,7 @@ def _by_kubectl(job: dict[str, Any], order: Order) -> list[Step]:
     mounts = pod["containers"][0].setdefault("volumeMounts", [])
     mounts.append({"name": "nas", "mountPath": here})
     text = yaml.safe_dump_all([config, job], sort_keys=False, width=1000)
-    return [Step(("kubectl", "apply", "-f", "-"), text=text)]
+    return [Step(("kubectl", "create", "-f", "-"), text=text)]
 
 
 def _going_on(order: Order, search: str, *options: str) -> str:

@@ -97,6 +97,11 @@ _POD: dict[str, Any] = {
             "required": ["containers"],
             "additionalProperties": False,
             "properties": {
+                "securityContext": {
+                    "type": "object",
+                    "additionalProperties": False,
+                    "properties": {"fsGroup": {"type": "integer"}},
+                },
                 "containers": {
                     "type": "array",
                     "minItems": 1,
@@ -230,7 +235,8 @@ def test_the_kuberay_job_is_one() -> None:
 
 SBATCH = {
     "job-name", "nodes", "ntasks", "ntasks-per-node", "cpus-per-task", "time", "output",
-    "open-mode", "requeue", "signal", "gpus-per-node", "gpus", "array", "mem", "partition",
+    "open-mode", "requeue", "exclusive", "signal", "gpus-per-node", "gpus", "array", "mem",
+    "partition",
 }  # fmt: skip
 
 
@@ -267,7 +273,7 @@ def test_the_dockerfile_copies_what_there_is() -> None:
     assert lines[0].startswith("FROM ")
     for line in lines:
         word, _, rest = line.partition(" ")
-        assert word in {"FROM", "RUN", "COPY", "WORKDIR", "USER", "CMD", "ENV"}, line
+        assert word in {"ARG", "FROM", "RUN", "COPY", "WORKDIR", "USER", "CMD", "ENV"}, line
         if word == "RUN":
             subprocess.run(["bash", "-n", "-c", rest], check=True)
         if word == "COPY":

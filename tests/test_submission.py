@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 import shlex
 import subprocess
 from pathlib import Path
@@ -74,8 +75,11 @@ def test_the_launcher_starts_copies_and_begins(order: Order) -> None:
 
 def test_kubernetes_gets_the_space_beside_the_job(order: Order) -> None:
     (step,) = steps(RUNNERS / "kuberay-rayjob.yaml", order)
-    assert step.command == ("kubectl", "apply", "-f", "-")
+    assert step.command == ("kubectl", "create", "-f", "-")
     config, job = yaml.safe_load_all(step.text or "")
+    name = job["metadata"]["name"]
+    assert re.fullmatch(r"nas-[a-z0-9-]+-[0-9a-f]{4}", name) and len(name) < 40
+    assert config["metadata"]["name"] == f"{name}-files"
     check_ray_job(job)
     assert config["data"] == {"space.yaml": SMALL_SPACE}
     head = job["spec"]["rayClusterSpec"]["headGroupSpec"]["template"]["spec"]
@@ -156,5 +160,9 @@ def test_the_command_line_shows_and_checks(small_space: Path, tmp_path: Path) ->
         ["--data", "mnist"],
     ):
         assert CliRunner().invoke(app, [*words, "--dry-run", *mistake]).exit_code != 0, mistake
+    kubernetes = ["launch", str(RUNNERS / "kuberay-rayjob.yaml"), *words[2:]]
+    assert "line 30: put in" in CliRunner().invoke(app, [*kubernetes, "--dry-run"]).output
+    with pytest.raises(SpecError, match=r"line 30: put in what belongs there for 'REGISTRY/'"):
+        CliRunner().invoke(app, kubernetes, catch_exceptions=False)
     elsewhere = ["--data", "folder:/only/there", "--set", "search.patience=null"]
     assert CliRunner().invoke(app, [*words, "--dry-run", *elsewhere]).exit_code == 0

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from nas.errors import SpecError
+
 __all__ = ["add_to"]
 
 
@@ -39,16 +41,21 @@ def _launch(
     --data folder:/shared/images --trials 200 --dry-run
     """
     from nas.candidates import load_space
-    from nas.submission import Order, steps, submit
+    from nas.submission import Order, steps, submit, unfilled
 
     _check(context, [str(space), *context.args], runner)
     load_space(space)
     order = Order(space=space, out=out, options=tuple(context.args), runner=runner)
     made = steps(recipe, order, address=address)
+    left = unfilled(recipe)
     if dry_run:
+        if left:
+            print(f"# {left}")
         for step in made:
             print(step)
         return
+    if left:
+        raise SpecError(left)
     submit(made)
 
 
