@@ -31,7 +31,8 @@ _EXAMPLES = (
     "postgresql://USER@HOST/DATABASE, mysql+pymysql://USER@HOST/DATABASE, sqlite:////PATH.db, "
     "grpc://HOST:PORT"
 )
-_SECRET = re.compile(r"pass(word|wd)?|secret|token", re.IGNORECASE)
+_SECRET = re.compile(r"pass|pwd|secret|token", re.IGNORECASE)
+_HARMLESS = {"passfile"}  # where it lies, not what it is
 
 
 def is_url(text: str) -> bool:
@@ -61,9 +62,15 @@ class Address:
         except ValueError:
             raise SpecError(f"a storage URL cannot be read; write one of: {_EXAMPLES}") from None
         if parts.scheme not in _SCHEMES:
-            raise SpecError(f"unknown storage {parts.scheme or text!r}; allowed: {_EXAMPLES}")
-        for name, _ in parse_qsl(parts.query):
-            if _SECRET.fullmatch(name):
+            found = repr(parts.scheme) if parts.scheme or "@" in text else repr(text)
+            raise SpecError(f"unknown storage {found}; allowed: {_EXAMPLES}")
+        if "@" in parts.path and parts.scheme != "sqlite":
+            raise SpecError(
+                "a storage URL has an @ behind its host: a password with / or @ in it is written "
+                f"with %2F and %40, or left out and set as {PASSWORD}"
+            )
+        for name, _ in parse_qsl(parts.query, keep_blank_values=True):
+            if _SECRET.search(name) and name.lower() not in _HARMLESS:
                 raise SpecError(
                     f"the storage URL has a secret in its option {name!r}; leave it out and set "
                     f"{PASSWORD} in the environment"

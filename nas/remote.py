@@ -20,6 +20,16 @@ __all__ = ["check_url", "copied", "fetched", "is_remote", "located", "reached", 
 _EXTRAS = {"s3": "s3", "gs": "gcs", "gcs": "gcs"}
 _ALLOWED = "s3://BUCKET/FOLDER, gs://BUCKET/FOLDER or another of fsspec's object stores"
 _LOCAL = ("file", "local")
+_OWN_PROCESS = {
+    "memory",
+    "cached",
+    "blockcache",
+    "filecache",
+    "simplecache",
+    "dir",
+    "reference",
+    "data",
+}
 _WHOLE = ".whole"  # written last into a folder that was sent
 
 
@@ -28,6 +38,10 @@ def check_url(text: str) -> None:
     scheme, separator, rest = text.partition("://")
     if not separator or not scheme or "::" in text:
         raise SpecError(f"found {text!r}; allowed: {_ALLOWED}")
+    if scheme in _OWN_PROCESS:
+        raise SpecError(
+            f"{scheme}:// is gone with the process that writes there; allowed: {_ALLOWED}"
+        )
     if ":" in rest.partition("/")[0].rpartition("@")[0]:
         raise SpecError(
             f"the {scheme}:// URL holds keys, and runs are kept in files; leave them out: they "
