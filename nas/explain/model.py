@@ -67,8 +67,12 @@ def fit(
     seeds: Floats | None = None,
     noise: float | None = None,
     freedom: int = 0,
+    errors: Floats | None = None,
 ) -> Fitted:
     """rows: (n, d) terms; groups: (d,); values: (n,), means of `seeds` trainings each.
+
+    errors: (n, e) that values have in common, each a column times one standard normal number: they
+    cannot be told from effects that lie alike, and widen those.
 
     noise: standard deviation of one training, known to `freedom` degrees of freedom; None: it
     is learnt.
@@ -77,6 +81,7 @@ def fit(
     seeds = np.ones(count) if seeds is None else np.asarray(seeds, dtype=np.float64)
     centre, unit = float(values.mean()), float(values.std()) or 1.0
     target = (values - centre) / unit
+    common = np.zeros((count, 0)) if errors is None else errors / unit
     used = np.arange(count)
     if count > _MOST:
         used = np.sort(np.random.default_rng(0).permutation(count)[:_MOST])
@@ -91,7 +96,14 @@ def fit(
     guess = 2 * math.log((noise or 0.0) / unit) if told else math.log(0.1)
     centres = np.append(centres, 0.5 * guess)
     spreads = np.append(spreads, 0.5 * math.sqrt(2 / freedom) if told else _NOISE_SPREAD)
-    model = _Evidence(shared, target[used], 1 / seeds[used], centres, spreads)
+    model = _Evidence(
+        shared,
+        target[used],
+        1 / seeds[used],
+        common[used] @ common[used].T,
+        centres,
+        spreads,
+    )
     found = minimize(
         model.cost_and_gradient,
         centres,
@@ -108,7 +120,7 @@ def fit(
         at = best + step
         usual = 0.5 * float(((step / np.minimum(_AROUND, spreads)) ** 2).sum())
         weights.append(-model.cost(at) + usual)
-        mean, covariance = _posterior(rows, groups, target, seeds, at)
+        mean, covariance = _posterior(rows, groups, common, target, seeds, at)
         means.append(mean)
         covariances.append(covariance)
         owns.append(math.exp(2 * at[-2]))
@@ -123,8 +135,8 @@ def fit(
     covariance += np.einsum("k,ki,kj->ij", weight, apart, apart)
     return Fitted(
         intercept=centre + unit * float(mean[0]),
-        mean=unit * mean[1:],
-        covariance=unit**2 * covariance[1:, 1:],
+        mean=unit * mean[1 : 1 + rows.shape[1]],
+        covariance=unit**2 * covariance[1 : 1 + rows.shape[1], 1 : 1 + rows.shape[1]],
         own=unit * math.sqrt(float(weight @ owns)),
         score=model.left_out(best) - math.log(unit),
     )
@@ -133,19 +145,20 @@ def fit(
 @dataclass(frozen=True, eq=False)
 class _Evidence:
     """shared: (g, n, n) of each group with variance 1; noise: (n,) variance relative to one
-    training. Hyperparameters: logarithms of standard deviations, of the groups, of what a network
-    is by itself, and of the noise.
+    training; common: (n, n) covariance of errors. Hyperparameters: logarithms of standard
+    deviations, of the groups, of what a network is by itself, and of the noise.
     """
 
     shared: Floats
     target: Floats
     noise: Floats
+    common: Floats
     centres: Floats
     spreads: Floats
 
     def covariance(self, at: Floats) -> Floats:
         at = np.clip(at, *_BOUNDS)
-        found = np.tensordot(np.exp(2 * at[:-2]), self.shared, axes=1) + _WIDE
+        found = np.tensordot(np.exp(2 * at[:-2]), self.shared, axes=1) + _WIDE + self.common
         found[np.diag_indices_from(found)] += np.exp(2 * at[-2]) + _LEAST
         found[np.diag_indices_from(found)] += np.exp(2 * at[-1]) * self.noise
         return np.asarray(found)
@@ -176,12 +189,19 @@ class _Evidence:
 
 
 def _posterior(
-    rows: Floats, groups: NDArray[np.int64], target: Floats, seeds: Floats, at: Floats
+    rows: Floats,
+    groups: NDArray[np.int64],
+    common: Floats,
+    target: Floats,
+    seeds: Floats,
+    at: Floats,
 ) -> tuple[Floats, Floats]:
-    """Mean (1 + d,) and covariance of intercept and terms, given hyperparameters."""
+    """Mean (1 + d + e,) and covariance of intercept, terms and common errors, given
+    hyperparameters.
+    """
     at = np.clip(at, *_BOUNDS)
-    whole = np.concatenate([np.ones((len(rows), 1)), rows], axis=1)
-    variance = np.append(_WIDE, np.exp(2 * at[:-2])[groups])
+    whole = np.concatenate([np.ones((len(rows), 1)), rows, common], axis=1)
+    variance = np.concatenate([[_WIDE], np.exp(2 * at[:-2])[groups], np.ones(common.shape[1])])
     noise = np.exp(2 * at[-2]) + _LEAST + np.exp(2 * at[-1]) / seeds
     scaled = whole * np.sqrt(variance)
     precision = (scaled.T / noise) @ scaled

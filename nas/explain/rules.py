@@ -232,12 +232,13 @@ def explain_front(front: Front) -> Explanation:
     seeds = np.where(columns["exact"][known], 1e6, seeds)
     paired = front.paired_noise
     noise = None if math.isnan(paired) else paired
+    errors = _common_errors(front, known, architectures)
     gained: dict[str, float] = {}
 
     def fitted(terms: Terms) -> Fitted:
         return fit(
             terms.rows(terms.codes(architectures)), terms.groups, loss,
-            seeds=seeds, noise=noise, freedom=front.noise_freedom,
+            seeds=seeds, noise=noise, freedom=front.noise_freedom, errors=errors,
         )  # fmt: skip
 
     terms = Terms.of(architectures)
@@ -264,6 +265,27 @@ def explain_front(front: Front) -> Explanation:
     blocks = np.maximum(terms.blocks(codes), 1)
     typical = float(np.nanmedian(np.abs(loss - _plain(front, architectures, loss)) / blocks))
     return Explanation(front, terms, codes, model, latency, plain_terms, gained, typical)
+
+
+def _common_errors(
+    front: Front, known: NDArray[np.int64], architectures: Sequence[Architecture]
+) -> Floats:
+    """(n, e) standard deviations of what the losses of several networks err by together.
+
+    Seeds that were kind to all that was trained, beside a plain network that is none of it; and
+    validation images that like what a kind of block does, in proportion to its share of the blocks.
+    """
+    columns = front.measured.columns
+    trained = ~columns["exact"][known]
+    most = max(1.0, float(columns["seeds"][known].max()))
+    alike = max(0.0, np.nan_to_num(front.seed_noise**2 - front.paired_noise**2))
+    found = [np.where(trained, math.sqrt(alike / most), 0.0)]
+    images = np.nan_to_num(columns["image_noise"][known])
+    kinds = [[block.block for block in item.blocks] for item in architectures]
+    for kind in sorted({kind for mine in kinds for kind in mine}):
+        share = np.array([mine.count(kind) / max(1, len(mine)) for mine in kinds])
+        found.append(images * share)
+    return np.column_stack(found)
 
 
 def _latency_noise(columns: dict[str, NDArray[Any]], known: NDArray[np.int64]) -> float:

@@ -138,7 +138,10 @@ def test_the_gradient_is_that_of_the_cost() -> None:
     rows = rng.integers(0, 2, (2, 12, 4)).astype(float)
     shared = np.array([one @ one.T for one in rows])
     noise = rng.uniform(0.3, 1, 12)
-    model = _Evidence(shared, rng.standard_normal(12), noise, np.full(4, -1.0), np.full(4, 1.5))
+    common = np.outer(rng.standard_normal(12), np.ones(12))
+    model = _Evidence(
+        shared, rng.standard_normal(12), noise, common @ common.T, np.full(4, -1.0), np.full(4, 1.5)
+    )
     at = np.array([-0.5, -1.0, -1.5, -0.7])
     slopes = [(model.cost(at + step) - model.cost(at - step)) / 2e-5 for step in 1e-5 * np.eye(4)]
     assert model.cost_and_gradient(at)[1] == pytest.approx(slopes, rel=1e-5)
@@ -162,6 +165,20 @@ def test_noise_that_is_known_is_not_taken_for_effects() -> None:
     model = fit(rows, np.zeros(20, dtype=np.int64), values, noise=1.0, freedom=1000)
     mean, deviation = model.effect(np.eye(20))
     assert (np.abs(mean) < 1.96 * deviation).mean() >= 0.95
+
+
+def test_what_networks_err_by_together_is_no_effect() -> None:
+    """Thirty times the same trained networks beside plain ones, off by one common draw."""
+    rng = np.random.default_rng(3)
+    rows = np.repeat([[1.0], [0.0]], 20, axis=0)
+    inside = {0.0: 0, 0.5: 0}
+    for _ in range(30):
+        values = rows[:, 0] * rng.normal(0, 0.5) + rng.normal(0, 0.1, 40)
+        for error in inside:
+            model = fit(rows, np.zeros(1, dtype=np.int64), values, errors=error * rows)
+            mean, deviation = model.effect(np.eye(1))
+            inside[error] += bool(abs(mean[0]) < 1.96 * deviation[0])
+    assert inside[0.0] < 15 and inside[0.5] >= 27
 
 
 def test_draws_have_the_moments_that_are_said() -> None:
