@@ -8,6 +8,7 @@ a comparison neither true nor false, and such a network passes no filter.
 from __future__ import annotations
 
 import ast
+import math
 import operator
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn, Protocol
@@ -126,7 +127,7 @@ class _Computed:
             if node.value is None or isinstance(node.value, str):
                 return np.array(node.value, dtype=object)
             if isinstance(node.value, int | float):
-                return np.asarray(float(node.value))
+                return np.asarray(_number(node.value))
             self._wrong(node, f"{node.value!r} is neither a number nor a text")
         if isinstance(node, ast.Name):
             return self._named(node)
@@ -221,3 +222,10 @@ def _both(one: Floats, two: Floats) -> Floats:
 
 def _any(one: Floats, two: Floats) -> Floats:
     return np.asarray(np.where((one == 1) | (two == 1), 1.0, np.maximum(one, two)))
+
+
+def _number(value: float) -> float:
+    try:
+        return float(value)
+    except OverflowError:  # an integer of hundreds of digits
+        return math.inf if value > 0 else -math.inf

@@ -56,6 +56,8 @@ def kept(text: str) -> list[int]:
         ("not latency_ms < 3", [2, 3]),
         ("params / latency_ms == 10 and params * 2 - 10 > 3e1", [2, 3]),
         ("-latency_ms < -2.5", [2, 3]),
+        (f"latency_ms < 1{'0' * 400}", [0, 1, 2, 3]),
+        (f"latency_ms < -1{'0' * 400}", []),
         ("sites('coord') <= 1", [0, 1]),
         ("sites('coord', stage='blocks.3')", None),
         ("sites('coord', stage='blocks.3') > 0", [3]),

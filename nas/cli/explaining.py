@@ -66,8 +66,9 @@ def _explain(
     if picture is not None and picture.suffix not in {".png", ".svg", ".pdf"}:
         raise SpecError(f"--picture {picture}: found {picture.suffix or 'no suffix'!r}; "
                         "allowed: .png, .svg, .pdf")  # fmt: skip
-    if prior is not None:
-        refuse_taken(prior, "--prior")
+    for path, option in ((picture, "--picture"), (prior, "--prior")):
+        if path is not None:
+            refuse_taken(path, option)
     opened = open_run(run)
     found = explain_front(opened.front(device=device))
     advice = None

@@ -91,6 +91,8 @@ def _front(
     for path, option in ((csv, "--csv"), (parquet, "--parquet")):
         if path is not None:
             refuse_taken(path, option)
+    if csv is not None and csv == parquet:
+        raise SpecError(f"--csv and --parquet both name {csv}; name two files")
     names = [name.strip() for name in by.split(",")] if by else None
     front = front_of_runs(runs, names, device=device, mixed=mixed)
     for text in where or []:

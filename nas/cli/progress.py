@@ -95,7 +95,7 @@ class _Lines:
     # What it says
 
     def say(self, text: str) -> None:
-        self.console.print(f"{_clock(time.monotonic() - self.began)}  {text}", markup=False)
+        self.console.print(f"{_clock(time.monotonic() - self.began)}  {text}")
 
     def count(self, record: Record) -> None:
         self.running.pop(record.trial, None)

@@ -68,9 +68,9 @@ def _retrain(
     given = {"seeds": seeds, "epochs": epochs, "learning_rate": learning_rate, "recipe": recipe}
     overrides = [f"retrain.{key}={value}" for key, value in given.items() if value is not None]
     section = _section(opened.file.retrain, [*overrides, *(set_ or [])])
-    screen = console() if is_first_process() else Console(quiet=True)
+    screen = console(quiet=not is_first_process())
     # What is for machines stands alone on standard output.
-    beside = Console(stderr=True, quiet=screen.quiet, highlight=False) if json_ else screen
+    beside = console(stderr=True, quiet=screen.quiet) if json_ else screen
     try:
         with _watched(beside) as watcher:
             planned = plan(
@@ -168,7 +168,11 @@ def _watched(screen: Console) -> Iterator[_Lines]:
     if not screen.is_terminal or screen.quiet:
         yield _Lines(screen)
         return
-    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[figures]}"))
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        TextColumn("{task.fields[figures]}", markup=False),
+    )
     with Progress(*columns, TimeRemainingColumn(), console=screen, transient=True) as progress:
         yield _Bars(screen, progress)
 
@@ -184,7 +188,7 @@ class _Lines:
         self._quarter = 0
 
     def say(self, text: str) -> None:
-        self.screen.print(f"{_clock(time.monotonic() - self.began_at)}  {text}", markup=False)
+        self.screen.print(f"{_clock(time.monotonic() - self.began_at)}  {text}")
 
     # Watcher
 

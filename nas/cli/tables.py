@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from functools import partial
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
@@ -29,10 +31,14 @@ _BETWEEN, _LEAST_NAME = 2, 24
 _LEAST_NEEDED = ("MACs", "± seeds", "params", "retrained %", "accuracy %")
 
 
-def console() -> Console:
-    """A terminal at its own width; a file or pipe wide enough for the tables."""
-    found = Console(highlight=False)
-    return found if found.is_terminal else Console(highlight=False, width=_WIDE)
+def console(**options: Any) -> Console:
+    """A terminal at its own width; a file or pipe wide enough for the tables.
+
+    Names of runs, classes and sites may hold what rich takes for markup: nothing is.
+    """
+    plain = partial(Console, highlight=False, markup=False, emoji=False, **options)
+    found = plain()
+    return found if found.is_terminal or "width" in options else plain(width=_WIDE)
 
 
 def summary(architecture: Architecture) -> str:
@@ -159,7 +165,7 @@ def print_front(front: Front, out: Console) -> None:
     if not len(front):
         out.print(judge(front).lines[-1])
         return
-    wide = out if out.is_terminal else Console(highlight=False, width=_FILE, file=out.file)
+    wide = out if out.is_terminal else console(width=_FILE, file=out.file)
     wide.print(front_table(front, wide.width))
     names = " and ".join(item.title for item in front.objectives)
     out.print(

@@ -95,7 +95,8 @@ class WorkerExecutor:
             else:
                 self._offer(job)
         for item in (*left.values(), *spare):
-            if not self.exchange.withdraw(item.ticket.id):
+            # What is done cannot be withdrawn, and a long search leaves thousands of those.
+            if item.state == DONE or not self.exchange.withdraw(item.ticket.id):
                 self.exchange.settle(item.ticket.id)
 
     def _give_out(self, search: Search, observer: Observer, alive: int) -> bool:
@@ -162,20 +163,30 @@ class WorkerExecutor:
                 self._tell(ticket, outcome, search, observer)
             elif self._looked - given.heard > self.terms.lease:
                 if self.exchange.withdraw(ticket):
-                    who = given.worker or "a worker"
-                    again = f"; it was given out {given.job.attempt + 1} times"
-                    reason = f"{who} was silent for more than {self.terms.lease:.0f} s"
-                    reason += again if given.job.attempt else ""
-                    self._tell(ticket, Outcome(failure=reason, lost=True), search, observer)
+                    reason = f"silent for more than {self.terms.lease:.0f} s"
+                    reason += f" ({given.worker})" if given.worker else ""
+                    failure = f"its worker was {reason}"
+                    if given.job.attempt:
+                        failure += f"; it was given out {given.job.attempt + 1} times"
+                    lost = Outcome(failure=failure, lost=True)
+                    self._tell(ticket, lost, search, observer, reason)
                     happened = True
         return happened
 
-    def _tell(self, ticket: str, outcome: Outcome, search: Search, observer: Observer) -> None:
+    def _tell(
+        self,
+        ticket: str,
+        outcome: Outcome,
+        search: Search,
+        observer: Observer,
+        reason: str | None = None,
+    ) -> None:
+        """reason: what its worker was, if the job is lost."""
         job = self._given.pop(ticket).job
         record = search.tell(job, outcome)
         # Only now: a driver that is killed here finds the outcome again, and its trial ended.
         self.exchange.settle(ticket)
         if record is None:
-            observer.lost(job, outcome.failure or "lost")
+            observer.lost(job, reason or f"lost ({outcome.failure})")
         else:
             observer.finished(record)

@@ -116,10 +116,23 @@ def test_two_runs_are_one_front_and_are_compared(
     assert found["hypervolume"]["first"] == found["hypervolume"]["second"]
 
 
+def test_names_with_brackets_are_shown_as_they_are(
+    nas: Call, finished_run: Path, tmp_path: Path
+) -> None:
+    for name in ("a[lr]", "b[", "c[:smile:]"):
+        shutil.copytree(finished_run, tmp_path / name)
+    code, out, _ = nas("front", *(tmp_path / name for name in ("a[lr]", "b[", "c[:smile:]")))
+    assert code == 0
+    assert all(str(tmp_path / name) in out for name in ("a[lr]", "b[", "c[:smile:]"))
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
         (["--where", "latency_ms < 8 and nix > 3"], "position 20: unknown name 'nix'"),
+        (["--where", "retrained_test_accuracy > 0"], "unknown name 'retrained_test_accuracy'"),
+        (["--where", "retrained > 0"], "unknown name 'retrained'"),
+        (["--csv", "new.csv", "--parquet", "new.csv"], "both name new.csv; name two files"),
         (["--where", "sites('cord') > 1"], "unknown kind 'cord'; there are: eca, se"),
         (["--at", "latency_ms=0.00001"], "no evaluated network keeps latency_ms <= 1e-05"),
         (["--at", "latency"], "--at 'latency': write name=number"),

@@ -179,7 +179,7 @@ def test_a_silent_workers_job_goes_to_another_and_its_late_outcome_is_refused(
 
     other.steps = 5
     heard = drive(core, exchange, [frozen, other], during)
-    assert heard.reasons == ["frozen was silent for more than 10 s"], frozen.refused
+    assert heard.reasons == ["silent for more than 10 s (frozen)"], frozen.refused
     (late,) = frozen.refused
     assert late in other.done and late not in frozen.done
     assert sorted(frozen.done + other.done) == list(range(8))
@@ -240,7 +240,7 @@ def test_a_torn_outcome_is_evaluated_again(tmp_path: Path, candidates: Candidate
 
     core = search(tmp_path, candidates)
     heard = drive(core, exchange, [worker], during)
-    assert torn and heard.reasons == ["its outcome cannot be read"]
+    assert torn and heard.reasons == ["lost (its outcome cannot be read)"]
     assert worker.done.count(2) == 2
     assert {record.state for record in core.records} == {COMPLETE}
 
@@ -259,9 +259,7 @@ def test_a_job_that_nobody_survives_fails(tmp_path: Path, candidates: Candidates
     states = {record.trial: record.state for record in core.records}
     assert states.pop(3) == "FAILED" and set(states.values()) == {COMPLETE}
     failure = core.records[3].failure
-    assert failure is not None and failure.endswith(
-        "silent for more than 10 s; it was given out 2 times"
-    )
+    assert failure is not None and failure.endswith("; it was given out 2 times")
 
 
 def test_the_dead_are_forgotten(tmp_path: Path, candidates: Candidates) -> None:
