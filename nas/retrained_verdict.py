@@ -60,7 +60,7 @@ def judge_retrained(front: Front) -> list[str]:
     kept = shown([item for items in found for item in items])
     if not kept:
         return []
-    seeds = _common([item for item in kept])
+    seeds, short = _common(kept)
     if not seeds:
         return [
             "Retrained networks have no seed in common, so they are not compared (nas retrain "
@@ -71,7 +71,8 @@ def judge_retrained(front: Front) -> list[str]:
         _network(cloud["reference"][row], float(cloud["latency_ms"][row]),
                  float(cloud["loss"][row]), mine, seeds, tested)
         for row, items in zip(rows, found, strict=True)
-        if (mine := [item for item in kept if item.digest == items[0].digest])
+        if items[0].digest not in short
+        and (mine := [item for item in kept if item.digest == items[0].digest])
     ]  # fmt: skip
     images = kept[0].test_images if tested else kept[0].images
     lines = [
@@ -85,22 +86,41 @@ def judge_retrained(front: Front) -> list[str]:
             f"{len(recipes)} recipes were tried; the one of most networks is shown. Choose between "
             "recipes by validation accuracy: each look at the test images makes them worth less."
         )
+    if short:
+        trials = {item.digest: item.reference or f"trial {item.trial}" for item in kept}
+        names = ", ".join(trials[digest] for digest in short)
+        lines.append(
+            f"Not compared, since the others' seeds are missing or failed: {names} (nas retrain "
+            f"--trial N --seeds {max(seeds) + 1})."
+        )
     if any(not item.searched for item in front.objectives):
-        missing = len(cloud["trial"]) - len(networks)
+        missing = len(cloud["trial"]) - len(networks) - len(short)
         if missing:
             were = "1 network was" if missing == 1 else f"{missing} networks were"
             them = "it" if missing == 1 else "them"
             lines.append(f"{were} not retrained: this front is without {them}.")
-    lines += _compared(networks, _noise(networks), images or 0)
-    return lines + _ordered(networks)
+    lines += _ordered(networks)
+    return lines + _compared(networks, _noise(networks), images or 0)
 
 
-def _common(kept: Sequence[Retraining]) -> list[int]:
-    """Seeds that every network was trained with."""
-    by_network: dict[str, set[int]] = {}
+def _common(kept: Sequence[Retraining]) -> tuple[list[int], list[str]]:
+    """Seeds that networks are compared by, and the digests of those that lack one of them: as many
+    seeds of as many networks as can be had. No seeds where no two networks share one.
+    """
+    by_network: dict[str, frozenset[int]] = {}
     for item in kept:
-        by_network.setdefault(item.digest, set()).add(item.seed)
-    return sorted(set.intersection(*by_network.values()))
+        by_network[item.digest] = by_network.get(item.digest, frozenset()) | {item.seed}
+    sets = set(by_network.values())
+
+    def worth(seeds: frozenset[int]) -> tuple[int, int, list[int]]:
+        having = sum(seeds <= found for found in by_network.values())
+        return (having - 1) * (len(seeds) - 1), having * len(seeds), [-seed for seed in seeds]
+
+    best = max({one & two for one in sets for two in sets} - {frozenset()}, key=worth)
+    short = [digest for digest, found in by_network.items() if not best <= found]
+    if len(by_network) > 1 and len(short) == len(by_network) - 1:
+        return [], []
+    return sorted(best), short
 
 
 def _network(
@@ -203,7 +223,7 @@ def _summary(better: Sequence[str], worse: Sequence[str], rivals: int) -> str:
     if better:
         text = (
             f"At equal training the search beats {len(better)} of {rivals} hand-placed networks "
-            f"beyond the noise ({', '.join(better)})"
+            f"beyond the noise ({', '.join(better)}; 95 %, each by itself)"
         )
     else:
         text = (
@@ -227,7 +247,7 @@ def _ordered(networks: Sequence[_Network]) -> list[str]:
     reach = NORMAL * math.sqrt((1 + found**2 / 2) / (len(networks) - 3))
     low, high = math.tanh(centre - reach), math.tanh(centre + reach)
     said = (
-        "the proxy ordered them as full training does, as far as that goes"
+        "better than chance would have it"
         if low > 0
         else "the proxy's order is the reverse"
         if high < 0

@@ -132,7 +132,7 @@ def _against_placed(placed: list[Point], lower: list[Point], faster: list[Point]
         )
     rest = [point for point in placed if point not in lower and point not in faster]
     if rest:
-        lines.append(f"No searched network is better than hand-placed {_names(rest)}.")
+        lines.append(f"No searched network is shown to be better than hand-placed {_names(rest)}.")
     return lines
 
 

@@ -69,7 +69,7 @@ def test_difference_inside_the_noise_is_no_win() -> None:
     verdict = verdict_on(("plain", 1.0, 1.0), ("a", 0.999, 2.0), ("b", 0.998, 3.0))
     assert not verdict.clear
     assert "0 of 2 networks on the front lose less" in said(verdict)
-    assert "No searched network is better than hand-placed se." in said(verdict)
+    assert "No searched network is shown to be better than hand-placed se." in said(verdict)
     assert "INSIDE THE NOISE" in verdict.lines[-1]
 
 
@@ -120,7 +120,7 @@ def test_noise_of_validation_images_counts_too() -> None:
 def test_slower_network_does_not_beat_a_hand_placed_one() -> None:
     verdict = verdict_on(("plain", 1.0, 1.0), ("a", 0.5, 3.0), ("b", 0.9, 2.0))
     assert "beat hand-placed" not in said(verdict)
-    assert "No searched network is better than hand-placed se." in said(verdict)
+    assert "No searched network is shown to be better than hand-placed se." in said(verdict)
 
 
 def test_faster_at_the_same_loss_is_said_apart_from_lower_loss() -> None:
@@ -133,7 +133,7 @@ def test_faster_by_less_than_the_spread_of_latency_is_not_faster() -> None:
     verdict = verdict_on(
         ("plain", 1.0, 1.0), ("a", 0.999, 2.8), ("b", 0.999, 3.0), latency_spread=0.05
     )
-    assert "No searched network is better than hand-placed se." in said(verdict)
+    assert "No searched network is shown to be better than hand-placed se." in said(verdict)
 
 
 def test_single_seed_leaves_the_noise_unknown() -> None:
