@@ -11,6 +11,7 @@ __all__ = [
     "ExportError",
     "MeasurementError",
     "NasError",
+    "NoTestPart",
     "SpecError",
     "StorageError",
     "TrainingError",
@@ -29,6 +30,10 @@ class SpecError(NasError):
     """Wrong input: a file, an option, a name or a folder that cannot be used as given."""
 
     exit_code = 2
+
+
+class NoTestPart(SpecError):
+    """Data that bring no test images, which is no fault by itself."""
 
 
 class StorageError(NasError):

@@ -24,7 +24,7 @@ from nas.architecture import Architecture
 from nas.data import cached_data, open_data, open_test
 from nas.data.kinds import source_to_test
 from nas.environment import usable_cores
-from nas.errors import SpecError, StorageError, TrainingError
+from nas.errors import NoTestPart, SpecError, StorageError, TrainingError
 from nas.evaluator import best_device
 from nas.executors.full_pool import Told, Watcher, train_side_by_side
 from nas.full_recipe import FullRecipe, Retrain
@@ -230,9 +230,10 @@ def _backbone(run: Run, architecture: str) -> Path:
 
 
 def _brings_test(source: str) -> bool:
+    """Raises SpecError for a test part that cannot be used."""
     try:
         source_to_test(source)
-    except SpecError:
+    except NoTestPart:
         return False
     return True
 

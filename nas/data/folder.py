@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from nas.data.images import Images, Parts, Source
-from nas.errors import SpecError
+from nas.errors import NoTestPart, SpecError
 
 __all__ = ["folder", "folder_test", "imagenet", "imagenet_test"]
 
@@ -59,7 +59,7 @@ def _test_part(argument: str, name: str) -> Source[Images]:
     root = _root(argument)
     classes = _classes(root)
     if not (root / name).is_dir():
-        raise SpecError(
+        raise NoTestPart(
             f"data folder {root}: it has no test part; needed: {root}/{name}/<class>/<images>"
         )
     files = _files(root / name, classes)

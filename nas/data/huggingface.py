@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from nas.data.images import Images, Parts, Source, numbered
-from nas.errors import SpecError
+from nas.errors import NoTestPart, SpecError
 
 __all__ = ["huggingface", "huggingface_test"]
 
@@ -78,7 +78,7 @@ def huggingface_test(argument: str) -> Source[Images]:
     builder = _builder(asked)
     train, test = _part(builder, ("train",)), _part(builder, ("test",))
     if train is None or test is None:
-        raise SpecError(f"data {asked.text!r} has no test part; its parts: {_parts(builder)}")
+        raise NoTestPart(f"data {asked.text!r} has no test part; its parts: {_parts(builder)}")
 
     def read() -> Images:
         classes = _images(train, None, asked, "training")[0]

@@ -11,7 +11,7 @@ from nas.data.huggingface import huggingface, huggingface_test
 from nas.data.images import Images, Parts, Source
 from nas.data.own_function import own_function
 from nas.data.published import PUBLISHED, digits, digits_test
-from nas.errors import SpecError
+from nas.errors import NoTestPart, SpecError
 from nas.user_function import is_function
 
 __all__ = ["DATA", "Kind", "check_source", "resolved_source", "source_to_search", "source_to_test"]
@@ -68,7 +68,7 @@ def source_to_test(source: str) -> Source[Images]:
     """The test part of a source, not read yet. Raises SpecError when it brings none."""
     kind, argument = (None, "") if _is_own(source) else _kind(source)
     if kind is None or kind.test is None:
-        raise SpecError(
+        raise NoTestPart(
             f"data {source!r} brings no test part; these do: "
             f"{', '.join(_written(name) for name in DATA if DATA[name].test)}"
         )

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from nas.data import load_data, open_test
-from nas.errors import SpecError
+from nas.errors import NoTestPart, SpecError
 
 MakeFolder = Callable[..., Path]
 
@@ -106,8 +106,16 @@ def test_the_test_part_is_numbered_as_training_is(make_folder: MakeFolder) -> No
     assert test.labels.tolist() == [0, 0, 1, 1]
     assert test.images.shape == (4, 16, 16, 3)
     assert (test.images[2:] > 128).all()
-    with pytest.raises(SpecError, match="it has no test part; needed: .*/test/<class>/<images>"):
+    with pytest.raises(NoTestPart, match="it has no test part; needed: .*/test/<class>/<images>"):
         open_test(f"folder:{make_folder('none', parts={'train': 4})}", 16)
+
+
+def test_a_test_part_that_is_wrong_is_not_taken_for_none(make_folder: MakeFolder) -> None:
+    root = make_folder(parts={"train": 4, "test": 2})
+    (root / "test" / "a").rename(root / "test" / "extra")
+    with pytest.raises(SpecError, match="'extra'") as caught:
+        open_test(f"folder:{root}", 16)
+    assert not isinstance(caught.value, NoTestPart)
 
 
 def test_imagenet_is_tested_on_val_and_validated_on_training_images(
