@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,8 +15,8 @@ from torch import nn
 
 from nas.architecture import Architecture
 from nas.costs import Cost, cost
-from nas.data import Dataset, open_data
-from nas.environment import cache_root, version
+from nas.data import open_data
+from nas.environment import cache_root
 from nas.errors import StorageError, reason_of
 from nas.gauge import LatencyOf, measuring, predicting
 from nas.latency.device import Device
@@ -32,29 +31,20 @@ from nas.proxies.checkpoint import (
     load_weights,
     save_trained,
     save_training,
-    save_weights,
     training_path,
 )
-from nas.proxies.setting import scaled
 from nas.proxies.supernet import Supernet
 from nas.proxies.supernet_folder import SupernetFolder
-from nas.proxies.training import Recipe, Training, evaluate
+from nas.proxies.training import Training, evaluate
 from nas.record import Evaluation, Job, Outcome
 from nas.remote import fetched, located
 from nas.runner import Proxy
 from nas.space import Constraints
 from nas.task import Classification, Score
 
-__all__ = [
-    "Evaluator",
-    "EvaluatorSpec",
-    "best_device",
-    "prepare_backbone",
-]
+__all__ = ["Evaluator", "EvaluatorSpec", "best_device"]
 
 _SMALLER = "fewer workers or a smaller proxy.batch_size would help"
-
-Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
@@ -300,82 +290,3 @@ def _supernets(path: Path, plains: Sequence[Architecture]) -> dict[str, Supernet
 
 def best_device() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-
-
-def prepare_backbone(
-    plain: Architecture,
-    data: Dataset,
-    data_key: str,
-    proxy: Proxy,
-    path: Path,
-    *,
-    seed: int,
-    threads: int,
-    progress: Progress | None = None,
-) -> Score:
-    """Train (or fetch) the plain network, keep it at `path`, and return its validation score.
-
-    data_key: names the images. What was trained before from the same images and settings, by
-    whichever run, is taken from the user's cache instead of being trained again.
-    Raises SpecError when pretrained weights cannot be had, TrainingError when it diverges.
-    """
-    before = torch.get_num_threads()
-    torch.set_num_threads(threads)
-    try:
-        network = _kept_backbone(plain, data, data_key, proxy, seed, progress)
-        score = evaluate(network, data, Classification(len(data.classes)), device=best_device())
-    finally:
-        torch.set_num_threads(before)
-    save_weights(path, network.state_dict())
-    return score
-
-
-def _kept_backbone(
-    plain: Architecture,
-    data: Dataset,
-    data_key: str,
-    proxy: Proxy,
-    seed: int,
-    progress: Progress | None,
-) -> nn.Module:
-    """The trained plain network, from the cache or trained now and kept there."""
-    parts = [plain.digest, data_key, proxy.backbone.model_dump(), proxy.batch_size, seed]
-    parts += [version("torch"), version("timm"), best_device().type]
-    name = hashlib.sha256(json.dumps(parts).encode()).hexdigest()
-    kept = cache_root() / "backbones" / f"{name}.safetensors"
-    # A user's own network can change without changing its name.
-    if ":" not in plain.backbone and kept.exists():
-        try:
-            weights = load_weights(kept)
-            return build(plain, num_classes=len(data.classes), weights=weights)
-        except (StorageError, RuntimeError):
-            kept.unlink(missing_ok=True)  # cut short: made again below
-    network = _train_backbone(plain, data, proxy, seed, progress)
-    if ":" not in plain.backbone:
-        save_weights(kept, network.state_dict())
-    return network
-
-
-def _train_backbone(
-    plain: Architecture, data: Dataset, proxy: Proxy, seed: int, progress: Progress | None
-) -> nn.Module:
-    pretrained = proxy.backbone.weights == "pretrained"
-    task = Classification(len(data.classes))
-    network = build(plain, num_classes=task.num_classes, pretrained=pretrained, seed=seed)
-    per_epoch = max(1, len(data.train) // proxy.batch_size)
-    training = Training(
-        network,
-        data,
-        task,
-        Recipe(
-            length=max(1, round(proxy.backbone.epochs * per_epoch)),
-            batch_size=proxy.batch_size,
-            learning_rate=proxy.backbone.learning_rate
-            or scaled(0.01 if pretrained else 0.1, proxy.batch_size),
-        ),
-        parameters=network.parameters(),
-        seed=seed,
-        device=best_device(),
-    )
-    training.run(progress=progress)
-    return network

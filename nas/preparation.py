@@ -18,7 +18,7 @@ from nas.costs import cost_by_parts
 from nas.data import cached_data, open_data
 from nas.environment import usable_cores
 from nas.errors import SpecError, StorageError
-from nas.evaluator import EvaluatorSpec, best_device, prepare_backbone
+from nas.evaluator import EvaluatorSpec, best_device
 from nas.executors import Observer, Place
 from nas.files import write_whole
 from nas.front import PLAIN
@@ -27,6 +27,7 @@ from nas.latency.device import Device
 from nas.latency.profile import Profile, load_profile
 from nas.prior import load_rules
 from nas.proxies import PROXIES
+from nas.proxies.backbone import prepare_backbone
 from nas.proxies.checkpoint import checkpoint_path, weights_exist
 from nas.proxies.supernet_folder import SupernetFile, SupernetFolder
 from nas.remote import copied, is_remote, sent
@@ -88,6 +89,7 @@ def prepared(run: Run, candidates: Candidates, observer: Observer, place: Place)
                 path,
                 seed=file.search.seed,
                 threads=min(usable_cores(), worker_count(file) * file.proxy.threads),
+                device=best_device(),
                 progress=observer.step,
             )
             observer.stage(

@@ -2,19 +2,21 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
+import torch
 
 from nas.data import cached_data, open_data
-from nas.evaluator import Evaluator, EvaluatorSpec, prepare_backbone
+from nas.evaluator import Evaluator, EvaluatorSpec
 from nas.latency.measure import Latency
 from nas.networks import uniform
+from nas.proxies.backbone import prepare_backbone
 from nas.proxies.checkpoint import checkpoint_path, load_weights, training_path
 from nas.record import Evaluation, Job
 from nas.runner import Proxy
 from nas.space import Constraints
 
+CPU = torch.device("cpu")
 SE = uniform("mobilenetv2_035", "se", resolution=32, total_stride=16, exclude=["blocks.[0-4].*"])
 PROXY = Proxy.model_validate(
     {"rungs": [1, 3, 4], "unit": "steps", "batch_size": 16, "backbone": {"epochs": 0.02}}
@@ -33,6 +35,7 @@ def spec(tmp_path_factory: pytest.TempPathFactory) -> EvaluatorSpec:
         checkpoint_path(checkpoints, SE.plain.digest),
         seed=0,
         threads=1,
+        device=CPU,
     )
     return EvaluatorSpec(
         data=data,
@@ -150,17 +153,3 @@ def test_a_subset_trains_on_fewer_images_and_is_judged_by_all(spec: EvaluatorSpe
     evaluator = Evaluator(replace(spec, proxy=proxy, profile=None))
     assert len(evaluator.setting.data.train) == 100
     assert len(evaluator.setting.data.validation) == len(open_data(spec.data).validation)
-
-
-def test_a_backbone_is_trained_once_for_all_runs(
-    spec: EvaluatorSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("nas.evaluator._train_backbone", lambda *_: pytest.fail("trained again"))
-    again = tmp_path / "again.safetensors"
-    data = open_data(spec.data)
-    prepare_backbone(SE.plain, data, spec.data.name, PROXY, again, seed=0, threads=1)
-    one = load_weights(checkpoint_path(spec.checkpoints, SE.plain.digest))
-    assert all((one[name] == value).all() for name, value in load_weights(again).items())
-    other = PROXY.model_copy(update={"batch_size": 8})
-    with pytest.raises(pytest.fail.Exception, match="trained again"):
-        prepare_backbone(SE.plain, data, spec.data.name, other, again, seed=0, threads=1)

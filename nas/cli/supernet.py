@@ -109,7 +109,8 @@ def _supernet(
 def _trained(folder: SupernetFolder, plain: Architecture, images: Dataset) -> Supernet:
     from nas.cli.counting import counting
     from nas.environment import usable_cores
-    from nas.evaluator import best_device, prepare_backbone
+    from nas.evaluator import best_device
+    from nas.proxies.backbone import prepare_backbone
 
     backbone, proxy = folder.backbone(plain), folder.file.proxy
     if not backbone.exists():
@@ -122,6 +123,7 @@ def _trained(folder: SupernetFolder, plain: Architecture, images: Dataset) -> Su
                 backbone,
                 seed=folder.file.seed,
                 threads=usable_cores(),
+                device=best_device(),
                 progress=progress,
             )
     with counting(f"training the supernet of {plain.backbone}") as progress:

@@ -396,7 +396,7 @@ def test_the_command_stops_as_asked(
     def interrupted(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("nas.evaluator.prepare_backbone", interrupted)
+    monkeypatch.setattr("nas.proxies.backbone.prepare_backbone", interrupted)
     with pytest.raises(typer.Exit) as stop:
         command(small_space, out=tmp_path / "supernet")
     assert stop.value.exit_code == 130
