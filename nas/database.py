@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 import optuna
+import sqlalchemy
 import sqlalchemy.exc
 from optuna.exceptions import ExperimentalWarning, StorageInternalError, UpdateFinishedTrialError
 from optuna.storages import BaseStorage, RDBStorage
@@ -94,16 +95,22 @@ class Connection:
             pause = min(2 * pause, _LONGEST_PAUSE)
 
 
-def connect(address: Address, *, patience: float = _PATIENCE) -> Connection:
-    """Open a storage, and make its tables where there are none. Raises StorageError when it
-    does not answer now, SpecError when its driver is not installed.
+def connect(address: Address, *, make: bool = True, patience: float = _PATIENCE) -> Connection:
+    """Open a storage. Raises StorageError when it does not answer now, SpecError when its driver
+    is not installed.
+
+    make: its tables, where there are none; else they must be there, and nothing is written: who
+    only looks may have no right to, and may have mistyped the name.
     """
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    opened = _grpc if address.kind == "grpc" else _database
+
+    def opened() -> BaseStorage:
+        return _grpc(address) if address.kind == "grpc" else _database(address, make=make)
+
     last: Exception | None = None
     for attempt in range(3):  # two that make the same tables at once: the second finds them then
         try:
-            return Connection(address, opened(address), patience)
+            return Connection(address, opened(), patience)
         except ImportError:
             raise SpecError(
                 f"{address.kind} needs a package that is not here: "
@@ -130,19 +137,30 @@ def connect(address: Address, *, patience: float = _PATIENCE) -> Connection:
     raise StorageError(f"{address} cannot be opened: {_reason(address, last)}{hint}")
 
 
-def _database(address: Address) -> BaseStorage:
+def _database(address: Address, *, make: bool) -> BaseStorage:
     arguments = {
         "pool_pre_ping": True,
         "connect_args": _CONNECT_ARGS[address.kind],
     }
     # Optuna fills in a template.
     url = address.connection_url().replace("{", "{{").replace("}", "}}")
-    storage = RDBStorage(url, engine_kwargs=arguments)
+    if not make:
+        _check_tables(address, arguments)
+    storage = RDBStorage(url, engine_kwargs=arguments, skip_table_creation=not make)
     if address.kind == "sqlite":
         _lock_from_the_start(storage.engine)
     elif address.kind == "postgresql":
         _let_go_when_frozen(storage.engine)
     return storage
+
+
+def _check_tables(address: Address, arguments: dict[str, Any]) -> None:
+    engine = sqlalchemy.create_engine(address.connection_url(), **arguments)
+    try:
+        if not sqlalchemy.inspect(engine).has_table("studies"):
+            raise SpecError(f"{address} holds no searches: none was ever begun there")
+    finally:
+        engine.dispose()
 
 
 def _let_go_when_frozen(engine: Engine) -> None:

@@ -174,10 +174,13 @@ class Lease:
 
 
 def driver_of(connection: Connection, study: str) -> dict[str, Any] | None:
-    """The process that holds a study's lease, as far as anybody has noticed."""
+    """The process that holds a study's lease, as far as anybody has noticed: one that was killed
+    is told from its own machine at once, and elsewhere when another driver takes over.
+    """
     found = housekeeping(connection, study, "drivers", make=False)
     running = _running(connection, found) if found is not None else []
-    return dict(running[0].user_attrs[_PROCESS]) if running else None
+    processes = [dict(trial.user_attrs[_PROCESS]) for trial in running]
+    return next((process for process in processes if not gone(process)), None)
 
 
 def _running(connection: Connection, study: int) -> list[FrozenTrial]:

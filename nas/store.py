@@ -126,7 +126,7 @@ class Store:
         else:
             if connection is None:
                 where.check_there()
-                connection = connect(where)
+                connection = connect(where, make=False)
             self._medium, self.name = connection, where.study or _only_study(connection)
         self.where = where
         self.guard = guard

@@ -121,7 +121,12 @@ def _fitting(run: Run, terms: Terms) -> EvaluatorSpec:
             f"{run.path} measures latencies on {terms.processor}, this is {processor()}; work "
             "there, or search with a device profile, which predicts them (nas profile)"
         )
-    spec = EvaluatorSpec.from_dict(dict(terms.spec))
+    try:
+        spec = EvaluatorSpec.from_dict(dict(terms.spec))
+    except (KeyError, TypeError, ValueError):  # pydantic's is a ValueError
+        raise SpecError(
+            f"{run.path} is driven by another version of this program; install the same here"
+        ) from None
     if terms.runtime is not None:
         name = terms.runtime.split()[0]
         if terms.runtime != f"{name} {RUNTIMES[name].version()}":

@@ -76,8 +76,10 @@ def test_a_killed_driver_is_followed_at_once_on_its_machine(
     sqlite: Address, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     process = holder(sqlite)
+    assert driver_of(connect(sqlite), "one") is not None
     process.kill()
     process.communicate()
+    assert driver_of(connect(sqlite), "one") is None
     monkeypatch.setattr(Lease, "_beat", lambda self: None)  # nothing is waited for
     with Lease(connect(sqlite), "one", seconds=3600):
         pass

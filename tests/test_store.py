@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import sqlalchemy
 import sqlalchemy.exc
 from conftest import make_record
+from database_servers import Server
 from optuna.distributions import CategoricalDistribution
 from optuna.exceptions import StorageInternalError
 from optuna.trial import TrialState
@@ -152,6 +154,21 @@ def test_a_trial_that_optuna_wrote_twice_counts_once(sqlite: Address) -> None:
         TrialState.FAIL,
         TrialState.COMPLETE,
     ]
+
+
+def test_who_looks_into_another_database_leaves_nothing_there(
+    tmp_path: Path, server_of: Callable[[str], Server]
+) -> None:
+    sqlite = tmp_path / "others.db"
+    sqlite.touch()
+    postgres = server_of("postgresql").url.replace("/postgres?", "/template1?")
+    for text in (f"sqlite:///{sqlite}", postgres):
+        address = Address.parse(text)
+        with pytest.raises(SpecError, match="holds no searches: none was ever begun there"):
+            Store(address, writable=False)
+        engine = sqlalchemy.create_engine(address.connection_url())
+        assert sqlalchemy.inspect(engine).get_table_names() == []
+        engine.dispose()
 
 
 def test_patience_ends_with_one_line(sqlite: Address) -> None:

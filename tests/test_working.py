@@ -89,6 +89,12 @@ def test_a_worker_builds_nothing_that_the_space_does_not_name(shared: Run) -> No
         work(str(shared.path))
 
 
+def test_a_driver_of_another_version_is_one_line(shared: Run) -> None:
+    exchange_of(shared).publish(replace(terms(shared), spec={"data": "elsewhere"}))
+    with pytest.raises(SpecError, match="is driven by another version of this program"):
+        work(str(shared.path))
+
+
 def test_a_worker_waits_for_its_driver_and_ends_with_the_search(shared: Run) -> None:
     said: list[str] = []
     assert work(str(shared.path), idle=0.0, say=said.append) == "idle"
