@@ -23,6 +23,7 @@ from nas.runner import load_runner
 __all__ = ["Order", "Step", "steps", "submit", "unfilled"]
 
 _TO_FILL = re.compile(r"PUT-IN|REGISTRY/")
+_GOING_ON = ("--trials", "--time-limit", "--workers")
 _ON_CLUSTER = ("--set", "executor=ray", "--set", "ray.address=auto")
 
 
@@ -208,4 +209,15 @@ def _going_on(order: Order, search: str, *options: str) -> str:
         )
     out = shlex.quote(order.out)
     begin = f"{search} --out {out}" + (f" {shlex.join(options)}" if options else "")
-    return f"if [ -e {out}/run.yaml ]; then nas resume {out}; else {begin}; fi"
+    again = shlex.join(["nas", "resume", order.out, *_of_resume(options)])
+    return f"if [ -e {out}/run.yaml ]; then {again}; else {begin}; fi"
+
+
+def _of_resume(options: Sequence[str]) -> list[str]:
+    """Those that `nas resume` takes as well: how far the search shall go."""
+    found: list[str] = []
+    for number, word in enumerate(options):
+        name, separator, _ = word.partition("=")
+        if name in _GOING_ON:
+            found += [word] if separator else list(options[number : number + 2])
+    return found

@@ -60,6 +60,9 @@ def test_a_command_given_again_goes_on(order: Order, tmp_path: Path) -> None:
     out.mkdir()
     (out / "run.yaml").touch()
     assert said() == f"nas resume {out}\n"
+    longer = ("--trials", "400", "--data", "digits", "--time-limit=2h")
+    order_here = Order(space=order.space, out=str(out), options=longer)
+    assert said() == f"nas resume {out} --trials 400 --time-limit=2h\n"
 
 
 def test_the_launcher_starts_copies_and_begins(order: Order) -> None:
