@@ -45,7 +45,7 @@ def _volume(front: Floats, reference: Floats) -> float:
 
 
 def thinned(costs: Floats, epsilon: Floats) -> NDArray[np.bool_]:
-    """An epsilon-front: the fewest rows of the front that stand for all of it.
+    """An epsilon-front: a few rows of the front that stand for all of it.
 
     costs: (n, m). epsilon: (m,), 0 or more. For every row there is a kept one that is at most
     epsilon worse in every column. Of a box of sides epsilon one row is kept, the nearest to its

@@ -35,29 +35,28 @@ def draw_rules(found: Explanation, path: Path, *, title: str) -> None:
     figure.text(0.012, 1 - 0.3 / height, title, fontsize=12, fontweight="bold", parse_math=False)
     axes = figure.subplots(1, 2, sharey=True)
     cells = {item.name: item for item in found.of("site and kind") if item.tried}
-    saved, unknown = _grid(found, cells, "saved"), np.zeros((len(sites), len(kinds)), dtype=bool)
-    for row, site in enumerate(sites):
-        for column, kind in enumerate(kinds):
-            item = cells.get(f"{site}|{kind}")
-            unknown[row, column] = item is not None and item.told not in {"helps", "hurts"}
-    _map(axes[0], saved * 1e3, kinds, "loss saved, thousandths", "RdBu", even=True)
-    _map(axes[1], _grid(found, cells, "latency_ms") * 1e3, kinds, "added latency, µs", "YlOrBr")
-    for row, column in zip(*np.nonzero(unknown), strict=True):
-        axes[0].add_patch(
-            Rectangle(
-                (column - 0.5, row - 0.5),
-                1,
-                1,
-                fill=False,
-                hatch="////",
-                linewidth=0,
-                edgecolor="#94a3b8",
-            )  # fmt: skip
-        )
+    saved = _grid(found, cells, "saved") * 1e3
+    added = _grid(found, cells, "latency_ms") * 1e3
+    _map(axes[0], saved, kinds, "loss saved, thousandths", "RdBu", even=True)
+    _map(axes[1], added, kinds, "added latency, µs", "YlOrBr")
+    for panel, figure_of in zip(axes, ("saved", "latency"), strict=True):
+        low, high = (_grid(found, cells, f"{figure_of}_{end}") for end in ("low", "high"))
+        for row, column in zip(*np.nonzero((low <= 0) & (high >= 0)), strict=True):
+            panel.add_patch(
+                Rectangle(
+                    (column - 0.5, row - 0.5),
+                    1,
+                    1,
+                    fill=False,
+                    hatch="////",
+                    linewidth=0,
+                    edgecolor="#94a3b8",
+                )  # fmt: skip
+            )
     axes[0].set_yticks(range(len(sites)), sites, fontsize=7)
     caption = (
         "Effect of one more block, by a linear model of all evaluated networks. Hatched: the 95 % "
-        "interval holds zero, so the data cannot tell. Empty: no evaluated network had it."
+        "interval holds zero: the data cannot tell which way. Empty: no evaluated network had it."
     )
     width = int(figure.get_figwidth() * 14)
     lines = "\n".join(textwrap.wrap(caption, width))
