@@ -50,7 +50,7 @@ def draw_rules(found: Explanation, path: Path, *, title: str) -> None:
                     fill=False,
                     hatch="////",
                     linewidth=0,
-                    edgecolor="#94a3b8",
+                    edgecolor=(0.1, 0.1, 0.1, 0.4),  # seen on every shade
                 )  # fmt: skip
             )
     axes[0].set_yticks(range(len(sites)), sites, fontsize=7)
