@@ -58,8 +58,7 @@ def _drawn(
     if name == "latency_ms":
         return np.asarray(values * (1 + columns["latency_spread"] * usual))
     if name == "retrained_accuracy":
-        noise = columns["retrained_spread"] / np.sqrt(columns["retrained_seeds"])
-        return None if np.isnan(noise).any() else np.asarray(values + noise * usual)
+        return _retrained(values, columns, usual, rng)
     if name not in {"loss", "accuracy"}:
         return np.broadcast_to(values, (count, len(values)))
     training = columns[f"paired_{name}"] ** 2 / columns["seeds"]
@@ -67,10 +66,8 @@ def _drawn(
         return None
     images = np.nan_to_num(columns["image_noise"]) ** 2
     if name == "accuracy":
-        images = values * (1 - values) / np.maximum(columns["images"], 1)
-    # Noise that is known from few repeats may be larger than it seems: Student's t.
-    scale = freedom / rng.chisquare(freedom, count)
-    noise = training[None, :] * scale[:, None]
+        images = _of_images(values, columns)
+    noise = training[None, :] * _unsure(freedom, count, rng)[:, None]
     expected, apart = _usual(values, np.asarray(columns["latency_ms"]), training)
     weight = np.ones_like(noise)
     if math.isfinite(apart):
@@ -79,6 +76,31 @@ def _drawn(
     # All were judged on the same images, so what those make is no reason to pull networks together.
     spread = np.sqrt(weight * noise + images)
     return np.asarray(expected + weight * (values - expected) + spread * usual)
+
+
+def _retrained(
+    values: Floats, columns: Mapping[str, Floats], usual: Floats, rng: np.random.Generator
+) -> Floats | None:
+    """(count, n). The spread of each is of a few seeds; all together tell how large it is."""
+    seeds = columns["retrained_seeds"]
+    more = np.maximum(seeds - 1, 0)
+    freedom = int(more.sum())
+    if freedom < 1:
+        return None
+    variance = float((more * np.nan_to_num(columns["retrained_spread"]) ** 2).sum() / freedom)
+    training = variance / np.maximum(seeds, 1)
+    noise = training[None, :] * _unsure(freedom, len(usual), rng)[:, None]
+    return np.asarray(values + np.sqrt(noise + _of_images(values, columns)) * usual)
+
+
+def _of_images(accuracies: Floats, columns: Mapping[str, Floats]) -> Floats:
+    """Variance of accuracies that comes of which images there are."""
+    return np.asarray(accuracies * (1 - accuracies) / np.maximum(columns["images"], 1))
+
+
+def _unsure(freedom: int, count: int, rng: np.random.Generator) -> Floats:
+    """(count,) by how much a variance that few repeats tell may be larger: Student's t."""
+    return np.asarray(freedom / rng.chisquare(freedom, count))
 
 
 def _usual(values: Floats, latency_ms: Floats, noise: Floats) -> tuple[Floats, float]:

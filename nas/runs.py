@@ -150,7 +150,8 @@ def _about(run: Run, projected: bool) -> dict[str, str]:
     data, file = run.environment["data"], run.file
     proxy = file.proxy
     found = {
-        "data": f"{file.data} [{data['key'][:8]}]",
+        "data": f"{file.data}, {file.validation:.0%} for validation, cut with seed "
+        f"{file.search.seed} [{data['key'][:8]}]",
         "proxy": f"{proxy.kind}, {proxy.budgets[-1]:g} {proxy.unit}, batches of {proxy.batch_size}",
     }
     return found if projected else found | {"device": _device(run)}

@@ -72,3 +72,20 @@ def test_accuracy_is_maximised_and_parameters_are_exact() -> None:
     assert np.allclose(drawn[:, :, 0].mean(axis=0), [-0.5, -0.9], atol=0.01)
     assert np.allclose(drawn[:, 0, 0].std(), 0.05, rtol=0.1)
     assert (drawn[:, :, 1] == [0, 1]).all()
+
+
+def test_full_trainings_are_as_sure_as_all_their_seeds_and_images_allow() -> None:
+    """Of three seeds that agree by chance nothing follows: the others tell how seeds differ."""
+    known = {
+        "retrained_accuracy": np.full(40, 0.5),
+        "retrained_spread": np.array([0.0, *np.full(39, 0.03)]),
+        "retrained_seeds": np.full(40, 3.0),
+        "images": np.full(40, 100.0),
+    }
+    objectives = objectives_named(["retrained_accuracy", "params"])[:1]
+    drawn = draws(known, objectives, 0)
+    assert drawn is not None
+    expected = np.sqrt(0.03**2 * 39 / 40 / 3 + 0.25 / 100)
+    assert np.allclose(drawn[:, :, 0].std(axis=0), expected, rtol=0.1)
+    alone = known | {"retrained_seeds": np.ones(40), "retrained_spread": np.full(40, np.nan)}
+    assert draws(alone, objectives, 0) is None
