@@ -206,7 +206,8 @@ def _status(
         if row["failure"]
     ]
     plan = opened.file.search
-    firsts = int((trials["repeat"] == 0).sum())
+    firsts = trials["state"][trials["repeat"] == 0].tolist()
+    evaluated = sum(state not in (RUNNING, PAUSED) for state in firsts)
     spent = opened.spent(trials)
     workers: list[dict[str, Any]] = []
     if opened.file.executor == "worker":
@@ -219,7 +220,7 @@ def _status(
         "data": opened.file.data,
         "driver": "running" if alive else "not running",
         "trials": counts,
-        "networks": {"evaluated": firsts, "planned": plan.trials},
+        "networks": {"evaluated": evaluated, "planned": plan.trials},
         "front": len(opened.front().members),
         "training": asdict(spent) if spent else None,
         "failures": failures,
@@ -230,8 +231,9 @@ def _status(
         print()
         return
     print(f"{run}: space {opened.space.name} on {opened.file.data}; {report['driver']}")
-    print(f"networks: {firsts} of {plan.trials}; on the front: {report['front']}")
-    print("trials: " + ", ".join(f"{number} {state}" for state, number in counts.items() if number))
+    print(f"networks: {evaluated} evaluated of {plan.trials}; on the front: {report['front']}")
+    states = ", ".join(f"{number} {state}" for state, number in counts.items() if number)
+    print(f"trials: {states or 'none yet'}")
     if spent:
         print(spent)
     print_workers(workers)

@@ -91,7 +91,11 @@ def _standing(store: Store) -> dict[str, Any]:
             state: sum(record.state == state for record in records)
             for state in (COMPLETE, RUNNING, PAUSED, PRUNED, FAILED)
         },
-        "networks": {"evaluated": sum(record.repeat == 0 for record in records)},
+        "networks": {
+            "evaluated": sum(
+                record.repeat == 0 and record.state not in (RUNNING, PAUSED) for record in records
+            )
+        },
         "failures": [
             {"trial": record.trial, "state": record.state, "reason": record.failure}
             for record in records
