@@ -19,11 +19,11 @@ from nas.latency.runtime.runtime import first_line
 from nas.retrained import Retraining
 from nas.run import Run, Weights
 
-__all__ = ["Source", "check", "converted", "opened", "put", "source_of"]
+__all__ = ["Shipped", "check", "converted", "opened", "put", "shipped"]
 
 
 @dataclass(frozen=True)
-class Source:
+class Shipped:
     """A network to ship, the images that its weights were trained on, and the full training that
     they are of; None: they are of the search.
     """
@@ -33,7 +33,7 @@ class Source:
     training: Retraining | None
 
 
-def source_of(run: Run, trial: int, weights: Weights) -> Source:
+def shipped(run: Run, trial: int, weights: Weights) -> Shipped:
     """The trained network of a trial. Raises SpecError when it is not COMPLETE."""
     network = run.network(trial, weights)
     found = run.retrained_weights(trial, weights)
@@ -46,7 +46,7 @@ def source_of(run: Run, trial: int, weights: Weights) -> Source:
         )
     architecture = Architecture.from_json(run.row(trial)["architecture"])
     winner = Winner(network, architecture, data.classes, data.mean, data.std)
-    return Source(winner, data, training)
+    return Shipped(winner, data, training)
 
 
 def converted(target: Target, make: Callable[[], Written]) -> Written:

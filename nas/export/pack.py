@@ -17,7 +17,7 @@ from nas.environment import processor
 from nas.errors import SpecError
 from nas.export import verify
 from nas.export.card import card
-from nas.export.graphs import check, converted, opened, put, source_of
+from nas.export.graphs import check, converted, opened, put, shipped
 from nas.export.judged import Judged, Seen, real_images, seen
 from nas.export.licences import licences, notice
 from nas.export.source import exported, plain_source
@@ -111,9 +111,9 @@ def export_pack(
         raise SpecError(f"{path} exists; name a new folder for --out")
     if not path.parent.exists() and out is not None:
         raise SpecError(f"folder {path.parent} does not exist; make it first")
-    source = source_of(run, trial, weights)
+    found = shipped(run, trial, weights)
     made(path.parent)
-    row, training = run.row(trial), source.training
+    row, training = run.row(trial), found.training
     began = training.recipe["weights"] if training else "backbone"
     if began == "backbone":
         began = run.file.proxy.backbone.weights
@@ -128,7 +128,7 @@ def export_pack(
         found={name: row[name] for name in ("loss", "accuracy", "latency_ms", "params", "macs")},
         retrained=None if training is None else _trained(training),
     )
-    return write_pack(path, source.winner, source.data, to, origin, int8=int8)
+    return write_pack(path, found.winner, found.data, to, origin, int8=int8)
 
 
 def _trained(training: Retraining) -> dict[str, Any]:

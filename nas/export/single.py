@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from nas.errors import SpecError
-from nas.export.graphs import check, converted, opened, source_of
+from nas.export.graphs import check, converted, opened, shipped
 from nas.export.judged import Parity, seen
 from nas.export.table import TARGETS, target_named
 from nas.files import made, write_whole
@@ -40,10 +40,10 @@ def export_trial(
         raise SpecError(f"{path} exists; name a new file for --out")
     if not path.parent.exists() and out is not None:
         raise SpecError(f"folder {path.parent} does not exist; make it first")
-    source = source_of(run, trial, weights)
+    found = shipped(run, trial, weights)
     made(path.parent)
-    images = seen(source.winner, source.data, _IMAGES)
+    images = seen(found.winner, found.data, _IMAGES)
     with write_whole(path) as temporary:
-        temporary.write_bytes(converted(to, lambda: to.write(source.winner)).files[to.main])
+        temporary.write_bytes(converted(to, lambda: to.write(found.winner)).files[to.main])
         judged = check(target, opened(target, temporary), images, to.tolerance)
     return path, judged.parity
