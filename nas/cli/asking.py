@@ -60,6 +60,8 @@ def answer(front: Front, asked: Asked, *, json_: bool) -> None:
             f"Knee: {_named(knee)}"
             if knee
             else "There is no knee: the front is straight or hollow."
+            if front.members
+            else "There is no knee: the front is empty."
         )
     if asked.hypervolume:
         volume = front.hypervolume(**asked.reference)

@@ -56,6 +56,9 @@ def between(
     from nas.latency.profile import load_profile
 
     profiles = [load_profile(path) for path in (first, second)]
+    names = profiles[0].device, profiles[1].device
+    if names[0] == names[1]:  # two phones with one runtime: their files tell them apart
+        names = Path(first).stem, Path(second).stem
     found = [explain_front(run.front(device=path)) for path in (first, second)]
     plain = [_plain_ms(item) for item in found]
     rules = []
@@ -80,7 +83,7 @@ def between(
     chosen = found[0].terms.codes([item.architecture for item in advice])
     alike = chosen[0] == chosen[1]  # the network first, then its sites
     return Between(
-        names=(profiles[0].device, profiles[1].device),
+        names=names,
         rules=tuple(rules),
         budgets=(budgets[0], budgets[1]),
         advice=(advice[0], advice[1]),

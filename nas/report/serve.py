@@ -19,7 +19,7 @@ __all__ = ["HOST", "Server", "serve"]
 HOST = "127.0.0.1"
 """The loopback: nobody else can ask."""
 
-_HOSTS = {HOST, "localhost", "[::1]"}
+_HOSTS = {HOST, "localhost", "::1"}
 
 
 class Server(ThreadingHTTPServer):
@@ -67,7 +67,10 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         # Another site's name may be made to point here (DNS rebinding); it is not ours.
-        host = self.headers.get("Host", "").rpartition(":")[0]
+        try:
+            host = urlsplit(f"//{self.headers.get('Host', '')}").hostname
+        except ValueError:
+            host = None
         if host not in _HOSTS:
             self._answer(403, "text/plain", "this server answers on the loopback alone")
             return

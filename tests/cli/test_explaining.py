@@ -87,6 +87,11 @@ def test_two_devices_are_compared(nas: Call, known: Path, tmp_path: Path) -> Non
     coord = next(r for r in found["rules"] if (r["subject"], r["name"]) == ("kind", "coord"))
     assert coord["first"] == pytest.approx(0.1, rel=0.1)
     assert coord["second"] == pytest.approx(0.01, rel=0.2)
+    for number, path in enumerate(paths):
+        phone = path.with_name(f"phone{number}.json")
+        phone.write_text(path.read_text().replace(f'"{path.stem}"', '"onnxruntime"'))
+        paths[number] = phone
+    assert "phone0 against phone1" in nas("explain", known, "--devices", *paths)[1]
 
 
 @pytest.mark.parametrize(

@@ -62,7 +62,10 @@ def test_nothing_else_is_served(server: Server, path: str) -> None:
 
 def test_other_names_and_methods_are_refused(server: Server) -> None:
     assert server.server_address[0] == "127.0.0.1"
-    assert ask(server, "/", host="evil.example:80")[0] == 403
+    for other in ("evil.example:80", "evil.example", "[", "::1"):
+        assert ask(server, "/", host=other)[0] == 403, other
+    for own in ("localhost", "127.0.0.1", "[::1]:80"):
+        assert ask(server, "/", host=own)[0] == 200, own
     assert ask(server, "/", host=f"localhost:{server.server_address[1]}")[0] == 200
     assert ask(server, "/", method="POST")[0] == 501
 
