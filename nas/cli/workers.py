@@ -112,6 +112,7 @@ def workers_of(exchange: Exchange) -> list[dict[str, Any]]:
             "host": item.process["host"],
             "trial": item.trial,
             "heard": item.heard,
+            "left": item.left,
         }
         for item in sorted(exchange.workers(), key=lambda item: item.worker)
     ]
@@ -132,6 +133,7 @@ def _print_standing(report: dict[str, Any]) -> None:
 def print_workers(workers: list[dict[str, Any]]) -> None:
     for item in workers:
         what = "idle" if item["trial"] is None else f"trial {item['trial']}"
+        what = f"has left ({item['left']})" if item["left"] else what
         print(f"  {item['worker']} on {item['host']}: {what}; last heard of {item['heard']}")
 
 

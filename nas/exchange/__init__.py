@@ -71,7 +71,7 @@ class Left:
 @dataclass(frozen=True, slots=True)
 class Presence:
     """A worker as it shows itself. beat: goes up while it lives. ticket, trial: what it works
-    on. heard: the time by its own clock, for people.
+    on. heard: the time by its own clock, for people. left: why it could not go on; None: it does.
     """
 
     worker: str
@@ -80,6 +80,7 @@ class Presence:
     ticket: str | None
     trial: int | None
     heard: str
+    left: str | None = None
 
 
 class Exchange(Protocol):

@@ -60,7 +60,7 @@ class WorkerExecutor:
         self._take_up(search)
         pause, told = _SHORTEST, False
         while True:
-            alive = self._alive()
+            alive = self._alive(observer)
             asked = self._give_out(search, observer, alive)
             if search.finished:
                 self.exchange.publish(replace(self.terms, closed=True))
@@ -115,11 +115,18 @@ class WorkerExecutor:
     def _offer(self, job: Job) -> None:
         self._given[self.exchange.offer(job)] = _Given(job, None, self._clock())
 
-    def _alive(self) -> int:
-        """How many workers were heard of within a lease; and note what they work on."""
+    def _alive(self, observer: Observer) -> int:
+        """How many workers were heard of within a lease; and note what they work on, and why some
+        have left.
+        """
         shown, now, alive = self.exchange.workers(), self._clock(), 0
         self._skip_silence(now)
         for presence in shown:
+            if presence.left is not None:
+                observer.stage(f"{presence.worker} has left: {presence.left}")
+                self.exchange.forget(presence.worker)
+                self._beats.pop(presence.worker, None)
+                continue
             beat, heard = self._beats.get(presence.worker, (None, now))
             if beat != presence.beat:
                 heard = now

@@ -11,7 +11,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from types import FrameType
 
@@ -76,14 +76,27 @@ class WorkerProcess:
             heart = threading.Thread(target=self._keep_showing, daemon=True)
             self._show()
             heart.start()
+            left: str | None = None
             try:
                 return self._work()
+            except NasError as error:
+                left = str(error)
+                raise
             finally:
                 if self._ticket is not None:
                     self.exchange.hand_back(self._ticket.id, self.name)
+                    self._ticket = None
                 self._ended.set()
                 heart.join()
-                self.exchange.forget(self.name)
+                self._take_leave(left)
+
+    def _take_leave(self, left: str | None) -> None:
+        """A fault stays on the list until the driver has heard of it, which may have the same."""
+        if left is None:
+            self.exchange.forget(self.name)
+            return
+        with suppress(NasError):  # such as a full disk
+            self._show(left)
 
     def _work(self) -> str:
         pause, last = _SHORTEST, time.monotonic()
@@ -145,7 +158,7 @@ class WorkerProcess:
                 self._failure = error
                 return
 
-    def _show(self) -> None:
+    def _show(self, left: str | None = None) -> None:
         with self._showing:
             self._beat += 1
             ticket = self._ticket
@@ -157,6 +170,7 @@ class WorkerProcess:
                     ticket=ticket.id if ticket else None,
                     trial=ticket.job.trial if ticket else None,
                     heard=datetime.now(UTC).isoformat(timespec="seconds"),
+                    left=left,
                 )
             )
 

@@ -165,6 +165,18 @@ def test_no_more_jobs_are_out_than_asked_for(tmp_path: Path, candidates: Candida
     assert max(out) == 2
 
 
+def test_why_a_worker_has_left_is_told_once(tmp_path: Path, candidates: Candidates) -> None:
+    exchange = FolderExchange(tmp_path / "jobs")
+    core = search(tmp_path, candidates)
+    gone = Presence("gone", {"host": "here", "pid": 1}, 9, None, None, "now", left="no space left")
+    exchange.publish(TERMS)
+    exchange.show(gone)
+    heard = drive(core, exchange, [FakeWorker("a", exchange)])
+    assert heard.stages.count("gone has left: no space left") == 1
+    assert "gone" not in {presence.worker for presence in exchange.workers()}
+    assert {record.state for record in core.records} == {COMPLETE}
+
+
 def test_a_silent_workers_job_goes_to_another_and_its_late_outcome_is_refused(
     tmp_path: Path, candidates: Candidates
 ) -> None:

@@ -113,7 +113,9 @@ def test_a_worker_that_cannot_go_on_hands_its_job_back(exchange: FolderExchange)
     process, _ = worker(exchange, broken)
     with pytest.raises(StorageError, match="no space left"):
         process.run()
-    assert exchange.states() == {ticket: WAITING} and exchange.workers() == []
+    assert exchange.states() == {ticket: WAITING}
+    (shown,) = exchange.workers()
+    assert shown.left == "no space left" and shown.trial is None
 
 
 def test_an_evaluation_stops_when_its_job_was_given_to_another(exchange: FolderExchange) -> None:
