@@ -73,6 +73,11 @@ def work(
 def joined(target: str, folder: Path | None = None) -> tuple[Run, Exchange]:
     """The run and its exchange, as they are seen from here. Raises SpecError."""
     if not is_url(target):
+        if not (Path(target) / "run.yaml").is_file():
+            raise SpecError(
+                f"{target} holds no run yet; start it first: nas search SPACE --set "
+                f"executor=worker --out {target}"
+            )
         run = open_run(target)
         if run.file.executor != "worker":
             raise SpecError(

@@ -102,6 +102,11 @@ def test_a_worker_waits_for_its_driver_and_ends_with_the_search(shared: Run) -> 
     assert work(str(shared.path)) == "finished"
 
 
+def test_a_worker_before_its_run_says_how_to_start_it(tmp_path: Path) -> None:
+    with pytest.raises(SpecError, match="holds no run yet; .* --set executor=worker --out"):
+        joined(str(tmp_path / "run"))
+
+
 def test_a_run_that_starts_its_own_workers_takes_no_others(tmp_path: Path) -> None:
     made_run(tmp_path / "run", "local")
     with pytest.raises(SpecError, match="executor 'local', which starts its own workers"):
