@@ -218,10 +218,14 @@ class Run:
         Looks without leaving a trace: a folder that can only be read has no driver to be seen.
         """
         try:
-            with (self.path / _LOCK).open() as file:
+            file = (self.path / _LOCK).open()
+        except OSError:
+            return False
+        with file:
+            try:
                 fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except OSError as error:
-            return error.errno in _HELD
+            except OSError as error:
+                return error.errno in _HELD
         return False
 
     def retrained_weights(
