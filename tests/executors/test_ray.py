@@ -297,4 +297,4 @@ def test_an_unknown_node_for_latency_is_wrong_input(tmp_path: Path) -> None:
     with pytest.raises(SpecError, match="ray start --num-cpus=0 --resources"):
         _check(Ray(latency="phone"), 0.0, fixed=False)
     with pytest.raises(SpecError, match="a trial takes 1 CPU, 4 GPU .*; this machine has"):
-        _check(Ray(gpus=4), fixed=True)
+        _check(Ray(gpus=4), 0.0, fixed=True)
