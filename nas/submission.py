@@ -22,7 +22,7 @@ from nas.runner import load_runner
 
 __all__ = ["Order", "Step", "steps", "submit", "unfilled"]
 
-_TO_FILL = re.compile(r"PUT-IN|REGISTRY/")
+_TO_FILL = re.compile(r"PUT-IN|\bREGISTRY/")
 _GOING_ON = ("--trials", "--time-limit", "--workers")
 _ON_CLUSTER = ("--set", "executor=ray", "--set", "ray.address=auto")
 

@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING, Annotated, cast, get_args
 import typer
 
 from nas.errors import SpecError
-from nas.run import Weights
+from nas.run import Run, Weights, open_run
 
 if TYPE_CHECKING:
     from nas.export import Target
     from nas.export.pack import Graph
-    from nas.run import Run
 
 __all__ = ["add_to"]
 
@@ -88,7 +87,6 @@ def _check_kind(target: Target, out: Path | None) -> None:
 
 def _alone(run: Path, trial: int, to: str, out: Path, which: Weights) -> None:
     from nas.export import export_trial
-    from nas.run import open_run
 
     found = open_run(run)
     path, parity = export_trial(found, trial, to, out, weights=which)
@@ -102,7 +100,6 @@ def _alone(run: Path, trial: int, to: str, out: Path, which: Weights) -> None:
 
 def _pack(run: Path, trial: int, to: str, out: Path | None, int8: bool, which: Weights) -> None:
     from nas.export import export_pack
-    from nas.run import open_run
 
     found = open_run(run)
     pack = export_pack(found, trial, to, out, int8=int8, weights=which)
@@ -135,7 +132,11 @@ def _shipped(run: Run, trial: int, which: Weights) -> str:
             f"{of_search}"
         )
     line = f"weights: of the search, {of_search}"
-    others = [item.accuracy or 0.0 for item in run.retrained() if item.digest == row["digest"]]
+    others = [
+        item.accuracy or 0.0
+        for item in run.retrained()
+        if item.digest == row["digest"] and item.complete
+    ]
     if others:
         line += f"; not those of the full training, whose best is {max(others):.2%} (--weights)"
     return line
