@@ -93,7 +93,7 @@ def drive(folder: Path) -> None:
 
     run, events = open_run(folder), EventLog(folder / "events.log")
     try:
-        with locked(folder), opened_study(run) as store, place_of(run, events):
+        with locked(folder), opened_study(run, events.stage) as store, place_of(run, events):
             EXECUTORS[run.file.executor].executor(run, store).run(search_of(run, store), events)
     except NasError as error:
         print(f"error: {error}", file=sys.stderr)

@@ -29,6 +29,7 @@ __all__ = ["Connection", "connect"]
 
 _PATIENCE = 300.0  # seconds that a storage may be away
 _LONGEST_PAUSE = 5.0
+_SILENTLY = 5.0  # seconds of waiting before somebody is told
 _LONGEST_FREEZE = 20  # seconds, of a process with an open transaction
 _EXTRAS = {"postgresql": "postgres", "mysql": "mysql", "grpc": "grpc"}
 # An answer that never comes: without these a dead server is noticed after a quarter of an hour.
@@ -50,12 +51,16 @@ _Result = TypeVar("_Result")
 class Connection:
     """A storage that answered once, and what to do when it does not. It is closed when nobody
     holds it any more.
+
+    say: hears, from whichever thread, that it has to be waited for, and when it is there again.
     """
 
     def __init__(self, address: Address, storage: BaseStorage, patience: float) -> None:
         self.address = address
         self.storage = storage
         self.patience = patience
+        self.say: Callable[[str], None] = lambda text: None
+        self._waited_for = False
         # The storage itself is part of a cycle, which may be collected late.
         close = storage.engine.dispose if isinstance(storage, RDBStorage) else storage.close  # type: ignore[attr-defined]
         weakref.finalize(self, close)
@@ -71,7 +76,11 @@ class Connection:
         began, pause = time.monotonic(), 0.1
         while True:
             try:
-                return action()
+                result = action()
+                if self._waited_for:
+                    self._waited_for = False
+                    self.say(f"{self.address} answers again")
+                return result
             except (StorageInternalError, sqlalchemy.exc.SQLAlchemyError) as error:
                 cause = error.__cause__ or error
                 if not isinstance(
@@ -85,7 +94,14 @@ class Connection:
                 if not _away(error):
                     raise
                 failure = error
-            if time.monotonic() - began > self.patience:
+            waited = time.monotonic() - began
+            if waited > _SILENTLY and not self._waited_for:
+                self._waited_for = True
+                self.say(
+                    f"{self.address} does not answer ({_reason(self.address, failure)}); waiting "
+                    f"for it, {self.patience:.0f} s at most"
+                )
+            if waited > self.patience:
                 raise StorageError(
                     f"{self.address} has not answered for {self.patience:.0f} s "
                     f"({_reason(self.address, failure)}); when it does again: nas resume RUN"

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import platform
 import subprocess
 from datetime import UTC, datetime
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -16,11 +18,14 @@ __all__ = [
     "cache_root",
     "describe_environment",
     "processor",
+    "results_depend_on",
+    "source_digest",
     "usable_cores",
     "version",
 ]
 
-REPORTED = ("attention-nas", "torch", "torchvision", "timm", "optuna", "onnxruntime", "numpy")
+_PROGRAM = "attention-nas"
+REPORTED = (_PROGRAM, "torch", "torchvision", "timm", "optuna", "onnxruntime", "numpy")
 
 
 def describe_environment(data: dict[str, Any]) -> dict[str, Any]:
@@ -41,6 +46,26 @@ def version(name: str) -> str | None:
         return metadata.version(name)
     except metadata.PackageNotFoundError:
         return None
+
+
+def results_depend_on() -> dict[str, str | None]:
+    """What must be the same wherever networks of one search are trained: name -> version. Of this
+    program, what is in its files as well: checkouts of two commits have one version.
+    """
+    program = f"{version(_PROGRAM)} ({source_digest()})"
+    return {_PROGRAM: program, "torch": version("torch"), "timm": version("timm")}
+
+
+@cache
+def source_digest() -> str:
+    """Of this program's own files."""
+    root = Path(__file__).resolve().parent
+    digest = hashlib.sha256()
+    for path in sorted(root.rglob("*.py")):
+        content = path.read_bytes()
+        digest.update(f"{path.relative_to(root).as_posix()} {len(content)}\n".encode())
+        digest.update(content)
+    return digest.hexdigest()[:8]
 
 
 def cache_root() -> Path:

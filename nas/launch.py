@@ -296,7 +296,7 @@ def _carry_out(run: Run, candidates: Candidates, observer: Observer | None) -> N
 
 def _searched(run: Run, candidates: Candidates, observer: Observer) -> None:
     """Prepare what is missing, search, and write what was found, however it ends."""
-    with opened_study(run) as store, place_of(run, observer) as place:
+    with opened_study(run, observer.stage) as store, place_of(run, observer) as place:
         _search_at(place, run, candidates, store, observer)
 
 

@@ -6,13 +6,13 @@ import re
 import shutil
 import socket
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from nas.address import Address
-from nas.environment import processor, version
+from nas.environment import processor, results_depend_on
 from nas.evaluator import EvaluatorSpec
 from nas.exchange import Exchange, Terms
 from nas.exchange.folder import FolderExchange
@@ -28,7 +28,6 @@ from nas.space import SearchSpace
 from nas.store import Store
 
 __all__ = [
-    "RESULTS_DEPEND_ON",
     "drop_study",
     "exchange_of",
     "make_study",
@@ -37,7 +36,6 @@ __all__ = [
     "terms_of",
 ]
 
-RESULTS_DEPEND_ON = ("attention-nas", "torch", "timm")
 _JOBS = "jobs"
 
 
@@ -78,8 +76,10 @@ def drop_study(run: Run) -> None:
 
 
 @contextmanager
-def opened_study(run: Run) -> Iterator[Store]:
+def opened_study(run: Run, say: Callable[[str], None]) -> Iterator[Store]:
     """The study for its one driver. Raises SpecError, naming it, when there is another.
+
+    say: hears that a database has to be waited for.
 
     A journal is guarded by the lock of its run folder, a database by a lease.
     """
@@ -88,6 +88,7 @@ def opened_study(run: Run) -> Iterator[Store]:
         yield Store(run.path / JOURNAL_FILE, writable=True)
         return
     reader = Store(address, writable=False)
+    reader.connection.say = say
     with Lease(reader.connection, reader.name, seconds=run.file.lease) as lease:
         yield Store(address, writable=True, guard=lease.check, connection=reader.connection)
 
@@ -107,7 +108,7 @@ def terms_of(run: Run, spec: EvaluatorSpec) -> Terms:
     runtime = Device.parse(spec.device).runtime
     return Terms(
         spec=spec.to_dict(),
-        versions={name: version(name) for name in RESULTS_DEPEND_ON},
+        versions=results_depend_on(),
         data=run.environment["data"]["key"],
         lease=run.file.lease,
         processor=processor() if measured else None,

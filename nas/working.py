@@ -18,7 +18,7 @@ from typing import IO
 
 from nas.address import Address, is_url
 from nas.architecture import Architecture
-from nas.environment import processor, version
+from nas.environment import processor, results_depend_on
 from nas.errors import SpecError
 from nas.evaluator import Evaluator, EvaluatorSpec
 from nas.exchange import Exchange, Terms
@@ -50,6 +50,8 @@ def work(
     machine's versions, images or processor do not fit the run.
     """
     run, exchange = joined(target, folder)
+    if isinstance(exchange, StudyExchange):
+        exchange.connection.say = say
     terms = _terms(exchange, idle, say)
     if terms is None:
         return "idle"
@@ -116,10 +118,11 @@ def _terms(exchange: Exchange, idle: float | None, say: Callable[[str], None]) -
 
 def _fitting(run: Run, terms: Terms) -> EvaluatorSpec:
     """The evaluator's order with the paths of this machine. Raises SpecError."""
+    here = results_depend_on()
     for name, wanted in terms.versions.items():
-        if version(name) != wanted:
+        if here.get(name) != wanted:
             raise SpecError(
-                f"{run.path} runs with {name} {wanted}, here is {version(name)}; install the same"
+                f"{run.path} runs with {name} {wanted}, here is {here.get(name)}; install the same"
             )
     if terms.processor is not None and terms.processor != processor():
         raise SpecError(
@@ -147,13 +150,13 @@ def _fitting(run: Run, terms: Terms) -> EvaluatorSpec:
             f"the images of {run.file.data} are not those that {run.path} was started with; "
             "copy them from there"
         )
-    here = run.path.resolve()
+    folder = run.path.resolve()
     return replace(
         spec,
         data=data.resolve(),
-        checkpoints=run.checkpoints if run.file.checkpoints else here / CHECKPOINTS,
-        profile=here / "device.json" if spec.profile else None,
-        supernets=here / "supernets" if spec.supernets else None,
+        checkpoints=run.checkpoints if run.file.checkpoints else folder / CHECKPOINTS,
+        profile=folder / "device.json" if spec.profile else None,
+        supernets=folder / "supernets" if spec.supernets else None,
     )
 
 

@@ -182,6 +182,31 @@ def test_patience_ends_with_one_line(sqlite: Address) -> None:
     assert "\n" not in str(caught.value)
 
 
+def test_whoever_waits_for_a_storage_is_told_once_and_when_it_is_there_again(
+    sqlite: Address, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+    connection = connect(sqlite)
+    connection.say = said.append
+    clock = iter(range(0, 100, 2))  # seconds
+    monkeypatch.setattr("nas.database.time.monotonic", lambda: next(clock))
+    monkeypatch.setattr("nas.database.time.sleep", lambda seconds: None)
+    failures = [*[away()] * 5, None]
+
+    def sometimes() -> str:
+        failure = failures.pop(0)
+        if failure is not None:
+            raise failure
+        return "done"
+
+    assert connection.do(sometimes) == "done"
+    first, second = said
+    assert first == f"{sqlite} does not answer (gone away); waiting for it, 300 s at most"
+    assert second == f"{sqlite} answers again"
+    failures = [away(), None]  # too short to speak of
+    assert connection.do(sometimes) == "done" and len(said) == 2
+
+
 def test_what_cannot_be_opened_is_one_line(tmp_path: Path) -> None:
     nowhere = Address.parse(f"postgresql://me:hush@/db?host={tmp_path}")
     pytest.importorskip("psycopg")

@@ -31,6 +31,7 @@ class StudyExchange:
     """study: name of the search that the jobs are of."""
 
     def __init__(self, connection: Connection, study: str) -> None:
+        self.connection = connection
         self._do = connection.do
         self._storage = connection.storage
         found = housekeeping(connection, study, "jobs")
