@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +22,10 @@ from nas.runner import load_runner
 
 __all__ = ["Order", "Step", "steps", "submit", "unfilled"]
 
+_MOST_IN_CONFIG_MAP = 1_000_000  # bytes
 _TO_FILL = re.compile(r"PUT-IN|\bREGISTRY/")
 _GOING_ON = ("--trials", "--time-limit", "--workers")
+_NAMES = {"device": "--set=device=", "prior": "--prior="}
 _ON_CLUSTER = ("--set", "executor=ray", "--set", "ray.address=auto")
 
 
@@ -33,12 +35,27 @@ class Order:
 
     space: its file. out: the run folder, as the cluster's machines see it. options: of
     `nas search`, beside those two. runner: a runner file that comes along, or None.
+    files: `device` or `prior` -> a file here that an option names; it comes along, too. folders:
+    an option in words -> the folder that it names, which must be there.
     """
 
     space: Path
     out: str
     options: tuple[str, ...] = ()
     runner: Path | None = None
+    files: Mapping[str, Path] = field(default_factory=dict)
+    folders: Mapping[str, str] = field(default_factory=dict)
+
+    def coming(self) -> dict[str, Path]:
+        """Name that a file has there -> the file, of all but the runner."""
+        named = {f"{name}.json": path for name, path in self.files.items()}
+        return {"space.yaml": self.space, **named}
+
+    def options_there(self, folder: str = "") -> list[str]:
+        """With the files as they are named there; of an option that is given twice the last
+        counts.
+        """
+        return [*self.options, *(f"{_NAMES[name]}{folder}{name}.json" for name in self.files)]
 
 
 @dataclass(frozen=True)
@@ -143,12 +160,16 @@ def _by_ray_jobs(recipe: Path, order: Order, address: str | None) -> list[Step]:
         raise SpecError("name the cluster's job server: --address http://HEAD:8265")
     if order.runner is not None:
         raise SpecError(f"--runner {order.runner}: {recipe} is the runner already")
-    command = _going_on(order, "nas search space.yaml --runner runner.yaml", *order.options)
+    if runner.device.endswith(".json") and "device" not in order.files:
+        order = replace(order, files={**order.files, "device": Path(runner.device)})
+    search = "nas search space.yaml --runner runner.yaml"
+    command = _going_on(order, search, *order.options_there())
     submit_job = ("ray", "job", "submit", "--no-wait", "--address", address)
+    coming = {**order.coming(), "runner.yaml": recipe}
     return [
         Step(
             (*submit_job, "--working-dir", "{folder}", "--", "sh", "-c", command),
-            files={"space.yaml": _text(order.space), "runner.yaml": _text(recipe)},
+            files={name: _text(path) for name, path in coming.items()},
         )
     ]
 
@@ -156,13 +177,16 @@ def _by_ray_jobs(recipe: Path, order: Order, address: str | None) -> list[Step]:
 def _by_launcher(recipe: Path, order: Order) -> list[Step]:
     """Ray's cluster launcher: start the machines, copy the files there, begin in a tmux."""
     runner = " --runner nas-runner.yaml" if order.runner else ""
-    command = _going_on(order, f"nas search nas-space.yaml{runner}", *order.options, *_ON_CLUSTER)
-    copies = [(order.space, "nas-space.yaml")]
-    copies += [(order.runner, "nas-runner.yaml")] if order.runner else []
+    options = [*order.options_there("nas-"), *_ON_CLUSTER]
+    command = _going_on(order, f"nas search nas-space.yaml{runner}", *options)
+    copies = order.coming() | ({"runner.yaml": order.runner} if order.runner else {})
     cluster = str(recipe)
     return [
         Step(("ray", "up", "--yes", cluster)),
-        *(Step(("ray", "rsync-up", cluster, str(path), f"~/{name}")) for path, name in copies),
+        *(
+            Step(("ray", "rsync-up", cluster, str(path), f"~/nas-{name}"))
+            for name, path in copies.items()
+        ),
         Step(("ray", "exec", "--tmux", cluster, command)),
     ]
 
@@ -178,11 +202,15 @@ def _by_kubectl(job: dict[str, Any], order: Order) -> list[Step]:
     job["metadata"]["name"] = name
     here = "/etc/nas"
     runner = f" --runner {here}/runner.yaml" if order.runner else ""
-    command = _going_on(
-        order, f"nas search {here}/space.yaml{runner}", *order.options, *_ON_CLUSTER
-    )
-    files = {"space.yaml": _text(order.space)}
-    files |= {"runner.yaml": _text(order.runner)} if order.runner else {}
+    options = [*order.options_there(f"{here}/"), *_ON_CLUSTER]
+    command = _going_on(order, f"nas search {here}/space.yaml{runner}", *options)
+    coming = order.coming() | ({"runner.yaml": order.runner} if order.runner else {})
+    files = {name: _text(path) for name, path in coming.items()}
+    if sum(map(len, files.values())) > _MOST_IN_CONFIG_MAP:
+        raise SpecError(
+            f"{', '.join(map(str, coming.values()))}: more than a ConfigMap of Kubernetes holds "
+            "(1 MiB); put the largest on the cluster's volume, and name it as pods see it"
+        )
     config = {
         "apiVersion": "v1",
         "kind": "ConfigMap",
@@ -202,11 +230,12 @@ def _going_on(order: Order, search: str, *options: str) -> str:
     """A command for a shell that starts the search, or goes on with it when it is there already:
     clusters start a job again whose machine was lost.
     """
-    if not order.out.startswith("/"):
-        raise SpecError(
-            f"--out {order.out}: name it as the cluster's machines see it, from / on, in a "
-            "folder that all of them share"
-        )
+    for words, folder in {f"--out {order.out}": order.out, **order.folders}.items():
+        if not folder.startswith("/"):
+            raise SpecError(
+                f"{words}: name it as the cluster's machines see it, from / on, in a "
+                "folder that all of them share"
+            )
     out = shlex.quote(order.out)
     begin = f"{search} --out {out}" + (f" {shlex.join(options)}" if options else "")
     again = shlex.join(["nas", "resume", order.out, *_of_resume(options)])

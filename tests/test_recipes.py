@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import jsonschema
+import kubernetes_validate
 import pytest
 import yaml
 from conftest import ROOT
@@ -83,65 +84,11 @@ def test_a_wrong_cluster_file_would_be_noticed() -> None:
 
 
 # KubeRay. The operator's own schema is a megabyte that no package brings: these are the fields of
-# ray.io/v1 (KubeRay 1.6) that lie above the pods, and the pods' that are used here.
+# ray.io/v1 (KubeRay 1.6) that lie above the pods; pods are checked by Kubernetes's schemas.
 
+KUBERNETES = "1.34"
 _TEXTS = {"type": "object", "additionalProperties": {"type": "string"}}
-_POD: dict[str, Any] = {
-    "type": "object",
-    "required": ["spec"],
-    "additionalProperties": False,
-    "properties": {
-        "metadata": {"type": "object"},
-        "spec": {
-            "type": "object",
-            "required": ["containers"],
-            "additionalProperties": False,
-            "properties": {
-                "securityContext": {
-                    "type": "object",
-                    "additionalProperties": False,
-                    "properties": {"fsGroup": {"type": "integer"}},
-                },
-                "containers": {
-                    "type": "array",
-                    "minItems": 1,
-                    "items": {
-                        "type": "object",
-                        "required": ["name", "image"],
-                        "additionalProperties": False,
-                        "properties": {
-                            "name": {"type": "string"},
-                            "image": {"type": "string"},
-                            "env": {
-                                "type": "array",
-                                "items": {
-                                    "type": "object",
-                                    "required": ["name"],
-                                    "additionalProperties": False,
-                                    "properties": {
-                                        "name": {"type": "string"},
-                                        "value": {"type": "string"},
-                                        "valueFrom": {"type": "object"},
-                                    },
-                                },
-                            },
-                            "resources": {
-                                "type": "object",
-                                "additionalProperties": False,
-                                "properties": {"requests": _TEXTS, "limits": _TEXTS},
-                            },
-                            "volumeMounts": {
-                                "type": "array",
-                                "items": {"type": "object", "required": ["name", "mountPath"]},
-                            },
-                        },
-                    },
-                },
-                "volumes": {"type": "array", "items": {"type": "object", "required": ["name"]}},
-            },
-        },
-    },
-}
+_POD = {"type": "object", "required": ["spec"]}
 _COUNT = {"type": "integer", "minimum": 0}
 _GROUP = {"rayStartParams": _TEXTS, "template": _POD, "resources": _TEXTS, "labels": _TEXTS}
 RAY_JOB: dict[str, Any] = {
@@ -182,7 +129,7 @@ RAY_JOB: dict[str, Any] = {
                         },
                         "headGroupSpec": {
                             "type": "object",
-                            "required": ["template"],
+                            "required": ["template", "rayStartParams"],
                             "additionalProperties": False,
                             "properties": _GROUP,
                         },
@@ -190,7 +137,13 @@ RAY_JOB: dict[str, Any] = {
                             "type": "array",
                             "items": {
                                 "type": "object",
-                                "required": ["groupName", "template"],
+                                "required": [
+                                    "groupName",
+                                    "template",
+                                    "rayStartParams",
+                                    "minReplicas",
+                                    "maxReplicas",
+                                ],  # fmt: skip
                                 "additionalProperties": False,
                                 "properties": _GROUP
                                 | {
@@ -218,6 +171,8 @@ def pods(job: dict[str, Any]) -> list[dict[str, Any]]:
 def check_ray_job(job: dict[str, Any]) -> None:
     jsonschema.validate(job, RAY_JOB)
     for pod in pods(job):
+        whole = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "ray"}, "spec": pod}
+        kubernetes_validate.validate(whole, KUBERNETES, strict=True)
         volumes = {volume["name"] for volume in pod["volumes"]}
         for container in pod["containers"]:
             assert {mount["name"] for mount in container["volumeMounts"]} <= volumes
@@ -229,6 +184,9 @@ def test_the_kuberay_job_is_one() -> None:
     assert job["spec"]["rayClusterSpec"]["authOptions"] == {"mode": "token"}
     with pytest.raises(jsonschema.ValidationError):
         check_ray_job(job | {"spec": job["spec"] | {"entryPoint": "nas"}})
+    pods(job)[0]["containers"][0]["imgae"] = "nas"
+    with pytest.raises(kubernetes_validate.ValidationError, match="imgae"):
+        check_ray_job(job)
 
 
 # SLURM.

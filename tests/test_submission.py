@@ -6,10 +6,11 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+import kubernetes_validate
 import pytest
 import yaml
 from conftest import ROOT, SMALL_SPACE
-from test_recipes import check_ray_job
+from test_recipes import KUBERNETES, check_ray_job
 from typer.testing import CliRunner
 
 from nas.cli import app
@@ -84,6 +85,7 @@ def test_kubernetes_gets_the_space_beside_the_job(order: Order) -> None:
     assert re.fullmatch(r"nas-[a-z0-9-]+-[0-9a-f]{4}", name) and len(name) < 40
     assert config["metadata"]["name"] == f"{name}-files"
     check_ray_job(job)
+    kubernetes_validate.validate(config, KUBERNETES, strict=True)
     assert config["data"] == {"space.yaml": SMALL_SPACE}
     head = job["spec"]["rayClusterSpec"]["headGroupSpec"]["template"]["spec"]
     mount = next(m for m in head["containers"][0]["volumeMounts"] if m["mountPath"] == "/etc/nas")
@@ -103,6 +105,80 @@ def test_a_runner_file_comes_along(order: Order, tmp_path: Path) -> None:
     assert next(yaml.safe_load_all(job.text or ""))["data"]["runner.yaml"] == runner.read_text()
     launcher = steps(RUNNERS / "ray-gcp.yaml", taken)
     assert launcher[2].command[-2:] == (str(runner), "~/nas-runner.yaml")
+
+
+@pytest.fixture
+def far(small_space: Path, tmp_path: Path) -> list[str]:
+    """Words of a launch that names files of this machine."""
+    (tmp_path / "phone.json").write_text('{"a": "phone"}')
+    (tmp_path / "rules.json").write_text('{"some": "rules"}')
+    recipe = tmp_path / "job.yaml"
+    text = (RUNNERS / "kuberay-rayjob.yaml").read_text()
+    recipe.write_text(text.replace("REGISTRY", "registry.here").replace("PUT-IN", "claim"))
+    files = ["--prior", str(tmp_path / "rules.json"), "--set", f"device={tmp_path / 'phone.json'}"]
+    return ["launch", str(recipe), str(small_space), "--out", "/shared/x", *files]
+
+
+def test_files_that_options_name_come_along(far: list[str], order: Order) -> None:
+    shown = CliRunner().invoke(app, [*far, "--dry-run"])
+    assert shown.exit_code == 0, shown.output
+    config, job = yaml.safe_load_all(shown.output.partition("<<'END'\n")[2].rpartition("END")[0])
+    assert config["data"]["device.json"] == '{"a": "phone"}'
+    assert config["data"]["prior.json"] == '{"some": "rules"}'
+    entry = job["spec"]["entrypoint"]
+    # The last of two counts.
+    assert entry.rindex("--set=device=/etc/nas/device.json") > entry.rindex("phone.json")
+    assert entry.rindex("--prior=/etc/nas/prior.json") > entry.rindex("rules.json")
+
+    phone = Path(far[-1].partition("=")[2])
+    taken = Order(order.space, order.out, files={"device": phone})
+    copied = steps(RUNNERS / "ray-aws.yaml", taken)
+    assert copied[2].command[-2:] == (str(phone), "~/nas-device.json")
+    assert "--set=device=nas-device.json" in copied[-1].command[-1]
+    (sent,) = steps(RUNNERS / "ray-cluster.yaml", taken, address="http://head:8265")
+    assert sent.files["device.json"] == phone.read_text()
+    assert "--set=device=device.json" in sent.command[-1]
+    (slurm,) = steps(RUNNERS / "slurm.sbatch", taken)
+    assert "device.json" not in " ".join(slurm.command), "its machines share these files"
+
+
+def test_a_runner_that_is_the_recipe_brings_its_device(order: Order, tmp_path: Path) -> None:
+    (tmp_path / "phone.json").write_text("{}")
+    recipe = tmp_path / "mine.yaml"
+    recipe.write_text(
+        f"{{executor: ray, ray: {{address: auto}}, device: {tmp_path / 'phone.json'}}}"
+    )
+    (step,) = steps(recipe, order, address="http://head:8265")
+    assert step.files["device.json"] == "{}"
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--set", "device=none.json"], "cannot read none.json"),
+        (["--prior", "none.json"], "cannot read none.json"),
+        (["--calibration", "runs/c"], "--calibration runs/c: name it as the cluster's"),
+        (["--data", "folder:images"], "--data folder:images: name it as the cluster's"),
+    ],
+)
+def test_what_the_cluster_would_not_find_is_one_line(
+    far: list[str], words: list[str], said: str
+) -> None:
+    with pytest.raises(SpecError, match=said) as caught:
+        CliRunner().invoke(app, [*far[:5], *words, "--dry-run"], catch_exceptions=False)
+    assert "\n" not in str(caught.value)
+
+
+def test_what_is_there_already_is_left_as_it_is(far: list[str]) -> None:
+    words = ["--set", "device=/only/there.json", "--data", "folder:/only/there"]
+    shown = CliRunner().invoke(app, [*far[:5], *words, "--dry-run"])
+    assert shown.exit_code == 0 and "device.json" not in shown.output
+
+
+def test_more_than_a_config_map_holds_is_refused(far: list[str]) -> None:
+    Path(far[-1].partition("=")[2]).write_text("1" * 1_100_000)
+    with pytest.raises(SpecError, match="more than a ConfigMap of Kubernetes holds"):
+        CliRunner().invoke(app, [*far, "--dry-run"], catch_exceptions=False)
 
 
 @pytest.mark.parametrize(

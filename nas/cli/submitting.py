@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from nas.errors import SpecError
 
+if TYPE_CHECKING:
+    from nas.submission import Order
+
 __all__ = ["add_to"]
+
+_DATA_FOLDERS = ("folder", "imagenet")
 
 
 def add_to(app: typer.Typer) -> None:
@@ -41,11 +46,10 @@ def _launch(
     --data folder:/shared/images --trials 200 --dry-run
     """
     from nas.candidates import load_space
-    from nas.submission import Order, steps, submit, unfilled
+    from nas.submission import steps, submit, unfilled
 
-    _check(context, [str(space), *context.args], runner)
     load_space(space)
-    order = Order(space=space, out=out, options=tuple(context.args), runner=runner)
+    order = _order(context, space, out, runner)
     made = steps(recipe, order, address=address)
     left = unfilled(recipe)
     if dry_run:
@@ -59,13 +63,32 @@ def _launch(
     submit(made)
 
 
-def _check(context: typer.Context, options: list[str], runner: Path | None) -> None:
-    """Find out here, not on the cluster, what `nas search` would refuse."""
+def _order(context: typer.Context, space: Path, out: str, runner: Path | None) -> Order:
+    """Finds out here, not on the cluster, what `nas search` would refuse."""
     from nas.data import check_source
     from nas.runner import load_runner
+    from nas.submission import Order
 
     assert context.parent is not None
     command = context.parent.command.get_command(context.parent, "search")  # type: ignore[attr-defined]
-    with command.make_context("search", options) as asked:
-        load_runner(runner, tuple(asked.params["set_"] or ()))
-        check_source(asked.params["data"])
+    with command.make_context("search", [str(space), *context.args]) as asked:
+        given = asked.params
+    device = load_runner(runner, tuple(given["set_"] or ())).device
+    check_source(given["data"])
+    named = {"prior": given["prior"], "device": device if device.endswith(".json") else None}
+    files = {name: Path(path) for name, path in named.items() if path is not None}
+    kind, _, place = given["data"].partition(":")
+    folders = {f"--data {given['data']}": place} if kind in _DATA_FOLDERS else {}
+    if given["calibration"] is not None:
+        folders[f"--calibration {given['calibration']}"] = str(given["calibration"])
+    return Order(
+        space=space,
+        out=out,
+        options=tuple(context.args),
+        runner=runner,
+        # What is named from / on and is not here is there already.
+        files={
+            name: path for name, path in files.items() if path.exists() or not path.is_absolute()
+        },
+        folders=folders,
+    )
