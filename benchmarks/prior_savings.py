@@ -1,6 +1,6 @@
 """What rules of one search save the search of the next backbone.
 
-    python benchmarks/prior_savings.py [--truths 6] [--trials 60]
+    python benchmarks/prior_savings.py [--truths 6] [--first 0] [--trials 60]
 
 SYNTHETIC: no network is trained. A drawn truth says what each kind of block saves by how deep it
 stands, with which ratio, and less the more blocks there are; a part of it differs from backbone to
@@ -220,6 +220,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--truths", type=int, default=6)
+    parser.add_argument("--first", type=int, default=0, help="number of the first truth")
     parser.add_argument("--trials", type=int, default=60)
     parser.add_argument("--source", default="mobilenetv2_035")
     parser.add_argument("--target", default="mnasnet_100")
@@ -229,7 +230,7 @@ def main() -> None:
         SpaceFigures(space, num_classes=10, profile=None) for space in (source, target)
     )
     results: dict[str, list[Floats]] = {"no prior": [], "rules": [], "unrelated rules": []}
-    for seed in range(given.truths):
+    for seed in range(given.first, given.first + given.truths):
         priors = {
             "no prior": None,
             "rules": found_rules(source, known, seed, given.trials),
@@ -242,7 +243,7 @@ def main() -> None:
                 records = searched(world, told, seed, given.trials, Path(folder))
             results[name].append(shares(world, records)[: given.trials])
         ends = ", ".join(f"{name} {runs[-1][-1]:.3f}" for name, runs in results.items())
-        print(f"{seed + 1}/{given.truths}: {ends}", file=sys.stderr, flush=True)
+        print(f"truth {seed}: {ends}", file=sys.stderr, flush=True)
     print_machine("attention-nas", "optuna")
     print(f"SYNTHETIC truths: {given.truths}; from {given.source} to {given.target}\n")
     shown = [number for number in SHOWN if number <= given.trials]

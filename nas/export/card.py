@@ -42,7 +42,7 @@ def card(winner: Winner, target: Target, report: Report) -> str:
             "",
             "## Use",
             "",
-            f"    python verify.py            # needs numpy and {' and '.join(target.runs)}",
+            f"    python verify.py            # needs {', '.join(('numpy', *target.runs))}",
             "    python verify.py --model    # model.py too: needs torch and safetensors",
             "",
             "In: float32 (N, 3, H, W) as preprocessing.json says"

@@ -67,7 +67,7 @@ def _delegates(edge: Any) -> tuple[Delegates, ...]:
 EXECUTORCH = Target(
     name="executorch",
     title="ExecuTorch (XNNPACK)",
-    runs=("executorch",),
+    runs=("executorch", "torch"),  # its Python interface takes tensors
     writes=(),
     install='pip install "attention-nas[executorch]"',
     write=_write,

@@ -93,7 +93,7 @@ def load_executorch(path: Path) -> Session:
     def infer(image: Images) -> Images:
         # It reads the program in place: without this name it would be gone.
         assert program
-        return np.array(method.execute([torch.from_numpy(image)])[0])
+        return np.array(method.execute([torch.from_numpy(image)])[0].numpy())
 
     return _each(infer)
 

@@ -111,7 +111,9 @@ def test_a_pack_notices_another_graph(onnx_pack: Pack, tmp_path: Path) -> None:
     assert ran.returncode == 1 and "FAILS" in ran.stdout
 
 
-@pytest.mark.parametrize("name", ["pt2", "torchscript", "timm", "openvino", "ncnn"])
+@pytest.mark.parametrize(
+    "name", ["pt2", "torchscript", "timm", "openvino", "ncnn", "litert", "executorch"]
+)
 def test_every_target_makes_a_pack_that_holds(name: str, tmp_path: Path) -> None:
     target = TARGETS[name]
     if not installed(target):
@@ -138,7 +140,15 @@ def test_every_int8_orders_classes_alike(name: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("name", "runtime"), [("onnx", "onnxruntime"), ("ncnn", "ncnn")])
+@pytest.mark.parametrize(
+    ("name", "runtime"),
+    [
+        ("onnx", "onnxruntime"),
+        ("openvino", "openvino"),
+        ("ncnn", "ncnn"),
+        ("litert", "ai-edge-litert"),
+    ],
+)
 def test_a_pack_needs_its_runtime_alone(name: str, runtime: str, tmp_path: Path) -> None:
     target = TARGETS[name]
     if not installed(target):
