@@ -54,7 +54,7 @@ class FullRecipe:
 
     def __str__(self) -> str:
         parts = [
-            f"{self.epochs:g} epochs from {self.weights} weights",
+            f"{self.epochs:g} epoch{'' if self.epochs == 1 else 's'} from {self.weights} weights",
             f"batch {self.batch_size}",
             f"rate {self.learning_rate:g} ({self.schedule})",
         ]

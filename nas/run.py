@@ -11,7 +11,7 @@ import fcntl
 import json
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Annotated, Any, Literal
@@ -106,9 +106,10 @@ class Run:
         from_file = self.path / "trials.parquet"
         if from_file.exists() and self.file.address is None:
             stamp = journal_stamp(self.path)
-            trials = Trials.read(from_file, stamp=stamp)
-            if trials is not None:
-                return trials
+            with suppress(StorageError):  # a broken copy: the study has it all
+                trials = Trials.read(from_file, stamp=stamp)
+                if trials is not None:
+                    return trials
         from nas.store import Store
 
         return Trials.of(Store(self.study, writable=False).records())

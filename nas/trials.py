@@ -172,9 +172,7 @@ class Trials:
             for name in _ALWAYS:
                 columns.read(name)
         except (pa.ArrowException, OSError, KeyError) as error:
-            raise StorageError(
-                f"{path} cannot be read ({error}); remove it and ask again"
-            ) from None
+            raise StorageError(f"{path} cannot be read ({error})") from None
         return cls(columns)
 
 

@@ -18,7 +18,7 @@ from latency_profiles import example_profile
 import nas
 from nas.architecture import Architecture
 from nas.candidates import Candidates, load_space
-from nas.errors import SpecError, StorageError
+from nas.errors import SpecError
 from nas.executors import Silent
 from nas.front import PLAIN
 from nas.latency.device import Device
@@ -113,8 +113,7 @@ def test_the_front_from_the_study_equals_the_one_from_parquet(
     (copy / "trials.parquet").unlink()
     assert open_run(copy).front().to_json() == open_run(finished_run).front().to_json()
     (copy / "trials.parquet").write_bytes(b"broken")
-    with pytest.raises(StorageError, match=r"trials\.parquet cannot be read"):
-        open_run(copy).front()
+    assert open_run(copy).front().to_json() == open_run(finished_run).front().to_json()
 
 
 def test_a_trained_network_gives_its_recorded_loss(finished_run: Path) -> None:

@@ -13,6 +13,7 @@ from nas.cli.tables import console, count, front_markdown, milliseconds, print_f
 from nas.errors import SpecError
 from nas.files import refuse_taken
 from nas.front import Front, Limit
+from nas.verdict import judge
 
 __all__ = ["add_to"]
 
@@ -106,6 +107,8 @@ def _front(
         front.write_csv(csv)
     if parquet is not None:
         front.write_parquet(parquet)
+    if not len(front) and (json_ or markdown or csv is not None or parquet is not None):
+        typer.echo(judge(front).lines[-1], err=True)  # what is printed or written does not say why
     if at is not None or knee or hypervolume or reference is not None:
         asked = asking.Asked(
             at=numbers(at, "--at") if at is not None else None,

@@ -56,7 +56,8 @@ def card(winner: Winner, target: Target, report: Report) -> str:
             "",
             "## Architecture",
             "",
-            f"{architecture.backbone}, total stride {architecture.total_stride or 'as it comes'}.",
+            f"{architecture.backbone}, total stride {architecture.total_stride or 'as it comes'}: "
+            f"{network['params']:,} parameters, {network['macs']:,} multiply-adds for an image.",
             "",
             *(["| site | block |", "| --- | --- |", *blocks] if blocks else ["As it comes."]),
             "",

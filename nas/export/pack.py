@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from safetensors.torch import save
 
+from nas.costs import cost_of_module
 from nas.data import Dataset
 from nas.environment import processor
 from nas.errors import SpecError
@@ -153,7 +155,7 @@ def write_pack(
     with folder_whole(path) as folder:
         _write_network(folder, winner)
         graphs = [_model(folder, images), *_graphs(folder, winner, to, data, images, int8)]
-        report = _report(origin, to, versions, images, graphs)
+        report = _report(winner, origin, to, versions, images, graphs)
         _write_papers(folder, winner, images, to, report, origin.pretrained)
     return Pack(
         path, to, tuple(graphs), float(images.losses.mean()), images.accuracy, len(images.labels)
@@ -232,8 +234,14 @@ def _latencies(sessions: dict[str, verify.Session], images: Seen) -> dict[str, L
 
 
 def _report(
-    origin: Origin, to: Target, versions: dict[str, str], images: Seen, graphs: list[Graph]
+    winner: Winner,
+    origin: Origin,
+    to: Target,
+    versions: dict[str, str],
+    images: Seen,
+    graphs: list[Graph],
 ) -> dict[str, Any]:
+    costs = cost_of_module(winner.network, torch.zeros(1, 3, winner.side, winner.side))
     quantised = any(graph.precision == "int8" for graph in graphs)
     return {
         "version": 1,
@@ -246,6 +254,8 @@ def _report(
             "images": len(images.labels),
             "loss": float(images.losses.mean()),
             "accuracy": images.accuracy,
+            "params": costs.params,
+            "macs": costs.macs,
         },
         "calibration_images": _CALIBRATION if quantised else 0,
         "int8": "" if quantised else to.no_int8 or "not asked for (--int8)",

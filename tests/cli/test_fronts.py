@@ -81,6 +81,16 @@ def test_markdown_is_a_table(nas: Call, finished_run: Path) -> None:
     assert len({line.count("|") for line in lines}) == 1
 
 
+@pytest.mark.parametrize("how", [["--json"], ["--markdown"], ["--csv", "FILE"]])
+def test_a_front_without_networks_says_why_beside_what_it_prints(
+    nas: Call, finished_run: Path, tmp_path: Path, how: list[str]
+) -> None:
+    words = [str(tmp_path / "front.csv") if word == "FILE" else word for word in how]
+    code, out, err = nas("front", finished_run, "--where", "latency_ms < 0.0001", *words)
+    assert code == 0 and "front" in err.lower() and err.count("\n") == 1
+    assert "probability" not in out and (how != ["--json"] or json.loads(out) == [])
+
+
 def test_questions_are_answered_in_words_and_as_json(nas: Call, finished_run: Path) -> None:
     asked = ("front", finished_run, "--at", "latency_ms=1000", "--knee", "--hypervolume")
     _, out, _ = nas(*asked)

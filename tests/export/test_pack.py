@@ -59,6 +59,8 @@ def test_a_pack_holds_what_a_stranger_needs(onnx_pack: Pack) -> None:
     assert "arxiv.org/abs/2103.02907" in (folder / "NOTICE").read_text()
     card = (folder / "README.md").read_text()
     assert "trial 3 of the run `run`" in card and "network-int8.onnx | int8" in card
+    parameters = sum(item.numel() for item in winner("coord").network.parameters())
+    assert f"{parameters:,} parameters, " in card and " multiply-adds for an image" in card
     assert not list(folder.parent.glob(".*"))
 
 

@@ -81,7 +81,8 @@ LITERT = Runtime(
     clock="thread",
     packages=("ai-edge-litert", "litert-torch"),
     # litert-torch asks for an older torch than this project, and works beside it.
-    install='pip install "attention-nas[litert]" && pip install --no-deps litert-torch==0.10.*',
+    install='pip install "attention-nas[litert]" && '
+    "pip install --no-deps litert-torch==0.10.* litert-converter==0.5.* xdsl==0.28.*",
     write=_write,
     read=_read,
 )
