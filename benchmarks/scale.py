@@ -2,10 +2,12 @@
 becomes too slow for its workers.
 
     python benchmarks/scale.py overhead --executor core local ray --trials 10000
+    python benchmarks/scale.py storages --storage journal sqlite postgresql --trials 10000
     python benchmarks/scale.py ideal --executor local ray --workers 2 --trials 200
     python benchmarks/scale.py saturation --workers 1000 --sampler random pareto
 
-`overhead`: trials that do nothing; `core` is the search and its study alone. `ideal`: trials of
+`overhead`: trials that do nothing; `core` is the search and its study alone. `storages`: what such
+a trial takes with its study in each, and reading that study anew. `ideal`: trials of
 one second that sleep; their share of the time that no overhead would leave. `saturation`: on a
 virtual clock, where trials take no time but that of the clock, and what the driver does counts its
 processor time here. Processor time also stands beside `overhead`: by the clock on the wall, a
@@ -22,13 +24,15 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from statistics import fmean
 from typing import Any, cast
 
+from database_servers import SERVERS
 from report import print_machine, print_table
 
+from nas.address import Address
 from nas.candidates import Candidates
 from nas.executors import Executor, Silent
 from nas.executors.simulated import SimulatedExecutor
@@ -132,6 +136,7 @@ def _ray(workers: int, seconds: float, folder: Path) -> Iterator[Executor]:
         yield RayExecutor({"seconds": seconds}, plan, workers=workers, makers=makers)
 
 
+STORAGES = ("journal", "sqlite", *SERVERS)
 EXECUTORS = {"core": _core, "local": _local, "ray": _ray}
 
 
@@ -173,16 +178,16 @@ def _resident_megabytes() -> float:
 def carried_out(name: str, *, workers: int, seconds: float, trials: int) -> Meter:
     meter = Meter(max(1, trials // _MEMORY_POINTS))
     with tempfile.TemporaryDirectory() as folder:
-        search = searched(Path(folder), trials, "random")
+        search = searched(Path(folder) / "study.journal", trials, "random")
         with EXECUTORS[name](workers, seconds, Path(folder)) as executor:
             executor.run(search, meter)
     return meter
 
 
-def searched(folder: Path, trials: int, sampler: Any) -> Search:
+def searched(where: Path | Address, trials: int, sampler: Any) -> Search:
     candidates = Candidates(SearchSpace.model_validate(SPACE))
     plan = SearchPlan(trials=trials, sampler=sampler, confirm_seeds=1, patience=None)
-    store = Store.create(folder / "study.journal", objectives_named(plan.objectives))
+    store = Store.create(where, objectives_named(plan.objectives))
     figures = (
         SpaceFigures(candidates, num_classes=10, profile=None) if sampler == "pareto" else None
     )
@@ -200,6 +205,38 @@ def overhead(names: list[str], *, workers: int, trials: int) -> None:
         )
     print(f"{workers} workers; memory of the driver after each fifth of the trials")
     print_table(["executor", "trials", "ms per trial", "driver's CPU ms", "MB"], rows)
+
+
+@contextmanager
+def _place(storage: str) -> Iterator[Path | Address]:
+    """Where nothing is yet."""
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        if storage == "journal":
+            yield folder / "study.journal"
+        elif storage == "sqlite":
+            yield Address.parse(f"sqlite:///{folder}/study.db").of("scale")
+        else:
+            server = stack.enter_context(SERVERS[storage]())
+            yield Address.parse(server.url).of("scale")
+
+
+def storages(names: list[str], *, trials: int) -> None:
+    rows = []
+    for name in names:
+        with _place(name) as where:
+            meter = Meter(trials)
+            _Core().run(searched(where, trials, "random"), meter)
+            began, processor = time.perf_counter(), time.process_time()
+            assert len(Store(where, writable=False).trials()) == trials
+            opened = time.perf_counter() - began, time.process_time() - processor
+        each = meter.seconds / meter.done, meter.processor_seconds / meter.done
+        rows.append(
+            [name, *(f"{1e3 * value:.2f}" for value in each), *(f"{value:.1f}" for value in opened)]
+        )
+    print(f"{trials:,} trials that do nothing, by the search core alone")
+    headings = ["storage", "ms per trial", "driver's CPU ms", "s to read all", "CPU s"]
+    print_table(headings, rows)
 
 
 def ideal(names: list[str], *, workers: int, trials: int, seconds: float) -> None:
@@ -247,7 +284,7 @@ def driver_costs(sampler: str, *, workers: int, trials: int) -> list[float]:
     """Seconds of the driver for each trial, with so many workers that overtake each other."""
     lengths = random.Random(0)
     with tempfile.TemporaryDirectory() as folder:
-        timed = Timed(searched(Path(folder), trials, sampler))
+        timed = Timed(searched(Path(folder) / "study.journal", trials, sampler))
         executor = SimulatedExecutor(
             evaluated, seconds=lambda job: lengths.uniform(0.8, 1.2), workers=workers
         )
@@ -318,6 +355,9 @@ def main() -> None:
         part.add_argument("--workers", type=int, default=2)
         part.add_argument("--trials", type=int, default=10_000)
         part.add_argument("--seconds", type=float, default=1.0)
+    part = doing.add_parser("storages")
+    part.add_argument("--storage", nargs="+", default=["journal"], choices=STORAGES)
+    part.add_argument("--trials", type=int, default=10_000)
     part = doing.add_parser("saturation")
     part.add_argument("--sampler", nargs="+", default=["random", "pareto"])
     part.add_argument("--workers", type=int, default=1000)
@@ -333,6 +373,8 @@ def main() -> None:
     print_machine("ray", "optuna")
     if given.what == "overhead":
         overhead(given.executor, workers=given.workers, trials=given.trials)
+    elif given.what == "storages":
+        storages(given.storage, trials=given.trials)
     elif given.what == "ideal":
         names = [name for name in given.executor if name != "core"]
         ideal(names, workers=given.workers, trials=given.trials, seconds=given.seconds)

@@ -12,11 +12,17 @@ import signal
 import subprocess
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from nas.errors import NasError
 
 __all__ = ["Beside"]
+
+_FIRST_TO_GO = "500"
+"""Where memory runs out, a worker dies before the driver: its job is given out again, as often as
+it may be. A driver that dies instead is started again with the very jobs that it died of.
+"""
 
 
 class Beside:
@@ -49,6 +55,8 @@ class Beside:
                 )
         except OSError as error:
             raise NasError(f"a worker cannot be started: {error.strerror}") from None
+        with suppress(OSError):  # Linux tells it so
+            Path(f"/proc/{self._process.pid}/oom_score_adj").write_text(_FIRST_TO_GO)
         threading.Thread(target=self._listen, args=(heard,), daemon=True).start()
 
     def write(self, message: object) -> None:
