@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
+from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any, Self
 
@@ -75,7 +76,7 @@ class Lease:
 
     def __enter__(self) -> Self:
         template = create_trial(
-            state=TrialState.RUNNING, value=None, user_attrs={_PROCESS: here(), _BEAT: 0}
+            state=TrialState.RUNNING, value=None, user_attrs={_PROCESS: here(), _BEAT: _beat(0)}
         )
         self._mine = self._connection.do(
             lambda: self._storage.create_new_trial(self._study, template)
@@ -140,7 +141,7 @@ class Lease:
             sent = boot_seconds()
             try:
                 self._connection.do(
-                    lambda: self._storage.set_trial_user_attr(self._mine, _BEAT, self._beats)
+                    lambda: self._storage.set_trial_user_attr(self._mine, _BEAT, _beat(self._beats))
                 )
             except UpdateFinishedTrialError:
                 self._lost = True
@@ -173,13 +174,22 @@ class Lease:
             return  # it did so itself
 
 
+def _beat(count: int) -> dict[str, Any]:
+    """heard: for people; nothing is reckoned from it."""
+    return {"count": count, "heard": datetime.now(UTC).isoformat(timespec="seconds")}
+
+
 def driver_of(connection: Connection, study: str) -> dict[str, Any] | None:
     """The process that holds a study's lease, as far as anybody has noticed: one that was killed
-    is told from its own machine at once, and elsewhere when another driver takes over.
+    is told from its own machine at once, and elsewhere by when it was `heard` of, by its own clock,
+    until another driver takes over.
     """
     found = housekeeping(connection, study, "drivers", make=False)
     running = _running(connection, found) if found is not None else []
-    processes = [dict(trial.user_attrs[_PROCESS]) for trial in running]
+    processes = [
+        trial.user_attrs[_PROCESS] | {"heard": trial.user_attrs[_BEAT]["heard"]}
+        for trial in running
+    ]
     return next((process for process in processes if not gone(process)), None)
 
 

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -76,7 +77,9 @@ def test_a_killed_driver_is_followed_at_once_on_its_machine(
     sqlite: Address, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     process = holder(sqlite)
-    assert driver_of(connect(sqlite), "one") is not None
+    driver = driver_of(connect(sqlite), "one")
+    assert driver is not None and driver["pid"] == process.pid
+    assert abs(datetime.fromisoformat(driver["heard"]) - datetime.now(UTC)) < timedelta(minutes=1)
     process.kill()
     process.communicate()
     assert driver_of(connect(sqlite), "one") is None

@@ -122,7 +122,8 @@ def _print_standing(report: dict[str, Any]) -> None:
     from nas.whereabouts import described
 
     driver = report["driver"]
-    print("driver: " + (described(driver) if driver else "none"))
+    said = f"{described(driver)}; last heard of {driver['heard']}" if driver else "none"
+    print(f"driver: {said}")
     counts = ", ".join(f"{number} {state}" for state, number in report["trials"].items() if number)
     print(f"trials: {counts or 'none yet'}")
     print_workers(report["workers"])
