@@ -74,8 +74,7 @@ class SpaceFigures:
     def with_prior(self, rules: Rules) -> SpaceFigures:
         """With one figure more: what the rules of another search expect a network to save.
 
-        Half of the start follows it. A model may find it to say much or nothing: wrong rules cost
-        some networks at most.
+        A model may find it to say much or nothing: wrong rules cost it some networks at most.
         """
         found = copy(self)
         found._branches = [
@@ -109,15 +108,13 @@ class SpaceFigures:
         }
         rest = {"params", "macs", "blocks"} - {item.name for item in objectives}
         features = [self.figure(name) for name in sorted(rest)]
-        expected = self._expected if all(branch.saved for branch in self._branches) else None
-        if expected is not None:
-            features.append(expected)
+        if all(branch.saved for branch in self._branches):
+            features.append(self._expected)
         return Knowledge(
             objectives=known,
             features=features,
             allowed=self.allowed(limits) if limits else None,
             settled=self.settled if self._candidates.head else None,
-            expected=expected,
         )
 
     def allowed(self, limits: Mapping[str, float]) -> Callable[[Columns], NDArray[np.bool_]]:

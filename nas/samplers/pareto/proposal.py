@@ -29,8 +29,6 @@ class Knowledge:
     """What is known without evaluating: whole objectives, by number; further figures; and what
     may be evaluated at all, columns -> (n,) bool.
 
-    expected: how good points are thought to be, more is better: half of the start goes where that
-    is most. It should be one of the features as well, for the model to learn what it is worth.
     focus: objective -> from where to where its costs matter.
     settled: (n, d) -> (n, d) with the first choice wherever a parameter has no bearing because
     of another one's choice, so that equal candidates are equal points.
@@ -41,7 +39,6 @@ class Knowledge:
     allowed: Callable[[Columns], NDArray[np.bool_]] | None = None
     settled: Callable[[Codes], Codes] | None = None
     focus: Mapping[int, tuple[float, float]] = field(default_factory=dict)
-    expected: Feature | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -192,8 +189,7 @@ class Proposal:
 
     def _stratified(self, evaluated: Evaluated, rng: np.random.Generator) -> Codes | None:
         """At the start: the least in what is known for free, the most, and then what is furthest
-        from all others, or every second time the best thought of among what is far; where nothing
-        is known, anywhere.
+        from all others; where nothing is known, anywhere.
         """
         count = min(self._pool, _DRAWN)
         drawn = self.grid.every() if self.grid.volume <= count else self.grid.random(count, rng)
@@ -216,9 +212,6 @@ class Proposal:
         places = np.searchsorted(order, found)
         taken = np.searchsorted(order, figure(evaluated.codes))
         apart = np.abs(places[:, None] - taken).min(axis=1)
-        if self.knowledge.expected is not None and number % 2:
-            far = pool[apart >= apart.max() / 2]
-            return np.asarray(far[int(np.argmax(self.knowledge.expected(self.grid.columns(far))))])
         return np.asarray(pool[int(np.argmax(apart))])
 
     def _extreme(self, pool: Codes, evaluated: Evaluated, *, fastest: bool) -> Codes:

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 import numpy as np
 import optuna
@@ -188,28 +188,6 @@ def test_the_start_is_spread_over_the_known_latency() -> None:
     codes = np.indices([5] * SITES).reshape(SITES, -1)
     every = np.sort(latency({str(site): row for site, row in enumerate(codes)}))
     assert max(np.diff(np.searchsorted(every, found))) < 0.3 * len(every)
-
-
-def test_half_of_the_start_goes_where_good_is_expected() -> None:
-    """Every second one; as far apart in latency as without, nearly."""
-
-    def worth(columns: Mapping[str, np.ndarray]) -> np.ndarray:
-        chosen = [columns[f"site{site}"] for site in range(SITES)]
-        return np.asarray(sum(WORTH[column] * SHARE[site] for site, column in enumerate(chosen)))
-
-    told = Knowledge({1: latency}, features=[worth], expected=worth)
-    losses = [
-        np.array(
-            [
-                trial.values[0]
-                for trial in run(small(knowledge=knowledge, start=12, space=space()), 12).trials
-            ]
-        )
-        for knowledge in (KNOWN, told)
-    ]
-    assert losses[1][3::2].mean() < losses[0][3::2].mean() - 0.5
-    latencies = [trial.values[1] for trial in run(small(knowledge=told, space=space()), 8).trials]
-    assert len(np.unique(np.digitize(latencies, np.linspace(1, 4, 7)))) >= 4
 
 
 def test_maximised_objectives_and_more_than_two() -> None:
