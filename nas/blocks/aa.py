@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from nas.architecture import Option
 from nas.blocks.block import Block
+from nas.blocks.limits import too_many_positions
 
 __all__ = ["AA"]
 
@@ -61,9 +62,7 @@ def _make(channels: int, height: int, width: int, *, reduction: int, heads: int)
 
 
 def _limits(channels: int, height: int, width: int, options: Mapping[str, Option]) -> str | None:
-    if height * width > _MOST_POSITIONS:
-        return f"attention over {height * width} positions; at most {_MOST_POSITIONS}"
-    return None
+    return too_many_positions(height, width, _MOST_POSITIONS)
 
 
 AA = Block(

@@ -22,10 +22,9 @@ from torch import Tensor, nn
 
 from nas.architecture import Option
 from nas.blocks.block import Block
+from nas.blocks.limits import too_many_positions
 
 __all__ = ["AXIAL"]
-
-_MOST_POSITIONS = 56 * 56
 
 
 class AxialAttention(nn.Module):
@@ -105,9 +104,7 @@ def _make(channels: int, height: int, width: int, *, reduction: int, heads: int)
 
 
 def _limits(channels: int, height: int, width: int, options: Mapping[str, Option]) -> str | None:
-    if height * width > _MOST_POSITIONS:
-        return f"its {height * width} positions are more than {_MOST_POSITIONS}"
-    return None
+    return too_many_positions(height, width)
 
 
 AXIAL = Block(

@@ -24,11 +24,11 @@ from torch.nn import functional
 
 from nas.architecture import Option
 from nas.blocks.block import Block
+from nas.blocks.limits import too_many_positions
 
 __all__ = ["BRA"]
 
 _HEAD_CHANNELS = 32
-_MOST_POSITIONS = 56 * 56
 
 
 def _heads(channels: int) -> int:
@@ -105,9 +105,7 @@ def _make(channels: int, height: int, width: int, *, topk: int, regions: int) ->
 
 
 def _limits(channels: int, height: int, width: int, options: Mapping[str, Option]) -> str | None:
-    if height * width > _MOST_POSITIONS:
-        return f"its {height * width} positions are more than {_MOST_POSITIONS}"
-    return None
+    return too_many_positions(height, width)
 
 
 BRA = Block(

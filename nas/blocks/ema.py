@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from nas.architecture import Option
 from nas.blocks.block import Block
+from nas.blocks.limits import undivided
 
 __all__ = ["EMA"]
 
@@ -57,9 +58,8 @@ def _make(channels: int, height: int, width: int, *, factor: int) -> nn.Module:
 
 def _limits(channels: int, height: int, width: int, options: Mapping[str, Option]) -> str | None:
     factor = int(options["factor"])
-    if channels % factor:
-        return f"its {channels} channels do not divide into {factor} groups"
-    return "a map of one position has nothing to normalise over" if height * width == 1 else None
+    alone = "a map of one position has nothing to normalise over" if height * width == 1 else None
+    return undivided(channels, factor, "groups") or alone
 
 
 EMA = Block(

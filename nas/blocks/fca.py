@@ -23,6 +23,7 @@ from torch.nn import functional
 
 from nas.architecture import Option
 from nas.blocks.block import Block
+from nas.blocks.limits import undivided
 
 __all__ = ["FCA"]
 
@@ -92,9 +93,7 @@ def _limits(channels: int, height: int, width: int, options: Mapping[str, Option
     frequencies = int(options["frequencies"])
     if frequencies > len(_BEST):
         return f"{frequencies} frequencies; only the best {len(_BEST)} are known"
-    if channels % frequencies:
-        return f"its {channels} channels do not divide into {frequencies} groups"
-    return None
+    return undivided(channels, frequencies, "groups")
 
 
 FCA = Block(

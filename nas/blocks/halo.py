@@ -22,11 +22,11 @@ from torch.nn import functional
 
 from nas.architecture import Option
 from nas.blocks.block import Block
+from nas.blocks.limits import too_many_positions, undivided
 
 __all__ = ["HALO"]
 
 _HALO = 3
-_MOST_POSITIONS = 56 * 56
 
 
 class RelativeLogits(nn.Module):
@@ -98,11 +98,7 @@ def _make(channels: int, height: int, width: int, *, block_size: int, heads: int
 
 def _limits(channels: int, height: int, width: int, options: Mapping[str, Option]) -> str | None:
     heads = int(options["heads"])
-    if channels % heads:
-        return f"its {channels} channels do not divide into {heads} heads"
-    if height * width > _MOST_POSITIONS:
-        return f"its {height * width} positions are more than {_MOST_POSITIONS}"
-    return None
+    return undivided(channels, heads, "heads") or too_many_positions(height, width)
 
 
 HALO = Block(

@@ -22,6 +22,7 @@ from torch.nn import functional as F
 from nas.architecture import Option
 from nas.blocks.block import Block
 from nas.blocks.gate import DoubledGate
+from nas.blocks.limits import undivided
 
 __all__ = ["PCSA", "SCSA", "SMSA"]
 
@@ -109,8 +110,8 @@ def _make(channels: int, height: int, width: int, *, window: int, heads: int) ->
 def _limits_spatial(
     channels: int, height: int, width: int, options: Mapping[str, Option]
 ) -> str | None:
-    if channels % 4:
-        return f"its {channels} channels do not divide into 4 groups"
+    if (found := undivided(channels, 4, "groups")) is not None:
+        return found
     if channels // 4 * min(height, width) == 1:
         return f"one value per normalised group on a map of {height}x{width}"
     return None
@@ -120,8 +121,8 @@ def _limits_channel(
     channels: int, height: int, width: int, options: Mapping[str, Option]
 ) -> str | None:
     window, heads = int(options["window"]), int(options["heads"])
-    if channels % heads:
-        return f"its {channels} channels do not divide into {heads} heads"
+    if (found := undivided(channels, heads, "heads")) is not None:
+        return found
     if min(height, width) < window:
         return f"its map of {height}x{width} is smaller than a window of {window}"
     return None

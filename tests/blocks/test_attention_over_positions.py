@@ -92,7 +92,7 @@ def test_parameters_follow_the_formula(
         ("halo", (16, 57, 56), {}, "its 3192 positions are more than 3136"),
         ("lambda", (18, 7, 7), {}, "its 18 channels do not divide into 4 heads"),
         ("lambda", (16, 57, 56), {}, "its 3192 positions are more than 3136"),
-        ("aa", (16, 33, 32), {}, "attention over 1056 positions; at most 1024"),
+        ("aa", (16, 33, 32), {}, "its 1056 positions are more than 1024"),
         ("axial", (16, 57, 56), {}, "its 3192 positions are more than 3136"),
         ("bra", (16, 56, 63), {}, "its 3528 positions are more than 3136"),
     ],

@@ -7,7 +7,6 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import pyarrow.parquet as parquet
@@ -16,30 +15,10 @@ import typer
 from conftest import ROOT, SMALL_SPACE
 
 from nas.blocks import BLOCKS
-from nas.cli import app, main
+from nas.cli import app
 from nas.files import read_yaml
 
 pytestmark = pytest.mark.xdist_group("run")
-
-
-class Ran:
-    def __init__(self, code: int, out: str, err: str) -> None:
-        self.code, self.out, self.err = code, out, err
-
-
-@pytest.fixture
-def nas(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch):  # type: ignore[no-untyped-def]
-    def run(*arguments: object) -> Ran:
-        monkeypatch.setattr(sys, "argv", ["nas", *map(str, arguments)])
-        code = 0
-        try:
-            main()
-        except SystemExit as stop:
-            code = int(stop.code or 0)
-        found = capsys.readouterr()
-        return Ran(code, found.out, found.err)
-
-    return run
 
 
 def test_flags_are_a_promise() -> None:

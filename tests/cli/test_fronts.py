@@ -5,14 +5,12 @@ from __future__ import annotations
 import io
 import json
 import shutil
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from rich.console import Console
 
-from nas.cli import main
 from nas.cli.tables import front_table
 from nas.run import open_run
 
@@ -20,21 +18,6 @@ pytestmark = pytest.mark.xdist_group("run")
 
 Ran = tuple[int, str, str]
 Call = Callable[..., Ran]
-
-
-@pytest.fixture
-def nas(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Call:
-    def run(*arguments: object) -> Ran:
-        monkeypatch.setattr(sys, "argv", ["nas", *map(str, arguments)])
-        code = 0
-        try:
-            main()
-        except SystemExit as stop:
-            code = int(stop.code or 0)
-        found = capsys.readouterr()
-        return code, found.out, found.err
-
-    return run
 
 
 def test_expressions_narrow_the_front(nas: Call, finished_run: Path) -> None:
