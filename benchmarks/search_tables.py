@@ -480,7 +480,9 @@ def draw_curves(rows: pd.DataFrame, names: Sequence[str], column: str, path: Pat
         axes.set_xscale("log")
         axes.set_xticks(counts, list(map(str, counts)))
         axes.set_xticks([], minor=True)
-        axes.set_xlabel(f"evaluations ({mine['seed'].nunique()} seeds)", fontsize=9)
+        seeds = mine.groupby("sampler")["seed"].nunique()
+        fewer = "".join(f", {name} {count}" for name, count in seeds[seeds < seeds.max()].items())
+        axes.set_xlabel(f"evaluations ({seeds.max()} seeds{fewer})", fontsize=9)
     finish(figure, panels, path)
 
 
