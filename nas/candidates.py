@@ -88,7 +88,8 @@ class Candidates:
             if pattern not in used:
                 names = [site.name for place in self._branches[0].places for site in place.sites]
                 raise SpecError(
-                    f"exclude {pattern!r} matches no site; there are: {', '.join(names)}"
+                    f"exclude {pattern!r} matches no site; change it in the space; there are: "
+                    f"{', '.join(names)}"
                 )
 
     @property

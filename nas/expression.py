@@ -31,11 +31,18 @@ _COMPARE: dict[type[ast.cmpop], Callable[[Any, Any], Any]] = {
     ast.Eq: operator.eq,
     ast.NotEq: operator.ne,
 }
+
+
+def _quotient(number: Floats, by: Floats) -> Floats:
+    """By nothing: not known."""
+    return np.asarray(np.where(by == 0, np.nan, number / np.where(by == 0, 1.0, by)))
+
+
 _ARITHMETIC: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
     ast.Add: operator.add,
     ast.Sub: operator.sub,
     ast.Mult: operator.mul,
-    ast.Div: operator.truediv,
+    ast.Div: _quotient,
 }
 
 

@@ -147,11 +147,20 @@ def resume(
     file = parse(RunFile, changed, "nas resume")
     with locked(run.path):
         if file != run.file:
-            with write_whole(run.path / "run.yaml") as temporary:
-                temporary.write_text(dump_yaml(file))
-        run = open_run(path)
-        _carry_out(run, Candidates(run.space), observer)
-    return run
+            _write_plan(run.path, file)
+        longer = open_run(path)
+        try:
+            _carry_out(longer, Candidates(longer.space), observer)
+        except SpecError:  # what is refused changes nothing
+            if file != run.file:
+                _write_plan(run.path, run.file)
+            raise
+    return longer
+
+
+def _write_plan(path: Path, file: RunFile) -> None:
+    with write_whole(path / "run.yaml") as temporary:
+        temporary.write_text(dump_yaml(file))
 
 
 def _own_folder(url: str, name: str) -> str:

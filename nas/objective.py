@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from nas.errors import SpecError
@@ -37,8 +38,9 @@ OBJECTIVES = {
 }
 
 
-def objectives_named(names: list[str] | tuple[str, ...]) -> tuple[Objective, ...]:
+def objectives_named(names: str | Sequence[str]) -> tuple[Objective, ...]:
     """Look objectives up by name. Raises SpecError."""
+    names = [names] if isinstance(names, str) else names
     for name in names:
         if name not in OBJECTIVES:
             raise SpecError(f"unknown objective {name!r}; known: {', '.join(OBJECTIVES)}")

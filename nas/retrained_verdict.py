@@ -82,9 +82,14 @@ def judge_retrained(front: Front) -> list[str]:
     ]
     recipes = {item.key for items in found for item in items if item.complete}
     if len(recipes) > 1:
+        choose = (
+            "Choose between recipes by validation accuracy: each look at the test images makes "
+            "them worth less."
+            if tested
+            else "What was chosen by these images is judged too well by them."
+        )
         lines.append(
-            f"{len(recipes)} recipes were tried; the one of most networks is shown. Choose between "
-            "recipes by validation accuracy: each look at the test images makes them worth less."
+            f"{len(recipes)} recipes were tried; the one of most networks is shown. {choose}"
         )
     if short:
         trials = {item.digest: item.reference or f"trial {item.trial}" for item in kept}

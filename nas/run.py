@@ -112,7 +112,21 @@ class Run:
                     return trials
         from nas.store import Store
 
-        return Trials.of(Store(self.study, writable=False).records())
+        found = Trials.of(Store(self.study, writable=False).records())
+        if self.file.address is None:
+            self._refuse_loss(from_file, len(found))
+        return found
+
+    def _refuse_loss(self, copy: Path, there: int) -> None:
+        """A study only ever grows. Raises StorageError."""
+        had = 0
+        with suppress(StorageError):
+            had = len(Trials.read(copy) or ()) if copy.exists() else 0
+        if there < had:
+            raise StorageError(
+                f"{self.path / JOURNAL_FILE} holds {there} trials, where {copy} has {had}: it was "
+                f"cut short; put back a copy, or remove {copy.name} to go on with what is left"
+            )
 
     @property
     def study(self) -> Path | Address:
@@ -135,7 +149,7 @@ class Run:
 
     def front_of(self, trials: Trials, by: Sequence[str] | None = None) -> Front:
         """The front of some trials of this run."""
-        objectives = objectives_named(list(by) if by else self.file.search.objectives)
+        objectives = objectives_named(by or self.file.search.objectives)
         late = [item.name for item in objectives if not item.searched]
         if late and not any(item.complete for item in self.retrained(trials)):
             raise SpecError(
@@ -286,13 +300,18 @@ class Run:
             network = build(architecture, num_classes=num_classes, start=start)
             network.load_state_dict(load_weights(file))
         else:
-            network = restore(
-                self.checkpoints,
-                architecture,
-                self.file.proxy.kind,
-                row["seed"],
-                num_classes,
-            )
+            try:
+                network = restore(
+                    self.checkpoints,
+                    architecture,
+                    self.file.proxy.kind,
+                    row["seed"],
+                    num_classes,
+                )
+            except StorageError as error:
+                raise StorageError(
+                    f"{error}; train it anew: nas retrain {self.path} --trial {trial}"
+                ) from None
         return deploy(network.eval(), architecture)
 
     def dataset(self, resolution: int | None = None) -> Dataset:
@@ -361,9 +380,11 @@ def open_run(path: str | Path) -> Run:
     """Open a run folder for reading. Raises SpecError when it is none."""
     path = Path(path)
     if not (path / "run.yaml").is_file():
-        found = "holds no run" if path.is_dir() else "does not exist"
         if path.is_file():
             raise SpecError(f"{path} is a file; name the folder of a run")
+        if path.is_dir() and any(path.iterdir()):
+            raise SpecError(f"{path} holds no run, but something else; name the folder of a run")
+        found = "holds no run" if path.is_dir() else "does not exist"
         raise SpecError(f"{path} {found}; start one with: nas search SPACE --out {path}")
     return Run(
         path,

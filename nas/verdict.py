@@ -79,12 +79,14 @@ def _compared(front: Front) -> Verdict:
     faster = [
         item for item in placed if item not in lower and _any(_only_faster, searched, item, front)
     ]
-    if placed:
+    if placed and searched:
         lines += _against_placed(placed, lower, faster)
     clear = bool(better or lower)
-    if not clear:
+    if len(front.members) < 2 or (plain is None and not (placed and searched)):
+        lines.append("There is nothing here to compare their losses with.")
+    elif not clear:
         lines.append(
-            "The differences in loss are INSIDE THE NOISE of this run: choose by latency, not by "
+            "The differences in loss are INSIDE THE NOISE: choose by latency, not by "
             "loss. A larger proxy.rungs, more validation images or a higher search.confirm_seeds "
             "would tell more."
         )

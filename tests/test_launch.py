@@ -18,7 +18,7 @@ from latency_profiles import example_profile
 import nas
 from nas.architecture import Architecture
 from nas.candidates import Candidates, load_space
-from nas.errors import SpecError
+from nas.errors import SpecError, StorageError
 from nas.executors import Silent
 from nas.front import PLAIN
 from nas.latency.device import Device
@@ -114,6 +114,30 @@ def test_the_front_from_the_study_equals_the_one_from_parquet(
     assert open_run(copy).front().to_json() == open_run(finished_run).front().to_json()
     (copy / "trials.parquet").write_bytes(b"broken")
     assert open_run(copy).front().to_json() == open_run(finished_run).front().to_json()
+
+
+def test_a_study_that_was_cut_short_is_not_taken_for_an_empty_one(
+    finished_run: Path, tmp_path: Path
+) -> None:
+    copy = tmp_path / "run"
+    shutil.copytree(finished_run, copy)
+    with (copy / "study.journal").open("rb+") as file:
+        file.truncate(3000)
+    with pytest.raises(StorageError, match=r"study.journal holds \d trials, where .* it was cut"):
+        open_run(copy).front()
+    (copy / "trials.parquet").unlink()
+    assert len(open_run(copy).trials()) < len(open_run(finished_run).trials())
+
+
+def test_a_refused_resume_changes_nothing(finished_run: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "run"
+    shutil.copytree(finished_run, copy)
+    plan = (copy / "run.yaml").read_text().replace("data: digits", "data: folder:/nowhere")
+    (copy / "run.yaml").write_text(plan)
+    shutil.rmtree(copy / "checkpoints")
+    with pytest.raises(SpecError, match="nowhere"):
+        resume(copy, trials=9)
+    assert (copy / "run.yaml").read_text() == plan
 
 
 def test_a_trained_network_gives_its_recorded_loss(finished_run: Path) -> None:

@@ -162,6 +162,15 @@ def test_without_hand_placed_networks_nothing_is_said_of_them() -> None:
     assert "plain" not in said(verdict)
 
 
+@pytest.mark.parametrize("left", ["trial == 0", "not reference", "reference == 'se'"])
+def test_what_is_left_alone_is_compared_with_nothing(left: str) -> None:
+    front = front_of(("plain", 1.0, 1.0), ("a", 0.5, 1.5), ("b", 0.8, 2.0))
+    assert judge(front).clear
+    told = judge(front.where(left))
+    assert not told.clear and "INSIDE" not in said(told) and "No searched" not in said(told)
+    assert told.lines[-1] == "There is nothing here to compare their losses with."
+
+
 @pytest.mark.parametrize("records", [[], [make_record(0, failure="diverged")]])
 def test_no_member(records: list[Record]) -> None:
     front = Front(Trials.of(records), objectives_named(["loss", "latency_ms"]))

@@ -39,7 +39,8 @@ def layers_to_unstride(network: nn.Module, total_stride: int, name: str) -> tupl
     own = 2 ** len(levels)
     if total_stride > own:
         raise SpecError(
-            f"backbone {name!r}: total_stride {total_stride}; at most its own, {own}, is allowed"
+            f"backbone {name!r}: total_stride {total_stride}; at most its own, {own}, is allowed; "
+            "change it in the space"
         )
     surplus = own // total_stride
     sizes = sorted(levels, reverse=True)[: surplus.bit_length() - 1]

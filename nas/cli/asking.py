@@ -90,10 +90,13 @@ def _at(front: Front, budget: Mapping[str, float]) -> tuple[dict[str, Any], list
     if not known:
         lines.append("How sure that is, is not known: too few networks have several seeds.")
         return found, lines
-    lines.append(
-        f"It is the best of the {choice.networks} evaluated networks that keep this with a "
-        f"probability of {choice.probability:.0%} (noise of seeds and images)."
-    )
+    if choice.networks == 1:
+        lines.append("It is the only network here that keeps this.")
+    else:
+        lines.append(
+            f"It is the best of the {choice.networks} evaluated networks that keep this with a "
+            f"probability of {choice.probability:.0%} (noise of seeds and images)."
+        )
     for point, chance in choice.rivals:
         lines.append(f"  it beats, at {chance:.0%}: {_named(point)}")
     limit = budget.get("latency_ms")

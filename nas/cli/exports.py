@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, cast, get_args
 
@@ -116,7 +117,8 @@ def _pack(run: Path, trial: int, to: str, out: Path | None, int8: bool, which: W
                 f"  {told.accelerator} takes {told.inside} operators, leaves {outside or 'none'} "
                 f"({told.note})"
             )
-    print(f"{pack.path}: check it anywhere with: python {pack.path / 'verify.py'}")
+    script = shlex.quote(str(pack.path / "verify.py"))
+    print(f"{pack.path}: check it anywhere with: python {script}")
 
 
 def _shipped(run: Run, trial: int, which: Weights) -> str:

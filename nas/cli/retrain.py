@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -72,7 +73,7 @@ def _retrain(
     # What is for machines stands alone on standard output.
     beside = console(stderr=True, quiet=screen.quiet) if json_ else screen
     try:
-        with _watched(beside) as watcher:
+        with _stopped_by_terminate(), _watched(beside) as watcher:
             planned = plan(
                 opened,
                 trial or (),
@@ -86,7 +87,7 @@ def _retrain(
                 watcher.total = len(planned.jobs)
                 _tell_plan(planned, watcher)
                 found = carry_out(planned, watcher)
-    except KeyboardInterrupt:
+    except KeyboardInterrupt:  # and SIGTERM
         beside.print("stopped; nothing is lost: the same command goes on")
         raise typer.Exit(130) from None
     if dry_run:
@@ -159,8 +160,19 @@ def _show_plan(planned: Plan, screen: Console, json_: bool) -> None:
     )
     screen.print(
         f"{len(planned.jobs)} trainings ({len(planned.done)} are there already), "
-        f"{planned.workers} side by side, {tested}: about {_clock(seconds)}"
+        f"{planned.workers} side by side, {tested}: about {_clock(seconds)} of training steps; "
+        "starting and looking at images come on top"
     )
+
+
+@contextmanager
+def _stopped_by_terminate() -> Iterator[None]:
+    """As by Ctrl-C: schedulers ask with SIGTERM."""
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 @contextmanager

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import shutil
 import sys
 from collections.abc import Callable
@@ -15,6 +16,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from nas.cli.tables import console, print_front
+from nas.front import Front
+from nas.point import Point
+from nas.verdict import judge
 
 if TYPE_CHECKING:
     from nas.executors import Observer
@@ -155,21 +159,34 @@ def _carry_out(out: Path, start: Callable[[Observer], Run]) -> None:
             run = start(observer)
     except KeyboardInterrupt:
         if (out / "run.yaml").exists():
-            print(f"stopped; nothing finished is lost. Go on with: {_program()} resume {out}")
+            again = shlex.quote(str(out))
+            print(f"stopped; nothing finished is lost. Go on with: {_program()} resume {again}")
         raise typer.Exit(130) from None
     front = run.front()
     screen.print()
     print_front(front, screen)
     screen.print(f"\nWritten: {out}/front.csv, {out}/front.png, {out}/trials.parquet")
+    nas, run_there = _program(), shlex.quote(str(out))
     if not front.members:
-        screen.print(f"See why: nas status {out}")
+        screen.print(f"See why: {nas} status {run_there}")
         raise typer.Exit(1)
-    best = min(front.members, key=lambda point: point.loss)
-    nas = _program()
+    best = _worth_a_look(front)
+    what = "" if best.reference is None else f"  # {best.reference}, hand-placed"
     screen.print("Next:")
-    screen.print(f"  {nas} report {out}")
-    screen.print(f"  {nas} show {out} {best.trial}")
-    screen.print(f"  {nas} export {out} {best.trial} --to onnx --out winner.onnx")
+    # A line to copy is not to be broken, nor read as markup.
+    for words in (
+        f"report {run_there}",
+        f"show {run_there} {best.trial}{what}",
+        f"export {run_there} {best.trial} --to onnx --out winner.onnx",
+    ):
+        screen.print(f"  {nas} {words}", soft_wrap=True, markup=False, highlight=False)
+
+
+def _worth_a_look(front: Front) -> Point:
+    """The best loss on the front where losses differ beyond their noise, else the fastest."""
+    if judge(front).clear:
+        return min(front.members, key=lambda point: point.loss)
+    return min(front.members, key=lambda point: point.latency_ms)
 
 
 def _program() -> str:
@@ -177,7 +194,9 @@ def _program() -> str:
     if shutil.which("nas"):
         return "nas"
     called = Path(sys.argv[0])
-    return os.path.relpath(called) if called.name == "nas" else f"{sys.executable} -m nas"
+    if called.name == "nas":
+        return os.path.relpath(called)
+    return f"{shlex.quote(sys.executable)} -m nas"
 
 
 def _status(

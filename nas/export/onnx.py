@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections import Counter
+from pathlib import Path
 
 import onnx
+import onnxruntime
 
 from nas.export.target import Delegates, Images, Target, Winner, Written
 from nas.latency.runtime import to_onnx
@@ -35,25 +38,37 @@ def _delegates(winner: Winner) -> tuple[Delegates, ...]:
     from onnxruntime.tools.mobile_helpers import usability_checker as checker
 
     # It asks for fixed shapes, which an app gives with the session's options.
-    graph = onnx.load_from_string(to_onnx(winner.network, winner.side))
-    model = onnx.shape_inference.infer_shapes(graph)
+    model = onnx.shape_inference.infer_shapes(_folded(to_onnx(winner.network, winner.side)))
     asked = {
         "NNAPI (Android)": checker.check_nnapi_partitions(model, True),
         "Core ML (iOS)": checker.check_coreml_partitions(
             model, True, "coreml_supported_mlprogram_ops.md"
         ),
     }
-    # Constants are folded away when a session is made.
-    kinds = Counter(node.op_type for node in model.graph.node if node.op_type != "Constant")
+    kinds = Counter(node.op_type for node in model.graph.node)
     found = []
     for name, info in asked.items():
         names = sorted(unsupported.rpartition(":")[2] for unsupported in info.unsupported_ops)
         outside = {kind: kinds[kind] for kind in names if kinds[kind]}
+        left = info.num_nodes - info.num_supported_nodes - sum(outside.values())
+        if left > 0:
+            outside["others, for shapes that are not fixed or too many dimensions"] = left
         note = (
             f"by operator type, in {info.num_partitions} pieces; ONNX Runtime's own CPU takes all"
         )
         found.append(Delegates(name, int(info.num_supported_nodes), outside, note))
     return tuple(found)
+
+
+def _folded(graph: bytes) -> onnx.ModelProto:
+    """As a session sees it: constants, and shapes that are known, worked out."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "folded.onnx"
+        options = onnxruntime.SessionOptions()
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
+        options.optimized_model_filepath = str(path)
+        onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+        return onnx.load(path)
 
 
 ONNX = Target(

@@ -64,6 +64,12 @@ def test_a_pack_holds_what_a_stranger_needs(onnx_pack: Pack) -> None:
     assert not list(folder.parent.glob(".*"))
 
 
+def test_what_an_accelerator_takes_and_leaves_is_the_whole_graph() -> None:
+    """eca's Expand works on a shape that is known as soon as constants are folded."""
+    for told in TARGETS["onnx"].write(winner("eca")).delegates():
+        assert told.inside >= 11 and told.outside == {"Expand": 1}
+
+
 def test_figures_are_of_real_images(onnx_pack: Pack) -> None:
     report = json.loads((onnx_pack.path / "report.json").read_text())
     assert report["network"]["images"] == 72 and report["network"]["accuracy"] > 0.6
