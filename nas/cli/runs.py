@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import re
 import shlex
@@ -183,8 +184,8 @@ def _carry_out(out: Path, start: Callable[[Observer], Run]) -> None:
 
 
 def _worth_a_look(front: Front) -> Point:
-    """The best loss on the front where losses differ beyond their noise, else the fastest."""
-    if judge(front).clear:
+    """The best loss on the front, but the fastest where losses are known not to differ."""
+    if judge(front).clear or math.isnan(front.seed_noise):
         return min(front.members, key=lambda point: point.loss)
     return min(front.members, key=lambda point: point.latency_ms)
 
