@@ -104,7 +104,7 @@ class Search:
         self._firsts = 0
         self._exhausted = False
         self._futile = False
-        self._repeats_taught = 0
+        self._repeats_new = False  # since the sampler was taught of them
         self._told: list[str] = []
         self._restore()
 
@@ -361,7 +361,11 @@ class Search:
 
     def _keep(self, record: Record) -> None:
         self._records[record.trial] = record
+        self._note(record)
+
+    def _note(self, record: Record) -> None:
         self._ladder.note(record)
+        self._repeats_new |= record.repeat > 0 and record.state == COMPLETE
 
     def _stop_waiting(self) -> None:
         """What waits below the top is stopped there for good.
@@ -378,9 +382,8 @@ class Search:
         """Let the sampler know what further seeds have told, and what the networks below the top
         may come to.
         """
-        further = sum(record.repeat > 0 and record.state == COMPLETE for record in self._records)
-        if further > self._repeats_taught:
-            self._repeats_taught = further
+        if self._repeats_new:
+            self._repeats_new = False
             told = repeats(self._records, self.objectives)
             self._proposer.learn_noise(told.noise)
             for digest, values in told.values.items():
@@ -411,7 +414,7 @@ class Search:
         for stored in self._store.trials():
             record, values = stored.record, self._values(stored.record)
             self._remember(record)
-            self._ladder.note(record)
+            self._note(record)
             if record.repeat == 0:
                 self._proposer.restore(stored, values)
             if record.state == RUNNING:
