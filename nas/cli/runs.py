@@ -24,6 +24,7 @@ from nas.verdict import judge
 if TYPE_CHECKING:
     from nas.executors import Observer
     from nas.run import Run
+    from nas.runner import Runner
 
 __all__ = ["add_to"]
 
@@ -85,16 +86,16 @@ def _search(
     from nas.launch import search
     from nas.runner import load_runner
 
-    overrides = list(set_ or [])
-    for key, value in (
-        ("search.trials", trials),
-        ("search.time_limit", time_limit),
-        ("search.seed", seed),
-        ("search.focus", _focused(focus) if focus else None),
-        ("workers", workers),
+    plan = load_runner(runner, tuple(set_ or ()))
+    for option, key, value in (
+        ("--trials", "search.trials", trials),
+        ("--time-limit", "search.time_limit", time_limit),
+        ("--seed", "search.seed", seed),
+        ("--focus", "search.focus", _focused(focus) if focus else None),
+        ("--workers", "workers", workers),
     ):
         if value is not None:
-            overrides.append(f"{key}={value}")
+            plan = _with(plan, option, f"{key}={value}")
     loaded = load_space(space)
     if backbone:
         loaded = loaded.model_copy(update={"backbones": backbone})
@@ -103,7 +104,7 @@ def _search(
         out,
         lambda observer: search(
             loaded,
-            load_runner(runner, tuple(overrides)),
+            plan,
             data,
             out,
             calibration=calibration,
@@ -111,6 +112,17 @@ def _search(
             observer=observer,
         ),
     )
+
+
+def _with(plan: Runner, option: str, override: str) -> Runner:
+    """Faults are said of the option that was typed. Raises SpecError."""
+    from nas.errors import SpecError
+    from nas.runner import overridden
+
+    try:
+        return overridden(plan, (override,))
+    except SpecError as error:
+        raise SpecError(re.sub(r"^--set: [\w.]+:", f"{option}:", str(error))) from None
 
 
 def _focused(asked: list[str]) -> str:
@@ -141,7 +153,8 @@ def _resume(
 
     seconds = None
     if time_limit is not None:
-        seconds = load_runner(None, (f"search.time_limit={time_limit}",)).search.time_limit
+        limited = _with(load_runner(), "--time-limit", f"search.time_limit={time_limit}")
+        seconds = limited.search.time_limit
     _carry_out(
         run,
         lambda observer: resume(

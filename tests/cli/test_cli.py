@@ -322,7 +322,7 @@ def test_wrong_spaces_end_with_one_line_and_code_2(  # type: ignore[no-untyped-d
         (["--set", "proxy.knd=probe"], "unknown key 'knd'; allowed in proxy:"),
         (["--set", "proxy.kind=magic"], "proxy.kind: found 'magic'"),
         (["--set", "search.sampler=grid"], "search.sampler: found 'grid'"),
-        (["--time-limit", "soon"], "time_limit"),
+        (["--time-limit", "soon"], "--time-limit"),
         (["--data", "mnist"], "allowed: digits, cifar10, folder:PATH"),
         (["--data", "folder:/nowhere"], "no such folder"),
         (["--backbone", "resnet18"], "has no site"),
@@ -380,6 +380,9 @@ def test_a_run_is_not_written_over(
         ),
         (["resume", "RUN", "--trials", "2"], "has 5 networks, more than 2"),
         (["status", "sqlite:////nowhere/none.db"], "there is no such file"),
+        (["search", "SPACE", "--time-limit", "5x"], "--time-limit: found '5x'"),
+        (["resume", "RUN", "--time-limit", "5x"], "--time-limit: found '5x'"),
+        (["search", "SPACE", "--focus", "speed=1..2"], "--focus: focus on 'speed'"),
         (
             ["supernet", ROOT / "search_spaces" / "mobilenetv2-small.yaml", "--plain", "nan"],
             "allowed: from 0",
