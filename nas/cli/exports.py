@@ -101,6 +101,7 @@ def _alone(run: Path, trial: int, to: str, out: Path, which: Weights) -> None:
 
 def _pack(run: Path, trial: int, to: str, out: Path | None, int8: bool, which: Weights) -> None:
     from nas.export import export_pack
+    from nas.export.pack import against_int8
 
     found = open_run(run)
     pack = export_pack(found, trial, to, out, int8=int8, weights=which)
@@ -117,6 +118,8 @@ def _pack(run: Path, trial: int, to: str, out: Path | None, int8: bool, which: W
                 f"  {told.accelerator} takes {told.inside} operators, leaves {outside or 'none'} "
                 f"({told.note})"
             )
+    if against := against_int8(pack.graphs):
+        print(against)
     script = shlex.quote(str(pack.path / "verify.py"))
     print(f"{pack.path}: check it anywhere with: python {script}")
 

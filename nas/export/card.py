@@ -113,7 +113,8 @@ def _graphs(graphs: Sequence[Report]) -> list[str]:
 def _calibrated(report: Report) -> list[str]:
     if not report["calibration_images"]:
         return [f"int8: {report['int8']}."] if report["int8"] else []
-    return [f"int8: ranges seen on {report['calibration_images']} training images."]
+    lines = [f"int8: ranges seen on {report['calibration_images']} training images."]
+    return [*lines, f"{report['int8']}."] if report["int8"] else lines
 
 
 def _delegates(graphs: Sequence[Report]) -> list[str]:

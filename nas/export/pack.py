@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -30,7 +30,7 @@ from nas.latency.measure import Anchor, Latency, Subject, measure_anchor, measur
 from nas.retrained import Retraining
 from nas.run import Run, Weights
 
-__all__ = ["Graph", "Origin", "Pack", "export_pack", "write_pack"]
+__all__ = ["Graph", "Origin", "Pack", "against_int8", "export_pack", "write_pack"]
 
 _JUDGED = 512
 _CALIBRATION = 128
@@ -258,9 +258,27 @@ def _report(
             "macs": costs.macs,
         },
         "calibration_images": _CALIBRATION if quantised else 0,
-        "int8": "" if quantised else to.no_int8 or "not asked for (--int8)",
+        "int8": against_int8(graphs) if quantised else to.no_int8 or "not asked for (--int8)",
         "graphs": [_told(graph) for graph in graphs],
     }
+
+
+def against_int8(graphs: Sequence[Graph]) -> str:
+    """What was measured against the int8 graph, in a sentence; empty: nothing, or it is not run."""
+    by_precision = {graph.precision: graph for graph in graphs if graph.kind != "model.py"}
+    plain, small = by_precision.get("fp32"), by_precision.get("int8")
+    if plain is None or small is None or not (plain.latency and small.latency and small.judged):
+        return ""
+    faults = []
+    if small.latency.latency_ms >= plain.latency.latency_ms:
+        faults.append(
+            f"no faster here ({small.latency.latency_ms:.3f} ms for {plain.latency.latency_ms:.3f})"
+        )
+    if small.judged.loss_change > small.judged.half_width:
+        faults.append("worse in loss beyond the noise of the images")
+    if not faults:
+        return ""
+    return f"int8 is {' and '.join(faults)}: what it brings is measured on the device it is for"
 
 
 def _told(graph: Graph) -> dict[str, Any]:

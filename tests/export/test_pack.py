@@ -14,7 +14,7 @@ from tiny_network import CLASSES, SIDE, data, winner
 
 from nas.errors import ExportError, MeasurementError, SpecError
 from nas.export import TARGETS
-from nas.export.pack import Origin, Pack, write_pack
+from nas.export.pack import Origin, Pack, against_int8, write_pack
 from nas.export.target import Target, Winner, Written
 
 ORIGIN = Origin("run", 3, "noise", "probe", 0, "local-onnxruntime", False, {"loss": 0.1})
@@ -84,6 +84,31 @@ def test_figures_are_of_real_images(onnx_pack: Pack) -> None:
         "Core ML (iOS)",
     }
     assert all("/" not in str(value) for value in report["origin"].values())
+
+
+@pytest.mark.parametrize(
+    ("milliseconds", "change", "said"),
+    [
+        (0.5, 0.0, ""),
+        (1.2, 0.0, "int8 is no faster here (1.200 ms for 1.000): what"),
+        (0.5, 0.2, "int8 is worse in loss beyond the noise of the images: what"),
+        (1.2, 0.2, "(1.200 ms for 1.000) and worse in loss beyond"),
+    ],
+)
+def test_int8_that_brings_little_is_said(
+    onnx_pack: Pack, milliseconds: float, change: float, said: str
+) -> None:
+    model, plain, small = onnx_pack.graphs
+    assert plain.latency is not None and small.latency is not None and small.judged is not None
+    plain = replace(plain, latency=replace(plain.latency, latency_ms=1.0))
+    small = replace(
+        small,
+        latency=replace(small.latency, latency_ms=milliseconds),
+        judged=replace(small.judged, loss_change=change, half_width=0.1),
+    )
+    found = against_int8([model, plain, small])
+    assert said in found and bool(said) == bool(found)
+    assert against_int8([model, plain]) == ""
 
 
 def test_the_samples_are_scores_of_the_network(onnx_pack: Pack) -> None:
