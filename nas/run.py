@@ -112,21 +112,23 @@ class Run:
                     return trials
         from nas.store import Store
 
+        # Looked at first: a search that goes on meanwhile makes both longer.
+        copied = self._copied(from_file)
         found = Trials.of(Store(self.study, writable=False).records())
-        if self.file.address is None:
-            self._refuse_loss(from_file, len(found))
+        if len(found) < copied:
+            raise StorageError(
+                f"{self.path / JOURNAL_FILE} holds {len(found)} trials, where {from_file} has "
+                f"{copied}: it was cut short; put back a copy, or remove {from_file.name} to go on "
+                "with what is left"
+            )
         return found
 
-    def _refuse_loss(self, copy: Path, there: int) -> None:
-        """A study only ever grows. Raises StorageError."""
-        had = 0
-        with suppress(StorageError):
-            had = len(Trials.read(copy) or ()) if copy.exists() else 0
-        if there < had:
-            raise StorageError(
-                f"{self.path / JOURNAL_FILE} holds {there} trials, where {copy} has {had}: it was "
-                f"cut short; put back a copy, or remove {copy.name} to go on with what is left"
-            )
+    def _copied(self, copy: Path) -> int:
+        """Trials in the copy of a journal, which only ever grows."""
+        if self.file.address is None and copy.exists():
+            with suppress(StorageError):
+                return len(Trials.read(copy) or ())
+        return 0
 
     @property
     def study(self) -> Path | Address:
