@@ -147,12 +147,13 @@ def resume(
     file = parse(RunFile, changed, "nas resume")
     with locked(run.path):
         if file != run.file:
+            before = len(run.trials())
             _write_plan(run.path, file)
         longer = open_run(path)
         try:
             _carry_out(longer, Candidates(longer.space), observer)
         except SpecError:  # what is refused changes nothing
-            if file != run.file:
+            if file != run.file and len(longer.trials()) == before:
                 _write_plan(run.path, run.file)
             raise
     return longer

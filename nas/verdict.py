@@ -79,10 +79,13 @@ def _compared(front: Front) -> Verdict:
     faster = [
         item for item in placed if item not in lower and _any(_only_faster, searched, item, front)
     ]
-    if placed and searched:
+    tried = any(reference is None for reference in front.cloud["reference"])
+    if placed and tried:
         lines += _against_placed(placed, lower, faster)
     clear = bool(better or lower)
-    if len(front.members) < 2 or (plain is None and not (placed and searched)):
+    # A filter may leave a network alone; a whole run always has the plain one and others.
+    alone = len(front.cloud["loss"]) < 2 or (plain is None and not (placed and tried))
+    if alone:
         lines.append("There is nothing here to compare their losses with.")
     elif not clear:
         lines.append(

@@ -171,6 +171,17 @@ def test_what_is_left_alone_is_compared_with_nothing(left: str) -> None:
     assert told.lines[-1] == "There is nothing here to compare their losses with."
 
 
+def test_one_network_that_beats_all_others_is_a_clear_win() -> None:
+    verdict = verdict_on(("plain", 1.0, 2.0), ("a", 0.5, 1.0), ("b", 0.8, 2.5))
+    assert verdict.clear and "nothing here to compare" not in said(verdict)
+
+
+def test_a_front_of_the_plain_network_alone_is_still_a_verdict_on_the_others() -> None:
+    verdict = verdict_on(("plain", 0.5, 1.0), ("a", 1.0, 2.0), ("b", 0.8, 2.5))
+    assert not verdict.clear and "INSIDE THE NOISE" in verdict.lines[-1]
+    assert "No searched network is shown to be better than hand-placed se" in said(verdict)
+
+
 @pytest.mark.parametrize("records", [[], [make_record(0, failure="diverged")]])
 def test_no_member(records: list[Record]) -> None:
     front = Front(Trials.of(records), objectives_named(["loss", "latency_ms"]))
