@@ -16,8 +16,8 @@ from statistics import median
 import numpy as np
 import torch
 
-from nas.samplers.pareto.grid import Codes, Floats, Grid
-from nas.samplers.pareto.proposal import Evaluated, Knowledge, Proposal
+from nas.strategy.samplers.pareto.grid import Codes, Floats, Grid
+from nas.strategy.samplers.pareto.proposal import Evaluated, Knowledge, Proposal
 
 BLOCKS = ("se", "cbam", "coord")
 LABELS = (

@@ -23,7 +23,7 @@ import torch
 from torch import Tensor, nn
 
 from nas.backbones import own_networks
-from nas.costs import cost_of_module
+from nas.models.cost import cost_of_module
 
 Mended = tuple[tuple[str, str], ...]
 

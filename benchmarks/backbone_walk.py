@@ -14,8 +14,8 @@ import timm
 import torch
 
 from nas.backbones import find_sites, known_backbones
-from nas.networks import build, uniform
-from nas.space import POSITIONS
+from nas.models.build import build, uniform
+from nas.spec.space import POSITIONS
 
 FAMILIES = (
     "mobilenet* mnasnet* semnasnet* fbnet* spnasnet* efficientnet* tf_efficientnet* "

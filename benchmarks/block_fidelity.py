@@ -21,8 +21,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from nas.architecture import Option
 from nas.blocks import make_block
+from nas.spec.architecture import Option
 
 Shape = tuple[int, int, int]
 State = dict[str, Tensor]

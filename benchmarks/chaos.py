@@ -30,15 +30,15 @@ from typing import TYPE_CHECKING, Any
 
 from processes import children
 
-from nas.record import COMPLETE, FAILED, PRUNED, Evaluation, Job, Outcome, Record
+from nas.study.record import COMPLETE, FAILED, PRUNED, Evaluation, Job, Outcome, Record
 
 if TYPE_CHECKING:
     from ray_nodes import Nodes
 
-    from nas.candidates import Candidates
-    from nas.exchange import Exchange
-    from nas.run import Run
-    from nas.search_core import Search
+    from nas.execution.exchange import Exchange
+    from nas.models.candidates import Candidates
+    from nas.runs.run import Run
+    from nas.strategy.search import Search
 
 SPACE = """
 name: chaos
@@ -85,11 +85,11 @@ def outcome_of(job: Job, chance: random.Random | None = None) -> Outcome:
 
 def drive(folder: Path) -> None:
     """Start the search, or go on with it, as `nas search` and `nas resume` do."""
-    from nas.drivers import place_of
-    from nas.errors import NasError
-    from nas.executors import EventLog
-    from nas.run import locked, open_run
-    from nas.studies import opened_study
+    from nas.base.errors import NasError
+    from nas.execution.executor import EventLog
+    from nas.runs.executors import place_of
+    from nas.runs.open_study import opened_study
+    from nas.runs.run import locked, open_run
 
     run, events = open_run(folder), EventLog(folder / "events.log")
     try:
@@ -101,26 +101,26 @@ def drive(folder: Path) -> None:
 
 
 def search_of(run: Run, store: Any) -> Search:
-    from nas.candidates import Candidates
-    from nas.search_core import Search
+    from nas.models.candidates import Candidates
+    from nas.strategy.search import Search
 
     return Search(Candidates(run.space), run.file.search, store)
 
 
 def work(folder: Path) -> None:
     """One independent worker."""
-    from nas.executors.worker_process import WorkerProcess
+    from nas.execution.workers.worker_process import WorkerProcess
 
     exchange: Exchange
     settings = json.loads((folder / "chaos.json").read_text())
     if settings["address"] is None:
-        from nas.exchange.folder import FolderExchange
+        from nas.execution.exchange.folder import FolderExchange
 
         exchange = FolderExchange(folder / "jobs")
     else:
-        from nas.address import Address
-        from nas.database import connect
-        from nas.exchange.study import StudyExchange
+        from nas.execution.exchange.study import StudyExchange
+        from nas.spec.storage_url import Address
+        from nas.strategy.storage.database import connect
 
         address = Address.parse(settings["address"])
         exchange = StudyExchange(connect(address), address.study or "")
@@ -133,7 +133,7 @@ def work(folder: Path) -> None:
 
 
 def stand_in() -> None:
-    from nas.executors.local_worker import serve
+    from nas.execution.workers.local_worker import serve
 
     serve(lambda spec, number: evaluate)
 
@@ -162,7 +162,7 @@ class Kind:
 
 
 def _local(run: Run, store: Any) -> Any:
-    from nas.executors.local import LocalExecutor
+    from nas.execution.local import LocalExecutor
 
     program = (sys.executable, __file__, "stand-in")
     log = run.path / "workers.log"
@@ -170,35 +170,35 @@ def _local(run: Run, store: Any) -> Any:
 
 
 def _worker(run: Run, store: Any) -> Any:
-    from nas.exchange import Terms
-    from nas.executors.worker import WorkerExecutor
-    from nas.studies import exchange_of
+    from nas.execution.exchange import Terms
+    from nas.execution.workers.executor import WorkerExecutor
+    from nas.runs.open_study import exchange_of
 
     terms = Terms(spec={}, versions={}, data="none", lease=LEASE)
     return WorkerExecutor(exchange_of(run, store), terms)
 
 
 def _ray(run: Run, store: Any) -> Any:
-    from nas.executors.ray_pool import RayExecutor
+    from nas.execution.ray.pool import RayExecutor
 
     return RayExecutor(**_on_ray(run))
 
 
 def _tune(run: Run, store: Any) -> Any:
-    from nas.executors.ray_tune import TuneExecutor
+    from nas.execution.ray.tune import TuneExecutor
 
     return TuneExecutor(**_on_ray(run), folder=run.path.resolve() / "tune")
 
 
 def _on_ray(run: Run) -> dict[str, Any]:
-    from nas.executors.ray_workers import Makers
+    from nas.execution.ray.workers import Makers
 
     makers = Makers(evaluator="chaos:InRay", gauge=None)
     return {"spec": {}, "plan": run.file.ray, "makers": makers}
 
 
 def _spec(run: Run) -> Any:
-    from nas.evaluator import EvaluatorSpec
+    from nas.execution.evaluator import EvaluatorSpec
 
     nowhere = Path("nowhere")
     return EvaluatorSpec(nowhere, nowhere, run.file.proxy, run.space.constraints, (), "{}", 1.0)
@@ -395,7 +395,7 @@ class Chaos:
         return True
 
     def _busy(self) -> list[int]:
-        from nas.studies import exchange_of
+        from nas.runs.open_study import exchange_of
 
         self.exchange = self.exchange or exchange_of(self.run_folder)
         return [item.process["pid"] for item in self.exchange.workers() if item.ticket]
@@ -471,8 +471,8 @@ class Account:
 
 def account(folder: Path, chaos: Chaos, expected: Sequence[Record], seconds: float) -> Account:
     """Hold a search against one without faults; AssertionError names what is wrong."""
-    from nas.run import open_run
-    from nas.store import Store
+    from nas.runs.run import open_run
+    from nas.strategy.storage.store import Store
 
     run = open_run(folder)
     records = Store(run.study, writable=False).records()
@@ -505,14 +505,14 @@ def account(folder: Path, chaos: Chaos, expected: Sequence[Record], seconds: flo
 
 def front(run: Run, records: Sequence[Record]) -> list[str]:
     """Digests of the networks on the front."""
-    from nas.trials import Trials
+    from nas.study.trials import Trials
 
     members = run.front_of(Trials.of(list(records))).members
     return sorted(point.architecture.digest for point in members)
 
 
 def without_faults(search: Search) -> tuple[Record, ...]:
-    from nas.executors.simulated import SimulatedExecutor
+    from nas.execution.simulated import SimulatedExecutor
 
     SimulatedExecutor(outcome_of, workers=1).run(search)
     return search.records
@@ -520,10 +520,10 @@ def without_faults(search: Search) -> tuple[Record, ...]:
 
 def make(folder: Path, executor: str, address: str | None, *, trials: int, workers: int) -> Run:
     """A run folder as `nas search` makes one, but for the images."""
-    from nas.files import dump_yaml, parse, read_yaml
-    from nas.run import RunFile, open_run
-    from nas.space import SearchSpace
-    from nas.studies import make_study
+    from nas.base.files import dump_yaml, parse, read_yaml
+    from nas.runs.open_study import make_study
+    from nas.runs.run import RunFile, open_run
+    from nas.spec.space import SearchSpace
 
     folder.mkdir(parents=True)
     space = parse(SearchSpace, read_yaml(SPACE, "space"), "space")
@@ -557,9 +557,9 @@ def make(folder: Path, executor: str, address: str | None, *, trials: int, worke
 
 def expected_records(run: Run, folder: Path, candidates: Candidates) -> tuple[Record, ...]:
     """The same search without faults, in this process."""
-    from nas.objective import objectives_named
-    from nas.search_core import Search
-    from nas.store import Store
+    from nas.spec.objective import objectives_named
+    from nas.strategy.search import Search
+    from nas.strategy.storage.store import Store
 
     folder.mkdir()
     plan = run.file.search
@@ -581,7 +581,7 @@ def carry_out(
     """One search under faults. Raises AssertionError when anything is not as it should be."""
     from database_servers import SERVERS
 
-    from nas.candidates import Candidates
+    from nas.models.candidates import Candidates
 
     with contextlib.ExitStack() as stack:
         database = stack.enter_context(SERVERS[storage]()) if storage in SERVERS else None

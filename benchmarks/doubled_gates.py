@@ -9,12 +9,12 @@ networks as deployed beside the same networks without doubled gates.
 
 from __future__ import annotations
 
-from nas.architecture import Architecture
 from nas.latency.device import Device
 from nas.latency.measure import Anchor, Subject, measure_anchor, measure_together
 from nas.latency.survey import prepared
 from nas.latency.table import whole_network
-from nas.networks import build, uniform
+from nas.models.build import build, uniform
+from nas.spec.architecture import Architecture
 
 NETWORKS = (("mobilenetv2_100", 224, None), ("mobilenetv2_035", 32, 16))
 POSITIONS = ("after_depthwise", "after_projection", "after_residual")

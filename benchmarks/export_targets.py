@@ -13,9 +13,9 @@ from pathlib import Path
 
 from report import print_machine, print_table
 
-from nas.errors import NasError
+from nas.base.errors import NasError
 from nas.export import TARGETS, Pack, export_pack
-from nas.run import open_run
+from nas.runs.run import open_run
 
 _HEADINGS = ("target", "graph", "differs by", "same class", "right", "loss", "ms", "KiB", "left")
 

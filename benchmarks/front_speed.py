@@ -32,14 +32,13 @@ from statistics import median
 import numpy as np
 from report import print_machine, print_table
 
-from nas.architecture import Architecture, Insertion
-from nas.environment import describe_environment
-from nas.files import dump_yaml
-from nas.front import PLAIN
-from nas.record import Evaluation, Job, Outcome, Record
-from nas.run import RunFile
-from nas.space import SearchSpace
-from nas.trials import Trials
+from nas.base.files import dump_yaml
+from nas.base.machine import describe_environment
+from nas.runs.run import RunFile
+from nas.spec.architecture import PLAIN, Architecture, Insertion
+from nas.spec.space import SearchSpace
+from nas.study.record import Evaluation, Job, Outcome, Record
+from nas.study.trials import Trials
 
 FEW, MANY, COPIES = 100, 100_000, 10
 QUESTIONS: tuple[tuple[str, ...], ...] = (

@@ -19,9 +19,9 @@ import torch
 from report import print_machine, print_table
 from torch import Tensor, nn
 
-from nas.architecture import Architecture
-from nas.candidates import Candidates, load_space
-from nas.networks import build, inserted_modules
+from nas.models.build import build, inserted_modules
+from nas.models.candidates import Candidates, load_space
+from nas.spec.architecture import Architecture
 
 SPACES = ("mobilenetv2-small", "little-attention")
 BATCH, STEPS, IMAGES = 64, 6, 20_000

@@ -18,11 +18,11 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
-from nas.architecture import EMPTY, Architecture
 from nas.backbones import find_sites
 from nas.blocks import BLOCKS
-from nas.networks import build, deploy, inserted_modules, uniform
-from nas.space import POSITIONS
+from nas.models.build import build, deploy, inserted_modules, uniform
+from nas.spec.architecture import EMPTY, Architecture
+from nas.spec.space import POSITIONS
 
 BACKBONES = (
     "mobilenetv1_100",

@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 from report import print_machine, print_table
 from sklearn.linear_model import BayesianRidge
 
-from nas.errors import NasError, SpecError
+from nas.base.errors import NasError, SpecError
 from nas.latency.predictor import choose, fit, join, standardised
 
 Floats = NDArray[np.float64]

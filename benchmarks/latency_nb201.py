@@ -31,7 +31,7 @@ from latency_scores import Guess, Score, draw_guesses, judge, print_scores, read
 from numpy.typing import NDArray
 from report import print_machine, print_table
 
-from nas.errors import NasError, SpecError
+from nas.base.errors import NasError, SpecError
 from nas.latency.predictor import choose, fit, join, source_columns, standardised
 
 Floats = NDArray[np.float64]

@@ -25,14 +25,14 @@ import matplotlib.pyplot as plt
 import numpy as np
 from scipy.stats import spearmanr
 
-from nas.architecture import Architecture
-from nas.candidates import Candidates, load_space
-from nas.latency.device import Device
 from nas.latency.measure import Anchor, Subject, measure_together
 from nas.latency.profile import Profile, load_profile
 from nas.latency.quality import judge_predictions
+from nas.latency.runtime import clock_of, core_of, device_named
 from nas.latency.survey import prepared
 from nas.latency.table import whole_network
+from nas.models.candidates import Candidates, load_space
+from nas.spec.architecture import Architecture
 
 FITTED = 9  # and the plain network
 ROUNDS = 40
@@ -51,7 +51,7 @@ def drawn(candidates: Candidates, number: int, seed: int) -> list[Architecture]:
 
 def timed(profile: Profile, networks: list[Architecture]) -> np.ndarray:
     """Milliseconds of each network, twice: (2, n)."""
-    device = Device.parse(profile.device)
+    device = device_named(profile.device)
     prepare = prepared(device)
 
     def subject(architecture: Architecture) -> Subject:
@@ -67,7 +67,7 @@ def timed(profile: Profile, networks: list[Architecture]) -> np.ndarray:
     runs = []
     for seed in (1, 2):
         found = measure_together(
-            subjects, beside, seed=seed, core=device.core, clock=device.clock, rounds=ROUNDS
+            subjects, beside, seed=seed, core=core_of(device), clock=clock_of(device), rounds=ROUNDS
         )
         runs.append([found[item.digest].latency_ms for item in networks])
     return np.array(runs)

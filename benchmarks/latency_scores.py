@@ -13,8 +13,8 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from report import print_table
 
-from nas.errors import SpecError
-from nas.files import write_whole
+from nas.base.errors import SpecError
+from nas.base.files import write_whole
 
 __all__ = ["Guess", "Score", "draw_guesses", "judge", "print_scores", "read_devices"]
 

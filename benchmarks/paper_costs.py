@@ -12,9 +12,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from nas.architecture import parse_label
-from nas.costs import cost
-from nas.networks import uniform
+from nas.models.build import uniform
+from nas.models.cost import cost
+from nas.spec.architecture import parse_label
 
 
 @dataclass(frozen=True)

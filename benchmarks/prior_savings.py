@@ -28,24 +28,24 @@ import numpy as np
 from numpy.typing import NDArray
 from report import print_machine, print_table
 
-from nas.architecture import EMPTY, KEEP, Architecture, parse_label
-from nas.candidates import Candidates
-from nas.executors.simulated import SimulatedExecutor
-from nas.explain import explain_front
-from nas.explain.export import rules_of
-from nas.front import Front
-from nas.indicators import hypervolume
-from nas.objective import objectives_named
-from nas.placing import site_places
-from nas.prior import Rules, Where
-from nas.record import COMPLETE, Evaluation, Job, Outcome, Record
-from nas.runner import SearchPlan
-from nas.samplers.figures import SpaceFigures
-from nas.search_core import Search
-from nas.seeds import derive
-from nas.space import SearchSpace
-from nas.store import Store
-from nas.trials import Trials
+from nas.base.seeds import derive
+from nas.execution.simulated import SimulatedExecutor
+from nas.models.candidates import Candidates
+from nas.models.site_places import site_places
+from nas.report.explain import explain_front
+from nas.report.explain.export import rules_of
+from nas.spec.architecture import EMPTY, KEEP, Architecture, parse_label
+from nas.spec.objective import objectives_named
+from nas.spec.prior import Rules, Where
+from nas.spec.runner import SearchPlan
+from nas.spec.space import SearchSpace
+from nas.strategy.samplers.figures import SpaceFigures
+from nas.strategy.search import Search
+from nas.strategy.storage.store import Store
+from nas.study.front.front import Front
+from nas.study.front.indicators import hypervolume
+from nas.study.record import COMPLETE, Evaluation, Job, Outcome, Record
+from nas.study.trials import Trials
 
 Floats = NDArray[np.float64]
 

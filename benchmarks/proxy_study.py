@@ -37,23 +37,23 @@ import torch
 from scipy.stats import rankdata
 from torch import nn
 
-from nas.agreement import Agreement, Bias, agreement, bias, paired_noise
-from nas.architecture import Architecture, Insertion, Option
 from nas.backbones import find_sites
+from nas.base.errors import MeasurementError
+from nas.base.seeds import derive
 from nas.blocks import block_named
-from nas.candidates import Candidates
 from nas.data import Dataset, Split, load_data
-from nas.errors import MeasurementError
-from nas.networks import build, inserted_modules
-from nas.proxies.checkpoint import load_weights, save_weights
-from nas.proxies.supernet import Supernet
-from nas.proxies.supernet_training import train_supernet
-from nas.proxies.supernet_weights import inherit, score
-from nas.proxies.training import Recipe, Trainer, Training, evaluate
-from nas.proxies.zero_cost import ZERO_COST, zero_cost_scores
-from nas.seeds import derive
-from nas.space import SearchSpace
-from nas.task import Classification
+from nas.models.build import build, inserted_modules
+from nas.models.candidates import Candidates
+from nas.runs.calibrate.agreement import Agreement, Bias, agreement, bias, paired_noise
+from nas.spec.architecture import Architecture, Insertion, Option
+from nas.spec.space import SearchSpace
+from nas.training.checkpoint import load_weights, save_weights
+from nas.training.loop import Recipe, Trainer, Training, evaluate
+from nas.training.proxies.zero_cost import ZERO_COST, zero_cost_scores
+from nas.training.supernet.supernet import Supernet
+from nas.training.supernet.train import train_supernet
+from nas.training.supernet.weights import inherit, score
+from nas.training.task import Classification
 
 ROWS = Path("docs/proxy-study.csv")
 BACKBONE, SIDE, STRIDE = "benchmarks.small_mobilenet:small_mobilenet", 16, None

@@ -6,7 +6,7 @@ import os
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from nas.environment import processor, version
+from nas.base.machine import processor, version
 
 __all__ = ["print_machine", "print_table"]
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from playwright.sync_api import sync_playwright
 
 from nas.report import write_report
-from nas.run import open_run
+from nas.runs.run import open_run
 
 
 def main() -> None:

@@ -25,10 +25,10 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from nas.base.errors import MeasurementError
 from nas.blocks import BLOCKS, make_block
-from nas.errors import MeasurementError
 from nas.latency.device import Device
-from nas.latency.runtime import RUNTIMES, Session
+from nas.latency.runtime import RUNTIMES, Session, device_named
 from nas.latency.runtime.runtime import first_line
 
 CHANNELS, SIDE, BATCH = 32, 16, 2
@@ -119,7 +119,7 @@ def main() -> None:
     parser.add_argument("devices", nargs="*", default=list(RUNTIMES))
     table: dict[str, list[Found]] = {}
     for name in parser.parse_args().devices:
-        device = Device.parse(f"{name}-batch{BATCH}")
+        device = device_named(f"{name}-batch{BATCH}")
         try:
             print(f"{name}: {RUNTIMES[device.runtime].fingerprint()}", flush=True)
         except MeasurementError as error:

@@ -32,17 +32,17 @@ from typing import Any, cast
 from database_servers import SERVERS
 from report import print_machine, print_table
 
-from nas.address import Address
-from nas.candidates import Candidates
-from nas.executors import Executor, Silent
-from nas.executors.simulated import SimulatedExecutor
-from nas.objective import objectives_named
-from nas.record import Evaluation, Job, Outcome, Record
-from nas.runner import Proxy, Ray, SearchPlan
-from nas.samplers.figures import SpaceFigures
-from nas.search_core import Search
-from nas.space import Constraints, SearchSpace
-from nas.store import Store
+from nas.execution.executor import Executor, Silent
+from nas.execution.simulated import SimulatedExecutor
+from nas.models.candidates import Candidates
+from nas.spec.objective import objectives_named
+from nas.spec.runner import Proxy, Ray, SearchPlan
+from nas.spec.space import Constraints, SearchSpace
+from nas.spec.storage_url import Address
+from nas.strategy.samplers.figures import SpaceFigures
+from nas.strategy.search import Search
+from nas.strategy.storage.store import Store
+from nas.study.record import Evaluation, Job, Outcome, Record
 
 SPACE = {
     "name": "scale",
@@ -114,8 +114,8 @@ def _core(workers: int, seconds: float, folder: Path) -> Iterator[Executor]:
 
 @contextmanager
 def _local(workers: int, seconds: float, folder: Path) -> Iterator[Executor]:
-    from nas.evaluator import EvaluatorSpec
-    from nas.executors.local import LocalExecutor
+    from nas.execution.evaluator import EvaluatorSpec
+    from nas.execution.local import LocalExecutor
 
     nowhere = Path("nowhere")
     spec = EvaluatorSpec(nowhere, nowhere, Proxy(), Constraints(), (), "{}", 1.0)
@@ -125,12 +125,12 @@ def _local(workers: int, seconds: float, folder: Path) -> Iterator[Executor]:
 
 @contextmanager
 def _ray(workers: int, seconds: float, folder: Path) -> Iterator[Executor]:
-    from nas.executors.ray_cluster import connected
-    from nas.executors.ray_workers import Makers
+    from nas.execution.ray.cluster import connected
+    from nas.execution.ray.workers import Makers
 
     plan = Ray()
     with connected(plan, cores=workers, say=print):
-        from nas.executors.ray_pool import RayExecutor
+        from nas.execution.ray.pool import RayExecutor
 
         makers = Makers(evaluator="scale:ray_evaluator", gauge=None)
         yield RayExecutor({"seconds": seconds}, plan, workers=workers, makers=makers)
@@ -366,7 +366,7 @@ def main() -> None:
     part.add_argument("--gauge-s", type=float, default=1.0)
     given = parser.parse_args()
     if given.what == "worker":
-        from nas.executors.local_worker import serve
+        from nas.execution.workers.local_worker import serve
 
         serve(lambda spec, number: Sleeper(given.seconds).evaluate)
         return

@@ -31,11 +31,11 @@ from optuna.samplers import (
 )
 from tables import Floats, Table, Whole, neighbours
 
-from nas.environment import version
-from nas.errors import SpecError
-from nas.pareto import non_dominated
-from nas.samplers.evolution import FrontMutation, RegularisedEvolution
-from nas.samplers.pareto import Knowledge, ParetoSampler
+from nas.base.errors import SpecError
+from nas.base.machine import version
+from nas.strategy.samplers.evolution import FrontMutation, RegularisedEvolution
+from nas.strategy.samplers.pareto import Knowledge, ParetoSampler
+from nas.study.front.pareto import non_dominated
 
 __all__ = [
     "PACKAGES",

@@ -37,19 +37,19 @@ from report import print_machine, print_table
 from search_tables import half_width
 from tables import Table, Whole, load_table
 
-from nas.architecture import Architecture, Insertion
-from nas.candidates import Candidates
-from nas.errors import SpecError
-from nas.executors.simulated import SimulatedExecutor, VirtualClock
-from nas.objective import objectives_named
-from nas.pareto import non_dominated
-from nas.record import COMPLETE, Evaluation, Job, Outcome, Record
-from nas.runner import SearchPlan
-from nas.samplers.figures import SpaceFigures
-from nas.samplers.pareto import Knowledge
-from nas.search_core import Search
-from nas.seeds import derive
-from nas.store import Store
+from nas.base.errors import SpecError
+from nas.base.seeds import derive
+from nas.execution.simulated import SimulatedExecutor, VirtualClock
+from nas.models.candidates import Candidates
+from nas.spec.architecture import Architecture, Insertion
+from nas.spec.objective import objectives_named
+from nas.spec.runner import SearchPlan
+from nas.strategy.samplers.figures import SpaceFigures
+from nas.strategy.samplers.pareto import Knowledge
+from nas.strategy.search import Search
+from nas.strategy.storage.store import Store
+from nas.study.front.pareto import non_dominated
+from nas.study.record import COMPLETE, Evaluation, Job, Outcome, Record
 
 BUDGETS = (1.0, 3.0, 9.0)
 OBJECTIVES = objectives_named(["loss", "latency_ms"])

@@ -31,14 +31,14 @@ import numpy as np
 from report import print_machine, print_table
 
 import nas
-from nas.errors import SpecError
-from nas.evaluator import Evaluator, EvaluatorSpec
-from nas.executors import Silent, here
-from nas.indicators import hypervolume
-from nas.pareto import non_dominated
-from nas.preparation import prepared
-from nas.record import Job
-from nas.seeds import derive
+from nas.base.errors import SpecError
+from nas.base.seeds import derive
+from nas.execution.evaluator import Evaluator, EvaluatorSpec
+from nas.execution.executor import Silent, here
+from nas.runs.prepare import prepared
+from nas.study.front.indicators import hypervolume
+from nas.study.front.pareto import non_dominated
+from nas.study.record import Job
 
 SEARCHES: Mapping[str, Sequence[float]] = {
     "whole": (300,),

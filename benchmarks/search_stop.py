@@ -21,9 +21,9 @@ from search_peers import OfOptuna, our_sampler
 from search_tables import Run
 from tables import Table, load_table
 
-from nas.errors import SpecError
-from nas.samplers.pareto import PROMISE
-from nas.seeds import derive
+from nas.base.errors import SpecError
+from nas.base.seeds import derive
+from nas.strategy.samplers.pareto import PROMISE
 
 PATIENCE = (5, 10, 20, 40)
 SAMPLED = 1000  # networks that the noise is taken from

@@ -50,10 +50,10 @@ from scipy.stats import wilcoxon
 from search_peers import PACKAGES, PEERS, Codes, Searcher, family, installed, make_searcher
 from tables import Floats, Table, columns_of, load_table
 
-from nas.errors import NasError, SpecError
-from nas.files import write_whole
-from nas.pareto import non_dominated
-from nas.seeds import derive
+from nas.base.errors import NasError, SpecError
+from nas.base.files import write_whole
+from nas.base.seeds import derive
+from nas.study.front.pareto import non_dominated
 
 ROWS = Path("docs/search-tables.csv")
 COUNTS = (10, 25, 50, 75, 100, 150, 200, 300, 400, 600, 800)  # evaluations that rows are written at

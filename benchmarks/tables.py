@@ -37,9 +37,9 @@ from sklearn.ensemble import HistGradientBoostingRegressor
 from sklearn.linear_model import Ridge
 from sklearn.model_selection import KFold
 
-from nas.errors import SpecError
-from nas.files import write_whole
-from nas.pareto import non_dominated
+from nas.base.errors import SpecError
+from nas.base.files import write_whole
+from nas.study.front.pareto import non_dominated
 
 __all__ = [
     "Columns",

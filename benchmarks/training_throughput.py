@@ -3,7 +3,7 @@
 The contestants train the same network with the same optimiser, on one thread, channels_last:
 
 - bare: batches that lie ready as normalised floats, nothing augmented. The upper limit.
-- ours: `nas.proxies.training.train`, which cuts, mirrors and normalises from uint8 images.
+- ours: `nas.training.loop.train`, which cuts, mirrors and normalises from uint8 images.
 - loader, 0 or 1 workers: torch's DataLoader over the same uint8 images, with torchvision's
   transforms (crop with a padding, flip, to float, normalise), image by image.
 
@@ -32,11 +32,11 @@ from torch.utils.data import DataLoader, RandomSampler
 from torch.utils.data import Dataset as Images
 from torchvision.transforms import v2
 
-from nas.architecture import Architecture
 from nas.data import Dataset, Split, load_data
-from nas.networks import build
-from nas.proxies.training import Recipe, Trainer, Training
-from nas.task import Classification
+from nas.models.build import build
+from nas.spec.architecture import Architecture
+from nas.training.loop import Recipe, Trainer, Training
+from nas.training.task import Classification
 
 BACKBONE, RESOLUTION, TOTAL_STRIDE = "mobilenetv2_035", 32, 16
 CPU = torch.device("cpu")

@@ -26,19 +26,19 @@ from optuna.distributions import CategoricalDistribution
 from report import print_machine, print_table
 from torch import nn
 
-from nas.architecture import Architecture
-from nas.candidates import Candidates
-from nas.costs import cost_of_module
 from nas.latency.measure import Anchor, Subject, measure_anchor, measure_together
 from nas.latency.runtime import load_onnx, to_onnx
-from nas.networks import build, deploy
-from nas.objective import objectives_named
-from nas.proxies.checkpoint import save_trained
-from nas.proxies.training import evaluate
-from nas.record import COMPLETE, Job, Record
-from nas.run import Run, open_run
-from nas.store import Store
-from nas.task import Classification
+from nas.models.build import build, deploy
+from nas.models.candidates import Candidates
+from nas.models.cost import cost_of_module
+from nas.runs.run import Run, open_run
+from nas.spec.architecture import Architecture
+from nas.spec.objective import objectives_named
+from nas.strategy.storage.store import Store
+from nas.study.record import COMPLETE, Job, Record
+from nas.training.checkpoint import save_trained
+from nas.training.loop import evaluate
+from nas.training.task import Classification
 
 CPU = torch.device("cpu")
 

@@ -11,16 +11,20 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from nas import blocks
-    from nas.architecture import Architecture, Insertion
-    from nas.candidates import Candidates, load_space
-    from nas.costs import Cost, cost
-    from nas.errors import NasError, SpecError
-    from nas.front import Front, Point
-    from nas.launch import resume, search
-    from nas.networks import build, uniform
-    from nas.run import Run, open_run
-    from nas.runner import Runner, load_runner
-    from nas.space import SearchSpace
+    from nas.base.errors import NasError, SpecError
+    from nas.models.build import build, uniform
+    from nas.models.candidates import Candidates, load_space
+    from nas.models.cost import Cost, cost
+    from nas.runs.compare import compare, front_of_runs
+    from nas.runs.executors import tuning
+    from nas.runs.run import Run, open_run
+    from nas.runs.start import resume, search
+    from nas.spec.architecture import Architecture, Insertion
+    from nas.spec.runner import Runner, load_runner
+    from nas.spec.space import SearchSpace
+    from nas.strategy.samplers.pareto import ParetoSampler
+    from nas.study.front.front import Front
+    from nas.study.front.point import Point
 
 __all__ = [
     "Architecture",
@@ -29,6 +33,7 @@ __all__ = [
     "Front",
     "Insertion",
     "NasError",
+    "ParetoSampler",
     "Point",
     "Run",
     "Runner",
@@ -36,12 +41,15 @@ __all__ = [
     "SpecError",
     "blocks",
     "build",
+    "compare",
     "cost",
+    "front_of_runs",
     "load_runner",
     "load_space",
     "open_run",
     "resume",
     "search",
+    "tuning",
     "uniform",
 ]
 
@@ -52,25 +60,29 @@ __all__ = [
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 _HOMES = {
-    "Architecture": "architecture",
-    "Candidates": "candidates",
-    "Cost": "costs",
-    "Front": "front",
-    "Insertion": "architecture",
-    "NasError": "errors",
-    "Point": "front",
-    "Run": "run",
-    "Runner": "runner",
-    "SearchSpace": "space",
-    "SpecError": "errors",
-    "build": "networks",
-    "cost": "costs",
-    "load_runner": "runner",
-    "load_space": "candidates",
-    "open_run": "run",
-    "resume": "launch",
-    "search": "launch",
-    "uniform": "networks",
+    "Architecture": "spec.architecture",
+    "Candidates": "models.candidates",
+    "Cost": "models.cost",
+    "Front": "study.front.front",
+    "Insertion": "spec.architecture",
+    "NasError": "base.errors",
+    "ParetoSampler": "strategy.samplers.pareto",
+    "Point": "study.front.point",
+    "Run": "runs.run",
+    "Runner": "spec.runner",
+    "SearchSpace": "spec.space",
+    "SpecError": "base.errors",
+    "build": "models.build",
+    "compare": "runs.compare",
+    "cost": "models.cost",
+    "front_of_runs": "runs.compare",
+    "load_runner": "spec.runner",
+    "load_space": "models.candidates",
+    "open_run": "runs.run",
+    "resume": "runs.start",
+    "search": "runs.start",
+    "tuning": "runs.executors",
+    "uniform": "models.build",
 }
 
 

@@ -6,75 +6,23 @@ import json
 import os
 import signal
 import subprocess
-import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import QUICK, SMALL_SPACE
+from support.run_processes import (
+    alive,
+    check_finished,
+    happened,
+    nas,
+    start_search,
+    wait_until,
+    workers_of,
+)
 
-from nas.record import COMPLETE, PAUSED, PRUNED
-from nas.run import open_run
+from nas.runs.run import open_run
+from nas.study.record import COMPLETE, PAUSED, PRUNED
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("faults")]
-
-
-def nas(*arguments: object) -> list[str]:
-    return [sys.executable, "-m", "nas", *map(str, arguments)]
-
-
-def start_search(folder: Path, *overrides: str) -> subprocess.Popen[str]:
-    space = folder / "small.yaml"
-    space.write_text(SMALL_SPACE)
-    sets = [item for override in (*QUICK, *overrides) for item in ("--set", override)]
-    return subprocess.Popen(
-        nas("search", space, "--out", folder / "run", *sets, "--trials", 12),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-
-
-def wait_until(condition: Callable[[], bool], seconds: float = 240) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "it did not happen in time"
-        time.sleep(0.05)
-
-
-def happened(run: Path, text: str) -> bool:
-    log = run / "events.log"
-    return log.exists() and text in log.read_text()
-
-
-def workers_of(driver: int) -> list[int]:
-    found = []
-    for entry in Path("/proc").iterdir():
-        try:
-            parent = int((entry / "stat").read_text().rsplit(")", 1)[1].split()[1])
-        except (OSError, ValueError, IndexError):
-            continue
-        if parent == driver:
-            found.append(int(entry.name))
-    return found
-
-
-def alive(process: int) -> bool:
-    try:
-        return "Z" not in (Path("/proc") / str(process) / "stat").read_text().rsplit(")", 1)[1][:3]
-    except OSError:
-        return False
-
-
-def check_finished(run: Path, trials: int = 12) -> None:
-    rows = open_run(run).trials()
-    assert (rows["state"] == COMPLETE).all()
-    firsts = rows["digest"][rows["repeat"] == 0]
-    assert len(firsts) == len(set(firsts)) == trials
-    pairs = list(zip(rows["digest"], rows["seed"], strict=True))
-    assert len(set(pairs)) == len(pairs)
-    assert (rows["trial"] == range(len(rows))).all()
 
 
 @pytest.mark.parametrize(

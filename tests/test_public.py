@@ -16,9 +16,10 @@ import nas
 def test_the_public_names() -> None:
     assert nas.__all__ == sorted(nas.__all__)
     assert set(nas.__all__) == {
-        "Architecture", "Candidates", "Cost", "Front", "Insertion", "NasError", "Point", "Run",
-        "Runner", "SearchSpace", "SpecError", "blocks", "build", "cost", "load_runner",
-        "load_space", "open_run", "resume", "search", "uniform",
+        "Architecture", "Candidates", "Cost", "Front", "Insertion", "NasError", "ParetoSampler",
+        "Point", "Run", "Runner", "SearchSpace", "SpecError", "blocks", "build", "compare", "cost",
+        "front_of_runs", "load_runner", "load_space", "open_run", "resume", "search", "tuning",
+        "uniform",
     }  # fmt: skip
     for name in nas.__all__:
         assert getattr(nas, name) is not None
@@ -35,14 +36,16 @@ def test_every_module_lists_what_it_offers() -> None:
         try:
             loaded = importlib.import_module(module.name)
         except ModuleNotFoundError as error:  # of an extra that is not installed
-            assert module.name == f"nas.loggers.{error.name}", module.name
+            assert module.name == f"nas.runs.loggers.{error.name}", module.name
             continue
         names = getattr(loaded, "__all__", [])
         assert len(set(names)) == len(names), module.name
         assert all(hasattr(loaded, name) for name in names), module.name
 
 
-@pytest.mark.parametrize("statement", ["import nas", "import nas.cli, nas.run, nas.front"])
+@pytest.mark.parametrize(
+    "statement", ["import nas", "import nas.cli, nas.runs.run, nas.study.front.front"]
+)
 def test_reading_a_front_imports_nothing_heavy(statement: str) -> None:
     heavy = "{'torch', 'optuna', 'ray', 'onnxruntime', 'timm', 'pandas', 'matplotlib'}"
     code = f"{statement}\nimport sys\nprint(sorted({heavy} & set(sys.modules)))"

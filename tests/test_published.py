@@ -10,13 +10,13 @@ from statistics import mean
 from typing import Any
 
 import pytest
-from conftest import ROOT
 from pyarrow import parquet
+from support.samples import ROOT
 
-from nas.record import COMPLETE
-from nas.retrained import read_retrainings, shown, unpacked
-from nas.run import open_run
-from nas.verdict import judge
+from nas.runs.run import open_run
+from nas.study.front.verdict import judge
+from nas.study.full_training import read_retrainings, shown, unpacked
+from nas.study.record import COMPLETE
 
 RESULTS = ROOT / "results"
 PUBLISHED = sorted(path.parent for path in RESULTS.rglob("run.yaml"))

@@ -20,7 +20,7 @@ from nas.backbones.line_up import LINE_UP
 from nas.backbones.slot import PAPER_POSITIONS, Site, Slot
 from nas.backbones.stride import layers_to_unstride, unstride
 from nas.backbones.walk import outputs, walk
-from nas.errors import SpecError
+from nas.base.errors import SpecError
 
 __all__ = [
     "FAMILIES",
@@ -118,7 +118,7 @@ def find_sites(
 ) -> tuple[Site, ...]:
     """The sites of a backbone with the map that passes each, in the order of the forward pass.
 
-    positions: some of nas.space.POSITIONS; by default the paper's, behind the (first) depthwise
+    positions: some of `POSITIONS`; by default the paper's, behind the (first) depthwise
     convolution of a block. modules: patterns of module paths, whose outputs are sites too.
     Raises SpecError: no site at all, or images too small for the network.
     """

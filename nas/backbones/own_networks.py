@@ -7,7 +7,7 @@ from collections.abc import Callable
 from torch import nn
 
 from nas.backbones import hbonet, mobilenext, snet
-from nas.errors import SpecError
+from nas.base.errors import SpecError
 
 __all__ = ["NETWORKS", "create", "exists", "names"]
 

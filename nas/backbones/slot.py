@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from torch import Tensor, nn
 
-from nas.space import Position
+from nas.spec.space import Position
 
 __all__ = ["PAPER_POSITIONS", "Site", "Slot"]
 
@@ -19,7 +19,7 @@ PAPER_POSITIONS: tuple[Position, ...] = ("after_depthwise", "after_first_depthwi
 class Slot:
     """How a block is put into a network.
 
-    host: path of the residual block it belongs to; position: where in it (see nas.space),
+    host: path of the residual block it belongs to; position: where in it (see nas.spec.space),
     or `output` for a module that a pattern names.
     module: path of the module that it is tied to; way: `in` its place, on its output
     (`after`), or on its input (`before`), which leaves whatever else reads that map alone.

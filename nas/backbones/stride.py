@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from nas.errors import SpecError
+from nas.base.errors import SpecError
 
 __all__ = ["layers_to_unstride", "unstride"]
 

@@ -6,7 +6,7 @@ import huggingface_hub
 import timm
 from torch import nn
 
-from nas.errors import SpecError
+from nas.base.errors import SpecError
 
 __all__ = ["create", "exists", "names"]
 

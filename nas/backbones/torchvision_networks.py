@@ -5,7 +5,7 @@ from __future__ import annotations
 import torchvision
 from torch import nn
 
-from nas.errors import SpecError
+from nas.base.errors import SpecError
 
 __all__ = ["create", "exists", "names"]
 

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from torch import nn
 
-from nas.errors import SpecError
-from nas.user_function import user_function
+from nas.base.errors import SpecError
+from nas.base.user_code import user_function
 
 __all__ = ["create", "exists", "names"]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import nn
 
-from nas.architecture import Option
+from nas.base.errors import SpecError
 from nas.blocks.aa import AA
 from nas.blocks.axial import AXIAL
 from nas.blocks.bam import BAM
@@ -34,7 +34,7 @@ from nas.blocks.simam import SIMAM
 from nas.blocks.srm import SRM
 from nas.blocks.strip import SPM, STRIP
 from nas.blocks.triplet import TRIPLET
-from nas.errors import SpecError
+from nas.spec.architecture import Option
 
 __all__ = ["BLOCKS", "Block", "block_named", "make_block"]
 

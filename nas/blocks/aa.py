@@ -19,9 +19,9 @@ from collections.abc import Mapping
 from timm.layers.bottleneck_attn import BottleneckAttn
 from torch import Tensor, nn
 
-from nas.architecture import Option
 from nas.blocks.block import Block
 from nas.blocks.limits import too_many_positions
+from nas.spec.architecture import Option
 
 __all__ = ["AA"]
 

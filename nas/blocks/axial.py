@@ -20,9 +20,9 @@ import torch
 from timm.layers.conv_bn_act import ConvNormAct
 from torch import Tensor, nn
 
-from nas.architecture import Option
 from nas.blocks.block import Block
 from nas.blocks.limits import too_many_positions
+from nas.spec.architecture import Option
 
 __all__ = ["AXIAL"]
 

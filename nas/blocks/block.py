@@ -9,9 +9,9 @@ from typing import NamedTuple, Protocol
 import torch
 from torch import nn
 
-from nas.architecture import Option
+from nas.base.errors import SpecError
 from nas.blocks.gate import double_gates, undouble_gates
-from nas.errors import SpecError
+from nas.spec.architecture import Option
 
 __all__ = ["Block", "FeatureMap", "Shape", "paper_width"]
 

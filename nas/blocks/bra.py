@@ -22,9 +22,9 @@ from collections.abc import Mapping
 from torch import Tensor, nn
 from torch.nn import functional
 
-from nas.architecture import Option
 from nas.blocks.block import Block
 from nas.blocks.limits import too_many_positions
+from nas.spec.architecture import Option
 
 __all__ = ["BRA"]
 

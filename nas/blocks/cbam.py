@@ -12,8 +12,8 @@ from collections.abc import Mapping
 from timm.layers.cbam import CbamModule
 from torch import nn
 
-from nas.architecture import Option
 from nas.blocks.block import Block
+from nas.spec.architecture import Option
 
 __all__ = ["CBAM"]
 

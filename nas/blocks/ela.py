@@ -19,8 +19,8 @@ from typing import NamedTuple
 
 from torch import Tensor, nn
 
-from nas.architecture import Option
 from nas.blocks.block import Block
+from nas.spec.architecture import Option
 
 __all__ = ["ELA"]
 

@@ -18,9 +18,9 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from nas.architecture import Option
 from nas.blocks.block import Block
 from nas.blocks.limits import undivided
+from nas.spec.architecture import Option
 
 __all__ = ["EMA"]
 

@@ -21,9 +21,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from nas.architecture import Option
 from nas.blocks.block import Block
 from nas.blocks.limits import undivided
+from nas.spec.architecture import Option
 
 __all__ = ["FCA"]
 

@@ -24,9 +24,9 @@ import torch
 from timm.layers.weight_init import trunc_normal_
 from torch import Tensor, nn
 
-from nas.architecture import Option
 from nas.blocks.block import Block
 from nas.blocks.gate import DoubledGate
+from nas.spec.architecture import Option
 
 __all__ = ["GALA"]
 

@@ -14,8 +14,8 @@ from collections.abc import Mapping
 
 from torch import Tensor, nn
 
-from nas.architecture import Option
 from nas.blocks.block import Block
+from nas.spec.architecture import Option
 
 __all__ = ["GSOP"]
 

@@ -20,9 +20,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from nas.architecture import Option
 from nas.blocks.block import Block
 from nas.blocks.limits import too_many_positions, undivided
+from nas.spec.architecture import Option
 
 __all__ = ["HALO"]
 

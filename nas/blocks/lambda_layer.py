@@ -18,9 +18,9 @@ from collections.abc import Mapping
 from timm.layers.lambda_layer import LambdaLayer
 from torch import Tensor, nn
 
-from nas.architecture import Option
 from nas.blocks.block import Block
 from nas.blocks.limits import too_many_positions, undivided
+from nas.spec.architecture import Option
 
 __all__ = ["LAMBDA"]
 

@@ -16,8 +16,8 @@ from typing import Any
 from timm.layers.non_local_attn import NonLocalAttn
 from torch import nn
 
-from nas.architecture import Option
 from nas.blocks.block import Block
+from nas.spec.architecture import Option
 
 __all__ = ["NL"]
 

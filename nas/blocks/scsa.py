@@ -19,10 +19,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from nas.architecture import Option
 from nas.blocks.block import Block
 from nas.blocks.gate import DoubledGate
 from nas.blocks.limits import undivided
+from nas.spec.architecture import Option
 
 __all__ = ["PCSA", "SCSA", "SMSA"]
 

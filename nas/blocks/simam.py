@@ -17,8 +17,8 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from nas.architecture import Option
 from nas.blocks.block import Block
+from nas.spec.architecture import Option
 
 __all__ = ["SIMAM"]
 

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from nas.base.errors import NasError
 from nas.cli import (
     catalogue,
     explaining,
@@ -23,7 +24,6 @@ from nas.cli import (
     trust,
     workers,
 )
-from nas.errors import NasError
 
 __all__ = ["app", "main"]
 

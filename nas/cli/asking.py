@@ -9,12 +9,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from nas.base.errors import SpecError
 from nas.cli.tables import milliseconds, summary
-from nas.errors import SpecError
-from nas.front import Front, Point
+from nas.study.front.front import Front, Point
 
 if TYPE_CHECKING:
-    from nas.runs import Comparison
+    from nas.runs.compare import Comparison
 
 __all__ = ["Asked", "answer", "numbers", "print_comparison"]
 

@@ -32,7 +32,7 @@ def _blocks(
 
     from nas.blocks import BLOCKS, make_block
     from nas.blocks.block import Shape
-    from nas.costs import cost_of_module
+    from nas.models.cost import cost_of_module
 
     rows: list[dict[str, Any]] = []
     for name, block in BLOCKS.items():
@@ -86,11 +86,11 @@ def _backbones(
 
     Example: nas backbones 'mobilenetv4_conv*'
     """
-    from nas.architecture import Architecture
     from nas.backbones import LINE_UP, find_sites, known_backbones
-    from nas.costs import cost
-    from nas.errors import SpecError
-    from nas.space import POSITIONS
+    from nas.base.errors import SpecError
+    from nas.models.cost import cost
+    from nas.spec.architecture import Architecture
+    from nas.spec.space import POSITIONS
 
     names = known_backbones(pattern) if pattern else list(LINE_UP)
     rows: list[dict[str, Any]] = []

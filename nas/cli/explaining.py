@@ -11,15 +11,15 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from nas.address import Address
+from nas.base.errors import SpecError
+from nas.base.files import refuse_taken
 from nas.cli.asking import numbers
 from nas.cli.tables import console, milliseconds
-from nas.errors import SpecError
-from nas.files import refuse_taken
+from nas.spec.storage_url import Address
 
 if TYPE_CHECKING:
-    from nas.explain import Advice, Effect, Explanation
-    from nas.explain.devices import Between
+    from nas.report.explain import Advice, Effect, Explanation
+    from nas.report.explain.devices import Between
 
 __all__ = ["add_to"]
 
@@ -59,8 +59,8 @@ def _explain(
 
     Example: nas explain runs/demo --for latency_ms=8 --picture rules.png
     """
-    from nas.explain import advise, draw_rules, explain_front
-    from nas.run import open_run
+    from nas.report.explain import advise, draw_rules, explain_front
+    from nas.runs.run import open_run
 
     limit = _latency(budget) if budget is not None else None
     if picture is not None and picture.suffix not in {".png", ".svg", ".pdf"}:
@@ -76,7 +76,7 @@ def _explain(
         advice = advise(found, limit, max_insertions=opened.space.max_insertions)
     compared = None
     if devices is not None:
-        from nas.explain.devices import between
+        from nas.report.explain.devices import between
 
         compared = between(opened, devices[0], devices[1], latency_ms=limit)
     shares = _importances(opened.study, opened.file.search.objectives) if importances else {}
@@ -85,8 +85,8 @@ def _explain(
         draw_rules(found, picture, title=opened.title)
         written.append(picture)
     if prior is not None:
-        from nas.candidates import Candidates
-        from nas.explain.export import rules_of
+        from nas.models.candidates import Candidates
+        from nas.report.explain.export import rules_of
 
         rules_of(found, Candidates(opened.space), data=opened.file.data_name).write(prior)
         written.append(prior)
@@ -114,7 +114,7 @@ def _latency(text: str) -> float:
 
 
 def _importances(study: Path | Address, objectives: list[str]) -> dict[str, dict[str, float]]:
-    from nas.samplers.importances import importances
+    from nas.strategy.samplers.importances import importances
 
     return {name: importances(study, number) for number, name in enumerate(objectives)}
 
@@ -123,7 +123,7 @@ def _importances(study: Path | Address, objectives: list[str]) -> dict[str, dict
 
 
 def _print(found: Explanation, screen: Console) -> None:
-    from nas.verdict import judge
+    from nas.study.front.verdict import judge
 
     screen.print(
         f"One block more, on average over {len(found.codes)} networks (95 % intervals; "
@@ -253,7 +253,7 @@ def _as_json(
     compared: Between | None,
     shares: dict[str, dict[str, float]],
 ) -> dict[str, Any]:
-    from nas.verdict import judge
+    from nas.study.front.verdict import judge
 
     report: dict[str, Any] = {
         "networks": len(found.codes),

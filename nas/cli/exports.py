@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, cast, get_args
 
 import typer
 
-from nas.errors import SpecError
-from nas.run import Run, Weights, open_run
+from nas.base.errors import SpecError
+from nas.runs.run import Run, Weights, open_run
 
 if TYPE_CHECKING:
     from nas.export import Target

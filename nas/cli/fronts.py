@@ -7,13 +7,13 @@ from typing import Annotated
 
 import typer
 
+from nas.base.errors import SpecError
+from nas.base.files import refuse_taken
 from nas.cli import asking
 from nas.cli.asking import numbers
 from nas.cli.tables import console, count, front_markdown, milliseconds, print_front
-from nas.errors import SpecError
-from nas.files import refuse_taken
-from nas.front import Front, Limit
-from nas.verdict import judge
+from nas.study.front.front import Front, Limit
+from nas.study.front.verdict import judge
 
 __all__ = ["add_to"]
 
@@ -85,7 +85,7 @@ def _front(
 
     Example: nas front runs/demo --where "latency_ms < 8 and params < 3e6 and sites('coord') <= 2"
     """
-    from nas.runs import front_of_runs
+    from nas.runs.compare import front_of_runs
 
     if json_ and markdown:
         raise SpecError("--json and --markdown both say how to print; leave one")
@@ -144,7 +144,7 @@ def _compare(
 
     Example: nas compare runs/first runs/second
     """
-    from nas.runs import compare
+    from nas.runs.compare import compare
 
     names = [name.strip() for name in by.split(",")] if by else None
     asking.print_comparison(
@@ -173,9 +173,9 @@ def _show(
     """
     import json
 
-    from nas.architecture import Architecture
-    from nas.record import COMPLETE, PRUNED
-    from nas.run import open_run
+    from nas.runs.run import open_run
+    from nas.spec.architecture import Architecture
+    from nas.study.record import COMPLETE, PRUNED
 
     opened = open_run(run)
     row = opened.row(trial)

@@ -21,7 +21,7 @@ def _doctor(
 
     Example: nas doctor
     """
-    from nas.doctor import examine
+    from nas.cli.doctor import examine
 
     findings = examine()
     if json_:

@@ -9,8 +9,8 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
+from nas.base.errors import SpecError
 from nas.cli.tables import console, count
-from nas.errors import SpecError
 
 __all__ = ["add_to"]
 
@@ -28,7 +28,7 @@ def _space(
 
     Example: nas space search_spaces/mobilenetv2.yaml
     """
-    from nas.candidates import Candidates, load_space
+    from nas.models.candidates import Candidates, load_space
 
     loaded = load_space(space)
     candidates = Candidates(loaded)
@@ -104,10 +104,10 @@ def _cost(
 
     Example: nas cost --backbone mobilenetv2_100 --uniform coord/r32 --exclude 'blocks.0.*'
     """
-    from nas.architecture import parse_label
-    from nas.costs import cost
-    from nas.networks import uniform as place
-    from nas.space import POSITIONS
+    from nas.models.build import uniform as place
+    from nas.models.cost import cost
+    from nas.spec.architecture import parse_label
+    from nas.spec.space import POSITIONS
 
     if total_stride not in {None, 4, 8, 16, 32}:
         raise SpecError(f"total stride {total_stride}; allowed: 4, 8, 16, 32")

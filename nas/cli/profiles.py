@@ -9,8 +9,8 @@ import typer
 from rich.table import Table
 from typer.core import TyperGroup
 
+from nas.base.files import refuse_taken
 from nas.cli.tables import console, milliseconds
-from nas.files import refuse_taken
 
 if TYPE_CHECKING:
     from nas.latency.profile import Profile
@@ -69,13 +69,14 @@ def _measure(
     Interrupted, the same command goes on. Example:
     nas profile search_spaces/mobilenetv2.yaml --runtime openvino --out device.json
     """
-    from nas.candidates import Candidates, load_space
     from nas.cli.counting import counting
     from nas.latency.device import Device
+    from nas.latency.runtime import check_device
     from nas.latency.survey import profile_here
+    from nas.models.candidates import Candidates, load_space
 
     refuse_taken(out, "--out")
-    device = Device(runtime, threads=threads, batch=batch, precision=precision)
+    device = check_device(Device(runtime, threads, batch, precision))
     with counting("timing graphs") as progress:
         found = profile_here(
             Candidates(load_space(space)),
@@ -214,12 +215,13 @@ def _pack(
 
     Example: nas profile pack search_spaces/mobilenetv2.yaml --runtime litert --out phone
     """
-    from nas.candidates import Candidates, load_space
     from nas.cli.counting import counting
     from nas.latency.device import Device
     from nas.latency.pack import pack_space
+    from nas.latency.runtime import check_device
+    from nas.models.candidates import Candidates, load_space
 
-    device = Device(runtime, threads=threads, batch=batch, precision=precision)
+    device = check_device(Device(runtime, threads, batch, precision))
     with counting("writing graphs") as progress:
         pack_space(
             Candidates(load_space(space)),

@@ -12,12 +12,11 @@ from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 
-from nas.architecture import Architecture
 from nas.cli.tables import milliseconds, summary
-from nas.executors import Observer
-from nas.front import PLAIN
-from nas.record import COMPLETE, FAILED, PAUSED, Job, Record
-from nas.search_core import Search
+from nas.execution.executor import Observer
+from nas.spec.architecture import PLAIN, Architecture
+from nas.strategy.search import Search
+from nas.study.record import COMPLETE, FAILED, PAUSED, Job, Record
 
 __all__ = ["watched"]
 

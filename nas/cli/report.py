@@ -31,10 +31,10 @@ def _report(
 
     Example: nas report runs/demo --out demo.html
     """
-    from nas.errors import SpecError
+    from nas.base.errors import SpecError
     from nas.report import PAGE, write_figures, write_report
     from nas.report import serve as follow
-    from nas.run import open_run
+    from nas.runs.run import open_run
 
     opened = open_run(run)
     if serve:

@@ -18,11 +18,11 @@ from rich.table import Table
 from nas.cli.tables import console, print_front
 
 if TYPE_CHECKING:
-    from nas.executors.full_pool import Told
-    from nas.full_recipe import Retrain
-    from nas.proxies.full import FullJob
-    from nas.retrained import Retraining
-    from nas.retraining import Plan
+    from nas.runs.retrain.pool import Told
+    from nas.runs.retrain.retrain import Plan
+    from nas.spec.recipe import Retrain
+    from nas.study.full_training import Retraining
+    from nas.training.full import FullJob
 
 __all__ = ["add_to"]
 
@@ -61,9 +61,9 @@ def _retrain(
     Interrupted or killed, the same command goes on; what is done is not done again.
     Example: nas retrain runs/demo --front --epochs 50
     """
-    from nas.retraining import is_first_process, plan
-    from nas.retraining import retrain as carry_out
-    from nas.run import open_run
+    from nas.runs.retrain.retrain import is_first_process, plan
+    from nas.runs.retrain.retrain import retrain as carry_out
+    from nas.runs.run import open_run
 
     opened = open_run(run)
     given = {"seeds": seeds, "epochs": epochs, "learning_rate": learning_rate, "recipe": recipe}
@@ -106,8 +106,8 @@ def _retrain(
 
 def _section(section: Retrain, overrides: list[str]) -> Retrain:
     """The run's own section with what the command line says. Raises SpecError."""
-    from nas.errors import SpecError
-    from nas.runner import Runner, overridden
+    from nas.base.errors import SpecError
+    from nas.spec.runner import Runner, overridden
 
     for text in overrides:
         if not text.strip().startswith("retrain."):

@@ -17,14 +17,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from nas.cli.tables import console, print_front
-from nas.front import Front
-from nas.point import Point
-from nas.verdict import judge
+from nas.study.front.front import Front
+from nas.study.front.point import Point
+from nas.study.front.verdict import judge
 
 if TYPE_CHECKING:
-    from nas.executors import Observer
-    from nas.run import Run
-    from nas.runner import Runner
+    from nas.execution.executor import Observer
+    from nas.runs.run import Run
+    from nas.spec.runner import Runner
 
 __all__ = ["add_to"]
 
@@ -82,9 +82,9 @@ def _search(
 
     Example: nas search search_spaces/mobilenetv2-small.yaml --data digits --out runs/demo
     """
-    from nas.candidates import check_names, load_space
-    from nas.launch import search
-    from nas.runner import load_runner
+    from nas.models.candidates import check_names, load_space
+    from nas.runs.start import search
+    from nas.spec.runner import load_runner
 
     plan = load_runner(runner, tuple(set_ or ()))
     for option, key, value in (
@@ -116,8 +116,8 @@ def _search(
 
 def _with(plan: Runner, option: str, override: str) -> Runner:
     """Faults are said of the option that was typed. Raises SpecError."""
-    from nas.errors import SpecError
-    from nas.runner import overridden
+    from nas.base.errors import SpecError
+    from nas.spec.runner import overridden
 
     try:
         return overridden(plan, (override,))
@@ -127,7 +127,7 @@ def _with(plan: Runner, option: str, override: str) -> Runner:
 
 def _focused(asked: list[str]) -> str:
     """`latency_ms=5..10` as the runner's key has it. Raises SpecError."""
-    from nas.errors import SpecError
+    from nas.base.errors import SpecError
 
     found = []
     for text in asked:
@@ -148,8 +148,8 @@ def _resume(
 
     Example: nas resume runs/demo --trials 60
     """
-    from nas.launch import resume
-    from nas.runner import load_runner
+    from nas.runs.start import resume
+    from nas.spec.runner import load_runner
 
     seconds = None
     if time_limit is not None:
@@ -221,10 +221,10 @@ def _status(
 
     Example: nas status runs/demo
     """
-    from nas.address import is_url
     from nas.cli.workers import print_afar, print_workers, workers_of
-    from nas.record import COMPLETE, FAILED, PAUSED, PRUNED, RUNNING
-    from nas.run import open_run
+    from nas.runs.run import open_run
+    from nas.spec.storage_url import is_url
+    from nas.study.record import COMPLETE, FAILED, PAUSED, PRUNED, RUNNING
 
     if is_url(run):
         print_afar(run, as_json=json_)
@@ -244,7 +244,7 @@ def _status(
     spent = opened.spent(trials)
     workers: list[dict[str, Any]] = []
     if opened.file.executor == "worker":
-        from nas.studies import exchange_of
+        from nas.runs.open_study import exchange_of
 
         workers = workers_of(exchange_of(opened))
     report = {

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from nas.errors import SpecError
+from nas.base.errors import SpecError
 
 if TYPE_CHECKING:
-    from nas.submission import Order
+    from nas.runs.submit import Order
 
 __all__ = ["add_to"]
 
@@ -45,8 +45,8 @@ def _launch(
     Example: nas launch runners/slurm.sbatch search_spaces/mobilenetv2.yaml --out /shared/runs/one
     --data folder:/shared/images --trials 200 --dry-run
     """
-    from nas.candidates import load_space
-    from nas.submission import steps, submit, unfilled
+    from nas.models.candidates import load_space
+    from nas.runs.submit import steps, submit, unfilled
 
     load_space(space)
     order = _order(context, space, out, runner)
@@ -66,8 +66,8 @@ def _launch(
 def _order(context: typer.Context, space: Path, out: str, runner: Path | None) -> Order:
     """Finds out here, not on the cluster, what `nas search` would refuse."""
     from nas.data import check_source
-    from nas.runner import load_runner
-    from nas.submission import Order
+    from nas.runs.submit import Order
+    from nas.spec.runner import load_runner
 
     assert context.parent is not None
     command = context.parent.command.get_command(context.parent, "search")  # type: ignore[attr-defined]

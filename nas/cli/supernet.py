@@ -15,10 +15,10 @@ from rich.table import Table
 from nas.cli.tables import console, summary
 
 if TYPE_CHECKING:
-    from nas.architecture import Architecture
     from nas.data import Dataset
-    from nas.proxies.supernet import Supernet
-    from nas.proxies.supernet_folder import SupernetFolder
+    from nas.spec.architecture import Architecture
+    from nas.training.supernet.folder import SupernetFolder
+    from nas.training.supernet.supernet import Supernet
 
 __all__ = ["add_to"]
 
@@ -61,12 +61,12 @@ def _supernet(
     Interrupted, the same command goes on. Scores rank networks roughly; a search decides.
     Example: nas supernet search_spaces/mobilenetv2-small.yaml --out runs/supernet --score 20
     """
-    from nas.candidates import Candidates, load_space
     from nas.data import cached_data, open_data, resolved_source
-    from nas.proxies.supernet import Paths
-    from nas.proxies.supernet_folder import SupernetFile, SupernetFolder
-    from nas.run import locked, train_resolution
-    from nas.runner import load_runner
+    from nas.models.candidates import Candidates, load_space
+    from nas.runs.run import locked, train_resolution
+    from nas.spec.runner import load_runner
+    from nas.training.supernet.folder import SupernetFile, SupernetFolder
+    from nas.training.supernet.supernet import Paths
 
     Paths(plain, sandwich).check(frozen=not train_backbone)
     overrides = [f"search.seed={seed}", "proxy.unit=epochs", f"proxy.rungs=[{epochs}]"]
@@ -107,10 +107,10 @@ def _supernet(
 
 
 def _trained(folder: SupernetFolder, plain: Architecture, images: Dataset) -> Supernet:
+    from nas.base.machine import usable_cores
     from nas.cli.counting import counting
-    from nas.environment import usable_cores
-    from nas.evaluator import best_device
-    from nas.proxies.backbone import prepare_backbone
+    from nas.training.device import best_device
+    from nas.training.plain_backbone import prepare_backbone
 
     backbone, proxy = folder.backbone(plain), folder.file.proxy
     if not backbone.exists():
@@ -133,9 +133,9 @@ def _trained(folder: SupernetFolder, plain: Architecture, images: Dataset) -> Su
 def _scores(supernet: Supernet, images: Dataset, number: int) -> list[dict[str, Any]]:
     """Hand-placed and drawn networks by their inherited weights, the lowest loss first."""
     from nas.cli.counting import counting
-    from nas.evaluator import best_device
-    from nas.proxies.supernet_weights import score
-    from nas.task import Classification
+    from nas.training.device import best_device
+    from nas.training.supernet.weights import score
+    from nas.training.task import Classification
 
     asked = _to_score(supernet, number)
     task, device = Classification(len(images.classes)), best_device()
@@ -160,7 +160,7 @@ def _scores(supernet: Supernet, images: Dataset, number: int) -> list[dict[str, 
 
 def _to_score(supernet: Supernet, number: int) -> list[tuple[Architecture, str | None]]:
     """Distinct networks, with the names of the hand-placed ones that the supernet holds."""
-    from nas.seeds import derive
+    from nas.base.seeds import derive
 
     named = supernet.candidates.references().items()
     found = {item.digest: (item, name) for name, item in named if supernet.holds(item)}

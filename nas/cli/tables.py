@@ -11,10 +11,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from nas.architecture import Architecture
-from nas.front import PLAIN, Front, Point
-from nas.rows import to_markdown
-from nas.verdict import judge
+from nas.base.tables import to_markdown
+from nas.spec.architecture import PLAIN, Architecture
+from nas.study.front.front import Front, Point
+from nas.study.front.verdict import judge
 
 __all__ = [
     "console",

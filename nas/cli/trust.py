@@ -13,7 +13,7 @@ from rich.table import Table
 from nas.cli.tables import console
 
 if TYPE_CHECKING:
-    from nas.calibration import Calibration
+    from nas.runs.calibrate.result import Calibration
 
 __all__ = ["add_to"]
 
@@ -58,9 +58,9 @@ def _calibrate(
     Interrupted, the same command goes on.
     Example: nas calibrate search_spaces/mobilenetv2-small.yaml --data digits --out runs/calibration
     """
-    from nas.calibrating import calibrate
     from nas.cli.progress import watched
-    from nas.runner import load_runner
+    from nas.runs.calibrate.calibrate import calibrate
+    from nas.spec.runner import load_runner
 
     overrides = [*(set_ or []), *([f"workers={workers}"] if workers else [])]
     screen = console()

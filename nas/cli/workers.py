@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from nas.exchange import Exchange
-    from nas.store import Store
+    from nas.execution.exchange import Exchange
+    from nas.strategy.storage.store import Store
 
 __all__ = ["add_to", "print_afar", "print_workers", "workers_of"]
 
@@ -38,8 +38,8 @@ def _worker(
     Any number of them, on any machine that sees the run folder; they may come late and end at any
     time. Example: nas worker runs/demo
     """
-    from nas.runner import seconds
-    from nas.working import work
+    from nas.runs.join import work
+    from nas.spec.runner import seconds
 
     def say(text: str) -> None:
         print(f"{datetime.now(UTC).isoformat(timespec='seconds')} {text}", flush=True)
@@ -60,9 +60,9 @@ def _worker(
 
 def print_afar(url: str, *, as_json: bool) -> None:
     """How far a search is, by its storage alone: no run folder is needed."""
-    from nas.address import Address
-    from nas.lease import driver_of
-    from nas.store import Store
+    from nas.spec.storage_url import Address
+    from nas.strategy.storage.lease import driver_of
+    from nas.strategy.storage.store import Store
 
     store = Store(Address.parse(url), writable=False)
     report = _standing(store) | {
@@ -82,7 +82,7 @@ def print_afar(url: str, *, as_json: bool) -> None:
 
 def _standing(store: Store) -> dict[str, Any]:
     """Trials by state, and why some failed."""
-    from nas.record import COMPLETE, FAILED, PAUSED, PRUNED, RUNNING
+    from nas.study.record import COMPLETE, FAILED, PAUSED, PRUNED, RUNNING
 
     records = store.records()
     return {
@@ -119,7 +119,7 @@ def workers_of(exchange: Exchange) -> list[dict[str, Any]]:
 
 
 def _print_standing(report: dict[str, Any]) -> None:
-    from nas.whereabouts import described
+    from nas.base.process import described
 
     driver = report["driver"]
     said = f"{described(driver)}; last heard of {driver['heard']}" if driver else "none"
@@ -140,8 +140,8 @@ def print_workers(workers: list[dict[str, Any]]) -> None:
 
 def _exchange(store: Store) -> Exchange | None:
     """Looked for, not made."""
-    from nas.exchange.study import StudyExchange
-    from nas.lease import housekeeping
+    from nas.execution.exchange.study import StudyExchange
+    from nas.strategy.storage.lease import housekeeping
 
     if housekeeping(store.connection, store.name, "jobs", make=False) is None:
         return None

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from nas.errors import SpecError
+from nas.base.errors import SpecError
 
 __all__ = ["Channels", "Dataset", "Split", "cut", "statistics", "thinning"]
 

@@ -19,11 +19,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from nas.base.errors import SpecError, StorageError
+from nas.base.machine import available_memory, cache_root
 from nas.data.dataset import Dataset, Split, cut, statistics
 from nas.data.images import Images, Parts, decoded
 from nas.data.kinds import resolved_source, source_to_search, source_to_test
-from nas.environment import available_memory, cache_root
-from nas.errors import SpecError, StorageError
 
 __all__ = ["cached_data", "load_data", "open_data", "open_test"]
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from nas.base.errors import NoTestPart, SpecError
 from nas.data.images import Images, Parts, Source
-from nas.errors import NoTestPart, SpecError
 
 __all__ = ["folder", "folder_test", "imagenet", "imagenet_test"]
 

@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from nas.base.errors import NoTestPart, SpecError
 from nas.data.images import Images, Parts, Source, numbered
-from nas.errors import NoTestPart, SpecError
 
 __all__ = ["huggingface", "huggingface_test"]
 

@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
-from nas.environment import usable_cores
-from nas.errors import SpecError
+from nas.base.errors import SpecError
+from nas.base.machine import usable_cores
 
 __all__ = ["Images", "Parts", "Source", "decoded", "in_memory", "numbered", "reason", "square"]
 

@@ -6,13 +6,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from nas.base.errors import NoTestPart, SpecError
+from nas.base.user_code import is_function
 from nas.data.folder import folder, folder_test, imagenet, imagenet_test
 from nas.data.huggingface import huggingface, huggingface_test
 from nas.data.images import Images, Parts, Source
 from nas.data.own_function import own_function
 from nas.data.published import PUBLISHED, digits, digits_test
-from nas.errors import NoTestPart, SpecError
-from nas.user_function import is_function
 
 __all__ = ["DATA", "Kind", "check_source", "resolved_source", "source_to_search", "source_to_test"]
 

@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
+from nas.base.errors import SpecError
+from nas.base.user_code import user_function
 from nas.data.images import Images, Parts, Source, in_memory, numbered, reason
-from nas.errors import SpecError
-from nas.user_function import user_function
 
 __all__ = ["own_function"]
 

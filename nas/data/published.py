@@ -20,11 +20,11 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from nas.base.errors import SpecError, StorageError
+from nas.base.files import write_whole
+from nas.base.machine import cache_root
 from nas.data.dataset import cut
 from nas.data.images import Images, Parts, Source, in_memory, reason
-from nas.environment import cache_root
-from nas.errors import SpecError, StorageError
-from nas.files import write_whole
 
 __all__ = ["PUBLISHED", "Published", "digits", "digits_test"]
 

@@ -9,15 +9,15 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from nas.architecture import Architecture
+from nas.base.errors import ExportError, MeasurementError, SpecError
 from nas.data import Dataset
-from nas.errors import ExportError, MeasurementError, SpecError
 from nas.export.judged import Judged, Seen
 from nas.export.target import Files, Target, Winner, Written
 from nas.export.verify import LOADERS, Session
 from nas.latency.runtime.runtime import first_line
-from nas.retrained import Retraining
-from nas.run import Run, Weights
+from nas.runs.run import Run, Weights
+from nas.spec.architecture import Architecture
+from nas.study.full_training import Retraining
 
 __all__ = ["Shipped", "check", "converted", "opened", "put", "shipped"]
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from importlib import metadata
 from pathlib import Path
 
-from nas.architecture import Architecture
 from nas.backbones import own_networks, user_networks
 from nas.blocks import block_named
+from nas.spec.architecture import Architecture
 
 __all__ = ["licences", "notice"]
 

@@ -13,10 +13,10 @@ import numpy as np
 import torch
 from safetensors.torch import save
 
-from nas.costs import cost_of_module
+from nas.base.errors import SpecError
+from nas.base.files import folder_whole, made
+from nas.base.machine import processor
 from nas.data import Dataset
-from nas.environment import processor
-from nas.errors import SpecError
 from nas.export import verify
 from nas.export.card import card
 from nas.export.graphs import check, converted, opened, put, shipped
@@ -25,10 +25,10 @@ from nas.export.licences import licences, notice
 from nas.export.source import exported, plain_source
 from nas.export.table import TARGETS, target_named
 from nas.export.target import EXACT, Delegates, Target, Winner, Written
-from nas.files import folder_whole, made
 from nas.latency.measure import Anchor, Latency, Subject, measure_anchor, measure_together
-from nas.retrained import Retraining
-from nas.run import Run, Weights
+from nas.models.cost import cost_of_module
+from nas.runs.run import Run, Weights
+from nas.study.full_training import Retraining
 
 __all__ = ["Graph", "Origin", "Pack", "against_int8", "export_pack", "write_pack"]
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from nas.errors import SpecError
+from nas.base.errors import SpecError
+from nas.base.files import made, write_whole
 from nas.export.graphs import check, converted, opened, shipped
 from nas.export.judged import Parity, seen
 from nas.export.table import TARGETS, target_named
-from nas.files import made, write_whole
-from nas.run import Run, Weights
+from nas.runs.run import Run, Weights
 
 __all__ = ["export_trial"]
 

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, fx, nn
 from torch.export import ExportedProgram
 
-from nas.errors import SpecError
+from nas.base.errors import SpecError
 from nas.latency.runtime.runtime import first_line
 
 __all__ = ["Source", "exported", "plain_source"]

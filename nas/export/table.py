@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from nas.errors import SpecError
+from nas.base.errors import SpecError
 from nas.export.coreml import COREML
 from nas.export.executorch import EXECUTORCH
 from nas.export.litert import LITERT

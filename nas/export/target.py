@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
-from nas.architecture import Architecture
+from nas.base.errors import SpecError
+from nas.base.machine import version
 from nas.data.dataset import Channels
-from nas.environment import version
-from nas.errors import SpecError
+from nas.spec.architecture import Architecture
 
 __all__ = ["EXACT", "Delegates", "Files", "Images", "Target", "Winner", "Written"]
 

@@ -4,19 +4,29 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from typing import Literal
 
-from nas.errors import SpecError
-from nas.latency.measure import Clock
-from nas.latency.runtime import RUNTIMES
+from nas.base.errors import SpecError
 
-__all__ = ["Device"]
+__all__ = ["Clock", "Device"]
+
+Clock = Literal["thread", "process", "device", "wall"]
+"""What a time is told by. `thread`: CPU time of the thread that calls, which sees the work of one
+thread and holds beside other work. `process`: CPU time of all threads of this process, added up.
+`device`: CUDA events, which sessions keep as `device_ms` of their last call. `wall`: the clock on
+the wall, which is right on several threads, and wants an idle machine.
+"""
 
 _MOST = 1024
 
 
 @dataclass(frozen=True, slots=True)
 class Device:
-    """One way of running networks on this machine. Raises SpecError for what there is not."""
+    """One way of running networks on this machine.
+
+    A plain value: whether there is such a runtime, and what tells its time, is known to
+    `nas.latency.runtime`. Raises SpecError for numbers that no device takes.
+    """
 
     runtime: str
     threads: int = 1
@@ -24,27 +34,9 @@ class Device:
     precision: str = "fp32"
 
     def __post_init__(self) -> None:
-        if self.runtime not in RUNTIMES:
-            raise SpecError(f"unknown runtime {self.runtime!r}; known: {', '.join(RUNTIMES)}")
-        runtime = RUNTIMES[self.runtime]
-        if self.precision not in runtime.precisions:
-            allowed = ", ".join(runtime.precisions)
-            raise SpecError(f"{self.runtime} has no {self.precision!r}; allowed: {allowed}")
         for what, value in (("threads", self.threads), ("batch", self.batch)):
             if not 1 <= value <= _MOST:
                 raise SpecError(f"{what} {value} of {self.runtime}; allowed: 1 to {_MOST}")
-        if runtime.clock == "device" and self.threads > 1:
-            raise SpecError(f"threads {self.threads}; {self.runtime} runs on a GPU: leave it at 1")
-
-    @property
-    def clock(self) -> Clock:
-        """What time is told by: on several threads only the clock on the wall will do."""
-        return "wall" if self.threads > 1 else RUNTIMES[self.runtime].clock
-
-    @property
-    def core(self) -> int | None:
-        """The core to stay on; None where the runtime's own threads need all of them."""
-        return 0 if self.clock == "thread" else None
 
     @property
     def name(self) -> str:
@@ -60,18 +52,21 @@ class Device:
 
     @classmethod
     def parse(cls, name: str) -> Device:
-        """Read a name; `local-` in front, as runner files have it, says nothing more."""
+        """Read a name; `local-` in front, as runner files have it, says nothing more.
+
+        Raises SpecError for a name that says something twice.
+        """
         runtime, *parts = name.removeprefix("local-").split("-")
-        found: dict[str, str] = {}
+        given: dict[str, str] = {}
         for part in parts:
             match = re.fullmatch(r"(threads|batch)([0-9]{1,9})", part)
             key, value = (match[1], match[2]) if match else ("precision", part)
-            if key in found:
-                raise SpecError(f"device {name!r} says {key} twice: {found[key]} and {value}")
-            found[key] = value
+            if key in given:
+                raise SpecError(f"device {name!r} says {key} twice: {given[key]} and {value}")
+            given[key] = value
         return cls(
             runtime,
-            threads=int(found.get("threads", 1)),
-            batch=int(found.get("batch", 1)),
-            precision=found.get("precision", "fp32"),
+            threads=int(given.get("threads", 1)),
+            batch=int(given.get("batch", 1)),
+            precision=given.get("precision", "fp32"),
         )

@@ -16,17 +16,16 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from statistics import mean, median
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from nas.errors import MeasurementError
-from nas.latency.runtime import Session
+from nas.base.errors import MeasurementError
+from nas.latency.device import Clock
+from nas.latency.runtime.runtime import Session
 
-__all__ = ["Anchor", "Clock", "Latency", "Subject", "measure_anchor", "measure_together"]
+__all__ = ["Anchor", "Latency", "Subject", "measure_anchor", "measure_together"]
 
-Clock = Literal["thread", "process", "device", "wall"]
 # Looked up when asked, so that a test may put another clock in the place of the system's.
 _CLOCKS: dict[Clock, Callable[[], int]] = {
     "thread": lambda: time.thread_time_ns(),

@@ -12,14 +12,14 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict
 from torch import nn
 
-from nas.candidates import Candidates
-from nas.errors import SpecError, StorageError
-from nas.files import parse, write_whole
+from nas.base.errors import SpecError, StorageError
+from nas.base.files import parse, write_whole
 from nas.latency.device import Device
 from nas.latency.measure import Latency
 from nas.latency.profile import Profile
 from nas.latency.runtime import RUNTIMES
 from nas.latency.table import Graph, Plan, assemble, plan, whole_network
+from nas.models.candidates import Candidates
 
 __all__ = ["Manifest", "fit_pack", "pack", "pack_space", "read_timings"]
 

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from nas.errors import MeasurementError
+from nas.base.errors import MeasurementError
 
 __all__ = ["Predictor", "choose", "fit", "join", "source_columns", "standardised"]
 

@@ -17,9 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
-from nas.architecture import EMPTY, KEEP, Architecture
-from nas.errors import SpecError
-from nas.files import parse, write_whole
+from nas.base.errors import SpecError
+from nas.base.files import parse, write_whole
+from nas.spec.architecture import EMPTY, KEEP, Architecture
 
 __all__ = [
     "Branch",

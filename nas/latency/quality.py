@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.stats import kendalltau, spearmanr
 
-from nas.architecture import Architecture
-from nas.errors import SpecError
+from nas.base.errors import SpecError
 from nas.latency.profile import Profile
+from nas.spec.architecture import Architecture
 
 __all__ = ["Comparison", "Quality", "compared", "judge_predictions", "quality"]
 

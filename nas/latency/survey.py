@@ -11,16 +11,16 @@ from statistics import median
 
 from torch import nn
 
-from nas.architecture import Architecture
-from nas.candidates import Candidates
-from nas.environment import processor
-from nas.errors import MeasurementError, SpecError
-from nas.files import write_whole
-from nas.latency.device import Device
-from nas.latency.measure import Anchor, Clock, Latency, Subject, measure_anchor, measure_together
+from nas.base.errors import MeasurementError, SpecError
+from nas.base.files import write_whole
+from nas.base.machine import processor
+from nas.latency.device import Clock, Device
+from nas.latency.measure import Anchor, Latency, Subject, measure_anchor, measure_together
 from nas.latency.profile import Profile
-from nas.latency.runtime import RUNTIMES, Session
+from nas.latency.runtime import RUNTIMES, Session, clock_of, core_of, device_named
 from nas.latency.table import Graph, Plan, assemble, plan, whole_network
+from nas.models.candidates import Candidates
+from nas.spec.architecture import Architecture
 
 __all__ = [
     "Drift",
@@ -128,8 +128,8 @@ def profile_here(
         device=f"{device.name}, {version}, {processor()}, {classes} classes",
         classes=classes,
         batch=device.batch,
-        clock=device.clock,
-        core=device.core,
+        clock=clock_of(device),
+        core=core_of(device),
         progress=progress,
     )
     found = assemble(
@@ -139,7 +139,7 @@ def profile_here(
         device=device.name,
         runtime=version,
         processor=processor(),
-        clock=device.clock,
+        clock=clock_of(device),
         classes=classes,
     )
     found.write(out)
@@ -167,7 +167,7 @@ class Drift:
 
 def drift(profile: Profile, *, networks: int = 5) -> Drift:
     """Time some whole networks of a profile again. Raises SpecError on another machine."""
-    device = Device.parse(profile.device)
+    device = device_named(profile.device)
     check_here(profile)
     prepare = prepared(device)
     whole = [Architecture.from_json(item.architecture) for item in profile.networks[:networks]]
@@ -176,7 +176,7 @@ def drift(profile: Profile, *, networks: int = 5) -> Drift:
         side = architecture.resolution
         session = prepare(whole_network(architecture, profile.classes), (3, side, side))
         subject = Subject(session, (device.batch, 3, side, side))
-        now_ms = measure_anchor(subject, core=device.core, clock=device.clock)
+        now_ms = measure_anchor(subject, core=core_of(device), clock=clock_of(device))
         ratios.append(now_ms / item.measured_ms)
     return Drift(median(ratios), (max(ratios) - min(ratios)) / 2)
 

@@ -21,14 +21,14 @@ import torch
 from pydantic import BaseModel, ConfigDict
 from torch import Tensor, nn
 
-from nas.architecture import EMPTY, Architecture, Option, block_label, parse_label
 from nas.backbones import Site, plain_network
 from nas.blocks import BLOCKS, Block
-from nas.candidates import Candidates
 from nas.latency.measure import Latency
 from nas.latency.predictor import choose
 from nas.latency.profile import Branch, Correction, Profile, Whole, fit_correction
-from nas.networks import build, deploy
+from nas.models.build import build, deploy
+from nas.models.candidates import Candidates
+from nas.spec.architecture import EMPTY, Architecture, Option, block_label, parse_label
 
 __all__ = ["Added", "Graph", "Plan", "Planned", "assemble", "plan", "whole_network"]
 

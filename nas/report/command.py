@@ -7,8 +7,8 @@ import shlex
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from nas.run import Run
-from nas.runner import Runner, load_runner
+from nas.runs.run import Run
+from nas.spec.runner import Runner, load_runner
 
 __all__ = ["overrides", "reproduce"]
 

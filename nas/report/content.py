@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from nas.architecture import Architecture
-from nas.front import Point
 from nas.report.latency import remeasured
 from nas.report.places import Backbone, backbones_of
 from nas.report.progress import course
 from nas.report.snapshot import Snapshot
+from nas.spec.architecture import Architecture
+from nas.study.front.front import Point
 
 __all__ = ["MOST_NETWORKS", "content"]
 

@@ -11,12 +11,12 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from nas.picture import draw_front
 from nas.report.latency import remeasured
 from nas.report.ours import MARK, write_ours
 from nas.report.progress import course
 from nas.report.snapshot import Snapshot
-from nas.run import Run
+from nas.runs.run import Run
+from nas.study.front.plot import draw_front
 
 __all__ = ["write_figures"]
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from nas.trials import Trials
+from nas.study.trials import Trials
 
 __all__ = ["Remeasured", "remeasured"]
 

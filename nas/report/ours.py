@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from nas.errors import SpecError, StorageError
-from nas.files import write_whole
+from nas.base.errors import SpecError, StorageError
+from nas.base.files import write_whole
 
 __all__ = ["MARK", "write_ours"]
 

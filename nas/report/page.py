@@ -20,8 +20,6 @@ from typing import Any
 import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from nas.front import PLAIN, Front, Point
-from nas.record import COMPLETE, FAILED, PAUSED, PRUNED, RUNNING
 from nas.report import words
 from nas.report.command import reproduce
 from nas.report.content import MOST_NETWORKS, content
@@ -29,8 +27,11 @@ from nas.report.latency import remeasured
 from nas.report.ours import MARK, write_ours
 from nas.report.progress import course, levels
 from nas.report.snapshot import Snapshot
-from nas.run import Run
-from nas.verdict import judge
+from nas.runs.run import Run
+from nas.spec.architecture import PLAIN
+from nas.study.front.front import Front, Point
+from nas.study.front.verdict import judge
+from nas.study.record import COMPLETE, FAILED, PAUSED, PRUNED, RUNNING
 
 __all__ = ["PAGE", "SECTIONS", "Section", "render", "write_report"]
 

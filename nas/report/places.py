@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from nas.architecture import Architecture
-from nas.errors import NasError
-from nas.space import SearchSpace
+from nas.base.errors import NasError
+from nas.spec.architecture import Architecture
+from nas.spec.space import SearchSpace
 
 __all__ = ["Backbone", "Spot", "backbones_of"]
 
@@ -55,7 +55,7 @@ def backbones_of(
 
 
 def _traced(space: SearchSpace) -> dict[tuple[str, int], Backbone]:
-    from nas.candidates import Candidates
+    from nas.models.candidates import Candidates
 
     try:
         plains = Candidates(space).plains()

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from nas.indicators import hypervolume
-from nas.objective import Objective
-from nas.pareto import non_dominated
-from nas.record import COMPLETE, FAILED, PAUSED, PRUNED
-from nas.trials import Trials
+from nas.spec.objective import Objective
+from nas.study.front.indicators import hypervolume
+from nas.study.front.pareto import non_dominated
+from nas.study.record import COMPLETE, FAILED, PAUSED, PRUNED
+from nas.study.trials import Trials
 
 __all__ = ["Course", "Level", "course", "levels"]
 

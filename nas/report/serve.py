@@ -9,10 +9,10 @@ from threading import Lock
 from typing import Any
 from urllib.parse import urlsplit
 
-from nas.errors import NasError, SpecError
+from nas.base.errors import NasError, SpecError
 from nas.report.page import render
 from nas.report.snapshot import stamp, state_of
-from nas.run import Run, open_run
+from nas.runs.run import Run, open_run
 
 __all__ = ["HOST", "Server", "serve"]
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from nas.errors import StorageError
-from nas.front import Front
-from nas.run import Run, journal_stamp
-from nas.samplers.pareto import PROMISE
-from nas.store import Store
-from nas.trials import Trials
+from nas.base.errors import StorageError
+from nas.runs.run import Run, journal_stamp
+from nas.strategy.samplers.pareto import PROMISE
+from nas.strategy.storage.store import Store
+from nas.study.front.front import Front
+from nas.study.trials import Trials
 
 __all__ = ["Promise", "Snapshot", "stamp", "state_of"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 
-from nas.architecture import Architecture
+from nas.spec.architecture import Architecture
 
 __all__ = [
     "count",

@@ -9,8 +9,8 @@ from nas.backbones.hbonet import HarmoniousBottleneck, HBONet
 from nas.backbones.mobilenext import MobileNeXt, Sandglass
 from nas.backbones.snet import ShuffleUnit
 from nas.backbones.stride import layers_to_unstride, unstride
-from nas.costs import cost_of_module
-from nas.errors import SpecError
+from nas.base.errors import SpecError
+from nas.models.cost import cost_of_module
 
 # Those of the authors' code (benchmarks/backbone_fidelity.py), whose weights fit.
 PARAMETERS = {

@@ -7,11 +7,11 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from nas.architecture import Architecture, Insertion
 from nas.backbones import LINE_UP, check_backbone, find_sites, plain_network, timm_networks
-from nas.errors import SpecError
-from nas.networks import build, uniform
-from nas.space import POSITIONS
+from nas.base.errors import SpecError
+from nas.models.build import build, uniform
+from nas.spec.architecture import Architecture, Insertion
+from nas.spec.space import POSITIONS
 
 
 def test_mobilenetv2_has_the_sites_of_the_paper() -> None:

@@ -9,11 +9,11 @@ import torch
 from timm.layers.halo_attn import HaloAttn
 from torch import Tensor, nn
 
-from nas.architecture import Option
 from nas.blocks import BLOCKS, make_block
 from nas.blocks.axial import AxialAttention
 from nas.blocks.block import Shape
 from nas.blocks.halo import HaloInsertion
+from nas.spec.architecture import Option
 
 AXIAL_TABLES = 2 * 6 * (2 * 7 - 1 + 2 * 14 - 1)
 

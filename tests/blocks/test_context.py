@@ -9,9 +9,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from nas.architecture import Option
+from nas.base.errors import SpecError
 from nas.blocks import make_block
-from nas.errors import SpecError
+from nas.spec.architecture import Option
 
 C, H, W = 16, 4, 3
 POSITIONS = list(product(range(H), range(W)))

@@ -11,11 +11,11 @@ import onnxruntime
 import pytest
 import torch
 
-from nas.architecture import Option
+from nas.base.errors import SpecError
 from nas.blocks import BLOCKS, make_block
 from nas.blocks.block import Shape, paper_width
-from nas.costs import cost_of_module
-from nas.errors import SpecError
+from nas.models.cost import cost_of_module
+from nas.spec.architecture import Option
 
 every_block = pytest.mark.parametrize("name", sorted(BLOCKS))
 

@@ -8,9 +8,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from nas.architecture import Option
 from nas.blocks import BLOCKS, make_block
 from nas.blocks.block import Shape
+from nas.spec.architecture import Option
 
 
 def made(name: str, shape: tuple[int, int, int], **options: Option) -> nn.Module:

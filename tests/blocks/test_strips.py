@@ -7,10 +7,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from nas.architecture import Option
+from nas.base.errors import SpecError
 from nas.blocks import block_named, make_block
 from nas.blocks.gate import double_gates
-from nas.errors import SpecError
+from nas.spec.architecture import Option
 
 C, H, W = 32, 9, 8
 

@@ -12,11 +12,11 @@ from pathlib import Path
 import pyarrow.parquet as parquet
 import pytest
 import typer
-from conftest import ROOT, SMALL_SPACE
+from support.samples import ROOT, SMALL_SPACE
 
+from nas.base.files import read_yaml
 from nas.blocks import BLOCKS
 from nas.cli import app
-from nas.files import read_yaml
 
 pytestmark = pytest.mark.xdist_group("run")
 
@@ -465,7 +465,7 @@ def test_a_run_file_that_is_no_text_is_one_line(nas, finished_run: Path, tmp_pat
 
 
 def test_the_runner_that_ships_is_the_default() -> None:
-    from nas.runner import load_runner
+    from nas.spec.runner import load_runner
 
     path, default = ROOT / "runners" / "local.yaml", load_runner(None)
     assert load_runner(path) == default

@@ -7,10 +7,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from explained_runs import make_run, records
-from latency_profiles import example_profile
+from support.explained_runs import make_run, records
+from support.latency_profiles import example_profile
 
-from nas.prior import load_rules
+from nas.spec.prior import load_rules
 
 Call = Callable[..., tuple[int, str, str]]
 
@@ -46,7 +46,7 @@ def test_json_holds_what_is_said(nas: Call, known: Path) -> None:
 
 
 def test_two_devices_are_compared(nas: Call, known: Path, tmp_path: Path) -> None:
-    from explained_runs import BACKBONE, LABELS, SIDE, SITES, STRIDE
+    from support.explained_runs import BACKBONE, LABELS, SIDE, SITES, STRIDE
 
     from nas.latency.profile import Branch, Correction
 

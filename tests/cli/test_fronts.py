@@ -12,7 +12,7 @@ import pytest
 from rich.console import Console
 
 from nas.cli.tables import front_table
-from nas.run import open_run
+from nas.runs.run import open_run
 
 pytestmark = pytest.mark.xdist_group("run")
 

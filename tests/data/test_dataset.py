@@ -6,8 +6,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from nas.base.errors import SpecError
 from nas.data.dataset import Dataset, Split, cut, statistics, thinning
-from nas.errors import SpecError
 
 
 def dataset(counts: list[int]) -> Dataset:

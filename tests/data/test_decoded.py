@@ -15,8 +15,8 @@ import pytest
 import torch
 from PIL import Image
 
+from nas.base.errors import SpecError, StorageError
 from nas.data import cached_data, load_data, open_data, open_test
-from nas.errors import SpecError, StorageError
 
 MakeFolder = Callable[..., Path]
 

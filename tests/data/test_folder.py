@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from nas.base.errors import NoTestPart, SpecError
 from nas.data import load_data, open_test
-from nas.errors import NoTestPart, SpecError
 
 MakeFolder = Callable[..., Path]
 

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from nas.base.errors import SpecError
 from nas.data import cached_data, load_data, open_data, open_test
-from nas.errors import SpecError
 
 
 class FakeImage:

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from nas.base.errors import SpecError
 from nas.data.images import Images, decoded, in_memory, numbered, square
-from nas.errors import SpecError
 
 RED, GREEN, BLUE, WHITE = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255)
 

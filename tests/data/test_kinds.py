@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from nas.base.errors import SpecError
 from nas.data import DATA, load_data, open_test, resolved_source
-from nas.errors import SpecError
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from nas.base.errors import SpecError
 from nas.data import cached_data, load_data, open_data, open_test
-from nas.errors import SpecError
 
 CODE = """
 import numpy as np

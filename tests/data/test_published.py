@@ -17,10 +17,10 @@ import torch
 from numpy.typing import NDArray
 from scipy.io import savemat
 
+from nas.base.errors import SpecError
 from nas.data import DATA, load_data, open_test
 from nas.data.kinds import Kind
 from nas.data.published import PUBLISHED, Download, Part
-from nas.errors import SpecError
 
 COUNT = 20
 """Images of a part; image n is of class n % 10, all its pixels 10 n, or 10 n + 1 in test."""

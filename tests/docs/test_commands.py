@@ -9,15 +9,24 @@ from typing import Any
 
 import pytest
 import typer
-from documentation import ROOT, Block, Command, blocks, commands, inline_commands, pages, prose
+from support.documentation import (
+    ROOT,
+    Block,
+    Command,
+    blocks,
+    commands,
+    inline_commands,
+    pages,
+    prose,
+)
 
+from nas.base.user_code import is_function
 from nas.blocks import BLOCKS
 from nas.cli import app
 from nas.data.kinds import DATA
 from nas.export.table import TARGETS
 from nas.latency.runtime import RUNTIMES
-from nas.runner import load_runner
-from nas.user_function import is_function
+from nas.spec.runner import load_runner
 
 CLI = typer.main.get_command(app)
 # typer brings a click of its own, of which it shows only some names.

@@ -1,7 +1,7 @@
 """Every page is executed: its commands and its Python, in order, in a folder of its own.
 
 Searches and trainings are made tiny by what `_shim` adds to a command, so that pages show what a
-reader would type. How pages are marked: tests/documentation.py.
+reader would type. How pages are marked: tests/support/documentation.py.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import SMALL_SPACE
-from documentation import ROOT, Block, blocks, pages
 from PIL import Image
+from support.documentation import ROOT, Block, blocks, pages
+from support.samples import SMALL_SPACE
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("docs")]
 

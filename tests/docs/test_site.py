@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from documentation import ROOT, pages
+from support.documentation import ROOT, pages
 
 pytest.importorskip("mkdocs", reason="the site needs the extra docs")
 pytest.importorskip("material", reason="the site needs the extra docs")

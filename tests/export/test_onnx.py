@@ -9,10 +9,10 @@ import onnxruntime
 import pytest
 import torch
 
-from nas.errors import ExportError, SpecError
+from nas.base.errors import ExportError, SpecError
 from nas.export import TARGETS, Parity, export_pack, export_trial
 from nas.export.target import Winner, Written
-from nas.run import open_run
+from nas.runs.run import open_run
 
 pytestmark = pytest.mark.xdist_group("run")
 

@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from tiny_network import CLASSES, SIDE, data, winner
+from support.tiny_network import CLASSES, SIDE, data, winner
 
-from nas.errors import ExportError, MeasurementError, SpecError
+from nas.base.errors import ExportError, MeasurementError, SpecError
 from nas.export import TARGETS
 from nas.export.pack import Origin, Pack, against_int8, write_pack
 from nas.export.target import Target, Winner, Written

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from tiny_network import SIDE, winner
+from support.tiny_network import SIDE, winner
 from torch import Tensor, nn
 
 from nas.export.rewrite import delegable

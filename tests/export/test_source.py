@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
-from tiny_network import SIDE, winner
+from support.tiny_network import SIDE, winner
 from torch import nn
 
+from nas.base.errors import SpecError
 from nas.blocks import BLOCKS
 from nas.blocks.block import Shape
-from nas.errors import SpecError
 from nas.export.source import exported, plain_source
 from nas.export.verify import load_model
 

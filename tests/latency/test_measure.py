@@ -5,11 +5,11 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from nas.errors import MeasurementError
+from nas.base.errors import MeasurementError
 from nas.latency import measure as clocked
 from nas.latency.measure import Anchor, Subject, measure_together
 from nas.latency.runtime import load_onnx, to_onnx
-from nas.networks import build, deploy, uniform
+from nas.models.build import build, deploy, uniform
 
 
 @pytest.mark.parametrize("block", ["se", "cbam", "coord", "eca", "scsa", "nl"])

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from nas.errors import MeasurementError
+from nas.base.errors import MeasurementError
 from nas.latency.predictor import (
     Predictor,
     choose,

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from latency_profiles import example_profile
+from support.latency_profiles import example_profile
 
-from nas.architecture import EMPTY, Architecture, Insertion
-from nas.errors import SpecError
+from nas.base.errors import SpecError
 from nas.latency.profile import Correction, corrected, fit_correction, load_profile
 from nas.latency.quality import compared, quality
+from nas.spec.architecture import EMPTY, Architecture, Insertion
 
 
 def placed(*labels: tuple[str, str], backbone: str = "net", resolution: int = 32) -> Architecture:

@@ -13,11 +13,11 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from nas.errors import MeasurementError, SpecError
+from nas.base.errors import MeasurementError, SpecError
 from nas.latency.device import Device
-from nas.latency.runtime import RUNTIMES, Runtime, Session, conversions
+from nas.latency.runtime import RUNTIMES, Runtime, Session, conversions, device_named
 from nas.latency.runtime.conversions import converted
-from nas.networks import build, uniform
+from nas.models.build import build, uniform
 
 SIDE = 64
 TOLERANCE = {"fp32": 1e-5, "fp16": 2e-2}
@@ -200,7 +200,7 @@ def test_optional_packages_wait_until_they_are_used() -> None:
 )
 def test_names_are_canonical(name: str, device: Device) -> None:
     assert device.name == name
-    assert Device.parse(name) == Device.parse(f"local-{name}") == device
+    assert device_named(name) == device_named(f"local-{name}") == device
 
 
 @pytest.mark.parametrize(
@@ -220,7 +220,7 @@ def test_names_are_canonical(name: str, device: Device) -> None:
 )
 def test_what_is_no_device_is_said_in_one_line(name: str, message: str) -> None:
     with pytest.raises(SpecError, match=message) as caught:
-        Device.parse(name)
+        device_named(name)
     assert "\n" not in str(caught.value)
 
 

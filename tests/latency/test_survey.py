@@ -9,16 +9,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from latency_profiles import small_space
+from support.latency_profiles import small_space
 
-from nas.candidates import Candidates
-from nas.errors import MeasurementError, SpecError
+from nas.base.errors import MeasurementError, SpecError
 from nas.latency import survey as surveying
 from nas.latency.device import Device
 from nas.latency.pack import fit_pack, pack_space, read_timings
 from nas.latency.profile import Profile
 from nas.latency.quality import quality
 from nas.latency.survey import drift, is_here, prepared, profile_here
+from nas.models.candidates import Candidates
 
 FEW: dict[str, Any] = {"networks": 2, "held_out": 2, "classes": 10}
 TIMING = """

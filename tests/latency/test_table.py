@@ -6,12 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from latency_profiles import small_space
+from support.latency_profiles import small_space
 
-from nas.architecture import Architecture
-from nas.candidates import Candidates
 from nas.latency.measure import Latency
 from nas.latency.table import Graph, Plan, assemble, plan
+from nas.models.candidates import Candidates
+from nas.spec.architecture import Architecture
 
 
 @pytest.fixture(scope="module")

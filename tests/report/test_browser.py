@@ -9,12 +9,12 @@ from threading import Thread
 from typing import Any
 
 import pytest
-from simulated_run import invented, simulated_run
+from support.simulated_run import invented, simulated_run
 
-from nas.record import Job, Outcome
 from nas.report import write_report
 from nas.report.serve import Server
-from nas.run import Run
+from nas.runs.run import Run
+from nas.study.record import Job, Outcome
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 playwright = pytest.importorskip(

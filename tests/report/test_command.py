@@ -6,10 +6,10 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from simulated_run import simulated_run
+from support.simulated_run import simulated_run
 
 from nas.report.command import overrides, reproduce
-from nas.runner import Runner, load_runner
+from nas.spec.runner import Runner, load_runner
 
 
 @pytest.mark.parametrize(

@@ -4,9 +4,9 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
-from simulated_run import simulated_run
+from support.simulated_run import simulated_run
 
-from nas.errors import SpecError
+from nas.base.errors import SpecError
 from nas.report import write_figures
 from nas.report.ours import MARK
 

@@ -3,10 +3,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from conftest import make_record
+from support.samples import make_record
 
 from nas.report.latency import remeasured
-from nas.trials import Trials
+from nas.study.trials import Trials
 
 
 def measured(trial: int, name: str, before: float, after: float | None, **more: object):  # type: ignore[no-untyped-def]

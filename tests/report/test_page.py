@@ -10,19 +10,19 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
-from simulated_run import invented, simulated_run
+from support.simulated_run import invented, simulated_run
 
-from nas.calibration import FILE, Calibration, Estimate, Trust
-from nas.errors import SpecError, StorageError
-from nas.record import Job, Outcome
+from nas.base.errors import SpecError, StorageError
 from nas.report import write_report
 from nas.report.content import content
 from nas.report.page import SECTIONS, render
 from nas.report.places import backbones_of
 from nas.report.snapshot import Snapshot
-from nas.retrained import Retraining
-from nas.run import Run, open_run
-from nas.store import Store
+from nas.runs.calibrate.result import FILE, Calibration, Estimate, Trust
+from nas.runs.run import Run, open_run
+from nas.strategy.storage.store import Store
+from nas.study.full_training import Retraining
+from nas.study.record import Job, Outcome
 
 HOSTILE = "</script><script>alert('x')</script><img src=x onerror=alert(1)> & {{ 7*7 }}"
 
@@ -200,7 +200,7 @@ def test_a_killed_run_says_how_to_go_on(tmp_path: Path) -> None:
 
 
 def test_a_driver_at_work_is_seen(tmp_path: Path) -> None:
-    from nas.run import locked
+    from nas.runs.run import locked
 
     run = simulated_run(tmp_path / "run", stop_after=3)
     with locked(run.path):

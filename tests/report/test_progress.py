@@ -2,12 +2,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from conftest import make_record
-from simulated_run import simulated_run
+from support.samples import make_record
+from support.simulated_run import simulated_run
 
-from nas.objective import objectives_named
 from nas.report.progress import course, levels
-from nas.trials import Trials
+from nas.spec.objective import objectives_named
+from nas.study.trials import Trials
 
 LOSS = objectives_named(["loss", "latency_ms"])
 

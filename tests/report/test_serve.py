@@ -11,11 +11,11 @@ from pathlib import Path
 from threading import Thread
 
 import pytest
-from simulated_run import simulated_run
+from support.simulated_run import simulated_run
 
-from nas.errors import SpecError, StorageError
+from nas.base.errors import SpecError, StorageError
 from nas.report.serve import HOST, Server
-from nas.run import Run
+from nas.runs.run import Run
 
 
 @pytest.fixture

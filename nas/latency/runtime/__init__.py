@@ -2,17 +2,58 @@
 
 from __future__ import annotations
 
+from nas.base.errors import SpecError
+from nas.latency.device import Clock, Device
 from nas.latency.runtime.eager import CUDA, TORCH
 from nas.latency.runtime.executorch import EXECUTORCH
 from nas.latency.runtime.litert import LITERT
 from nas.latency.runtime.ncnn import NCNN
 from nas.latency.runtime.onnxruntime import ONNXRUNTIME, load_onnx, runtime_name, to_onnx
 from nas.latency.runtime.openvino import OPENVINO
-from nas.latency.runtime.runtime import Clock, Runtime, Session
+from nas.latency.runtime.runtime import Runtime, Session
 
-__all__ = ["RUNTIMES", "Clock", "Runtime", "Session", "load_onnx", "runtime_name", "to_onnx"]
+__all__ = [
+    "RUNTIMES",
+    "Runtime",
+    "Session",
+    "check_device",
+    "clock_of",
+    "core_of",
+    "device_named",
+    "load_onnx",
+    "runtime_name",
+    "to_onnx",
+]
 
 RUNTIMES: dict[str, Runtime] = {
     runtime.name: runtime
     for runtime in (ONNXRUNTIME, OPENVINO, LITERT, EXECUTORCH, NCNN, TORCH, CUDA)
 }
+
+
+def device_named(name: str) -> Device:
+    """The device of a name such as `openvino-threads4-batch8`. Raises SpecError."""
+    return check_device(Device.parse(name))
+
+
+def check_device(device: Device) -> Device:
+    """The device itself. Raises SpecError for a runtime or a precision that there is not."""
+    if device.runtime not in RUNTIMES:
+        raise SpecError(f"unknown runtime {device.runtime!r}; known: {', '.join(RUNTIMES)}")
+    runtime = RUNTIMES[device.runtime]
+    if device.precision not in runtime.precisions:
+        allowed = ", ".join(runtime.precisions)
+        raise SpecError(f"{device.runtime} has no {device.precision!r}; allowed: {allowed}")
+    if runtime.clock == "device" and device.threads > 1:
+        raise SpecError(f"threads {device.threads}; {device.runtime} runs on a GPU: leave it at 1")
+    return device
+
+
+def clock_of(device: Device) -> Clock:
+    """What its time is told by: on several threads only the clock on the wall will do."""
+    return "wall" if device.threads > 1 else RUNTIMES[device.runtime].clock
+
+
+def core_of(device: Device) -> int | None:
+    """The core to stay on; None where the runtime's own threads need all of them."""
+    return 0 if clock_of(device) == "thread" else None

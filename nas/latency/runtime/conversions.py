@@ -5,14 +5,11 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from nas.environment import cache_root
-from nas.files import write_whole
+from nas.base.files import write_whole
+from nas.base.machine import cache_root
+from nas.latency.device import Device
 from nas.latency.runtime import RUNTIMES
-
-if TYPE_CHECKING:
-    from nas.latency.device import Device
 
 __all__ = ["LIMIT_BYTES", "converted"]
 

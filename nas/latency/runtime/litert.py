@@ -7,17 +7,14 @@ from __future__ import annotations
 
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, fx, nn
 
+from nas.latency.device import Device
 from nas.latency.runtime.runtime import Runtime, Session, Shape
-
-if TYPE_CHECKING:
-    from nas.latency.device import Device
 
 __all__ = ["LITERT", "broadcasting"]
 

@@ -10,18 +10,15 @@ import subprocess
 import tempfile
 import zipfile
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from nas.errors import MeasurementError
+from nas.base.errors import MeasurementError
+from nas.latency.device import Device
 from nas.latency.runtime.runtime import Runtime, Session, Shape
-
-if TYPE_CHECKING:
-    from nas.latency.device import Device
 
 __all__ = ["NCNN"]
 

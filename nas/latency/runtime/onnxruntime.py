@@ -8,7 +8,6 @@ import tempfile
 import warnings
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import onnx
@@ -17,11 +16,9 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from nas.errors import MeasurementError
+from nas.base.errors import MeasurementError
+from nas.latency.device import Device
 from nas.latency.runtime.runtime import Runtime, Session, Shape, first_line, full_shape
-
-if TYPE_CHECKING:
-    from nas.latency.device import Device
 
 __all__ = ["ONNXRUNTIME", "load_onnx", "quantised", "runtime_name", "to_onnx", "write_onnx"]
 

@@ -6,16 +6,14 @@
 from __future__ import annotations
 
 import functools
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from nas.latency.device import Device
 from nas.latency.runtime.onnxruntime import write_onnx
 from nas.latency.runtime.runtime import Runtime, Session
-
-if TYPE_CHECKING:
-    from nas.latency.device import Device
 
 __all__ = ["OPENVINO"]
 

@@ -9,32 +9,23 @@ import textwrap
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from nas.environment import version
-from nas.errors import MeasurementError
+from nas.base.errors import MeasurementError
+from nas.base.machine import version
+from nas.latency.device import Clock, Device
 
-if TYPE_CHECKING:
-    from nas.latency.device import Device
-
-__all__ = ["Clock", "Runtime", "Session", "Shape", "first_line", "full_shape"]
+__all__ = ["Runtime", "Session", "Shape", "first_line", "full_shape"]
 
 Session = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 """One inference: (N, 3, H, W) float32 to (N, classes) float32."""
 
 Shape = tuple[int, int, int]
 """Of one image or feature map: (channels, height, width)."""
-
-Clock = Literal["thread", "process", "device"]
-"""What sees the work of one thread: `thread`, the CPU time of the thread that calls; `process`,
-that of all threads of this process; `device`, CUDA events: sessions keep `device_ms`, of their
-last call. On several threads CPU time is no latency: take the clock on the wall.
-"""
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,1 @@
+"""What any program needs: errors, files, seeds, object storage, this machine and its processes."""

@@ -1,0 +1,187 @@
+"""Reading YAML strictly and writing files whole."""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import secrets
+import shutil
+from collections.abc import Hashable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from nas.base.errors import SpecError, StorageError, disk_is_full
+
+__all__ = ["dump_yaml", "folder_whole", "made", "parse", "read_yaml", "refuse_taken", "write_whole"]
+
+_MAX_BYTES = 1_000_000
+_Model = TypeVar("_Model", bound=BaseModel)
+
+
+class _StrictLoader(yaml.SafeLoader):
+    """Safe YAML without aliases (they can expand without bound) and without duplicate keys."""
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        if self.check_event(yaml.AliasEvent):
+            event = self.peek_event()  # type: ignore[no-untyped-call]
+            raise yaml.constructor.ConstructorError(
+                None, None, "aliases (*name) are not allowed", event.start_mark
+            )
+        return super().compose_node(parent, index)
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        seen: set[object] = set()
+        for key_node, _ in node.value:
+            key = self.construct_object(key_node, deep=True)
+            if not isinstance(key, str):
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"key {key!r} is not a text", key_node.start_mark
+                )
+            if key in seen:
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"key {key!r} stands twice", key_node.start_mark
+                )
+            seen.add(key)
+        return super().construct_mapping(node, deep)
+
+
+# YAML 1.1, PyYAML's, reads 4.5e6 as a text: it wants 4.5e+6. People write 4.5e6.
+_StrictLoader.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(r"^[-+]?(\d+\.\d*|\.\d+|\d+)([eE][-+]?\d+)$"),
+    list("-+0123456789."),
+)
+
+
+def read_yaml(text: str, source: str) -> Any:
+    """Parse one YAML document; `source` names it in errors. Raises SpecError."""
+    if len(text) > _MAX_BYTES:
+        raise SpecError(f"{source}: {len(text)} characters; at most {_MAX_BYTES} are read")
+    try:
+        return yaml.load(text, Loader=_StrictLoader)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f" (line {mark.line + 1})" if mark else ""
+        problem = getattr(error, "problem", None) or str(error).splitlines()[0]
+        raise SpecError(f"{source}: not plain YAML{where}: {problem}") from None
+    except (RecursionError, ValueError) as error:
+        raise SpecError(f"{source}: not plain YAML: {error}") from None
+
+
+def dump_yaml(model: BaseModel) -> str:
+    """Every key, also those that are null: some have another default."""
+    return yaml.safe_dump(model.model_dump(mode="json"), sort_keys=False)
+
+
+def parse(model: type[_Model], data: object, source: str) -> _Model:
+    """Check `data` against `model`; the first fault becomes one line naming the key."""
+    if not isinstance(data, dict):
+        raise SpecError(f"{source}: holds {type(data).__name__}; a mapping of keys is needed")
+    try:
+        return model.model_validate(data)
+    except ValidationError as error:
+        raise SpecError(f"{source}: {_first_fault(model, error)}") from None
+
+
+def _first_fault(model: type[BaseModel], error: ValidationError) -> str:
+    faults = error.errors(include_url=False)
+    # A key that is misspelt also looks missing; what was found is the better clue.
+    fault = next((item for item in faults if item["type"] == "extra_forbidden"), faults[0])
+    # A Union reports a branch such as "int" or "list[float]" as if it were a key.
+    key = ".".join(str(part) for part in fault["loc"] if not _is_branch(part))
+    if fault["type"] == "extra_forbidden":
+        owner = _owner(model, tuple(fault["loc"][:-1]))
+        return f"unknown key {key!r}; allowed here: {', '.join(sorted(owner.model_fields))}"
+    if fault["type"] == "missing":
+        return f"key {key!r} is missing"
+    message = fault["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
+    if fault["type"] == "value_error":
+        return f"{key}: {message}" if key else message
+    return f"{key}: found {fault['input']!r}; allowed: {message}"
+
+
+def _is_branch(part: int | str) -> bool:
+    return isinstance(part, str) and (
+        part in {"int", "float", "str", "bool"} or "[" in part or part.startswith("constrained")
+    )
+
+
+def _owner(model: type[BaseModel], path: tuple[int | str, ...]) -> type[BaseModel]:
+    for part in path:
+        field = model.model_fields.get(str(part))
+        if field is not None and isinstance(field.annotation, type):
+            if issubclass(field.annotation, BaseModel):
+                model = field.annotation
+    return model
+
+
+def refuse_taken(path: Path, option: str) -> None:
+    """Raises SpecError where something is at a path that an option names for a new file."""
+    if os.path.lexists(path):
+        raise SpecError(f"{option} {path} exists; name a new file")
+
+
+def _own() -> str:
+    """Of a temporary name: in containers on one file system, processes share their numbers."""
+    return f"{os.getpid()}-{secrets.token_hex(4)}"
+
+
+def made(folder: Path) -> None:
+    """Make a folder with those above it. Raises StorageError."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StorageError(f"{folder} cannot be made ({error.strerror or error})") from None
+
+
+@contextmanager
+def write_whole(path: Path) -> Iterator[Path]:
+    """Yield a temporary path beside `path`; on leaving, it takes the place of `path`.
+
+    A reader sees the old file or the new one, never half of one. Raises StorageError
+    when the disk is full, and leaves the old file as it was.
+    """
+    temporary = path.with_name(f".{path.stem}.{_own()}{path.suffix}")
+    try:
+        yield temporary
+        os.replace(temporary, path)
+    except OSError as error:
+        if disk_is_full(error):
+            raise StorageError(
+                f"no space left for {path}; free some space and try again (a stopped search goes "
+                "on with nas resume)"
+            ) from None
+        raise StorageError(f"{path} cannot be written ({error.strerror or error})") from None
+    finally:
+        with suppress(OSError):  # of a folder that cannot be written, which is said above
+            temporary.unlink()
+
+
+@contextmanager
+def folder_whole(path: Path) -> Iterator[Path]:
+    """Yield a temporary folder beside `path`; on leaving, it becomes `path`.
+
+    Raises SpecError when something has that name already, StorageError when it cannot be written;
+    then, or when the body fails, nothing is left behind.
+    """
+    temporary = path.with_name(f".{path.name}.{_own()}")
+    try:
+        if os.path.lexists(path):
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST))
+        temporary.mkdir()
+        yield temporary
+        # Fails where meanwhile somebody has put something there.
+        os.rename(temporary, path)
+    except OSError as error:
+        if error.errno in {errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR} and os.path.lexists(path):
+            raise SpecError(f"{path} exists; name a new folder") from None
+        if disk_is_full(error):
+            raise StorageError(f"no space left for {path}; free some space and try again") from None
+        raise StorageError(f"{path} cannot be written ({error.strerror or error})") from None
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)

@@ -1,0 +1,40 @@
+"""Rows of plain values as Markdown, CSV and Parquet."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from nas.base.files import write_whole
+
+__all__ = ["to_markdown", "write_csv", "write_parquet"]
+
+Rows = Sequence[Mapping[str, Any]]
+
+
+def write_csv(path: Path, names: Sequence[str], rows: Rows) -> None:
+    """None is left empty. Raises StorageError."""
+    with write_whole(path) as temporary, temporary.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(names)
+        for row in rows:
+            writer.writerow(["" if row[name] is None else row[name] for name in names])
+
+
+def write_parquet(path: Path, types: Mapping[str, str], rows: Rows) -> None:
+    """types: column -> Arrow's name of its type. Raises StorageError."""
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    schema = pa.schema(list(types.items()))
+    with write_whole(path) as temporary:
+        parquet.write_table(pa.Table.from_pylist(list(rows), schema=schema), temporary)
+
+
+def to_markdown(names: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table whose first column is text and whose others are figures."""
+    marks = [":--" if not number else "--:" for number in range(len(names))]
+    lines = [names, marks, *([cell.replace("|", "\\|") for cell in row] for row in rows)]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)

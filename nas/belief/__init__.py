@@ -1,0 +1,1 @@
+"""What figures allow one to believe: arrays in, means, deviations and draws out."""

@@ -1,0 +1,135 @@
+"""Examining the machine: packages, cores, memory, disk, accelerators, runtimes."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+from dataclasses import asdict, dataclass
+from importlib import metadata
+from typing import Any
+
+from nas.base.errors import MeasurementError
+from nas.base.machine import available_memory, cache_root, processor, usable_cores, version
+
+__all__ = ["Finding", "examine"]
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """level: `ok`, `note` (works without) or `missing` (a search fails). remedy: what to do."""
+
+    subject: str
+    level: str
+    found: str
+    remedy: str = ""
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def examine() -> list[Finding]:
+    """Everything a search depends on, most basic first. Changes nothing."""
+    return [
+        Finding("python", "ok", f"{platform.python_version()} on {platform.platform()}"),
+        *_packages(),
+        _cores(),
+        _memory(),
+        _disk(),
+        _accelerator(),
+        _runtime(),
+        _thread_clock(),
+    ]
+
+
+def _packages() -> list[Finding]:
+    """The distribution's own requirements, read from its metadata."""
+    try:
+        requirements = metadata.requires("attention-nas") or []
+    except metadata.PackageNotFoundError:
+        remedy = "pip install attention-nas, or pip install -e . in its checkout"
+        return [Finding("packages", "missing", "attention-nas is not installed", remedy)]
+    missing, present = [], []
+    for requirement in requirements:
+        if "extra ==" in requirement:
+            continue
+        name = requirement.split(";")[0].strip()
+        for sign in "~<>=![ ":
+            name = name.split(sign)[0]
+        found = version(name)
+        (present.append(f"{name} {found}") if found else missing.append(name))
+    findings = [Finding("packages", "ok", ", ".join(present))]
+    if missing:
+        remedy = f"pip install {' '.join(missing)}"
+        findings.append(Finding("packages", "missing", ", ".join(missing), remedy))
+    return findings
+
+
+def _cores() -> Finding:
+    cores = f"{usable_cores()} usable of {os.cpu_count()} ({processor()}): as many workers"
+    return Finding("cores", "ok", cores)
+
+
+def _memory() -> Finding:
+    free = available_memory()
+    if free is None:
+        return Finding("memory", "note", "not known on this system")
+    gigabytes = free / 2**30
+    text = f"{gigabytes:.1f} GiB free; a worker on small images takes about 0.7"
+    if gigabytes < 2:
+        return Finding("memory", "note", text, "use fewer workers: --workers 1")
+    return Finding("memory", "ok", text)
+
+
+def _disk() -> Finding:
+    root = cache_root()
+    existing = next(path for path in (root, *root.parents) if path.exists())
+    gigabytes = shutil.disk_usage(existing).free / 2**30
+    text = f"{gigabytes:.1f} GiB free for decoded images under {root}"
+    if not os.access(existing, os.W_OK):
+        return Finding("disk", "missing", f"{existing} is not writable", "set XDG_CACHE_HOME")
+    if gigabytes < 1:
+        return Finding("disk", "note", text, "free some space, or set XDG_CACHE_HOME")
+    return Finding("disk", "ok", text)
+
+
+def _accelerator() -> Finding:
+    try:
+        import torch
+    except ImportError as error:
+        return Finding("GPU", "missing", f"torch cannot be loaded ({error})", "pip install torch")
+    if torch.cuda.is_available():
+        return Finding("GPU", "ok", f"{torch.cuda.get_device_name()}; trainings use it")
+    built = f"torch {torch.__version__} is built for CUDA {torch.version.cuda}"
+    if torch.version.cuda:
+        return Finding("GPU", "note", f"none found ({built}); trainings run on the cores")
+    return Finding("GPU", "note", "this torch has no CUDA; trainings run on the cores")
+
+
+def _runtime() -> Finding:
+    try:
+        from nas.latency.runtime import RUNTIMES
+    except ImportError as error:
+        found = f"ONNX Runtime cannot be loaded ({error})"
+        return Finding("latency", "missing", found, "pip install onnxruntime")
+    here, install = [], []
+    for name, runtime in RUNTIMES.items():
+        try:
+            here.append(f"{name} {runtime.version()}")
+        except MeasurementError:
+            install.append(name)
+    text = ", ".join(here) + (f"; not here: {', '.join(install)}" if install else "")
+    return Finding("latency", "ok", text)
+
+
+def _thread_clock() -> Finding:
+    import time
+
+    resolution = time.get_clock_info("thread_time").resolution
+    if resolution > 1e-5:
+        return Finding(
+            "clock",
+            "note",
+            f"thread CPU time ticks every {resolution * 1e3:.2f} ms: short latencies are coarse",
+        )
+    return Finding("clock", "ok", "thread CPU time in nanoseconds: latency holds beside other work")

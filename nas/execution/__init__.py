@@ -1,0 +1,1 @@
+"""Who carries jobs out; what to carry out is decided below."""

@@ -1,0 +1,289 @@
+"""One candidate from architecture to evaluation: cost, latency, training, validation."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from nas.base.errors import StorageError, reason_of
+from nas.base.machine import cache_root
+from nas.base.object_store import fetched, located
+from nas.data import open_data
+from nas.latency.measure import Latency
+from nas.latency.runtime import device_named
+from nas.latency.source import LatencyOf, measuring, predicting
+from nas.models.build import build
+from nas.models.cost import Cost, cost
+from nas.spec.architecture import Architecture
+from nas.spec.runner import Proxy
+from nas.spec.space import Constraints
+from nas.study.record import Evaluation, Job, Outcome
+from nas.training.checkpoint import (
+    Rungs,
+    checkpoint_path,
+    drop_training,
+    load_training,
+    load_weights,
+    save_trained,
+    save_training,
+    training_path,
+)
+from nas.training.device import best_device
+from nas.training.loop import Training, evaluate
+from nas.training.proxies import PROXIES, Setting
+from nas.training.supernet.folder import SupernetFolder
+from nas.training.supernet.supernet import Supernet
+from nas.training.task import Classification, Score
+
+__all__ = ["Evaluator", "EvaluatorSpec"]
+
+_SMALLER = "fewer workers or a smaller proxy.batch_size would help"
+
+
+@dataclass(frozen=True)
+class EvaluatorSpec:
+    """All that a worker needs to evaluate candidates; plain values, so that it travels.
+
+    data: folder of the decoded images. checkpoints: folder of the weights. These, profile and
+    supernets may be in object storage (see `here`).
+    plains: canonical JSON of the plain networks whose trained weights are there.
+    anchor: canonical JSON of the network that latencies are taken beside.
+    device: name of what is measured on. profile: a file that predicts instead, or None.
+    supernets: folder of the supernets that candidates inherit from, or None.
+    """
+
+    data: Path
+    checkpoints: Path
+    proxy: Proxy
+    constraints: Constraints
+    plains: tuple[str, ...]
+    anchor: str
+    anchor_ms: float
+    device: str = "onnxruntime"
+    profile: Path | None = None
+    supernets: Path | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return {
+            "data": str(self.data),
+            "checkpoints": str(self.checkpoints),
+            "proxy": self.proxy.model_dump(),
+            "constraints": self.constraints.model_dump(),
+            "plains": list(self.plains),
+            "anchor": self.anchor,
+            "anchor_ms": self.anchor_ms,
+            "device": self.device,
+            "profile": str(self.profile) if self.profile else None,
+            "supernets": str(self.supernets) if self.supernets else None,
+        }
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> EvaluatorSpec:
+        """Read what `to_dict` wrote."""
+        return cls(
+            data=located(data["data"]),
+            checkpoints=located(data["checkpoints"]),
+            proxy=Proxy.model_validate(data["proxy"]),
+            constraints=Constraints.model_validate(data["constraints"]),
+            plains=tuple(data["plains"]),
+            anchor=data["anchor"],
+            anchor_ms=data["anchor_ms"],
+            device=data["device"],
+            profile=located(data["profile"]) if data["profile"] else None,
+            supernets=located(data["supernets"]) if data["supernets"] else None,
+        )
+
+    def here(self) -> EvaluatorSpec:
+        """With what workers only read on this machine: fetched once, where it is elsewhere.
+
+        Raises StorageError.
+        """
+        cache = cache_root()
+        of_run = cache / "runs" / self.checkpoints.name
+        return replace(
+            self,
+            data=fetched(self.data, cache / "data"),
+            profile=fetched(self.profile, of_run) if self.profile else None,
+            supernets=fetched(self.supernets, of_run) if self.supernets else None,
+        )
+
+
+class Evaluator:
+    """Evaluates jobs one after another; made once in each worker.
+
+    worker: its number among those of this machine; each measures on a core of its own.
+    """
+
+    def __init__(self, spec: EvaluatorSpec, *, worker: int = 0) -> None:
+        self.spec = spec = spec.here()
+        # One thread per trial and many trials side by side is the fastest use of a CPU.
+        torch.set_num_threads(spec.proxy.threads)
+        data = open_data(spec.data)
+        if spec.proxy.subset is not None:
+            data = data.subset(spec.proxy.subset, seed=0)
+        plains = [Architecture.from_json(text) for text in spec.plains]
+        self.setting = Setting(
+            data=data,
+            task=Classification(len(data.classes)),
+            proxy=spec.proxy,
+            device=best_device(),
+            weights={
+                plain.digest: load_weights(checkpoint_path(spec.checkpoints, plain.digest))
+                for plain in plains
+            },
+            supernets=_supernets(spec.supernets, plains) if spec.supernets else {},
+        )
+        self.latency_of = self._latencies(worker)
+        self._plain_score: Score | None = None
+
+    def evaluate(self, job: Job) -> Outcome:
+        """Never raises for what a candidate may provoke: the outcome says what went wrong.
+
+        Raises StorageError when weights cannot be read or written, which no candidate mends.
+        """
+        started = time.perf_counter()
+        architecture = Architecture.from_json(job.architecture)
+        try:
+            return self._evaluate(job, architecture, started)
+        except StorageError:
+            raise
+        except Exception as error:  # whatever a block raises costs its own trial alone
+            return Outcome(failure=reason_of(error, _SMALLER))
+
+    def _evaluate(self, job: Job, architecture: Architecture, started: float) -> Outcome:
+        counted = cost(architecture, num_classes=self.setting.task.num_classes)
+        latency = _known(job) or self.latency_of(architecture, job.seed)
+        exceeded = self._exceeded(counted, latency)
+        if exceeded and job.reference is None and job.repeat == 0:
+            return Outcome(failure=exceeded, infeasible=True)
+
+        kind = self.spec.proxy.kind
+        training, reached, score = self._climb(architecture, job)
+        *below, (_, _, _, train_seconds) = reached
+        if len(reached) == len(self.spec.proxy.budgets):
+            path = checkpoint_path(self.spec.checkpoints, architecture.digest, job.seed)
+            save_trained(path, training.network, architecture, kind)
+        return Outcome(
+            Evaluation(
+                loss=score.loss,
+                accuracy=score.accuracy,
+                loss_sem=self._paired_error(score),
+                latency_ms=latency.latency_ms,
+                latency_wall_ms=None if self.spec.profile else latency.wall_ms,
+                latency_spread=latency.spread,
+                latency_predicted=self.spec.profile is not None,
+                params=counted.params,
+                macs=counted.macs,
+                images=len(self.setting.data.validation),
+                seconds=time.perf_counter() - started,
+                train_seconds=train_seconds,
+                within_limits=exceeded is None or job.reference is None,
+                trained=not PROXIES[kind].shared
+                and (bool(architecture.blocks) or not PROXIES[kind].frozen),
+                rungs=json.dumps(below) if below else None,
+                parts=training.parts,
+            )
+        )
+
+    def _climb(self, architecture: Architecture, job: Job) -> tuple[Training, Rungs, Score]:
+        """Train from rung to rung up to the job's, and judge at each.
+
+        What goes on from a rung is kept until the top. Returns the training, what it was at all
+        rungs up to the job's, and its score there.
+        """
+        proxy, setting = self.spec.proxy, self.setting
+        path = training_path(self.spec.checkpoints, architecture.digest, job.seed)
+        every = range(len(proxy.budgets))
+        goal = every[job.rung]
+
+        def begun() -> Training:
+            return PROXIES[proxy.kind].begin(architecture, setting, job.seed)
+
+        training = begun()
+        reached = load_training(path, training)
+        if len(reached) > goal + 1:  # left by a job whose outcome was lost
+            training, reached = begun(), []
+        seconds = reached[-1][-1] if reached else 0.0
+        score = self._judge(training.network) if len(reached) > goal else None
+        for rung in every[len(reached) : goal + 1]:
+            started = time.perf_counter()
+            training.run(setting.length(rung))
+            seconds += time.perf_counter() - started
+            score = self._judge(training.network)
+            reached.append((proxy.budgets[rung], score.loss, score.accuracy, seconds))
+            if rung != every[-1]:
+                save_training(path, training, architecture, proxy.kind, reached)
+        if goal == every[-1]:
+            drop_training(path)
+        assert score is not None
+        return training, reached, score
+
+    def _judge(self, network: nn.Module) -> Score:
+        setting = self.setting
+        return evaluate(network, setting.data, setting.task, device=setting.device)
+
+    def _latencies(self, worker: int) -> LatencyOf:
+        spec = self.spec
+        if spec.profile:
+            return predicting(spec.profile)
+        return measuring(
+            Architecture.from_json(spec.anchor),
+            spec.anchor_ms,
+            self.setting.task.num_classes,
+            device_named(spec.device),
+            worker=worker,
+        )
+
+    def _exceeded(self, counted: Cost, latency: Latency) -> str | None:
+        measured = {
+            "params": counted.params,
+            "macs": counted.macs,
+            "latency_ms": latency.latency_ms,
+        }
+        for name, limit in self.spec.constraints.model_dump(exclude_none=True).items():
+            if measured[name] > limit:
+                return f"{name} {measured[name]:.4g} is over the space's limit of {limit:.4g}"
+        return None
+
+    def _paired_error(self, score: Score) -> float | None:
+        """Standard error over images of the loss difference from the plain network that all
+        savings are counted from; None under a proxy that trains none.
+        """
+        anchor = Architecture.from_json(self.spec.anchor)
+        if anchor.digest not in self.setting.weights:
+            return None
+        if self._plain_score is None:
+            kind = PROXIES[self.spec.proxy.kind]
+            if kind.shared:
+                network = kind.begin(anchor, self.setting, 0).network
+            else:
+                network = build(
+                    anchor,
+                    num_classes=self.setting.task.num_classes,
+                    weights=self.setting.weights[anchor.digest],
+                )
+            self._plain_score = self._judge(network)
+        difference = self._plain_score.losses - score.losses
+        return float(difference.std() / len(difference) ** 0.5)
+
+
+def _known(job: Job) -> Latency | None:
+    """The latency that was measured at a rung below: what goes on keeps its place among others."""
+    if job.latency is None:
+        return None
+    latency_ms, wall_ms, spread = job.latency
+    return Latency(latency_ms, math.nan if wall_ms is None else wall_ms, spread)
+
+
+def _supernets(path: Path, plains: Sequence[Architecture]) -> dict[str, Supernet]:
+    folder = SupernetFolder.open(path)
+    return {plain.digest: folder.supernet(plain) for plain in plains}

@@ -1,0 +1,135 @@
+"""Where a driver and independent workers meet: jobs one way, outcomes the other, all plain JSON.
+
+A ticket is one giving-out of a job. It waits, is taken by one worker, and is done; or it is
+withdrawn by the driver. Taking, delivering and withdrawing are atomic: a ticket is never taken
+twice, and of an outcome and a withdrawal the first counts and the other is refused.
+Workers show their lives by a count of heartbeats, which the driver watches by its own clock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Final, Protocol
+
+from nas.base.errors import StorageError
+from nas.study.record import Job, Outcome
+
+__all__ = ["DONE", "TAKEN", "WAITING", "Exchange", "Left", "Presence", "Terms", "Ticket"]
+
+WAITING: Final = "waiting"
+TAKEN: Final = "taken"
+DONE: Final = "done"
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What a worker must know and fulfil to evaluate for a run.
+
+    spec: of the evaluator, plain values (see `EvaluatorSpec.to_dict`); its paths are the driver's.
+    versions: of packages that results depend on. data: key of the images. lease: seconds of
+    silence after which a worker's job goes to another. processor, runtime: what latencies are
+    measured with; None where they are predicted. closed: the search has come to its end.
+    """
+
+    spec: Mapping[str, Any]
+    versions: Mapping[str, str | None]
+    data: str
+    lease: float
+    processor: str | None = None
+    runtime: str | None = None
+    closed: bool = False
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Terms:
+        """Read what `to_dict` wrote. Raises StorageError for what another version wrote."""
+        try:
+            return cls(**data)
+        except TypeError as error:
+            raise StorageError(
+                f"the driver is of another version ({error}); install the same on both"
+            ) from None
+
+
+@dataclass(frozen=True, slots=True)
+class Ticket:
+    """id: of this giving-out; it is part of file names."""
+
+    id: str
+    job: Job
+
+
+@dataclass(frozen=True, slots=True)
+class Left:
+    """A ticket that an earlier driver gave out, as it is now."""
+
+    ticket: Ticket
+    state: str
+
+
+@dataclass(frozen=True, slots=True)
+class Presence:
+    """A worker as it shows itself. beat: goes up while it lives. ticket, trial: what it works
+    on. heard: the time by its own clock, for people. left: why it could not go on; None: it does.
+    """
+
+    worker: str
+    process: Mapping[str, Any]
+    beat: int
+    ticket: str | None
+    trial: int | None
+    heard: str
+    left: str | None = None
+
+
+class Exchange(Protocol):
+    """All methods raise StorageError when the storage fails."""
+
+    # The driver's.
+
+    def publish(self, terms: Terms) -> None: ...
+
+    def left(self) -> list[Left]:
+        """Tickets that are open, or done and not known to be settled; the oldest first."""
+
+    def offer(self, job: Job) -> str:
+        """Returns the ticket."""
+
+    def states(self) -> dict[str, str]:
+        """Open tickets and done ones not settled -> state. One on its way may be missing."""
+
+    def outcome(self, ticket: str) -> Outcome | None:
+        """Of a done ticket; None when it cannot be read."""
+
+    def withdraw(self, ticket: str) -> bool:
+        """False: its outcome has been delivered."""
+
+    def settle(self, ticket: str) -> None:
+        """Its outcome is in the study: it is needed no more."""
+
+    def workers(self) -> list[Presence]: ...
+
+    def forget(self, worker: str) -> None:
+        """Take a dead worker off the list; if it lives it comes back."""
+
+    # A worker's.
+
+    def terms(self) -> Terms | None:
+        """None: no driver has come yet."""
+
+    def show(self, presence: Presence) -> None: ...
+
+    def take(self, worker: str) -> Ticket | None:
+        """The oldest that waits; None: there is none."""
+
+    def holds(self, ticket: str, worker: str) -> bool:
+        """Whether a ticket that the worker took is still its own."""
+
+    def hand_back(self, ticket: str, worker: str) -> None:
+        """Let another worker have it."""
+
+    def deliver(self, ticket: str, worker: str, outcome: Outcome) -> bool:
+        """False: the ticket was withdrawn, and the outcome is dropped."""

@@ -1,0 +1,273 @@
+"""Jobs through Ray Tune: its trials, callbacks, loggers and restore around the same search core.
+
+Each job is a Tune trial of one step, so that no scheduler can end one with a value that is not
+its own: what Tune stops before its step has no values and is FAILED, with that reason.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import ray
+from ray import tune
+from ray.tune.search import Searcher
+
+from nas.base.errors import NasError, StorageError, TrainingError
+from nas.execution.executor import Observer, Silent, died
+from nas.execution.ray.cluster import trial_options
+from nas.execution.ray.pool import gauge_actor, tell
+from nas.execution.ray.workers import Makers, RayWorker
+from nas.spec.runner import Ray
+from nas.strategy.search import Search
+from nas.study.record import RUNNING, Job, Outcome
+
+__all__ = ["JobTrainable", "SearchSearcher", "TuneExecutor"]
+
+_OUTCOME = "outcome"
+_TICK_SECONDS = 0.5
+_STARTS = 3  # trials in a row that end before any worker was ready
+
+
+class JobTrainable(tune.Trainable):
+    """Evaluates the job in `config["job"]` in one step; kept for the next (`reuse_actors`).
+
+    A result holds the figures of the evaluation by name, for loggers and callbacks, and the
+    whole outcome as JSON.
+    """
+
+    def setup(self, config: dict[str, Any], **made_of: Any) -> None:
+        """made_of: see RayWorker."""
+        self._worker = RayWorker(**made_of, number=0)
+        self._started = self._worker.ready()
+
+    def reset_config(self, new_config: dict[str, Any]) -> bool:
+        return True
+
+    def step(self) -> dict[str, Any]:
+        found = self._started
+        if "broken" not in found:
+            found = self._worker.evaluate(json.loads(self.config["job"]))
+        figures = found.get("evaluation") or {}
+        return {**figures, _OUTCOME: json.dumps(found), tune.result.DONE: True}
+
+    def save_checkpoint(self, checkpoint_dir: str) -> None:
+        """Weights are in the run folder already."""
+
+    def load_checkpoint(self, checkpoint: Any) -> None:
+        """Weights are in the run folder already."""
+
+
+class SearchSearcher(Searcher):
+    """A search core as Tune's searcher: suggest is ask, complete is tell.
+
+    What Tune keeps of it is which of its trials has which job. The study knows the rest, so a
+    restored searcher takes up the search that it is given, or that `reopen` opens: jobs that
+    Tune itself starts again are its own, and those that it does not are suggested again.
+    """
+
+    def __init__(
+        self,
+        search: Search | None = None,
+        observer: Observer | None = None,
+        *,
+        reopen: Callable[[], Search] | None = None,
+    ) -> None:
+        super().__init__()
+        self._search = search
+        self._observer = observer or Silent()
+        self._reopen = reopen
+        self._jobs: dict[str, Job] = {}
+        self._again: list[Job] = []
+        self._ticked = 0.0
+        self._silent_deaths = 0
+        self.fault: NasError | None = None
+
+    @property
+    def search(self) -> Search:
+        if self._search is None:
+            assert self._reopen is not None, "a restored searcher needs its search"
+            self._search = self._reopen()
+        return self._search
+
+    def suggest(self, trial_id: str) -> Any:
+        try:
+            return self._suggested(trial_id)
+        except NasError as error:  # which Tune would hide in an error of its own
+            self.fault = error
+            return Searcher.FINISHED
+
+    def _suggested(self, trial_id: str) -> Any:
+        now = time.monotonic()
+        if now - self._ticked > _TICK_SECONDS:
+            self._ticked = now
+            self._observer.tick(self.search)
+        if self.fault is not None:
+            return Searcher.FINISHED
+        job = self._again.pop(0) if self._again else self.search.ask()
+        if job is None:
+            return Searcher.FINISHED if self.search.finished else None
+        self._jobs[trial_id] = job
+        self._observer.started(job)
+        return {"trial": job.trial, "rung": job.rung, "job": json.dumps(asdict(job))}
+
+    def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
+        """Of a job's only step: what has been found is told before Tune may end everything."""
+        if trial_id in self._jobs and _OUTCOME in result:
+            self.on_trial_complete(trial_id, result)
+
+    def on_trial_complete(
+        self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
+    ) -> None:
+        """Whatever Tune says, the trial comes to one honest end."""
+        try:
+            self._complete(trial_id, result, error)
+        except NasError as fault:
+            self.fault = fault
+
+    def _complete(self, trial_id: str, result: dict[str, Any] | None, error: bool) -> None:
+        job = self._jobs.pop(trial_id, None)
+        if job is None:
+            return  # of a search before a restore, which has been told
+        found = json.loads(result[_OUTCOME]) if result and _OUTCOME in result else None
+        if found is not None and "broken" in found:
+            self.fault = StorageError(f"a worker cannot go on: {found['broken']}")
+            self._again.append(job)
+        elif found is not None:
+            self._silent_deaths = 0
+            outcome = Outcome.from_dict(found)
+            tell(self.search, self._observer, job, outcome, outcome.failure or "")
+        elif error:
+            outcome = died(job, "as Ray Tune says")
+            tell(self.search, self._observer, job, outcome, "lost (as Ray Tune says)")
+            self._silent_deaths += 1
+            if self._silent_deaths >= 2 * _STARTS and not self._heard():
+                self.fault = TrainingError("workers die before they are ready; see Ray's logs")
+        else:
+            outcome = Outcome(failure="Ray Tune stopped it before its evaluation")
+            tell(self.search, self._observer, job, outcome, "stopped")
+
+    def _heard(self) -> bool:
+        return any(record.loss is not None for record in self.search.records)
+
+    def save(self, checkpoint_path: str) -> None:
+        trials = {trial_id: job.trial for trial_id, job in self._jobs.items()}
+        Path(checkpoint_path).write_text(json.dumps(trials))
+
+    def restore(self, checkpoint_path: str) -> None:
+        """Take up the jobs that Tune's unfinished trials have."""
+        known = json.loads(Path(checkpoint_path).read_text())
+        unfinished = {number: trial_id for trial_id, number in known.items()}
+        running = [record for record in self.search.records if record.state == RUNNING]
+        for _ in running:
+            job = self.search.ask()
+            assert job is not None, "a reopened search gives out first what was running"
+            if job.trial in unfinished:
+                self._jobs[unfinished[job.trial]] = job
+                self._observer.started(job)
+            else:
+                self._again.append(job)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Tune keeps a copy of it in its own folder; the study stays where it is."""
+        live: dict[str, Any] = {
+            "_search": None,
+            "_observer": Silent(),
+            "_jobs": {},
+            "_again": [],
+            "fault": None,
+        }
+        return self.__dict__ | live
+
+
+class _AtOnce(tune.Callback):
+    """Tune tells a searcher of a last result only when it comes to end the trial."""
+
+    def __init__(self, searcher: SearchSearcher) -> None:
+        self._searcher = searcher
+
+    def on_trial_result(
+        self, iteration: int, trials: Any, trial: Any, result: dict[str, Any], **info: Any
+    ) -> None:
+        self._searcher.on_trial_result(trial.trial_id, result)
+
+
+@dataclass
+class TuneExecutor:
+    """Needs a connection (`ray_cluster.connected`). The fields of RayExecutor, and:
+
+    folder: takes Tune's own files, a folder for each time that the search is started or resumed.
+    callbacks: of Tune, such as loggers. reopen: opens the search again after `Tuner.restore`.
+    """
+
+    spec: dict[str, Any]
+    plan: Ray
+    folder: Path
+    workers: int | None = None
+    threads: int = 1
+    makers: Makers = field(default_factory=Makers)
+    callbacks: Sequence[tune.Callback] = ()
+    stop: Any = None
+    reopen: Callable[[], Search] | None = None
+    _gauge: Any = field(default=None, init=False, repr=False)
+
+    def run(self, search: Search, observer: Observer) -> None:
+        searcher = SearchSearcher(search, observer, reopen=self.reopen)
+        try:
+            self.tuner(searcher).fit()
+        finally:
+            if self._gauge is not None:
+                ray.kill(self._gauge)
+                self._gauge = None
+        if searcher.fault is not None:
+            raise searcher.fault
+        if not search.finished:
+            raise KeyboardInterrupt  # which Tune took for itself, and stopped its trials
+
+    def trainable(self) -> Any:
+        """What Tune runs, also after `Tuner.restore(folder, trainable=executor.trainable())`."""
+        # An actor ends with its last handle, and that in Tune's copy does not count.
+        self._gauge = self._gauge or gauge_actor(self.spec, self.plan, self.makers)
+        options = trial_options(self.plan, threads=self.threads)
+        made = tune.with_parameters(
+            JobTrainable,
+            maker=self.makers.evaluator,
+            spec=self.spec,
+            gauge=self._gauge,
+        )
+        bundle = {"CPU": options["num_cpus"], "GPU": options["num_gpus"], **options["resources"]}
+        strategy = "SPREAD" if self.plan.placement == "spread" else "PACK"
+        bundle = {name: amount for name, amount in bundle.items() if amount}
+        return tune.with_resources(made, tune.PlacementGroupFactory([bundle], strategy=strategy))
+
+    def tuner(self, searcher: SearchSearcher) -> tune.Tuner:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        started = 1 + sum(1 for _ in self.folder.iterdir())
+        return tune.Tuner(
+            self.trainable(),
+            tune_config=tune.TuneConfig(
+                search_alg=searcher,
+                num_samples=-1,
+                max_concurrent_trials=self.workers,
+                reuse_actors=True,
+                trial_name_creator=_name,
+                trial_dirname_creator=_name,
+            ),
+            run_config=tune.RunConfig(
+                name=f"search-{started}",
+                storage_path=str(self.folder.resolve()),
+                callbacks=[_AtOnce(searcher), *self.callbacks],
+                stop=self.stop,
+                verbose=0,
+            ),
+        )
+
+
+def _name(trial: Any) -> str:
+    given = trial.config
+    rung = f"-rung-{given['rung']}" if given["rung"] != -1 else ""
+    return f"trial-{given['trial']}{rung}-{trial.trial_id}"

@@ -1,0 +1,1 @@
+"""Processes that evaluate: those of a local driver, and those that came by themselves."""

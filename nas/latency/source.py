@@ -1,0 +1,103 @@
+"""Where a search gets its latencies from: measured on this machine, or read off a profile."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from nas.base.machine import processor, version
+from nas.latency.device import Device
+from nas.latency.measure import Anchor, Latency, Subject, measure_anchor, measure_together
+from nas.latency.profile import load_profile
+from nas.latency.runtime import RUNTIMES, clock_of, core_of
+from nas.latency.runtime.conversions import converted
+from nas.latency.table import whole_network
+from nas.spec.architecture import Architecture
+
+__all__ = [
+    "LatencyOf",
+    "machine_of",
+    "measure_architectures",
+    "measure_device",
+    "measuring",
+    "predicting",
+]
+
+LatencyOf = Callable[[Architecture, int], Latency]
+"""The latency of an architecture; the number is the seed of a measurement's order."""
+
+
+def measuring(
+    anchor: Architecture, anchor_ms: float, num_classes: int, device: Device, *, worker: int = 0
+) -> LatencyOf:
+    """Latencies as measured on this machine, beside an anchor of `anchor_ms` milliseconds.
+
+    worker: its number among those that measure here, each on a core of its own.
+    """
+    beside = Anchor(_subject(anchor, num_classes, device), anchor_ms)
+    core = None if core_of(device) is None else worker
+
+    def latency_of(architecture: Architecture, seed: int) -> Latency:
+        subjects = {"candidate": _subject(architecture, num_classes, device)}
+        found = measure_together(subjects, beside, seed=seed, core=core, clock=clock_of(device))
+        return found["candidate"]
+
+    return latency_of
+
+
+def predicting(path: Path) -> LatencyOf:
+    """Latencies by a device profile; their spread is the half-width of its 90 % interval."""
+    profile = load_profile(path)
+
+    def latency_of(architecture: Architecture, _seed: int) -> Latency:
+        found = profile.predict(architecture)
+        return Latency(found.latency_ms, math.nan, found.half_width_ms / found.latency_ms)
+
+    return latency_of
+
+
+def measure_device(anchor: Architecture, num_classes: int, device: Device) -> float:
+    """Latency of the anchor on this machine, milliseconds."""
+    subject = _subject(anchor, num_classes, device)
+    return measure_anchor(subject, core=core_of(device), clock=clock_of(device))
+
+
+def measure_architectures(
+    architectures: Sequence[Architecture],
+    *,
+    anchor: Architecture,
+    anchor_ms: float,
+    num_classes: int,
+    device: Device,
+) -> dict[str, Latency]:
+    """Measure networks in turn with each other, by digest; best while nothing else runs."""
+    return measure_together(
+        {item.digest: _subject(item, num_classes, device) for item in architectures},
+        Anchor(_subject(anchor, num_classes, device), anchor_ms),
+        seed=0,
+        core=core_of(device),
+        clock=clock_of(device),
+        rounds=40,
+    )
+
+
+def machine_of(device: Device) -> tuple[str, str]:
+    """What latencies of this machine are of: the runtime with its version, the processor."""
+    return f"{device.runtime} {RUNTIMES[device.runtime].version()}", processor()
+
+
+def _subject(architecture: Architecture, num_classes: int, device: Device) -> Subject:
+    """The candidate as it would be shipped, loaded into the device's runtime."""
+    runtime = RUNTIMES[device.runtime]
+    side = architecture.resolution
+
+    def convert() -> bytes:
+        network = whole_network(architecture, num_classes)
+        return runtime.convert(network, (3, side, side), device.batch, device.precision)
+
+    # A user's own network can change without changing its name.
+    own = ":" in architecture.backbone
+    key = f"{version('attention-nas')} {architecture.digest} {num_classes}"
+    graph = convert() if own else converted(key, device, convert)
+    return Subject(runtime.load(graph, device), (device.batch, 3, side, side))

@@ -1,0 +1,1 @@
+"""The network of an architecture: its sites, how it is built, what it costs."""

@@ -1,0 +1,183 @@
+"""Architectures as networks: building, hand-placing blocks uniformly, and deploying."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from fnmatch import fnmatchcase
+
+import torch
+from torch import Tensor, nn
+
+from nas.backbones import Site, find_sites, plain_network, sites_by_name
+from nas.base.errors import SpecError
+from nas.base.seeds import derive
+from nas.blocks import block_named
+from nas.spec.architecture import EMPTY, KEEP, Architecture, Insertion, Option, block_label
+
+__all__ = [
+    "build",
+    "deploy",
+    "inserted_modules",
+    "inserted_prefixes",
+    "selected_sites",
+    "uniform",
+]
+
+
+def build(
+    architecture: Architecture,
+    *,
+    num_classes: int = 1000,
+    start: str = "paper",
+    weights: Mapping[str, Tensor] | None = None,
+    pretrained: bool = False,
+    seed: int = 0,
+) -> nn.Module:
+    """Build the network of an architecture, in evaluation mode: NCHW images to class scores.
+
+    start: `paper` or `identity`, the first weights of the inserted blocks (see make_block).
+    weights: the plain backbone's, by their names there; blocks keep their own.
+    seed: with one seed, a block gets the same first weights in every architecture that has
+    it at that site, which pairs comparisons. Raises SpecError.
+    """
+    network = plain_network(
+        architecture.backbone,
+        num_classes=num_classes,
+        total_stride=architecture.total_stride,
+        pretrained=pretrained,
+        seed=seed,
+    )
+    if weights is not None:
+        network.load_state_dict(dict(weights))
+    for site, insertion in _placed(architecture):
+        site.slot.fill(network, _module(insertion, site, start, seed))
+    return network.eval()
+
+
+def _module(insertion: Insertion, site: Site, start: str, seed: int) -> nn.Module:
+    if insertion.block == EMPTY:
+        if not site.filled:
+            raise SpecError(f"site {site.name!r} comes empty; {EMPTY!r} is for filled ones")
+        return nn.Identity()
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(derive(seed, site.name))
+        block = block_named(insertion.block)
+        options = dict(insertion.options)
+        return block.assemble(site.channels, site.height, site.width, start, options).eval()
+
+
+def _placed(architecture: Architecture) -> list[tuple[Site, Insertion]]:
+    """The insertions with their sites, in the order of the forward pass. Raises SpecError."""
+    insertions = {item.site: item for item in architecture.insertions}
+    sites = sites_by_name(
+        architecture.backbone,
+        architecture.resolution,
+        architecture.total_stride,
+        tuple(insertions),
+    )
+    return [(site, insertions[name]) for name, site in sites.items()]
+
+
+def _inserted(architecture: Architecture) -> list[tuple[Site, Insertion]]:
+    return [(site, item) for site, item in _placed(architecture) if item.block != EMPTY]
+
+
+def inserted_modules(network: nn.Module, architecture: Architecture) -> list[nn.Module]:
+    """The inserted blocks of a network, in the order of the forward pass."""
+    return [site.slot.block(network) for site, _ in _inserted(architecture)]
+
+
+def inserted_prefixes(architecture: Architecture) -> tuple[str, ...]:
+    """What the names of the inserted blocks' weights begin with, in the network's state."""
+    return tuple(f"{site.slot.path}." for site, _ in _inserted(architecture))
+
+
+def deploy(network: nn.Module, architecture: Architecture) -> nn.Module:
+    """Fold the doubled gates of an identity start into the layers that follow, in place.
+
+    The output stays the same to the last bit (factors are powers of two), and what is left
+    is the block as its authors wrote it: the identity start costs nothing after export.
+    Where no single convolution reads a slot, the doubled gates stay; so they do beside blocks
+    at modules that a pattern names, which may stand between a slot and its reader.
+    """
+    inserted = _inserted(architecture)
+    if any(site.position == "output" for site, _ in inserted):
+        return network
+    for site, insertion in inserted:
+        if site.slot.follower is None:
+            continue
+        follower = network.get_submodule(site.slot.follower)
+        assert isinstance(follower, nn.Conv2d)
+        with torch.no_grad():
+            follower.weight.mul_(block_named(insertion.block).fold(site.slot.block(network)))
+    return network
+
+
+def selected_sites(
+    sites: Sequence[Site], exclude: Sequence[str], backbone: str = ""
+) -> tuple[Site, ...]:
+    """Leave out the sites that match a pattern such as `blocks.0.*`, or, for some backbones
+    alone, `mobilenetv2_*:blocks.0.*`. Raises SpecError when nothing is left.
+    """
+    kept = tuple(site for site in sites if not excluded(site, exclude, backbone))
+    if not kept:
+        raise SpecError(f"exclude {list(exclude)} leaves no site of {len(sites)}")
+    return kept
+
+
+def excluded(site: Site, exclude: Sequence[str], backbone: str) -> bool:
+    """Whether a site matches a pattern of those to leave out."""
+    names = (site.name, f"{backbone}:{site.name}")
+    return any(fnmatchcase(name, pattern) for name in names for pattern in exclude)
+
+
+def _check_exclude(sites: Sequence[Site], exclude: Sequence[str], backbone: str) -> None:
+    for pattern in exclude:
+        if not any(excluded(site, [pattern], backbone) for site in sites):
+            raise SpecError(
+                f"exclude {pattern!r} matches no site; there are: "
+                f"{', '.join(site.name for site in sites)}"
+            )
+
+
+def uniform(
+    backbone: str,
+    block: str,
+    *,
+    resolution: int = 224,
+    total_stride: int | None = None,
+    exclude: str | Sequence[str] = (),
+    position: str | Sequence[str] = (),
+    modules: Sequence[str] = (),
+    where_it_fits: bool = False,
+    **options: Option,
+) -> Architecture:
+    """A hand-placed network: one block at every site, as the papers do.
+
+    block: a name in BLOCKS with options (those not given are the paper's), `none` (every
+    slot emptied) or `keep` (the backbone as it comes). position, modules: which sites (see
+    `find_sites`). where_it_fits: leave out the sites that the block does not fit, rather than
+    refuse. Raises SpecError.
+    """
+    positions = (position,) if isinstance(position, str) else tuple(position)
+    exclude = (exclude,) if isinstance(exclude, str) else tuple(exclude)
+    every = find_sites(backbone, resolution, total_stride, positions, modules)
+    _check_exclude(every, exclude, backbone)
+    sites = selected_sites(every, exclude, backbone)
+    if block in {KEEP, EMPTY} and options:
+        raise SpecError(f"{block!r} takes no options; found {', '.join(options)}")
+    insertions: list[Insertion] = []
+    if block == EMPTY:
+        insertions = [Insertion(site.name, EMPTY) for site in sites if site.filled]
+    elif block != KEEP:
+        kind = block_named(block)
+        complete = kind.complete(options)
+        for site in sites:
+            reason = kind.applies(site, options)
+            if reason and where_it_fits:
+                continue
+            if reason:
+                label = block_label(block, options)
+                raise SpecError(f"{label} does not fit {site.name}: {reason}")
+            insertions.append(Insertion(site.name, block, tuple(complete.items())))
+    return Architecture(backbone, resolution, tuple(insertions), total_stride)

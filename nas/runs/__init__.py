@@ -1,0 +1,1 @@
+"""A run folder: started, prepared, carried out, resumed, joined, submitted, compared."""

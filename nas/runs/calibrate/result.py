@@ -1,0 +1,142 @@
+"""What a calibration found: a proxy beside the full training that it stands for.
+
+Kept free of scipy and torch, since every front that rests on a calibration shows it.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from nas.base.errors import SpecError
+from nas.base.files import parse, write_whole
+
+__all__ = ["FILE", "Calibration", "Estimate", "Trust", "load_calibration"]
+
+FILE = "calibration.json"
+_STRICT = ConfigDict(extra="forbid", frozen=True, strict=True)
+_MIDDLING, _GOOD = 0.5, 0.8
+
+
+class Estimate(BaseModel):
+    """A value with its 95 % interval; None where the networks say nothing."""
+
+    model_config = _STRICT
+
+    value: float | None
+    low: float | None
+    high: float | None
+
+    def __str__(self) -> str:
+        if self.value is None:
+            return "?"
+        interval = "" if self.low is None else f" [{self.low:.2f}, {self.high:.2f}]"
+        return f"{self.value:.2f}{interval}"
+
+
+class Trust(BaseModel):
+    """How one proxy at one budget orders networks, against the accuracy of full training.
+
+    cost: share of the training time of full training. seeds: of the proxy. spearman, kendall:
+    over all networks; best_kendall: among the best quarter; loss_spearman: against the loss of full
+    training, which seeds change less than its accuracy. bias: mean rank error by kind and
+    number of blocks, in shares of all networks, positive where it ranks them too high.
+    apart: points of accuracy above which it orders two networks rightly in 9 cases of 10; None:
+    never. seeds_needed: of it, to order two that differ by half a point; None: no number.
+    """
+
+    model_config = _STRICT
+
+    name: str
+    budget: str
+    cost: float
+    seeds: Annotated[int, Field(ge=1)]
+    spearman: Estimate
+    kendall: Estimate
+    best_kendall: Estimate
+    loss_spearman: Estimate | None = None
+    bias: dict[str, Estimate] = {}
+    apart: float | None = None
+    seeds_needed: int | None = None
+
+
+class Calibration(BaseModel):
+    """proxies: the search's own last, at each of its budgets. ceiling, best_ceiling: Spearman over
+    all and Kendall in the best quarter that a perfect proxy would reach, since full training of a
+    few seeds does not know the true order either; loss_ceiling: the former by loss. seed_noise: of
+    full training, in points. full_seeds_needed: of it, to order two that differ by half a point.
+    """
+
+    model_config = _STRICT
+
+    version: Literal[1] = 1
+    space: str
+    data: str
+    networks: int
+    seeds: int
+    full: str
+    full_seconds: float
+    accuracy: float
+    spread: float
+    seed_noise: float
+    ceiling: float
+    best_ceiling: float
+    loss_ceiling: float | None = None
+    full_seeds_needed: int
+    proxies: list[Trust]
+    scores: list[Trust] = []
+
+    @property
+    def searched(self) -> Trust:
+        """The proxy at the budget that a search ranks by."""
+        return self.proxies[-1]
+
+    @property
+    def verdict(self) -> str:
+        """In words, for wherever a front that rests on this proxy is shown."""
+        trust = self.searched
+        found = trust.spearman.value
+        against = (
+            f"against full training of {self.networks} networks ({self.seeds} seeds): Spearman "
+            f"{trust.spearman}, at best {self.ceiling:.2f}"
+        )
+        if found is None or trust.apart is None or (trust.spearman.low or 0.0) <= 0:
+            return f"The proxy is NOT TRUSTWORTHY here, {against}: it may order networks at random."
+        share = found / max(self.ceiling, 1e-9)
+        word = "Trustworthy" if share >= _GOOD else "Rough" if share >= _MIDDLING else "Weak"
+        below = "below that, train the candidates fully"
+        if trust.seeds_needed is not None and trust.seeds_needed > trust.seeds:
+            below = f"below that use proxy.seeds={trust.seeds_needed}"
+        return f"{word} above {trust.apart:.1f} points of accuracy, {against}; {below}."
+
+    @property
+    def warnings(self) -> list[str]:
+        """Groups that the search's proxy favours or punishes beyond what chance makes."""
+        found = []
+        for name, error in self.searched.bias.items():
+            if error.low is not None and error.high is not None and error.low * error.high > 0:
+                word = "favours" if error.low > 0 else "punishes"
+                found.append(f"{word} {name} ({error.value:+.0%} of the ranks)")
+        return [f"It {', '.join(found)}."] if found else []
+
+    def write(self, path: Path) -> None:
+        """As JSON, whole."""
+        with write_whole(path) as temporary:
+            temporary.write_text(json.dumps(self.model_dump(), indent=1) + "\n")
+
+
+def load_calibration(path: str | Path) -> Calibration:
+    """Read a calibration, or the one in a folder. Raises SpecError."""
+    path = Path(path)
+    path = path / FILE if path.is_dir() else path
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or "it is not JSON"
+        raise SpecError(
+            f"cannot read the calibration {path}: {reason}; make one: nas calibrate SPACE --out DIR"
+        ) from None
+    return parse(Calibration, data, str(path))

@@ -1,0 +1,132 @@
+"""Networks by scores that need no training of their own: zero-cost ones, and a supernet's."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from nas.base.errors import MeasurementError, SpecError
+from nas.base.files import write_whole
+from nas.data import Dataset
+from nas.spec.architecture import Architecture
+from nas.training.proxies.zero_cost import ZERO_COST, zero_cost_scores
+from nas.training.supernet.folder import SupernetFolder
+from nas.training.supernet.supernet import Supernet
+from nas.training.supernet.weights import score
+from nas.training.task import Classification
+
+__all__ = ["SCORES", "Scored", "score_all"]
+
+SCORES = tuple(ZERO_COST)
+_SUPERNET = "supernet"
+_BATCH = 64
+
+Score = Callable[[Architecture], float]
+
+
+@dataclass(frozen=True)
+class Scored:
+    """values: (n,) of the architectures, higher is predicted better, NaN where a score is not to
+    be had. seconds: for one of them.
+    """
+
+    values: NDArray[np.float64]
+    seconds: float
+
+
+def score_all(
+    data: Dataset,
+    architectures: Sequence[Architecture],
+    keep: Path,
+    *,
+    names: Sequence[str] = SCORES,
+    supernets: Sequence[SupernetFolder] = (),
+    progress: Callable[[int, int], None] = lambda done, of: None,
+) -> dict[str, Scored]:
+    """Score architectures on training images, one after the other.
+
+    keep: a file of what was scored so far. supernets: judge by validation loss, on their own
+    images' resolution, by the names of their folders; NaN for what one does not hold, such as a
+    hand-placed network with a ratio of its own. progress: (done, of). Raises SpecError when two
+    have one name.
+    """
+    known = _read(keep)
+    scorers: dict[str, Score] = {name: _zero_cost(name, data) for name in names}
+    for folder in supernets:
+        name = f"{_SUPERNET} {folder.path.resolve().name}"
+        if name in scorers:
+            raise SpecError(f"two supernets are in folders named {folder.path.name!r}; rename one")
+        scorers[name] = _inherited(folder, data)
+        # Weights may have changed since: a supernet is trained on, and scores in seconds.
+        for row in known.values():
+            row.pop(name, None)
+    for number, architecture in enumerate(architectures):
+        row = known.setdefault(architecture.digest, {})
+        for name, scorer in scorers.items():
+            if name not in row:
+                started = time.process_time()
+                row[name] = [_finite(scorer, architecture), time.process_time() - started]
+        with write_whole(keep) as temporary:
+            temporary.write_text(json.dumps(known))
+        progress(number + 1, len(architectures))
+    found = {}
+    for name in scorers:
+        rows = np.array(
+            [known[item.digest][name] for item in architectures], dtype=np.float64
+        ).reshape(-1, 2)
+        found[name] = Scored(rows[:, 0], float(rows[:, 1].mean()))
+    return found
+
+
+def _read(path: Path) -> dict[str, dict[str, Any]]:
+    if not path.exists():
+        return {}
+    try:
+        found: dict[str, dict[str, Any]] = json.loads(path.read_text())
+    except (OSError, ValueError):
+        raise SpecError(f"{path} cannot be gone on with: remove it to score again") from None
+    return found
+
+
+def _finite(scorer: Score, architecture: Architecture) -> float | None:
+    """None where a score is not finite, as synflow's of blocks that multiply without a gate."""
+    try:
+        value = scorer(architecture)
+    except MeasurementError:
+        return None
+    return value if math.isfinite(value) else None
+
+
+def _zero_cost(name: str, data: Dataset) -> Score:
+    size = min(_BATCH, len(data.train) // 2)
+
+    def scorer(architecture: Architecture) -> float:
+        value = zero_cost_scores(architecture, data, names=[name], batch_size=size)[name]
+        # It spans a hundred orders of magnitude.
+        return math.log10(value) if name == "synflow" and value > 0 else value
+
+    return scorer
+
+
+def _inherited(folder: SupernetFolder, data: Dataset) -> Score:
+    supernets: dict[str, Supernet] = {}
+    task, device = Classification(len(data.classes)), torch.device("cpu")
+
+    def scorer(architecture: Architecture) -> float:
+        plain = architecture.plain
+        if plain.digest not in supernets:
+            supernets[plain.digest] = folder.supernet(plain)
+        if not supernets[plain.digest].holds(architecture):
+            return math.nan
+        return -score(supernets[plain.digest], architecture, data, task, device=device).loss
+
+    return scorer

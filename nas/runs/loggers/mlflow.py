@@ -1,0 +1,77 @@
+"""MLflow: where `MLFLOW_TRACKING_URI` says, else into the run folder, for
+`mlflow ui --backend-store-uri sqlite:///RUN/mlflow.db`. A resumed search goes on with its run.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+from mlflow import MlflowClient
+from mlflow.entities import Metric, Param
+from mlflow.exceptions import MlflowException
+
+from nas.base.errors import SpecError
+from nas.runs.run import Run
+
+__all__ = ["Mlflow", "open"]
+
+_EXPERIMENT = "attention-nas"
+_TAG = "attention_nas_run"
+
+
+class Mlflow:
+    """Steps are trials; notes on them are tags. Its client is its own: no global is set."""
+
+    def __init__(self, client: MlflowClient, run_id: str) -> None:
+        self._client = client
+        self._run = run_id
+
+    def figures(self, values: Mapping[str, float], trial: int) -> None:
+        now = int(time.time() * 1000)
+        metrics = [Metric(name, value, now, trial) for name, value in values.items()]
+        self._client.log_batch(self._run, metrics=metrics)
+
+    def text(self, name: str, text: str, trial: int) -> None:
+        self._client.set_tag(self._run, f"{name}.{trial}", text)
+
+    def picture(self, path: Path) -> None:
+        self._client.log_artifact(self._run, str(path))
+
+    def close(self, *, finished: bool) -> None:
+        self._client.set_terminated(self._run, "FINISHED" if finished else "KILLED")
+
+
+def open(run: Run) -> Mlflow:
+    """Raises SpecError when the tracking server does not answer."""
+    folder = run.path.resolve()
+    given = os.environ.get("MLFLOW_TRACKING_URI")
+    where = given or f"sqlite:///{folder}/mlflow.db"
+    files = None if given else (folder / "mlflow").as_uri()
+    try:
+        client = MlflowClient(where)
+        known = client.get_experiment_by_name(_EXPERIMENT)
+        experiment = (
+            known.experiment_id
+            if known
+            else client.create_experiment(_EXPERIMENT, artifact_location=files)
+        )
+        # Where a run stands and when it began: a folder's name may be used again.
+        mark = f"{run.path.resolve()} {run.environment['started']}".replace("'", "")
+        found = client.search_runs([experiment], f"tags.{_TAG} = '{mark}'")
+        if found:
+            run_id = found[0].info.run_id
+            client.update_run(run_id, status="RUNNING")
+        else:
+            made = client.create_run(experiment, run_name=run.path.name, tags={_TAG: mark})
+            run_id = made.info.run_id
+            about = {"space": run.space.name, **run.file.model_dump(mode="json")}
+            params = [Param(name, str(value)[:6000]) for name, value in about.items()]
+            client.log_batch(run_id, params=params)
+    except MlflowException as error:
+        raise SpecError(
+            f"logger mlflow: {where} cannot be used ({str(error).splitlines()[0]})"
+        ) from None
+    return Mlflow(client, run_id)

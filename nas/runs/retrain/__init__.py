@@ -1,0 +1,1 @@
+"""Full training of the networks of a run, and of the hand-placed ones beside them."""

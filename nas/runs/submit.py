@@ -1,0 +1,252 @@
+"""How a search gets onto a cluster: the commands that submit it, made from a recipe."""
+
+from __future__ import annotations
+
+import re
+import secrets
+import shlex
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from nas.base.errors import NasError, SpecError
+from nas.base.files import read_yaml
+from nas.spec.runner import load_runner
+
+__all__ = ["Order", "Step", "steps", "submit", "unfilled"]
+
+_MOST_IN_CONFIG_MAP = 1_000_000  # bytes
+_TO_FILL = re.compile(r"PUT-IN|\bREGISTRY/")
+_GOING_ON = ("--trials", "--time-limit", "--workers")
+_NAMES = {"device": "--set=device=", "prior": "--prior="}
+_ON_CLUSTER = ("--set", "executor=ray", "--set", "ray.address=auto")
+
+
+@dataclass(frozen=True)
+class Order:
+    """A search to submit.
+
+    space: its file. out: the run folder, as the cluster's machines see it. options: of
+    `nas search`, beside those two. runner: a runner file that comes along, or None.
+    files: `device` or `prior` -> a file here that an option names; it comes along, too. folders:
+    an option in words -> the folder that it names, which must be there.
+    """
+
+    space: Path
+    out: str
+    options: tuple[str, ...] = ()
+    runner: Path | None = None
+    files: Mapping[str, Path] = field(default_factory=dict)
+    folders: Mapping[str, str] = field(default_factory=dict)
+
+    def coming(self) -> dict[str, Path]:
+        """Name that a file has there -> the file, of all but the runner."""
+        named = {f"{name}.json": path for name, path in self.files.items()}
+        return {"space.yaml": self.space, **named}
+
+    def options_there(self, folder: str = "") -> list[str]:
+        """With the files as they are named there; of an option that is given twice the last
+        counts.
+        """
+        return [*self.options, *(f"{_NAMES[name]}{folder}{name}.json" for name in self.files)]
+
+
+@dataclass(frozen=True)
+class Step:
+    """One command. text: for its standard input. files: name -> text, in a folder that stands for
+    `{folder}` in the command.
+    """
+
+    command: tuple[str, ...]
+    text: str | None = None
+    files: Mapping[str, str] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        shown = shlex.join(self.command).replace("'{folder}'", "{folder}")
+        parts = [shown if self.text is None else f"{shown} <<'END'\n{self.text}END"]
+        if self.files:
+            parts.insert(0, "# {folder}: a temporary one with " + ", ".join(self.files))
+        return "\n".join(parts)
+
+
+def steps(recipe: Path, order: Order, *, address: str | None = None) -> list[Step]:
+    """The commands that submit an order by a recipe of runners/, or one like them.
+
+    address: of the job server, where the recipe joins a cluster. Raises SpecError.
+    """
+    if recipe.suffix == ".sbatch":
+        return _by_sbatch(recipe, order)
+    text = _text(recipe)
+    data = read_yaml(text, str(recipe))
+    if not isinstance(data, dict):
+        raise SpecError(f"{recipe} holds no recipe; there are some in runners/")
+    if data.get("kind") == "RayJob":
+        return _by_kubectl(data, order)
+    if "cluster_name" in data:
+        return _by_launcher(recipe, order)
+    return _by_ray_jobs(recipe, order, address)
+
+
+def unfilled(recipe: Path) -> str | None:
+    """What of a recipe is still to be put in, in words; None: nothing."""
+    for number, line in enumerate(_text(recipe).splitlines(), start=1):
+        found = _TO_FILL.search(line.partition("#")[0])
+        if found:
+            return f"{recipe}, line {number}: put in what belongs there for {found[0]!r}"
+    return None
+
+
+def submit(made: Sequence[Step], *, run: Callable[..., Any] = subprocess.run) -> None:
+    """Carry them out. Raises SpecError where a program is missing, NasError where one fails."""
+    for step in made:
+        if _program(step.command[0]) is None:
+            raise SpecError(
+                f"{step.command[0]} is not installed here; submit from where it is, or see what "
+                "would be done with --dry-run"
+            )
+    for step in made:
+        with tempfile.TemporaryDirectory() as folder:
+            for name, text in step.files.items():
+                (Path(folder) / name).write_text(text)
+            command = [word.replace("{folder}", folder) for word in step.command]
+            command[0] = _program(command[0]) or command[0]
+            done = run(command, input=step.text, text=True)
+        if done.returncode != 0:
+            raise NasError(f"{step.command[0]} failed with exit code {done.returncode}")
+
+
+def _program(name: str) -> str | None:
+    """`ray` lives beside this program, also where the environment is not activated."""
+    return shutil.which(name) or shutil.which(name, path=str(Path(sys.executable).parent))
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is not a text file"
+        raise SpecError(f"cannot read {path}: {reason}") from None
+
+
+def _by_sbatch(recipe: Path, order: Order) -> list[Step]:
+    if "#SBATCH" not in _text(recipe):
+        raise SpecError(f"{recipe} holds no #SBATCH lines")
+    if "nas worker" in _text(recipe):
+        raise SpecError(
+            f"{recipe} starts workers for a run that is there; start it with: nas search "
+            f"{order.space} --set executor=worker --out {order.out}, and then: "
+            f"sbatch --array=1-8 {recipe} {order.out}"
+        )
+    runner = ("--runner", str(order.runner)) if order.runner else ()
+    words = (str(order.space), "--out", order.out, *runner, *order.options)
+    return [Step(("sbatch", str(recipe), *words))]
+
+
+def _by_ray_jobs(recipe: Path, order: Order, address: str | None) -> list[Step]:
+    runner = load_runner(recipe)
+    if runner.executor not in {"ray", "tune"} or runner.ray.address is None:
+        raise SpecError(
+            f"{recipe} runs on the machine where it is started; start it with: "
+            f"nas search {order.space} --runner {recipe} --out {order.out}"
+        )
+    if address is None:
+        raise SpecError("name the cluster's job server: --address http://HEAD:8265")
+    if order.runner is not None:
+        raise SpecError(f"--runner {order.runner}: {recipe} is the runner already")
+    if runner.device.endswith(".json") and "device" not in order.files:
+        order = replace(order, files={**order.files, "device": Path(runner.device)})
+    search = "nas search space.yaml --runner runner.yaml"
+    command = _going_on(order, search, *order.options_there())
+    submit_job = ("ray", "job", "submit", "--no-wait", "--address", address)
+    coming = {**order.coming(), "runner.yaml": recipe}
+    return [
+        Step(
+            (*submit_job, "--working-dir", "{folder}", "--", "sh", "-c", command),
+            files={name: _text(path) for name, path in coming.items()},
+        )
+    ]
+
+
+def _by_launcher(recipe: Path, order: Order) -> list[Step]:
+    """Ray's cluster launcher: start the machines, copy the files there, begin in a tmux."""
+    runner = " --runner nas-runner.yaml" if order.runner else ""
+    options = [*order.options_there("nas-"), *_ON_CLUSTER]
+    command = _going_on(order, f"nas search nas-space.yaml{runner}", *options)
+    copies = order.coming() | ({"runner.yaml": order.runner} if order.runner else {})
+    cluster = str(recipe)
+    return [
+        Step(("ray", "up", "--yes", cluster)),
+        *(
+            Step(("ray", "rsync-up", cluster, str(path), f"~/nas-{name}"))
+            for name, path in copies.items()
+        ),
+        Step(("ray", "exec", "--tmux", cluster, command)),
+    ]
+
+
+def _by_kubectl(job: dict[str, Any], order: Order) -> list[Step]:
+    """The manifest with this search in it, and its files beside it in a ConfigMap.
+
+    Each has a name of its own: the operator keeps a job that has ended, and does nothing for one
+    of that name that is submitted again.
+    """
+    slug = re.sub(r"[^a-z0-9]+", "-", Path(order.out).name.lower()).strip("-")[:20]
+    name = "-".join(filter(None, [job["metadata"]["name"], slug, secrets.token_hex(2)]))
+    job["metadata"]["name"] = name
+    here = "/etc/nas"
+    runner = f" --runner {here}/runner.yaml" if order.runner else ""
+    options = [*order.options_there(f"{here}/"), *_ON_CLUSTER]
+    command = _going_on(order, f"nas search {here}/space.yaml{runner}", *options)
+    coming = order.coming() | ({"runner.yaml": order.runner} if order.runner else {})
+    files = {name: _text(path) for name, path in coming.items()}
+    if sum(map(len, files.values())) > _MOST_IN_CONFIG_MAP:
+        raise SpecError(
+            f"{', '.join(map(str, coming.values()))}: more than a ConfigMap of Kubernetes holds "
+            "(1 MiB); put the largest on the cluster's volume, and name it as pods see it"
+        )
+    config = {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {"name": f"{name}-files"},
+        "data": files,
+    }
+    job["spec"]["entrypoint"] = shlex.join(["sh", "-c", command])
+    pod = job["spec"]["rayClusterSpec"]["headGroupSpec"]["template"]["spec"]
+    pod.setdefault("volumes", []).append({"name": "nas", "configMap": {"name": f"{name}-files"}})
+    mounts = pod["containers"][0].setdefault("volumeMounts", [])
+    mounts.append({"name": "nas", "mountPath": here})
+    text = yaml.safe_dump_all([config, job], sort_keys=False, width=1000)
+    return [Step(("kubectl", "create", "-f", "-"), text=text)]
+
+
+def _going_on(order: Order, search: str, *options: str) -> str:
+    """A command for a shell that starts the search, or goes on with it when it is there already:
+    clusters start a job again whose machine was lost.
+    """
+    for words, folder in {f"--out {order.out}": order.out, **order.folders}.items():
+        if not folder.startswith("/"):
+            raise SpecError(
+                f"{words}: name it as the cluster's machines see it, from / on, in a "
+                "folder that all of them share"
+            )
+    out = shlex.quote(order.out)
+    begin = f"{search} --out {out}" + (f" {shlex.join(options)}" if options else "")
+    again = shlex.join(["nas", "resume", order.out, *_of_resume(options)])
+    return f"if [ -e {out}/run.yaml ]; then {again}; else {begin}; fi"
+
+
+def _of_resume(options: Sequence[str]) -> list[str]:
+    """Those that `nas resume` takes as well: how far the search shall go."""
+    found: list[str] = []
+    for number, word in enumerate(options):
+        name, separator, _ = word.partition("=")
+        if name in _GOING_ON:
+            found += [word] if separator else list(options[number : number + 2])
+    return found

@@ -1,0 +1,1 @@
+"""What people write, as checked values: architectures, spaces, runners, recipes, objectives."""

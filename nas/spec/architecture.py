@@ -1,0 +1,180 @@
+"""What a candidate network is: a backbone and the blocks inserted into it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from nas.base.errors import SpecError
+
+__all__ = [
+    "EMPTY",
+    "KEEP",
+    "PLAIN",
+    "Architecture",
+    "Insertion",
+    "Option",
+    "block_label",
+    "parse_label",
+]
+
+Option = int | float | str | bool
+
+EMPTY = "none"
+"""As a block's name: the slot is emptied, whatever the backbone came with."""
+
+KEEP = "keep"
+"""As a choice: the slot stays as the backbone comes; an architecture does not mention it."""
+
+PLAIN = "plain"
+"""Name of the backbone as it comes, which every gain is counted from."""
+
+_SHORT = {"reduction": "r", "kernel_size": "k"}
+_LONG = {short: name for name, short in _SHORT.items()}
+
+
+def block_label(block: str, options: Mapping[str, Option]) -> str:
+    """Write a block and its options readably: `coord/r32`, `cbam/r16/k7`."""
+    names = sorted(options, key=lambda name: (name != "reduction", name))
+    parts = [
+        f"{_SHORT[name]}{options[name]}" if name in _SHORT else f"{name}={_write(options[name])}"
+        for name in names
+    ]
+    return "/".join([block, *parts])
+
+
+def parse_label(label: str) -> tuple[str, dict[str, Option]]:
+    """Read what `block_label` wrote. Raises SpecError."""
+    block, *parts = label.split("/")
+    options: dict[str, Option] = {}
+    for part in parts:
+        short = re.fullmatch(r"([a-z])(\d+)", part)
+        if short and short[1] in _LONG:
+            options[_LONG[short[1]]] = int(short[2])
+        elif "=" in part:
+            name, _, value = part.partition("=")
+            options[name] = _read(value)
+        else:
+            raise SpecError(
+                f"block {label!r}: cannot read {part!r}; write options as in "
+                "coord/r32 (reduction), cbam/r16/k7 (and kernel size) or name=value"
+            )
+    if not block:
+        raise SpecError(f"block {label!r} has no name; write it as in coord/r32")
+    return block, options
+
+
+def _write(value: Option) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _read(text: str) -> Option:
+    if text in {"true", "false"}:
+        return text == "true"
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Insertion:
+    """One block at one site. `options` is sorted by name, so equal insertions compare equal."""
+
+    site: str
+    block: str
+    options: tuple[tuple[str, Option], ...] = ()
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "options", tuple(sorted(self.options)))
+
+    @property
+    def label(self) -> str:
+        return block_label(self.block, dict(self.options))
+
+    @classmethod
+    def of(cls, site: str, label: str) -> Insertion:
+        block, options = parse_label(label)
+        return cls(site, block, tuple(options.items()))
+
+
+@dataclass(frozen=True, slots=True)
+class Architecture:
+    """A backbone with blocks at some of its sites. Sites not named stay as they come.
+
+    resolution: side of the square input at deployment, pixels.
+    total_stride: input side / side of the last map; None leaves the backbone's own.
+    """
+
+    backbone: str
+    resolution: int = 224
+    insertions: tuple[Insertion, ...] = ()
+    total_stride: int | None = None
+    digest: str = field(init=False, compare=False)
+
+    def __post_init__(self) -> None:
+        insertions = tuple(sorted(self.insertions))
+        sites = [insertion.site for insertion in insertions]
+        twice = sorted({site for site in sites if sites.count(site) > 1})
+        if twice:
+            raise SpecError(f"site {twice[0]!r} holds two insertions; one is allowed")
+        if self.resolution < 1:
+            raise SpecError(f"resolution {self.resolution}; at least 1 is allowed")
+        object.__setattr__(self, "insertions", insertions)
+        object.__setattr__(self, "digest", _digest(self.to_json()))
+
+    @property
+    def blocks(self) -> tuple[Insertion, ...]:
+        """The insertions that put a block somewhere (emptied slots left out)."""
+        return tuple(item for item in self.insertions if item.block != EMPTY)
+
+    @property
+    def plain(self) -> Architecture:
+        """The same backbone as it comes."""
+        return replace(self, insertions=())
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "backbone": self.backbone,
+            "resolution": self.resolution,
+            "total_stride": self.total_stride,
+            "insertions": [
+                {"site": item.site, "block": item.block, "options": dict(item.options)}
+                for item in self.insertions
+            ],
+        }
+
+    def to_json(self) -> str:
+        """Canonical: equal architectures give equal text, and `digest` is its hash."""
+        return json.dumps(self.to_dict(), sort_keys=True, separators=(",", ":"))
+
+    @classmethod
+    def from_json(cls, text: str) -> Architecture:
+        """Read what `to_json` wrote. Raises SpecError."""
+        try:
+            data = json.loads(text)
+            return cls(
+                backbone=data["backbone"],
+                resolution=data["resolution"],
+                total_stride=data["total_stride"],
+                insertions=tuple(
+                    Insertion(item["site"], item["block"], tuple(item["options"].items()))
+                    for item in data["insertions"]
+                ),
+            )
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise SpecError(f"not an architecture ({error!r}): {text[:80]}") from None
+
+    def __str__(self) -> str:
+        blocks = ", ".join(f"{item.site}: {item.label}" for item in self.insertions)
+        return f"{self.backbone} [{blocks or 'as it comes'}]"
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -1,0 +1,114 @@
+"""The search space file: what may be built. Content only; sites are found on floor 1."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal, get_args
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from nas.base.errors import SpecError
+from nas.base.files import parse, read_yaml
+from nas.spec.architecture import Option
+
+__all__ = ["POSITIONS", "Constraints", "Position", "SearchSpace", "SiteRule", "parse_space"]
+
+_STRICT = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+Positive = Annotated[float, Field(gt=0)]
+
+Position = Literal[
+    "after_depthwise",
+    "after_first_depthwise",
+    "after_last_depthwise",
+    "after_projection",
+    "after_residual",
+]
+POSITIONS: tuple[Position, ...] = get_args(Position)
+"""Where in a residual block. A sandglass has two depthwise convolutions, a first and a last."""
+
+
+class SiteRule(BaseModel):
+    """Which of a backbone's sites take part, and how finely they are chosen.
+
+    position: one or several; none given means the paper's, behind the (first) depthwise
+    convolution. modules: patterns of module paths whose outputs are sites (of the user's own
+    network, say), instead of positions or beside them.
+    """
+
+    model_config = _STRICT
+
+    position: list[Position] = []
+    modules: list[str] = []
+    granularity: Literal["block", "stage", "network"] = "block"
+    exclude: list[str] = []
+
+    @field_validator("position", mode="before")
+    @classmethod
+    def _one_or_several(cls, value: object) -> object:
+        return [value] if isinstance(value, str) else value
+
+
+class Constraints(BaseModel):
+    """Hard limits: what exceeds one is never trained and never on a front."""
+
+    model_config = _STRICT
+
+    params: Positive | None = None
+    macs: Positive | None = None
+    latency_ms: Positive | None = None
+
+
+class SearchSpace(BaseModel):
+    """Backbones, sites and blocks to choose from (see DESIGN: the search space file)."""
+
+    model_config = _STRICT
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
+    backbones: Annotated[list[str], Field(min_length=1)]
+    resolutions: Annotated[list[Annotated[int, Field(ge=8, le=1024)]], Field(min_length=1)] = [224]
+    total_stride: Literal[4, 8, 16, 32] | None = None
+    sites: SiteRule = SiteRule()
+    blocks: Annotated[dict[str, dict[str, list[Option]]], Field(min_length=1)]
+    max_insertions: Annotated[int, Field(ge=1)] | None = None
+    constraints: Constraints = Constraints()
+
+    @field_validator("backbones", "resolutions")
+    @classmethod
+    def _distinct(cls, values: list[object]) -> list[object]:
+        if len(set(values)) < len(values):
+            raise ValueError(f"{values} names something twice")
+        return values
+
+    @field_validator("blocks", mode="before")
+    @classmethod
+    def _no_options(cls, blocks: object) -> object:
+        # `eca:` with nothing behind it reads as null, and plainly means "no options".
+        if isinstance(blocks, dict):
+            return {name: {} if options is None else options for name, options in blocks.items()}
+        return blocks
+
+    @field_validator("blocks")
+    @classmethod
+    def _some_choice(
+        cls, blocks: dict[str, dict[str, list[Option]]]
+    ) -> dict[str, dict[str, list[Option]]]:
+        for block, options in blocks.items():
+            for name, choices in options.items():
+                if not choices or len(set(choices)) < len(choices):
+                    raise ValueError(f"{block}.{name}: {choices}; give distinct values, at least 1")
+        return blocks
+
+
+def parse_space(path: str | Path) -> SearchSpace:
+    """Read a search space file. Raises SpecError.
+
+    Checks what the file says by itself; `nas.load_space` also checks that its blocks,
+    options and backbones exist.
+    """
+    path = Path(path)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is not a text file"
+        raise SpecError(f"cannot read the search space {path}: {reason}") from None
+    return parse(SearchSpace, read_yaml(text, str(path)), str(path))

@@ -1,0 +1,130 @@
+"""Where a study is kept, when that is no file in the run folder: a URL without its password.
+
+Passwords never stand in a runner file or a run folder; they come from the environment, from
+~/.pgpass, or from the URL that somebody types to look at a study from elsewhere.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from urllib.parse import parse_qsl, quote, unquote, urlsplit, urlunsplit
+
+from nas.base.errors import SpecError
+
+__all__ = ["PASSWORD", "Address", "is_url"]
+
+PASSWORD = "NAS_STORAGE_PASSWORD"
+"""Environment variable with the password of a storage."""
+
+_SCHEMES = {
+    "postgresql": "postgresql+psycopg",
+    "postgresql+psycopg": "postgresql+psycopg",
+    "mysql": "mysql+pymysql",
+    "mysql+pymysql": "mysql+pymysql",
+    "sqlite": "sqlite",
+    "grpc": "grpc",
+}
+_EXAMPLES = (
+    "postgresql://USER@HOST/DATABASE, mysql+pymysql://USER@HOST/DATABASE, sqlite:////PATH.db, "
+    "grpc://HOST:PORT"
+)
+_SECRET = re.compile(r"pass|pwd|secret|token", re.IGNORECASE)
+_HARMLESS = {"passfile"}  # where it lies, not what it is
+
+
+def is_url(text: str) -> bool:
+    """Whether a text names a study by URL, and not a run folder."""
+    return "://" in text
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """A storage, and which study in it (None: the only one).
+
+    url: without password and study. `str` of an address is safe to show and to write down.
+    """
+
+    url: str
+    study: str | None = None
+    password: str | None = field(default=None, repr=False)
+
+    @classmethod
+    def parse(cls, text: str) -> Address:
+        """Read `SCHEME://USER:PASSWORD@HOST/DATABASE?OPTIONS#STUDY`. Raises SpecError, whose
+        message never holds the password.
+        """
+        try:
+            parts = urlsplit(text)
+            port, host = parts.port, parts.hostname
+        except ValueError:
+            raise SpecError(f"a storage URL cannot be read; write one of: {_EXAMPLES}") from None
+        if parts.scheme not in _SCHEMES:
+            found = repr(parts.scheme) if parts.scheme or "@" in text else repr(text)
+            raise SpecError(f"unknown storage {found}; allowed: {_EXAMPLES}")
+        if "@" in parts.path and parts.scheme != "sqlite":
+            raise SpecError(
+                "a storage URL has an @ behind its host: a password with / or @ in it is written "
+                f"with %2F and %40, or left out and set as {PASSWORD}"
+            )
+        for name, _ in parse_qsl(parts.query, keep_blank_values=True):
+            if _SECRET.search(name) and name.lower() not in _HARMLESS:
+                raise SpecError(
+                    f"the storage URL has a secret in its option {name!r}; leave it out and set "
+                    f"{PASSWORD} in the environment"
+                )
+        if parts.scheme == "grpc" and (not host or port is None or parts.path.strip("/")):
+            raise SpecError("a gRPC storage is written grpc://HOST:PORT")
+        path = parts.path
+        if parts.scheme == "sqlite":
+            if not path.strip("/"):
+                raise SpecError("an SQLite storage needs a file: sqlite:////PATH.db")
+            # Three slashes and a relative path would mean another file from another folder.
+            path = "/" + str(Path(unquote(path[1:])).resolve())
+        elif parts.scheme != "grpc" and not path.strip("/"):
+            raise SpecError(f"a storage needs a database; write one of: {_EXAMPLES}")
+        _, _, where = parts.netloc.rpartition("@")
+        user = f"{parts.username}@" if parts.username else ""
+        url = urlunsplit((parts.scheme, user + where, path, parts.query, ""))
+        if parts.scheme == "sqlite":
+            url = f"sqlite://{path}"
+        password = unquote(parts.password) if parts.password else None
+        return cls(url, unquote(parts.fragment) or None, password)
+
+    @property
+    def kind(self) -> str:
+        """`postgresql`, `mysql`, `sqlite` or `grpc`."""
+        return urlsplit(self.url).scheme.partition("+")[0]
+
+    def of(self, study: str) -> Address:
+        """The same storage, another study in it."""
+        return replace(self, study=study)
+
+    def check_there(self) -> None:
+        """Raises SpecError for an SQLite file that is not there, which opening it would make."""
+        path = Path(urlsplit(self.url).path)
+        if self.kind == "sqlite" and not path.exists():
+            raise SpecError(f"{self.url}: there is no such file")
+
+    def connection_url(self) -> str:
+        """What SQLAlchemy takes, with the password: never show it."""
+        parts = urlsplit(self.url)
+        if self.kind == "sqlite":
+            return self.url
+        password = self.password or os.environ.get(PASSWORD)
+        user, at, where = parts.netloc.rpartition("@")
+        if password and at:
+            user = f"{user}:{quote(password, safe='')}"
+        return urlunsplit((_SCHEMES[parts.scheme], user + at + where, parts.path, parts.query, ""))
+
+    def without_secret(self, text: str) -> str:
+        """A message of somebody else's about this storage, in one line and safe to show."""
+        for secret in (self.password, os.environ.get(PASSWORD)):
+            if secret:
+                text = text.replace(secret, "***").replace(quote(secret, safe=""), "***")
+        return " ".join(text.split())
+
+    def __str__(self) -> str:
+        return f"{self.url}#{quote(self.study)}" if self.study else self.url

@@ -1,0 +1,1 @@
+"""What to evaluate next. The only floor that knows Optuna."""

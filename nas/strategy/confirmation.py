@@ -1,0 +1,115 @@
+"""Which networks of a search get further seeds, and how many."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from nas.spec.objective import Objective
+from nas.study.front.front import Front
+from nas.study.front.pareto import far_apart
+from nas.study.record import COMPLETE, RUNNING, Record
+from nas.study.trials import Trials
+
+__all__ = ["Confirming"]
+
+_SHARE, _LEAST = 0.2, 8  # of all networks: searched ones that are confirmed, at most
+_SPARE = 2  # repeats beyond the wanted ones, when some fail
+
+
+class Confirming:
+    """The hand-placed networks and the front get as many seeds as are needed to report them;
+    where every network gets several, those that are reported get theirs first.
+
+    references: digests of the hand-placed networks. every: seeds of each network; confirmed: of
+    those that are reported. begun: so many trials at the beginning came from elsewhere, with
+    their seeds: they use up nothing of what this search may confirm.
+    """
+
+    def __init__(
+        self,
+        objectives: Sequence[Objective],
+        references: Sequence[str],
+        *,
+        every: int,
+        confirmed: int,
+        begun: int = 0,
+    ) -> None:
+        self.confirmed = max(every, confirmed)
+        self._objectives = tuple(objectives)
+        self._references = tuple(references)
+        self._every = every
+        self._begun = begun
+
+    def of_references(self) -> dict[str, int]:
+        """Digest -> seeds, of those that get their seeds whatever the search finds."""
+        return dict.fromkeys(self._references, self.confirmed)
+
+    def wanted(
+        self, records: Sequence[Record], by_digest: Mapping[str, Sequence[int]], *, front: bool
+    ) -> dict[str, int]:
+        """Digest -> seeds, the most important first. records: by number. by_digest: the trials
+        of each network, the first of them first. front: it stands, and can be confirmed.
+        """
+        found = self.of_references()
+        if front:
+            members = Front(Trials.of(records), self._objectives).members
+            chosen = self._chosen(
+                [point.architecture.digest for point in members],
+                [[item.sign * getattr(point, item.name) for item in self._objectives]
+                 for point in members],
+                records, by_digest,
+            )  # fmt: skip
+            for digest in chosen:
+                found.setdefault(digest, self.confirmed)
+            for point in members:
+                found.setdefault(point.architecture.digest, self._every)
+        if self._every > 1:
+            for digest in by_digest:
+                found.setdefault(digest, self._every)
+        return found
+
+    def missing(self, tried: Sequence[Record], wanted: int) -> int:
+        """Seeds that a network should still be trained with, by its trials so far; 0 when too
+        many of them fail.
+        """
+        if not tried or tried[0].state != COMPLETE:
+            return 0
+        hopeful = sum(record.state in {COMPLETE, RUNNING} for record in tried)
+        return max(0, min(wanted - hopeful, wanted + _SPARE - len(tried)))
+
+    def _chosen(
+        self,
+        digests: list[str],
+        costs: list[list[float]],
+        records: Sequence[Record],
+        by_digest: Mapping[str, Sequence[int]],
+    ) -> list[str]:
+        """Members of the front as it looks now, up to a share of all networks.
+
+        Those with one seed that look best were partly lucky: when their further seeds are in,
+        others take their places, and so on. The share bounds that, and the front that is
+        reported holds confirmed networks alone: its ends first, and then where it is widest.
+        """
+        references = set(self._references)
+        begun = {
+            digest
+            for digest, trials in by_digest.items()
+            if digest not in references
+            # Seeds that every network gets confirm none.
+            and any(
+                number >= self._begun and records[number].repeat >= self._every
+                for number in trials[1:]
+            )
+        }
+        done = {
+            digest
+            for digest in digests
+            if not self.missing([records[number] for number in by_digest[digest]], self.confirmed)
+        }
+        room = max(_LEAST, int(len(by_digest) * _SHARE)) - len(begun)
+        known = np.array([digest in begun | done | references for digest in digests], dtype=bool)
+        table = np.array(costs).reshape(-1, len(self._objectives))
+        new = far_apart(table, known, max(0, room))
+        return [digest for digest in digests if digest in begun] + [digests[row] for row in new]

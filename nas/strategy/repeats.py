@@ -1,0 +1,63 @@
+"""What further seeds have told: how noisy one training is, and what the repeated networks are
+worth beside those that were trained once.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from nas.belief.noise import take_together
+from nas.spec.objective import Objective
+from nas.study.record import COMPLETE, Record
+
+__all__ = ["Repeats", "repeats"]
+
+_TRAINED = ("loss", "accuracy")
+
+
+@dataclass(frozen=True)
+class Repeats:
+    """values: digest -> objective values of a network with several seeds, as they would be on
+    average with the seed that every network has. noise: objective, by its number -> standard
+    deviation of one training beside another with the same seed.
+    """
+
+    values: dict[str, list[float]]
+    noise: dict[int, float]
+
+
+def repeats(records: Sequence[Record], objectives: Sequence[Objective]) -> Repeats:
+    """Of those that are complete, by what training changes; nothing while all have one seed."""
+    done = [record for record in records if record.state == COMPLETE]
+    digests, first, group, count = np.unique(
+        [record.digest for record in done],
+        return_index=True,
+        return_inverse=True,
+        return_counts=True,
+    )
+    several = np.flatnonzero(count > 1)
+    if several.size == 0:
+        return Repeats({}, {})
+    exact = np.array([not done[row].trained for row in first])
+    seed = np.array([record.seed for record in done])
+    values = {
+        str(digests[row]): [float(getattr(done[first[row]], item.name)) for item in objectives]
+        for row in several
+    }
+    noise = {}
+    for number, item in enumerate(objectives):
+        if item.name not in _TRAINED:
+            continue
+        found = np.array([float(getattr(record, item.name)) for record in done])
+        together = take_together(found, group, seed, exact)
+        if not math.isnan(together.paired):
+            noise[number] = together.paired
+        for row in several:
+            # Networks that were trained once have the first seed.
+            own = 0.0 if together.exact[row] else together.effects.get(int(seed[first[row]]), 0.0)
+            values[str(digests[row])][number] = float(together.means[row]) + own
+    return Repeats(values, noise)

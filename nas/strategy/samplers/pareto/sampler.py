@@ -1,0 +1,147 @@
+"""The sampler as Optuna's: for any finite space, with any number of objectives."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from optuna import Study
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
+from optuna.samplers import BaseSampler, RandomSampler
+from optuna.search_space import IntersectionSearchSpace
+from optuna.study import StudyDirection
+from optuna.trial import FrozenTrial, TrialState
+from threadpoolctl import ThreadpoolController
+
+from nas.base.seeds import derive
+from nas.strategy.samplers.pareto.grid import Codes, Floats, Grid
+from nas.strategy.samplers.pareto.proposal import Evaluated, Knowledge, Proposal
+
+__all__ = ["PROMISE", "ParetoSampler"]
+
+PROMISE = "pareto:promise"
+"""System attribute of a trial that a model proposed: the hypervolume that it was expected to add,
+and what evaluating a member of the front once more was expected to seem to add by noise alone."""
+
+
+class ParetoSampler(BaseSampler):
+    """Proposes what is expected to add most hypervolume to the front, and nothing twice.
+
+    seed: of everything random; a proposal depends on it, on the trials of the study and on the
+    new trial's number, so that an interrupted study goes on as it would have.
+    knowledge: what needs no evaluation: objectives by their number, such as a predicted latency;
+    other free figures, such as parameters and multiply-adds; what may be proposed. Each gets,
+    for each parameter, the numbers of the choices of n points.
+    start: trials before the model, spread over what is known of the first objective or feature.
+    pool: points that are screened for each proposal.
+    space: all parameters, where the first trials should be spread as well, or where some trials
+    lack some of them (they count as having the first choice there); by default those that all
+    trials have had. Parameters with endless choices are drawn at random.
+
+    noise: objective, by its number -> standard deviation of one evaluation, to be set whenever
+    repeats have told it; what is missing there is learnt from the values alone.
+    """
+
+    def __init__(
+        self,
+        *,
+        seed: int = 0,
+        knowledge: Knowledge | None = None,
+        start: int = 12,
+        pool: int = 100_000,
+        space: Mapping[str, BaseDistribution] | None = None,
+    ) -> None:
+        self._seed = seed
+        self._knowledge = knowledge or Knowledge()
+        self._start = start
+        self._pool = pool
+        self._space = dict(space) if space is not None else None
+        self._intersection = IntersectionSearchSpace()
+        self._others = RandomSampler(seed=seed)
+        self._proposal: Proposal | None = None
+        self.noise: dict[int, float] = {}
+        self._threads = ThreadpoolController()
+
+    def infer_relative_search_space(
+        self, study: Study, trial: FrozenTrial
+    ) -> dict[str, BaseDistribution]:
+        """The parameters with finitely many choices."""
+        space = self._space if self._space is not None else self._intersection.calculate(study)
+        return {name: item for name, item in space.items() if _choices(item) is not None}
+
+    def sample_relative(
+        self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
+    ) -> dict[str, Any]:
+        """The next point; nothing where all have been evaluated."""
+        if not search_space:
+            return {}
+        grid = Grid({name: _choices(item) or () for name, item in search_space.items()})
+        if self._proposal is None or self._proposal.grid.parameters != grid.parameters:
+            self._proposal = Proposal(grid, self._knowledge, pool=self._pool, start=self._start)
+        evaluated = _evaluated(study, trial, grid, self.noise, strict=self._space is None)
+        # The other cores are training networks; threads that wait for each other crawl there.
+        with self._threads.limit(limits=1):
+            found = self._proposal(evaluated, derive(self._seed, "pareto", trial.number))
+        if found is None:
+            return {}
+        if np.isfinite([found.gain, found.luck]).all():
+            promise = [found.gain, found.luck]
+            study._storage.set_trial_system_attr(trial._trial_id, PROMISE, promise)
+        return grid.values(found.codes)
+
+    def sample_independent(
+        self,
+        study: Study,
+        trial: FrozenTrial,
+        param_name: str,
+        param_distribution: BaseDistribution,
+    ) -> Any:
+        """At random."""
+        return self._others.sample_independent(study, trial, param_name, param_distribution)
+
+    def reseed_rng(self) -> None:
+        """Called in copies of a study that run side by side."""
+        self._others.reseed_rng()
+
+
+def _choices(distribution: BaseDistribution) -> Sequence[Hashable] | None:
+    """None where there are endlessly many."""
+    if isinstance(distribution, CategoricalDistribution):
+        return distribution.choices
+    if isinstance(distribution, IntDistribution):
+        return range(distribution.low, distribution.high + 1, distribution.step)
+    if isinstance(distribution, FloatDistribution) and distribution.step is not None:
+        count = round((distribution.high - distribution.low) / distribution.step) + 1
+        return tuple(distribution.low + number * distribution.step for number in range(count))
+    return None
+
+
+def _evaluated(
+    study: Study, trial: FrozenTrial, grid: Grid, noise: Mapping[int, float], *, strict: bool
+) -> Evaluated:
+    sign = np.array([1.0 if way != StudyDirection.MAXIMIZE else -1.0 for way in study.directions])
+    codes: list[Codes] = []
+    costs: list[Floats] = []
+    failed: list[bool] = []
+    for other in study.get_trials(deepcopy=False):
+        if other.number == trial.number or not other.params:
+            continue
+        try:
+            codes.append(grid.codes(other.params, strict=strict))
+        except (KeyError, ValueError):  # of another space, or its parameters are still drawn
+            continue
+        whole = other.state == TrialState.COMPLETE
+        costs.append(sign * np.array(other.values) if whole else np.full(len(sign), np.nan))
+        failed.append(other.state in {TrialState.FAIL, TrialState.PRUNED})
+    return Evaluated(
+        np.array(codes, dtype=np.int64).reshape(-1, len(grid.sizes)),
+        np.array(costs, dtype=np.float64).reshape(-1, len(sign)),
+        np.array(failed, dtype=np.bool_),
+        noise,
+    )

@@ -1,0 +1,41 @@
+"""Costs on a scale that one network which fails to train does not flatten."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from nas.strategy.samplers.pareto.grid import Floats
+
+__all__ = ["Scale"]
+
+_LEAST = 1e-9
+
+
+@dataclass(frozen=True)
+class Scale:
+    """Linear in the better half, where a front is, and logarithmic beyond it.
+
+    centre, unit: median, and root mean square of how far the better half lies from it.
+    """
+
+    centre: float
+    unit: float
+
+    @classmethod
+    def of(cls, costs: Floats) -> Scale:
+        """costs: (n,), minimised."""
+        centre = float(np.median(costs))
+        better = centre - costs[costs <= centre]
+        unit = float(np.sqrt((better**2).mean()))
+        return cls(centre, unit if unit > 0 else max(float(np.ptp(costs)), _LEAST))
+
+    def to(self, costs: Floats) -> Floats:
+        """About standardised."""
+        z = (costs - self.centre) / self.unit
+        return np.where(z > 0, np.log1p(np.maximum(z, 0)), z)
+
+    def deviation(self, noise: float) -> float:
+        """What a standard deviation of costs is on the scale, where it is linear."""
+        return noise / self.unit

@@ -1,0 +1,201 @@
+"""One driver for each study in a database, by a lease that ends with its heartbeats.
+
+Every driver that comes writes itself down; the one that came first and still lives is the driver.
+Whether one lives is seen by its count of heartbeats, watched by the watcher's own clock: no two
+machines' clocks are ever compared, and setting one changes nothing.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from datetime import UTC, datetime
+from types import TracebackType
+from typing import Any, Self
+
+from optuna.exceptions import DuplicatedStudyError, UpdateFinishedTrialError
+from optuna.study import StudyDirection
+from optuna.trial import FrozenTrial, TrialState, create_trial
+
+from nas.base.errors import NasError, SpecError, StorageError
+from nas.base.process import boot_seconds, described, gone, here
+from nas.strategy.storage.database import Connection
+
+__all__ = ["Lease", "driver_of", "housekeeping"]
+
+_BEATS = 6  # in the time after which a silent driver counts as dead
+_LAST_PATIENCE = 5.0  # seconds
+_PROCESS, _BEAT = "process", "beat"
+
+
+def housekeeping(connection: Connection, study: str, part: str, *, make: bool = True) -> int | None:
+    """Id of the study beside a search that holds its `part`; None where it is not to be made."""
+    name, storage = f"{study}/{part}", connection.storage
+
+    def find() -> int | None:
+        try:
+            return storage.get_study_id_from_name(name)
+        except KeyError:
+            return None
+
+    def found_or_made() -> int | None:
+        found = find()
+        if found is not None:
+            return found
+        try:
+            return storage.create_new_study([StudyDirection.MINIMIZE], name)
+        except DuplicatedStudyError:  # another was faster
+            return find()
+
+    return connection.do(found_or_made if make else find)
+
+
+class Lease:
+    """Taken on entering, given back on leaving; kept by a thread of its own meanwhile.
+
+    seconds: of silence after which another may take over. Entering raises SpecError, naming the
+    driver, when there is one; `check` raises StorageError when another has taken over.
+    """
+
+    def __init__(self, connection: Connection, study: str, *, seconds: float) -> None:
+        self.seconds = seconds
+        self._connection = connection
+        self._storage = connection.storage
+        study_id = housekeeping(connection, study, "drivers")
+        assert study_id is not None
+        self._study = study_id
+        self._name = str(connection.address.of(study))
+        self._ended = threading.Event()
+        self._writing = threading.Lock()
+        self._beats = 0
+        self._lost = False
+        self._confirmed = boot_seconds()
+        self._mine = -1
+        self._thread = threading.Thread(target=self._keep, daemon=True)
+
+    def __enter__(self) -> Self:
+        template = create_trial(
+            state=TrialState.RUNNING, value=None, user_attrs={_PROCESS: here(), _BEAT: _beat(0)}
+        )
+        self._mine = self._connection.do(
+            lambda: self._storage.create_new_trial(self._study, template)
+        )
+        # Its heart beats while it waits, or one that came still later would take it for dead.
+        self._thread.start()
+        try:
+            for other in self._before_me():
+                if self._lives(other):
+                    raise SpecError(
+                        f"{self._name} is being worked on by "
+                        f"{described(other.user_attrs[_PROCESS])}; wait for it or stop it"
+                    )
+                self._finish(other._trial_id)
+        except BaseException:
+            self.__exit__(None, None, None)
+            raise
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._ended.set()
+        self._thread.join(timeout=self.seconds)
+        if not self._lost:
+            # Whoever ends is not kept waiting for a storage that is away. The connection so far
+            # stays referred to: when it goes, it closes the storage that both share.
+            patient = self._connection
+            self._connection = Connection(
+                patient.address, self._storage, min(self.seconds, _LAST_PATIENCE)
+            )
+            with contextlib.suppress(NasError):  # away: the lease ends by itself
+                self._finish(self._mine)
+            del patient
+
+    def check(self) -> None:
+        """Call before writing. Costs nothing while heartbeats are recent.
+
+        A process that slept through its lease, and wakes here, asks before it writes.
+        """
+        if boot_seconds() - self._confirmed > self.seconds / 2:
+            self._beat()
+        if self._lost:
+            raise StorageError(
+                f"{self._name}: another driver has taken over, as this one was silent for more "
+                f"than {self.seconds:.0f} s; nothing is lost"
+            )
+
+    def _keep(self) -> None:
+        while not self._ended.wait(self.seconds / _BEATS) and not self._lost:
+            try:
+                self._beat()
+            except NasError:
+                continue  # the next write says so
+
+    def _beat(self) -> None:
+        with self._writing:
+            self._beats += 1
+            sent = boot_seconds()
+            try:
+                self._connection.do(
+                    lambda: self._storage.set_trial_user_attr(self._mine, _BEAT, _beat(self._beats))
+                )
+            except UpdateFinishedTrialError:
+                self._lost = True
+            self._confirmed = sent
+
+    def _before_me(self) -> list[FrozenTrial]:
+        running = _running(self._connection, self._study)
+        return [trial for trial in running if trial._trial_id < self._mine]
+
+    def _lives(self, other: FrozenTrial) -> bool:
+        """Watch its heartbeats for as long as a lease lasts."""
+        if gone(other.user_attrs[_PROCESS]):
+            return False
+        began = boot_seconds()
+        while boot_seconds() - began < self.seconds:
+            time.sleep(min(1.0, self.seconds / _BEATS / 4))
+            now = self._connection.do(lambda: self._storage.get_trial(other._trial_id))
+            if now.state.is_finished():
+                return False
+            if now.user_attrs[_BEAT] != other.user_attrs[_BEAT]:
+                return True
+        return False
+
+    def _finish(self, trial_id: int) -> None:
+        try:
+            self._connection.do(
+                lambda: self._storage.set_trial_state_values(trial_id, TrialState.FAIL)
+            )
+        except UpdateFinishedTrialError:
+            return  # it did so itself
+
+
+def _beat(count: int) -> dict[str, Any]:
+    """heard: for people; nothing is reckoned from it."""
+    return {"count": count, "heard": datetime.now(UTC).isoformat(timespec="seconds")}
+
+
+def driver_of(connection: Connection, study: str) -> dict[str, Any] | None:
+    """The process that holds a study's lease, as far as anybody has noticed: one that was killed
+    is told from its own machine at once, and elsewhere by when it was `heard` of, by its own clock,
+    until another driver takes over.
+    """
+    found = housekeeping(connection, study, "drivers", make=False)
+    running = _running(connection, found) if found is not None else []
+    processes = [
+        trial.user_attrs[_PROCESS] | {"heard": trial.user_attrs[_BEAT]["heard"]}
+        for trial in running
+    ]
+    return next((process for process in processes if not gone(process)), None)
+
+
+def _running(connection: Connection, study: int) -> list[FrozenTrial]:
+    def read() -> list[FrozenTrial]:
+        states = (TrialState.RUNNING,)
+        return connection.storage.get_all_trials(study, deepcopy=False, states=states)
+
+    return sorted(connection.do(read), key=lambda trial: trial._trial_id)

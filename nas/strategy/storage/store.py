@@ -1,0 +1,419 @@
+"""The study in its storage: an Optuna journal with one writer, or a database by its URL.
+
+A trial costs three writes: one when it starts, with everything known of it, one with its
+record, one with its state; and two for every rung on the way, when it gets there and when it
+goes on. (Optuna's own `ask` costs one for every parameter.)
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
+
+import optuna
+from optuna.distributions import CategoricalDistribution
+from optuna.exceptions import DuplicatedStudyError, UpdateFinishedTrialError
+from optuna.storages import BaseStorage, JournalStorage
+from optuna.storages.journal import JournalFileBackend
+from optuna.study import StudyDirection
+from optuna.trial import FrozenTrial, TrialState, create_trial
+
+from nas.base.errors import SpecError, StorageError, disk_is_full
+from nas.spec.objective import Objective
+from nas.spec.storage_url import Address
+from nas.strategy.storage.database import Connection, connect
+from nas.study.full_training import Retraining
+from nas.study.record import COMPLETE, FAILED, PAUSED, PRUNED, RUNNING, Job, Record
+
+__all__ = ["Store", "Stored", "studies_of"]
+
+_STUDY = "search"
+"""In a journal, which holds one study."""
+_FINAL, _ABOUT, _OBJECTIVES, _RECORD = "final_latency", "about", "objectives", "record"
+_TWIN = "twin"
+"""Marks a trial that was written twice, because the answer to the first was lost."""
+_RETRAINED = "retrained:"
+_STATES = {
+    COMPLETE: TrialState.COMPLETE,
+    PRUNED: TrialState.PRUNED,
+    FAILED: TrialState.FAIL,
+    RUNNING: TrialState.RUNNING,
+    PAUSED: TrialState.RUNNING,  # has not come to its end
+}
+_Result = TypeVar("_Result")
+
+
+class _RunLock:
+    """Does nothing: the run folder's own lock already lets in one writer, and dies with it,
+    where Optuna's lock file outlives a killed process by half a minute.
+    """
+
+    def acquire(self) -> bool:
+        return True
+
+    def release(self) -> None:
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A trial as the study holds it. params: parameter -> label, empty for a network that the
+    space cannot express. marks: what the sampler noted of it. unsettled: the process was
+    killed between its last two writes, so the record is there but the state says RUNNING.
+    """
+
+    record: Record
+    params: Mapping[str, str]
+    marks: Mapping[str, Any]
+    unsettled: bool
+
+
+class _Medium(Protocol):
+    """A storage, and how to act on it. `again`: see `Connection.do`."""
+
+    @property
+    def storage(self) -> BaseStorage: ...
+
+    def do(
+        self, action: Callable[[], _Result], again: Callable[[], _Result] | None = None
+    ) -> _Result: ...
+
+
+class _Journal:
+    """A file in the run folder. Raises StorageError when the disk fails it."""
+
+    def __init__(self, path: Path) -> None:
+        optuna.logging.set_verbosity(optuna.logging.ERROR)
+        self.path = path
+        lock: Any = _RunLock()
+        with _disk(path):
+            self.storage = JournalStorage(JournalFileBackend(str(path), lock_obj=lock))
+
+    def do(
+        self, action: Callable[[], _Result], again: Callable[[], _Result] | None = None
+    ) -> _Result:
+        with _disk(self.path):
+            return action()
+
+
+class Store:
+    """Reads and writes one study. Raises StorageError when its storage fails it.
+
+    where: a journal, or the address of a database. guard: called before every write; raises when
+    this process may not write any more.
+    """
+
+    def __init__(
+        self,
+        where: Path | Address,
+        *,
+        writable: bool,
+        guard: Callable[[], None] = lambda: None,
+        connection: Connection | None = None,
+    ) -> None:
+        self._medium: _Medium
+        if isinstance(where, Path):
+            if not where.exists():
+                raise StorageError(f"no study at {where}")
+            if writable:
+                _drop_torn_line(where)
+            self._medium, self.name = _Journal(where), _STUDY
+        else:
+            if connection is None:
+                where.check_there()
+                connection = connect(where, make=False)
+            self._medium, self.name = connection, where.study or _only_study(connection)
+        self.where = where
+        self.guard = guard
+        self._numbers: dict[int, int] = {}
+        self._twins = 0
+        self._storage = self._medium.storage
+        try:
+            self._study = self._do(lambda: self._storage.get_study_id_from_name(self.name))
+        except StorageError:
+            raise
+        except KeyError:
+            raise SpecError(
+                f"{where} holds no such study; there are: {_listed(studies_of(self._medium))}"
+            ) from None
+        if writable:
+            self._settle_twins()
+
+    @classmethod
+    def create(
+        cls,
+        where: Path | Address,
+        objectives: tuple[Objective, ...],
+        about: Mapping[str, Any] | None = None,
+    ) -> Store:
+        """Start an empty study: in a new file, or in a database under the address's own name.
+
+        about: what somebody who finds the study is told of its run; plain values.
+        """
+        connection = None
+        if isinstance(where, Path):
+            assert not where.exists(), where
+            medium: _Medium = _Journal(where)
+            name = _STUDY
+        else:
+            assert where.study, where
+            medium = connection = connect(where)
+            name = where.study
+        storage = medium.storage
+        directions = [
+            StudyDirection.MINIMIZE if item.minimise else StudyDirection.MAXIMIZE
+            for item in objectives
+        ]
+        medium.do(
+            lambda: storage.create_new_study(directions, name),
+            lambda: _made(storage, directions, name),
+        )
+        study = medium.do(lambda: storage.get_study_id_from_name(name))
+        names = [item.name for item in objectives]
+        medium.do(lambda: storage.set_study_user_attr(study, _OBJECTIVES, names))
+        if about is not None:
+            medium.do(lambda: storage.set_study_user_attr(study, _ABOUT, dict(about)))
+        return cls(where, writable=True, connection=connection)
+
+    @property
+    def connection(self) -> Connection:
+        """To the database that the study is in; a journal has none."""
+        assert isinstance(self._medium, Connection), self.where
+        return self._medium
+
+    def about(self) -> dict[str, Any]:
+        """What `create` was given."""
+        attributes = self._do(lambda: self._storage.get_study_user_attrs(self._study))
+        return dict(attributes.get(_ABOUT, {}))
+
+    def objectives(self) -> list[str]:
+        """Names of its objectives."""
+        attributes = self._do(lambda: self._storage.get_study_user_attrs(self._study))
+        return list(attributes.get(_OBJECTIVES, []))
+
+    def delete(self) -> None:
+        """Take the whole study out of its database."""
+        self._do(lambda: self._storage.delete_study(self._study))
+
+    def copy_from(self, other: Store) -> None:
+        """Take up all trials of another study, in order; this one is empty."""
+        for trial in other._do(lambda: other._storage.get_all_trials(other._study)):
+            self._do(lambda found=trial: self._storage.create_new_trial(self._study, found))  # type: ignore[misc]
+        attributes = other._do(lambda: other._storage.get_study_user_attrs(other._study))
+        for name, value in attributes.items():
+            if name == _FINAL or name.startswith(_RETRAINED):
+                self._do(
+                    lambda name=name, value=value: self._storage.set_study_user_attr(  # type: ignore[misc]
+                        self._study, name, value
+                    )
+                )
+
+    def start(
+        self,
+        job: Job,
+        params: Mapping[str, str],
+        distributions: Mapping[str, CategoricalDistribution],
+        marks: Mapping[str, Any],
+    ) -> None:
+        """Note that a job is given out."""
+        template = create_trial(
+            state=TrialState.RUNNING,
+            params=dict(params),
+            distributions=dict(distributions),
+            user_attrs={_RECORD: Record.of(job, None).to_dict()},
+            system_attrs=dict(marks),
+        )
+        self.guard()
+
+        def create() -> int:
+            return self._storage.create_new_trial(self._study, template_trial=template)
+
+        def look_first() -> int:
+            found = self._all()
+            return found[job.trial]._trial_id if job.trial in found else create()
+
+        self._numbers[job.trial] = trial_id = self._do(create, look_first)
+        number = self._do(lambda: self._storage.get_trial_number_from_id(trial_id))
+        if number - job.trial != self._twins:
+            # Optuna itself writes again when an answer is lost.
+            assert isinstance(self.where, Address), (number, job.trial)
+            self._twins = number - job.trial
+            self._settle_twins()
+
+    def note(self, record: Record) -> None:
+        """Note what is known of a trial that goes on: it is PAUSED at a rung, or RUNNING again."""
+        assert _STATES[record.state] == TrialState.RUNNING, record
+        self.guard()
+        self._do(lambda: self._write(record))
+
+    def finish(self, record: Record, values: list[float] | None) -> None:
+        """Note what came of a job. values: one per objective when COMPLETE."""
+        self.guard()
+        state = _STATES[record.state]
+
+        def write() -> None:
+            self._write(record)
+            self._storage.set_trial_state_values(self._trial_id(record), state, values)
+
+        def look_first() -> None:
+            if self._storage.get_trial(self._trial_id(record)).state != state:
+                write()
+
+        self._do(write, look_first)
+
+    def _write(self, record: Record) -> None:
+        trial_id = self._trial_id(record)
+        self._storage.set_trial_user_attr(trial_id, _RECORD, record.to_dict())
+
+    def _trial_id(self, record: Record) -> int:
+        if record.trial not in self._numbers:
+            self._numbers[record.trial] = self._storage.get_trial_id_from_study_id_trial_number(
+                self._study, record.trial
+            )
+        return self._numbers[record.trial]
+
+    def note_final(self, latencies: Mapping[str, tuple[float, float]]) -> None:
+        """Note final measurements: digest -> (latency_ms, spread). Replaces earlier ones."""
+        self.guard()
+        values = {digest: list(pair) for digest, pair in latencies.items()}
+        self._do(lambda: self._storage.set_study_user_attr(self._study, _FINAL, values))
+
+    def note_retrained(self, found: Retraining) -> None:
+        """Note one full training. Replaces an earlier one of the same network, seed and recipe."""
+        self.guard()
+        name, values = _RETRAINED + found.name, found.to_dict()
+        self._do(lambda: self._storage.set_study_user_attr(self._study, name, values))
+
+    def trials(self) -> list[Stored]:
+        """Everything that is in the study, by number."""
+        found = self._do(self._all)
+        attributes = self._do(lambda: self._storage.get_study_user_attrs(self._study))
+        self._numbers |= {number: trial._trial_id for number, trial in found.items()}
+        final, retrained = attributes.get(_FINAL, {}), _retrained(attributes)
+        # Trials of somebody else's hold no records: the study is damaged.
+        return self._do(
+            lambda: [_stored(found[number], final, retrained) for number in sorted(found)]
+        )
+
+    def frozen(self) -> list[FrozenTrial]:
+        """The trials as Optuna holds them, by number."""
+        found = self._do(self._all)
+        return [found[number] for number in sorted(found)]
+
+    def records(self) -> list[Record]:
+        return [stored.record for stored in self.trials()]
+
+    def _all(self) -> dict[int, FrozenTrial]:
+        """Trials by their records' numbers; of those written twice the first."""
+        found: dict[int, FrozenTrial] = {}
+        for trial in self._storage.get_all_trials(self._study, deepcopy=False):
+            if _TWIN not in trial.system_attrs:
+                found.setdefault(trial.user_attrs[_RECORD]["trial"], trial)
+        return found
+
+    def _settle_twins(self) -> None:
+        if not isinstance(self.where, Address):
+            return
+        first = self._do(self._all)
+        for trial in self._do(lambda: self._storage.get_all_trials(self._study, deepcopy=False)):
+            number = trial.user_attrs[_RECORD]["trial"]
+            self._numbers[number] = first[number]._trial_id
+            if trial._trial_id == first[number]._trial_id or trial.state.is_finished():
+                continue
+            self._do(lambda twin=trial._trial_id: self._drop(twin))  # type: ignore[misc]
+
+    def _drop(self, trial_id: int) -> None:
+        self._storage.set_trial_system_attr(trial_id, _TWIN, True)
+        self._storage.set_trial_state_values(trial_id, TrialState.FAIL)
+
+    def _do(
+        self, action: Callable[[], _Result], again: Callable[[], _Result] | None = None
+    ) -> _Result:
+        try:
+            return self._medium.do(action, again)
+        except UpdateFinishedTrialError:
+            raise StorageError(
+                f"{self.where}: a trial has come to its end by another hand; stop all drivers of "
+                "this run, then: nas resume RUN"
+            ) from None
+
+
+def studies_of(medium: _Medium) -> list[str]:
+    """Names of the searches in a storage."""
+    studies = medium.do(medium.storage.get_all_studies)
+    return [study.study_name for study in studies if _OBJECTIVES in study.user_attrs]
+
+
+def _only_study(connection: Connection) -> str:
+    names = studies_of(connection)
+    if len(names) != 1:
+        raise SpecError(
+            f"{connection.address} holds {len(names) or 'no'} searches"
+            + (f": {_listed(names)}; say which, as in '#{names[-1]}' at the end" if names else "")
+        )
+    return names[0]
+
+
+def _listed(names: list[str]) -> str:
+    more = f" and {len(names) - 20} more" if len(names) > 20 else ""
+    return (", ".join(names[-20:]) or "none") + more
+
+
+def _made(storage: BaseStorage, directions: list[StudyDirection], name: str) -> int:
+    try:
+        return storage.create_new_study(directions, name)
+    except DuplicatedStudyError:
+        return storage.get_study_id_from_name(name)
+
+
+def _retrained(attributes: Mapping[str, Any]) -> dict[str, str]:
+    """By the digest of the network, as the records of its trials have it."""
+    found: dict[str, list[Any]] = {}
+    for name in sorted(attributes):
+        if name.startswith(_RETRAINED):
+            found.setdefault(attributes[name]["digest"], []).append(attributes[name])
+    return {digest: json.dumps(items) for digest, items in found.items()}
+
+
+def _stored(
+    trial: FrozenTrial, final: Mapping[str, list[float]], retrained: Mapping[str, str]
+) -> Stored:
+    fields = trial.user_attrs[_RECORD]
+    record = Record(**{name: fields[name] for name in Record.names() if name in fields})
+    if record.digest in final:
+        latency_ms, spread = final[record.digest]
+        record = replace(record, final_latency_ms=latency_ms, final_latency_spread=spread)
+    if record.digest in retrained:
+        record = replace(record, retrained=retrained[record.digest])
+    unsettled = _STATES[record.state] != trial.state
+    assert not unsettled or trial.state == TrialState.RUNNING, trial
+    return Stored(record, dict(trial.params), dict(trial.system_attrs), unsettled)
+
+
+def _drop_torn_line(path: Path) -> None:
+    """A process killed while it wrote leaves half a line; the next write would join it."""
+    with path.open("rb+") as file:
+        size = file.seek(0, os.SEEK_END)
+        tail = min(size, 1 << 20)
+        file.seek(size - tail)
+        end = file.read(tail).rfind(b"\n") + 1
+        file.truncate(size - tail + end)
+
+
+@contextmanager
+def _disk(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if disk_is_full(error):
+            raise StorageError(
+                f"no space left for {path}; free some space, then: nas resume {path.parent}"
+            ) from None
+        raise StorageError(f"study {path}: {error.strerror or error}") from None
+    except (ValueError, KeyError) as error:
+        raise StorageError(f"study {path} is damaged: {error}") from None

@@ -1,0 +1,1 @@
+"""The Pareto front of a study: its members, what may be asked of it, what it may claim."""

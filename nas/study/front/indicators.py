@@ -1,0 +1,84 @@
+"""What a front is worth, and which of its points stand for it. Every column is minimised."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nas.study.front.pareto import non_dominated
+
+__all__ = ["hypervolume", "knee", "thinned"]
+
+Floats = NDArray[np.float64]
+
+
+def hypervolume(costs: Floats, reference: Floats) -> float:
+    """How much of the space below `reference` is dominated.
+
+    costs: (n, m); rows that are not below the reference in every column add nothing, nor do
+    rows with NaN. reference: (m,), finite. In units of the columns multiplied.
+    """
+    costs = np.asarray(costs, dtype=np.float64).reshape(-1, len(reference))
+    assert np.isfinite(reference).all(), reference
+    below = costs[(costs < reference).all(axis=1)]
+    return _volume(below[non_dominated(below)], np.asarray(reference, dtype=np.float64))
+
+
+def _volume(front: Floats, reference: Floats) -> float:
+    """Slices along the last column: exact, and fast enough for the fronts of a search."""
+    if not len(front):
+        return 0.0
+    if front.shape[1] == 1:
+        return float(reference[0] - front[:, 0].min())
+    front = front[np.argsort(front[:, -1], kind="stable")]
+    depths = np.diff(np.append(front[:, -1], reference[-1]))
+    if front.shape[1] == 2:
+        return float(((reference[0] - np.minimum.accumulate(front[:, 0])) * depths).sum())
+    total = 0.0
+    slice_ = front[:0, :-1]
+    for row, depth in zip(front[:, :-1], depths.tolist(), strict=True):
+        slice_ = np.vstack([slice_, row])
+        slice_ = slice_[non_dominated(slice_)]
+        if depth > 0:
+            total += depth * _volume(slice_, reference[:-1])
+    return total
+
+
+def thinned(costs: Floats, epsilon: Floats) -> NDArray[np.bool_]:
+    """An epsilon-front: a few rows of the front that stand for all of it.
+
+    costs: (n, m). epsilon: (m,), 0 or more. For every row there is a kept one that is at most
+    epsilon worse in every column. Of a box of sides epsilon one row is kept, the nearest to its
+    best corner (Laumanns et al. 2002). Returns (n,) bool; with epsilon 0, the front itself.
+    """
+    costs = np.asarray(costs, dtype=np.float64)
+    keep = np.zeros(len(costs), dtype=bool)
+    front = np.flatnonzero(non_dominated(costs))
+    coarse = epsilon > 0
+    unit = np.where(coarse, epsilon, 1.0)
+    boxes = np.where(coarse, np.floor(costs[front] / unit), costs[front])
+    within = np.where(coarse, costs[front] / unit - boxes, 0.0).sum(axis=1)
+    best = np.flatnonzero(non_dominated(boxes))
+    _, box = np.unique(boxes[best], axis=0, return_inverse=True)
+    order = best[np.lexsort((within[best], box.reshape(-1)))]
+    box = np.sort(box.reshape(-1))
+    first = np.ones(len(box), dtype=bool)
+    first[1:] = box[1:] != box[:-1]
+    # With epsilon 0 throughout, equal rows are all on the front.
+    keep[front[order[first] if coarse.any() else best]] = True
+    return keep
+
+
+def knee(costs: Floats) -> int | None:
+    """The row of a front from which any way on costs most: the furthest below the plane through
+    the ends, in shares of each column's range (Das 1999).
+
+    costs: (n, m), a front without NaN. None where no row lies below: there is no knee.
+    """
+    costs = np.asarray(costs, dtype=np.float64)
+    if len(costs) < 3 or not (np.ptp(costs, axis=0) > 0).all():
+        return None
+    shares = (costs - costs.min(axis=0)) / np.ptp(costs, axis=0)
+    sums = shares.sum(axis=1)
+    row = int(np.argmin(sums))
+    return row if sums[row] < 1 - 1e-9 else None

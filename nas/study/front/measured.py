@@ -1,0 +1,247 @@
+"""All architectures of a study, each with its complete trials taken together, as columns."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nas.base.errors import SpecError
+from nas.belief.noise import SeedNoise, take_together
+from nas.spec.architecture import EMPTY, PLAIN, Architecture, parse_label
+from nas.study.full_training import columns_of
+from nas.study.text_columns import Texts
+from nas.study.trials import Trials
+
+__all__ = ["Measured"]
+
+_TEXTS = ("reference", "run", "backbone", "digest")
+# What is chosen by test figures has none left; `retrained` is JSON.
+_NOT_TO_FILTER_BY = {"retrained", "retrained_test_accuracy", "retrained_test_spread"}
+_MEANS = ("seconds", "train_seconds", "latency_wall_ms")
+_LOOKED_AT = 500  # architectures, when an error lists what there is
+
+
+@dataclass(frozen=True, eq=False)
+class Measured:
+    """columns: name -> (n,), one row for each architecture; n columns of the first trial, means
+    over seeds (see `of`), and `paired_loss`, `paired_accuracy`: standard deviation of one
+    training beside another with the same seed. architectures: canonical JSON.
+    loss, accuracy: their noise. kinds: of blocks that the space knows, by name.
+    """
+
+    columns: dict[str, NDArray[Any]]
+    architectures: Texts
+    digests: Texts
+    loss: SeedNoise
+    accuracy: SeedNoise
+    kinds: tuple[str, ...] = ()
+    _made: dict[str, NDArray[Any]] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, trials: Trials, kinds: Sequence[str] = ()) -> Measured:
+        """Take the complete trials of each architecture together."""
+        known = np.isfinite(trials["loss"]) & np.isfinite(trials["accuracy"])
+        rows = np.flatnonzero(trials.complete & known)
+        digests = trials.text("digest").take(rows)
+        group = digests.codes()
+        seeds = np.bincount(group)
+        _, first = np.unique(group, return_index=True)
+        columns: dict[str, NDArray[Any]] = {"seeds": seeds.astype(np.int64)}
+        exact = np.zeros(len(seeds), dtype=bool)
+        exact[group] = trials["trained"][rows] == 0
+        seed = trials["seed"][rows]
+        loss = take_together(trials["loss"][rows], group, seed, exact)
+        accuracy = take_together(trials["accuracy"][rows], group, seed, exact)
+        columns["loss"], columns["accuracy"] = loss.means, accuracy.means
+        for name in ("trial", "params", "macs", "images", "eligible", "retrained"):
+            columns[name] = trials[name][rows][first]
+        columns |= columns_of(columns["retrained"])
+        columns |= _confirmed(trials, rows, group, loss)
+        columns["image_noise"] = np.bincount(group, weights=trials["loss_sem"][rows]) / seeds
+        for name in _MEANS:
+            columns[name] = np.bincount(group, weights=trials[name][rows]) / seeds
+        columns |= _latencies(trials, rows, group, len(seeds))
+        columns["reference"] = np.full(len(seeds), None, dtype=object)
+        reference = trials["reference"][rows]
+        named = np.flatnonzero(reference != None)  # noqa: E711
+        columns["reference"][group[named]] = reference[named]
+        columns["run"] = np.full(len(seeds), None, dtype=object)
+        columns["exact"] = loss.exact
+        columns["loss_noise"] = np.where(loss.exact, 0.0, loss.alone / np.sqrt(seeds))
+        columns["paired_loss"] = np.where(loss.exact, 0.0, loss.paired)
+        columns["paired_accuracy"] = np.where(loss.exact, 0.0, accuracy.paired)
+        plain = np.flatnonzero(columns["reference"] == PLAIN)
+        baseline = columns["loss"][plain[0]] if plain.size else math.nan
+        columns["loss_saved"] = baseline - columns["loss"]
+        return cls(
+            columns,
+            trials.text("architecture").take(rows[first]),
+            digests.take(first),
+            loss,
+            accuracy,
+            tuple(kinds),
+        )
+
+    @classmethod
+    def joined(cls, parts: Mapping[str, Measured]) -> Measured:
+        """Several studies as one; their names become the column `run`. Noise is pooled, and
+        that of differences is the whole noise: what is trained elsewhere shares no seed.
+        """
+        columns = {
+            name: np.concatenate([part.columns[name] for part in parts.values()])
+            for name in next(iter(parts.values())).columns
+        }
+        sizes = [len(part) for part in parts.values()]
+        columns["run"] = np.repeat(np.array(list(parts), dtype=object), sizes)
+        for name, noises in (
+            ("paired_loss", [part.loss for part in parts.values()]),
+            ("paired_accuracy", [part.accuracy for part in parts.values()]),
+        ):
+            alone = np.repeat([noise.alone for noise in noises], sizes)
+            columns[name] = np.where(columns["exact"], 0.0, alone)
+        return cls(
+            columns,
+            Texts.joined([part.architectures for part in parts.values()]),
+            Texts.joined([part.digests for part in parts.values()]),
+            _pooled([part.loss for part in parts.values()]),
+            _pooled([part.accuracy for part in parts.values()]),
+            tuple(dict.fromkeys(kind for part in parts.values() for kind in part.kinds)),
+        )
+
+    def __len__(self) -> int:
+        return len(self.columns["trial"])
+
+    def architecture(self, row: int) -> Architecture:
+        text = self.architectures[row]
+        assert text is not None
+        return Architecture.from_json(text)
+
+    # As a table to filter.
+
+    @property
+    def numbers(self) -> tuple[str, ...]:
+        first = ("loss", "loss_saved", "accuracy", "latency_ms", "params", "macs", "seeds")
+        rest = sorted(set(self.columns) - set(first) - set(_TEXTS) - _NOT_TO_FILTER_BY)
+        return (*first, "blocks", *(name for name in rest if name != "blocks"), "resolution")
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        return _TEXTS
+
+    def column(self, name: str) -> NDArray[Any]:
+        """(n,); those that are read from the architectures are read when they are asked for."""
+        if name in self.columns:
+            return self.columns[name]
+        if name not in self._made:
+            self._made[name] = self._read(name)
+        return self._made[name]
+
+    def _read(self, name: str) -> NDArray[Any]:
+        if name == "blocks":
+            return self.architectures.count(_pattern(None, None)) - self.architectures.count(
+                _pattern(EMPTY, None)
+            )
+        if name == "digest":
+            return self.digests.objects()
+        data = [json.loads(text) for text in self.architectures.objects()]
+        kind = object if name == "backbone" else np.float64
+        return np.array([item[name] for item in data], dtype=kind)
+
+    def sites(self, kind: str | None, stage: str | None) -> NDArray[np.float64]:
+        """(n,) blocks of a kind (`coord`, or `coord/r32`) in a stage (`blocks.3`); None: any.
+
+        Raises SpecError for a kind or a stage that none has and the space does not know.
+        """
+        found = self.architectures.count(_pattern(kind, stage))
+        if kind is None:
+            found -= self.architectures.count(_pattern(EMPTY, stage))
+        if not found.any() and len(self):
+            self._check(kind, stage)
+        return found.astype(np.float64)
+
+    def _check(self, kind: str | None, stage: str | None) -> None:
+        shown = [self.architecture(row) for row in range(min(len(self), _LOOKED_AT))]
+        every = [item for architecture in shown for item in architecture.insertions]
+        kinds = {*self.kinds, *(item.block for item in every)}
+        if kind is not None and parse_label(kind)[0] not in kinds:
+            raise SpecError(f"unknown kind {kind!r}; there are: {', '.join(sorted(kinds))}")
+        stages = {item.site.rpartition("/")[0].rpartition(".")[0] for item in every} - {""}
+        inside = any(re.match(_of_stage(stage), item.site) for item in every) if stage else True
+        if stage is not None and not inside:
+            raise SpecError(f"unknown stage {stage!r}; there are: {', '.join(sorted(stages))}")
+
+
+def _pattern(label: str | None, stage: str | None) -> str:
+    """Finds insertions in an architecture's canonical JSON, without parsing a million of them."""
+    block, options = r'[^"]*', r"[^{}]*"
+    if label is not None:
+        name, values = parse_label(label)
+        block = re.escape(name)
+        if values:
+            options = re.escape(json.dumps(values, sort_keys=True, separators=(",", ":"))[1:-1])
+    site = _of_stage(stage) if stage is not None else ""
+    return f'"block":"{block}","options":\\{{{options}\\}},"site":"{site}'
+
+
+def _of_stage(stage: str) -> str:
+    return re.escape(stage) + "[./]"
+
+
+def _pooled(noises: Sequence[SeedNoise]) -> SeedNoise:
+    """Of several studies; those that do not know theirs do not count."""
+    told = [item for item in noises if item.freedom > 0 and not math.isnan(item.alone)]
+    freedom = sum(item.freedom for item in told)
+    alone = math.nan
+    if told:
+        alone = math.sqrt(sum(item.freedom * item.alone**2 for item in told) / freedom)
+    means = np.concatenate([item.means for item in noises])
+    exact = np.concatenate([item.exact for item in noises])
+    return SeedNoise(means, exact, alone, alone, freedom)
+
+
+def _confirmed(
+    trials: Trials, rows: NDArray[Any], group: NDArray[Any], loss: SeedNoise
+) -> dict[str, NDArray[Any]]:
+    """Losses by the seeds after the first alone: those that did not choose what they confirm."""
+    values, repeat = trials["loss"][rows], trials["repeat"][rows]
+    seeds, which = np.unique(trials["seed"][rows], return_inverse=True)
+    effects = np.array([loss.effects.get(seed, 0.0) for seed in seeds.tolist()])
+    fair = values - effects[which]
+    later = np.where(loss.exact[group], True, repeat > 0)
+    count = np.bincount(group[later], minlength=len(loss.means))
+    total = np.bincount(group[later], weights=fair[later], minlength=len(loss.means))
+    known = np.where(count > 0, total / np.maximum(count, 1), np.nan)
+    return {
+        "confirmed_loss": np.where(loss.exact, loss.means, known),
+        "confirmed_seeds": count.astype(np.int64),
+    }
+
+
+def _latencies(
+    trials: Trials, rows: NDArray[Any], group: NDArray[Any], count: int
+) -> dict[str, NDArray[Any]]:
+    """The final measurement where there is one, else the mean of those beside the trainings."""
+    measured = trials["latency_ms"][rows]
+    means = np.bincount(group, weights=measured, minlength=count) / np.bincount(group)
+    spread = np.zeros(count)
+    apart = np.abs(measured - means[group]) / means[group]
+    np.maximum.at(spread, group, np.fmax(trials["latency_spread"][rows], apart))
+    final, final_spread = np.full(count, np.nan), np.full(count, np.nan)
+    final[group] = trials["final_latency_ms"][rows]
+    final_spread[group] = trials["final_latency_spread"][rows]
+    known = ~np.isnan(final)
+    predicted = np.zeros(count, dtype=bool)
+    predicted[group] = trials["latency_predicted"][rows] != 0
+    return {
+        "latency_ms": np.where(known, final, means),
+        "latency_spread": np.where(known, final_spread, spread),
+        "latency_final": known,
+        "latency_predicted": ~known & predicted,
+    }

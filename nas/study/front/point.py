@@ -1,0 +1,112 @@
+"""A network as a front shows it, and what is asked of a front besides."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from nas.spec.architecture import Architecture
+
+__all__ = ["COLUMNS", "Choice", "Hypervolume", "Point"]
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """One architecture with all of its complete trials taken together.
+
+    loss, accuracy: means over `seeds` trials, corrected for easy and hard seeds.
+    latency_ms: measured; latency_final: on the quiet machine at the end of the run, together
+    with the rest of the front, not beside trainings. latency_predicted: by a device profile.
+    loss_saved: loss of the plain reference minus `loss`; NaN without that reference.
+    loss_noise: standard error of `loss` from the choice of seed; NaN when the study has
+    no repeats to tell it from. accuracy_noise: binomial, from the number of validation images.
+    image_noise: standard error of `loss_saved` from the choice of validation images; NaN where
+    it is not known. latency_spread: relative, between halves of a measurement or between several.
+    confirmed_loss: `loss` by the `confirmed_seeds` after the first alone, which had no say in what
+    is confirmed; NaN without such. Comparisons are made by these.
+    on_front: False for a reference that others dominate, or that the space's limits exclude.
+    run: the folder it was found in, where several are looked at together.
+    retrained_accuracy, retrained_test_accuracy: after full training, on validation and on test
+    images, means over `retrained_seeds`; retrained_spread, retrained_test_spread: standard
+    deviations between those seeds. NaN where there is none.
+    """
+
+    trial: int
+    architecture: Architecture
+    reference: str | None
+    on_front: bool
+    seeds: int
+    loss: float
+    loss_noise: float
+    image_noise: float
+    loss_saved: float
+    accuracy: float
+    accuracy_noise: float
+    latency_ms: float
+    latency_spread: float
+    latency_final: bool
+    latency_predicted: bool
+    params: int
+    macs: int
+    confirmed_loss: float = math.nan
+    confirmed_seeds: int = 0
+    run: str | None = None
+    retrained_accuracy: float = math.nan
+    retrained_spread: float = math.nan
+    retrained_test_accuracy: float = math.nan
+    retrained_test_spread: float = math.nan
+    retrained_seeds: int = 0
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON: NaN becomes None."""
+        values: dict[str, Any] = {name: getattr(self, name) for name in self.__slots__}
+        values["digest"] = self.architecture.digest
+        values["architecture"] = self.architecture.to_dict()
+        return {
+            name: None if isinstance(value, float) and math.isnan(value) else value
+            for name, value in values.items()
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Hypervolume:
+    """value: in the objectives' units multiplied; reference: objective -> the bound that counts
+    as worth nothing.
+    """
+
+    value: float
+    reference: dict[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """The best network within a budget, and how sure that is.
+
+    probability: that it is the best of all within the budget; rivals: the next best, each with
+    the probability that the best one beats it. NaN where the noise of training is not known.
+    networks: how many keep the budget.
+    """
+
+    best: Point
+    probability: float
+    rivals: tuple[tuple[Point, float], ...]
+    networks: int
+
+
+_TYPES = {
+    "trial": "int64",
+    "seeds": "int64",
+    "params": "int64",
+    "macs": "int64",
+    "retrained_seeds": "int64",
+    "on_front": "bool",
+    "latency_final": "bool",
+    "latency_predicted": "bool",
+    "architecture": "string",
+    "reference": "string",
+    "digest": "string",
+    "run": "string",
+}
+COLUMNS = {name: _TYPES.get(name, "float64") for name in (*Point.__slots__, "digest")}
+"""Of a table of points: name -> Arrow's name of its type."""

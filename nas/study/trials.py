@@ -1,0 +1,241 @@
+"""All trials of a study as columns, and the Parquet file that holds them.
+
+Kept free of torch and Optuna: `nas front` reads this file and nothing else.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nas.base.errors import StorageError
+from nas.base.files import write_whole
+from nas.study.record import COMPLETE, PRUNED, Record
+from nas.study.text_columns import StoredTexts, Texts
+
+__all__ = ["Spent", "Trials"]
+
+_TEXT = {
+    "state",
+    "digest",
+    "architecture",
+    "reference",
+    "finished",
+    "failure",
+    "rungs",
+    "retrained",
+}
+_FLAGS = {"eligible", "trained", "latency_predicted"}
+_WHOLE = {"trial", "repeat", "seed", "parts"} | _FLAGS
+_ALWAYS = ("trial", "state", "digest", "loss", "accuracy", "latency_ms")
+_GROUP = 2000  # rows that are read to have the architecture of one of them
+_COUNTS = {"params", "macs", "images"}
+
+
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """What a study has cost in training, and what stopping early has saved.
+
+    networks: evaluated; whole: trained up to the top; stopped: below it. Others have failed, or
+    are still on their way. seconds: all training, further seeds included; whole_seconds: about
+    what it would have been if no network had been stopped.
+    """
+
+    networks: int
+    whole: int
+    stopped: int
+    seconds: float
+    whole_seconds: float
+
+    def __str__(self) -> str:
+        return (
+            f"{self.networks} networks, {self.whole} to the top, {self.stopped} stopped early: "
+            f"{self.seconds:.0f} s of training; whole training of all would have taken about "
+            f"{self.whole_seconds:.0f} s"
+        )
+
+
+@dataclass(frozen=True)
+class Trials:
+    """columns: name -> (n,) array; text as objects (None where absent), numbers as float64
+    (NaN where absent), except trial, repeat, seed, parts and flags (int64).
+    """
+
+    columns: Mapping[str, NDArray[Any]]
+
+    def __len__(self) -> int:
+        return len(self.columns["trial"])
+
+    def __getitem__(self, name: str) -> NDArray[Any]:
+        return self.columns[name]
+
+    @classmethod
+    def of(cls, records: Sequence[Record]) -> Trials:
+        columns: dict[str, NDArray[Any]] = {}
+        for name in Record.names():
+            values = [getattr(record, name) for record in records]
+            columns[name] = np.array(values, dtype=_dtype(name))
+        return cls(columns)
+
+    def text(self, name: str) -> Texts:
+        """A column of text without making Python strings of a million of them."""
+        if isinstance(self.columns, _Lazy):
+            rows = np.arange(len(self), dtype=np.int64)
+            return StoredTexts(self.columns.file, name=name, rows=rows)
+        return Texts.of(self.columns[name])
+
+    @property
+    def complete(self) -> NDArray[np.bool_]:
+        if isinstance(self.columns, _Lazy):
+            return Texts(self.columns.read("state")).equal(COMPLETE)
+        return np.asarray(self["state"] == COMPLETE, dtype=bool)
+
+    def count(self, state: str) -> int:
+        return int(np.count_nonzero(self["state"] == state))
+
+    @property
+    def stopped_early(self) -> NDArray[np.bool_]:
+        """(n,): PRUNED with values, those of a rung below the top."""
+        return np.asarray((self["state"] == PRUNED) & ~np.isnan(self["loss"]), dtype=bool)
+
+    def spent(self, budgets: Sequence[float]) -> Spent:
+        """Training so far. budgets: of the rungs, from the lowest."""
+        firsts, seconds = self["repeat"] == 0, self["train_seconds"]
+        below = np.isfinite(seconds) & ~self.complete
+        rungs = [len(json.loads(text or "[]")) for text in self["rungs"][below]]
+        whole = seconds.copy()
+        # A training takes as long as its budget says: learning rates change, images do not.
+        whole[below] *= budgets[-1] / np.asarray(budgets, dtype=np.float64)[rungs]
+        return Spent(
+            networks=int(np.count_nonzero(firsts)),
+            whole=int(np.count_nonzero(firsts & self.complete)),
+            stopped=int(np.count_nonzero(self.stopped_early)),
+            seconds=float(np.nansum(seconds)),
+            whole_seconds=float(np.nansum(whole)),
+        )
+
+    def record(self, row: int) -> dict[str, Any]:
+        """One row as plain values; None where absent."""
+        return {name: _plain(name, values[row]) for name, values in self.columns.items()}
+
+    def with_latency(self, latency_ms: NDArray[Any], spread: NDArray[Any]) -> Trials:
+        """The same trials with predicted latencies, (n,) each, instead of what was measured."""
+        absent = np.full(len(self), np.nan)
+        changed = {
+            "latency_ms": latency_ms,
+            "latency_spread": spread,
+            "latency_wall_ms": absent,
+            "final_latency_ms": absent,
+            "final_latency_spread": absent,
+            "latency_predicted": np.ones(len(self), dtype=np.int64),
+        }
+        return Trials({**self.columns, **changed})
+
+    def write(self, path: Path, *, stamp: str) -> None:
+        """Write Parquet. stamp: names the state of the study that these rows show."""
+        import pyarrow as pa
+        from pyarrow import parquet
+
+        arrays = {
+            name: pa.array(values, type=_arrow_type(pa, name), from_pandas=True)
+            for name, values in self.columns.items()
+        }
+        table = pa.table(arrays).replace_schema_metadata({"nas.stamp": stamp, "nas.version": "1"})
+        with write_whole(path) as temporary:
+            parquet.write_table(table, temporary, row_group_size=_GROUP)
+
+    @classmethod
+    def read(cls, path: Path, *, stamp: str | None = None) -> Trials | None:
+        """Read what `write` wrote; None when it shows another state of the study.
+
+        Raises StorageError when the file is broken.
+        """
+        import pyarrow as pa
+        from pyarrow import parquet
+
+        try:
+            file = parquet.ParquetFile(path)
+            found = (file.schema_arrow.metadata or {}).get(b"nas.stamp", b"").decode()
+            older = not set(Record.names()) <= set(file.schema_arrow.names)
+            if stamp is not None and (found != stamp or older):
+                return None
+            missing = set(Record.names()) - set(file.schema_arrow.names)
+            if missing:
+                raise KeyError(f"no column {min(missing)}")
+            columns = _Lazy(file)
+            for name in _ALWAYS:
+                columns.read(name)
+        except (pa.ArrowException, OSError, KeyError) as error:
+            raise StorageError(f"{path} cannot be read ({error})") from None
+        return cls(columns)
+
+
+@dataclass(frozen=True, eq=False)
+class _Lazy(Mapping[str, NDArray[Any]]):
+    """Columns of a Parquet file, read and made into arrays when they are first asked for. The file
+    stays open, so that it may be replaced meanwhile.
+    """
+
+    file: Any
+    found: dict[str, Any] = field(default_factory=dict)
+    made: dict[str, NDArray[Any]] = field(default_factory=dict)
+
+    def read(self, name: str) -> Any:
+        if name not in self.found:
+            self.found[name] = self.file.read(columns=[name]).column(name)
+        return self.found[name]
+
+    def __getitem__(self, name: str) -> NDArray[Any]:
+        if name not in self.made:
+            if name not in Record.names():
+                raise KeyError(name)
+            self.made[name] = _numpy(self.read(name), name)
+        return self.made[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(Record.names())
+
+    def __len__(self) -> int:
+        return len(Record.names())
+
+
+def _numpy(column: Any, name: str) -> NDArray[Any]:
+    """Not by pyarrow's own `to_numpy`, which imports pandas: a third of `nas front`'s start."""
+    if name in _TEXT:
+        return np.array(column.to_pylist(), dtype=object)
+    filled = column.fill_null(0 if name in _WHOLE else float("nan"))
+    parts = [np.frombuffer(part.buffers()[1], dtype=_dtype(name)) for part in filled.chunks]
+    # A chunk is a window into its buffer.
+    parts = [
+        values[part.offset : part.offset + len(part)]
+        for values, part in zip(parts, filled.chunks, strict=True)
+    ]
+    return np.concatenate(parts) if parts else np.empty(0, dtype=_dtype(name))
+
+
+def _dtype(name: str) -> Any:
+    if name in _TEXT:
+        return object
+    return np.int64 if name in _WHOLE else np.float64
+
+
+def _arrow_type(pa: Any, name: str) -> Any:
+    if name in _TEXT:
+        return pa.string()
+    return pa.int64() if name in _WHOLE else pa.float64()
+
+
+def _plain(name: str, value: Any) -> Any:
+    if name in _TEXT:
+        return value
+    if name in _WHOLE:
+        return bool(value) if name in _FLAGS else int(value)
+    if np.isnan(value):
+        return None
+    return int(value) if name in _COUNTS else float(value)

@@ -1,0 +1,158 @@
+"""Trained weights, on disk or in object storage: whole safetensors, and back into networks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load, load_file, save, save_file
+from torch import Tensor, nn
+
+from nas.base.errors import StorageError
+from nas.base.files import write_whole
+from nas.base.object_store import is_remote, reached
+from nas.models.build import build, inserted_prefixes
+from nas.spec.architecture import Architecture
+from nas.training.loop import Training
+from nas.training.proxies import PROXIES
+
+_NETWORK, _RUNGS = "network.", "rungs"
+
+__all__ = [
+    "Rungs",
+    "checkpoint_path",
+    "drop_training",
+    "load_training",
+    "load_weights",
+    "restore",
+    "save_trained",
+    "save_training",
+    "save_weights",
+    "training_path",
+    "weights_exist",
+]
+
+
+def checkpoint_path(folder: Path, digest: str, seed: int | None = None) -> Path:
+    """Of a candidate trained with a seed, or (None) of a plain backbone."""
+    name = "backbone" if seed is None else f"seed-{seed}"
+    return folder / digest / f"{name}.safetensors"
+
+
+def training_path(folder: Path, digest: str, seed: int) -> Path:
+    """Of a training that stopped at a rung below the top."""
+    return folder / digest / f"seed-{seed}.training.safetensors"
+
+
+def weights_exist(path: Path) -> bool:
+    """Raises StorageError when the place cannot be reached."""
+    with reached(path):
+        return path.exists()
+
+
+def save_weights(path: Path, weights: Mapping[str, Tensor]) -> None:
+    """Raises StorageError when there is no space."""
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()}
+    if is_remote(path):
+        with reached(path):  # an object is there whole or not at all
+            path.write_bytes(save(tensors))
+        return
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with write_whole(path) as temporary:
+            save_file(tensors, temporary)
+    except (OSError, SafetensorError) as error:
+        raise StorageError(f"weights {path} cannot be written ({error}); free some space") from None
+
+
+def load_weights(path: Path) -> dict[str, Tensor]:
+    """Raises StorageError when the file is missing or cut short."""
+    try:
+        if is_remote(path):
+            with reached(path):
+                content = path.read_bytes()
+            return load(content)
+        return load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise StorageError(f"weights {path} cannot be read ({error})") from None
+
+
+def save_trained(path: Path, network: nn.Module, architecture: Architecture, kind: str) -> None:
+    """Keep what training changed: under a frozen proxy, the inserted blocks alone."""
+    weights = network.state_dict()
+    save_weights(path, {name: weights[name] for name in _trained(weights, architecture, kind)})
+
+
+Rungs = list[tuple[float, float, float, float]]
+"""(budget, loss, accuracy, seconds of training so far) at each rung."""
+
+
+def save_training(
+    path: Path, training: Training, architecture: Architecture, kind: str, rungs: Rungs
+) -> None:
+    """Keep what a training needs to go on: what it changed, its optimiser's state, its rungs."""
+    state = training.state()
+    weights = {name.removeprefix(_NETWORK) for name in state if name.startswith(_NETWORK)}
+    for name in weights - _trained(weights, architecture, kind):
+        del state[_NETWORK + name]
+    save_weights(path, state | {_RUNGS: torch.tensor(rungs, dtype=torch.float64)})
+
+
+def drop_training(path: Path) -> None:
+    """Remove what `save_training` kept, if anything. Raises StorageError."""
+    with reached(path):
+        path.unlink(missing_ok=True)
+
+
+def load_training(path: Path, training: Training) -> Rungs:
+    """Go on from what `save_training` kept, and return its rungs. Where nothing is or a file is
+    cut short, there are none: the training starts again, and comes to the same.
+
+    Raises StorageError when it is of another network.
+    """
+    try:
+        state = load_weights(path)
+    except StorageError:
+        return []
+    try:
+        rungs = state.pop(_RUNGS).tolist()
+        training.load(state)
+    except (KeyError, RuntimeError) as error:
+        raise StorageError(f"{path} is of another network ({error}); remove it") from None
+    return [tuple(rung) for rung in rungs]
+
+
+def _trained(names: Iterable[str], architecture: Architecture, kind: str) -> set[str]:
+    """By the slot and not by what the plain network lacks: a block may stand in the place of
+    one of the backbone's own, whose weights have the same names.
+    """
+    if not PROXIES[kind].frozen:
+        return set(names)
+    prefixes = inserted_prefixes(architecture)
+    return {name for name in names if name.startswith(prefixes)}
+
+
+def restore(
+    folder: Path, architecture: Architecture, kind: str, seed: int, num_classes: int
+) -> nn.Module:
+    """Build a candidate as it was when its training ended. Raises StorageError."""
+    proxy = PROXIES[kind]
+    plain = checkpoint_path(folder, architecture.plain.digest)
+    network = build(
+        architecture,
+        num_classes=num_classes,
+        start="identity" if proxy.warm else "paper",
+        weights=load_weights(plain) if proxy.frozen else None,
+    )
+    path = checkpoint_path(folder, architecture.digest, seed)
+    weights = load_weights(path)
+    try:
+        missing, unexpected = network.load_state_dict(weights, strict=False)
+    except RuntimeError as error:
+        reason = str(error).splitlines()[-1].strip()
+        raise StorageError(f"{path} is of another network: {reason}") from None
+    if unexpected or set(missing) & _trained(network.state_dict(), architecture, kind):
+        raise StorageError(f"{path} is of another network: its names differ")
+    return network.eval()

@@ -1,0 +1,290 @@
+"""Full training of one network: begun, gone on with, judged on the way, and tested once."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import distributed as dist
+
+from nas.base.errors import TrainingError
+from nas.base.seeds import derive
+from nas.data import Dataset, open_data, open_test
+from nas.models.build import build
+from nas.spec.architecture import Architecture
+from nas.spec.recipe import FullRecipe, start_beside
+from nas.study.full_training import Retraining, packed
+from nas.training.augmentation import Augmentation
+from nas.training.checkpoint import (
+    Rungs,
+    load_training,
+    load_weights,
+    save_training,
+    save_weights,
+)
+from nas.training.loop import Recipe, Training, evaluate
+from nas.training.task import Classification, Score
+
+__all__ = ["FullJob", "Stopped", "begin", "train_fully", "training_file", "weights_file"]
+
+_KEPT_EVERY = 60.0  # seconds of training that a kill may cost
+_LOOKS = 10  # at the validation images
+_KIND = "scratch"  # of proxy: everything is trained, so everything is kept
+
+
+class Stopped(BaseException):
+    """Ends a training from outside, after it was kept."""
+
+
+@dataclass(frozen=True, slots=True)
+class FullJob:
+    """An order to train one network fully; plain values, so that it travels.
+
+    about: what is known before. architecture: canonical JSON. source, data: the images by name,
+    and the folder of those decoded for training. folder: for weights and checkpoints.
+    run_seed: of the run that it belongs to. test: whether the source brings a test part.
+    backbone: file of the plain network's weights, for a recipe that starts from them.
+    """
+
+    about: Retraining
+    architecture: str
+    source: str
+    data: Path
+    folder: Path
+    run_seed: int
+    test: bool
+    backbone: Path | None = None
+
+    @property
+    def recipe(self) -> FullRecipe:
+        return FullRecipe(**self.about.recipe)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        paths = ("data", "folder", "backbone")
+        return asdict(self) | {
+            name: None if getattr(self, name) is None else str(getattr(self, name))
+            for name in paths
+        }
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> FullJob:
+        """Read what `to_dict` wrote."""
+        changed = {
+            "about": Retraining.from_dict(data["about"]),
+            "data": Path(data["data"]),
+            "folder": Path(data["folder"]),
+            "backbone": Path(data["backbone"]) if data["backbone"] else None,
+        }
+        return cls(**data | changed)
+
+
+def weights_file(about: Retraining) -> str:
+    """Two recipes, or sets of images, do not write over each other."""
+    return f"{about.digest}-{about.seed}.{about.key}.safetensors"
+
+
+def training_file(about: Retraining) -> str:
+    """Of a training that has not come to its end."""
+    return f"{about.digest}-{about.seed}.{about.key}.training.safetensors"
+
+
+def begin(
+    architecture: Architecture,
+    data: Dataset,
+    recipe: FullRecipe,
+    *,
+    seed: int,
+    device: torch.device,
+    backbone: Path | None = None,
+) -> Training:
+    """The training of a network at its start. Raises SpecError, StorageError."""
+    task = Classification(len(data.classes))
+    network = build(
+        architecture,
+        num_classes=task.num_classes,
+        start=start_beside(recipe.weights),
+        weights=None if backbone is None else load_weights(backbone),
+        pretrained=recipe.weights == "pretrained",
+        seed=seed,
+    )
+    per_epoch = max(1, len(data.train) // recipe.batch_size)
+    return Training(
+        network,
+        data,
+        task,
+        Recipe(
+            length=max(1, round(recipe.epochs * per_epoch)),
+            batch_size=recipe.batch_size,
+            learning_rate=recipe.learning_rate,
+            weight_decay=recipe.weight_decay,
+            momentum=recipe.momentum,
+            warm_up=min(recipe.warm_up / recipe.epochs, 1.0),
+            schedule=recipe.schedule,
+            ema=recipe.ema,
+        ),
+        parameters=network.parameters(),
+        seed=seed,
+        device=device,
+        augmentation=Augmentation(
+            task.num_classes,
+            label_smoothing=recipe.label_smoothing,
+            mixup=recipe.mixup,
+            cutmix=recipe.cutmix,
+            rand_augment=recipe.rand_augment,
+        ),
+    )
+
+
+def train_fully(
+    job: FullJob,
+    *,
+    device: torch.device,
+    say: Callable[[dict[str, float]], None] = lambda told: None,
+    stopping: Callable[[], bool] = lambda: False,
+) -> Retraining:
+    """Train a network to the end, from where an earlier process was stopped, and judge it.
+
+    say: hears {epoch, of, seconds}, and {loss, accuracy} with them after a look at the
+    validation images. stopping: asked after every step; what is then kept is gone on from.
+    The checkpoint stays, for whoever keeps the result to remove. Where torch.distributed is
+    initialised, all processes train and the first one judges, keeps and tells. Raises
+    Stopped, TrainingError (diverged, or does not fit), StorageError, SpecError.
+    """
+    first = not dist.is_initialized() or dist.get_rank() == 0
+    about, recipe = job.about, job.recipe
+    torch.set_num_threads(about.threads)
+    data = open_data(job.data)
+    architecture = Architecture.from_json(job.architecture)
+    seed = derive(job.run_seed, "retrain", about.seed)
+    training = begin(architecture, data, recipe, seed=seed, device=device, backbone=job.backbone)
+    path = job.folder / training_file(about)
+    known = load_training(path, training)
+    # The last row of a checkpoint between two looks has no figures, only the time.
+    curve: Rungs = [row for row in known if not math.isnan(row[1])]
+    watch = _Watch(training, known[-1][3] if known else 0.0, recipe.epochs)
+
+    def keep(rows: Rungs) -> None:
+        if first:
+            save_training(path, training, architecture, _KIND, rows)
+        watch.kept()
+
+    def after_step(_done: int, _of: int) -> None:
+        stop = first and stopping()
+        if stop or watch.due:
+            keep([*curve, (watch.epoch, math.nan, math.nan, watch.seconds)])
+        if stop:
+            raise Stopped
+        if watch.spoke_long_ago:
+            say(watch.told())
+
+    score = None
+    length = training.recipe.length
+    looks = sorted({max(1, round(length * number / _LOOKS)) for number in range(1, _LOOKS + 1)})
+    for until in looks[len(curve) :]:
+        training.run(until, progress=after_step)
+        watch.pause()
+        with _agreed(device):
+            if first:
+                score = _judged(training, data, device)
+        if score is not None:
+            curve.append((watch.epoch, score.loss, score.accuracy, watch.seconds))
+            say(watch.told() | {"loss": score.loss, "accuracy": score.accuracy})
+        keep(curve)
+        watch.go_on()
+    if not first:
+        return about
+    score = score or _judged(training, data, device)
+    save_weights(job.folder / weights_file(about), training.trained.state_dict())
+    return replace(
+        about,
+        loss=score.loss,
+        accuracy=score.accuracy,
+        images=len(data.validation),
+        curve=curve,
+        seconds=watch.seconds,
+        processes=dist.get_world_size() if dist.is_initialized() else 1,
+        device=device.type,
+        weights=weights_file(about),
+        **(_tested(job, training, data, device) if job.test else {}),
+    )
+
+
+@contextmanager
+def _agreed(device: torch.device) -> Iterator[None]:
+    """What the first process finds wrong, all do: none waits for another that has given up."""
+    failure: TrainingError | None = None
+    try:
+        yield
+    except TrainingError as error:
+        failure = error
+    if dist.is_initialized():
+        failed = torch.tensor([failure is not None], dtype=torch.int32, device=device)
+        dist.broadcast(failed, 0)
+        if failed.item():
+            failure = failure or TrainingError("training diverged")
+    if failure is not None:
+        raise failure
+
+
+def _judged(training: Training, data: Dataset, device: torch.device) -> Score:
+    return evaluate(training.trained, data, Classification(len(data.classes)), device=device)
+
+
+def _tested(
+    job: FullJob, training: Training, data: Dataset, device: torch.device
+) -> dict[str, Any]:
+    """The one look at the test images."""
+    test = open_test(job.source, job.about.resolution)
+    score = _judged(training, replace(data, validation=test), device)
+    return {
+        "test_loss": score.loss,
+        "test_accuracy": score.accuracy,
+        "test_images": len(test),
+        "test_correct": packed(score.correct.numpy()),
+    }
+
+
+class _Watch:
+    """Time spent in training, over all processes that have worked on it; looks do not count."""
+
+    def __init__(self, training: Training, before: float, epochs: float) -> None:
+        self._training, self._before, self._epochs = training, before, epochs
+        self._since: float | None = time.monotonic()
+        self._kept = self._spoke = time.monotonic()
+
+    @property
+    def seconds(self) -> float:
+        running = 0.0 if self._since is None else time.monotonic() - self._since
+        return self._before + running
+
+    @property
+    def epoch(self) -> float:
+        return self._epochs * self._training.step / self._training.recipe.length
+
+    @property
+    def due(self) -> bool:
+        return time.monotonic() - self._kept > _KEPT_EVERY
+
+    @property
+    def spoke_long_ago(self) -> bool:
+        return time.monotonic() - self._spoke > 1.0
+
+    def kept(self) -> None:
+        self._kept = time.monotonic()
+
+    def told(self) -> dict[str, float]:
+        self._spoke = time.monotonic()
+        return {"epoch": self.epoch, "of": self._epochs, "seconds": self.seconds}
+
+    def pause(self) -> None:
+        self._before, self._since = self.seconds, None
+
+    def go_on(self) -> None:
+        self._since = time.monotonic()

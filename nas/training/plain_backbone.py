@@ -1,0 +1,144 @@
+"""The trained plain network that proxies stand on: trained once, and kept for every run."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from nas.base.errors import StorageError
+from nas.base.machine import cache_root, version
+from nas.data import Dataset
+from nas.models.build import build
+from nas.spec.architecture import Architecture
+from nas.spec.runner import Proxy
+from nas.training.checkpoint import load_weights, save_weights
+from nas.training.loop import Recipe, Training, evaluate
+from nas.training.proxies.setting import scaled
+from nas.training.task import Classification, Score
+
+__all__ = ["fingerprint", "prepare_backbone"]
+
+Progress = Callable[[int, int], None]
+
+
+def prepare_backbone(
+    plain: Architecture,
+    data: Dataset,
+    data_key: str,
+    proxy: Proxy,
+    path: Path,
+    *,
+    seed: int,
+    threads: int,
+    device: torch.device,
+    progress: Progress | None = None,
+) -> Score:
+    """Train (or fetch) the plain network, keep it at `path`, and return its validation score.
+
+    data_key: names the images. What was trained before from the same images and settings, by
+    whichever run, is taken from the user's cache instead of being trained again.
+    Raises SpecError when pretrained weights cannot be had, TrainingError when it diverges.
+    """
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        network = _kept(plain, data, data_key, proxy, seed, device, progress)
+        score = evaluate(network, data, Classification(len(data.classes)), device=device)
+    finally:
+        torch.set_num_threads(before)
+    save_weights(path, network.state_dict())
+    return score
+
+
+def _kept(
+    plain: Architecture,
+    data: Dataset,
+    data_key: str,
+    proxy: Proxy,
+    seed: int,
+    device: torch.device,
+    progress: Progress | None,
+) -> nn.Module:
+    """The trained plain network, from the cache or trained now and kept there."""
+    pretrained = proxy.backbone.weights == "pretrained"
+    task = Classification(len(data.classes))
+
+    def fresh() -> nn.Module:
+        return build(plain, num_classes=task.num_classes, pretrained=pretrained, seed=seed)
+
+    parts = [plain.digest, data_key, proxy.backbone.model_dump(), proxy.batch_size, seed]
+    parts += [version("torch"), version("timm"), device.type]
+    known = True
+    if ":" in plain.backbone:  # a user's own network can change without changing its name
+        computed = fingerprint(fresh(), plain.resolution)
+        known = computed is not None
+        parts.append(computed)
+    name = hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+    kept = cache_root() / "backbones" / f"{name}.safetensors"
+    if known and kept.exists():
+        try:
+            weights = load_weights(kept)
+            return build(plain, num_classes=task.num_classes, weights=weights)
+        except (StorageError, RuntimeError):
+            kept.unlink(missing_ok=True)  # cut short: made again below
+    network = fresh()
+    _train(network, data, task, proxy, seed, device, progress)
+    if known:
+        save_weights(kept, network.state_dict())
+    return network
+
+
+def fingerprint(network: nn.Module, resolution: int) -> str | None:
+    """A digest of all that a network computes in training and of its weights; None where that
+    cannot be told, as of one that branches on what it sees.
+    """
+    before = network.training
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            program = torch.export.export(
+                network.train(), (torch.zeros(2, 3, resolution, resolution),)
+            )
+    except Exception:  # whatever an operator provokes
+        return None
+    finally:
+        network.train(before)
+    found = hashlib.sha256(program.graph_module.code.encode())
+    for name, tensor in network.state_dict().items():
+        found.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        found.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+    return found.hexdigest()
+
+
+def _train(
+    network: nn.Module,
+    data: Dataset,
+    task: Classification,
+    proxy: Proxy,
+    seed: int,
+    device: torch.device,
+    progress: Progress | None,
+) -> None:
+    pretrained = proxy.backbone.weights == "pretrained"
+    per_epoch = max(1, len(data.train) // proxy.batch_size)
+    training = Training(
+        network,
+        data,
+        task,
+        Recipe(
+            length=max(1, round(proxy.backbone.epochs * per_epoch)),
+            batch_size=proxy.batch_size,
+            learning_rate=proxy.backbone.learning_rate
+            or scaled(0.01 if pretrained else 0.1, proxy.batch_size),
+        ),
+        parameters=network.parameters(),
+        seed=seed,
+        device=device,
+    )
+    training.run(progress=progress)

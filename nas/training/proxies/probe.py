@@ -1,0 +1,50 @@
+"""The probe: a frozen plain network, whose inserted blocks alone are trained.
+
+Short training from scratch punishes attention, since half-open gates slow early learning;
+a frozen backbone with blocks that start as identities has no such bias (FACTS, section 7).
+"""
+
+from __future__ import annotations
+
+from torch import nn
+
+from nas.models.build import build, inserted_modules
+from nas.spec.architecture import Architecture
+from nas.training.loop import Training
+from nas.training.proxies.setting import Setting
+
+__all__ = ["probe"]
+
+
+def probe(architecture: Architecture, setting: Setting, seed: int) -> Training:
+    """Trains the inserted blocks of an architecture on its frozen backbone.
+
+    Below the first block nothing needs a gradient, and autograd keeps nothing there.
+    """
+    network = build(
+        architecture,
+        num_classes=setting.task.num_classes,
+        start="identity",
+        weights=setting.weights[architecture.plain.digest],
+        seed=seed,
+    )
+    network.requires_grad_(False)
+    blocks = inserted_modules(network, architecture)
+    for block in blocks:
+        block.requires_grad_(True)
+
+    def train_blocks_only(network: nn.Module) -> None:
+        network.eval()
+        for block in blocks:
+            block.train()
+
+    return Training(
+        network,
+        setting.data,
+        setting.task,
+        setting.recipe(0.003, optimiser="adamw"),
+        parameters=[parameter for block in blocks for parameter in block.parameters()],
+        seed=seed,
+        device=setting.device,
+        set_mode=train_blocks_only,
+    )

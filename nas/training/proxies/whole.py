@@ -1,0 +1,44 @@
+"""Training the whole network: from the trained plain one, or from scratch."""
+
+from __future__ import annotations
+
+from torch import nn
+
+from nas.models.build import build
+from nas.spec.architecture import Architecture
+from nas.training.loop import Training
+from nas.training.proxies.setting import Setting
+
+__all__ = ["finetune", "scratch"]
+
+
+def finetune(architecture: Architecture, setting: Setting, seed: int) -> Training:
+    """Start from the trained plain network with identity blocks, and train everything."""
+    network = build(
+        architecture,
+        num_classes=setting.task.num_classes,
+        start="identity",
+        weights=setting.weights[architecture.plain.digest],
+        seed=seed,
+    )
+    return _train_all(network, setting, seed, learning_rate=0.02)
+
+
+def scratch(architecture: Architecture, setting: Setting, seed: int) -> Training:
+    """Start from random weights, blocks as their papers initialise them."""
+    network = build(architecture, num_classes=setting.task.num_classes, seed=seed)
+    return _train_all(network, setting, seed, learning_rate=0.1)
+
+
+def _train_all(
+    network: nn.Module, setting: Setting, seed: int, *, learning_rate: float
+) -> Training:
+    return Training(
+        network,
+        setting.data,
+        setting.task,
+        setting.recipe(learning_rate),
+        parameters=network.parameters(),
+        seed=seed,
+        device=setting.device,
+    )

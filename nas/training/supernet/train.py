@@ -1,0 +1,120 @@
+"""Training a supernet, a path at a time, and taking up a training again."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from nas.base.errors import StorageError
+from nas.base.seeds import derive
+from nas.data import Dataset
+from nas.training.checkpoint import load_weights, save_weights
+from nas.training.loop import Recipe, Training
+from nas.training.supernet.supernet import Paths, Supernet
+from nas.training.task import Classification
+
+__all__ = ["load_supernet", "train_supernet"]
+
+_EVERY = 100
+"""Steps between two checkpoints of a training."""
+
+_OWN = "network."
+"""Begins the names of weights among what goes on a training."""
+
+
+def train_supernet(
+    supernet: Supernet,
+    data: Dataset,
+    task: Classification,
+    recipe: Recipe,
+    *,
+    seed: int,
+    device: torch.device,
+    paths: Paths | None = None,
+    keep: Path | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> None:
+    """Train a supernet in place, on paths drawn anew for every step.
+
+    Blocks that are not on a step's path have no gradient there and stay as they are: neither
+    momentum nor weight decay moves them.
+    keep: a file for its weights. A training that was interrupted goes on from there exactly as
+    if it had not been; one that had come to its end is read, and nothing is trained again.
+    progress: called with (step, steps).
+    Raises SpecError, TrainingError when it diverges, StorageError when `keep` cannot be used.
+    """
+    paths = paths or Paths()
+    paths.check(frozen=supernet.frozen)
+
+    def choose(step: int) -> None:
+        rng = random.Random(derive(seed, "paths", step))
+        supernet.choose(*supernet.draw(rng, paths))
+
+    training = Training(
+        supernet,
+        data,
+        task,
+        recipe,
+        parameters=supernet.trained(),
+        seed=seed,
+        device=device,
+        set_mode=lambda _: supernet.set_training(),
+        before_step=choose,
+    )
+    if keep is not None and keep.exists():
+        _take_up(training, keep)
+    while training.spent < recipe.length:
+        training.run(min(recipe.length, training.spent + _EVERY), _of_all(recipe, progress))
+        if keep is not None:
+            save_weights(keep, _to_keep(training))
+    supernet.choose(supernet.plain)
+
+
+def _of_all(
+    recipe: Recipe, progress: Callable[[int, int], None] | None
+) -> Callable[[int, int], None] | None:
+    return progress and (lambda done, _until: progress(done, int(recipe.length)))
+
+
+def _to_keep(training: Training) -> dict[str, Tensor]:
+    """At the end without what the optimiser remembers, which is twice the weights."""
+    finished = training.spent >= training.recipe.length
+    return {
+        name: tensor
+        for name, tensor in training.state().items()
+        if not (finished and name.startswith("optimiser."))
+    }
+
+
+def _take_up(training: Training, path: Path) -> None:
+    state = load_weights(path)
+    try:
+        training.load(_checked(state, training.network, path))
+    except (KeyError, RuntimeError, ValueError):
+        raise _foreign(path) from None
+
+
+def load_supernet(supernet: Supernet, path: Path) -> None:
+    """Give a supernet the weights that `train_supernet` kept, in place. Raises StorageError."""
+    state = _checked(load_weights(path), supernet, path)
+    weights = {
+        name.removeprefix(_OWN): kept for name, kept in state.items() if name.startswith(_OWN)
+    }
+    try:
+        supernet.load_state_dict(weights)
+    except RuntimeError:
+        raise _foreign(path) from None
+
+
+def _checked(state: Mapping[str, Tensor], supernet: nn.Module, path: Path) -> Mapping[str, Tensor]:
+    if {f"{_OWN}{name}" for name in supernet.state_dict()} - state.keys():
+        raise _foreign(path)
+    return state
+
+
+def _foreign(path: Path) -> StorageError:
+    return StorageError(f"{path} is of another supernet; move it away to train anew")

@@ -1,0 +1,104 @@
+"""What the weights of a supernet say of one of its networks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from nas.base.seeds import derive
+from nas.data import Dataset, Split
+from nas.models.build import build, inserted_modules
+from nas.spec.architecture import Architecture
+from nas.training.loop import Trainer, evaluate
+from nas.training.supernet.supernet import Supernet
+from nas.training.task import Classification, Score
+
+__all__ = ["inherit", "recalibrate", "score"]
+
+_BATCH = 128
+"""Images at once when batch norm is estimated."""
+
+
+def inherit(supernet: Supernet, architecture: Architecture) -> nn.Module:
+    """A path as the network that `build` makes, with the supernet's weights, in evaluation mode.
+
+    Raises SpecError when the supernet does not hold it.
+    """
+    weights = supernet.weights_of(architecture)
+    network = build(
+        architecture, num_classes=supernet.num_classes, start="identity", seed=supernet.seed
+    )
+    network.load_state_dict(weights)
+    return network
+
+
+def recalibrate(
+    network: nn.Module,
+    data: Dataset,
+    *,
+    device: torch.device,
+    images: int = 1024,
+    seed: int = 0,
+    within: Iterable[nn.Module] | None = None,
+) -> None:
+    """Estimate batch norm statistics again, in place: their mean over batches of training images
+    as they are, not augmented. No weight changes.
+
+    images: drawn with the seed; the same for every network. within: modules whose batch norms
+    these are; None: the whole network.
+    """
+    layers = [
+        layer
+        for module in (within if within is not None else [network])
+        for layer in module.modules()
+        if isinstance(layer, _BatchNorm) and layer.running_mean is not None
+    ]
+    if not layers:
+        return
+    network.eval().to(device).to(memory_format=torch.channels_last)
+    momenta = [layer.momentum for layer in layers]
+    for layer in layers:
+        layer.reset_running_stats()
+        layer.momentum = None  # the mean of what it sees
+        layer.train()
+    with torch.no_grad():
+        for batch in _batches(data, images, seed, device):
+            network(batch)
+    for layer, momentum in zip(layers, momenta, strict=True):
+        layer.momentum = momentum
+    network.eval()
+
+
+def _batches(data: Dataset, images: int, seed: int, device: torch.device) -> Iterator[Tensor]:
+    """Batches of one size, for each counts the same."""
+    generator = torch.Generator().manual_seed(derive(seed, "statistics"))
+    rows = torch.randperm(len(data.train), generator=generator)[:images]
+    some = Split(data.train.images[rows], data.train.labels[rows])
+    size = min(_BATCH, len(rows))
+    trainer = Trainer(data, device)
+    for start in range(0, len(rows) - size + 1, size):
+        yield trainer.plain(some, slice(start, start + size))
+
+
+def score(
+    supernet: Supernet,
+    architecture: Architecture,
+    data: Dataset,
+    task: Classification,
+    *,
+    device: torch.device,
+    images: int = 1024,
+    seed: int = 0,
+) -> Score:
+    """Judge an architecture by inherited weights on all validation images; compare by loss.
+
+    images: that its batch norms see first: those of the blocks alone where the backbone is
+    frozen. Raises SpecError, TrainingError when scores are not finite.
+    """
+    network = inherit(supernet, architecture)
+    within = inserted_modules(network, architecture) if supernet.frozen else [network]
+    recalibrate(network, data, device=device, images=images, seed=seed, within=within)
+    return evaluate(network, data, task, device=device)

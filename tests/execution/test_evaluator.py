@@ -1,0 +1,155 @@
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import pytest
+import torch
+
+from nas.data import cached_data, open_data
+from nas.execution.evaluator import Evaluator, EvaluatorSpec
+from nas.latency.measure import Latency
+from nas.models.build import uniform
+from nas.spec.runner import Proxy
+from nas.spec.space import Constraints
+from nas.study.record import Evaluation, Job
+from nas.training.checkpoint import checkpoint_path, load_weights, training_path
+from nas.training.plain_backbone import prepare_backbone
+
+CPU = torch.device("cpu")
+SE = uniform("mobilenetv2_035", "se", resolution=32, total_stride=16, exclude=["blocks.[0-4].*"])
+PROXY = Proxy.model_validate(
+    {"rungs": [1, 3, 4], "unit": "steps", "batch_size": 16, "backbone": {"epochs": 0.02}}
+)
+
+
+@pytest.fixture(scope="module")
+def spec(tmp_path_factory: pytest.TempPathFactory) -> EvaluatorSpec:
+    checkpoints = tmp_path_factory.mktemp("checkpoints")
+    data = cached_data("digits", 32, validation=0.2, seed=0)
+    prepare_backbone(
+        SE.plain,
+        open_data(data),
+        data.name,
+        PROXY,
+        checkpoint_path(checkpoints, SE.plain.digest),
+        seed=0,
+        threads=1,
+        device=CPU,
+    )
+    return EvaluatorSpec(
+        data=data,
+        checkpoints=checkpoints,
+        proxy=PROXY,
+        constraints=Constraints(),
+        plains=(SE.plain.to_json(),),
+        anchor=SE.plain.to_json(),
+        anchor_ms=1.0,
+    )
+
+
+def unmeasured(_evaluator: Evaluator, worker: int) -> object:
+    return lambda architecture, seed: Latency(1.0, 1.0, 0.0)
+
+
+@pytest.fixture
+def evaluator(spec: EvaluatorSpec, monkeypatch: pytest.MonkeyPatch) -> Evaluator:
+    """Measures nothing, and has a folder for itself where something is left in it."""
+    monkeypatch.setattr(Evaluator, "_latencies", unmeasured)
+    return Evaluator(spec)
+
+
+def evaluated(evaluator: Evaluator, *, seed: int, rung: int = -1) -> Evaluation:
+    job = Job(trial=0, architecture=SE.to_json(), digest=SE.digest, seed=seed, rung=rung)
+    outcome = evaluator.evaluate(job)
+    assert outcome.evaluation is not None, outcome.failure
+    return outcome.evaluation
+
+
+def test_climbing_rung_by_rung_ends_where_going_through_ends(evaluator: Evaluator) -> None:
+    whole = evaluated(evaluator, seed=1)
+    assert whole.rungs is not None
+    below = json.loads(whole.rungs)
+    assert [budget for budget, *_ in below] == [1, 3]
+    weights = checkpoint_path(evaluator.spec.checkpoints, SE.digest, 1)
+    expected = load_weights(weights)
+    weights.unlink()
+
+    first = evaluated(evaluator, seed=1, rung=0)
+    assert (first.loss, first.rungs) == (below[0][1], None)
+    assert not weights.exists()  # below the top nothing is shipped
+    second = evaluated(evaluator, seed=1, rung=1)
+    assert second.loss == below[1][1]
+    third = evaluated(evaluator, seed=1, rung=2)
+    assert third.loss == whole.loss
+    assert [rung[:3] for rung in json.loads(third.rungs or "")] == [rung[:3] for rung in below]
+    found = load_weights(weights)
+    assert all((found[name] == value).all() for name, value in expected.items())
+    assert not training_path(evaluator.spec.checkpoints, SE.digest, 1).exists()
+
+
+@pytest.mark.parametrize("left", ["cut short", "further on"])
+def test_what_a_killed_worker_leaves_changes_no_result(evaluator: Evaluator, left: str) -> None:
+    expected = evaluated(evaluator, seed=2, rung=0).loss
+    path = training_path(evaluator.spec.checkpoints, SE.digest, 2)
+    if left == "cut short":
+        path.write_bytes(path.read_bytes()[:1000])
+    else:
+        evaluated(evaluator, seed=2, rung=1)
+    assert evaluated(evaluator, seed=2, rung=0).loss == expected
+
+
+def test_a_rung_whose_outcome_was_lost_is_judged_and_not_trained_again(
+    evaluator: Evaluator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    evaluated(evaluator, seed=5, rung=0)
+    expected = evaluated(evaluator, seed=5, rung=1)
+    with monkeypatch.context() as idle:
+        idle.setattr("nas.training.loop.Training.run", lambda *_, **__: pytest.fail("trained"))
+        again = evaluated(evaluator, seed=5, rung=1)
+    changing = {"seconds": again.seconds}
+    assert again == replace(expected, **changing)  # type: ignore[arg-type]
+
+
+def test_latency_is_measured_at_the_first_rung_alone(
+    evaluator: Evaluator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = Job(0, SE.to_json(), SE.digest, seed=6, rung=0)
+    evaluator.evaluate(job)
+    evaluator.latency_of = lambda *_: pytest.fail("measured again")
+    known = json.loads(json.dumps((2.5, None, 0.01)))
+    found = evaluator.evaluate(replace(job, rung=1, latency=known)).evaluation
+    assert found is not None
+    assert (found.latency_ms, found.latency_spread) == (2.5, 0.01)
+
+
+@pytest.mark.parametrize("kind", ["finetune", "scratch"])
+def test_other_kinds_are_evaluated_alike(
+    spec: EvaluatorSpec, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Evaluator, "_latencies", unmeasured)
+    proxy = spec.proxy.model_copy(update={"kind": kind, "rungs": [1]})
+    found = evaluated(Evaluator(replace(spec, proxy=proxy)), seed=3)
+    assert found.loss_sem is not None and found.loss_sem > 0
+
+
+def test_what_goes_wrong_is_an_outcome(
+    spec: EvaluatorSpec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Evaluator, "_latencies", unmeasured)
+    job = Job(trial=0, architecture=SE.to_json(), digest=SE.digest, seed=4)
+    wild = spec.proxy.model_copy(update={"kind": "scratch", "learning_rate": 1e12, "rungs": [9]})
+    diverged = Evaluator(replace(spec, proxy=wild)).evaluate(job)
+    assert "diverged" in (diverged.failure or "")
+    limited = Evaluator(replace(spec, constraints=Constraints(latency_ms=0.5)))
+    refused = limited.evaluate(job)
+    assert refused.infeasible and "over the space's limit of 0.5" in (refused.failure or "")
+    placed = limited.evaluate(replace(job, reference="se/r24"))
+    assert placed.evaluation is not None and not placed.evaluation.within_limits
+
+
+def test_a_subset_trains_on_fewer_images_and_is_judged_by_all(spec: EvaluatorSpec) -> None:
+    proxy = spec.proxy.model_copy(update={"subset": 100})
+    evaluator = Evaluator(replace(spec, proxy=proxy, profile=None))
+    assert len(evaluator.setting.data.train) == 100
+    assert len(evaluator.setting.data.validation) == len(open_data(spec.data).validation)

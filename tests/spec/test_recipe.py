@@ -1,0 +1,57 @@
+from __future__ import annotations
+
+import pytest
+
+from nas.base.errors import SpecError
+from nas.spec.recipe import Retrain
+from nas.spec.runner import load_runner
+
+
+def test_the_paper_is_the_default() -> None:
+    recipe = Retrain().resolved(1_281_167)
+    assert (recipe.epochs, recipe.batch_size, recipe.learning_rate) == (200, 256, 0.05)
+    assert (recipe.momentum, recipe.weight_decay, recipe.schedule) == (0.9, 4e-5, "cosine")
+    assert recipe.mixup == recipe.cutmix == recipe.rand_augment == recipe.label_smoothing == 0
+    assert recipe.ema is None and recipe.warm_up == 0
+
+
+@pytest.mark.parametrize(
+    ("images", "batch"), [(100, 32), (1150, 32), (6400, 128), (12_800, 256), (40_000, 256)]
+)
+def test_small_sets_get_small_batches_and_a_rate_in_proportion(images: int, batch: int) -> None:
+    recipe = Retrain().resolved(images)
+    assert recipe.batch_size == batch
+    assert recipe.learning_rate == pytest.approx(0.05 * batch / 256)
+
+
+def test_what_is_given_overrides_the_recipe_and_zero_turns_off() -> None:
+    modern = Retrain(recipe="modern").resolved(50_000)
+    assert modern.epochs == 300 and modern.ema == 0.9999 and modern.cutmix > 0
+    assert "EMA 0.9999" in str(modern) and "EMA" not in str(Retrain().resolved(50_000))
+    mine = Retrain(recipe="modern", epochs=10, ema=0.0, mixup=0.0, learning_rate=0.3)
+    recipe = mine.resolved(50_000)
+    assert (recipe.epochs, recipe.ema, recipe.mixup, recipe.learning_rate) == (10, None, 0, 0.3)
+    assert recipe.label_smoothing == modern.label_smoothing
+
+
+def test_a_key_names_the_recipe_and_the_images() -> None:
+    recipe = Retrain().resolved(50_000)
+    assert recipe.key("a") == Retrain(seeds=9, threads=4).resolved(50_000).key("a")
+    assert recipe.key("a") != recipe.key("b")
+    assert recipe.key("a") != Retrain(epochs=201).resolved(50_000).key("a")
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("retrain.epoch=3", "unknown key 'epoch'; allowed in retrain: batch_size, cutmix, ema"),
+        ("retrain.epochs=0", r"retrain\.epochs: found 0; allowed: greater than 0"),
+        ("retrain.recipe=old", r"retrain\.recipe: found 'old'; allowed: 'paper' or 'modern'"),
+        ("retrain.ema=1", r"retrain\.ema: found 1; allowed: less than 1"),
+        ("search.objectives=[retrained_accuracy, loss]", "known after a search only"),
+    ],
+)
+def test_wrong_keys_are_one_line(override: str, message: str) -> None:
+    with pytest.raises(SpecError, match=message) as caught:
+        load_runner(None, (override,))
+    assert "\n" not in str(caught.value)

@@ -1,0 +1,87 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from nas.base.errors import SpecError
+from nas.base.files import dump_yaml
+from nas.spec.runner import load_runner
+from nas.spec.storage_url import PASSWORD, Address
+
+
+@pytest.fixture(autouse=True)
+def no_password(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(PASSWORD, raising=False)
+
+
+def test_a_password_is_read_and_never_shown() -> None:
+    address = Address.parse("postgresql://me:s3cr%40t@host:5432/db?sslmode=require#run-1")
+    assert (address.password, address.study, address.kind) == ("s3cr@t", "run-1", "postgresql")
+    assert str(address) == "postgresql://me@host:5432/db?sslmode=require#run-1"
+    assert "s3cr" not in repr(address)
+    assert address.connection_url() == (
+        "postgresql+psycopg://me:s3cr%40t@host:5432/db?sslmode=require"
+    )
+    assert address.without_secret("no s3cr@t,\n nor s3cr%40t") == "no ***, nor ***"
+
+
+def test_a_password_comes_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    address = Address.parse("mysql://me@host/db")
+    assert address.connection_url() == "mysql+pymysql://me@host/db"
+    monkeypatch.setenv(PASSWORD, "p/w")
+    assert address.connection_url() == "mysql+pymysql://me:p%2Fw@host/db"
+    assert address.without_secret("denied: p/w") == "denied: ***"
+
+
+def test_a_file_is_the_same_from_every_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert Address.parse("sqlite:///a.db").url == f"sqlite:///{tmp_path}/a.db"
+    again = Address.parse(f"sqlite:///{tmp_path}/a.db")
+    assert Address.parse(str(again)) == again
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("redis://host/0", "unknown storage 'redis'; allowed: postgresql://"),
+        ("postgres://host/db", "unknown storage 'postgres'; allowed: postgresql://"),
+        ("postgresql://me@host", "needs a database"),
+        ("postgresql://me@host:port/db", "cannot be read"),
+        ("postgresql://me@host/db?password=hush", "a secret in its option 'password'"),
+        ("postgresql://me@host/db?sslpassword=hush", "a secret in its option 'sslpassword'"),
+        ("mysql://me@host/db?ssl_key_password=hush", "a secret in its option 'ssl_key_password'"),
+        ("postgresql://me:12/hush@host/db", "with / or @ in it is written with %2F and %40"),
+        ("//me:hush@host/db", "unknown storage ''; allowed"),
+        ("sqlite://", "needs a file"),
+        ("grpc://host", "written grpc://HOST:PORT"),
+        ("grpc://host:1/db", "written grpc://HOST:PORT"),
+    ],
+)
+def test_wrong_urls_say_what_is_allowed(text: str, told: str) -> None:
+    with pytest.raises(SpecError) as caught:
+        Address.parse(text)
+    assert told in str(caught.value) and "hush" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("override", "told"),
+    [
+        ("storage=postgresql://me:hush@host/db", "the URL holds a password"),
+        ("storage=nowhere", "unknown storage 'nowhere'; allowed: journal, postgresql://"),
+        ("storage=sqlite:////tmp/a.db#run", "leave out '#...'"),
+        ("lease=0.1", "lease: found 0.1"),
+        ("search.attempts=0", "search.attempts: found 0"),
+    ],
+)
+def test_a_runner_keeps_no_password(override: str, told: str) -> None:
+    with pytest.raises(SpecError) as caught:
+        load_runner(None, (override,))
+    assert told in str(caught.value) and "hush" not in str(caught.value)
+
+
+def test_a_runner_remembers_its_storage() -> None:
+    runner = load_runner(None, ("storage=postgresql://me@host/db", "executor=worker"))
+    assert "storage: postgresql://me@host/db\n" in dump_yaml(runner)

@@ -1,0 +1,243 @@
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from support.samples import make_record
+
+from nas.spec.objective import objectives_named
+from nas.study.front.front import Front
+from nas.study.front.retrained_verdict import judge_retrained
+from nas.study.full_training import (
+    Retraining,
+    columns_of,
+    packed,
+    read_retrainings,
+    shown,
+    unpacked,
+)
+from nas.study.record import Record
+from nas.study.trials import Trials
+
+IMAGES = 1000
+
+
+def trained(digest: str, seed: int, tested: float | None, **more: object) -> Retraining:
+    """tested: share of the test images that are right, the first ones; on validation 0.01 less."""
+    known = {} if tested is None else {"accuracy": tested - 0.01}
+    found = Retraining(
+        trial=0,
+        digest=digest,
+        reference=None,
+        seed=seed,
+        key="paper",
+        recipe={},
+        description="200 epochs",
+        resolution=32,
+        images=IMAGES,
+        test_accuracy=tested,
+        test_images=None if tested is None else IMAGES,
+        test_correct=None if tested is None else packed(np.arange(IMAGES) < tested * IMAGES),
+    )
+    return replace(found, **(known | more))  # type: ignore[arg-type]
+
+
+def texts(*found: Retraining) -> str:
+    return json.dumps([item.to_dict() for item in found])
+
+
+@given(st.lists(st.booleans(), min_size=1, max_size=100))
+def test_flags_survive_being_packed(flags: list[bool]) -> None:
+    assert unpacked(packed(np.array(flags)), len(flags)).tolist() == flags
+
+
+def test_a_record_survives_json_and_keys_of_later_versions() -> None:
+    one = trained("a", 1, 0.5, curve=[(1.0, 2.0, 0.5, 3.0)])
+    data = json.loads(texts(one))
+    data[0]["later"] = 1
+    back = read_retrainings(json.dumps(data))[0]
+    assert back.to_dict() == json.loads(json.dumps(one.to_dict())) | {"curve": back.curve}
+    assert back.name == "a:1:paper"
+    assert read_retrainings(None) == []
+
+
+def test_the_recipe_of_most_networks_is_shown_and_never_a_mixture() -> None:
+    paper = [trained("a", 0, 0.5), trained("b", 0, 0.5)]
+    other = [trained("a", seed, 0.9, key="modern") for seed in range(3)]
+    failed = trained("c", 0, None, key="modern", failure="diverged")
+    assert shown([*other, *paper, failed]) == paper
+    assert shown([*other, failed]) == other
+    assert shown([failed]) == []
+    later = trained("a", 0, 0.7, key="later", finished="2026-11-21")
+    assert shown([trained("a", 0, 0.5, finished="2026-11-20"), later]) == [later]
+
+
+def test_columns_hold_means_and_spreads_over_seeds() -> None:
+    found = columns_of([texts(trained("a", 0, 0.5), trained("a", 1, 0.7)), None,
+                        texts(trained("b", 0, 0.4))])  # fmt: skip
+    assert found["retrained_seeds"].tolist() == [2, 0, 1]
+    assert found["retrained_accuracy"][[0, 2]].tolist() == pytest.approx([0.59, 0.39])
+    assert found["retrained_test_accuracy"][0] == pytest.approx(0.6)
+    assert found["retrained_test_spread"][0] == pytest.approx(math.sqrt(0.02))
+    assert math.isnan(found["retrained_spread"][2]) and math.isnan(found["retrained_accuracy"][1])
+    untested = replace(trained("a", 0, None), accuracy=0.3)
+    alone = columns_of([texts(untested)])
+    assert alone["retrained_accuracy"][0] == 0.3
+    assert math.isnan(alone["retrained_test_accuracy"][0])
+
+
+REFERENCES = {"plain": "plain", "hand": "se/r24"}
+
+
+def front_of(
+    networks: dict[str, list[float]],
+    *,
+    objectives: tuple[str, ...] = ("loss", "latency_ms"),
+    latency_ms: dict[str, float] | None = None,
+    losses: dict[str, float] | None = None,
+    validation: dict[str, float] | None = None,
+    without: tuple[str, ...] = (),
+) -> Front:
+    """networks: name -> test accuracy of each seed."""
+    records: list[Record] = []
+    for number, name in enumerate([*networks, *without]):
+        record = make_record(
+            number,
+            name=name,
+            loss=(losses or {}).get(name, 1.0 - 0.01 * number),
+            latency_ms=(latency_ms or {}).get(name, 1.0 + 0.1 * number),
+            reference=REFERENCES.get(name),
+        )
+        mine = [
+            trained(
+                record.digest,
+                seed,
+                accuracy,
+                trial=number,
+                accuracy=(validation or {}).get(name, accuracy - 0.01),
+            )
+            for seed, accuracy in enumerate(networks.get(name, []))
+            if not math.isnan(accuracy)
+        ]
+        records.append(replace(record, retrained=texts(*mine)) if mine else record)
+    return Front(Trials.of(records), objectives_named(list(objectives)))
+
+
+CLEAR = {
+    "plain": [0.800, 0.810, 0.805],
+    "a": [0.901, 0.910, 0.906],
+    "hand": [0.850, 0.861, 0.855],
+}
+
+
+def test_a_front_shows_what_full_training_found() -> None:
+    points = {point.reference or "a": point for point in front_of(CLEAR)}
+    assert points["a"].retrained_test_accuracy == pytest.approx(0.90567, abs=1e-4)
+    assert points["a"].retrained_seeds == 3
+    assert json.loads(front_of(CLEAR).to_json())[0]["retrained_seeds"] == 3
+    nothing = front_of({}, without=("plain", "a"))
+    assert all(math.isnan(point.retrained_accuracy) for point in nothing)
+    assert judge_retrained(nothing) == []
+
+
+def test_search_beats_hand_placement_only_beyond_the_noise() -> None:
+    said = " ".join(judge_retrained(front_of(CLEAR)))
+    assert "3 networks, 3 seeds each) is judged on 1,000 test images, looked at once" in said
+    # The mean of each difference by seed, however much seeds move both: 0.051, 0.049, 0.051.
+    assert "trial 1, no slower than se/r24: +5.03 points" in said
+    assert "beyond the noise" in said
+    assert "At equal training the search beats 1 of 1 hand-placed networks" in said
+    assert "trial 1, against the plain network at +10% latency: +10.07 points" in said
+
+
+def test_a_difference_inside_the_noise_of_seeds_is_no_win() -> None:
+    noisy = CLEAR | {"a": [0.80, 0.99, 0.84]}
+    said = " ".join(judge_retrained(front_of(noisy)))
+    assert "inside the noise" in said
+    assert "beats NONE of 1 hand-placed networks" in said
+
+
+def test_a_difference_inside_the_noise_of_images_is_no_win() -> None:
+    """Each seed by itself says the same, of ten images in a thousand."""
+    close = {"plain": [0.800] * 3, "a": [0.853, 0.8531, 0.853], "hand": [0.850] * 3}
+    said = " ".join(judge_retrained(front_of(close)))
+    assert "trial 1, no slower than se/r24: +0.30 points" in said
+    assert "beats NONE" in said
+
+
+def test_a_slower_network_is_not_compared_and_a_worse_one_is_named() -> None:
+    slower = judge_retrained(front_of(CLEAR, latency_ms={"a": 9.0}))
+    assert "No retrained network of the search is as fast as se/r24." in slower
+    worse = judge_retrained(front_of(CLEAR | {"a": [0.701, 0.710, 0.706]}))
+    assert worse[-1].endswith("beats NONE of 1 hand-placed networks beyond the noise, "
+                              "and is worse than se/r24.")  # fmt: skip
+
+
+def test_the_searched_network_is_chosen_by_validation_not_by_test() -> None:
+    """`b` is the best by test images; by validation images it is `a`."""
+    networks = CLEAR | {"b": [0.95, 0.96, 0.955]}
+    front = front_of(networks, latency_ms={"b": 1.0}, validation={"b": 0.1})
+    said = " ".join(judge_retrained(front))
+    assert "trial 1, no slower than se/r24" in said and "trial 3" not in said
+
+
+def test_one_seed_claims_nothing() -> None:
+    said = judge_retrained(front_of({name: values[:1] for name, values in CLEAR.items()}))
+    assert "no difference is claimed" in said[-1]
+    alone = judge_retrained(front_of({"a": [0.9, 0.9]}))
+    assert "No hand-placed network was retrained" in alone[-1]
+
+
+def test_networks_without_a_common_seed_are_not_compared() -> None:
+    apart = {"plain": [0.8], "a": [math.nan, 0.9], "hand": [math.nan, math.nan, 0.85]}
+    assert (
+        "have no seed in common, so they are not compared" in judge_retrained(front_of(apart))[-1]
+    )
+
+
+@pytest.mark.parametrize("short", [[0.95], [0.95, math.nan, 0.95], [math.nan] * 3 + [0.9, 0.9]])
+def test_a_network_that_lacks_a_seed_takes_the_word_from_itself_alone(short: list[float]) -> None:
+    whole = judge_retrained(front_of(CLEAR))
+    said = judge_retrained(front_of(CLEAR | {"b": short}))
+    assert (
+        "Not compared, since the others' seeds are missing or failed: trial 3 (nas retrain "
+        in (said[1])
+    )
+    assert said[2:] == whole[1:]
+
+
+def test_the_proxys_order_against_full_training() -> None:
+    names = ["plain", "a", "hand", "b", "c", "d"]
+    rising = {name: [0.5 + 0.05 * n, 0.51 + 0.05 * n] for n, name in enumerate(names)}
+    said = " ".join(judge_retrained(front_of(rising)))
+    assert "these 6 networks against full training: rank correlation 1.00" in said
+    assert "better than chance would have it" in said
+    losses = {name: 0.5 + 0.1 * n for n, name in enumerate(names)}
+    assert "is the reverse" in " ".join(judge_retrained(front_of(rising, losses=losses)))
+    mixed = dict(zip(names, [0.9, 0.5, 0.8, 0.6, 0.85, 0.55], strict=True))
+    assert "cannot be told" in " ".join(judge_retrained(front_of(rising, losses=mixed)))
+    few = {name: rising[name] for name in names[:3]}
+    assert "rank correlation" not in " ".join(judge_retrained(front_of(few)))
+
+
+def test_a_front_by_retrained_accuracy_is_without_the_others() -> None:
+    front = front_of(CLEAR, objectives=("retrained_accuracy", "latency_ms"), without=("fast",),
+                     latency_ms={"fast": 0.1})  # fmt: skip
+    assert {point.trial for point in front.members} == {0, 1}
+    assert "1 network was not retrained: this front is without it." in judge_retrained(front)
+    assert len(front.where(retrained_accuracy=(">=", 0.85)).members) == 1
+
+
+def test_several_recipes_are_told() -> None:
+    record = make_record(0, name="a")
+    two = [trained(record.digest, 0, 0.5), trained(record.digest, 0, 0.6, key="other")]
+    front = Front(
+        Trials.of([replace(record, retrained=texts(*two))]),
+        objectives_named(["loss", "latency_ms"]),
+    )
+    assert "2 recipes were tried" in judge_retrained(front)[1]

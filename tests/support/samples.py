@@ -1,0 +1,72 @@
+"""Pieces that many tests share: a small space, a quick search, records made by hand."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from nas.spec.architecture import Architecture, Insertion
+from nas.study.record import Evaluation, Job, Outcome, Record
+
+ROOT = Path(__file__).resolve().parents[2]
+
+SMALL_SPACE = """
+name: small
+backbones: [mobilenetv2_035]
+resolutions: [32]
+total_stride: 16
+sites: {granularity: stage, exclude: ["blocks.0.*"]}
+blocks:
+  se: {reduction: [8, 24]}
+  eca: {}
+"""
+
+QUICK = (
+    "workers=2",
+    "search.trials=5",
+    "search.confirm_seeds=2",
+    "proxy.unit=steps",
+    "proxy.rungs=[4]",
+    "proxy.backbone.epochs=0.5",
+)
+
+
+def make_record(
+    trial: int,
+    *,
+    name: str = "a",
+    loss: float = 1.0,
+    latency_ms: float = 1.0,
+    accuracy: float = 0.5,
+    seed: int = 0,
+    repeat: int = 0,
+    reference: str | None = None,
+    failure: str | None = None,
+    **more: object,
+) -> Record:
+    """A record of an architecture that is told apart by its name alone."""
+    blocks = () if name == "plain" else (Insertion(f"site-{name}", "se", (("reduction", 8),)),)
+    architecture = Architecture("net", 32, blocks)
+    job = Job(
+        trial=trial,
+        architecture=architecture.to_json(),
+        digest=architecture.digest,
+        seed=seed,
+        reference=reference,
+        repeat=repeat,
+    )
+    if failure is not None:
+        return Record.of(job, Outcome(failure=failure))
+    values: dict[str, object] = {
+        "loss": loss,
+        "accuracy": accuracy,
+        "latency_ms": latency_ms,
+        "latency_wall_ms": latency_ms,
+        "latency_spread": 0.001,
+        "params": 1000,
+        "macs": 2000,
+        "images": 10_000,
+        "seconds": 1.0,
+        "train_seconds": 0.5,
+    }
+    evaluation = Evaluation(**(values | more))  # type: ignore[arg-type]
+    return Record.of(job, Outcome(evaluation))
