@@ -17,7 +17,7 @@ import numpy as np
 import torch
 
 from nas.strategy.samplers.pareto.grid import Codes, Floats, Grid
-from nas.strategy.samplers.pareto.proposal import Evaluated, Knowledge, Proposal
+from nas.strategy.samplers.pareto.proposal import Knowledge, Observations, Proposal
 
 BLOCKS = ("se", "cbam", "coord")
 LABELS = (
@@ -49,7 +49,7 @@ def measured(trials: int, sites: int, pool: int, seed: int) -> tuple[float, floa
     seconds = []
     for count in (trials, trials + 1):
         begun = time.process_time()
-        proposal(Evaluated(codes[:count], costs[:count], np.zeros(count, dtype=np.bool_)), count)
+        proposal(Observations(codes[:count], costs[:count], np.zeros(count, dtype=np.bool_)), count)
         seconds.append(time.process_time() - begun)
     return seconds[0], seconds[1]
 

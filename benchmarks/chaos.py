@@ -87,13 +87,13 @@ def drive(folder: Path) -> None:
     """Start the search, or go on with it, as `nas search` and `nas resume` do."""
     from nas.base.errors import NasError
     from nas.execution.executor import EventLog
-    from nas.runs.executors import place_of
-    from nas.runs.open_study import opened_study
-    from nas.runs.run import locked, open_run
+    from nas.runs.executors import latency_machine
+    from nas.runs.open_study import open_study
+    from nas.runs.run import open_run, run_lock
 
     run, events = open_run(folder), EventLog(folder / "events.log")
     try:
-        with locked(folder), opened_study(run, events.stage) as store, place_of(run, events):
+        with run_lock(folder), open_study(run, events.stage) as store, latency_machine(run, events):
             EXECUTORS[run.file.executor].executor(run, store).run(search_of(run, store), events)
     except NasError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -119,10 +119,10 @@ def work(folder: Path) -> None:
         exchange = FolderExchange(folder / "jobs")
     else:
         from nas.execution.exchange.study import StudyExchange
-        from nas.spec.storage_url import Address
+        from nas.spec.storage_url import StorageUrl
         from nas.strategy.storage.database import connect
 
-        address = Address.parse(settings["address"])
+        address = StorageUrl.parse(settings["address"])
         exchange = StudyExchange(connect(address), address.study or "")
     while exchange.terms() is None:
         time.sleep(0.2)
@@ -170,11 +170,11 @@ def _local(run: Run, store: Any) -> Any:
 
 
 def _worker(run: Run, store: Any) -> Any:
-    from nas.execution.exchange import Terms
+    from nas.execution.exchange import WorkerTerms
     from nas.execution.workers.executor import WorkerExecutor
     from nas.runs.open_study import exchange_of
 
-    terms = Terms(spec={}, versions={}, data="none", lease=LEASE)
+    terms = WorkerTerms(spec={}, versions={}, data="none", lease=LEASE)
     return WorkerExecutor(exchange_of(run, store), terms)
 
 
@@ -191,9 +191,9 @@ def _tune(run: Run, store: Any) -> Any:
 
 
 def _on_ray(run: Run) -> dict[str, Any]:
-    from nas.execution.ray.workers import Makers
+    from nas.execution.ray.workers import WorkerFactories
 
-    makers = Makers(evaluator="chaos:InRay", gauge=None)
+    makers = WorkerFactories(evaluator="chaos:InRay", gauge=None)
     return {"spec": {}, "plan": run.file.ray, "makers": makers}
 
 

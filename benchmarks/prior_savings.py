@@ -36,7 +36,7 @@ from nas.report.explain import explain_front
 from nas.report.explain.export import rules_of
 from nas.spec.architecture import EMPTY, KEEP, Architecture, parse_label
 from nas.spec.objective import objectives_named
-from nas.spec.prior import Rules, Where
+from nas.spec.prior import Rules, SiteLocation
 from nas.spec.runner import SearchPlan
 from nas.spec.space import SearchSpace
 from nas.strategy.samplers.figures import SpaceFigures
@@ -84,7 +84,7 @@ class Truth:
             seed,
         )
 
-    def gain(self, backbone: str, site: str, where: Where, label: str) -> float:
+    def gain(self, backbone: str, site: str, where: SiteLocation, label: str) -> float:
         kind, options = parse_label(label)
         usual = self.strength[kind] * math.exp(
             -0.5 * ((where.depth - self.centre[kind]) / self.width[kind]) ** 2
@@ -93,7 +93,7 @@ class Truth:
         rng = np.random.default_rng(derive(self.seed, backbone, site, kind) % 2**32)
         return usual * (1 - OWN) + OWN * float(rng.normal(0.3, 1)) * 0.002
 
-    def latency(self, where: Where, label: str) -> float:
+    def latency(self, where: SiteLocation, label: str) -> float:
         kind, _ = parse_label(label)
         return COST[kind] * (0.5 + 4 / where.stride)
 

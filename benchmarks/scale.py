@@ -32,13 +32,13 @@ from typing import Any, cast
 from database_servers import SERVERS
 from report import print_machine, print_table
 
-from nas.execution.executor import Executor, Silent
+from nas.execution.executor import Executor, SilentObserver
 from nas.execution.simulated import SimulatedExecutor
 from nas.models.candidates import Candidates
 from nas.spec.objective import objectives_named
 from nas.spec.runner import Proxy, Ray, SearchPlan
 from nas.spec.space import Constraints, SearchSpace
-from nas.spec.storage_url import Address
+from nas.spec.storage_url import StorageUrl
 from nas.strategy.samplers.figures import SpaceFigures
 from nas.strategy.search import Search
 from nas.strategy.storage.store import Store
@@ -125,14 +125,14 @@ def _local(workers: int, seconds: float, folder: Path) -> Iterator[Executor]:
 
 @contextmanager
 def _ray(workers: int, seconds: float, folder: Path) -> Iterator[Executor]:
-    from nas.execution.ray.cluster import connected
-    from nas.execution.ray.workers import Makers
+    from nas.execution.ray.cluster import connect
+    from nas.execution.ray.workers import WorkerFactories
 
     plan = Ray()
-    with connected(plan, cores=workers, say=print):
+    with connect(plan, cores=workers, say=print):
         from nas.execution.ray.pool import RayExecutor
 
-        makers = Makers(evaluator="scale:ray_evaluator", gauge=None)
+        makers = WorkerFactories(evaluator="scale:ray_evaluator", gauge=None)
         yield RayExecutor({"seconds": seconds}, plan, workers=workers, makers=makers)
 
 
@@ -140,7 +140,7 @@ STORAGES = ("journal", "sqlite", *SERVERS)
 EXECUTORS = {"core": _core, "local": _local, "ray": _ray}
 
 
-class Meter(Silent):
+class Meter(SilentObserver):
     """The time from the first job's start to the last one's end, and the memory on the way."""
 
     def __init__(self, every: int) -> None:
@@ -184,7 +184,7 @@ def carried_out(name: str, *, workers: int, seconds: float, trials: int) -> Mete
     return meter
 
 
-def searched(where: Path | Address, trials: int, sampler: Any) -> Search:
+def searched(where: Path | StorageUrl, trials: int, sampler: Any) -> Search:
     candidates = Candidates(SearchSpace.model_validate(SPACE))
     plan = SearchPlan(trials=trials, sampler=sampler, confirm_seeds=1, patience=None)
     store = Store.create(where, objectives_named(plan.objectives))
@@ -208,17 +208,17 @@ def overhead(names: list[str], *, workers: int, trials: int) -> None:
 
 
 @contextmanager
-def _place(storage: str) -> Iterator[Path | Address]:
+def _place(storage: str) -> Iterator[Path | StorageUrl]:
     """Where nothing is yet."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         if storage == "journal":
             yield folder / "study.journal"
         elif storage == "sqlite":
-            yield Address.parse(f"sqlite:///{folder}/study.db").of("scale")
+            yield StorageUrl.parse(f"sqlite:///{folder}/study.db").of("scale")
         else:
             server = stack.enter_context(SERVERS[storage]())
-            yield Address.parse(server.url).of("scale")
+            yield StorageUrl.parse(server.url).of("scale")
 
 
 def storages(names: list[str], *, trials: int) -> None:

@@ -17,7 +17,15 @@ from pydantic import BaseModel, ValidationError
 
 from nas.base.errors import SpecError, StorageError, disk_is_full
 
-__all__ = ["dump_yaml", "folder_whole", "made", "parse", "read_yaml", "refuse_taken", "write_whole"]
+__all__ = [
+    "dump_yaml",
+    "make_folder",
+    "parse",
+    "read_yaml",
+    "refuse_taken",
+    "write_folder_whole",
+    "write_whole",
+]
 
 _MAX_BYTES = 1_000_000
 _Model = TypeVar("_Model", bound=BaseModel)
@@ -131,7 +139,7 @@ def _own() -> str:
     return f"{os.getpid()}-{secrets.token_hex(4)}"
 
 
-def made(folder: Path) -> None:
+def make_folder(folder: Path) -> None:
     """Make a folder with those above it. Raises StorageError."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -163,7 +171,7 @@ def write_whole(path: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def folder_whole(path: Path) -> Iterator[Path]:
+def write_folder_whole(path: Path) -> Iterator[Path]:
     """Yield a temporary folder beside `path`; on leaving, it becomes `path`.
 
     Raises SpecError when something has that name already, StorageError when it cannot be written;

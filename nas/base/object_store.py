@@ -15,7 +15,16 @@ from typing import Any, cast
 
 from nas.base.errors import NasError, SpecError, StorageError, disk_is_full
 
-__all__ = ["check_url", "copied", "fetched", "is_remote", "located", "reached", "removed", "sent"]
+__all__ = [
+    "check_url",
+    "copy",
+    "fetch",
+    "is_remote",
+    "location",
+    "remove",
+    "send",
+    "storage_errors",
+]
 
 _EXTRAS = {"s3": "s3", "gs": "gcs", "gcs": "gcs"}
 _ALLOWED = "s3://BUCKET/FOLDER, gs://BUCKET/FOLDER or another of fsspec's object stores"
@@ -49,7 +58,7 @@ def check_url(text: str) -> None:
         )
 
 
-def located(text: str) -> Path:
+def location(text: str) -> Path:
     """The path that a text names: of this machine, or `SCHEME://...` in object storage.
 
     Raises SpecError, also for a scheme that is unknown, or whose package is not installed.
@@ -82,7 +91,7 @@ def is_remote(path: Path) -> bool:
 
 
 @contextmanager
-def reached(path: Path) -> Iterator[None]:
+def storage_errors(path: Path) -> Iterator[None]:
     """Whatever the library of a store raises is a StorageError; of this machine, as it comes."""
     try:
         yield
@@ -102,7 +111,7 @@ def _reason(error: Exception) -> str:
     return str(error).partition("\n")[0] or type(error).__name__
 
 
-def sent(path: Path, folder: Path) -> Path:
+def send(path: Path, folder: Path) -> Path:
     """Where workers find a file or folder of this machine: a copy of it in a remote folder, made
     where it is missing; under a local one, where it is. Raises StorageError.
     """
@@ -110,15 +119,15 @@ def sent(path: Path, folder: Path) -> Path:
         return path.resolve()
     target = folder / path.name
     mark = target / _WHOLE if path.is_dir() else target
-    with reached(target):
+    with storage_errors(target):
         if not mark.exists():
-            copied(path, target)
+            copy(path, target)
             if path.is_dir():
                 mark.write_bytes(b"")
     return target
 
 
-def fetched(path: Path, folder: Path) -> Path:
+def fetch(path: Path, folder: Path) -> Path:
     """A local copy of a remote file or folder, made once, in a folder of this machine; a local path
     as it is. Raises StorageError.
     """
@@ -127,7 +136,7 @@ def fetched(path: Path, folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     building = Path(tempfile.mkdtemp(dir=folder, prefix=f".{path.name}."))
     try:
-        copied(path, building / path.name)
+        copy(path, building / path.name)
         with suppress(OSError):  # another process was faster
             (building / path.name).rename(folder / path.name)
     finally:
@@ -135,10 +144,10 @@ def fetched(path: Path, folder: Path) -> Path:
     return folder / path.name
 
 
-def copied(source: Path, target: Path) -> None:
+def copy(source: Path, target: Path) -> None:
     """Copy a file, or a folder with all that is in it, from anywhere to anywhere."""
     remote = source if is_remote(source) else target
-    with reached(remote):
+    with storage_errors(remote):
         if not source.is_dir():
             _copy_file(source, target)
             return
@@ -159,10 +168,10 @@ def _copy_file(source: Path, target: Path) -> None:
         there.fs.get_file(there.path, str(target))
 
 
-def removed(folder: Path) -> None:
+def remove(folder: Path) -> None:
     """Remove a remote folder with all that is in it; one of this machine is left alone."""
     if not is_remote(folder):
         return
-    with reached(folder):
+    with storage_errors(folder):
         if folder.exists():
             cast(Any, folder).fs.rm(cast(Any, folder).path, recursive=True)

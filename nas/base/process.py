@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-__all__ = ["boot_seconds", "described", "gone", "here"]
+__all__ = ["boot_seconds", "describe_process", "has_ended", "this_process"]
 
 
 def boot_seconds() -> float:
@@ -19,7 +19,7 @@ def boot_seconds() -> float:
     return time.monotonic()
 
 
-def here() -> dict[str, Any]:
+def this_process() -> dict[str, Any]:
     """The process that asks: plain values. `since` is for people; nothing is reckoned from it."""
     return {
         "host": socket.gethostname(),
@@ -30,12 +30,12 @@ def here() -> dict[str, Any]:
     }
 
 
-def described(process: dict[str, Any]) -> str:
+def describe_process(process: dict[str, Any]) -> str:
     """`process 12 on host since 2026-11-20T10:00:00+00:00`."""
     return f"process {process['pid']} on {process['host']} since {process['since']}"
 
 
-def gone(process: dict[str, Any]) -> bool:
+def has_ended(process: dict[str, Any]) -> bool:
     """Whether a process certainly runs no more: only told of those of this very machine."""
     if process.get("place") is None or process["place"] != _place():
         return False

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from scipy.linalg import cho_factor, cho_solve
 from scipy.optimize import minimize
 
-__all__ = ["Fitted", "fit"]
+__all__ = ["AdditiveFit", "fit"]
 
 Floats = NDArray[np.float64]
 
@@ -31,7 +31,7 @@ _BOUNDS = (-12.0, 6.0)  # of hyperparameters
 
 
 @dataclass(frozen=True, eq=False)
-class Fitted:
+class AdditiveFit:
     """Effects of terms: mean (d,) and covariance (d, d), averaged over hyperparameters.
 
     own: standard deviation of what a network is beyond the sum. score: log probability of each
@@ -68,7 +68,7 @@ def fit(
     noise: float | None = None,
     freedom: int = 0,
     errors: Floats | None = None,
-) -> Fitted:
+) -> AdditiveFit:
     """rows: (n, d) terms; groups: (d,); values: (n,), means of `seeds` trainings each.
 
     errors: (n, e) that values have in common, each a column times one standard normal number: they
@@ -133,7 +133,7 @@ def fit(
     apart = every - mean
     covariance = np.tensordot(weight, np.array(covariances), axes=1)
     covariance += np.einsum("k,ki,kj->ij", weight, apart, apart)
-    return Fitted(
+    return AdditiveFit(
         intercept=centre + unit * float(mean[0]),
         mean=unit * mean[1 : 1 + rows.shape[1]],
         covariance=unit**2 * covariance[1 : 1 + rows.shape[1], 1 : 1 + rows.shape[1]],

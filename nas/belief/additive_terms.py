@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from nas.spec.architecture import EMPTY, Architecture, parse_label
 
-__all__ = ["IDLE", "INTERACTIONS", "Terms"]
+__all__ = ["IDLE", "INTERACTIONS", "TermDesign"]
 
 Codes = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -29,7 +29,7 @@ _BASE = ("network", "kind", "site", "stage", "ratio", "stage and kind", "site an
 
 
 @dataclass(frozen=True, eq=False)
-class Terms:
+class TermDesign:
     """The sites that stand in some networks, and the labels each was seen with.
 
     A network is a row of codes, (1 + s,): the number of its backbone and resolution, then that
@@ -43,7 +43,9 @@ class Terms:
     interactions: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, architectures: Sequence[Architecture], interactions: tuple[str, ...] = ()) -> Terms:
+    def of(
+        cls, architectures: Sequence[Architecture], interactions: tuple[str, ...] = ()
+    ) -> TermDesign:
         networks = sorted({(item.backbone, item.resolution) for item in architectures})
         several = len({backbone for backbone, _ in networks}) > 1
         seen: dict[str, set[str]] = {}

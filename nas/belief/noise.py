@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["NORMAL", "SeedNoise", "student_quantile", "take_together"]
+__all__ = ["NORMAL", "SeedNoise", "mean_over_seeds", "student_quantile"]
 
 NORMAL = 1.96
 _STUDENT = (12.71, 4.30, 3.18, 2.78, 2.57, 2.45, 2.36, 2.31, 2.26, 2.23)
@@ -44,7 +44,7 @@ def student_quantile(freedom: int) -> float:
     return NORMAL + 2.4 / freedom
 
 
-def take_together(
+def mean_over_seeds(
     values: Floats, group: Whole, seed: Whole, exact: NDArray[np.bool_] | None = None
 ) -> SeedNoise:
     """Mean of each network over its seeds, corrected for seeds that are easy or hard for all.

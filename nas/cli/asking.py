@@ -14,13 +14,13 @@ from nas.cli.tables import milliseconds, summary
 from nas.study.front.front import Front, Point
 
 if TYPE_CHECKING:
-    from nas.runs.compare import Comparison
+    from nas.runs.compare import FrontComparison
 
-__all__ = ["Asked", "answer", "numbers", "print_comparison"]
+__all__ = ["FrontQuery", "answer", "numbers", "print_comparison"]
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class FrontQuery:
     """at: budgets by name; reference: of the hypervolume, by objective."""
 
     at: Mapping[str, float] | None
@@ -46,7 +46,7 @@ def numbers(text: str, option: str) -> dict[str, float]:
     return found
 
 
-def answer(front: Front, asked: Asked, *, json_: bool) -> None:
+def answer(front: Front, asked: FrontQuery, *, json_: bool) -> None:
     """Print the answers, as sentences or as one JSON object."""
     found: dict[str, Any] = {}
     lines: list[str] = []
@@ -115,7 +115,7 @@ def _named(point: Point) -> str:
     )
 
 
-def print_comparison(found: Comparison, first: Path, second: Path, *, json_: bool) -> None:
+def print_comparison(found: FrontComparison, first: Path, second: Path, *, json_: bool) -> None:
     """In sentences, or as JSON."""
     if json_:
         values = {"first": str(first), "second": str(second), "hypervolume": asdict(found)}

@@ -12,11 +12,11 @@ from typing import Any
 from nas.base.errors import MeasurementError
 from nas.base.machine import available_memory, cache_root, processor, usable_cores, version
 
-__all__ = ["Finding", "examine"]
+__all__ = ["Check", "examine"]
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class Check:
     """level: `ok`, `note` (works without) or `missing` (a search fails). remedy: what to do."""
 
     subject: str
@@ -28,10 +28,10 @@ class Finding:
         return asdict(self)
 
 
-def examine() -> list[Finding]:
+def examine() -> list[Check]:
     """Everything a search depends on, most basic first. Changes nothing."""
     return [
-        Finding("python", "ok", f"{platform.python_version()} on {platform.platform()}"),
+        Check("python", "ok", f"{platform.python_version()} on {platform.platform()}"),
         *_packages(),
         _cores(),
         _memory(),
@@ -42,13 +42,13 @@ def examine() -> list[Finding]:
     ]
 
 
-def _packages() -> list[Finding]:
+def _packages() -> list[Check]:
     """The distribution's own requirements, read from its metadata."""
     try:
         requirements = metadata.requires("attention-nas") or []
     except metadata.PackageNotFoundError:
         remedy = "pip install attention-nas, or pip install -e . in its checkout"
-        return [Finding("packages", "missing", "attention-nas is not installed", remedy)]
+        return [Check("packages", "missing", "attention-nas is not installed", remedy)]
     missing, present = [], []
     for requirement in requirements:
         if "extra ==" in requirement:
@@ -58,60 +58,60 @@ def _packages() -> list[Finding]:
             name = name.split(sign)[0]
         found = version(name)
         (present.append(f"{name} {found}") if found else missing.append(name))
-    findings = [Finding("packages", "ok", ", ".join(present))]
+    findings = [Check("packages", "ok", ", ".join(present))]
     if missing:
         remedy = f"pip install {' '.join(missing)}"
-        findings.append(Finding("packages", "missing", ", ".join(missing), remedy))
+        findings.append(Check("packages", "missing", ", ".join(missing), remedy))
     return findings
 
 
-def _cores() -> Finding:
+def _cores() -> Check:
     cores = f"{usable_cores()} usable of {os.cpu_count()} ({processor()}): as many workers"
-    return Finding("cores", "ok", cores)
+    return Check("cores", "ok", cores)
 
 
-def _memory() -> Finding:
+def _memory() -> Check:
     free = available_memory()
     if free is None:
-        return Finding("memory", "note", "not known on this system")
+        return Check("memory", "note", "not known on this system")
     gigabytes = free / 2**30
     text = f"{gigabytes:.1f} GiB free; a worker on small images takes about 0.7"
     if gigabytes < 2:
-        return Finding("memory", "note", text, "use fewer workers: --workers 1")
-    return Finding("memory", "ok", text)
+        return Check("memory", "note", text, "use fewer workers: --workers 1")
+    return Check("memory", "ok", text)
 
 
-def _disk() -> Finding:
+def _disk() -> Check:
     root = cache_root()
     existing = next(path for path in (root, *root.parents) if path.exists())
     gigabytes = shutil.disk_usage(existing).free / 2**30
     text = f"{gigabytes:.1f} GiB free for decoded images under {root}"
     if not os.access(existing, os.W_OK):
-        return Finding("disk", "missing", f"{existing} is not writable", "set XDG_CACHE_HOME")
+        return Check("disk", "missing", f"{existing} is not writable", "set XDG_CACHE_HOME")
     if gigabytes < 1:
-        return Finding("disk", "note", text, "free some space, or set XDG_CACHE_HOME")
-    return Finding("disk", "ok", text)
+        return Check("disk", "note", text, "free some space, or set XDG_CACHE_HOME")
+    return Check("disk", "ok", text)
 
 
-def _accelerator() -> Finding:
+def _accelerator() -> Check:
     try:
         import torch
     except ImportError as error:
-        return Finding("GPU", "missing", f"torch cannot be loaded ({error})", "pip install torch")
+        return Check("GPU", "missing", f"torch cannot be loaded ({error})", "pip install torch")
     if torch.cuda.is_available():
-        return Finding("GPU", "ok", f"{torch.cuda.get_device_name()}; trainings use it")
+        return Check("GPU", "ok", f"{torch.cuda.get_device_name()}; trainings use it")
     built = f"torch {torch.__version__} is built for CUDA {torch.version.cuda}"
     if torch.version.cuda:
-        return Finding("GPU", "note", f"none found ({built}); trainings run on the cores")
-    return Finding("GPU", "note", "this torch has no CUDA; trainings run on the cores")
+        return Check("GPU", "note", f"none found ({built}); trainings run on the cores")
+    return Check("GPU", "note", "this torch has no CUDA; trainings run on the cores")
 
 
-def _runtime() -> Finding:
+def _runtime() -> Check:
     try:
         from nas.latency.runtime import RUNTIMES
     except ImportError as error:
         found = f"ONNX Runtime cannot be loaded ({error})"
-        return Finding("latency", "missing", found, "pip install onnxruntime")
+        return Check("latency", "missing", found, "pip install onnxruntime")
     here, install = [], []
     for name, runtime in RUNTIMES.items():
         try:
@@ -119,17 +119,17 @@ def _runtime() -> Finding:
         except MeasurementError:
             install.append(name)
     text = ", ".join(here) + (f"; not here: {', '.join(install)}" if install else "")
-    return Finding("latency", "ok", text)
+    return Check("latency", "ok", text)
 
 
-def _thread_clock() -> Finding:
+def _thread_clock() -> Check:
     import time
 
     resolution = time.get_clock_info("thread_time").resolution
     if resolution > 1e-5:
-        return Finding(
+        return Check(
             "clock",
             "note",
             f"thread CPU time ticks every {resolution * 1e3:.2f} ms: short latencies are coarse",
         )
-    return Finding("clock", "ok", "thread CPU time in nanoseconds: latency holds beside other work")
+    return Check("clock", "ok", "thread CPU time in nanoseconds: latency holds beside other work")

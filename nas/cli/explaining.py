@@ -15,11 +15,11 @@ from nas.base.errors import SpecError
 from nas.base.files import refuse_taken
 from nas.cli.asking import numbers
 from nas.cli.tables import console, milliseconds
-from nas.spec.storage_url import Address
+from nas.spec.storage_url import StorageUrl
 
 if TYPE_CHECKING:
     from nas.report.explain import Advice, Effect, Explanation
-    from nas.report.explain.devices import Between
+    from nas.report.explain.devices import DeviceComparison
 
 __all__ = ["add_to"]
 
@@ -76,9 +76,9 @@ def _explain(
         advice = advise(found, limit, max_insertions=opened.space.max_insertions)
     compared = None
     if devices is not None:
-        from nas.report.explain.devices import between
+        from nas.report.explain.devices import compare_devices
 
-        compared = between(opened, devices[0], devices[1], latency_ms=limit)
+        compared = compare_devices(opened, devices[0], devices[1], latency_ms=limit)
     shares = _importances(opened.study, opened.file.search.objectives) if importances else {}
     written = []
     if picture is not None:
@@ -113,7 +113,7 @@ def _latency(text: str) -> float:
     return found["latency_ms"]
 
 
-def _importances(study: Path | Address, objectives: list[str]) -> dict[str, dict[str, float]]:
+def _importances(study: Path | StorageUrl, objectives: list[str]) -> dict[str, dict[str, float]]:
     from nas.strategy.samplers.importances import importances
 
     return {name: importances(study, number) for number, name in enumerate(objectives)}
@@ -218,7 +218,7 @@ def _print_network(advice: Advice, screen: Console) -> None:
     )
 
 
-def _print_devices(found: Between, screen: Console) -> None:
+def _print_devices(found: DeviceComparison, screen: Console) -> None:
     screen.print(f"\n{found.names[0]} against {found.names[1]}", style="bold")
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("one block more", no_wrap=True)
@@ -250,7 +250,7 @@ def _print_importances(shares: dict[str, dict[str, float]], screen: Console) -> 
 def _as_json(
     found: Explanation,
     advice: Advice | None,
-    compared: Between | None,
+    compared: DeviceComparison | None,
     shares: dict[str, dict[str, float]],
 ) -> dict[str, Any]:
     from nas.study.front.verdict import judge

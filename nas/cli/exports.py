@@ -13,7 +13,7 @@ from nas.runs.run import Run, Weights, open_run
 
 if TYPE_CHECKING:
     from nas.export import Target
-    from nas.export.pack import Graph
+    from nas.export.pack import PackedGraph
 
 __all__ = ["add_to"]
 
@@ -147,7 +147,7 @@ def _shipped(run: Run, trial: int, which: Weights) -> str:
     return line
 
 
-def _found(graph: Graph) -> str:
+def _found(graph: PackedGraph) -> str:
     """What was measured of a graph, in words."""
     if graph.judged is None or graph.latency is None:
         return "converted, not verified: it does not run here"

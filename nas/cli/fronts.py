@@ -110,7 +110,7 @@ def _front(
     if not len(front) and (json_ or markdown or csv is not None or parquet is not None):
         typer.echo(judge(front).lines[-1], err=True)  # what is printed or written does not say why
     if at is not None or knee or hypervolume or reference is not None:
-        asked = asking.Asked(
+        asked = asking.FrontQuery(
             at=numbers(at, "--at") if at is not None else None,
             knee=knee,
             hypervolume=hypervolume or reference is not None,

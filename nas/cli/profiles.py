@@ -106,15 +106,15 @@ def _show(
         import json
         from dataclasses import asdict
 
-        from nas.latency.quality import quality
+        from nas.latency.quality import judge_profile
 
-        print(json.dumps(found.model_dump() | {"quality": asdict(quality(found))}, indent=1))
+        print(json.dumps(found.model_dump() | {"quality": asdict(judge_profile(found))}, indent=1))
         return
     _show_profile(found, file)
 
 
 def _show_profile(found: Profile, path: Path) -> None:
-    from nas.latency.quality import quality
+    from nas.latency.quality import judge_profile
 
     screen = console()
     screen.print(f"{found.device} ({found.runtime}) on {found.processor}, {found.measured[:10]}")
@@ -131,7 +131,7 @@ def _show_profile(found: Profile, path: Path) -> None:
             cells = [f"{added[label] * 1e3:.0f}" if label in added else "" for label in kinds]
             table.add_row(site, *cells)
         screen.print(table)
-    judged = quality(found)
+    judged = judge_profile(found)
     if judged.networks:
         screen.print(
             f"On {judged.networks} networks it has not seen: {judged.mape:.1%} off on average, "
@@ -165,10 +165,10 @@ def _compare(
     Example: nas profile compare laptop.json phone.json
     """
     from nas.latency.profile import load_profile
-    from nas.latency.quality import compared
+    from nas.latency.quality import compare_profiles
 
     one, two = load_profile(first), load_profile(second)
-    found = compared(one, two)
+    found = compare_profiles(one, two)
     screen = console()
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("", no_wrap=True)

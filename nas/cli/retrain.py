@@ -18,11 +18,11 @@ from rich.table import Table
 from nas.cli.tables import console, print_front
 
 if TYPE_CHECKING:
-    from nas.runs.retrain.pool import Told
-    from nas.runs.retrain.retrain import Plan
+    from nas.runs.retrain.pool import ProgressReport
+    from nas.runs.retrain.retrain import RetrainPlan
     from nas.spec.recipe import Retrain
-    from nas.study.full_training import Retraining
-    from nas.training.full import FullJob
+    from nas.study.full_training import FullTraining
+    from nas.training.full import FullTrainingJob
 
 __all__ = ["add_to"]
 
@@ -107,15 +107,15 @@ def _retrain(
 def _section(section: Retrain, overrides: list[str]) -> Retrain:
     """The run's own section with what the command line says. Raises SpecError."""
     from nas.base.errors import SpecError
-    from nas.spec.runner import Runner, overridden
+    from nas.spec.runner import Runner, with_overrides
 
     for text in overrides:
         if not text.strip().startswith("retrain."):
             raise SpecError(f"--set {text!r}: only keys retrain.* can be set here")
-    return overridden(Runner(retrain=section), tuple(overrides)).retrain
+    return with_overrides(Runner(retrain=section), tuple(overrides)).retrain
 
 
-def _tell_plan(planned: Plan, watcher: _Lines) -> None:
+def _tell_plan(planned: RetrainPlan, watcher: _Lines) -> None:
     jobs = len(planned.jobs)
     if planned.done:
         watcher.stage(f"{len(planned.done)} trainings are there already and are not made again")
@@ -129,7 +129,7 @@ def _tell_plan(planned: Plan, watcher: _Lines) -> None:
         )
 
 
-def _show_plan(planned: Plan, screen: Console, json_: bool) -> None:
+def _show_plan(planned: RetrainPlan, screen: Console, json_: bool) -> None:
     seconds = planned.seconds()
     if json_:
         rows = [
@@ -213,14 +213,14 @@ class _Lines:
             self._quarter = quarter
             self.say(f"  {done}/{total} images read")
 
-    def began(self, job: FullJob) -> None:
+    def began(self, job: FullTrainingJob) -> None:
         self.say(f"{_named(job)} begins")
 
-    def told(self, job: FullJob, told: Told) -> None:
+    def told(self, job: FullTrainingJob, told: ProgressReport) -> None:
         if "accuracy" in told:
             self.say(f"{_named(job)}  {_figures(told)}  ({_left(told)} left)")
 
-    def ended(self, job: FullJob, found: Retraining) -> None:
+    def ended(self, job: FullTrainingJob, found: FullTraining) -> None:
         self.done += 1
         if found.failure is not None:
             text = f"FAILED: {found.failure}"
@@ -230,7 +230,7 @@ class _Lines:
             text = f"done: validation loss {found.loss:.4f}, accuracy {found.accuracy:.2%}"
         self.say(f"[{self.done}/{self.total}] {_named(job)} {text}")
 
-    def lost(self, job: FullJob, reason: str) -> None:
+    def lost(self, job: FullTrainingJob, reason: str) -> None:
         self.say(f"{_named(job)}: its process was {reason}; it goes on from its checkpoint")
 
 
@@ -248,33 +248,33 @@ class _Bars(_Lines):
             self._reading = self.progress.add_task("reading images", figures="")
         self.progress.update(self._reading, completed=done, total=total, visible=done < total)
 
-    def began(self, job: FullJob) -> None:
+    def began(self, job: FullTrainingJob) -> None:
         self._bars[job.about.name] = self.progress.add_task(_named(job), figures="", total=None)
 
-    def told(self, job: FullJob, told: Told) -> None:
+    def told(self, job: FullTrainingJob, told: ProgressReport) -> None:
         bar = self._bars[job.about.name]
         self.progress.update(bar, completed=told["epoch"], total=told["of"])
         if "accuracy" in told:
             self.progress.update(bar, figures=_figures(told))
 
-    def ended(self, job: FullJob, found: Retraining) -> None:
+    def ended(self, job: FullTrainingJob, found: FullTraining) -> None:
         self.progress.remove_task(self._bars.pop(job.about.name))
         super().ended(job, found)
 
 
-def _named(job: FullJob) -> str:
+def _named(job: FullTrainingJob) -> str:
     name = job.about.reference or f"trial {job.about.trial}"
     return f"{name} seed {job.about.seed}"
 
 
-def _figures(told: Told) -> str:
+def _figures(told: ProgressReport) -> str:
     return (
         f"epoch {told['epoch']:.4g}/{told['of']:g}  loss {told['loss']:.4f}  "
         f"accuracy {told['accuracy']:.2%}"
     )
 
 
-def _left(told: Told) -> str:
+def _left(told: ProgressReport) -> str:
     return _clock(told["seconds"] * (told["of"] - told["epoch"]) / max(told["epoch"], 1e-9))
 
 

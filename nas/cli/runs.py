@@ -117,10 +117,10 @@ def _search(
 def _with(plan: Runner, option: str, override: str) -> Runner:
     """Faults are said of the option that was typed. Raises SpecError."""
     from nas.base.errors import SpecError
-    from nas.spec.runner import overridden
+    from nas.spec.runner import with_overrides
 
     try:
-        return overridden(plan, (override,))
+        return with_overrides(plan, (override,))
     except SpecError as error:
         raise SpecError(re.sub(r"^--set: [\w.]+:", f"{option}:", str(error))) from None
 

@@ -10,7 +10,7 @@ import typer
 from nas.base.errors import SpecError
 
 if TYPE_CHECKING:
-    from nas.runs.submit import Order
+    from nas.runs.submit import Submission
 
 __all__ = ["add_to"]
 
@@ -63,10 +63,10 @@ def _launch(
     submit(made)
 
 
-def _order(context: typer.Context, space: Path, out: str, runner: Path | None) -> Order:
+def _order(context: typer.Context, space: Path, out: str, runner: Path | None) -> Submission:
     """Finds out here, not on the cluster, what `nas search` would refuse."""
     from nas.data import check_source
-    from nas.runs.submit import Order
+    from nas.runs.submit import Submission
     from nas.spec.runner import load_runner
 
     assert context.parent is not None
@@ -81,7 +81,7 @@ def _order(context: typer.Context, space: Path, out: str, runner: Path | None) -
     folders = {f"--data {given['data']}": place} if kind in _DATA_FOLDERS else {}
     if given["calibration"] is not None:
         folders[f"--calibration {given['calibration']}"] = str(given["calibration"])
-    return Order(
+    return Submission(
         space=space,
         out=out,
         options=tuple(context.args),

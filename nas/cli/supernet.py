@@ -61,9 +61,9 @@ def _supernet(
     Interrupted, the same command goes on. Scores rank networks roughly; a search decides.
     Example: nas supernet search_spaces/mobilenetv2-small.yaml --out runs/supernet --score 20
     """
-    from nas.data import cached_data, open_data, resolved_source
+    from nas.data import cached_data, open_data, resolve_source
     from nas.models.candidates import Candidates, load_space
-    from nas.runs.run import locked, train_resolution
+    from nas.runs.run import run_lock, train_resolution
     from nas.spec.runner import load_runner
     from nas.training.supernet.folder import SupernetFile, SupernetFolder
     from nas.training.supernet.supernet import Paths
@@ -78,7 +78,7 @@ def _supernet(
     images = open_data(cached)
     file = SupernetFile(
         space=candidates.space,
-        data=resolved_source(data),
+        data=resolve_source(data),
         key=cached.name,
         classes=len(images.classes),
         validation=runner.validation,
@@ -91,7 +91,7 @@ def _supernet(
     folder = SupernetFolder.made(out, file, candidates)
     rows: list[dict[str, Any]] = []
     try:
-        with locked(out):
+        with run_lock(out):
             for architecture, _ in candidates.plains():
                 supernet = _trained(folder, architecture, images)
                 rows += _scores(supernet, images, score) if score else []

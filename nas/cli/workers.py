@@ -39,7 +39,7 @@ def _worker(
     time. Example: nas worker runs/demo
     """
     from nas.runs.join import work
-    from nas.spec.runner import seconds
+    from nas.spec.runner import parse_seconds
 
     def say(text: str) -> None:
         print(f"{datetime.now(UTC).isoformat(timespec='seconds')} {text}", flush=True)
@@ -48,8 +48,8 @@ def _worker(
         reason = work(
             run,
             folder=folder,
-            grace=seconds("--grace", grace),
-            idle=None if idle is None else seconds("--idle", idle),
+            grace=parse_seconds("--grace", grace),
+            idle=None if idle is None else parse_seconds("--idle", idle),
             say=say,
         )
     except KeyboardInterrupt:
@@ -60,13 +60,13 @@ def _worker(
 
 def print_afar(url: str, *, as_json: bool) -> None:
     """How far a search is, by its storage alone: no run folder is needed."""
-    from nas.spec.storage_url import Address
+    from nas.spec.storage_url import StorageUrl
     from nas.strategy.storage.lease import driver_of
     from nas.strategy.storage.store import Store
 
-    store = Store(Address.parse(url), writable=False)
+    store = Store(StorageUrl.parse(url), writable=False)
     report = _standing(store) | {
-        "storage": str(Address.parse(url).of(store.name)),
+        "storage": str(StorageUrl.parse(url).of(store.name)),
         "driver": driver_of(store.connection, store.name),
     }
     exchange = _exchange(store)
@@ -119,10 +119,10 @@ def workers_of(exchange: Exchange) -> list[dict[str, Any]]:
 
 
 def _print_standing(report: dict[str, Any]) -> None:
-    from nas.base.process import described
+    from nas.base.process import describe_process
 
     driver = report["driver"]
-    said = f"{described(driver)}; last heard of {driver['heard']}" if driver else "none"
+    said = f"{describe_process(driver)}; last heard of {driver['heard']}" if driver else "none"
     print(f"driver: {said}")
     counts = ", ".join(f"{number} {state}" for state, number in report["trials"].items() if number)
     print(f"trials: {counts or 'none yet'}")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from nas.data.dataset import Dataset, Split
 from nas.data.decoded import cached_data, load_data, open_data, open_test
-from nas.data.kinds import DATA, check_source, resolved_source
+from nas.data.kinds import DATA, check_source, resolve_source
 
 __all__ = [
     "DATA",
@@ -19,5 +19,5 @@ __all__ = [
     "load_data",
     "open_data",
     "open_test",
-    "resolved_source",
+    "resolve_source",
 ]

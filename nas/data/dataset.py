@@ -11,7 +11,7 @@ from torch import Tensor
 
 from nas.base.errors import SpecError
 
-__all__ = ["Channels", "Dataset", "Split", "cut", "statistics", "thinning"]
+__all__ = ["Channels", "Dataset", "Split", "split_rows", "statistics", "thinning"]
 
 Channels = tuple[float, float, float]
 
@@ -89,7 +89,7 @@ class Dataset:
         return replace(self, train=Split(self.train.images[rows], self.train.labels[rows]))
 
 
-def cut(
+def split_rows(
     labels: NDArray[np.int64], share: float, seed: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Split row numbers in two, class by class, so that both parts hold every class.

@@ -21,9 +21,9 @@ from torch import Tensor
 
 from nas.base.errors import SpecError, StorageError
 from nas.base.machine import available_memory, cache_root
-from nas.data.dataset import Dataset, Split, cut, statistics
-from nas.data.images import Images, Parts, decoded
-from nas.data.kinds import resolved_source, source_to_search, source_to_test
+from nas.data.dataset import Dataset, Split, split_rows, statistics
+from nas.data.images import Images, Parts, decode_ahead
+from nas.data.kinds import resolve_source, source_to_search, source_to_test
 
 __all__ = ["cached_data", "load_data", "open_data", "open_test"]
 
@@ -71,7 +71,7 @@ def cached_data(
     with (images decoded, all images). Raises SpecError for data that cannot be read,
     StorageError without space.
     """
-    source = resolved_source(source)
+    source = resolve_source(source)
     found = source_to_search(source)
     folder = cache_root() / "data" / _key(source, resolution, validation, seed, found.content)
     if (folder / _ABOUT).exists():
@@ -113,7 +113,7 @@ def open_test(source: str, resolution: int, *, progress: Progress | None = None)
     For a final figure of a chosen network, never for choosing one. Raises SpecError when the
     source brings none, StorageError without space.
     """
-    source = resolved_source(source)
+    source = resolve_source(source)
     found = source_to_test(source)
     folder = cache_root() / "test" / _key(source, resolution, found.content)
     if not (folder / _ABOUT).exists():
@@ -141,7 +141,7 @@ def _divided(parts: Parts, source: str, validation: float, seed: int) -> tuple[I
             f"data {source!r}: class {parts.classes[single[0]]!r}{others} has 1 image; every class "
             "needs at least 2 images, one of them for validation"
         )
-    kept, held = cut(labels, 1 - validation, seed)
+    kept, held = split_rows(labels, 1 - validation, seed)
     return parts.train.only(kept), parts.train.only(held)
 
 
@@ -158,7 +158,7 @@ def _check_memory(source: str, count: int, resolution: int) -> None:
 def _array(images: Images, resolution: int) -> NDArray[np.uint8]:
     pixels = np.empty((len(images), resolution, resolution, 3), dtype=np.uint8)
     done = 0
-    for block in decoded(images, resolution):
+    for block in decode_ahead(images, resolution):
         pixels[done : done + len(block)] = block
         done += len(block)
     return pixels
@@ -238,7 +238,7 @@ def _write(
         with (building / f"{name}_images.npy").open("wb") as file:
             header = {"descr": "|u1", "fortran_order": False, "shape": shape}
             np.lib.format.write_array_header_1_0(file, header)
-            for block in decoded(images, resolution):
+            for block in decode_ahead(images, resolution):
                 file.write(block.data)
                 done += len(block)
                 if progress is not None:

@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from nas.base.errors import NoTestPart, SpecError
-from nas.data.images import Images, Parts, Source
+from nas.data.images import Images, ImageSource, Parts
 
 __all__ = ["folder", "folder_test", "imagenet", "imagenet_test"]
 
@@ -21,7 +21,7 @@ _File = tuple[str, str]
 """Class and path of an image."""
 
 
-def folder(argument: str) -> Source[Parts]:
+def folder(argument: str) -> ImageSource[Parts]:
     """train/<class>/*, and val/<class>/* when there is one. Raises SpecError."""
     root = _root(argument)
     classes = _classes(root)
@@ -32,30 +32,30 @@ def folder(argument: str) -> Source[Parts]:
         validation = _images(classes, held) if held else None
         return Parts(classes, _images(classes, train), validation)
 
-    return Source(_content([train, held]), read)
+    return ImageSource(_content([train, held]), read)
 
 
-def folder_test(argument: str) -> Source[Images]:
+def folder_test(argument: str) -> ImageSource[Images]:
     """test/<class>/*, its classes numbered as those of train/. Raises SpecError."""
     return _test_part(argument, "test")
 
 
-def imagenet(argument: str) -> Source[Parts]:
+def imagenet(argument: str) -> ImageSource[Parts]:
     """train/<class>/* alone: what ImageNet calls val is what papers report, its test part."""
     root = _root(argument)
     _check_unpacked(root, "train")
     classes = _classes(root)
     files = _files(root / "train", classes)
-    return Source(_content([files]), lambda: Parts(classes, _images(classes, files)))
+    return ImageSource(_content([files]), lambda: Parts(classes, _images(classes, files)))
 
 
-def imagenet_test(argument: str) -> Source[Images]:
+def imagenet_test(argument: str) -> ImageSource[Images]:
     """val/<class>/*. Raises SpecError."""
     _check_unpacked(_root(argument), "val")
     return _test_part(argument, "val")
 
 
-def _test_part(argument: str, name: str) -> Source[Images]:
+def _test_part(argument: str, name: str) -> ImageSource[Images]:
     root = _root(argument)
     classes = _classes(root)
     if not (root / name).is_dir():
@@ -63,7 +63,7 @@ def _test_part(argument: str, name: str) -> Source[Images]:
             f"data folder {root}: it has no test part; needed: {root}/{name}/<class>/<images>"
         )
     files = _files(root / name, classes)
-    return Source(_content([files]), lambda: _images(classes, files))
+    return ImageSource(_content([files]), lambda: _images(classes, files))
 
 
 def _root(argument: str) -> Path:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from nas.base.errors import NoTestPart, SpecError
-from nas.data.images import Images, Parts, Source, numbered
+from nas.data.images import Images, ImageSource, Parts, number_classes
 
 __all__ = ["huggingface", "huggingface_test"]
 
@@ -24,7 +24,7 @@ _LONGEST = 300  # characters of an error of the Hub's
 
 
 @dataclass(frozen=True)
-class _Asked:
+class _Query:
     """What stands behind `hf:`. Commas, since shells leave them alone."""
 
     text: str
@@ -35,7 +35,7 @@ class _Asked:
     mirror: bool = True
 
     @classmethod
-    def parse(cls, argument: str) -> _Asked:
+    def parse(cls, argument: str) -> _Query:
         place, *options = argument.split(",")
         name, _, config = place.partition(":")
         given = dict(option.split("=", 1) for option in options if option.count("=") == 1)
@@ -55,9 +55,9 @@ class _Asked:
         )
 
 
-def huggingface(argument: str) -> Source[Parts]:
+def huggingface(argument: str) -> ImageSource[Parts]:
     """The part `train`, and `validation` when there is one. Raises SpecError."""
-    asked = _Asked.parse(argument)
+    asked = _Query.parse(argument)
     builder = _builder(asked)
     train = _part(builder, ("train",))
     if train is None:
@@ -69,12 +69,14 @@ def huggingface(argument: str) -> Source[Parts]:
         validation = None if held is None else _images(held, classes, asked, "validation")[1]
         return Parts(classes, images, validation, asked.mirror)
 
-    return Source(" ".join(part._fingerprint for part in (train, held) if part is not None), read)
+    return ImageSource(
+        " ".join(part._fingerprint for part in (train, held) if part is not None), read
+    )
 
 
-def huggingface_test(argument: str) -> Source[Images]:
+def huggingface_test(argument: str) -> ImageSource[Images]:
     """The part `test`, its classes numbered as those of `train`. Raises SpecError."""
-    asked = _Asked.parse(argument)
+    asked = _Query.parse(argument)
     builder = _builder(asked)
     train, test = _part(builder, ("train",)), _part(builder, ("test",))
     if train is None or test is None:
@@ -84,7 +86,7 @@ def huggingface_test(argument: str) -> Source[Images]:
         classes = _images(train, None, asked, "training")[0]
         return _images(test, classes, asked, "test")[1]
 
-    return Source(f"{train._fingerprint} {test._fingerprint}", read)
+    return ImageSource(f"{train._fingerprint} {test._fingerprint}", read)
 
 
 def _datasets() -> Any:
@@ -100,7 +102,7 @@ def _datasets() -> Any:
     return datasets
 
 
-def _builder(asked: _Asked) -> Any:
+def _builder(asked: _Query) -> Any:
     """The data set, downloaded. Since datasets 4 none can bring code to run."""
     datasets = _datasets()
     try:
@@ -123,7 +125,7 @@ def _part(builder: Any, names: tuple[str, ...]) -> Any:
 
 
 def _images(
-    part: Any, classes: tuple[str, ...] | None, asked: _Asked, called: str
+    part: Any, classes: tuple[str, ...] | None, asked: _Query, called: str
 ) -> tuple[tuple[str, ...], Images]:
     """Classes and images. classes: those of the training part, None when this is it."""
     datasets = _datasets()
@@ -151,7 +153,7 @@ def _reader(part: Any, column: str) -> Callable[[int], Image.Image]:
 
 def _column(features: Any, option: str, wanted: str | None, kind: type, where: str) -> str:
     """The one column of this kind, or the wanted one. A wanted label may be any text or number,
-    which `numbered` then judges.
+    which `number_classes` then judges.
     """
     found: list[str] = [name for name, feature in features.items() if isinstance(feature, kind)]
     if wanted is None and len(found) == 1:
@@ -178,4 +180,4 @@ def _labels(
         raise SpecError(f"{name}: {missing} of {len(found)} images have no label; all need one")
     if isinstance(feature, _datasets().ClassLabel):
         return tuple(feature.names), np.asarray(found, dtype=np.int64)
-    return numbered(found, classes, name)
+    return number_classes(found, classes, name)

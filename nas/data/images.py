@@ -15,7 +15,16 @@ from PIL import Image, ImageOps
 from nas.base.errors import SpecError
 from nas.base.machine import usable_cores
 
-__all__ = ["Images", "Parts", "Source", "decoded", "in_memory", "numbered", "reason", "square"]
+__all__ = [
+    "ImageSource",
+    "Images",
+    "Parts",
+    "decode_ahead",
+    "error_reason",
+    "in_memory",
+    "number_classes",
+    "square",
+]
 
 _BLOCK = 64  # images decoded in one go by one thread
 _OPAQUE = "white"  # behind transparent pixels: logos and drawings are made for paper
@@ -59,7 +68,7 @@ class Parts:
 
 
 @dataclass(frozen=True)
-class Source(Generic[Held]):
+class ImageSource(Generic[Held]):
     """Something to read images from, not read yet.
 
     content: changes when any image or label does; known without decoding. open: reads labels.
@@ -76,7 +85,7 @@ def in_memory(pixels: NDArray[np.uint8], labels: NDArray[np.int64], name: str) -
     )
 
 
-def numbered(
+def number_classes(
     labels: Sequence[object] | NDArray[np.generic], classes: tuple[str, ...] | None, name: str
 ) -> tuple[tuple[str, ...], NDArray[np.int64]]:
     """Names of the classes, and for each label the number of its class.
@@ -106,12 +115,12 @@ def _is_number(label: object) -> bool:
     return isinstance(label, int) and not isinstance(label, bool) and label >= 0
 
 
-def reason(error: Exception) -> str:
+def error_reason(error: Exception) -> str:
     """What an error of another library says, in one line."""
     return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
-def decoded(images: Images, resolution: int) -> Iterator[NDArray[np.uint8]]:
+def decode_ahead(images: Images, resolution: int) -> Iterator[NDArray[np.uint8]]:
     """Blocks of (n, H, W, 3) in their order, decoded ahead by threads.
 
     Raises SpecError naming the first image that cannot be read.
@@ -141,7 +150,7 @@ def _pixels(images: Images, row: int, resolution: int) -> NDArray[np.uint8]:
             return square(image, resolution)
     except Exception as error:  # a damaged file makes its decoder raise anything
         raise SpecError(
-            f"{images.called(row)} cannot be read ({reason(error)}); mend or remove it"
+            f"{images.called(row)} cannot be read ({error_reason(error)}); mend or remove it"
         ) from None
 
 

@@ -10,11 +10,11 @@ from nas.base.errors import NoTestPart, SpecError
 from nas.base.user_code import is_function
 from nas.data.folder import folder, folder_test, imagenet, imagenet_test
 from nas.data.huggingface import huggingface, huggingface_test
-from nas.data.images import Images, Parts, Source
+from nas.data.images import Images, ImageSource, Parts
 from nas.data.own_function import own_function
 from nas.data.published import PUBLISHED, digits, digits_test
 
-__all__ = ["DATA", "Kind", "check_source", "resolved_source", "source_to_search", "source_to_test"]
+__all__ = ["DATA", "Kind", "check_source", "resolve_source", "source_to_search", "source_to_test"]
 
 _PATH = "PATH"
 
@@ -25,8 +25,8 @@ class Kind:
     it brings one. argument: what must stand behind the colon; empty: no colon.
     """
 
-    search: Callable[[str], Source[Parts]]
-    test: Callable[[str], Source[Images]] | None = None
+    search: Callable[[str], ImageSource[Parts]]
+    test: Callable[[str], ImageSource[Images]] | None = None
     argument: str = ""
 
 
@@ -42,7 +42,7 @@ DATA: dict[str, Kind] = {
 }
 
 
-def resolved_source(source: str) -> str:
+def resolve_source(source: str) -> str:
     """The same source, with a folder's path made absolute: a run is resumed from anywhere."""
     name, _, argument = source.partition(":")
     if not argument or name not in DATA or DATA[name].argument != _PATH:
@@ -56,7 +56,7 @@ def check_source(source: str) -> None:
         _kind(source)
 
 
-def source_to_search(source: str) -> Source[Parts]:
+def source_to_search(source: str) -> ImageSource[Parts]:
     """What a search may see of a source, not read yet. Raises SpecError."""
     if _is_own(source):
         return own_function(source)
@@ -64,7 +64,7 @@ def source_to_search(source: str) -> Source[Parts]:
     return kind.search(argument)
 
 
-def source_to_test(source: str) -> Source[Images]:
+def source_to_test(source: str) -> ImageSource[Images]:
     """The test part of a source, not read yet. Raises SpecError when it brings none."""
     kind, argument = (None, "") if _is_own(source) else _kind(source)
     if kind is None or kind.test is None:

@@ -14,7 +14,7 @@ from PIL import Image, ImageOps
 
 from nas.base.errors import SpecError
 from nas.base.user_code import user_function
-from nas.data.images import Images, Parts, Source, in_memory, numbered, reason
+from nas.data.images import Images, ImageSource, Parts, error_reason, in_memory, number_classes
 
 __all__ = ["own_function"]
 
@@ -26,7 +26,7 @@ _ALLOWED = (
 )
 
 
-def own_function(name: str) -> Source[Parts]:
+def own_function(name: str) -> ImageSource[Parts]:
     """What the function returns: (images, labels) for training, or two such pairs, the second
     for validation. It brings no test part. Raises SpecError.
     """
@@ -34,7 +34,7 @@ def own_function(name: str) -> Source[Parts]:
     try:
         returned = function()
     except Exception as error:
-        raise SpecError(f"data {name!r}: {type(error).__name__}: {reason(error)}") from error
+        raise SpecError(f"data {name!r}: {type(error).__name__}: {error_reason(error)}") from error
     pairs = _pairs(returned, f"data {name!r}")
     classes, train, content = _checked(pairs[0], None, f"data {name!r} (training)")
     if len(classes) < 2:
@@ -43,7 +43,7 @@ def own_function(name: str) -> Source[Parts]:
     if len(pairs) > 1:
         _, validation, more = _checked(pairs[1], classes, f"data {name!r} (validation)")
         content += more
-    return Source(content, lambda: Parts(classes, train, validation))
+    return ImageSource(content, lambda: Parts(classes, train, validation))
 
 
 def _pairs(returned: object, name: str) -> list[_Pair]:
@@ -66,7 +66,7 @@ def _checked(
         raise SpecError(f"{name}: images are {_described(images)}; {_ALLOWED}")
     if len(images) != len(labels) or not len(images):
         raise SpecError(f"{name}: {len(images)} images and {len(labels)} labels; one for each")
-    classes, numbers = numbered(labels, classes, name)
+    classes, numbers = number_classes(labels, classes, name)
     digest = hashlib.sha256(repr(classes).encode() + numbers.tobytes())
     if isinstance(images, np.ndarray):
         pixels = np.ascontiguousarray(images)
@@ -94,7 +94,9 @@ def _bytes(picture: Image.Image, name: str) -> bytes:
         about = f"{upright.mode} {upright.size} {upright.getpalette()}"
         return about.encode() + upright.tobytes()
     except Exception as error:  # opened from a damaged file, it is read only now
-        raise SpecError(f"{name} cannot be read ({reason(error)}); mend or remove it") from None
+        raise SpecError(
+            f"{name} cannot be read ({error_reason(error)}); mend or remove it"
+        ) from None
 
 
 def _described(found: object) -> str:

@@ -23,8 +23,8 @@ from numpy.typing import NDArray
 from nas.base.errors import SpecError, StorageError
 from nas.base.files import write_whole
 from nas.base.machine import cache_root
-from nas.data.dataset import cut
-from nas.data.images import Images, Parts, Source, in_memory, reason
+from nas.data.dataset import split_rows
+from nas.data.images import Images, ImageSource, Parts, error_reason, in_memory
 
 __all__ = ["PUBLISHED", "Published", "digits", "digits_test"]
 
@@ -38,14 +38,14 @@ Read = tuple[tuple[str, ...], NDArray[np.uint8], NDArray[np.int64]]
 """Classes, images as (N, H, W) or (N, H, W, 3), labels."""
 
 
-def digits(_argument: str) -> Source[Parts]:
+def digits(_argument: str) -> ImageSource[Parts]:
     """1,797 of 8x8. A fifth of every class, cut with seed 0, is the test part."""
-    return Source("digits", lambda: Parts(_DIGITS, _digits("train"), mirror=False))
+    return ImageSource("digits", lambda: Parts(_DIGITS, _digits("train"), mirror=False))
 
 
-def digits_test(_argument: str) -> Source[Images]:
+def digits_test(_argument: str) -> ImageSource[Images]:
     """That fifth: 359 images."""
-    return Source("digits test", lambda: _digits("test"))
+    return ImageSource("digits test", lambda: _digits("test"))
 
 
 def _digits(part: Part) -> Images:
@@ -54,7 +54,7 @@ def _digits(part: Part) -> Images:
     bunch = load_digits()
     grey = (bunch.images * (255.0 / 16.0)).round().astype(np.uint8)
     labels = bunch.target.astype(np.int64)
-    kept, aside = cut(labels, 1 - _TEST_SHARE, seed=0)
+    kept, aside = split_rows(labels, 1 - _TEST_SHARE, seed=0)
     return in_memory(grey, labels, "digits").only(kept if part == "train" else aside)
 
 
@@ -77,15 +77,15 @@ class Published:
     read: Callable[[Sequence[bytes], Part], Read]
     mirror: bool = True
 
-    def search(self, _argument: str) -> Source[Parts]:
+    def search(self, _argument: str) -> ImageSource[Parts]:
         def read() -> Parts:
             classes, images = self._part("train")
             return Parts(classes, images, mirror=self.mirror)
 
-        return Source(self._content("train"), read)
+        return ImageSource(self._content("train"), read)
 
-    def test(self, _argument: str) -> Source[Images]:
-        return Source(self._content("test"), lambda: self._part("test")[1])
+    def test(self, _argument: str) -> ImageSource[Images]:
+        return ImageSource(self._content("test"), lambda: self._part("test")[1])
 
     def _content(self, part: Part) -> str:
         return " ".join([self.name, part, *(file.md5 for file in self.files[part])])
@@ -109,7 +109,7 @@ class Published:
             with urllib.request.urlopen(file.url, timeout=_TIMEOUT_SECONDS) as response:
                 content: bytes = response.read()
         except (OSError, HTTPException) as error:
-            raise SpecError(self._failed(file, reason(error))) from None
+            raise SpecError(self._failed(file, error_reason(error))) from None
         if _md5(content) != file.md5:
             raise SpecError(self._failed(file, "its MD5 sum is not the published one"))
         with write_whole(path) as temporary:

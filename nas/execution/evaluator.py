@@ -15,11 +15,11 @@ from torch import nn
 
 from nas.base.errors import StorageError, reason_of
 from nas.base.machine import cache_root
-from nas.base.object_store import fetched, located
+from nas.base.object_store import fetch, location
 from nas.data import open_data
 from nas.latency.measure import Latency
 from nas.latency.runtime import device_named
-from nas.latency.source import LatencyOf, measuring, predicting
+from nas.latency.source import LatencyOf, latency_measurer, latency_predictor
 from nas.models.build import build
 from nas.models.cost import Cost, cost
 from nas.spec.architecture import Architecture
@@ -90,16 +90,16 @@ class EvaluatorSpec:
     def from_dict(cls, data: dict[str, Any]) -> EvaluatorSpec:
         """Read what `to_dict` wrote."""
         return cls(
-            data=located(data["data"]),
-            checkpoints=located(data["checkpoints"]),
+            data=location(data["data"]),
+            checkpoints=location(data["checkpoints"]),
             proxy=Proxy.model_validate(data["proxy"]),
             constraints=Constraints.model_validate(data["constraints"]),
             plains=tuple(data["plains"]),
             anchor=data["anchor"],
             anchor_ms=data["anchor_ms"],
             device=data["device"],
-            profile=located(data["profile"]) if data["profile"] else None,
-            supernets=located(data["supernets"]) if data["supernets"] else None,
+            profile=location(data["profile"]) if data["profile"] else None,
+            supernets=location(data["supernets"]) if data["supernets"] else None,
         )
 
     def here(self) -> EvaluatorSpec:
@@ -111,9 +111,9 @@ class EvaluatorSpec:
         of_run = cache / "runs" / self.checkpoints.name
         return replace(
             self,
-            data=fetched(self.data, cache / "data"),
-            profile=fetched(self.profile, of_run) if self.profile else None,
-            supernets=fetched(self.supernets, of_run) if self.supernets else None,
+            data=fetch(self.data, cache / "data"),
+            profile=fetch(self.profile, of_run) if self.profile else None,
+            supernets=fetch(self.supernets, of_run) if self.supernets else None,
         )
 
 
@@ -234,8 +234,8 @@ class Evaluator:
     def _latencies(self, worker: int) -> LatencyOf:
         spec = self.spec
         if spec.profile:
-            return predicting(spec.profile)
-        return measuring(
+            return latency_predictor(spec.profile)
+        return latency_measurer(
             Architecture.from_json(spec.anchor),
             spec.anchor_ms,
             self.setting.task.num_classes,

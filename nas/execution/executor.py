@@ -13,7 +13,16 @@ from nas.study.record import PAUSED, Job, Outcome, Record
 if TYPE_CHECKING:  # a worker that evaluates has no use for Optuna
     from nas.strategy.search import Search
 
-__all__ = ["Both", "EventLog", "Executor", "Observer", "Place", "Silent", "died", "here"]
+__all__ = [
+    "EventLog",
+    "Executor",
+    "LatencyMachine",
+    "Observer",
+    "ObserverPair",
+    "SilentObserver",
+    "lost_with_worker",
+    "on_this_machine",
+]
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
@@ -41,7 +50,7 @@ class Observer(Protocol):
         """Some time has passed; at least once a second."""
 
 
-class Silent:
+class SilentObserver:
     """An observer that does nothing; base of those that want to hear only some."""
 
     def stage(self, text: str) -> None:
@@ -63,7 +72,7 @@ class Silent:
         return None
 
 
-def died(job: Job, reason: str) -> Outcome:
+def lost_with_worker(job: Job, reason: str) -> Outcome:
     """Of a job whose worker died with it; the search decides whether it is given out again."""
     times = {0: "once", 1: "twice"}.get(job.attempt, f"{job.attempt + 1} times")
     return Outcome(failure=f"its worker died {times} ({reason})", lost=True)
@@ -78,7 +87,7 @@ class Executor(Protocol):
         """
 
 
-class Place(Protocol):
+class LatencyMachine(Protocol):
     """The machine that latencies are of: calls a function there and returns what it returned."""
 
     def __call__(
@@ -86,7 +95,7 @@ class Place(Protocol):
     ) -> _T: ...
 
 
-def here(function: Callable[_P, _T], /, *args: _P.args, **kwargs: _P.kwargs) -> _T:
+def on_this_machine(function: Callable[_P, _T], /, *args: _P.args, **kwargs: _P.kwargs) -> _T:
     """A place that is this machine."""
     return function(*args, **kwargs)
 
@@ -122,7 +131,7 @@ class EventLog:
         return None
 
 
-class Both:
+class ObserverPair:
     """Two observers as one."""
 
     def __init__(self, first: Observer, second: Observer) -> None:

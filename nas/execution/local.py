@@ -11,8 +11,8 @@ from pathlib import Path
 
 from nas.base.errors import StorageError, TrainingError
 from nas.execution.evaluator import EvaluatorSpec
-from nas.execution.executor import Observer, died
-from nas.execution.workers.child_process import Beside
+from nas.execution.executor import Observer, lost_with_worker
+from nas.execution.workers.child_process import ChildProcess
 from nas.strategy.search import Search
 from nas.study.record import Job, Outcome
 
@@ -96,7 +96,7 @@ class LocalExecutor:
         """Start a worker in the place of one that died, and say what became of its job."""
         reason = worker.ended()
         if worker.job is not None:
-            record = search.tell(worker.job, died(worker.job, reason))
+            record = search.tell(worker.job, lost_with_worker(worker.job, reason))
             if record is None:
                 observer.lost(worker.job, reason)
             else:
@@ -124,7 +124,7 @@ class _Worker:
         self.ready = False
         self.job: Job | None = None
         self.starts = starts
-        self._process = Beside(
+        self._process = ChildProcess(
             program,
             threads=spec.proxy.threads,
             log=log,

@@ -6,7 +6,7 @@ import heapq
 from collections.abc import Callable
 from itertools import count
 
-from nas.execution.executor import Observer, Silent
+from nas.execution.executor import Observer, SilentObserver
 from nas.strategy.search import Search
 from nas.study.record import Job, Outcome
 
@@ -45,7 +45,7 @@ class SimulatedExecutor:
 
     def run(self, search: Search, observer: Observer | None = None) -> None:
         """Returns when `search.finished`. Jobs that end at one time come as they were given."""
-        observer = observer or Silent()
+        observer = observer or SilentObserver()
         order = count()
         running: list[tuple[float, int, Job]] = []
         while True:

@@ -11,16 +11,16 @@ import logging
 import tempfile
 from pathlib import Path
 
-from nas.export.source import exported
-from nas.export.target import Target, Winner, Written
+from nas.export.source import export_program
+from nas.export.target import Target, Winner, WrittenGraph
 
 __all__ = ["COREML"]
 
 
-def _write(winner: Winner) -> Written:
+def _write(winner: Winner) -> WrittenGraph:
     import coremltools
 
-    program = exported(winner.network, winner.side, dynamic=False).run_decompositions({})
+    program = export_program(winner.network, winner.side, dynamic=False).run_decompositions({})
     logging.getLogger("coremltools").setLevel(logging.ERROR)
     with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stderr(io.StringIO()):
         path = Path(folder, "network.mlpackage")
@@ -29,7 +29,7 @@ def _write(winner: Winner) -> Written:
         model.author, model.short_description = "attention-nas", str(winner.architecture)
         model.save(str(path))
         kept = [found for found in path.rglob("*") if found.is_file() and "debug" not in found.name]
-        return Written(
+        return WrittenGraph(
             {f".mlpackage/{found.relative_to(path)}": found.read_bytes() for found in kept}
         )
 

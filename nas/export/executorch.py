@@ -13,17 +13,17 @@ import torch
 from torch import nn
 
 from nas.export.rewrite import delegable
-from nas.export.target import Delegates, Images, Target, Winner, Written
+from nas.export.target import Delegates, Images, Target, Winner, WrittenGraph
 
 __all__ = ["EXECUTORCH"]
 
 
-def _write(winner: Winner) -> Written:
+def _write(winner: Winner) -> WrittenGraph:
     images = torch.zeros(1, 3, winner.side, winner.side)
     return _lowered(delegable(copy.deepcopy(winner.network), images), images)
 
 
-def _quantise(winner: Winner, images: Images) -> Written:
+def _quantise(winner: Winner, images: Images) -> WrittenGraph:
     from executorch.backends.xnnpack.quantizer.xnnpack_quantizer import (
         XNNPACKQuantizer,
         get_symmetric_quantization_config,
@@ -41,7 +41,7 @@ def _quantise(winner: Winner, images: Images) -> Written:
     return _lowered(convert_pt2e(prepared), one)
 
 
-def _lowered(module: nn.Module, images: torch.Tensor) -> Written:
+def _lowered(module: nn.Module, images: torch.Tensor) -> WrittenGraph:
     from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
     from executorch.exir import to_edge_transform_and_lower
 
@@ -49,7 +49,7 @@ def _lowered(module: nn.Module, images: torch.Tensor) -> Written:
         program = torch.export.export(module, (images,))
     edge = to_edge_transform_and_lower(program, partitioner=[XnnpackPartitioner()])
     graph = bytes(edge.to_executorch().buffer)
-    return Written({".pte": graph}, lambda: _delegates(edge))
+    return WrittenGraph({".pte": graph}, lambda: _delegates(edge))
 
 
 def _delegates(edge: Any) -> tuple[Delegates, ...]:

@@ -11,29 +11,29 @@ from pathlib import Path
 
 from nas.base.errors import ExportError, MeasurementError, SpecError
 from nas.data import Dataset
-from nas.export.judged import Judged, Seen
-from nas.export.target import Files, Target, Winner, Written
+from nas.export.judged import GraphScores, ValidationScores
+from nas.export.target import Files, Target, Winner, WrittenGraph
 from nas.export.verify import LOADERS, Session
 from nas.latency.runtime.runtime import first_line
 from nas.runs.run import Run, Weights
 from nas.spec.architecture import Architecture
-from nas.study.full_training import Retraining
+from nas.study.full_training import FullTraining
 
-__all__ = ["Shipped", "check", "converted", "opened", "put", "shipped"]
+__all__ = ["TrainedNetwork", "check", "convert", "open_graph", "trained_network", "write_files"]
 
 
 @dataclass(frozen=True)
-class Shipped:
+class TrainedNetwork:
     """A network to ship, the images that its weights were trained on, and the full training that
     they are of; None: they are of the search.
     """
 
     winner: Winner
     data: Dataset
-    training: Retraining | None
+    training: FullTraining | None
 
 
-def shipped(run: Run, trial: int, weights: Weights) -> Shipped:
+def trained_network(run: Run, trial: int, weights: Weights) -> TrainedNetwork:
     """The trained network of a trial. Raises SpecError when it is not COMPLETE."""
     network = run.network(trial, weights)
     found = run.retrained_weights(trial, weights)
@@ -46,10 +46,10 @@ def shipped(run: Run, trial: int, weights: Weights) -> Shipped:
         )
     architecture = Architecture.from_json(run.row(trial)["architecture"])
     winner = Winner(network, architecture, data.classes, data.mean, data.std)
-    return Shipped(winner, data, training)
+    return TrainedNetwork(winner, data, training)
 
 
-def converted(target: Target, make: Callable[[], Written]) -> Written:
+def convert(target: Target, make: Callable[[], WrittenGraph]) -> WrittenGraph:
     """Convert quietly. Raises SpecError for a network that the target cannot take."""
     try:
         with _quiet():
@@ -66,7 +66,7 @@ def converted(target: Target, make: Callable[[], Written]) -> Written:
     )
 
 
-def put(files: Files, stem: Path) -> None:
+def write_files(files: Files, stem: Path) -> None:
     """Write files whose names begin with `stem`."""
     for suffix, content in files.items():
         path = Path(f"{stem}{suffix}")
@@ -74,7 +74,7 @@ def put(files: Files, stem: Path) -> None:
         path.write_bytes(content)
 
 
-def opened(kind: str, path: Path) -> Session:
+def open_graph(kind: str, path: Path) -> Session:
     """A graph as `verify.py` opens it. Raises ExportError."""
     try:
         with _quiet():
@@ -85,7 +85,7 @@ def opened(kind: str, path: Path) -> Session:
         ) from error
 
 
-def check(kind: str, session: Session, seen: Seen, tolerance: float) -> Judged:
+def check(kind: str, session: Session, seen: ValidationScores, tolerance: float) -> GraphScores:
     """Compare with the network. Raises ExportError when they differ by more than allowed."""
     judged = seen.judge(session, tolerance)
     if not judged.parity.holds:

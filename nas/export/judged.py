@@ -15,7 +15,7 @@ from nas.data.dataset import thinning
 from nas.export.target import Images, Winner
 from nas.export.verify import Session, judge, normalised
 
-__all__ = ["Judged", "Parity", "Seen", "real_images", "seen"]
+__all__ = ["GraphScores", "Parity", "ValidationScores", "predict_validation", "real_images"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ class Parity:
 
 
 @dataclass(frozen=True, slots=True)
-class Judged:
+class GraphScores:
     """Scores of a graph beside the network's. loss_change: the graph's loss less the network's,
     paired by image; half_width: of its 95 % interval.
     """
@@ -55,7 +55,7 @@ class Judged:
 
 
 @dataclass(frozen=True)
-class Seen:
+class ValidationScores:
     """Validation images as they are deployed, and what the trained network says of them.
 
     pixels: (N, H, W, 3) uint8. images: (N, 3, H, W). scores: (N, classes). labels: (N,).
@@ -74,7 +74,7 @@ class Seen:
     def accuracy(self) -> float:
         return judge(self.scores, self.labels)[1]
 
-    def judge(self, session: Session, tolerance: float) -> Judged:
+    def judge(self, session: Session, tolerance: float) -> GraphScores:
         """Run them through a graph, in batches and, the first, by itself."""
         found = np.concatenate(
             [session(self.images[row : row + 64]) for row in range(0, len(self.images), 64)]
@@ -98,10 +98,10 @@ class Seen:
             tolerance,
             same,
         )
-        return Judged(parity, float(losses.mean()), accuracy, float(change.mean()), half_width)
+        return GraphScores(parity, float(losses.mean()), accuracy, float(change.mean()), half_width)
 
 
-def seen(winner: Winner, data: Dataset, most: int) -> Seen:
+def predict_validation(winner: Winner, data: Dataset, most: int) -> ValidationScores:
     """At most so many validation images, every class in its share, and the network's scores."""
     pixels, labels = real_images(data.validation, winner.side, most)
     images = normalised(pixels, {"mean": winner.mean, "std": winner.std})
@@ -110,7 +110,7 @@ def seen(winner: Winner, data: Dataset, most: int) -> Seen:
             winner.network(torch.from_numpy(images[row : row + 64]))
             for row in range(0, len(images), 64)
         ]
-    return Seen(pixels, images, torch.cat(parts).numpy(), labels)
+    return ValidationScores(pixels, images, torch.cat(parts).numpy(), labels)
 
 
 def real_images(split: Split, side: int, most: int) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:

@@ -11,17 +11,17 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from nas.export.target import Delegates, Images, Target, Winner, Written
+from nas.export.target import Delegates, Images, Target, Winner, WrittenGraph
 from nas.latency.runtime import RUNTIMES
 
 __all__ = ["LITERT"]
 
 
-def _write(winner: Winner) -> Written:
+def _write(winner: Winner) -> WrittenGraph:
     return _written(RUNTIMES["litert"].convert(winner.network, winner.side))
 
 
-def _quantise(winner: Winner, images: Images) -> Written:
+def _quantise(winner: Winner, images: Images) -> WrittenGraph:
     from ai_edge_litert.interpreter import Interpreter
     from ai_edge_quantizer import quantizer, recipe
 
@@ -38,8 +38,8 @@ def _quantise(winner: Winner, images: Images) -> Written:
         return _written(small.read_bytes())
 
 
-def _written(graph: bytes) -> Written:
-    return Written({".tflite": graph}, lambda: _delegates(graph))
+def _written(graph: bytes) -> WrittenGraph:
+    return WrittenGraph({".tflite": graph}, lambda: _delegates(graph))
 
 
 def _delegates(graph: bytes) -> tuple[Delegates, ...]:

@@ -11,7 +11,7 @@ import zipfile
 from collections import Counter
 from pathlib import Path
 
-from nas.export.target import Delegates, Files, Target, Winner, Written
+from nas.export.target import Delegates, Files, Target, Winner, WrittenGraph
 from nas.latency.runtime import RUNTIMES
 
 __all__ = ["NCNN"]
@@ -19,11 +19,11 @@ __all__ = ["NCNN"]
 _PARAM, _BIN = ".ncnn.param", ".ncnn.bin"
 
 
-def _write(winner: Winner) -> Written:
+def _write(winner: Winner) -> WrittenGraph:
     graph = RUNTIMES["ncnn"].convert(winner.network, winner.side)
     with zipfile.ZipFile(io.BytesIO(graph)) as archive:
         files = {suffix: archive.read(f"network{suffix}") for suffix in (_PARAM, _BIN)}
-    return Written(files, lambda: _delegates(files))
+    return WrittenGraph(files, lambda: _delegates(files))
 
 
 def _delegates(files: Files) -> tuple[Delegates, ...]:

@@ -9,28 +9,28 @@ from pathlib import Path
 import onnx
 import onnxruntime
 
-from nas.export.target import Delegates, Images, Target, Winner, Written
+from nas.export.target import Delegates, Images, Target, Winner, WrittenGraph
 from nas.latency.runtime import to_onnx
-from nas.latency.runtime.onnxruntime import quantised
+from nas.latency.runtime.onnxruntime import quantise
 
 __all__ = ["ONNX", "quantised_onnx"]
 
 
-def _write(winner: Winner) -> Written:
+def _write(winner: Winner) -> WrittenGraph:
     graph = to_onnx(winner.network, winner.side, dynamic_batch=True)
     onnx.checker.check_model(graph)
-    return Written({".onnx": graph}, lambda: _delegates(winner))
+    return WrittenGraph({".onnx": graph}, lambda: _delegates(winner))
 
 
 def quantised_onnx(winner: Winner, images: Images, *, dynamic_batch: bool) -> bytes:
     """The QDQ graph with the ranges seen on these images."""
     graph = to_onnx(winner.network, winner.side, dynamic_batch=dynamic_batch)
     at_once = 16 if dynamic_batch else 1
-    return quantised(graph, [images[row : row + at_once] for row in range(0, len(images), at_once)])
+    return quantise(graph, [images[row : row + at_once] for row in range(0, len(images), at_once)])
 
 
-def _quantise(winner: Winner, images: Images) -> Written:
-    return Written({".onnx": quantised_onnx(winner, images, dynamic_batch=True)})
+def _quantise(winner: Winner, images: Images) -> WrittenGraph:
+    return WrittenGraph({".onnx": quantised_onnx(winner, images, dynamic_batch=True)})
 
 
 def _delegates(winner: Winner) -> tuple[Delegates, ...]:

@@ -14,21 +14,21 @@ from pathlib import Path
 from typing import Any
 
 from nas.export.onnx import quantised_onnx
-from nas.export.target import Delegates, Files, Images, Target, Winner, Written
+from nas.export.target import Delegates, Files, Images, Target, Winner, WrittenGraph
 from nas.latency.runtime import to_onnx
 
 __all__ = ["OPENVINO"]
 
 
-def _write(winner: Winner) -> Written:
+def _write(winner: Winner) -> WrittenGraph:
     return _saved(to_onnx(winner.network, winner.side))
 
 
-def _quantise(winner: Winner, images: Images) -> Written:
+def _quantise(winner: Winner, images: Images) -> WrittenGraph:
     return _saved(quantised_onnx(winner, images, dynamic_batch=False))
 
 
-def _saved(graph: bytes) -> Written:
+def _saved(graph: bytes) -> WrittenGraph:
     import openvino
 
     with tempfile.TemporaryDirectory() as folder:
@@ -36,7 +36,7 @@ def _saved(graph: bytes) -> Written:
         # Half the bytes by default, by rounding the weights to 16 bits.
         openvino.save_model(openvino.Core().read_model(graph), path, compress_to_fp16=False)
         files = {".xml": path.read_bytes(), ".bin": path.with_suffix(".bin").read_bytes()}
-    return Written(files, lambda: _delegates(files))
+    return WrittenGraph(files, lambda: _delegates(files))
 
 
 def _delegates(files: Files) -> tuple[Delegates, ...]:

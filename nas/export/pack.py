@@ -14,23 +14,23 @@ import torch
 from safetensors.torch import save
 
 from nas.base.errors import SpecError
-from nas.base.files import folder_whole, made
+from nas.base.files import make_folder, write_folder_whole
 from nas.base.machine import processor
 from nas.data import Dataset
 from nas.export import verify
 from nas.export.card import card
-from nas.export.graphs import check, converted, opened, put, shipped
-from nas.export.judged import Judged, Seen, real_images, seen
+from nas.export.graphs import check, convert, open_graph, trained_network, write_files
+from nas.export.judged import GraphScores, ValidationScores, predict_validation, real_images
 from nas.export.licences import licences, notice
-from nas.export.source import exported, plain_source
+from nas.export.source import export_program, plain_source
 from nas.export.table import TARGETS, target_named
-from nas.export.target import EXACT, Delegates, Target, Winner, Written
+from nas.export.target import EXACT, Delegates, Target, Winner, WrittenGraph
 from nas.latency.measure import Anchor, Latency, Subject, measure_anchor, measure_together
 from nas.models.cost import cost_of_module
 from nas.runs.run import Run, Weights
-from nas.study.full_training import Retraining
+from nas.study.full_training import FullTraining
 
-__all__ = ["Graph", "Origin", "Pack", "against_int8", "export_pack", "write_pack"]
+__all__ = ["Origin", "Pack", "PackedGraph", "against_int8", "export_pack", "write_pack"]
 
 _JUDGED = 512
 _CALIBRATION = 128
@@ -60,7 +60,7 @@ class Origin:
 
 
 @dataclass(frozen=True)
-class Graph:
+class PackedGraph:
     """One graph of a pack. judged, latency: None where it cannot run here."""
 
     file: str
@@ -69,7 +69,7 @@ class Graph:
     bytes: int
     tolerance: float
     least_agreement: float
-    judged: Judged | None
+    judged: GraphScores | None
     latency: Latency | None
     delegates: tuple[Delegates, ...] = ()
 
@@ -80,7 +80,7 @@ class Pack:
 
     path: Path
     target: Target
-    graphs: tuple[Graph, ...]
+    graphs: tuple[PackedGraph, ...]
     network_loss: float
     network_accuracy: float
     images: int
@@ -113,8 +113,8 @@ def export_pack(
         raise SpecError(f"{path} exists; name a new folder for --out")
     if not path.parent.exists() and out is not None:
         raise SpecError(f"folder {path.parent} does not exist; make it first")
-    found = shipped(run, trial, weights)
-    made(path.parent)
+    found = trained_network(run, trial, weights)
+    make_folder(path.parent)
     row, training = run.row(trial), found.training
     began = training.recipe["weights"] if training else "backbone"
     if began == "backbone":
@@ -133,7 +133,7 @@ def export_pack(
     return write_pack(path, found.winner, found.data, to, origin, int8=int8)
 
 
-def _trained(training: Retraining) -> dict[str, Any]:
+def _trained(training: FullTraining) -> dict[str, Any]:
     kept = (
         "description",
         "seed",
@@ -151,8 +151,8 @@ def write_pack(
 ) -> Pack:
     """Write a pack of any trained network. Raises as `export_pack` does."""
     versions = to.check_installed()
-    images = seen(winner, data, _JUDGED)
-    with folder_whole(path) as folder:
+    images = predict_validation(winner, data, _JUDGED)
+    with write_folder_whole(path) as folder:
         _write_network(folder, winner)
         graphs = [_model(folder, images), *_graphs(folder, winner, to, data, images, int8)]
         report = _report(winner, origin, to, versions, images, graphs)
@@ -164,35 +164,37 @@ def write_pack(
 
 def _write_network(folder: Path, winner: Winner) -> None:
     title = str(winner.architecture)
-    source = plain_source(exported(winner.network, winner.side), title=title, side=winner.side)
+    source = plain_source(
+        export_program(winner.network, winner.side), title=title, side=winner.side
+    )
     (folder / "model.py").write_text(source.code, encoding="utf-8")
     (folder / "weights.safetensors").write_bytes(save(source.weights))
 
 
-def _model(folder: Path, images: Seen) -> Graph:
-    session = opened("model.py", folder / "model.py")
+def _model(folder: Path, images: ValidationScores) -> PackedGraph:
+    session = open_graph("model.py", folder / "model.py")
     judged = check("model.py", session, images, EXACT)
     size = (folder / "weights.safetensors").stat().st_size
     latency = _latencies({"fp32": session}, images)["fp32"]
-    return Graph("model.py", "model.py", "fp32", size, EXACT, 1 - _SLACK, judged, latency)
+    return PackedGraph("model.py", "model.py", "fp32", size, EXACT, 1 - _SLACK, judged, latency)
 
 
 def _graphs(
-    folder: Path, winner: Winner, to: Target, data: Dataset, images: Seen, int8: bool
-) -> list[Graph]:
+    folder: Path, winner: Winner, to: Target, data: Dataset, images: ValidationScores, int8: bool
+) -> list[PackedGraph]:
     """Convert, write, open again, check and time."""
-    made: dict[str, Written] = {"fp32": converted(to, lambda: to.write(winner))}
+    made: dict[str, WrittenGraph] = {"fp32": convert(to, lambda: to.write(winner))}
     if int8 and to.quantise is not None:
         quantise = to.quantise
         calibration = _calibration(winner, data)
-        made["int8"] = converted(to, lambda: quantise(winner, calibration))
+        made["int8"] = convert(to, lambda: quantise(winner, calibration))
     names = {"fp32": "network", "int8": "network-int8"}
     for precision, written in made.items():
-        put(written.files, folder / names[precision])
+        write_files(written.files, folder / names[precision])
     paths = {precision: folder / f"{names[precision]}{to.main}" for precision in made}
     sessions, judged, latencies = {}, {}, {}
     if to.runs_here:
-        sessions = {precision: opened(to.name, path) for precision, path in paths.items()}
+        sessions = {precision: open_graph(to.name, path) for precision, path in paths.items()}
         tolerance = {"fp32": to.tolerance, "int8": _INT8_TOLERANCE}
         judged = {
             precision: check(f"{to.name} {precision}", session, images, tolerance[precision])
@@ -205,7 +207,7 @@ def _graphs(
         # Of an int8 graph the user must know that it has not become worse than it was.
         agreement = told.parity.agreement if told and precision == "int8" else 1.0
         found.append(
-            Graph(
+            PackedGraph(
                 file=paths[precision].relative_to(folder).as_posix(),
                 kind=to.name,
                 precision=precision,
@@ -225,7 +227,7 @@ def _calibration(winner: Winner, data: Dataset) -> Any:
     return verify.normalised(pixels, {"mean": winner.mean, "std": winner.std})
 
 
-def _latencies(sessions: dict[str, verify.Session], images: Seen) -> dict[str, Latency]:
+def _latencies(sessions: dict[str, verify.Session], images: ValidationScores) -> dict[str, Latency]:
     """Of one image, in CPU time of one thread, in turn with each other."""
     shape = (1, 3, *images.images.shape[2:])
     subjects = {name: Subject(session, shape) for name, session in sessions.items()}
@@ -238,8 +240,8 @@ def _report(
     origin: Origin,
     to: Target,
     versions: dict[str, str],
-    images: Seen,
-    graphs: list[Graph],
+    images: ValidationScores,
+    graphs: list[PackedGraph],
 ) -> dict[str, Any]:
     costs = cost_of_module(winner.network, torch.zeros(1, 3, winner.side, winner.side))
     quantised = any(graph.precision == "int8" for graph in graphs)
@@ -263,7 +265,7 @@ def _report(
     }
 
 
-def against_int8(graphs: Sequence[Graph]) -> str:
+def against_int8(graphs: Sequence[PackedGraph]) -> str:
     """What was measured against the int8 graph, in a sentence; empty: nothing, or it is not run."""
     by_precision = {graph.precision: graph for graph in graphs if graph.kind != "model.py"}
     plain, small = by_precision.get("fp32"), by_precision.get("int8")
@@ -281,7 +283,7 @@ def against_int8(graphs: Sequence[Graph]) -> str:
     return f"int8 is {' and '.join(faults)}: what it brings is measured on the device it is for"
 
 
-def _told(graph: Graph) -> dict[str, Any]:
+def _told(graph: PackedGraph) -> dict[str, Any]:
     judged, latency = graph.judged, graph.latency
     return {
         "file": graph.file,
@@ -305,7 +307,7 @@ def _told(graph: Graph) -> dict[str, Any]:
 def _write_papers(
     folder: Path,
     winner: Winner,
-    images: Seen,
+    images: ValidationScores,
     to: Target,
     report: dict[str, Any],
     pretrained: bool,

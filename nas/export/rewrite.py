@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, fx, nn
 
-from nas.latency.runtime.litert import broadcasting
+from nas.latency.runtime.litert import without_expands
 
 __all__ = ["delegable"]
 
@@ -21,7 +21,7 @@ _SPLITS = {_aten.split_with_sizes.default, _aten.split.Tensor, _aten.chunk.defau
 
 def delegable(network: nn.Module, images: Tensor) -> nn.Module:
     """An equal module in evaluation mode, for images of this shape. `network` stays as it is."""
-    module = broadcasting(network, images)
+    module = without_expands(network, images)
     assert isinstance(module, fx.GraphModule)
     for node in list(module.graph.nodes):
         if node.target is _aten.mean.dim:

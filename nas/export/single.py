@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from nas.base.errors import SpecError
-from nas.base.files import made, write_whole
-from nas.export.graphs import check, converted, opened, shipped
-from nas.export.judged import Parity, seen
+from nas.base.files import make_folder, write_whole
+from nas.export.graphs import check, convert, open_graph, trained_network
+from nas.export.judged import Parity, predict_validation
 from nas.export.table import TARGETS, target_named
 from nas.runs.run import Run, Weights
 
@@ -40,10 +40,10 @@ def export_trial(
         raise SpecError(f"{path} exists; name a new file for --out")
     if not path.parent.exists() and out is not None:
         raise SpecError(f"folder {path.parent} does not exist; make it first")
-    found = shipped(run, trial, weights)
-    made(path.parent)
-    images = seen(found.winner, found.data, _IMAGES)
+    found = trained_network(run, trial, weights)
+    make_folder(path.parent)
+    images = predict_validation(found.winner, found.data, _IMAGES)
     with write_whole(path) as temporary:
-        temporary.write_bytes(converted(to, lambda: to.write(found.winner)).files[to.main])
-        judged = check(target, opened(target, temporary), images, to.tolerance)
+        temporary.write_bytes(convert(to, lambda: to.write(found.winner)).files[to.main])
+        judged = check(target, open_graph(target, temporary), images, to.tolerance)
     return path, judged.parity

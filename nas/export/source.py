@@ -21,7 +21,7 @@ from torch.export import ExportedProgram
 from nas.base.errors import SpecError
 from nas.latency.runtime.runtime import first_line
 
-__all__ = ["Source", "exported", "plain_source"]
+__all__ = ["NetworkSource", "export_program", "plain_source"]
 
 _TRAINING = {"aten.batch_norm.default": 5, "aten.dropout.default": 2}
 """Operators that behave otherwise in training -> the place of the argument that says so."""
@@ -31,14 +31,14 @@ _INFIX = {operator.add: "+", operator.mul: "*", operator.sub: "-", operator.floo
 
 
 @dataclass(frozen=True)
-class Source:
+class NetworkSource:
     """code: of model.py. weights: every tensor by the name that the code gives it."""
 
     code: str
     weights: dict[str, Tensor]
 
 
-def exported(network: nn.Module, side: int, *, dynamic: bool = True) -> ExportedProgram:
+def export_program(network: nn.Module, side: int, *, dynamic: bool = True) -> ExportedProgram:
     """torch.export of a network for (N, 3, side, side); N any where `dynamic`, else 1.
 
     Raises SpecError when it holds what torch.export cannot follow.
@@ -56,7 +56,7 @@ def exported(network: nn.Module, side: int, *, dynamic: bool = True) -> Exported
         ) from None
 
 
-def plain_source(program: ExportedProgram, *, title: str, side: int) -> Source:
+def plain_source(program: ExportedProgram, *, title: str, side: int) -> NetworkSource:
     """Write `class Network(torch.nn.Module)` with the program's weights. Raises SpecError.
 
     title: for the first line. The class reads (N, 3, side, side), normalised, and returns scores.
@@ -79,7 +79,7 @@ def plain_source(program: ExportedProgram, *, title: str, side: int) -> Source:
         scores=writer.scores,
         methods=methods,
     )
-    return Source(code, writer.weights)
+    return NetworkSource(code, writer.weights)
 
 
 @dataclass(frozen=True)

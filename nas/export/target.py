@@ -14,7 +14,7 @@ from nas.base.machine import version
 from nas.data.dataset import Channels
 from nas.spec.architecture import Architecture
 
-__all__ = ["EXACT", "Delegates", "Files", "Images", "Target", "Winner", "Written"]
+__all__ = ["EXACT", "Delegates", "Files", "Images", "Target", "Winner", "WrittenGraph"]
 
 Files = dict[str, bytes]
 """What stands behind `network` or `network-int8` in a file's name -> its content: `.onnx`, or
@@ -64,7 +64,7 @@ class Delegates:
 
 
 @dataclass(frozen=True)
-class Written:
+class WrittenGraph:
     """delegates: tells how much of the graph the runtime's accelerators take; empty where it
     does not say.
     """
@@ -90,13 +90,13 @@ class Target:
     runs: tuple[str, ...]
     writes: tuple[str, ...]
     install: str
-    write: Callable[[Winner], Written]
+    write: Callable[[Winner], WrittenGraph]
     main: str
     alone: bool = False
     any_batch: bool = False
     tolerance: float = EXACT
     runs_here: bool = True
-    quantise: Callable[[Winner, Images], Written] | None = None
+    quantise: Callable[[Winner, Images], WrittenGraph] | None = None
     no_int8: str = ""
 
     def check_installed(self) -> dict[str, str]:

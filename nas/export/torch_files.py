@@ -8,33 +8,33 @@ import json
 import torch
 from safetensors.torch import save
 
-from nas.export.source import exported, plain_source
-from nas.export.target import Target, Winner, Written
+from nas.export.source import export_program, plain_source
+from nas.export.target import Target, Winner, WrittenGraph
 
 __all__ = ["PT2", "TIMM", "TORCHSCRIPT"]
 
 _UNQUANTISED = "for int8 take onnx, openvino, litert or executorch"
 
 
-def _write_pt2(winner: Winner) -> Written:
+def _write_pt2(winner: Winner) -> WrittenGraph:
     buffer = io.BytesIO()
-    torch.export.save(exported(winner.network, winner.side), buffer)
-    return Written({".pt2": buffer.getvalue()})
+    torch.export.save(export_program(winner.network, winner.side), buffer)
+    return WrittenGraph({".pt2": buffer.getvalue()})
 
 
-def _write_torchscript(winner: Winner) -> Written:
+def _write_torchscript(winner: Winner) -> WrittenGraph:
     images = torch.zeros(2, 3, winner.side, winner.side)
     with torch.no_grad():
         traced = torch.jit.trace(winner.network, images, check_trace=False)  # type: ignore[no-untyped-call]
     buffer = io.BytesIO()
     torch.jit.save(traced, buffer)
-    return Written({".pt": buffer.getvalue()})
+    return WrittenGraph({".pt": buffer.getvalue()})
 
 
-def _write_timm(winner: Winner) -> Written:
+def _write_timm(winner: Winner) -> WrittenGraph:
     """config.json and weights as timm reads them, and the module that gives it the network."""
     name = f"attention_nas_{winner.architecture.digest}"
-    program = exported(winner.network, winner.side)
+    program = export_program(winner.network, winner.side)
     source = plain_source(program, title=str(winner.architecture), side=winner.side)
     config = {
         "architecture": name,
@@ -51,7 +51,7 @@ def _write_timm(winner: Winner) -> Written:
             "label_names": list(winner.classes),
         },
     }
-    return Written(
+    return WrittenGraph(
         {
             "/config.json": json.dumps(config, indent=1).encode(),
             "/model.safetensors": save(source.weights),

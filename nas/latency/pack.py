@@ -18,7 +18,13 @@ from nas.latency.device import Device
 from nas.latency.measure import Latency
 from nas.latency.profile import Profile
 from nas.latency.runtime import RUNTIMES
-from nas.latency.table import Graph, Plan, assemble, plan, whole_network
+from nas.latency.table import (
+    MeasurementPlan,
+    TimedGraph,
+    assemble,
+    plan_measurements,
+    whole_network,
+)
 from nas.models.candidates import Candidates
 
 __all__ = ["Manifest", "fit_pack", "pack", "pack_space", "read_timings"]
@@ -39,13 +45,13 @@ class Manifest(BaseModel):
     device: str
     runtime: str
     classes: int
-    plan: Plan
+    plan: MeasurementPlan
     files: dict[str, str]
 
 
 def pack(
-    made: Plan,
-    graphs: Sequence[Graph],
+    made: MeasurementPlan,
+    graphs: Sequence[TimedGraph],
     write: Write,
     directory: Path,
     *,
@@ -112,7 +118,7 @@ def pack_space(
     if runtime.name not in _HOW:
         raise SpecError(f"{runtime.name} runs where this does; a pack is for: {', '.join(_HOW)}")
     suffix, how = _HOW[runtime.name]
-    made, graphs = plan(candidates, whole=networks, held_out=held_out, seed=seed)
+    made, graphs = plan_measurements(candidates, whole=networks, held_out=held_out, seed=seed)
     return pack(
         made,
         graphs,

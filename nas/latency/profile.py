@@ -22,12 +22,12 @@ from nas.base.files import parse, write_whole
 from nas.spec.architecture import EMPTY, KEEP, Architecture
 
 __all__ = [
-    "Branch",
+    "BackboneLatencies",
     "Correction",
     "Prediction",
     "Profile",
-    "Whole",
-    "corrected",
+    "WholeNetwork",
+    "correct",
     "fit_correction",
     "load_profile",
 ]
@@ -43,7 +43,7 @@ _LEAST_NOISE = 0.005
 Milliseconds = Annotated[float, Field(gt=0)]
 
 
-class Branch(BaseModel):
+class BackboneLatencies(BaseModel):
     """A backbone at a resolution: its own latency, and site -> label -> what that adds, ms."""
 
     model_config = _STRICT
@@ -55,7 +55,7 @@ class Branch(BaseModel):
     added_ms: dict[str, dict[str, float]]
 
 
-class Whole(BaseModel):
+class WholeNetwork(BaseModel):
     """A whole network as measured. spread: half the relative difference of two halves, None
     when it was timed once. fitted: it took part in the correction.
     """
@@ -111,8 +111,8 @@ class Profile(BaseModel):
     measured: str
     space: str
     classes: int
-    branches: list[Branch]
-    networks: list[Whole]
+    branches: list[BackboneLatencies]
+    networks: list[WholeNetwork]
     correction: Correction
     repeatability: Annotated[float, Field(ge=0)] | None
 
@@ -123,7 +123,7 @@ class Profile(BaseModel):
     def predict(self, architecture: Architecture) -> Prediction:
         """Raises SpecError for a backbone, site or block that was not measured: never 0 ms."""
         plain, added, blocks = self.parts(architecture)
-        mean, half = corrected(
+        mean, half = correct(
             self.correction, np.array([plain]), np.array([added]), np.array([blocks])
         )
         return Prediction(float(mean[0]), float(half[0]))
@@ -133,7 +133,7 @@ class Profile(BaseModel):
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Latencies and half-widths of their 90 % intervals, (n,) each, ms. Raises SpecError."""
         parts = np.array([self.parts(item) for item in architectures]).reshape(-1, 3)
-        return corrected(self.correction, parts[:, 0], parts[:, 1], parts[:, 2])
+        return correct(self.correction, parts[:, 0], parts[:, 1], parts[:, 2])
 
     def parts(self, architecture: Architecture) -> tuple[float, float, int]:
         """The plain network's latency, what the insertions add to it, and how many blocks."""
@@ -148,7 +148,7 @@ class Profile(BaseModel):
             added += known[insertion.label]
         return branch.plain_ms, added, len(architecture.blocks)
 
-    def branch(self, architecture: Architecture) -> Branch:
+    def branch(self, architecture: Architecture) -> BackboneLatencies:
         wanted = (architecture.backbone, architecture.resolution, architecture.total_stride)
         for branch in self.branches:
             if (branch.backbone, branch.resolution, branch.total_stride) == wanted:
@@ -163,12 +163,12 @@ class Profile(BaseModel):
         )
 
     def choices(
-        self, branch: Branch, sites: Sequence[str], labels: Sequence[str]
+        self, branch: BackboneLatencies, sites: Sequence[str], labels: Sequence[str]
     ) -> NDArray[np.float64]:
         """What each choice of a place adds: (labels, 2), milliseconds and number of blocks.
 
         To predict a million networks, add up one row of each place, and give the sums to
-        `corrected` with the branch's plain latency. Raises SpecError.
+        `correct` with the branch's plain latency. Raises SpecError.
         """
         held = [branch.added_ms.get(site, {}) for site in sites]
         rows = []
@@ -207,7 +207,7 @@ def load_profile(path: str | Path) -> Profile:
     return parse(Profile, data, str(path))
 
 
-def corrected(
+def correct(
     correction: Correction,
     plain_ms: NDArray[np.float64],
     added_ms: NDArray[np.float64],

@@ -11,7 +11,7 @@ from nas.base.errors import SpecError
 from nas.latency.profile import Profile
 from nas.spec.architecture import Architecture
 
-__all__ = ["Comparison", "Quality", "compared", "judge_predictions", "quality"]
+__all__ = ["ProfileComparison", "Quality", "compare_profiles", "judge_predictions", "judge_profile"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,7 @@ class Quality:
     kendall: float
 
 
-def quality(profile: Profile, *, held_out: bool = True) -> Quality:
+def judge_profile(profile: Profile, *, held_out: bool = True) -> Quality:
     """Judge a profile by its whole networks: by default those that took no part in its fit."""
     known = [
         item
@@ -64,7 +64,7 @@ def judge_predictions(
 
 
 @dataclass(frozen=True, slots=True)
-class Comparison:
+class ProfileComparison:
     """Of two devices. rows: (block, what it adds at all its sites as a share of the plain
     network's time, the same on the other). spearman: over `entries` common table entries.
     """
@@ -74,7 +74,7 @@ class Comparison:
     spearman: float
 
 
-def compared(one: Profile, two: Profile) -> Comparison:
+def compare_profiles(one: Profile, two: Profile) -> ProfileComparison:
     """Raises SpecError when the profiles have nothing in common."""
     branches = [
         (ours, theirs)
@@ -100,7 +100,7 @@ def compared(one: Profile, two: Profile) -> Comparison:
             f"profiles of spaces {one.space!r} and {two.space!r} have no site in common"
         )
     ranks = spearmanr(*zip(*pairs, strict=True)).statistic if len(pairs) > 2 else float("nan")
-    return Comparison(
+    return ProfileComparison(
         rows=tuple((label, *found) for label, found in sorted(shares.items())),
         entries=len(pairs),
         spearman=float(ranks),

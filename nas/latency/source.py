@@ -11,24 +11,24 @@ from nas.latency.device import Device
 from nas.latency.measure import Anchor, Latency, Subject, measure_anchor, measure_together
 from nas.latency.profile import load_profile
 from nas.latency.runtime import RUNTIMES, clock_of, core_of
-from nas.latency.runtime.conversions import converted
+from nas.latency.runtime.conversions import cached_graph
 from nas.latency.table import whole_network
 from nas.spec.architecture import Architecture
 
 __all__ = [
     "LatencyOf",
+    "latency_measurer",
+    "latency_predictor",
     "machine_of",
     "measure_architectures",
     "measure_device",
-    "measuring",
-    "predicting",
 ]
 
 LatencyOf = Callable[[Architecture, int], Latency]
 """The latency of an architecture; the number is the seed of a measurement's order."""
 
 
-def measuring(
+def latency_measurer(
     anchor: Architecture, anchor_ms: float, num_classes: int, device: Device, *, worker: int = 0
 ) -> LatencyOf:
     """Latencies as measured on this machine, beside an anchor of `anchor_ms` milliseconds.
@@ -46,7 +46,7 @@ def measuring(
     return latency_of
 
 
-def predicting(path: Path) -> LatencyOf:
+def latency_predictor(path: Path) -> LatencyOf:
     """Latencies by a device profile; their spread is the half-width of its 90 % interval."""
     profile = load_profile(path)
 
@@ -99,5 +99,5 @@ def _subject(architecture: Architecture, num_classes: int, device: Device) -> Su
     # A user's own network can change without changing its name.
     own = ":" in architecture.backbone
     key = f"{version('attention-nas')} {architecture.digest} {num_classes}"
-    graph = convert() if own else converted(key, device, convert)
+    graph = convert() if own else cached_graph(key, device, convert)
     return Subject(runtime.load(graph, device), (device.batch, 3, side, side))

@@ -18,7 +18,13 @@ from nas.latency.device import Clock, Device
 from nas.latency.measure import Anchor, Latency, Subject, measure_anchor, measure_together
 from nas.latency.profile import Profile
 from nas.latency.runtime import RUNTIMES, Session, clock_of, core_of, device_named
-from nas.latency.table import Graph, Plan, assemble, plan, whole_network
+from nas.latency.table import (
+    MeasurementPlan,
+    TimedGraph,
+    assemble,
+    plan_measurements,
+    whole_network,
+)
 from nas.models.candidates import Candidates
 from nas.spec.architecture import Architecture
 
@@ -43,8 +49,8 @@ _ROUNDS_OF_NETWORKS = 40
 
 
 def survey(
-    made: Plan,
-    graphs: Sequence[Graph],
+    made: MeasurementPlan,
+    graphs: Sequence[TimedGraph],
     prepare: Prepare,
     *,
     keep: Path,
@@ -61,7 +67,7 @@ def survey(
     and is removed by whoever has written the profile. progress: (done, of).
     Raises SpecError when `keep` is of another device, MeasurementError.
     """
-    kept = _Kept.read(keep, device)
+    kept = _Timings.read(keep, device)
     total = len(graphs) + len(made.networks)
     first = next(iter(made.architectures.values()))
 
@@ -118,7 +124,7 @@ def profile_here(
     """
     runtime = RUNTIMES[device.runtime]
     version = f"{runtime.name} {runtime.version()}"
-    made, graphs = plan(candidates, whole=networks, held_out=held_out, seed=seed)
+    made, graphs = plan_measurements(candidates, whole=networks, held_out=held_out, seed=seed)
     keep = out.with_name(f".{out.name}.timings")
     blocks, whole = survey(
         made,
@@ -203,7 +209,7 @@ def check_here(profile: Profile) -> None:
         )
 
 
-class _Kept:
+class _Timings:
     """What was timed so far."""
 
     def __init__(
@@ -217,7 +223,7 @@ class _Kept:
         self.networks = dict(networks or {})
 
     @classmethod
-    def read(cls, path: Path, device: str) -> _Kept:
+    def read(cls, path: Path, device: str) -> _Timings:
         if not path.exists():
             return cls()
         try:

@@ -25,19 +25,27 @@ from nas.backbones import Site, plain_network
 from nas.blocks import BLOCKS, Block
 from nas.latency.measure import Latency
 from nas.latency.predictor import choose
-from nas.latency.profile import Branch, Correction, Profile, Whole, fit_correction
+from nas.latency.profile import BackboneLatencies, Correction, Profile, WholeNetwork, fit_correction
 from nas.models.build import build, deploy
 from nas.models.candidates import Candidates
 from nas.spec.architecture import EMPTY, Architecture, Option, block_label, parse_label
 
-__all__ = ["Added", "Graph", "Plan", "Planned", "assemble", "plan", "whole_network"]
+__all__ = [
+    "BlockOverhead",
+    "MeasurementPlan",
+    "PlannedNetwork",
+    "TimedGraph",
+    "assemble",
+    "plan_measurements",
+    "whole_network",
+]
 
 Label = str
 _STRICT = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
 @dataclass(frozen=True)
-class Graph:
+class TimedGraph:
     """One graph to be timed. key: equal for graphs that take equally long.
 
     module: builds what is timed. shape: of one image, (channels, height, width).
@@ -50,7 +58,7 @@ class Graph:
     module: Callable[[], nn.Module]
 
 
-class Added(BaseModel):
+class BlockOverhead(BaseModel):
     """Where an entry of the table comes from: `part` of the way from one graph to another, less
     the graph without the block.
     """
@@ -63,7 +71,7 @@ class Added(BaseModel):
     part: float
 
 
-class Planned(BaseModel):
+class PlannedNetwork(BaseModel):
     """A whole network to be timed. held_out: it only judges the profile."""
 
     model_config = _STRICT
@@ -72,7 +80,7 @@ class Planned(BaseModel):
     held_out: bool
 
 
-class Plan(BaseModel):
+class MeasurementPlan(BaseModel):
     """How a profile follows from timings. It travels with packed graphs, as JSON.
 
     entries: canonical JSON of a plain network -> site -> label -> graphs.
@@ -82,8 +90,8 @@ class Plan(BaseModel):
     model_config = _STRICT
 
     space: str
-    entries: dict[str, dict[str, dict[str, Added]]]
-    networks: dict[str, Planned]
+    entries: dict[str, dict[str, dict[str, BlockOverhead]]]
+    networks: dict[str, PlannedNetwork]
 
     @property
     def architectures(self) -> dict[str, Architecture]:
@@ -94,17 +102,17 @@ class Plan(BaseModel):
         }
 
 
-def plan(
+def plan_measurements(
     candidates: Candidates, *, whole: int = 8, held_out: int = 6, seed: int = 0
-) -> tuple[Plan, tuple[Graph, ...]]:
+) -> tuple[MeasurementPlan, tuple[TimedGraph, ...]]:
     """Decide what to time for a space: whole networks, and graphs of single residual blocks in
     an order that keeps together what is compared.
 
     whole: networks to fit to, chosen D-optimally; held_out: others, drawn at random, that tell
     how good the profile is.
     """
-    graphs: dict[str, Graph] = {}
-    entries: dict[str, dict[str, dict[str, Added]]] = {}
+    graphs: dict[str, TimedGraph] = {}
+    entries: dict[str, dict[str, dict[str, BlockOverhead]]] = {}
     for plain, sites in candidates.plains():
         network = plain_network(plain.backbone, num_classes=10, total_stride=plain.total_stride)
         read = _inputs(network, plain.resolution)
@@ -112,22 +120,24 @@ def plan(
             site.name: _entries(_Host(network, site, read), candidates, graphs) for site in sites
         }
     networks = _whole_networks(candidates, whole, held_out, seed)
-    made = Plan(space=candidates.space.name, entries=entries, networks=networks)
+    made = MeasurementPlan(space=candidates.space.name, entries=entries, networks=networks)
     return made, tuple(graphs.values())
 
 
-def _entries(host: _Host, candidates: Candidates, graphs: dict[str, Graph]) -> dict[Label, Added]:
+def _entries(
+    host: _Host, candidates: Candidates, graphs: dict[str, TimedGraph]
+) -> dict[Label, BlockOverhead]:
     """The table's entries at one site, with the graphs they need."""
 
-    def note(variant: Graph) -> str:
+    def note(variant: TimedGraph) -> str:
         graphs.setdefault(variant.key, variant)
         return variant.key
 
     without = note(host.graph(None))
-    found: dict[Label, Added] = {}
+    found: dict[Label, BlockOverhead] = {}
     if host.site.filled:
         emptied = note(host.graph(EMPTY))
-        found[EMPTY] = Added(without=without, low=emptied, high=emptied, part=0.0)
+        found[EMPTY] = BlockOverhead(without=without, low=emptied, high=emptied, part=0.0)
     for name, block, combinations in _blocks(candidates):
         fitting = [values for values in combinations if not block.applies(host.site, values)]
         for group in _by_width(block, fitting, host.site):
@@ -138,7 +148,7 @@ def _entries(host: _Host, candidates: Candidates, graphs: dict[str, Graph]) -> d
                 # Time hardly follows the hidden width; what it does is a straight line.
                 part = (width - low[0]) / max(1, high[0] - low[0])
                 label = block_label(name, values)
-                found[label] = Added(without=without, low=first, high=last, part=part)
+                found[label] = BlockOverhead(without=without, low=first, high=last, part=part)
     return found
 
 
@@ -188,13 +198,13 @@ class _Host:
         self.shape = read[path]
         self.slot = replace(slot, module=slot.module.removeprefix(path).removeprefix("."))
 
-    def graph(self, label: Label | None) -> Graph:
+    def graph(self, label: Label | None) -> TimedGraph:
         """The block as it comes (None), emptied, or with an insertion."""
         probe = self._with(label)
         text = f"{self.shape} {probe!r} {self.slot.module} {self.slot.way}"
         key = hashlib.sha256(text.encode()).hexdigest()[:16]
         what = f"{self.site.name} {label or 'as it comes'}"
-        return Graph(key, what, self.shape, lambda: self._with(label))
+        return TimedGraph(key, what, self.shape, lambda: self._with(label))
 
     def _with(self, label: Label | None) -> nn.Module:
         module = copy.deepcopy(self.module)
@@ -245,7 +255,7 @@ def whole_network(architecture: Architecture, num_classes: int) -> nn.Module:
 
 def _whole_networks(
     candidates: Candidates, whole: int, held_out: int, seed: int
-) -> dict[str, Planned]:
+) -> dict[str, PlannedNetwork]:
     """The plain networks, those chosen to fit to, and those drawn to judge by."""
     rng = random.Random(seed)
     drawn: dict[str, Architecture] = {}
@@ -259,9 +269,12 @@ def _whole_networks(
     fitted = [plain for plain, _ in candidates.plains()]
     if pool:
         fitted += [pool[at] for at in choose(_features(candidates, pool), number, seed=seed)]
-    found = {item.digest: Planned(architecture=item.to_json(), held_out=False) for item in fitted}
+    found = {
+        item.digest: PlannedNetwork(architecture=item.to_json(), held_out=False) for item in fitted
+    }
     return found | {
-        digest: Planned(architecture=drawn[digest].to_json(), held_out=True) for digest in unseen
+        digest: PlannedNetwork(architecture=drawn[digest].to_json(), held_out=True)
+        for digest in unseen
     }
 
 
@@ -288,7 +301,7 @@ def _features(candidates: Candidates, pool: Sequence[Architecture]) -> np.ndarra
 
 
 def assemble(
-    made: Plan,
+    made: MeasurementPlan,
     graphs: Mapping[str, float],
     networks: Mapping[str, Latency],
     *,
@@ -303,7 +316,7 @@ def assemble(
     for text, table in made.entries.items():
         plain = Architecture.from_json(text)
         branches.append(
-            Branch(
+            BackboneLatencies(
                 backbone=plain.backbone,
                 resolution=plain.resolution,
                 total_stride=plain.total_stride,
@@ -315,7 +328,7 @@ def assemble(
             )
         )
     whole = [
-        Whole(
+        WholeNetwork(
             architecture=item.architecture,
             measured_ms=networks[digest].latency_ms,
             spread=None if math.isnan(networks[digest].spread) else networks[digest].spread,
@@ -342,7 +355,7 @@ def assemble(
     return draft.model_copy(update={"correction": _fitted(parts.reshape(-1, 3), measured)})
 
 
-def _repeatability(networks: Sequence[Whole]) -> float | None:
+def _repeatability(networks: Sequence[WholeNetwork]) -> float | None:
     # A spread is half of what lies between two halves.
     apart = [2 * item.spread for item in networks if item.spread is not None]
     return float(np.percentile(apart, 95)) if len(apart) == len(networks) else None
@@ -352,6 +365,6 @@ def _fitted(parts: np.ndarray, measured: np.ndarray) -> Correction:
     return fit_correction(parts[:, 0], parts[:, 1], parts[:, 2], measured)
 
 
-def _value(entry: Added, graphs: Mapping[str, float]) -> float:
+def _value(entry: BlockOverhead, graphs: Mapping[str, float]) -> float:
     ends = graphs[entry.low] * (1 - entry.part) + graphs[entry.high] * entry.part
     return ends - graphs[entry.without]

@@ -119,13 +119,13 @@ def selected_sites(
     """Leave out the sites that match a pattern such as `blocks.0.*`, or, for some backbones
     alone, `mobilenetv2_*:blocks.0.*`. Raises SpecError when nothing is left.
     """
-    kept = tuple(site for site in sites if not excluded(site, exclude, backbone))
+    kept = tuple(site for site in sites if not is_excluded(site, exclude, backbone))
     if not kept:
         raise SpecError(f"exclude {list(exclude)} leaves no site of {len(sites)}")
     return kept
 
 
-def excluded(site: Site, exclude: Sequence[str], backbone: str) -> bool:
+def is_excluded(site: Site, exclude: Sequence[str], backbone: str) -> bool:
     """Whether a site matches a pattern of those to leave out."""
     names = (site.name, f"{backbone}:{site.name}")
     return any(fnmatchcase(name, pattern) for name in names for pattern in exclude)
@@ -133,7 +133,7 @@ def excluded(site: Site, exclude: Sequence[str], backbone: str) -> bool:
 
 def _check_exclude(sites: Sequence[Site], exclude: Sequence[str], backbone: str) -> None:
     for pattern in exclude:
-        if not any(excluded(site, [pattern], backbone) for site in sites):
+        if not any(is_excluded(site, [pattern], backbone) for site in sites):
             raise SpecError(
                 f"exclude {pattern!r} matches no site; there are: "
                 f"{', '.join(site.name for site in sites)}"

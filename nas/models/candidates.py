@@ -11,11 +11,11 @@ from pathlib import Path
 from nas.backbones import Site, check_backbone, find_sites
 from nas.base.errors import SpecError
 from nas.blocks import BLOCKS, Block, block_named
-from nas.models.build import excluded, selected_sites, uniform
+from nas.models.build import is_excluded, selected_sites, uniform
 from nas.spec.architecture import EMPTY, KEEP, PLAIN, Architecture, Insertion, Option, block_label
 from nas.spec.space import SearchSpace, parse_space
 
-__all__ = ["Candidates", "Place", "load_space"]
+__all__ = ["Candidates", "Decision", "load_space"]
 
 
 def load_space(path: str | Path) -> SearchSpace:
@@ -40,7 +40,7 @@ def check_names(space: SearchSpace) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class Decision:
     """One decision: a site, or all sites of a stage or network that are chosen as one.
 
     choices: label -> nothing to do (`none`, or `keep` where a slot comes filled) or a block.
@@ -52,13 +52,13 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True)
-class _Branch:
+class _PlainDecisions:
     """A backbone at a resolution, with its places and the patterns that left sites out."""
 
     backbone: str
     resolution: int
     total_stride: int | None
-    places: tuple[Place, ...]
+    places: tuple[Decision, ...]
     exclude: tuple[str, ...]
 
 
@@ -92,7 +92,7 @@ class Candidates:
                 )
 
     @property
-    def sites(self) -> dict[str, tuple[Place, ...]]:
+    def sites(self) -> dict[str, tuple[Decision, ...]]:
         """Places by backbone, at the first resolution."""
         return {
             branch.backbone: branch.places
@@ -100,14 +100,14 @@ class Candidates:
             if branch.resolution == self.space.resolutions[0]
         }
 
-    def _branch(self, backbone: str, resolution: int) -> _Branch:
+    def _branch(self, backbone: str, resolution: int) -> _PlainDecisions:
         space = self.space
         rule = space.sites
         every = find_sites(backbone, resolution, space.total_stride, rule.position, rule.modules)
         exclude = tuple(
             pattern
             for pattern in rule.exclude
-            if any(excluded(site, [pattern], backbone) for site in every)
+            if any(is_excluded(site, [pattern], backbone) for site in every)
         )
         chosen = selected_sites(every, exclude, backbone)
         groups: dict[str, list[Site]] = {}
@@ -117,7 +117,8 @@ class Candidates:
             key = {"block": site.name, "stage": site.stage + kind, "network": "network" + kind}
             groups.setdefault(key[rule.granularity], []).append(site)
         places = tuple(
-            Place(name, tuple(sites), self._choices(tuple(sites))) for name, sites in groups.items()
+            Decision(name, tuple(sites), self._choices(tuple(sites)))
+            for name, sites in groups.items()
         )
         fitting = {label.partition("/")[0] for place in places for label in place.choices}
         for block, options in space.blocks.items():
@@ -126,7 +127,7 @@ class Candidates:
                     f"block {block!r} fits no site of {backbone!r}: "
                     + _why_nowhere(block_named(block), options, places)
                 )
-        return _Branch(backbone, resolution, space.total_stride, places, exclude)
+        return _PlainDecisions(backbone, resolution, space.total_stride, places, exclude)
 
     def _choices(self, sites: tuple[Site, ...]) -> tuple[str, ...]:
         idle = (KEEP, EMPTY) if any(site.filled for site in sites) else (EMPTY,)
@@ -166,17 +167,17 @@ class Candidates:
             head["resolution"] = tuple(str(item) for item in self.space.resolutions)
         return head
 
-    def _head(self, branch: _Branch) -> dict[str, str]:
+    def _head(self, branch: _PlainDecisions) -> dict[str, str]:
         values = {"backbone": branch.backbone, "resolution": str(branch.resolution)}
         return {name: values[name] for name in self.head}
 
-    def _find(self, head: Mapping[str, str]) -> _Branch:
+    def _find(self, head: Mapping[str, str]) -> _PlainDecisions:
         for branch in self._branches:
             if all(head[name] == value for name, value in self._head(branch).items()):
                 return branch
         raise SpecError(f"{dict(head)} is not in space {self.space.name!r}")
 
-    def _key(self, branch: _Branch, place: Place) -> str:
+    def _key(self, branch: _PlainDecisions, place: Decision) -> str:
         """A parameter's choices never change: several resolutions share it, unless a block
         fits the map of one and not that of another.
         """
@@ -236,7 +237,7 @@ class Candidates:
             limited[self._key(branch, place)] = KEEP if KEEP in place.choices else EMPTY
         return limited
 
-    def _inserts(self, values: Mapping[str, str], branch: _Branch, place: Place) -> bool:
+    def _inserts(self, values: Mapping[str, str], branch: _PlainDecisions, place: Decision) -> bool:
         return values[self._key(branch, place)] not in {KEEP, EMPTY}
 
     def sample(self, rng: random.Random) -> dict[str, str]:
@@ -276,7 +277,7 @@ class Candidates:
             for branch in self._branches
         ]
 
-    def places(self, plain: Architecture) -> tuple[Place, ...]:
+    def places(self, plain: Architecture) -> tuple[Decision, ...]:
         """The places of one of `plains`."""
         branch = next(
             branch
@@ -285,7 +286,7 @@ class Candidates:
         )
         return branch.places
 
-    def parameters_of(self, plain: Architecture) -> tuple[dict[str, str], dict[str, Place]]:
+    def parameters_of(self, plain: Architecture) -> tuple[dict[str, str], dict[str, Decision]]:
         """Of one of `plains`: the values that choose it, and its places by their parameters."""
         branch = next(
             branch
@@ -335,7 +336,7 @@ class Candidates:
                 found[name + suffix] = architecture
         return found
 
-    def _hand_placed(self, branch: _Branch) -> list[tuple[str, str]]:
+    def _hand_placed(self, branch: _PlainDecisions) -> list[tuple[str, str]]:
         named = [(PLAIN, KEEP)]
         if any(site.filled for place in branch.places for site in place.sites):
             named.append(("emptied", EMPTY))
@@ -363,7 +364,7 @@ def _by_preference(block: Block, name: str, values: list[Option]) -> list[Option
 
 
 def _why_nowhere(
-    block: Block, options: Mapping[str, list[Option]], places: tuple[Place, ...]
+    block: Block, options: Mapping[str, list[Option]], places: tuple[Decision, ...]
 ) -> str:
     """The reasons at the last place, where maps are small and channels are many."""
     reasons = {
@@ -374,7 +375,7 @@ def _why_nowhere(
     return "; ".join(sorted(reason for reason in reasons if reason))
 
 
-def _count(branch: _Branch, limit: int | None) -> int:
+def _count(branch: _PlainDecisions, limit: int | None) -> int:
     """Distinct networks, by how many blocks they hold: a product of small polynomials."""
     ways = [1]
     for place in branch.places:

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from nas.models.candidates import Candidates
 from nas.spec.architecture import Architecture
-from nas.spec.prior import Where
+from nas.spec.prior import SiteLocation
 
 __all__ = ["site_places"]
 
 
-def site_places(candidates: Candidates, plain: Architecture) -> dict[str, Where]:
+def site_places(candidates: Candidates, plain: Architecture) -> dict[str, SiteLocation]:
     """Site -> where it lies, for one of the space's plain networks."""
     sites = [site for place in candidates.places(plain) for site in place.sites]
     last = max(1, len(sites) - 1)
     return {
-        site.name: Where(number / last, site.channels, plain.resolution / max(site.height, 1))
+        site.name: SiteLocation(
+            number / last, site.channels, plain.resolution / max(site.height, 1)
+        )
         for number, site in enumerate(sites)
     }

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from nas.report.latency import remeasured
-from nas.report.places import Backbone, backbones_of
+from nas.report.latency import remeasured_latencies
+from nas.report.places import BackboneSites, backbones_of
 from nas.report.progress import course
 from nas.report.snapshot import Snapshot
 from nas.spec.architecture import Architecture
@@ -94,7 +94,7 @@ def _point(point: Point) -> dict[str, Any]:
     }
 
 
-def _backbone(item: Backbone) -> dict[str, Any]:
+def _backbone(item: BackboneSites) -> dict[str, Any]:
     return {
         "name": item.name,
         "resolution": item.resolution,
@@ -112,7 +112,7 @@ def _backbone(item: Backbone) -> dict[str, Any]:
 
 
 def _placed(
-    network: Architecture, backbones: dict[tuple[str, int], Backbone], number: dict[str, int]
+    network: Architecture, backbones: dict[tuple[str, int], BackboneSites], number: dict[str, int]
 ) -> list[list[int]]:
     """[number of the site, number of the label] of each insertion."""
     spots = backbones[network.backbone, network.resolution].spots
@@ -139,7 +139,7 @@ def _progress(snapshot: Snapshot) -> dict[str, Any]:
 
 
 def _latency(snapshot: Snapshot) -> dict[str, Any]:
-    found = remeasured(snapshot.trials)
+    found = remeasured_latencies(snapshot.trials)
     return {
         "trial": found.trial.tolist(),
         "predicted": found.predicted,

@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from nas.report.latency import remeasured
+from nas.report.latency import remeasured_latencies
 from nas.report.ours import MARK, write_ours
 from nas.report.progress import course
 from nas.report.snapshot import Snapshot
@@ -93,7 +93,7 @@ def _promise(snapshot: Snapshot) -> Figure | None:
 
 
 def _latency(snapshot: Snapshot) -> Figure | None:
-    found = remeasured(snapshot.trials)
+    found = remeasured_latencies(snapshot.trials)
     if not len(found.trial):
         return None
 

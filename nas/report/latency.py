@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from nas.study.trials import Trials
 
-__all__ = ["Remeasured", "remeasured"]
+__all__ = ["Remeasured", "remeasured_latencies"]
 
 Floats = NDArray[np.float64]
 
@@ -53,7 +53,7 @@ class Remeasured:
         return f"{text}."
 
 
-def remeasured(trials: Trials) -> Remeasured:
+def remeasured_latencies(trials: Trials) -> Remeasured:
     """Networks with both; several trainings of one network share the final measurement."""
     both = np.isfinite(trials["latency_ms"]) & np.isfinite(trials["final_latency_ms"])
     rows = np.flatnonzero(trials.complete & both)

@@ -23,7 +23,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from nas.report import words
 from nas.report.command import reproduce
 from nas.report.content import MOST_NETWORKS, content
-from nas.report.latency import remeasured
+from nas.report.latency import remeasured_latencies
 from nas.report.ours import MARK, write_ours
 from nas.report.progress import course, levels
 from nas.report.snapshot import Snapshot
@@ -107,7 +107,7 @@ def _progress(snapshot: Snapshot) -> dict[str, Any]:
 
 
 def _latency(snapshot: Snapshot) -> dict[str, Any]:
-    return {"found": remeasured(snapshot.trials)}
+    return {"found": remeasured_latencies(snapshot.trials)}
 
 
 def _trust(snapshot: Snapshot) -> dict[str, Any]:

@@ -9,11 +9,11 @@ from nas.base.errors import NasError
 from nas.spec.architecture import Architecture
 from nas.spec.space import SearchSpace
 
-__all__ = ["Backbone", "Spot", "backbones_of"]
+__all__ = ["BackboneSites", "SiteMark", "backbones_of"]
 
 
 @dataclass(frozen=True, slots=True)
-class Spot:
+class SiteMark:
     """A site: its map is channels x side x side; None where only its name is known."""
 
     name: str
@@ -24,17 +24,17 @@ class Spot:
 
 
 @dataclass(frozen=True, slots=True)
-class Backbone:
+class BackboneSites:
     """One backbone at one resolution."""
 
     name: str
     resolution: int
-    spots: tuple[Spot, ...]
+    spots: tuple[SiteMark, ...]
 
 
 def backbones_of(
     space: SearchSpace, architectures: list[Architecture]
-) -> dict[tuple[str, int], Backbone]:
+) -> dict[tuple[str, int], BackboneSites]:
     """By (backbone, resolution): all sites that the space searches.
 
     A user's own function is not called for a report: reading a run runs no code of its space.
@@ -50,11 +50,11 @@ def backbones_of(
         known = found.get(key)
         if known is None or not sites <= {spot.name for spot in known.spots}:
             names = sorted(sites, key=_natural)
-            found[key] = Backbone(*key, tuple(Spot(name, _stage(name)) for name in names))
+            found[key] = BackboneSites(*key, tuple(SiteMark(name, _stage(name)) for name in names))
     return found
 
 
-def _traced(space: SearchSpace) -> dict[tuple[str, int], Backbone]:
+def _traced(space: SearchSpace) -> dict[tuple[str, int], BackboneSites]:
     from nas.models.candidates import Candidates
 
     try:
@@ -62,11 +62,11 @@ def _traced(space: SearchSpace) -> dict[tuple[str, int], Backbone]:
     except NasError:
         return {}
     return {
-        (plain.backbone, plain.resolution): Backbone(
+        (plain.backbone, plain.resolution): BackboneSites(
             plain.backbone,
             plain.resolution,
             tuple(
-                Spot(site.name, site.stage, site.channels, site.height, site.filled)
+                SiteMark(site.name, site.stage, site.channels, site.height, site.filled)
                 for site in sites
             ),
         )

@@ -17,14 +17,14 @@ from nas.runs.run import Run, open_run
 from nas.study.front.front import Front
 from nas.study.front.indicators import hypervolume
 
-__all__ = ["Comparison", "compare", "front_of_runs"]
+__all__ = ["FrontComparison", "compare", "front_of_runs"]
 
 _COVERAGE = 0.95
 _DRAWS = 2000
 
 
 @dataclass(frozen=True, slots=True)
-class Comparison:
+class FrontComparison:
     """How much more the first front is worth than the second: hypervolumes below one reference,
     and the 95 % interval of their difference that the noise of seeds, validation images and
     latencies makes; NaN where the noise is not known. probability: that the first is ahead.
@@ -74,7 +74,7 @@ def compare(
     *,
     device: str | Path | None = None,
     mixed: bool = False,
-) -> Comparison:
+) -> FrontComparison:
     """Compare the hypervolumes of two runs below one reference: the worst of both fronts and
     their hand-placed networks. Raises SpecError as `front_of_runs` does, and for empty fronts.
     """
@@ -88,10 +88,10 @@ def compare(
     for run, front in zip(runs, fronts, strict=True):
         if not front.members:
             raise SpecError(f"{run.path} has no front yet: no trial of it is complete")
-    return compared(*fronts)
+    return compare_fronts(*fronts)
 
 
-def compared(first: Front, second: Front) -> Comparison:
+def compare_fronts(first: Front, second: Front) -> FrontComparison:
     """Of two fronts by the same objectives."""
     joined = Front.joined({"first": first, "second": second})
     reference = joined.hypervolume().reference
@@ -105,7 +105,7 @@ def compared(first: Front, second: Front) -> Comparison:
         tail = (1 - _COVERAGE) / 2
         low, high = np.quantile(difference, [tail, 1 - tail]).tolist()
         probability = float((difference > 0).mean())
-    return Comparison(volumes[0], volumes[1], low, high, probability, reference)
+    return FrontComparison(volumes[0], volumes[1], low, high, probability, reference)
 
 
 def _drawn_volumes(

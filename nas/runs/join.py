@@ -19,18 +19,18 @@ from typing import IO
 from nas.base.errors import SpecError
 from nas.base.machine import processor, results_depend_on
 from nas.execution.evaluator import Evaluator, EvaluatorSpec
-from nas.execution.exchange import Exchange, Terms
+from nas.execution.exchange import Exchange, WorkerTerms
 from nas.execution.exchange.study import StudyExchange
 from nas.execution.workers.worker_process import WorkerProcess
 from nas.latency.runtime import RUNTIMES
 from nas.runs.open_study import exchange_of
 from nas.runs.run import CHECKPOINTS, Run, open_run
 from nas.spec.architecture import Architecture
-from nas.spec.storage_url import Address, is_url
+from nas.spec.storage_url import StorageUrl, is_url
 from nas.strategy.storage.store import Store
 from nas.study.record import Job, Outcome
 
-__all__ = ["joined", "work"]
+__all__ = ["join_run", "work"]
 
 _MOST_PER_MACHINE = 1024
 
@@ -49,7 +49,7 @@ def work(
     when that is another path. grace, idle: see `WorkerProcess`. Raises SpecError when this
     machine's versions, images or processor do not fit the run.
     """
-    run, exchange = joined(target, folder)
+    run, exchange = join_run(target, folder)
     if isinstance(exchange, StudyExchange):
         exchange.connection.say = say
     terms = _terms(exchange, idle, say)
@@ -72,7 +72,7 @@ def work(
         return process.run()
 
 
-def joined(target: str, folder: Path | None = None) -> tuple[Run, Exchange]:
+def join_run(target: str, folder: Path | None = None) -> tuple[Run, Exchange]:
     """The run and its exchange, as they are seen from here. Raises SpecError."""
     if not is_url(target):
         if not (Path(target) / "run.yaml").is_file():
@@ -87,7 +87,7 @@ def joined(target: str, folder: Path | None = None) -> tuple[Run, Exchange]:
                 "start the search with --set executor=worker"
             )
         return run, exchange_of(run)
-    address = Address.parse(target)
+    address = StorageUrl.parse(target)
     store = Store(address, writable=False)
     path = folder or Path(store.about().get("folder", ""))
     if not (path / "run.yaml").is_file():
@@ -99,11 +99,13 @@ def joined(target: str, folder: Path | None = None) -> tuple[Run, Exchange]:
     if run.file.study != store.name:
         raise SpecError(f"{path} is of another search ({run.file.study}), not of {store.name}")
     if run.file.executor != "worker":
-        return joined(str(path))
+        return join_run(str(path))
     return run, StudyExchange(store.connection, store.name)
 
 
-def _terms(exchange: Exchange, idle: float | None, say: Callable[[str], None]) -> Terms | None:
+def _terms(
+    exchange: Exchange, idle: float | None, say: Callable[[str], None]
+) -> WorkerTerms | None:
     """What the driver asks for, as soon as it has said so; None when that takes too long."""
     began, told = time.monotonic(), False
     while (terms := exchange.terms()) is None:
@@ -116,7 +118,7 @@ def _terms(exchange: Exchange, idle: float | None, say: Callable[[str], None]) -
     return terms
 
 
-def _fitting(run: Run, terms: Terms) -> EvaluatorSpec:
+def _fitting(run: Run, terms: WorkerTerms) -> EvaluatorSpec:
     """The evaluator's order with the paths of this machine. Raises SpecError."""
     here = results_depend_on()
     for name, wanted in terms.versions.items():

@@ -14,7 +14,7 @@ from typing import Any
 from nas.base.files import dump_yaml
 from nas.base.machine import processor, results_depend_on
 from nas.execution.evaluator import EvaluatorSpec
-from nas.execution.exchange import Exchange, Terms
+from nas.execution.exchange import Exchange, WorkerTerms
 from nas.execution.exchange.folder import FolderExchange
 from nas.execution.exchange.study import StudyExchange
 from nas.latency.runtime import RUNTIMES, device_named
@@ -22,7 +22,7 @@ from nas.runs.run import JOURNAL_FILE, Run, RunFile
 from nas.spec.objective import objectives_named
 from nas.spec.runner import JOURNAL, Runner
 from nas.spec.space import SearchSpace
-from nas.spec.storage_url import Address
+from nas.spec.storage_url import StorageUrl
 from nas.strategy.storage.lease import Lease
 from nas.strategy.storage.store import Store
 
@@ -30,9 +30,9 @@ __all__ = [
     "drop_study",
     "exchange_of",
     "make_study",
-    "opened_study",
+    "open_study",
     "study_name",
-    "terms_of",
+    "worker_terms",
 ]
 
 _JOBS = "jobs"
@@ -70,12 +70,12 @@ def make_study(
 
 def drop_study(run: Run) -> None:
     """Take the study of a run that came to nothing out of its database."""
-    if isinstance(run.study, Address):
+    if isinstance(run.study, StorageUrl):
         Store(run.study, writable=False).delete()
 
 
 @contextmanager
-def opened_study(run: Run, say: Callable[[str], None]) -> Iterator[Store]:
+def open_study(run: Run, say: Callable[[str], None]) -> Iterator[Store]:
     """The study for its one driver. Raises SpecError, naming it, when there is another.
 
     say: hears that a database has to be waited for.
@@ -101,11 +101,11 @@ def exchange_of(run: Run, store: Store | None = None) -> Exchange:
     return StudyExchange(store.connection, store.name)
 
 
-def terms_of(run: Run, spec: EvaluatorSpec) -> Terms:
+def worker_terms(run: Run, spec: EvaluatorSpec) -> WorkerTerms:
     """What a worker must know and fulfil to evaluate for a run."""
     measured = spec.profile is None
     runtime = device_named(spec.device).runtime
-    return Terms(
+    return WorkerTerms(
         spec=spec.to_dict(),
         versions=results_depend_on(),
         data=run.environment["data"]["key"],

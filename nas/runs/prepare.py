@@ -15,10 +15,10 @@ from typing import Any
 from nas.base.errors import SpecError, StorageError
 from nas.base.files import write_whole
 from nas.base.machine import usable_cores
-from nas.base.object_store import copied, is_remote, sent
+from nas.base.object_store import copy, is_remote, send
 from nas.data import cached_data, open_data
 from nas.execution.evaluator import EvaluatorSpec
-from nas.execution.executor import Observer, Place
+from nas.execution.executor import LatencyMachine, Observer
 from nas.latency.device import Device
 from nas.latency.profile import Profile, load_profile
 from nas.latency.runtime import clock_of, device_named
@@ -42,10 +42,10 @@ from nas.training.supernet.folder import SupernetFile, SupernetFolder
 __all__ = [
     "DEVICE",
     "PRIOR",
-    "core_of",
-    "cut_of",
-    "prepared",
+    "make_search",
+    "prepare",
     "run_profile",
+    "split_options",
     "take_over",
     "worker_count",
 ]
@@ -56,12 +56,14 @@ DEVICE = "device.json"
 """In a run folder: the profile that latencies are predicted from, or the anchor's latency."""
 
 
-def prepared(run: Run, candidates: Candidates, observer: Observer, place: Place) -> EvaluatorSpec:
+def prepare(
+    run: Run, candidates: Candidates, observer: Observer, place: LatencyMachine
+) -> EvaluatorSpec:
     """Data, trained backbones and the latency anchor: made once, found again by a resumed run."""
     file = run.file
     observer.stage("reading images")
     resolution = train_resolution(run.space, file)
-    cached = cached_data(file.data, resolution, progress=observer.step, **cut_of(file))
+    cached = cached_data(file.data, resolution, progress=observer.step, **split_options(file))
     if cached.name != run.environment["data"]["key"]:
         raise SpecError(
             f"the images of {file.data} have changed since {run.path} was started; "
@@ -105,7 +107,7 @@ def prepared(run: Run, candidates: Candidates, observer: Observer, place: Place)
     profile = run_profile(run)
     device = device_named(profile.device if profile else file.device)
     return EvaluatorSpec(
-        data=sent(cached, checkpoints.parent / "images"),
+        data=send(cached, checkpoints.parent / "images"),
         checkpoints=checkpoints if is_remote(checkpoints) else checkpoints.resolve(),
         proxy=file.proxy,
         constraints=run.space.constraints,
@@ -115,8 +117,8 @@ def prepared(run: Run, candidates: Candidates, observer: Observer, place: Place)
         if profile
         else _anchor_ms(run, anchor, len(data.classes), device, place),
         device=device.name,
-        profile=sent(run.path / DEVICE, checkpoints) if profile else None,
-        supernets=sent(supernets, checkpoints) if supernets else None,
+        profile=send(run.path / DEVICE, checkpoints) if profile else None,
+        supernets=send(supernets, checkpoints) if supernets else None,
     )
 
 
@@ -151,7 +153,7 @@ def _train_supernets(
 
 
 def _anchor_ms(
-    run: Run, anchor: Architecture, num_classes: int, device: Device, place: Place
+    run: Run, anchor: Architecture, num_classes: int, device: Device, place: LatencyMachine
 ) -> float:
     """Latency of the anchor from device.json, measured on first use."""
     path = run.path / DEVICE
@@ -188,7 +190,7 @@ def run_profile(run: Run) -> Profile | None:
     return load_profile(run.path / DEVICE) if run.file.device.endswith(".json") else None
 
 
-def cut_of(file: Runner) -> dict[str, Any]:
+def split_options(file: Runner) -> dict[str, Any]:
     return {"validation": file.validation, "seed": file.search.seed}
 
 
@@ -204,7 +206,7 @@ def take_over(source: Path, target: Path) -> None:
     machine may share a file. Raises StorageError.
     """
     if is_remote(source) or is_remote(target):
-        copied(source, target)
+        copy(source, target)
     elif source.is_dir():
         shutil.copytree(source, target, copy_function=_link)
     else:
@@ -218,7 +220,7 @@ def _link(source: str, target: str) -> None:
         shutil.copyfile(source, target)
 
 
-def core_of(run: Run, candidates: Candidates, store: Store, started: float) -> Search:
+def make_search(run: Run, candidates: Candidates, store: Store, started: float) -> Search:
     classes = len(run.environment["data"]["classes"])
     try:
         return Search(

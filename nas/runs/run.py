@@ -21,17 +21,17 @@ from pydantic import Field
 
 from nas.base.errors import SpecError, StorageError
 from nas.base.files import parse, read_yaml
-from nas.base.object_store import located
-from nas.base.process import described, here
+from nas.base.object_store import location
+from nas.base.process import describe_process, this_process
 from nas.runs.calibrate.result import FILE, Calibration, load_calibration
 from nas.spec.objective import objectives_named
 from nas.spec.runner import JOURNAL, PROBE_STEPS, Runner
 from nas.spec.space import SearchSpace
-from nas.spec.storage_url import Address
+from nas.spec.storage_url import StorageUrl
 from nas.study.front.front import Front
-from nas.study.full_training import Retraining, read_retrainings
+from nas.study.full_training import FullTraining, read_retrainings
 from nas.study.record import COMPLETE
-from nas.study.trials import Spent, Trials
+from nas.study.trials import TrainingCost, Trials
 
 if TYPE_CHECKING:
     from torch import nn
@@ -59,8 +59,8 @@ __all__ = [
     "RunFile",
     "Weights",
     "journal_stamp",
-    "locked",
     "open_run",
+    "run_lock",
     "train_resolution",
 ]
 
@@ -81,9 +81,9 @@ class RunFile(Runner):
         return f"{kind}:{Path(argument).name}" if argument.startswith("/") else self.data
 
     @property
-    def address(self) -> Address | None:
+    def address(self) -> StorageUrl | None:
         """Where the study is; None: in the run folder's journal."""
-        return None if self.storage == JOURNAL else Address.parse(self.storage).of(self.study)
+        return None if self.storage == JOURNAL else StorageUrl.parse(self.storage).of(self.study)
 
 
 @dataclass(frozen=True)
@@ -131,15 +131,15 @@ class Run:
         return 0
 
     @property
-    def study(self) -> Path | Address:
+    def study(self) -> Path | StorageUrl:
         """Where `Store` finds the study."""
         return self.file.address or self.path / JOURNAL_FILE
 
     @property
     def checkpoints(self) -> Path:
-        """Folder of the trained weights, which may be in object storage (see `nas.base.object_store`)."""
+        """Folder of the trained weights, which may be in object storage."""
         kept = self.file.checkpoints
-        return self.path / CHECKPOINTS if kept is None else located(kept)
+        return self.path / CHECKPOINTS if kept is None else location(kept)
 
     def front(self, by: Sequence[str] | None = None, *, device: str | Path | None = None) -> Front:
         """The front by the run's objectives, or by others. Raises SpecError, StorageError.
@@ -167,7 +167,7 @@ class Run:
             kinds=tuple(self.space.blocks),
         )
 
-    def retrained(self, trials: Trials | None = None) -> list[Retraining]:
+    def retrained(self, trials: Trials | None = None) -> list[FullTraining]:
         """Every full training, of whichever recipe, by network and seed."""
         texts = (self.trials() if trials is None else trials)["retrained"]
         distinct = dict.fromkeys(text for text in texts if text is not None)
@@ -197,7 +197,7 @@ class Run:
             f"--set proxy.rungs=[{PROBE_STEPS}]"
         ]
 
-    def spent(self, trials: Trials) -> Spent | None:
+    def spent(self, trials: Trials) -> TrainingCost | None:
         """What its training has cost; None where no network is stopped early."""
         budgets = self.file.proxy.budgets
         if self.file.search.reduction is None or len(budgets) == 1:
@@ -247,7 +247,7 @@ class Run:
 
     def retrained_weights(
         self, trial: int, which: Weights = "best"
-    ) -> tuple[Path, Retraining] | None:
+    ) -> tuple[Path, FullTraining] | None:
         """The fully trained weights that count for a network, a safetensors file of its whole
         state, and how they came about; None: those of the search count.
 
@@ -284,7 +284,7 @@ class Run:
         """
         from nas.models.build import build, deploy
         from nas.spec.architecture import Architecture
-        from nas.spec.recipe import start_beside
+        from nas.spec.recipe import block_start
         from nas.training.checkpoint import load_weights, restore
 
         row = self.row(trial)
@@ -298,7 +298,7 @@ class Run:
         best = self.retrained_weights(trial, weights)
         if best is not None:
             file, training = best
-            start = start_beside(training.recipe["weights"])
+            start = block_start(training.recipe["weights"])
             network = build(architecture, num_classes=num_classes, start=start)
             network.load_state_dict(load_weights(file))
         else:
@@ -424,7 +424,7 @@ def journal_stamp(path: Path) -> str:
 
 
 @contextmanager
-def locked(path: Path) -> Iterator[None]:
+def run_lock(path: Path) -> Iterator[None]:
     """One driver at a time; the lock dies with its process. Raises SpecError."""
     try:
         file = (path / _LOCK).open("a+")
@@ -445,7 +445,7 @@ def locked(path: Path) -> Iterator[None]:
                 "wait for it or stop it"
             ) from None
         file.truncate(0)
-        file.write(described(here()))
+        file.write(describe_process(this_process()))
         file.flush()
         yield
 

@@ -15,10 +15,10 @@ from typing import Any
 from nas.base.errors import MeasurementError, SpecError, StorageError
 from nas.base.files import dump_yaml, parse, write_whole
 from nas.base.machine import describe_environment
-from nas.base.object_store import is_remote, located, reached, removed
-from nas.data import cached_data, open_data, resolved_source
+from nas.base.object_store import is_remote, location, remove, storage_errors
+from nas.data import cached_data, open_data, resolve_source
 from nas.execution.evaluator import EvaluatorSpec
-from nas.execution.executor import Both, EventLog, Observer, Place, Silent
+from nas.execution.executor import EventLog, LatencyMachine, Observer, ObserverPair, SilentObserver
 from nas.latency.profile import Profile, load_profile
 from nas.latency.runtime import RUNTIMES, device_named
 from nas.latency.source import measure_architectures
@@ -27,18 +27,26 @@ from nas.models.candidates import Candidates, check_names, load_space
 from nas.models.cost import cost
 from nas.runs.calibrate.result import FILE as CALIBRATION
 from nas.runs.calibrate.result import load_calibration
-from nas.runs.executors import EXECUTORS, place_of
-from nas.runs.loggers import check_loggers, logged
-from nas.runs.open_study import drop_study, make_study, opened_study, study_name
-from nas.runs.prepare import DEVICE, PRIOR, core_of, cut_of, prepared, run_profile, take_over
+from nas.runs.executors import EXECUTORS, latency_machine
+from nas.runs.loggers import check_loggers, with_loggers
+from nas.runs.open_study import drop_study, make_study, open_study, study_name
+from nas.runs.prepare import (
+    DEVICE,
+    PRIOR,
+    make_search,
+    prepare,
+    run_profile,
+    split_options,
+    take_over,
+)
 from nas.runs.run import (
     CHECKPOINTS,
     FINISHED,
     Run,
     RunFile,
     journal_stamp,
-    locked,
     open_run,
+    run_lock,
     train_resolution,
 )
 from nas.spec.architecture import Architecture
@@ -82,10 +90,10 @@ def search(
     if not isinstance(runner, Runner):
         runner = load_runner(runner)
     check_loggers(runner.loggers)
-    file = RunFile(**runner.model_dump(), data=resolved_source(data), study=study_name(out, runner))
+    file = RunFile(**runner.model_dump(), data=resolve_source(data), study=study_name(out, runner))
     candidates = Candidates(space)
     profile = _profile_of(file.device, candidates)
-    cached = cached_data(file.data, train_resolution(space, file), **cut_of(file))
+    cached = cached_data(file.data, train_resolution(space, file), **split_options(file))
     images = open_data(cached)
     if file.proxy.subset is not None:
         images.check_subset(file.proxy.subset)
@@ -106,7 +114,7 @@ def search(
         file = file.model_copy(update={"checkpoints": _own_folder(file.checkpoints, out.name)})
     _create(out, space, file, profile, key, begun, rules)
     run = open_run(out)
-    with locked(out):
+    with run_lock(out):
         try:
             _carry_out(run, candidates, observer)
         except SpecError:
@@ -114,7 +122,7 @@ def search(
             if not len(run.trials()):
                 drop_study(run)
                 shutil.rmtree(out)
-                removed(run.checkpoints)
+                remove(run.checkpoints)
             raise
     return run
 
@@ -144,7 +152,7 @@ def resume(
     changed = run.file.model_dump() | {"search": plan}
     changed |= {"workers": workers} if workers is not None else {}
     file = parse(RunFile, changed, "nas resume")
-    with locked(run.path):
+    with run_lock(run.path):
         if file != run.file:
             before = len(run.trials())
             _write_plan(run.path, file)
@@ -169,9 +177,9 @@ def _own_folder(url: str, name: str) -> str:
     Raises SpecError when nothing can be written there.
     """
     url = f"{url.rstrip('/')}/{name}-{secrets.token_hex(4)}"
-    folder = located(url)
+    folder = location(url)
     try:
-        with reached(folder):
+        with storage_errors(folder):
             if not is_remote(folder):  # file://: another folder of a shared file system
                 folder.mkdir(parents=True)
             (folder / "run.txt").write_text(f"{name}\n")
@@ -279,7 +287,7 @@ def _create(
             )
             if begun is not None:
                 shutil.copyfile(begun.path / DEVICE, building / DEVICE)
-                kept = located(file.checkpoints) if file.checkpoints else building / CHECKPOINTS
+                kept = location(file.checkpoints) if file.checkpoints else building / CHECKPOINTS
                 take_over(begun.checkpoints, kept)
                 shutil.copyfile(begun.path.parent / CALIBRATION, building / CALIBRATION)
             if profile is not None:
@@ -298,24 +306,24 @@ def _create(
 
 def _carry_out(run: Run, candidates: Candidates, observer: Observer | None) -> None:
     """Search as a run says, heard by those that it names."""
-    observer = Both(observer or Silent(), EventLog(run.path / "events.log"))
-    with logged(run, observer) as heard:
+    observer = ObserverPair(observer or SilentObserver(), EventLog(run.path / "events.log"))
+    with with_loggers(run, observer) as heard:
         _searched(run, candidates, heard)
 
 
 def _searched(run: Run, candidates: Candidates, observer: Observer) -> None:
     """Prepare what is missing, search, and write what was found, however it ends."""
-    with opened_study(run, observer.stage) as store, place_of(run, observer) as place:
+    with open_study(run, observer.stage) as store, latency_machine(run, observer) as place:
         _search_at(place, run, candidates, store, observer)
 
 
 def _search_at(
-    place: Place, run: Run, candidates: Candidates, store: Store, observer: Observer
+    place: LatencyMachine, run: Run, candidates: Candidates, store: Store, observer: Observer
 ) -> None:
     """place: where latencies are measured."""
     started = time.monotonic()
-    spec = prepared(run, candidates, observer, place)
-    core = core_of(run, candidates, store, started)
+    spec = prepare(run, candidates, observer, place)
+    core = make_search(run, candidates, store, started)
     executor = EXECUTORS[run.file.executor](run, store, spec)
     placed = len(candidates.references())
     if run.file.search.trials < placed:
@@ -347,7 +355,7 @@ def _drop_trainings(checkpoints: Path, records: Sequence[Record]) -> None:
 
 
 def _measure_front(
-    run: Run, spec: EvaluatorSpec, store: Store, observer: Observer, place: Place
+    run: Run, spec: EvaluatorSpec, store: Store, observer: Observer, place: LatencyMachine
 ) -> None:
     """Measure front and references once more, in turn, now that no training runs beside.
 

@@ -20,7 +20,7 @@ from nas.base.errors import NasError, SpecError
 from nas.base.files import read_yaml
 from nas.spec.runner import load_runner
 
-__all__ = ["Order", "Step", "steps", "submit", "unfilled"]
+__all__ = ["Step", "Submission", "steps", "submit", "unfilled"]
 
 _MOST_IN_CONFIG_MAP = 1_000_000  # bytes
 _TO_FILL = re.compile(r"PUT-IN|\bREGISTRY/")
@@ -30,7 +30,7 @@ _ON_CLUSTER = ("--set", "executor=ray", "--set", "ray.address=auto")
 
 
 @dataclass(frozen=True)
-class Order:
+class Submission:
     """A search to submit.
 
     space: its file. out: the run folder, as the cluster's machines see it. options: of
@@ -76,7 +76,7 @@ class Step:
         return "\n".join(parts)
 
 
-def steps(recipe: Path, order: Order, *, address: str | None = None) -> list[Step]:
+def steps(recipe: Path, order: Submission, *, address: str | None = None) -> list[Step]:
     """The commands that submit an order by a recipe of runners/, or one like them.
 
     address: of the job server, where the recipe joins a cluster. Raises SpecError.
@@ -135,7 +135,7 @@ def _text(path: Path) -> str:
         raise SpecError(f"cannot read {path}: {reason}") from None
 
 
-def _by_sbatch(recipe: Path, order: Order) -> list[Step]:
+def _by_sbatch(recipe: Path, order: Submission) -> list[Step]:
     if "#SBATCH" not in _text(recipe):
         raise SpecError(f"{recipe} holds no #SBATCH lines")
     if "nas worker" in _text(recipe):
@@ -149,7 +149,7 @@ def _by_sbatch(recipe: Path, order: Order) -> list[Step]:
     return [Step(("sbatch", str(recipe), *words))]
 
 
-def _by_ray_jobs(recipe: Path, order: Order, address: str | None) -> list[Step]:
+def _by_ray_jobs(recipe: Path, order: Submission, address: str | None) -> list[Step]:
     runner = load_runner(recipe)
     if runner.executor not in {"ray", "tune"} or runner.ray.address is None:
         raise SpecError(
@@ -174,7 +174,7 @@ def _by_ray_jobs(recipe: Path, order: Order, address: str | None) -> list[Step]:
     ]
 
 
-def _by_launcher(recipe: Path, order: Order) -> list[Step]:
+def _by_launcher(recipe: Path, order: Submission) -> list[Step]:
     """Ray's cluster launcher: start the machines, copy the files there, begin in a tmux."""
     runner = " --runner nas-runner.yaml" if order.runner else ""
     options = [*order.options_there("nas-"), *_ON_CLUSTER]
@@ -191,7 +191,7 @@ def _by_launcher(recipe: Path, order: Order) -> list[Step]:
     ]
 
 
-def _by_kubectl(job: dict[str, Any], order: Order) -> list[Step]:
+def _by_kubectl(job: dict[str, Any], order: Submission) -> list[Step]:
     """The manifest with this search in it, and its files beside it in a ConfigMap.
 
     Each has a name of its own: the operator keeps a job that has ended, and does nothing for one
@@ -226,7 +226,7 @@ def _by_kubectl(job: dict[str, Any], order: Order) -> list[Step]:
     return [Step(("kubectl", "create", "-f", "-"), text=text)]
 
 
-def _going_on(order: Order, search: str, *options: str) -> str:
+def _going_on(order: Submission, search: str, *options: str) -> str:
     """A command for a shell that starts the search, or goes on with it when it is there already:
     clusters start a job again whose machine was lost.
     """

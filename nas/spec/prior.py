@@ -23,7 +23,7 @@ from nas.base.errors import SpecError
 from nas.base.files import parse, write_whole
 from nas.spec.architecture import EMPTY, KEEP, parse_label
 
-__all__ = ["KnownEffect", "KnownSite", "Rules", "Where", "load_rules"]
+__all__ = ["KnownEffect", "KnownSite", "Rules", "SiteLocation", "load_rules"]
 
 VERSION = 1
 _STRICT = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
@@ -34,7 +34,7 @@ _MOST_BYTES = 10_000_000
 
 
 @dataclass(frozen=True, slots=True)
-class Where:
+class SiteLocation:
     """depth: 0 at the first site to 1 at the last; stride: side of the image by side of the map."""
 
     depth: float
@@ -77,13 +77,13 @@ class Rules(BaseModel):
     spread: Annotated[float, Field(gt=0)]
     sites: Annotated[list[KnownSite], Field(min_length=1)]
 
-    def expected(self, where: Where, labels: Sequence[str]) -> NDArray[np.float64]:
+    def expected(self, where: SiteLocation, labels: Sequence[str]) -> NDArray[np.float64]:
         """(labels,) what each is expected to save at a site, in spreads; 0 of what is not known:
         a kind that no site has had counts as the average block there.
         """
         return np.array([self._of(where, label) for label in labels], dtype=np.float64)
 
-    def _of(self, where: Where, label: str) -> float:
+    def _of(self, where: SiteLocation, label: str) -> float:
         if label == KEEP:
             return 0.0
         kind, options = parse_label(label)
@@ -110,7 +110,7 @@ class Rules(BaseModel):
             temporary.write_text(json.dumps(self.model_dump(), indent=1) + "\n")
 
 
-def _likeness(where: Where, site: KnownSite) -> float:
+def _likeness(where: SiteLocation, site: KnownSite) -> float:
     apart = (
         (where.depth - site.depth) / _DEPTH,
         math.log2(where.channels / site.channels) / _CHANNELS,

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-__all__ = ["FullRecipe", "Retrain", "start_beside"]
+__all__ = ["FullRecipe", "Retrain", "block_start"]
 
 _BATCH, _RATE = 256, 0.05
 _LEAST_BATCH, _STEPS = 32, 50
@@ -147,7 +147,7 @@ class Retrain(BaseModel):
         )
 
 
-def start_beside(weights: str) -> str:
+def block_start(weights: str) -> str:
     """Of the inserted blocks: beside trained weights they begin by changing nothing."""
     return "paper" if weights == "random" else "identity"
 

@@ -14,7 +14,7 @@ from nas.base.files import parse, read_yaml
 from nas.base.object_store import check_url
 from nas.spec.objective import objectives_named
 from nas.spec.recipe import Retrain
-from nas.spec.storage_url import PASSWORD, Address
+from nas.spec.storage_url import PASSWORD, StorageUrl
 
 __all__ = [
     "JOURNAL",
@@ -25,8 +25,8 @@ __all__ = [
     "Runner",
     "SearchPlan",
     "load_runner",
-    "overridden",
-    "seconds",
+    "parse_seconds",
+    "with_overrides",
 ]
 
 PROBE_STEPS = 300
@@ -52,7 +52,7 @@ def _seconds(value: object) -> object:
     return value
 
 
-def seconds(option: str, text: str) -> float:
+def parse_seconds(option: str, text: str) -> float:
     """`90s`, `30m`, `2h` on a command line. Raises SpecError, naming the option."""
     try:
         found = _seconds(text)
@@ -79,7 +79,7 @@ def _storage(value: object) -> object:
     if not isinstance(value, str) or value == JOURNAL:
         return value
     try:
-        address = Address.parse(value)
+        address = StorageUrl.parse(value)
     except SpecError as error:
         raise ValueError(str(error).replace("allowed: ", "allowed: journal, ")) from None
     if address.password:
@@ -352,10 +352,10 @@ def load_runner(path: str | Path | None = None, overrides: tuple[str, ...] = ())
         except (OSError, UnicodeDecodeError) as error:
             reason = getattr(error, "strerror", None) or "it is not a text file"
             raise SpecError(f"cannot read the runner {path}: {reason}") from None
-    return overridden(parse(Runner, {} if data is None else data, source), overrides)
+    return with_overrides(parse(Runner, {} if data is None else data, source), overrides)
 
 
-def overridden(runner: Runner, overrides: tuple[str, ...]) -> Runner:
+def with_overrides(runner: Runner, overrides: tuple[str, ...]) -> Runner:
     """A runner with `key.path=value` overrides applied. Raises SpecError."""
     if not overrides:
         return runner

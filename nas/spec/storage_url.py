@@ -14,7 +14,7 @@ from urllib.parse import parse_qsl, quote, unquote, urlsplit, urlunsplit
 
 from nas.base.errors import SpecError
 
-__all__ = ["PASSWORD", "Address", "is_url"]
+__all__ = ["PASSWORD", "StorageUrl", "is_url"]
 
 PASSWORD = "NAS_STORAGE_PASSWORD"
 """Environment variable with the password of a storage."""
@@ -41,7 +41,7 @@ def is_url(text: str) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class Address:
+class StorageUrl:
     """A storage, and which study in it (None: the only one).
 
     url: without password and study. `str` of an address is safe to show and to write down.
@@ -52,7 +52,7 @@ class Address:
     password: str | None = field(default=None, repr=False)
 
     @classmethod
-    def parse(cls, text: str) -> Address:
+    def parse(cls, text: str) -> StorageUrl:
         """Read `SCHEME://USER:PASSWORD@HOST/DATABASE?OPTIONS#STUDY`. Raises SpecError, whose
         message never holds the password.
         """
@@ -98,7 +98,7 @@ class Address:
         """`postgresql`, `mysql`, `sqlite` or `grpc`."""
         return urlsplit(self.url).scheme.partition("+")[0]
 
-    def of(self, study: str) -> Address:
+    def of(self, study: str) -> StorageUrl:
         """The same storage, another study in it."""
         return replace(self, study=study)
 

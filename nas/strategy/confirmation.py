@@ -12,13 +12,13 @@ from nas.study.front.pareto import far_apart
 from nas.study.record import COMPLETE, RUNNING, Record
 from nas.study.trials import Trials
 
-__all__ = ["Confirming"]
+__all__ = ["Confirmation"]
 
 _SHARE, _LEAST = 0.2, 8  # of all networks: searched ones that are confirmed, at most
 _SPARE = 2  # repeats beyond the wanted ones, when some fail
 
 
-class Confirming:
+class Confirmation:
     """The hand-placed networks and the front get as many seeds as are needed to report them;
     where every network gets several, those that are reported get theirs first.
 

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from nas.belief.noise import take_together
+from nas.belief.noise import mean_over_seeds
 from nas.spec.objective import Objective
 from nas.study.record import COMPLETE, Record
 
-__all__ = ["Repeats", "repeats"]
+__all__ = ["Repeats", "repeated_values"]
 
 _TRAINED = ("loss", "accuracy")
 
@@ -30,7 +30,7 @@ class Repeats:
     noise: dict[int, float]
 
 
-def repeats(records: Sequence[Record], objectives: Sequence[Objective]) -> Repeats:
+def repeated_values(records: Sequence[Record], objectives: Sequence[Objective]) -> Repeats:
     """Of those that are complete, by what training changes; nothing while all have one seed."""
     done = [record for record in records if record.state == COMPLETE]
     digests, first, group, count = np.unique(
@@ -53,7 +53,7 @@ def repeats(records: Sequence[Record], objectives: Sequence[Objective]) -> Repea
         if item.name not in _TRAINED:
             continue
         found = np.array([float(getattr(record, item.name)) for record in done])
-        together = take_together(found, group, seed, exact)
+        together = mean_over_seeds(found, group, seed, exact)
         if not math.isnan(together.paired):
             noise[number] = together.paired
         for row in several:

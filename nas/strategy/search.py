@@ -20,8 +20,8 @@ from nas.models.candidates import Candidates
 from nas.spec.architecture import Architecture
 from nas.spec.objective import objectives_named
 from nas.spec.runner import SearchPlan
-from nas.strategy.confirmation import Confirming
-from nas.strategy.repeats import repeats
+from nas.strategy.confirmation import Confirmation
+from nas.strategy.repeats import repeated_values
 from nas.strategy.rungs import Ladder
 from nas.strategy.samplers.figures import SpaceFigures
 from nas.strategy.samplers.proposer import Proposer
@@ -89,7 +89,7 @@ class Search:
             figures=figures,
             focus=plan.focus,
         )
-        self._confirming = Confirming(
+        self._confirming = Confirmation(
             self.objectives,
             [architecture.digest for architecture in self._references.values()],
             every=seeds,
@@ -384,7 +384,7 @@ class Search:
         """
         if self._repeats_new:
             self._repeats_new = False
-            told = repeats(self._records, self.objectives)
+            told = repeated_values(self._records, self.objectives)
             self._proposer.learn_noise(told.noise)
             for digest, values in told.values.items():
                 self._proposer.tell(digest, values)

@@ -20,12 +20,12 @@ from numpy.typing import NDArray
 __all__ = [
     "FIGURES",
     "Curve",
-    "Retraining",
-    "columns_of",
-    "packed",
+    "FullTraining",
+    "full_training_columns",
+    "of_main_recipe",
+    "pack_flags",
     "read_retrainings",
-    "shown",
-    "unpacked",
+    "unpack_flags",
 ]
 
 Curve = list[tuple[float, float, float, float]]
@@ -35,7 +35,7 @@ Flags = NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True)
-class Retraining:
+class FullTraining:
     """One network, trained fully once; or why that failed.
 
     trial: the first of its network; seed: 0, 1, ...: equal seeds see equal batches. key: of the
@@ -43,7 +43,7 @@ class Retraining:
     loss, accuracy: on the `images` validation images; best: highest on the way. test_loss,
     test_accuracy: on the `test_images` test images, which were looked at once, when the
     training had ended; None where the data brings none. test_correct: which of them it got
-    right (see `unpacked`). diverged: the failure would come again with the same seed.
+    right (see `unpack_flags`). diverged: the failure would come again with the same seed.
     weights: file beside the run's others, in `retrained/`. seconds: of training, by the clock on
     the wall, in `processes` processes of `threads` threads.
     """
@@ -86,29 +86,29 @@ class Retraining:
         return asdict(self)
 
     @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> Retraining:
+    def from_dict(cls, data: Mapping[str, Any]) -> FullTraining:
         """Read what `to_dict` made; keys of later versions are passed over."""
         known = {item.name for item in fields(cls)}
         return cls(**{name: value for name, value in data.items() if name in known})
 
 
-def read_retrainings(text: str | None) -> list[Retraining]:
+def read_retrainings(text: str | None) -> list[FullTraining]:
     """Those of one network, from the column `retrained` of a study's trials."""
-    return [Retraining.from_dict(item) for item in json.loads(text or "[]")]
+    return [FullTraining.from_dict(item) for item in json.loads(text or "[]")]
 
 
-def packed(flags: Flags) -> str:
+def pack_flags(flags: Flags) -> str:
     """(N,) bool as a text, about a bit each."""
     return base64.b64encode(zlib.compress(np.packbits(flags).tobytes(), 9)).decode()
 
 
-def unpacked(text: str, count: int) -> Flags:
-    """The (count,) flags of `packed`."""
+def unpack_flags(text: str, count: int) -> Flags:
+    """The (count,) flags of `pack_flags`."""
     bits = np.frombuffer(zlib.decompress(base64.b64decode(text)), dtype=np.uint8)
     return np.unpackbits(bits, count=count).astype(bool)
 
 
-def shown(found: Sequence[Retraining]) -> list[Retraining]:
+def of_main_recipe(found: Sequence[FullTraining]) -> list[FullTraining]:
     """Of all retrainings of a run, the complete ones of the recipe that is shown: that of most
     networks; of several, that of most trainings; then the one that ended last.
 
@@ -124,7 +124,7 @@ def shown(found: Sequence[Retraining]) -> list[Retraining]:
     return sorted((item for item in done if item.key == key), key=lambda item: item.seed)
 
 
-def _finished(item: Retraining) -> str:
+def _finished(item: FullTraining) -> str:
     return item.finished or ""
 
 
@@ -137,7 +137,7 @@ FIGURES = (
 )
 
 
-def columns_of(texts: Iterable[str | None]) -> dict[str, NDArray[np.float64]]:
+def full_training_columns(texts: Iterable[str | None]) -> dict[str, NDArray[np.float64]]:
     """The `FIGURES` of networks, (g,) each, from their column `retrained`: means over seeds and
     standard deviations between them, of validation and of test images. NaN where there is
     none, and 0 seeds.
@@ -145,8 +145,8 @@ def columns_of(texts: Iterable[str | None]) -> dict[str, NDArray[np.float64]]:
     listed = list(texts)
     # A million networks, of which a few were retrained.
     every = {row: read_retrainings(text) for row, text in enumerate(listed) if text is not None}
-    kept: dict[str, list[Retraining]] = {}
-    for item in shown([item for items in every.values() for item in items]):
+    kept: dict[str, list[FullTraining]] = {}
+    for item in of_main_recipe([item for items in every.values() for item in items]):
         kept.setdefault(item.digest, []).append(item)
     table = np.full((len(listed), len(FIGURES)), np.nan)
     table[:, -1] = 0

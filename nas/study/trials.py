@@ -19,7 +19,7 @@ from nas.base.files import write_whole
 from nas.study.record import COMPLETE, PRUNED, Record
 from nas.study.text_columns import StoredTexts, Texts
 
-__all__ = ["Spent", "Trials"]
+__all__ = ["TrainingCost", "Trials"]
 
 _TEXT = {
     "state",
@@ -39,7 +39,7 @@ _COUNTS = {"params", "macs", "images"}
 
 
 @dataclass(frozen=True, slots=True)
-class Spent:
+class TrainingCost:
     """What a study has cost in training, and what stopping early has saved.
 
     networks: evaluated; whole: trained up to the top; stopped: below it. Others have failed, or
@@ -104,7 +104,7 @@ class Trials:
         """(n,): PRUNED with values, those of a rung below the top."""
         return np.asarray((self["state"] == PRUNED) & ~np.isnan(self["loss"]), dtype=bool)
 
-    def spent(self, budgets: Sequence[float]) -> Spent:
+    def spent(self, budgets: Sequence[float]) -> TrainingCost:
         """Training so far. budgets: of the rungs, from the lowest."""
         firsts, seconds = self["repeat"] == 0, self["train_seconds"]
         below = np.isfinite(seconds) & ~self.complete
@@ -112,7 +112,7 @@ class Trials:
         whole = seconds.copy()
         # A training takes as long as its budget says: learning rates change, images do not.
         whole[below] *= budgets[-1] / np.asarray(budgets, dtype=np.float64)[rungs]
-        return Spent(
+        return TrainingCost(
             networks=int(np.count_nonzero(firsts)),
             whole=int(np.count_nonzero(firsts & self.complete)),
             stopped=int(np.count_nonzero(self.stopped_early)),

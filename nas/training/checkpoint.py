@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from nas.base.errors import StorageError
 from nas.base.files import write_whole
-from nas.base.object_store import is_remote, reached
+from nas.base.object_store import is_remote, storage_errors
 from nas.models.build import build, inserted_prefixes
 from nas.spec.architecture import Architecture
 from nas.training.loop import Training
@@ -48,7 +48,7 @@ def training_path(folder: Path, digest: str, seed: int) -> Path:
 
 def weights_exist(path: Path) -> bool:
     """Raises StorageError when the place cannot be reached."""
-    with reached(path):
+    with storage_errors(path):
         return path.exists()
 
 
@@ -56,7 +56,7 @@ def save_weights(path: Path, weights: Mapping[str, Tensor]) -> None:
     """Raises StorageError when there is no space."""
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()}
     if is_remote(path):
-        with reached(path):  # an object is there whole or not at all
+        with storage_errors(path):  # an object is there whole or not at all
             path.write_bytes(save(tensors))
         return
     try:
@@ -71,7 +71,7 @@ def load_weights(path: Path) -> dict[str, Tensor]:
     """Raises StorageError when the file is missing or cut short."""
     try:
         if is_remote(path):
-            with reached(path):
+            with storage_errors(path):
                 content = path.read_bytes()
             return load(content)
         return load_file(path)
@@ -102,7 +102,7 @@ def save_training(
 
 def drop_training(path: Path) -> None:
     """Remove what `save_training` kept, if anything. Raises StorageError."""
-    with reached(path):
+    with storage_errors(path):
         path.unlink(missing_ok=True)
 
 

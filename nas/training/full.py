@@ -18,8 +18,8 @@ from nas.base.seeds import derive
 from nas.data import Dataset, open_data, open_test
 from nas.models.build import build
 from nas.spec.architecture import Architecture
-from nas.spec.recipe import FullRecipe, start_beside
-from nas.study.full_training import Retraining, packed
+from nas.spec.recipe import FullRecipe, block_start
+from nas.study.full_training import FullTraining, pack_flags
 from nas.training.augmentation import Augmentation
 from nas.training.checkpoint import (
     Rungs,
@@ -31,19 +31,26 @@ from nas.training.checkpoint import (
 from nas.training.loop import Recipe, Training, evaluate
 from nas.training.task import Classification, Score
 
-__all__ = ["FullJob", "Stopped", "begin", "train_fully", "training_file", "weights_file"]
+__all__ = [
+    "FullTrainingJob",
+    "TrainingStopped",
+    "begin",
+    "train_fully",
+    "training_file",
+    "weights_file",
+]
 
 _KEPT_EVERY = 60.0  # seconds of training that a kill may cost
 _LOOKS = 10  # at the validation images
 _KIND = "scratch"  # of proxy: everything is trained, so everything is kept
 
 
-class Stopped(BaseException):
+class TrainingStopped(BaseException):
     """Ends a training from outside, after it was kept."""
 
 
 @dataclass(frozen=True, slots=True)
-class FullJob:
+class FullTrainingJob:
     """An order to train one network fully; plain values, so that it travels.
 
     about: what is known before. architecture: canonical JSON. source, data: the images by name,
@@ -52,7 +59,7 @@ class FullJob:
     backbone: file of the plain network's weights, for a recipe that starts from them.
     """
 
-    about: Retraining
+    about: FullTraining
     architecture: str
     source: str
     data: Path
@@ -74,10 +81,10 @@ class FullJob:
         }
 
     @classmethod
-    def from_dict(cls, data: dict[str, Any]) -> FullJob:
+    def from_dict(cls, data: dict[str, Any]) -> FullTrainingJob:
         """Read what `to_dict` wrote."""
         changed = {
-            "about": Retraining.from_dict(data["about"]),
+            "about": FullTraining.from_dict(data["about"]),
             "data": Path(data["data"]),
             "folder": Path(data["folder"]),
             "backbone": Path(data["backbone"]) if data["backbone"] else None,
@@ -85,12 +92,12 @@ class FullJob:
         return cls(**data | changed)
 
 
-def weights_file(about: Retraining) -> str:
+def weights_file(about: FullTraining) -> str:
     """Two recipes, or sets of images, do not write over each other."""
     return f"{about.digest}-{about.seed}.{about.key}.safetensors"
 
 
-def training_file(about: Retraining) -> str:
+def training_file(about: FullTraining) -> str:
     """Of a training that has not come to its end."""
     return f"{about.digest}-{about.seed}.{about.key}.training.safetensors"
 
@@ -109,7 +116,7 @@ def begin(
     network = build(
         architecture,
         num_classes=task.num_classes,
-        start=start_beside(recipe.weights),
+        start=block_start(recipe.weights),
         weights=None if backbone is None else load_weights(backbone),
         pretrained=recipe.weights == "pretrained",
         seed=seed,
@@ -143,12 +150,12 @@ def begin(
 
 
 def train_fully(
-    job: FullJob,
+    job: FullTrainingJob,
     *,
     device: torch.device,
     say: Callable[[dict[str, float]], None] = lambda told: None,
     stopping: Callable[[], bool] = lambda: False,
-) -> Retraining:
+) -> FullTraining:
     """Train a network to the end, from where an earlier process was stopped, and judge it.
 
     say: hears {epoch, of, seconds}, and {loss, accuracy} with them after a look at the
@@ -180,7 +187,7 @@ def train_fully(
         if stop or watch.due:
             keep([*curve, (watch.epoch, math.nan, math.nan, watch.seconds)])
         if stop:
-            raise Stopped
+            raise TrainingStopped
         if watch.spoke_long_ago:
             say(watch.told())
 
@@ -238,7 +245,7 @@ def _judged(training: Training, data: Dataset, device: torch.device) -> Score:
 
 
 def _tested(
-    job: FullJob, training: Training, data: Dataset, device: torch.device
+    job: FullTrainingJob, training: Training, data: Dataset, device: torch.device
 ) -> dict[str, Any]:
     """The one look at the test images."""
     test = open_test(job.source, job.about.resolution)
@@ -247,7 +254,7 @@ def _tested(
         "test_loss": score.loss,
         "test_accuracy": score.accuracy,
         "test_images": len(test),
-        "test_correct": packed(score.correct.numpy()),
+        "test_correct": pack_flags(score.correct.numpy()),
     }
 
 

@@ -19,7 +19,7 @@ from nas.spec.architecture import Architecture
 from nas.spec.runner import Proxy
 from nas.training.checkpoint import load_weights, save_weights
 from nas.training.loop import Recipe, Training, evaluate
-from nas.training.proxies.setting import scaled
+from nas.training.proxies.setting import scale_rate
 from nas.training.task import Classification, Score
 
 __all__ = ["fingerprint", "prepare_backbone"]
@@ -135,7 +135,7 @@ def _train(
             length=max(1, round(proxy.backbone.epochs * per_epoch)),
             batch_size=proxy.batch_size,
             learning_rate=proxy.backbone.learning_rate
-            or scaled(0.01 if pretrained else 0.1, proxy.batch_size),
+            or scale_rate(0.01 if pretrained else 0.1, proxy.batch_size),
         ),
         parameters=network.parameters(),
         seed=seed,

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, ConfigDict
 
 from nas.base.errors import SpecError, StorageError
-from nas.base.files import dump_yaml, folder_whole, parse, read_yaml, write_whole
+from nas.base.files import dump_yaml, parse, read_yaml, write_folder_whole, write_whole
 
 
 class Inner(BaseModel):
@@ -162,11 +162,11 @@ def test_full_disk_says_how_to_go_on(tmp_path: Path, code: int) -> None:
 
 
 def test_a_folder_appears_whole_or_not_at_all(tmp_path: Path) -> None:
-    with folder_whole(tmp_path / "new") as folder:
+    with write_folder_whole(tmp_path / "new") as folder:
         (folder / "a").write_text("1")
         assert not (tmp_path / "new").exists()
     assert (tmp_path / "new" / "a").read_text() == "1"
-    with pytest.raises(ZeroDivisionError), folder_whole(tmp_path / "other") as folder:
+    with pytest.raises(ZeroDivisionError), write_folder_whole(tmp_path / "other") as folder:
         (folder / "a").write_text("1")
         _ = 1 / 0
     assert [path.name for path in tmp_path.iterdir()] == ["new"]
@@ -177,10 +177,10 @@ def test_what_is_there_is_no_place_for_a_folder(tmp_path: Path) -> None:
     (tmp_path / "folder").mkdir()
     for name in ("file", "folder"):
         with pytest.raises(SpecError, match="exists; name a new folder"):
-            with folder_whole(tmp_path / name):
+            with write_folder_whole(tmp_path / name):
                 raise AssertionError("nothing is begun")
     late = tmp_path / "late"
-    with pytest.raises(SpecError, match="exists"), folder_whole(late) as folder:
+    with pytest.raises(SpecError, match="exists"), write_folder_whole(late) as folder:
         (folder / "a").write_text("1")
         late.mkdir()
         (late / "mine").write_text("mine")

@@ -10,13 +10,13 @@ from support.object_store import bucket
 from support.samples import QUICK
 
 from nas.base.errors import SpecError, StorageError
-from nas.base.object_store import copied, fetched, is_remote, located, removed, sent
+from nas.base.object_store import copy, fetch, is_remote, location, remove, send
 from nas.cli import main
 from nas.execution.evaluator import Evaluator, EvaluatorSpec
-from nas.execution.executor import Silent
+from nas.execution.executor import SilentObserver
 from nas.models.candidates import Candidates
-from nas.runs.executors import place_of
-from nas.runs.prepare import prepared
+from nas.runs.executors import latency_machine
+from nas.runs.prepare import prepare
 from nas.runs.run import open_run
 from nas.runs.start import search
 from nas.spec.runner import load_runner
@@ -38,9 +38,9 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_a_text_names_a_path_here_or_in_a_store(bucket: str) -> None:
-    assert located("runs/demo") == Path("runs/demo")
-    assert located("file:///shared/weights") == Path("/shared/weights")
-    remote = located(f"{bucket}/a")
+    assert location("runs/demo") == Path("runs/demo")
+    assert location("file:///shared/weights") == Path("/shared/weights")
+    remote = location(f"{bucket}/a")
     assert is_remote(remote) and not is_remote(Path("a"))
     assert (str(remote / "b"), remote.name) == ("s3://weights/a/b", "a")
 
@@ -58,61 +58,61 @@ def test_a_text_names_a_path_here_or_in_a_store(bucket: str) -> None:
 )
 def test_a_wrong_url_is_said_without_its_keys(text: str, told: str) -> None:
     with pytest.raises(SpecError, match=told) as refused:
-        located(text)
+        location(text)
     assert "secret" not in str(refused.value)
 
 
 def test_a_folder_goes_there_and_back(bucket: str, folder: Path, tmp_path: Path) -> None:
-    store = located(f"{bucket}/run-1")
-    there = sent(folder, store)
+    store = location(f"{bucket}/run-1")
+    there = send(folder, store)
     assert str(there) == "s3://weights/run-1/images"
-    back = fetched(there, tmp_path / "cache")
+    back = fetch(there, tmp_path / "cache")
     assert back == tmp_path / "cache" / "images"
     assert (back / "a.npy").read_bytes() == b"a" * 1000
     assert (back / "sub" / "b.json").read_text() == "{}"
     assert sorted(os.listdir(tmp_path / "cache")) == ["images"], "nothing half-made is left"
     (there / "a.npy").unlink()
-    assert fetched(there, tmp_path / "cache") == back, "fetched once"
-    one = sent(folder / "a.npy", store)
-    assert fetched(one, tmp_path / "other").read_bytes() == b"a" * 1000
-    copied(there, located(f"{bucket}/run-2"))
-    assert located(f"{bucket}/run-2/sub/b.json").read_text() == "{}"
-    removed(store)
+    assert fetch(there, tmp_path / "cache") == back, "fetched once"
+    one = send(folder / "a.npy", store)
+    assert fetch(one, tmp_path / "other").read_bytes() == b"a" * 1000
+    copy(there, location(f"{bucket}/run-2"))
+    assert location(f"{bucket}/run-2/sub/b.json").read_text() == "{}"
+    remove(store)
     assert not store.exists()
 
 
 def test_a_full_disk_here_is_not_blamed_on_the_store(
     bucket: str, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    there = sent(folder, located(f"{bucket}/full"))
+    there = send(folder, location(f"{bucket}/full"))
 
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr("nas.base.object_store._copy_file", full)
     with pytest.raises(StorageError, match="no space left on this machine to copy s3://"):
-        fetched(there, tmp_path / "cache")
+        fetch(there, tmp_path / "cache")
     assert not os.listdir(tmp_path / "cache")
 
 
 def test_a_folder_that_was_cut_off_on_its_way_is_sent_again(bucket: str, folder: Path) -> None:
-    store = located(f"{bucket}/cut")
-    there = sent(folder, store)
+    store = location(f"{bucket}/cut")
+    there = send(folder, store)
     (there / ".whole").unlink()
     (there / "a.npy").write_bytes(b"half")
-    sent(folder, store)
+    send(folder, store)
     assert (there / "a.npy").read_bytes() == b"a" * 1000
 
 
 def test_local_paths_stay_where_they_are(folder: Path, tmp_path: Path) -> None:
-    assert sent(folder, tmp_path / "elsewhere") == folder
-    assert fetched(folder, tmp_path / "cache") == folder
-    removed(folder)
+    assert send(folder, tmp_path / "elsewhere") == folder
+    assert fetch(folder, tmp_path / "cache") == folder
+    remove(folder)
     assert folder.exists()
 
 
 def test_weights_are_there_whole_or_said_to_be_missing(bucket: str) -> None:
-    path = located(f"{bucket}/one/seed-0.safetensors")
+    path = location(f"{bucket}/one/seed-0.safetensors")
     save_weights(path, {"w": torch.arange(3.0)})
     assert load_weights(path)["w"].tolist() == [0.0, 1.0, 2.0]
     with pytest.raises(StorageError, match=r"s3://weights/one/none.* cannot be reached"):
@@ -150,8 +150,8 @@ def test_a_run_keeps_its_weights_in_the_store(
     assert torch.equal(run.network(trained.trial)(images), local.network(trained.trial)(images))
 
     # A worker elsewhere, which has nothing of this machine.
-    with place_of(run, Silent()) as place:
-        spec = prepared(run, Candidates(run.space), Silent(), place).to_dict()
+    with latency_machine(run, SilentObserver()) as place:
+        spec = prepare(run, Candidates(run.space), SilentObserver(), place).to_dict()
     assert all(spec[name].startswith(bucket) for name in ("data", "checkpoints"))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "elsewhere"))
     row = run.row(trained.trial)

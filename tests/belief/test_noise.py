@@ -8,14 +8,14 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from nas.belief.noise import SeedNoise, take_together
+from nas.belief.noise import SeedNoise, mean_over_seeds
 
 Row = tuple[int, int, float]  # network, seed, value
 
 
 def together(rows: list[Row]) -> SeedNoise:
     group, seed, values = zip(*rows, strict=True) if rows else ((), (), ())
-    return take_together(
+    return mean_over_seeds(
         np.array(values, dtype=float), np.array(group, dtype=np.int64), np.array(seed, np.int64)
     )
 

@@ -48,14 +48,14 @@ def test_json_holds_what_is_said(nas: Call, known: Path) -> None:
 def test_two_devices_are_compared(nas: Call, known: Path, tmp_path: Path) -> None:
     from support.explained_runs import BACKBONE, LABELS, SIDE, SITES, STRIDE
 
-    from nas.latency.profile import Branch, Correction
+    from nas.latency.profile import BackboneLatencies, Correction
 
     paths = []
     for name, dear in (("one", "coord/r32"), ("two", "se/r8")):
         added = {
             site: {label: 0.1 if label == dear else 0.01 for label in LABELS} for site in SITES
         }
-        branch = Branch(
+        branch = BackboneLatencies(
             backbone=BACKBONE, resolution=SIDE, total_stride=STRIDE, plain_ms=1.0, added_ms=added
         )
         profile = example_profile().model_copy(

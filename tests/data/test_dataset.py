@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nas.base.errors import SpecError
-from nas.data.dataset import Dataset, Split, cut, statistics, thinning
+from nas.data.dataset import Dataset, Split, split_rows, statistics, thinning
 
 
 def dataset(counts: list[int]) -> Dataset:
@@ -24,12 +24,12 @@ def dataset(counts: list[int]) -> Dataset:
 
 def test_the_cut_keeps_every_class_in_both_parts() -> None:
     labels = np.repeat(np.arange(3), [50, 10, 2])
-    first, second = cut(labels, 0.8, seed=0)
+    first, second = split_rows(labels, 0.8, seed=0)
     assert np.bincount(labels[first]).tolist() == [40, 8, 1]
     assert np.bincount(labels[second]).tolist() == [10, 2, 1]
     assert sorted([*first, *second]) == list(range(62))
-    assert cut(labels, 0.8, seed=0)[0].tolist() == first.tolist()
-    assert cut(labels, 0.8, seed=1)[0].tolist() != first.tolist()
+    assert split_rows(labels, 0.8, seed=0)[0].tolist() == first.tolist()
+    assert split_rows(labels, 0.8, seed=1)[0].tolist() != first.tolist()
 
 
 @given(

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from nas.base.errors import SpecError
-from nas.data.images import Images, decoded, in_memory, numbered, square
+from nas.data.images import Images, decode_ahead, in_memory, number_classes, square
 
 RED, GREEN, BLUE, WHITE = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255)
 
@@ -120,18 +120,18 @@ def test_a_large_jpeg_is_decoded_small_and_looks_the_same() -> None:
 def test_pixels_that_are_no_colours_are_named(image: Image.Image, said: str) -> None:
     images = Images(np.zeros(1, np.int64), lambda _: image, lambda row: f"image {row} of mine")
     with pytest.raises(SpecError, match=f"image 0 of mine cannot be read .*{said}.*mend or"):
-        list(decoded(images, 8))
+        list(decode_ahead(images, 8))
 
 
 def test_blocks_come_in_order_and_only_some_rows_may_be_wanted() -> None:
     pixels = np.arange(200, dtype=np.uint8)[:, None, None].repeat(2, 1).repeat(2, 2)
     images = in_memory(pixels, np.arange(200), "made")
-    found = np.concatenate(list(decoded(images, 2)))
+    found = np.concatenate(list(decode_ahead(images, 2)))
     assert (found[:, 0, 0, 0] == np.arange(200)).all()
     rows = np.array([7, 3, 199])
     some = images.only(rows)
     assert (some.labels.tolist(), some.called(2)) == ([7, 3, 199], "image 199 of made")
-    assert np.concatenate(list(decoded(some, 2)))[:, 0, 0, 0].tolist() == [7, 3, 199]
+    assert np.concatenate(list(decode_ahead(some, 2)))[:, 0, 0, 0].tolist() == [7, 3, 199]
 
 
 def test_the_first_broken_image_is_named_whatever_its_decoder_raises() -> None:
@@ -142,17 +142,17 @@ def test_the_first_broken_image_is_named_whatever_its_decoder_raises() -> None:
 
     images = Images(np.zeros(300, np.int64), read, lambda row: f"image {row}")
     with pytest.raises(SpecError, match=r"^image 150 cannot be read \(beyond\)") as caught:
-        list(decoded(images, 4))
+        list(decode_ahead(images, 4))
     assert "\n" not in str(caught.value)
 
 
 def test_labels_are_numbered_in_the_order_of_their_classes() -> None:
-    classes, numbers = numbered([10, 2, 2, 0], None, "mine")
+    classes, numbers = number_classes([10, 2, 2, 0], None, "mine")
     assert (classes, numbers.tolist()) == (("0", "2", "10"), [2, 1, 1, 0])
-    classes, numbers = numbered(["cat", "ant"], None, "mine")
+    classes, numbers = number_classes(["cat", "ant"], None, "mine")
     assert (classes, numbers.tolist()) == (("ant", "cat"), [1, 0])
-    assert numbered(np.array([1, 0]), None, "mine")[1].tolist() == [1, 0]
-    assert numbered(["cat"], ("ant", "cat"), "mine")[1].tolist() == [1]
+    assert number_classes(np.array([1, 0]), None, "mine")[1].tolist() == [1, 0]
+    assert number_classes(["cat"], ("ant", "cat"), "mine")[1].tolist() == [1]
 
 
 @pytest.mark.parametrize(
@@ -169,9 +169,9 @@ def test_labels_are_numbered_in_the_order_of_their_classes() -> None:
 )
 def test_labels_that_are_none_are_named(labels: list[object], said: str) -> None:
     with pytest.raises(SpecError, match=f"^mine: {said}.*all whole numbers from 0, or all texts"):
-        numbered(labels, None, "mine")
+        number_classes(labels, None, "mine")
 
 
 def test_a_class_that_training_lacks_is_named() -> None:
     with pytest.raises(SpecError, match="class 'dog' is not in the training part"):
-        numbered(["ant", "dog"], ("ant", "cat"), "mine")
+        number_classes(["ant", "dog"], ("ant", "cat"), "mine")

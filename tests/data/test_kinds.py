@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from nas.base.errors import SpecError
-from nas.data import DATA, load_data, open_test, resolved_source
+from nas.data import DATA, load_data, open_test, resolve_source
 
 
 @pytest.mark.parametrize(
@@ -35,10 +35,10 @@ def test_a_path_is_made_absolute_and_nothing_else(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    assert resolved_source("folder:images") == f"folder:{tmp_path.resolve()}/images"
-    assert resolved_source("imagenet:.") == f"imagenet:{tmp_path.resolve()}"
+    assert resolve_source("folder:images") == f"folder:{tmp_path.resolve()}/images"
+    assert resolve_source("imagenet:.") == f"imagenet:{tmp_path.resolve()}"
     for source in ("digits", "hf:a/b:c", "module:function", "folder:", "unknown"):
-        assert resolved_source(source) == source
+        assert resolve_source(source) == source
 
 
 def test_which_kinds_bring_a_test_part() -> None:

@@ -6,7 +6,7 @@ import pytest
 from support.samples import SMALL_SPACE
 
 from nas.base.files import read_yaml
-from nas.execution.executor import Silent
+from nas.execution.executor import SilentObserver
 from nas.execution.simulated import SimulatedExecutor, VirtualClock
 from nas.models.candidates import Candidates
 from nas.spec.objective import objectives_named
@@ -35,7 +35,7 @@ def search(path: Path, candidates: Candidates, clock: VirtualClock, trials: int 
     return Search(candidates, plan, store, clock=clock)
 
 
-class Log(Silent):
+class Log(SilentObserver):
     def __init__(self, clock: VirtualClock) -> None:
         self.clock = clock
         self.events: list[tuple[str, int, float]] = []

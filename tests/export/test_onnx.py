@@ -11,7 +11,7 @@ import torch
 
 from nas.base.errors import ExportError, SpecError
 from nas.export import TARGETS, Parity, export_pack, export_trial
-from nas.export.target import Winner, Written
+from nas.export.target import Winner, WrittenGraph
 from nas.runs.run import open_run
 
 pytestmark = pytest.mark.xdist_group("run")
@@ -35,7 +35,7 @@ def test_a_graph_that_disagrees_is_not_kept(
 ) -> None:
     target = TARGETS["onnx"]
 
-    def wrong(winner: Winner) -> Written:
+    def wrong(winner: Winner) -> WrittenGraph:
         with torch.no_grad():
             next(winner.network.parameters()).add_(0.01)
         return target.write(winner)

@@ -15,7 +15,7 @@ from support.tiny_network import CLASSES, SIDE, data, winner
 from nas.base.errors import ExportError, MeasurementError, SpecError
 from nas.export import TARGETS
 from nas.export.pack import Origin, Pack, against_int8, write_pack
-from nas.export.target import Target, Winner, Written
+from nas.export.target import Target, Winner, WrittenGraph
 
 ORIGIN = Origin("run", 3, "noise", "probe", 0, "local-onnxruntime", False, {"loss": 0.1})
 FILES = {
@@ -197,7 +197,7 @@ def test_a_pack_needs_its_runtime_alone(name: str, runtime: str, tmp_path: Path)
 
 
 def broken(target: Target, error: Exception) -> Target:
-    def write(winner: Winner) -> Written:
+    def write(winner: Winner) -> WrittenGraph:
         raise error
 
     return replace(target, write=write)

@@ -8,8 +8,8 @@ import pytest
 from support.latency_profiles import example_profile
 
 from nas.base.errors import SpecError
-from nas.latency.profile import Correction, corrected, fit_correction, load_profile
-from nas.latency.quality import compared, quality
+from nas.latency.profile import Correction, correct, fit_correction, load_profile
+from nas.latency.quality import compare_profiles, judge_profile
 from nas.spec.architecture import EMPTY, Architecture, Insertion
 
 
@@ -71,7 +71,7 @@ def test_a_million_networks_by_their_choices() -> None:
     rng = np.random.default_rng(0)
     chosen = [rng.integers(len(table), size=1_000_000) for table in tables]
     added, blocks = sum(table[index] for table, index in zip(tables, chosen, strict=True)).T
-    mean, _ = corrected(profile.correction, np.full(len(added), branch.plain_ms), added, blocks)
+    mean, _ = correct(profile.correction, np.full(len(added), branch.plain_ms), added, blocks)
     assert mean.shape == (1_000_000,)
     row = int(np.flatnonzero((chosen[0] == 1) & (chosen[1] == 2))[0])
     both = profile.predict(placed(("a", "se/r24"), ("b", "coord/r32")))
@@ -119,7 +119,7 @@ def test_a_correction_finds_what_is_there() -> None:
     plain, added, blocks, measured = drawn(np.random.default_rng(0), 8, 0.002)
     found = fit_correction(plain, added, blocks, measured)
     plain, added, blocks, truth = drawn(np.random.default_rng(1), 500, 0.0)
-    mean, _ = corrected(found, plain, added, blocks)
+    mean, _ = correct(found, plain, added, blocks)
     assert np.abs(mean / truth - 1).mean() < 0.005
 
 
@@ -129,7 +129,7 @@ def test_intervals_cover_what_they_say() -> None:
         rng = np.random.default_rng(seed)
         found = fit_correction(*drawn(rng, 8, 0.02))
         plain, added, blocks, measured = drawn(rng, 50, 0.02)
-        mean, half = corrected(found, plain, added, blocks)
+        mean, half = correct(found, plain, added, blocks)
         covered.append(np.mean(np.abs(measured - mean) <= half))
     assert 0.86 < np.mean(covered) < 0.96
 
@@ -142,22 +142,22 @@ def test_without_whole_networks_the_sum_stands_with_a_wide_interval() -> None:
 
 
 def test_quality_is_judged_by_networks_that_were_held_out() -> None:
-    found = quality(example_profile())
+    found = judge_profile(example_profile())
     assert found.networks == 3
     assert found.mape == pytest.approx(0.02, abs=0.002)
     assert found.spearman == pytest.approx(1.0)
-    assert quality(example_profile(), held_out=False).networks == 2
+    assert judge_profile(example_profile(), held_out=False).networks == 2
 
 
 def test_devices_are_compared_on_what_they_share() -> None:
     one = example_profile()
     other = example_profile(factor=2.0)
-    found = compared(one, other)
+    found = compare_profiles(one, other)
     assert dict((name, theirs / ours) for name, ours, theirs in found.rows) == pytest.approx(
         {"coord/r32": 2.0, "none": 2.0, "se/r24": 2.0}
     )
     with pytest.raises(SpecError, match="no site in common"):
-        compared(one, example_profile(backbone="other"))
+        compare_profiles(one, example_profile(backbone="other"))
 
 
 def test_a_correction_is_plain_by_default() -> None:

@@ -16,7 +16,7 @@ from torch import nn
 from nas.base.errors import MeasurementError, SpecError
 from nas.latency.device import Device
 from nas.latency.runtime import RUNTIMES, Runtime, Session, conversions, device_named
-from nas.latency.runtime.conversions import converted
+from nas.latency.runtime.conversions import cached_graph
 from nas.models.build import build, uniform
 
 SIDE = 64
@@ -253,7 +253,7 @@ def test_a_conversion_is_made_once(folder: Path) -> None:
     make = Maker()
     for threads in (1, 2):
         device = Device("onnxruntime", threads=threads)
-        assert converted("a", device, make) == b"graph"
+        assert cached_graph("a", device, make) == b"graph"
     assert make.calls == 1
     assert len(list(folder.iterdir())) == 1
 
@@ -262,25 +262,25 @@ def test_each_network_batch_precision_runtime_and_version_is_its_own(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     make, device = Maker(), Device("onnxruntime")
-    converted("a", device, make)
-    converted("b", device, make)
-    converted("a", replace(device, batch=2), make)
-    converted("a", replace(device, precision="int8"), make)
-    converted("a", Device("torch"), make)
+    cached_graph("a", device, make)
+    cached_graph("b", device, make)
+    cached_graph("a", replace(device, batch=2), make)
+    cached_graph("a", replace(device, precision="int8"), make)
+    cached_graph("a", Device("torch"), make)
     assert make.calls == 5
     monkeypatch.setattr(metadata, "version", lambda package: "99")
-    converted("a", device, make)
+    cached_graph("a", device, make)
     assert make.calls == 6
 
 
 @pytest.mark.parametrize("broken", [b"", b"short", bytes(100)])
 def test_a_broken_file_is_made_again(folder: Path, broken: bytes) -> None:
     make, device = Maker(), Device("onnxruntime")
-    converted("a", device, make)
+    cached_graph("a", device, make)
     (path,) = folder.iterdir()
     path.write_bytes(broken)
     for _ in range(2):
-        assert converted("a", device, make) == b"graph"
+        assert cached_graph("a", device, make) == b"graph"
     assert make.calls == 2
 
 
@@ -289,7 +289,7 @@ def test_a_failed_conversion_leaves_nothing(folder: Path) -> None:
         raise MeasurementError("no")
 
     with pytest.raises(MeasurementError):
-        converted("a", Device("onnxruntime"), fail)
+        cached_graph("a", Device("onnxruntime"), fail)
     assert not folder.exists()
 
 
@@ -299,12 +299,12 @@ def test_the_graph_not_asked_for_the_longest_goes_first(
     monkeypatch.setattr(conversions, "LIMIT_BYTES", 300)
     device, make = Device("onnxruntime"), Maker(bytes(80))
     for network in "abac":
-        converted(network, device, make)
+        cached_graph(network, device, make)
     assert make.calls == 3
     assert len(list(folder.iterdir())) == 2
-    converted("a", device, make)
+    cached_graph("a", device, make)
     assert make.calls == 3
-    converted("b", device, make)
+    cached_graph("b", device, make)
     assert make.calls == 4
 
 
@@ -314,5 +314,5 @@ def test_a_graph_over_the_limit_is_kept_alone(
     monkeypatch.setattr(conversions, "LIMIT_BYTES", 10)
     make = Maker()
     for _ in range(2):
-        converted("a", Device("onnxruntime"), make)
+        cached_graph("a", Device("onnxruntime"), make)
     assert make.calls == 1

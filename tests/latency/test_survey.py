@@ -16,7 +16,7 @@ from nas.latency import survey as surveying
 from nas.latency.device import Device
 from nas.latency.pack import fit_pack, pack_space, read_timings
 from nas.latency.profile import Profile
-from nas.latency.quality import quality
+from nas.latency.quality import judge_profile
 from nas.latency.survey import drift, is_here, prepared, profile_here
 from nas.models.candidates import Candidates
 
@@ -57,9 +57,9 @@ def measured(candidates: Candidates, tmp_path_factory: pytest.TempPathFactory) -
 
 
 def test_a_profile_predicts_what_is_measured(measured: Profile, candidates: Candidates) -> None:
-    assert quality(measured).networks == 2
+    assert judge_profile(measured).networks == 2
     # Loose: other tests run beside this one.
-    assert quality(measured).mape < 0.3
+    assert judge_profile(measured).mape < 0.3
     for architecture in candidates.references().values():
         assert measured.predict(architecture).latency_ms > 0
     assert is_here(measured)

@@ -9,7 +9,7 @@ import pytest
 from support.latency_profiles import small_space
 
 from nas.latency.measure import Latency
-from nas.latency.table import Graph, Plan, assemble, plan
+from nas.latency.table import MeasurementPlan, TimedGraph, assemble, plan_measurements
 from nas.models.candidates import Candidates
 from nas.spec.architecture import Architecture
 
@@ -20,11 +20,11 @@ def candidates() -> Candidates:
 
 
 @pytest.fixture(scope="module")
-def planned(candidates: Candidates) -> tuple[Plan, tuple[Graph, ...]]:
-    return plan(candidates, whole=5, held_out=4)
+def planned(candidates: Candidates) -> tuple[MeasurementPlan, tuple[TimedGraph, ...]]:
+    return plan_measurements(candidates, whole=5, held_out=4)
 
 
-def additive(graph: Graph) -> float:
+def additive(graph: TimedGraph) -> float:
     """Times of graphs in which a block adds its own, whatever stands around it."""
     kinds = {"as it comes": 0.0, "se": 0.05, "coord": 0.4, "eca": 0.1}
     label = graph.what.partition(" ")[2]
@@ -32,7 +32,9 @@ def additive(graph: Graph) -> float:
     return size + kinds[label if label in kinds else label.partition("/")[0]] * size
 
 
-def profiled(candidates: Candidates, planned: tuple[Plan, tuple[Graph, ...]], slope: float):  # type: ignore[no-untyped-def]
+def profiled(
+    candidates: Candidates, planned: tuple[MeasurementPlan, tuple[TimedGraph, ...]], slope: float
+):  # type: ignore[no-untyped-def]
     """A profile from made-up times, and what whole networks truly take."""
     made, graphs = planned
     times = {graph.key: additive(graph) for graph in graphs}
@@ -47,7 +49,7 @@ def profiled(candidates: Candidates, planned: tuple[Plan, tuple[Graph, ...]], sl
     return assembled(made, times, networks), truth
 
 
-def assembled(made: Plan, times: dict[str, float], networks: dict[str, Latency]):  # type: ignore[no-untyped-def]
+def assembled(made: MeasurementPlan, times: dict[str, float], networks: dict[str, Latency]):  # type: ignore[no-untyped-def]
     return assemble(
         made,
         times,
@@ -61,7 +63,7 @@ def assembled(made: Plan, times: dict[str, float], networks: dict[str, Latency])
 
 
 def test_every_network_of_the_space_can_be_predicted(
-    candidates: Candidates, planned: tuple[Plan, tuple[Graph, ...]]
+    candidates: Candidates, planned: tuple[MeasurementPlan, tuple[TimedGraph, ...]]
 ) -> None:
     profile, truth = profiled(candidates, planned, slope=1.2)
     rng = random.Random(3)
@@ -74,7 +76,7 @@ def test_every_network_of_the_space_can_be_predicted(
 
 
 def test_a_graph_is_timed_once_however_often_it_stands(
-    candidates: Candidates, planned: tuple[Plan, tuple[Graph, ...]]
+    candidates: Candidates, planned: tuple[MeasurementPlan, tuple[TimedGraph, ...]]
 ) -> None:
     made, graphs = planned
     assert len({graph.key for graph in graphs}) == len(graphs)
@@ -83,7 +85,9 @@ def test_a_graph_is_timed_once_however_often_it_stands(
     assert table["blocks.2.1/after_depthwise"] == table["blocks.2.2/after_depthwise"]
 
 
-def test_ratios_between_the_ends_are_not_timed(planned: tuple[Plan, tuple[Graph, ...]]) -> None:
+def test_ratios_between_the_ends_are_not_timed(
+    planned: tuple[MeasurementPlan, tuple[TimedGraph, ...]],
+) -> None:
     made, graphs = planned
     (table,) = made.entries.values()
     last = table["blocks.6.0/after_depthwise"]
@@ -94,7 +98,7 @@ def test_ratios_between_the_ends_are_not_timed(planned: tuple[Plan, tuple[Graph,
     assert len(timed) == 2
 
 
-def test_graphs_run(planned: tuple[Plan, tuple[Graph, ...]]) -> None:
+def test_graphs_run(planned: tuple[MeasurementPlan, tuple[TimedGraph, ...]]) -> None:
     import torch
 
     for graph in planned[1][::5]:
@@ -105,7 +109,7 @@ def test_graphs_run(planned: tuple[Plan, tuple[Graph, ...]]) -> None:
 
 
 def test_networks_to_judge_by_are_others_than_those_fitted_to(
-    planned: tuple[Plan, tuple[Graph, ...]],
+    planned: tuple[MeasurementPlan, tuple[TimedGraph, ...]],
 ) -> None:
     made, _ = planned
     assert sum(item.held_out for item in made.networks.values()) == 4
@@ -119,19 +123,19 @@ def test_filled_slots_and_positions_are_in_the_table(tmp_path: Path) -> None:
         sites={"position": ["after_depthwise", "after_residual"]},
         blocks={"eca": {}},
     )
-    made, _ = plan(Candidates(space), whole=2, held_out=1)
+    made, _ = plan_measurements(Candidates(space), whole=2, held_out=1)
     (table,) = made.entries.values()
     assert {"none", "eca"} == table["blocks.0.0/after_depthwise"].keys()
     assert {"eca"} == table["blocks.1.1/after_residual"].keys()
 
 
-def test_a_plan_travels_as_json(planned: tuple[Plan, tuple[Graph, ...]]) -> None:
+def test_a_plan_travels_as_json(planned: tuple[MeasurementPlan, tuple[TimedGraph, ...]]) -> None:
     made, _ = planned
-    assert Plan.model_validate_json(made.model_dump_json()) == made
+    assert MeasurementPlan.model_validate_json(made.model_dump_json()) == made
 
 
 def test_times_taken_once_certify_nothing(
-    candidates: Candidates, planned: tuple[Plan, tuple[Graph, ...]]
+    candidates: Candidates, planned: tuple[MeasurementPlan, tuple[TimedGraph, ...]]
 ) -> None:
     made, graphs = planned
     times = {graph.key: additive(graph) for graph in graphs}

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 from support.samples import make_record
 
-from nas.report.latency import remeasured
+from nas.report.latency import remeasured_latencies
 from nas.study.trials import Trials
 
 
@@ -15,7 +15,7 @@ def measured(trial: int, name: str, before: float, after: float | None, **more: 
 
 
 def test_seeds_of_one_network_are_one_point() -> None:
-    found = remeasured(
+    found = remeasured_latencies(
         Trials.of(
             [
                 measured(0, "a", 1.0, 1.5),
@@ -38,13 +38,13 @@ def test_predictions_say_how_many_intervals_held() -> None:
         replace(measured(n, name, 1.0, after, latency_spread=0.1), latency_predicted=True)
         for n, (name, after) in enumerate([("a", 1.05), ("b", 0.95), ("c", 1.2)])
     ]
-    found = remeasured(Trials.of(records))
+    found = remeasured_latencies(Trials.of(records))
     assert found.predicted
     assert found.summary.endswith("2 lie inside the 90 % interval of their prediction.")
     assert found.off.max() == pytest.approx(0.2)
 
 
 def test_nothing_measured_yet() -> None:
-    found = remeasured(Trials.of([make_record(0)]))
+    found = remeasured_latencies(Trials.of([make_record(0)]))
     assert len(found.trial) == 0
     assert found.summary == "No network has been measured on the idle machine yet."

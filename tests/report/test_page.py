@@ -21,7 +21,7 @@ from nas.report.snapshot import Snapshot
 from nas.runs.calibrate.result import FILE, Calibration, Estimate, Trust
 from nas.runs.run import Run, open_run
 from nas.strategy.storage.store import Store
-from nas.study.full_training import Retraining
+from nas.study.full_training import FullTraining
 from nas.study.record import Job, Outcome
 
 HOSTILE = "</script><script>alert('x')</script><img src=x onerror=alert(1)> & {{ 7*7 }}"
@@ -168,7 +168,7 @@ def test_full_training_stands_beside_the_proxy(run: Run, tmp_path: Path) -> None
     member = next(point for point in run.front().members if point.reference is None)
     store = Store(path / "study.journal", writable=True)
     for seed, accuracy in ((0, 0.70), (1, 0.72)):
-        about = Retraining(
+        about = FullTraining(
             member.trial, member.architecture.digest, None, seed, "key", {}, "9 epochs", 32
         )
         store.note_retrained(
@@ -200,10 +200,10 @@ def test_a_killed_run_says_how_to_go_on(tmp_path: Path) -> None:
 
 
 def test_a_driver_at_work_is_seen(tmp_path: Path) -> None:
-    from nas.runs.run import locked
+    from nas.runs.run import run_lock
 
     run = simulated_run(tmp_path / "run", stop_after=3)
-    with locked(run.path):
+    with run_lock(run.path):
         assert Snapshot.of(run).state == "running"
     assert Snapshot.of(run).state == "stopped"
 

@@ -11,7 +11,7 @@ import pytest
 from support.samples import make_record
 
 from nas.base.errors import SpecError
-from nas.runs.compare import compare, compared, front_of_runs
+from nas.runs.compare import compare, compare_fronts, front_of_runs
 from nas.runs.run import RunFile
 from nas.spec.objective import objectives_named
 from nas.study.front.front import Front
@@ -61,19 +61,19 @@ def test_filters_know_the_run_of_a_network() -> None:
 
 
 def test_a_clear_difference_is_told_and_an_equal_one_is_not() -> None:
-    found = compared(front_of(0.3), front_of(0.0))
+    found = compare_fronts(front_of(0.3), front_of(0.0))
     assert found.first > found.second
     assert found.low > 0 and found.probability > 0.99
     assert "first is ahead" in found.verdict
-    turned = compared(front_of(0.0), front_of(0.3))
+    turned = compare_fronts(front_of(0.0), front_of(0.3))
     assert turned.high < 0 and "second is ahead" in turned.verdict
-    same = compared(front_of(0.001, noise=0.05), front_of(0.0, noise=0.05))
+    same = compare_fronts(front_of(0.001, noise=0.05), front_of(0.0, noise=0.05))
     assert same.low < 0 < same.high
     assert "inside the noise" in same.verdict
 
 
 def test_without_repeats_nothing_is_claimed() -> None:
-    found = compared(front_of(0.3, seeds=1), front_of(0.0, seeds=1))
+    found = compare_fronts(front_of(0.3, seeds=1), front_of(0.0, seeds=1))
     assert found.first > found.second
     assert math.isnan(found.low)
     assert "Too few" in found.verdict

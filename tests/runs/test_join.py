@@ -19,13 +19,13 @@ from nas.base.errors import SpecError
 from nas.base.files import dump_yaml, parse, read_yaml
 from nas.execution.evaluator import EvaluatorSpec
 from nas.execution.workers.executor import WorkerExecutor
-from nas.runs.join import joined, work
-from nas.runs.open_study import exchange_of, make_study, terms_of
+from nas.runs.join import join_run, work
+from nas.runs.open_study import exchange_of, make_study, worker_terms
 from nas.runs.run import Run, RunFile, open_run
 from nas.spec.architecture import Architecture
 from nas.spec.runner import Proxy
 from nas.spec.space import Constraints, SearchSpace
-from nas.spec.storage_url import Address
+from nas.spec.storage_url import StorageUrl
 
 PLAIN = Architecture("mobilenetv2_035", 32, ()).to_json()
 
@@ -59,7 +59,7 @@ def terms(run: Run):  # type: ignore[no-untyped-def]
         anchor=PLAIN,
         anchor_ms=1.0,
     )
-    return terms_of(run, spec)
+    return worker_terms(run, spec)
 
 
 @pytest.mark.parametrize(
@@ -105,13 +105,13 @@ def test_a_worker_waits_for_its_driver_and_ends_with_the_search(shared: Run) -> 
 
 def test_a_worker_before_its_run_says_how_to_start_it(tmp_path: Path) -> None:
     with pytest.raises(SpecError, match="holds no run yet; .* --set executor=worker --out"):
-        joined(str(tmp_path / "run"))
+        join_run(str(tmp_path / "run"))
 
 
 def test_a_run_that_starts_its_own_workers_takes_no_others(tmp_path: Path) -> None:
     made_run(tmp_path / "run", "local")
     with pytest.raises(SpecError, match="executor 'local', which starts its own workers"):
-        joined(str(tmp_path / "run"))
+        join_run(str(tmp_path / "run"))
 
 
 def start(*arguments: object) -> subprocess.Popen[str]:
@@ -162,7 +162,7 @@ def test_a_search_in_a_database_whose_driver_is_killed(tmp_path: Path, server: S
     driver = shared_search(tmp_path, f"storage={server.url}")
     wait_until(lambda: (run / "run.yaml").exists())
     address = open_run(run).file.address
-    assert isinstance(address, Address)
+    assert isinstance(address, StorageUrl)
     worker = start("worker", address)
     wait_until(lambda: happened(run, "trial 2 COMPLETE"))
     refused = subprocess.run(nas("resume", run), capture_output=True, text=True)

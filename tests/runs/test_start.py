@@ -17,11 +17,11 @@ from support.samples import QUICK, SMALL_SPACE
 
 import nas
 from nas.base.errors import SpecError, StorageError
-from nas.execution.executor import Silent
+from nas.execution.executor import SilentObserver
 from nas.latency.device import Device
 from nas.latency.survey import profile_here
 from nas.models.candidates import Candidates, load_space
-from nas.runs.run import locked, open_run
+from nas.runs.run import open_run, run_lock
 from nas.runs.start import resume, search
 from nas.spec.architecture import PLAIN, Architecture
 from nas.spec.prior import KnownEffect, KnownSite, Rules, load_rules
@@ -42,7 +42,7 @@ def test_looking_at_a_run_leaves_no_trace_and_stops_no_driver(
     run, before = open_run(path), (path / ".lock").read_bytes()
     assert not run.running
     assert (path / ".lock").read_bytes() == before
-    with locked(path):
+    with run_lock(path):
         assert run.running
     looking = threading.Event()
 
@@ -54,7 +54,7 @@ def test_looking_at_a_run_leaves_no_trace_and_stops_no_driver(
     thread.start()
     try:
         for _ in range(50):
-            with locked(path):
+            with run_lock(path):
                 pass
     finally:
         looking.set()
@@ -156,7 +156,7 @@ def test_the_python_interface_of_the_readme(finished_run: Path) -> None:
     assert not list(run.front().where(latency_ms=("<", 0)))
 
 
-class Killer(Silent):
+class Killer(SilentObserver):
     """Kills the first worker that takes a job, with the signal that nobody can catch."""
 
     def __init__(self) -> None:
@@ -218,7 +218,7 @@ def test_a_broken_checkpoint_stops_with_one_line(finished_run: Path, tmp_path: P
 
 
 def test_two_drivers_do_not_work_on_one_run(finished_run: Path) -> None:
-    with locked(finished_run), pytest.raises(SpecError, match=f"process {os.getpid()}"):
+    with run_lock(finished_run), pytest.raises(SpecError, match=f"process {os.getpid()}"):
         resume(finished_run, trials=9)
     assert not open_run(finished_run).running
 

@@ -15,18 +15,18 @@ from typer.testing import CliRunner
 
 from nas.base.errors import NasError, SpecError
 from nas.cli import app
-from nas.runs.submit import Order, Step, steps, submit
+from nas.runs.submit import Step, Submission, steps, submit
 
 RUNNERS = ROOT / "runners"
 
 
 @pytest.fixture
-def order(small_space: Path) -> Order:
+def order(small_space: Path) -> Submission:
     options = ("--data", "folder:/shared/my images", "--set", "proxy.rungs=[1,3]")
-    return Order(space=small_space, out="/shared/runs/x", options=options)
+    return Submission(space=small_space, out="/shared/runs/x", options=options)
 
 
-def test_slurm_gets_the_words_of_nas_search(order: Order) -> None:
+def test_slurm_gets_the_words_of_nas_search(order: Submission) -> None:
     (step,) = steps(RUNNERS / "slurm.sbatch", order)
     script = str(RUNNERS / "slurm.sbatch")
     expected = ("sbatch", script, str(order.space), "--out", "/shared/runs/x", *order.options)
@@ -34,7 +34,7 @@ def test_slurm_gets_the_words_of_nas_search(order: Order) -> None:
     assert shlex.split(str(step)) == list(expected), "what is shown can be pasted"
 
 
-def test_a_job_server_gets_the_files_and_a_command_that_can_be_repeated(order: Order) -> None:
+def test_a_job_server_gets_the_files_and_a_command_that_can_be_repeated(order: Submission) -> None:
     (step,) = steps(RUNNERS / "ray-cluster.yaml", order, address="http://head:8265")
     assert step.files["space.yaml"] == SMALL_SPACE
     assert "executor: ray" in step.files["runner.yaml"]
@@ -47,7 +47,7 @@ def test_a_job_server_gets_the_files_and_a_command_that_can_be_repeated(order: O
     assert "--data 'folder:/shared/my images'" in shell
 
 
-def test_a_command_given_again_goes_on(order: Order, tmp_path: Path) -> None:
+def test_a_command_given_again_goes_on(order: Submission, tmp_path: Path) -> None:
     def said() -> str:
         (step,) = steps(RUNNERS / "ray-cluster.yaml", order_here, address="http://head:8265")
         shell = 'nas() { echo nas "$@"; }; ' + step.command[-1]
@@ -56,17 +56,17 @@ def test_a_command_given_again_goes_on(order: Order, tmp_path: Path) -> None:
         ).stdout
 
     out = tmp_path / "a run"
-    order_here = Order(space=order.space, out=str(out), options=order.options)
+    order_here = Submission(space=order.space, out=str(out), options=order.options)
     assert said().startswith("nas search space.yaml --runner runner.yaml --out")
     out.mkdir()
     (out / "run.yaml").touch()
     assert said() == f"nas resume {out}\n"
     longer = ("--trials", "400", "--data", "digits", "--time-limit=2h")
-    order_here = Order(space=order.space, out=str(out), options=longer)
+    order_here = Submission(space=order.space, out=str(out), options=longer)
     assert said() == f"nas resume {out} --trials 400 --time-limit=2h\n"
 
 
-def test_the_launcher_starts_copies_and_begins(order: Order) -> None:
+def test_the_launcher_starts_copies_and_begins(order: Submission) -> None:
     made = steps(RUNNERS / "ray-aws.yaml", order)
     assert [step.command[:2] for step in made] == [
         ("ray", "up"),
@@ -77,7 +77,7 @@ def test_the_launcher_starts_copies_and_begins(order: Order) -> None:
     assert "--set executor=ray --set ray.address=auto" in made[-1].command[-1]
 
 
-def test_kubernetes_gets_the_space_beside_the_job(order: Order) -> None:
+def test_kubernetes_gets_the_space_beside_the_job(order: Submission) -> None:
     (step,) = steps(RUNNERS / "kuberay-rayjob.yaml", order)
     assert step.command == ("kubectl", "create", "-f", "-")
     config, job = yaml.safe_load_all(step.text or "")
@@ -95,10 +95,10 @@ def test_kubernetes_gets_the_space_beside_the_job(order: Order) -> None:
     assert (shell, flag) == ("sh", "-c") and "nas search /etc/nas/space.yaml" in command
 
 
-def test_a_runner_file_comes_along(order: Order, tmp_path: Path) -> None:
+def test_a_runner_file_comes_along(order: Submission, tmp_path: Path) -> None:
     runner = tmp_path / "mine.yaml"
     runner.write_text("search: {trials: 99}\n")
-    taken = Order(space=order.space, out=order.out, runner=runner)
+    taken = Submission(space=order.space, out=order.out, runner=runner)
     (slurm,) = steps(RUNNERS / "slurm.sbatch", taken)
     assert slurm.command[-2:] == ("--runner", str(runner))
     (job,) = steps(RUNNERS / "kuberay-rayjob.yaml", taken)
@@ -119,7 +119,7 @@ def far(small_space: Path, tmp_path: Path) -> list[str]:
     return ["launch", str(recipe), str(small_space), "--out", "/shared/x", *files]
 
 
-def test_files_that_options_name_come_along(far: list[str], order: Order) -> None:
+def test_files_that_options_name_come_along(far: list[str], order: Submission) -> None:
     shown = CliRunner().invoke(app, [*far, "--dry-run"])
     assert shown.exit_code == 0, shown.output
     config, job = yaml.safe_load_all(shown.output.partition("<<'END'\n")[2].rpartition("END")[0])
@@ -131,7 +131,7 @@ def test_files_that_options_name_come_along(far: list[str], order: Order) -> Non
     assert entry.rindex("--prior=/etc/nas/prior.json") > entry.rindex("rules.json")
 
     phone = Path(far[-1].partition("=")[2])
-    taken = Order(order.space, order.out, files={"device": phone})
+    taken = Submission(order.space, order.out, files={"device": phone})
     copied = steps(RUNNERS / "ray-aws.yaml", taken)
     assert copied[2].command[-2:] == (str(phone), "~/nas-device.json")
     assert "--set=device=nas-device.json" in copied[-1].command[-1]
@@ -142,7 +142,7 @@ def test_files_that_options_name_come_along(far: list[str], order: Order) -> Non
     assert "device.json" not in " ".join(slurm.command), "its machines share these files"
 
 
-def test_a_runner_that_is_the_recipe_brings_its_device(order: Order, tmp_path: Path) -> None:
+def test_a_runner_that_is_the_recipe_brings_its_device(order: Submission, tmp_path: Path) -> None:
     (tmp_path / "phone.json").write_text("{}")
     recipe = tmp_path / "mine.yaml"
     recipe.write_text(
@@ -194,10 +194,10 @@ def test_more_than_a_config_map_holds_is_refused(far: list[str]) -> None:
     ],
 )
 def test_wrong_orders_are_one_line(
-    order: Order, recipe: str, changes: dict[str, Any], said: str
+    order: Submission, recipe: str, changes: dict[str, Any], said: str
 ) -> None:
     address = changes.get("address", "http://head:8265")
-    given = Order(order.space, changes.get("out", order.out), order.options)
+    given = Submission(order.space, changes.get("out", order.out), order.options)
     with pytest.raises(SpecError, match=said) as caught:
         steps(RUNNERS / recipe, given, address=address)
     assert "\n" not in str(caught.value)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from nas.base.errors import SpecError
-from nas.spec.prior import KnownEffect, KnownSite, Rules, Where, load_rules
+from nas.spec.prior import KnownEffect, KnownSite, Rules, SiteLocation, load_rules
 
 
 def site(name: str, depth: float, **saved: float) -> KnownSite:
@@ -29,7 +29,7 @@ RULES = Rules(
 
 def test_a_site_takes_the_effects_of_those_like_it() -> None:
     early, late = (
-        RULES.expected(Where(depth, 64, 8.0), ("none", "keep", "se/r8", "coord/r32"))
+        RULES.expected(SiteLocation(depth, 64, 8.0), ("none", "keep", "se/r8", "coord/r32"))
         for depth in (0.05, 0.95)
     )
     assert early[:2].tolist() == [0.0, 0.0]
@@ -38,13 +38,13 @@ def test_a_site_takes_the_effects_of_those_like_it() -> None:
 
 
 def test_what_is_far_from_all_that_is_known_is_expected_to_do_little() -> None:
-    near = RULES.expected(Where(0.0, 64, 8.0), ("coord/r32",))[0]
-    far = RULES.expected(Where(0.0, 64 * 2**9, 8.0), ("coord/r32",))[0]
+    near = RULES.expected(SiteLocation(0.0, 64, 8.0), ("coord/r32",))[0]
+    far = RULES.expected(SiteLocation(0.0, 64 * 2**9, 8.0), ("coord/r32",))[0]
     assert abs(far) < 0.1 * near
 
 
 def test_other_ratios_are_like_those_known_and_other_kinds_like_all() -> None:
-    where = Where(0.0, 64, 8.0)
+    where = SiteLocation(0.0, 64, 8.0)
     known, other, unlike, new = RULES.expected(
         where, ("coord/r32", "coord/r16", "coord/r2", "simam")
     )

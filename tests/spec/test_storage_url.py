@@ -7,7 +7,7 @@ import pytest
 from nas.base.errors import SpecError
 from nas.base.files import dump_yaml
 from nas.spec.runner import load_runner
-from nas.spec.storage_url import PASSWORD, Address
+from nas.spec.storage_url import PASSWORD, StorageUrl
 
 
 @pytest.fixture(autouse=True)
@@ -16,7 +16,7 @@ def no_password(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_password_is_read_and_never_shown() -> None:
-    address = Address.parse("postgresql://me:s3cr%40t@host:5432/db?sslmode=require#run-1")
+    address = StorageUrl.parse("postgresql://me:s3cr%40t@host:5432/db?sslmode=require#run-1")
     assert (address.password, address.study, address.kind) == ("s3cr@t", "run-1", "postgresql")
     assert str(address) == "postgresql://me@host:5432/db?sslmode=require#run-1"
     assert "s3cr" not in repr(address)
@@ -27,7 +27,7 @@ def test_a_password_is_read_and_never_shown() -> None:
 
 
 def test_a_password_comes_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    address = Address.parse("mysql://me@host/db")
+    address = StorageUrl.parse("mysql://me@host/db")
     assert address.connection_url() == "mysql+pymysql://me@host/db"
     monkeypatch.setenv(PASSWORD, "p/w")
     assert address.connection_url() == "mysql+pymysql://me:p%2Fw@host/db"
@@ -38,9 +38,9 @@ def test_a_file_is_the_same_from_every_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    assert Address.parse("sqlite:///a.db").url == f"sqlite:///{tmp_path}/a.db"
-    again = Address.parse(f"sqlite:///{tmp_path}/a.db")
-    assert Address.parse(str(again)) == again
+    assert StorageUrl.parse("sqlite:///a.db").url == f"sqlite:///{tmp_path}/a.db"
+    again = StorageUrl.parse(f"sqlite:///{tmp_path}/a.db")
+    assert StorageUrl.parse(str(again)) == again
 
 
 @pytest.mark.parametrize(
@@ -62,7 +62,7 @@ def test_a_file_is_the_same_from_every_folder(
 )
 def test_wrong_urls_say_what_is_allowed(text: str, told: str) -> None:
     with pytest.raises(SpecError) as caught:
-        Address.parse(text)
+        StorageUrl.parse(text)
     assert told in str(caught.value) and "hush" not in str(caught.value)
 
 

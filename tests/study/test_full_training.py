@@ -14,12 +14,12 @@ from nas.spec.objective import objectives_named
 from nas.study.front.front import Front
 from nas.study.front.retrained_verdict import judge_retrained
 from nas.study.full_training import (
-    Retraining,
-    columns_of,
-    packed,
+    FullTraining,
+    full_training_columns,
+    of_main_recipe,
+    pack_flags,
     read_retrainings,
-    shown,
-    unpacked,
+    unpack_flags,
 )
 from nas.study.record import Record
 from nas.study.trials import Trials
@@ -27,10 +27,10 @@ from nas.study.trials import Trials
 IMAGES = 1000
 
 
-def trained(digest: str, seed: int, tested: float | None, **more: object) -> Retraining:
+def trained(digest: str, seed: int, tested: float | None, **more: object) -> FullTraining:
     """tested: share of the test images that are right, the first ones; on validation 0.01 less."""
     known = {} if tested is None else {"accuracy": tested - 0.01}
-    found = Retraining(
+    found = FullTraining(
         trial=0,
         digest=digest,
         reference=None,
@@ -42,18 +42,18 @@ def trained(digest: str, seed: int, tested: float | None, **more: object) -> Ret
         images=IMAGES,
         test_accuracy=tested,
         test_images=None if tested is None else IMAGES,
-        test_correct=None if tested is None else packed(np.arange(IMAGES) < tested * IMAGES),
+        test_correct=None if tested is None else pack_flags(np.arange(IMAGES) < tested * IMAGES),
     )
     return replace(found, **(known | more))  # type: ignore[arg-type]
 
 
-def texts(*found: Retraining) -> str:
+def texts(*found: FullTraining) -> str:
     return json.dumps([item.to_dict() for item in found])
 
 
 @given(st.lists(st.booleans(), min_size=1, max_size=100))
 def test_flags_survive_being_packed(flags: list[bool]) -> None:
-    assert unpacked(packed(np.array(flags)), len(flags)).tolist() == flags
+    assert unpack_flags(pack_flags(np.array(flags)), len(flags)).tolist() == flags
 
 
 def test_a_record_survives_json_and_keys_of_later_versions() -> None:
@@ -70,15 +70,15 @@ def test_the_recipe_of_most_networks_is_shown_and_never_a_mixture() -> None:
     paper = [trained("a", 0, 0.5), trained("b", 0, 0.5)]
     other = [trained("a", seed, 0.9, key="modern") for seed in range(3)]
     failed = trained("c", 0, None, key="modern", failure="diverged")
-    assert shown([*other, *paper, failed]) == paper
-    assert shown([*other, failed]) == other
-    assert shown([failed]) == []
+    assert of_main_recipe([*other, *paper, failed]) == paper
+    assert of_main_recipe([*other, failed]) == other
+    assert of_main_recipe([failed]) == []
     later = trained("a", 0, 0.7, key="later", finished="2026-11-21")
-    assert shown([trained("a", 0, 0.5, finished="2026-11-20"), later]) == [later]
+    assert of_main_recipe([trained("a", 0, 0.5, finished="2026-11-20"), later]) == [later]
 
 
 def test_columns_hold_means_and_spreads_over_seeds() -> None:
-    found = columns_of([texts(trained("a", 0, 0.5), trained("a", 1, 0.7)), None,
+    found = full_training_columns([texts(trained("a", 0, 0.5), trained("a", 1, 0.7)), None,
                         texts(trained("b", 0, 0.4))])  # fmt: skip
     assert found["retrained_seeds"].tolist() == [2, 0, 1]
     assert found["retrained_accuracy"][[0, 2]].tolist() == pytest.approx([0.59, 0.39])
@@ -86,7 +86,7 @@ def test_columns_hold_means_and_spreads_over_seeds() -> None:
     assert found["retrained_test_spread"][0] == pytest.approx(math.sqrt(0.02))
     assert math.isnan(found["retrained_spread"][2]) and math.isnan(found["retrained_accuracy"][1])
     untested = replace(trained("a", 0, None), accuracy=0.3)
-    alone = columns_of([texts(untested)])
+    alone = full_training_columns([texts(untested)])
     assert alone["retrained_accuracy"][0] == 0.3
     assert math.isnan(alone["retrained_test_accuracy"][0])
 

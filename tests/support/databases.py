@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from database_servers import SERVERS, Server
 
-from nas.spec.storage_url import Address
+from nas.spec.storage_url import StorageUrl
 
 KINDS = ("sqlite", *SERVERS, "grpc")
 
@@ -39,29 +39,29 @@ def server(request: pytest.FixtureRequest, server_of: Callable[[str], Server]) -
 
 
 @contextmanager
-def fresh_address(kind: str, request: pytest.FixtureRequest) -> Iterator[Address]:
+def fresh_address(kind: str, request: pytest.FixtureRequest) -> Iterator[StorageUrl]:
     """A study's name that nobody has used, in a storage of a kind."""
     name = f"study-{uuid.uuid4().hex[:8]}"
     folder: Path = request.getfixturevalue("tmp_path")
-    sqlite = Address.parse(f"sqlite:///{folder}/studies.db").of(name)
+    sqlite = StorageUrl.parse(f"sqlite:///{folder}/studies.db").of(name)
     if kind == "sqlite":
         yield sqlite
     elif kind in SERVERS:
-        yield Address.parse(request.getfixturevalue("server_of")(kind).url).of(name)
+        yield StorageUrl.parse(request.getfixturevalue("server_of")(kind).url).of(name)
     else:
         with served(sqlite) as proxy:
             yield proxy.of(name)
 
 
 @pytest.fixture(params=KINDS)
-def address(request: pytest.FixtureRequest) -> Iterator[Address]:
+def address(request: pytest.FixtureRequest) -> Iterator[StorageUrl]:
     """One test for every kind."""
     with fresh_address(request.param, request) as found:
         yield found
 
 
 @contextmanager
-def served(address: Address) -> Iterator[Address]:
+def served(address: StorageUrl) -> Iterator[StorageUrl]:
     """A gRPC proxy in front of a storage."""
     pytest.importorskip("grpc")
     import grpc
@@ -77,6 +77,6 @@ def served(address: Address) -> Iterator[Address]:
         port = server.add_insecure_port("127.0.0.1:0")
         server.start()
         try:
-            yield Address.parse(f"grpc://127.0.0.1:{port}")
+            yield StorageUrl.parse(f"grpc://127.0.0.1:{port}")
         finally:
             server.stop(None).wait()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from nas.latency.profile import Branch, Correction, Profile, Whole
+from nas.latency.profile import BackboneLatencies, Correction, Profile, WholeNetwork
 from nas.spec.architecture import Architecture, Insertion
 from nas.spec.space import SearchSpace
 
@@ -15,10 +15,12 @@ def example_profile(*, backbone: str = "net", factor: float = 1.0) -> Profile:
     factor: what blocks take, more than usual.
     """
 
-    def whole(measured_ms: float, fitted: bool, *labels: tuple[str, str]) -> Whole:
+    def whole(measured_ms: float, fitted: bool, *labels: tuple[str, str]) -> WholeNetwork:
         insertions = tuple(Insertion.of(*item) for item in labels)
         architecture = Architecture(backbone, 32, insertions).to_json()
-        return Whole(architecture=architecture, measured_ms=measured_ms, spread=0.01, fitted=fitted)
+        return WholeNetwork(
+            architecture=architecture, measured_ms=measured_ms, spread=0.01, fitted=fitted
+        )
 
     both = (("a", "se/r24"), ("b", "coord/r32"))
     return Profile(
@@ -30,7 +32,7 @@ def example_profile(*, backbone: str = "net", factor: float = 1.0) -> Profile:
         space="small",
         classes=10,
         branches=[
-            Branch(
+            BackboneLatencies(
                 backbone=backbone,
                 resolution=32,
                 total_stride=None,

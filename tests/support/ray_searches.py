@@ -9,7 +9,7 @@ from pathlib import Path
 from support.samples import SMALL_SPACE
 
 from nas.base.files import read_yaml
-from nas.execution.executor import Silent
+from nas.execution.executor import SilentObserver
 from nas.models.candidates import Candidates
 from nas.spec.objective import objectives_named
 from nas.spec.runner import SearchPlan
@@ -37,7 +37,7 @@ def reopened(path: Path) -> Search:
     return made(path, small_candidates(), trials=12)
 
 
-class Watch(Silent):
+class Watch(SilentObserver):
     """Does something when so many jobs have begun; remembers what was lost."""
 
     def __init__(self, at: int = -1, then: Callable[[], object] = lambda: None) -> None:

@@ -13,12 +13,14 @@ from typing import Any
 import ray
 
 from nas.base.errors import MeasurementError, StorageError
-from nas.execution.ray.workers import Makers
+from nas.execution.ray.workers import WorkerFactories
 from nas.spec.architecture import Architecture
 from nas.study.record import Evaluation, Job, Outcome
 
-ALONE = Makers(evaluator="support.ray_stand_in:evaluator", gauge=None)
-GAUGED = Makers(evaluator="support.ray_stand_in:evaluator", gauge="support.ray_stand_in:gauge")
+ALONE = WorkerFactories(evaluator="support.ray_stand_in:evaluator", gauge=None)
+GAUGED = WorkerFactories(
+    evaluator="support.ray_stand_in:evaluator", gauge="support.ray_stand_in:gauge"
+)
 
 
 class StandIn:

@@ -14,10 +14,17 @@ from nas.data import cached_data, open_data, open_test
 from nas.models.build import build, uniform
 from nas.spec.architecture import Architecture
 from nas.spec.recipe import Retrain
-from nas.study.full_training import Retraining, unpacked
+from nas.study.full_training import FullTraining, unpack_flags
 from nas.training.augmentation import Augmentation
 from nas.training.checkpoint import load_weights, save_weights
-from nas.training.full import FullJob, Stopped, begin, train_fully, training_file, weights_file
+from nas.training.full import (
+    FullTrainingJob,
+    TrainingStopped,
+    begin,
+    train_fully,
+    training_file,
+    weights_file,
+)
 from nas.training.loop import Recipe, Trainer, evaluate
 from nas.training.task import Classification
 
@@ -30,11 +37,11 @@ def images() -> Path:
     return cached_data("digits", 16, validation=0.05, seed=0)
 
 
-def job(images: Path, folder: Path, steps: int = 5, **section: object) -> FullJob:
+def job(images: Path, folder: Path, steps: int = 5, **section: object) -> FullTrainingJob:
     count = len(open_data(images).train)
     given = {"batch_size": 4, "epochs": steps / (count // 4)} | section
     recipe = Retrain.model_validate(given).resolved(count)
-    about = Retraining(
+    about = FullTraining(
         trial=3,
         digest=SE.digest,
         reference=None,
@@ -44,7 +51,7 @@ def job(images: Path, folder: Path, steps: int = 5, **section: object) -> FullJo
         description=str(recipe),
         resolution=16,
     )
-    return FullJob(about, SE.to_json(), "digits", images, folder, run_seed=0, test=True)
+    return FullTrainingJob(about, SE.to_json(), "digits", images, folder, run_seed=0, test=True)
 
 
 MODERN = {"recipe": "modern", "rand_augment": 5, "warm_up": 0.001}
@@ -55,13 +62,13 @@ def test_a_training_that_is_stopped_goes_on_bit_for_bit(
     images: Path, tmp_path: Path, section: dict[str, object]
 ) -> None:
     whole = job(images, tmp_path / "whole", **section)
-    assert FullJob.from_dict(whole.to_dict()) == whole
+    assert FullTrainingJob.from_dict(whole.to_dict()) == whole
     told: list[dict[str, float]] = []
     found = train_fully(whole, device=CPU, say=told.append)
     parts = replace(whole, folder=tmp_path / "parts")
     for _ in range(2):
         steps = iter([False, True])
-        with pytest.raises(Stopped):
+        with pytest.raises(TrainingStopped):
             train_fully(parts, device=CPU, stopping=lambda steps=steps: next(steps))  # type: ignore[misc]
         assert (parts.folder / training_file(parts.about)).exists()
     again = train_fully(parts, device=CPU)
@@ -82,7 +89,7 @@ def test_trained_weights_are_where_it_begins(images: Path, tmp_path: Path) -> No
     save_weights(tmp_path / "plain.safetensors", plain.state_dict())
     given = job(images, tmp_path, weights="backbone")
     given = replace(given, backbone=tmp_path / "plain.safetensors")
-    assert FullJob.from_dict(given.to_dict()) == given
+    assert FullTrainingJob.from_dict(given.to_dict()) == given
     data = open_data(images)
     begun = begin(SE, data, given.recipe, seed=0, device=CPU, backbone=given.backbone)
     task = Classification(10)
@@ -103,7 +110,7 @@ def test_what_is_kept_is_what_was_judged_and_tested(images: Path, tmp_path: Path
     score = evaluate(network, replace(data, validation=test), task, device=CPU)
     assert (score.loss, score.accuracy) == (found.test_loss, found.test_accuracy)
     assert found.test_correct is not None and found.test_images == len(test)
-    assert unpacked(found.test_correct, len(test)).tolist() == score.correct.tolist()
+    assert unpack_flags(found.test_correct, len(test)).tolist() == score.correct.tolist()
 
 
 def test_test_images_are_looked_at_once_and_only_at_the_end(
@@ -117,7 +124,7 @@ def test_test_images_are_looked_at_once_and_only_at_the_end(
 
     monkeypatch.setattr(full, "open_test", counted)
     stops = iter([False, False, False, True])
-    with pytest.raises(Stopped):
+    with pytest.raises(TrainingStopped):
         train_fully(job(images, tmp_path), device=CPU, stopping=lambda: next(stops))
     assert looks == []
     train_fully(job(images, tmp_path), device=CPU)

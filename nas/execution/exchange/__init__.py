@@ -15,7 +15,16 @@ from typing import Any, Final, Protocol
 from nas.base.errors import StorageError
 from nas.study.record import Job, Outcome
 
-__all__ = ["DONE", "TAKEN", "WAITING", "Exchange", "Left", "Presence", "Terms", "Ticket"]
+__all__ = [
+    "DONE",
+    "TAKEN",
+    "WAITING",
+    "Exchange",
+    "OpenTicket",
+    "Presence",
+    "Ticket",
+    "WorkerTerms",
+]
 
 WAITING: Final = "waiting"
 TAKEN: Final = "taken"
@@ -23,7 +32,7 @@ DONE: Final = "done"
 
 
 @dataclass(frozen=True, slots=True)
-class Terms:
+class WorkerTerms:
     """What a worker must know and fulfil to evaluate for a run.
 
     spec: of the evaluator, plain values (see `EvaluatorSpec.to_dict`); its paths are the driver's.
@@ -44,7 +53,7 @@ class Terms:
         return asdict(self)
 
     @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> Terms:
+    def from_dict(cls, data: Mapping[str, Any]) -> WorkerTerms:
         """Read what `to_dict` wrote. Raises StorageError for what another version wrote."""
         try:
             return cls(**data)
@@ -63,7 +72,7 @@ class Ticket:
 
 
 @dataclass(frozen=True, slots=True)
-class Left:
+class OpenTicket:
     """A ticket that an earlier driver gave out, as it is now."""
 
     ticket: Ticket
@@ -90,9 +99,9 @@ class Exchange(Protocol):
 
     # The driver's.
 
-    def publish(self, terms: Terms) -> None: ...
+    def publish(self, terms: WorkerTerms) -> None: ...
 
-    def left(self) -> list[Left]:
+    def left(self) -> list[OpenTicket]:
         """Tickets that are open, or done and not known to be settled; the oldest first."""
 
     def offer(self, job: Job) -> str:
@@ -117,7 +126,7 @@ class Exchange(Protocol):
 
     # A worker's.
 
-    def terms(self) -> Terms | None:
+    def terms(self) -> WorkerTerms | None:
         """None: no driver has come yet."""
 
     def show(self, presence: Presence) -> None: ...

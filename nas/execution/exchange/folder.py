@@ -28,7 +28,7 @@ from typing import Any
 
 from nas.base.errors import StorageError, disk_is_full
 from nas.base.files import write_whole
-from nas.execution.exchange import DONE, TAKEN, WAITING, Left, Presence, Terms, Ticket
+from nas.execution.exchange import DONE, TAKEN, WAITING, OpenTicket, Presence, Ticket, WorkerTerms
 from nas.study.record import Job, Outcome
 
 __all__ = ["FolderExchange"]
@@ -46,19 +46,19 @@ class FolderExchange:
 
     # The driver's.
 
-    def publish(self, terms: Terms) -> None:
+    def publish(self, terms: WorkerTerms) -> None:
         with _disk(self.path):
             for folder in (*self._folders.values(), self._outcomes, self._workers):
                 folder.mkdir(parents=True, exist_ok=True)
         _write(self.path / "terms.json", terms.to_dict())
 
-    def left(self) -> list[Left]:
+    def left(self) -> list[OpenTicket]:
         found = []
         for name, state in self.states().items():
             file = self._find(name)
             with contextlib.suppress(FileNotFoundError, StorageError):
                 if file is not None:
-                    found.append(Left(Ticket(name, _job(file)), state))
+                    found.append(OpenTicket(Ticket(name, _job(file)), state))
         return found
 
     def offer(self, job: Job) -> str:
@@ -111,9 +111,9 @@ class FolderExchange:
 
     # A worker's.
 
-    def terms(self) -> Terms | None:
+    def terms(self) -> WorkerTerms | None:
         try:
-            return Terms.from_dict(_read(self.path / "terms.json"))
+            return WorkerTerms.from_dict(_read(self.path / "terms.json"))
         except FileNotFoundError:
             return None
 

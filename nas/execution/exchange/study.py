@@ -7,7 +7,7 @@ from dataclasses import asdict
 from typing import Final
 
 from nas.base.errors import StorageError
-from nas.execution.exchange import DONE, TAKEN, WAITING, Left, Presence, Terms, Ticket
+from nas.execution.exchange import DONE, TAKEN, WAITING, OpenTicket, Presence, Ticket, WorkerTerms
 from nas.strategy.storage.database import Connection
 from nas.strategy.storage.tickets import StoredTicket, Tickets
 from nas.study.record import Job, Outcome
@@ -28,13 +28,13 @@ class StudyExchange:
 
     # The driver's.
 
-    def publish(self, terms: Terms) -> None:
+    def publish(self, terms: WorkerTerms) -> None:
         self._tickets.note(_TERMS, terms.to_dict())
 
-    def left(self) -> list[Left]:
+    def left(self) -> list[OpenTicket]:
         stored = [item for item in self._tickets.all() if item.state != _WITHDRAWN]
         self._unsettled |= {str(item.id) for item in stored}
-        return [Left(_ticket(item), item.state) for item in stored]
+        return [OpenTicket(_ticket(item), item.state) for item in stored]
 
     def offer(self, job: Job) -> str:
         # Offered twice, when an answer is lost, the other one is nobody's: see `states`.
@@ -86,9 +86,9 @@ class StudyExchange:
 
     # A worker's.
 
-    def terms(self) -> Terms | None:
+    def terms(self) -> WorkerTerms | None:
         published = self._tickets.notes().get(_TERMS)
-        return Terms.from_dict(published) if published is not None else None
+        return WorkerTerms.from_dict(published) if published is not None else None
 
     def show(self, presence: Presence) -> None:
         self._tickets.note(_WORKER + presence.worker, asdict(presence))

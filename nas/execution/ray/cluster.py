@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
 from nas.base.errors import MeasurementError, NasError, SpecError
-from nas.execution.executor import Place
+from nas.execution.executor import LatencyMachine
 from nas.spec.runner import Ray
 
-__all__ = ["capacity", "connected", "gauge_options", "trial_options"]
+__all__ = ["capacity", "connect", "gauge_options", "trial_options"]
 
 _STORE_BYTES = 128 * 2**20  # of objects in memory; jobs and outcomes are small
 _STARTS = 3  # of a cluster of our own
@@ -26,9 +26,9 @@ _T = TypeVar("_T")
 
 
 @contextmanager
-def connected(
+def connect(
     plan: Ray, *, cores: float, gauge_gpus: float = 0.0, say: Callable[[str], None]
-) -> Iterator[Place]:
+) -> Iterator[LatencyMachine]:
     """Connect this process to a cluster, and disconnect at the end; a cluster that was started
     here ends with it. One that this process is connected to already is used and left as it is.
 
@@ -182,7 +182,7 @@ def trial_options(plan: Ray, *, threads: int) -> dict[str, Any]:
 def gauge_options(plan: Ray, gpus: float) -> dict[str, Any]:
     """Of what measures latencies: on one node only. It takes no core: on the driver's node one is
     idle while a job is measured, and a node of its own is started without cores. gpus: that it
-    takes, as in `Makers`.
+    takes, as in `WorkerFactories`.
     """
     options: dict[str, Any] = {"num_cpus": 0, "num_gpus": gpus}
     if plan.latency is not None:
@@ -194,7 +194,7 @@ def gauge_options(plan: Ray, gpus: float) -> dict[str, Any]:
     return options | {"scheduling_strategy": NodeAffinitySchedulingStrategy(node, soft=False)}
 
 
-def _place(plan: Ray, gpus: float) -> Place:
+def _place(plan: Ray, gpus: float) -> LatencyMachine:
     """The node that latencies are measured on; an error there is raised here as it was."""
 
     def call(function: Callable[_P, _T], /, *args: _P.args, **kwargs: _P.kwargs) -> _T:

@@ -14,9 +14,9 @@ import ray
 from ray.exceptions import RayError
 
 from nas.base.errors import StorageError, TrainingError
-from nas.execution.executor import Observer, died
+from nas.execution.executor import Observer, lost_with_worker
 from nas.execution.ray.cluster import capacity, gauge_options, trial_options
-from nas.execution.ray.workers import Gauge, Makers, RayWorker
+from nas.execution.ray.workers import Gauge, RayWorker, WorkerFactories
 from nas.spec.runner import Ray
 from nas.strategy.search import Search
 from nas.study.record import Job, Outcome
@@ -29,7 +29,7 @@ _PATIENCE_SECONDS = 30.0  # without any worker, before it is said what is waited
 _STARTS = 3  # of a worker that dies before it is ready
 
 
-def gauge_actor(spec: dict[str, Any], plan: Ray, makers: Makers) -> Any:
+def gauge_actor(spec: dict[str, Any], plan: Ray, makers: WorkerFactories) -> Any:
     """The actor that measures; Ray starts it again where it dies, and measures once more."""
     if makers.gauge is None:
         return None
@@ -62,7 +62,7 @@ class RayExecutor:
     plan: Ray
     workers: int | None = None
     threads: int = 1
-    makers: Makers = field(default_factory=Makers)
+    makers: WorkerFactories = field(default_factory=WorkerFactories)
 
     def run(self, search: Search, observer: Observer) -> None:
         pool = _Pool(self)
@@ -180,7 +180,13 @@ class _Pool:
         # It may only be out of reach: what it still does must reach nobody.
         ray.kill(worker.actor)
         if worker.job is not None:
-            tell(search, observer, worker.job, died(worker.job, reason), f"lost ({reason})")
+            tell(
+                search,
+                observer,
+                worker.job,
+                lost_with_worker(worker.job, reason),
+                f"lost ({reason})",
+            )
         if not worker.ready:
             if worker.starts >= _STARTS:
                 raise TrainingError(f"workers die before they are ready: {reason}")

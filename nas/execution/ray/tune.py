@@ -18,10 +18,10 @@ from ray import tune
 from ray.tune.search import Searcher
 
 from nas.base.errors import NasError, StorageError, TrainingError
-from nas.execution.executor import Observer, Silent, died
+from nas.execution.executor import Observer, SilentObserver, lost_with_worker
 from nas.execution.ray.cluster import trial_options
 from nas.execution.ray.pool import gauge_actor, tell
-from nas.execution.ray.workers import Makers, RayWorker
+from nas.execution.ray.workers import RayWorker, WorkerFactories
 from nas.spec.runner import Ray
 from nas.strategy.search import Search
 from nas.study.record import RUNNING, Job, Outcome
@@ -79,7 +79,7 @@ class SearchSearcher(Searcher):
     ) -> None:
         super().__init__()
         self._search = search
-        self._observer = observer or Silent()
+        self._observer = observer or SilentObserver()
         self._reopen = reopen
         self._jobs: dict[str, Job] = {}
         self._again: list[Job] = []
@@ -142,7 +142,7 @@ class SearchSearcher(Searcher):
             outcome = Outcome.from_dict(found)
             tell(self.search, self._observer, job, outcome, outcome.failure or "")
         elif error:
-            outcome = died(job, "as Ray Tune says")
+            outcome = lost_with_worker(job, "as Ray Tune says")
             tell(self.search, self._observer, job, outcome, "lost (as Ray Tune says)")
             self._silent_deaths += 1
             if self._silent_deaths >= 2 * _STARTS and not self._heard():
@@ -176,7 +176,7 @@ class SearchSearcher(Searcher):
         """Tune keeps a copy of it in its own folder; the study stays where it is."""
         live: dict[str, Any] = {
             "_search": None,
-            "_observer": Silent(),
+            "_observer": SilentObserver(),
             "_jobs": {},
             "_again": [],
             "fault": None,
@@ -209,7 +209,7 @@ class TuneExecutor:
     folder: Path
     workers: int | None = None
     threads: int = 1
-    makers: Makers = field(default_factory=Makers)
+    makers: WorkerFactories = field(default_factory=WorkerFactories)
     callbacks: Sequence[tune.Callback] = ()
     stop: Any = None
     reopen: Callable[[], Search] | None = None

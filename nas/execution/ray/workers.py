@@ -20,18 +20,18 @@ from nas.study.record import Job, Outcome
 if TYPE_CHECKING:
     from nas.latency.measure import Latency
 
-__all__ = ["Evaluates", "Gauge", "Makers", "RayWorker", "evaluator", "gauge"]
+__all__ = ["Gauge", "JobEvaluator", "RayWorker", "WorkerFactories", "evaluator", "gauge"]
 
 
 _CUT_OFF = "cut off from the node that latencies are measured on"
 
 
-class Evaluates(Protocol):
+class JobEvaluator(Protocol):
     def evaluate(self, job: Job) -> Outcome: ...
 
 
 @dataclass(frozen=True, slots=True)
-class Makers:
+class WorkerFactories:
     """What workers are made of, by name (`module:function`), so that it is made where they are.
 
     evaluator: (spec, worker number) -> what evaluates. gauge: spec -> what measures a latency,
@@ -44,7 +44,7 @@ class Makers:
     gauge_gpus: float = 0.0
 
 
-def evaluator(spec: dict[str, Any], worker: int) -> Evaluates:
+def evaluator(spec: dict[str, Any], worker: int) -> JobEvaluator:
     """The evaluator of a search."""
     from nas.execution.evaluator import Evaluator, EvaluatorSpec
 
@@ -59,12 +59,12 @@ def gauge(spec: dict[str, Any]) -> Callable[[Architecture, int], Latency]:
     from nas.data import open_data
     from nas.execution.evaluator import EvaluatorSpec
     from nas.latency.runtime import device_named
-    from nas.latency.source import measuring
+    from nas.latency.source import latency_measurer
 
     given = EvaluatorSpec.from_dict(spec)
     given = given.here()
     _seen(given.data)
-    return measuring(
+    return latency_measurer(
         Architecture.from_json(given.anchor),
         given.anchor_ms,
         len(open_data(given.data).classes),
@@ -116,7 +116,7 @@ class RayWorker:
         self._spec = spec
         self._number = number
         self._gauge = gauge
-        self._evaluator: Evaluates | None = None
+        self._evaluator: JobEvaluator | None = None
 
     def ready(self) -> dict[str, Any]:
         """`host`, once everything is loaded; or `broken`, and why no worker there can go on."""

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from nas.base.errors import NasError
 
-__all__ = ["Beside"]
+__all__ = ["ChildProcess"]
 
 _FIRST_TO_GO = "500"
 """Where memory runs out, a worker dies before the driver: its job is given out again, as often as
@@ -25,7 +25,7 @@ it may be. A driver that dies instead is started again with the very jobs that i
 """
 
 
-class Beside:
+class ChildProcess:
     """heard: called, by a thread of its own, with each line of the program's output, and with None
     when it has ended. log: file that takes what else it prints. threads: that it may compute with.
 

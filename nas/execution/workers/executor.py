@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from nas.base.process import boot_seconds
-from nas.execution.exchange import DONE, TAKEN, WAITING, Exchange, Left, Presence, Terms
+from nas.execution.exchange import DONE, TAKEN, WAITING, Exchange, OpenTicket, Presence, WorkerTerms
 from nas.execution.executor import Observer
 from nas.strategy.search import Search
 from nas.study.record import RUNNING, Job, Outcome
@@ -23,7 +23,7 @@ _SHORTEST, _LONGEST = 0.05, 1.0
 
 
 @dataclass
-class _Given:
+class _OpenJob:
     """A job that is out: what was last heard of it, and when by the driver's clock."""
 
     job: Job
@@ -40,7 +40,7 @@ class WorkerExecutor:
     def __init__(
         self,
         exchange: Exchange,
-        terms: Terms,
+        terms: WorkerTerms,
         *,
         workers: int | None = None,
         clock: Callable[[], float] = boot_seconds,
@@ -51,7 +51,7 @@ class WorkerExecutor:
         self.workers = workers
         self._clock = clock
         self._sleep = sleep
-        self._given: dict[str, _Given] = {}
+        self._given: dict[str, _OpenJob] = {}
         self._beats: dict[str, tuple[int, float]] = {}
         self._looked = clock()
 
@@ -75,7 +75,7 @@ class WorkerExecutor:
 
     def _take_up(self, search: Search) -> None:
         """What was given out when the last driver ended goes on, whoever has it."""
-        left: dict[tuple[int, int], Left] = {}
+        left: dict[tuple[int, int], OpenTicket] = {}
         spare = []
         for item in self.exchange.left():
             key = item.ticket.job.trial, item.ticket.job.rung
@@ -91,7 +91,7 @@ class WorkerExecutor:
                 break
             found = left.pop((job.trial, job.rung), None)
             if found is not None and found.ticket.job.digest == job.digest:
-                self._given[found.ticket.id] = _Given(job, None, self._clock())
+                self._given[found.ticket.id] = _OpenJob(job, None, self._clock())
             else:
                 self._offer(job)
         for item in (*left.values(), *spare):
@@ -113,7 +113,7 @@ class WorkerExecutor:
         return asked
 
     def _offer(self, job: Job) -> None:
-        self._given[self.exchange.offer(job)] = _Given(job, None, self._clock())
+        self._given[self.exchange.offer(job)] = _OpenJob(job, None, self._clock())
 
     def _alive(self, observer: Observer) -> int:
         """How many workers were heard of within a lease; and note what they work on, and why some

@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from types import FrameType
 
 from nas.base.errors import NasError
-from nas.base.process import here
+from nas.base.process import this_process
 from nas.execution.exchange import Exchange, Presence, Ticket
 from nas.study.record import Job, Outcome
 
@@ -55,7 +55,7 @@ class WorkerProcess:
         self.grace = grace
         self.idle = idle
         self.say = say
-        process = here()
+        process = this_process()
         host = re.sub(r"[^A-Za-z0-9.]+", "-", str(process["host"]))
         self.name = f"{host}-{process['pid']}-{uuid.uuid4().hex[:4]}"
         self._process = process

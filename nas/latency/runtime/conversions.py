@@ -11,7 +11,7 @@ from nas.base.machine import cache_root
 from nas.latency.device import Device
 from nas.latency.runtime import RUNTIMES
 
-__all__ = ["LIMIT_BYTES", "converted"]
+__all__ = ["LIMIT_BYTES", "cached_graph"]
 
 LIMIT_BYTES = 2 * 1024**3
 """The folder is kept under this; what was not asked for the longest goes first."""
@@ -19,7 +19,7 @@ LIMIT_BYTES = 2 * 1024**3
 _DIGEST_BYTES = hashlib.sha256().digest_size
 
 
-def converted(network: str, device: Device, make: Callable[[], bytes]) -> bytes:
+def cached_graph(network: str, device: Device, make: Callable[[], bytes]) -> bytes:
     """A converted graph from the cache, or made and kept there.
 
     network: what tells it apart: its architecture, its classes, its resolution, its weights

@@ -16,7 +16,7 @@ from torch import Tensor, fx, nn
 from nas.latency.device import Device
 from nas.latency.runtime.runtime import Runtime, Session, Shape
 
-__all__ = ["LITERT", "broadcasting"]
+__all__ = ["LITERT", "without_expands"]
 
 _EXPANDS = {torch.ops.aten.expand_as.default, torch.ops.aten.expand.default}
 _ARITHMETIC = {torch.ops.aten.mul.Tensor, torch.ops.aten.add.Tensor}
@@ -28,11 +28,11 @@ def _write(network: nn.Module, shape: Shape, batch: int, precision: str) -> byte
     images = torch.zeros(batch, *shape)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "network.tflite")
-        litert_torch.convert(broadcasting(network, images), (images,)).export(str(path))
+        litert_torch.convert(without_expands(network, images), (images,)).export(str(path))
         return path.read_bytes()
 
 
-def broadcasting(network: nn.Module, images: Tensor) -> nn.Module:
+def without_expands(network: nn.Module, images: Tensor) -> nn.Module:
     """The same network without the expands in front of arithmetic, which broadcasts by itself.
 
     Where litert-torch 0.10 changes layouts, it forgets the shape that an expand (ECA's) gives.

@@ -20,7 +20,7 @@ from nas.base.errors import MeasurementError
 from nas.latency.device import Device
 from nas.latency.runtime.runtime import Runtime, Session, Shape, first_line, full_shape
 
-__all__ = ["ONNXRUNTIME", "load_onnx", "quantised", "runtime_name", "to_onnx", "write_onnx"]
+__all__ = ["ONNXRUNTIME", "load_onnx", "quantise", "runtime_name", "to_onnx", "write_onnx"]
 
 INPUT, OUTPUT = "images", "scores"
 _OPSET = 18
@@ -93,10 +93,10 @@ def write_onnx(network: nn.Module, shape: Shape, batch: int, precision: str) -> 
     """A graph of one batch size, in fp32 or int8. Raises MeasurementError."""
     graph = to_onnx(network, shape, batch=batch)
     # Ranges seen on random images are right for time, not for scores.
-    return quantised(graph, _random((batch, *shape))) if precision == "int8" else graph
+    return quantise(graph, _random((batch, *shape))) if precision == "int8" else graph
 
 
-def quantised(graph: bytes, batches: Iterable[NDArray[np.float32]]) -> bytes:
+def quantise(graph: bytes, batches: Iterable[NDArray[np.float32]]) -> bytes:
     """Static quantisation (QDQ, per channel), with the ranges seen on these batches."""
     # These imports take half a second, and fp32 does without.
     from onnxruntime.quantization import QuantFormat, QuantType, quantize_static

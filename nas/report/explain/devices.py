@@ -12,7 +12,7 @@ from nas.report.explain.advice import Advice, advise
 from nas.report.explain.rules import Explanation, explain_front
 from nas.runs.run import Run
 
-__all__ = ["Between", "DeviceRule", "between"]
+__all__ = ["DeviceComparison", "DeviceRule", "compare_devices"]
 
 _SLOWER = 1.25  # of the plain network: the budget, when none is named
 
@@ -28,7 +28,7 @@ class DeviceRule:
 
 
 @dataclass(frozen=True, eq=False)
-class Between:
+class DeviceComparison:
     """names: of the devices. rules: the greatest difference first. budgets: in ms on each.
     advice: the best by the rules on each; agreed: sites where both say the same, of all.
     """
@@ -41,13 +41,13 @@ class Between:
     sites: int
 
 
-def between(
+def compare_devices(
     run: Run,
     first: str | Path,
     second: str | Path,
     *,
     latency_ms: float | None = None,
-) -> Between:
+) -> DeviceComparison:
     """Compare two device profiles by the networks of a run; nothing is trained or measured.
 
     latency_ms: the budget on both; None: a quarter more than the plain network takes on each.
@@ -82,7 +82,7 @@ def between(
     # By the rules' own columns: of several backbones each has sites of its own.
     chosen = found[0].terms.codes([item.architecture for item in advice])
     alike = chosen[0] == chosen[1]  # the network first, then its sites
-    return Between(
+    return DeviceComparison(
         names=names,
         rules=tuple(rules),
         budgets=(budgets[0], budgets[1]),

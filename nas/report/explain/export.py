@@ -9,7 +9,7 @@ from nas.belief.additive_terms import IDLE
 from nas.models.candidates import Candidates
 from nas.models.site_places import site_places
 from nas.report.explain.rules import Explanation
-from nas.spec.prior import KnownEffect, KnownSite, Rules, Where
+from nas.spec.prior import KnownEffect, KnownSite, Rules, SiteLocation
 
 __all__ = ["rules_of"]
 
@@ -21,7 +21,7 @@ def rules_of(found: Explanation, candidates: Candidates, *, data: str) -> Rules:
 
     data: the images it was found on. Raises SpecError when all networks lose the same.
     """
-    places: dict[str, Where] = {}
+    places: dict[str, SiteLocation] = {}
     several = len({backbone for backbone, _ in found.terms.networks}) > 1
     for plain, _ in candidates.plains():
         for name, where in site_places(candidates, plain).items():

@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nas.base.errors import SpecError
-from nas.belief.additive_model import Fitted, fit
-from nas.belief.additive_terms import IDLE, INTERACTIONS, Terms
+from nas.belief.additive_model import AdditiveFit, fit
+from nas.belief.additive_terms import IDLE, INTERACTIONS, TermDesign
 from nas.runs.run import open_run
 from nas.spec.architecture import EMPTY, Architecture, parse_label
 from nas.study.front.front import Front
@@ -66,11 +66,11 @@ class Explanation:
     """
 
     front: Front
-    terms: Terms
+    terms: TermDesign
     codes: Codes
-    loss: Fitted
-    latency: Fitted
-    latency_terms: Terms
+    loss: AdditiveFit
+    latency: AdditiveFit
+    latency_terms: TermDesign
     gained: dict[str, float]
     typical: float
 
@@ -121,7 +121,7 @@ class Explanation:
         rows = np.linspace(0, len(self.codes) - 1, _CONTEXTS).astype(np.int64)
         return self.codes[np.unique(rows)]
 
-    def contrast(self, options: Sequence[tuple[int, int]], terms: Terms) -> Floats:
+    def contrast(self, options: Sequence[tuple[int, int]], terms: TermDesign) -> Floats:
         """(d,) what putting a label at a site changes, on average over options and contexts."""
         total = np.zeros(len(terms.names))
         for site, code in options:
@@ -226,7 +226,7 @@ def explain_front(front: Front) -> Explanation:
             f"{len(known)} networks are complete; rules need {_LEAST} or more: let the search go on"
         )
     architectures = [front.measured.architecture(int(row)) for row in known]
-    if len(Terms.of(architectures).sites) == 0:
+    if len(TermDesign.of(architectures).sites) == 0:
         raise SpecError("no complete network has a block: there is nothing to explain")
     loss, seeds = columns["loss"][known], columns["seeds"][known].astype(np.float64)
     seeds = np.where(columns["exact"][known], 1e6, seeds)
@@ -235,16 +235,16 @@ def explain_front(front: Front) -> Explanation:
     errors = _common_errors(front, known, architectures)
     gained: dict[str, float] = {}
 
-    def fitted(terms: Terms) -> Fitted:
+    def fitted(terms: TermDesign) -> AdditiveFit:
         return fit(
             terms.rows(terms.codes(architectures)), terms.groups, loss,
             seeds=seeds, noise=noise, freedom=front.noise_freedom, errors=errors,
         )  # fmt: skip
 
-    terms = Terms.of(architectures)
+    terms = TermDesign.of(architectures)
     model = fitted(terms)
     for name in INTERACTIONS:
-        more = Terms.of(architectures, (*terms.interactions, name))
+        more = TermDesign.of(architectures, (*terms.interactions, name))
         if len(more.names) == len(terms.names):
             continue
         richer = fitted(more)
@@ -253,7 +253,7 @@ def explain_front(front: Front) -> Explanation:
         # Kept where it predicts better than by chance: two standard errors of the gain.
         if gained[name] > 2 * math.sqrt(len(difference)) * float(difference.std()):
             terms, model = more, richer
-    plain_terms = Terms.of(architectures)
+    plain_terms = TermDesign.of(architectures)
     latency = fit(
         plain_terms.rows(plain_terms.codes(architectures)),
         plain_terms.groups,

@@ -17,20 +17,20 @@ from numpy.typing import NDArray
 
 from nas.base.errors import SpecError
 from nas.base.files import parse
-from nas.data import resolved_source
+from nas.data import resolve_source
 from nas.execution.executor import Observer
 from nas.models.candidates import Candidates, load_space
 from nas.runs.calibrate.agreement import Interval, agreement, bias, paired_noise, resolution
 from nas.runs.calibrate.plot import draw_calibration
 from nas.runs.calibrate.result import FILE, Calibration, Estimate, Trust
-from nas.runs.calibrate.scores import SCORES, Scored, score_all
+from nas.runs.calibrate.scores import SCORES, Scores, score_all
 from nas.runs.run import Run, RunFile, open_run
 from nas.runs.start import resume, search
 from nas.spec.architecture import PLAIN, Architecture
 from nas.spec.runner import Runner, load_runner
 from nas.spec.space import SearchSpace
 from nas.study.trials import Trials
-from nas.training.proxies.setting import scaled
+from nas.training.proxies.setting import scale_rate
 from nas.training.supernet.folder import SupernetFolder
 
 __all__ = ["FULL", "PROXY", "calibrate", "compare"]
@@ -91,7 +91,7 @@ def calibrate(
         _carried_out(out / name, space, _sampled(runner, networks, seeds, proxy), data, observer)
     full, proxied = open_run(out / FULL), open_run(out / PROXY)
     found = compare(full, proxied, seeds=runner.proxy.seeds)
-    both = _Both.of(full, proxied)
+    both = _PairedScores.of(full, proxied)
     if observer:
         observer.stage("scoring without training")
     given = score_all(
@@ -130,7 +130,9 @@ def _full_proxy(runner: Runner, epochs: float | None, weights: str) -> dict[str,
         "rungs": [epochs or _EPOCHS[weights]],
         "unit": "epochs",
         "schedule": "whole",
-        "learning_rate": scaled(_RATE, runner.proxy.batch_size) if weights == "backbone" else None,
+        "learning_rate": scale_rate(_RATE, runner.proxy.batch_size)
+        if weights == "backbone"
+        else None,
         "subset": None,
     }
 
@@ -158,7 +160,7 @@ def _carried_out(
         return search(space, runner, data, out, observer=observer)
     run = open_run(out)
     known = run.file.model_dump()
-    asked = RunFile(**runner.model_dump(), data=resolved_source(data)).model_dump()
+    asked = RunFile(**runner.model_dump(), data=resolve_source(data)).model_dump()
     if runner.checkpoints is not None:  # a run has a folder of its own there
         asked["checkpoints"] = known["checkpoints"]
     if runner.proxy.rungs is None:  # then it was settled by the number of images
@@ -181,7 +183,7 @@ def compare(full: Run, proxy: Run, *, seeds: int = 1) -> Calibration:
     seeds: that the search will train candidates with.
     Raises SpecError when too few networks are in both.
     """
-    both = _Both.of(full, proxy)
+    both = _PairedScores.of(full, proxy)
     truth = both.accuracy
     found = [
         _trust(proxy, number, quality, both, seeds) for number, quality in enumerate(both.rungs)
@@ -212,7 +214,7 @@ def compare(full: Run, proxy: Run, *, seeds: int = 1) -> Calibration:
     )
 
 
-def _trust(run: Run, rung: int, quality: Floats, both: _Both, seeds: int) -> Trust:
+def _trust(run: Run, rung: int, quality: Floats, both: _PairedScores, seeds: int) -> Trust:
     resolved = resolution(quality, both.accuracy, difference=_POINTS, seeds=seeds)
     proxy = run.file.proxy
     return Trust(
@@ -230,7 +232,7 @@ def _trust(run: Run, rung: int, quality: Floats, both: _Both, seeds: int) -> Tru
     )
 
 
-def _scored(name: str, given: Scored, both: _Both, full_seconds: float) -> Trust:
+def _scored(name: str, given: Scores, both: _PairedScores, full_seconds: float) -> Trust:
     known = np.isfinite(given.values)
     quality, both = given.values[known, None], both.only(known)
     if len(quality) < _LEAST:
@@ -255,7 +257,7 @@ def _scored(name: str, given: Scored, both: _Both, full_seconds: float) -> Trust
     )
 
 
-def _agreed(quality: Floats, both: _Both, seeds: int) -> dict[str, Any]:
+def _agreed(quality: Floats, both: _PairedScores, seeds: int) -> dict[str, Any]:
     found = agreement(quality, both.accuracy, seeds=seeds)
     return {
         "spearman": _estimate(found.spearman),
@@ -289,7 +291,7 @@ def groups(architectures: list[Architecture], *, by_number: bool = True) -> dict
 
 
 @dataclass(frozen=True)
-class _Both:
+class _PairedScores:
     """The n networks that two runs have trained, higher being better throughout.
 
     accuracy, loss: of full training, (n, s), in points and negated; rungs: of the proxy, its loss
@@ -303,7 +305,7 @@ class _Both:
     architectures: list[Architecture]
 
     @classmethod
-    def of(cls, full: Run, proxy: Run) -> _Both:
+    def of(cls, full: Run, proxy: Run) -> _PairedScores:
         """Raises SpecError when they are too few."""
         truths, stood_in = _by_network(full.trials()), _by_network(proxy.trials())
         seeds = full.file.proxy.seeds
@@ -326,8 +328,8 @@ class _Both:
             architectures=[Architecture.from_json(truths[digest][0]) for digest in names],
         )
 
-    def only(self, rows: NDArray[np.bool_]) -> _Both:
-        return _Both(
+    def only(self, rows: NDArray[np.bool_]) -> _PairedScores:
+        return _PairedScores(
             self.accuracy[rows],
             self.loss[rows],
             [quality[rows] for quality in self.rungs],

@@ -24,7 +24,7 @@ from nas.training.supernet.supernet import Supernet
 from nas.training.supernet.weights import score
 from nas.training.task import Classification
 
-__all__ = ["SCORES", "Scored", "score_all"]
+__all__ = ["SCORES", "Scores", "score_all"]
 
 SCORES = tuple(ZERO_COST)
 _SUPERNET = "supernet"
@@ -34,7 +34,7 @@ Score = Callable[[Architecture], float]
 
 
 @dataclass(frozen=True)
-class Scored:
+class Scores:
     """values: (n,) of the architectures, higher is predicted better, NaN where a score is not to
     be had. seconds: for one of them.
     """
@@ -51,7 +51,7 @@ def score_all(
     names: Sequence[str] = SCORES,
     supernets: Sequence[SupernetFolder] = (),
     progress: Callable[[int, int], None] = lambda done, of: None,
-) -> dict[str, Scored]:
+) -> dict[str, Scores]:
     """Score architectures on training images, one after the other.
 
     keep: a file of what was scored so far. supernets: judge by validation loss, on their own
@@ -83,7 +83,7 @@ def score_all(
         rows = np.array(
             [known[item.digest][name] for item in architectures], dtype=np.float64
         ).reshape(-1, 2)
-        found[name] = Scored(rows[:, 0], float(rows[:, 1].mean()))
+        found[name] = Scores(rows[:, 0], float(rows[:, 1].mean()))
     return found
 
 

@@ -10,14 +10,14 @@ from pathlib import Path
 from typing import Protocol
 
 from nas.base.errors import SpecError
-from nas.execution.executor import Both, Observer, Silent
+from nas.execution.executor import Observer, ObserverPair, SilentObserver
 from nas.runs.run import Run
 from nas.spec.architecture import Architecture
 from nas.spec.objective import objectives_named
 from nas.strategy.search import Search
 from nas.study.record import COMPLETE, PAUSED, Record
 
-__all__ = ["LOGGERS", "Logged", "Sink", "check_loggers", "logged"]
+__all__ = ["LOGGERS", "Logged", "Sink", "check_loggers", "with_loggers"]
 
 LOGGERS = ("tensorboard", "mlflow", "wandb")
 """Modules of this package, and the libraries that they need: each `open`s a Sink."""
@@ -53,7 +53,7 @@ def check_loggers(names: Sequence[str]) -> None:
 
 
 @contextmanager
-def logged(run: Run, observer: Observer) -> Iterator[Observer]:
+def with_loggers(run: Run, observer: Observer) -> Iterator[Observer]:
     """The observer, and beside it those of `run.file.loggers`; closed however the search ends.
 
     Raises SpecError when a tool cannot be opened.
@@ -64,11 +64,11 @@ def logged(run: Run, observer: Observer) -> Iterator[Observer]:
             sink: Sink = import_module(f"nas.runs.loggers.{name}").open(run)
             told = Logged(name, sink, run, observer)
             stack.push(told.left)
-            observer = Both(observer, told)
+            observer = ObserverPair(observer, told)
         yield observer
 
 
-class Logged(Silent):
+class Logged(SilentObserver):
     """Tells a sink what becomes of each trial, and the best of the first objective so far."""
 
     def __init__(self, name: str, sink: Sink, run: Run, observer: Observer) -> None:

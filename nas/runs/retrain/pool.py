@@ -16,13 +16,13 @@ from pathlib import Path
 from typing import Protocol
 
 from nas.base.errors import StorageError
-from nas.execution.workers.child_process import Beside
-from nas.study.full_training import Retraining
-from nas.training.full import FullJob
+from nas.execution.workers.child_process import ChildProcess
+from nas.study.full_training import FullTraining
+from nas.training.full import FullTrainingJob
 
-__all__ = ["Told", "Watcher", "train_side_by_side"]
+__all__ = ["ProgressReport", "Watcher", "train_side_by_side"]
 
-Told = dict[str, float]
+ProgressReport = dict[str, float]
 """{epoch, of, seconds}, and {loss, accuracy} after a look at the validation images."""
 
 PROGRAM = (sys.executable, "-m", "nas.runs.retrain.worker")
@@ -40,26 +40,26 @@ class Watcher(Protocol):
     def step(self, done: int, total: int) -> None:
         """How far what goes before the trainings is."""
 
-    def began(self, job: FullJob) -> None:
+    def began(self, job: FullTrainingJob) -> None:
         """A process trains it now."""
 
-    def told(self, job: FullJob, told: Told) -> None:
+    def told(self, job: FullTrainingJob, told: ProgressReport) -> None:
         """How far it is; about once a second."""
 
-    def ended(self, job: FullJob, found: Retraining) -> None:
+    def ended(self, job: FullTrainingJob, found: FullTraining) -> None:
         """It is done and kept, or has failed."""
 
-    def lost(self, job: FullJob, reason: str) -> None:
+    def lost(self, job: FullTrainingJob, reason: str) -> None:
         """Its process died; another goes on from its last checkpoint."""
 
 
 def train_side_by_side(
-    jobs: Sequence[FullJob],
+    jobs: Sequence[FullTrainingJob],
     *,
     workers: int,
     gpus: Sequence[str],
     log: Path,
-    keep: Callable[[FullJob, Retraining], None],
+    keep: Callable[[FullTrainingJob, FullTraining], None],
     watcher: Watcher,
 ) -> None:
     """Train all, `workers` at once, the first ones first. gpus: what CUDA calls those that they
@@ -108,7 +108,7 @@ class _Process:
 
     def __init__(
         self,
-        job: FullJob,
+        job: FullTrainingJob,
         deaths: int,
         slot: int,
         gpu: str | None,
@@ -116,8 +116,8 @@ class _Process:
         log: Path,
     ) -> None:
         self.job, self.deaths, self.slot = job, deaths, slot
-        self.found: Retraining | None = None
-        self._process = Beside(
+        self.found: FullTraining | None = None
+        self._process = ChildProcess(
             PROGRAM,
             threads=job.about.threads,
             log=log,
@@ -132,7 +132,7 @@ class _Process:
             raise StorageError(f"a training cannot go on: {message['broken']}")
         if "found" in message:
             assert isinstance(message["found"], dict)
-            self.found = Retraining.from_dict(message["found"])
+            self.found = FullTraining.from_dict(message["found"])
         else:
             watcher.told(self.job, message)  # type: ignore[arg-type]
 

@@ -25,33 +25,33 @@ from nas.base.machine import usable_cores
 from nas.base.object_store import is_remote
 from nas.data import cached_data, open_data, open_test
 from nas.data.kinds import source_to_test
-from nas.runs.retrain.pool import Told, Watcher, train_side_by_side
-from nas.runs.run import RETRAINED_FOLDER, Run, locked
+from nas.runs.retrain.pool import ProgressReport, Watcher, train_side_by_side
+from nas.runs.run import RETRAINED_FOLDER, Run, run_lock
 from nas.runs.start import write_results
 from nas.spec.architecture import Architecture
 from nas.spec.recipe import FullRecipe, Retrain
 from nas.strategy.storage.store import Store
-from nas.study.full_training import Retraining
+from nas.study.full_training import FullTraining
 from nas.study.record import COMPLETE
 from nas.training.checkpoint import checkpoint_path, weights_exist
 from nas.training.device import best_device
-from nas.training.full import FullJob, Stopped, begin, train_fully, training_file
+from nas.training.full import FullTrainingJob, TrainingStopped, begin, train_fully, training_file
 
-__all__ = ["Plan", "is_first_process", "plan", "retrain"]
+__all__ = ["RetrainPlan", "is_first_process", "plan", "retrain"]
 
 _TIMED_IMAGES, _TIMED_STEPS = 32, 2
 
 
 @dataclass(frozen=True)
-class Plan:
+class RetrainPlan:
     """What `retrain` is to do. jobs: trainings that are still to be made, in their order; done:
     those that the study has, which are not made again. workers: trainings side by side.
     test_images: of the source's test part, None where it brings none.
     """
 
     run: Run
-    jobs: tuple[FullJob, ...]
-    done: tuple[Retraining, ...]
+    jobs: tuple[FullTrainingJob, ...]
+    done: tuple[FullTraining, ...]
     workers: int
     test_images: int | None
 
@@ -77,7 +77,7 @@ def plan(
     section: Retrain | None = None,
     workers: int | None = None,
     watcher: Watcher | None = None,
-) -> Plan:
+) -> RetrainPlan:
     """What would be trained, the images decoded. Raises SpecError.
 
     trials: networks by number. front: the members of the front. references: the hand-placed
@@ -89,7 +89,7 @@ def plan(
     run.dataset()  # whose images have changed would be trained on others than it was searched on
     brings_test = _brings_test(run.file.data)
     test_images = None
-    made: list[tuple[Retraining, str, Path]] = []
+    made: list[tuple[FullTraining, str, Path]] = []
     for row in chosen:
         architecture = Architecture.from_json(row["architecture"])
         resolution = section.resolution or architecture.resolution
@@ -110,7 +110,7 @@ def plan(
     workers = 1 if shared_by > 1 else workers or _worker_count(section, len(every))
     threads = section.threads or max(1, usable_cores() // (workers * shared_by))
     jobs = tuple(
-        FullJob(
+        FullTrainingJob(
             about=replace(about, threads=threads),
             architecture=text,
             source=run.file.data,
@@ -124,10 +124,10 @@ def plan(
         if not _settled(known.get(about.name))
     )
     done = tuple(item for name, item in known.items() if name in names and _settled(item))
-    return Plan(run, jobs, done, workers, test_images)
+    return RetrainPlan(run, jobs, done, workers, test_images)
 
 
-def retrain(planned: Plan, watcher: Watcher) -> list[Retraining]:
+def retrain(planned: RetrainPlan, watcher: Watcher) -> list[FullTraining]:
     """Carry out a plan and return what the study has of it then.
 
     Every result is in the study before it is told; a stopped or killed one goes on with the same
@@ -180,8 +180,8 @@ def _chosen(run: Run, trials: Sequence[int], front: bool, references: bool) -> l
 
 def _about(
     run: Run, row: dict[str, Any], recipe: FullRecipe, resolution: int, data: Path
-) -> Retraining:
-    return Retraining(
+) -> FullTraining:
+    return FullTraining(
         trial=row["trial"],
         digest=row["digest"],
         reference=row["reference"],
@@ -195,7 +195,7 @@ def _about(
     )
 
 
-def _settled(item: Retraining | None) -> bool:
+def _settled(item: FullTraining | None) -> bool:
     """Whether there is no sense in training it again."""
     return item is not None and (item.complete or item.diverged)
 
@@ -251,7 +251,7 @@ def _gpus() -> list[str]:
     return visible.split(",")[:count] if visible else [str(number) for number in range(count)]
 
 
-def _step_seconds(job: FullJob) -> float:
+def _step_seconds(job: FullTrainingJob) -> float:
     """All of a training, from steps of few images: time is about in proportion to them."""
     recipe, data = job.recipe, open_data(job.data)
     size = min(recipe.batch_size, _TIMED_IMAGES)
@@ -271,7 +271,7 @@ def _step_seconds(job: FullJob) -> float:
     return taken * recipe.batch_size / size * recipe.epochs * per_epoch
 
 
-def _done_share(run: Run, job: FullJob) -> float:
+def _done_share(run: Run, job: FullTrainingJob) -> float:
     from safetensors import SafetensorError, safe_open
 
     try:
@@ -307,7 +307,7 @@ def _alone(run: Run) -> Iterator[None]:
     if not is_first_process():
         yield
         return
-    with locked(run.path):
+    with run_lock(run.path):
         yield
 
 
@@ -318,7 +318,7 @@ class _Keeper:
         self._run = run
         self._store = Store(run.study, writable=True)
 
-    def __call__(self, job: FullJob, found: Retraining) -> None:
+    def __call__(self, job: FullTrainingJob, found: FullTraining) -> None:
         found = replace(found, finished=datetime.now(UTC).isoformat(timespec="seconds"))
         if not all(math.isfinite(value) for value in (found.loss or 0.0, found.test_loss or 0.0)):
             found = replace(job.about, failure="its loss is not finite", diverged=True)
@@ -349,7 +349,7 @@ def _reported(run: Run, watcher: Watcher) -> Iterator[Any]:
     write_results(run)
 
 
-def _train_together(planned: Plan, keep: Any, watcher: Watcher) -> None:
+def _train_together(planned: RetrainPlan, keep: Any, watcher: Watcher) -> None:
     """One after another, each shared by all processes.
 
     What fails in one process alone ends them all: the others wait for it.
@@ -371,12 +371,12 @@ def _train_together(planned: Plan, keep: Any, watcher: Watcher) -> None:
             found = train_fully(job, device=best_device(), say=say, stopping=stop.is_set)
         except TrainingError as error:
             found = replace(job.about, failure=str(error), diverged=True)
-        except Stopped:
+        except TrainingStopped:
             raise KeyboardInterrupt from None
         if first:
             keep(job, found)
             watcher.ended(job, found)
 
 
-def _nothing(_told: Told) -> None:
+def _nothing(_told: ProgressReport) -> None:
     return None

@@ -15,9 +15,9 @@ from dataclasses import replace
 from typing import TextIO
 
 from nas.base.errors import StorageError, TrainingError, reason_of
-from nas.study.full_training import Retraining
+from nas.study.full_training import FullTraining
 from nas.training.device import best_device
-from nas.training.full import FullJob, Stopped, train_fully
+from nas.training.full import FullTrainingJob, TrainingStopped, train_fully
 
 __all__ = ["carried_out", "main"]
 
@@ -28,21 +28,21 @@ def main() -> None:
     # What libraries print must not end up between the lines of the protocol.
     out = os.fdopen(os.dup(sys.stdout.fileno()), "w")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
-    job = FullJob.from_dict(json.loads(sys.stdin.readline()))
+    job = FullTrainingJob.from_dict(json.loads(sys.stdin.readline()))
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
     threading.Thread(target=_wait_for_the_end, args=(stop,), daemon=True).start()
     try:
         found = carried_out(job, say=lambda told: _say(out, told), stopping=stop.is_set)
         _say(out, {"found": found.to_dict()})
-    except Stopped:
+    except TrainingStopped:
         return
     except StorageError as error:
         # Not this network's fault, such as a full disk: no other would fare better.
         _say(out, {"broken": str(error)})
 
 
-def carried_out(job: FullJob, **told: object) -> Retraining:
+def carried_out(job: FullTrainingJob, **told: object) -> FullTraining:
     """What came of a training, failures of its own included. Raises StorageError, Stopped."""
     try:
         return train_fully(job, device=best_device(), **told)  # type: ignore[arg-type]

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from nas.backbones import Site
 from nas.blocks import block_named
-from nas.latency.profile import Branch, Profile, corrected
-from nas.models.candidates import Candidates, Place
+from nas.latency.profile import BackboneLatencies, Profile, correct
+from nas.models.candidates import Candidates, Decision
 from nas.models.cost import cost, cost_of_module
 from nas.models.site_places import site_places
 from nas.spec.architecture import EMPTY, KEEP, Architecture, Insertion, parse_label
@@ -30,7 +30,7 @@ _NUMBER = 3  # parameters, multiply-adds, blocks
 
 
 @dataclass(frozen=True, eq=False)
-class _Branch:
+class _BackboneFigures:
     """A plain network: the codes that choose it, what it costs, (3,), and what every choice of
     each of its parameters adds: (choices, 3), (choices, 2) of its device profile, and (choices, 1)
     of what the rules of another search expect it to save.
@@ -39,7 +39,7 @@ class _Branch:
     head: Mapping[str, int]
     plain: Floats
     added: Mapping[str, Floats]
-    measured: Branch | None
+    measured: BackboneLatencies | None
     added_ms: Mapping[str, Floats]
     saved: Mapping[str, Floats]
 
@@ -141,7 +141,7 @@ class SpaceFigures:
 
     # Tables.
 
-    def _branch(self, plain: Architecture, num_classes: int) -> _Branch:
+    def _branch(self, plain: Architecture, num_classes: int) -> _BackboneFigures:
         head, places = self._candidates.parameters_of(plain)
         choices = self._candidates.head
         whole = cost(plain, num_classes=num_classes)
@@ -152,7 +152,7 @@ class SpaceFigures:
             for name, place in places.items():
                 sites = [site.name for site in place.sites]
                 added_ms[name] = self._profile.choices(measured, sites, place.choices)
-        return _Branch(
+        return _BackboneFigures(
             head={name: choices[name].index(value) for name, value in head.items()},
             plain=np.array([whole.params, whole.macs, blocks], dtype=np.float64),
             added={name: self._table(plain, place, num_classes) for name, place in places.items()},
@@ -161,7 +161,7 @@ class SpaceFigures:
             saved={},
         )
 
-    def _table(self, plain: Architecture, place: Place, num_classes: int) -> Floats:
+    def _table(self, plain: Architecture, place: Decision, num_classes: int) -> Floats:
         """(choices, 3)."""
         rows = np.zeros((len(place.choices), _NUMBER))
         for number, label in enumerate(place.choices):
@@ -185,7 +185,7 @@ class SpaceFigures:
 
     # Sums.
 
-    def _of_branches(self, columns: Columns) -> list[tuple[_Branch, NDArray[np.bool_]]]:
+    def _of_branches(self, columns: Columns) -> list[tuple[_BackboneFigures, NDArray[np.bool_]]]:
         """Each branch with the networks (n,) that are of it."""
         count = len(next(iter(columns.values())))
         found = []
@@ -218,7 +218,7 @@ class SpaceFigures:
             assert branch.measured is not None
             added, blocks = _summed(branch.added_ms, columns, rows, 2).T
             plain = np.full(len(added), branch.measured.plain_ms)
-            total[rows] = corrected(self._profile.correction, plain, added, blocks)[0]
+            total[rows] = correct(self._profile.correction, plain, added, blocks)[0]
         return total
 
 

@@ -10,7 +10,7 @@ from optuna.importance import FanovaImportanceEvaluator, get_param_importances
 from optuna.trial import TrialState
 
 from nas.base.errors import SpecError
-from nas.spec.storage_url import Address
+from nas.spec.storage_url import StorageUrl
 from nas.strategy.storage.store import Store
 
 __all__ = ["importances"]
@@ -18,7 +18,7 @@ __all__ = ["importances"]
 _LEAST = 4
 
 
-def importances(study: Path | Address, objective: int) -> dict[str, float]:
+def importances(study: Path | StorageUrl, objective: int) -> dict[str, float]:
     """Place -> share of the variance of an objective, by its number, that its choice explains;
     the most important first. Raises SpecError where too few trials are complete, StorageError.
     """

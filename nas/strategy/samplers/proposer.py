@@ -20,7 +20,7 @@ from nas.spec.objective import Objective
 from nas.strategy.samplers import make_sampler
 from nas.strategy.samplers.figures import SpaceFigures
 from nas.strategy.samplers.pareto import PROMISE, Knowledge, ParetoSampler
-from nas.strategy.storage.store import Stored
+from nas.strategy.storage.store import StoredTrial
 from nas.study.record import COMPLETE, RUNNING
 
 __all__ = ["Proposer"]
@@ -184,7 +184,7 @@ class Proposer:
         trials = self._study.get_trials(deepcopy=False)
         return dict(trials[self._numbers[digest]].system_attrs)
 
-    def restore(self, stored: Stored, values: list[float] | None) -> None:
+    def restore(self, stored: StoredTrial, values: list[float] | None) -> None:
         """Take up a first evaluation from the store. Raises SpecError when the space does not
         hold it, as after the space file was changed.
         """

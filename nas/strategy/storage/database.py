@@ -23,7 +23,7 @@ from sqlalchemy import Connection as SqlConnection
 from sqlalchemy import Engine, event
 
 from nas.base.errors import SpecError, StorageError
-from nas.spec.storage_url import PASSWORD, Address
+from nas.spec.storage_url import PASSWORD, StorageUrl
 
 __all__ = ["Connection", "connect"]
 
@@ -55,7 +55,7 @@ class Connection:
     say: hears, from whichever thread, that it has to be waited for, and when it is there again.
     """
 
-    def __init__(self, address: Address, storage: BaseStorage, patience: float) -> None:
+    def __init__(self, address: StorageUrl, storage: BaseStorage, patience: float) -> None:
         self.address = address
         self.storage = storage
         self.patience = patience
@@ -111,7 +111,7 @@ class Connection:
             pause = min(2 * pause, _LONGEST_PAUSE)
 
 
-def connect(address: Address, *, make: bool = True, patience: float = _PATIENCE) -> Connection:
+def connect(address: StorageUrl, *, make: bool = True, patience: float = _PATIENCE) -> Connection:
     """Open a storage. Raises StorageError when it does not answer now, SpecError when its driver
     is not installed.
 
@@ -153,7 +153,7 @@ def connect(address: Address, *, make: bool = True, patience: float = _PATIENCE)
     raise StorageError(f"{address} cannot be opened: {_reason(address, last)}{hint}")
 
 
-def _database(address: Address, *, make: bool) -> BaseStorage:
+def _database(address: StorageUrl, *, make: bool) -> BaseStorage:
     arguments = {
         "pool_pre_ping": True,
         "connect_args": _CONNECT_ARGS[address.kind],
@@ -170,7 +170,7 @@ def _database(address: Address, *, make: bool) -> BaseStorage:
     return storage
 
 
-def _check_tables(address: Address, arguments: dict[str, Any]) -> None:
+def _check_tables(address: StorageUrl, arguments: dict[str, Any]) -> None:
     engine = sqlalchemy.create_engine(address.connection_url(), **arguments)
     try:
         if not sqlalchemy.inspect(engine).has_table("studies"):
@@ -209,7 +209,7 @@ def _lock_from_the_start(engine: Engine) -> None:
     engine.dispose()
 
 
-def _grpc(address: Address) -> BaseStorage:
+def _grpc(address: StorageUrl) -> BaseStorage:
     import grpc
     from optuna.storages import GrpcStorageProxy
 
@@ -232,7 +232,7 @@ def _away(error: Exception) -> bool:
     return getattr(code(), "name", "") in {"UNAVAILABLE", "UNKNOWN", "DEADLINE_EXCEEDED"}
 
 
-def _reason(address: Address, error: BaseException) -> str:
+def _reason(address: StorageUrl, error: BaseException) -> str:
     """The first line of what a driver says; SQLAlchemy adds the statement and a link."""
     original = getattr(error, "orig", None) or error
     details = getattr(error, "details", None)

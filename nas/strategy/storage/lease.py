@@ -19,7 +19,7 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from nas.base.errors import NasError, SpecError, StorageError
-from nas.base.process import boot_seconds, described, gone, here
+from nas.base.process import boot_seconds, describe_process, has_ended, this_process
 from nas.strategy.storage.database import Connection
 
 __all__ = ["Lease", "driver_of", "housekeeping"]
@@ -76,7 +76,9 @@ class Lease:
 
     def __enter__(self) -> Self:
         template = create_trial(
-            state=TrialState.RUNNING, value=None, user_attrs={_PROCESS: here(), _BEAT: _beat(0)}
+            state=TrialState.RUNNING,
+            value=None,
+            user_attrs={_PROCESS: this_process(), _BEAT: _beat(0)},
         )
         self._mine = self._connection.do(
             lambda: self._storage.create_new_trial(self._study, template)
@@ -88,7 +90,7 @@ class Lease:
                 if self._lives(other):
                     raise SpecError(
                         f"{self._name} is being worked on by "
-                        f"{described(other.user_attrs[_PROCESS])}; wait for it or stop it"
+                        f"{describe_process(other.user_attrs[_PROCESS])}; wait for it or stop it"
                     )
                 self._finish(other._trial_id)
         except BaseException:
@@ -153,7 +155,7 @@ class Lease:
 
     def _lives(self, other: FrozenTrial) -> bool:
         """Watch its heartbeats for as long as a lease lasts."""
-        if gone(other.user_attrs[_PROCESS]):
+        if has_ended(other.user_attrs[_PROCESS]):
             return False
         began = boot_seconds()
         while boot_seconds() - began < self.seconds:
@@ -190,7 +192,7 @@ def driver_of(connection: Connection, study: str) -> dict[str, Any] | None:
         trial.user_attrs[_PROCESS] | {"heard": trial.user_attrs[_BEAT]["heard"]}
         for trial in running
     ]
-    return next((process for process in processes if not gone(process)), None)
+    return next((process for process in processes if not has_ended(process)), None)
 
 
 def _running(connection: Connection, study: int) -> list[FrozenTrial]:

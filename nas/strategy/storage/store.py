@@ -25,12 +25,12 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from nas.base.errors import SpecError, StorageError, disk_is_full
 from nas.spec.objective import Objective
-from nas.spec.storage_url import Address
+from nas.spec.storage_url import StorageUrl
 from nas.strategy.storage.database import Connection, connect
-from nas.study.full_training import Retraining
+from nas.study.full_training import FullTraining
 from nas.study.record import COMPLETE, FAILED, PAUSED, PRUNED, RUNNING, Job, Record
 
-__all__ = ["Store", "Stored", "studies_of"]
+__all__ = ["Store", "StoredTrial", "studies_of"]
 
 _STUDY = "search"
 """In a journal, which holds one study."""
@@ -61,7 +61,7 @@ class _RunLock:
 
 
 @dataclass(frozen=True, slots=True)
-class Stored:
+class StoredTrial:
     """A trial as the study holds it. params: parameter -> label, empty for a network that the
     space cannot express. marks: what the sampler noted of it. unsettled: the process was
     killed between its last two writes, so the record is there but the state says RUNNING.
@@ -110,7 +110,7 @@ class Store:
 
     def __init__(
         self,
-        where: Path | Address,
+        where: Path | StorageUrl,
         *,
         writable: bool,
         guard: Callable[[], None] = lambda: None,
@@ -147,7 +147,7 @@ class Store:
     @classmethod
     def create(
         cls,
-        where: Path | Address,
+        where: Path | StorageUrl,
         objectives: tuple[Objective, ...],
         about: Mapping[str, Any] | None = None,
     ) -> Store:
@@ -241,7 +241,7 @@ class Store:
         number = self._do(lambda: self._storage.get_trial_number_from_id(trial_id))
         if number - job.trial != self._twins:
             # Optuna itself writes again when an answer is lost.
-            assert isinstance(self.where, Address), (number, job.trial)
+            assert isinstance(self.where, StorageUrl), (number, job.trial)
             self._twins = number - job.trial
             self._settle_twins()
 
@@ -283,13 +283,13 @@ class Store:
         values = {digest: list(pair) for digest, pair in latencies.items()}
         self._do(lambda: self._storage.set_study_user_attr(self._study, _FINAL, values))
 
-    def note_retrained(self, found: Retraining) -> None:
+    def note_retrained(self, found: FullTraining) -> None:
         """Note one full training. Replaces an earlier one of the same network, seed and recipe."""
         self.guard()
         name, values = _RETRAINED + found.name, found.to_dict()
         self._do(lambda: self._storage.set_study_user_attr(self._study, name, values))
 
-    def trials(self) -> list[Stored]:
+    def trials(self) -> list[StoredTrial]:
         """Everything that is in the study, by number."""
         found = self._do(self._all)
         attributes = self._do(lambda: self._storage.get_study_user_attrs(self._study))
@@ -317,7 +317,7 @@ class Store:
         return found
 
     def _settle_twins(self) -> None:
-        if not isinstance(self.where, Address):
+        if not isinstance(self.where, StorageUrl):
             return
         first = self._do(self._all)
         for trial in self._do(lambda: self._storage.get_all_trials(self._study, deepcopy=False)):
@@ -382,7 +382,7 @@ def _retrained(attributes: Mapping[str, Any]) -> dict[str, str]:
 
 def _stored(
     trial: FrozenTrial, final: Mapping[str, list[float]], retrained: Mapping[str, str]
-) -> Stored:
+) -> StoredTrial:
     fields = trial.user_attrs[_RECORD]
     record = Record(**{name: fields[name] for name in Record.names() if name in fields})
     if record.digest in final:
@@ -392,7 +392,7 @@ def _stored(
         record = replace(record, retrained=retrained[record.digest])
     unsettled = _STATES[record.state] != trial.state
     assert not unsettled or trial.state == TrialState.RUNNING, trial
-    return Stored(record, dict(trial.params), dict(trial.system_attrs), unsettled)
+    return StoredTrial(record, dict(trial.params), dict(trial.system_attrs), unsettled)
 
 
 def _drop_torn_line(path: Path) -> None:

@@ -18,8 +18,8 @@ from nas.base.tables import write_csv, write_parquet
 from nas.belief.posterior import draws
 from nas.spec.objective import Objective
 from nas.study.front.filter import matching
-from nas.study.front.indicators import hypervolume, knee, thinned
-from nas.study.front.measured import Measured
+from nas.study.front.indicators import hypervolume, knee, thin
+from nas.study.front.measured import NetworkTable
 from nas.study.front.pareto import beaten_as_known, non_dominated
 from nas.study.front.point import COLUMNS, Choice, Hypervolume, Point
 from nas.study.trials import Trials
@@ -68,7 +68,7 @@ class Front:
         trust: Sequence[str] = (),
         kinds: Sequence[str] = (),
     ) -> None:
-        found = Measured.of(trials, kinds)
+        found = NetworkTable.of(trials, kinds)
         columns = found.columns
         if latency_limit is not None:
             columns["eligible"] = columns["eligible"] * (columns["latency_ms"] <= latency_limit)
@@ -79,7 +79,9 @@ class Front:
             columns["eligible"] = columns["eligible"] * confirmed
         self._set(found, objectives, trust)
 
-    def _set(self, found: Measured, objectives: Sequence[Objective], trust: Sequence[str]) -> None:
+    def _set(
+        self, found: NetworkTable, objectives: Sequence[Objective], trust: Sequence[str]
+    ) -> None:
         self.objectives = tuple(objectives)
         self.trust = tuple(trust)
         self.measured = found
@@ -96,7 +98,7 @@ class Front:
         assert all(front.objectives == first.objectives for front in fronts.values())
         front = cls.__new__(cls)
         trust = dict.fromkeys(line for front in fronts.values() for line in front.trust)
-        measured = Measured.joined({name: item.measured for name, item in fronts.items()})
+        measured = NetworkTable.joined({name: item.measured for name, item in fronts.items()})
         front._set(measured, first.objectives, list(trust))
         front._keep = np.concatenate([item._keep for item in fronts.values()])
         return front
@@ -134,7 +136,7 @@ class Front:
 
     @property
     def whole(self) -> Front:
-        """With every member, where `thinned` has left some out."""
+        """With every member, where `thin` has left some out."""
         return self if self._epsilon is None else self._narrowed(_epsilon=None)
 
     @property
@@ -266,7 +268,7 @@ class Front:
         kept = np.flatnonzero(self._keep & (columns["eligible"] == 1))
         if self._epsilon is None:
             return kept[non_dominated(costs[kept])]
-        return kept[thinned(costs[kept], self._epsilon)]
+        return kept[thin(costs[kept], self._epsilon)]
 
     def _make_points(self) -> Iterator[Point]:
         columns = self.measured.columns
@@ -335,7 +337,7 @@ class Front:
 class _Cloud(Mapping[str, NDArray[Any]]):
     """Columns of the kept rows, cut out when they are asked for: of a million, few are."""
 
-    measured: Measured
+    measured: NetworkTable
     keep: NDArray[np.bool_]
 
     def __getitem__(self, name: str) -> NDArray[Any]:

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from nas.study.front.pareto import non_dominated
 
-__all__ = ["hypervolume", "knee", "thinned"]
+__all__ = ["hypervolume", "knee", "thin"]
 
 Floats = NDArray[np.float64]
 
@@ -44,7 +44,7 @@ def _volume(front: Floats, reference: Floats) -> float:
     return total
 
 
-def thinned(costs: Floats, epsilon: Floats) -> NDArray[np.bool_]:
+def thin(costs: Floats, epsilon: Floats) -> NDArray[np.bool_]:
     """An epsilon-front: a few rows of the front that stand for all of it.
 
     costs: (n, m). epsilon: (m,), 0 or more. For every row there is a kept one that is at most

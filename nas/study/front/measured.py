@@ -13,13 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nas.base.errors import SpecError
-from nas.belief.noise import SeedNoise, take_together
+from nas.belief.noise import SeedNoise, mean_over_seeds
 from nas.spec.architecture import EMPTY, PLAIN, Architecture, parse_label
-from nas.study.full_training import columns_of
+from nas.study.full_training import full_training_columns
 from nas.study.text_columns import Texts
 from nas.study.trials import Trials
 
-__all__ = ["Measured"]
+__all__ = ["NetworkTable"]
 
 _TEXTS = ("reference", "run", "backbone", "digest")
 # What is chosen by test figures has none left; `retrained` is JSON.
@@ -29,7 +29,7 @@ _LOOKED_AT = 500  # architectures, when an error lists what there is
 
 
 @dataclass(frozen=True, eq=False)
-class Measured:
+class NetworkTable:
     """columns: name -> (n,), one row for each architecture; n columns of the first trial, means
     over seeds (see `of`), and `paired_loss`, `paired_accuracy`: standard deviation of one
     training beside another with the same seed. architectures: canonical JSON.
@@ -45,7 +45,7 @@ class Measured:
     _made: dict[str, NDArray[Any]] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, trials: Trials, kinds: Sequence[str] = ()) -> Measured:
+    def of(cls, trials: Trials, kinds: Sequence[str] = ()) -> NetworkTable:
         """Take the complete trials of each architecture together."""
         known = np.isfinite(trials["loss"]) & np.isfinite(trials["accuracy"])
         rows = np.flatnonzero(trials.complete & known)
@@ -57,12 +57,12 @@ class Measured:
         exact = np.zeros(len(seeds), dtype=bool)
         exact[group] = trials["trained"][rows] == 0
         seed = trials["seed"][rows]
-        loss = take_together(trials["loss"][rows], group, seed, exact)
-        accuracy = take_together(trials["accuracy"][rows], group, seed, exact)
+        loss = mean_over_seeds(trials["loss"][rows], group, seed, exact)
+        accuracy = mean_over_seeds(trials["accuracy"][rows], group, seed, exact)
         columns["loss"], columns["accuracy"] = loss.means, accuracy.means
         for name in ("trial", "params", "macs", "images", "eligible", "retrained"):
             columns[name] = trials[name][rows][first]
-        columns |= columns_of(columns["retrained"])
+        columns |= full_training_columns(columns["retrained"])
         columns |= _confirmed(trials, rows, group, loss)
         columns["image_noise"] = np.bincount(group, weights=trials["loss_sem"][rows]) / seeds
         for name in _MEANS:
@@ -90,7 +90,7 @@ class Measured:
         )
 
     @classmethod
-    def joined(cls, parts: Mapping[str, Measured]) -> Measured:
+    def joined(cls, parts: Mapping[str, NetworkTable]) -> NetworkTable:
         """Several studies as one; their names become the column `run`. Noise is pooled, and
         that of differences is the whole noise: what is trained elsewhere shares no seed.
         """

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from nas.belief.noise import NORMAL, student_quantile
 from nas.spec.architecture import PLAIN
 from nas.study.front.front import Front
-from nas.study.full_training import Retraining, read_retrainings, shown, unpacked
+from nas.study.full_training import FullTraining, of_main_recipe, read_retrainings, unpack_flags
 
 __all__ = ["judge_retrained"]
 
@@ -58,7 +58,7 @@ def judge_retrained(front: Front) -> list[str]:
     cloud = front.cloud
     rows = [row for row, text in enumerate(cloud["retrained"]) if text is not None]
     found = [read_retrainings(cloud["retrained"][row]) for row in rows]
-    kept = shown([item for items in found for item in items])
+    kept = of_main_recipe([item for items in found for item in items])
     if not kept:
         return []
     seeds, short = _common(kept)
@@ -109,7 +109,7 @@ def judge_retrained(front: Front) -> list[str]:
     return lines + _compared(networks, _noise(networks), images or 0)
 
 
-def _common(kept: Sequence[Retraining]) -> tuple[list[int], list[str]]:
+def _common(kept: Sequence[FullTraining]) -> tuple[list[int], list[str]]:
     """Seeds that networks are compared by, and the digests of those that lack one of them: as many
     seeds of as many networks as can be had. No seeds where no two networks share one.
     """
@@ -133,7 +133,7 @@ def _network(
     reference: str | None,
     latency_ms: float,
     loss: float,
-    items: Sequence[Retraining],
+    items: Sequence[FullTraining],
     seeds: Sequence[int],
     tested: bool,
 ) -> _Network:
@@ -142,7 +142,7 @@ def _network(
     tests = [item.test_accuracy for item in used]
     correct = None
     if tested and all(item.test_correct for item in used):
-        flags = [unpacked(item.test_correct or "", item.test_images or 0) for item in used]
+        flags = [unpack_flags(item.test_correct or "", item.test_images or 0) for item in used]
         correct = np.mean(flags, axis=0)
     return _Network(
         name=reference or f"trial {items[0].trial}",

@@ -30,7 +30,7 @@ from nas.spec.architecture import Architecture
 from nas.training.loop import Trainer
 from nas.training.task import Classification
 
-__all__ = ["ZERO_COST", "Subject", "ZeroCost", "zero_cost_scores"]
+__all__ = ["ZERO_COST", "ScoredNetwork", "ZeroCost", "zero_cost_scores"]
 
 Batch = tuple[Tensor, Tensor]
 
@@ -53,7 +53,7 @@ _ACTIVATIONS = (
 
 
 @dataclass(frozen=True, eq=False)
-class Subject:
+class ScoredNetwork:
     """A network and what it is looked at with; no score changes any of it.
 
     batches: images (N, C, H, W) with labels (N,). resolution: side of the input at deployment,
@@ -101,23 +101,23 @@ def _layer_weights(network: nn.Module) -> list[Tensor]:
     return [layer.weight for layer in layers]
 
 
-def params(subject: Subject) -> float:
+def params(subject: ScoredNetwork) -> float:
     """Trainable parameters: the score to beat."""
     return float(sum(parameter.numel() for parameter in subject.network.parameters()))
 
 
-def macs(subject: Subject) -> float:
+def macs(subject: ScoredNetwork) -> float:
     """Multiply-adds of one image at deployment."""
     network, side = copy.deepcopy(subject.network).to(_CPU), subject.resolution
     return float(cost_of_module(network, torch.zeros(1, 3, side, side)).macs)
 
 
-def grad_norm(subject: Subject) -> float:
+def grad_norm(subject: ScoredNetwork) -> float:
     """Sum over layers of the length of the loss's gradient. Abdelfattah et al., 2101.08134."""
     return sum(float(gradient.mean(0).norm()) for _, gradient in subject.gradients)
 
 
-def snip(subject: Subject) -> float:
+def snip(subject: ScoredNetwork) -> float:
     """Sum of |weight x gradient|: what losing each weight would do to the loss. Lee et al.,
     1810.02340, summed over the network as in 2101.08134.
     """
@@ -126,7 +126,7 @@ def snip(subject: Subject) -> float:
     )
 
 
-def zico(subject: Subject) -> float:
+def zico(subject: ScoredNetwork) -> float:
     """Sum over layers of log sum of mean |gradient| / its deviation over batches. Li et al.,
     2301.11300: their code, where weights that do not vary and dead layers count nothing;
     but it adds each batch's gradient to the last one's, which the paper does not, nor we.
@@ -140,7 +140,7 @@ def zico(subject: Subject) -> float:
     return total
 
 
-def synflow(subject: Subject) -> float:
+def synflow(subject: ScoredNetwork) -> float:
     """Sum of |weight x gradient| of the sum of scores, of an image of ones through the network
     of absolute weights. Tanaka et al., 2006.05467, summed as in 2101.08134.
 
@@ -172,7 +172,7 @@ def _lift_ceilings(network: nn.Module) -> None:
                 setattr(owner, name, nn.ReLU())
 
 
-def jacob_cov(subject: Subject) -> float:
+def jacob_cov(subject: ScoredNetwork) -> float:
     """How little the gradients by different images correlate; mean over the batches. Mellor
     et al., 2006.04647v1: -sum(log(v + k) + 1 / (v + k)) over the eigenvalues v, k = 1e-5.
     """
@@ -191,7 +191,7 @@ def _jacob_cov(network: nn.Module, images: Tensor) -> float:
     return -float((shifted.log() + 1 / shifted).sum())
 
 
-def nwot(subject: Subject) -> float:
+def nwot(subject: ScoredNetwork) -> float:
     """How differently images switch the activations on; mean over the batches. Mellor et al.,
     2006.04647v3: log |det K|, K[i, j] = in how many units images i and j agree.
 
@@ -228,7 +228,7 @@ class ZeroCost:
 
     title: str
     paper: str
-    score: Callable[[Subject], float]
+    score: Callable[[ScoredNetwork], float]
     batches: int = 1
 
 
@@ -269,7 +269,7 @@ def zero_cost_scores(
     task = Classification(len(data.classes))
     network = build(architecture, num_classes=task.num_classes, start="paper", seed=seed)
     images = _batches(data, seed, batch_size, batches, device)
-    subject = Subject(network.to(device), images, task, architecture.resolution)
+    subject = ScoredNetwork(network.to(device), images, task, architecture.resolution)
     return {name: _finite(name, ZERO_COST[name].score(subject), architecture) for name in wanted}
 
 

@@ -18,7 +18,7 @@ from nas.backbones import Site
 from nas.base.errors import SpecError
 from nas.blocks import block_named
 from nas.models.build import build
-from nas.models.candidates import Candidates, Place
+from nas.models.candidates import Candidates, Decision
 from nas.spec.architecture import EMPTY, KEEP, Architecture, Insertion, parse_label
 
 __all__ = ["Paths", "Supernet"]
@@ -112,7 +112,7 @@ class Supernet(nn.Module):
             for block in self.blocks():
                 block.requires_grad_(True)
 
-    def _filled(self, places: Sequence[Place]) -> dict[str, Switch]:
+    def _filled(self, places: Sequence[Decision]) -> dict[str, Switch]:
         """Put a switch into every site, with blocks out of networks that `build` made."""
         found: dict[str, dict[str, nn.Module]] = {name: {} for name in self._sites}
         for number in range(max(len(place.choices) for place in places)):

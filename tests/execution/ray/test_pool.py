@@ -19,8 +19,8 @@ from support.ray_stand_in import ALONE, GAUGED, lines
 from support.samples import ROOT
 
 from nas.base.errors import MeasurementError, SpecError, StorageError, TrainingError
-from nas.execution.executor import Silent
-from nas.execution.ray.cluster import _check, capacity, connected
+from nas.execution.executor import SilentObserver
+from nas.execution.ray.cluster import _check, capacity, connect
 from nas.execution.ray.pool import RayExecutor
 from nas.execution.simulated import SimulatedExecutor
 from nas.models.candidates import Candidates
@@ -74,7 +74,9 @@ def test_one_worker_finds_what_a_simulated_one_finds(
 ) -> None:
     add_node()
     found = made(tmp_path / "ray", candidates)
-    RayExecutor({"log": str(tmp_path / "log")}, Ray(), workers=1, makers=ALONE).run(found, Silent())
+    RayExecutor({"log": str(tmp_path / "log")}, Ray(), workers=1, makers=ALONE).run(
+        found, SilentObserver()
+    )
     expected = made(tmp_path / "simulated", candidates)
     SimulatedExecutor(stand_in.truth).run(expected)
     assert [(record.digest, record.loss) for record in found.records] == [
@@ -205,7 +207,7 @@ def test_latency_is_measured_on_the_node_that_was_named(
     assert complete and all(record.latency_wall_ms == 5 + 0.1 * n for record, n in _sized(complete))
     failures = {record.failure for record in search.records if record.state == FAILED}
     assert failures <= {"the runtime knows no such operator"}
-    with connected(plan, cores=1, say=print) as place:
+    with connect(plan, cores=1, say=print) as place:
         assert place(stand_in.node) == bench.node_id
         with pytest.raises(MeasurementError, match="no such operator"):
             place(stand_in.raising)
@@ -221,7 +223,7 @@ def test_latency_is_measured_where_the_driver_is_unless_said_otherwise(
 ) -> None:
     add_node(num_cpus=2)
     search = made(tmp_path, candidates, trials=6)
-    RayExecutor({"log": str(tmp_path / "log")}, Ray(), makers=GAUGED).run(search, Silent())
+    RayExecutor({"log": str(tmp_path / "log")}, Ray(), makers=GAUGED).run(search, SilentObserver())
     driver = ray.get_runtime_context().get_node_id()
     assert {node for _, node in lines(tmp_path / "log", "measure")} == {driver}
     assert {record.state for record in search.records} == {COMPLETE}
@@ -232,9 +234,9 @@ def test_trainings_on_gpus_leave_measuring_to_a_driver_that_has_none(
 ) -> None:
     add_node(num_cpus=1, num_gpus=1)
     plan, search = Ray(gpus=1), made(tmp_path, candidates, trials=4)
-    RayExecutor({"log": str(tmp_path / "log")}, plan, makers=GAUGED).run(search, Silent())
+    RayExecutor({"log": str(tmp_path / "log")}, plan, makers=GAUGED).run(search, SilentObserver())
     assert {record.state for record in search.records} == {COMPLETE}
-    with connected(plan, cores=1, say=print) as place:
+    with connect(plan, cores=1, say=print) as place:
         assert place(stand_in.node) == ray.get_runtime_context().get_node_id()
     with pytest.raises(SpecError, match="measured on a GPU, and the node for that has none of 1"):
         _check(plan, 1.0, fixed=False)
@@ -271,7 +273,7 @@ def test_workers_that_cannot_start_end_the_search_in_one_line(
         ({"log": log, "broken": [2]}, StorageError, "a worker cannot go on: no space left"),
     ):
         with pytest.raises(error, match=said) as caught:
-            RayExecutor(spec, Ray(), makers=ALONE).run(made(tmp_path, candidates), Silent())
+            RayExecutor(spec, Ray(), makers=ALONE).run(made(tmp_path, candidates), SilentObserver())
         assert "\n" not in str(caught.value)
 
 
@@ -287,7 +289,7 @@ def test_an_interrupted_search_leaves_no_actor_and_goes_on(
     with pytest.raises(KeyboardInterrupt):
         executor.run(made(tmp_path, candidates), Watch(7, interrupt))
     search = made(tmp_path, candidates)
-    executor.run(search, Silent())
+    executor.run(search, SilentObserver())
     assert {record.state for record in search.records} == {COMPLETE}
     ended = Counter(trial for trial, _ in lines(tmp_path / "log", "end"))
     assert len(ended) == len(search.records)

@@ -25,9 +25,9 @@ pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]  # Ray's o
 
 LISTENING = """
 import sys
-from nas.execution.ray.cluster import connected
+from nas.execution.ray.cluster import connect
 from nas.spec.runner import Ray
-with connected(Ray(), cores=1, say=print) as place:
+with connect(Ray(), cores=1, say=print) as place:
     from nas.base.machine import usable_cores
     assert place(usable_cores) >= 1
     print("up", flush=True)

@@ -23,8 +23,8 @@ from support.ray_stand_in import ALONE, GAUGED, lines
 from support.samples import ROOT
 
 from nas.base.errors import StorageError
-from nas.execution.executor import Silent
-from nas.execution.ray.cluster import connected
+from nas.execution.executor import SilentObserver
+from nas.execution.ray.cluster import connect
 from nas.execution.ray.tune import SearchSearcher, TuneExecutor
 from nas.execution.simulated import SimulatedExecutor
 from nas.models.candidates import Candidates
@@ -44,7 +44,7 @@ def cluster() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("PYTHONPATH", str(ROOT / "tests"), prepend=":")
         environment.setenv("RAY_worker_niceness", "0")  # Ray would let all else go first
-        with connected(Ray(), cores=2, say=lambda text: None):
+        with connect(Ray(), cores=2, say=lambda text: None):
             yield
 
 
@@ -192,12 +192,12 @@ def test_what_a_stopper_ends_is_not_taken_for_a_result(
 
     first = made(tmp_path, candidates, trials=12)
     with pytest.raises(KeyboardInterrupt):
-        executor(tmp_path, stop=AfterFive()).run(first, Silent())
+        executor(tmp_path, stop=AfterFive()).run(first, SilentObserver())
     complete = [record for record in first.records if record.state == COMPLETE]
     assert 5 <= len(complete) < 12
     assert {record.state for record in first.records} <= {COMPLETE, RUNNING, FAILED}
     second = made(tmp_path, candidates, trials=12)
-    executor(tmp_path).run(second, Silent())
+    executor(tmp_path).run(second, SilentObserver())
     assert all(second.records[record.trial] == record for record in complete)
     assert not [record for record in second.records if record.state == RUNNING]
     assert {item.name for item in (tmp_path / "tune").iterdir()} == {"search-1", "search-2"}
@@ -209,7 +209,7 @@ from pathlib import Path
 from functools import partial
 from support.ray_searches import Watch, made, reopened, small_candidates
 from support.ray_stand_in import ALONE
-from nas.execution.ray.cluster import connected
+from nas.execution.ray.cluster import connect
 from nas.execution.ray.tune import TuneExecutor
 from nas.spec.runner import Ray
 
@@ -224,7 +224,7 @@ given = TuneExecutor(
     {"log": str(path / "log")}, Ray(), path / "tune", makers=ALONE, workers=2,
     reopen=partial(reopened, path),
 )
-with connected(Ray(), cores=2, say=print):
+with connect(Ray(), cores=2, say=print):
     given.run(made(path, small_candidates(), trials=12), Dies())
 """
 
@@ -263,4 +263,4 @@ def test_a_full_disk_ends_it_in_one_line(
     tmp_path: Path, candidates: Candidates, cluster: None
 ) -> None:
     with pytest.raises(StorageError, match="a worker cannot go on: no space left"):
-        executor(tmp_path, spec={"broken": [2]}).run(made(tmp_path, candidates), Silent())
+        executor(tmp_path, spec={"broken": [2]}).run(made(tmp_path, candidates), SilentObserver())

@@ -9,9 +9,9 @@ import pytest
 from support.samples import SMALL_SPACE
 
 from nas.base.files import read_yaml
-from nas.execution.exchange import Exchange, Presence, Terms, Ticket
+from nas.execution.exchange import Exchange, Presence, Ticket, WorkerTerms
 from nas.execution.exchange.folder import FolderExchange
-from nas.execution.executor import Silent
+from nas.execution.executor import SilentObserver
 from nas.execution.simulated import SimulatedExecutor, VirtualClock
 from nas.execution.workers.executor import WorkerExecutor
 from nas.models.candidates import Candidates
@@ -23,7 +23,7 @@ from nas.strategy.storage.store import Store
 from nas.study.record import COMPLETE, RUNNING, Evaluation, Job, Outcome, Record
 
 LEASE = 10.0
-TERMS = Terms({}, {}, "digits", LEASE)
+TERMS = WorkerTerms({}, {}, "digits", LEASE)
 
 
 def found(job: Job) -> Outcome:
@@ -88,7 +88,7 @@ class FakeWorker:
         self.ticket = None
 
 
-class Heard(Silent):
+class Heard(SilentObserver):
     def __init__(self) -> None:
         self.records: list[Record] = []
         self.reasons: list[str] = []

@@ -14,9 +14,9 @@ from support.samples import make_record
 from support.simulated_run import invented, simulated_run
 
 from nas.base.errors import SpecError
-from nas.execution.executor import Silent
+from nas.execution.executor import SilentObserver
 from nas.runs import loggers
-from nas.runs.loggers import Logged, check_loggers, logged
+from nas.runs.loggers import Logged, check_loggers, with_loggers
 from nas.runs.run import Run, open_run
 from nas.spec.runner import load_runner
 from nas.study.record import Job, Outcome
@@ -44,7 +44,7 @@ class Heard:
         self.closed.append(finished)
 
 
-class Said(Silent):
+class Said(SilentObserver):
     def __init__(self) -> None:
         self.stages: list[str] = []
 
@@ -66,7 +66,7 @@ def test_a_sink_hears_of_every_trial(tmp_path: Path, folder: Run) -> None:
         tmp_path / "run",
         evaluate=evaluate,
         search={"trials": 8, "confirm_seeds": 1},
-        observer=Logged("heard", heard, folder, Silent()),
+        observer=Logged("heard", heard, folder, SilentObserver()),
     )
     trials = run.trials()
     assert sorted(heard.values) == list(range(8))
@@ -86,7 +86,7 @@ def test_what_waits_at_a_rung_is_told_as_that(tmp_path: Path, folder: Run) -> No
         tmp_path / "run",
         search={"trials": 9},
         proxy={"rungs": [1.0, 3.0]},
-        observer=Logged("heard", heard, folder, Silent()),
+        observer=Logged("heard", heard, folder, SilentObserver()),
     )
     assert any("rung1/loss" in values for values in heard.values.values())
 
@@ -119,7 +119,7 @@ def test_loggers_are_closed_however_a_search_ends(
     file = folder.file.model_copy(update={"loggers": ["tensorboard"]})
     run = Run(folder.path, folder.space, file)
     try:
-        with logged(run, Silent()) as observer:
+        with with_loggers(run, SilentObserver()) as observer:
             observer.finished(make_record(0))
             if error:
                 raise error
@@ -142,7 +142,7 @@ def searched_with(name: str, path: Path) -> Run:
     """A simulated search whose run.yaml names a logger, told through the real library."""
     about = simulated_run(path / "about", stop_after=0, loggers=[name])
     (about.path / "front.png").write_bytes(_pixel())
-    with logged(about, Silent()) as observer:
+    with with_loggers(about, SilentObserver()) as observer:
         simulated_run(
             path / "searched", search={"trials": 6, "confirm_seeds": 1}, observer=observer
         )
@@ -190,7 +190,7 @@ def test_mlflow_reads_what_was_told(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert told.data.tags["network.0"].startswith("plain, placed by hand")
     assert [item.path for item in client.list_artifacts(told.info.run_id)] == ["front.png"]
     # A resumed search goes on with the same.
-    with logged(open_run(tmp_path / "about"), Silent()):
+    with with_loggers(open_run(tmp_path / "about"), SilentObserver()):
         pass
     assert len(client.search_runs([experiment.experiment_id])) == 1
 
@@ -214,5 +214,8 @@ def test_wandb_without_a_key_is_one_line(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
     run = simulated_run(tmp_path / "run", stop_after=0, loggers=["wandb"])
-    with pytest.raises(SpecError, match="run `wandb login` first"), logged(run, Silent()):
+    with (
+        pytest.raises(SpecError, match="run `wandb login` first"),
+        with_loggers(run, SilentObserver()),
+    ):
         pass

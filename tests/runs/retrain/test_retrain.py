@@ -18,15 +18,15 @@ import torch
 from nas.base.errors import SpecError, StorageError
 from nas.export import export_pack
 from nas.models.build import build
-from nas.runs.retrain.pool import Told
+from nas.runs.retrain.pool import ProgressReport
 from nas.runs.retrain.retrain import plan, retrain
-from nas.runs.run import locked, open_run
+from nas.runs.run import open_run, run_lock
 from nas.spec.architecture import Architecture
 from nas.spec.recipe import Retrain
 from nas.strategy.storage.store import Store
-from nas.study.full_training import Retraining
+from nas.study.full_training import FullTraining
 from nas.training.checkpoint import load_weights
-from nas.training.full import FullJob
+from nas.training.full import FullTrainingJob
 
 pytestmark = pytest.mark.xdist_group("run")
 
@@ -37,8 +37,8 @@ class Heard:
     """A watcher that remembers."""
 
     def __init__(self) -> None:
-        self.begun: list[FullJob] = []
-        self.ends: list[Retraining] = []
+        self.begun: list[FullTrainingJob] = []
+        self.ends: list[FullTraining] = []
         self.losses: list[str] = []
         self.kill_first = False
 
@@ -48,18 +48,18 @@ class Heard:
     def step(self, done: int, total: int) -> None:
         return None
 
-    def began(self, job: FullJob) -> None:
+    def began(self, job: FullTrainingJob) -> None:
         self.begun.append(job)
         if self.kill_first and len(self.begun) == 1:
             os.kill(_children("retrain.worker")[0], signal.SIGKILL)
 
-    def told(self, job: FullJob, told: Told) -> None:
+    def told(self, job: FullTrainingJob, told: ProgressReport) -> None:
         return None
 
-    def ended(self, job: FullJob, found: Retraining) -> None:
+    def ended(self, job: FullTrainingJob, found: FullTraining) -> None:
         self.ends.append(found)
 
-    def lost(self, job: FullJob, reason: str) -> None:
+    def lost(self, job: FullTrainingJob, reason: str) -> None:
         self.losses.append(reason)
 
 
@@ -258,7 +258,7 @@ def test_which_networks_are_meant(finished_run: Path, tmp_path: Path) -> None:
 def test_a_run_that_is_worked_on_is_left_alone(finished_run: Path) -> None:
     run = open_run(finished_run)
     planned = plan(run, [1], section=TINY)
-    with locked(run.path), pytest.raises(SpecError, match="being worked on by"):
+    with run_lock(run.path), pytest.raises(SpecError, match="being worked on by"):
         retrain(planned, Heard())
 
 

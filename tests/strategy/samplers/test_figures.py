@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from support.latency_profiles import example_profile
 
-from nas.latency.profile import Branch, Profile
+from nas.latency.profile import BackboneLatencies, Profile
 from nas.models.candidates import Candidates
 from nas.models.cost import cost
 from nas.models.site_places import site_places
@@ -81,7 +81,7 @@ def profile_of(space: Candidates) -> Profile:
         for place in space.places(plain)
         for site in place.sites
     }
-    branch = Branch(
+    branch = BackboneLatencies(
         backbone=plain.backbone,
         resolution=plain.resolution,
         total_stride=plain.total_stride,

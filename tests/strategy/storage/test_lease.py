@@ -14,7 +14,7 @@ import pytest
 from database_servers import Server
 
 from nas.base.errors import SpecError, StorageError
-from nas.spec.storage_url import Address
+from nas.spec.storage_url import StorageUrl
 from nas.strategy.storage import lease as lease_module
 from nas.strategy.storage.database import connect
 from nas.strategy.storage.lease import Lease, driver_of
@@ -22,12 +22,12 @@ from nas.strategy.storage.lease import Lease, driver_of
 SECONDS = 0.6
 
 
-def leased(where: Address) -> Lease:
+def leased(where: StorageUrl) -> Lease:
     return Lease(connect(where), where.study or "", seconds=SECONDS)
 
 
 def test_a_second_driver_is_refused_with_the_first_ones_name(
-    address: Address,
+    address: StorageUrl,
 ) -> None:
     with leased(address):
         with pytest.raises(SpecError) as caught, leased(address):
@@ -43,17 +43,17 @@ def test_a_second_driver_is_refused_with_the_first_ones_name(
 
 
 @pytest.fixture
-def sqlite(tmp_path: Path) -> Address:
-    return Address.parse(f"sqlite:///{tmp_path}/studies.db").of("one")
+def sqlite(tmp_path: Path) -> StorageUrl:
+    return StorageUrl.parse(f"sqlite:///{tmp_path}/studies.db").of("one")
 
 
 HOLD = """
 import sys, time
-from nas.spec.storage_url import Address
+from nas.spec.storage_url import StorageUrl
 from nas.strategy.storage.database import connect
 from nas.base.errors import StorageError
 from nas.strategy.storage.lease import Lease
-where = Address.parse(sys.argv[1])
+where = StorageUrl.parse(sys.argv[1])
 with Lease(connect(where), where.study, seconds=float(sys.argv[2])) as lease:
     print("mine", flush=True)
     try:
@@ -65,7 +65,7 @@ with Lease(connect(where), where.study, seconds=float(sys.argv[2])) as lease:
 """
 
 
-def holder(where: Address) -> subprocess.Popen[str]:
+def holder(where: StorageUrl) -> subprocess.Popen[str]:
     command = [sys.executable, "-c", HOLD, str(where), str(SECONDS)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
@@ -74,7 +74,7 @@ def holder(where: Address) -> subprocess.Popen[str]:
 
 
 def test_a_killed_driver_is_followed_at_once_on_its_machine(
-    sqlite: Address, monkeypatch: pytest.MonkeyPatch
+    sqlite: StorageUrl, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     process = holder(sqlite)
     driver = driver_of(connect(sqlite), "one")
@@ -89,12 +89,12 @@ def test_a_killed_driver_is_followed_at_once_on_its_machine(
 
 
 def test_a_driver_killed_elsewhere_is_followed_when_its_lease_is_over(
-    sqlite: Address, monkeypatch: pytest.MonkeyPatch
+    sqlite: StorageUrl, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     process = holder(sqlite)
     process.kill()
     process.communicate()
-    monkeypatch.setattr(lease_module, "gone", lambda process: False)
+    monkeypatch.setattr(lease_module, "has_ended", lambda process: False)
     began = time.monotonic()
     with leased(sqlite) as lease:
         assert time.monotonic() - began >= SECONDS
@@ -103,7 +103,7 @@ def test_a_driver_killed_elsewhere_is_followed_when_its_lease_is_over(
 
 @pytest.mark.slow
 def test_a_driver_that_slept_through_its_lease_writes_no_more(server: Server) -> None:
-    where = Address.parse(server.url).of("slept")
+    where = StorageUrl.parse(server.url).of("slept")
     process = holder(where)
     process.send_signal(signal.SIGSTOP)
     try:
@@ -117,7 +117,7 @@ def test_a_driver_that_slept_through_its_lease_writes_no_more(server: Server) ->
 
 
 def test_setting_the_clock_changes_nothing(
-    sqlite: Address, monkeypatch: pytest.MonkeyPatch
+    sqlite: StorageUrl, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     real = time.time
     with leased(sqlite) as lease:
@@ -128,7 +128,7 @@ def test_setting_the_clock_changes_nothing(
             lease.check()
 
 
-def test_a_driver_that_cannot_reach_its_storage_does_not_write(sqlite: Address) -> None:
+def test_a_driver_that_cannot_reach_its_storage_does_not_write(sqlite: StorageUrl) -> None:
     connection = connect(sqlite, patience=0.0)
     with Lease(connection, "one", seconds=SECONDS) as lease:
         lease._confirmed -= SECONDS

@@ -18,7 +18,7 @@ from support.samples import make_record
 
 from nas.base.errors import SpecError, StorageError
 from nas.spec.objective import objectives_named
-from nas.spec.storage_url import Address
+from nas.spec.storage_url import StorageUrl
 from nas.strategy.storage import database
 from nas.strategy.storage.database import Connection, connect
 from nas.strategy.storage.store import Store
@@ -45,7 +45,7 @@ def filled(store: Store) -> list[Record]:
 
 
 def test_a_study_in_a_database_is_as_in_a_journal(
-    address: Address,
+    address: StorageUrl,
     tmp_path: Path,
 ) -> None:
     journal = tmp_path / "study.journal"
@@ -64,13 +64,13 @@ def test_a_study_in_a_database_is_as_in_a_journal(
 
 
 @pytest.fixture
-def sqlite(tmp_path: Path) -> Address:
-    return Address.parse(f"sqlite:///{tmp_path}/studies.db").of("one")
+def sqlite(tmp_path: Path) -> StorageUrl:
+    return StorageUrl.parse(f"sqlite:///{tmp_path}/studies.db").of("one")
 
 
-def test_the_only_study_needs_no_name(sqlite: Address) -> None:
+def test_the_only_study_needs_no_name(sqlite: StorageUrl) -> None:
     Store.create(sqlite, OBJECTIVES)
-    plain = Address.parse(sqlite.url)
+    plain = StorageUrl.parse(sqlite.url)
     assert Store(plain, writable=False).name == "one"
     Store.create(sqlite.of("two"), OBJECTIVES)
     with pytest.raises(SpecError, match="holds 2 searches: one, two; say which, as in '#two'"):
@@ -79,7 +79,7 @@ def test_the_only_study_needs_no_name(sqlite: Address) -> None:
         Store(sqlite.of("three"), writable=False)
 
 
-def test_a_guard_is_asked_before_every_write(sqlite: Address) -> None:
+def test_a_guard_is_asked_before_every_write(sqlite: StorageUrl) -> None:
     Store.create(sqlite, OBJECTIVES)
 
     def refuse() -> None:
@@ -125,7 +125,7 @@ def failing(storage: Any, name: str, *, after: bool) -> list[int]:
     "method", ["create_new_trial", "set_trial_user_attr", "set_trial_state_values"]
 )
 def test_a_write_whose_answer_is_lost_is_written_once(
-    sqlite: Address, monkeypatch: pytest.MonkeyPatch, method: str, after: bool
+    sqlite: StorageUrl, monkeypatch: pytest.MonkeyPatch, method: str, after: bool
 ) -> None:
     monkeypatch.setattr(database.time, "sleep", lambda seconds: None)
     store = Store.create(sqlite, OBJECTIVES)
@@ -138,7 +138,7 @@ def test_a_write_whose_answer_is_lost_is_written_once(
     assert states == [TrialState.COMPLETE, TrialState.FAIL, TrialState.RUNNING]
 
 
-def test_a_trial_that_optuna_wrote_twice_counts_once(sqlite: Address) -> None:
+def test_a_trial_that_optuna_wrote_twice_counts_once(sqlite: StorageUrl) -> None:
     store = Store.create(sqlite, OBJECTIVES)
     store.start(job(0), {}, {}, {})
     twin = store._storage.get_all_trials(store._study)[0]
@@ -163,7 +163,7 @@ def test_who_looks_into_another_database_leaves_nothing_there(
     sqlite.touch()
     postgres = server_of("postgresql").url.replace("/postgres?", "/template1?")
     for text in (f"sqlite:///{sqlite}", postgres):
-        address = Address.parse(text)
+        address = StorageUrl.parse(text)
         with pytest.raises(SpecError, match="holds no searches: none was ever begun there"):
             Store(address, writable=False)
         engine = sqlalchemy.create_engine(address.connection_url())
@@ -171,7 +171,7 @@ def test_who_looks_into_another_database_leaves_nothing_there(
         engine.dispose()
 
 
-def test_patience_ends_with_one_line(sqlite: Address) -> None:
+def test_patience_ends_with_one_line(sqlite: StorageUrl) -> None:
     connection = connect(sqlite, patience=0.0)
 
     def gone() -> None:
@@ -183,7 +183,7 @@ def test_patience_ends_with_one_line(sqlite: Address) -> None:
 
 
 def test_whoever_waits_for_a_storage_is_told_once_and_when_it_is_there_again(
-    sqlite: Address, monkeypatch: pytest.MonkeyPatch
+    sqlite: StorageUrl, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     said: list[str] = []
     connection = connect(sqlite)
@@ -208,14 +208,14 @@ def test_whoever_waits_for_a_storage_is_told_once_and_when_it_is_there_again(
 
 
 def test_what_cannot_be_opened_is_one_line(tmp_path: Path) -> None:
-    nowhere = Address.parse(f"postgresql://me:hush@/db?host={tmp_path}")
+    nowhere = StorageUrl.parse(f"postgresql://me:hush@/db?host={tmp_path}")
     pytest.importorskip("psycopg")
     with pytest.raises(StorageError, match="cannot be opened: ") as caught:
         connect(nowhere)
     assert "\n" not in str(caught.value) and "hush" not in str(caught.value)
 
 
-def test_a_finished_trial_is_not_finished_again_by_another(sqlite: Address) -> None:
+def test_a_finished_trial_is_not_finished_again_by_another(sqlite: StorageUrl) -> None:
     store = Store.create(sqlite, OBJECTIVES)
     other = Store(sqlite, writable=True)
     store.start(job(0), {}, {}, {})
@@ -225,6 +225,6 @@ def test_a_finished_trial_is_not_finished_again_by_another(sqlite: Address) -> N
     assert other.records()[0].loss == 1.0
 
 
-def test_connections_say_nothing_of_their_password(sqlite: Address) -> None:
+def test_connections_say_nothing_of_their_password(sqlite: StorageUrl) -> None:
     assert isinstance(connect(sqlite), Connection)
     assert "password" not in json.dumps(repr(sqlite))

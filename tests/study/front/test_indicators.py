@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from nas.study.front.indicators import hypervolume, knee, thinned
+from nas.study.front.indicators import hypervolume, knee, thin
 from nas.study.front.pareto import non_dominated
 
 ROWS = st.integers(0, 14).flatmap(
@@ -56,7 +56,7 @@ def test_every_row_has_a_kept_one_that_is_at_most_epsilon_worse(
     costs: np.ndarray, epsilon: int
 ) -> None:
     sides = np.full(costs.shape[1], float(epsilon))
-    kept = thinned(costs, sides)
+    kept = thin(costs, sides)
     front = non_dominated(costs)
     assert not (kept & ~front).any()
     for row in costs:
@@ -67,7 +67,7 @@ def test_every_row_has_a_kept_one_that_is_at_most_epsilon_worse(
 
 def test_one_of_a_box_is_kept_the_nearest_to_its_best_corner() -> None:
     costs = np.array([[0.1, 5.9], [0.9, 5.1], [0.4, 5.2], [3.0, 1.0]])
-    assert thinned(costs, np.array([1.0, 1.0])).tolist() == [False, False, True, True]
+    assert thin(costs, np.array([1.0, 1.0])).tolist() == [False, False, True, True]
 
 
 def test_the_knee_is_furthest_below_the_line_through_the_ends() -> None:

@@ -12,7 +12,7 @@ from nas.base.errors import MeasurementError, SpecError
 from nas.data import Dataset, Split
 from nas.models.build import build, uniform
 from nas.models.cost import cost
-from nas.training.proxies.zero_cost import ZERO_COST, Batch, Subject, zero_cost_scores
+from nas.training.proxies.zero_cost import ZERO_COST, Batch, ScoredNetwork, zero_cost_scores
 from nas.training.task import Classification
 
 PLAIN = uniform("mobilenetv2_035", "keep", resolution=32, total_stride=16)
@@ -51,7 +51,7 @@ def linear(*rows: list[float]) -> nn.Linear:
 
 
 def score(name: str, network: nn.Module, *batches: Batch) -> float:
-    return ZERO_COST[name].score(Subject(network, batches, Classification(2), 1))
+    return ZERO_COST[name].score(ScoredNetwork(network, batches, Classification(2), 1))
 
 
 def batch(*images: list[float]) -> Batch:
@@ -157,7 +157,9 @@ def test_a_scored_network_stays_as_it_was() -> None:
     state = {name: tensor.clone() for name, tensor in network.state_dict().items()}
     generator = torch.Generator().manual_seed(0)
     images = torch.randn(4, 3, 32, 32, generator=generator)
-    subject = Subject(network, [(images, torch.tensor([0, 1, 0, 1]))] * 2, Classification(2), 32)
+    subject = ScoredNetwork(
+        network, [(images, torch.tensor([0, 1, 0, 1]))] * 2, Classification(2), 32
+    )
     for name in MEASURED:
         ZERO_COST[name].score(subject)
     assert all(torch.equal(network.state_dict()[name], state[name]) for name in state)

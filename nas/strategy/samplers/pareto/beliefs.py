@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from nas.strategy.samplers.pareto.grid import Codes, Floats
 from nas.strategy.samplers.pareto.improvement import (
-    Belief,
     Known,
+    Marginal,
     Normal,
     boxes,
     expected_improvement,
@@ -20,7 +20,7 @@ from nas.strategy.samplers.pareto.model import GaussianProcess, Inputs, Kernel
 from nas.strategy.samplers.pareto.scale import Scale
 from nas.study.front.pareto import non_dominated
 
-__all__ = ["Beliefs", "Columns", "Feature", "Learnt", "Objective", "Stated"]
+__all__ = ["Columns", "Feature", "KnownObjective", "ModelledObjective", "Objective", "Posterior"]
 
 Columns = Mapping[str, Codes]
 Feature = Callable[[Columns], Floats]
@@ -31,7 +31,7 @@ _SCREENED = 128  # points that a pool is screened with, at most
 
 
 @dataclass(frozen=True, eq=False)
-class Stated:
+class KnownObjective:
     """An objective that is known of every point."""
 
     feature: Feature
@@ -47,13 +47,13 @@ class Stated:
         """Where a cost lies on the scale of `expected`."""
         return cost
 
-    def lucky(self, expected: Floats, noise: float | None) -> Belief:
+    def lucky(self, expected: Floats, noise: float | None) -> Marginal:
         """Of one more evaluation of points."""
         return Known(expected)
 
 
 @dataclass(frozen=True, eq=False)
-class Learnt:
+class ModelledObjective:
     """An objective that is learnt, on its own scale: on the plain one, networks that are fast and
     good for nothing would take up most of what there is to dominate.
     """
@@ -65,7 +65,7 @@ class Learnt:
     @classmethod
     def of(
         cls, kernel: Kernel, inputs: Inputs, costs: Floats, number: int, pending: Inputs
-    ) -> Learnt:
+    ) -> ModelledObjective:
         """costs: (n, m) of all objectives, of which this is `number`."""
         scale = Scale.of(costs[:, number])
         values = scale.to(costs[:, number])
@@ -87,7 +87,7 @@ class Learnt:
         """Where a cost lies on the scale of `expected`."""
         return float(self.scale.to(np.array([cost]))[0])
 
-    def lucky(self, expected: Floats, noise: float | None) -> Belief:
+    def lucky(self, expected: Floats, noise: float | None) -> Marginal:
         """Of one more evaluation of points. noise: standard deviation of a cost; None: what the
         model takes for it.
         """
@@ -96,10 +96,10 @@ class Learnt:
         return Normal(expected, np.full(len(expected), deviation))
 
 
-Objective = Stated | Learnt
+Objective = KnownObjective | ModelledObjective
 
 
-class Beliefs:
+class Posterior:
     """What is believed of all objectives, and the front in the light of it.
 
     The front is of believed values: of what was observed with noise, the luckiest would be on
@@ -151,7 +151,7 @@ class Beliefs:
 
     def uncertainty(self, points: Inputs) -> Floats:
         """(k,) how little is known; where no improvement is expected anywhere."""
-        learnt = [item for item in self._objectives if isinstance(item, Learnt)]
+        learnt = [item for item in self._objectives if isinstance(item, ModelledObjective)]
         return np.asarray(sum(item.process.predict(points)[1] for item in learnt))
 
 

@@ -12,7 +12,7 @@ from scipy.special import ndtr
 from nas.strategy.samplers.pareto.grid import Floats
 from nas.study.front.pareto import non_dominated
 
-__all__ = ["Belief", "Known", "Normal", "boxes", "expected_improvement"]
+__all__ = ["Known", "Marginal", "Normal", "boxes", "expected_improvement"]
 
 _LEAST = 1e-12
 _DENSITY = 1 / np.sqrt(2 * np.pi)
@@ -47,7 +47,7 @@ def _boxes(front: Floats, reference: Floats) -> list[tuple[list[float], list[flo
     return found
 
 
-class Belief(Protocol):
+class Marginal(Protocol):
     """What is believed of one objective at n points."""
 
     def below(self, level: float) -> Floats:
@@ -79,7 +79,7 @@ class Normal:
         return np.asarray(gap * ndtr(z) + spread * np.exp(-0.5 * z * z) * _DENSITY)
 
 
-def expected_improvement(beliefs: Sequence[Belief], where: Floats) -> Floats:
+def expected_improvement(beliefs: Sequence[Marginal], where: Floats) -> Floats:
     """How much hypervolume each of n points is expected to add, (n,).
 
     beliefs: of each objective, independent given a point. where: `boxes` of the present front.

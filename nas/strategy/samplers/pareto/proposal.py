@@ -9,18 +9,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nas.strategy.samplers.pareto.beliefs import (
-    Beliefs,
     Columns,
     Feature,
-    Learnt,
+    KnownObjective,
+    ModelledObjective,
     Objective,
-    Stated,
+    Posterior,
 )
 from nas.strategy.samplers.pareto.grid import Codes, Floats, Grid
 from nas.strategy.samplers.pareto.model import Inputs, Kernel, fit
 from nas.strategy.samplers.pareto.scale import Scale
 
-__all__ = ["Evaluated", "Knowledge", "Proposal", "Proposed"]
+__all__ = ["Knowledge", "Observations", "Proposal", "Suggestion"]
 
 _FIT = 200  # points that hyperparameters are fitted to, at most
 _GROWTH = 1.1  # of the number of points, between two fits
@@ -49,7 +49,7 @@ class Knowledge:
 
 
 @dataclass(frozen=True, eq=False)
-class Evaluated:
+class Observations:
     """codes: (n, d), in the order that they were proposed in. costs: (n, m), minimised; NaN
     where it is not known yet. failed: (n,) and never will be: networks over a limit that only
     measuring tells, mostly, which a model takes for as bad as any that there are.
@@ -73,7 +73,7 @@ class Evaluated:
 
 
 @dataclass(frozen=True, eq=False)
-class Proposed:
+class Suggestion:
     """codes: (d,). gain: hypervolume that it is expected to add, on the scales of the objectives.
     luck: what evaluating a member of the front once more is expected to seem to add, by noise
     alone. Both NaN where no model was asked.
@@ -131,13 +131,13 @@ class Proposal:
 
     # Proposals.
 
-    def __call__(self, evaluated: Evaluated, seed: int) -> Proposed | None:
+    def __call__(self, evaluated: Observations, seed: int) -> Suggestion | None:
         """The next point; None when every allowed one is evaluated or under way."""
         rng = np.random.default_rng(seed)
         number = len(evaluated.codes)
         if number < self.start or evaluated.done.sum() < 2:
             first = self._stratified(evaluated, rng)
-            return Proposed(first) if first is not None else None
+            return Suggestion(first) if first is not None else None
         beliefs = self._beliefs(evaluated)
         told = evaluated.done | evaluated.failed
         pool = self._new(self._drawn(evaluated.codes[told][beliefs.front], rng), evaluated)
@@ -151,9 +151,9 @@ class Proposal:
         gain = beliefs.gain(judged)
         most = float(gain.max())
         row = int(np.argmax(gain if most > 0 else beliefs.uncertainty(judged)))
-        return Proposed(judged.codes[row], most, beliefs.luck(evaluated.noise))
+        return Suggestion(judged.codes[row], most, beliefs.luck(evaluated.noise))
 
-    def _new(self, codes: Codes, evaluated: Evaluated) -> Codes:
+    def _new(self, codes: Codes, evaluated: Observations) -> Codes:
         """Distinct rows that are allowed, and neither evaluated nor under way."""
         if self.knowledge.settled is not None:
             codes = self.knowledge.settled(codes)
@@ -181,7 +181,7 @@ class Proposal:
         return np.concatenate([near, crossed, self.grid.random(share, rng)])
 
     def _climbed(
-        self, pool: Codes, gain: Floats, beliefs: Beliefs, evaluated: Evaluated
+        self, pool: Codes, gain: Floats, beliefs: Posterior, evaluated: Observations
     ) -> tuple[Codes, Floats]:
         """With the best ones' neighbours, and theirs."""
         for _ in range(_ROUNDS):
@@ -194,7 +194,7 @@ class Proposal:
             gain = np.concatenate([gain, beliefs.gain(self._inputs(fresh), rough=True)])
         return pool, gain
 
-    def _stratified(self, evaluated: Evaluated, rng: np.random.Generator) -> Codes | None:
+    def _stratified(self, evaluated: Observations, rng: np.random.Generator) -> Codes | None:
         """At the start: the least in what is known for free, the most, and then what is furthest
         from all others; where nothing is known, anywhere.
         """
@@ -221,7 +221,7 @@ class Proposal:
         apart = np.abs(places[:, None] - taken).min(axis=1)
         return np.asarray(pool[int(np.argmax(apart))])
 
-    def _extreme(self, pool: Codes, evaluated: Evaluated, *, fastest: bool) -> Codes:
+    def _extreme(self, pool: Codes, evaluated: Observations, *, fastest: bool) -> Codes:
         """The least or the most of what is known; it is hardly among those drawn at random."""
         sign, best, most = -1.0 if fastest else 1.0, pool[0], -np.inf
         while len(pool):
@@ -234,7 +234,7 @@ class Proposal:
 
     # Beliefs.
 
-    def _beliefs(self, evaluated: Evaluated) -> Beliefs:
+    def _beliefs(self, evaluated: Observations) -> Posterior:
         told = evaluated.done | evaluated.failed
         inputs, costs = self._inputs(evaluated.codes[told]), evaluated.at_worst()[told]
         pending = self._inputs(evaluated.codes[~told])
@@ -242,15 +242,15 @@ class Proposal:
         for number in range(costs.shape[1]):
             known = self.knowledge.objectives.get(number)
             if known is not None:
-                objectives.append(Stated(known))
+                objectives.append(KnownObjective(known))
                 continue
             kernel = self._kernel(number, inputs, costs[:, number], evaluated.noise.get(number))
-            objectives.append(Learnt.of(kernel, inputs, costs, number, pending))
+            objectives.append(ModelledObjective.of(kernel, inputs, costs, number, pending))
         least = np.full(costs.shape[1], -np.inf)
         most = self._reference(costs)
         for number, focus in self.knowledge.focus.items():
             least[number], most[number] = focus
-        return Beliefs(objectives, most, least, inputs, pending)
+        return Posterior(objectives, most, least, inputs, pending)
 
     def _reference(self, costs: Floats) -> Floats:
         """A little beyond the worst of the start, and of all that is known for free."""

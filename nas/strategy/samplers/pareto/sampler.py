@@ -21,7 +21,7 @@ from threadpoolctl import ThreadpoolController
 
 from nas.base.seeds import derive
 from nas.strategy.samplers.pareto.grid import Codes, Floats, Grid
-from nas.strategy.samplers.pareto.proposal import Evaluated, Knowledge, Proposal
+from nas.strategy.samplers.pareto.proposal import Knowledge, Observations, Proposal
 
 __all__ = ["PROMISE", "ParetoSampler"]
 
@@ -124,7 +124,7 @@ def _choices(distribution: BaseDistribution) -> Sequence[Hashable] | None:
 
 def _evaluated(
     study: Study, trial: FrozenTrial, grid: Grid, noise: Mapping[int, float], *, strict: bool
-) -> Evaluated:
+) -> Observations:
     sign = np.array([1.0 if way != StudyDirection.MAXIMIZE else -1.0 for way in study.directions])
     codes: list[Codes] = []
     costs: list[Floats] = []
@@ -139,7 +139,7 @@ def _evaluated(
         whole = other.state == TrialState.COMPLETE
         costs.append(sign * np.array(other.values) if whole else np.full(len(sign), np.nan))
         failed.append(other.state in {TrialState.FAIL, TrialState.PRUNED})
-    return Evaluated(
+    return Observations(
         np.array(codes, dtype=np.int64).reshape(-1, len(grid.sizes)),
         np.array(costs, dtype=np.float64).reshape(-1, len(sign)),
         np.array(failed, dtype=np.bool_),

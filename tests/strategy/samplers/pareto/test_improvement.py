@@ -5,8 +5,8 @@ import pytest
 
 from nas.strategy.samplers.pareto.grid import Floats
 from nas.strategy.samplers.pareto.improvement import (
-    Belief,
     Known,
+    Marginal,
     Normal,
     boxes,
     expected_improvement,
@@ -30,7 +30,7 @@ def test_what_is_certain_gains_what_the_hypervolume_grows_by(objectives: int) ->
     assert gain == pytest.approx(np.array(grown), abs=1e-9)
 
 
-def certain(points: Floats) -> list[Belief]:
+def certain(points: Floats) -> list[Marginal]:
     return [Known(column) for column in points.T]
 
 
