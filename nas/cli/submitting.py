@@ -73,9 +73,9 @@ def _order(context: typer.Context, space: Path, out: str, runner: Path | None) -
     command = context.parent.command.get_command(context.parent, "search")  # type: ignore[attr-defined]
     with command.make_context("search", [str(space), *context.args]) as asked:
         given = asked.params
-    device = load_runner(runner, tuple(given["set_"] or ())).device
+    profile = load_runner(runner, tuple(given["set_"] or ())).device_profile
     check_source(given["data"])
-    named = {"prior": given["prior"], "device": device if device.endswith(".json") else None}
+    named = {"prior": given["prior"], "device": profile}
     files = {name: Path(path) for name, path in named.items() if path is not None}
     kind, _, place = given["data"].partition(":")
     folders = {f"--data {given['data']}": place} if kind in _DATA_FOLDERS else {}

@@ -35,7 +35,7 @@ def _changed(values: Mapping[str, Any], usual: Mapping[str, Any], at: str = "") 
 def reproduce(run: Run) -> str:
     """The search with the same space, data and runner, into a new folder beside the run."""
     file = Runner(**{name: getattr(run.file, name) for name in Runner.model_fields})
-    if file.device.endswith(".json"):
+    if file.device_profile is not None:
         file = file.model_copy(update={"device": str(run.path / _PROFILE)})
     words = ["nas", "search", str(run.path / "space.yaml"), "--data", run.file.data]
     for item in overrides(file):

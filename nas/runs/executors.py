@@ -72,7 +72,7 @@ def _on_ray(run: Run, spec: EvaluatorSpec) -> dict[str, Any]:
 
 def _gauge_gpus(run: Run) -> float:
     """What measures latencies takes a GPU only where they are those of one."""
-    if run.file.device.endswith(".json"):
+    if run.file.device_profile is not None:
         return 0.0
     on_gpu = clock_of(device_named(run.file.device)) == "device"
     return run.file.ray.gpus if on_gpu else 0.0

@@ -187,7 +187,7 @@ def _anchor_ms(
 
 
 def run_profile(run: Run) -> Profile | None:
-    return load_profile(run.path / DEVICE) if run.file.device.endswith(".json") else None
+    return load_profile(run.path / DEVICE) if run.file.device_profile else None
 
 
 def split_options(file: Runner) -> dict[str, Any]:

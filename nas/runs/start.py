@@ -92,7 +92,7 @@ def search(
     check_loggers(runner.loggers)
     file = RunFile(**runner.model_dump(), data=resolve_source(data), study=study_name(out, runner))
     candidates = Candidates(space)
-    profile = _profile_of(file.device, candidates)
+    profile = _profile_of(file, candidates)
     cached = cached_data(file.data, train_resolution(space, file), **split_options(file))
     images = open_data(cached)
     if file.proxy.subset is not None:
@@ -218,18 +218,18 @@ def _refuse_taken(out: Path) -> None:
         raise SpecError(f"{out} exists and is not empty; name a new folder for --out")
 
 
-def _profile_of(device: str, candidates: Candidates) -> Profile | None:
+def _profile_of(file: Runner, candidates: Candidates) -> Profile | None:
     """The profile that a runner names, checked against the space; None for a runtime here.
 
     Raises SpecError.
     """
-    if not device.endswith(".json"):
+    if file.device_profile is None:
         try:
-            RUNTIMES[device_named(device).runtime].version()
+            RUNTIMES[device_named(file.device).runtime].version()
         except MeasurementError as error:
             raise SpecError(str(error)) from None
         return None
-    profile = load_profile(device)
+    profile = load_profile(file.device_profile)
     for plain, sites in candidates.plains():
         branch = profile.branch(plain)
         for place in candidates.places(plain):

@@ -160,8 +160,8 @@ def _by_ray_jobs(recipe: Path, order: Submission, address: str | None) -> list[S
         raise SpecError("name the cluster's job server: --address http://HEAD:8265")
     if order.runner is not None:
         raise SpecError(f"--runner {order.runner}: {recipe} is the runner already")
-    if runner.device.endswith(".json") and "device" not in order.files:
-        order = replace(order, files={**order.files, "device": Path(runner.device)})
+    if runner.device_profile is not None and "device" not in order.files:
+        order = replace(order, files={**order.files, "device": runner.device_profile})
     search = "nas search space.yaml --runner runner.yaml"
     command = _going_on(order, search, *order.options_there())
     submit_job = ("ray", "job", "submit", "--no-wait", "--address", address)

@@ -329,6 +329,11 @@ class Runner(BaseModel):
     loggers: list[Literal["tensorboard", "mlflow", "wandb"]] = []
     """Tools that are told what happens as well; each needs its extra."""
 
+    @property
+    def device_profile(self) -> Path | None:
+        """The profile that `device` names; None where it names a runtime of this machine."""
+        return Path(self.device) if self.device.endswith(".json") else None
+
     @model_validator(mode="after")
     def _kept(self) -> Self:
         if self.executor == "tune" and self.storage != JOURNAL:

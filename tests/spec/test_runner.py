@@ -20,6 +20,12 @@ def loaded(folder: Path, text: str | bytes, *overrides: str) -> Runner:
     return load_runner(path, overrides)
 
 
+def test_a_device_is_a_runtime_or_the_path_of_a_profile() -> None:
+    assert Runner().device_profile is None
+    assert Runner(device="openvino-int8").device_profile is None
+    assert Runner(device="phones/pixel.json").device_profile == Path("phones/pixel.json")
+
+
 def test_local_runner_holds_the_defaults() -> None:
     assert load_runner(ROOT / "runners" / "local.yaml") == load_runner() == Runner()
 
