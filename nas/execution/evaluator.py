@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -17,7 +16,6 @@ from nas.base.errors import StorageError, reason_of
 from nas.base.machine import cache_root
 from nas.base.object_store import fetch, location
 from nas.data import open_data
-from nas.latency.measure import Latency
 from nas.latency.runtime import device_named
 from nas.latency.source import LatencyOf, latency_measurer, latency_predictor
 from nas.models.build import build
@@ -25,7 +23,7 @@ from nas.models.cost import Cost, cost
 from nas.spec.architecture import Architecture
 from nas.spec.runner import Proxy
 from nas.spec.space import Constraints
-from nas.study.record import Evaluation, Job, Outcome
+from nas.study.record import Evaluation, Job, Latency, Outcome
 from nas.training.checkpoint import (
     Rungs,
     checkpoint_path,
@@ -161,7 +159,8 @@ class Evaluator:
 
     def _evaluate(self, job: Job, architecture: Architecture, started: float) -> Outcome:
         counted = cost(architecture, num_classes=self.setting.task.num_classes)
-        latency = _known(job) or self.latency_of(architecture, job.seed)
+        # What goes on from a rung below keeps its latency, and its place among others.
+        latency = job.latency or self.latency_of(architecture, job.seed)
         exceeded = self._exceeded(counted, latency)
         if exceeded and job.reference is None and job.repeat == 0:
             return Outcome(failure=exceeded, infeasible=True)
@@ -178,7 +177,7 @@ class Evaluator:
                 accuracy=score.accuracy,
                 loss_sem=self._paired_error(score),
                 latency_ms=latency.latency_ms,
-                latency_wall_ms=None if self.spec.profile else latency.wall_ms,
+                latency_wall_ms=latency.wall_ms,
                 latency_spread=latency.spread,
                 latency_predicted=self.spec.profile is not None,
                 params=counted.params,
@@ -274,14 +273,6 @@ class Evaluator:
             self._plain_score = self._judge(network)
         difference = self._plain_score.losses - score.losses
         return float(difference.std() / len(difference) ** 0.5)
-
-
-def _known(job: Job) -> Latency | None:
-    """The latency that was measured at a rung below: what goes on keeps its place among others."""
-    if job.latency is None:
-        return None
-    latency_ms, wall_ms, spread = job.latency
-    return Latency(latency_ms, math.nan if wall_ms is None else wall_ms, spread)
 
 
 def _supernets(path: Path, plains: Sequence[Architecture]) -> dict[str, Supernet]:

@@ -6,7 +6,6 @@ import json
 import queue
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 
 from nas.base.errors import StorageError, TrainingError
@@ -138,7 +137,7 @@ class _Worker:
 
     def send(self, job: Job) -> None:
         self.job = job
-        self._process.write(asdict(job))
+        self._process.write(job.to_dict())
 
     def terminate(self) -> None:
         self._process.terminate()

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from nas.base.errors import MeasurementError
 from nas.latency.device import Clock
 from nas.latency.runtime.runtime import Session
+from nas.study.record import Latency
 
 __all__ = ["Anchor", "Latency", "Subject", "measure_anchor", "measure_together"]
 
@@ -58,17 +59,6 @@ class Anchor:
 
     subject: Subject
     latency_ms: float
-
-
-@dataclass(frozen=True, slots=True)
-class Latency:
-    """latency_ms: of one inference, by the clock asked for; wall_ms: by the clock on the wall.
-    spread: relative half-difference between what even and odd rounds come to by themselves.
-    """
-
-    latency_ms: float
-    wall_ms: float
-    spread: float
 
 
 @dataclass(frozen=True, slots=True)

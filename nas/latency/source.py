@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -52,7 +51,7 @@ def latency_predictor(path: Path) -> LatencyOf:
 
     def latency_of(architecture: Architecture, _seed: int) -> Latency:
         found = profile.predict(architecture)
-        return Latency(found.latency_ms, math.nan, found.half_width_ms / found.latency_ms)
+        return Latency(found.latency_ms, None, found.half_width_ms / found.latency_ms)
 
     return latency_of
 

@@ -26,7 +26,17 @@ from nas.strategy.rungs import Ladder
 from nas.strategy.samplers.figures import SpaceFigures
 from nas.strategy.samplers.proposer import Proposer
 from nas.strategy.storage.store import Store
-from nas.study.record import COMPLETE, FAILED, PAUSED, PRUNED, RUNNING, Job, Outcome, Record
+from nas.study.record import (
+    COMPLETE,
+    FAILED,
+    PAUSED,
+    PRUNED,
+    RUNNING,
+    Job,
+    Latency,
+    Outcome,
+    Record,
+)
 
 __all__ = ["Search"]
 
@@ -426,7 +436,7 @@ class Search:
         """The order to train a network further, or from the start."""
         latency = None
         if record.latency_ms is not None and record.latency_spread is not None:
-            latency = record.latency_ms, record.latency_wall_ms, record.latency_spread
+            latency = Latency(record.latency_ms, record.latency_wall_ms, record.latency_spread)
         return Job(
             trial=record.trial,
             architecture=record.architecture,

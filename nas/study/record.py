@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
@@ -14,6 +15,7 @@ __all__ = [
     "RUNNING",
     "Evaluation",
     "Job",
+    "Latency",
     "Outcome",
     "Record",
 ]
@@ -61,6 +63,21 @@ class Evaluation:
 
 
 @dataclass(frozen=True, slots=True)
+class Latency:
+    """The latency of one inference, measured or predicted.
+
+    latency_ms: by the clock that was asked for.
+    wall_ms: by the clock on the wall; None when predicted.
+    spread: relative half-difference of the two halves of a measurement, or the relative
+        half-width of a prediction's 90 % interval.
+    """
+
+    latency_ms: float
+    wall_ms: float | None
+    spread: float
+
+
+@dataclass(frozen=True, slots=True)
 class Job:
     """An order to evaluate one architecture with one seed.
 
@@ -72,7 +89,7 @@ class Job:
     attempt: how often this job has been given out before.
     rung: number of the budget to train up to, from the checkpoint of the one below where that
     is still there; -1 is the top, and an outcome below it is not the last.
-    latency: (ms, ms by the clock on the wall, spread) as measured at a rung below; None: measure.
+    latency: as measured at a rung below; None: measure.
     """
 
     trial: int
@@ -84,7 +101,22 @@ class Job:
     eligible: bool = True
     attempt: int = 0
     rung: int = -1
-    latency: tuple[float, float | None, float] | None = None
+    latency: Latency | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values for JSON; a latency is [latency_ms, wall_ms, spread]."""
+        latency = self.latency
+        triple = None if latency is None else [latency.latency_ms, latency.wall_ms, latency.spread]
+        return asdict(self) | {"latency": triple}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Job:
+        """Read what `to_dict` wrote.
+
+        Raises TypeError for the keys of another version.
+        """
+        triple = data.get("latency")
+        return cls(**{**data, "latency": None if triple is None else Latency(*triple)})
 
 
 @dataclass(frozen=True, slots=True)

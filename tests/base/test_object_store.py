@@ -20,7 +20,7 @@ from nas.runs.prepare import prepare
 from nas.runs.run import open_run
 from nas.runs.start import search
 from nas.spec.runner import load_runner
-from nas.study.record import Job
+from nas.study.record import Job, Latency
 from nas.study.trials import Trials
 from nas.training.checkpoint import load_weights, save_weights
 
@@ -155,7 +155,7 @@ def test_a_run_keeps_its_weights_in_the_store(
     assert all(spec[name].startswith(bucket) for name in ("data", "checkpoints"))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "elsewhere"))
     row = run.row(trained.trial)
-    job = Job(99, row["architecture"], row["digest"], row["seed"], latency=(1.0, 1.0, 0.0))
+    job = Job(99, row["architecture"], row["digest"], row["seed"], latency=Latency(1.0, 1.0, 0.0))
     found = Evaluator(EvaluatorSpec.from_dict(spec)).evaluate(job).evaluation
     assert found is not None and found.loss == row["loss"]
     assert len(list((tmp_path / "elsewhere/attention-nas/data").iterdir())) == 1

@@ -8,11 +8,10 @@ import torch
 
 from nas.data import cached_data, open_data
 from nas.execution.evaluator import Evaluator, EvaluatorSpec
-from nas.latency.measure import Latency
 from nas.models.build import uniform
 from nas.spec.runner import Proxy
 from nas.spec.space import Constraints
-from nas.study.record import Evaluation, Job
+from nas.study.record import Evaluation, Job, Latency
 from nas.training.checkpoint import checkpoint_path, load_weights, training_path
 from nas.training.plain_backbone import prepare_backbone
 
@@ -117,8 +116,7 @@ def test_latency_is_measured_at_the_first_rung_alone(
     job = Job(0, SE.to_json(), SE.digest, seed=6, rung=0)
     evaluator.evaluate(job)
     evaluator.latency_of = lambda *_: pytest.fail("measured again")
-    known = json.loads(json.dumps((2.5, None, 0.01)))
-    found = evaluator.evaluate(replace(job, rung=1, latency=known)).evaluation
+    found = evaluator.evaluate(replace(job, rung=1, latency=Latency(2.5, None, 0.01))).evaluation
     assert found is not None
     assert (found.latency_ms, found.latency_spread) == (2.5, 0.01)
 

@@ -13,6 +13,7 @@ from nas.study.record import (
     RUNNING,
     Evaluation,
     Job,
+    Latency,
     Outcome,
     Record,
 )
@@ -79,3 +80,30 @@ def test_record_crosses_the_store_as_json() -> None:
 def test_records_are_frozen() -> None:
     with pytest.raises(FrozenInstanceError):
         Record.of(JOB, None).loss = 0.0  # type: ignore[misc]
+
+
+def test_a_job_and_its_latency_come_back_from_json() -> None:
+    for latency in (None, Latency(2.5, 2.75, 0.01), Latency(2.5, None, 0.01)):
+        job = replace(JOB, rung=1, latency=latency)
+        assert Job.from_dict(json.loads(json.dumps(job.to_dict()))) == job
+
+
+def test_jobs_of_earlier_versions_are_read_and_written_as_they_were() -> None:
+    old = {
+        "trial": 3,
+        "architecture": "{}",
+        "digest": "d1",
+        "seed": 5,
+        "reference": "plain",
+        "repeat": 1,
+        "eligible": False,
+        "attempt": 2,
+        "rung": 1,
+        "latency": [2.5, None, 0.01],
+    }
+    job = Job.from_dict(old)
+    assert job == replace(JOB, rung=1, latency=Latency(2.5, None, 0.01))
+    assert json.dumps(job.to_dict()) == json.dumps(old)
+    assert Job.from_dict({name: old[name] for name in ("trial", "architecture", "digest", "seed")})
+    with pytest.raises(TypeError):
+        Job.from_dict(old | {"colour": "red"})

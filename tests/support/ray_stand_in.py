@@ -75,7 +75,7 @@ def evaluator(spec: dict[str, Any], worker: int) -> StandIn:
 
 
 def gauge(spec: dict[str, Any]) -> Callable[[Architecture, int], object]:
-    from nas.latency.measure import Latency
+    from nas.study.record import Latency
 
     def latency_of(architecture: Architecture, seed: int) -> Latency:
         write(spec["log"], f"measure {architecture.digest} {node()}")

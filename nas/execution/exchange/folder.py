@@ -64,7 +64,7 @@ class FolderExchange:
     def offer(self, job: Job) -> str:
         # Sorted by name, the oldest trial comes first.
         ticket = f"{job.trial:08d}-{job.rung}-{uuid.uuid4().hex[:8]}"
-        _write(self._folders[WAITING] / f"{ticket}.json", asdict(job))
+        _write(self._folders[WAITING] / f"{ticket}.json", job.to_dict())
         return ticket
 
     def states(self) -> dict[str, str]:
@@ -178,7 +178,7 @@ def _moved(source: Path, target: Path) -> bool:
 
 def _job(file: Path) -> Job:
     try:
-        return Job(**_read(file))
+        return Job.from_dict(_read(file))
     except TypeError:
         raise StorageError(f"{file} is no job of this version") from None
 

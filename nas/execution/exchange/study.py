@@ -38,7 +38,7 @@ class StudyExchange:
 
     def offer(self, job: Job) -> str:
         # Offered twice, when an answer is lost, the other one is nobody's: see `states`.
-        ticket = str(self._tickets.add(asdict(job)))
+        ticket = str(self._tickets.add(job.to_dict()))
         self._unsettled.add(ticket)
         return ticket
 
@@ -111,6 +111,6 @@ class StudyExchange:
 
 def _ticket(stored: StoredTicket) -> Ticket:
     try:
-        return Ticket(str(stored.id), Job(**stored.job))
+        return Ticket(str(stored.id), Job.from_dict(stored.job))
     except TypeError:
         raise StorageError("a job is of another version of this program") from None

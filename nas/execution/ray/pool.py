@@ -6,7 +6,7 @@ The driver owns the study and decides; an actor that dies costs its job one atte
 from __future__ import annotations
 
 import time
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from itertools import count
 from typing import Any
 
@@ -139,7 +139,7 @@ class _Pool:
 
     def send(self, worker: _Worker, job: Job) -> None:
         worker.job = job
-        worker.awaited = worker.actor.evaluate.remote(asdict(job))
+        worker.awaited = worker.actor.evaluate.remote(job.to_dict())
         self._awaited[worker.awaited] = worker
 
     def answered(self) -> list[_Worker]:

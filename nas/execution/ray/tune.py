@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -113,7 +113,7 @@ class SearchSearcher(Searcher):
             return Searcher.FINISHED if self.search.finished else None
         self._jobs[trial_id] = job
         self._observer.started(job)
-        return {"trial": job.trial, "rung": job.rung, "job": json.dumps(asdict(job))}
+        return {"trial": job.trial, "rung": job.rung, "job": json.dumps(job.to_dict())}
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
         """Of a job's only step: what has been found is told before Tune may end everything."""

@@ -9,16 +9,13 @@ import socket
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 from nas.base.errors import NasError, StorageError
 from nas.base.object_store import is_remote
 from nas.base.user_code import user_function
 from nas.spec.architecture import Architecture
-from nas.study.record import Job, Outcome
-
-if TYPE_CHECKING:
-    from nas.latency.measure import Latency
+from nas.study.record import Job, Latency, Outcome
 
 __all__ = ["Gauge", "JobEvaluator", "RayWorker", "WorkerFactories", "evaluator", "gauge"]
 
@@ -130,10 +127,9 @@ class RayWorker:
     def evaluate(self, job: dict[str, Any]) -> dict[str, Any]:
         """An outcome as plain values; or `broken`, as above."""
         assert self._evaluator is not None, "ready() comes first"
-        given = Job(**job)
         try:
-            given = self._measured(given)
-            return asdict(self._evaluator.evaluate(given))
+            order = self._measured(Job.from_dict(job))
+            return asdict(self._evaluator.evaluate(order))
         except _Unmeasured as error:
             return asdict(error.outcome)
         except NasError as error:
@@ -153,7 +149,7 @@ class RayWorker:
             raise NasError(found["broken"])
         if "failure" in found:
             raise _Unmeasured(Outcome(failure=found["failure"]))
-        return replace(job, latency=tuple(found["latency"]))
+        return replace(job, latency=Latency(*found["latency"]))
 
 
 class _Unmeasured(Exception):

@@ -41,7 +41,7 @@ def serve(evaluator: Callable[[dict[str, Any], int], Evaluate]) -> None:
         evaluate = evaluator(start["spec"], start["worker"])
         _say(out, {"ready": True})
         while True:
-            job = Job(**json.loads(jobs.get()))
+            job = Job.from_dict(json.loads(jobs.get()))
             _say(out, asdict(evaluate(job)))
     except NasError as error:
         # Not this candidate's fault, such as a full disk: no other would fare better.

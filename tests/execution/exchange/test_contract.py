@@ -14,7 +14,7 @@ from nas.execution.exchange import DONE, TAKEN, WAITING, Exchange, Presence, Wor
 from nas.execution.exchange.folder import FolderExchange
 from nas.execution.exchange.study import StudyExchange
 from nas.strategy.storage.database import connect
-from nas.study.record import Evaluation, Job, Outcome
+from nas.study.record import Evaluation, Job, Latency, Outcome
 
 FOUND = Outcome(Evaluation(0.5, 0.8, 2.0, 2.5, 0.01, 1000, 2000, 10_000, 3.0, 2.0))
 TERMS = WorkerTerms({"proxy": {}}, {"attention-nas": "1"}, "digits", 60.0)
@@ -44,12 +44,12 @@ def both(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Both]:
 
 
 def test_a_job_goes_there_and_its_outcome_back(both: Both) -> None:
-    given = job(3, rung=1, attempt=1, latency=(1.0, None, 0.1))
+    given = job(3, rung=1, attempt=1, latency=Latency(1.0, None, 0.1))
     ticket = both.driver.offer(given)
     assert both.driver.states() == {ticket: WAITING}
     taken = both.worker.take("w")
     assert taken is not None and taken.id == ticket
-    assert taken.job.architecture == given.architecture and taken.job.attempt == 1
+    assert taken.job == given
     assert both.worker.take("v") is None
     assert both.driver.states() == {ticket: TAKEN}
     assert both.worker.holds(ticket, "w")

@@ -58,7 +58,7 @@ def executor(path: Path, **more: Any) -> TuneExecutor:
 
 def result_of(config: dict[str, Any], outcome: Outcome | None = None) -> dict[str, Any]:
     """What a trial of this configuration reports."""
-    job = Job(**json.loads(config["job"]))
+    job = Job.from_dict(json.loads(config["job"]))
     return {"outcome": json.dumps(asdict(outcome or stand_in.truth(job))), "loss": 0.0}
 
 
@@ -69,7 +69,7 @@ def test_every_end_that_tune_tells_is_told_honestly(tmp_path: Path, candidates: 
     search, watch = made(tmp_path, candidates, trials=8), Watch()
     searcher = SearchSearcher(search, watch)
     configs = [searcher.suggest(str(number)) for number in range(6)]
-    good = stand_in.truth(Job(**json.loads(configs[0]["job"]))).evaluation
+    good = stand_in.truth(Job.from_dict(json.loads(configs[0]["job"]))).evaluation
     assert good is not None
     searcher.on_trial_complete("0", result_of(configs[0]))
     searcher.on_trial_complete(
