@@ -86,10 +86,11 @@ def outcome_of(job: Job, chance: random.Random | None = None) -> Outcome:
 def drive(folder: Path) -> None:
     """Start the search, or go on with it, as `nas search` and `nas resume` do."""
     from nas.base.errors import NasError
-    from nas.execution.executor import EventLog
+    from nas.execution.observer import EventLog
     from nas.runs.executors import latency_machine
+    from nas.runs.lock import run_lock
     from nas.runs.open_study import open_study
-    from nas.runs.run import open_run, run_lock
+    from nas.runs.run import open_run
 
     run, events = open_run(folder), EventLog(folder / "events.log")
     try:
@@ -507,7 +508,7 @@ def front(run: Run, records: Sequence[Record]) -> list[str]:
     """Digests of the networks on the front."""
     from nas.study.trials import Trials
 
-    members = run.front_of(Trials.of(list(records))).members
+    members = run.read(Trials.of(list(records))).front().members
     return sorted(point.architecture.digest for point in members)
 
 

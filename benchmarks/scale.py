@@ -32,7 +32,8 @@ from typing import Any, cast
 from database_servers import SERVERS
 from report import print_machine, print_table
 
-from nas.execution.executor import Executor, SilentObserver
+from nas.execution.executor import Executor
+from nas.execution.observer import SilentObserver
 from nas.execution.simulated import SimulatedExecutor
 from nas.models.candidates import Candidates
 from nas.spec.objective import objectives_named

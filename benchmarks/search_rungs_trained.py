@@ -34,8 +34,9 @@ import nas
 from nas.base.errors import SpecError
 from nas.base.seeds import derive
 from nas.execution.evaluator import Evaluator, EvaluatorSpec
-from nas.execution.executor import SilentObserver, on_this_machine
-from nas.runs.prepare import prepare
+from nas.execution.executor import on_this_machine
+from nas.execution.observer import SilentObserver
+from nas.runs.prepare import SearchInputs, prepare
 from nas.study.front.indicators import hypervolume
 from nas.study.front.pareto import non_dominated
 from nas.study.record import Job
@@ -134,7 +135,7 @@ def judged(
     """Digest -> mean loss of further seeds, the same for all; kept beside the run."""
     kept = run.path.parent / f"judged-{seed}.json"
     known: dict[str, list[float]] = json.loads(kept.read_text()) if kept.exists() else {}
-    spec = prepare(run, nas.Candidates(run.space), SilentObserver(), on_this_machine)
+    spec = prepare(SearchInputs.read(run), SilentObserver(), on_this_machine)
     wanted = [
         (digest, Job(0, network.architecture, digest, derive(seed, "judge", number) % 2**31))
         for digest, network in members.items()

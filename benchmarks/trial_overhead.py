@@ -89,7 +89,7 @@ def case_of(run: Run, trial: int | None) -> Case:
         sites = [text.count('"site"') for text in trials["architecture"][complete]]
         trial = int(complete[np.argmax(sites)])
     architecture = Architecture.from_json(run.row(trial)["architecture"])
-    return Case(run, trial, architecture, len(run.environment["data"]["classes"]))
+    return Case(run, trial, architecture, len(run.environment()["data"]["classes"]))
 
 
 # The parts.

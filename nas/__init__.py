@@ -17,8 +17,9 @@ if TYPE_CHECKING:
     from nas.models.cost import Cost, cost
     from nas.runs.compare import compare, front_of_runs
     from nas.runs.executors import tuning
+    from nas.runs.resume import resume
     from nas.runs.run import Run, open_run
-    from nas.runs.start import resume, search
+    from nas.runs.start import search
     from nas.spec.architecture import Architecture, Insertion
     from nas.spec.runner import Runner, load_runner
     from nas.spec.space import SearchSpace
@@ -79,7 +80,7 @@ _HOMES = {
     "load_runner": "spec.runner",
     "load_space": "models.candidates",
     "open_run": "runs.run",
-    "resume": "runs.start",
+    "resume": "runs.resume",
     "search": "runs.start",
     "tuning": "runs.executors",
     "uniform": "models.build",

@@ -21,9 +21,9 @@ from typer.testing import CliRunner
 
 from nas.cli import app
 from nas.export import export_trial
+from nas.runs.resume import resume
 from nas.runs.retrain.retrain import plan, retrain
 from nas.runs.run import open_run
-from nas.runs.start import resume
 from nas.spec.recipe import Retrain
 from nas.study.record import COMPLETE, PRUNED
 

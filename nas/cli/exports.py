@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated, cast, get_args
 import typer
 
 from nas.base.errors import SpecError
-from nas.runs.run import Run, Weights, open_run
+from nas.runs.run import RunState, open_run
+from nas.runs.weights import Weights, retrained_weights
 
 if TYPE_CHECKING:
     from nas.export import Target
@@ -89,9 +90,9 @@ def _check_kind(target: Target, out: Path | None) -> None:
 def _alone(run: Path, trial: int, to: str, out: Path, which: Weights) -> None:
     from nas.export import export_trial
 
-    found = open_run(run)
-    path, parity = export_trial(found, trial, to, out, weights=which)
-    print(_shipped(found, trial, which))
+    state = open_run(run).read()
+    path, parity = export_trial(state.run, trial, to, out, weights=which, state=state)
+    print(_shipped(state, trial, which))
     print(
         f"{path}: agrees with the trained network to {parity.difference:.1e} on "
         f"{parity.images} validation images (scores up to {parity.largest:.1f}; "
@@ -103,9 +104,9 @@ def _pack(run: Path, trial: int, to: str, out: Path | None, int8: bool, which: W
     from nas.export import export_pack
     from nas.export.pack import against_int8
 
-    found = open_run(run)
-    pack = export_pack(found, trial, to, out, int8=int8, weights=which)
-    print(_shipped(found, trial, which))
+    state = open_run(run).read()
+    pack = export_pack(state.run, trial, to, out, int8=int8, weights=which, state=state)
+    print(_shipped(state, trial, which))
     print(
         f"trained network: {pack.network_accuracy:.1%} of {pack.images} validation images right, "
         f"loss {pack.network_loss:.4f}"
@@ -124,11 +125,11 @@ def _pack(run: Path, trial: int, to: str, out: Path | None, int8: bool, which: W
     print(f"{pack.path}: check it anywhere with: python {script}")
 
 
-def _shipped(run: Run, trial: int, which: Weights) -> str:
+def _shipped(state: RunState, trial: int, which: Weights) -> str:
     """Which weights went out, and which stayed."""
-    row = run.row(trial)
-    chosen = run.retrained_weights(trial, which)
-    of_search = f"{row['accuracy']:.2%} of validation images by the {run.file.proxy.kind}"
+    row = state.row(trial)
+    chosen = retrained_weights(state, trial, which)
+    of_search = f"{row['accuracy']:.2%} of validation images by the {state.run.file.proxy.kind}"
     if chosen is not None:
         _, item = chosen
         return (
@@ -139,7 +140,7 @@ def _shipped(run: Run, trial: int, which: Weights) -> str:
     line = f"weights: of the search, {of_search}"
     others = [
         item.accuracy or 0.0
-        for item in run.retrained()
+        for item in state.retrained()
         if item.digest == row["digest"] and item.complete
     ]
     if others:

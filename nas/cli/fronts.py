@@ -178,7 +178,8 @@ def _show(
     from nas.study.record import COMPLETE, PRUNED
 
     opened = open_run(run)
-    row = opened.row(trial)
+    read = opened.read()
+    row = read.row(trial)
     architecture = Architecture.from_json(row["architecture"])
     if json_:
         print(json.dumps(row | {"architecture": architecture.to_dict()}, indent=1))
@@ -220,7 +221,7 @@ def _show(
             print(f"  at {budget:g}: loss {loss:.4f}, accuracy {accuracy:.2%}, {seconds:.1f} s")
         if row["parts"] > 1:
             print(f"memory ran out: batches were computed in {row['parts']} pieces")
-    rows = (opened.trials()["digest"] == row["digest"]).nonzero()[0]
+    rows = (read.trials["digest"] == row["digest"]).nonzero()[0]
     same = [int(number) for number in rows if number != trial]
     if same:
         print(f"same network, other seeds: trials {', '.join(map(str, same))}")

@@ -13,7 +13,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 
 from nas.cli.tables import milliseconds, summary
-from nas.execution.executor import Observer
+from nas.execution.observer import Observer
 from nas.spec.architecture import PLAIN, Architecture
 from nas.strategy.search import Search
 from nas.study.record import COMPLETE, FAILED, PAUSED, Job, Record

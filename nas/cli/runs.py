@@ -22,7 +22,7 @@ from nas.study.front.point import Point
 from nas.study.front.verdict import judge
 
 if TYPE_CHECKING:
-    from nas.execution.executor import Observer
+    from nas.execution.observer import Observer
     from nas.runs.run import Run
     from nas.spec.runner import Runner
 
@@ -148,7 +148,7 @@ def _resume(
 
     Example: nas resume runs/demo --trials 60
     """
-    from nas.runs.start import resume
+    from nas.runs.resume import resume
     from nas.spec.runner import load_runner
 
     seconds = None
@@ -230,8 +230,9 @@ def _status(
         print_afar(run, as_json=json_)
         return
     opened = open_run(run)
-    trials = opened.trials()
-    alive = opened.running
+    state = opened.read()
+    trials = state.trials
+    alive = opened.is_running()
     counts = {state: trials.count(state) for state in (COMPLETE, RUNNING, PAUSED, PRUNED, FAILED)}
     failures = [
         {"trial": row["trial"], "state": row["state"], "reason": row["failure"]}
@@ -254,7 +255,7 @@ def _status(
         "driver": "running" if alive else "not running",
         "trials": counts,
         "networks": {"evaluated": evaluated, "planned": plan.trials},
-        "front": len(opened.front().members),
+        "front": len(state.front().members),
         "training": asdict(spent) if spent else None,
         "failures": failures,
         "workers": workers,
@@ -272,5 +273,5 @@ def _status(
     print_workers(workers)
     for failure in failures:
         print(f"  trial {failure['trial']} {failure['state']}: {failure['reason']}")
-    if not alive and not opened.finished:
+    if not alive and not opened.is_finished():
         print(f"It was stopped before its end; go on with: nas resume {run}")

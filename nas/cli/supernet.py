@@ -63,7 +63,8 @@ def _supernet(
     """
     from nas.data import cached_data, open_data, resolve_source
     from nas.models.candidates import Candidates, load_space
-    from nas.runs.run import run_lock, train_resolution
+    from nas.runs.images import train_resolution
+    from nas.runs.lock import run_lock
     from nas.spec.runner import load_runner
     from nas.training.supernet.folder import SupernetFile, SupernetFolder
     from nas.training.supernet.supernet import Paths

@@ -10,7 +10,8 @@ from pathlib import Path
 
 from nas.base.errors import StorageError, TrainingError
 from nas.execution.evaluator import EvaluatorSpec
-from nas.execution.executor import Observer, lost_with_worker
+from nas.execution.executor import lost_with_worker
+from nas.execution.observer import Observer
 from nas.execution.workers.child_process import ChildProcess
 from nas.strategy.search import Search
 from nas.study.record import Job, Outcome

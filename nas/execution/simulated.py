@@ -6,7 +6,7 @@ import heapq
 from collections.abc import Callable
 from itertools import count
 
-from nas.execution.executor import Observer, SilentObserver
+from nas.execution.observer import Observer, SilentObserver
 from nas.strategy.search import Search
 from nas.study.record import Job, Outcome
 

@@ -15,11 +15,13 @@ from nas.export.judged import GraphScores, ValidationScores
 from nas.export.target import Files, Target, Winner, WrittenGraph
 from nas.export.verify import LOADERS, Session
 from nas.latency.runtime.runtime import first_line
-from nas.runs.run import Run, Weights
+from nas.runs.images import open_images
+from nas.runs.run import RunState
+from nas.runs.weights import Weights, retrained_weights, trained_network
 from nas.spec.architecture import Architecture
 from nas.study.full_training import FullTraining
 
-__all__ = ["TrainedNetwork", "check", "convert", "open_graph", "trained_network", "write_files"]
+__all__ = ["TrainedNetwork", "check", "convert", "network_to_ship", "open_graph", "write_files"]
 
 
 @dataclass(frozen=True)
@@ -33,18 +35,19 @@ class TrainedNetwork:
     training: FullTraining | None
 
 
-def trained_network(run: Run, trial: int, weights: Weights) -> TrainedNetwork:
-    """The trained network of a trial. Raises SpecError when it is not COMPLETE."""
-    network = run.network(trial, weights)
-    found = run.retrained_weights(trial, weights)
-    training = found[1] if found else None
-    data = run.dataset(training.resolution if training else None)
-    if list(data.classes) != run.environment["data"]["classes"]:
+def network_to_ship(state: RunState, trial: int, weights: Weights) -> TrainedNetwork:
+    """Return the trained network of a trial. Raises SpecError when it is not COMPLETE."""
+    run, about = state.run, state.data()
+    network = trained_network(state, trial, weights)
+    best = retrained_weights(state, trial, weights)
+    training = best[1] if best else None
+    data = open_images(run, about["key"], training.resolution if training else None)
+    if list(data.classes) != about["classes"]:
         raise SpecError(
             f"the images of {run.file.data} have changed since {run.path} was started; put them "
             "back"
         )
-    architecture = Architecture.from_json(run.row(trial)["architecture"])
+    architecture = Architecture.from_json(state.row(trial)["architecture"])
     winner = Winner(network, architecture, data.classes, data.mean, data.std)
     return TrainedNetwork(winner, data, training)
 

@@ -19,7 +19,7 @@ from nas.base.machine import processor
 from nas.data import Dataset
 from nas.export import verify
 from nas.export.card import card
-from nas.export.graphs import check, convert, open_graph, trained_network, write_files
+from nas.export.graphs import check, convert, network_to_ship, open_graph, write_files
 from nas.export.judged import GraphScores, ValidationScores, predict_validation, real_images
 from nas.export.licences import licences, notice
 from nas.export.source import export_program, plain_source
@@ -27,7 +27,8 @@ from nas.export.table import TARGETS, target_named
 from nas.export.target import EXACT, Delegates, Target, Winner, WrittenGraph
 from nas.latency.measure import Anchor, Latency, Subject, measure_anchor, measure_together
 from nas.models.cost import cost_of_module
-from nas.runs.run import Run, Weights
+from nas.runs.run import Run, RunState
+from nas.runs.weights import Weights
 from nas.study.full_training import FullTraining
 
 __all__ = ["Origin", "Pack", "PackedGraph", "against_int8", "export_pack", "write_pack"]
@@ -94,11 +95,13 @@ def export_pack(
     *,
     int8: bool = False,
     weights: Weights = "best",
+    state: RunState | None = None,
 ) -> Pack:
     """Export the trained network of a trial as a winner pack.
 
     out: the folder to make; None: beside the run's files. int8: with a quantised graph, too.
-    weights: see `Run.retrained_weights`.
+    weights: see `Run.retrained_weights`. state: of the run, where it was read already; None: read
+    now.
     Raises SpecError (no such target or trial, not installed, a folder that is in the way, an
     operator that the target does not have), ExportError when a graph disagrees with the network.
     """
@@ -113,9 +116,10 @@ def export_pack(
         raise SpecError(f"{path} exists; name a new folder for --out")
     if not path.parent.exists() and out is not None:
         raise SpecError(f"folder {path.parent} does not exist; make it first")
-    found = trained_network(run, trial, weights)
+    state = run.read() if state is None else state
+    found = network_to_ship(state, trial, weights)
     make_folder(path.parent)
-    row, training = run.row(trial), found.training
+    row, training = state.row(trial), found.training
     began = training.recipe["weights"] if training else "backbone"
     if began == "backbone":
         began = run.file.proxy.backbone.weights

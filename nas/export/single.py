@@ -6,10 +6,11 @@ from pathlib import Path
 
 from nas.base.errors import SpecError
 from nas.base.files import make_folder, write_whole
-from nas.export.graphs import check, convert, open_graph, trained_network
+from nas.export.graphs import check, convert, network_to_ship, open_graph
 from nas.export.judged import Parity, predict_validation
 from nas.export.table import TARGETS, target_named
-from nas.runs.run import Run, Weights
+from nas.runs.run import Run, RunState
+from nas.runs.weights import Weights
 
 __all__ = ["export_trial"]
 
@@ -17,14 +18,21 @@ _IMAGES = 64
 
 
 def export_trial(
-    run: Run, trial: int, target: str, out: Path | None = None, *, weights: Weights = "best"
+    run: Run,
+    trial: int,
+    target: str,
+    out: Path | None = None,
+    *,
+    weights: Weights = "best",
+    state: RunState | None = None,
 ) -> tuple[Path, Parity]:
     """Export the trained network of a trial as one file.
 
-    out: the file to write; None: beside the run's files. weights: see
-    `Run.retrained_weights`. Raises SpecError (no such target or
-    trial, a file that is in the way, a target of several files), ExportError when the export
-    disagrees with the network.
+    out: the file to write; None: beside the run's files.
+    weights: see `nas.runs.weights.retrained_weights`.
+    state: of the run, where it was read already; None: read now.
+    Raises SpecError (no such target or trial, a file that is in the way, a target of several
+    files), ExportError when the export disagrees with the network.
     """
     to = target_named(target)
     if not to.alone:
@@ -40,7 +48,8 @@ def export_trial(
         raise SpecError(f"{path} exists; name a new file for --out")
     if not path.parent.exists() and out is not None:
         raise SpecError(f"folder {path.parent} does not exist; make it first")
-    found = trained_network(run, trial, weights)
+    state = run.read() if state is None else state
+    found = network_to_ship(state, trial, weights)
     make_folder(path.parent)
     images = predict_validation(found.winner, found.data, _IMAGES)
     with write_whole(path) as temporary:

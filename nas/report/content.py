@@ -151,7 +151,7 @@ def _latency(snapshot: Snapshot) -> dict[str, Any]:
 
 
 def _trust(snapshot: Snapshot) -> dict[str, Any] | None:
-    found = snapshot.run.calibration
+    found = snapshot.calibration
     if found is None:
         return None
     bias = found.searched.bias

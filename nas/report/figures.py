@@ -120,7 +120,7 @@ def _latency(snapshot: Snapshot) -> Figure | None:
 
 
 def _trust(snapshot: Snapshot) -> Figure | None:
-    found = snapshot.run.calibration
+    found = snapshot.calibration
     rows = [] if found is None else list(found.searched.bias.items())
     rows = [(name, item) for name, item in rows if item.value is not None]
     if not rows:

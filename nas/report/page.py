@@ -111,14 +111,14 @@ def _latency(snapshot: Snapshot) -> dict[str, Any]:
 
 
 def _trust(snapshot: Snapshot) -> dict[str, Any]:
-    return {"calibration": snapshot.run.calibration, "known": snapshot.front.trust}
+    return {"calibration": snapshot.calibration, "known": snapshot.front.trust}
 
 
 def _made(snapshot: Snapshot) -> dict[str, Any]:
     run = snapshot.run
     return {
         "command": reproduce(run),
-        "calibrated": run.calibration is not None,
+        "calibrated": snapshot.calibration is not None,
         "environment": snapshot.environment,
         "space": (run.path / "space.yaml").read_text(encoding="utf-8"),
         "runner": (run.path / "run.yaml").read_text(encoding="utf-8"),

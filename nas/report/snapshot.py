@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from nas.base.errors import StorageError
+from nas.runs.calibrate.result import Calibration
 from nas.runs.run import Run, journal_stamp
 from nas.strategy.samplers.pareto import PROMISE
 from nas.strategy.storage.store import Store
@@ -38,25 +39,27 @@ class Snapshot:
     promises: tuple[Promise, ...]
     front: Front
     environment: dict[str, Any]
+    calibration: Calibration | None
 
     @classmethod
     def of(cls, run: Run) -> Snapshot:
         """Read a run, finished or still going. Raises StorageError, SpecError."""
         before = stamp(run)
         stored = Store(run.study, writable=False).trials()
-        trials = Trials.of([item.record for item in stored])
+        read = run.read(Trials.of([item.record for item in stored]))
         return cls(
             run=run,
             stamp=before,
             state=state_of(run),
-            trials=trials,
+            trials=read.trials,
             promises=tuple(
                 Promise(item.record.trial, *item.marks[PROMISE])
                 for item in stored
                 if PROMISE in item.marks
             ),
-            front=run.front_of(trials),
-            environment=_environment(run),
+            front=read.front(),
+            environment=read.environment or {},
+            calibration=read.calibration,
         )
 
 
@@ -70,16 +73,9 @@ def stamp(run: Run) -> str:
 
 def state_of(run: Run) -> str:
     """`running`, `finished` or `stopped`."""
-    if run.finished:
+    if run.is_finished():
         return "finished"
     try:
-        return "running" if run.running else "stopped"
+        return "running" if run.is_running() else "stopped"
     except StorageError:  # a folder that cannot be written has no driver
         return "stopped"
-
-
-def _environment(run: Run) -> dict[str, Any]:
-    try:
-        return run.environment
-    except StorageError:
-        return {}

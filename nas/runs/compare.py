@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from nas.base.errors import SpecError
 from nas.belief.posterior import draws
-from nas.runs.run import Run, open_run
+from nas.runs.run import Run, RunState, open_run
 from nas.study.front.front import Front
 from nas.study.front.indicators import hypervolume
 
@@ -25,9 +25,13 @@ _DRAWS = 2000
 
 @dataclass(frozen=True, slots=True)
 class FrontComparison:
-    """How much more the first front is worth than the second: hypervolumes below one reference,
-    and the 95 % interval of their difference that the noise of seeds, validation images and
-    latencies makes; NaN where the noise is not known. probability: that the first is ahead.
+    """How much more the first front is worth than the second.
+
+    first, second: hypervolumes below one reference.
+    low, high: the 95 % interval of their difference that the noise of seeds, validation images
+        and latencies makes; NaN where the noise is not known.
+    probability: that the first is ahead.
+    reference: the corner that volumes are measured from, by objective.
     """
 
     first: float
@@ -39,6 +43,7 @@ class FrontComparison:
 
     @property
     def verdict(self) -> str:
+        """The comparison in a sentence."""
         if math.isnan(self.low):
             return "Too few networks were trained with several seeds to say whether it is noise."
         if self.low > 0 or self.high < 0:
@@ -53,18 +58,21 @@ def front_of_runs(
     device: str | Path | None = None,
     mixed: bool = False,
 ) -> Front:
-    """The front of a run, or one front over several whose points say their run.
+    """Return the front of a run, or one front over several whose points say their run.
 
-    mixed: even though their losses or latencies are of different things. Raises SpecError
-    for runs of different data, proxies or devices otherwise.
+    paths: run folders; one that is named twice counts once.
+    by: names of objectives; None: those of the first run.
+    device: a profile that latencies are predicted from; None: as they were measured.
+    mixed: even though their losses or latencies are of different things.
+    Raises SpecError for runs of different data, proxies or devices otherwise.
     """
-    runs = _opened(paths)
-    if len(runs) == 1:
-        return runs[0].front(by, device=device)
+    states = _read_runs(paths)
+    if len(states) == 1:
+        return states[0].front(by, device=device)
     if not mixed:
-        _refuse_unlike(runs, projected=device is not None)
-    by = list(by) if by else runs[0].file.search.objectives
-    return Front.joined({str(run.path): run.front(by, device=device) for run in runs})
+        _refuse_unlike(states, projected=device is not None)
+    by = list(by) if by else states[0].run.file.search.objectives
+    return Front.joined({str(state.run.path): state.front(by, device=device) for state in states})
 
 
 def compare(
@@ -75,27 +83,30 @@ def compare(
     device: str | Path | None = None,
     mixed: bool = False,
 ) -> FrontComparison:
-    """Compare the hypervolumes of two runs below one reference: the worst of both fronts and
-    their hand-placed networks. Raises SpecError as `front_of_runs` does, and for empty fronts.
+    """Compare the hypervolumes of two runs below one reference.
+
+    The reference is the worst of both fronts and their hand-placed networks. The other arguments
+    are those of `front_of_runs`.
+    Raises SpecError as `front_of_runs` does, and for empty fronts.
     """
-    runs = _opened([first, second])
-    if len(runs) < 2:
+    states = _read_runs([first, second])
+    if len(states) < 2:
         raise SpecError(f"{first} is given twice; name two runs")
     if not mixed:
-        _refuse_unlike(runs, projected=device is not None)
-    by = list(by) if by else runs[0].file.search.objectives
-    fronts = [run.front(by, device=device) for run in runs]
-    for run, front in zip(runs, fronts, strict=True):
+        _refuse_unlike(states, projected=device is not None)
+    by = list(by) if by else states[0].run.file.search.objectives
+    fronts = [state.front(by, device=device) for state in states]
+    for state, front in zip(states, fronts, strict=True):
         if not front.members:
-            raise SpecError(f"{run.path} has no front yet: no trial of it is complete")
+            raise SpecError(f"{state.run.path} has no front yet: no trial of it is complete")
     return compare_fronts(*fronts)
 
 
 def compare_fronts(first: Front, second: Front) -> FrontComparison:
-    """Of two fronts by the same objectives."""
+    """Compare the hypervolumes of two fronts by the same objectives."""
     joined = Front.joined({"first": first, "second": second})
     reference = joined.hypervolume().reference
-    signs = np.array([item.sign for item in first.objectives])
+    signs = np.array([objective.sign for objective in first.objectives])
     bound = signs * np.array(list(reference.values()))
     volumes = [front.hypervolume(**reference).value for front in (first, second)]
     drawn = [_drawn_volumes(front, bound, seed) for seed, front in enumerate((first, second))]
@@ -111,14 +122,17 @@ def compare_fronts(first: Front, second: Front) -> FrontComparison:
 def _drawn_volumes(
     front: Front, bound: NDArray[np.float64], seed: int
 ) -> NDArray[np.float64] | None:
-    """(draws,) of what a front may be worth: its members stay the ones that were chosen."""
+    """Draw (draws,) hypervolumes that a front may be worth; its members stay the chosen ones.
+
+    Returns None where the noise is not known.
+    """
     columns = front.measured.columns
     rows = front.member_rows
     # The others tell what networks of such latencies are worth.
     context = np.flatnonzero(columns["eligible"] == 1)[:_DRAWS]
-    every = np.concatenate([rows, np.setdiff1d(context, rows)])
+    drawn_rows = np.concatenate([rows, np.setdiff1d(context, rows)])
     drawn = draws(
-        {name: values[every] for name, values in columns.items()},
+        {name: values[drawn_rows] for name, values in columns.items()},
         front.objectives,
         front.noise_freedom,
         count=_DRAWS,
@@ -129,37 +143,38 @@ def _drawn_volumes(
     return np.array([hypervolume(costs, bound) for costs in drawn[:, : len(rows)]])
 
 
-def _opened(paths: Sequence[str | Path]) -> list[Run]:
+def _read_runs(paths: Sequence[str | Path]) -> list[RunState]:
     distinct = {Path(path).resolve(): Path(path) for path in paths}
-    return [open_run(path) for path in distinct.values()]
+    return [open_run(path).read() for path in distinct.values()]
 
 
-def _refuse_unlike(runs: Sequence[Run], *, projected: bool) -> None:
-    first = _about(runs[0], projected)
-    for run in runs[1:]:
-        for name, found in _about(run, projected).items():
-            if found != first[name]:
+def _refuse_unlike(states: Sequence[RunState], *, projected: bool) -> None:
+    first = _conditions(states[0], projected)
+    for state in states[1:]:
+        for name, condition in _conditions(state, projected).items():
+            if condition != first[name]:
                 raise SpecError(
-                    f"{runs[0].path} and {run.path} differ in their {name} ({first[name]}; {found})"
-                    ": figures of different things; --mixed (mixed=True) puts them together anyway"
+                    f"{states[0].run.path} and {state.run.path} differ in their {name} "
+                    f"({first[name]}; {condition}): figures of different things; --mixed "
+                    "(mixed=True) puts them together anyway"
                 )
 
 
-def _about(run: Run, projected: bool) -> dict[str, str]:
-    """What must be the same for figures to be comparable."""
-    data, file = run.environment["data"], run.file
+def _conditions(state: RunState, projected: bool) -> dict[str, str]:
+    """Return what must be the same for figures to be comparable."""
+    data, file = state.data(), state.run.file
     proxy = file.proxy
-    found = {
+    conditions = {
         "data": f"{file.data}, {file.validation:.0%} for validation, cut with seed "
         f"{file.search.seed} [{data['key'][:8]}]",
         "proxy": f"{proxy.kind}, {proxy.budgets[-1]:g} {proxy.unit}, batches of {proxy.batch_size}",
     }
-    return found if projected else found | {"device": _device(run)}
+    return conditions if projected else conditions | {"device": _device(state.run)}
 
 
 def _device(run: Run) -> str:
     try:
-        known = json.loads((run.path / "device.json").read_text())
-        return f"{known['device']} on {known['processor']}"
+        about = json.loads((run.path / "device.json").read_text())
+        return f"{about['device']} on {about['processor']}"
     except (OSError, ValueError, KeyError, TypeError):
         return run.file.device

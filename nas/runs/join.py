@@ -23,6 +23,7 @@ from nas.execution.exchange import Exchange, WorkerTerms
 from nas.execution.exchange.study import StudyExchange
 from nas.execution.workers.worker_process import WorkerProcess
 from nas.latency.runtime import RUNTIMES
+from nas.runs.images import decode_images
 from nas.runs.open_study import exchange_of
 from nas.runs.run import CHECKPOINTS, Run, open_run
 from nas.spec.architecture import Architecture
@@ -146,7 +147,7 @@ def _fitting(run: Run, terms: WorkerTerms) -> EvaluatorSpec:
             )
     for text in (*spec.plains, spec.anchor):
         _check_backbone(run, text)
-    data = run.data_folder()
+    data = decode_images(run.space, run.file)
     if data.name != terms.data:
         raise SpecError(
             f"the images of {run.file.data} are not those that {run.path} was started with; "

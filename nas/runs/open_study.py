@@ -39,7 +39,7 @@ _JOBS = "jobs"
 
 
 def study_name(out: Path, runner: Runner) -> str:
-    """`search` in a journal; in a database a name that no other run has."""
+    """Return a study's name: `search` in a journal, in a database one that no other run has."""
     if runner.storage == JOURNAL:
         return "search"
     name = re.sub(r"[^A-Za-z0-9._-]+", "-", out.absolute().name) or "run"
@@ -51,7 +51,8 @@ def make_study(
 ) -> None:
     """Start a run's study: in the folder that is being built, or in its database.
 
-    out: where the folder will be. begun: a run whose trials this one goes on from.
+    out: where the folder will be.
+    begun: a run whose trials this one goes on from; None: it starts empty.
     """
     journal = building / JOURNAL_FILE
     if begun is not None and file.address is None and begun.file.address is None:
@@ -76,11 +77,11 @@ def drop_study(run: Run) -> None:
 
 @contextmanager
 def open_study(run: Run, say: Callable[[str], None]) -> Iterator[Store]:
-    """The study for its one driver. Raises SpecError, naming it, when there is another.
-
-    say: hears that a database has to be waited for.
+    """Yield the study for its one driver.
 
     A journal is guarded by the lock of its run folder, a database by a lease.
+    say: hears that a database has to be waited for.
+    Raises SpecError, naming it, when there is another driver.
     """
     address = run.file.address
     if address is None:
@@ -93,7 +94,7 @@ def open_study(run: Run, say: Callable[[str], None]) -> Iterator[Store]:
 
 
 def exchange_of(run: Run, store: Store | None = None) -> Exchange:
-    """Where the driver and the workers of a run meet: in its database, where that is one."""
+    """Return where the driver and the workers of a run meet: its database, or else its folder."""
     address = run.file.address
     if address is None:
         return FolderExchange(run.path / _JOBS)
@@ -101,14 +102,17 @@ def exchange_of(run: Run, store: Store | None = None) -> Exchange:
     return StudyExchange(store.connection, store.name)
 
 
-def worker_terms(run: Run, spec: EvaluatorSpec) -> WorkerTerms:
-    """What a worker must know and fulfil to evaluate for a run."""
+def worker_terms(run: Run, spec: EvaluatorSpec, *, data_key: str) -> WorkerTerms:
+    """Return what a worker must know and fulfil to evaluate for a run.
+
+    data_key: of the images, as environment.json has it.
+    """
     measured = spec.profile is None
     runtime = device_named(spec.device).runtime
     return WorkerTerms(
         spec=spec.to_dict(),
         versions=results_depend_on(),
-        data=run.environment["data"]["key"],
+        data=data_key,
         lease=run.file.lease,
         processor=processor() if measured else None,
         runtime=f"{runtime} {RUNTIMES[runtime].version()}" if measured else None,

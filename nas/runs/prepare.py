@@ -7,7 +7,8 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -16,20 +17,22 @@ from nas.base.errors import SpecError, StorageError
 from nas.base.files import write_whole
 from nas.base.machine import usable_cores
 from nas.base.object_store import copy, is_remote, send
-from nas.data import cached_data, open_data
+from nas.data import Dataset, open_data
 from nas.execution.evaluator import EvaluatorSpec
-from nas.execution.executor import LatencyMachine, Observer
+from nas.execution.executor import LatencyMachine
+from nas.execution.observer import Observer
 from nas.latency.device import Device
 from nas.latency.profile import Profile, load_profile
 from nas.latency.runtime import clock_of, device_named
 from nas.latency.source import machine_of, measure_device
 from nas.models.candidates import Candidates
 from nas.models.cost import cost_by_parts
-from nas.runs.run import Run, train_resolution
+from nas.runs.images import check_images, decode_images
+from nas.runs.run import Run
 from nas.spec.architecture import PLAIN, Architecture
 from nas.spec.prior import load_rules
 from nas.spec.runner import Runner
-from nas.spec.space import SearchSpace
+from nas.spec.space import Constraints
 from nas.strategy.samplers.figures import SpaceFigures
 from nas.strategy.search import Search
 from nas.strategy.storage.store import Store
@@ -42,107 +45,147 @@ from nas.training.supernet.folder import SupernetFile, SupernetFolder
 __all__ = [
     "DEVICE",
     "PRIOR",
+    "SearchInputs",
     "make_search",
     "prepare",
-    "run_profile",
-    "split_options",
     "take_over",
     "worker_count",
 ]
 
-_IMBALANCED = 3.0
 PRIOR = "prior.json"
+"""The file of rules in a run folder, where the search began with those of another."""
 DEVICE = "device.json"
-"""In a run folder: the profile that latencies are predicted from, or the anchor's latency."""
+"""The profile that latencies are predicted from, or the anchor's latency, in a run folder."""
+
+_IMBALANCED = 3.0
 
 
-def prepare(
-    run: Run, candidates: Candidates, observer: Observer, place: LatencyMachine
-) -> EvaluatorSpec:
-    """Data, trained backbones and the latency anchor: made once, found again by a resumed run."""
-    file = run.file
-    observer.stage("reading images")
-    resolution = train_resolution(run.space, file)
-    cached = cached_data(file.data, resolution, progress=observer.step, **split_options(file))
-    if cached.name != run.environment["data"]["key"]:
-        raise SpecError(
-            f"the images of {file.data} have changed since {run.path} was started; "
-            "put them back, or start another run"
-        )
-    data = open_data(cached)
+@dataclass(frozen=True, slots=True)
+class SearchInputs:
+    """A run and what its search is made from, each read once and handed on.
+
+    profile: that latencies are predicted from; None: they are measured.
+    data: what environment.json says of the images: `key`, `classes`, `images`.
+    """
+
+    run: Run
+    candidates: Candidates
+    profile: Profile | None
+    data: Mapping[str, Any]
+
+    @classmethod
+    def read(cls, run: Run) -> SearchInputs:
+        """Read those of a run folder.
+
+        Raises SpecError for a space or a profile that cannot be used, StorageError for a damaged
+        folder.
+        """
+        profile = load_profile(run.path / DEVICE) if run.file.device_profile else None
+        return cls(run, Candidates(run.space), profile, run.environment()["data"])
+
+
+def prepare(inputs: SearchInputs, observer: Observer, machine: LatencyMachine) -> EvaluatorSpec:
+    """Make what evaluators need, or find it again in a resumed run.
+
+    machine: where latencies are measured.
+    Raises SpecError when the images have changed, or the run was measured elsewhere.
+    """
+    run, file, profile = inputs.run, inputs.run.file, inputs.profile
+    images = _find_images(inputs, observer)
+    data = open_data(images)
     if data.imbalance > _IMBALANCED:
         times = f"{data.imbalance:.0f} times"
         observer.stage(f"the largest class has {times} the images of the smallest")
-    plains = {
-        architecture.plain.digest: architecture.plain
-        for architecture in candidates.references().values()
-    }
-    if not PROXIES[file.proxy.kind].warm:
-        plains = {}
-    checkpoints = run.checkpoints
-    for plain in plains.values():
-        path = checkpoint_path(checkpoints, plain.digest)
-        if not weights_exist(path):
-            observer.stage(f"training the plain {plain.backbone}")
-            score = prepare_backbone(
-                plain,
-                data,
-                cached.name,
-                file.proxy,
-                path,
-                seed=file.search.seed,
-                threads=min(usable_cores(), worker_count(file) * file.proxy.threads),
-                device=best_device(),
-                progress=observer.step,
-            )
-            observer.stage(
-                f"plain {plain.backbone}: validation loss {score.loss:.4f}, "
-                f"accuracy {score.accuracy:.1%}"
-            )
+    plains = _plain_networks(inputs)
+    for plain in plains:
+        _train_backbone(inputs, plain, data, observer)
     supernets = None
     if PROXIES[file.proxy.kind].shared:
         supernets = run.path / "supernets"
-        _train_supernets(run, supernets, candidates, list(plains.values()), cached.name, observer)
-    anchor = candidates.references()[PLAIN]
-    profile = run_profile(run)
+        _train_supernets(inputs, plains, data, supernets, observer)
+    anchor = inputs.candidates.references()[PLAIN]
     device = device_named(profile.device if profile else file.device)
+    if profile:
+        anchor_ms = profile.branch(anchor).plain_ms
+    else:
+        anchor_ms = _anchor_ms(run, anchor, len(data.classes), device, machine)
+    checkpoints = run.checkpoints
     return EvaluatorSpec(
-        data=send(cached, checkpoints.parent / "images"),
+        data=send(images, checkpoints.parent / "images"),
         checkpoints=checkpoints if is_remote(checkpoints) else checkpoints.resolve(),
         proxy=file.proxy,
         constraints=run.space.constraints,
-        plains=tuple(plain.to_json() for plain in plains.values()),
+        plains=tuple(plain.to_json() for plain in plains),
         anchor=anchor.to_json(),
-        anchor_ms=profile.branch(anchor).plain_ms
-        if profile
-        else _anchor_ms(run, anchor, len(data.classes), device, place),
+        anchor_ms=anchor_ms,
         device=device.name,
         profile=send(run.path / DEVICE, checkpoints) if profile else None,
         supernets=send(supernets, checkpoints) if supernets else None,
     )
 
 
+def _find_images(inputs: SearchInputs, observer: Observer) -> Path:
+    """Return the folder of the decoded images. Raises SpecError when they have changed."""
+    run = inputs.run
+    observer.stage("reading images")
+    folder = decode_images(run.space, run.file, progress=observer.step)
+    check_images(run, folder, inputs.data["key"], "put them back, or start another run")
+    return folder
+
+
+def _plain_networks(inputs: SearchInputs) -> list[Architecture]:
+    """Return the plain networks whose trained weights candidates start from; none: from scratch."""
+    if not PROXIES[inputs.run.file.proxy.kind].warm:
+        return []
+    references = inputs.candidates.references().values()
+    return list({reference.plain.digest: reference.plain for reference in references}.values())
+
+
+def _train_backbone(
+    inputs: SearchInputs, plain: Architecture, data: Dataset, observer: Observer
+) -> None:
+    """Train a plain network, or take it from the user's cache, where the run has none."""
+    file = inputs.run.file
+    path = checkpoint_path(inputs.run.checkpoints, plain.digest)
+    if weights_exist(path):
+        return
+    observer.stage(f"training the plain {plain.backbone}")
+    score = prepare_backbone(
+        plain,
+        data,
+        inputs.data["key"],
+        file.proxy,
+        path,
+        seed=file.search.seed,
+        threads=min(usable_cores(), worker_count(file) * file.proxy.threads),
+        device=best_device(),
+        progress=observer.step,
+    )
+    observer.stage(
+        f"plain {plain.backbone}: validation loss {score.loss:.4f}, accuracy {score.accuracy:.1%}"
+    )
+
+
 def _train_supernets(
-    run: Run,
+    inputs: SearchInputs,
+    plains: Sequence[Architecture],
+    data: Dataset,
     out: Path,
-    candidates: Candidates,
-    plains: list[Architecture],
-    data_key: str,
     observer: Observer,
 ) -> None:
-    """One for each plain network, trained as far as the largest budget; made once."""
-    file, data = run.file, run.dataset()
+    """Train a supernet for each plain network, as far as the largest budget; made once."""
+    run, file = inputs.run, inputs.run.file
     about = SupernetFile(
         space=run.space,
         data=file.data,
-        key=data_key,
+        key=inputs.data["key"],
         classes=len(data.classes),
         validation=file.validation,
         seed=file.search.seed,
         proxy=file.proxy,
         frozen=PROXIES[file.proxy.kind].frozen,
     )
-    folder = SupernetFolder.made(out, about, candidates)
+    folder = SupernetFolder.made(out, about, inputs.candidates)
     for plain in plains:
         backbone = checkpoint_path(run.checkpoints, plain.digest)
         folder.backbone(plain).parent.mkdir(parents=True, exist_ok=True)
@@ -153,57 +196,61 @@ def _train_supernets(
 
 
 def _anchor_ms(
-    run: Run, anchor: Architecture, num_classes: int, device: Device, place: LatencyMachine
+    run: Run, anchor: Architecture, num_classes: int, device: Device, machine: LatencyMachine
 ) -> float:
-    """Latency of the anchor from device.json, measured on first use."""
+    """Return the latency of the anchor from device.json, measured on first use."""
     path = run.path / DEVICE
-    runtime, on = place(machine_of, device)
+    runtime, processor = machine(machine_of, device)
     if path.exists():
-        try:
-            known = json.loads(path.read_text())
-            measured = known["runtime"], known["processor"]
-            latency_ms = float(known["anchor"]["latency_ms"])
-        except (OSError, ValueError, KeyError, TypeError):
-            raise StorageError(f"{path} is damaged; remove it to measure again") from None
-        if measured != (runtime, on):
-            raise SpecError(
-                f"{run.path} was measured with {measured[0]} on {measured[1]}; this is "
-                f"{runtime} on {on}: go on there, or start another run"
-            )
-        return latency_ms
-    latency_ms = place(measure_device, anchor, num_classes, device)
-    profile = {
+        return _read_anchor_ms(run, runtime, processor)
+    latency_ms = machine(measure_device, anchor, num_classes, device)
+    about = {
         "version": 1,
         "device": device.name,
         "runtime": runtime,
         "clock": clock_of(device),
-        "processor": on,
+        "processor": processor,
         "measured": datetime.now(UTC).isoformat(timespec="seconds"),
         "anchor": {"digest": anchor.digest, "latency_ms": latency_ms},
     }
     with write_whole(path) as temporary:
-        temporary.write_text(json.dumps(profile, indent=1))
+        temporary.write_text(json.dumps(about, indent=1))
     return latency_ms
 
 
-def run_profile(run: Run) -> Profile | None:
-    return load_profile(run.path / DEVICE) if run.file.device_profile else None
+def _read_anchor_ms(run: Run, runtime: str, processor: str) -> float:
+    """Read the anchor's latency.
 
-
-def split_options(file: Runner) -> dict[str, Any]:
-    return {"validation": file.validation, "seed": file.search.seed}
+    runtime, processor: what latencies are measured with now.
+    Raises SpecError when it was measured with others, StorageError for a damaged file.
+    """
+    path = run.path / DEVICE
+    try:
+        about = json.loads(path.read_text())
+        measured = about["runtime"], about["processor"]
+        latency_ms = float(about["anchor"]["latency_ms"])
+    except (OSError, ValueError, KeyError, TypeError):
+        raise StorageError(f"{path} is damaged; remove it to measure again") from None
+    if measured != (runtime, processor):
+        raise SpecError(
+            f"{run.path} was measured with {measured[0]} on {measured[1]}; this is "
+            f"{runtime} on {processor}: go on there, or start another run"
+        )
+    return latency_ms
 
 
 def worker_count(file: Runner) -> int:
-    """Of this machine: clusters count their own."""
+    """Return how many workers this machine gets; clusters count their own."""
     if file.workers != "auto":
         return file.workers
     return max(1, usable_cores() // file.proxy.threads)
 
 
 def take_over(source: Path, target: Path) -> None:
-    """Weights of another run, a file or a folder. They are only ever replaced, so two runs of one
-    machine may share a file. Raises StorageError.
+    """Take over weights of another run, a file or a folder.
+
+    They are only ever replaced, so two runs of one machine may share a file.
+    Raises StorageError.
     """
     if is_remote(source) or is_remote(target):
         copy(source, target)
@@ -220,48 +267,65 @@ def _link(source: str, target: str) -> None:
         shutil.copyfile(source, target)
 
 
-def make_search(run: Run, candidates: Candidates, store: Store, started: float) -> Search:
-    classes = len(run.environment["data"]["classes"])
+def make_search(inputs: SearchInputs, store: Store, started: float) -> Search:
+    """Make the search core of a run, as far as its study is.
+
+    started: seconds by the monotonic clock, from which a time limit counts.
+    Raises SpecError when the study was made for another space.
+    """
+    run, file = inputs.run, inputs.run.file
     try:
         return Search(
-            candidates,
-            run.file.search,
+            inputs.candidates,
+            file.search,
             store,
-            rungs=1 if PROXIES[run.file.proxy.kind].shared else len(run.file.proxy.budgets),
-            seeds=run.file.proxy.seeds,
-            begun=run.file.begun,
-            admit=_admission(run.space, run_profile(run), num_classes=classes),
-            figures=_figures(run, candidates, num_classes=classes),
+            rungs=1 if PROXIES[file.proxy.kind].shared else len(file.proxy.budgets),
+            seeds=file.proxy.seeds,
+            begun=file.begun,
+            admit=_admission(inputs),
+            figures=_figures(inputs),
             started=started,
         )
     except SpecError as error:
         raise SpecError(f"{run.path}: its study was made for another space ({error})") from None
 
 
-def _figures(run: Run, candidates: Candidates, *, num_classes: int) -> SpaceFigures | None:
-    """Some seconds of counting, for the sampler that makes use of them."""
-    if run.file.search.sampler != "pareto":
+def _figures(inputs: SearchInputs) -> SpaceFigures | None:
+    """Count the space, which takes some seconds, for the sampler that makes use of it."""
+    if inputs.run.file.search.sampler != "pareto":
         return None
-    figures = SpaceFigures(candidates, num_classes=num_classes, profile=run_profile(run))
-    prior = run.path / PRIOR
+    figures = SpaceFigures(
+        inputs.candidates, num_classes=len(inputs.data["classes"]), profile=inputs.profile
+    )
+    prior = inputs.run.path / PRIOR
     return figures.with_prior(load_rules(prior)) if prior.exists() else figures
 
 
-def _admission(
-    space: SearchSpace, profile: Profile | None, *, num_classes: int
-) -> Callable[[Architecture], bool]:
-    """Whether an architecture keeps the limits that are known without measuring."""
-    limits = space.constraints
+def _admission(inputs: SearchInputs) -> Callable[[Architecture], bool]:
+    """Return whether an architecture keeps the limits that are known without measuring."""
+    limits, profile = inputs.run.space.constraints, inputs.profile
+    num_classes = len(inputs.data["classes"])
 
     def admit(architecture: Architecture) -> bool:
-        if profile and limits.latency_ms is not None:
-            if profile.predict(architecture).latency_ms > limits.latency_ms:
-                return False
-        if limits.params is None and limits.macs is None:
-            return True
-        counted = cost_by_parts(architecture, num_classes=num_classes)
-        return (limits.params is None or counted.params <= limits.params) and (
-            limits.macs is None or counted.macs <= limits.macs
+        return _is_fast_enough(architecture, limits, profile) and _is_small_enough(
+            architecture, limits, num_classes
         )
 
     return admit
+
+
+def _is_fast_enough(
+    architecture: Architecture, limits: Constraints, profile: Profile | None
+) -> bool:
+    if profile is None or limits.latency_ms is None:
+        return True
+    return profile.predict(architecture).latency_ms <= limits.latency_ms
+
+
+def _is_small_enough(architecture: Architecture, limits: Constraints, num_classes: int) -> bool:
+    if limits.params is None and limits.macs is None:
+        return True
+    counted = cost_by_parts(architecture, num_classes=num_classes)
+    return (limits.params is None or counted.params <= limits.params) and (
+        limits.macs is None or counted.macs <= limits.macs
+    )

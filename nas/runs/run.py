@@ -1,4 +1,4 @@
-"""A run folder as its readers see it: what was asked, what was found, trained networks.
+"""A run folder as its readers see it: what was asked for, and what was found.
 
 Reading never changes the folder. torch and Optuna are imported where they are needed:
 reading a front needs neither.
@@ -6,15 +6,12 @@ reading a front needs neither.
 
 from __future__ import annotations
 
-import errno
-import fcntl
 import json
-import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 from pydantic import Field
@@ -22,15 +19,16 @@ from pydantic import Field
 from nas.base.errors import SpecError, StorageError
 from nas.base.files import parse, read_yaml
 from nas.base.object_store import location
-from nas.base.process import describe_process, this_process
 from nas.runs.calibrate.result import FILE, Calibration, load_calibration
+from nas.runs.lock import is_locked
+from nas.runs.trust import proxy_trust
+from nas.runs.weights import Weights, retrained_weights, trained_network
 from nas.spec.objective import objectives_named
-from nas.spec.runner import JOURNAL, PROBE_STEPS, Runner
+from nas.spec.runner import JOURNAL, Runner
 from nas.spec.space import SearchSpace
 from nas.spec.storage_url import StorageUrl
 from nas.study.front.front import Front
 from nas.study.full_training import FullTraining, read_retrainings
-from nas.study.record import COMPLETE
 from nas.study.trials import TrainingCost, Trials
 
 if TYPE_CHECKING:
@@ -38,35 +36,27 @@ if TYPE_CHECKING:
 
     from nas.data import Dataset
 
-CHECKPOINTS = "checkpoints"
-JOURNAL_FILE = "study.journal"
-RETRAINED_FOLDER = "retrained"
-FINISHED = "finished:"
-"""Begins the last event of a run that came to its end."""
-Weights = Literal["best", "search", "retrained"]
-"""Which trained weights of a network: see `Run.retrained_weights`."""
-
-_LOCK = ".lock"
-_HELD = {errno.EWOULDBLOCK, errno.EACCES}
-_LOOKING = 0.5  # seconds
-
 __all__ = [
     "CHECKPOINTS",
     "FINISHED",
     "JOURNAL_FILE",
-    "RETRAINED_FOLDER",
     "Run",
     "RunFile",
-    "Weights",
+    "RunState",
     "journal_stamp",
     "open_run",
-    "run_lock",
-    "train_resolution",
 ]
+
+CHECKPOINTS = "checkpoints"
+JOURNAL_FILE = "study.journal"
+FINISHED = "finished:"
+"""The beginning of the last event of a run that came to its end."""
+
+_TRIALS_FILE = "trials.parquet"
 
 
 class RunFile(Runner):
-    """run.yaml: the runner as it was resolved, and the data."""
+    """The contents of run.yaml: the runner as it was resolved, and the data."""
 
     data: str
     study: str = "search"
@@ -76,19 +66,23 @@ class RunFile(Runner):
 
     @property
     def data_name(self) -> str:
-        """For pictures and packs: where a folder lies on this machine is nobody's business."""
+        """The data for pictures and packs: where a folder lies here is nobody's business."""
         kind, _, argument = self.data.partition(":")
         return f"{kind}:{Path(argument).name}" if argument.startswith("/") else self.data
 
     @property
     def address(self) -> StorageUrl | None:
-        """Where the study is; None: in the run folder's journal."""
+        """The address of the study; None: it is in the run folder's journal."""
         return None if self.storage == JOURNAL else StorageUrl.parse(self.storage).of(self.study)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Run:
-    """A run folder. Reading never changes it, and needs no lock."""
+    """A run folder. Reading never changes it, and needs no lock.
+
+    Each method reads the folder as it is then, since a search may go on meanwhile. Whoever asks
+    several things of one moment reads once (`read`) and asks the state.
+    """
 
     path: Path
     space: SearchSpace
@@ -96,279 +90,227 @@ class Run:
 
     @property
     def title(self) -> str:
+        """The space and the data, for headings."""
         return f"{self.space.name} on {self.file.data_name}"
 
-    def trials(self) -> Trials:
-        """Every trial of the study. Raises StorageError.
+    @property
+    def study(self) -> Path | StorageUrl:
+        """The place where `Store` finds the study."""
+        return self.file.address or self.path / JOURNAL_FILE
 
-        From trials.parquet where that shows the study as it is, otherwise from the study.
+    @property
+    def checkpoints(self) -> Path:
+        """The folder of the trained weights, which may be in object storage."""
+        kept = self.file.checkpoints
+        return self.path / CHECKPOINTS if kept is None else location(kept)
+
+    # What is read of the folder.
+
+    def read(self, trials: Trials | None = None) -> RunState:
+        """Read the run as it is now: its study, its environment and its calibration, each once.
+
+        trials: those of its study, where the caller has them already; None: read them, too.
+        Raises StorageError when the study cannot be read.
         """
-        from_file = self.path / "trials.parquet"
-        if from_file.exists() and self.file.address is None:
+        environment: dict[str, Any] | None = None
+        calibration: Calibration | None = None
+        with suppress(StorageError):  # old runs have none; who needs it is told (`data`)
+            environment = self.environment()
+        with suppress(SpecError):  # a broken one troubles fronts alone (`front`)
+            calibration = self.calibration()
+        trials = self.trials() if trials is None else trials
+        return RunState(self, trials, environment, calibration)
+
+    def trials(self) -> Trials:
+        """Read every trial of the study.
+
+        They come from trials.parquet where that shows the study as it is, else from the study.
+        Raises StorageError when it cannot be read, or was cut short.
+        """
+        copy = self.path / _TRIALS_FILE
+        if copy.exists() and self.file.address is None:
             stamp = journal_stamp(self.path)
             with suppress(StorageError):  # a broken copy: the study has it all
-                trials = Trials.read(from_file, stamp=stamp)
+                trials = Trials.read(copy, stamp=stamp)
                 if trials is not None:
                     return trials
         from nas.strategy.storage.store import Store
 
         # Looked at first: a search that goes on meanwhile makes both longer.
-        copied = self._copied(from_file)
-        found = Trials.of(Store(self.study, writable=False).records())
-        if len(found) < copied:
+        copied = self._count_copied(copy)
+        trials = Trials.of(Store(self.study, writable=False).records())
+        if len(trials) < copied:
             raise StorageError(
-                f"{self.path / JOURNAL_FILE} holds {len(found)} trials, where {from_file} has "
-                f"{copied}: it was cut short; put back a copy, or remove {from_file.name} to go on "
+                f"{self.path / JOURNAL_FILE} holds {len(trials)} trials, where {copy} has "
+                f"{copied}: it was cut short; put back a copy, or remove {copy.name} to go on "
                 "with what is left"
             )
-        return found
+        return trials
 
-    def _copied(self, copy: Path) -> int:
-        """Trials in the copy of a journal, which only ever grows."""
+    def _count_copied(self, copy: Path) -> int:
+        """Count the trials in the copy of a journal, which only ever grows."""
         if self.file.address is None and copy.exists():
             with suppress(StorageError):
                 return len(Trials.read(copy) or ())
         return 0
 
-    @property
-    def study(self) -> Path | StorageUrl:
-        """Where `Store` finds the study."""
-        return self.file.address or self.path / JOURNAL_FILE
+    def environment(self) -> dict[str, Any]:
+        """Read environment.json: versions, hardware and data of the run.
 
-    @property
-    def checkpoints(self) -> Path:
-        """Folder of the trained weights, which may be in object storage."""
-        kept = self.file.checkpoints
-        return self.path / CHECKPOINTS if kept is None else location(kept)
-
-    def front(self, by: Sequence[str] | None = None, *, device: str | Path | None = None) -> Front:
-        """The front by the run's objectives, or by others. Raises SpecError, StorageError.
-
-        device: a profile; latencies are then what it predicts, and nothing is trained again.
+        Raises StorageError when it is gone or damaged.
         """
-        trials = self.trials()
-        return self.front_of(trials if device is None else _projected(trials, device), by)
+        path = self.path / "environment.json"
+        try:
+            environment: dict[str, Any] = json.loads(path.read_text())
+            if not isinstance(environment, dict) or not isinstance(environment.get("data"), dict):
+                raise ValueError("it does not say what the images were")
+        except (OSError, ValueError) as error:
+            raise StorageError(f"{path} cannot be read ({error})") from None
+        return environment
 
-    def front_of(self, trials: Trials, by: Sequence[str] | None = None) -> Front:
-        """The front of some trials of this run."""
-        objectives = objectives_named(by or self.file.search.objectives)
-        late = [item.name for item in objectives if not item.searched]
-        if late and not any(item.complete for item in self.retrained(trials)):
-            raise SpecError(
-                f"{late[0]}: nothing of {self.path} was trained fully yet; "
-                f"nas retrain {self.path} --front does it"
-            )
-        return Front(
-            trials,
-            objectives,
-            latency_limit=self.space.constraints.latency_ms,
-            least_seeds=self.file.search.confirm_seeds,
-            trust=self._trust(),
-            kinds=tuple(self.space.blocks),
-        )
-
-    def retrained(self, trials: Trials | None = None) -> list[FullTraining]:
-        """Every full training, of whichever recipe, by network and seed."""
-        texts = (self.trials() if trials is None else trials)["retrained"]
-        distinct = dict.fromkeys(text for text in texts if text is not None)
-        return [item for text in distinct for item in read_retrainings(text)]
-
-    def _trust(self) -> list[str]:
-        calibration = self.calibration
-        if calibration is None:
-            kind = self.file.proxy.kind
-            said = [f"Whether {kind} orders networks as full training does: see nas calibrate."]
-            return [*self._short(), *said]
-        return [f"The proxy: {calibration.verdict}", *calibration.warnings]
-
-    def _short(self) -> list[str]:
-        """Probes of 94 steps ranked thirty networks against full training, longer ones with it
-        (benchmarks/proxy_study.py).
-        """
-        proxy, images = self.file.proxy, self.train_images
-        if proxy.kind != "probe" or proxy.unit == "seconds" or images is None:
-            return []
-        steps = round(proxy.steps(proxy.budgets[-1], images))
-        if steps >= PROBE_STEPS:
-            return []
-        return [
-            f"Probes of {steps} steps are short: they may show what learns quickly rather than "
-            f"what is best. For {PROBE_STEPS}: --set proxy.unit=steps "
-            f"--set proxy.rungs=[{PROBE_STEPS}]"
-        ]
-
-    def spent(self, trials: Trials) -> TrainingCost | None:
-        """What its training has cost; None where no network is stopped early."""
-        budgets = self.file.proxy.budgets
-        if self.file.search.reduction is None or len(budgets) == 1:
-            return None
-        return trials.spent(budgets)
-
-    @property
     def calibration(self) -> Calibration | None:
-        """How far its proxy can be trusted, where that was calibrated. Raises SpecError."""
+        """Read how far its proxy can be trusted; None where that was not calibrated.
+
+        Raises SpecError for a file that is none.
+        """
         path = self.path / FILE
         return load_calibration(path) if path.exists() else None
 
-    @property
-    def train_images(self) -> int | None:
-        """How many; None in a run of an earlier version, or whose environment.json is gone."""
-        try:
-            number = self.environment["data"].get("images")
-        except StorageError:
-            return None
-        return None if number is None else int(number)
-
-    @property
-    def finished(self) -> bool:
-        """Whether its last search came to its own end."""
+    def is_finished(self) -> bool:
+        """Return whether its last search came to its own end."""
         try:
             events = (self.path / "events.log").read_text().splitlines()
         except OSError:
             return False
         return bool(events) and FINISHED in events[-1]
 
-    @property
-    def running(self) -> bool:
-        """Whether a driver works on it now, from this machine or on this file system.
+    def is_running(self) -> bool:
+        """Return whether a driver works on it now; see `is_locked`."""
+        return is_locked(self.path)
 
-        Looks without leaving a trace: a folder that can only be read has no driver to be seen.
-        """
-        try:
-            file = (self.path / _LOCK).open()
-        except OSError:
-            return False
-        with file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            except OSError as error:
-                return error.errno in _HELD
-        return False
+    # What is asked of the folder as it is now.
+
+    def front(self, by: Sequence[str] | None = None, *, device: str | Path | None = None) -> Front:
+        """Return the front by the run's objectives, or by others; see `RunState.front`."""
+        return self.read().front(by, device=device)
+
+    def row(self, trial: int) -> dict[str, Any]:
+        """Return one trial as plain values. Raises SpecError when there is none of this number."""
+        return self.read().row(trial)
+
+    def retrained(self) -> list[FullTraining]:
+        """Return every full training, of whichever recipe, by network and seed."""
+        return self.read().retrained()
 
     def retrained_weights(
         self, trial: int, which: Weights = "best"
     ) -> tuple[Path, FullTraining] | None:
-        """The fully trained weights that count for a network, a safetensors file of its whole
-        state, and how they came about; None: those of the search count.
-
-        Of all recipes and seeds the best by accuracy on validation images, never by test images.
-        `best`: the search's count where they are better, and were trained at the resolution of
-        the network. Raises SpecError when there are none and `retrained` was asked for.
-        """
-        from nas.spec.architecture import Architecture
-
-        row = self.row(trial)
-        found = [
-            (self.path / RETRAINED_FOLDER / item.weights, item)
-            for item in self.retrained()
-            if item.digest == row["digest"] and item.complete and item.weights
-        ]
-        there = [pair for pair in found if which != "search" and pair[0].is_file()]
-        if which == "retrained" and not there:
-            raise SpecError(
-                f"trial {trial} has no fully trained weights; train them: nas retrain {self.path} "
-                f"--trial {trial}"
-            )
-        best = max(there, key=lambda pair: pair[1].accuracy or 0.0, default=None)
-        if best is None or which == "retrained":
-            return best
-        deployed = Architecture.from_json(row["architecture"]).resolution
-        alike = train_resolution(self.space, self.file) == deployed
-        better = alike and (row["accuracy"] or 0.0) > (best[1].accuracy or 0.0)
-        return None if better else best
+        """Return the fully trained weights that count; see `nas.runs.weights`."""
+        return retrained_weights(self.read(), trial, which)
 
     def network(self, trial: int, weights: Weights = "best") -> nn.Module:
-        """The trained network of a trial, ready to ship: in evaluation mode, gates folded.
+        """Build the trained network of a trial, ready to ship: in evaluation mode, gates folded.
 
-        weights: see `retrained_weights`. Raises SpecError when the trial is not complete.
+        weights: `best`, `search` or `retrained`; see `nas.runs.weights.retrained_weights`.
+        Raises SpecError when the trial is not complete.
         """
-        from nas.models.build import build, deploy
-        from nas.spec.architecture import Architecture
-        from nas.spec.recipe import block_start
-        from nas.training.checkpoint import load_weights, restore
-
-        row = self.row(trial)
-        if row["state"] != COMPLETE:
-            cause = f": {row['failure']}" if row["failure"] else ""
-            raise SpecError(
-                f"trial {trial} is {row['state']}{cause}; only COMPLETE trials have a network"
-            )
-        architecture = Architecture.from_json(row["architecture"])
-        num_classes = len(self.environment["data"]["classes"])
-        best = self.retrained_weights(trial, weights)
-        if best is not None:
-            file, training = best
-            start = block_start(training.recipe["weights"])
-            network = build(architecture, num_classes=num_classes, start=start)
-            network.load_state_dict(load_weights(file))
-        else:
-            try:
-                network = restore(
-                    self.checkpoints,
-                    architecture,
-                    self.file.proxy.kind,
-                    row["seed"],
-                    num_classes,
-                )
-            except StorageError as error:
-                raise StorageError(
-                    f"{error}; train it anew: nas retrain {self.path} --trial {trial}"
-                ) from None
-        return deploy(network.eval(), architecture)
+        return trained_network(self.read(), trial, weights)
 
     def dataset(self, resolution: int | None = None) -> Dataset:
-        """The images the run was trained and judged on; decoded again where need be.
+        """Open the images that the run was trained and judged on; decoded again where need be.
 
-        resolution: of the same images for a full training. Raises SpecError when they are gone or
-        have changed.
+        resolution: of the same images for a full training; None: that of the proxies.
+        Raises SpecError when they are gone or have changed.
         """
-        from nas.data import open_data
+        from nas.runs.images import open_images
 
-        folder = self.data_folder()
-        if folder.name != self.environment["data"]["key"]:
+        return open_images(self, self.environment()["data"]["key"], resolution)
+
+    def spent(self, trials: Trials) -> TrainingCost | None:
+        """Return what its training has cost; None where no network is stopped early."""
+        budgets = self.file.proxy.budgets
+        if self.file.search.reduction is None or len(budgets) == 1:
+            return None
+        return trials.spent(budgets)
+
+
+@dataclass(frozen=True, slots=True)
+class RunState:
+    """What was found in a run folder at one moment, read once and handed on.
+
+    environment: None where it is gone or damaged.
+    calibration: None where there is none, or none that can be read.
+    """
+
+    run: Run
+    trials: Trials
+    environment: dict[str, Any] | None
+    calibration: Calibration | None
+
+    def data(self) -> dict[str, Any]:
+        """Return what environment.json says of the images: `key`, `classes`, `images`.
+
+        Raises StorageError, as reading it did, where it is gone or damaged.
+        """
+        environment = self.run.environment() if self.environment is None else self.environment
+        data: dict[str, Any] = environment["data"]
+        return data
+
+    @property
+    def train_images(self) -> int | None:
+        """The number of training images; None in a run of an earlier version."""
+        number = None if self.environment is None else self.environment["data"].get("images")
+        return None if number is None else int(number)
+
+    def front(self, by: Sequence[str] | None = None, *, device: str | Path | None = None) -> Front:
+        """Return the front by the run's objectives, or by others.
+
+        by: names of objectives; None: those of the search.
+        device: a profile; latencies are then what it predicts, and nothing is trained again.
+        Raises SpecError for objectives of full training where nothing was trained fully.
+        """
+        run, trials = self.run, self.trials
+        if device is not None:
+            trials = _predict_latencies(trials, device)
+        objectives = objectives_named(by or run.file.search.objectives)
+        late = [objective.name for objective in objectives if not objective.searched]
+        if late and not any(training.complete for training in self.retrained()):
             raise SpecError(
-                f"the images of {self.file.data} have changed since {self.path} was started; "
-                "put them back"
+                f"{late[0]}: nothing of {run.path} was trained fully yet; "
+                f"nas retrain {run.path} --front does it"
             )
-        return open_data(folder if resolution is None else self.data_folder(resolution))
-
-    def data_folder(self, resolution: int | None = None) -> Path:
-        """Its decoded images on this machine, decoded now where need be; named by their digest."""
-        from nas.data import cached_data
-
-        return cached_data(
-            self.file.data,
-            resolution or train_resolution(self.space, self.file),
-            validation=self.file.validation,
-            seed=self.file.search.seed,
+        calibration = self.calibration or run.calibration()  # which says why there is none
+        return Front(
+            trials,
+            objectives,
+            latency_limit=run.space.constraints.latency_ms,
+            least_seeds=run.file.search.confirm_seeds,
+            trust=proxy_trust(run.file.proxy, calibration, self.train_images),
+            kinds=tuple(run.space.blocks),
         )
 
     def row(self, trial: int) -> dict[str, Any]:
-        """One trial as plain values. Raises SpecError when there is none with this number."""
-        trials = self.trials()
-        if not 0 <= trial < len(trials):
+        """Return one trial as plain values. Raises SpecError when there is none of this number."""
+        path, count = self.run.path, len(self.trials)
+        if not 0 <= trial < count:
             raise SpecError(
-                f"{self.path} has no trial {trial}; it has 0 to {len(trials) - 1}"
-                if len(trials)
-                else f"{self.path} has no trials yet"
+                f"{path} has no trial {trial}; it has 0 to {count - 1}"
+                if count
+                else f"{path} has no trials yet"
             )
-        return trials.record(trial)
+        return self.trials.record(trial)
 
-    @property
-    def environment(self) -> dict[str, Any]:
-        """environment.json: versions, hardware and data of the run."""
-        path = self.path / "environment.json"
-        try:
-            found: dict[str, Any] = json.loads(path.read_text())
-            if not isinstance(found, dict) or not isinstance(found.get("data"), dict):
-                raise ValueError("it does not say what the images were")
-        except (OSError, ValueError) as error:
-            raise StorageError(f"{path} cannot be read ({error})") from None
-        return found
+    def retrained(self) -> list[FullTraining]:
+        """Return every full training, of whichever recipe, by network and seed."""
+        texts = dict.fromkeys(text for text in self.trials["retrained"] if text is not None)
+        return [training for text in texts for training in read_retrainings(text)]
 
 
-def _projected(trials: Trials, device: str | Path) -> Trials:
-    """Trials as they would be on another device. Raises SpecError for what it cannot predict."""
+def _predict_latencies(trials: Trials, device: str | Path) -> Trials:
+    """Return trials as they would be on another device.
+
+    Raises SpecError for what its profile cannot predict.
+    """
     from nas.latency.profile import load_profile
     from nas.spec.architecture import Architecture
 
@@ -386,16 +328,16 @@ def open_run(path: str | Path) -> Run:
             raise SpecError(f"{path} is a file; name the folder of a run")
         if path.is_dir() and any(path.iterdir()):
             raise SpecError(f"{path} holds no run, but something else; name the folder of a run")
-        found = "holds no run" if path.is_dir() else "does not exist"
-        raise SpecError(f"{path} {found}; start one with: nas search SPACE --out {path}")
+        fault = "holds no run" if path.is_dir() else "does not exist"
+        raise SpecError(f"{path} {fault}; start one with: nas search SPACE --out {path}")
     return Run(
         path,
-        parse(SearchSpace, _read(path / "space.yaml"), str(path / "space.yaml")),
-        parse(RunFile, _read(path / "run.yaml"), str(path / "run.yaml")),
+        parse(SearchSpace, _read_file(path / "space.yaml"), str(path / "space.yaml")),
+        parse(RunFile, _read_file(path / "run.yaml"), str(path / "run.yaml")),
     )
 
 
-def _read(path: Path) -> Any:
+def _read_file(path: Path) -> Any:
     try:
         return read_yaml(path.read_text(encoding="utf-8"), str(path))
     except (OSError, UnicodeDecodeError) as error:
@@ -403,60 +345,12 @@ def _read(path: Path) -> Any:
         raise StorageError(f"{path} cannot be read ({reason})") from None
 
 
-def train_resolution(space: SearchSpace, file: Runner) -> int:
-    """Side of the images that proxies train on. Raises SpecError when it is not clear."""
-    if file.proxy.resolution is not None:
-        return file.proxy.resolution
-    if len(space.resolutions) > 1:
-        raise SpecError(
-            f"space {space.name!r} has resolutions {space.resolutions}: say at which all are "
-            f"trained, as in --set proxy.resolution={min(space.resolutions)}"
-        )
-    return space.resolutions[0]
-
-
 def journal_stamp(path: Path) -> str:
-    """Names the state of the study: a journal only ever grows."""
+    """Return a name for the state of a journal, which only ever grows.
+
+    Raises StorageError where there is none.
+    """
     try:
         return str((path / JOURNAL_FILE).stat().st_size)
     except OSError as error:
         raise StorageError(f"{path} has no study.journal ({error.strerror})") from None
-
-
-@contextmanager
-def run_lock(path: Path) -> Iterator[None]:
-    """One driver at a time; the lock dies with its process. Raises SpecError."""
-    try:
-        file = (path / _LOCK).open("a+")
-    except OSError as error:
-        raise StorageError(f"{path} cannot be written ({error.strerror})") from None
-    with file:
-        try:
-            _take(file)
-        except OSError as error:
-            if error.errno not in _HELD:
-                raise StorageError(
-                    f"{path} is on a file system that locks no files ({error.strerror}); keep "
-                    "runs on another"
-                ) from None
-            file.seek(0)
-            raise SpecError(
-                f"{path} is being worked on by {file.read().strip() or 'another process'}; "
-                "wait for it or stop it"
-            ) from None
-        file.truncate(0)
-        file.write(describe_process(this_process()))
-        file.flush()
-        yield
-
-
-def _take(file: IO[str]) -> None:
-    """Waits for those who only look (`Run.running`), which takes them no time."""
-    end = time.monotonic() + _LOOKING
-    while True:
-        try:
-            return fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            if error.errno not in _HELD or time.monotonic() > end:
-                raise
-        time.sleep(0.01)

@@ -13,10 +13,9 @@ from nas.base.errors import SpecError, StorageError
 from nas.base.object_store import copy, fetch, is_remote, location, remove, send
 from nas.cli import main
 from nas.execution.evaluator import Evaluator, EvaluatorSpec
-from nas.execution.executor import SilentObserver
-from nas.models.candidates import Candidates
+from nas.execution.observer import SilentObserver
 from nas.runs.executors import latency_machine
-from nas.runs.prepare import prepare
+from nas.runs.prepare import SearchInputs, prepare
 from nas.runs.run import open_run
 from nas.runs.start import search
 from nas.spec.runner import load_runner
@@ -151,7 +150,7 @@ def test_a_run_keeps_its_weights_in_the_store(
 
     # A worker elsewhere, which has nothing of this machine.
     with latency_machine(run, SilentObserver()) as place:
-        spec = prepare(run, Candidates(run.space), SilentObserver(), place).to_dict()
+        spec = prepare(SearchInputs.read(run), SilentObserver(), place).to_dict()
     assert all(spec[name].startswith(bucket) for name in ("data", "checkpoints"))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "elsewhere"))
     row = run.row(trained.trial)

@@ -6,7 +6,7 @@ import pytest
 from support.samples import SMALL_SPACE
 
 from nas.base.files import read_yaml
-from nas.execution.executor import SilentObserver
+from nas.execution.observer import SilentObserver
 from nas.execution.simulated import SimulatedExecutor, VirtualClock
 from nas.models.candidates import Candidates
 from nas.spec.objective import objectives_named

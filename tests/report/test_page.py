@@ -200,7 +200,7 @@ def test_a_killed_run_says_how_to_go_on(tmp_path: Path) -> None:
 
 
 def test_a_driver_at_work_is_seen(tmp_path: Path) -> None:
-    from nas.runs.run import run_lock
+    from nas.runs.lock import run_lock
 
     run = simulated_run(tmp_path / "run", stop_after=3)
     with run_lock(run.path):

@@ -19,6 +19,7 @@ from nas.base.errors import SpecError
 from nas.base.files import dump_yaml, parse, read_yaml
 from nas.execution.evaluator import EvaluatorSpec
 from nas.execution.workers.executor import WorkerExecutor
+from nas.runs.images import decode_images
 from nas.runs.join import join_run, work
 from nas.runs.open_study import exchange_of, make_study, worker_terms
 from nas.runs.run import Run, RunFile, open_run
@@ -38,7 +39,7 @@ def made_run(folder: Path, executor: str) -> Run:
     (folder / "space.yaml").write_text(dump_yaml(space))
     (folder / "run.yaml").write_text(dump_yaml(file))
     run = open_run(folder)
-    data = {"key": run.data_folder().name, "classes": list("0123456789")}
+    data = {"key": decode_images(run.space, run.file).name, "classes": list("0123456789")}
     (folder / "environment.json").write_text(json.dumps({"data": data}))
     make_study(folder, folder, space, file, None)
     return run
@@ -59,7 +60,7 @@ def terms(run: Run):  # type: ignore[no-untyped-def]
         anchor=PLAIN,
         anchor_ms=1.0,
     )
-    return worker_terms(run, spec)
+    return worker_terms(run, spec, data_key=run.environment()["data"]["key"])
 
 
 @pytest.mark.parametrize(
@@ -235,9 +236,12 @@ def test_a_full_disk_stops_a_worker_with_one_line_and_loses_no_job(
 
 def test_the_table_of_executors_makes_them(shared: Run) -> None:
     from nas.runs.executors import EXECUTORS
+    from nas.runs.prepare import SearchInputs
     from nas.strategy.storage.store import Store
 
     store = Store(shared.study, writable=False)
     assert set(EXECUTORS) == {"local", "worker", "ray", "tune"}
-    made = EXECUTORS["worker"](shared, store, EvaluatorSpec.from_dict(dict(terms(shared).spec)))
+    made = EXECUTORS["worker"](
+        SearchInputs.read(shared), store, EvaluatorSpec.from_dict(dict(terms(shared).spec))
+    )
     assert isinstance(made, WorkerExecutor)

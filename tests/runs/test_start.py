@@ -6,7 +6,6 @@ import json
 import os
 import shutil
 import signal
-import threading
 from pathlib import Path
 
 import pyarrow.parquet as parquet
@@ -17,12 +16,13 @@ from support.samples import QUICK, SMALL_SPACE
 
 import nas
 from nas.base.errors import SpecError, StorageError
-from nas.execution.executor import SilentObserver
+from nas.execution.observer import SilentObserver
 from nas.latency.device import Device
 from nas.latency.survey import profile_here
 from nas.models.candidates import Candidates, load_space
-from nas.runs.run import open_run, run_lock
-from nas.runs.start import resume, search
+from nas.runs.resume import resume
+from nas.runs.run import open_run
+from nas.runs.start import search
 from nas.spec.architecture import PLAIN, Architecture
 from nas.spec.prior import KnownEffect, KnownSite, Rules, load_rules
 from nas.spec.runner import load_runner
@@ -32,35 +32,6 @@ from nas.training.proxies import PROXIES
 from nas.training.task import Classification
 
 pytestmark = pytest.mark.xdist_group("run")
-
-
-def test_looking_at_a_run_leaves_no_trace_and_stops_no_driver(
-    finished_run: Path, tmp_path: Path
-) -> None:
-    path = tmp_path / "run"
-    shutil.copytree(finished_run, path)
-    run, before = open_run(path), (path / ".lock").read_bytes()
-    assert not run.running
-    assert (path / ".lock").read_bytes() == before
-    with run_lock(path):
-        assert run.running
-    looking = threading.Event()
-
-    def look() -> None:
-        while not looking.is_set():
-            assert run.running in (True, False)
-
-    thread = threading.Thread(target=look)
-    thread.start()
-    try:
-        for _ in range(50):
-            with run_lock(path):
-                pass
-    finally:
-        looking.set()
-        thread.join()
-    (path / ".lock").unlink()
-    assert not run.running and not (path / ".lock").exists()
 
 
 def test_a_run_leaves_what_it_promises(finished_run: Path) -> None:
@@ -100,7 +71,7 @@ def test_front_holds_references_and_measured_latencies(finished_run: Path) -> No
 
 def test_a_front_of_short_probes_says_so(finished_run: Path) -> None:
     run = open_run(finished_run)
-    assert run.train_images == len(run.dataset().train)
+    assert run.read().train_images == len(run.dataset().train)
     assert any("Probes of 4 steps are short" in line for line in run.front().trust)
 
 
@@ -217,12 +188,6 @@ def test_a_broken_checkpoint_stops_with_one_line(finished_run: Path, tmp_path: P
         resume(copy, trials=6, workers=1)
 
 
-def test_two_drivers_do_not_work_on_one_run(finished_run: Path) -> None:
-    with run_lock(finished_run), pytest.raises(SpecError, match=f"process {os.getpid()}"):
-        resume(finished_run, trials=9)
-    assert not open_run(finished_run).running
-
-
 def test_limits_that_no_network_keeps_start_no_run(tmp_path: Path) -> None:
     space = tmp_path / "space.yaml"
     space.write_text(f"{SMALL_SPACE}\nconstraints: {{params: 1000}}\n")
@@ -310,7 +275,7 @@ def test_changed_images_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     space = tmp_path / "space.yaml"
     space.write_text(SMALL_SPACE)
     with monkeypatch.context() as untrained:
-        untrained.setattr("nas.runs.start._carry_out", lambda *_: None)
+        untrained.setattr("nas.runs.start.drive", lambda *_: None)
         search(space, load_runner(None), f"folder:{tmp_path / 'images'}", tmp_path / "run")
     (tmp_path / "images" / "train" / "a" / "0.png").unlink()
     with pytest.raises(SpecError, match="have changed since"):

@@ -9,7 +9,7 @@ from pathlib import Path
 from support.samples import SMALL_SPACE
 
 from nas.base.files import read_yaml
-from nas.execution.executor import SilentObserver
+from nas.execution.observer import SilentObserver
 from nas.models.candidates import Candidates
 from nas.spec.objective import objectives_named
 from nas.spec.runner import SearchPlan

@@ -13,7 +13,7 @@ from typing import Any
 from support.samples import SMALL_SPACE
 
 from nas.base.files import dump_yaml, parse, read_yaml
-from nas.execution.executor import Observer
+from nas.execution.observer import Observer
 from nas.execution.simulated import SimulatedExecutor
 from nas.models.candidates import Candidates
 from nas.runs.run import FINISHED, Run, RunFile, open_run

@@ -14,7 +14,8 @@ import ray
 from ray.exceptions import RayError
 
 from nas.base.errors import StorageError, TrainingError
-from nas.execution.executor import Observer, lost_with_worker
+from nas.execution.executor import lost_with_worker
+from nas.execution.observer import Observer
 from nas.execution.ray.cluster import capacity, gauge_options, trial_options
 from nas.execution.ray.workers import Gauge, RayWorker, WorkerFactories
 from nas.spec.runner import Ray

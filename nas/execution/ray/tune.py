@@ -18,7 +18,8 @@ from ray import tune
 from ray.tune.search import Searcher
 
 from nas.base.errors import NasError, StorageError, TrainingError
-from nas.execution.executor import Observer, SilentObserver, lost_with_worker
+from nas.execution.executor import lost_with_worker
+from nas.execution.observer import Observer, SilentObserver
 from nas.execution.ray.cluster import trial_options
 from nas.execution.ray.pool import gauge_actor, tell
 from nas.execution.ray.workers import RayWorker, WorkerFactories

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 from nas.base.process import boot_seconds
 from nas.execution.exchange import DONE, TAKEN, WAITING, Exchange, OpenTicket, Presence, WorkerTerms
-from nas.execution.executor import Observer
+from nas.execution.observer import Observer
 from nas.strategy.search import Search
 from nas.study.record import RUNNING, Job, Outcome
 

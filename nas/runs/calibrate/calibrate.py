@@ -18,14 +18,15 @@ from numpy.typing import NDArray
 from nas.base.errors import SpecError
 from nas.base.files import parse
 from nas.data import resolve_source
-from nas.execution.executor import Observer
+from nas.execution.observer import Observer
 from nas.models.candidates import Candidates, load_space
 from nas.runs.calibrate.agreement import Interval, agreement, bias, paired_noise, resolution
 from nas.runs.calibrate.plot import draw_calibration
 from nas.runs.calibrate.result import FILE, Calibration, Estimate, Trust
 from nas.runs.calibrate.scores import SCORES, Scores, score_all
+from nas.runs.resume import resume
 from nas.runs.run import Run, RunFile, open_run
-from nas.runs.start import resume, search
+from nas.runs.start import search
 from nas.spec.architecture import PLAIN, Architecture
 from nas.spec.runner import Runner, load_runner
 from nas.spec.space import SearchSpace
@@ -170,7 +171,7 @@ def _carried_out(
             f"{out.parent} is the calibration of another space or runner, or of other data; name "
             "another folder"
         )
-    return run if run.finished else resume(out, workers=_workers(runner), observer=observer)
+    return run if run.is_finished() else resume(out, workers=_workers(runner), observer=observer)
 
 
 def _workers(runner: Runner) -> int | None:

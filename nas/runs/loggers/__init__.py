@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Protocol
 
 from nas.base.errors import SpecError
-from nas.execution.executor import Observer, ObserverPair, SilentObserver
+from nas.execution.observer import Observer, ObserverPair, SilentObserver
 from nas.runs.run import Run
 from nas.spec.architecture import Architecture
 from nas.spec.objective import objectives_named

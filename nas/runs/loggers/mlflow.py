@@ -59,7 +59,7 @@ def open(run: Run) -> Mlflow:
             else client.create_experiment(_EXPERIMENT, artifact_location=files)
         )
         # Where a run stands and when it began: a folder's name may be used again.
-        mark = f"{run.path.resolve()} {run.environment['started']}".replace("'", "")
+        mark = f"{run.path.resolve()} {run.environment()['started']}".replace("'", "")
         found = client.search_runs([experiment], f"tags.{_TAG} = '{mark}'")
         if found:
             run_id = found[0].info.run_id

@@ -49,7 +49,7 @@ def open(run: Run) -> WeightsAndBiases:
             "logger wandb: there is no key; run `wandb login` first, or set WANDB_MODE=offline"
         )
     # Where a run stands and when it began: a folder's name may be used again.
-    mark = f"{run.path.resolve()} {run.environment['started']}"
+    mark = f"{run.path.resolve()} {run.environment()['started']}"
     try:
         opened = wandb.init(
             project=os.environ.get("WANDB_PROJECT", _PROJECT),

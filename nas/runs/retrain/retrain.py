@@ -23,11 +23,14 @@ from torch import distributed as dist
 from nas.base.errors import NoTestPart, SpecError, StorageError, TrainingError
 from nas.base.machine import usable_cores
 from nas.base.object_store import is_remote
-from nas.data import cached_data, open_data, open_test
+from nas.data import open_data, open_test
 from nas.data.kinds import source_to_test
+from nas.runs.drive import write_results
+from nas.runs.images import decode_images, open_images
+from nas.runs.lock import run_lock
 from nas.runs.retrain.pool import ProgressReport, Watcher, train_side_by_side
-from nas.runs.run import RETRAINED_FOLDER, Run, run_lock
-from nas.runs.start import write_results
+from nas.runs.run import Run, RunState
+from nas.runs.weights import RETRAINED_FOLDER
 from nas.spec.architecture import Architecture
 from nas.spec.recipe import FullRecipe, Retrain
 from nas.strategy.storage.store import Store
@@ -44,9 +47,12 @@ _TIMED_IMAGES, _TIMED_STEPS = 32, 2
 
 @dataclass(frozen=True)
 class RetrainPlan:
-    """What `retrain` is to do. jobs: trainings that are still to be made, in their order; done:
-    those that the study has, which are not made again. workers: trainings side by side.
-    test_images: of the source's test part, None where it brings none.
+    """What `retrain` is to do.
+
+    jobs: trainings that are still to be made, in their order.
+    done: those that the study has, which are not made again.
+    workers: trainings side by side.
+    test_images: of the source's test part; None where it brings none.
     """
 
     run: Run
@@ -56,7 +62,7 @@ class RetrainPlan:
     test_images: int | None
 
     def seconds(self) -> float:
-        """About how long it takes here, from a few small steps of each network.
+        """Estimate how long it takes here, from a few small steps of each network.
 
         What a checkpoint has done already is taken off.
         """
@@ -78,64 +84,104 @@ def plan(
     workers: int | None = None,
     watcher: Watcher | None = None,
 ) -> RetrainPlan:
-    """What would be trained, the images decoded. Raises SpecError.
+    """Plan what would be trained, and decode the images for it.
 
-    trials: networks by number. front: the members of the front. references: the hand-placed
-    networks too; None: with the front. section: how; None: as the run's file has it.
+    trials: networks by number.
+    front: the members of the front.
+    references: the hand-placed networks too; None: with the front.
+    section: how they are trained; None: as the run's file has it.
     workers: trainings side by side; None: as many as cores and GPUs suggest.
+    watcher: hears how far the decoding is; None: nobody does.
+
+    Raises SpecError for networks, images or a test part that cannot be used.
     """
     section = section or run.file.retrain
-    chosen = _chosen(run, trials, front, front if references is None else references)
-    run.dataset()  # whose images have changed would be trained on others than it was searched on
+    state = run.read()
+    rows = _chosen_rows(state, trials, front, front if references is None else references)
+    # Whose images have changed would be trained on others than it was searched on.
+    open_images(run, state.data()["key"])
     brings_test = _brings_test(run.file.data)
-    test_images = None
-    made: list[tuple[FullTraining, str, Path]] = []
-    for row in chosen:
-        architecture = Architecture.from_json(row["architecture"])
-        resolution = section.resolution or architecture.resolution
-        data = _decoded(run, resolution, watcher)
-        recipe = section.resolved(len(open_data(data).train))
-        if brings_test:
-            step = watcher.step if watcher else None
-            test_images = len(open_test(run.file.data, resolution, progress=step))
-        made.append((_about(run, row, recipe, resolution, data), architecture.to_json(), data))
-    known = {item.name: item for item in run.retrained()}
-    every = [
-        (replace(about, seed=seed), text, data)
+    networks, test_images = _prepare_networks(state, rows, section, brings_test, watcher)
+    recorded = {training.name: training for training in state.retrained()}
+    trainings = [
+        replace(network, about=replace(network.about, seed=seed))
         for seed in range(section.seeds)  # a first look at all of them comes soonest
-        for about, text, data in made
+        for network in networks
     ]
-    names = {about.name for about, _, _ in every}
+    names = {training.about.name for training in trainings}
     shared_by = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))  # processes of torchrun, here
-    workers = 1 if shared_by > 1 else workers or _worker_count(section, len(every))
+    workers = 1 if shared_by > 1 else workers or _worker_count(section, len(trainings))
     threads = section.threads or max(1, usable_cores() // (workers * shared_by))
     jobs = tuple(
-        FullTrainingJob(
-            about=replace(about, threads=threads),
-            architecture=text,
-            source=run.file.data,
-            data=data.resolve(),
-            folder=(run.path / RETRAINED_FOLDER).resolve(),
-            run_seed=run.file.search.seed,
-            test=brings_test,
-            backbone=_backbone(run, text) if about.recipe["weights"] == "backbone" else None,
-        )
-        for about, text, data in every
-        if not _settled(known.get(about.name))
+        _job(run, training, threads, brings_test)
+        for training in trainings
+        if not _is_settled(recorded.get(training.about.name))
     )
-    done = tuple(item for name, item in known.items() if name in names and _settled(item))
+    done = tuple(
+        training for name, training in recorded.items() if name in names and _is_settled(training)
+    )
     return RetrainPlan(run, jobs, done, workers, test_images)
+
+
+@dataclass(frozen=True, slots=True)
+class _Network:
+    """A network to train. data: the folder of its decoded images."""
+
+    about: FullTraining
+    architecture: str
+    data: Path
+
+
+def _prepare_networks(
+    state: RunState,
+    rows: Sequence[dict[str, Any]],
+    section: Retrain,
+    brings_test: bool,
+    watcher: Watcher | None,
+) -> tuple[list[_Network], int | None]:
+    """Decode the images that each network is trained on.
+
+    Returns the networks, and how many test images there are; None: they bring none.
+    """
+    run = state.run
+    step = watcher.step if watcher else None
+    networks, test_images = [], None
+    for row in rows:
+        architecture = Architecture.from_json(row["architecture"])
+        resolution = section.resolution or architecture.resolution
+        data = decode_images(run.space, run.file, resolution, progress=step)
+        recipe = section.resolved(len(open_data(data).train))
+        if brings_test:
+            test_images = len(open_test(run.file.data, resolution, progress=step))
+        about = _about(state, row, recipe, resolution, data)
+        networks.append(_Network(about, architecture.to_json(), data))
+    return networks, test_images
+
+
+def _job(run: Run, network: _Network, threads: int, brings_test: bool) -> FullTrainingJob:
+    from_backbone = network.about.recipe["weights"] == "backbone"
+    return FullTrainingJob(
+        about=replace(network.about, threads=threads),
+        architecture=network.architecture,
+        source=run.file.data,
+        data=network.data.resolve(),
+        folder=(run.path / RETRAINED_FOLDER).resolve(),
+        run_seed=run.file.search.seed,
+        test=brings_test,
+        backbone=_backbone(run, network.architecture) if from_backbone else None,
+    )
 
 
 def retrain(planned: RetrainPlan, watcher: Watcher) -> list[FullTraining]:
     """Carry out a plan and return what the study has of it then.
 
     Every result is in the study before it is told; a stopped or killed one goes on with the same
-    plan. Under torchrun each training is shared by all processes, one after another. Raises
-    SpecError, StorageError; KeyboardInterrupt passes through after checkpoints are kept.
+    plan. Under torchrun each training is shared by all processes, one after another.
+    watcher: hears how they go.
+    Raises SpecError, StorageError. KeyboardInterrupt passes through after checkpoints are kept.
     """
     run = planned.run
-    with _together(), _alone(run), _reported(run, watcher) as keep:
+    with _process_group(), _locked_by_first(run), _result_keeper(run, watcher) as keep:
         if dist.is_initialized():
             _train_together(planned, keep, watcher)
         elif planned.jobs:
@@ -147,39 +193,43 @@ def retrain(planned: RetrainPlan, watcher: Watcher) -> list[FullTraining]:
                 keep=keep,
                 watcher=watcher,
             )
-    wanted = {job.about.name for job in planned.jobs} | {item.name for item in planned.done}
-    return [item for item in run.retrained() if item.name in wanted]
+    wanted = {job.about.name for job in planned.jobs}
+    wanted |= {training.name for training in planned.done}
+    return [training for training in run.retrained() if training.name in wanted]
 
 
 def is_first_process() -> bool:
-    """Whether this is the one of torchrun's processes that speaks; alone it is."""
+    """Return whether this is the one of torchrun's processes that speaks; alone it is."""
     return int(os.environ.get("RANK", "0")) == 0
 
 
-def _chosen(run: Run, trials: Sequence[int], front: bool, references: bool) -> list[dict[str, Any]]:
-    """Rows of the networks, each network once."""
+def _chosen_rows(
+    state: RunState, trials: Sequence[int], front: bool, references: bool
+) -> list[dict[str, Any]]:
+    """Return the rows of the networks, each network once. Raises SpecError."""
+    run = state.run
     if not trials and not front:
         raise SpecError(f"say what to retrain: nas retrain {run.path} --front, or --trial N")
     rows = []
     for trial in trials:
-        row = run.row(trial)
+        row = state.row(trial)
         if row["state"] != COMPLETE:
             cause = f": {row['failure']}" if row["failure"] else ""
             raise SpecError(
                 f"trial {trial} is {row['state']}{cause}; only COMPLETE trials are retrained"
             )
         rows.append(row)
-    points = run.front().points
+    points = state.front().points
     members = [point for point in points if point.on_front] if front else []
     placed = [point for point in points if point.reference] if references else []
     if front and not members:
         raise SpecError(f"the front of {run.path} is empty; see why: nas status {run.path}")
-    rows += [run.row(point.trial) for point in (*placed, *members)]
+    rows += [state.row(point.trial) for point in (*placed, *members)]
     return list({row["digest"]: row for row in rows}.values())
 
 
 def _about(
-    run: Run, row: dict[str, Any], recipe: FullRecipe, resolution: int, data: Path
+    state: RunState, row: dict[str, Any], recipe: FullRecipe, resolution: int, data: Path
 ) -> FullTraining:
     return FullTraining(
         trial=row["trial"],
@@ -187,7 +237,7 @@ def _about(
         reference=row["reference"],
         seed=0,
         key=recipe.key(
-            f"{data.name} {_begun_from(run)}" if recipe.weights == "backbone" else data.name
+            f"{data.name} {_backbone_key(state)}" if recipe.weights == "backbone" else data.name
         ),
         recipe=asdict(recipe),
         description=str(recipe),
@@ -195,30 +245,23 @@ def _about(
     )
 
 
-def _settled(item: FullTraining | None) -> bool:
-    """Whether there is no sense in training it again."""
-    return item is not None and (item.complete or item.diverged)
+def _is_settled(training: FullTraining | None) -> bool:
+    """Return whether there is no sense in training it again."""
+    return training is not None and (training.complete or training.diverged)
 
 
-def _decoded(run: Run, resolution: int, watcher: Watcher | None) -> Path:
-    return cached_data(
-        run.file.data,
-        resolution,
-        validation=run.file.validation,
-        seed=run.file.search.seed,
-        progress=watcher.step if watcher else None,
-    )
-
-
-def _begun_from(run: Run) -> str:
-    """How the backbones of a run were trained: what starts from others was not trained equally."""
-    proxy = run.file.proxy
-    parts = [proxy.backbone.model_dump(), proxy.batch_size, run.environment["data"]["key"]]
-    return json.dumps([*parts, run.file.search.seed], sort_keys=True)
+def _backbone_key(state: RunState) -> str:
+    """Tell how the backbones of a run were trained: what starts from others is not its equal."""
+    file = state.run.file
+    parts = [file.proxy.backbone.model_dump(), file.proxy.batch_size, state.data()["key"]]
+    return json.dumps([*parts, file.search.seed], sort_keys=True)
 
 
 def _backbone(run: Run, architecture: str) -> Path:
-    """The trained plain network that the search stood on. Raises SpecError where there is none."""
+    """Return the trained plain network that the search stood on.
+
+    Raises SpecError where there is none.
+    """
     plain = Architecture.from_json(architecture).plain
     path = checkpoint_path(run.checkpoints, plain.digest)
     if not weights_exist(path):
@@ -230,7 +273,7 @@ def _backbone(run: Run, architecture: str) -> Path:
 
 
 def _brings_test(source: str) -> bool:
-    """Raises SpecError for a test part that cannot be used."""
+    """Return whether a source has a test part. Raises SpecError for one that cannot be used."""
     try:
         source_to_test(source)
     except NoTestPart:
@@ -245,14 +288,14 @@ def _worker_count(section: Retrain, trainings: int) -> int:
 
 
 def _gpus() -> list[str]:
-    """What CUDA calls the ones that this process may use."""
+    """Return what CUDA calls the GPUs that this process may use."""
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     count = torch.cuda.device_count()
     return visible.split(",")[:count] if visible else [str(number) for number in range(count)]
 
 
 def _step_seconds(job: FullTrainingJob) -> float:
-    """All of a training, from steps of few images: time is about in proportion to them."""
+    """Estimate all of a training from steps of few images: time is about in proportion to them."""
     recipe, data = job.recipe, open_data(job.data)
     size = min(recipe.batch_size, _TIMED_IMAGES)
     before = torch.get_num_threads()
@@ -272,6 +315,7 @@ def _step_seconds(job: FullTrainingJob) -> float:
 
 
 def _done_share(run: Run, job: FullTrainingJob) -> float:
+    """Return the share of a training that its checkpoint has done."""
     from safetensors import SafetensorError, safe_open
 
     try:
@@ -284,7 +328,7 @@ def _done_share(run: Run, job: FullTrainingJob) -> float:
 
 
 @contextlib.contextmanager
-def _together() -> Iterator[None]:
+def _process_group() -> Iterator[None]:
     """Join the processes that torchrun has started, if it has."""
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         yield
@@ -303,7 +347,8 @@ def _together() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _alone(run: Run) -> Iterator[None]:
+def _locked_by_first(run: Run) -> Iterator[None]:
+    """Hold the run's lock in the first process, for all of them."""
     if not is_first_process():
         yield
         return
@@ -312,24 +357,25 @@ def _alone(run: Run) -> Iterator[None]:
 
 
 class _Keeper:
-    """Writes results into the study; the checkpoint goes when the result is there."""
+    """The writer of results into the study; a checkpoint goes when its result is there."""
 
     def __init__(self, run: Run) -> None:
         self._run = run
         self._store = Store(run.study, writable=True)
 
-    def __call__(self, job: FullTrainingJob, found: FullTraining) -> None:
-        found = replace(found, finished=datetime.now(UTC).isoformat(timespec="seconds"))
-        if not all(math.isfinite(value) for value in (found.loss or 0.0, found.test_loss or 0.0)):
-            found = replace(job.about, failure="its loss is not finite", diverged=True)
-        self._store.note_retrained(found)
-        if _settled(found):
-            (job.folder / training_file(found)).unlink(missing_ok=True)
+    def __call__(self, job: FullTrainingJob, result: FullTraining) -> None:
+        result = replace(result, finished=datetime.now(UTC).isoformat(timespec="seconds"))
+        losses = (result.loss or 0.0, result.test_loss or 0.0)
+        if not all(math.isfinite(loss) for loss in losses):
+            result = replace(job.about, failure="its loss is not finite", diverged=True)
+        self._store.note_retrained(result)
+        if _is_settled(result):
+            (job.folder / training_file(result)).unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
-def _reported(run: Run, watcher: Watcher) -> Iterator[Any]:
-    """What keeps results; at the end, however it comes, the run's files show them."""
+def _result_keeper(run: Run, watcher: Watcher) -> Iterator[Any]:
+    """Yield what keeps results; at the end, however it comes, the run's files show them."""
     if not is_first_process():
         yield None
         return
@@ -368,15 +414,15 @@ def _train_together(planned: RetrainPlan, keep: Any, watcher: Watcher) -> None:
             watcher.began(job)
         say = functools.partial(watcher.told, job) if first else _nothing
         try:
-            found = train_fully(job, device=best_device(), say=say, stopping=stop.is_set)
+            result = train_fully(job, device=best_device(), say=say, stopping=stop.is_set)
         except TrainingError as error:
-            found = replace(job.about, failure=str(error), diverged=True)
+            result = replace(job.about, failure=str(error), diverged=True)
         except TrainingStopped:
             raise KeyboardInterrupt from None
         if first:
-            keep(job, found)
-            watcher.ended(job, found)
+            keep(job, result)
+            watcher.ended(job, result)
 
 
-def _nothing(_told: ProgressReport) -> None:
+def _nothing(_report: ProgressReport) -> None:
     return None

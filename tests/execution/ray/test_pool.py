@@ -19,7 +19,7 @@ from support.ray_stand_in import ALONE, GAUGED, lines
 from support.samples import ROOT
 
 from nas.base.errors import MeasurementError, SpecError, StorageError, TrainingError
-from nas.execution.executor import SilentObserver
+from nas.execution.observer import SilentObserver
 from nas.execution.ray.cluster import _check, capacity, connect
 from nas.execution.ray.pool import RayExecutor
 from nas.execution.simulated import SimulatedExecutor

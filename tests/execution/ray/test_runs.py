@@ -14,8 +14,9 @@ import pytest
 from support.object_store import bucket
 from support.samples import QUICK, ROOT
 
+from nas.runs.resume import resume
 from nas.runs.run import open_run
-from nas.runs.start import resume, search
+from nas.runs.start import search
 from nas.spec.runner import load_runner
 from nas.study.record import COMPLETE
 

@@ -23,7 +23,7 @@ from support.ray_stand_in import ALONE, GAUGED, lines
 from support.samples import ROOT
 
 from nas.base.errors import StorageError
-from nas.execution.executor import SilentObserver
+from nas.execution.observer import SilentObserver
 from nas.execution.ray.cluster import connect
 from nas.execution.ray.tune import SearchSearcher, TuneExecutor
 from nas.execution.simulated import SimulatedExecutor

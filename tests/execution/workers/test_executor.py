@@ -11,7 +11,7 @@ from support.samples import SMALL_SPACE
 from nas.base.files import read_yaml
 from nas.execution.exchange import Exchange, Presence, Ticket, WorkerTerms
 from nas.execution.exchange.folder import FolderExchange
-from nas.execution.executor import SilentObserver
+from nas.execution.observer import SilentObserver
 from nas.execution.simulated import SimulatedExecutor, VirtualClock
 from nas.execution.workers.executor import WorkerExecutor
 from nas.models.candidates import Candidates

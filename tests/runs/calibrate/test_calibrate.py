@@ -240,7 +240,7 @@ def test_a_calibration_goes_on_and_a_search_goes_on_from_it(
     trials = run.trials()
     assert int((trials["repeat"] == 0).sum()) == 9
     assert trials["loss"][:16].tolist() == open_run(out / "proxy").trials()["loss"][:16].tolist()
-    assert run.calibration == found
+    assert run.calibration() == found
     assert found.verdict in run.front().trust[0]
     other = load_runner(None, ("proxy.rungs=[2]", "proxy.unit=steps"))
     with pytest.raises(SpecError, match="another proxy"):

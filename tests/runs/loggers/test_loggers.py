@@ -14,7 +14,7 @@ from support.samples import make_record
 from support.simulated_run import invented, simulated_run
 
 from nas.base.errors import SpecError
-from nas.execution.executor import SilentObserver
+from nas.execution.observer import SilentObserver
 from nas.runs import loggers
 from nas.runs.loggers import Logged, check_loggers, with_loggers
 from nas.runs.run import Run, open_run

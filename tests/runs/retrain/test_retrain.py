@@ -18,9 +18,10 @@ import torch
 from nas.base.errors import SpecError, StorageError
 from nas.export import export_pack
 from nas.models.build import build
+from nas.runs.lock import run_lock
 from nas.runs.retrain.pool import ProgressReport
 from nas.runs.retrain.retrain import plan, retrain
-from nas.runs.run import open_run, run_lock
+from nas.runs.run import open_run
 from nas.spec.architecture import Architecture
 from nas.spec.recipe import Retrain
 from nas.strategy.storage.store import Store
@@ -102,7 +103,7 @@ def test_results_are_in_the_study_and_in_every_file(retrained_run: Path) -> None
     assert points[1].retrained_seeds == 1 and points[1].retrained_test_accuracy >= 0
     assert "retrained_test_accuracy" in (run.path / "front.csv").read_text().splitlines()[0]
     assert not list((run.path / "retrained").glob("*.training.*"))
-    assert run.finished, "the events of the search are left alone"
+    assert run.is_finished(), "the events of the search are left alone"
 
 
 def test_what_is_done_is_read_from_the_record(retrained_run: Path) -> None:

@@ -1,0 +1,192 @@
+"""What a new search is checked for before anything is written, and what is made of it."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from nas.base.errors import MeasurementError, SpecError, StorageError
+from nas.base.object_store import is_remote, location, storage_errors
+from nas.data import open_data, resolve_source
+from nas.latency.profile import Profile, load_profile
+from nas.latency.runtime import RUNTIMES, device_named
+from nas.models.candidates import Candidates, load_space
+from nas.models.cost import cost
+from nas.runs.calibrate.result import load_calibration
+from nas.runs.images import decode_images
+from nas.runs.loggers import check_loggers
+from nas.runs.open_study import study_name
+from nas.runs.run import Run, RunFile, open_run
+from nas.spec.prior import Rules, load_rules
+from nas.spec.runner import Runner, load_runner
+from nas.spec.space import SearchSpace
+from nas.training.proxies import PROXIES
+
+__all__ = ["NewRun", "check_new_run"]
+
+
+@dataclass(frozen=True, slots=True)
+class NewRun:
+    """A run that may be made: everything that it needs is there, and fits together.
+
+    file: what run.yaml will say.
+    data: what environment.json will say of the images.
+    profile: that latencies are predicted from; None: they are measured.
+    begun: a run of the same space, data and proxy, whose trials this one goes on from, or None.
+    rules: of another search, for a sampler that makes use of them, or None.
+    """
+
+    candidates: Candidates
+    file: RunFile
+    data: dict[str, Any]
+    profile: Profile | None
+    begun: Run | None
+    rules: Rules | None
+
+    @property
+    def space(self) -> SearchSpace:
+        """The space that is searched."""
+        return self.candidates.space
+
+
+def check_new_run(
+    space: SearchSpace | str | Path,
+    runner: Runner | str | Path | None,
+    data: str,
+    out: Path,
+    *,
+    calibration: str | Path | None = None,
+    prior: str | Path | None = None,
+) -> NewRun:
+    """Read and check all that a search is given, and decode its images.
+
+    The arguments are those of `nas.search`.
+    Raises SpecError for a fault of any of them.
+    """
+    _refuse_taken(out)
+    if not isinstance(space, SearchSpace):
+        space = load_space(space)
+    if not isinstance(runner, Runner):
+        runner = load_runner(runner)
+    check_loggers(runner.loggers)
+    file = RunFile(**runner.model_dump(), data=resolve_source(data), study=study_name(out, runner))
+    candidates = Candidates(space)
+    profile = _check_device(file, candidates)
+    file, about = _check_images(space, file)
+    _check_limits(candidates, len(about["classes"]))
+    rules = load_rules(prior) if prior is not None else None
+    if rules is not None and file.search.sampler != "pareto":
+        raise SpecError(f"a prior: sampler {file.search.sampler!r} cannot use it; use pareto")
+    new = NewRun(candidates, file, about, profile, None, rules)
+    if calibration is not None:
+        new = _begin_with(new, Path(calibration))
+    if file.checkpoints is not None:  # last, since it makes a folder there
+        url = _make_own_folder(file.checkpoints, out.name)
+        new = replace(new, file=new.file.model_copy(update={"checkpoints": url}))
+    return new
+
+
+def _refuse_taken(out: Path) -> None:
+    if (out / "run.yaml").exists():
+        raise SpecError(f"{out} is a run already; go on with it (nas resume {out}) or name another")
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise SpecError(f"{out} exists and is not empty; name a new folder for --out")
+
+
+def _check_device(file: RunFile, candidates: Candidates) -> Profile | None:
+    """Return the profile that a runner names, checked against the space; None for a runtime here.
+
+    Raises SpecError.
+    """
+    if file.device_profile is None:
+        try:
+            RUNTIMES[device_named(file.device).runtime].version()
+        except MeasurementError as error:
+            raise SpecError(str(error)) from None
+        return None
+    profile = load_profile(file.device_profile)
+    for plain, sites in candidates.plains():
+        branch = profile.branch(plain)
+        for decision in candidates.places(plain):
+            profile.choices(branch, [site.name for site in decision.sites], decision.choices)
+        assert sites
+    return profile
+
+
+def _check_images(space: SearchSpace, file: RunFile) -> tuple[RunFile, dict[str, Any]]:
+    """Decode the images; return the file with what is left to the program decided for so many,
+    and what environment.json says of them.
+    """
+    folder = decode_images(space, file)
+    images = open_data(folder)
+    if file.proxy.subset is not None:
+        images.check_subset(file.proxy.subset)
+    count = len(images.train)
+    file = file.model_copy(update={"proxy": file.proxy.settled(count)})
+    if PROXIES[file.proxy.kind].shared:  # a further seed would score the same weights again
+        once = file.search.model_copy(update={"confirm_seeds": 1})
+        file = file.model_copy(update={"search": once})
+    return file, {"key": folder.name, "classes": list(images.classes), "images": count}
+
+
+def _check_limits(candidates: Candidates, num_classes: int) -> None:
+    """Raise SpecError when no network of the space can keep its limits."""
+    limits = candidates.space.constraints
+    costs = [cost(leanest, num_classes=num_classes) for leanest in candidates.leanest()]
+    for name in ("params", "macs"):
+        limit, least = getattr(limits, name), min(getattr(counted, name) for counted in costs)
+        if limit is not None and limit < least:
+            raise SpecError(
+                f"no network of space {candidates.space.name!r} keeps its limit of {limit:,.0f} "
+                f"{name}: the smallest has {least:,}; raise constraints.{name} or take a "
+                "smaller backbone"
+            )
+
+
+def _begin_with(new: NewRun, calibration: Path) -> NewRun:
+    """Let a run go on from the proxy's run in a calibration.
+
+    Raises SpecError when it is of anything else.
+    """
+    load_calibration(calibration)
+    begun = open_run(calibration / "proxy")
+    state = begun.read()
+    theirs, ours = begun.file, new.file
+    compared = {
+        "space": (begun.space, new.space),
+        "images": (state.data()["key"], new.data["key"]),
+        "proxy": (
+            theirs.proxy.model_copy(update={"seeds": 1}),
+            ours.proxy.model_copy(update={"seeds": 1}),
+        ),
+        "objectives": (theirs.search.objectives, ours.search.objectives),
+        "search.seed": (theirs.search.seed, ours.search.seed),
+        "device": (theirs.device, ours.device),
+    }
+    for name, (one, other) in compared.items():
+        if one != other:
+            raise SpecError(
+                f"{calibration} was calibrated with another {name}; search with the same, or "
+                "calibrate again"
+            )
+    file = ours.model_copy(update={"begun": len(state.trials)})
+    return replace(new, file=file, begun=begun)
+
+
+def _make_own_folder(url: str, name: str) -> str:
+    """Make a folder for one run's weights in object storage, so that runs of one name share none.
+
+    Raises SpecError when nothing can be written there.
+    """
+    url = f"{url.rstrip('/')}/{name}-{secrets.token_hex(4)}"
+    folder = location(url)
+    try:
+        with storage_errors(folder):
+            if not is_remote(folder):  # file://: another folder of a shared file system
+                folder.mkdir(parents=True)
+            (folder / "run.txt").write_text(f"{name}\n")
+    except (StorageError, OSError) as error:
+        raise SpecError(f"checkpoints: {error}; name a bucket that can be written to") from None
+    return url
