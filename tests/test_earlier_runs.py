@@ -53,7 +53,7 @@ class Unheard:
     def began(self, job: object) -> None:
         return None
 
-    def told(self, job: object, told: object) -> None:
+    def progressed(self, job: object, report: object) -> None:
         return None
 
     def ended(self, job: object, found: object) -> None:

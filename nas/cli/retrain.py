@@ -216,7 +216,7 @@ class _Lines:
     def began(self, job: FullTrainingJob) -> None:
         self.say(f"{_named(job)} begins")
 
-    def told(self, job: FullTrainingJob, told: ProgressReport) -> None:
+    def progressed(self, job: FullTrainingJob, told: ProgressReport) -> None:
         if "accuracy" in told:
             self.say(f"{_named(job)}  {_figures(told)}  ({_left(told)} left)")
 
@@ -251,7 +251,7 @@ class _Bars(_Lines):
     def began(self, job: FullTrainingJob) -> None:
         self._bars[job.about.name] = self.progress.add_task(_named(job), figures="", total=None)
 
-    def told(self, job: FullTrainingJob, told: ProgressReport) -> None:
+    def progressed(self, job: FullTrainingJob, told: ProgressReport) -> None:
         bar = self._bars[job.about.name]
         self.progress.update(bar, completed=told["epoch"], total=told["of"])
         if "accuracy" in told:

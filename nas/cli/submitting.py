@@ -46,12 +46,12 @@ def _launch(
     --data folder:/shared/images --trials 200 --dry-run
     """
     from nas.models.candidates import load_space
-    from nas.runs.submit import steps, submit, unfilled
+    from nas.runs.submit import find_unfilled, plan_steps, submit
 
     load_space(space)
     order = _order(context, space, out, runner)
-    made = steps(recipe, order, address=address)
-    left = unfilled(recipe)
+    made = plan_steps(recipe, order, address=address)
+    left = find_unfilled(recipe)
     if dry_run:
         if left:
             print(f"# {left}")

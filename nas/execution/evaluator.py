@@ -46,16 +46,22 @@ __all__ = ["Evaluator", "EvaluatorSpec"]
 _SMALLER = "fewer workers or a smaller proxy.batch_size would help"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class EvaluatorSpec:
     """All that a worker needs to evaluate candidates; plain values, so that it travels.
 
-    data: folder of the decoded images. checkpoints: folder of the weights. These, profile and
-    supernets may be in object storage (see `here`).
+    data: folder of the decoded images.
+    checkpoints: folder of the weights.
+    proxy: how candidates are trained and judged.
+    constraints: limits that a candidate must keep.
     plains: canonical JSON of the plain networks whose trained weights are there.
     anchor: canonical JSON of the network that latencies are taken beside.
-    device: name of what is measured on. profile: a file that predicts instead, or None.
-    supernets: folder of the supernets that candidates inherit from, or None.
+    anchor_ms: its latency, milliseconds.
+    device: name of what is measured on.
+    profile: a file that predicts latencies instead; None: they are measured.
+    supernets: folder of the supernets that candidates inherit from; None: they do not.
+
+    Data, checkpoints, profile and supernets may be in object storage (see `fetch`).
     """
 
     data: Path
@@ -70,7 +76,7 @@ class EvaluatorSpec:
     supernets: Path | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON."""
+        """Return plain values for JSON."""
         return {
             "data": str(self.data),
             "checkpoints": str(self.checkpoints),
@@ -100,8 +106,8 @@ class EvaluatorSpec:
             supernets=location(data["supernets"]) if data["supernets"] else None,
         )
 
-    def here(self) -> EvaluatorSpec:
-        """With what workers only read on this machine: fetched once, where it is elsewhere.
+    def fetch(self) -> EvaluatorSpec:
+        """Return a spec whose read-only parts are on this machine, fetched once from elsewhere.
 
         Raises StorageError.
         """
@@ -116,13 +122,13 @@ class EvaluatorSpec:
 
 
 class Evaluator:
-    """Evaluates jobs one after another; made once in each worker.
+    """The evaluator of jobs, one after another; made once in each worker.
 
     worker: its number among those of this machine; each measures on a core of its own.
     """
 
     def __init__(self, spec: EvaluatorSpec, *, worker: int = 0) -> None:
-        self.spec = spec = spec.here()
+        self.spec = spec = spec.fetch()
         # One thread per trial and many trials side by side is the fastest use of a CPU.
         torch.set_num_threads(spec.proxy.threads)
         data = open_data(spec.data)
@@ -144,7 +150,7 @@ class Evaluator:
         self._plain_score: Score | None = None
 
     def evaluate(self, job: Job) -> Outcome:
-        """Never raises for what a candidate may provoke: the outcome says what went wrong.
+        """Evaluate one job; whatever its candidate provokes, the outcome says what went wrong.
 
         Raises StorageError when weights cannot be read or written, which no candidate mends.
         """
@@ -196,32 +202,32 @@ class Evaluator:
     def _climb(self, architecture: Architecture, job: Job) -> tuple[Training, Rungs, Score]:
         """Train from rung to rung up to the job's, and judge at each.
 
-        What goes on from a rung is kept until the top. Returns the training, what it was at all
-        rungs up to the job's, and its score there.
+        What goes on from a rung is kept until the top.
+        Returns the training, what it was at all rungs up to the job's, and its score there.
         """
         proxy, setting = self.spec.proxy, self.setting
         path = training_path(self.spec.checkpoints, architecture.digest, job.seed)
-        every = range(len(proxy.budgets))
-        goal = every[job.rung]
+        rungs = range(len(proxy.budgets))
+        goal = rungs[job.rung]
 
-        def begun() -> Training:
+        def begin() -> Training:
             return PROXIES[proxy.kind].begin(architecture, setting, job.seed)
 
-        training = begun()
+        training = begin()
         reached = load_training(path, training)
         if len(reached) > goal + 1:  # left by a job whose outcome was lost
-            training, reached = begun(), []
+            training, reached = begin(), []
         seconds = reached[-1][-1] if reached else 0.0
         score = self._judge(training.network) if len(reached) > goal else None
-        for rung in every[len(reached) : goal + 1]:
+        for rung in rungs[len(reached) : goal + 1]:
             started = time.perf_counter()
             training.run(setting.length(rung))
             seconds += time.perf_counter() - started
             score = self._judge(training.network)
             reached.append((proxy.budgets[rung], score.loss, score.accuracy, seconds))
-            if rung != every[-1]:
+            if rung != rungs[-1]:
                 save_training(path, training, architecture, proxy.kind, reached)
-        if goal == every[-1]:
+        if goal == rungs[-1]:
             drop_training(path)
         assert score is not None
         return training, reached, score
@@ -254,8 +260,9 @@ class Evaluator:
         return None
 
     def _paired_error(self, score: Score) -> float | None:
-        """Standard error over images of the loss difference from the plain network that all
-        savings are counted from; None under a proxy that trains none.
+        """Return the standard error, over images, of the loss difference from the plain network.
+
+        All savings are counted from that network. None under a proxy that trains none.
         """
         anchor = Architecture.from_json(self.spec.anchor)
         if anchor.digest not in self.setting.weights:

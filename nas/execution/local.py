@@ -26,8 +26,12 @@ _STARTS = 3  # of a worker that dies before it is ready
 
 
 class LocalExecutor:
-    """log: file that takes what the workers print. program: what a worker runs, which must speak
-    as `nas.execution.workers.local_worker` does.
+    """The executor of processes on this machine.
+
+    spec: what their evaluators are made from.
+    workers: how many processes.
+    log: file that takes what they print.
+    program: what a worker runs, which must speak as `nas.execution.workers.local_worker` does.
     """
 
     def __init__(
@@ -44,6 +48,10 @@ class LocalExecutor:
         self.log = log
 
     def run(self, search: Search, observer: Observer) -> None:
+        """Carry out jobs until `search.finished`.
+
+        Raises StorageError for what no worker can mend, TrainingError when workers do not start.
+        """
         inbox: queue.Queue[tuple[_Worker, str | None]] = queue.Queue()
         pool = [
             _Worker(self.program, self.spec, inbox, self.log, number)
@@ -63,16 +71,16 @@ class LocalExecutor:
                 except queue.Empty:
                     continue
                 if line is not None:
-                    self._heard(worker, json.loads(line), search, observer)
+                    self._hear(worker, json.loads(line), search, observer)
                 else:
-                    pool[pool.index(worker)] = self._replaced(worker, search, observer, inbox)
+                    pool[pool.index(worker)] = self._replace(worker, search, observer, inbox)
         finally:
             for worker in pool:
                 worker.terminate()
             for worker in pool:
-                worker.ended()
+                worker.wait()
 
-    def _heard(
+    def _hear(
         self, worker: _Worker, message: dict[str, object], search: Search, observer: Observer
     ) -> None:
         if "ready" in message:
@@ -86,7 +94,7 @@ class LocalExecutor:
             assert record is not None, "a finished job is not lost"
             observer.finished(record)
 
-    def _replaced(
+    def _replace(
         self,
         worker: _Worker,
         search: Search,
@@ -94,7 +102,7 @@ class LocalExecutor:
         inbox: queue.Queue[tuple[_Worker, str | None]],
     ) -> _Worker:
         """Start a worker in the place of one that died, and say what became of its job."""
-        reason = worker.ended()
+        reason = worker.wait()
         if worker.job is not None:
             record = search.tell(worker.job, lost_with_worker(worker.job, reason))
             if record is None:
@@ -108,7 +116,7 @@ class LocalExecutor:
 
 
 class _Worker:
-    """One worker process, and the job that it has."""
+    """A worker process, and the job that it has."""
 
     def __init__(
         self,
@@ -143,6 +151,6 @@ class _Worker:
     def terminate(self) -> None:
         self._process.terminate()
 
-    def ended(self) -> str:
-        """Waits for its end, and says how it came."""
-        return self._process.ended(_STOP_SECONDS)
+    def wait(self) -> str:
+        """Wait for its end, and say how it came."""
+        return self._process.wait(_STOP_SECONDS)

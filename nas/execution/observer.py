@@ -16,29 +16,29 @@ __all__ = ["EventLog", "Observer", "ObserverPair", "SilentObserver"]
 
 
 class Observer(Protocol):
-    """Hears what happens in a run: a progress display, a log file, a test."""
+    """Whoever hears what happens in a run: a progress display, a log file, a test."""
 
     def stage(self, text: str) -> None:
-        """A new part of the run has begun."""
+        """Hear that a new part of the run has begun."""
 
     def step(self, done: int, total: int) -> None:
-        """How far the current part is."""
+        """Hear how far the current part is."""
 
     def started(self, job: Job) -> None:
-        """A worker has taken a job."""
+        """Hear that a worker has taken a job."""
 
     def finished(self, record: Record) -> None:
-        """A trial has come to its end, or (PAUSED) to a rung where it waits."""
+        """Hear that a trial has come to its end, or (PAUSED) to a rung where it waits."""
 
     def lost(self, job: Job, reason: str) -> None:
-        """A worker died with a job, which is given out again."""
+        """Hear that a worker died with a job, which is given out again."""
 
     def tick(self, search: Search) -> None:
-        """Some time has passed; at least once a second."""
+        """Hear that some time has passed; at least once a second."""
 
 
 class SilentObserver:
-    """An observer that does nothing; base of those that want to hear only some."""
+    """An observer that does nothing; the base of those that want to hear only some things."""
 
     def stage(self, text: str) -> None:
         return None

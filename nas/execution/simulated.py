@@ -14,7 +14,10 @@ __all__ = ["SimulatedExecutor", "VirtualClock"]
 
 
 class VirtualClock:
-    """Stands still until somebody moves it. Give the same one to the search and its executor."""
+    """A clock that stands still until somebody moves it.
+
+    Give the same one to the search and its executor.
+    """
 
     def __init__(self, now: float = 0.0) -> None:
         self.now = now
@@ -24,10 +27,14 @@ class VirtualClock:
 
 
 class SimulatedExecutor:
-    """Workers that take no time but that of the clock: the same jobs end in the same order.
+    """The executor of workers that take no time but that of the clock.
 
-    evaluate: what comes of a job, called when it ends; what it raises ends the run there, as
-    if the process were killed before it heard of that job. seconds: how long a job takes.
+    The same jobs end in the same order.
+    evaluate: what comes of a job, called when it ends; what it raises ends the run there, as if
+        the process were killed before it heard of that job.
+    seconds: how long a job takes.
+    workers: how many jobs run at a time.
+    clock: the search's own; None: another.
     """
 
     def __init__(
@@ -44,7 +51,7 @@ class SimulatedExecutor:
         self.clock = clock or VirtualClock()
 
     def run(self, search: Search, observer: Observer | None = None) -> None:
-        """Returns when `search.finished`. Jobs that end at one time come as they were given."""
+        """Carry out jobs until `search.finished`; ties come in their order."""
         observer = observer or SilentObserver()
         order = count()
         running: list[tuple[float, int, Job]] = []

@@ -46,20 +46,22 @@ def work(
 ) -> str:
     """Evaluate jobs of a run until its search ends. Returns why it ended (`WorkerProcess.run`).
 
-    target: a run folder, or the URL of a study. folder: where the run folder is on this machine,
-    when that is another path. grace, idle: see `WorkerProcess`. Raises SpecError when this
-    machine's versions, images or processor do not fit the run.
+    target: a run folder, or the URL of a study.
+    folder: where the run folder is on this machine; None: where the study says.
+    grace, idle: seconds; see `WorkerProcess`.
+    say: hears what happens, a line each.
+    Raises SpecError when this machine's versions, images or processor do not fit the run.
     """
     run, exchange = join_run(target, folder)
     if isinstance(exchange, StudyExchange):
         exchange.connection.say = say
-    terms = _terms(exchange, idle, say)
+    terms = _wait_for_terms(exchange, idle, say)
     if terms is None:
         return "idle"
     if terms.closed:
         return "finished"
-    spec = _fitting(run, terms)
-    with _own_number() as number:
+    spec = _fit_spec(run, terms)
+    with _claim_number() as number:
         evaluator = Evaluator(spec, worker=number)
 
         def evaluate(job: Job) -> Outcome:
@@ -74,7 +76,11 @@ def work(
 
 
 def join_run(target: str, folder: Path | None = None) -> tuple[Run, Exchange]:
-    """The run and its exchange, as they are seen from here. Raises SpecError."""
+    """Return a run and its exchange, as they are seen from here.
+
+    target, folder: as `work` takes them.
+    Raises SpecError where there is no run that takes workers.
+    """
     if not is_url(target):
         if not (Path(target) / "run.yaml").is_file():
             raise SpecError(
@@ -104,28 +110,32 @@ def join_run(target: str, folder: Path | None = None) -> tuple[Run, Exchange]:
     return run, StudyExchange(store.connection, store.name)
 
 
-def _terms(
+def _wait_for_terms(
     exchange: Exchange, idle: float | None, say: Callable[[str], None]
 ) -> WorkerTerms | None:
-    """What the driver asks for, as soon as it has said so; None when that takes too long."""
-    began, told = time.monotonic(), False
+    """Return what the driver asks for, once it has said so; None when that takes too long."""
+    began, announced = time.monotonic(), False
     while (terms := exchange.terms()) is None:
         if idle is not None and time.monotonic() - began > idle:
             return None
-        if not told:
+        if not announced:
             say("waiting for the driver: nas search, or nas resume")
-            told = True
+            announced = True
         time.sleep(1.0)
     return terms
 
 
-def _fitting(run: Run, terms: WorkerTerms) -> EvaluatorSpec:
-    """The evaluator's order with the paths of this machine. Raises SpecError."""
-    here = results_depend_on()
+def _fit_spec(run: Run, terms: WorkerTerms) -> EvaluatorSpec:
+    """Return the evaluator's spec with the paths of this machine.
+
+    Raises SpecError where versions, processor, runtime or images are others.
+    """
+    installed = results_depend_on()
     for name, wanted in terms.versions.items():
-        if here.get(name) != wanted:
+        if installed.get(name) != wanted:
             raise SpecError(
-                f"{run.path} runs with {name} {wanted}, here is {here.get(name)}; install the same"
+                f"{run.path} runs with {name} {wanted}, here is {installed.get(name)}; install "
+                "the same"
             )
     if terms.processor is not None and terms.processor != processor():
         raise SpecError(
@@ -164,8 +174,9 @@ def _fitting(run: Run, terms: WorkerTerms) -> EvaluatorSpec:
 
 
 def _check_backbone(run: Run, architecture: str) -> None:
-    """Naming a backbone can run code (`module:function`): only those that the run's own space
-    names are built, whoever else may write into the exchange. Raises SpecError.
+    """Raise SpecError for a backbone that the run's own space does not name.
+
+    Naming one can run code (`module:function`), and others may write into the exchange.
     """
     backbone = Architecture.from_json(architecture).backbone
     if backbone not in run.space.backbones:
@@ -173,11 +184,12 @@ def _check_backbone(run: Run, architecture: str) -> None:
 
 
 @contextmanager
-def _own_number() -> Iterator[int]:
-    """The lowest number that no other worker of this user has on this machine: each measures on
-    a core of its own. It dies with its process.
+def _claim_number() -> Iterator[int]:
+    """Yield the lowest number that no other worker of this user has on this machine.
+
+    Each measures on a core of its own. A claim dies with its process.
     """
-    number, file = _locked_number()
+    number, file = _lock_number()
     try:
         yield number
     finally:
@@ -185,7 +197,7 @@ def _own_number() -> Iterator[int]:
             file.close()
 
 
-def _locked_number() -> tuple[int, IO[str] | None]:
+def _lock_number() -> tuple[int, IO[str] | None]:
     folder = Path(tempfile.gettempdir()) / f"attention-nas-workers-{os.getuid()}"
     for number in range(_MOST_PER_MACHINE):
         try:

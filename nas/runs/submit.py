@@ -20,7 +20,7 @@ from nas.base.errors import NasError, SpecError
 from nas.base.files import read_yaml
 from nas.spec.runner import load_runner
 
-__all__ = ["Step", "Submission", "steps", "submit", "unfilled"]
+__all__ = ["Step", "Submission", "plan_steps", "submit", "find_unfilled"]
 
 _MOST_IN_CONFIG_MAP = 1_000_000  # bytes
 _TO_FILL = re.compile(r"PUT-IN|\bREGISTRY/")
@@ -33,10 +33,12 @@ _ON_CLUSTER = ("--set", "executor=ray", "--set", "ray.address=auto")
 class Submission:
     """A search to submit.
 
-    space: its file. out: the run folder, as the cluster's machines see it. options: of
-    `nas search`, beside those two. runner: a runner file that comes along, or None.
-    files: `device` or `prior` -> a file here that an option names; it comes along, too. folders:
-    an option in words -> the folder that it names, which must be there.
+    space: its file.
+    out: the run folder, as the cluster's machines see it.
+    options: of `nas search`, beside those two.
+    runner: a runner file that is sent along; None: there is none.
+    files: `device` or `prior` -> a file here that an option names; it is sent along, too.
+    folders: an option in words -> the folder that it names, which must be there.
     """
 
     space: Path
@@ -46,14 +48,15 @@ class Submission:
     files: Mapping[str, Path] = field(default_factory=dict)
     folders: Mapping[str, str] = field(default_factory=dict)
 
-    def coming(self) -> dict[str, Path]:
-        """Name that a file has there -> the file, of all but the runner."""
+    def files_to_send(self) -> dict[str, Path]:
+        """Return all files but the runner, by the names that they have there."""
         named = {f"{name}.json": path for name, path in self.files.items()}
         return {"space.yaml": self.space, **named}
 
     def options_there(self, folder: str = "") -> list[str]:
-        """With the files as they are named there; of an option that is given twice the last
-        counts.
+        """Return the options with the files as they are named there.
+
+        Of an option that is given twice the last counts.
         """
         return [*self.options, *(f"{_NAMES[name]}{folder}{name}.json" for name in self.files)]
 
@@ -76,14 +79,15 @@ class Step:
         return "\n".join(parts)
 
 
-def steps(recipe: Path, order: Submission, *, address: str | None = None) -> list[Step]:
-    """The commands that submit an order by a recipe of runners/, or one like them.
+def plan_steps(recipe: Path, order: Submission, *, address: str | None = None) -> list[Step]:
+    """Return the commands that submit an order by a recipe of runners/, or one like them.
 
-    address: of the job server, where the recipe joins a cluster. Raises SpecError.
+    address: of the job server, where the recipe joins a cluster; None elsewhere.
+    Raises SpecError for what is no recipe, or one of something else.
     """
     if recipe.suffix == ".sbatch":
         return _by_sbatch(recipe, order)
-    text = _text(recipe)
+    text = _read_recipe(recipe)
     data = read_yaml(text, str(recipe))
     if not isinstance(data, dict):
         raise SpecError(f"{recipe} holds no recipe; there are some in runners/")
@@ -94,24 +98,28 @@ def steps(recipe: Path, order: Submission, *, address: str | None = None) -> lis
     return _by_ray_jobs(recipe, order, address)
 
 
-def unfilled(recipe: Path) -> str | None:
-    """What of a recipe is still to be put in, in words; None: nothing."""
-    for number, line in enumerate(_text(recipe).splitlines(), start=1):
-        found = _TO_FILL.search(line.partition("#")[0])
-        if found:
-            return f"{recipe}, line {number}: put in what belongs there for {found[0]!r}"
+def find_unfilled(recipe: Path) -> str | None:
+    """Return what of a recipe is still to be put in, in words; None: nothing."""
+    for number, line in enumerate(_read_recipe(recipe).splitlines(), start=1):
+        match = _TO_FILL.search(line.partition("#")[0])
+        if match:
+            return f"{recipe}, line {number}: put in what belongs there for {match[0]!r}"
     return None
 
 
-def submit(made: Sequence[Step], *, run: Callable[..., Any] = subprocess.run) -> None:
-    """Carry them out. Raises SpecError where a program is missing, NasError where one fails."""
-    for step in made:
+def submit(steps: Sequence[Step], *, run: Callable[..., Any] = subprocess.run) -> None:
+    """Carry out commands, one after the other.
+
+    run: called as `subprocess.run`.
+    Raises SpecError where a program is missing, NasError where one fails.
+    """
+    for step in steps:
         if _program(step.command[0]) is None:
             raise SpecError(
                 f"{step.command[0]} is not installed here; submit from where it is, or see what "
                 "would be done with --dry-run"
             )
-    for step in made:
+    for step in steps:
         with tempfile.TemporaryDirectory() as folder:
             for name, text in step.files.items():
                 (Path(folder) / name).write_text(text)
@@ -123,11 +131,11 @@ def submit(made: Sequence[Step], *, run: Callable[..., Any] = subprocess.run) ->
 
 
 def _program(name: str) -> str | None:
-    """`ray` lives beside this program, also where the environment is not activated."""
+    """Find a program; `ray` lives beside this one, also where no environment is activated."""
     return shutil.which(name) or shutil.which(name, path=str(Path(sys.executable).parent))
 
 
-def _text(path: Path) -> str:
+def _read_recipe(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -136,9 +144,9 @@ def _text(path: Path) -> str:
 
 
 def _by_sbatch(recipe: Path, order: Submission) -> list[Step]:
-    if "#SBATCH" not in _text(recipe):
+    if "#SBATCH" not in _read_recipe(recipe):
         raise SpecError(f"{recipe} holds no #SBATCH lines")
-    if "nas worker" in _text(recipe):
+    if "nas worker" in _read_recipe(recipe):
         raise SpecError(
             f"{recipe} starts workers for a run that is there; start it with: nas search "
             f"{order.space} --set executor=worker --out {order.out}, and then: "
@@ -163,23 +171,26 @@ def _by_ray_jobs(recipe: Path, order: Submission, address: str | None) -> list[S
     if runner.device_profile is not None and "device" not in order.files:
         order = replace(order, files={**order.files, "device": runner.device_profile})
     search = "nas search space.yaml --runner runner.yaml"
-    command = _going_on(order, search, *order.options_there())
+    command = _start_or_resume(order, search, *order.options_there())
     submit_job = ("ray", "job", "submit", "--no-wait", "--address", address)
-    coming = {**order.coming(), "runner.yaml": recipe}
+    files = {**order.files_to_send(), "runner.yaml": recipe}
     return [
         Step(
             (*submit_job, "--working-dir", "{folder}", "--", "sh", "-c", command),
-            files={name: _text(path) for name, path in coming.items()},
+            files={name: _read_recipe(path) for name, path in files.items()},
         )
     ]
 
 
 def _by_launcher(recipe: Path, order: Submission) -> list[Step]:
-    """Ray's cluster launcher: start the machines, copy the files there, begin in a tmux."""
+    """Return the commands of Ray's cluster launcher.
+
+    They start the machines, copy the files there, and begin in a tmux.
+    """
     runner = " --runner nas-runner.yaml" if order.runner else ""
     options = [*order.options_there("nas-"), *_ON_CLUSTER]
-    command = _going_on(order, f"nas search nas-space.yaml{runner}", *options)
-    copies = order.coming() | ({"runner.yaml": order.runner} if order.runner else {})
+    command = _start_or_resume(order, f"nas search nas-space.yaml{runner}", *options)
+    copies = order.files_to_send() | ({"runner.yaml": order.runner} if order.runner else {})
     cluster = str(recipe)
     return [
         Step(("ray", "up", "--yes", cluster)),
@@ -192,7 +203,7 @@ def _by_launcher(recipe: Path, order: Submission) -> list[Step]:
 
 
 def _by_kubectl(job: dict[str, Any], order: Submission) -> list[Step]:
-    """The manifest with this search in it, and its files beside it in a ConfigMap.
+    """Return the manifest with this search in it, and its files beside it in a ConfigMap.
 
     Each has a name of its own: the operator keeps a job that has ended, and does nothing for one
     of that name that is submitted again.
@@ -200,15 +211,15 @@ def _by_kubectl(job: dict[str, Any], order: Submission) -> list[Step]:
     slug = re.sub(r"[^a-z0-9]+", "-", Path(order.out).name.lower()).strip("-")[:20]
     name = "-".join(filter(None, [job["metadata"]["name"], slug, secrets.token_hex(2)]))
     job["metadata"]["name"] = name
-    here = "/etc/nas"
-    runner = f" --runner {here}/runner.yaml" if order.runner else ""
-    options = [*order.options_there(f"{here}/"), *_ON_CLUSTER]
-    command = _going_on(order, f"nas search {here}/space.yaml{runner}", *options)
-    coming = order.coming() | ({"runner.yaml": order.runner} if order.runner else {})
-    files = {name: _text(path) for name, path in coming.items()}
+    folder = "/etc/nas"
+    runner = f" --runner {folder}/runner.yaml" if order.runner else ""
+    options = [*order.options_there(f"{folder}/"), *_ON_CLUSTER]
+    command = _start_or_resume(order, f"nas search {folder}/space.yaml{runner}", *options)
+    sent = order.files_to_send() | ({"runner.yaml": order.runner} if order.runner else {})
+    files = {name: _read_recipe(path) for name, path in sent.items()}
     if sum(map(len, files.values())) > _MOST_IN_CONFIG_MAP:
         raise SpecError(
-            f"{', '.join(map(str, coming.values()))}: more than a ConfigMap of Kubernetes holds "
+            f"{', '.join(map(str, sent.values()))}: more than a ConfigMap of Kubernetes holds "
             "(1 MiB); put the largest on the cluster's volume, and name it as pods see it"
         )
     config = {
@@ -221,14 +232,15 @@ def _by_kubectl(job: dict[str, Any], order: Submission) -> list[Step]:
     pod = job["spec"]["rayClusterSpec"]["headGroupSpec"]["template"]["spec"]
     pod.setdefault("volumes", []).append({"name": "nas", "configMap": {"name": f"{name}-files"}})
     mounts = pod["containers"][0].setdefault("volumeMounts", [])
-    mounts.append({"name": "nas", "mountPath": here})
+    mounts.append({"name": "nas", "mountPath": folder})
     text = yaml.safe_dump_all([config, job], sort_keys=False, width=1000)
     return [Step(("kubectl", "create", "-f", "-"), text=text)]
 
 
-def _going_on(order: Submission, search: str, *options: str) -> str:
-    """A command for a shell that starts the search, or goes on with it when it is there already:
-    clusters start a job again whose machine was lost.
+def _start_or_resume(order: Submission, search: str, *options: str) -> str:
+    """Return a command for a shell that starts the search, or goes on with it when it is there.
+
+    Clusters start a job again whose machine was lost.
     """
     for words, folder in {f"--out {order.out}": order.out, **order.folders}.items():
         if not folder.startswith("/"):
@@ -238,15 +250,15 @@ def _going_on(order: Submission, search: str, *options: str) -> str:
             )
     out = shlex.quote(order.out)
     begin = f"{search} --out {out}" + (f" {shlex.join(options)}" if options else "")
-    again = shlex.join(["nas", "resume", order.out, *_of_resume(options)])
+    again = shlex.join(["nas", "resume", order.out, *_resume_options(options)])
     return f"if [ -e {out}/run.yaml ]; then {again}; else {begin}; fi"
 
 
-def _of_resume(options: Sequence[str]) -> list[str]:
-    """Those that `nas resume` takes as well: how far the search shall go."""
-    found: list[str] = []
+def _resume_options(options: Sequence[str]) -> list[str]:
+    """Return those that `nas resume` takes as well: how far the search shall go."""
+    taken: list[str] = []
     for number, word in enumerate(options):
         name, separator, _ = word.partition("=")
         if name in _GOING_ON:
-            found += [word] if separator else list(options[number : number + 2])
-    return found
+            taken += [word] if separator else list(options[number : number + 2])
+    return taken

@@ -13,7 +13,7 @@ from support.samples import QUICK, ROOT, SMALL_SPACE
 from support.slurm_cluster import SlurmCluster
 
 from nas.runs.run import open_run
-from nas.runs.submit import Submission, steps
+from nas.runs.submit import Submission, plan_steps
 from nas.study.record import COMPLETE
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("slurm")]
@@ -55,7 +55,7 @@ def test_a_search_by_ray_on_two_machines_goes_on_after_it_was_taken_off_them(
 ) -> None:
     run = cluster.shared / "ray"
     order = Submission(cluster.shared / "space.yaml", str(run), ("--trials", "12", *SETS))
-    (step,) = steps(ROOT / "runners" / "slurm.sbatch", order)
+    (step,) = plan_steps(ROOT / "runners" / "slurm.sbatch", order)
     sbatch, *words = step.command
     job = cluster.submit(sbatch, "--cpus-per-task=2", "--output=ray.log", *words)
     wait_until(lambda: happened(run, "trial 3 COMPLETE") or cluster.state(job) == "FAILED")

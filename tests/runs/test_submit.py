@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 
 from nas.base.errors import NasError, SpecError
 from nas.cli import app
-from nas.runs.submit import Step, Submission, steps, submit
+from nas.runs.submit import Step, Submission, plan_steps, submit
 
 RUNNERS = ROOT / "runners"
 
@@ -27,7 +27,7 @@ def order(small_space: Path) -> Submission:
 
 
 def test_slurm_gets_the_words_of_nas_search(order: Submission) -> None:
-    (step,) = steps(RUNNERS / "slurm.sbatch", order)
+    (step,) = plan_steps(RUNNERS / "slurm.sbatch", order)
     script = str(RUNNERS / "slurm.sbatch")
     expected = ("sbatch", script, str(order.space), "--out", "/shared/runs/x", *order.options)
     assert step.command == expected
@@ -35,7 +35,7 @@ def test_slurm_gets_the_words_of_nas_search(order: Submission) -> None:
 
 
 def test_a_job_server_gets_the_files_and_a_command_that_can_be_repeated(order: Submission) -> None:
-    (step,) = steps(RUNNERS / "ray-cluster.yaml", order, address="http://head:8265")
+    (step,) = plan_steps(RUNNERS / "ray-cluster.yaml", order, address="http://head:8265")
     assert step.files["space.yaml"] == SMALL_SPACE
     assert "executor: ray" in step.files["runner.yaml"]
     assert step.command[:6] == (
@@ -49,7 +49,7 @@ def test_a_job_server_gets_the_files_and_a_command_that_can_be_repeated(order: S
 
 def test_a_command_given_again_goes_on(order: Submission, tmp_path: Path) -> None:
     def said() -> str:
-        (step,) = steps(RUNNERS / "ray-cluster.yaml", order_here, address="http://head:8265")
+        (step,) = plan_steps(RUNNERS / "ray-cluster.yaml", order_here, address="http://head:8265")
         shell = 'nas() { echo nas "$@"; }; ' + step.command[-1]
         return subprocess.run(
             ["bash", "-c", shell], capture_output=True, text=True, check=True
@@ -67,7 +67,7 @@ def test_a_command_given_again_goes_on(order: Submission, tmp_path: Path) -> Non
 
 
 def test_the_launcher_starts_copies_and_begins(order: Submission) -> None:
-    made = steps(RUNNERS / "ray-aws.yaml", order)
+    made = plan_steps(RUNNERS / "ray-aws.yaml", order)
     assert [step.command[:2] for step in made] == [
         ("ray", "up"),
         ("ray", "rsync-up"),
@@ -78,7 +78,7 @@ def test_the_launcher_starts_copies_and_begins(order: Submission) -> None:
 
 
 def test_kubernetes_gets_the_space_beside_the_job(order: Submission) -> None:
-    (step,) = steps(RUNNERS / "kuberay-rayjob.yaml", order)
+    (step,) = plan_steps(RUNNERS / "kuberay-rayjob.yaml", order)
     assert step.command == ("kubectl", "create", "-f", "-")
     config, job = yaml.safe_load_all(step.text or "")
     name = job["metadata"]["name"]
@@ -99,11 +99,11 @@ def test_a_runner_file_comes_along(order: Submission, tmp_path: Path) -> None:
     runner = tmp_path / "mine.yaml"
     runner.write_text("search: {trials: 99}\n")
     taken = Submission(space=order.space, out=order.out, runner=runner)
-    (slurm,) = steps(RUNNERS / "slurm.sbatch", taken)
+    (slurm,) = plan_steps(RUNNERS / "slurm.sbatch", taken)
     assert slurm.command[-2:] == ("--runner", str(runner))
-    (job,) = steps(RUNNERS / "kuberay-rayjob.yaml", taken)
+    (job,) = plan_steps(RUNNERS / "kuberay-rayjob.yaml", taken)
     assert next(yaml.safe_load_all(job.text or ""))["data"]["runner.yaml"] == runner.read_text()
-    launcher = steps(RUNNERS / "ray-gcp.yaml", taken)
+    launcher = plan_steps(RUNNERS / "ray-gcp.yaml", taken)
     assert launcher[2].command[-2:] == (str(runner), "~/nas-runner.yaml")
 
 
@@ -132,13 +132,13 @@ def test_files_that_options_name_come_along(far: list[str], order: Submission) -
 
     phone = Path(far[-1].partition("=")[2])
     taken = Submission(order.space, order.out, files={"device": phone})
-    copied = steps(RUNNERS / "ray-aws.yaml", taken)
+    copied = plan_steps(RUNNERS / "ray-aws.yaml", taken)
     assert copied[2].command[-2:] == (str(phone), "~/nas-device.json")
     assert "--set=device=nas-device.json" in copied[-1].command[-1]
-    (sent,) = steps(RUNNERS / "ray-cluster.yaml", taken, address="http://head:8265")
+    (sent,) = plan_steps(RUNNERS / "ray-cluster.yaml", taken, address="http://head:8265")
     assert sent.files["device.json"] == phone.read_text()
     assert "--set=device=device.json" in sent.command[-1]
-    (slurm,) = steps(RUNNERS / "slurm.sbatch", taken)
+    (slurm,) = plan_steps(RUNNERS / "slurm.sbatch", taken)
     assert "device.json" not in " ".join(slurm.command), "its machines share these files"
 
 
@@ -148,7 +148,7 @@ def test_a_runner_that_is_the_recipe_brings_its_device(order: Submission, tmp_pa
     recipe.write_text(
         f"{{executor: ray, ray: {{address: auto}}, device: {tmp_path / 'phone.json'}}}"
     )
-    (step,) = steps(recipe, order, address="http://head:8265")
+    (step,) = plan_steps(recipe, order, address="http://head:8265")
     assert step.files["device.json"] == "{}"
 
 
@@ -199,7 +199,7 @@ def test_wrong_orders_are_one_line(
     address = changes.get("address", "http://head:8265")
     given = Submission(order.space, changes.get("out", order.out), order.options)
     with pytest.raises(SpecError, match=said) as caught:
-        steps(RUNNERS / recipe, given, address=address)
+        plan_steps(RUNNERS / recipe, given, address=address)
     assert "\n" not in str(caught.value)
 
 

@@ -33,12 +33,14 @@ DONE: Final = "done"
 
 @dataclass(frozen=True, slots=True)
 class WorkerTerms:
-    """What a worker must know and fulfil to evaluate for a run.
+    """The terms that a worker must know and fulfil to evaluate for a run.
 
     spec: of the evaluator, plain values (see `EvaluatorSpec.to_dict`); its paths are the driver's.
-    versions: of packages that results depend on. data: key of the images. lease: seconds of
-    silence after which a worker's job goes to another. processor, runtime: what latencies are
-    measured with; None where they are predicted. closed: the search has come to its end.
+    versions: of packages that results depend on.
+    data: key of the images.
+    lease: seconds of silence after which a worker's job goes to another.
+    processor, runtime: what latencies are measured with; None where they are predicted.
+    closed: the search has come to its end.
     """
 
     spec: Mapping[str, Any]
@@ -50,6 +52,7 @@ class WorkerTerms:
     closed: bool = False
 
     def to_dict(self) -> dict[str, Any]:
+        """Return plain values for JSON."""
         return asdict(self)
 
     @classmethod
@@ -65,7 +68,10 @@ class WorkerTerms:
 
 @dataclass(frozen=True, slots=True)
 class Ticket:
-    """id: of this giving-out; it is part of file names."""
+    """One giving-out of a job.
+
+    id: of this giving-out; it is part of file names.
+    """
 
     id: str
     job: Job
@@ -81,8 +87,14 @@ class OpenTicket:
 
 @dataclass(frozen=True, slots=True)
 class Presence:
-    """A worker as it shows itself. beat: goes up while it lives. ticket, trial: what it works
-    on. heard: the time by its own clock, for people. left: why it could not go on; None: it does.
+    """A worker as it shows itself.
+
+    worker: its name.
+    process: where it runs; see `nas.base.process`.
+    beat: a count that goes up while it lives.
+    ticket, trial: what it works on; None: nothing.
+    heard: the time by its own clock, for people.
+    left: why it could not go on; None: it does.
     """
 
     worker: str
@@ -95,31 +107,39 @@ class Presence:
 
 
 class Exchange(Protocol):
-    """All methods raise StorageError when the storage fails."""
+    """The place where a driver and its workers meet.
+
+    All methods raise StorageError when the storage fails.
+    """
 
     # The driver's.
 
-    def publish(self, terms: WorkerTerms) -> None: ...
+    def publish(self, terms: WorkerTerms) -> None:
+        """Say what workers must fulfil."""
 
-    def left(self) -> list[OpenTicket]:
-        """Tickets that are open, or done and not known to be settled; the oldest first."""
+    def open_tickets(self) -> list[OpenTicket]:
+        """Return tickets that are open, or done and not known to be settled; the oldest first."""
 
     def offer(self, job: Job) -> str:
-        """Returns the ticket."""
+        """Give out a job. Returns the id of its ticket."""
 
     def states(self) -> dict[str, str]:
-        """Open tickets and done ones not settled -> state. One on its way may be missing."""
+        """Return open tickets, and done ones not settled, with their states.
+
+        One that is on its way may be missing.
+        """
 
     def outcome(self, ticket: str) -> Outcome | None:
-        """Of a done ticket; None when it cannot be read."""
+        """Return the outcome of a done ticket; None when it cannot be read."""
 
     def withdraw(self, ticket: str) -> bool:
-        """False: its outcome has been delivered."""
+        """Take a ticket back. Returns False when its outcome has been delivered."""
 
     def settle(self, ticket: str) -> None:
-        """Its outcome is in the study: it is needed no more."""
+        """Drop a ticket whose outcome is in the study."""
 
-    def workers(self) -> list[Presence]: ...
+    def workers(self) -> list[Presence]:
+        """Return the workers as they last showed themselves."""
 
     def forget(self, worker: str) -> None:
         """Take a dead worker off the list; if it lives it comes back."""
@@ -127,18 +147,19 @@ class Exchange(Protocol):
     # A worker's.
 
     def terms(self) -> WorkerTerms | None:
-        """None: no driver has come yet."""
+        """Return what the driver has published; None: none has come yet."""
 
-    def show(self, presence: Presence) -> None: ...
+    def show(self, presence: Presence) -> None:
+        """Let the driver see a worker."""
 
     def take(self, worker: str) -> Ticket | None:
-        """The oldest that waits; None: there is none."""
+        """Take the oldest ticket that waits; None: there is none."""
 
     def holds(self, ticket: str, worker: str) -> bool:
-        """Whether a ticket that the worker took is still its own."""
+        """Return whether a ticket that the worker took is still its own."""
 
     def hand_back(self, ticket: str, worker: str) -> None:
-        """Let another worker have it."""
+        """Let another worker have a ticket."""
 
     def deliver(self, ticket: str, worker: str, outcome: Outcome) -> bool:
-        """False: the ticket was withdrawn, and the outcome is dropped."""
+        """Deliver an outcome. Returns False when the ticket was withdrawn; it is then dropped."""

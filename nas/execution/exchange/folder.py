@@ -37,7 +37,10 @@ _WITH = "~"  # between ticket and worker in a file's name
 
 
 class FolderExchange:
-    """path: a folder of the run's own."""
+    """An exchange of files.
+
+    path: a folder of the run's own.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -52,14 +55,14 @@ class FolderExchange:
                 folder.mkdir(parents=True, exist_ok=True)
         _write(self.path / "terms.json", terms.to_dict())
 
-    def left(self) -> list[OpenTicket]:
-        found = []
+    def open_tickets(self) -> list[OpenTicket]:
+        tickets = []
         for name, state in self.states().items():
             file = self._find(name)
             with contextlib.suppress(FileNotFoundError, StorageError):
                 if file is not None:
-                    found.append(OpenTicket(Ticket(name, _job(file)), state))
-        return found
+                    tickets.append(OpenTicket(Ticket(name, _job(file)), state))
+        return tickets
 
     def offer(self, job: Job) -> str:
         # Sorted by name, the oldest trial comes first.
@@ -68,11 +71,11 @@ class FolderExchange:
         return ticket
 
     def states(self) -> dict[str, str]:
-        found: dict[str, str] = {}
+        states: dict[str, str] = {}
         # In the order in which a ticket moves, or one could slip by unseen.
         for state, folder in self._folders.items():
-            found |= dict.fromkeys(map(_ticket, _names(folder)), state)
-        return dict(sorted(found.items()))
+            states |= dict.fromkeys(map(_ticket, _names(folder)), state)
+        return dict(sorted(states.items()))
 
     def outcome(self, ticket: str) -> Outcome | None:
         file = self._find(ticket, DONE)
@@ -99,11 +102,11 @@ class FolderExchange:
                 file.unlink(missing_ok=True)
 
     def workers(self) -> list[Presence]:
-        found = []
+        presences = []
         for name in _names(self._workers):
             with contextlib.suppress(FileNotFoundError, StorageError, TypeError):
-                found.append(Presence(**_read(self._workers / name)))
-        return found
+                presences.append(Presence(**_read(self._workers / name)))
+        return presences
 
     def forget(self, worker: str) -> None:
         with _disk(self._workers):
@@ -124,7 +127,7 @@ class FolderExchange:
         for name in sorted(_names(self._folders[WAITING])):
             ticket = _ticket(name)
             mine = self._folders[TAKEN] / f"{ticket}{_WITH}{worker}.json"
-            if _moved(self._folders[WAITING] / name, mine):
+            if _move(self._folders[WAITING] / name, mine):
                 with contextlib.suppress(FileNotFoundError):  # withdrawn at once
                     return Ticket(ticket, _job(mine))
         return None
@@ -135,12 +138,12 @@ class FolderExchange:
 
     def hand_back(self, ticket: str, worker: str) -> None:
         mine = self._folders[TAKEN] / f"{ticket}{_WITH}{worker}.json"
-        _moved(mine, self._folders[WAITING] / f"{ticket}.json")
+        _move(mine, self._folders[WAITING] / f"{ticket}.json")
 
     def deliver(self, ticket: str, worker: str, outcome: Outcome) -> bool:
         name = f"{ticket}{_WITH}{worker}.json"
         _write(self._outcomes / name, asdict(outcome))
-        if _moved(self._folders[TAKEN] / name, self._folders[DONE] / name):
+        if _move(self._folders[TAKEN] / name, self._folders[DONE] / name):
             return True
         with _disk(self._outcomes):
             (self._outcomes / name).unlink(missing_ok=True)
@@ -159,7 +162,7 @@ def _ticket(name: str) -> str:
 
 
 def _names(folder: Path) -> list[str]:
-    """Files of a folder; those being written begin with a dot."""
+    """Return the files of a folder; those being written begin with a dot."""
     with _disk(folder):
         try:
             return [file.name for file in folder.iterdir() if not file.name.startswith(".")]
@@ -167,7 +170,8 @@ def _names(folder: Path) -> list[str]:
             return []
 
 
-def _moved(source: Path, target: Path) -> bool:
+def _move(source: Path, target: Path) -> bool:
+    """Rename a file. Returns False when another process has taken it."""
     with _disk(source):
         try:
             source.rename(target)
@@ -189,9 +193,9 @@ def _write(file: Path, value: object) -> None:
 
 
 def _read(file: Path) -> dict[str, Any]:
-    """Raises FileNotFoundError, and StorageError when it is torn."""
+    """Read a JSON object. Raises FileNotFoundError, and StorageError when it is torn."""
     try:
-        found = json.loads(file.read_text())
+        content = json.loads(file.read_text())
     except ValueError:
         raise StorageError(f"{file} is torn") from None
     except FileNotFoundError:
@@ -200,9 +204,9 @@ def _read(file: Path) -> dict[str, Any]:
         if error.errno == errno.ESTALE:  # NFS: replaced while it was opened
             raise FileNotFoundError(file) from None
         raise StorageError(f"{file} cannot be read ({error.strerror})") from None
-    if not isinstance(found, dict):
+    if not isinstance(content, dict):
         raise StorageError(f"{file} is torn")
-    return found
+    return content
 
 
 @contextmanager

@@ -19,7 +19,10 @@ _WITHDRAWN: Final = "withdrawn"
 
 
 class StudyExchange:
-    """study: name of the search that the jobs are of."""
+    """An exchange in a database.
+
+    study: name of the search that the jobs are of.
+    """
 
     def __init__(self, connection: Connection, study: str) -> None:
         self.connection = connection
@@ -31,7 +34,7 @@ class StudyExchange:
     def publish(self, terms: WorkerTerms) -> None:
         self._tickets.note(_TERMS, terms.to_dict())
 
-    def left(self) -> list[OpenTicket]:
+    def open_tickets(self) -> list[OpenTicket]:
         stored = [item for item in self._tickets.all() if item.state != _WITHDRAWN]
         self._unsettled |= {str(item.id) for item in stored}
         return [OpenTicket(_ticket(item), item.state) for item in stored]

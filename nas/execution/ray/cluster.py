@@ -29,36 +29,40 @@ _T = TypeVar("_T")
 def connect(
     plan: Ray, *, cores: float, gauge_gpus: float = 0.0, say: Callable[[str], None]
 ) -> Iterator[LatencyMachine]:
-    """Connect this process to a cluster, and disconnect at the end; a cluster that was started
-    here ends with it. One that this process is connected to already is used and left as it is.
+    """Connect this process to a cluster, and disconnect at the end.
 
-    cores: that a cluster of this machine's own has. gauge_gpus: that measuring takes. say: hears
-    the address of the dashboard.
-    Yields the place where latencies are measured. Raises SpecError.
+    A cluster that was started here ends with it. One that this process is connected to already is
+    used and left as it is.
+    plan: which cluster, and what a trial takes of it.
+    cores: that a cluster of this machine's own has.
+    gauge_gpus: that measuring takes.
+    say: hears the address of the dashboard.
+    Yields the machine that latencies are measured on.
+    Raises SpecError when there is no such cluster, or it lacks what is needed.
     """
     address = plan.address or os.environ.get("RAY_ADDRESS") or "local"
     with _listening_on_loopback(address == "local"):
         import ray
 
     if ray.is_initialized():
-        yield _place(plan, gauge_gpus)
+        yield _latency_machine(plan, gauge_gpus)
         return
     own: dict[str, Any] = {}
     if address == "local":
         own = {"num_cpus": math.ceil(cores), "object_store_memory": _STORE_BYTES}
     else:
-        own = {"runtime_env": _code(plan)}
-    info = _joined(address, own)
+        own = {"runtime_env": _runtime_env(plan)}
+    info = _join(address, own)
     try:
         if info.dashboard_url:
             say(f"Ray's dashboard: http://{info.dashboard_url}")
         _check(plan, gauge_gpus, fixed=address == "local")
-        yield _place(plan, gauge_gpus)
+        yield _latency_machine(plan, gauge_gpus)
     finally:
         ray.shutdown()
 
 
-def _joined(address: str, own: Mapping[str, Any]) -> Any:
+def _join(address: str, own: Mapping[str, Any]) -> Any:
     import ray
 
     logging.getLogger("ray").setLevel(logging.ERROR)
@@ -82,8 +86,9 @@ def _joined(address: str, own: Mapping[str, Any]) -> Any:
 
 
 def _check(plan: Ray, gauge_gpus: float, *, fixed: bool) -> None:
-    """Raises SpecError when something is not there that no node will bring. fixed: no more nodes
-    will join.
+    """Raise SpecError when something is not there that no node will bring.
+
+    fixed: no more nodes will join.
     """
     alive = _alive()
     if plan.latency is not None and not any(plan.latency in node["Resources"] for node in alive):
@@ -100,17 +105,17 @@ def _check(plan: Ray, gauge_gpus: float, *, fixed: bool) -> None:
         has = {name: alive[0]["Resources"].get(name, 0) for name in plan.needs}
         beside = f", of which measuring latencies takes {gauge_gpus:g} GPU" if gauge_gpus else ""
         raise SpecError(
-            f"a trial takes {_said(plan.needs)} (ray.cpus, ray.gpus, ray.resources); this machine "
-            f"has {_said(has)}{beside}"
+            f"a trial takes {_describe(plan.needs)} (ray.cpus, ray.gpus, ray.resources); this "
+            f"machine has {_describe(has)}{beside}"
         )
 
 
-def _said(amounts: Mapping[str, float]) -> str:
+def _describe(amounts: Mapping[str, float]) -> str:
     return ", ".join(f"{amount:g} {name}" for name, amount in amounts.items())
 
 
-def _code(plan: Ray) -> dict[str, Any]:
-    """Ray's runtime environment: what workers elsewhere are sent."""
+def _runtime_env(plan: Ray) -> dict[str, Any]:
+    """Return Ray's runtime environment: what workers elsewhere are sent."""
     modules = [str(Path(folder).resolve()) for folder in plan.modules]
     for folder in modules:
         if not Path(folder).is_dir():
@@ -122,8 +127,10 @@ def _code(plan: Ray) -> dict[str, Any]:
 
 @contextmanager
 def _listening_on_loopback(wanted: bool) -> Iterator[None]:
-    """Ray binds to every interface on Linux, and to loopback on systems where it holds clusters
-    for unsupported; this variable, read when it is imported, is its only switch.
+    """Let Ray listen on this machine alone.
+
+    It binds to every interface on Linux, and to loopback on systems where it holds clusters for
+    unsupported; this variable, read when it is imported, is its only switch.
     """
     if not wanted or _LOOPBACK in os.environ:
         yield
@@ -136,8 +143,10 @@ def _listening_on_loopback(wanted: bool) -> Iterator[None]:
 
 
 def capacity(plan: Ray, *, gauge_gpus: float = 0.0) -> int:
-    """Trials that the nodes of the cluster hold at a time, whatever runs there now but what
-    measures latencies.
+    """Count the trials that the nodes of the cluster hold at a time.
+
+    Whatever runs there now does not count, but what measures latencies does.
+    gauge_gpus: that measuring takes.
     """
     measuring = _gauge_node(plan)["NodeID"] if gauge_gpus else None
     total = 0
@@ -151,7 +160,7 @@ def capacity(plan: Ray, *, gauge_gpus: float = 0.0) -> int:
 
 
 def _gauge_node(plan: Ray) -> dict[str, Any]:
-    """The one that latencies are measured on."""
+    """Return the node that latencies are measured on."""
     import ray
 
     if plan.latency is not None:
@@ -168,7 +177,10 @@ def _alive() -> list[dict[str, Any]]:
 
 
 def trial_options(plan: Ray, *, threads: int) -> dict[str, Any]:
-    """Of the actor that evaluates: one trial at a time. threads: that a training computes with."""
+    """Return Ray's options for the actor that evaluates, one trial at a time.
+
+    threads: that a training computes with.
+    """
     count = str(threads)
     return {
         "num_cpus": plan.cpus,
@@ -180,9 +192,11 @@ def trial_options(plan: Ray, *, threads: int) -> dict[str, Any]:
 
 
 def gauge_options(plan: Ray, gpus: float) -> dict[str, Any]:
-    """Of what measures latencies: on one node only. It takes no core: on the driver's node one is
-    idle while a job is measured, and a node of its own is started without cores. gpus: that it
-    takes, as in `WorkerFactories`.
+    """Return Ray's options for what measures latencies: on one node only.
+
+    It takes no core: on the driver's node one is idle while a job is measured, and a node of its
+    own is started without cores.
+    gpus: that it takes, as in `WorkerFactories`.
     """
     options: dict[str, Any] = {"num_cpus": 0, "num_gpus": gpus}
     if plan.latency is not None:
@@ -194,15 +208,15 @@ def gauge_options(plan: Ray, gpus: float) -> dict[str, Any]:
     return options | {"scheduling_strategy": NodeAffinitySchedulingStrategy(node, soft=False)}
 
 
-def _place(plan: Ray, gpus: float) -> LatencyMachine:
-    """The node that latencies are measured on; an error there is raised here as it was."""
+def _latency_machine(plan: Ray, gpus: float) -> LatencyMachine:
+    """Return the node that latencies are measured on; an error there is raised here as it was."""
 
     def call(function: Callable[_P, _T], /, *args: _P.args, **kwargs: _P.kwargs) -> _T:
         import ray
 
         remote: Any = ray.remote(function).options(**gauge_options(plan, gpus))
         try:
-            found: _T = ray.get(remote.remote(*args, **kwargs))
+            value: _T = ray.get(remote.remote(*args, **kwargs))
         except ray.exceptions.RayTaskError as error:
             cause = error.cause
             if isinstance(cause, NasError):
@@ -212,7 +226,7 @@ def _place(plan: Ray, gpus: float) -> LatencyMachine:
             raise MeasurementError(
                 f"the node that latencies are measured on failed: {_first_line(error)}"
             ) from None
-        return found
+        return value
 
     return call
 

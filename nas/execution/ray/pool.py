@@ -31,7 +31,7 @@ _STARTS = 3  # of a worker that dies before it is ready
 
 
 def gauge_actor(spec: dict[str, Any], plan: Ray, makers: WorkerFactories) -> Any:
-    """The actor that measures; Ray starts it again where it dies, and measures once more."""
+    """Start the actor that measures; Ray starts it again where it dies, and measures once more."""
     if makers.gauge is None:
         return None
     actor = ray.remote(Gauge).options(
@@ -42,7 +42,10 @@ def gauge_actor(spec: dict[str, Any], plan: Ray, makers: WorkerFactories) -> Any
 
 @dataclass(eq=False)
 class _Worker:
-    """An actor and what it does: `awaited` is the answer that is to come, if any."""
+    """An actor and what it does.
+
+    awaited: the answer that is to come, if any.
+    """
 
     actor: Any
     starts: int
@@ -53,10 +56,13 @@ class _Worker:
 
 @dataclass
 class RayExecutor:
-    """Needs a connection (`ray_cluster.connected`).
+    """The executor of actors on a Ray cluster; it needs a connection (`cluster.connect`).
 
-    spec: plain values that evaluators are made from. workers: actors; None: as many as the
-    nodes hold, also those that join later. threads: that a training computes with.
+    spec: plain values that evaluators are made from.
+    plan: what a trial takes of a node.
+    workers: actors; None: as many as the nodes hold, also those that join later.
+    threads: that a training computes with.
+    makers: what workers are made of.
     """
 
     spec: dict[str, Any]
@@ -66,6 +72,10 @@ class RayExecutor:
     makers: WorkerFactories = field(default_factory=WorkerFactories)
 
     def run(self, search: Search, observer: Observer) -> None:
+        """Carry out jobs until `search.finished`.
+
+        Raises StorageError for what no worker can mend, TrainingError when workers do not start.
+        """
         pool = _Pool(self)
         try:
             while True:
@@ -86,7 +96,10 @@ class RayExecutor:
 
 
 def tell(search: Search, observer: Observer, job: Job, outcome: Outcome, reason: str) -> None:
-    """Tell the search, and whoever watches it. reason: what the worker was, if the job is lost."""
+    """Tell the search, and whoever watches it.
+
+    reason: what the worker was, if the job is lost.
+    """
     record = search.tell(job, outcome)
     if record is None:
         observer.lost(job, reason)
@@ -95,6 +108,8 @@ def tell(search: Search, observer: Observer, job: Job, outcome: Outcome, reason:
 
 
 class _Pool:
+    """The actors of an executor, and the answers that they owe."""
+
     def __init__(self, executor: RayExecutor) -> None:
         self._executor = executor
         self._gauge = gauge_actor(executor.spec, executor.plan, executor.makers)
@@ -144,7 +159,7 @@ class _Pool:
         self._awaited[worker.awaited] = worker
 
     def answered(self) -> list[_Worker]:
-        """Those that have answered or died; waits for the first for a while."""
+        """Return those that have answered or died; waits for the first for a while."""
         waiting = list(self._awaited)
         if not waiting:  # all that is left is left out, or on its way
             time.sleep(_TICK_SECONDS)
@@ -201,7 +216,7 @@ class _Pool:
 
 
 def cause(error: RayError) -> str:
-    """One line of Ray's many: the one that says why."""
+    """Return one line of Ray's many: the one that says why."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    told = [line for line in lines if "because" in line or "died" in line or "Error" in line]
-    return (told[-1] if told else lines[0] if lines else type(error).__name__)[:300]
+    reasons = [line for line in lines if "because" in line or "died" in line or "Error" in line]
+    return (reasons[-1] if reasons else lines[0] if lines else type(error).__name__)[:300]

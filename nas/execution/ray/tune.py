@@ -35,14 +35,19 @@ _STARTS = 3  # trials in a row that end before any worker was ready
 
 
 class JobTrainable(tune.Trainable):
-    """Evaluates the job in `config["job"]` in one step; kept for the next (`reuse_actors`).
+    """A Tune trial that evaluates the job in `config["job"]` in one step.
+
+    It is kept for the next (`reuse_actors`).
 
     A result holds the figures of the evaluation by name, for loggers and callbacks, and the
     whole outcome as JSON.
     """
 
     def setup(self, config: dict[str, Any], **made_of: Any) -> None:
-        """made_of: see RayWorker."""
+        """Make the worker.
+
+        made_of: see RayWorker.
+        """
         self._worker = RayWorker(**made_of, number=0)
         self._started = self._worker.ready()
 
@@ -50,17 +55,17 @@ class JobTrainable(tune.Trainable):
         return True
 
     def step(self) -> dict[str, Any]:
-        found = self._started
-        if "broken" not in found:
-            found = self._worker.evaluate(json.loads(self.config["job"]))
-        figures = found.get("evaluation") or {}
-        return {**figures, _OUTCOME: json.dumps(found), tune.result.DONE: True}
+        answer = self._started
+        if "broken" not in answer:
+            answer = self._worker.evaluate(json.loads(self.config["job"]))
+        figures = answer.get("evaluation") or {}
+        return {**figures, _OUTCOME: json.dumps(answer), tune.result.DONE: True}
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:
-        """Weights are in the run folder already."""
+        """Do nothing: weights are in the run folder already."""
 
     def load_checkpoint(self, checkpoint: Any) -> None:
-        """Weights are in the run folder already."""
+        """Do nothing: weights are in the run folder already."""
 
 
 class SearchSearcher(Searcher):
@@ -90,6 +95,7 @@ class SearchSearcher(Searcher):
 
     @property
     def search(self) -> Search:
+        """The search core; opened again after a restore."""
         if self._search is None:
             assert self._reopen is not None, "a restored searcher needs its search"
             self._search = self._reopen()
@@ -97,12 +103,12 @@ class SearchSearcher(Searcher):
 
     def suggest(self, trial_id: str) -> Any:
         try:
-            return self._suggested(trial_id)
+            return self._suggest(trial_id)
         except NasError as error:  # which Tune would hide in an error of its own
             self.fault = error
             return Searcher.FINISHED
 
-    def _suggested(self, trial_id: str) -> Any:
+    def _suggest(self, trial_id: str) -> Any:
         now = time.monotonic()
         if now - self._ticked > _TICK_SECONDS:
             self._ticked = now
@@ -117,14 +123,14 @@ class SearchSearcher(Searcher):
         return {"trial": job.trial, "rung": job.rung, "job": json.dumps(job.to_dict())}
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
-        """Of a job's only step: what has been found is told before Tune may end everything."""
+        """Tell the outcome of a job's only step, before Tune may end everything."""
         if trial_id in self._jobs and _OUTCOME in result:
             self.on_trial_complete(trial_id, result)
 
     def on_trial_complete(
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
     ) -> None:
-        """Whatever Tune says, the trial comes to one honest end."""
+        """Bring the trial to one honest end, whatever Tune says."""
         try:
             self._complete(trial_id, result, error)
         except NasError as fault:
@@ -134,13 +140,13 @@ class SearchSearcher(Searcher):
         job = self._jobs.pop(trial_id, None)
         if job is None:
             return  # of a search before a restore, which has been told
-        found = json.loads(result[_OUTCOME]) if result and _OUTCOME in result else None
-        if found is not None and "broken" in found:
-            self.fault = StorageError(f"a worker cannot go on: {found['broken']}")
+        answer = json.loads(result[_OUTCOME]) if result and _OUTCOME in result else None
+        if answer is not None and "broken" in answer:
+            self.fault = StorageError(f"a worker cannot go on: {answer['broken']}")
             self._again.append(job)
-        elif found is not None:
+        elif answer is not None:
             self._silent_deaths = 0
-            outcome = Outcome.from_dict(found)
+            outcome = Outcome.from_dict(answer)
             tell(self.search, self._observer, job, outcome, outcome.failure or "")
         elif error:
             outcome = lost_with_worker(job, "as Ray Tune says")
@@ -161,8 +167,8 @@ class SearchSearcher(Searcher):
 
     def restore(self, checkpoint_path: str) -> None:
         """Take up the jobs that Tune's unfinished trials have."""
-        known = json.loads(Path(checkpoint_path).read_text())
-        unfinished = {number: trial_id for trial_id, number in known.items()}
+        trials = json.loads(Path(checkpoint_path).read_text())
+        unfinished = {number: trial_id for trial_id, number in trials.items()}
         running = [record for record in self.search.records if record.state == RUNNING]
         for _ in running:
             job = self.search.ask()
@@ -174,7 +180,7 @@ class SearchSearcher(Searcher):
                 self._again.append(job)
 
     def __getstate__(self) -> dict[str, Any]:
-        """Tune keeps a copy of it in its own folder; the study stays where it is."""
+        """Return what Tune keeps a copy of in its own folder; the study stays where it is."""
         live: dict[str, Any] = {
             "_search": None,
             "_observer": SilentObserver(),
@@ -199,10 +205,13 @@ class _AtOnce(tune.Callback):
 
 @dataclass
 class TuneExecutor:
-    """Needs a connection (`ray_cluster.connected`). The fields of RayExecutor, and:
+    """The executor of Ray Tune's trials; it needs a connection (`cluster.connect`).
 
+    It has the fields of RayExecutor, and:
     folder: takes Tune's own files, a folder for each time that the search is started or resumed.
-    callbacks: of Tune, such as loggers. reopen: opens the search again after `Tuner.restore`.
+    callbacks: of Tune, such as loggers.
+    stop: when Tune ends everything; see `tune.RunConfig`.
+    reopen: opens the search again after `Tuner.restore`.
     """
 
     spec: dict[str, Any]
@@ -217,6 +226,10 @@ class TuneExecutor:
     _gauge: Any = field(default=None, init=False, repr=False)
 
     def run(self, search: Search, observer: Observer) -> None:
+        """Carry out jobs until `search.finished`.
+
+        Raises NasError when no job can be carried out, KeyboardInterrupt when Tune was stopped.
+        """
         searcher = SearchSearcher(search, observer, reopen=self.reopen)
         try:
             self.tuner(searcher).fit()
@@ -230,11 +243,14 @@ class TuneExecutor:
             raise KeyboardInterrupt  # which Tune took for itself, and stopped its trials
 
     def trainable(self) -> Any:
-        """What Tune runs, also after `Tuner.restore(folder, trainable=executor.trainable())`."""
+        """Return what Tune runs.
+
+        Also after a restore: `Tuner.restore(folder, trainable=executor.trainable())`.
+        """
         # An actor ends with its last handle, and that in Tune's copy does not count.
         self._gauge = self._gauge or gauge_actor(self.spec, self.plan, self.makers)
         options = trial_options(self.plan, threads=self.threads)
-        made = tune.with_parameters(
+        trainable = tune.with_parameters(
             JobTrainable,
             maker=self.makers.evaluator,
             spec=self.spec,
@@ -243,9 +259,12 @@ class TuneExecutor:
         bundle = {"CPU": options["num_cpus"], "GPU": options["num_gpus"], **options["resources"]}
         strategy = "SPREAD" if self.plan.placement == "spread" else "PACK"
         bundle = {name: amount for name, amount in bundle.items() if amount}
-        return tune.with_resources(made, tune.PlacementGroupFactory([bundle], strategy=strategy))
+        return tune.with_resources(
+            trainable, tune.PlacementGroupFactory([bundle], strategy=strategy)
+        )
 
     def tuner(self, searcher: SearchSearcher) -> tune.Tuner:
+        """Return a tuner whose trials are the searcher's jobs."""
         self.folder.mkdir(parents=True, exist_ok=True)
         started = 1 + sum(1 for _ in self.folder.iterdir())
         return tune.Tuner(
@@ -269,6 +288,6 @@ class TuneExecutor:
 
 
 def _name(trial: Any) -> str:
-    given = trial.config
-    rung = f"-rung-{given['rung']}" if given["rung"] != -1 else ""
-    return f"trial-{given['trial']}{rung}-{trial.trial_id}"
+    config = trial.config
+    rung = f"-rung-{config['rung']}" if config["rung"] != -1 else ""
+    return f"trial-{config['trial']}{rung}-{trial.trial_id}"

@@ -24,16 +24,20 @@ _CUT_OFF = "cut off from the node that latencies are measured on"
 
 
 class JobEvaluator(Protocol):
-    def evaluate(self, job: Job) -> Outcome: ...
+    """Whatever evaluates jobs, such as `nas.execution.evaluator.Evaluator`."""
+
+    def evaluate(self, job: Job) -> Outcome:
+        """Evaluate one job; whatever its candidate provokes, the outcome says what went wrong."""
 
 
 @dataclass(frozen=True, slots=True)
 class WorkerFactories:
-    """What workers are made of, by name (`module:function`), so that it is made where they are.
+    """The functions that workers are made with, by name, so that it is done where they are.
 
-    evaluator: (spec, worker number) -> what evaluates. gauge: spec -> what measures a latency,
-    (architecture, seed) -> Latency; None: the evaluator knows latencies without measuring.
-    gauge_gpus: that it takes, where latencies are those of a GPU.
+    evaluator: `module:function`, (spec, worker number) -> what evaluates.
+    gauge: `module:function`, spec -> what measures a latency, (architecture, seed) -> Latency;
+        None: the evaluator knows latencies without measuring.
+    gauge_gpus: that measuring takes, where latencies are those of a GPU.
     """
 
     evaluator: str = "nas.execution.ray.workers:evaluator"
@@ -42,34 +46,36 @@ class WorkerFactories:
 
 
 def evaluator(spec: dict[str, Any], worker: int) -> JobEvaluator:
-    """The evaluator of a search."""
+    """Make the evaluator of a search. Raises StorageError where its folders cannot be seen."""
     from nas.execution.evaluator import Evaluator, EvaluatorSpec
 
-    given = EvaluatorSpec.from_dict(spec)
-    for path in (given.data, given.checkpoints.parent):
-        _seen(path)
-    return Evaluator(given, worker=worker)
+    evaluator_spec = EvaluatorSpec.from_dict(spec)
+    for path in (evaluator_spec.data, evaluator_spec.checkpoints.parent):
+        _check_reachable(path)
+    return Evaluator(evaluator_spec, worker=worker)
 
 
 def gauge(spec: dict[str, Any]) -> Callable[[Architecture, int], Latency]:
-    """Measures on the machine that it is made on."""
+    """Make what measures latencies on this machine.
+
+    Raises StorageError where the images cannot be seen.
+    """
     from nas.data import open_data
     from nas.execution.evaluator import EvaluatorSpec
     from nas.latency.runtime import device_named
     from nas.latency.source import latency_measurer
 
-    given = EvaluatorSpec.from_dict(spec)
-    given = given.here()
-    _seen(given.data)
+    evaluator_spec = EvaluatorSpec.from_dict(spec).fetch()
+    _check_reachable(evaluator_spec.data)
     return latency_measurer(
-        Architecture.from_json(given.anchor),
-        given.anchor_ms,
-        len(open_data(given.data).classes),
-        device_named(given.device),
+        Architecture.from_json(evaluator_spec.anchor),
+        evaluator_spec.anchor_ms,
+        len(open_data(evaluator_spec.data).classes),
+        device_named(evaluator_spec.device),
     )
 
 
-def _seen(path: Path) -> None:
+def _check_reachable(path: Path) -> None:
     if not is_remote(path) and not path.exists():
         raise StorageError(
             f"{path} is not there; put the run folder (--out) and the decoded images "
@@ -78,7 +84,10 @@ def _seen(path: Path) -> None:
 
 
 class Gauge:
-    """Measures one network at a time: what is measured beside others is not what it would be."""
+    """The actor that measures latencies, one at a time.
+
+    What is measured beside others is not what it would be alone.
+    """
 
     def __init__(self, maker: str, spec: dict[str, Any]) -> None:
         self._maker = maker
@@ -86,25 +95,30 @@ class Gauge:
         self._latency_of: Callable[[Architecture, int], Latency] | None = None
 
     def measure(self, architecture: str, seed: int) -> dict[str, Any]:
-        """(ms, ms by the clock on the wall, spread) as `latency`; or why not: `failure`, of this
-        network alone, or `broken`, of all.
+        """Measure a network.
+
+        Returns {`latency`: (ms, ms by the clock on the wall, spread)}; or why not: `failure`, of
+        this network alone, or `broken`, of all.
         """
         try:
             if self._latency_of is None:
-                made: Any = user_function(self._maker, "gauge")(self._spec)
-                self._latency_of = made
+                latency_of: Any = user_function(self._maker, "gauge")(self._spec)
+                self._latency_of = latency_of
         except NasError as error:
             return {"broken": f"latency cannot be measured on {socket.gethostname()}: {error}"}
         try:
-            found = self._latency_of(Architecture.from_json(architecture), seed)
+            latency = self._latency_of(Architecture.from_json(architecture), seed)
         except Exception as error:  # whatever a runtime raises costs its own trial alone
             return {"failure": str(error).partition("\n")[0] or type(error).__name__}
-        return {"latency": (found.latency_ms, found.wall_ms, found.spread)}
+        return {"latency": (latency.latency_ms, latency.wall_ms, latency.spread)}
 
 
 class RayWorker:
-    """Evaluates jobs one after another; loads data and torch once.
+    """The actor that evaluates jobs one after another; it loads data and torch once.
 
+    maker: `module:function` that makes the evaluator.
+    spec: plain values for it.
+    number: of this worker.
     gauge: handle of the actor that measures latencies; None: there is none.
     """
 
@@ -116,40 +130,43 @@ class RayWorker:
         self._evaluator: JobEvaluator | None = None
 
     def ready(self) -> dict[str, Any]:
-        """`host`, once everything is loaded; or `broken`, and why no worker there can go on."""
+        """Load everything.
+
+        Returns {`host`: its name}; or `broken`, and why no worker there can go on.
+        """
         try:
-            made: Any = user_function(self._maker, "evaluator")(self._spec, self._number)
+            evaluator: Any = user_function(self._maker, "evaluator")(self._spec, self._number)
         except NasError as error:
             return {"broken": f"{error} (on {socket.gethostname()})"}
-        self._evaluator = made
+        self._evaluator = evaluator
         return {"host": socket.gethostname()}
 
     def evaluate(self, job: dict[str, Any]) -> dict[str, Any]:
-        """An outcome as plain values; or `broken`, as above."""
+        """Evaluate a job. Returns its outcome as plain values; or `broken`, as `ready` does."""
         assert self._evaluator is not None, "ready() comes first"
         try:
-            order = self._measured(Job.from_dict(job))
+            order = self._measure(Job.from_dict(job))
             return asdict(self._evaluator.evaluate(order))
         except _Unmeasured as error:
             return asdict(error.outcome)
         except NasError as error:
             return {"broken": f"{error} (on {socket.gethostname()})"}
 
-    def _measured(self, job: Job) -> Job:
-        """With its latency, measured where latencies are measured."""
+    def _measure(self, job: Job) -> Job:
+        """Return the job with its latency, measured where latencies are measured."""
         if self._gauge is None or job.latency is not None:
             return job
         import ray
 
         try:
-            found = ray.get(self._gauge.measure.remote(job.architecture, job.seed))
+            answer = ray.get(self._gauge.measure.remote(job.architecture, job.seed))
         except ray.exceptions.RayActorError as error:
             raise _Unmeasured(Outcome(failure=_CUT_OFF, lost=True)) from error
-        if "broken" in found:
-            raise NasError(found["broken"])
-        if "failure" in found:
-            raise _Unmeasured(Outcome(failure=found["failure"]))
-        return replace(job, latency=Latency(*found["latency"]))
+        if "broken" in answer:
+            raise NasError(answer["broken"])
+        if "failure" in answer:
+            raise _Unmeasured(Outcome(failure=answer["failure"]))
+        return replace(job, latency=Latency(*answer["latency"]))
 
 
 class _Unmeasured(Exception):

@@ -26,8 +26,14 @@ it may be. A driver that dies instead is started again with the very jobs that i
 
 
 class ChildProcess:
-    """heard: called, by a thread of its own, with each line of the program's output, and with None
-    when it has ended. log: file that takes what else it prints. threads: that it may compute with.
+    """A program of ours that runs beside this one.
+
+    program: its words.
+    threads: that it may compute with.
+    log: file that takes what it prints beside its output.
+    heard: called, by a thread of its own, with each line of its output, and with None when it has
+        ended.
+    environment: further variables for it; None: there are none.
 
     Raises NasError when it cannot be started.
     """
@@ -60,6 +66,7 @@ class ChildProcess:
         threading.Thread(target=self._listen, args=(heard,), daemon=True).start()
 
     def write(self, message: object) -> None:
+        """Send it a line of JSON; one that has died takes none."""
         assert self._process.stdin is not None
         try:
             self._process.stdin.write(json.dumps(message) + "\n")
@@ -75,10 +82,11 @@ class ChildProcess:
         heard(None)
 
     def terminate(self) -> None:
+        """Ask it to end."""
         self._process.terminate()
 
-    def ended(self, patience: float) -> str:
-        """Waits for its end, kills it after so many seconds, and says how it ended."""
+    def wait(self, patience: float) -> str:
+        """Wait for its end, kill it after so many seconds, and say how it ended."""
         try:
             code = self._process.wait(timeout=patience)
         except subprocess.TimeoutExpired:

@@ -24,7 +24,12 @@ _SHORTEST, _LONGEST = 0.05, 1.0
 
 @dataclass
 class _OpenJob:
-    """A job that is out: what was last heard of it, and when by the driver's clock."""
+    """A job that is out.
+
+    state: of its ticket, as last heard; None: nothing was heard yet.
+    heard: when, by the driver's clock.
+    worker: who has it, as far as was heard.
+    """
 
     job: Job
     state: str | None
@@ -33,8 +38,13 @@ class _OpenJob:
 
 
 class WorkerExecutor:
-    """terms: what workers must fulfil. workers: how many jobs are out at most; None: as many as
-    there are workers. clock: seconds; nobody sets it.
+    """The executor of workers that nobody starts from here.
+
+    exchange: where driver and workers meet.
+    terms: what workers must fulfil.
+    workers: how many jobs are out at most; None: as many as there are workers.
+    clock: seconds; nobody sets it.
+    sleep: waits for so many seconds.
     """
 
     def __init__(
@@ -51,73 +61,76 @@ class WorkerExecutor:
         self.workers = workers
         self._clock = clock
         self._sleep = sleep
-        self._given: dict[str, _OpenJob] = {}
+        self._open: dict[str, _OpenJob] = {}
         self._beats: dict[str, tuple[int, float]] = {}
         self._looked = clock()
 
     def run(self, search: Search, observer: Observer) -> None:
+        """Give out jobs until `search.finished`. Raises StorageError when the exchange fails."""
         self.exchange.publish(self.terms)
         self._take_up(search)
-        pause, told = _SHORTEST, False
+        pause, waits = _SHORTEST, False
         while True:
-            alive = self._alive(observer)
-            asked = self._give_out(search, observer, alive)
+            alive = self._count_alive(observer)
+            gave_out = self._give_out(search, observer, alive)
             if search.finished:
                 self.exchange.publish(replace(self.terms, closed=True))
                 return
             observer.tick(search)
-            if not alive and not told:
+            if not alive and not waits:
                 observer.stage("waiting for workers: start them with nas worker")
-            told = not alive
-            happened = self._collect(search, observer) or asked
+            waits = not alive
+            happened = self._collect(search, observer) or gave_out
             pause = _SHORTEST if happened else min(1.5 * pause, _LONGEST, self.terms.lease / 10)
             self._sleep(pause)
 
     def _take_up(self, search: Search) -> None:
-        """What was given out when the last driver ended goes on, whoever has it."""
-        left: dict[tuple[int, int], OpenTicket] = {}
+        """Take up what was given out when the last driver ended, whoever has it."""
+        tickets: dict[tuple[int, int], OpenTicket] = {}
         spare = []
-        for item in self.exchange.left():
+        for item in self.exchange.open_tickets():
             key = item.ticket.job.trial, item.ticket.job.rung
-            known = left.setdefault(key, item)
-            if known is not item:
-                worse = item if known.state == DONE else known
-                left[key] = item if worse is known else known
+            first = tickets.setdefault(key, item)
+            if first is not item:  # one job was given out twice: a done ticket is the better
+                better, worse = (first, item) if first.state == DONE else (item, first)
+                tickets[key] = better
                 spare.append(worse)
         running = sum(record.state == RUNNING for record in search.records)
         for _ in range(running):  # a search asks for these first
             job = search.ask()
             if job is None:
                 break
-            found = left.pop((job.trial, job.rung), None)
-            if found is not None and found.ticket.job.digest == job.digest:
-                self._given[found.ticket.id] = _OpenJob(job, None, self._clock())
+            match = tickets.pop((job.trial, job.rung), None)
+            if match is not None and match.ticket.job.digest == job.digest:
+                self._open[match.ticket.id] = _OpenJob(job, None, self._clock())
             else:
                 self._offer(job)
-        for item in (*left.values(), *spare):
+        for item in (*tickets.values(), *spare):
             # What is done cannot be withdrawn, and a long search leaves thousands of those.
             if item.state == DONE or not self.exchange.withdraw(item.ticket.id):
                 self.exchange.settle(item.ticket.id)
 
     def _give_out(self, search: Search, observer: Observer, alive: int) -> bool:
+        """Offer as many jobs as there is room for. Returns whether there was one."""
         room = alive if self.workers is None else min(alive, self.workers)
-        asked = False
-        while len(self._given) < room and (job := search.ask()) is not None:
+        gave_out = False
+        while len(self._open) < room and (job := search.ask()) is not None:
             self._offer(job)
-            asked = True
-        if not asked and not self._given and not search.finished:
+            gave_out = True
+        if not gave_out and not self._open and not search.finished:
             # Without a worker there is nothing to ask for, but the search may be at its end.
             if (job := search.ask()) is not None:
                 self._offer(job)
-                asked = True
-        return asked
+                gave_out = True
+        return gave_out
 
     def _offer(self, job: Job) -> None:
-        self._given[self.exchange.offer(job)] = _OpenJob(job, None, self._clock())
+        self._open[self.exchange.offer(job)] = _OpenJob(job, None, self._clock())
 
-    def _alive(self, observer: Observer) -> int:
-        """How many workers were heard of within a lease; and note what they work on, and why some
-        have left.
+    def _count_alive(self, observer: Observer) -> int:
+        """Count the workers that were heard of within a lease.
+
+        Also note what they work on, and why some have left.
         """
         shown, now, alive = self.exchange.workers(), self._clock(), 0
         self._skip_silence(now)
@@ -140,45 +153,52 @@ class WorkerExecutor:
         return alive
 
     def _skip_silence(self, now: float) -> None:
-        """While this driver was frozen, or the storage away, nobody could be heard."""
+        """Forgive silence while this driver was frozen, or the storage away."""
         gap, self._looked = now - self._looked, now
         if gap > self.terms.lease / 4:
-            for given in self._given.values():
-                given.heard += gap
+            for open_job in self._open.values():
+                open_job.heard += gap
             self._beats = {name: (beat, at + gap) for name, (beat, at) in self._beats.items()}
 
     def _note(self, presence: Presence, now: float) -> None:
-        given = self._given.get(presence.ticket or "")
-        if given is not None:
-            given.heard = now
-            given.worker = presence.worker
+        open_job = self._open.get(presence.ticket or "")
+        if open_job is not None:
+            open_job.heard = now
+            open_job.worker = presence.worker
 
     def _collect(self, search: Search, observer: Observer) -> bool:
+        """Hear what became of the jobs that are out. Returns whether anything did."""
         states, now, happened = self.exchange.states(), self._clock(), False
-        for ticket, given in list(self._given.items()):
+        for ticket, open_job in list(self._open.items()):
             state = states.get(ticket)
-            if state is not None and state != given.state:
-                given.state, given.heard, happened = state, now, True
+            if state is not None and state != open_job.state:
+                open_job.state, open_job.heard, happened = state, now, True
                 if state == TAKEN:
-                    observer.started(given.job)
+                    observer.started(open_job.job)
             if state == WAITING:
-                given.heard = now
+                open_job.heard = now
             if state == DONE:
                 outcome = self.exchange.outcome(ticket)
                 if outcome is None:
                     outcome = Outcome(failure="its outcome cannot be read", lost=True)
                 self._tell(ticket, outcome, search, observer)
-            elif self._looked - given.heard > self.terms.lease:
-                if self.exchange.withdraw(ticket):
-                    reason = f"silent for more than {self.terms.lease:.0f} s"
-                    reason += f" ({given.worker})" if given.worker else ""
-                    failure = f"its worker was {reason}"
-                    if given.job.attempt:
-                        failure += f"; it was given out {given.job.attempt + 1} times"
-                    lost = Outcome(failure=failure, lost=True)
-                    self._tell(ticket, lost, search, observer, reason)
-                    happened = True
+            elif self._looked - open_job.heard > self.terms.lease:
+                happened = self._take_back(ticket, open_job, search, observer) or happened
         return happened
+
+    def _take_back(
+        self, ticket: str, open_job: _OpenJob, search: Search, observer: Observer
+    ) -> bool:
+        """Take a job from a silent worker. False: its outcome was delivered after all."""
+        if not self.exchange.withdraw(ticket):
+            return False
+        reason = f"silent for more than {self.terms.lease:.0f} s"
+        reason += f" ({open_job.worker})" if open_job.worker else ""
+        failure = f"its worker was {reason}"
+        if open_job.job.attempt:
+            failure += f"; it was given out {open_job.job.attempt + 1} times"
+        self._tell(ticket, Outcome(failure=failure, lost=True), search, observer, reason)
+        return True
 
     def _tell(
         self,
@@ -188,8 +208,11 @@ class WorkerExecutor:
         observer: Observer,
         reason: str | None = None,
     ) -> None:
-        """reason: what its worker was, if the job is lost."""
-        job = self._given.pop(ticket).job
+        """Tell the search what came of a job.
+
+        reason: what its worker was, if the job is lost; None: the outcome says it.
+        """
+        job = self._open.pop(ticket).job
         record = search.tell(job, outcome)
         # Only now: a driver that is killed here finds the outcome again, and its trial ended.
         self.exchange.settle(ticket)

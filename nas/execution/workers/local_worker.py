@@ -24,12 +24,14 @@ Evaluate = Callable[[Job], Outcome]
 
 
 def main() -> None:
+    """Run the program."""
     serve(_evaluator)
 
 
 def serve(evaluator: Callable[[dict[str, Any], int], Evaluate]) -> None:
-    """Evaluate what comes in. evaluator: made once, from a spec's plain values and the worker's
-    number.
+    """Evaluate what comes in.
+
+    evaluator: makes what evaluates, once, from a spec's plain values and the worker's number.
     """
     # What libraries print must not end up between the lines of the protocol.
     out = os.fdopen(os.dup(sys.stdout.fileno()), "w")

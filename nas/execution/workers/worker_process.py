@@ -32,11 +32,14 @@ class _Stopped(BaseException):
 
 
 class WorkerProcess:
-    """evaluate: what comes of a job; NasError means that this worker cannot go on.
+    """An independent worker. Run it in the main thread.
 
-    lease: seconds of silence after which its job goes to another. grace: seconds after SIGTERM in
-    which a job may still end, before it is handed back. idle: seconds without a job after which
-    it ends; None: never. say: hears what happens, a line each. Run it in the main thread.
+    exchange: where driver and workers meet.
+    evaluate: what comes of a job; NasError means that this worker cannot go on.
+    lease: seconds of silence after which its job goes to another.
+    grace: seconds after SIGTERM in which a job may still end, before it is handed back.
+    idle: seconds without a job after which it ends; None: never.
+    say: hears what happens, a line each.
     """
 
     def __init__(
@@ -69,8 +72,10 @@ class WorkerProcess:
         self._failure: NasError | None = None
 
     def run(self) -> str:
-        """Returns why it ended: `finished`, `stopped` or `idle`. Raises NasError when it cannot
-        go on; its job is then handed back.
+        """Work until there is nothing more to do.
+
+        Returns why it ended: `finished`, `stopped` or `idle`.
+        Raises NasError when it cannot go on; its job is then handed back.
         """
         with self._signals():
             heart = threading.Thread(target=self._keep_showing, daemon=True)
@@ -91,7 +96,11 @@ class WorkerProcess:
                 self._take_leave(left)
 
     def _take_leave(self, left: str | None) -> None:
-        """A fault stays on the list until the driver has heard of it, which may have the same."""
+        """Leave the list of workers.
+
+        A fault stays on it until the driver has heard of it, which may have the same.
+        left: why this worker cannot go on; None: it simply ends.
+        """
         if left is None:
             self.exchange.forget(self.name)
             return
@@ -136,10 +145,10 @@ class WorkerProcess:
             return
         delivered = self.exchange.deliver(ticket.id, self.name, outcome)
         self._ticket = None
-        said = outcome.failure or "done"
+        note = outcome.failure or "done"
         if not delivered:
-            said = "its outcome was refused: it had been given to another"
-        self.say(f"trial {ticket.job.trial}: {said}")
+            note = "its outcome was refused: it had been given to another"
+        self.say(f"trial {ticket.job.trial}: {note}")
 
     # Its heart.
 

@@ -51,10 +51,12 @@ class Interval:
 
 @dataclass(frozen=True, slots=True)
 class Agreement:
-    """Rank correlations with full training, over all rows and among the best quarter by it.
+    """Rank correlations with full training.
 
+    spearman, kendall: over all rows.
+    best_kendall: among the best quarter by full training.
     ceiling, best_ceiling: what a perfect proxy would reach (Spearman over all, Kendall in the
-    best quarter), since full training of a few seeds does not know the true order either.
+        best quarter), since full training of a few seeds does not know the true order either.
     """
 
     spearman: Interval
@@ -66,8 +68,10 @@ class Agreement:
 
 @dataclass(frozen=True, slots=True)
 class Bias:
-    """error: mean rank error of a group in shares of all rows, positive where the proxy ranks
-    it too high. weight: how many rows it comes from.
+    """The bias of a proxy towards a group of rows.
+
+    error: mean rank error in shares of all rows, positive where the proxy ranks it too high.
+    weight: how many rows it comes from.
     """
 
     error: Interval
@@ -76,12 +80,15 @@ class Bias:
 
 @dataclass(frozen=True, slots=True)
 class Resolution:
-    """What can be told apart, in units of the reference's quality.
+    """What can be told apart, in units of the quality by full training.
 
-    seed_noise: between seeds of full training, paired. proxy_noise: between seeds of the proxy,
-    paired, in its own unit. apart: the true difference above which the proxy orders two
-    architectures rightly in 90 % of cases. seeds_full: of full training, to order two that
-    differ by `difference`; seeds_proxy: of the proxy, None where no number of them is enough.
+    seed_noise: between seeds of full training, paired.
+    proxy_noise: between seeds of the proxy, paired, in its own unit.
+    apart: the true difference above which the proxy orders two architectures rightly in 90 % of
+        cases.
+    difference: the true difference that seeds are counted for.
+    seeds_full: of full training, to order two that differ by `difference`.
+    seeds_proxy: of the proxy; None where no number of them is enough.
     """
 
     seed_noise: float
@@ -93,33 +100,36 @@ class Resolution:
 
 
 def agreement(proxy: Floats, full: Floats, *, seeds: int | None = None, seed: int = 0) -> Agreement:
-    """Rank agreement of (n, t) proxy qualities with (n, s) full ones; NaN marks what is missing.
+    """Estimate the rank agreement of a proxy with full training.
 
-    seeds: of the proxy that are taken together, as a search would that trains with so many;
-    the value is the mean over such sets. None: all of them.
     Intervals are of a bootstrap over architectures, each with its seeds. Ceilings are of
     a simulation: true qualities as spread as the means are beyond their noise, observed with the
     seed noise that was found.
+    proxy: (n, t) qualities; NaN where missing.
+    full: (n, s) qualities; NaN where missing.
+    seeds: of the proxy that are taken together, as a search would that trains with so many; the
+        value is the mean over such sets. None: all of them.
+    seed: of the bootstrap and the simulation.
     """
     rng = np.random.default_rng(seed)
-    proxy, full = _levelled(proxy), _levelled(full)
+    proxy, full = _level_seeds(proxy), _level_seeds(full)
     together = min(seeds or proxy.shape[1], proxy.shape[1])
     sets = list(islice(combinations(range(proxy.shape[1]), together), _SETS))
     fulls = _means(full)
 
-    def measured(measure: Callable[[Floats, Floats], float], rows: Whole, draw: int) -> float:
+    def measure_draw(measure: Callable[[Floats, Floats], float], rows: Whole, draw: int) -> float:
         means = _means(proxy[np.ix_(rows, list(sets[draw % len(sets)]))])
         there = ~np.isnan(means)  # a row may lack just these seeds
         return measure(means[there], fulls[rows][there])
 
     def statistic(measure: Callable[[Floats, Floats], float]) -> Interval:
-        every = np.arange(len(full))
+        all_rows = np.arange(len(full))
         drawn = [
-            measured(measure, rng.integers(len(full), size=len(full)), draw)
+            measure_draw(measure, rng.integers(len(full), size=len(full)), draw)
             for draw in range(_DRAWS)
         ]
         low, high = _quantiles(drawn)
-        value = np.mean([measured(measure, every, number) for number in range(len(sets))])
+        value = np.mean([measure_draw(measure, all_rows, number) for number in range(len(sets))])
         return Interval(float(value), low, high)
 
     ceiling, best = _ceilings(full, rng)
@@ -132,14 +142,14 @@ def agreement(proxy: Floats, full: Floats, *, seeds: int | None = None, seed: in
     )
 
 
-def _levelled(values: Floats) -> Floats:
-    """Without what a seed does to all rows alike, which would count where a seed is missing."""
+def _level_seeds(values: Floats) -> Floats:
+    """Take out what a seed does to all rows alike, which would count where a seed is missing."""
     whole = values[~np.isnan(values).any(axis=1)]
     return values - whole.mean(axis=0) + whole.mean() if len(whole) else values
 
 
 def _means(values: Floats) -> Floats:
-    """Over the seeds of each row, (n, s) -> (n,)."""
+    """Average over the seeds of each row, (n, s) -> (n,)."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # a row without any
         return np.asarray(np.nanmean(values, axis=1), dtype=np.float64)
@@ -181,21 +191,24 @@ def _ceilings(full: Floats, rng: np.random.Generator) -> tuple[float, float]:
     shrink = spread / max(float(means.std(ddof=1)), 1e-12)
     truth = means.mean() + (means - means.mean()) * shrink
     for _ in range(_DRAWS):
-        seen = truth + rng.normal(0, 1, len(means)) * noise / np.sqrt(seeds)
-        all_over.append(_spearman(truth, seen))
-        among_best.append(_best_kendall(truth, seen))
+        observed = truth + rng.normal(0, 1, len(means)) * noise / np.sqrt(seeds)
+        all_over.append(_spearman(truth, observed))
+        among_best.append(_best_kendall(truth, observed))
     return _known_mean(all_over), _known_mean(among_best)
 
 
 def _known_mean(drawn: list[float]) -> float:
-    """NaN where no draw says anything, as of networks that differ by nothing but noise."""
+    """Average; NaN where no draw says anything, as of networks that differ by noise alone."""
     known = [value for value in drawn if not math.isnan(value)]
     return float(np.mean(known)) if known else math.nan
 
 
 def paired_noise(values: Floats) -> float:
-    """Standard deviation between seeds of one row, after what a seed does to all rows alike is
-    taken out; NaN with fewer than two seeds. (n, s), NaN where missing.
+    """Return the standard deviation between seeds of one row.
+
+    What a seed does to all rows alike is taken out first.
+    values: (n, s); NaN where missing.
+    Returns NaN with fewer than two rows or seeds.
     """
     whole = values[~np.isnan(values).any(axis=1)]
     rows, seeds = whole.shape
@@ -208,18 +221,20 @@ def paired_noise(values: Floats) -> float:
 def bias(
     proxy: Floats, full: Floats, shares: Mapping[str, Floats], *, seed: int = 0
 ) -> dict[str, Bias]:
-    """Mean rank error of each group: positive where the proxy ranks it higher than full training.
+    """Return the mean rank error of each group: positive where the proxy ranks it too high.
 
+    Ranks are in shares of all rows, 0 to 1. Groups of fewer than three rows have no interval.
+    proxy, full: (n, t) and (n, s) qualities; NaN where missing.
     shares: of each group, (n,): how much of a row belongs to it, such as the share of its blocks
-    that are of one kind. Ranks are in shares of all rows, 0 to 1. Groups of fewer than three
-    rows have no interval.
+        that are of one kind.
+    seed: of the bootstrap.
     """
     rng = np.random.default_rng(seed)
-    proxy, full = _levelled(proxy), _levelled(full)
+    proxy, full = _level_seeds(proxy), _level_seeds(full)
     count = len(full)
 
     errors = (rankdata(_means(proxy)) - rankdata(_means(full))) / count
-    found = {}
+    biases = {}
     for name, share in shares.items():
         drawn = []
         for _ in range(_DRAWS):
@@ -232,24 +247,25 @@ def bias(
         value = float((errors * share).sum() / share.sum())
         enough = share.sum() >= _LEAST_WEIGHT
         ends = _quantiles(drawn) if enough else (math.nan, math.nan)
-        found[name] = Bias(Interval(value, *ends), float(share.sum()))
-    return found
+        biases[name] = Bias(Interval(value, *ends), float(share.sum()))
+    return biases
 
 
 def resolution(
     proxy: Floats, full: Floats, *, difference: float, seeds: int | None = None
 ) -> Resolution:
-    """What the proxy can tell apart, by its own error in units of full quality.
+    """Estimate what the proxy can tell apart, by its own error in units of full quality.
 
     The proxy is taken as a line over the true quality, of which full training shows a noisy
     mean: its slope is their covariance over the variance of true qualities, which is that of the
     means less their noise. (A line of full quality over the proxy would be flattened by the proxy's
     error, and the error would look the smaller for it.) What the proxy varies beside that line is
     its error: part of it is seed noise, which more seeds average away, and the rest stays.
-    difference: two architectures' true difference, in units of full quality. seeds: of the proxy
-    that a search trains with; None: as many as there are here.
+    proxy, full: (n, t) and (n, s) qualities; NaN where missing.
+    difference: two architectures' true difference, in units of full quality.
+    seeds: of the proxy that a search trains with; None: as many as there are here.
     """
-    proxy, full = _levelled(proxy), _levelled(full)
+    proxy, full = _level_seeds(proxy), _level_seeds(full)
     x, y = _means(proxy), _means(full)
     seeds_x = float(np.median((~np.isnan(proxy)).sum(axis=1)))
     seeds_y = float(np.median((~np.isnan(full)).sum(axis=1)))

@@ -37,7 +37,7 @@ from nas.training.supernet.folder import SupernetFolder
 __all__ = ["FULL", "PROXY", "calibrate", "compare"]
 
 FULL, PROXY = "full", "proxy"
-"""Folders of the two runs."""
+"""The folders of the two runs."""
 
 _LEAST = 8  # networks, below which nothing can be said of ranks
 _POINTS = 0.5
@@ -65,12 +65,21 @@ def calibrate(
     """Train a sample of a space by the runner's proxy and fully, and say how far they agree.
 
     The sample holds the hand-placed networks, and random ones spread evenly over the number of
-    blocks and their kinds. full_weights, full_epochs: full training is from `random` weights, with
-    blocks as their papers start them, for 40 epochs unless told otherwise; or of all weights of the
-    trained `backbone`, with blocks that change nothing at first, for 3 (as `retrain.weights`).
-    scores: compare the zero-cost scores as well; supernets: and folders of `nas supernet` that hold
-    the networks of this space.
-    A calibration that was interrupted goes on. Writes calibration.json and calibration.png.
+    blocks and their kinds. A calibration that was interrupted goes on. Writes calibration.json and
+    calibration.png.
+
+    space, runner, data: as `nas.search` takes them.
+    out: the folder of the calibration.
+    networks: how many are trained.
+    seeds: how often each is trained, by the proxy and fully.
+    full_epochs: of full training; None: 40 from random weights, 3 from the backbone's.
+    full_weights: full training is from `random` weights, with blocks as their papers start them;
+        or of all weights of the trained `backbone`, with blocks that change nothing at first (as
+        `retrain.weights`).
+    scores: compare the zero-cost scores as well.
+    supernets: folders of `nas supernet` that hold the networks of this space, compared as well.
+    observer: hears what happens; None: nobody does.
+
     Raises SpecError, also when `out` holds another calibration.
     """
     out = Path(out)
@@ -89,13 +98,14 @@ def calibrate(
     _refuse_taken(out)
     opened = [SupernetFolder.open(folder) for folder in supernets]
     for name, proxy in ((FULL, _full_proxy(runner, full_epochs, full_weights)), (PROXY, {})):
-        _carried_out(out / name, space, _sampled(runner, networks, seeds, proxy), data, observer)
+        sampling = _sampling_runner(runner, networks, seeds, proxy)
+        _start_or_resume(out / name, space, sampling, data, observer)
     full, proxied = open_run(out / FULL), open_run(out / PROXY)
-    found = compare(full, proxied, seeds=runner.proxy.seeds)
+    calibration = compare(full, proxied, seeds=runner.proxy.seeds)
     both = _PairedScores.of(full, proxied)
     if observer:
         observer.stage("scoring without training")
-    given = score_all(
+    scored = score_all(
         full.dataset(),
         both.architectures,
         out / "scores.json",
@@ -103,21 +113,19 @@ def calibrate(
         supernets=opened,
         progress=observer.step if observer else lambda done, of: None,
     )
-    found = found.model_copy(
-        update={
-            "scores": [
-                _scored(name, values, both, found.full_seconds) for name, values in given.items()
-            ]
-        }
-    )
-    found.write(out / FILE)
+    trusts = [
+        _trust_score(name, values, both, calibration.full_seconds)
+        for name, values in scored.items()
+    ]
+    calibration = calibration.model_copy(update={"scores": trusts})
+    calibration.write(out / FILE)
     kinds = groups(both.architectures, by_number=False)
-    draw_calibration(both.accuracy, both.rungs[-1], kinds, found, out / "calibration.png")
-    return found
+    draw_calibration(both.accuracy, both.rungs[-1], kinds, calibration, out / "calibration.png")
+    return calibration
 
 
 def _refuse_taken(out: Path) -> None:
-    """Raises SpecError for a folder with anything but a calibration in it."""
+    """Raise SpecError for a folder with anything but a calibration in it."""
     if out.exists() and not out.is_dir():
         raise SpecError(f"{out} is a file; name a new folder for --out")
     begun = any((out / name).exists() for name in (FULL, PROXY))
@@ -126,6 +134,7 @@ def _refuse_taken(out: Path) -> None:
 
 
 def _full_proxy(runner: Runner, epochs: float | None, weights: str) -> dict[str, Any]:
+    """Return the keys of a proxy that is full training."""
     return {
         "kind": _KINDS[weights],
         "rungs": [epochs or _EPOCHS[weights]],
@@ -138,8 +147,8 @@ def _full_proxy(runner: Runner, epochs: float | None, weights: str) -> dict[str,
     }
 
 
-def _sampled(runner: Runner, networks: int, seeds: int, proxy: dict[str, Any]) -> Runner:
-    """A runner that evaluates random networks, each with all seeds."""
+def _sampling_runner(runner: Runner, networks: int, seeds: int, proxy: dict[str, Any]) -> Runner:
+    """Return a runner that evaluates random networks, each with all seeds."""
     plan = {
         "sampler": "random",
         "trials": networks,
@@ -153,20 +162,20 @@ def _sampled(runner: Runner, networks: int, seeds: int, proxy: dict[str, Any]) -
     return parse(Runner, changed, "nas calibrate")
 
 
-def _carried_out(
+def _start_or_resume(
     out: Path, space: SearchSpace, runner: Runner, data: str, observer: Observer | None
 ) -> Run:
     """Start the run, or go on with it when it is the same."""
     if not (out / "run.yaml").exists():
         return search(space, runner, data, out, observer=observer)
     run = open_run(out)
-    known = run.file.model_dump()
-    asked = RunFile(**runner.model_dump(), data=resolve_source(data)).model_dump()
+    there = run.file.model_dump()
+    wanted = RunFile(**runner.model_dump(), data=resolve_source(data)).model_dump()
     if runner.checkpoints is not None:  # a run has a folder of its own there
-        asked["checkpoints"] = known["checkpoints"]
+        wanted["checkpoints"] = there["checkpoints"]
     if runner.proxy.rungs is None:  # then it was settled by the number of images
-        asked["proxy"] |= {name: known["proxy"][name] for name in ("rungs", "unit")}
-    if run.space != space or known | {"workers": 1} != asked | {"workers": 1}:
+        wanted["proxy"] |= {name: there["proxy"][name] for name in ("rungs", "unit")}
+    if run.space != space or there | {"workers": 1} != wanted | {"workers": 1}:
         raise SpecError(
             f"{out.parent} is the calibration of another space or runner, or of other data; name "
             "another folder"
@@ -179,14 +188,14 @@ def _workers(runner: Runner) -> int | None:
 
 
 def compare(full: Run, proxy: Run, *, seeds: int = 1) -> Calibration:
-    """How well a run of a proxy orders what a run of full training has trained, by accuracy.
+    """Tell how well a run of a proxy orders what a run of full training has trained, by accuracy.
 
     seeds: that the search will train candidates with.
     Raises SpecError when too few networks are in both.
     """
     both = _PairedScores.of(full, proxy)
     truth = both.accuracy
-    found = [
+    trusts = [
         _trust(proxy, number, quality, both, seeds) for number, quality in enumerate(both.rungs)
     ]
     costs = _seconds(full), _seconds(proxy)
@@ -199,7 +208,7 @@ def compare(full: Run, proxy: Run, *, seeds: int = 1) -> Calibration:
         data=proxy.file.data_name,
         networks=len(truth),
         seeds=truth.shape[1],
-        full=_described(full),
+        full=_describe(full),
         full_seconds=costs[0],
         accuracy=float(np.nanmean(truth)),
         spread=float(np.nanmean(truth, axis=1).std(ddof=1)),
@@ -209,8 +218,8 @@ def compare(full: Run, proxy: Run, *, seeds: int = 1) -> Calibration:
         loss_ceiling=agreement(both.rungs[-1], both.loss).ceiling,
         full_seeds_needed=resolved.seeds_full,
         proxies=[
-            item.model_copy(update={"cost": float(share)})
-            for item, share in zip(found, shares, strict=True)
+            trust.model_copy(update={"cost": float(share)})
+            for trust, share in zip(trusts, shares, strict=True)
         ],
     )
 
@@ -223,7 +232,7 @@ def _trust(run: Run, rung: int, quality: Floats, both: _PairedScores, seeds: int
         budget=f"{proxy.budgets[rung]:g} {proxy.unit}",
         cost=0.0,
         seeds=seeds,
-        **_agreed(quality, both, seeds),
+        **_agreement_fields(quality, both, seeds),
         bias={
             name: _estimate(item.error)
             for name, item in bias(quality, both.accuracy, groups(both.architectures)).items()
@@ -233,15 +242,15 @@ def _trust(run: Run, rung: int, quality: Floats, both: _PairedScores, seeds: int
     )
 
 
-def _scored(name: str, given: Scores, both: _PairedScores, full_seconds: float) -> Trust:
-    known = np.isfinite(given.values)
-    quality, both = given.values[known, None], both.only(known)
+def _trust_score(name: str, scores: Scores, both: _PairedScores, full_seconds: float) -> Trust:
+    known = np.isfinite(scores.values)
+    quality, both = scores.values[known, None], both.only(known)
     if len(quality) < _LEAST:
         unknown = Estimate(value=None, low=None, high=None)
         return Trust(
             name=name,
             budget="",
-            cost=given.seconds / full_seconds,
+            cost=scores.seconds / full_seconds,
             seeds=1,
             spearman=unknown,
             kendall=unknown,
@@ -251,27 +260,30 @@ def _scored(name: str, given: Scores, both: _PairedScores, full_seconds: float) 
     return Trust(
         name=name,
         budget="",
-        cost=given.seconds / full_seconds,
+        cost=scores.seconds / full_seconds,
         seeds=1,
-        **_agreed(quality, both, 1),
+        **_agreement_fields(quality, both, 1),
         apart=resolved.apart if np.isfinite(resolved.apart) else None,
     )
 
 
-def _agreed(quality: Floats, both: _PairedScores, seeds: int) -> dict[str, Any]:
-    found = agreement(quality, both.accuracy, seeds=seeds)
+def _agreement_fields(quality: Floats, both: _PairedScores, seeds: int) -> dict[str, Any]:
+    agreed = agreement(quality, both.accuracy, seeds=seeds)
     return {
-        "spearman": _estimate(found.spearman),
-        "kendall": _estimate(found.kendall),
-        "best_kendall": _estimate(found.best_kendall),
+        "spearman": _estimate(agreed.spearman),
+        "kendall": _estimate(agreed.kendall),
+        "best_kendall": _estimate(agreed.best_kendall),
         "loss_spearman": _estimate(agreement(quality, both.loss, seeds=seeds).spearman),
     }
 
 
 def groups(architectures: list[Architecture], *, by_number: bool = True) -> dict[str, Floats]:
-    """How much of each network, (n,), belongs to a kind of block, or to a range of their number."""
+    """Return how much of each network, (n,), belongs to a kind of block.
+
+    by_number: or to a range of their number.
+    """
     kinds = sorted({item.block for network in architectures for item in network.blocks})
-    found = {
+    shares = {
         kind: np.array(
             [
                 np.mean([item.block == kind for item in network.blocks]) if network.blocks else 0.0
@@ -281,23 +293,25 @@ def groups(architectures: list[Architecture], *, by_number: bool = True) -> dict
         for kind in kinds
     }
     count = np.array([len(network.blocks) for network in architectures])
-    found[PLAIN] = (count == 0).astype(np.float64)
+    shares[PLAIN] = (count == 0).astype(np.float64)
     if not by_number:
-        return {name: share for name, share in found.items() if share.sum() > 0}
+        return {name: share for name, share in shares.items() if share.sum() > 0}
     some = count[count > 0]
     low, high = np.quantile(some, [1 / 3, 2 / 3]) if len(some) else (0, 0)
-    found["few blocks"] = ((count > 0) & (count <= low)).astype(np.float64)
-    found["many blocks"] = ((count > low) & (count >= high)).astype(np.float64)
-    return {name: share for name, share in found.items() if share.sum() > 0}
+    shares["few blocks"] = ((count > 0) & (count <= low)).astype(np.float64)
+    shares["many blocks"] = ((count > low) & (count >= high)).astype(np.float64)
+    return {name: share for name, share in shares.items() if share.sum() > 0}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class _PairedScores:
     """The n networks that two runs have trained, higher being better throughout.
 
-    accuracy, loss: of full training, (n, s), in points and negated; rungs: of the proxy, its loss
-    negated at each, (n, s). A column is a seed, equal for all networks; NaN where one training
-    has failed.
+    A column is a seed, equal for all networks; NaN where one training has failed.
+    accuracy: of full training, (n, s), in points.
+    loss: of full training, (n, s), negated.
+    rungs: of the proxy, its loss at each, (n, s), negated.
+    architectures: the n networks.
     """
 
     accuracy: Floats
@@ -307,7 +321,7 @@ class _PairedScores:
 
     @classmethod
     def of(cls, full: Run, proxy: Run) -> _PairedScores:
-        """Raises SpecError when they are too few."""
+        """Pair two runs. Raises SpecError when too few networks are in both."""
         truths, stood_in = _by_network(full.trials()), _by_network(proxy.trials())
         seeds = full.file.proxy.seeds
         names = [
@@ -339,19 +353,22 @@ class _PairedScores:
 
 
 def _by_network(trials: Trials) -> dict[str, tuple[str, dict[int, list[tuple[float, float]]]]]:
-    """By digest: the architecture, and by the number of the seed (loss, accuracy) at every rung."""
-    found: dict[str, tuple[str, dict[int, list[tuple[float, float]]]]] = {}
+    """Return, by digest, the architecture and its seeds: number -> (loss, accuracy) by rung."""
+    networks: dict[str, tuple[str, dict[int, list[tuple[float, float]]]]] = {}
     for row in np.flatnonzero(trials.complete):
         record = trials.record(int(row))
         below = [(rung[1], rung[2]) for rung in json.loads(record["rungs"] or "[]")]
-        _, seeds = found.setdefault(record["digest"], (record["architecture"], {}))
+        _, seeds = networks.setdefault(record["digest"], (record["architecture"], {}))
         seeds[record["repeat"]] = [*below, (record["loss"], record["accuracy"])]
-    return found
+    return networks
 
 
 def _table(networks: list[dict[int, list[tuple[float, float]]]], seeds: int) -> Floats:
-    """(n, seeds, rungs, 2); NaN where a seed has failed: what came in its place is another one."""
-    rungs = max(len(found) for network in networks for found in network.values())
+    """Return (n, seeds, rungs, 2): loss and accuracy.
+
+    NaN where a seed has failed: what came in its place is another one.
+    """
+    rungs = max(len(scores) for network in networks for scores in network.values())
     missing = [(np.nan, np.nan)] * rungs
     return np.array(
         [[network.get(seed, missing) for seed in range(seeds)] for network in networks],
@@ -366,7 +383,7 @@ def _seconds(run: Run) -> float:
     return float(np.mean(trials["train_seconds"][used]))
 
 
-def _described(run: Run) -> str:
+def _describe(run: Run) -> str:
     proxy = run.file.proxy
     how = "from the backbone" if proxy.kind == "finetune" else proxy.kind
     return f"{how}, {proxy.budgets[-1]:g} {proxy.unit}"

@@ -26,23 +26,27 @@ def draw_calibration(
     truth: NDArray[np.float64],
     quality: NDArray[np.float64],
     groups: Mapping[str, NDArray[np.float64]],
-    found: Calibration,
+    calibration: Calibration,
     path: Path,
 ) -> None:
     """Draw what a proxy says of each network against full training, and its bias.
 
-    truth: (n, s) accuracy in points; quality: (n, t) of the proxy at the budget of the search;
-    groups: of each kind of block, (n,) its share of each network.
+    truth: (n, s), accuracy of full training, in points.
+    quality: (n, t), of the proxy at the budget of the search.
+    groups: of each kind of block, (n,), its share of each network.
+    calibration: what was made of them.
+    path: the picture, a PNG.
     """
     figure = Figure(figsize=(11, 5.4), dpi=150)
     FigureCanvasAgg(figure)
     figure.subplots_adjust(left=0.075, right=0.985, top=0.87, bottom=0.24, wspace=0.3)
-    trust = found.searched
+    trust = calibration.searched
     figure.text(
         0.012,
         0.915,
         f"{trust.name}, {trust.budget} ({trust.cost:.1%} of the cost), against full training of "
-        f"{found.networks} networks\n({found.full}): {found.space} on {found.data}",
+        f"{calibration.networks} networks\n({calibration.full}): {calibration.space} on "
+        f"{calibration.data}",
         fontsize=11,
         fontweight="bold",
         parse_math=False,
@@ -55,7 +59,7 @@ def draw_calibration(
         left.errorbar(
             np.nanmean(quality[mine], axis=1),
             np.nanmean(truth[mine], axis=1),
-            yerr=found.seed_noise / np.sqrt(found.seeds),
+            yerr=calibration.seed_noise / np.sqrt(calibration.seeds),
             linestyle="none",
             marker=_MARKERS[number % len(_MARKERS)],
             markersize=6,
@@ -81,7 +85,7 @@ def draw_calibration(
         axes.spines[["top", "right"]].set_visible(False)
         axes.grid(color="#e2e8f0", linewidth=0.8)
         axes.set_axisbelow(True)
-    text = "\n".join(textwrap.wrap(" ".join([found.verdict, *found.warnings]), 150))
+    text = "\n".join(textwrap.wrap(" ".join([calibration.verdict, *calibration.warnings]), 150))
     figure.text(0.012, 0.02, text, fontsize=9, va="bottom", linespacing=1.4)
     with write_whole(path) as temporary:
         figure.savefig(temporary)

@@ -38,14 +38,18 @@ class Estimate(BaseModel):
 
 
 class Trust(BaseModel):
-    """How one proxy at one budget orders networks, against the accuracy of full training.
+    """The trust in one proxy at one budget: how it orders networks, against full training.
 
-    cost: share of the training time of full training. seeds: of the proxy. spearman, kendall:
-    over all networks; best_kendall: among the best quarter; loss_spearman: against the loss of full
-    training, which seeds change less than its accuracy. bias: mean rank error by kind and
-    number of blocks, in shares of all networks, positive where it ranks them too high.
+    cost: share of the training time of full training.
+    seeds: of the proxy.
+    spearman, kendall: against its accuracy, over all networks.
+    best_kendall: against its accuracy, among the best quarter.
+    loss_spearman: against its loss, which seeds change less than its accuracy.
+    bias: mean rank error by kind and number of blocks, in shares of all networks, positive where
+        it ranks them too high.
     apart: points of accuracy above which it orders two networks rightly in 9 cases of 10; None:
-    never. seeds_needed: of it, to order two that differ by half a point; None: no number.
+        never.
+    seeds_needed: of it, to order two that differ by half a point; None: no number is enough.
     """
 
     model_config = _STRICT
@@ -64,10 +68,18 @@ class Trust(BaseModel):
 
 
 class Calibration(BaseModel):
-    """proxies: the search's own last, at each of its budgets. ceiling, best_ceiling: Spearman over
-    all and Kendall in the best quarter that a perfect proxy would reach, since full training of a
-    few seeds does not know the true order either; loss_ceiling: the former by loss. seed_noise: of
-    full training, in points. full_seeds_needed: of it, to order two that differ by half a point.
+    """A proxy beside the full training that it stands for.
+
+    full: the full training in words.
+    full_seconds: what one of it takes.
+    accuracy, spread: their mean over networks and the standard deviation between them.
+    seed_noise: of full training, in points.
+    ceiling, best_ceiling: Spearman over all and Kendall in the best quarter that a perfect proxy
+        would reach, since full training of a few seeds does not know the true order either.
+    loss_ceiling: the former by loss.
+    full_seeds_needed: of full training, to order two networks that differ by half a point.
+    proxies: the search's own last, at each of its budgets.
+    scores: those that need no training, and of supernets.
     """
 
     model_config = _STRICT
@@ -96,16 +108,16 @@ class Calibration(BaseModel):
 
     @property
     def verdict(self) -> str:
-        """In words, for wherever a front that rests on this proxy is shown."""
+        """The verdict in words, for wherever a front that rests on this proxy is shown."""
         trust = self.searched
-        found = trust.spearman.value
+        spearman = trust.spearman.value
         against = (
             f"against full training of {self.networks} networks ({self.seeds} seeds): Spearman "
             f"{trust.spearman}, at best {self.ceiling:.2f}"
         )
-        if found is None or trust.apart is None or (trust.spearman.low or 0.0) <= 0:
+        if spearman is None or trust.apart is None or (trust.spearman.low or 0.0) <= 0:
             return f"The proxy is NOT TRUSTWORTHY here, {against}: it may order networks at random."
-        share = found / max(self.ceiling, 1e-9)
+        share = spearman / max(self.ceiling, 1e-9)
         word = "Trustworthy" if share >= _GOOD else "Rough" if share >= _MIDDLING else "Weak"
         below = "below that, train the candidates fully"
         if trust.seeds_needed is not None and trust.seeds_needed > trust.seeds:
@@ -114,22 +126,25 @@ class Calibration(BaseModel):
 
     @property
     def warnings(self) -> list[str]:
-        """Groups that the search's proxy favours or punishes beyond what chance makes."""
-        found = []
+        """The groups that the search's proxy favours or punishes beyond what chance makes."""
+        biases = []
         for name, error in self.searched.bias.items():
             if error.low is not None and error.high is not None and error.low * error.high > 0:
                 word = "favours" if error.low > 0 else "punishes"
-                found.append(f"{word} {name} ({error.value:+.0%} of the ranks)")
-        return [f"It {', '.join(found)}."] if found else []
+                biases.append(f"{word} {name} ({error.value:+.0%} of the ranks)")
+        return [f"It {', '.join(biases)}."] if biases else []
 
     def write(self, path: Path) -> None:
-        """As JSON, whole."""
+        """Write it as JSON, whole."""
         with write_whole(path) as temporary:
             temporary.write_text(json.dumps(self.model_dump(), indent=1) + "\n")
 
 
 def load_calibration(path: str | Path) -> Calibration:
-    """Read a calibration, or the one in a folder. Raises SpecError."""
+    """Read a calibration, or the one in a folder.
+
+    Raises SpecError where there is none.
+    """
     path = Path(path)
     path = path / FILE if path.is_dir() else path
     try:

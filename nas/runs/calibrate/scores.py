@@ -33,10 +33,12 @@ _BATCH = 64
 Score = Callable[[Architecture], float]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Scores:
-    """values: (n,) of the architectures, higher is predicted better, NaN where a score is not to
-    be had. seconds: for one of them.
+    """The scores of some networks.
+
+    values: (n,), higher is predicted better; NaN where a score is not to be had.
+    seconds: that one of them takes.
     """
 
     values: NDArray[np.float64]
@@ -54,51 +56,55 @@ def score_all(
 ) -> dict[str, Scores]:
     """Score architectures on training images, one after the other.
 
-    keep: a file of what was scored so far. supernets: judge by validation loss, on their own
-    images' resolution, by the names of their folders; NaN for what one does not hold, such as a
-    hand-placed network with a ratio of its own. progress: (done, of). Raises SpecError when two
-    have one name.
+    data: the images.
+    keep: a file of what was scored so far.
+    names: of zero-cost scores.
+    supernets: they judge by validation loss, on their own images' resolution, under the names of
+        their folders; NaN for what one does not hold, such as a hand-placed network with a ratio of
+        its own.
+    progress: called with (done, of).
+    Raises SpecError when two supernets have one name, or `keep` cannot be read.
     """
-    known = _read(keep)
-    scorers: dict[str, Score] = {name: _zero_cost(name, data) for name in names}
+    table = _read(keep)
+    scorers: dict[str, Score] = {name: _zero_cost_scorer(name, data) for name in names}
     for folder in supernets:
         name = f"{_SUPERNET} {folder.path.resolve().name}"
         if name in scorers:
             raise SpecError(f"two supernets are in folders named {folder.path.name!r}; rename one")
-        scorers[name] = _inherited(folder, data)
+        scorers[name] = _supernet_scorer(folder, data)
         # Weights may have changed since: a supernet is trained on, and scores in seconds.
-        for row in known.values():
+        for row in table.values():
             row.pop(name, None)
     for number, architecture in enumerate(architectures):
-        row = known.setdefault(architecture.digest, {})
+        row = table.setdefault(architecture.digest, {})
         for name, scorer in scorers.items():
             if name not in row:
                 started = time.process_time()
-                row[name] = [_finite(scorer, architecture), time.process_time() - started]
+                row[name] = [_score_or_none(scorer, architecture), time.process_time() - started]
         with write_whole(keep) as temporary:
-            temporary.write_text(json.dumps(known))
+            temporary.write_text(json.dumps(table))
         progress(number + 1, len(architectures))
-    found = {}
+    scores = {}
     for name in scorers:
         rows = np.array(
-            [known[item.digest][name] for item in architectures], dtype=np.float64
+            [table[item.digest][name] for item in architectures], dtype=np.float64
         ).reshape(-1, 2)
-        found[name] = Scores(rows[:, 0], float(rows[:, 1].mean()))
-    return found
+        scores[name] = Scores(rows[:, 0], float(rows[:, 1].mean()))
+    return scores
 
 
 def _read(path: Path) -> dict[str, dict[str, Any]]:
     if not path.exists():
         return {}
     try:
-        found: dict[str, dict[str, Any]] = json.loads(path.read_text())
+        table: dict[str, dict[str, Any]] = json.loads(path.read_text())
     except (OSError, ValueError):
         raise SpecError(f"{path} cannot be gone on with: remove it to score again") from None
-    return found
+    return table
 
 
-def _finite(scorer: Score, architecture: Architecture) -> float | None:
-    """None where a score is not finite, as synflow's of blocks that multiply without a gate."""
+def _score_or_none(scorer: Score, architecture: Architecture) -> float | None:
+    """Score a network; None where that is not finite, as synflow of blocks without a gate."""
     try:
         value = scorer(architecture)
     except MeasurementError:
@@ -106,7 +112,7 @@ def _finite(scorer: Score, architecture: Architecture) -> float | None:
     return value if math.isfinite(value) else None
 
 
-def _zero_cost(name: str, data: Dataset) -> Score:
+def _zero_cost_scorer(name: str, data: Dataset) -> Score:
     size = min(_BATCH, len(data.train) // 2)
 
     def scorer(architecture: Architecture) -> float:
@@ -117,7 +123,7 @@ def _zero_cost(name: str, data: Dataset) -> Score:
     return scorer
 
 
-def _inherited(folder: SupernetFolder, data: Dataset) -> Score:
+def _supernet_scorer(folder: SupernetFolder, data: Dataset) -> Score:
     supernets: dict[str, Supernet] = {}
     task, device = Classification(len(data.classes)), torch.device("cpu")
 

@@ -17,20 +17,20 @@ from nas.spec.objective import objectives_named
 from nas.strategy.search import Search
 from nas.study.record import COMPLETE, PAUSED, Record
 
-__all__ = ["LOGGERS", "Logged", "Sink", "check_loggers", "with_loggers"]
+__all__ = ["LOGGERS", "LoggingObserver", "Sink", "check_loggers", "with_loggers"]
 
 LOGGERS = ("tensorboard", "mlflow", "wandb")
-"""Modules of this package, and the libraries that they need: each `open`s a Sink."""
+"""The modules of this package, and the libraries that they need: each `open`s a Sink."""
 
 _FIGURES = ("loss", "accuracy", "latency_ms", "params", "macs", "seconds", "train_seconds")
 _COUNTED = "trials"
 
 
 class Sink(Protocol):
-    """One tool. What it raises is told once, and then it is left alone: no search ends by it."""
+    """One tool. What it raises is said once, and then it is left alone: no search ends by it."""
 
     def figures(self, values: Mapping[str, float], trial: int) -> None:
-        """Take what is known of a trial; `a/b` is figure b of group a."""
+        """Take figures of a trial; `a/b` is figure b of group a."""
 
     def text(self, name: str, text: str, trial: int) -> None:
         """Take a note on a trial."""
@@ -39,11 +39,14 @@ class Sink(Protocol):
         """Take a PNG."""
 
     def close(self, *, finished: bool) -> None:
-        """Write what is left. finished: False when the search was stopped or has failed."""
+        """Write what is left.
+
+        finished: False when the search was stopped or has failed.
+        """
 
 
 def check_loggers(names: Sequence[str]) -> None:
-    """Raises SpecError where a library is not installed."""
+    """Raise SpecError where a library is not installed."""
     for name in names:
         if find_spec(name) is None:
             raise SpecError(
@@ -54,7 +57,7 @@ def check_loggers(names: Sequence[str]) -> None:
 
 @contextmanager
 def with_loggers(run: Run, observer: Observer) -> Iterator[Observer]:
-    """The observer, and beside it those of `run.file.loggers`; closed however the search ends.
+    """Yield an observer, and beside it the loggers of a run; closed however the search ends.
 
     Raises SpecError when a tool cannot be opened.
     """
@@ -62,14 +65,19 @@ def with_loggers(run: Run, observer: Observer) -> Iterator[Observer]:
     with ExitStack() as stack:
         for name in run.file.loggers:
             sink: Sink = import_module(f"nas.runs.loggers.{name}").open(run)
-            told = Logged(name, sink, run, observer)
-            stack.push(told.left)
-            observer = ObserverPair(observer, told)
+            logger = LoggingObserver(name, sink, run, observer)
+            stack.push(logger.close)
+            observer = ObserverPair(observer, logger)
         yield observer
 
 
-class Logged(SilentObserver):
-    """Tells a sink what becomes of each trial, and the best of the first objective so far."""
+class LoggingObserver(SilentObserver):
+    """An observer that tells a sink what becomes of each trial, and the best so far.
+
+    name: of the tool.
+    run: whose first objective is the measure of the best.
+    observer: hears when the tool has failed.
+    """
 
     def __init__(self, name: str, sink: Sink, run: Run, observer: Observer) -> None:
         self._name = name
@@ -91,9 +99,11 @@ class Logged(SilentObserver):
     def finished(self, record: Record) -> None:
         self._note(record)
         group = f"rung{record.rung + 1}" if record.state == PAUSED else "trial"
-        known = {name: getattr(record, name) for name in _FIGURES}
+        figures = {name: getattr(record, name) for name in _FIGURES}
         values = {
-            f"{group}/{name}": float(item) for name, item in known.items() if item is not None
+            f"{group}/{name}": float(figure)
+            for name, figure in figures.items()
+            if figure is not None
         }
         if self._best is not None:
             values[f"best/{self._first.name}"] = self._best
@@ -106,8 +116,8 @@ class Logged(SilentObserver):
         self._tell(lambda sink: sink.figures(values, record.trial))
         self._tell(lambda sink: sink.text("network", text, record.trial))
 
-    def left(self, kind: object, error: object, trace: object) -> None:
-        """The search has ended, or was stopped by an error: the last picture, and an end."""
+    def close(self, kind: object, error: object, trace: object) -> None:
+        """Send the last picture and close the sink: the search has ended, or has failed."""
         picture = self._run.path / "front.png"
         if picture.exists():
             self._tell(lambda sink: sink.picture(picture))

@@ -23,7 +23,10 @@ _TAG = "attention_nas_run"
 
 
 class Mlflow:
-    """Steps are trials; notes on them are tags. Its client is its own: no global is set."""
+    """A sink in MLflow: steps are trials, notes on them are tags.
+
+    Its client is its own: no global is set.
+    """
 
     def __init__(self, client: MlflowClient, run_id: str) -> None:
         self._client = client
@@ -45,28 +48,31 @@ class Mlflow:
 
 
 def open(run: Run) -> Mlflow:
-    """Raises SpecError when the tracking server does not answer."""
+    """Open a run in MLflow, or go on with it.
+
+    Raises SpecError when the tracking server does not answer.
+    """
     folder = run.path.resolve()
-    given = os.environ.get("MLFLOW_TRACKING_URI")
-    where = given or f"sqlite:///{folder}/mlflow.db"
-    files = None if given else (folder / "mlflow").as_uri()
+    uri = os.environ.get("MLFLOW_TRACKING_URI")
+    where = uri or f"sqlite:///{folder}/mlflow.db"
+    files = None if uri else (folder / "mlflow").as_uri()
     try:
         client = MlflowClient(where)
-        known = client.get_experiment_by_name(_EXPERIMENT)
-        experiment = (
-            known.experiment_id
-            if known
+        experiment = client.get_experiment_by_name(_EXPERIMENT)
+        experiment_id = (
+            experiment.experiment_id
+            if experiment
             else client.create_experiment(_EXPERIMENT, artifact_location=files)
         )
         # Where a run stands and when it began: a folder's name may be used again.
         mark = f"{run.path.resolve()} {run.environment()['started']}".replace("'", "")
-        found = client.search_runs([experiment], f"tags.{_TAG} = '{mark}'")
-        if found:
-            run_id = found[0].info.run_id
+        runs = client.search_runs([experiment_id], f"tags.{_TAG} = '{mark}'")
+        if runs:
+            run_id = runs[0].info.run_id
             client.update_run(run_id, status="RUNNING")
         else:
-            made = client.create_run(experiment, run_name=run.path.name, tags={_TAG: mark})
-            run_id = made.info.run_id
+            created = client.create_run(experiment_id, run_name=run.path.name, tags={_TAG: mark})
+            run_id = created.info.run_id
             about = {"space": run.space.name, **run.file.model_dump(mode="json")}
             params = [Param(name, str(value)[:6000]) for name, value in about.items()]
             client.log_batch(run_id, params=params)

@@ -16,7 +16,7 @@ FOLDER = "tensorboard"
 
 
 class TensorBoard:
-    """Steps are trials."""
+    """A sink of TensorBoard's files: steps are trials."""
 
     def __init__(self, folder: Path) -> None:
         self._writer = SummaryWriter(folder)
@@ -38,4 +38,5 @@ class TensorBoard:
 
 
 def open(run: Run) -> TensorBoard:
+    """Open a run's files; a resumed search adds to them."""
     return TensorBoard(run.path / FOLDER)

@@ -21,7 +21,10 @@ _AWAY = {"offline", "disabled", "dryrun"}
 
 
 class WeightsAndBiases:
-    """Its own steps only rise, and trials overtake each other: figures go by `trial` instead."""
+    """A sink in Weights & Biases.
+
+    Its own steps only rise, and trials overtake each other: figures go by `trial` instead.
+    """
 
     def __init__(self, run: wandb.Run) -> None:
         self._run = run
@@ -42,7 +45,10 @@ class WeightsAndBiases:
 
 
 def open(run: Run) -> WeightsAndBiases:
-    """Raises SpecError without a key, since asking for one would stop the search."""
+    """Open a run in Weights & Biases, or go on with it.
+
+    Raises SpecError without a key, since asking for one would stop the search.
+    """
     away = os.environ.get("WANDB_MODE", "online") in _AWAY
     if not away and not (os.environ.get("WANDB_API_KEY") or wandb.api.api_key):
         raise SpecError(

@@ -23,7 +23,9 @@ from nas.training.full import FullTrainingJob
 __all__ = ["ProgressReport", "Watcher", "train_side_by_side"]
 
 ProgressReport = dict[str, float]
-"""{epoch, of, seconds}, and {loss, accuracy} after a look at the validation images."""
+"""The progress of a training: epoch, of, seconds; after a look at the validation images also loss
+and accuracy.
+"""
 
 PROGRAM = (sys.executable, "-m", "nas.runs.retrain.worker")
 
@@ -32,25 +34,25 @@ _STOP_SECONDS = 20  # for the step that a process is at
 
 
 class Watcher(Protocol):
-    """Hears how trainings go: a progress display, a test."""
+    """Whoever hears how trainings go: a progress display, a test."""
 
     def stage(self, text: str) -> None:
-        """Something that concerns all of them."""
+        """Hear something that concerns all of them."""
 
     def step(self, done: int, total: int) -> None:
-        """How far what goes before the trainings is."""
+        """Hear how far what goes before the trainings is."""
 
     def began(self, job: FullTrainingJob) -> None:
-        """A process trains it now."""
+        """Hear that a process trains it now."""
 
-    def told(self, job: FullTrainingJob, told: ProgressReport) -> None:
-        """How far it is; about once a second."""
+    def progressed(self, job: FullTrainingJob, report: ProgressReport) -> None:
+        """Hear how far it is; about once a second."""
 
-    def ended(self, job: FullTrainingJob, found: FullTraining) -> None:
-        """It is done and kept, or has failed."""
+    def ended(self, job: FullTrainingJob, result: FullTraining) -> None:
+        """Hear that it is done and kept, or has failed."""
 
     def lost(self, job: FullTrainingJob, reason: str) -> None:
-        """Its process died; another goes on from its last checkpoint."""
+        """Hear that its process died; another goes on from its last checkpoint."""
 
 
 def train_side_by_side(
@@ -62,11 +64,16 @@ def train_side_by_side(
     keep: Callable[[FullTrainingJob, FullTraining], None],
     watcher: Watcher,
 ) -> None:
-    """Train all, `workers` at once, the first ones first. gpus: what CUDA calls those that they
-    share. log: takes what processes print. keep: called with each result before it is told.
+    """Carry out trainings, some at once, the first ones first.
 
-    Raises NasError when no training can be carried out; whatever passes through, the
-    processes are stopped first, each after the step it is at.
+    workers: how many at once.
+    gpus: what CUDA calls those that they share.
+    log: file that takes what processes print.
+    keep: called with each result before the watcher hears of it.
+    watcher: hears how they go.
+
+    Raises NasError when no training can be carried out. Whatever passes through, the processes
+    are stopped first, each after the step it is at.
     """
     inbox: queue.Queue[tuple[_Process, str | None]] = queue.Queue()
     waiting = deque((job, 0) for job in jobs)
@@ -86,25 +93,31 @@ def train_side_by_side(
                 continue
             running.remove(process)
             slots.append(process.slot)
-            reason = process.ended()
-            found = process.found
-            if found is None and process.deaths + 1 < _DEATHS:
+            reason = process.wait()
+            result = process.result
+            if result is None and process.deaths + 1 < _DEATHS:
                 watcher.lost(process.job, reason)
                 waiting.appendleft((process.job, process.deaths + 1))
                 continue
             failure = f"its process died {_DEATHS} times ({reason})"
-            found = found or replace(process.job.about, failure=failure)
-            keep(process.job, found)
-            watcher.ended(process.job, found)
+            result = result or replace(process.job.about, failure=failure)
+            keep(process.job, result)
+            watcher.ended(process.job, result)
     finally:
         for process in running:
             process.terminate()
         for process in running:
-            process.ended()
+            process.wait()
 
 
 class _Process:
-    """One training's process."""
+    """The process of one training.
+
+    deaths: processes of this training that died before.
+    slot: its number among those that run side by side.
+    gpu: what CUDA calls the one that it takes; None: no GPU.
+    inbox: takes its lines, and None at its end.
+    """
 
     def __init__(
         self,
@@ -116,7 +129,7 @@ class _Process:
         log: Path,
     ) -> None:
         self.job, self.deaths, self.slot = job, deaths, slot
-        self.found: FullTraining | None = None
+        self.result: FullTraining | None = None
         self._process = ChildProcess(
             PROGRAM,
             threads=job.about.threads,
@@ -127,18 +140,18 @@ class _Process:
         self._process.write(job.to_dict())
 
     def hear(self, message: dict[str, object], watcher: Watcher) -> None:
-        """Raises StorageError for what would befall every training."""
+        """Take a message of its. Raises StorageError for what would befall every training."""
         if "broken" in message:
             raise StorageError(f"a training cannot go on: {message['broken']}")
         if "found" in message:
             assert isinstance(message["found"], dict)
-            self.found = FullTraining.from_dict(message["found"])
+            self.result = FullTraining.from_dict(message["found"])
         else:
-            watcher.told(self.job, message)  # type: ignore[arg-type]
+            watcher.progressed(self.job, message)  # type: ignore[arg-type]
 
     def terminate(self) -> None:
         self._process.terminate()
 
-    def ended(self) -> str:
-        """Waits for its end, and says how it came."""
-        return self._process.ended(_STOP_SECONDS)
+    def wait(self) -> str:
+        """Wait for its end, and say how it came."""
+        return self._process.wait(_STOP_SECONDS)

@@ -412,7 +412,7 @@ def _train_together(planned: RetrainPlan, keep: Any, watcher: Watcher) -> None:
             )
         if first:
             watcher.began(job)
-        say = functools.partial(watcher.told, job) if first else _nothing
+        say = functools.partial(watcher.progressed, job) if first else _nothing
         try:
             result = train_fully(job, device=best_device(), say=say, stopping=stop.is_set)
         except TrainingError as error:

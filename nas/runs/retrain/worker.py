@@ -19,22 +19,24 @@ from nas.study.full_training import FullTraining
 from nas.training.device import best_device
 from nas.training.full import FullTrainingJob, TrainingStopped, train_fully
 
-__all__ = ["carried_out", "main"]
+__all__ = ["carry_out", "main"]
 
 _GRACE_SECONDS = 30  # for the step it is at
+_SMALLER = "fewer --workers or a smaller retrain.batch_size would help"
 
 
 def main() -> None:
+    """Run the program."""
     # What libraries print must not end up between the lines of the protocol.
     out = os.fdopen(os.dup(sys.stdout.fileno()), "w")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
     job = FullTrainingJob.from_dict(json.loads(sys.stdin.readline()))
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
-    threading.Thread(target=_wait_for_the_end, args=(stop,), daemon=True).start()
+    threading.Thread(target=_stop_at_end_of_input, args=(stop,), daemon=True).start()
     try:
-        found = carried_out(job, say=lambda told: _say(out, told), stopping=stop.is_set)
-        _say(out, {"found": found.to_dict()})
+        result = carry_out(job, say=lambda report: _say(out, report), stopping=stop.is_set)
+        _say(out, {"found": result.to_dict()})
     except TrainingStopped:
         return
     except StorageError as error:
@@ -42,10 +44,14 @@ def main() -> None:
         _say(out, {"broken": str(error)})
 
 
-def carried_out(job: FullTrainingJob, **told: object) -> FullTraining:
-    """What came of a training, failures of its own included. Raises StorageError, Stopped."""
+def carry_out(job: FullTrainingJob, **options: object) -> FullTraining:
+    """Return what came of a training, failures of its own included.
+
+    options: of `train_fully`.
+    Raises StorageError for what would befall every training, TrainingStopped when it was told to.
+    """
     try:
-        return train_fully(job, device=best_device(), **told)  # type: ignore[arg-type]
+        return train_fully(job, device=best_device(), **options)  # type: ignore[arg-type]
     except StorageError:
         raise
     except TrainingError as error:
@@ -54,10 +60,7 @@ def carried_out(job: FullTrainingJob, **told: object) -> FullTraining:
         return replace(job.about, failure=reason_of(error, _SMALLER))
 
 
-_SMALLER = "fewer --workers or a smaller retrain.batch_size would help"
-
-
-def _wait_for_the_end(stop: threading.Event) -> None:
+def _stop_at_end_of_input(stop: threading.Event) -> None:
     # Not by sys.stdin, whose lock a thread would hold when the program ends.
     while os.read(0, 1024):
         pass

@@ -120,7 +120,9 @@ def test_what_a_driver_left_is_found_by_the_next(both: Both) -> None:
         taken = both.worker.take("w")
         assert taken is not None and taken.job.trial == trial
     both.worker.deliver(done, "w", FOUND)
-    left = {item.ticket.id: (item.ticket.job.trial, item.state) for item in both.worker.left()}
+    left = {
+        item.ticket.id: (item.ticket.job.trial, item.state) for item in both.worker.open_tickets()
+    }
     assert left == {done: (0, DONE), open_: (1, TAKEN), waiting: (2, WAITING)}
 
 

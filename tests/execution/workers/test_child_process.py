@@ -23,7 +23,7 @@ def test_lines_go_to_it_and_come_back_until_it_ends(tmp_path: Path) -> None:
     assert heard.get(timeout=30) == '{"a": 1}\n'
     beside.terminate()
     assert heard.get(timeout=30) is None
-    assert beside.ended(30) == "killed by SIGTERM"
+    assert beside.wait(30) == "killed by SIGTERM"
 
 
 @pytest.mark.skipif(not Path("/proc/self/oom_score_adj").exists(), reason="Linux alone has it")
@@ -36,7 +36,7 @@ def test_it_dies_before_the_driver_where_memory_runs_out(tmp_path: Path) -> None
     told = heard.get(timeout=30)
     assert told is not None
     assert int(told) > int(Path(f"/proc/{os.getpid()}/oom_score_adj").read_text())
-    assert beside.ended(30) == "exit code 0"
+    assert beside.wait(30) == "exit code 0"
 
 
 def test_a_program_that_cannot_be_started_is_one_line(tmp_path: Path) -> None:

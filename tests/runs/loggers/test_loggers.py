@@ -16,7 +16,7 @@ from support.simulated_run import invented, simulated_run
 from nas.base.errors import SpecError
 from nas.execution.observer import SilentObserver
 from nas.runs import loggers
-from nas.runs.loggers import Logged, check_loggers, with_loggers
+from nas.runs.loggers import LoggingObserver, check_loggers, with_loggers
 from nas.runs.run import Run, open_run
 from nas.spec.runner import load_runner
 from nas.study.record import Job, Outcome
@@ -66,7 +66,7 @@ def test_a_sink_hears_of_every_trial(tmp_path: Path, folder: Run) -> None:
         tmp_path / "run",
         evaluate=evaluate,
         search={"trials": 8, "confirm_seeds": 1},
-        observer=Logged("heard", heard, folder, SilentObserver()),
+        observer=LoggingObserver("heard", heard, folder, SilentObserver()),
     )
     trials = run.trials()
     assert sorted(heard.values) == list(range(8))
@@ -86,7 +86,7 @@ def test_what_waits_at_a_rung_is_told_as_that(tmp_path: Path, folder: Run) -> No
         tmp_path / "run",
         search={"trials": 9},
         proxy={"rungs": [1.0, 3.0]},
-        observer=Logged("heard", heard, folder, SilentObserver()),
+        observer=LoggingObserver("heard", heard, folder, SilentObserver()),
     )
     assert any("rung1/loss" in values for values in heard.values.values())
 
@@ -97,10 +97,10 @@ def test_a_logger_that_fails_is_told_once_and_left_alone(folder: Run) -> None:
             raise ConnectionError("no route to host")
 
     said, sink = Said(), Broken()
-    observer = Logged("broken", sink, folder, said)
+    observer = LoggingObserver("broken", sink, folder, said)
     observer.finished(make_record(0))
     observer.finished(make_record(1))
-    observer.left(None, None, None)
+    observer.close(None, None, None)
     assert said.stages == ["broken has failed and is told no more: no route to host"]
     assert sink.closed == [] and sink.texts == {}
 

@@ -54,7 +54,7 @@ class Heard:
         if self.kill_first and len(self.begun) == 1:
             os.kill(_children("retrain.worker")[0], signal.SIGKILL)
 
-    def told(self, job: FullTrainingJob, told: ProgressReport) -> None:
+    def progressed(self, job: FullTrainingJob, report: ProgressReport) -> None:
         return None
 
     def ended(self, job: FullTrainingJob, found: FullTraining) -> None:
