@@ -22,7 +22,8 @@ from typer.testing import CliRunner
 from nas.cli import app
 from nas.export import export_trial
 from nas.runs.resume import resume
-from nas.runs.retrain.retrain import plan, retrain
+from nas.runs.retrain.plan import plan_retraining
+from nas.runs.retrain.retrain import retrain
 from nas.runs.run import open_run
 from nas.spec.recipe import Retrain
 from nas.study.record import COMPLETE, PRUNED
@@ -109,7 +110,7 @@ def test_full_trainings_are_kept_and_added_to(earlier: Path) -> None:
     before = open_run("finished").retrained()
     assert [item.seed for item in before] == [0, 1]
     section = Retrain(seeds=3, epochs=1, batch_size=64)
-    retrain(plan(open_run("finished"), [4], section=section, workers=1), Unheard())
+    retrain(plan_retraining(open_run("finished"), [4], section=section, workers=1), Unheard())
     after = open_run("finished").retrained()
     assert after[:2] == before and [item.seed for item in after] == [0, 1, 2]
     assert json.loads(said("front", "finished", "--json"))

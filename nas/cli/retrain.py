@@ -18,8 +18,8 @@ from rich.table import Table
 from nas.cli.tables import console, print_front
 
 if TYPE_CHECKING:
+    from nas.runs.retrain.plan import RetrainPlan
     from nas.runs.retrain.pool import ProgressReport
-    from nas.runs.retrain.retrain import RetrainPlan
     from nas.spec.recipe import Retrain
     from nas.study.full_training import FullTraining
     from nas.training.full import FullTrainingJob
@@ -61,7 +61,8 @@ def _retrain(
     Interrupted or killed, the same command goes on; what is done is not done again.
     Example: nas retrain runs/demo --front --epochs 50
     """
-    from nas.runs.retrain.retrain import is_first_process, plan
+    from nas.runs.retrain.plan import plan_retraining
+    from nas.runs.retrain.retrain import is_first_process
     from nas.runs.retrain.retrain import retrain as carry_out
     from nas.runs.run import open_run
 
@@ -74,7 +75,7 @@ def _retrain(
     beside = console(stderr=True, quiet=screen.quiet) if json_ else screen
     try:
         with _stopped_by_terminate(), _watched(beside) as watcher:
-            planned = plan(
+            planned = plan_retraining(
                 opened,
                 trial or (),
                 front=front,

@@ -25,7 +25,7 @@ _DRAWS = 2000
 
 @dataclass(frozen=True, slots=True)
 class FrontComparison:
-    """How much more the first front is worth than the second.
+    """The lead of one front over another.
 
     first, second: hypervolumes below one reference.
     low, high: the 95 % interval of their difference that the noise of seeds, validation images

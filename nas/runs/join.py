@@ -25,6 +25,7 @@ from nas.execution.workers.worker_process import WorkerProcess
 from nas.latency.runtime import RUNTIMES
 from nas.runs.images import decode_images
 from nas.runs.open_study import exchange_of
+from nas.runs.prepare import DEVICE
 from nas.runs.run import CHECKPOINTS, Run, open_run
 from nas.spec.architecture import Architecture
 from nas.spec.storage_url import StorageUrl, is_url
@@ -130,31 +131,14 @@ def _fit_spec(run: Run, terms: WorkerTerms) -> EvaluatorSpec:
 
     Raises SpecError where versions, processor, runtime or images are others.
     """
-    installed = results_depend_on()
-    for name, wanted in terms.versions.items():
-        if installed.get(name) != wanted:
-            raise SpecError(
-                f"{run.path} runs with {name} {wanted}, here is {installed.get(name)}; install "
-                "the same"
-            )
-    if terms.processor is not None and terms.processor != processor():
-        raise SpecError(
-            f"{run.path} measures latencies on {terms.processor}, this is {processor()}; work "
-            "there, or search with a device profile, which predicts them (nas profile)"
-        )
+    _check_machine(run, terms)
     try:
         spec = EvaluatorSpec.from_dict(dict(terms.spec))
     except (KeyError, TypeError, ValueError):  # pydantic's is a ValueError
         raise SpecError(
             f"{run.path} is driven by another version of this program; install the same here"
         ) from None
-    if terms.runtime is not None:
-        name = terms.runtime.split()[0]
-        if terms.runtime != f"{name} {RUNTIMES[name].version()}":
-            raise SpecError(
-                f"{run.path} measures with {terms.runtime}, here is {RUNTIMES[name].version()}; "
-                "install the same"
-            )
+    _check_runtime(run, terms)
     for text in (*spec.plains, spec.anchor):
         _check_backbone(run, text)
     data = decode_images(run.space, run.file)
@@ -168,9 +152,36 @@ def _fit_spec(run: Run, terms: WorkerTerms) -> EvaluatorSpec:
         spec,
         data=data.resolve(),
         checkpoints=run.checkpoints if run.file.checkpoints else folder / CHECKPOINTS,
-        profile=folder / "device.json" if spec.profile else None,
+        profile=folder / DEVICE if spec.profile else None,
         supernets=folder / "supernets" if spec.supernets else None,
     )
+
+
+def _check_machine(run: Run, terms: WorkerTerms) -> None:
+    """Raise SpecError where the packages or the processor are others."""
+    installed = results_depend_on()
+    for name, wanted in terms.versions.items():
+        if installed.get(name) != wanted:
+            raise SpecError(
+                f"{run.path} runs with {name} {wanted}, here is {installed.get(name)}; install "
+                "the same"
+            )
+    if terms.processor is not None and terms.processor != processor():
+        raise SpecError(
+            f"{run.path} measures latencies on {terms.processor}, this is {processor()}; work "
+            "there, or search with a device profile, which predicts them (nas profile)"
+        )
+
+
+def _check_runtime(run: Run, terms: WorkerTerms) -> None:
+    """Raise SpecError where latencies are measured with another runtime here."""
+    if terms.runtime is not None:
+        name = terms.runtime.split()[0]
+        if terms.runtime != f"{name} {RUNTIMES[name].version()}":
+            raise SpecError(
+                f"{run.path} measures with {terms.runtime}, here is {RUNTIMES[name].version()}; "
+                "install the same"
+            )
 
 
 def _check_backbone(run: Run, architecture: str) -> None:

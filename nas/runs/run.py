@@ -236,7 +236,7 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class RunState:
-    """What was found in a run folder at one moment, read once and handed on.
+    """A run's files as they were at one moment, read once and handed on.
 
     environment: None where it is gone or damaged.
     calibration: None where there is none, or none that can be read.

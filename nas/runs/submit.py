@@ -29,7 +29,7 @@ _NAMES = {"device": "--set=device=", "prior": "--prior="}
 _ON_CLUSTER = ("--set", "executor=ray", "--set", "ray.address=auto")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Submission:
     """A search to submit.
 
@@ -61,10 +61,13 @@ class Submission:
         return [*self.options, *(f"{_NAMES[name]}{folder}{name}.json" for name in self.files)]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Step:
-    """One command. text: for its standard input. files: name -> text, in a folder that stands for
-    `{folder}` in the command.
+    """One command.
+
+    command: its words.
+    text: for its standard input; None: it reads none.
+    files: name -> text, in a folder that stands for `{folder}` in the command.
     """
 
     command: tuple[str, ...]

@@ -13,7 +13,7 @@ from support.simulated_run import simulated_run
 from nas.base.errors import SpecError, StorageError
 from nas.cli import app
 from nas.runs.compare import compare
-from nas.runs.retrain.retrain import plan
+from nas.runs.retrain.plan import plan_retraining
 from nas.runs.run import Run, open_run
 from nas.spec.recipe import Retrain
 from nas.strategy.storage.store import Store
@@ -69,7 +69,7 @@ def test_a_front_a_plan_and_a_comparison_read_a_run_once(
     run.front()
     assert reads == {"study": 1, "environment": 1}
     reads.clear()
-    assert plan(run, [1, 4], front=True, section=Retrain(epochs=0.1)).jobs
+    assert plan_retraining(run, [1, 4], front=True, section=Retrain(epochs=0.1)).jobs
     assert reads == {"study": 1, "environment": 1}
     reads.clear()
     shutil.copytree(finished_run, tmp_path / "copy")

@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import signal
 from pathlib import Path
 
 import pyarrow.parquet as parquet
 import pytest
 import torch
-from support.latency_profiles import example_profile
 from support.samples import QUICK, SMALL_SPACE
 
 import nas
-from nas.base.errors import SpecError, StorageError
-from nas.execution.observer import SilentObserver
+from nas.base.errors import StorageError
 from nas.latency.device import Device
 from nas.latency.survey import profile_here
 from nas.models.candidates import Candidates, load_space
@@ -26,7 +22,7 @@ from nas.runs.start import search
 from nas.spec.architecture import PLAIN, Architecture
 from nas.spec.prior import KnownEffect, KnownSite, Rules, load_rules
 from nas.spec.runner import load_runner
-from nas.study.record import COMPLETE, FAILED, Job, Record
+from nas.study.record import COMPLETE, FAILED
 from nas.training.loop import evaluate
 from nas.training.proxies import PROXIES
 from nas.training.task import Classification
@@ -99,17 +95,6 @@ def test_a_study_that_was_cut_short_is_not_taken_for_an_empty_one(
     assert len(open_run(copy).trials()) < len(open_run(finished_run).trials())
 
 
-def test_a_refused_resume_changes_nothing(finished_run: Path, tmp_path: Path) -> None:
-    copy = tmp_path / "run"
-    shutil.copytree(finished_run, copy)
-    plan = (copy / "run.yaml").read_text().replace("data: digits", "data: folder:/nowhere")
-    (copy / "run.yaml").write_text(plan)
-    shutil.rmtree(copy / "checkpoints")
-    with pytest.raises(SpecError, match="nowhere"):
-        resume(copy, trials=9)
-    assert (copy / "run.yaml").read_text() == plan
-
-
 def test_a_trained_network_gives_its_recorded_loss(finished_run: Path) -> None:
     run = open_run(finished_run)
     for trial in (0, 1, 4):
@@ -125,75 +110,6 @@ def test_the_python_interface_of_the_readme(finished_run: Path) -> None:
         network = nas.build(point.architecture)
         assert network(torch.zeros(1, 3, 32, 32)).shape == (1, 1000)
     assert not list(run.front().where(latency_ms=("<", 0)))
-
-
-class Killer(SilentObserver):
-    """Kills the first worker that takes a job, with the signal that nobody can catch."""
-
-    def __init__(self) -> None:
-        self.killed: list[int] = []
-        self.reasons: list[str] = []
-        self.records: list[Record] = []
-
-    def started(self, job: Job) -> None:
-        if not self.killed:
-            self.killed.append(job.trial)
-            worker = next(iter(_pids()))
-            os.kill(worker, signal.SIGKILL)
-
-    def lost(self, job: Job, reason: str) -> None:
-        self.reasons.append(reason)
-
-    def finished(self, record: Record) -> None:
-        self.records.append(record)
-
-
-def _pids() -> list[int]:
-    """Worker processes of this process, oldest first."""
-    found = []
-    for entry in Path("/proc").iterdir():
-        try:
-            parent = int((entry / "stat").read_text().rsplit(")", 1)[1].split()[1])
-            command = (entry / "cmdline").read_bytes()
-        except (OSError, ValueError, IndexError):
-            continue
-        if parent == os.getpid() and b"local_worker" in command:
-            found.append(int(entry.name))
-    return sorted(found)
-
-
-def test_a_killed_worker_costs_no_trial_and_a_run_can_be_made_longer(
-    finished_run: Path, tmp_path: Path
-) -> None:
-    copy = tmp_path / "run"
-    shutil.copytree(finished_run, copy)
-    before = open_run(copy).trials()
-    killer = Killer()
-    run = resume(copy, trials=7, workers=1, observer=killer)
-    after = run.trials()
-    assert killer.reasons == ["killed by SIGKILL; the system may have run out of memory"]
-    assert (after["state"] == COMPLETE).all()
-    assert int((after["repeat"] == 0).sum()) == 7
-    assert (after["digest"][: len(before)] == before["digest"]).all()
-    assert (after["loss"][: len(before)] == before["loss"]).all()
-    assert not _pids()
-
-
-def test_a_broken_checkpoint_stops_with_one_line(finished_run: Path, tmp_path: Path) -> None:
-    copy = tmp_path / "run"
-    shutil.copytree(finished_run, copy)
-    backbone = next(copy.glob("checkpoints/*/backbone.safetensors"))
-    backbone.write_bytes(b"cut short")
-    with pytest.raises(nas.NasError, match="cannot go on.*cannot be read"):
-        resume(copy, trials=6, workers=1)
-
-
-def test_limits_that_no_network_keeps_start_no_run(tmp_path: Path) -> None:
-    space = tmp_path / "space.yaml"
-    space.write_text(f"{SMALL_SPACE}\nconstraints: {{params: 1000}}\n")
-    with pytest.raises(SpecError, match="keeps its limit of 1,000 params: the smallest has"):
-        search(space, load_runner(None, QUICK), "digits", tmp_path / "run")
-    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.slow
@@ -237,51 +153,6 @@ def test_a_search_by_a_profile_predicts_and_measures_its_front(tmp_path: Path) -
     assert projected.latency_ms == pytest.approx(2 * plain.latency_ms)
 
 
-@pytest.mark.parametrize(
-    ("device", "said"),
-    [
-        ("nowhere.json", "cannot read the device profile nowhere.json: No such file"),
-        ("phone", "unknown runtime 'phone'"),
-        ("onnxruntime-fp8", "has no 'fp8'; allowed: fp32, int8"),
-    ],
-)
-def test_wrong_devices_start_no_run(tmp_path: Path, device: str, said: str) -> None:
-    space = tmp_path / "space.yaml"
-    space.write_text(SMALL_SPACE)
-    with pytest.raises(SpecError, match=said):
-        search(space, load_runner(None, (*QUICK, f"device={device}")), "digits", tmp_path / "run")
-    assert not (tmp_path / "run").exists()
-
-
-def test_a_profile_of_another_space_starts_no_run(tmp_path: Path) -> None:
-    space, profile = tmp_path / "space.yaml", tmp_path / "device.json"
-    space.write_text(SMALL_SPACE)
-    example_profile().write(profile)
-    with pytest.raises(SpecError, match="holds no mobilenetv2_035 at 32x32, total stride 16"):
-        search(space, load_runner(None, (f"device={profile}",)), "digits", tmp_path / "run")
-    assert not (tmp_path / "run").exists()
-
-
-def test_changed_images_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import numpy as np
-    from PIL import Image
-
-    for level, name in enumerate("ab"):
-        folder = tmp_path / "images" / "train" / name
-        folder.mkdir(parents=True)
-        for number in range(20):
-            pixels = np.full((32, 32, 3), 30 + 150 * level + number, dtype=np.uint8)
-            Image.fromarray(pixels).save(folder / f"{number}.png")
-    space = tmp_path / "space.yaml"
-    space.write_text(SMALL_SPACE)
-    with monkeypatch.context() as untrained:
-        untrained.setattr("nas.runs.start.drive", lambda *_: None)
-        search(space, load_runner(None), f"folder:{tmp_path / 'images'}", tmp_path / "run")
-    (tmp_path / "images" / "train" / "a" / "0.png").unlink()
-    with pytest.raises(SpecError, match="have changed since"):
-        resume(tmp_path / "run", trials=4)
-
-
 @pytest.mark.slow
 def test_trials_that_fail_are_told_and_make_no_front(tmp_path: Path) -> None:
     """A learning rate that no training survives."""
@@ -323,15 +194,6 @@ def test_a_latency_limit_prunes_before_training(tmp_path: Path) -> None:
     assert all(row["state"] == "PRUNED" and "limit" in row["failure"] for row in pruned)
     assert not run.front().members
     assert {point.reference for point in run.front()} == {PLAIN, "se/r24", "eca"}
-
-
-def test_worker_count_follows_cores_and_threads() -> None:
-    from nas.runs.prepare import worker_count
-
-    cores = len(os.sched_getaffinity(0))
-    assert worker_count(load_runner(None)) == cores
-    assert worker_count(load_runner(None, ("proxy.threads=1000",))) == 1
-    assert worker_count(load_runner(None, ("workers=3",))) == 3
 
 
 def rules_of_another_search() -> Rules:

@@ -80,7 +80,7 @@ class Bias:
 
 @dataclass(frozen=True, slots=True)
 class Resolution:
-    """What can be told apart, in units of the quality by full training.
+    """The differences that can be told apart, in units of the quality by full training.
 
     seed_noise: between seeds of full training, paired.
     proxy_noise: between seeds of the proxy, paired, in its own unit.

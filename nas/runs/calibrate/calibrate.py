@@ -16,35 +16,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nas.base.errors import SpecError
-from nas.base.files import parse
-from nas.data import resolve_source
 from nas.execution.observer import Observer
-from nas.models.candidates import Candidates, load_space
+from nas.models.candidates import load_space
 from nas.runs.calibrate.agreement import Interval, agreement, bias, paired_noise, resolution
 from nas.runs.calibrate.plot import draw_calibration
 from nas.runs.calibrate.result import FILE, Calibration, Estimate, Trust
+from nas.runs.calibrate.sample import LEAST_NETWORKS, Sample
 from nas.runs.calibrate.scores import SCORES, Scores, score_all
-from nas.runs.resume import resume
-from nas.runs.run import Run, RunFile, open_run
-from nas.runs.start import search
+from nas.runs.images import open_images
+from nas.runs.run import Run, RunState
 from nas.spec.architecture import PLAIN, Architecture
 from nas.spec.runner import Runner, load_runner
 from nas.spec.space import SearchSpace
 from nas.study.trials import Trials
-from nas.training.proxies.setting import scale_rate
 from nas.training.supernet.folder import SupernetFolder
 
-__all__ = ["FULL", "PROXY", "calibrate", "compare"]
+__all__ = ["calibrate", "compare", "groups"]
 
-FULL, PROXY = "full", "proxy"
-"""The folders of the two runs."""
-
-_LEAST = 8  # networks, below which nothing can be said of ranks
 _POINTS = 0.5
-_EPOCHS = {"random": 40.0, "backbone": 3.0}
-_KINDS = {"random": "scratch", "backbone": "finetune"}
-_RATE = 0.1  # of full training, for a batch of 128; a finetune is given less
-
 Floats = NDArray[np.float64]
 
 
@@ -87,30 +76,21 @@ def calibrate(
         space = load_space(space)
     if not isinstance(runner, Runner):
         runner = load_runner(runner)
-    placed = len(Candidates(space).references())
-    if networks < max(_LEAST, placed):
-        raise SpecError(
-            f"--networks {networks}: at least {max(_LEAST, placed)} are needed ({placed} are "
-            "placed by hand), and 30 tell more"
-        )
-    if seeds < 2:
-        raise SpecError(f"--seeds {seeds}: at least 2, or the noise between seeds stays unknown")
-    _refuse_taken(out)
-    opened = [SupernetFolder.open(folder) for folder in supernets]
-    for name, proxy in ((FULL, _full_proxy(runner, full_epochs, full_weights)), (PROXY, {})):
-        sampling = _sampling_runner(runner, networks, seeds, proxy)
-        _start_or_resume(out / name, space, sampling, data, observer)
-    full, proxied = open_run(out / FULL), open_run(out / PROXY)
-    calibration = compare(full, proxied, seeds=runner.proxy.seeds)
-    both = _PairedScores.of(full, proxied)
+    sample = Sample(networks, seeds, full_epochs, full_weights)
+    sample.check(space, out)
+    folders = [SupernetFolder.open(folder) for folder in supernets]
+    full_run, proxy_run = sample.train(space, runner, data, out, observer)
+    full, proxy = full_run.read(), proxy_run.read()
+    both = _PairedScores.of(full, proxy)
+    calibration = _compare(full, proxy, both, seeds=runner.proxy.seeds)
     if observer:
         observer.stage("scoring without training")
     scored = score_all(
-        full.dataset(),
+        open_images(full_run, full.data()["key"]),
         both.architectures,
         out / "scores.json",
         names=SCORES if scores else (),
-        supernets=opened,
+        supernets=folders,
         progress=observer.step if observer else lambda done, of: None,
     )
     trusts = [
@@ -124,91 +104,32 @@ def calibrate(
     return calibration
 
 
-def _refuse_taken(out: Path) -> None:
-    """Raise SpecError for a folder with anything but a calibration in it."""
-    if out.exists() and not out.is_dir():
-        raise SpecError(f"{out} is a file; name a new folder for --out")
-    begun = any((out / name).exists() for name in (FULL, PROXY))
-    if out.exists() and not begun and any(not p.name.startswith(".") for p in out.iterdir()):
-        raise SpecError(f"{out} exists and holds no calibration; name a new folder for --out")
-
-
-def _full_proxy(runner: Runner, epochs: float | None, weights: str) -> dict[str, Any]:
-    """Return the keys of a proxy that is full training."""
-    return {
-        "kind": _KINDS[weights],
-        "rungs": [epochs or _EPOCHS[weights]],
-        "unit": "epochs",
-        "schedule": "whole",
-        "learning_rate": scale_rate(_RATE, runner.proxy.batch_size)
-        if weights == "backbone"
-        else None,
-        "subset": None,
-    }
-
-
-def _sampling_runner(runner: Runner, networks: int, seeds: int, proxy: dict[str, Any]) -> Runner:
-    """Return a runner that evaluates random networks, each with all seeds."""
-    plan = {
-        "sampler": "random",
-        "trials": networks,
-        "confirm_seeds": seeds,
-        "time_limit": None,
-        "reduction": None,
-    }
-    changed = runner.model_dump()
-    changed["search"] |= plan
-    changed["proxy"] |= proxy | {"seeds": seeds}
-    return parse(Runner, changed, "nas calibrate")
-
-
-def _start_or_resume(
-    out: Path, space: SearchSpace, runner: Runner, data: str, observer: Observer | None
-) -> Run:
-    """Start the run, or go on with it when it is the same."""
-    if not (out / "run.yaml").exists():
-        return search(space, runner, data, out, observer=observer)
-    run = open_run(out)
-    there = run.file.model_dump()
-    wanted = RunFile(**runner.model_dump(), data=resolve_source(data)).model_dump()
-    if runner.checkpoints is not None:  # a run has a folder of its own there
-        wanted["checkpoints"] = there["checkpoints"]
-    if runner.proxy.rungs is None:  # then it was settled by the number of images
-        wanted["proxy"] |= {name: there["proxy"][name] for name in ("rungs", "unit")}
-    if run.space != space or there | {"workers": 1} != wanted | {"workers": 1}:
-        raise SpecError(
-            f"{out.parent} is the calibration of another space or runner, or of other data; name "
-            "another folder"
-        )
-    return run if run.is_finished() else resume(out, workers=_workers(runner), observer=observer)
-
-
-def _workers(runner: Runner) -> int | None:
-    return runner.workers if isinstance(runner.workers, int) else None
-
-
 def compare(full: Run, proxy: Run, *, seeds: int = 1) -> Calibration:
     """Tell how well a run of a proxy orders what a run of full training has trained, by accuracy.
 
     seeds: that the search will train candidates with.
     Raises SpecError when too few networks are in both.
     """
-    both = _PairedScores.of(full, proxy)
-    truth = both.accuracy
+    states = full.read(), proxy.read()
+    return _compare(*states, _PairedScores.of(*states), seeds=seeds)
+
+
+def _compare(full: RunState, proxy: RunState, both: _PairedScores, *, seeds: int) -> Calibration:
+    run, truth = proxy.run, both.accuracy
     trusts = [
-        _trust(proxy, number, quality, both, seeds) for number, quality in enumerate(both.rungs)
+        _trust(run, number, quality, both, seeds) for number, quality in enumerate(both.rungs)
     ]
-    costs = _seconds(full), _seconds(proxy)
-    budgets = np.array(proxy.file.proxy.budgets)
+    costs = _seconds(full.trials), _seconds(proxy.trials)
+    budgets = np.array(run.file.proxy.budgets)
     shares = costs[1] / costs[0] * budgets / budgets[-1]
     agreed = agreement(both.rungs[-1], truth)
     resolved = resolution(both.rungs[-1], truth, difference=_POINTS)
     return Calibration(
-        space=proxy.space.name,
-        data=proxy.file.data_name,
+        space=run.space.name,
+        data=run.file.data_name,
         networks=len(truth),
         seeds=truth.shape[1],
-        full=_describe(full),
+        full=_describe(full.run),
         full_seconds=costs[0],
         accuracy=float(np.nanmean(truth)),
         spread=float(np.nanmean(truth, axis=1).std(ddof=1)),
@@ -245,7 +166,7 @@ def _trust(run: Run, rung: int, quality: Floats, both: _PairedScores, seeds: int
 def _trust_score(name: str, scores: Scores, both: _PairedScores, full_seconds: float) -> Trust:
     known = np.isfinite(scores.values)
     quality, both = scores.values[known, None], both.only(known)
-    if len(quality) < _LEAST:
+    if len(quality) < LEAST_NETWORKS:
         unknown = Estimate(value=None, low=None, high=None)
         return Trust(
             name=name,
@@ -320,19 +241,19 @@ class _PairedScores:
     architectures: list[Architecture]
 
     @classmethod
-    def of(cls, full: Run, proxy: Run) -> _PairedScores:
+    def of(cls, full: RunState, proxy: RunState) -> _PairedScores:
         """Pair two runs. Raises SpecError when too few networks are in both."""
-        truths, stood_in = _by_network(full.trials()), _by_network(proxy.trials())
-        seeds = full.file.proxy.seeds
+        truths, stood_in = _by_network(full.trials), _by_network(proxy.trials)
+        seeds = full.run.file.proxy.seeds
         names = [
             digest
             for digest in truths
             if min(len(truths[digest][1]), len(stood_in.get(digest, ("", {}))[1])) >= seeds
         ]
-        if len(names) < _LEAST:
+        if len(names) < LEAST_NETWORKS:
             raise SpecError(
-                f"only {len(names)} networks were trained fully and by the proxy; {_LEAST} are "
-                "needed"
+                f"only {len(names)} networks were trained fully and by the proxy; "
+                f"{LEAST_NETWORKS} are needed"
             )
         fully = _table([truths[digest][1] for digest in names], seeds)[:, :, -1]
         cheaply = _table([stood_in[digest][1] for digest in names], seeds)
@@ -376,8 +297,8 @@ def _table(networks: list[dict[int, list[tuple[float, float]]]], seeds: int) -> 
     )
 
 
-def _seconds(run: Run) -> float:
-    trials = run.trials()
+def _seconds(trials: Trials) -> float:
+    """Return what one training takes, on average."""
     trained = trials.complete & (trials["trained"] == 1)
     used = trained if trained.any() else trials.complete  # by shared weights none is
     return float(np.mean(trials["train_seconds"][used]))

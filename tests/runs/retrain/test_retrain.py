@@ -19,8 +19,9 @@ from nas.base.errors import SpecError, StorageError
 from nas.export import export_pack
 from nas.models.build import build
 from nas.runs.lock import run_lock
+from nas.runs.retrain.plan import plan_retraining
 from nas.runs.retrain.pool import ProgressReport
-from nas.runs.retrain.retrain import plan, retrain
+from nas.runs.retrain.retrain import retrain
 from nas.runs.run import open_run
 from nas.spec.architecture import Architecture
 from nas.spec.recipe import Retrain
@@ -85,7 +86,7 @@ def retrained_run(finished_run: Path, tmp_path_factory: pytest.TempPathFactory) 
     run = open_run(path)
     heard = Heard()
     heard.kill_first = True
-    found = retrain(plan(run, [1, 4], section=TINY, workers=1), heard)
+    found = retrain(plan_retraining(run, [1, 4], section=TINY, workers=1), heard)
     assert [item.failure for item in found] == [None, None]
     assert len(heard.losses) == 1 and "SIGKILL" in heard.losses[0]
     assert {item.name for item in heard.ends} == {item.name for item in found}
@@ -108,7 +109,7 @@ def test_results_are_in_the_study_and_in_every_file(retrained_run: Path) -> None
 
 def test_what_is_done_is_read_from_the_record(retrained_run: Path) -> None:
     run = open_run(retrained_run)
-    again = plan(run, [1, 4], section=TINY)
+    again = plan_retraining(run, [1, 4], section=TINY)
     assert again.jobs == () and len(again.done) == 2
     before = (run.path / "study.journal").read_bytes()
     heard = Heard()
@@ -117,9 +118,9 @@ def test_what_is_done_is_read_from_the_record(retrained_run: Path) -> None:
     )
     assert heard.begun == []
     assert (run.path / "study.journal").read_bytes() == before
-    more = plan(run, [1], section=TINY.model_copy(update={"seeds": 3}))
+    more = plan_retraining(run, [1], section=TINY.model_copy(update={"seeds": 3}))
     assert [job.about.seed for job in more.jobs] == [1, 2]
-    other = plan(run, [1], section=TINY.model_copy(update={"epochs": 0.06}))
+    other = plan_retraining(run, [1], section=TINY.model_copy(update={"epochs": 0.06}))
     assert len(other.jobs) == 1
 
 
@@ -193,7 +194,7 @@ def test_a_pack_judges_and_normalises_as_the_full_training_saw_its_images(
     shutil.copytree(finished_run, path)
     run = open_run(path)
     section = TINY.model_copy(update={"resolution": 16})
-    (about,) = retrain(plan(run, [1], section=section, workers=1), Heard())
+    (about,) = retrain(plan_retraining(run, [1], section=section, workers=1), Heard())
     pack = export_pack(run, 1, "torchscript", tmp_path / "winner", weights="retrained")
     read = json.loads((pack.path / "preprocessing.json").read_text())
     trained_on = run.dataset(16)
@@ -210,7 +211,7 @@ def test_the_trained_backbone_is_the_runs_own(finished_run: Path, tmp_path: Path
     shutil.copytree(finished_run, path)
     run = open_run(path)
     section = TINY.model_copy(update={"weights": "backbone"})
-    planned = plan(run, [1], section=section, workers=1)
+    planned = plan_retraining(run, [1], section=section, workers=1)
     (job,) = planned.jobs
     assert job.backbone is not None and job.backbone.is_relative_to(path.resolve())
     proxy = run.file.proxy
@@ -218,7 +219,7 @@ def test_the_trained_backbone_is_the_runs_own(finished_run: Path, tmp_path: Path
         update={"backbone": proxy.backbone.model_copy(update={"epochs": 99.0})}
     )
     other = replace(run, file=run.file.model_copy(update={"proxy": longer}))
-    (another,) = plan(other, [1], section=section, workers=1).jobs
+    (another,) = plan_retraining(other, [1], section=section, workers=1).jobs
     assert another.about.key != job.about.key, "begun from another backbone is not equally trained"
     (about,) = retrain(planned, Heard())
     file = path / "retrained" / (about.weights or "")
@@ -232,18 +233,20 @@ def test_the_trained_backbone_is_the_runs_own(finished_run: Path, tmp_path: Path
     with pytest.raises(
         SpecError, match=r"backbone: .* has no trained mobilenetv2_035 \(searched by"
     ):
-        plan(run, [1], section=section.model_copy(update={"epochs": 0.07}))
+        plan_retraining(run, [1], section=section.model_copy(update={"epochs": 0.07}))
 
 
 def test_which_networks_are_meant(finished_run: Path, tmp_path: Path) -> None:
     run = open_run(finished_run)
     shown = run.front()
-    everything = plan(run, front=True, section=TINY)
+    everything = plan_retraining(run, front=True, section=TINY)
     assert {job.about.trial for job in everything.jobs} == {point.trial for point in shown}
     assert everything.test_images == 359
-    bare = plan(run, front=True, references=False, section=TINY)
+    bare = plan_retraining(run, front=True, references=False, section=TINY)
     assert {job.about.trial for job in bare.jobs} == {point.trial for point in shown.members}
-    beside = plan(run, [4], references=True, section=TINY.model_copy(update={"seeds": 2}))
+    beside = plan_retraining(
+        run, [4], references=True, section=TINY.model_copy(update={"seeds": 2})
+    )
     names = {job.about.reference for job in beside.jobs}
     assert names >= {"plain", "se/r24", "eca"}
     seeds = [job.about.seed for job in beside.jobs]
@@ -253,12 +256,12 @@ def test_which_networks_are_meant(finished_run: Path, tmp_path: Path) -> None:
         ((99,), False, "has no trial 99; it has 0 to"),
     ):
         with pytest.raises(SpecError, match=message):
-            plan(run, trials, front=front)
+            plan_retraining(run, trials, front=front)
 
 
 def test_a_run_that_is_worked_on_is_left_alone(finished_run: Path) -> None:
     run = open_run(finished_run)
-    planned = plan(run, [1], section=TINY)
+    planned = plan_retraining(run, [1], section=TINY)
     with run_lock(run.path), pytest.raises(SpecError, match="being worked on by"):
         retrain(planned, Heard())
 
@@ -267,13 +270,13 @@ def test_a_training_that_diverges_costs_itself_alone(finished_run: Path, tmp_pat
     path = tmp_path / "run"
     shutil.copytree(finished_run, path)
     run = open_run(path)
-    good = plan(run, [1], section=TINY)
-    wild = plan(run, [0], section=TINY.model_copy(update={"learning_rate": 1e30}))
+    good = plan_retraining(run, [1], section=TINY)
+    wild = plan_retraining(run, [0], section=TINY.model_copy(update={"learning_rate": 1e30}))
     heard = Heard()
     retrain(replace(good, jobs=(*wild.jobs, *good.jobs), workers=1), heard)
     assert [item.diverged for item in heard.ends] == [True, False]
     assert "diverged" in str(heard.ends[0].failure)
-    again = plan(run, [0], section=TINY.model_copy(update={"learning_rate": 1e30}))
+    again = plan_retraining(run, [0], section=TINY.model_copy(update={"learning_rate": 1e30}))
     assert again.jobs == () and again.done[0].diverged, "the same seed would diverge again"
     assert run.front().points
 
@@ -282,7 +285,7 @@ def test_weights_that_cannot_be_written_stop_everything(finished_run: Path, tmp_
     path = tmp_path / "run"
     shutil.copytree(finished_run, path)
     run = open_run(path)
-    planned = plan(run, [1], section=TINY)
+    planned = plan_retraining(run, [1], section=TINY)
     (path / "file").write_text("")
     broken = tuple(replace(job, folder=path / "file") for job in planned.jobs)
     with pytest.raises(StorageError, match="a training cannot go on: .*cannot be written"):
@@ -419,7 +422,7 @@ def test_threads_are_those_of_the_command_not_of_what_is_left(retrained_run: Pat
     run = open_run(retrained_run)
     free = TINY.model_copy(update={"threads": None})
     left, whole = (
-        plan(run, [0, 1, 4], section=free.model_copy(update={"epochs": epochs}))
+        plan_retraining(run, [0, 1, 4], section=free.model_copy(update={"epochs": epochs}))
         for epochs in (TINY.epochs, 0.05)
     )
     assert len(left.jobs) == 1 and len(whole.jobs) == 3

@@ -1,0 +1,133 @@
+"""The sample of a calibration: the same random networks as two runs, by the proxy and fully."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from nas.base.errors import SpecError
+from nas.base.files import parse
+from nas.data import resolve_source
+from nas.execution.observer import Observer
+from nas.models.candidates import Candidates
+from nas.runs.resume import resume
+from nas.runs.run import Run, RunFile, open_run
+from nas.runs.start import search
+from nas.spec.runner import Runner
+from nas.spec.space import SearchSpace
+from nas.training.proxies.setting import scale_rate
+
+__all__ = ["FULL", "LEAST_NETWORKS", "PROXY", "Sample"]
+
+FULL, PROXY = "full", "proxy"
+"""The folders of the two runs."""
+LEAST_NETWORKS = 8
+"""The number of networks below which nothing can be said of ranks."""
+
+_EPOCHS = {"random": 40.0, "backbone": 3.0}
+_KINDS = {"random": "scratch", "backbone": "finetune"}
+_RATE = 0.1  # of full training, for a batch of 128; a finetune is given less
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """The networks that a calibration trains, and how they are trained fully.
+
+    networks: how many.
+    seeds: how often each is trained, by the proxy and fully.
+    full_epochs: of full training; None: what suits its weights.
+    full_weights: what full training starts from.
+    """
+
+    networks: int
+    seeds: int
+    full_epochs: float | None
+    full_weights: Literal["random", "backbone"]
+
+    def check(self, space: SearchSpace, out: Path) -> None:
+        """Raise SpecError for too few networks or seeds, or a folder with anything else in it."""
+        placed = len(Candidates(space).references())
+        least = max(LEAST_NETWORKS, placed)
+        if self.networks < least:
+            raise SpecError(
+                f"--networks {self.networks}: at least {least} are needed ({placed} are placed by "
+                "hand), and 30 tell more"
+            )
+        if self.seeds < 2:
+            raise SpecError(
+                f"--seeds {self.seeds}: at least 2, or the noise between seeds stays unknown"
+            )
+        _refuse_taken(out)
+
+    def train(
+        self, space: SearchSpace, runner: Runner, data: str, out: Path, observer: Observer | None
+    ) -> tuple[Run, Run]:
+        """Train it fully and by the runner's proxy; what is there already goes on.
+
+        Returns the run of full training and the run of the proxy.
+        Raises SpecError when `out` holds the calibration of anything else.
+        """
+        full, proxy = (
+            _start_or_resume(out / name, space, self._runner(runner, keys), data, observer)
+            for name, keys in ((FULL, self._full_proxy(runner)), (PROXY, {}))
+        )
+        return full, proxy
+
+    def _full_proxy(self, runner: Runner) -> dict[str, Any]:
+        """Return the keys of a proxy that is full training."""
+        batch_size = runner.proxy.batch_size
+        from_backbone = self.full_weights == "backbone"
+        return {
+            "kind": _KINDS[self.full_weights],
+            "rungs": [self.full_epochs or _EPOCHS[self.full_weights]],
+            "unit": "epochs",
+            "schedule": "whole",
+            "learning_rate": scale_rate(_RATE, batch_size) if from_backbone else None,
+            "subset": None,
+        }
+
+    def _runner(self, runner: Runner, proxy: dict[str, Any]) -> Runner:
+        """Return a runner that evaluates random networks, each with all seeds."""
+        plan = {
+            "sampler": "random",
+            "trials": self.networks,
+            "confirm_seeds": self.seeds,
+            "time_limit": None,
+            "reduction": None,
+        }
+        changed = runner.model_dump()
+        changed["search"] |= plan
+        changed["proxy"] |= proxy | {"seeds": self.seeds}
+        return parse(Runner, changed, "nas calibrate")
+
+
+def _refuse_taken(out: Path) -> None:
+    """Raise SpecError for a folder with anything but a calibration in it."""
+    if out.exists() and not out.is_dir():
+        raise SpecError(f"{out} is a file; name a new folder for --out")
+    begun = any((out / name).exists() for name in (FULL, PROXY))
+    if out.exists() and not begun and any(not p.name.startswith(".") for p in out.iterdir()):
+        raise SpecError(f"{out} exists and holds no calibration; name a new folder for --out")
+
+
+def _start_or_resume(
+    out: Path, space: SearchSpace, runner: Runner, data: str, observer: Observer | None
+) -> Run:
+    """Start the run, or go on with it when it is the same."""
+    if not (out / "run.yaml").exists():
+        return search(space, runner, data, out, observer=observer)
+    run = open_run(out)
+    there = run.file.model_dump()
+    wanted = RunFile(**runner.model_dump(), data=resolve_source(data)).model_dump()
+    if runner.checkpoints is not None:  # a run has a folder of its own there
+        wanted["checkpoints"] = there["checkpoints"]
+    if runner.proxy.rungs is None:  # then it was settled by the number of images
+        wanted["proxy"] |= {name: there["proxy"][name] for name in ("rungs", "unit")}
+    if run.space != space or there | {"workers": 1} != wanted | {"workers": 1}:
+        raise SpecError(
+            f"{out.parent} is the calibration of another space or runner, or of other data; name "
+            "another folder"
+        )
+    workers = runner.workers if isinstance(runner.workers, int) else None
+    return run if run.is_finished() else resume(out, workers=workers, observer=observer)

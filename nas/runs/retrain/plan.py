@@ -1,0 +1,285 @@
+"""What full training is to do: networks, recipes and images, and how long it takes."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from nas.base.errors import NoTestPart, SpecError
+from nas.base.machine import usable_cores
+from nas.base.object_store import is_remote
+from nas.data import open_data, open_test
+from nas.data.kinds import source_to_test
+from nas.runs.images import decode_images, open_images
+from nas.runs.retrain.pool import Watcher
+from nas.runs.run import Run, RunState
+from nas.runs.weights import RETRAINED_FOLDER
+from nas.spec.architecture import Architecture
+from nas.spec.recipe import FullRecipe, Retrain
+from nas.study.full_training import FullTraining
+from nas.study.record import COMPLETE
+from nas.training.checkpoint import checkpoint_path, weights_exist
+from nas.training.device import best_device
+from nas.training.full import FullTrainingJob, begin, training_file
+
+__all__ = ["RetrainPlan", "is_settled", "plan_retraining", "visible_gpus"]
+
+_TIMED_IMAGES, _TIMED_STEPS = 32, 2
+
+
+@dataclass(frozen=True, slots=True)
+class RetrainPlan:
+    """The trainings that `retrain` is to carry out.
+
+    jobs: trainings that are still to be made, in their order.
+    done: those that the study has, which are not made again.
+    workers: trainings side by side.
+    test_images: of the source's test part; None where it brings none.
+    """
+
+    run: Run
+    jobs: tuple[FullTrainingJob, ...]
+    done: tuple[FullTraining, ...]
+    workers: int
+    test_images: int | None
+
+    def seconds(self) -> float:
+        """Estimate how long it takes here, from a few small steps of each network.
+
+        What a checkpoint has done already is taken off.
+        """
+        times = {}
+        for job in self.jobs:
+            if job.about.digest not in times:
+                times[job.about.digest] = _step_seconds(job)
+        total = sum(times[job.about.digest] * (1 - _done_share(self.run, job)) for job in self.jobs)
+        return total / max(1, min(self.workers, len(self.jobs)))
+
+
+def plan_retraining(
+    run: Run,
+    trials: Sequence[int] = (),
+    *,
+    front: bool = False,
+    references: bool | None = None,
+    section: Retrain | None = None,
+    workers: int | None = None,
+    watcher: Watcher | None = None,
+) -> RetrainPlan:
+    """Plan what would be trained, and decode the images for it.
+
+    trials: networks by number.
+    front: the members of the front.
+    references: the hand-placed networks too; None: with the front.
+    section: how they are trained; None: as the run's file has it.
+    workers: trainings side by side; None: as many as cores and GPUs suggest.
+    watcher: hears how far the decoding is; None: nobody does.
+
+    Raises SpecError for networks, images or a test part that cannot be used.
+    """
+    section = section or run.file.retrain
+    state = run.read()
+    rows = _chosen_rows(state, trials, front, front if references is None else references)
+    # Whose images have changed would be trained on others than it was searched on.
+    open_images(run, state.data()["key"])
+    brings_test = _brings_test(run.file.data)
+    networks, test_images = _prepare_networks(state, rows, section, brings_test, watcher)
+    recorded = {training.name: training for training in state.retrained()}
+    trainings = [
+        replace(network, about=replace(network.about, seed=seed))
+        for seed in range(section.seeds)  # a first look at all of them comes soonest
+        for network in networks
+    ]
+    names = {training.about.name for training in trainings}
+    shared_by = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))  # processes of torchrun, here
+    workers = 1 if shared_by > 1 else workers or _worker_count(section, len(trainings))
+    threads = section.threads or max(1, usable_cores() // (workers * shared_by))
+    jobs = tuple(
+        _job(run, training, threads, brings_test)
+        for training in trainings
+        if not is_settled(recorded.get(training.about.name))
+    )
+    done = tuple(
+        training for name, training in recorded.items() if name in names and is_settled(training)
+    )
+    return RetrainPlan(run, jobs, done, workers, test_images)
+
+
+@dataclass(frozen=True, slots=True)
+class _Network:
+    """A network to train. data: the folder of its decoded images."""
+
+    about: FullTraining
+    architecture: str
+    data: Path
+
+
+def _prepare_networks(
+    state: RunState,
+    rows: Sequence[dict[str, Any]],
+    section: Retrain,
+    brings_test: bool,
+    watcher: Watcher | None,
+) -> tuple[list[_Network], int | None]:
+    """Decode the images that each network is trained on.
+
+    Returns the networks, and how many test images there are; None: they bring none.
+    """
+    run = state.run
+    step = watcher.step if watcher else None
+    networks, test_images = [], None
+    for row in rows:
+        architecture = Architecture.from_json(row["architecture"])
+        resolution = section.resolution or architecture.resolution
+        data = decode_images(run.space, run.file, resolution, progress=step)
+        recipe = section.resolved(len(open_data(data).train))
+        if brings_test:
+            test_images = len(open_test(run.file.data, resolution, progress=step))
+        about = _about(state, row, recipe, resolution, data)
+        networks.append(_Network(about, architecture.to_json(), data))
+    return networks, test_images
+
+
+def _job(run: Run, network: _Network, threads: int, brings_test: bool) -> FullTrainingJob:
+    from_backbone = network.about.recipe["weights"] == "backbone"
+    return FullTrainingJob(
+        about=replace(network.about, threads=threads),
+        architecture=network.architecture,
+        source=run.file.data,
+        data=network.data.resolve(),
+        folder=(run.path / RETRAINED_FOLDER).resolve(),
+        run_seed=run.file.search.seed,
+        test=brings_test,
+        backbone=_backbone(run, network.architecture) if from_backbone else None,
+    )
+
+
+def _chosen_rows(
+    state: RunState, trials: Sequence[int], front: bool, references: bool
+) -> list[dict[str, Any]]:
+    """Return the rows of the networks, each network once. Raises SpecError."""
+    run = state.run
+    if not trials and not front:
+        raise SpecError(f"say what to retrain: nas retrain {run.path} --front, or --trial N")
+    rows = []
+    for trial in trials:
+        row = state.row(trial)
+        if row["state"] != COMPLETE:
+            cause = f": {row['failure']}" if row["failure"] else ""
+            raise SpecError(
+                f"trial {trial} is {row['state']}{cause}; only COMPLETE trials are retrained"
+            )
+        rows.append(row)
+    points = state.front().points
+    members = [point for point in points if point.on_front] if front else []
+    placed = [point for point in points if point.reference] if references else []
+    if front and not members:
+        raise SpecError(f"the front of {run.path} is empty; see why: nas status {run.path}")
+    rows += [state.row(point.trial) for point in (*placed, *members)]
+    return list({row["digest"]: row for row in rows}.values())
+
+
+def _about(
+    state: RunState, row: dict[str, Any], recipe: FullRecipe, resolution: int, data: Path
+) -> FullTraining:
+    return FullTraining(
+        trial=row["trial"],
+        digest=row["digest"],
+        reference=row["reference"],
+        seed=0,
+        key=recipe.key(
+            f"{data.name} {_backbone_key(state)}" if recipe.weights == "backbone" else data.name
+        ),
+        recipe=asdict(recipe),
+        description=str(recipe),
+        resolution=resolution,
+    )
+
+
+def is_settled(training: FullTraining | None) -> bool:
+    """Return whether there is no sense in training it again."""
+    return training is not None and (training.complete or training.diverged)
+
+
+def _backbone_key(state: RunState) -> str:
+    """Tell how the backbones of a run were trained: what starts from others is not its equal."""
+    file = state.run.file
+    parts = [file.proxy.backbone.model_dump(), file.proxy.batch_size, state.data()["key"]]
+    return json.dumps([*parts, file.search.seed], sort_keys=True)
+
+
+def _backbone(run: Run, architecture: str) -> Path:
+    """Return the trained plain network that the search stood on.
+
+    Raises SpecError where there is none.
+    """
+    plain = Architecture.from_json(architecture).plain
+    path = checkpoint_path(run.checkpoints, plain.digest)
+    if not weights_exist(path):
+        raise SpecError(
+            f"retrain.weights=backbone: {run.path} has no trained {plain.backbone} (searched by "
+            f"{run.file.proxy.kind}); use random or pretrained"
+        )
+    return path if is_remote(path) else path.resolve()
+
+
+def _brings_test(source: str) -> bool:
+    """Return whether a source has a test part. Raises SpecError for one that cannot be used."""
+    try:
+        source_to_test(source)
+    except NoTestPart:
+        return False
+    return True
+
+
+def _worker_count(section: Retrain, trainings: int) -> int:
+    gpus = len(visible_gpus())
+    side_by_side = gpus or max(1, usable_cores() // (section.threads or 1))
+    return max(1, min(side_by_side, trainings))
+
+
+def visible_gpus() -> list[str]:
+    """Return what CUDA calls the GPUs that this process may use."""
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    count = torch.cuda.device_count()
+    return visible.split(",")[:count] if visible else [str(number) for number in range(count)]
+
+
+def _step_seconds(job: FullTrainingJob) -> float:
+    """Estimate all of a training from steps of few images: time is about in proportion to them."""
+    recipe, data = job.recipe, open_data(job.data)
+    size = min(recipe.batch_size, _TIMED_IMAGES)
+    before = torch.get_num_threads()
+    torch.set_num_threads(job.about.threads)
+    try:
+        small = replace(recipe, batch_size=size, weights="random", epochs=1e9)
+        architecture = Architecture.from_json(job.architecture)
+        training = begin(architecture, data, small, seed=0, device=best_device())
+        training.run(1)
+        started = time.perf_counter()
+        training.run(1 + _TIMED_STEPS)
+        taken = (time.perf_counter() - started) / _TIMED_STEPS
+    finally:
+        torch.set_num_threads(before)
+    per_epoch = max(1, len(data.train) // recipe.batch_size)
+    return taken * recipe.batch_size / size * recipe.epochs * per_epoch
+
+
+def _done_share(run: Run, job: FullTrainingJob) -> float:
+    """Return the share of a training that its checkpoint has done."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(run.path / RETRAINED_FOLDER / training_file(job.about), "pt") as file:
+            step = float(file.get_tensor("stands")[0])
+    except (OSError, SafetensorError):
+        return 0.0
+    per_epoch = max(1, len(open_data(job.data).train) // job.recipe.batch_size)
+    return min(1.0, step / max(1.0, job.recipe.epochs * per_epoch))
