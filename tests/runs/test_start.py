@@ -12,7 +12,7 @@ import torch
 from support.samples import QUICK, SMALL_SPACE
 
 import nas
-from nas.base.errors import StorageError
+from nas.base.errors import SpecError, StorageError
 from nas.latency.device import Device
 from nas.latency.survey import profile_here
 from nas.models.candidates import Candidates, load_space
