@@ -75,8 +75,8 @@ class Step:
     files: Mapping[str, str] = field(default_factory=dict)
 
     def __str__(self) -> str:
-        shown = shlex.join(self.command).replace("'{folder}'", "{folder}")
-        parts = [shown if self.text is None else f"{shown} <<'END'\n{self.text}END"]
+        words = shlex.join(self.command).replace("'{folder}'", "{folder}")
+        parts = [words if self.text is None else f"{words} <<'END'\n{self.text}END"]
         if self.files:
             parts.insert(0, "# {folder}: a temporary one with " + ", ".join(self.files))
         return "\n".join(parts)

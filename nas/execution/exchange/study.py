@@ -81,8 +81,8 @@ class StudyExchange:
 
     def workers(self) -> list[Presence]:
         notes = self._tickets.notes()
-        shown = [value for name, value in notes.items() if name.startswith(_WORKER)]
-        return [Presence(**value) for value in shown if value]
+        presences = [value for name, value in notes.items() if name.startswith(_WORKER)]
+        return [Presence(**value) for value in presences if value]
 
     def forget(self, worker: str) -> None:
         self._tickets.note(_WORKER + worker, None)

@@ -93,9 +93,8 @@ class SearchSearcher(Searcher):
         self._silent_deaths = 0
         self.fault: NasError | None = None
 
-    @property
-    def search(self) -> Search:
-        """The search core; opened again after a restore."""
+    def core(self) -> Search:
+        """Return the search core; opened again after a restore."""
         if self._search is None:
             assert self._reopen is not None, "a restored searcher needs its search"
             self._search = self._reopen()
@@ -112,12 +111,12 @@ class SearchSearcher(Searcher):
         now = time.monotonic()
         if now - self._ticked > _TICK_SECONDS:
             self._ticked = now
-            self._observer.tick(self.search)
+            self._observer.tick(self.core())
         if self.fault is not None:
             return Searcher.FINISHED
-        job = self._again.pop(0) if self._again else self.search.ask()
+        job = self._again.pop(0) if self._again else self.core().ask()
         if job is None:
-            return Searcher.FINISHED if self.search.finished else None
+            return Searcher.FINISHED if self.core().finished else None
         self._jobs[trial_id] = job
         self._observer.started(job)
         return {"trial": job.trial, "rung": job.rung, "job": json.dumps(job.to_dict())}
@@ -147,19 +146,19 @@ class SearchSearcher(Searcher):
         elif answer is not None:
             self._silent_deaths = 0
             outcome = Outcome.from_dict(answer)
-            tell(self.search, self._observer, job, outcome, outcome.failure or "")
+            tell(self.core(), self._observer, job, outcome, outcome.failure or "")
         elif error:
             outcome = lost_with_worker(job, "as Ray Tune says")
-            tell(self.search, self._observer, job, outcome, "lost (as Ray Tune says)")
+            tell(self.core(), self._observer, job, outcome, "lost (as Ray Tune says)")
             self._silent_deaths += 1
             if self._silent_deaths >= 2 * _STARTS and not self._heard():
                 self.fault = TrainingError("workers die before they are ready; see Ray's logs")
         else:
             outcome = Outcome(failure="Ray Tune stopped it before its evaluation")
-            tell(self.search, self._observer, job, outcome, "stopped")
+            tell(self.core(), self._observer, job, outcome, "stopped")
 
     def _heard(self) -> bool:
-        return any(record.loss is not None for record in self.search.records)
+        return any(record.loss is not None for record in self.core().records)
 
     def save(self, checkpoint_path: str) -> None:
         trials = {trial_id: job.trial for trial_id, job in self._jobs.items()}
@@ -169,9 +168,9 @@ class SearchSearcher(Searcher):
         """Take up the jobs that Tune's unfinished trials have."""
         trials = json.loads(Path(checkpoint_path).read_text())
         unfinished = {number: trial_id for trial_id, number in trials.items()}
-        running = [record for record in self.search.records if record.state == RUNNING]
+        running = [record for record in self.core().records if record.state == RUNNING]
         for _ in running:
-            job = self.search.ask()
+            job = self.core().ask()
             assert job is not None, "a reopened search gives out first what was running"
             if job.trial in unfinished:
                 self._jobs[unfinished[job.trial]] = job

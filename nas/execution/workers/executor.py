@@ -132,9 +132,9 @@ class WorkerExecutor:
 
         Also note what they work on, and why some have left.
         """
-        shown, now, alive = self.exchange.workers(), self._clock(), 0
+        presences, now, alive = self.exchange.workers(), self._clock(), 0
         self._skip_silence(now)
-        for presence in shown:
+        for presence in presences:
             if presence.left is not None:
                 observer.stage(f"{presence.worker} has left: {presence.left}")
                 self.exchange.forget(presence.worker)

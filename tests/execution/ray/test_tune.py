@@ -116,7 +116,7 @@ def test_a_restored_searcher_keeps_tunes_trials_and_gives_out_the_rest(
     for trial in "123":
         restored.on_trial_complete(trial, result_of(configs[trial]))
     assert restored.suggest("again")["trial"] == unknown["trial"]
-    states = Counter(record.state for record in restored.search.records)
+    states = Counter(record.state for record in restored.core().records)
     assert states == {COMPLETE: 4, RUNNING: 1}
 
 
