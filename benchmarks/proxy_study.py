@@ -56,7 +56,7 @@ from nas.training.supernet.weights import inherit, score
 from nas.training.task import Classification
 
 ROWS = Path("docs/proxy-study.csv")
-BACKBONE, SIDE, STRIDE = "benchmarks.small_mobilenet:small_mobilenet", 16, None
+BACKBONE, SIDE, STRIDE = "mobilenetv2_cifar", 16, None
 CPU = torch.device("cpu")
 FULL = 120_000  # images of one full training
 WARM = FULL // 2  # of one warm training
