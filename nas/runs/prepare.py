@@ -8,10 +8,10 @@ import json
 import os
 import shutil
 from collections.abc import Callable
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from nas.base.clock import utc_now
 from nas.base.errors import SpecError, StorageError
 from nas.base.files import write_whole
 from nas.base.machine import usable_cores
@@ -178,7 +178,7 @@ def _anchor_ms(
         "runtime": runtime,
         "clock": clock_of(device),
         "processor": on,
-        "measured": datetime.now(UTC).isoformat(timespec="seconds"),
+        "measured": utc_now(),
         "anchor": {"digest": anchor.digest, "latency_ms": latency_ms},
     }
     with write_whole(path) as temporary:

@@ -17,7 +17,7 @@ from typing import Any
 import yaml
 
 from nas.base.errors import NasError, SpecError
-from nas.base.files import read_yaml
+from nas.base.files import read_text, read_yaml
 from nas.spec.runner import load_runner
 
 __all__ = ["Step", "Submission", "steps", "submit", "unfilled"]
@@ -83,7 +83,7 @@ def steps(recipe: Path, order: Submission, *, address: str | None = None) -> lis
     """
     if recipe.suffix == ".sbatch":
         return _by_sbatch(recipe, order)
-    text = _text(recipe)
+    text = read_text(recipe)
     data = read_yaml(text, str(recipe))
     if not isinstance(data, dict):
         raise SpecError(f"{recipe} holds no recipe; there are some in runners/")
@@ -96,7 +96,7 @@ def steps(recipe: Path, order: Submission, *, address: str | None = None) -> lis
 
 def unfilled(recipe: Path) -> str | None:
     """What of a recipe is still to be put in, in words; None: nothing."""
-    for number, line in enumerate(_text(recipe).splitlines(), start=1):
+    for number, line in enumerate(read_text(recipe).splitlines(), start=1):
         found = _TO_FILL.search(line.partition("#")[0])
         if found:
             return f"{recipe}, line {number}: put in what belongs there for {found[0]!r}"
@@ -127,18 +127,10 @@ def _program(name: str) -> str | None:
     return shutil.which(name) or shutil.which(name, path=str(Path(sys.executable).parent))
 
 
-def _text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "it is not a text file"
-        raise SpecError(f"cannot read {path}: {reason}") from None
-
-
 def _by_sbatch(recipe: Path, order: Submission) -> list[Step]:
-    if "#SBATCH" not in _text(recipe):
+    if "#SBATCH" not in read_text(recipe):
         raise SpecError(f"{recipe} holds no #SBATCH lines")
-    if "nas worker" in _text(recipe):
+    if "nas worker" in read_text(recipe):
         raise SpecError(
             f"{recipe} starts workers for a run that is there; start it with: nas search "
             f"{order.space} --set executor=worker --out {order.out}, and then: "
@@ -169,7 +161,7 @@ def _by_ray_jobs(recipe: Path, order: Submission, address: str | None) -> list[S
     return [
         Step(
             (*submit_job, "--working-dir", "{folder}", "--", "sh", "-c", command),
-            files={name: _text(path) for name, path in coming.items()},
+            files={name: read_text(path) for name, path in coming.items()},
         )
     ]
 
@@ -205,7 +197,7 @@ def _by_kubectl(job: dict[str, Any], order: Submission) -> list[Step]:
     options = [*order.options_there(f"{here}/"), *_ON_CLUSTER]
     command = _going_on(order, f"nas search {here}/space.yaml{runner}", *options)
     coming = order.coming() | ({"runner.yaml": order.runner} if order.runner else {})
-    files = {name: _text(path) for name, path in coming.items()}
+    files = {name: read_text(path) for name, path in coming.items()}
     if sum(map(len, files.values())) > _MOST_IN_CONFIG_MAP:
         raise SpecError(
             f"{', '.join(map(str, coming.values()))}: more than a ConfigMap of Kubernetes holds "

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from nas.base.errors import SpecError
-from nas.base.files import parse, write_whole
+from nas.base.files import parse, read_json, write_whole
 from nas.spec.architecture import EMPTY, KEEP, parse_label
 
 __all__ = ["KnownEffect", "KnownSite", "Rules", "SiteLocation", "load_rules"]
@@ -140,13 +140,9 @@ def _alike(
 def load_rules(path: str | Path) -> Rules:
     """Read what `nas explain RUN --prior FILE` wrote. Raises SpecError."""
     path = Path(path)
-    try:
-        if path.stat().st_size > _MOST_BYTES:
-            raise SpecError(f"{path} holds more than {_MOST_BYTES} bytes: it is no file of rules")
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        reason = getattr(error, "strerror", None) or "it is not JSON"
-        raise SpecError(f"cannot read the rules {path}: {reason}") from None
+    if path.is_file() and path.stat().st_size > _MOST_BYTES:
+        raise SpecError(f"{path} holds more than {_MOST_BYTES} bytes: it is no file of rules")
+    data = read_json(path, "the rules")
     if not isinstance(data, dict) or "sites" not in data:
         raise SpecError(f"{path} holds no rules; write some: nas explain RUN --prior {path}")
     if data.get("version") != VERSION:

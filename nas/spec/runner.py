@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
 from nas.base.errors import SpecError
-from nas.base.files import parse, read_yaml
+from nas.base.files import parse, read_text, read_yaml
 from nas.base.object_store import check_url
 from nas.spec.objective import objectives_named
 from nas.spec.recipe import Retrain
@@ -347,11 +347,7 @@ def load_runner(path: str | Path | None = None, overrides: tuple[str, ...] = ())
     source = str(path) if path else "runner"
     data: Any = {}
     if path is not None:
-        try:
-            data = read_yaml(Path(path).read_text(encoding="utf-8"), source)
-        except (OSError, UnicodeDecodeError) as error:
-            reason = getattr(error, "strerror", None) or "it is not a text file"
-            raise SpecError(f"cannot read the runner {path}: {reason}") from None
+        data = read_yaml(read_text(path, "the runner"), source)
     return with_overrides(parse(Runner, {} if data is None else data, source), overrides)
 
 

@@ -7,8 +7,7 @@ from typing import Annotated, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from nas.base.errors import SpecError
-from nas.base.files import parse, read_yaml
+from nas.base.files import parse, read_text, read_yaml
 from nas.spec.architecture import Option
 
 __all__ = ["POSITIONS", "Constraints", "Position", "SearchSpace", "SiteRule", "parse_space"]
@@ -106,9 +105,5 @@ def parse_space(path: str | Path) -> SearchSpace:
     options and backbones exist.
     """
     path = Path(path)
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "it is not a text file"
-        raise SpecError(f"cannot read the search space {path}: {reason}") from None
+    text = read_text(path, "the search space")
     return parse(SearchSpace, read_yaml(text, str(path)), str(path))

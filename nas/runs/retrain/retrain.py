@@ -13,13 +13,13 @@ import time
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import distributed as dist
 
+from nas.base.clock import utc_now
 from nas.base.errors import NoTestPart, SpecError, StorageError, TrainingError
 from nas.base.machine import usable_cores
 from nas.base.object_store import is_remote
@@ -319,7 +319,7 @@ class _Keeper:
         self._store = Store(run.study, writable=True)
 
     def __call__(self, job: FullTrainingJob, found: FullTraining) -> None:
-        found = replace(found, finished=datetime.now(UTC).isoformat(timespec="seconds"))
+        found = replace(found, finished=utc_now())
         if not all(math.isfinite(value) for value in (found.loss or 0.0, found.test_loss or 0.0)):
             found = replace(job.about, failure="its loss is not finite", diverged=True)
         self._store.note_retrained(found)
