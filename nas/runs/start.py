@@ -232,7 +232,7 @@ def _profile_of(device: str, candidates: Candidates) -> Profile | None:
     profile = load_profile(device)
     for plain, sites in candidates.plains():
         branch = profile.branch(plain)
-        for place in candidates.places(plain):
+        for place in candidates.decisions(plain):
             profile.choices(branch, [site.name for site in place.sites], place.choices)
         assert sites
     return profile

@@ -18,7 +18,8 @@ from nas.backbones import Site
 from nas.base.errors import SpecError
 from nas.blocks import block_named
 from nas.models.build import build
-from nas.models.candidates import Candidates, Decision
+from nas.models.candidates import Candidates
+from nas.models.decisions import Decision
 from nas.spec.architecture import EMPTY, KEEP, Architecture, Insertion, parse_label
 
 __all__ = ["Paths", "Supernet"]
@@ -100,7 +101,7 @@ class Supernet(nn.Module):
         self.num_classes = num_classes
         self.seed = seed
         self.frozen = frozen
-        places = candidates.places(plain)
+        places = candidates.decisions(plain)
         self._sites = {site.name: site for place in places for site in place.sites}
         _check_apart(self._sites)
         self.network = build(plain, num_classes=num_classes, weights=weights, seed=seed)
