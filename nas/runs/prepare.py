@@ -142,7 +142,7 @@ def _train_supernets(
         proxy=file.proxy,
         frozen=PROXIES[file.proxy.kind].frozen,
     )
-    folder = SupernetFolder.made(out, about, candidates)
+    folder = SupernetFolder.prepare(out, about, candidates)
     for plain in plains:
         backbone = checkpoint_path(run.checkpoints, plain.digest)
         folder.backbone(plain).parent.mkdir(parents=True, exist_ok=True)

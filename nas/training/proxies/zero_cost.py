@@ -27,7 +27,7 @@ from nas.data import Dataset, Split
 from nas.models.build import build
 from nas.models.cost import cost_of_module
 from nas.spec.architecture import Architecture
-from nas.training.loop import Trainer
+from nas.training.batches import Batches
 from nas.training.task import Classification
 
 __all__ = ["ZERO_COST", "ScoredNetwork", "ZeroCost", "zero_cost_scores"]
@@ -296,12 +296,12 @@ def _batches(
 ) -> list[Batch]:
     generator = torch.Generator().manual_seed(derive(seed, "zero-cost images"))
     order = torch.randperm(len(data.train), generator=generator)[: batch_size * batches]
-    trainer = Trainer(data, device)
+    maker = Batches(data, device)
     splits = [
         Split(data.train.images[rows], data.train.labels[rows])
         for rows in order.reshape(batches, batch_size).unbind()
     ]
-    return [(trainer.plain(split, slice(None)), split.labels.to(device)) for split in splits]
+    return [(maker.plain(split, slice(None)), split.labels.to(device)) for split in splits]
 
 
 def _finite(name: str, score: float, architecture: Architecture) -> float:
