@@ -20,7 +20,7 @@ _STEM, _HEAD = 16, 192
 
 
 class MobileNetV2Cifar(nn.Module):
-    """(N, 3, H, W) -> (N, num_classes); three stages at 1, 1/2 and 1/4 of the image."""
+    """A small MobileNetV2: (N, 3, H, W) -> (N, num_classes); maps at 1, 1/2 and 1/4 of the side."""
 
     def __init__(self, num_classes: int = 10) -> None:
         super().__init__()
