@@ -130,10 +130,10 @@ def selected_sites(
         `mobilenetv2_*:blocks.0.*`.
     Raises SpecError when nothing is left.
     """
-    kept = tuple(site for site in sites if not is_excluded(site, exclude, backbone))
-    if not kept:
+    remaining = tuple(site for site in sites if not is_excluded(site, exclude, backbone))
+    if not remaining:
         raise SpecError(f"exclude {list(exclude)} leaves no site of {len(sites)}")
-    return kept
+    return remaining
 
 
 def is_excluded(site: Site, exclude: Sequence[str], backbone: str) -> bool:

@@ -155,8 +155,12 @@ class Architecture:
             "resolution": self.resolution,
             "total_stride": self.total_stride,
             "insertions": [
-                {"site": item.site, "block": item.block, "options": dict(item.options)}
-                for item in self.insertions
+                {
+                    "site": insertion.site,
+                    "block": insertion.block,
+                    "options": dict(insertion.options),
+                }
+                for insertion in self.insertions
             ],
         }
 
@@ -174,15 +178,15 @@ class Architecture:
                 resolution=data["resolution"],
                 total_stride=data["total_stride"],
                 insertions=tuple(
-                    Insertion(item["site"], item["block"], tuple(item["options"].items()))
-                    for item in data["insertions"]
+                    Insertion(entry["site"], entry["block"], tuple(entry["options"].items()))
+                    for entry in data["insertions"]
                 ),
             )
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise SpecError(f"not an architecture ({error!r}): {text[:80]}") from None
 
     def __str__(self) -> str:
-        blocks = ", ".join(f"{item.site}: {item.label}" for item in self.insertions)
+        blocks = ", ".join(f"{one.site}: {one.label}" for one in self.insertions)
         return f"{self.backbone} [{blocks or 'as it comes'}]"
 
 

@@ -64,19 +64,15 @@ class StorageUrl:
         except ValueError:
             raise SpecError(f"a storage URL cannot be read; write one of: {_EXAMPLES}") from None
         if parts.scheme not in _SCHEMES:
-            found = repr(parts.scheme) if parts.scheme or "@" in text else repr(text)
-            raise SpecError(f"unknown storage {found}; allowed: {_EXAMPLES}")
+            # Of a text with an @ only the scheme is shown: it may hold a password.
+            name = repr(parts.scheme) if parts.scheme or "@" in text else repr(text)
+            raise SpecError(f"unknown storage {name}; allowed: {_EXAMPLES}")
         if "@" in parts.path and parts.scheme != "sqlite":
             raise SpecError(
                 "a storage URL has an @ behind its host: a password with / or @ in it is written "
                 f"with %2F and %40, or left out and set as {PASSWORD}"
             )
-        for name, _ in parse_qsl(parts.query, keep_blank_values=True):
-            if _SECRET.search(name) and name.lower() not in _HARMLESS:
-                raise SpecError(
-                    f"the storage URL has a secret in its option {name!r}; leave it out and set "
-                    f"{PASSWORD} in the environment"
-                )
+        _check_options(parts.query)
         if parts.scheme == "grpc" and (not host or port is None or parts.path.strip("/")):
             raise SpecError("a gRPC storage is written grpc://HOST:PORT")
         path = parts.path
@@ -133,3 +129,13 @@ class StorageUrl:
 
     def __str__(self) -> str:
         return f"{self.url}#{quote(self.study)}" if self.study else self.url
+
+
+def _check_options(query: str) -> None:
+    """Check that no option of a URL is a secret. Raises SpecError."""
+    for name, _ in parse_qsl(query, keep_blank_values=True):
+        if _SECRET.search(name) and name.lower() not in _HARMLESS:
+            raise SpecError(
+                f"the storage URL has a secret in its option {name!r}; leave it out and set "
+                f"{PASSWORD} in the environment"
+            )

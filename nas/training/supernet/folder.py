@@ -30,7 +30,7 @@ _FILE = "supernet.json"
 
 
 class SupernetFile(BaseModel):
-    """supernet.json: all that decides the weights.
+    """The file supernet.json: all that decides the weights.
 
     key: of the decoded images; it changes when they do.
     frozen: see Supernet.

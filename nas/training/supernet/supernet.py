@@ -201,7 +201,7 @@ class Supernet(nn.Module):
                 f"{architecture.backbone} at {architecture.resolution} is no path of a supernet of "
                 f"{self.plain.backbone} at {self.plain.resolution}; each has its own"
             )
-        labels = {item.site: item.label for item in architecture.insertions}
+        labels = {insertion.site: insertion.label for insertion in architecture.insertions}
         for name in labels:
             if name not in self._sites:
                 raise SpecError(
