@@ -133,7 +133,7 @@ class Retrain(BaseModel):
     resolution: Annotated[int, Field(ge=8, le=1024)] | None = None
     """None: that of the network, where it will be deployed."""
     threads: Annotated[int, Field(ge=1)] | None = None
-    """Of one training; None: the cores, shared among the trainings side by side."""
+    """Threads of one training; None: the cores, shared among the trainings side by side."""
 
     def resolved(self, images: int) -> FullRecipe:
         """Return the recipe for so many training images."""

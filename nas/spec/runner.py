@@ -125,7 +125,7 @@ class SearchPlan(BaseModel):
     """Proposals in a row that are expected to add less to the front than training its members
     again would seem to, by luck, before the search stops (`pareto` only); None: go on."""
     reduction: Annotated[int, Field(ge=2, le=1000)] | None = 3
-    """With several proxy.rungs, one of so many networks goes on from a rung to the next (see
+    """One of so many networks goes on from a rung to the next, where proxy.rungs has several (see
     `nas.strategy.halving`); None: all are trained up to the last one."""
 
     @field_validator("objectives")
@@ -165,7 +165,7 @@ class Ray(BaseModel):
     from it alone; `auto`: the one that this machine is part of; `host:port`; `ray://host:port`."""
     cpus: Annotated[float, Field(ge=0)] = 1
     gpus: Annotated[float, Field(ge=0)] = 0
-    """Of a GPU: 0.5 puts two trials on each. Whole ones above 1."""
+    """GPUs of one trial: 0.5 puts two trials on each. Whole ones above 1."""
     resources: dict[str, Annotated[float, Field(gt=0)]] = {}
     """Others that the nodes were given a name for, such as {a100: 1}."""
     placement: Literal["pack", "spread"] = "pack"

@@ -21,7 +21,7 @@ from nas.training.checkpoint import (
     save_trained,
     save_weights,
 )
-from nas.training.loop import Recipe, Training, evaluate
+from nas.training.loop import Recipe, Training, evaluate, steps_in
 from nas.training.proxies import PROXIES, Setting
 from nas.training.task import Classification
 
@@ -235,3 +235,13 @@ def test_a_cut_checkpoint_is_said(setting: Setting, tmp_path: Path) -> None:
 def test_budgets_become_steps(setting: Setting, unit: str, budget: float, steps: int) -> None:
     proxy = setting.proxy.model_copy(update={"unit": unit, "rungs": [budget]})
     assert replace(setting, proxy=proxy).length() == steps  # 1,151 images in batches of 16
+
+
+@pytest.mark.parametrize(
+    ("epochs", "images", "batch_size", "steps"),
+    [(2, 100, 32, 6), (0.5, 100, 32, 2), (0.01, 100, 32, 1), (3, 10, 32, 3)],
+)
+def test_epochs_are_counted_in_full_batches(
+    epochs: float, images: int, batch_size: int, steps: int
+) -> None:
+    assert steps_in(epochs, images, batch_size) == steps
