@@ -31,7 +31,7 @@ from report import print_machine, print_table
 from nas.base.seeds import derive
 from nas.execution.simulated import SimulatedExecutor
 from nas.models.candidates import Candidates
-from nas.models.site_places import site_places
+from nas.models.site_locations import site_locations
 from nas.report.explain import explain_front
 from nas.report.explain.export import rules_of
 from nas.spec.architecture import EMPTY, KEEP, Architecture, parse_label
@@ -109,9 +109,9 @@ class World:
     @classmethod
     def of(cls, candidates: Candidates, truth: Truth) -> World:
         ((plain, _),) = candidates.plains()
-        lying = site_places(candidates, plain)
+        lying = site_locations(candidates, plain)
         sites = {}
-        for place in candidates.places(plain):
+        for place in candidates.decisions(plain):
             (site,) = place.sites
             sites[site.name] = {
                 label: (

@@ -47,8 +47,9 @@ from nas.models.candidates import Candidates
 from nas.runs.calibrate.agreement import Agreement, Bias, agreement, bias, paired_noise
 from nas.spec.architecture import Architecture, Insertion, Option
 from nas.spec.space import SearchSpace
+from nas.training.batches import Batches
 from nas.training.checkpoint import load_weights, save_weights
-from nas.training.loop import Recipe, Trainer, Training, evaluate
+from nas.training.loop import Recipe, Training, evaluate
 from nas.training.proxies.zero_cost import ZERO_COST, zero_cost_scores
 from nas.training.supernet.supernet import Supernet
 from nas.training.supernet.train import train_supernet
@@ -56,7 +57,7 @@ from nas.training.supernet.weights import inherit, score
 from nas.training.task import Classification
 
 ROWS = Path("docs/proxy-study.csv")
-BACKBONE, SIDE, STRIDE = "benchmarks.small_mobilenet:small_mobilenet", 16, None
+BACKBONE, SIDE, STRIDE = "mobilenetv2_cifar", 16, None
 CPU = torch.device("cpu")
 FULL = 120_000  # images of one full training
 WARM = FULL // 2  # of one warm training
@@ -276,7 +277,7 @@ def taught(data: Dataset, method: Method, work: Path) -> Dataset:
         num_classes=CLASSES,
         weights=load_weights(backbone_path(work, method.backbone)),
     ).eval()
-    trainer, split = Trainer(data, CPU), data.train
+    trainer, split = Batches(data, CPU), data.train
     with torch.inference_mode():
         said = torch.cat(
             [

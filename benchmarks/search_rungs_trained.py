@@ -2,7 +2,7 @@
 
     python benchmarks/search_rungs_trained.py SPACE DATA --out FOLDER [--seeds 2] [--networks 40]
 
-SPACE: as for nas search; with search_spaces/mobilenetv2-cifar.yaml start in the repository. DATA:
+SPACE: as for nas search, such as search_spaces/mobilenetv2-cifar.yaml. DATA:
 a folder of images such as CIFAR-10. For each seed, real searches with as many networks each: whole
 (every probe has 300 steps), and with rungs (of 100 and 300 steps; of 33, 100 and 300), a third of
 the networks going on at each. Latencies are predicted from a profile (--profile), so that they are

@@ -35,7 +35,8 @@ from torchvision.transforms import v2
 from nas.data import Dataset, Split, load_data
 from nas.models.build import build
 from nas.spec.architecture import Architecture
-from nas.training.loop import Recipe, Trainer, Training
+from nas.training.batches import Batches
+from nas.training.loop import Recipe, Training
 from nas.training.task import Classification
 
 BACKBONE, RESOLUTION, TOTAL_STRIDE = "mobilenetv2_035", 32, 16
@@ -105,7 +106,7 @@ def ours(data: Dataset) -> Contestant:
 
 
 def bare(data: Dataset, batch_size: int) -> Contestant:
-    network, trainer = network_for(data), Trainer(data, CPU)
+    network, trainer = network_for(data), Batches(data, CPU)
     starts = range(0, len(data.train) - batch_size + 1, batch_size)[:8]
     slices = [slice(start, start + batch_size) for start in starts]
     ready = [(trainer.plain(data.train, rows), data.train.labels[rows]) for rows in slices]
@@ -197,7 +198,7 @@ def rows_of(found: dict[str, list[Rate]], batch_size: int) -> list[list[str]]:
 
 
 def parts(data: Dataset, batch_size: int) -> list[list[str]]:
-    trainer, generator = Trainer(data, CPU), torch.Generator().manual_seed(0)
+    trainer, generator = Batches(data, CPU), torch.Generator().manual_seed(0)
     rows = torch.randperm(len(data.train), generator=generator)[:batch_size]
     loss = torch.tensor(1.0)
     timed: dict[str, Callable[[], object]] = {

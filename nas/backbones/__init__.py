@@ -40,7 +40,10 @@ FAMILIES: tuple[ModuleType, ...] = (
     own_networks,
     user_networks,
 )
-"""Who makes networks: the first that knows a name. Each has names, exists and create."""
+"""The makers of networks, of which the first that knows a name counts.
+
+Each has names, exists and create.
+"""
 
 
 def _family(backbone: str) -> ModuleType:
@@ -56,18 +59,21 @@ def _family(backbone: str) -> ModuleType:
 
 
 def check_backbone(backbone: str) -> None:
-    """Raises SpecError when there is no such backbone."""
+    """Check that there is such a backbone. Raises SpecError when there is none."""
     _family(backbone)
 
 
 def known_backbones(pattern: str) -> list[str]:
-    """Names of every family that match a pattern such as `mobilenetv4*`. Raises SpecError."""
-    every = [name for family in FAMILIES for name in family.names()]
-    found = [name for name in every if fnmatchcase(name, pattern)]
-    if not found:
+    """List the names of every family that match a pattern such as `mobilenetv4*`.
+
+    Raises SpecError when there is none.
+    """
+    names = [name for family in FAMILIES for name in family.names()]
+    matches = [name for name in names if fnmatchcase(name, pattern)]
+    if not matches:
         check_backbone(pattern)
         return [pattern]
-    return found
+    return matches
 
 
 def plain_network(
@@ -78,9 +84,12 @@ def plain_network(
     pretrained: bool = False,
     seed: int = 0,
 ) -> nn.Module:
-    """The backbone as it comes, in evaluation mode; `seed` sets its random weights.
+    """Make the backbone as it comes, in evaluation mode.
 
-    Raises SpecError: unknown name, weights that cannot be had.
+    total_stride: input side / side of the last map; None leaves the backbone's own.
+    pretrained: whether it has its library's weights, or random ones.
+    seed: of random weights.
+    Raises SpecError for an unknown name, or weights that cannot be had.
     """
     family = _family(backbone)
     try:
@@ -116,50 +125,54 @@ def find_sites(
     positions: Sequence[str] = (),
     modules: Sequence[str] = (),
 ) -> tuple[Site, ...]:
-    """The sites of a backbone with the map that passes each, in the order of the forward pass.
+    """Find the sites of a backbone, in the order of the forward pass.
 
-    positions: some of `POSITIONS`; by default the paper's, behind the (first) depthwise
-    convolution of a block. modules: patterns of module paths, whose outputs are sites too.
-    Raises SpecError: no site at all, or images too small for the network.
+    positions: some of `POSITIONS`; empty means the paper's, behind the (first) depthwise
+        convolution of a block, or none beside `modules`.
+    modules: patterns of module paths, whose outputs are sites too.
+    Raises SpecError when there is no such site, or images are too small for the network.
     """
     wanted = tuple(positions) or (() if modules else PAPER_POSITIONS)
-    every = _walked(backbone, resolution, total_stride)
-    found = [site for site in every if site.position in wanted]
+    walked = _walked(backbone, resolution, total_stride)
+    sites = [site for site in walked if site.position in wanted]
     for pattern in modules:
         matching = _outputs(backbone, resolution, total_stride, pattern)
         if not matching:
             raise SpecError(f"backbone {backbone!r}: no module {pattern!r} gives a feature map")
-        found.extend(site for site in matching if site not in found)
-    if not every and not found:
+        sites.extend(site for site in matching if site not in sites)
+    if not walked and not sites:
         raise SpecError(
             f"backbone {backbone!r} has no site: none of its blocks has a depthwise convolution; "
             "patterns of modules make sites anywhere (`sites: {modules: [...]}`)"
         )
-    if not found:
-        have = ", ".join(sorted({site.position for site in every}))
+    if not sites:
+        have = ", ".join(sorted({site.position for site in walked}))
         raise SpecError(f"backbone {backbone!r} has no site {' or '.join(wanted)}; it has: {have}")
-    return tuple(found)
+    return tuple(sites)
 
 
 def sites_by_name(
     backbone: str, resolution: int, total_stride: int | None, names: Sequence[str]
 ) -> dict[str, Site]:
-    """The sites with these names, wherever in the network they are. Raises SpecError."""
-    every = {site.name: site for site in _walked(backbone, resolution, total_stride)}
-    found = {}
+    """Find the sites with these names, wherever in the network they are.
+
+    Raises SpecError when there is none of a name.
+    """
+    sites = {site.name: site for site in _walked(backbone, resolution, total_stride)}
+    chosen = {}
     for name in names:
         host, _, position = name.rpartition("/")
-        if name not in every and position == "output":
-            every |= {
+        if name not in sites and position == "output":
+            sites |= {
                 site.name: site for site in _outputs(backbone, resolution, total_stride, host)
             }
-        if name not in every:
-            near = difflib.get_close_matches(name, every, n=5) or list(every)[:5]
+        if name not in sites:
+            near = difflib.get_close_matches(name, sites, n=5) or list(sites)[:5]
             raise SpecError(
                 f"backbone {backbone!r} has no site {name!r}; it has: {', '.join(near)}, ..."
             )
-        found[name] = every[name]
-    return found
+        chosen[name] = sites[name]
+    return chosen
 
 
 @lru_cache(maxsize=64)

@@ -25,8 +25,9 @@ _linear = partial(Conv2dNormActivation, activation_layer=None)
 
 
 class HarmoniousBottleneck(nn.Module):
-    """Space contracts while channels expand, and back; half of the output is the input itself.
+    """A bottleneck in which space contracts while channels expand, and back.
 
+    Half of the output is the input itself.
     A stride keeps the contraction: nothing is enlarged again, and the other half is pooled.
     """
 
@@ -35,27 +36,27 @@ class HarmoniousBottleneck(nn.Module):
     ) -> None:
         super().__init__()
         hidden = in_channels * expansion
-        self.made = out_channels // 2
-        self.kept = out_channels - self.made
+        self.computed = out_channels // 2
+        self.passed = out_channels - self.computed
         self.contract = _linear(in_channels, in_channels, 5, stride=2, groups=in_channels)
         self.expand = _convolution(in_channels, hidden, 1)
         self.depthwise = _convolution(hidden, hidden, groups=hidden)
-        self.project = _linear(hidden, self.made, 1)
+        self.project = _linear(hidden, self.computed, 1)
         self.smooth: nn.Module | None = None
         if stride == 1:
-            self.smooth = _linear(self.made, self.made, 5, groups=self.made)
+            self.smooth = _linear(self.computed, self.computed, 5, groups=self.computed)
 
     def forward(self, x: Tensor) -> Tensor:
-        made = self.project(self.depthwise(self.expand(self.contract(x))))
-        kept = x[:, -self.kept :]
+        computed = self.project(self.depthwise(self.expand(self.contract(x))))
+        passed = x[:, -self.passed :]
         # Read, not remembered: the stride is 1 once nas.backbones.stride took it away.
         factor = self.contract[0].stride[0]
         if self.smooth is None:
-            kept = functional.avg_pool2d(kept, factor)
+            passed = functional.avg_pool2d(passed, factor)
         else:
-            enlarged = functional.interpolate(made, scale_factor=float(factor))
-            made = self.smooth(x[:, : self.made] + enlarged)
-        return torch.cat((kept, made), dim=1)
+            enlarged = functional.interpolate(computed, scale_factor=float(factor))
+            computed = self.smooth(x[:, : self.computed] + enlarged)
+        return torch.cat((passed, computed), dim=1)
 
 
 def _narrow(in_channels: int, out_channels: int, _stride: int, _expansion: int) -> nn.Module:
@@ -81,7 +82,7 @@ _DIVISORS = {0.1: 4, 0.25: 2, 0.5: 2}
 
 
 class HBONet(nn.Module):
-    """(N, 3, H, W) -> (N, num_classes), H and W multiples of 32; the last map is H/32 by W/32."""
+    """HBONet: (N, 3, H, W) -> (N, num_classes), H and W multiples of 32; last map H/32 by W/32."""
 
     def __init__(self, width: float = 1.0, num_classes: int = 1000) -> None:
         super().__init__()

@@ -27,4 +27,4 @@ LINE_UP: dict[str, str] = {
     "fastvit_t8": "FastViT-T8",
     "mobileone_s0": "MobileOne-S0",
 }
-"""Name -> what it is. MobileViG and EMOv2 are in neither library."""
+"""The line-up: name -> what it is. MobileViG and EMOv2 are in neither library."""

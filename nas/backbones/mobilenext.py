@@ -34,10 +34,10 @@ _STAGES = (
 
 
 class Sandglass(nn.Module):
-    """Two pointwise convolutions make a waist; depthwise ones and shortcut sit at the wide ends.
+    """A block with a waist; depthwise convolutions and shortcut sit at its wide ends.
 
-    transition: the first block of several in a stage, which the authors' code strips of its
-    first depthwise convolution, and of its last one too unless that has a stride.
+    transition: whether it is the first block of several in a stage, which the authors' code strips
+        of its first depthwise convolution, and of its last one too unless that has a stride.
     """
 
     def __init__(
@@ -71,7 +71,7 @@ class Sandglass(nn.Module):
 
 
 class MobileNeXt(nn.Module):
-    """(N, 3, H, W) -> (N, num_classes); the last map is H/32 by W/32, rounded up."""
+    """MobileNeXt: (N, 3, H, W) -> (N, num_classes); the last map is H/32 by W/32, rounded up."""
 
     def __init__(self, width: float = 1.0, num_classes: int = 1000) -> None:
         super().__init__()
@@ -97,7 +97,10 @@ class MobileNeXt(nn.Module):
 
 
 def initialise(network: nn.Module) -> None:
-    """As the PyTorch port of MobileNetV2, on which MobileNeXt and HBONet are built."""
+    """Set the weights as the PyTorch port of MobileNetV2 does.
+
+    MobileNeXt and HBONet are built on it.
+    """
     for layer in network.modules():
         if isinstance(layer, nn.Conv2d):
             nn.init.kaiming_normal_(layer.weight, mode="fan_out")
@@ -107,8 +110,10 @@ def initialise(network: nn.Module) -> None:
 
 
 def _waist(in_channels: int, out_channels: int, reduction: int) -> int:
-    """Input over reduction; where that is under a sixth of the output, the authors take the
-    sixth, in steps of 16 channels: 136 channels get a waist of 32, not of 22.
+    """Return the channels of a waist: those of the input over the reduction.
+
+    Where that is under a sixth of the output, the authors take the sixth, in steps of 16
+    channels: 136 channels get a waist of 32, not of 22.
     """
     waist = in_channels // reduction
     if 6 * waist < out_channels:

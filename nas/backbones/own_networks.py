@@ -1,4 +1,4 @@
-"""The networks that no library keeps, written here from their papers."""
+"""The networks that no library keeps, written here, most of them from their papers."""
 
 from __future__ import annotations
 
@@ -6,31 +6,44 @@ from collections.abc import Callable
 
 from torch import nn
 
-from nas.backbones import hbonet, mobilenext, snet
+from nas.backbones import hbonet, mobilenetv2_cifar, mobilenext, snet
 from nas.base.errors import SpecError
 
-__all__ = ["NETWORKS", "create", "exists", "names"]
+__all__ = ["EARLIER_NAMES", "NETWORKS", "create", "exists", "names"]
 
 NETWORKS: dict[str, Callable[[int], nn.Module]] = {
     **mobilenext.NETWORKS,
     **hbonet.NETWORKS,
     **snet.NETWORKS,
+    **mobilenetv2_cifar.NETWORKS,
 }
+
+EARLIER_NAMES = {"benchmarks.small_mobilenet:small_mobilenet": "mobilenetv2_cifar"}
+"""Names in files of earlier versions -> names of today.
+
+An architecture keeps the name that it was written with, since its digest is of its text.
+"""
 
 
 def names() -> list[str]:
+    """List the names of today."""
     return list(NETWORKS)
 
 
 def exists(name: str) -> bool:
-    return name in NETWORKS
+    """Say whether a network has this name, or had it in an earlier version."""
+    return EARLIER_NAMES.get(name, name) in NETWORKS
 
 
 def create(name: str, num_classes: int, pretrained: bool) -> nn.Module:
-    """Raises SpecError when pretrained weights are asked for."""
+    """Make a network with random weights.
+
+    Raises SpecError when pretrained weights are wanted.
+    """
+    today = EARLIER_NAMES.get(name, name)
     if pretrained:
-        raise SpecError(
-            f"no pretrained weights for {name!r}: its authors publish only pickled files, "
-            "which are never loaded; use weights: train"
-        )
-    return NETWORKS[name](num_classes)
+        reason = "its authors publish only pickled files, which are never loaded"
+        if today in mobilenetv2_cifar.NETWORKS:
+            reason = "nobody has published any"
+        raise SpecError(f"no pretrained weights for {name!r}: {reason}; use weights: train")
+    return NETWORKS[today](num_classes)

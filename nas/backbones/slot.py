@@ -12,21 +12,22 @@ from nas.spec.space import Position
 __all__ = ["PAPER_POSITIONS", "Site", "Slot"]
 
 PAPER_POSITIONS: tuple[Position, ...] = ("after_depthwise", "after_first_depthwise")
-"""Where arXiv:2103.02907 puts its blocks, in inverted residuals and in sandglasses."""
+"""The positions at which arXiv:2103.02907 puts blocks: inverted residuals', and sandglasses'."""
 
 
 @dataclass(frozen=True, slots=True)
 class Slot:
-    """How a block is put into a network.
+    """The way that a block is put into a network.
 
-    host: path of the residual block it belongs to; position: where in it (see nas.spec.space),
-    or `output` for a module that a pattern names.
-    module: path of the module that it is tied to; way: `in` its place, on its output
-    (`after`), or on its input (`before`), which leaves whatever else reads that map alone.
+    host: path of the residual block it belongs to.
+    position: where in it (see nas.spec.space), or `output` for a module that a pattern names.
+    module: path of the module that it is tied to.
+    way: `in` the place of that module, on its output (`after`), or on its input (`before`), which
+        leaves whatever else reads that map alone.
     stage: path of the group of blocks, or the size of the map when the network is flat.
-    filled: the backbone comes with a block there already.
-    follower: path of the convolution that reads the slot's output and nothing else does,
-    into whose weights a constant factor may be folded.
+    filled: whether the backbone comes with a block there already.
+    follower: path of the convolution that reads the slot's output and nothing else does, into
+        whose weights a constant factor may be folded; None when there is none.
     """
 
     host: str
@@ -39,14 +40,16 @@ class Slot:
 
     @property
     def name(self) -> str:
+        """The name of the site: `blocks.2.1/after_depthwise`."""
         return f"{self.host}/{self.position}"
 
     @property
     def path(self) -> str:
-        """Path of the block once it is there; all other weights keep their names."""
+        """The path of the block once it is there; all other weights keep their names."""
         return self.module if self.way == "in" else f"{self.module}.attention_{self.way}"
 
     def fill(self, network: nn.Module, block: nn.Module) -> None:
+        """Put a block into a network, in place."""
         if self.way == "in":
             network.set_submodule(self.module, block)
             return
@@ -60,6 +63,7 @@ class Slot:
             owner.register_forward_pre_hook(_attend_to_input)
 
     def block(self, network: nn.Module) -> nn.Module:
+        """Return the block that a network has here."""
         return network.get_submodule(self.path)
 
 
@@ -85,16 +89,20 @@ class Site:
 
     @property
     def name(self) -> str:
+        """The name of its slot."""
         return self.slot.name
 
     @property
     def position(self) -> str:
+        """The position in its residual block."""
         return self.slot.position
 
     @property
     def stage(self) -> str:
+        """The group of blocks that it is in."""
         return self.slot.stage
 
     @property
     def filled(self) -> bool:
+        """Whether the backbone comes with a block there."""
         return self.slot.filled

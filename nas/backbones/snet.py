@@ -22,7 +22,7 @@ _linear = partial(Conv2dNormActivation, activation_layer=None)
 
 
 class ShuffleUnit(nn.Module):
-    """Every other channel passes as it is, the rest through a depthwise bottleneck.
+    """A unit that passes every other channel as it is, and the rest through a bottleneck.
 
     With a stride, both branches read all channels, and convolve.
     """
@@ -43,14 +43,16 @@ class ShuffleUnit(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         # Taking channels in turn is the shuffle: the two halves were put side by side.
         read = x[:, 1::2] if self.shortcut is None else x
-        made = self.project(self.depthwise(self.pointwise(read)))
-        kept = x[:, ::2] if self.shortcut is None else self.shortcut(x)
-        return torch.cat((kept, made), dim=1)
+        computed = self.project(self.depthwise(self.pointwise(read)))
+        passed = x[:, ::2] if self.shortcut is None else self.shortcut(x)
+        return torch.cat((passed, computed), dim=1)
 
 
 class SNet(nn.Module):
-    """(N, 3, H, W) -> (N, num_classes); the last map is H/32 by W/32, rounded up.
+    """SNet: (N, 3, H, W) -> (N, num_classes); the last map is H/32 by W/32, rounded up.
 
+    stem: channels of the first convolution.
+    stages: channels of each stage.
     head: channels of a last pointwise convolution, or 0 for none.
     """
 
@@ -77,7 +79,7 @@ class SNet(nn.Module):
         return logits
 
     def _initialise(self) -> None:
-        """As the authors of ShuffleNetV2 do."""
+        """Set the weights as the authors of ShuffleNetV2 do."""
         for layer in self.modules():
             if isinstance(layer, nn.Conv2d | nn.Linear):
                 outermost = layer is self.stem[0] or layer is self.classifier

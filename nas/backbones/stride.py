@@ -1,4 +1,4 @@
-"""Total stride: the first strided layers lose their stride, so that small images keep a map."""
+"""The total stride: first strided layers lose their stride, so that small images keep a map."""
 
 from __future__ import annotations
 
@@ -13,9 +13,11 @@ _TRACED_SIDE = 256
 
 
 def layers_to_unstride(network: nn.Module, total_stride: int, name: str) -> tuple[str, ...]:
-    """Paths of the layers whose stride becomes 1, from the stem on.
+    """Return the paths of the layers whose stride becomes 1, from the stem on.
 
     Layers that read maps of one size reduce together: parallel branches count once.
+
+    name: of the backbone in errors.
     Raises SpecError when the backbone's own total stride is smaller.
     """
     levels: dict[int, list[str]] = {}
@@ -55,6 +57,7 @@ def _can_unstride(module: nn.Module) -> bool:
 
 
 def unstride(network: nn.Module, paths: tuple[str, ...]) -> None:
+    """Give the layers at these paths a stride of 1, in place."""
     for path in paths:
         layer = network.get_submodule(path)
         assert isinstance(layer, nn.Conv2d | nn.MaxPool2d)

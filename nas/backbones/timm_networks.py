@@ -1,4 +1,4 @@
-"""timm's networks, by their bare names."""
+"""The networks of timm, by their bare names."""
 
 from __future__ import annotations
 
@@ -16,17 +16,22 @@ _PATIENCE_S = 5.0
 
 
 def names() -> list[str]:
+    """List the names of timm's networks."""
     return list(timm.list_models())
 
 
 def exists(name: str) -> bool:
-    """`name`, or `name.tag` for one of several sets of pretrained weights."""
+    """Say whether timm has a network `name`, or `name.tag` with these pretrained weights."""
     if not timm.is_model(name) or name != name.strip():
         return False
     return "." not in name or name in timm.list_pretrained()
 
 
 def create(name: str, num_classes: int, pretrained: bool) -> nn.Module:
+    """Make a network, with an Identity where a slot for attention is empty.
+
+    Raises SpecError when pretrained weights cannot be had.
+    """
     network: nn.Module = timm.create_model(
         name,
         num_classes=num_classes,
@@ -41,13 +46,13 @@ def create(name: str, num_classes: int, pretrained: bool) -> nn.Module:
 
 
 def _weights(name: str) -> str:
-    """Path of pretrained weights in the hub's cache, downloaded if they are not there yet."""
+    """Return the path of weights in the hub's cache, downloaded if they are not there yet."""
     config = timm.get_pretrained_cfg(name)
     if config is None or not config.hf_hub_id:
         raise SpecError(f"timm has no pretrained weights for {name!r}; use weights: train")
-    kept = huggingface_hub.try_to_load_from_cache(config.hf_hub_id, _WEIGHTS)
-    if isinstance(kept, str):
-        return kept
+    cached = huggingface_hub.try_to_load_from_cache(config.hf_hub_id, _WEIGHTS)
+    if isinstance(cached, str):
+        return cached
     hub = huggingface_hub.constants.ENDPOINT
     try:
         # Offline, the hub's client tries again for most of a minute; so one short question first.

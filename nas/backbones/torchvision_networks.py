@@ -1,4 +1,4 @@
-"""torchvision's mobile networks, as `torchvision/NAME`."""
+"""The mobile networks of torchvision, as `torchvision/NAME`."""
 
 from __future__ import annotations
 
@@ -14,15 +14,21 @@ _FAMILIES = ("efficientnet", "mnasnet", "mobilenet_v2", "mobilenet_v3", "shuffle
 
 
 def names() -> list[str]:
+    """List the names of torchvision's mobile networks."""
     known = torchvision.models.list_models(module=torchvision.models)
     return [_PREFIX + name for name in known if name.startswith(_FAMILIES)]
 
 
 def exists(name: str) -> bool:
+    """Say whether torchvision has a mobile network of this name."""
     return name in names()
 
 
 def create(name: str, num_classes: int, pretrained: bool) -> nn.Module:
+    """Make a network with random weights.
+
+    Raises SpecError when pretrained weights are wanted.
+    """
     if pretrained:
         raise SpecError(
             f"no pretrained weights for {name!r}: torchvision publishes pickled files only, which "
@@ -38,7 +44,7 @@ def create(name: str, num_classes: int, pretrained: bool) -> nn.Module:
 
 
 def _head(network: nn.Module) -> str:
-    """Path of the classifier: the last linear layer."""
+    """Return the path of the classifier: the last linear layer."""
     linear: list[str] = [
         path for path, layer in network.named_modules() if isinstance(layer, nn.Linear)
     ]

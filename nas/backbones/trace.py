@@ -1,4 +1,4 @@
-"""One image through a network: which modules are called, and who reads what."""
+"""A trace of one image through a network: which modules are called, and who reads what."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["Call", "Trace", "is_convolution"]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Call:
-    """One call of a module. Its tensors are compared by identity: who reads what."""
+    """One call of a module; its tensors are compared by identity."""
 
     path: str
     module: nn.Module
@@ -24,11 +24,12 @@ class Call:
     gave: Tensor
 
     def acts_on(self, tensor: Tensor) -> bool:
-        """Whether it reads a tensor and does something with it."""
+        """Say whether the call reads a tensor and does something with it."""
         return self.read is tensor and self.gave is not tensor
 
     @property
     def keeps_shape(self) -> bool:
+        """Whether it gives a feature map of the shape that it reads."""
         return self.read.shape == self.gave.shape and self.read.ndim == 4
 
 
@@ -62,16 +63,17 @@ class Trace:
         return cls(calls, reading.count)
 
     def within(self, path: str) -> Trace:
-        """The calls of a module and inside it."""
+        """Return the calls of a module and inside it."""
         return self.where(lambda call: holds(path, call.path))
 
     def where(self, keeps: Callable[[Call], bool]) -> Trace:
-        """Some of the calls; who reads what stays as it is in the whole network."""
+        """Return some of the calls; who reads what stays as it is in the whole network."""
         return replace(self, calls=[call for call in self.calls if keeps(call)])
 
     def without_shortcuts(self) -> Trace:
-        """Leave out shortcuts with weights: of several branches that read a module's input,
-        those with fewer convolutions.
+        """Leave out shortcuts with weights.
+
+        Of several branches that read a module's input, they have fewer convolutions.
         """
         shortcuts = [path for own in self.calls for path in self._shortcuts(own)]
         return self.where(lambda call: not any(holds(path, call.path) for path in shortcuts))
@@ -90,12 +92,12 @@ class Trace:
         return [path for path, depth in depths.items() if 0 < depth < max(depths.values())]
 
     def weighted(self, path: str) -> int:
-        """How many layers with weights a module calls."""
+        """Count the layers with weights that a module calls."""
         layers = [call.module for call in self.within(path).calls]
         return sum(isinstance(layer, nn.Conv2d | nn.Linear) for layer in layers)
 
     def only_reader(self, tensor: Tensor) -> Call | None:
-        """The convolution that alone reads a tensor."""
+        """Return the convolution that alone reads a tensor; None when there is none."""
         if self.readers[id(tensor)] != 1:
             return None
         return next(
@@ -105,7 +107,7 @@ class Trace:
 
 
 class _Reading(TorchFunctionMode):
-    """Counts the operations that read each tensor; keeps the tensors, so ids stay theirs.
+    """A counter of the operations that read each tensor; it keeps the tensors, so ids stay theirs.
 
     A sum in place (`x += shortcut`) gives a tensor of its own, as any other sum.
     """
@@ -132,6 +134,7 @@ class _Reading(TorchFunctionMode):
 
 
 def holds(outer: str, inner: str) -> bool:
+    """Say whether the module at one path is, or holds, that at another."""
     return not outer or f"{inner}.".startswith(f"{outer}.")
 
 
@@ -144,7 +147,7 @@ def _tensors(values: object) -> Iterator[Tensor]:
 
 
 def _depth(branch: Call, inside: list[Call]) -> int:
-    """Convolutions from a call on, as far as modules read what modules gave."""
+    """Count convolutions from a call on, as far as modules read what modules gave."""
     reached = [branch]
     for call in inside:
         if any(call.acts_on(before.gave) for before in reached):
@@ -158,4 +161,5 @@ def _depth(branch: Call, inside: list[Call]) -> int:
 
 
 def is_convolution(module: nn.Module) -> bool:
+    """Say whether a module is a 2-D convolution."""
     return isinstance(module, nn.Conv2d)

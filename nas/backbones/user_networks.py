@@ -14,11 +14,15 @@ __all__ = ["create", "exists", "names"]
 
 
 def names() -> list[str]:
+    """List no names: those of a user's own networks are not known."""
     return []
 
 
 def exists(name: str) -> bool:
-    """Whether it is one of these; raises SpecError when it is and cannot be had."""
+    """Say whether a name is of a user's own network.
+
+    Raises SpecError when it is and the function cannot be had.
+    """
     if ":" not in name:
         return False
     user_function(name, "backbone")
@@ -26,6 +30,10 @@ def exists(name: str) -> bool:
 
 
 def create(name: str, num_classes: int, pretrained: bool) -> nn.Module:
+    """Call the user's function for a network.
+
+    Raises SpecError when it fails, or when pretrained weights are wanted.
+    """
     if pretrained:
         raise SpecError(
             "the weights of one's own network are not known here; use proxy.backbone.weights=train"
@@ -36,6 +44,6 @@ def create(name: str, num_classes: int, pretrained: bool) -> nn.Module:
     except TypeError as error:
         raise SpecError(f"backbone {name!r}: called with num_classes=: {error}") from None
     if not isinstance(network, nn.Module):
-        found = type(network).__name__
-        raise SpecError(f"backbone {name!r} returned {found}; a torch.nn.Module is allowed")
+        kind = type(network).__name__
+        raise SpecError(f"backbone {name!r} returned {kind}; a torch.nn.Module is allowed")
     return network

@@ -1,4 +1,4 @@
-"""Finding sites: send one image through a network, and see what reads what.
+"""The search for sites: send one image through a network, and see what reads what.
 
 Nothing is known of any network by its name. A residual block (the host of a site) is what
 holds a depthwise and a pointwise convolution. Where it keeps a slot `se` for attention, as
@@ -20,24 +20,24 @@ from nas.backbones.trace import Call, Trace, is_convolution
 __all__ = ["outputs", "walk"]
 
 _MOST_DEPTHWISE = 3
-"""Depthwise convolutions in one residual block: a universal inverted residual has up to 3."""
+"""The depthwise convolutions in one residual block: universal inverted residuals have up to 3."""
 
 
 def walk(network: nn.Module, resolution: int) -> tuple[Site, ...]:
-    """Every site of a network that reads (N, 3, resolution, resolution), in call order."""
+    """Find every site of a network that reads (N, 3, resolution, resolution), in call order."""
     trace = Trace.of(network, resolution).without_shortcuts()
-    found: list[tuple[int, Site]] = []
+    numbered: list[tuple[int, Site]] = []
     hosts = _hosts(network, trace)
     for host in hosts:
         for slot, call in _slots(host, _block(host, trace, hosts), trace):
-            found.append((trace.calls.index(call), _site(slot, call)))
-    found.sort(key=lambda item: item[0])
-    return _staged(site for _, site in found)
+            numbered.append((trace.calls.index(call), _site(slot, call)))
+    numbered.sort(key=lambda pair: pair[0])
+    return _with_stages(site for _, site in numbered)
 
 
 def outputs(network: nn.Module, resolution: int, pattern: str) -> tuple[Site, ...]:
-    """A site behind every module whose path matches and that gives a feature map."""
-    return _staged(
+    """Return a site behind every module whose path matches and that gives a feature map."""
+    return _with_stages(
         _site(Slot(call.path, "output", call.path, "after"), call)
         for call in Trace.of(network, resolution).calls
         if call.path and fnmatchcase(call.path, pattern) and call.gave.ndim == 4
@@ -49,7 +49,7 @@ def _site(slot: Slot, call: Call) -> Site:
     return Site(channels, height, width, slot)
 
 
-def _staged(sites: Iterable[Site]) -> tuple[Site, ...]:
+def _with_stages(sites: Iterable[Site]) -> tuple[Site, ...]:
     """Name the stages: the modules that hold the hosts, or the map where one holds them all."""
     distinct = list({site.name: site for site in sites}.values())
     parents = [site.slot.host.rpartition(".")[0] for site in distinct]
@@ -73,8 +73,9 @@ def _is_depthwise(module: nn.Module) -> bool:
 
 
 def _is_like_depthwise(block: nn.Module) -> bool:
-    """Blocks of timm with a slot where another convolution has the depthwise one's part: a full
-    one that expands as well, or one of small groups.
+    """Say whether a block of timm has a slot behind another convolution than a depthwise one.
+
+    That is a full one that expands as well, or one of small groups.
     """
     fused = ("EdgeResidual", "InvertedResidual", "DepthwiseSeparableConv")
     return type(block).__name__ in fused and hasattr(block, "se")
@@ -87,7 +88,10 @@ def _mixes_channels(module: nn.Module) -> bool:
 
 
 def _is_attention(call: Call, host: str) -> bool:
-    """What stands in the slot, or squeezes a map to one number per channel and gives it back."""
+    """Say whether a call is of attention.
+
+    That is what is in the slot `se`, or squeezes a map to one number per channel and gives it back.
+    """
     if call.path == f"{host}.se":
         return True
     if call.path == host or not call.keeps_shape:
@@ -101,7 +105,7 @@ def _is_attention(call: Call, host: str) -> bool:
 
 
 def _is_elementwise(call: Call) -> bool:
-    """A norm or an activation; not a pooling, a dropout or nothing at all."""
+    """Say whether a call is of a norm or an activation; not of a pooling, dropout or identity."""
     name = type(call.module).__name__
     return (
         call.keeps_shape
@@ -114,7 +118,7 @@ def _is_elementwise(call: Call) -> bool:
 
 
 def _hosts(network: nn.Module, trace: Trace) -> list[str]:
-    """Paths of the residual blocks, in call order."""
+    """Return the paths of the residual blocks, in call order."""
     hosts: dict[str, None] = {}
     for call in trace.calls:
         if _is_depthwise(call.module):
@@ -128,7 +132,7 @@ def _hosts(network: nn.Module, trace: Trace) -> list[str]:
 
 
 def _host_of(network: nn.Module, path: str, trace: Trace) -> str:
-    """The module above that holds a slot `se`; else the nearest that also mixes channels.
+    """Return the module above that holds a slot `se`; else the nearest that mixes channels, too.
 
     In a flat network that one is no block but half of everything; then what holds the
     depthwise convolution and no other layer stands for the block.
@@ -141,21 +145,22 @@ def _host_of(network: nn.Module, path: str, trace: Trace) -> str:
         layers = list(network.get_submodule(ancestor).modules())
         if any(map(_mixes_channels, layers)):
             is_block = sum(map(_is_depthwise, layers)) <= _MOST_DEPTHWISE
-            return _grown(network, ancestor, trace) if is_block else alone
+            return _up_to_shortcut(network, ancestor, trace) if is_block else alone
         alone = ancestor
     return alone
 
 
 def _ancestors(path: str) -> Iterator[str]:
-    """From the parent up to just below the network itself."""
+    """Yield paths from the parent up to just below the network itself."""
     while "." in path:
         path = path.rpartition(".")[0]
         yield path
 
 
-def _grown(network: nn.Module, path: str, trace: Trace) -> str:
-    """Up from the convolutions to the module that adds the shortcut: for as long as no other
-    convolution joins in, and not into a sequence of blocks.
+def _up_to_shortcut(network: nn.Module, path: str, trace: Trace) -> str:
+    """Go up from the convolutions to the module that adds the shortcut.
+
+    That is for as long as no other convolution joins in, and not into a sequence of blocks.
     """
     weights = trace.weighted(path)
     for ancestor in _ancestors(path):
@@ -172,7 +177,7 @@ def _grown(network: nn.Module, path: str, trace: Trace) -> str:
 
 
 def _block(host: str, trace: Trace, hosts: list[str]) -> Trace:
-    """The calls of a block and inside it, but not inside other blocks or attention."""
+    """Return the calls of a block and inside it, but not inside other blocks or attention."""
     inside = trace.within(host)
     nested = [other for other in hosts if other.startswith(f"{host}.")]
     attention = [call.path for call in inside.calls if _is_attention(call, host)]
@@ -181,7 +186,7 @@ def _block(host: str, trace: Trace, hosts: list[str]) -> Trace:
 
 
 def _slots(host: str, trace: Trace, whole: Trace) -> Iterator[tuple[Slot, Call]]:
-    """The slots of one residual block, each with the call whose map passes through it."""
+    """Yield the slots of one residual block, each with the call whose map passes through it."""
     own = next((call for call in trace.calls if call.path == host), None)
     held = next((call for call in trace.calls if call.path == f"{host}.se"), None)
     convolutions = [call for call in trace.calls if is_convolution(call.module)]
@@ -221,7 +226,7 @@ def _in_place(host: str, position: str, call: Call, trace: Trace) -> tuple[Slot,
 
 
 def _behind(host: str, position: str, conv: Call, trace: Trace) -> tuple[Slot, Call]:
-    """Behind a convolution with its norm and activation."""
+    """Return the slot behind a convolution with its norm and activation."""
     end = _end_of_layer(conv, trace)
     for call in trace.calls:
         if call.read is end.gave and call is not end and _is_attention(call, host):
@@ -233,7 +238,7 @@ def _behind(host: str, position: str, conv: Call, trace: Trace) -> tuple[Slot, C
 
 
 def _end_of_layer(conv: Call, trace: Trace) -> Call:
-    """The last of the norms and activations that follow a convolution one by one."""
+    """Return the last of the norms and activations that follow a convolution one by one."""
     end = conv
     for call in trace.calls[trace.calls.index(conv) + 1 :]:
         if call.read is end.gave and _is_elementwise(call):
@@ -242,7 +247,8 @@ def _end_of_layer(conv: Call, trace: Trace) -> Call:
 
 
 def _next_reader(end: Call, trace: Trace) -> Call | None:
-    """Where an activation is a bare function, no module gives the map that is read next."""
+    """Return the convolution that reads next where no module gives the map that it reads."""
+    # An activation that is a bare function is no module.
     if trace.readers[id(end.gave)] != 1:
         return None
     later = trace.calls[trace.calls.index(end) + 1 :]
@@ -253,8 +259,9 @@ def _next_reader(end: Call, trace: Trace) -> Call | None:
 
 
 def _is_sum(output: Tensor, trace: Trace, host: str) -> bool:
-    """Whether a block ends in an operation of its own (a shortcut added or concatenated),
-    norms and activations behind it aside.
+    """Say whether a block ends in an operation of its own: a shortcut added or concatenated.
+
+    Norms and activations behind it do not count.
     """
     inner = [call for call in trace.calls if call.path != host]
     for call in reversed(inner):

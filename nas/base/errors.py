@@ -55,12 +55,12 @@ class ExportError(NasError):
 
 
 def disk_is_full(error: OSError) -> bool:
-    """Or its user's share of it."""
+    """Say whether an error means that the disk, or the user's share of it, is full."""
     return error.errno in {errno.ENOSPC, errno.EDQUOT}
 
 
 def reason_of(error: Exception, smaller: str) -> str:
-    """What a network's own training raised, in one line.
+    """Give in one line what the training of a network raised.
 
     smaller: what helps where memory ran out.
     """

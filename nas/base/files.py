@@ -1,8 +1,9 @@
-"""Reading YAML strictly and writing files whole."""
+"""Reading texts, JSON and strict YAML, and writing files whole."""
 
 from __future__ import annotations
 
 import errno
+import json
 import os
 import re
 import secrets
@@ -21,6 +22,8 @@ __all__ = [
     "dump_yaml",
     "make_folder",
     "parse",
+    "read_json",
+    "read_text",
     "read_yaml",
     "refuse_taken",
     "write_folder_whole",
@@ -43,18 +46,18 @@ class _StrictLoader(yaml.SafeLoader):
         return super().compose_node(parent, index)
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        seen: set[object] = set()
+        keys: set[object] = set()
         for key_node, _ in node.value:
             key = self.construct_object(key_node, deep=True)
             if not isinstance(key, str):
                 raise yaml.constructor.ConstructorError(
                     None, None, f"key {key!r} is not a text", key_node.start_mark
                 )
-            if key in seen:
+            if key in keys:
                 raise yaml.constructor.ConstructorError(
                     None, None, f"key {key!r} stands twice", key_node.start_mark
                 )
-            seen.add(key)
+            keys.add(key)
         return super().construct_mapping(node, deep)
 
 
@@ -66,8 +69,42 @@ _StrictLoader.add_implicit_resolver(
 )
 
 
+def read_text(path: str | Path, what: str = "", advice: str = "") -> str:
+    """Read a text file that a user names.
+
+    what: the kind of file, for the error: `the runner`.
+    advice: what to do without it, for the error.
+    Raises SpecError.
+    """
+    try:
+        return Path(path).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise _unreadable(path, what, error, "it is not a text file", advice) from None
+
+
+def read_json(path: str | Path, what: str = "", advice: str = "") -> Any:
+    """Read a JSON file that a user names, with the arguments of `read_text`. Raises SpecError."""
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise _unreadable(path, what, error, "it is not JSON", advice) from None
+
+
+def _unreadable(
+    path: str | Path, what: str, error: Exception, otherwise: str, advice: str
+) -> SpecError:
+    """An error that gives the system's reason, or `otherwise` where the content is at fault."""
+    reason = getattr(error, "strerror", None) or otherwise
+    file = f"{what} {path}" if what else f"{path}"
+    return SpecError(f"cannot read {file}: {reason}" + (f"; {advice}" if advice else ""))
+
+
 def read_yaml(text: str, source: str) -> Any:
-    """Parse one YAML document; `source` names it in errors. Raises SpecError."""
+    """Parse one YAML document.
+
+    source: its name in errors.
+    Raises SpecError.
+    """
     if len(text) > _MAX_BYTES:
         raise SpecError(f"{source}: {len(text)} characters; at most {_MAX_BYTES} are read")
     try:
@@ -82,12 +119,19 @@ def read_yaml(text: str, source: str) -> Any:
 
 
 def dump_yaml(model: BaseModel) -> str:
-    """Every key, also those that are null: some have another default."""
+    """Write a model as YAML, with every key.
+
+    Keys that are null are written too, since some have another default.
+    """
     return yaml.safe_dump(model.model_dump(mode="json"), sort_keys=False)
 
 
 def parse(model: type[_Model], data: object, source: str) -> _Model:
-    """Check `data` against `model`; the first fault becomes one line naming the key."""
+    """Check data against a model and return it as one.
+
+    source: name of the data in errors.
+    Raises SpecError, which names the key of the first fault.
+    """
     if not isinstance(data, dict):
         raise SpecError(f"{source}: holds {type(data).__name__}; a mapping of keys is needed")
     try:
@@ -99,7 +143,8 @@ def parse(model: type[_Model], data: object, source: str) -> _Model:
 def _first_fault(model: type[BaseModel], error: ValidationError) -> str:
     faults = error.errors(include_url=False)
     # A key that is misspelt also looks missing; what was found is the better clue.
-    fault = next((item for item in faults if item["type"] == "extra_forbidden"), faults[0])
+    unknown = (fault for fault in faults if fault["type"] == "extra_forbidden")
+    fault = next(unknown, faults[0])
     # A Union reports a branch such as "int" or "list[float]" as if it were a key.
     key = ".".join(str(part) for part in fault["loc"] if not _is_branch(part))
     if fault["type"] == "extra_forbidden":
@@ -129,13 +174,20 @@ def _owner(model: type[BaseModel], path: tuple[int | str, ...]) -> type[BaseMode
 
 
 def refuse_taken(path: Path, option: str) -> None:
-    """Raises SpecError where something is at a path that an option names for a new file."""
+    """Check that nothing is at the path of a new file.
+
+    option: the one that named it, for the error.
+    Raises SpecError when something is there.
+    """
     if os.path.lexists(path):
         raise SpecError(f"{option} {path} exists; name a new file")
 
 
-def _own() -> str:
-    """Of a temporary name: in containers on one file system, processes share their numbers."""
+def _unique() -> str:
+    """Return a part of a temporary name that no other process uses.
+
+    The process id alone would not do: in containers on one file system, processes share theirs.
+    """
     return f"{os.getpid()}-{secrets.token_hex(4)}"
 
 
@@ -151,10 +203,10 @@ def make_folder(folder: Path) -> None:
 def write_whole(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`; on leaving, it takes the place of `path`.
 
-    A reader sees the old file or the new one, never half of one. Raises StorageError
-    when the disk is full, and leaves the old file as it was.
+    A reader sees the old file or the new one, never half of one.
+    Raises StorageError when the file cannot be written; the old file is then as it was.
     """
-    temporary = path.with_name(f".{path.stem}.{_own()}{path.suffix}")
+    temporary = path.with_name(f".{path.stem}.{_unique()}{path.suffix}")
     try:
         yield temporary
         os.replace(temporary, path)
@@ -174,10 +226,11 @@ def write_whole(path: Path) -> Iterator[Path]:
 def write_folder_whole(path: Path) -> Iterator[Path]:
     """Yield a temporary folder beside `path`; on leaving, it becomes `path`.
 
-    Raises SpecError when something has that name already, StorageError when it cannot be written;
-    then, or when the body fails, nothing is left behind.
+    Raises SpecError when something has that name already.
+    Raises StorageError when it cannot be written.
+    Then, or when the body fails, nothing is left behind.
     """
-    temporary = path.with_name(f".{path.name}.{_own()}")
+    temporary = path.with_name(f".{path.name}.{_unique()}")
     try:
         if os.path.lexists(path):
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST))

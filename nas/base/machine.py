@@ -1,4 +1,4 @@
-"""What a run was made with: versions, hardware, commit."""
+"""The machine and the software that a run is made with: versions, hardware, commit."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ import hashlib
 import os
 import platform
 import subprocess
-from datetime import UTC, datetime
 from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any
+
+from nas.base.clock import utc_now
 
 __all__ = [
     "REPORTED",
@@ -29,8 +30,12 @@ REPORTED = (_PROGRAM, "torch", "torchvision", "timm", "optuna", "onnxruntime", "
 
 
 def describe_environment(data: dict[str, Any]) -> dict[str, Any]:
+    """Return what a run keeps as environment.json.
+
+    data: what is known of its images.
+    """
     return {
-        "started": datetime.now(UTC).isoformat(timespec="seconds"),
+        "started": utc_now(),
         "python": platform.python_version(),
         "platform": platform.platform(),
         "processor": processor(),
@@ -42,6 +47,7 @@ def describe_environment(data: dict[str, Any]) -> dict[str, Any]:
 
 
 def version(name: str) -> str | None:
+    """Return the version of an installed package; None when it is not installed."""
     try:
         return metadata.version(name)
     except metadata.PackageNotFoundError:
@@ -49,8 +55,10 @@ def version(name: str) -> str | None:
 
 
 def results_depend_on() -> dict[str, str | None]:
-    """What must be the same wherever networks of one search are trained: name -> version. Of this
-    program, what is in its files as well: checkouts of two commits have one version.
+    """Return what must be the same wherever networks of one search are trained: name -> version.
+
+    That of this program holds a digest of its files, since checkouts of two commits have one
+    version.
     """
     program = f"{version(_PROGRAM)} ({source_digest()})"
     return {_PROGRAM: program, "torch": version("torch"), "timm": version("timm")}
@@ -58,7 +66,7 @@ def results_depend_on() -> dict[str, str | None]:
 
 @cache
 def source_digest() -> str:
-    """Of this program's own files."""
+    """Return a digest of this program's own files."""
     root = Path(__file__).resolve().parent
     digest = hashlib.sha256()
     for path in sorted(root.rglob("*.py")):
@@ -69,20 +77,23 @@ def source_digest() -> str:
 
 
 def cache_root() -> Path:
-    """Where decoded images are kept between runs."""
+    """Return the folder of what is kept between runs, such as decoded images."""
     base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
     return Path(base).expanduser() / "attention-nas"
 
 
 def usable_cores() -> int:
-    """Cores that this process may use; a container or a scheduler may allow fewer than all."""
+    """Count the cores that this process may use.
+
+    A container or a scheduler may allow fewer than all.
+    """
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
 
 def available_memory() -> int | None:
-    """Bytes that can be taken without swapping; None where the system does not say."""
+    """Return the bytes that can be taken without swapping; None where the system does not say."""
     try:
         lines = Path("/proc/meminfo").read_text().splitlines()
         return next(int(line.split()[1]) for line in lines if line.startswith("MemAvail")) * 1024
@@ -91,6 +102,7 @@ def available_memory() -> int | None:
 
 
 def processor() -> str:
+    """Return the name of the processor."""
     try:
         for line in Path("/proc/cpuinfo").read_text().splitlines():
             if line.startswith("model name"):
@@ -101,13 +113,13 @@ def processor() -> str:
 
 
 def _commit() -> str | None:
-    """The git commit of this project, when it runs from a checkout."""
+    """Return the git commit of this project when it runs from a checkout."""
     root = Path(__file__).resolve().parent.parent
     if not (root / ".git").exists():
         return None
     try:
         command = ["git", "-C", str(root), "rev-parse", "HEAD"]
-        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        result = subprocess.run(command, capture_output=True, text=True, check=True)
     except (OSError, subprocess.CalledProcessError):
         return None
-    return done.stdout.strip()
+    return result.stdout.strip()

@@ -1,6 +1,6 @@
 """Folders in object storage (`s3://`, `gs://`: fsspec), beside those of this machine.
 
-What lies there is reached by paths that answer as pathlib's do (universal_pathlib), and the same
+Paths of universal_pathlib reach what lies there and answer as pathlib's do, so that the same
 functions read and write both.
 """
 
@@ -43,7 +43,10 @@ _WHOLE = ".whole"  # written last into a folder that was sent
 
 
 def check_url(text: str) -> None:
-    """Raises SpecError for what is no URL, and for one with keys in it, since files keep it."""
+    """Check the URL of a folder in object storage.
+
+    Raises SpecError when it is none, or when it holds keys, since files keep it.
+    """
     scheme, separator, rest = text.partition("://")
     if not separator or not scheme or "::" in text:
         raise SpecError(f"found {text!r}; allowed: {_ALLOWED}")
@@ -59,9 +62,9 @@ def check_url(text: str) -> None:
 
 
 def location(text: str) -> Path:
-    """The path that a text names: of this machine, or `SCHEME://...` in object storage.
+    """Return the path that a text names: of this machine, or `SCHEME://...` in object storage.
 
-    Raises SpecError, also for a scheme that is unknown, or whose package is not installed.
+    Raises SpecError, also when the scheme is unknown or its package is not installed.
     """
     if "://" not in text:
         return Path(text)
@@ -87,12 +90,16 @@ def location(text: str) -> Path:
 
 
 def is_remote(path: Path) -> bool:
+    """Say whether a path lies in object storage."""
     return not isinstance(path, Path)
 
 
 @contextmanager
 def storage_errors(path: Path) -> Iterator[None]:
-    """Whatever the library of a store raises is a StorageError; of this machine, as it comes."""
+    """Turn whatever the library of a store raises into a StorageError.
+
+    path: where the body reads or writes; errors of this machine's own folders stay as they come.
+    """
     try:
         yield
     except NasError:
@@ -112,8 +119,11 @@ def _reason(error: Exception) -> str:
 
 
 def send(path: Path, folder: Path) -> Path:
-    """Where workers find a file or folder of this machine: a copy of it in a remote folder, made
-    where it is missing; under a local one, where it is. Raises StorageError.
+    """Return the path at which workers find a file or folder of this machine.
+
+    folder: where workers read; into a remote one, `path` is copied unless it is there already,
+    and with a local one, `path` is found where it is.
+    Raises StorageError when the store cannot be reached.
     """
     if not is_remote(folder):
         return path.resolve()
@@ -128,8 +138,11 @@ def send(path: Path, folder: Path) -> Path:
 
 
 def fetch(path: Path, folder: Path) -> Path:
-    """A local copy of a remote file or folder, made once, in a folder of this machine; a local path
-    as it is. Raises StorageError.
+    """Return a local copy of a remote file or folder, made once.
+
+    path: what to copy; a local path comes back as it is.
+    folder: of this machine, for the copy.
+    Raises StorageError when the store cannot be reached.
     """
     if not is_remote(path) or (folder / path.name).exists():
         return folder / path.name if is_remote(path) else path
@@ -157,7 +170,7 @@ def copy(source: Path, target: Path) -> None:
 
 
 def _copy_file(source: Path, target: Path) -> None:
-    """In pieces where one end is local: decoded images may be larger than memory."""
+    # In pieces where one end is local: decoded images may be larger than memory.
     there: Any = target if is_remote(target) else source
     if is_remote(source) is is_remote(target):
         target.write_bytes(source.read_bytes())

@@ -12,6 +12,6 @@ __all__ = ["derive"]
 
 
 def derive(seed: int, *purpose: str | int) -> int:
-    """A seed of its own for each purpose, such as `("draw", 12)`; 63 bits."""
+    """Return the seed of a purpose, such as `("draw", 12)`; 63 bits."""
     text = ":".join(map(str, (seed, *purpose)))
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1

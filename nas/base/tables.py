@@ -15,7 +15,11 @@ Rows = Sequence[Mapping[str, Any]]
 
 
 def write_csv(path: Path, names: Sequence[str], rows: Rows) -> None:
-    """None is left empty. Raises StorageError."""
+    """Write rows as CSV; None is left empty.
+
+    names: the columns, in their order.
+    Raises StorageError when the file cannot be written.
+    """
     with write_whole(path) as temporary, temporary.open("w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(names)
@@ -24,7 +28,11 @@ def write_csv(path: Path, names: Sequence[str], rows: Rows) -> None:
 
 
 def write_parquet(path: Path, types: Mapping[str, str], rows: Rows) -> None:
-    """types: column -> Arrow's name of its type. Raises StorageError."""
+    """Write rows as Parquet.
+
+    types: column -> Arrow's name of its type.
+    Raises StorageError when the file cannot be written.
+    """
     import pyarrow as pa
     from pyarrow import parquet
 
@@ -34,7 +42,7 @@ def write_parquet(path: Path, types: Mapping[str, str], rows: Rows) -> None:
 
 
 def to_markdown(names: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A table whose first column is text and whose others are figures."""
+    """Return a Markdown table whose first column is text and whose others are figures."""
     marks = [":--" if not number else "--:" for number in range(len(names))]
     lines = [names, marks, *([cell.replace("|", "\\|") for cell in row] for row in rows)]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)

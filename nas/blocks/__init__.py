@@ -79,7 +79,7 @@ BLOCKS: dict[str, Block] = {
 
 
 def block_named(name: str) -> Block:
-    """Look a block up. Raises SpecError listing the known ones."""
+    """Look a block up. Raises SpecError, which lists the known ones, when there is none."""
     if name not in BLOCKS:
         raise SpecError(f"unknown block {name!r}; known: {', '.join(sorted(BLOCKS))}")
     return BLOCKS[name]
@@ -96,9 +96,10 @@ def make_block(
 ) -> nn.Module:
     """Build a block for maps of (N, channels, height, width); the same shape comes out.
 
-    start: `paper` initialises as its authors do; `identity` makes its output equal its
-    input at first, for inserting it into a trained network.
-    options: those not given are the paper's. Raises SpecError.
+    start: `paper` initialises as its authors do; `identity` makes its output equal its input at
+        first, for inserting it into a trained network.
+    options: those not given are the paper's.
+    Raises SpecError for an unknown name or option, or a block that does not fit the map.
     """
     block = block_named(name)
     if start not in {"paper", "identity"}:

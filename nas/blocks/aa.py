@@ -30,7 +30,7 @@ _MOST_POSITIONS = 32 * 32
 
 
 class AugmentedInsertion(nn.Module):
-    """x + project(attention(x))."""
+    """Augmented attention that is added to its input: x + project(attention(x))."""
 
     def __init__(self, channels: int, height: int, width: int, heads: int, values: int) -> None:
         super().__init__()

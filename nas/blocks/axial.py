@@ -70,7 +70,7 @@ class AxialAttention(nn.Module):
 
 
 class AxialInsertion(nn.Module):
-    """x + up(columns and rows(down(x)))."""
+    """Axial attention that is added to its input: x + up(columns and rows(down(x)))."""
 
     def __init__(self, channels: int, height: int, width: int, hidden: int, heads: int) -> None:
         super().__init__()

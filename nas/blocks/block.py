@@ -1,4 +1,4 @@
-"""What every attention block tells about itself, and the contract that it keeps."""
+"""The description of an attention block, and the contract that every one keeps."""
 
 from __future__ import annotations
 
@@ -17,12 +17,15 @@ __all__ = ["Block", "FeatureMap", "Shape", "paper_width"]
 
 
 def paper_width(channels: int, reduction: int) -> int:
-    """Hidden width of SE and coordinate attention in arXiv:2103.02907: max(8, C // r)."""
+    """Return the hidden width of SE and coordinate attention: max(8, C // r).
+
+    arXiv:2103.02907.
+    """
     return max(8, channels // reduction)
 
 
 class FeatureMap(Protocol):
-    """What a block must know of the place it goes to; a backbone's Site is one."""
+    """The map that a block goes to, as far as it must know; a backbone's Site is one."""
 
     @property
     def channels(self) -> int: ...
@@ -49,16 +52,17 @@ class Block:
     width: hidden width for (channels, options); options that give one width make one network.
     limits: (channels, height, width, every option) -> why it does not fit that map, or None.
 
-    The identity start, for inserting a block into a trained network:
+    The identity start, for inserting a block into a trained network, needs:
+
     closed_by: parameters that become zero, and with them whatever the block adds to its input
-    (`gates` is 0 then), or what its gates read, so that each gives 1/2 whatever the input.
+        (`gates` is 0 then), or what its gates read, so that each gives 1/2 whatever the input.
     gates: how many gates multiply each element of the map (coordinate attention: one along
-    each axis, so 2). Doubled gates make the closed block an identity. A block keeps its gates
-    in attributes `gate`, one module each.
+        each axis, so 2). Doubled gates make the closed block an identity. A block keeps its
+        gates in attributes `gate`, one module each.
     reads_gated: weights of layers inside the block, linear and without bias, that read a map
-    behind one of its gates: they take over that gate's doubling when it is folded away.
+        behind one of its gates: they take over that gate's doubling when it is folded away.
     open: what else makes it an identity, in place, where zeros and doubled gates cannot; it
-    must leave nothing behind that costs time.
+        must leave nothing behind that costs time.
     """
 
     name: str
@@ -79,7 +83,7 @@ class Block:
         return {name: choices[0] for name, choices in self.options.items()}
 
     def applies(self, site: FeatureMap, options: Mapping[str, Option] | None = None) -> str | None:
-        """Why options that somebody chose do not fit a site; None when they do.
+        """Return why options that somebody chose do not fit a site; None when they do.
 
         A ratio above the channels is refused, unless it is the paper's: hidden widths have a
         floor.
@@ -93,7 +97,10 @@ class Block:
         return self.limits(site.channels, site.height, site.width, self.complete(chosen))
 
     def complete(self, options: Mapping[str, Option]) -> dict[str, Option]:
-        """Check options and add the paper's choice for those not given. Raises SpecError."""
+        """Check options and add the paper's choice for those not given.
+
+        Raises SpecError for an unknown option or a value out of range.
+        """
         for name, value in options.items():
             if name not in self.options:
                 known = ", ".join(self.options) or "none"
@@ -102,7 +109,7 @@ class Block:
         return self.defaults | dict(options)
 
     def _check_value(self, name: str, value: Option) -> None:
-        """Numbers may be others than those listed; words and flags may not."""
+        """Check one value: numbers may be others than those listed; words and flags may not."""
         choices = self.options[name]
         if isinstance(choices[0], str | bool):
             allowed = ", ".join(str(choice) for choice in choices)
@@ -118,7 +125,7 @@ class Block:
     def assemble(
         self, channels: int, height: int, width: int, start: str, options: Mapping[str, Option]
     ) -> nn.Module:
-        """Build it; with start `identity`, its output equals its input at first."""
+        """Build a block; with start `identity`, its output equals its input at first."""
         module = self.make(channels, height, width, **self.complete(options))
         if start == "identity":
             for name in self.closed_by:
@@ -142,7 +149,10 @@ class Block:
         return 2.0**self.gates
 
     def same_network(self, channels: int, options: Mapping[str, Option]) -> tuple[object, ...]:
-        """Equal for options that build the same network at a site with so many channels."""
+        """Return a value that is equal for options that build the same network.
+
+        channels: of the site.
+        """
         rest = {name: value for name, value in options.items() if name != "reduction"}
         width = self.width(channels, options) if self.width else options.get("reduction")
         return (self.name, width, *sorted(rest.items()))

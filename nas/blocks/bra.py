@@ -37,7 +37,7 @@ def _heads(channels: int) -> int:
 
 
 def _by_region(x: Tensor, region: tuple[int, int]) -> Tensor:
-    """(N, C, H, W) -> (N, C, regions, positions of a region), with zeros at the map's end."""
+    """Cut a map into regions, with zeros at its end: (N, C, regions, positions of a region)."""
     (tall, wide), (height, width) = region, x.shape[2:]
     x = functional.pad(x, (0, (wide - width % wide) % wide, 0, (tall - height % tall) % tall))
     channels, height, width = x.shape[1:]
@@ -46,7 +46,7 @@ def _by_region(x: Tensor, region: tuple[int, int]) -> Tensor:
 
 
 def _from_regions(x: Tensor, region: tuple[int, int], like: Tensor) -> Tensor:
-    """The way back."""
+    """Put regions together again: (N, C, regions, positions) -> (N, C, H, W)."""
     (tall, wide), (channels, height, width) = region, like.shape[1:]
     across, down = (width + wide - 1) // wide, (height + tall - 1) // tall
     rows = x.reshape(-1, across, tall, wide).transpose(1, 2)
@@ -54,19 +54,22 @@ def _from_regions(x: Tensor, region: tuple[int, int], like: Tensor) -> Tensor:
 
 
 def _means(x: Tensor, region: tuple[int, int]) -> Tensor:
-    """(N, C, H, W) -> (N, C, regions): what is beyond the map does not count."""
+    """Average each region, without what is beyond the map: (N, C, regions)."""
     return functional.avg_pool2d(x, region, ceil_mode=True, count_include_pad=False).flatten(2)
 
 
-def _gathered(x: Tensor, chosen: Tensor) -> Tensor:
-    """(N, C, regions, T), (N, regions, k) -> each one's k regions, (N, C, regions, k T)."""
+def _gather(x: Tensor, chosen: Tensor) -> Tensor:
+    """Gather the k regions that each one chose: (N, C, regions, k positions).
+
+    chosen: (N, regions, k).
+    """
     (channels, regions, positions), k = x.shape[1:], chosen.shape[2]
     index = chosen.reshape(-1, 1, regions * k, 1).expand(-1, channels, -1, positions)
     return x.gather(2, index).reshape(-1, channels, regions, k * positions)
 
 
 class BiLevelRoutingAttention(nn.Module):
-    """x + project(attention(norm(x)))."""
+    """Bi-level routing that is added to its input: x + project(attention(norm(x)))."""
 
     def __init__(self, channels: int, region: tuple[int, int], topk: int) -> None:
         super().__init__()
@@ -82,7 +85,7 @@ class BiLevelRoutingAttention(nn.Module):
         alike = _means(query, self.region).transpose(1, 2) @ _means(key, self.region)
         chosen = alike.topk(self.topk).indices
         q, k, v = (_by_region(part, self.region) for part in (query, key, value))
-        attended = self._attend(q, _gathered(k, chosen), _gathered(v, chosen))
+        attended = self._attend(q, _gather(k, chosen), _gather(v, chosen))
         y = _from_regions(attended, self.region, x) + self.local(value)
         projected: Tensor = self.project(y)
         return x + projected

@@ -22,6 +22,8 @@ _HIDDEN = -1e4
 
 
 class CrissCross(nn.Module):
+    """Criss-cross attention, added to its input as often as `recurrence` says."""
+
     def __init__(self, channels: int, hidden: int, recurrence: int) -> None:
         super().__init__()
         self.recurrence = recurrence
@@ -31,6 +33,7 @@ class CrissCross(nn.Module):
         self.gamma = nn.Parameter(torch.zeros(1))
 
     def attend(self, x: Tensor) -> Tensor:
+        """Attend once to the column and the row of each position."""
         query, key, value = self.query(x), self.key(x), self.value(x)
         row = torch.arange(x.shape[2], device=x.device)
         # The position itself is in its row already: it must not count twice.

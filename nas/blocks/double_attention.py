@@ -18,6 +18,8 @@ __all__ = ["A2"]
 
 
 class DoubleAttention(nn.Module):
+    """Double attention: descriptors of the map are gathered, then given to every position."""
+
     def __init__(self, channels: int, hidden: int) -> None:
         super().__init__()
         self.features = nn.Conv2d(channels, hidden, 1)

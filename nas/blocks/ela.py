@@ -40,6 +40,8 @@ _VARIANTS = {
 
 
 class EfficientLocal(nn.Module):
+    """Efficient local attention: a gate along each axis, of one convolution and norm."""
+
     def __init__(self, channels: int, variant: _Variant) -> None:
         super().__init__()
         self.conv = nn.Conv1d(

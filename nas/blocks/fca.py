@@ -71,7 +71,7 @@ class _FrequencyAttention(nn.Module):
         return x * gate[:, :, None, None]
 
     def _squeeze(self, x: Tensor) -> Tensor:
-        """(N, C, H, W) to (N, C): every channel's coefficient at its group's frequency."""
+        """Return every channel's coefficient at its group's frequency: (N, C)."""
         groups, height, _ = self.rows.shape
         width, group = self.columns.shape[1], self.fc1.in_features // groups
         # The batch is named and not -1, so that a map of another size is an error.

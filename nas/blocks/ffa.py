@@ -23,7 +23,7 @@ __all__ = ["FFA"]
 
 
 class FFNifiedAttention(nn.Module):
-    """x + values(GELU(keys(query(x))))."""
+    """FFNified attention that is added to its input: x + values(GELU(keys(query(x))))."""
 
     def __init__(self, channels: int, kernel_size: int) -> None:
         super().__init__()

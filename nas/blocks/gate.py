@@ -12,7 +12,7 @@ __all__ = ["DoubledGate", "double_gates", "undouble_gates"]
 
 
 class DoubledGate(nn.Module):
-    """Twice a gate: 2 * sigmoid(z), which is 1 at z = 0."""
+    """A gate twice over: 2 * sigmoid(z), which is 1 at z = 0."""
 
     def __init__(self, gate: nn.Module) -> None:
         super().__init__()
@@ -24,7 +24,7 @@ class DoubledGate(nn.Module):
 
 
 def double_gates(block: nn.Module) -> None:
-    """Double every gate of a block, in place. timm's blocks keep a gate in `gate`."""
+    """Double every gate of a block, in place; each is in an attribute `gate`, as timm's are."""
     for owner in list(block.modules()):
         gate = getattr(owner, "gate", None)
         if isinstance(gate, nn.Module):
@@ -32,11 +32,11 @@ def double_gates(block: nn.Module) -> None:
 
 
 def undouble_gates(block: nn.Module) -> bool:
-    """Undo `double_gates`, in place. Returns whether there was anything to undo."""
-    found = False
+    """Undo `double_gates`, in place, and say whether there was anything to undo."""
+    doubled = False
     for owner in list(block.modules()):
         gate = getattr(owner, "gate", None)
         if isinstance(gate, DoubledGate):
             owner.gate = gate.gate
-            found = True
-    return found
+            doubled = True
+    return doubled

@@ -31,6 +31,8 @@ _HALVINGS = {"e8": 3, "e2": 1}
 
 
 class Slope(nn.Module):
+    """A factor that is learnt, one for the whole map."""
+
     def __init__(self) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.ones(1))
@@ -40,12 +42,18 @@ class Slope(nn.Module):
 
 
 class GlobalMean(nn.Module):
+    """The gather of the whole map: the mean of each channel."""
+
     def forward(self, x: Tensor) -> Tensor:
         return x.mean(dim=(2, 3), keepdim=True)
 
 
 class GatherExcite(nn.Module):
-    """gather ends before `last`, the layer whose weight at zero closes the gate."""
+    """Gather-excite: a gate of what is gathered.
+
+    gather: the layers before `last`.
+    last: the layer whose weight at zero closes the gate.
+    """
 
     def __init__(self, gather: nn.Module, last: nn.Module) -> None:
         super().__init__()

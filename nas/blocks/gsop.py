@@ -23,6 +23,8 @@ _PAPER = 128
 
 
 class SecondOrderPooling(nn.Module):
+    """Global second-order pooling: a gate for each channel, of the covariance of channels."""
+
     def __init__(self, channels: int, hidden: int, stride: int) -> None:
         super().__init__()
         self.reduce = nn.Conv2d(channels, hidden, 1, stride=stride)

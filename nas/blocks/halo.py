@@ -30,7 +30,7 @@ _HALO = 3
 
 
 class RelativeLogits(nn.Module):
-    """How much each query likes each offset: (n, b b, d) -> (n, b b, w w)."""
+    """The logits of each query for each offset: (n, b b, d) -> (n, b b, w w)."""
 
     offset: Tensor
 
@@ -52,7 +52,7 @@ class RelativeLogits(nn.Module):
 
 
 class HaloInsertion(nn.Module):
-    """x + norm(attention(x))."""
+    """Halo attention that is added to its input: x + norm(attention(x))."""
 
     def __init__(self, channels: int, block: int, heads: int) -> None:
         super().__init__()

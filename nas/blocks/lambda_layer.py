@@ -28,7 +28,7 @@ _KEY_CHANNELS = 16
 
 
 class LambdaInsertion(nn.Module):
-    """x + norm(lambda(x))."""
+    """A lambda layer that is added to its input: x + norm(lambda(x))."""
 
     def __init__(self, channels: int, kernel_size: int, heads: int) -> None:
         super().__init__()

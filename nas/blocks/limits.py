@@ -1,4 +1,4 @@
-"""Why a block cannot stand at a map, in words; None where it can. For `Block.limits`."""
+"""Reasons why a block does not fit a map, in words, for `Block.limits`."""
 
 from __future__ import annotations
 
@@ -8,14 +8,20 @@ _MOST_POSITIONS = 56 * 56
 
 
 def undivided(channels: int, parts: int, what: str) -> str | None:
-    """what: the parts, such as heads."""
+    """Return why channels do not divide into parts; None when they do.
+
+    what: the parts, such as heads.
+    """
     if channels % parts:
         return f"its {channels} channels do not divide into {parts} {what}"
     return None
 
 
 def too_many_positions(height: int, width: int, most: int = _MOST_POSITIONS) -> str | None:
-    """For attention between positions, whose cost grows with their square."""
+    """Return why a map is too large for attention between positions; None when it is not.
+
+    The cost of such attention grows with the square of the positions.
+    """
     if height * width > most:
         return f"its {height * width} positions are more than {most}"
     return None

@@ -29,7 +29,7 @@ def _dilated_kernel(kernel_size: int) -> int:
 
 
 class LargeKernelAttention(nn.Module):
-    """x times what a large kernel, taken apart, sees."""
+    """Large-kernel attention: x times a large kernel, taken apart, of x."""
 
     def __init__(self, channels: int, kernel_size: int) -> None:
         super().__init__()

@@ -28,6 +28,8 @@ __all__ = ["PCSA", "SCSA", "SMSA"]
 
 
 class SpatialHalf(nn.Module):
+    """The spatial attention of SCSA: a gate along each axis."""
+
     def __init__(self, channels: int) -> None:
         super().__init__()
         group = channels // 4
@@ -39,6 +41,7 @@ class SpatialHalf(nn.Module):
         self.gate = nn.Sigmoid()
 
     def along(self, means: Tensor) -> Tensor:
+        """Convolve means along an axis, a kernel for each group of channels."""
         groups = means.chunk(4, dim=1)
         return torch.cat([conv(group) for conv, group in zip(self.convs, groups, strict=True)], 1)
 
@@ -50,7 +53,10 @@ class SpatialHalf(nn.Module):
 
 
 class ChannelHalf(nn.Module):
-    """gates_before: how many gates its input has passed, in the same block."""
+    """The channel attention of SCSA.
+
+    gates_before: how many gates its input has passed, in the same block.
+    """
 
     def __init__(self, channels: int, window: int, heads: int, gates_before: int = 0) -> None:
         super().__init__()
@@ -64,7 +70,8 @@ class ChannelHalf(nn.Module):
         self.value = nn.Conv2d(channels, channels, 1, groups=channels, bias=False)
         self.gate = nn.Sigmoid()
 
-    def normalised(self, pooled: Tensor) -> Tensor:
+    def normalise(self, pooled: Tensor) -> Tensor:
+        """Normalise so that folding the doubled gates before changes nothing."""
         # Epsilon grows with the variance when the gates before are doubled, and shrinks with
         # it when their doubling is folded away: so that folding changes nothing here.
         doubled = self.gates_before if isinstance(self.gate, DoubledGate) else 0
@@ -72,11 +79,12 @@ class ChannelHalf(nn.Module):
         return F.group_norm(pooled, 1, norm.weight, norm.bias, norm.eps * 4.0**doubled)
 
     def in_heads(self, windows: Tensor) -> Tensor:
+        """Return channels by head: (N, heads, channels of a head, windows)."""
         channels = windows.shape[1]
         return windows.reshape(windows.shape[0], self.heads, channels // self.heads, -1)
 
     def forward(self, x: Tensor) -> Tensor:
-        windows = self.normalised(self.pool(x))
+        windows = self.normalise(self.pool(x))
         query, key = self.in_heads(self.query(windows)), self.in_heads(self.key(windows))
         value = self.in_heads(self.value(windows)).mean(dim=3, keepdim=True)
         attention = (query @ key.transpose(2, 3) * self.scale).softmax(dim=3)
@@ -85,6 +93,8 @@ class ChannelHalf(nn.Module):
 
 
 class Synergistic(nn.Module):
+    """SCSA: the spatial half, then the channel half."""
+
     def __init__(self, channels: int, window: int, heads: int) -> None:
         super().__init__()
         self.spatial = SpatialHalf(channels)
@@ -110,8 +120,8 @@ def _make(channels: int, height: int, width: int, *, window: int, heads: int) ->
 def _limits_spatial(
     channels: int, height: int, width: int, options: Mapping[str, Option]
 ) -> str | None:
-    if (found := undivided(channels, 4, "groups")) is not None:
-        return found
+    if (reason := undivided(channels, 4, "groups")) is not None:
+        return reason
     if channels // 4 * min(height, width) == 1:
         return f"one value per normalised group on a map of {height}x{width}"
     return None
@@ -121,8 +131,8 @@ def _limits_channel(
     channels: int, height: int, width: int, options: Mapping[str, Option]
 ) -> str | None:
     window, heads = int(options["window"]), int(options["heads"])
-    if (found := undivided(channels, heads, "heads")) is not None:
-        return found
+    if (reason := undivided(channels, heads, "heads")) is not None:
+        return reason
     if min(height, width) < window:
         return f"its map of {height}x{width} is smaller than a window of {window}"
     return None

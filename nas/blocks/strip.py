@@ -20,6 +20,8 @@ __all__ = ["SPM", "STRIP"]
 
 
 class StripPooling(nn.Module):
+    """Strip pooling: a gate of the means along rows and along columns."""
+
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.conv_h = nn.Conv2d(channels, channels, (3, 1), padding=(1, 0), bias=False)

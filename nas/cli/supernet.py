@@ -89,7 +89,7 @@ def _supernet(
         sandwich=sandwich,
         proxy=runner.proxy,
     )
-    folder = SupernetFolder.made(out, file, candidates)
+    folder = SupernetFolder.prepare(out, file, candidates)
     rows: list[dict[str, Any]] = []
     try:
         with run_lock(out):

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import sys
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from nas.base.clock import utc_now
 
 if TYPE_CHECKING:
     from nas.execution.exchange import Exchange
@@ -42,7 +43,7 @@ def _worker(
     from nas.spec.runner import parse_seconds
 
     def say(text: str) -> None:
-        print(f"{datetime.now(UTC).isoformat(timespec='seconds')} {text}", flush=True)
+        print(f"{utc_now()} {text}", flush=True)
 
     try:
         reason = work(

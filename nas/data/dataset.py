@@ -21,7 +21,9 @@ _AT_ONCE = 64  # images, so that large ones are not all in memory
 
 @dataclass(frozen=True)
 class Split:
-    """images: (N, H, W, 3) uint8, so that a batch seen as NCHW is channels_last as it lies.
+    """Images with their labels.
+
+    images: (N, H, W, 3) uint8, so that a batch seen as NCHW is channels_last as it lies.
     labels: (N,) int64.
     """
 
@@ -38,7 +40,7 @@ class Dataset:
 
     mean, std: per channel over the training images, on the scale 0 to 255.
     mirror: whether a mirrored image is still of its class (false for digits).
-    source: what was asked for, such as `digits` or `folder:PATH`.
+    source: the name of the data, such as `digits` or `folder:PATH`.
     """
 
     train: Split
@@ -51,22 +53,26 @@ class Dataset:
 
     @property
     def resolution(self) -> int:
+        """The side of the images, pixels."""
         return int(self.train.images.shape[1])
 
     @property
     def _class_sizes(self) -> Tensor:
-        """Training images of each class that has any."""
+        """The numbers of training images of each class that has any."""
         counts = torch.bincount(self.train.labels)
         return counts[counts > 0]
 
     @property
     def imbalance(self) -> float:
-        """Training images of the largest class over those of the smallest that has any."""
+        """The size of the largest class over that of the smallest that has any image."""
         sizes = self._class_sizes
         return float(sizes.max() / sizes.min())
 
     def check_subset(self, images: int) -> None:
-        """Raises SpecError when there are fewer training images, or more classes than that."""
+        """Check that a subset of so many training images can be taken.
+
+        Raises SpecError when there are fewer, or more classes than that.
+        """
         least, most = len(self._class_sizes), len(self.train)
         if not least <= images <= most:
             raise SpecError(
@@ -75,11 +81,11 @@ class Dataset:
             )
 
     def subset(self, images: int, seed: int) -> Dataset:
-        """The same data with fewer training images; validation, mean and std stay.
+        """Return the same data with fewer training images; validation, mean and std stay.
 
         Every class keeps its share, and one image at least. Equal seeds give equal images, and
-        a smaller subset is part of a larger one. The images are copied into memory. Raises
-        SpecError when there are not so many, or more classes than that.
+        a smaller subset is part of a larger one. The images are copied into memory.
+        Raises SpecError when there are not so many, or more classes than that.
         """
         self.check_subset(images)
         if images == len(self.train):
@@ -108,7 +114,7 @@ def split_rows(
 
 
 def thinning(labels: NDArray[np.int64], seed: int) -> NDArray[np.int64]:
-    """All rows in an order of which every beginning holds the classes in their proportions.
+    """Order all rows so that every beginning holds the classes in their proportions.
 
     One image of each class comes first.
     """
@@ -122,10 +128,11 @@ def thinning(labels: NDArray[np.int64], seed: int) -> NDArray[np.int64]:
 
 
 def statistics(images: NDArray[np.uint8]) -> tuple[Channels, Channels]:
-    """Mean and deviation per channel, 0 to 255, from at most about 10,000 images.
+    """Return mean and deviation per channel, 0 to 255, of at most about 10,000 images.
 
-    images: (N, H, W, 3). From counts of the 256 levels: nothing is held as floats.
+    images: (N, H, W, 3).
     """
+    # From counts of the 256 levels: nothing is held as floats.
     rows = np.arange(0, len(images), max(1, len(images) // _JUDGED))
     counts = np.zeros((3, 256), dtype=np.int64)
     for start in range(0, len(rows), _AT_ONCE):

@@ -37,12 +37,13 @@ Progress = Callable[[int, int], None]
 def load_data(source: str, resolution: int, *, validation: float, seed: int) -> Dataset:
     """Load a data set into memory and cut off its validation part.
 
-    source: `digits`, `folder:PATH` or another of `DATA`, or `module:function`. validation: share
-    of the training images used for it when the source brings none. seed: of the cut. Raises
-    SpecError, also for more images than memory holds.
+    source: `digits`, `folder:PATH` or another of `DATA`, or `module:function`.
+    validation: share of the training images used for it when the source brings none.
+    seed: of the cut.
+    Raises SpecError when the images cannot be read, or are more than memory holds.
     """
     parts = source_to_search(source).open()
-    train, held = _divided(parts, source, validation, seed)
+    train, held = _divide(parts, source, validation, seed)
     _check_memory(source, len(train) + len(held), resolution)
     images = _array(train, resolution)
     mean, std = statistics(images)
@@ -67,17 +68,20 @@ def cached_data(
 ) -> Path:
     """Decode a data set into the user's cache and return its folder (for `open_data`).
 
-    The folder's name changes when any image does. It may hold more than memory. progress: called
-    with (images decoded, all images). Raises SpecError for data that cannot be read,
-    StorageError without space.
+    The folder's name changes when any image does. It may hold more than memory.
+
+    validation, seed: see `load_data`.
+    progress: called with (images decoded, all images).
+    Raises SpecError for data that cannot be read.
+    Raises StorageError without space.
     """
     source = resolve_source(source)
-    found = source_to_search(source)
-    folder = cache_root() / "data" / _key(source, resolution, validation, seed, found.content)
+    images = source_to_search(source)
+    folder = cache_root() / "data" / _key(source, resolution, validation, seed, images.content)
     if (folder / _ABOUT).exists():
         return folder
-    parts = found.open()
-    train, held = _divided(parts, source, validation, seed)
+    parts = images.open()
+    train, held = _divide(parts, source, validation, seed)
 
     def describe(building: Path) -> dict[str, Any]:
         mean, std = statistics(np.load(building / "train_images.npy", mmap_mode="r"))
@@ -95,7 +99,7 @@ def cached_data(
 
 def open_data(folder: Path) -> Dataset:
     """Map what `cached_data` wrote into memory, without copying it. Raises StorageError."""
-    about, (train, validation) = _opened(folder, "train", "validation")
+    about, (train, validation) = _open(folder, "train", "validation")
     return Dataset(
         train=train,
         validation=validation,
@@ -108,25 +112,26 @@ def open_data(folder: Path) -> Dataset:
 
 
 def open_test(source: str, resolution: int, *, progress: Progress | None = None) -> Split:
-    """The test part of a source, decoded as its other images are and kept apart from them.
+    """Return the test part of a source, decoded as its other images are and kept apart from them.
 
-    For a final figure of a chosen network, never for choosing one. Raises SpecError when the
-    source brings none, StorageError without space.
+    It is for a final figure of a chosen network, never for choosing one.
+    Raises SpecError when the source brings none.
+    Raises StorageError without space.
     """
     source = resolve_source(source)
-    found = source_to_test(source)
-    folder = cache_root() / "test" / _key(source, resolution, found.content)
+    images = source_to_test(source)
+    folder = cache_root() / "test" / _key(source, resolution, images.content)
     if not (folder / _ABOUT).exists():
-        _keep(folder, {"test": found.open()}, resolution, lambda _: {"source": source}, progress)
-    return _opened(folder, "test")[1][0]
+        _keep(folder, {"test": images.open()}, resolution, lambda _: {"source": source}, progress)
+    return _open(folder, "test")[1][0]
 
 
 def _key(*parts: object) -> str:
     return hashlib.sha256(json.dumps([_VERSION, *parts]).encode()).hexdigest()[:16]
 
 
-def _divided(parts: Parts, source: str, validation: float, seed: int) -> tuple[Images, Images]:
-    """Training and validation images; the second are cut from the first unless they are given.
+def _divide(parts: Parts, source: str, validation: float, seed: int) -> tuple[Images, Images]:
+    """Return training and validation images; the second are cut from the first, or given.
 
     Raises SpecError for a class that is too small to be in both.
     """
@@ -181,7 +186,7 @@ def _keep(
     """
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        with _alone(folder):
+        with _locked(folder):
             if (folder / _ABOUT).exists():  # made by another process meanwhile
                 return
             _clear(folder)
@@ -201,8 +206,8 @@ def _keep(
 
 
 @contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """One process at a time decodes into a folder, others wait; the lock dies with its process."""
+def _locked(folder: Path) -> Iterator[None]:
+    """Hold a folder's lock, for which other processes wait; it dies with its process."""
     with (folder.parent / f".{folder.name}.lock").open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
@@ -227,10 +232,8 @@ def _check_disk(place: Path, count: int, resolution: int) -> None:
 def _write(
     building: Path, splits: Mapping[str, Images], resolution: int, progress: Progress | None
 ) -> None:
-    """NAME_images.npy and NAME_labels.npy of each split, on the disk when this returns.
-
-    Written block by block: a map of the file would end the process on a full disk.
-    """
+    """Write NAME_images.npy and NAME_labels.npy of each split; they are on the disk afterwards."""
+    # Block by block: a map of the file would end the process on a full disk.
     done, total = 0, sum(len(images) for images in splits.values())
     for name, images in splits.items():
         np.save(building / f"{name}_labels.npy", images.labels)
@@ -247,14 +250,14 @@ def _write(
             os.fsync(file.fileno())
 
 
-def _opened(folder: Path, *names: str) -> tuple[dict[str, Any], list[Split]]:
+def _open(folder: Path, *names: str) -> tuple[dict[str, Any], list[Split]]:
     try:
         about: dict[str, Any] = json.loads((folder / _ABOUT).read_text())
         size = sum(path.stat().st_size for path in folder.glob("*.npy"))
         splits = [
             Split(
-                _mapped(folder / f"{name}_images.npy", size),
-                _mapped(folder / f"{name}_labels.npy", size),
+                _map(folder / f"{name}_images.npy", size),
+                _map(folder / f"{name}_labels.npy", size),
             )
             for name in names
         ]
@@ -263,12 +266,13 @@ def _opened(folder: Path, *names: str) -> tuple[dict[str, Any], list[Split]]:
     return about, splits
 
 
-def _mapped(path: Path, size: int) -> Tensor:
-    """A file as a tensor, read as it is used, its pages shared by all processes.
+def _map(path: Path, size: int) -> Tensor:
+    """Return a file as a tensor, read as it is used, its pages shared by all processes.
 
-    size: of all that is mapped. Copy-on-write, since torch wants writable memory; of more than
-    memory the system would have to promise copies that it has no room for, so that is read-only.
+    size: of all that is mapped, bytes.
     """
+    # Copy-on-write, since torch wants writable memory; of more than memory the system would have
+    # to promise copies that it has no room for, so that is read-only.
     free = available_memory()
     if free is None or size <= free * _MEMORY_SHARE:
         return torch.from_numpy(np.load(path, mmap_mode="c", allow_pickle=False))

@@ -18,30 +18,39 @@ __all__ = ["folder", "folder_test", "imagenet", "imagenet_test"]
 _SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm"}
 
 _File = tuple[str, str]
-"""Class and path of an image."""
+"""The class and the path of an image."""
 
 
 def folder(argument: str) -> ImageSource[Parts]:
-    """train/<class>/*, and val/<class>/* when there is one. Raises SpecError."""
+    """Return train/<class>/*, and val/<class>/* when there is one.
+
+    Raises SpecError when the folder is not as it must be.
+    """
     root = _root(argument)
     classes = _classes(root)
     train = _files(root / "train", classes)
-    held = _files(root / "val", classes) if (root / "val").is_dir() else []
+    validation_files = _files(root / "val", classes) if (root / "val").is_dir() else []
 
     def read() -> Parts:
-        validation = _images(classes, held) if held else None
+        validation = _images(classes, validation_files) if validation_files else None
         return Parts(classes, _images(classes, train), validation)
 
-    return ImageSource(_content([train, held]), read)
+    return ImageSource(_content([train, validation_files]), read)
 
 
 def folder_test(argument: str) -> ImageSource[Images]:
-    """test/<class>/*, its classes numbered as those of train/. Raises SpecError."""
+    """Return test/<class>/*, its classes numbered as those of train/.
+
+    Raises SpecError when there is none.
+    """
     return _test_part(argument, "test")
 
 
 def imagenet(argument: str) -> ImageSource[Parts]:
-    """train/<class>/* alone: what ImageNet calls val is what papers report, its test part."""
+    """Return train/<class>/* alone; what ImageNet calls val is what papers report, its test part.
+
+    Raises SpecError when the folder is not as it must be.
+    """
     root = _root(argument)
     _check_unpacked(root, "train")
     classes = _classes(root)
@@ -50,7 +59,7 @@ def imagenet(argument: str) -> ImageSource[Parts]:
 
 
 def imagenet_test(argument: str) -> ImageSource[Images]:
-    """val/<class>/*. Raises SpecError."""
+    """Return val/<class>/*. Raises SpecError when there is none."""
     _check_unpacked(_root(argument), "val")
     return _test_part(argument, "val")
 
@@ -100,17 +109,17 @@ def _classes(root: Path) -> tuple[str, ...]:
 
 
 def _class_folders(part: Path) -> set[str]:
-    """Names of the class folders; hidden ones (.ipynb_checkpoints) are left out."""
+    """Return the names of the class folders; hidden ones (.ipynb_checkpoints) are left out."""
     try:
         return {
-            item.name for item in part.iterdir() if item.is_dir() and not item.name.startswith(".")
+            path.name for path in part.iterdir() if path.is_dir() and not path.name.startswith(".")
         }
     except OSError as error:
         raise SpecError(f"data folder {part} cannot be read ({error.strerror})") from None
 
 
 def _files(part: Path, classes: Sequence[str]) -> list[_File]:
-    """The images of a part, class by class. Raises SpecError for a class without any."""
+    """List the images of a part, class by class. Raises SpecError for a class without any."""
     unknown = _class_folders(part) - set(classes)
     if unknown:
         raise SpecError(
@@ -119,18 +128,21 @@ def _files(part: Path, classes: Sequence[str]) -> list[_File]:
         )
     files: list[_File] = []
     for name in classes:
-        found = sorted(_images_below(part / name))
-        if not found:
+        paths = sorted(_images_below(part / name))
+        if not paths:
             raise SpecError(
                 f"class folder {part / name} holds no image; read are: "
                 f"{', '.join(sorted(_SUFFIXES))}"
             )
-        files += [(name, path) for path in found]
+        files += [(name, path) for path in paths]
     return files
 
 
 def _images_below(top: Path) -> Iterator[str]:
-    """Also in folders of a class folder; hidden ones are left out, such as a Mac's ._image.jpg."""
+    """Yield images in a class folder and the folders in it.
+
+    Hidden ones are left out, such as a Mac's ._image.jpg.
+    """
     for place, folders, names in os.walk(top):
         folders[:] = [name for name in folders if not name.startswith(".")]
         for name in names:
@@ -139,7 +151,7 @@ def _images_below(top: Path) -> Iterator[str]:
 
 
 def _content(parts: Sequence[Sequence[_File]]) -> str:
-    """Changes when any image is added, removed, moved or written again."""
+    """Return a digest that changes when any image is added, removed, moved or written again."""
     digest = hashlib.sha256()
     for files in parts:
         for _, path in files:

@@ -25,7 +25,7 @@ _LONGEST = 300  # characters of an error of the Hub's
 
 @dataclass(frozen=True)
 class _Query:
-    """What stands behind `hf:`. Commas, since shells leave them alone."""
+    """The text behind `hf:`; its commas are left alone by shells."""
 
     text: str
     name: str
@@ -36,11 +36,13 @@ class _Query:
 
     @classmethod
     def parse(cls, argument: str) -> _Query:
+        """Read the text behind `hf:`. Raises SpecError."""
         place, *options = argument.split(",")
         name, _, config = place.partition(":")
-        given = dict(option.split("=", 1) for option in options if option.count("=") == 1)
-        known = set(given) <= {"image", "label", "mirror"} and all(given.values())
-        if not name or not known or len(given) < len(options) or given.get("mirror", "no") != "no":
+        values = dict(option.split("=", 1) for option in options if option.count("=") == 1)
+        allowed = set(values) <= {"image", "label", "mirror"} and values.get("mirror", "no") == "no"
+        whole = len(values) == len(options) and all(values.values())
+        if not name or not allowed or not whole:
             raise SpecError(
                 f"data 'hf:{argument}'; allowed: hf:NAME or hf:NAME:CONFIG, then any of "
                 f"{_OPTIONS}, each behind a comma"
@@ -49,25 +51,28 @@ class _Query:
             f"hf:{argument}",
             name,
             config or None,
-            given.get("image"),
-            given.get("label"),
-            "mirror" not in given,
+            values.get("image"),
+            values.get("label"),
+            "mirror" not in values,
         )
 
 
 def huggingface(argument: str) -> ImageSource[Parts]:
-    """The part `train`, and `validation` when there is one. Raises SpecError."""
-    asked = _Query.parse(argument)
-    builder = _builder(asked)
+    """Return the part `train`, and `validation` when there is one.
+
+    Raises SpecError when the data cannot be had.
+    """
+    query = _Query.parse(argument)
+    builder = _builder(query)
     train = _part(builder, ("train",))
     if train is None:
-        raise SpecError(f"data {asked.text!r} has no part train; its parts: {_parts(builder)}")
+        raise SpecError(f"data {query.text!r} has no part train; its parts: {_parts(builder)}")
     held = _part(builder, _VALIDATION)
 
     def read() -> Parts:
-        classes, images = _images(train, None, asked, "training")
-        validation = None if held is None else _images(held, classes, asked, "validation")[1]
-        return Parts(classes, images, validation, asked.mirror)
+        classes, images = _images(train, None, query, "training")
+        validation = None if held is None else _images(held, classes, query, "validation")[1]
+        return Parts(classes, images, validation, query.mirror)
 
     return ImageSource(
         " ".join(part._fingerprint for part in (train, held) if part is not None), read
@@ -75,16 +80,19 @@ def huggingface(argument: str) -> ImageSource[Parts]:
 
 
 def huggingface_test(argument: str) -> ImageSource[Images]:
-    """The part `test`, its classes numbered as those of `train`. Raises SpecError."""
-    asked = _Query.parse(argument)
-    builder = _builder(asked)
+    """Return the part `test`, its classes numbered as those of `train`.
+
+    Raises SpecError when there is none.
+    """
+    query = _Query.parse(argument)
+    builder = _builder(query)
     train, test = _part(builder, ("train",)), _part(builder, ("test",))
     if train is None or test is None:
-        raise NoTestPart(f"data {asked.text!r} has no test part; its parts: {_parts(builder)}")
+        raise NoTestPart(f"data {query.text!r} has no test part; its parts: {_parts(builder)}")
 
     def read() -> Images:
-        classes = _images(train, None, asked, "training")[0]
-        return _images(test, classes, asked, "test")[1]
+        classes = _images(train, None, query, "training")[0]
+        return _images(test, classes, query, "test")[1]
 
     return ImageSource(f"{train._fingerprint} {test._fingerprint}", read)
 
@@ -102,15 +110,15 @@ def _datasets() -> Any:
     return datasets
 
 
-def _builder(asked: _Query) -> Any:
-    """The data set, downloaded. Since datasets 4 none can bring code to run."""
+def _builder(query: _Query) -> Any:
+    """Download the data set. Since datasets 4 none can bring code to run."""
     datasets = _datasets()
     try:
-        builder = datasets.load_dataset_builder(asked.name, asked.config)
+        builder = datasets.load_dataset_builder(query.name, query.config)
         builder.download_and_prepare()
     except Exception as error:  # of requests, the Hub, the disk, or a wrong name
-        said = " ".join(str(error).split()) or type(error).__name__
-        raise SpecError(f"data {asked.text!r} cannot be had: {said[:_LONGEST]}") from None
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise SpecError(f"data {query.text!r} cannot be had: {reason[:_LONGEST]}") from None
     return builder
 
 
@@ -119,19 +127,22 @@ def _parts(builder: Any) -> str:
 
 
 def _part(builder: Any, names: tuple[str, ...]) -> Any:
-    """The first part of one of these names, or None. No other is opened."""
-    found = next((name for name in names if name in builder.info.splits), None)
-    return None if found is None else builder.as_dataset(split=found)
+    """Open the first part of one of these names, and no other; None when there is none."""
+    split = next((name for name in names if name in builder.info.splits), None)
+    return None if split is None else builder.as_dataset(split=split)
 
 
 def _images(
-    part: Any, classes: tuple[str, ...] | None, asked: _Query, called: str
+    part: Any, classes: tuple[str, ...] | None, query: _Query, called: str
 ) -> tuple[tuple[str, ...], Images]:
-    """Classes and images. classes: those of the training part, None when this is it."""
+    """Return classes and images.
+
+    classes: those of the training part; None when this is it.
+    """
     datasets = _datasets()
-    name = f"data {asked.text!r} ({called})"
-    image = _column(part.features, "image", asked.image, datasets.Image, name)
-    label = _column(part.features, "label", asked.label, datasets.ClassLabel, name)
+    name = f"data {query.text!r} ({called})"
+    image = _column(part.features, "image", query.image, datasets.Image, name)
+    label = _column(part.features, "label", query.label, datasets.ClassLabel, name)
     classes, labels = _labels(part[label][:], part.features[label], classes, name)
     return classes, Images(
         labels,
@@ -142,23 +153,23 @@ def _images(
 
 def _reader(part: Any, column: str) -> Callable[[int], Image.Image]:
     def read(row: int) -> Image.Image:
-        found = part[row][column]
-        if found is None:
+        image: Image.Image | None = part[row][column]
+        if image is None:
             raise ValueError("it is missing")
-        image: Image.Image = found
         return image
 
     return read
 
 
 def _column(features: Any, option: str, wanted: str | None, kind: type, where: str) -> str:
-    """The one column of this kind, or the wanted one. A wanted label may be any text or number,
-    which `number_classes` then judges.
+    """Return the one column of this kind, or the wanted one.
+
+    A wanted label may be any text or number, which `number_classes` then judges.
     """
-    found: list[str] = [name for name, feature in features.items() if isinstance(feature, kind)]
-    if wanted is None and len(found) == 1:
-        return found[0]
-    if wanted is not None and (wanted in found or (option == "label" and wanted in features)):
+    matches: list[str] = [name for name, feature in features.items() if isinstance(feature, kind)]
+    if wanted is None and len(matches) == 1:
+        return matches[0]
+    if wanted is not None and (wanted in matches or (option == "label" and wanted in features)):
         return wanted
     columns = ", ".join(
         f"{name} ({getattr(feature, 'dtype', type(feature).__name__)})"
@@ -167,17 +178,17 @@ def _column(features: Any, option: str, wanted: str | None, kind: type, where: s
     if wanted is not None:
         raise SpecError(f"{where}: {wanted!r} is no {option} column; its columns: {columns}")
     raise SpecError(
-        f"{where}: {len(found) or 'no'} {option} columns ({', '.join(found) or columns}); choose "
-        f"with ,{option}=COLUMN"
+        f"{where}: {len(matches) or 'no'} {option} columns ({', '.join(matches) or columns}); "
+        f"choose with ,{option}=COLUMN"
     )
 
 
 def _labels(
-    found: list[Any], feature: Any, classes: tuple[str, ...] | None, name: str
+    labels: list[Any], feature: Any, classes: tuple[str, ...] | None, name: str
 ) -> tuple[tuple[str, ...], NDArray[np.int64]]:
-    missing = sum(label is None or label == -1 for label in found)
-    if missing or not found:
-        raise SpecError(f"{name}: {missing} of {len(found)} images have no label; all need one")
+    missing = sum(label is None or label == -1 for label in labels)
+    if missing or not labels:
+        raise SpecError(f"{name}: {missing} of {len(labels)} images have no label; all need one")
     if isinstance(feature, _datasets().ClassLabel):
-        return tuple(feature.names), np.asarray(found, dtype=np.int64)
-    return number_classes(found, classes, name)
+        return tuple(feature.names), np.asarray(labels, dtype=np.int64)
+    return number_classes(labels, classes, name)

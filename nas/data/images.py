@@ -1,4 +1,4 @@
-"""Images of a source before they are decoded, and decoding them."""
+"""The images of a source before they are decoded, and how they are decoded."""
 
 from __future__ import annotations
 
@@ -34,9 +34,10 @@ Held = TypeVar("Held")
 
 @dataclass(frozen=True)
 class Images:
-    """Images of one part of a source, decoded when they are asked for.
+    """The images of one part of a source, decoded when they are asked for.
 
-    labels: (N,) int64. read: row -> image; whatever it raises makes the image a broken one.
+    labels: (N,) int64.
+    read: row -> image; whatever it raises makes the image a broken one.
     called: row -> what to call it in an error.
     """
 
@@ -48,6 +49,7 @@ class Images:
         return len(self.labels)
 
     def only(self, rows: NDArray[np.int64]) -> Images:
+        """Return the images of some rows, in their order."""
         return Images(
             self.labels[rows],
             lambda row: self.read(int(rows[row])),
@@ -57,8 +59,10 @@ class Images:
 
 @dataclass(frozen=True)
 class Parts:
-    """What a search may see of a source: training images, and validation images when it brings
-    them. mirror: see `Dataset`.
+    """The parts of a source that a search may see.
+
+    validation: None when the source brings none.
+    mirror: see `Dataset`.
     """
 
     classes: tuple[str, ...]
@@ -69,9 +73,10 @@ class Parts:
 
 @dataclass(frozen=True)
 class ImageSource(Generic[Held]):
-    """Something to read images from, not read yet.
+    """A source of images, not read yet.
 
-    content: changes when any image or label does; known without decoding. open: reads labels.
+    content: a text that changes when any image or label does; known without decoding.
+    open: reads labels.
     """
 
     content: str
@@ -79,7 +84,11 @@ class ImageSource(Generic[Held]):
 
 
 def in_memory(pixels: NDArray[np.uint8], labels: NDArray[np.int64], name: str) -> Images:
-    """pixels: (N, H, W) or (N, H, W, 3)."""
+    """Return images of pixels that are in memory.
+
+    pixels: (N, H, W) or (N, H, W, 3).
+    name: of the source in errors.
+    """
     return Images(
         labels, lambda row: Image.fromarray(pixels[row]), lambda row: f"image {row} of {name}"
     )
@@ -88,10 +97,12 @@ def in_memory(pixels: NDArray[np.uint8], labels: NDArray[np.int64], name: str) -
 def number_classes(
     labels: Sequence[object] | NDArray[np.generic], classes: tuple[str, ...] | None, name: str
 ) -> tuple[tuple[str, ...], NDArray[np.int64]]:
-    """Names of the classes, and for each label the number of its class.
+    """Return the names of the classes, and for each label the number of its class.
 
-    labels: all whole numbers from 0, or all texts. classes: those of the training part, which
-    labels must be of; None takes the labels that occur, in order. Raises SpecError.
+    labels: all whole numbers from 0, or all texts.
+    classes: those of the training part, which labels must be of; None takes the labels that
+        occur, in order.
+    Raises SpecError for a label of another type or class.
     """
     plain = [label.item() if isinstance(label, np.generic) else label for label in labels]
     texts = bool(plain) and isinstance(plain[0], str)
@@ -116,14 +127,14 @@ def _is_number(label: object) -> bool:
 
 
 def error_reason(error: Exception) -> str:
-    """What an error of another library says, in one line."""
+    """Return what an error of another library says, in one line."""
     return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
 def decode_ahead(images: Images, resolution: int) -> Iterator[NDArray[np.uint8]]:
-    """Blocks of (n, H, W, 3) in their order, decoded ahead by threads.
+    """Yield blocks of (n, H, W, 3) in their order, decoded ahead by threads.
 
-    Raises SpecError naming the first image that cannot be read.
+    Raises SpecError, which names the first image that cannot be read.
     """
     workers = usable_cores()
     with ThreadPoolExecutor(max_workers=workers) as pool:
@@ -155,8 +166,9 @@ def _pixels(images: Images, row: int, resolution: int) -> NDArray[np.uint8]:
 
 
 def square(image: Image.Image, resolution: int) -> NDArray[np.uint8]:
-    """(H, W, 3) of an image as it is meant to be seen: upright, RGB, the largest square in its
-    middle, scaled. Raises ValueError for pixels that are no colours.
+    """Return the largest square in the middle of an image, upright, RGB and scaled: (H, W, 3).
+
+    Raises ValueError for pixels that are no colours.
     """
     # A JPEG far too large is decoded at 1/2, 1/4 or 1/8 of its side, which is much faster.
     image.draft(None, (2 * resolution, 2 * resolution))
@@ -178,7 +190,7 @@ def _rgb(image: Image.Image) -> Image.Image:
 
 
 def _eight_bits(image: Image.Image) -> Image.Image:
-    """16 bits of grey to 8; Pillow's own conversion would cut off all above 255."""
+    """Scale 16 bits of grey to 8; Pillow's own conversion would cut off all above 255."""
     levels = np.asarray(image).astype(np.int64)
     if levels.min() < 0 or levels.max() > 65535:
         raise ValueError("its pixels have 32 bits; 8 or 16 are read")

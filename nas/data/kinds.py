@@ -1,4 +1,4 @@
-"""What data may be named, in one table."""
+"""The kinds of data that may be named, in one table."""
 
 from __future__ import annotations
 
@@ -21,8 +21,11 @@ _PATH = "PATH"
 
 @dataclass(frozen=True)
 class Kind:
-    """search: argument behind the colon -> what a search may see. test: -> its test part, when
-    it brings one. argument: what must stand behind the colon; empty: no colon.
+    """A kind of data.
+
+    search: argument behind the colon -> what a search may see.
+    test: argument -> the test part; None when it brings none.
+    argument: what must be behind the colon; empty means no colon.
     """
 
     search: Callable[[str], ImageSource[Parts]]
@@ -43,7 +46,7 @@ DATA: dict[str, Kind] = {
 
 
 def resolve_source(source: str) -> str:
-    """The same source, with a folder's path made absolute: a run is resumed from anywhere."""
+    """Make a folder's path in a source absolute, since a run is resumed from anywhere."""
     name, _, argument = source.partition(":")
     if not argument or name not in DATA or DATA[name].argument != _PATH:
         return source
@@ -51,13 +54,16 @@ def resolve_source(source: str) -> str:
 
 
 def check_source(source: str) -> None:
-    """Raises SpecError for what names no data, wherever the images may be."""
+    """Check that a text names data, wherever the images may be. Raises SpecError."""
     if not _is_own(source):
         _kind(source)
 
 
 def source_to_search(source: str) -> ImageSource[Parts]:
-    """What a search may see of a source, not read yet. Raises SpecError."""
+    """Return what a search may see of a source, not read yet.
+
+    Raises SpecError when there is no such source.
+    """
     if _is_own(source):
         return own_function(source)
     kind, argument = _kind(source)
@@ -65,12 +71,12 @@ def source_to_search(source: str) -> ImageSource[Parts]:
 
 
 def source_to_test(source: str) -> ImageSource[Images]:
-    """The test part of a source, not read yet. Raises SpecError when it brings none."""
+    """Return the test part of a source, not read yet. Raises SpecError when it brings none."""
     kind, argument = (None, "") if _is_own(source) else _kind(source)
     if kind is None or kind.test is None:
         raise NoTestPart(
             f"data {source!r} brings no test part; these do: "
-            f"{', '.join(_written(name) for name in DATA if DATA[name].test)}"
+            f"{', '.join(_usage(name) for name in DATA if DATA[name].test)}"
         )
     return kind.test(argument)
 
@@ -84,10 +90,10 @@ def _kind(source: str) -> tuple[Kind, str]:
     if name not in DATA or bool(argument) != bool(DATA[name].argument):
         if source and Path(source).expanduser().is_dir():
             raise SpecError(f"data {source!r} is a folder; write folder:{source}")
-        allowed = ", ".join([*(_written(name) for name in DATA), "module:function"])
+        allowed = ", ".join([*(_usage(name) for name in DATA), "module:function"])
         raise SpecError(f"data {source!r}; allowed: {allowed}")
     return DATA[name], argument
 
 
-def _written(name: str) -> str:
+def _usage(name: str) -> str:
     return f"{name}:{DATA[name].argument}" if DATA[name].argument else name

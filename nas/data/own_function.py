@@ -27,8 +27,10 @@ _ALLOWED = (
 
 
 def own_function(name: str) -> ImageSource[Parts]:
-    """What the function returns: (images, labels) for training, or two such pairs, the second
-    for validation. It brings no test part. Raises SpecError.
+    """Return the images that a user's function returns; they bring no test part.
+
+    It returns (images, labels) for training, or two such pairs, the second for validation.
+    Raises SpecError when it fails or returns something else.
     """
     function = user_function(name, "data")
     try:
@@ -36,34 +38,34 @@ def own_function(name: str) -> ImageSource[Parts]:
     except Exception as error:
         raise SpecError(f"data {name!r}: {type(error).__name__}: {error_reason(error)}") from error
     pairs = _pairs(returned, f"data {name!r}")
-    classes, train, content = _checked(pairs[0], None, f"data {name!r} (training)")
+    classes, train, content = _read_pair(pairs[0], None, f"data {name!r} (training)")
     if len(classes) < 2:
         raise SpecError(f"data {name!r}: {len(classes)} class; at least 2 are needed")
     validation = None
     if len(pairs) > 1:
-        _, validation, more = _checked(pairs[1], classes, f"data {name!r} (validation)")
+        _, validation, more = _read_pair(pairs[1], classes, f"data {name!r} (validation)")
         content += more
     return ImageSource(content, lambda: Parts(classes, train, validation))
 
 
 def _pairs(returned: object, name: str) -> list[_Pair]:
-    """One pair or two, of anything."""
+    """Return one pair or two, of anything."""
     if isinstance(returned, tuple) and len(returned) == 2:
         pairs = list(returned) if isinstance(returned[0], tuple) else [returned]
         if all(isinstance(pair, tuple) and len(pair) == 2 for pair in pairs):
             return pairs
-    raise SpecError(f"{name}: it returned {_described(returned)}; {_ALLOWED}")
+    raise SpecError(f"{name}: it returned {_describe(returned)}; {_ALLOWED}")
 
 
-def _checked(
+def _read_pair(
     pair: _Pair, classes: tuple[str, ...] | None, name: str
 ) -> tuple[tuple[str, ...], Images, str]:
-    """Classes, images, and a digest of them that changes when they do."""
+    """Return classes, images, and a digest of them that changes when they do."""
     images, labels = pair
     if not isinstance(labels, list | np.ndarray):
-        raise SpecError(f"{name}: labels are {_described(labels)}; allowed: a list or an array")
+        raise SpecError(f"{name}: labels are {_describe(labels)}; allowed: a list or an array")
     if not (_are_pixels(images) if isinstance(images, np.ndarray) else _are_pictures(images)):
-        raise SpecError(f"{name}: images are {_described(images)}; {_ALLOWED}")
+        raise SpecError(f"{name}: images are {_describe(images)}; {_ALLOWED}")
     if len(images) != len(labels) or not len(images):
         raise SpecError(f"{name}: {len(images)} images and {len(labels)} labels; one for each")
     classes, numbers = number_classes(labels, classes, name)
@@ -75,8 +77,8 @@ def _checked(
         return classes, in_memory(pixels, numbers, name), digest.hexdigest()
     for row, picture in enumerate(images):
         digest.update(_bytes(picture, f"image {row} of {name}"))
-    found = Images(numbers, lambda row: images[row].copy(), lambda row: f"image {row} of {name}")
-    return classes, found, digest.hexdigest()
+    pictures = Images(numbers, lambda row: images[row].copy(), lambda row: f"image {row} of {name}")
+    return classes, pictures, digest.hexdigest()
 
 
 def _are_pixels(images: NDArray[np.generic]) -> bool:
@@ -85,7 +87,7 @@ def _are_pixels(images: NDArray[np.generic]) -> bool:
 
 
 def _are_pictures(images: object) -> bool:
-    return isinstance(images, list) and all(isinstance(item, Image.Image) for item in images)
+    return isinstance(images, list) and all(isinstance(image, Image.Image) for image in images)
 
 
 def _bytes(picture: Image.Image, name: str) -> bytes:
@@ -99,10 +101,10 @@ def _bytes(picture: Image.Image, name: str) -> bytes:
         ) from None
 
 
-def _described(found: object) -> str:
-    if isinstance(found, np.ndarray):
-        return f"{found.dtype} {found.shape}"
-    if isinstance(found, list | tuple):
-        kinds = sorted({type(item).__name__ for item in found})
-        return f"a {type(found).__name__} of {len(found)} ({', '.join(kinds)})"
-    return type(found).__name__
+def _describe(value: object) -> str:
+    if isinstance(value, np.ndarray):
+        return f"{value.dtype} {value.shape}"
+    if isinstance(value, list | tuple):
+        kinds = sorted({type(member).__name__ for member in value})
+        return f"a {type(value).__name__} of {len(value)} ({', '.join(kinds)})"
+    return type(value).__name__

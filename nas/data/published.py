@@ -1,4 +1,4 @@
-"""Published data sets: digits, which comes with scikit-learn, and small ones to download.
+"""The published data sets: digits, which comes with scikit-learn, and small ones to download.
 
 Files are kept as their authors publish them and checked by the MD5 sums published with them.
 None is a pickle: of CIFAR, the binary version is read.
@@ -35,16 +35,16 @@ _DIGITS = tuple("0123456789")
 Part = Literal["train", "test"]
 
 Read = tuple[tuple[str, ...], NDArray[np.uint8], NDArray[np.int64]]
-"""Classes, images as (N, H, W) or (N, H, W, 3), labels."""
+"""The classes, images as (N, H, W) or (N, H, W, 3), labels."""
 
 
 def digits(_argument: str) -> ImageSource[Parts]:
-    """1,797 of 8x8. A fifth of every class, cut with seed 0, is the test part."""
+    """Return the digits, 1,797 of 8x8, without a fifth of every class, cut with seed 0."""
     return ImageSource("digits", lambda: Parts(_DIGITS, _digits("train"), mirror=False))
 
 
 def digits_test(_argument: str) -> ImageSource[Images]:
-    """That fifth: 359 images."""
+    """Return that fifth: 359 images."""
     return ImageSource("digits test", lambda: _digits("test"))
 
 
@@ -60,17 +60,26 @@ def _digits(part: Part) -> Images:
 
 @dataclass(frozen=True)
 class Download:
+    """A file to download.
+
+    md5: its sum, as published with it.
+    """
+
     url: str
     md5: str
 
     @property
     def name(self) -> str:
+        """The name of the file."""
         return self.url.rpartition("/")[2]
 
 
 @dataclass(frozen=True)
 class Published:
-    """A data set to download. read: the contents of a part's files, and its name, decoded."""
+    """A data set to download.
+
+    read: the contents of a part's files, and the part -> the images, decoded.
+    """
 
     name: str
     files: dict[Part, tuple[Download, ...]]
@@ -78,6 +87,8 @@ class Published:
     mirror: bool = True
 
     def search(self, _argument: str) -> ImageSource[Parts]:
+        """Return the training part."""
+
         def read() -> Parts:
             classes, images = self._part("train")
             return Parts(classes, images, mirror=self.mirror)
@@ -85,38 +96,43 @@ class Published:
         return ImageSource(self._content("train"), read)
 
     def test(self, _argument: str) -> ImageSource[Images]:
+        """Return the test part."""
         return ImageSource(self._content("test"), lambda: self._part("test")[1])
 
     def _content(self, part: Part) -> str:
         return " ".join([self.name, part, *(file.md5 for file in self.files[part])])
 
     def _part(self, part: Part) -> tuple[tuple[str, ...], Images]:
-        contents = [self._fetched(file) for file in self.files[part]]
+        contents = [self._fetch(file) for file in self.files[part]]
         classes, pixels, labels = self.read(contents, part)
         return classes, in_memory(pixels, labels, f"{self.name} ({part})")
 
-    def _fetched(self, file: Download) -> bytes:
-        """A file from the user's cache, or from its authors. Raises SpecError, StorageError."""
+    def _fetch(self, file: Download) -> bytes:
+        """Read a file from the user's cache, or from its authors.
+
+        Raises SpecError when it cannot be downloaded.
+        Raises StorageError when the cache cannot be used.
+        """
         path = cache_root() / "downloads" / self.name / file.name
         try:
-            kept = path.read_bytes() if path.exists() else b""
+            cached = path.read_bytes() if path.exists() else b""
             path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise StorageError(f"{path} cannot be used ({error.strerror})") from None
-        if _md5(kept) == file.md5:
-            return kept
+        if _md5(cached) == file.md5:
+            return cached
         try:
             with urllib.request.urlopen(file.url, timeout=_TIMEOUT_SECONDS) as response:
                 content: bytes = response.read()
         except (OSError, HTTPException) as error:
-            raise SpecError(self._failed(file, error_reason(error))) from None
+            raise SpecError(self._failure(file, error_reason(error))) from None
         if _md5(content) != file.md5:
-            raise SpecError(self._failed(file, "its MD5 sum is not the published one"))
+            raise SpecError(self._failure(file, "its MD5 sum is not the published one"))
         with write_whole(path) as temporary:
             temporary.write_bytes(content)
         return content
 
-    def _failed(self, file: Download, reason: str) -> str:
+    def _failure(self, file: Download, reason: str) -> str:
         return (
             f"{self.name} could not be downloaded ({reason}); without a network put "
             f"{file.url} into {cache_root() / 'downloads' / self.name}, or give a folder of "
@@ -138,27 +154,28 @@ def _cifar100(files: Sequence[bytes], part: Part) -> Read:
 
 
 def _cifar(archive: bytes, batches: Sequence[str], names: str, label_bytes: int) -> Read:
-    """Records of label bytes, the finest last, and three planes of 32x32. Other batches of the
-    archive are passed over.
+    """Read records of label bytes, the finest last, and three planes of 32x32.
+
+    Other batches of the archive are passed over.
     """
-    found: dict[str, bytes] = {}
+    contents: dict[str, bytes] = {}
     with tarfile.open(fileobj=io.BytesIO(archive), mode="r:gz") as tar:
         for member in tar:
             file, name = tar.extractfile(member), PurePosixPath(member.name).name
             if file is not None and name in {*batches, names}:
-                found[name] = file.read()
-    joined = np.frombuffer(b"".join(found[name] for name in batches), dtype=np.uint8)
+                contents[name] = file.read()
+    joined = np.frombuffer(b"".join(contents[name] for name in batches), dtype=np.uint8)
     records = joined.reshape(-1, label_bytes + 3 * 32 * 32)
     planes = records[:, label_bytes:].reshape(-1, 3, 32, 32)
     return (
-        tuple(found[names].decode().split()),
+        tuple(contents[names].decode().split()),
         np.ascontiguousarray(planes.transpose(0, 2, 3, 1)),
         records[:, label_bytes - 1].astype(np.int64),
     )
 
 
 def _fashion(files: Sequence[bytes], _part: Part) -> Read:
-    """The format of MNIST: http://yann.lecun.com/exdb/mnist, headers of 16 and 8 bytes."""
+    """Read the format of MNIST: http://yann.lecun.com/exdb/mnist, headers of 16 and 8 bytes."""
     images, labels = (gzip.decompress(file) for file in files)
     return (
         _FASHION,
@@ -168,12 +185,12 @@ def _fashion(files: Sequence[bytes], _part: Part) -> Read:
 
 
 def _svhn(files: Sequence[bytes], _part: Part) -> Read:
-    """A MATLAB file of X (32, 32, 3, N) and y (N, 1), where 10 stands for a zero."""
+    """Read a MATLAB file of X (32, 32, 3, N) and y (N, 1), where 10 stands for a zero."""
     from scipy.io import loadmat
 
-    found = loadmat(io.BytesIO(files[0]), variable_names=["X", "y"])
-    images: NDArray[np.uint8] = np.ascontiguousarray(found["X"].transpose(3, 0, 1, 2))
-    return _DIGITS, images, found["y"].ravel().astype(np.int64) % 10
+    arrays = loadmat(io.BytesIO(files[0]), variable_names=["X", "y"])
+    images: NDArray[np.uint8] = np.ascontiguousarray(arrays["X"].transpose(3, 0, 1, 2))
+    return _DIGITS, images, arrays["y"].ravel().astype(np.int64) % 10
 
 
 _FASHION = (

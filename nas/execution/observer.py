@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from nas.base.clock import utc_now
 from nas.study.record import PAUSED, Job, Record
 
 if TYPE_CHECKING:  # a worker that evaluates has no use for Optuna
@@ -67,7 +67,7 @@ class EventLog:
 
     def _write(self, text: str) -> None:
         with contextlib.suppress(OSError), self._path.open("a") as file:
-            file.write(f"{datetime.now(UTC).isoformat(timespec='seconds')} {text}\n")
+            file.write(f"{utc_now()} {text}\n")
 
     def stage(self, text: str) -> None:
         self._write(text)

@@ -14,10 +14,10 @@ __all__ = ["licences", "notice"]
 
 def _library(backbone: str) -> str | None:
     """The package that the backbone's code is of; None for the user's own."""
-    if user_networks.exists(backbone):
-        return None
     if own_networks.exists(backbone):
         return "attention-nas"
+    if user_networks.exists(backbone):
+        return None
     return "torchvision" if backbone.startswith("torchvision/") else "timm"
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ import numpy as np
 import torch
 from safetensors.torch import save
 
+from nas.base.clock import utc_now
 from nas.base.errors import SpecError
 from nas.base.files import make_folder, write_folder_whole
 from nas.base.machine import processor
@@ -253,7 +253,7 @@ def _report(
         "version": 1,
         "target": to.name,
         "versions": versions,
-        "made": datetime.now(UTC).isoformat(timespec="seconds"),
+        "made": utc_now(),
         "machine": processor(),
         "origin": asdict(origin),
         "network": {

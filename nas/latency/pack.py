@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -13,7 +12,7 @@ from pydantic import BaseModel, ConfigDict
 from torch import nn
 
 from nas.base.errors import SpecError, StorageError
-from nas.base.files import parse, write_whole
+from nas.base.files import parse, read_json, write_whole
 from nas.latency.device import Device
 from nas.latency.measure import Latency
 from nas.latency.profile import Profile
@@ -195,13 +194,7 @@ Then, where the search runs:
 def fit_pack(directory: Path, timings: Path, *, processor: str) -> Profile:
     """The profile from a pack and its timings. Raises SpecError."""
     path = directory / "manifest.json"
-    try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or "it is not JSON"
-        raise SpecError(
-            f"cannot read {path}: {reason}; a pack is made by: nas profile pack SPACE --out DIR"
-        ) from None
+    data = read_json(path, advice="a pack is made by: nas profile pack SPACE --out DIR")
     manifest = parse(Manifest, data, str(path))
     found = read_timings(timings, manifest.files)
     names = {key: name for name, key in manifest.files.items()}

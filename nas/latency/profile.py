@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from nas.base.errors import SpecError
-from nas.base.files import parse, write_whole
+from nas.base.files import parse, read_json, write_whole
 from nas.spec.architecture import EMPTY, KEEP, Architecture
 
 __all__ = [
@@ -192,11 +192,7 @@ class Profile(BaseModel):
 def load_profile(path: str | Path) -> Profile:
     """Read a profile. Raises SpecError: no such file, not a profile, of another version."""
     path = Path(path)
-    try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or "it is not JSON"
-        raise SpecError(f"cannot read the device profile {path}: {reason}") from None
+    data = read_json(path, "the device profile")
     if not isinstance(data, dict) or "branches" not in data:
         raise SpecError(f"{path} is no device profile; measure one: nas profile SPACE --out FILE")
     if data.get("version") != VERSION:

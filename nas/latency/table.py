@@ -14,7 +14,6 @@ import math
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 
 import numpy as np
 import torch
@@ -22,6 +21,7 @@ from pydantic import BaseModel, ConfigDict
 from torch import Tensor, nn
 
 from nas.backbones import Site, plain_network
+from nas.base.clock import utc_now
 from nas.blocks import BLOCKS, Block
 from nas.latency.measure import Latency
 from nas.latency.predictor import choose
@@ -341,7 +341,7 @@ def assemble(
         runtime=runtime,
         processor=processor,
         clock=clock,
-        measured=datetime.now(UTC).isoformat(timespec="seconds"),
+        measured=utc_now(),
         space=made.space,
         classes=classes,
         branches=branches,

@@ -1,4 +1,4 @@
-"""Architectures as networks: building, hand-placing blocks uniformly, and deploying."""
+"""The network of an architecture: built, hand-placed uniformly, and deployed."""
 
 from __future__ import annotations
 
@@ -36,9 +36,12 @@ def build(
     """Build the network of an architecture, in evaluation mode: NCHW images to class scores.
 
     start: `paper` or `identity`, the first weights of the inserted blocks (see make_block).
-    weights: the plain backbone's, by their names there; blocks keep their own.
+    weights: the plain backbone's, by their names there; blocks keep their own. None means
+        random ones, or pretrained ones.
+    pretrained: whether the backbone comes with its library's weights.
     seed: with one seed, a block gets the same first weights in every architecture that has
-    it at that site, which pairs comparisons. Raises SpecError.
+        it at that site, which pairs comparisons.
+    Raises SpecError for an unknown name, a block that does not fit, or weights that cannot be had.
     """
     network = plain_network(
         architecture.backbone,
@@ -49,7 +52,7 @@ def build(
     )
     if weights is not None:
         network.load_state_dict(dict(weights))
-    for site, insertion in _placed(architecture):
+    for site, insertion in _placements(architecture):
         site.slot.fill(network, _module(insertion, site, start, seed))
     return network.eval()
 
@@ -66,9 +69,9 @@ def _module(insertion: Insertion, site: Site, start: str, seed: int) -> nn.Modul
         return block.assemble(site.channels, site.height, site.width, start, options).eval()
 
 
-def _placed(architecture: Architecture) -> list[tuple[Site, Insertion]]:
-    """The insertions with their sites, in the order of the forward pass. Raises SpecError."""
-    insertions = {item.site: item for item in architecture.insertions}
+def _placements(architecture: Architecture) -> list[tuple[Site, Insertion]]:
+    """Return the insertions with their sites, in the order of the forward pass."""
+    insertions = {insertion.site: insertion for insertion in architecture.insertions}
     sites = sites_by_name(
         architecture.backbone,
         architecture.resolution,
@@ -78,18 +81,23 @@ def _placed(architecture: Architecture) -> list[tuple[Site, Insertion]]:
     return [(site, insertions[name]) for name, site in sites.items()]
 
 
-def _inserted(architecture: Architecture) -> list[tuple[Site, Insertion]]:
-    return [(site, item) for site, item in _placed(architecture) if item.block != EMPTY]
+def _block_placements(architecture: Architecture) -> list[tuple[Site, Insertion]]:
+    """Return the insertions that put a block somewhere, with their sites."""
+    return [
+        (site, insertion)
+        for site, insertion in _placements(architecture)
+        if insertion.block != EMPTY
+    ]
 
 
 def inserted_modules(network: nn.Module, architecture: Architecture) -> list[nn.Module]:
-    """The inserted blocks of a network, in the order of the forward pass."""
-    return [site.slot.block(network) for site, _ in _inserted(architecture)]
+    """Return the inserted blocks of a network, in the order of the forward pass."""
+    return [site.slot.block(network) for site, _ in _block_placements(architecture)]
 
 
 def inserted_prefixes(architecture: Architecture) -> tuple[str, ...]:
-    """What the names of the inserted blocks' weights begin with, in the network's state."""
-    return tuple(f"{site.slot.path}." for site, _ in _inserted(architecture))
+    """Return what the names of the inserted blocks' weights begin with in the network's state."""
+    return tuple(f"{site.slot.path}." for site, _ in _block_placements(architecture))
 
 
 def deploy(network: nn.Module, architecture: Architecture) -> nn.Module:
@@ -100,10 +108,10 @@ def deploy(network: nn.Module, architecture: Architecture) -> nn.Module:
     Where no single convolution reads a slot, the doubled gates stay; so they do beside blocks
     at modules that a pattern names, which may stand between a slot and its reader.
     """
-    inserted = _inserted(architecture)
-    if any(site.position == "output" for site, _ in inserted):
+    placements = _block_placements(architecture)
+    if any(site.position == "output" for site, _ in placements):
         return network
-    for site, insertion in inserted:
+    for site, insertion in placements:
         if site.slot.follower is None:
             continue
         follower = network.get_submodule(site.slot.follower)
@@ -116,17 +124,20 @@ def deploy(network: nn.Module, architecture: Architecture) -> nn.Module:
 def selected_sites(
     sites: Sequence[Site], exclude: Sequence[str], backbone: str = ""
 ) -> tuple[Site, ...]:
-    """Leave out the sites that match a pattern such as `blocks.0.*`, or, for some backbones
-    alone, `mobilenetv2_*:blocks.0.*`. Raises SpecError when nothing is left.
+    """Leave out the sites that match a pattern.
+
+    exclude: patterns such as `blocks.0.*`, or, for some backbones alone,
+        `mobilenetv2_*:blocks.0.*`.
+    Raises SpecError when nothing is left.
     """
-    kept = tuple(site for site in sites if not is_excluded(site, exclude, backbone))
-    if not kept:
+    remaining = tuple(site for site in sites if not is_excluded(site, exclude, backbone))
+    if not remaining:
         raise SpecError(f"exclude {list(exclude)} leaves no site of {len(sites)}")
-    return kept
+    return remaining
 
 
 def is_excluded(site: Site, exclude: Sequence[str], backbone: str) -> bool:
-    """Whether a site matches a pattern of those to leave out."""
+    """Say whether a site matches a pattern of those to leave out."""
     names = (site.name, f"{backbone}:{site.name}")
     return any(fnmatchcase(name, pattern) for name in names for pattern in exclude)
 
@@ -152,18 +163,20 @@ def uniform(
     where_it_fits: bool = False,
     **options: Option,
 ) -> Architecture:
-    """A hand-placed network: one block at every site, as the papers do.
+    """Place one block at every site by hand, as the papers do.
 
-    block: a name in BLOCKS with options (those not given are the paper's), `none` (every
-    slot emptied) or `keep` (the backbone as it comes). position, modules: which sites (see
-    `find_sites`). where_it_fits: leave out the sites that the block does not fit, rather than
-    refuse. Raises SpecError.
+    block: a name in BLOCKS, `none` (every slot emptied) or `keep` (the backbone as it comes).
+    exclude: patterns of sites to leave out.
+    position, modules: which sites (see `find_sites`).
+    where_it_fits: whether to leave out the sites that the block does not fit, rather than refuse.
+    options: of the block; those not given are the paper's.
+    Raises SpecError for an unknown name, or a block that does not fit.
     """
     positions = (position,) if isinstance(position, str) else tuple(position)
     exclude = (exclude,) if isinstance(exclude, str) else tuple(exclude)
-    every = find_sites(backbone, resolution, total_stride, positions, modules)
-    _check_exclude(every, exclude, backbone)
-    sites = selected_sites(every, exclude, backbone)
+    sites = find_sites(backbone, resolution, total_stride, positions, modules)
+    _check_exclude(sites, exclude, backbone)
+    sites = selected_sites(sites, exclude, backbone)
     if block in {KEEP, EMPTY} and options:
         raise SpecError(f"{block!r} takes no options; found {', '.join(options)}")
     insertions: list[Insertion] = []

@@ -1,25 +1,27 @@
-"""What a search space can build: the distinct choices at each site of each backbone."""
+"""What a search space can build: parameters as a sampler sees them, and architectures."""
 
 from __future__ import annotations
 
-import itertools
 import random
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
-from nas.backbones import Site, check_backbone, find_sites
+from nas.backbones import Site, check_backbone
 from nas.base.errors import SpecError
-from nas.blocks import BLOCKS, Block, block_named
-from nas.models.build import is_excluded, selected_sites, uniform
-from nas.spec.architecture import EMPTY, KEEP, PLAIN, Architecture, Insertion, Option, block_label
+from nas.blocks import BLOCKS, block_named
+from nas.models.build import uniform
+from nas.models.decisions import Branch, Decision, branches_of
+from nas.spec.architecture import EMPTY, KEEP, PLAIN, Architecture, Insertion, block_label
 from nas.spec.space import SearchSpace, parse_space
 
-__all__ = ["Candidates", "Decision", "load_space"]
+__all__ = ["Candidates", "check_names", "load_space"]
 
 
 def load_space(path: str | Path) -> SearchSpace:
-    """Read a search space file and check that all it names exists. Raises SpecError."""
+    """Read a search space file and check that all it names exists.
+
+    Raises SpecError when it cannot be read or names what does not exist.
+    """
     space = parse_space(path)
     try:
         check_names(space)
@@ -29,7 +31,10 @@ def load_space(path: str | Path) -> SearchSpace:
 
 
 def check_names(space: SearchSpace) -> None:
-    """Raises SpecError for an unknown backbone, block or option."""
+    """Check that the backbones, blocks and options of a space exist.
+
+    Raises SpecError for one that does not.
+    """
     for backbone in space.backbones:
         check_backbone(backbone)
     for name, options in space.blocks.items():
@@ -39,123 +44,49 @@ def check_names(space: SearchSpace) -> None:
                 block.complete({option: value})
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
-    """One decision: a site, or all sites of a stage or network that are chosen as one.
-
-    choices: label -> nothing to do (`none`, or `keep` where a slot comes filled) or a block.
-    """
-
-    name: str
-    sites: tuple[Site, ...]
-    choices: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class _PlainDecisions:
-    """A backbone at a resolution, with its places and the patterns that left sites out."""
-
-    backbone: str
-    resolution: int
-    total_stride: int | None
-    places: tuple[Decision, ...]
-    exclude: tuple[str, ...]
-
-
 class Candidates:
     """A search space whose sites were found: parameters, architectures and back again.
 
     Options that build the same network at a site (hidden widths have a floor) are one
-    choice, written with the paper's ratio where the space has it. Raises SpecError when a
-    block of the space fits no site, or nothing can be built.
+    choice, written with the paper's ratio where the space has it.
+    Raises SpecError when a block of the space fits no site, or nothing can be built.
     """
 
     def __init__(self, space: SearchSpace) -> None:
         check_names(space)
         self.space = space
-        self._branches = tuple(
-            self._branch(backbone, resolution)
-            for backbone, resolution in itertools.product(space.backbones, space.resolutions)
-        )
+        self._branches = branches_of(space)
         choices: dict[tuple[str, str], set[tuple[str, ...]]] = {}
         for branch in self._branches:
-            for place in branch.places:
-                choices.setdefault((branch.backbone, place.name), set()).add(place.choices)
-        self._differing = {name for (_, name), found in choices.items() if len(found) > 1}
-        used = {pattern for branch in self._branches for pattern in branch.exclude}
-        for pattern in space.sites.exclude:
-            if pattern not in used:
-                names = [site.name for place in self._branches[0].places for site in place.sites]
-                raise SpecError(
-                    f"exclude {pattern!r} matches no site; change it in the space; there are: "
-                    f"{', '.join(names)}"
-                )
+            for decision in branch.decisions:
+                key = branch.backbone, decision.name
+                choices.setdefault(key, set()).add(decision.choices)
+        self._differing = {name for (_, name), variants in choices.items() if len(variants) > 1}
 
     @property
     def sites(self) -> dict[str, tuple[Decision, ...]]:
-        """Places by backbone, at the first resolution."""
+        """The decisions of each backbone, at the first resolution."""
         return {
-            branch.backbone: branch.places
+            branch.backbone: branch.decisions
             for branch in self._branches
             if branch.resolution == self.space.resolutions[0]
         }
 
-    def _branch(self, backbone: str, resolution: int) -> _PlainDecisions:
-        space = self.space
-        rule = space.sites
-        every = find_sites(backbone, resolution, space.total_stride, rule.position, rule.modules)
-        exclude = tuple(
-            pattern
-            for pattern in rule.exclude
-            if any(is_excluded(site, [pattern], backbone) for site in every)
-        )
-        chosen = selected_sites(every, exclude, backbone)
-        groups: dict[str, list[Site]] = {}
-        several = len({site.position for site in chosen}) > 1
-        for site in chosen:
-            kind = f"/{site.position}" if several else ""
-            key = {"block": site.name, "stage": site.stage + kind, "network": "network" + kind}
-            groups.setdefault(key[rule.granularity], []).append(site)
-        places = tuple(
-            Decision(name, tuple(sites), self._choices(tuple(sites)))
-            for name, sites in groups.items()
-        )
-        fitting = {label.partition("/")[0] for place in places for label in place.choices}
-        for block, options in space.blocks.items():
-            if block not in fitting:
-                raise SpecError(
-                    f"block {block!r} fits no site of {backbone!r}: "
-                    + _why_nowhere(block_named(block), options, places)
-                )
-        return _PlainDecisions(backbone, resolution, space.total_stride, places, exclude)
-
-    def _choices(self, sites: tuple[Site, ...]) -> tuple[str, ...]:
-        idle = (KEEP, EMPTY) if any(site.filled for site in sites) else (EMPTY,)
-        labels = list(idle)
-        for name, options in self.space.blocks.items():
-            block = BLOCKS[name]
-            distinct: dict[object, str] = {}
-            for values in _combinations(block, options):
-                if any(block.applies(site, values) for site in sites):
-                    continue
-                network = tuple(block.same_network(site.channels, values) for site in sites)
-                distinct.setdefault(network, block_label(name, values))
-            labels.extend(distinct.values())
-        return tuple(labels)
-
     # Parameters, as a sampler sees them.
 
     def parameters(self) -> dict[str, tuple[str, ...]]:
-        """Every categorical parameter that some architecture of the space has."""
-        found: dict[str, tuple[str, ...]] = {}
+        """Return every categorical parameter that some architecture of the space has."""
+        parameters: dict[str, tuple[str, ...]] = {}
         for branch in self._branches:
-            found |= self.parameters_given(self._head(branch))
-        return found
+            parameters |= self.parameters_given(self._head(branch))
+        return parameters
 
     def parameters_given(self, head: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
-        """The parameters that an architecture with this `backbone` and `resolution` has."""
-        branch = self._find(head)
-        return self.head | {self._key(branch, place): place.choices for place in branch.places}
+        """Return the parameters of architectures with this `backbone` and `resolution`."""
+        branch = self._chosen_branch(head)
+        return self.head | {
+            self._key(branch, decision): decision.choices for decision in branch.decisions
+        }
 
     @property
     def head(self) -> dict[str, tuple[str, ...]]:
@@ -164,88 +95,95 @@ class Candidates:
         if len(self.space.backbones) > 1:
             head["backbone"] = tuple(self.space.backbones)
         if len(self.space.resolutions) > 1:
-            head["resolution"] = tuple(str(item) for item in self.space.resolutions)
+            head["resolution"] = tuple(str(side) for side in self.space.resolutions)
         return head
 
-    def _head(self, branch: _PlainDecisions) -> dict[str, str]:
+    def _head(self, branch: Branch) -> dict[str, str]:
         values = {"backbone": branch.backbone, "resolution": str(branch.resolution)}
         return {name: values[name] for name in self.head}
 
-    def _find(self, head: Mapping[str, str]) -> _PlainDecisions:
+    def _chosen_branch(self, head: Mapping[str, str]) -> Branch:
         for branch in self._branches:
             if all(head[name] == value for name, value in self._head(branch).items()):
                 return branch
         raise SpecError(f"{dict(head)} is not in space {self.space.name!r}")
 
-    def _key(self, branch: _PlainDecisions, place: Decision) -> str:
-        """A parameter's choices never change: several resolutions share it, unless a block
+    def _branch_of(self, architecture: Architecture) -> Branch | None:
+        wanted = architecture.backbone, architecture.resolution
+        return next(
+            (branch for branch in self._branches if (branch.backbone, branch.resolution) == wanted),
+            None,
+        )
+
+    def _key(self, branch: Branch, decision: Decision) -> str:
+        """Return the parameter of a decision.
+
+        A parameter's choices never change: several resolutions share it, unless a block
         fits the map of one and not that of another.
         """
-        key = f"{branch.backbone}:{place.name}" if len(self.space.backbones) > 1 else place.name
-        return f"{key}@{branch.resolution}" if place.name in self._differing else key
+        name = decision.name
+        key = f"{branch.backbone}:{name}" if len(self.space.backbones) > 1 else name
+        return f"{key}@{branch.resolution}" if name in self._differing else key
 
     def architecture(self, values: Mapping[str, str]) -> Architecture:
-        """The architecture that a full set of parameter values describes."""
-        branch = self._find(values)
+        """Return the architecture that a full set of parameter values describes."""
+        branch = self._chosen_branch(values)
         insertions = []
-        for place in branch.places:
-            label = values[self._key(branch, place)]
+        for decision in branch.decisions:
+            label = values[self._key(branch, decision)]
             if label == KEEP:
                 continue
-            for site in place.sites:
+            for site in decision.sites:
                 if label != EMPTY:
                     insertions.append(Insertion.of(site.name, label))
                 elif site.filled:
                     insertions.append(Insertion(site.name, EMPTY))
-        return Architecture(
-            branch.backbone, branch.resolution, tuple(insertions), branch.total_stride
-        )
+        return branch.architecture(insertions)
 
     def values(self, architecture: Architecture) -> dict[str, str] | None:
-        """The parameter values of an architecture; None when the space does not hold it."""
-        for branch in self._branches:
-            if (branch.backbone, branch.resolution) == (
-                architecture.backbone,
-                architecture.resolution,
-            ):
-                break
-        else:
+        """Return the parameter values of an architecture; None when it is not in the space."""
+        branch = self._branch_of(architecture)
+        if branch is None:
             return None
-        labels = {item.site: item.label for item in architecture.insertions}
-        found = self._head(branch)
-        for place in branch.places:
-            idle = KEEP if KEEP in place.choices else EMPTY
-            # Emptying a place says nothing of its sites that were empty before.
-            label = next((labels[site.name] for site in place.sites if site.name in labels), idle)
-            if label not in place.choices:
+        labels = {insertion.site: insertion.label for insertion in architecture.insertions}
+        values = self._head(branch)
+        for decision in branch.decisions:
+            # Emptying the sites of a decision says nothing of those that were empty before.
+            named = (labels[site.name] for site in decision.sites if site.name in labels)
+            label = next(named, decision.idle)
+            if label not in decision.choices:
                 return None
-            found[self._key(branch, place)] = label
-        return found if self.architecture(found) == architecture else None
+            values[self._key(branch, decision)] = label
+        return values if self.architecture(values) == architecture else None
 
     def limit_insertions(self, values: Mapping[str, str], rng: random.Random) -> dict[str, str]:
-        """Keep at most `max_insertions` blocks, chosen at random; whole places are emptied."""
+        """Keep at most `max_insertions` blocks, chosen at random.
+
+        A decision is emptied whole, with all its sites.
+        """
         limit = self.space.max_insertions
         limited = dict(values)
         if limit is None:
             return limited
-        branch = self._find(values)
-        taken = [place for place in branch.places if self._inserts(limited, branch, place)]
-        rng.shuffle(taken)
-        for place in taken:
+        branch = self._chosen_branch(values)
+        inserting = [
+            decision
+            for decision in branch.decisions
+            if limited[self._key(branch, decision)] not in {KEEP, EMPTY}
+        ]
+        rng.shuffle(inserting)
+        for decision in inserting:
             if len(self.architecture(limited).blocks) <= limit:
                 break
-            limited[self._key(branch, place)] = KEEP if KEEP in place.choices else EMPTY
+            limited[self._key(branch, decision)] = decision.idle
         return limited
 
-    def _inserts(self, values: Mapping[str, str], branch: _PlainDecisions, place: Decision) -> bool:
-        return values[self._key(branch, place)] not in {KEEP, EMPTY}
-
     def sample(self, rng: random.Random) -> dict[str, str]:
-        """Random parameter values within `max_insertions`.
+        """Draw parameter values within `max_insertions`.
 
-        Spread evenly over the number of blocks and over their kinds: uniform labels would put
-        a block nearly everywhere, mostly of the kind with the most options, and never show the
-        fast end of the front.
+        They are spread evenly over the number of blocks and over their kinds: uniform labels
+        would put a block nearly everywhere, mostly of the kind with the most options, and
+        never show the fast end of the front.
         """
         head = {name: rng.choice(choices) for name, choices in self.head.items()}
         share = rng.random()
@@ -257,73 +195,55 @@ class Candidates:
                     kinds.setdefault(label.partition("/")[0], []).append(label)
                 idle = [kind for kind in kinds if kind in {KEEP, EMPTY}]
                 blocks = [kind for kind in kinds if kind not in idle]
-                taken = blocks if blocks and rng.random() < share else idle
-                values[name] = rng.choice(kinds[rng.choice(taken)])
+                drawn = blocks if blocks and rng.random() < share else idle
+                values[name] = rng.choice(kinds[rng.choice(drawn)])
         return self.limit_insertions(values, rng)
 
     # What there is.
 
     def count(self) -> int:
-        """How many different networks the space holds, `max_insertions` taken into account."""
-        return sum(_count(branch, self.space.max_insertions) for branch in self._branches)
+        """Count the different networks of the space, within `max_insertions`."""
+        return sum(branch.count(self.space.max_insertions) for branch in self._branches)
 
     def plains(self) -> list[tuple[Architecture, tuple[Site, ...]]]:
-        """The plain network of each backbone at each resolution, with its sites."""
-        return [
-            (
-                Architecture(branch.backbone, branch.resolution, (), branch.total_stride),
-                tuple(site for place in branch.places for site in place.sites),
-            )
-            for branch in self._branches
-        ]
+        """Return the plain network of each backbone at each resolution, with its sites."""
+        return [(branch.plain, branch.sites) for branch in self._branches]
 
-    def places(self, plain: Architecture) -> tuple[Decision, ...]:
-        """The places of one of `plains`."""
-        branch = next(
-            branch
-            for branch in self._branches
-            if (branch.backbone, branch.resolution) == (plain.backbone, plain.resolution)
-        )
-        return branch.places
+    def decisions(self, plain: Architecture) -> tuple[Decision, ...]:
+        """Return the decisions about one of `plains`."""
+        return self._own_branch(plain).decisions
 
     def parameters_of(self, plain: Architecture) -> tuple[dict[str, str], dict[str, Decision]]:
-        """Of one of `plains`: the values that choose it, and its places by their parameters."""
-        branch = next(
-            branch
-            for branch in self._branches
-            if (branch.backbone, branch.resolution) == (plain.backbone, plain.resolution)
-        )
-        return self._head(branch), {self._key(branch, place): place for place in branch.places}
+        """Return the values that choose one of `plains`, and its decisions by their parameters."""
+        branch = self._own_branch(plain)
+        decisions = {self._key(branch, decision): decision for decision in branch.decisions}
+        return self._head(branch), decisions
+
+    def _own_branch(self, plain: Architecture) -> Branch:
+        branch = self._branch_of(plain)
+        assert branch is not None, plain
+        return branch
 
     def leanest(self) -> tuple[Architecture, ...]:
-        """The network without any block, for each backbone and resolution: no other is smaller."""
-        return tuple(
-            Architecture(
-                branch.backbone,
-                branch.resolution,
-                tuple(
-                    Insertion(site.name, EMPTY)
-                    for place in branch.places
-                    for site in place.sites
-                    if site.filled
-                ),
-                branch.total_stride,
-            )
-            for branch in self._branches
-        )
+        """Return the network without any block, for each backbone and resolution.
+
+        No other network is smaller.
+        """
+        return tuple(branch.emptied for branch in self._branches)
 
     def references(self) -> dict[str, Architecture]:
-        """The hand-placed networks: the plain backbone (as it comes, and emptied where it
-        comes with blocks), and every block of the space at every site with the paper's options.
+        """Return the hand-placed networks by name.
 
-        With several backbones or resolutions, their names say which: `coord/r32@NAME-224`.
+        They are the plain backbone (as it comes, and emptied where it comes with blocks), and
+        every block of the space at every site with the paper's options. With several backbones
+        or resolutions, their names say which: `coord/r32@NAME-224`.
         """
-        found: dict[str, Architecture] = {}
+        references: dict[str, Architecture] = {}
         for number, branch in enumerate(self._branches):
             # The first branch's plain network is what savings are counted from.
             suffix = f"@{branch.backbone}-{branch.resolution}" if number else ""
             for name, block in self._hand_placed(branch):
-                architecture = uniform(
+                references[name + suffix] = uniform(
                     branch.backbone,
                     block,
                     resolution=branch.resolution,
@@ -333,57 +253,13 @@ class Candidates:
                     modules=tuple(self.space.sites.modules),
                     where_it_fits=True,
                 )
-                found[name + suffix] = architecture
-        return found
+        return references
 
-    def _hand_placed(self, branch: _PlainDecisions) -> list[tuple[str, str]]:
+    def _hand_placed(self, branch: Branch) -> list[tuple[str, str]]:
+        """Return the names of the references with the block that each has everywhere."""
         named = [(PLAIN, KEEP)]
-        if any(site.filled for place in branch.places for site in place.sites):
+        if any(site.filled for site in branch.sites):
             named.append(("emptied", EMPTY))
         for block in self.space.blocks:
             named.append((block_label(block, BLOCKS[block].defaults), block))
         return named
-
-
-def _combinations(block: Block, options: Mapping[str, list[Option]]) -> list[dict[str, Option]]:
-    """Every combination of options, the paper's values first, then the largest."""
-    names = sorted(options)
-    ordered = [_by_preference(block, name, options[name]) for name in names]
-    return [
-        block.complete(dict(zip(names, values, strict=True)))
-        for values in itertools.product(*ordered)
-    ]
-
-
-def _by_preference(block: Block, name: str, values: list[Option]) -> list[Option]:
-    def rank(value: Option) -> tuple[bool, float, str]:
-        size = -float(value) if isinstance(value, int | float) else 0.0
-        return (value != block.defaults[name], size, str(value))
-
-    return sorted(values, key=rank)
-
-
-def _why_nowhere(
-    block: Block, options: Mapping[str, list[Option]], places: tuple[Decision, ...]
-) -> str:
-    """The reasons at the last place, where maps are small and channels are many."""
-    reasons = {
-        block.applies(site, values)
-        for values in _combinations(block, options)
-        for site in places[-1].sites
-    }
-    return "; ".join(sorted(reason for reason in reasons if reason))
-
-
-def _count(branch: _PlainDecisions, limit: int | None) -> int:
-    """Distinct networks, by how many blocks they hold: a product of small polynomials."""
-    ways = [1]
-    for place in branch.places:
-        idle = sum(choice in {KEEP, EMPTY} for choice in place.choices)
-        size = len(place.sites)
-        grown = [0] * (len(ways) + size)
-        for blocks, number in enumerate(ways):
-            grown[blocks] += number * idle
-            grown[blocks + size] += number * (len(place.choices) - idle)
-        ways = grown
-    return sum(ways if limit is None else ways[: limit + 1])

@@ -38,9 +38,8 @@ def _nothing(_inputs: list[object], _outputs: list[object]) -> int:
 
 
 def _convolution_1d_or_2d(inputs: list[object], outputs: list[object]) -> int:
-    """Batch x out channels x out map x (in channels / groups) x kernel; fvcore's own handle
-    counts the same but refuses 1-D maps of ECA in some versions.
-    """
+    """Count batch x out channels x out map x (in channels / groups) x kernel."""
+    # fvcore's own handle counts the same but refuses 1-D maps of ECA in some versions.
     weight: list[int] = inputs[1].type().sizes()  # type: ignore[attr-defined]
     out: list[int] = outputs[0].type().sizes()  # type: ignore[attr-defined]
     return math.prod(out) * math.prod(weight[1:])
@@ -54,7 +53,10 @@ _HANDLES: dict[str, Callable[[list[object], list[object]], int]] = {
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """params: trainable parameters. macs: multiply-adds of one image.
+    """The cost of a network.
+
+    params: trainable parameters.
+    macs: multiply-adds of one image.
     unsupported: operators that hold work nobody counted; empty when `macs` is whole.
     """
 
@@ -64,15 +66,19 @@ class Cost:
 
 
 def cost(architecture: Architecture, *, num_classes: int = 1000) -> Cost:
-    """Count an architecture at its own resolution. Raises SpecError."""
+    """Count an architecture at its own resolution.
+
+    Raises SpecError when it cannot be built.
+    """
     return _cost(architecture, num_classes)
 
 
 def cost_by_parts(architecture: Architecture, *, num_classes: int = 1000) -> Cost:
-    """The same as `cost`, from the plain network and what each insertion adds to it.
+    """Count the same as `cost`, from the plain network and what each insertion adds to it.
 
     Blocks keep the shape of their map, so their costs add up exactly; and a search that asks
-    about thousands of networks counts each insertion once. Raises SpecError.
+    about thousands of networks counts each insertion once.
+    Raises SpecError when it cannot be built.
     """
     plain = cost(architecture.plain, num_classes=num_classes)
     singles = [

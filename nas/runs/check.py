@@ -109,7 +109,7 @@ def _check_device(file: RunFile, candidates: Candidates) -> Profile | None:
     profile = load_profile(file.device_profile)
     for plain, sites in candidates.plains():
         branch = profile.branch(plain)
-        for decision in candidates.places(plain):
+        for decision in candidates.decisions(plain):
             profile.choices(branch, [site.name for site in decision.sites], decision.choices)
         assert sites
     return profile

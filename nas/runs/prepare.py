@@ -9,10 +9,10 @@ import os
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from nas.base.clock import utc_now
 from nas.base.errors import SpecError, StorageError
 from nas.base.files import write_whole
 from nas.base.machine import usable_cores
@@ -185,7 +185,7 @@ def _train_supernets(
         proxy=file.proxy,
         frozen=PROXIES[file.proxy.kind].frozen,
     )
-    folder = SupernetFolder.made(out, about, inputs.candidates)
+    folder = SupernetFolder.prepare(out, about, inputs.candidates)
     for plain in plains:
         backbone = checkpoint_path(run.checkpoints, plain.digest)
         folder.backbone(plain).parent.mkdir(parents=True, exist_ok=True)
@@ -210,7 +210,7 @@ def _anchor_ms(
         "runtime": runtime,
         "clock": clock_of(device),
         "processor": processor,
-        "measured": datetime.now(UTC).isoformat(timespec="seconds"),
+        "measured": utc_now(),
         "anchor": {"digest": anchor.digest, "latency_ms": latency_ms},
     }
     with write_whole(path) as temporary:

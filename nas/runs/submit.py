@@ -17,7 +17,7 @@ from typing import Any
 import yaml
 
 from nas.base.errors import NasError, SpecError
-from nas.base.files import read_yaml
+from nas.base.files import read_text, read_yaml
 from nas.spec.runner import load_runner
 
 __all__ = ["Step", "Submission", "plan_steps", "submit", "find_unfilled"]
@@ -90,7 +90,7 @@ def plan_steps(recipe: Path, order: Submission, *, address: str | None = None) -
     """
     if recipe.suffix == ".sbatch":
         return _by_sbatch(recipe, order)
-    text = _read_recipe(recipe)
+    text = read_text(recipe)
     data = read_yaml(text, str(recipe))
     if not isinstance(data, dict):
         raise SpecError(f"{recipe} holds no recipe; there are some in runners/")
@@ -103,7 +103,7 @@ def plan_steps(recipe: Path, order: Submission, *, address: str | None = None) -
 
 def find_unfilled(recipe: Path) -> str | None:
     """Return what of a recipe is still to be put in, in words; None: nothing."""
-    for number, line in enumerate(_read_recipe(recipe).splitlines(), start=1):
+    for number, line in enumerate(read_text(recipe).splitlines(), start=1):
         match = _TO_FILL.search(line.partition("#")[0])
         if match:
             return f"{recipe}, line {number}: put in what belongs there for {match[0]!r}"
@@ -138,18 +138,10 @@ def _program(name: str) -> str | None:
     return shutil.which(name) or shutil.which(name, path=str(Path(sys.executable).parent))
 
 
-def _read_recipe(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "it is not a text file"
-        raise SpecError(f"cannot read {path}: {reason}") from None
-
-
 def _by_sbatch(recipe: Path, order: Submission) -> list[Step]:
-    if "#SBATCH" not in _read_recipe(recipe):
+    if "#SBATCH" not in read_text(recipe):
         raise SpecError(f"{recipe} holds no #SBATCH lines")
-    if "nas worker" in _read_recipe(recipe):
+    if "nas worker" in read_text(recipe):
         raise SpecError(
             f"{recipe} starts workers for a run that is there; start it with: nas search "
             f"{order.space} --set executor=worker --out {order.out}, and then: "
@@ -180,7 +172,7 @@ def _by_ray_jobs(recipe: Path, order: Submission, address: str | None) -> list[S
     return [
         Step(
             (*submit_job, "--working-dir", "{folder}", "--", "sh", "-c", command),
-            files={name: _read_recipe(path) for name, path in files.items()},
+            files={name: read_text(path) for name, path in files.items()},
         )
     ]
 
@@ -219,7 +211,7 @@ def _by_kubectl(job: dict[str, Any], order: Submission) -> list[Step]:
     options = [*order.options_there(f"{folder}/"), *_ON_CLUSTER]
     command = _start_or_resume(order, f"nas search {folder}/space.yaml{runner}", *options)
     sent = order.files_to_send() | ({"runner.yaml": order.runner} if order.runner else {})
-    files = {name: _read_recipe(path) for name, path in sent.items()}
+    files = {name: read_text(path) for name, path in sent.items()}
     if sum(map(len, files.values())) > _MOST_IN_CONFIG_MAP:
         raise SpecError(
             f"{', '.join(map(str, sent.values()))}: more than a ConfigMap of Kubernetes holds "

@@ -1,4 +1,4 @@
-"""What a candidate network is: a backbone and the blocks inserted into it."""
+"""An architecture: a backbone and the blocks inserted into it."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ __all__ = [
 Option = int | float | str | bool
 
 EMPTY = "none"
-"""As a block's name: the slot is emptied, whatever the backbone came with."""
+"""The name of no block: the slot is emptied, whatever the backbone came with."""
 
 KEEP = "keep"
-"""As a choice: the slot stays as the backbone comes; an architecture does not mention it."""
+"""The choice that leaves a slot as the backbone comes; an architecture does not mention it."""
 
 PLAIN = "plain"
-"""Name of the backbone as it comes, which every gain is counted from."""
+"""The name of the backbone as it comes, which every gain is counted from."""
 
 _SHORT = {"reduction": "r", "kernel_size": "k"}
 _LONG = {short: name for name, short in _SHORT.items()}
@@ -48,7 +48,10 @@ def block_label(block: str, options: Mapping[str, Option]) -> str:
 
 
 def parse_label(label: str) -> tuple[str, dict[str, Option]]:
-    """Read what `block_label` wrote. Raises SpecError."""
+    """Read what `block_label` wrote.
+
+    Raises SpecError when it is no label.
+    """
     block, *parts = label.split("/")
     options: dict[str, Option] = {}
     for part in parts:
@@ -85,7 +88,10 @@ def _read(text: str) -> Option:
 
 @dataclass(frozen=True, slots=True, order=True)
 class Insertion:
-    """One block at one site. `options` is sorted by name, so equal insertions compare equal."""
+    """One block at one site.
+
+    options: sorted by name, so that equal insertions compare equal.
+    """
 
     site: str
     block: str
@@ -96,10 +102,12 @@ class Insertion:
 
     @property
     def label(self) -> str:
+        """The block with its options: `coord/r32`."""
         return block_label(self.block, dict(self.options))
 
     @classmethod
     def of(cls, site: str, label: str) -> Insertion:
+        """Return the insertion of the block that a label such as `coord/r32` names."""
         block, options = parse_label(label)
         return cls(site, block, tuple(options.items()))
 
@@ -110,6 +118,7 @@ class Architecture:
 
     resolution: side of the square input at deployment, pixels.
     total_stride: input side / side of the last map; None leaves the backbone's own.
+    digest: a hash of all the others.
     """
 
     backbone: str
@@ -132,7 +141,7 @@ class Architecture:
     @property
     def blocks(self) -> tuple[Insertion, ...]:
         """The insertions that put a block somewhere (emptied slots left out)."""
-        return tuple(item for item in self.insertions if item.block != EMPTY)
+        return tuple(insertion for insertion in self.insertions if insertion.block != EMPTY)
 
     @property
     def plain(self) -> Architecture:
@@ -140,18 +149,23 @@ class Architecture:
         return replace(self, insertions=())
 
     def to_dict(self) -> dict[str, Any]:
+        """Return plain values for JSON."""
         return {
             "backbone": self.backbone,
             "resolution": self.resolution,
             "total_stride": self.total_stride,
             "insertions": [
-                {"site": item.site, "block": item.block, "options": dict(item.options)}
-                for item in self.insertions
+                {
+                    "site": insertion.site,
+                    "block": insertion.block,
+                    "options": dict(insertion.options),
+                }
+                for insertion in self.insertions
             ],
         }
 
     def to_json(self) -> str:
-        """Canonical: equal architectures give equal text, and `digest` is its hash."""
+        """Return canonical JSON: equal architectures give equal text, and `digest` is its hash."""
         return json.dumps(self.to_dict(), sort_keys=True, separators=(",", ":"))
 
     @classmethod
@@ -164,15 +178,15 @@ class Architecture:
                 resolution=data["resolution"],
                 total_stride=data["total_stride"],
                 insertions=tuple(
-                    Insertion(item["site"], item["block"], tuple(item["options"].items()))
-                    for item in data["insertions"]
+                    Insertion(entry["site"], entry["block"], tuple(entry["options"].items()))
+                    for entry in data["insertions"]
                 ),
             )
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise SpecError(f"not an architecture ({error!r}): {text[:80]}") from None
 
     def __str__(self) -> str:
-        blocks = ", ".join(f"{item.site}: {item.label}" for item in self.insertions)
+        blocks = ", ".join(f"{one.site}: {one.label}" for one in self.insertions)
         return f"{self.backbone} [{blocks or 'as it comes'}]"
 
 

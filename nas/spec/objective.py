@@ -1,4 +1,7 @@
-"""What is optimised. Everything is minimised inside; signs flip here, once, and nowhere else."""
+"""The objectives of a search.
+
+Everything is minimised inside; signs flip here, once, and nowhere else.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,10 @@ __all__ = ["OBJECTIVES", "Objective", "objectives_named"]
 
 @dataclass(frozen=True, slots=True)
 class Objective:
-    """One column of the trials with a direction. searched: known while a search goes on."""
+    """One column of the trials with a direction.
+
+    searched: whether it is known while a search goes on.
+    """
 
     name: str
     minimise: bool
@@ -21,13 +27,13 @@ class Objective:
 
     @property
     def sign(self) -> float:
-        """Multiplies a value into the minimised form, and back."""
+        """The factor that turns a value into the minimised form, and back."""
         return 1.0 if self.minimise else -1.0
 
 
 OBJECTIVES = {
-    item.name: item
-    for item in (
+    objective.name: objective
+    for objective in (
         Objective("loss", True, "validation loss"),
         Objective("accuracy", False, "validation accuracy"),
         Objective("latency_ms", True, "latency (ms)"),
@@ -39,7 +45,10 @@ OBJECTIVES = {
 
 
 def objectives_named(names: str | Sequence[str]) -> tuple[Objective, ...]:
-    """Look objectives up by name. Raises SpecError."""
+    """Look objectives up by name.
+
+    Raises SpecError for an unknown one, or fewer than two different ones.
+    """
     names = [names] if isinstance(names, str) else names
     for name in names:
         if name not in OBJECTIVES:

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from nas.base.errors import SpecError
-from nas.base.files import parse, write_whole
+from nas.base.files import parse, read_json, write_whole
 from nas.spec.architecture import EMPTY, KEEP, parse_label
 
 __all__ = ["KnownEffect", "KnownSite", "Rules", "SiteLocation", "load_rules"]
@@ -35,7 +35,11 @@ _MOST_BYTES = 10_000_000
 
 @dataclass(frozen=True, slots=True)
 class SiteLocation:
-    """depth: 0 at the first site to 1 at the last; stride: side of the image by side of the map."""
+    """A place in any network.
+
+    depth: 0 at the first site to 1 at the last.
+    stride: side of the image by side of the map.
+    """
 
     depth: float
     channels: int
@@ -43,7 +47,7 @@ class SiteLocation:
 
 
 class KnownEffect(BaseModel):
-    """Loss saved by a label and its standard deviation, in spreads of the losses."""
+    """The loss saved by a label and its standard deviation, in spreads of the losses."""
 
     model_config = _STRICT
 
@@ -65,7 +69,10 @@ class KnownSite(BaseModel):
 
 
 class Rules(BaseModel):
-    """What a search has found. spread: standard deviation of its networks' losses."""
+    """The rules that a search has found.
+
+    spread: standard deviation of its networks' losses.
+    """
 
     model_config = _STRICT
 
@@ -78,12 +85,14 @@ class Rules(BaseModel):
     sites: Annotated[list[KnownSite], Field(min_length=1)]
 
     def expected(self, where: SiteLocation, labels: Sequence[str]) -> NDArray[np.float64]:
-        """(labels,) what each is expected to save at a site, in spreads; 0 of what is not known:
-        a kind that no site has had counts as the average block there.
-        """
-        return np.array([self._of(where, label) for label in labels], dtype=np.float64)
+        """Return what each label is expected to save at a site, in spreads: (labels,).
 
-    def _of(self, where: SiteLocation, label: str) -> float:
+        A kind that no site has had counts as the average block there; `keep` saves nothing.
+        """
+        savings = [self._expected(where, label) for label in labels]
+        return np.array(savings, dtype=np.float64)
+
+    def _expected(self, where: SiteLocation, label: str) -> float:
         if label == KEEP:
             return 0.0
         kind, options = parse_label(label)
@@ -92,9 +101,9 @@ class Rules(BaseModel):
             for site in self.sites
             for effect in site.effects
         ]
-        same = [item for item in known if item[2][0] == kind]
+        same = [entry for entry in known if entry[2][0] == kind]
         if not same and kind != EMPTY:
-            same = [item for item in known if item[2][0] != EMPTY]
+            same = [entry for entry in known if entry[2][0] != EMPTY]
             options = {}
         total, weight = 0.0, 1.0  # the prior: nothing, known to one spread
         for site, effect, (_, others) in same:
@@ -105,7 +114,7 @@ class Rules(BaseModel):
         return total / weight
 
     def write(self, path: str | Path) -> None:
-        """As JSON, whole. Raises StorageError."""
+        """Write the rules as JSON. Raises StorageError when the file cannot be written."""
         with write_whole(Path(path)) as temporary:
             temporary.write_text(json.dumps(self.model_dump(), indent=1) + "\n")
 
@@ -122,7 +131,7 @@ def _likeness(where: SiteLocation, site: KnownSite) -> float:
 def _alike(
     options: dict[str, int | float | str | bool], others: dict[str, int | float | str | bool]
 ) -> float:
-    """Of two blocks of a kind, by their ratios."""
+    """Return how alike two blocks of a kind are, by their ratios: 0 to 1."""
     total = 0.0
     for name, value in options.items():
         other = others.get(name, value)
@@ -140,13 +149,9 @@ def _alike(
 def load_rules(path: str | Path) -> Rules:
     """Read what `nas explain RUN --prior FILE` wrote. Raises SpecError."""
     path = Path(path)
-    try:
-        if path.stat().st_size > _MOST_BYTES:
-            raise SpecError(f"{path} holds more than {_MOST_BYTES} bytes: it is no file of rules")
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        reason = getattr(error, "strerror", None) or "it is not JSON"
-        raise SpecError(f"cannot read the rules {path}: {reason}") from None
+    if path.is_file() and path.stat().st_size > _MOST_BYTES:
+        raise SpecError(f"{path} holds more than {_MOST_BYTES} bytes: it is no file of rules")
+    data = read_json(path, "the rules")
     if not isinstance(data, dict) or "sites" not in data:
         raise SpecError(f"{path} holds no rules; write some: nas explain RUN --prior {path}")
     if data.get("version") != VERSION:

@@ -24,13 +24,15 @@ Strength = Annotated[float, Field(ge=0)]
 class FullRecipe:
     """Everything that decides what a full training comes to, but its seed and the images.
 
-    epochs, warm_up: in epochs; the rate rises over the second and then falls by `schedule`:
-    as a cosine to zero, or to a tenth after half and again after three quarters.
-    label_smoothing: share of the target given to all classes. mixup, cutmix: the parameter of their
-    beta distribution; 0: off. rand_augment: magnitude of two operations on each image, of
-    30; 0: off. ema: decay of the running mean of the weights, which is then what is judged;
-    None: off. weights: `random`; `pretrained`: timm's; or `backbone`: those of the trained plain
-    network that the search stood on. In both of the latter, blocks start as identities.
+    schedule: how the rate falls: as a `cosine` to zero, or by `step` to a tenth after half and
+        again after three quarters.
+    warm_up: epochs in which the rate rises before.
+    label_smoothing: share of the target given to all classes.
+    mixup, cutmix: the parameter of their beta distribution; 0 is off.
+    rand_augment: magnitude, of 30, of two operations on each image; 0 is off.
+    ema: decay of the running mean of the weights, which is then what is judged; None is off.
+    weights: `random`, `pretrained` (timm's), or `backbone` (those of the trained plain network
+        that the search stood on). In both of the latter, blocks start as identities.
     """
 
     epochs: float
@@ -48,7 +50,7 @@ class FullRecipe:
     weights: str
 
     def key(self, images: str) -> str:
-        """Names the recipe on these images: what has one key was trained equally."""
+        """Return a name for the recipe on these images: what has one key was trained equally."""
         text = json.dumps([asdict(self), images], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:8]
 
@@ -98,7 +100,10 @@ _PRESETS = {
 
 
 class Retrain(BaseModel):
-    """Full training of what a search has found. None: as the recipe has it."""
+    """The section `retrain`: full training of what a search has found.
+
+    None means as the recipe has it.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
@@ -128,13 +133,13 @@ class Retrain(BaseModel):
     resolution: Annotated[int, Field(ge=8, le=1024)] | None = None
     """None: that of the network, where it will be deployed."""
     threads: Annotated[int, Field(ge=1)] | None = None
-    """Of one training; None: the cores, shared among the trainings side by side."""
+    """Threads of one training; None: the cores, shared among the trainings side by side."""
 
     def resolved(self, images: int) -> FullRecipe:
-        """What it comes to with so many training images."""
+        """Return the recipe for so many training images."""
         preset = _PRESETS[self.recipe]
-        given = {name: getattr(self, name) for name in preset if getattr(self, name) is not None}
-        chosen = preset | given
+        own = {name: getattr(self, name) for name in preset if getattr(self, name) is not None}
+        chosen = preset | own
         batch = self.batch_size or _batch(images)
         rate = _RATE / 5 if self.weights == "pretrained" else _RATE
         return FullRecipe(
@@ -148,11 +153,11 @@ class Retrain(BaseModel):
 
 
 def block_start(weights: str) -> str:
-    """Of the inserted blocks: beside trained weights they begin by changing nothing."""
+    """Return how inserted blocks start: beside trained weights they begin by changing nothing."""
     return "paper" if weights == "random" else "identity"
 
 
 def _batch(images: int) -> int:
-    """A power of two that makes about 50 steps of an epoch."""
+    """Return a power of two that makes about 50 steps of an epoch."""
     wanted = 1 << math.floor(math.log2(max(2, images / _STEPS)))
     return max(_LEAST_BATCH, min(_BATCH, wanted))

@@ -1,18 +1,21 @@
-"""The runner file: how, where and how long a search runs."""
+"""The runner file: how, where and how long a search runs.
+
+Its section `proxy` is in nas/spec/proxy.py, `retrain` in nas/spec/recipe.py.
+"""
 
 from __future__ import annotations
 
 import re
-from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
 from nas.base.errors import SpecError
-from nas.base.files import parse, read_yaml
+from nas.base.files import parse, read_text, read_yaml
 from nas.base.object_store import check_url
 from nas.spec.objective import objectives_named
+from nas.spec.proxy import PROBE_STEPS, Backbone, Proxy
 from nas.spec.recipe import Retrain
 from nas.spec.storage_url import PASSWORD, StorageUrl
 
@@ -29,21 +32,12 @@ __all__ = [
     "with_overrides",
 ]
 
-PROBE_STEPS = 300
-_STEPS = {"probe": PROBE_STEPS, "supernet-whole": 3750}
-_EPOCHS = {
-    "probe": 3.0,
-    "finetune": 3.0,
-    "scratch": 3.0,
-    "supernet": 20.0,
-    "supernet-whole": 20.0,
-}
 _STRICT = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 
 def _seconds(value: object) -> object:
-    """`90`, `90s`, `30m`, `2h`: seconds. Anything else is left for the type check to refuse."""
+    """Read `90`, `90s`, `30m`, `2h` as seconds; the type check refuses anything else."""
     if isinstance(value, str):
         match = re.fullmatch(r"(\d+(?:\.\d+)?)([smhd]?)", value.strip())
         if match is None:
@@ -53,13 +47,16 @@ def _seconds(value: object) -> object:
 
 
 def parse_seconds(option: str, text: str) -> float:
-    """`90s`, `30m`, `2h` on a command line. Raises SpecError, naming the option."""
+    """Read `90s`, `30m`, `2h` on a command line as seconds.
+
+    Raises SpecError, which names the option.
+    """
     try:
-        found = _seconds(text)
+        seconds = _seconds(text)
     except ValueError as error:
         raise SpecError(f"{option}: {error}") from None
-    assert isinstance(found, float)
-    return found
+    assert isinstance(seconds, float)
+    return seconds
 
 
 Duration = Annotated[float, BeforeValidator(_seconds), Field(gt=0)]
@@ -106,7 +103,7 @@ Storage = Annotated[str, BeforeValidator(_storage)]
 
 
 class SearchPlan(BaseModel):
-    """What is proposed, how often, and when to stop."""
+    """The section `search`: what is proposed, how often, and when to stop."""
 
     model_config = _STRICT
 
@@ -128,7 +125,7 @@ class SearchPlan(BaseModel):
     """Proposals in a row that are expected to add less to the front than training its members
     again would seem to, by luck, before the search stops (`pareto` only); None: go on."""
     reduction: Annotated[int, Field(ge=2, le=1000)] | None = 3
-    """With several proxy.rungs, one of so many networks goes on from a rung to the next (see
+    """One of so many networks goes on from a rung to the next, where proxy.rungs has several (see
     `nas.strategy.halving`); None: all are trained up to the last one."""
 
     @field_validator("objectives")
@@ -138,7 +135,7 @@ class SearchPlan(BaseModel):
             objectives = objectives_named(names)
         except SpecError as error:
             raise ValueError(str(error)) from None
-        late = [item.name for item in objectives if not item.searched]
+        late = [objective.name for objective in objectives if not objective.searched]
         if late:
             raise ValueError(f"found {late[0]!r}, which is known after a search only (nas retrain)")
         return names
@@ -158,91 +155,6 @@ class SearchPlan(BaseModel):
         return self
 
 
-class Backbone(BaseModel):
-    """The plain network that probes and fine-tuning start from."""
-
-    model_config = _STRICT
-
-    weights: Literal["train", "pretrained"] = "train"
-    """`train`: on the training images, once per run; `pretrained`: timm's."""
-    epochs: Annotated[float, Field(gt=0)] = 8.0
-    """Not to the end: blocks on a backbone that fits its training images have nothing to learn.
-    On digits, after 20 epochs no network saved loss; after 8, most did."""
-    learning_rate: Annotated[float, Field(gt=0)] | None = None
-    """None: 0.1 from random weights and 0.01 from pretrained ones, for a batch of 128, and in
-    proportion for others."""
-
-
-class Proxy(BaseModel):
-    """The cheap stand-in for full training (FACTS: which of them can be trusted)."""
-
-    model_config = _STRICT
-
-    kind: Literal["probe", "finetune", "scratch", "supernet", "supernet-whole"] = "probe"
-    """`supernet`: one for the whole run, of the largest budget; candidates inherit its weights.
-    Its backbone stays frozen, and with `supernet-whole` is trained, too."""
-    rungs: Annotated[list[Annotated[float, Field(gt=0)]], Field(min_length=1)] | None = None
-    """Budgets, each larger than the one before. None: what suits the kind and the images (see
-    `settled`)."""
-    unit: Literal["epochs", "steps", "images", "seconds"] = "epochs"
-    """Budgets in seconds differ from machine to machine, and so do their results."""
-    schedule: Literal["whole", "restart"] = "whole"
-    """`whole`: one cycle of the learning rate over the largest budget, so that lower rungs stop
-    on the way; `restart`: a cycle to each rung."""
-    subset: Annotated[int, Field(ge=2)] | None = None
-    """Train on this many of the training images, of each class its share; None: on all."""
-    seeds: Annotated[int, Field(ge=1, le=100)] = 1
-    """Seeds that every candidate is trained with (see also search.confirm_seeds)."""
-    threads: Annotated[int, Field(ge=1)] = 1
-    batch_size: Annotated[int, Field(ge=2)] = 64
-    learning_rate: Annotated[float, Field(gt=0)] | None = None
-    """None: what suits the kind and the batch."""
-    resolution: Annotated[int, Field(ge=8, le=1024)] | None = None
-    """Train on smaller images than the network will be deployed at; None: the same."""
-    backbone: Backbone = Backbone()
-
-    @field_validator("rungs")
-    @classmethod
-    def _rising(cls, rungs: list[float] | None) -> list[float] | None:
-        if any(low >= high for low, high in pairwise(rungs or ())):
-            raise ValueError(f"found {rungs}; allowed: each larger than the one before")
-        return rungs
-
-    @model_validator(mode="after")
-    def _counted(self) -> Self:
-        if self.rungs is None and self.unit != "epochs":
-            raise ValueError(f"unit {self.unit!r} says what rungs count; give rungs, too")
-        return self
-
-    @property
-    def budgets(self) -> list[float]:
-        """The rungs of a run, whose file has them."""
-        assert self.rungs is not None
-        return self.rungs
-
-    def steps(self, budget: float, images: int) -> float:
-        """What a budget that is not in seconds comes to with so many training images."""
-        per_epoch = max(1, min(images, self.subset or images) // self.batch_size)
-        units = {"epochs": float(per_epoch), "steps": 1.0, "images": 1.0 / self.batch_size}
-        return budget * units[self.unit]
-
-    def settled(self, images: int) -> Proxy:
-        """With the budget that suits so many training images, unless one is given.
-
-        A probe gets 300 steps: thirty networks were ranked no better by three times as many, and
-        the wrong way round by a third (benchmarks/proxy_study.py). Of a small set it gets no more
-        than 3 epochs, which is then said. A supernet that trains its backbone gets 3,750 steps,
-        which ranked those networks better than a fourth or four times as many; at most 20 epochs.
-        Other kinds get their epochs.
-        """
-        if self.rungs is not None:
-            return self
-        epochs, steps = _EPOCHS[self.kind], _STEPS.get(self.kind)
-        if steps is not None and self.steps(epochs, images) > steps:
-            return self.model_copy(update={"rungs": [float(steps)], "unit": "steps"})
-        return self.model_copy(update={"rungs": [epochs], "unit": "epochs"})
-
-
 class Ray(BaseModel):
     """A Ray cluster, and what one trial gets of it (executors `ray` and `tune`)."""
 
@@ -253,7 +165,7 @@ class Ray(BaseModel):
     from it alone; `auto`: the one that this machine is part of; `host:port`; `ray://host:port`."""
     cpus: Annotated[float, Field(ge=0)] = 1
     gpus: Annotated[float, Field(ge=0)] = 0
-    """Of a GPU: 0.5 puts two trials on each. Whole ones above 1."""
+    """GPUs of one trial: 0.5 puts two trials on each. Whole ones above 1."""
     resources: dict[str, Annotated[float, Field(gt=0)]] = {}
     """Others that the nodes were given a name for, such as {a100: 1}."""
     placement: Literal["pack", "spread"] = "pack"
@@ -289,9 +201,9 @@ class Ray(BaseModel):
 
     @property
     def needs(self) -> dict[str, float]:
-        """What one trial takes of a node, by Ray's names."""
-        taken = {"CPU": self.cpus, "GPU": self.gpus, **self.resources}
-        return {name: amount for name, amount in taken.items() if amount}
+        """The resources that one trial takes of a node, by Ray's names."""
+        amounts = {"CPU": self.cpus, "GPU": self.gpus, **self.resources}
+        return {name: amount for name, amount in amounts.items() if amount}
 
     @model_validator(mode="after")
     def _something(self) -> Self:
@@ -301,7 +213,7 @@ class Ray(BaseModel):
 
 
 class Runner(BaseModel):
-    """Everything about a run that is not the space or the data."""
+    """The runner file: everything about a run that is not the space or the data."""
 
     model_config = _STRICT
 
@@ -345,23 +257,21 @@ class Runner(BaseModel):
 
 
 def load_runner(path: str | Path | None = None, overrides: tuple[str, ...] = ()) -> Runner:
-    """Read a runner file (None: the defaults) and apply `key.path=value` overrides.
+    """Read a runner file and apply overrides.
 
-    Raises SpecError: an unreadable file, an unknown key, a value out of range.
+    path: None means the defaults.
+    overrides: texts of `key.path=value`.
+    Raises SpecError for an unreadable file, an unknown key or a value out of range.
     """
     source = str(path) if path else "runner"
     data: Any = {}
     if path is not None:
-        try:
-            data = read_yaml(Path(path).read_text(encoding="utf-8"), source)
-        except (OSError, UnicodeDecodeError) as error:
-            reason = getattr(error, "strerror", None) or "it is not a text file"
-            raise SpecError(f"cannot read the runner {path}: {reason}") from None
+        data = read_yaml(read_text(path, "the runner"), source)
     return with_overrides(parse(Runner, {} if data is None else data, source), overrides)
 
 
 def with_overrides(runner: Runner, overrides: tuple[str, ...]) -> Runner:
-    """A runner with `key.path=value` overrides applied. Raises SpecError."""
+    """Return a runner with `key.path=value` overrides applied. Raises SpecError."""
     if not overrides:
         return runner
     merged = runner.model_dump(mode="python")

@@ -1,4 +1,7 @@
-"""The search space file: what may be built. Content only; sites are found on floor 1."""
+"""The search space file: what may be built.
+
+Only its content is read here; nas/models finds the sites that it means.
+"""
 
 from __future__ import annotations
 
@@ -7,8 +10,7 @@ from typing import Annotated, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from nas.base.errors import SpecError
-from nas.base.files import parse, read_yaml
+from nas.base.files import parse, read_text, read_yaml
 from nas.spec.architecture import Option
 
 __all__ = ["POSITIONS", "Constraints", "Position", "SearchSpace", "SiteRule", "parse_space"]
@@ -24,15 +26,16 @@ Position = Literal[
     "after_residual",
 ]
 POSITIONS: tuple[Position, ...] = get_args(Position)
-"""Where in a residual block. A sandglass has two depthwise convolutions, a first and a last."""
+"""The positions in a residual block; a sandglass has a first and a last depthwise convolution."""
 
 
 class SiteRule(BaseModel):
-    """Which of a backbone's sites take part, and how finely they are chosen.
+    """The rule for which of a backbone's sites take part, and how finely they are chosen.
 
-    position: one or several; none given means the paper's, behind the (first) depthwise
-    convolution. modules: patterns of module paths whose outputs are sites (of the user's own
-    network, say), instead of positions or beside them.
+    position: one or several; empty means the paper's, behind the (first) depthwise convolution.
+    modules: patterns of module paths whose outputs are sites (of the user's own network, say),
+        instead of positions or beside them.
+    exclude: patterns of the sites to leave out.
     """
 
     model_config = _STRICT
@@ -49,7 +52,7 @@ class SiteRule(BaseModel):
 
 
 class Constraints(BaseModel):
-    """Hard limits: what exceeds one is never trained and never on a front."""
+    """The hard limits: what exceeds one is never trained and never on a front."""
 
     model_config = _STRICT
 
@@ -59,7 +62,7 @@ class Constraints(BaseModel):
 
 
 class SearchSpace(BaseModel):
-    """Backbones, sites and blocks to choose from (see DESIGN: the search space file)."""
+    """The backbones, sites and blocks to choose from."""
 
     model_config = _STRICT
 
@@ -100,15 +103,11 @@ class SearchSpace(BaseModel):
 
 
 def parse_space(path: str | Path) -> SearchSpace:
-    """Read a search space file. Raises SpecError.
+    """Read a search space file and check what it says by itself.
 
-    Checks what the file says by itself; `nas.load_space` also checks that its blocks,
-    options and backbones exist.
+    `nas.load_space` also checks that its blocks, options and backbones exist.
+    Raises SpecError when the file cannot be read or is wrong.
     """
     path = Path(path)
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "it is not a text file"
-        raise SpecError(f"cannot read the search space {path}: {reason}") from None
+    text = read_text(path, "the search space")
     return parse(SearchSpace, read_yaml(text, str(path)), str(path))

@@ -1,4 +1,4 @@
-"""Where a study is kept, when that is no file in the run folder: a URL without its password.
+"""The URL of a study that is no file in the run folder, without its password.
 
 Passwords never stand in a runner file or a run folder; they come from the environment, from
 ~/.pgpass, or from the URL that somebody types to look at a study from elsewhere.
@@ -17,7 +17,7 @@ from nas.base.errors import SpecError
 __all__ = ["PASSWORD", "StorageUrl", "is_url"]
 
 PASSWORD = "NAS_STORAGE_PASSWORD"
-"""Environment variable with the password of a storage."""
+"""The environment variable with the password of a storage."""
 
 _SCHEMES = {
     "postgresql": "postgresql+psycopg",
@@ -36,15 +36,16 @@ _HARMLESS = {"passfile"}  # where it lies, not what it is
 
 
 def is_url(text: str) -> bool:
-    """Whether a text names a study by URL, and not a run folder."""
+    """Say whether a text names a study by URL, and not a run folder."""
     return "://" in text
 
 
 @dataclass(frozen=True, slots=True)
 class StorageUrl:
-    """A storage, and which study in it (None: the only one).
+    """A storage and a study in it; as text, it is safe to show and to write down.
 
-    url: without password and study. `str` of an address is safe to show and to write down.
+    url: without password and study.
+    study: None means the only one.
     """
 
     url: str
@@ -53,8 +54,9 @@ class StorageUrl:
 
     @classmethod
     def parse(cls, text: str) -> StorageUrl:
-        """Read `SCHEME://USER:PASSWORD@HOST/DATABASE?OPTIONS#STUDY`. Raises SpecError, whose
-        message never holds the password.
+        """Read `SCHEME://USER:PASSWORD@HOST/DATABASE?OPTIONS#STUDY`.
+
+        Raises SpecError, whose message never holds the password.
         """
         try:
             parts = urlsplit(text)
@@ -62,19 +64,15 @@ class StorageUrl:
         except ValueError:
             raise SpecError(f"a storage URL cannot be read; write one of: {_EXAMPLES}") from None
         if parts.scheme not in _SCHEMES:
-            found = repr(parts.scheme) if parts.scheme or "@" in text else repr(text)
-            raise SpecError(f"unknown storage {found}; allowed: {_EXAMPLES}")
+            # Of a text with an @ only the scheme is shown: it may hold a password.
+            name = repr(parts.scheme) if parts.scheme or "@" in text else repr(text)
+            raise SpecError(f"unknown storage {name}; allowed: {_EXAMPLES}")
         if "@" in parts.path and parts.scheme != "sqlite":
             raise SpecError(
                 "a storage URL has an @ behind its host: a password with / or @ in it is written "
                 f"with %2F and %40, or left out and set as {PASSWORD}"
             )
-        for name, _ in parse_qsl(parts.query, keep_blank_values=True):
-            if _SECRET.search(name) and name.lower() not in _HARMLESS:
-                raise SpecError(
-                    f"the storage URL has a secret in its option {name!r}; leave it out and set "
-                    f"{PASSWORD} in the environment"
-                )
+        _check_options(parts.query)
         if parts.scheme == "grpc" and (not host or port is None or parts.path.strip("/")):
             raise SpecError("a gRPC storage is written grpc://HOST:PORT")
         path = parts.path
@@ -95,21 +93,24 @@ class StorageUrl:
 
     @property
     def kind(self) -> str:
-        """`postgresql`, `mysql`, `sqlite` or `grpc`."""
+        """The kind of storage: `postgresql`, `mysql`, `sqlite` or `grpc`."""
         return urlsplit(self.url).scheme.partition("+")[0]
 
     def of(self, study: str) -> StorageUrl:
-        """The same storage, another study in it."""
+        """Return the same storage with another study in it."""
         return replace(self, study=study)
 
     def check_there(self) -> None:
-        """Raises SpecError for an SQLite file that is not there, which opening it would make."""
+        """Check that an SQLite file is there, since opening it would make one.
+
+        Raises SpecError when it is not.
+        """
         path = Path(urlsplit(self.url).path)
         if self.kind == "sqlite" and not path.exists():
             raise SpecError(f"{self.url}: there is no such file")
 
     def connection_url(self) -> str:
-        """What SQLAlchemy takes, with the password: never show it."""
+        """Return the URL that SQLAlchemy takes, with the password: never show it."""
         parts = urlsplit(self.url)
         if self.kind == "sqlite":
             return self.url
@@ -120,7 +121,7 @@ class StorageUrl:
         return urlunsplit((_SCHEMES[parts.scheme], user + at + where, parts.path, parts.query, ""))
 
     def without_secret(self, text: str) -> str:
-        """A message of somebody else's about this storage, in one line and safe to show."""
+        """Make a message of a library about this storage one line that is safe to show."""
         for secret in (self.password, os.environ.get(PASSWORD)):
             if secret:
                 text = text.replace(secret, "***").replace(quote(secret, safe=""), "***")
@@ -128,3 +129,13 @@ class StorageUrl:
 
     def __str__(self) -> str:
         return f"{self.url}#{quote(self.study)}" if self.study else self.url
+
+
+def _check_options(query: str) -> None:
+    """Check that no option of a URL is a secret. Raises SpecError."""
+    for name, _ in parse_qsl(query, keep_blank_values=True):
+        if _SECRET.search(name) and name.lower() not in _HARMLESS:
+            raise SpecError(
+                f"the storage URL has a secret in its option {name!r}; leave it out and set "
+                f"{PASSWORD} in the environment"
+            )

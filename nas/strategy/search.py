@@ -10,11 +10,11 @@ import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from datetime import UTC, datetime
 
 import numpy as np
 from optuna.distributions import CategoricalDistribution
 
+from nas.base.clock import utc_now
 from nas.base.seeds import derive
 from nas.models.candidates import Candidates
 from nas.spec.architecture import Architecture
@@ -360,7 +360,7 @@ class Search:
         before = self._records[job.trial]
         record = Record.of(job, outcome)
         if record.state != PAUSED:
-            record = replace(record, finished=_now())
+            record = replace(record, finished=utc_now())
         if before.loss is None:
             return record
         if record.loss is None:
@@ -384,7 +384,7 @@ class Search:
         go on: its training is gone, and new networks are measured against it all the same.
         """
         for trial in self._ladder.waiting:
-            record = replace(self._records[trial], state=PRUNED, finished=_now())
+            record = replace(self._records[trial], state=PRUNED, finished=utc_now())
             self._store.finish(record, None)
             self._keep(record)
 
@@ -448,7 +448,3 @@ class Search:
             rung=self._ladder.rung_to_train(record),
             latency=latency,
         )
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")

@@ -1,4 +1,4 @@
-"""What is done to a batch beyond crops and mirrors; torchvision does it.
+"""Augmentation of a batch beyond crops and mirrors; torchvision does it.
 
 All of it draws from torch's global stream, which a training seeds at every step.
 """
@@ -21,9 +21,12 @@ _OPERATIONS = 2  # of RandAugment on each image, arXiv:1909.13719
 
 @dataclass(frozen=True)
 class Augmentation:
-    """label_smoothing: share of the target that goes to all classes alike. mixup
-    (arXiv:1710.09412), cutmix (arXiv:1905.04899): parameter of the beta distribution of their
-    shares; with both, one of them by lot at each step. rand_augment: magnitude. 0: off.
+    """The augmentations of a recipe; 0 is off.
+
+    label_smoothing: share of the target that goes to all classes alike.
+    mixup: parameter of the beta distribution of its shares (arXiv:1710.09412).
+    cutmix: likewise (arXiv:1905.04899); with both, one of them by lot at each step.
+    rand_augment: magnitude (arXiv:1909.13719).
     """
 
     num_classes: int
@@ -34,20 +37,23 @@ class Augmentation:
 
     @property
     def changes_pixels(self) -> bool:
+        """Whether images are changed one by one, before they are normalised."""
         return self.rand_augment > 0
 
     def pixels(self, images: Tensor) -> Tensor:
-        """(B, H, W, 3) uint8 on the CPU -> the same, each image changed by itself.
-
-        Through Pillow, which takes 0.2 ms for 32x32 where tensors take 0.3.
-        """
+        """Change each image by itself: (B, H, W, 3) uint8 on the CPU, likewise out."""
+        # Through Pillow, which takes 0.2 ms for 32x32 where tensors take 0.3.
         change = v2.RandAugment(_OPERATIONS, self.rand_augment)
         changed = [change(Image.fromarray(image.numpy())) for image in images]
         return torch.from_numpy(np.stack([np.asarray(image) for image in changed]))
 
     def mixed(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-        """(B, 3, H, W) and (B,) -> images, and the share (B, C) of each class in them; labels
-        stay as they are where nothing is on.
+        """Mix images with one another, and their targets.
+
+        images: (B, 3, H, W).
+        labels: (B,).
+        Returns the images, and the share (B, C) of each class in them; labels stay as they are
+        where nothing is on.
         """
         mixers = []
         if self.mixup > 0:

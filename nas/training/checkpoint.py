@@ -1,4 +1,4 @@
-"""Trained weights, on disk or in object storage: whole safetensors, and back into networks."""
+"""Trained weights on disk or in object storage, and back into networks: whole safetensors."""
 
 from __future__ import annotations
 
@@ -36,24 +36,27 @@ __all__ = [
 
 
 def checkpoint_path(folder: Path, digest: str, seed: int | None = None) -> Path:
-    """Of a candidate trained with a seed, or (None) of a plain backbone."""
+    """Return the file of a candidate's trained weights.
+
+    seed: that it was trained with; None means a plain backbone.
+    """
     name = "backbone" if seed is None else f"seed-{seed}"
     return folder / digest / f"{name}.safetensors"
 
 
 def training_path(folder: Path, digest: str, seed: int) -> Path:
-    """Of a training that stopped at a rung below the top."""
+    """Return the file of a training that stopped at a rung below the top."""
     return folder / digest / f"seed-{seed}.training.safetensors"
 
 
 def weights_exist(path: Path) -> bool:
-    """Raises StorageError when the place cannot be reached."""
+    """Say whether weights are there. Raises StorageError when the place cannot be reached."""
     with storage_errors(path):
         return path.exists()
 
 
 def save_weights(path: Path, weights: Mapping[str, Tensor]) -> None:
-    """Raises StorageError when there is no space."""
+    """Write weights by name. Raises StorageError when there is no space."""
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()}
     if is_remote(path):
         with storage_errors(path):  # an object is there whole or not at all
@@ -68,7 +71,7 @@ def save_weights(path: Path, weights: Mapping[str, Tensor]) -> None:
 
 
 def load_weights(path: Path) -> dict[str, Tensor]:
-    """Raises StorageError when the file is missing or cut short."""
+    """Read weights by name. Raises StorageError when the file is missing or cut short."""
     try:
         if is_remote(path):
             with storage_errors(path):
@@ -80,36 +83,48 @@ def load_weights(path: Path) -> dict[str, Tensor]:
 
 
 def save_trained(path: Path, network: nn.Module, architecture: Architecture, kind: str) -> None:
-    """Keep what training changed: under a frozen proxy, the inserted blocks alone."""
+    """Write what training changed: under a frozen proxy, the inserted blocks alone.
+
+    kind: of the proxy.
+    """
     weights = network.state_dict()
-    save_weights(path, {name: weights[name] for name in _trained(weights, architecture, kind)})
+    save_weights(
+        path, {name: weights[name] for name in _trained_names(weights, architecture, kind)}
+    )
 
 
 Rungs = list[tuple[float, float, float, float]]
-"""(budget, loss, accuracy, seconds of training so far) at each rung."""
+"""A row for each rung: budget, loss, accuracy, seconds of training so far."""
 
 
 def save_training(
     path: Path, training: Training, architecture: Architecture, kind: str, rungs: Rungs
 ) -> None:
-    """Keep what a training needs to go on: what it changed, its optimiser's state, its rungs."""
+    """Write what a training needs to go on.
+
+    That is what it changed, its optimiser's state and its rungs.
+    """
     state = training.state()
     weights = {name.removeprefix(_NETWORK) for name in state if name.startswith(_NETWORK)}
-    for name in weights - _trained(weights, architecture, kind):
+    for name in weights - _trained_names(weights, architecture, kind):
         del state[_NETWORK + name]
     save_weights(path, state | {_RUNGS: torch.tensor(rungs, dtype=torch.float64)})
 
 
 def drop_training(path: Path) -> None:
-    """Remove what `save_training` kept, if anything. Raises StorageError."""
+    """Remove what `save_training` wrote, if anything.
+
+    Raises StorageError when the place cannot be reached.
+    """
     with storage_errors(path):
         path.unlink(missing_ok=True)
 
 
 def load_training(path: Path, training: Training) -> Rungs:
-    """Go on from what `save_training` kept, and return its rungs. Where nothing is or a file is
-    cut short, there are none: the training starts again, and comes to the same.
+    """Go on from what `save_training` wrote, and return its rungs.
 
+    Where nothing is or a file is cut short, there are none: the training starts again, and comes
+    to the same.
     Raises StorageError when it is of another network.
     """
     try:
@@ -124,10 +139,10 @@ def load_training(path: Path, training: Training) -> Rungs:
     return [tuple(rung) for rung in rungs]
 
 
-def _trained(names: Iterable[str], architecture: Architecture, kind: str) -> set[str]:
-    """By the slot and not by what the plain network lacks: a block may stand in the place of
-    one of the backbone's own, whose weights have the same names.
-    """
+def _trained_names(names: Iterable[str], architecture: Architecture, kind: str) -> set[str]:
+    """Return the names of the weights that a kind of proxy trains."""
+    # By the slot and not by what the plain network lacks: a block may stand in the place of
+    # one of the backbone's own, whose weights have the same names.
     if not PROXIES[kind].frozen:
         return set(names)
     prefixes = inserted_prefixes(architecture)
@@ -137,7 +152,10 @@ def _trained(names: Iterable[str], architecture: Architecture, kind: str) -> set
 def restore(
     folder: Path, architecture: Architecture, kind: str, seed: int, num_classes: int
 ) -> nn.Module:
-    """Build a candidate as it was when its training ended. Raises StorageError."""
+    """Build a candidate as it was when its training ended.
+
+    Raises StorageError when its weights cannot be read or are of another network.
+    """
     proxy = PROXIES[kind]
     plain = checkpoint_path(folder, architecture.plain.digest)
     network = build(
@@ -153,6 +171,6 @@ def restore(
     except RuntimeError as error:
         reason = str(error).splitlines()[-1].strip()
         raise StorageError(f"{path} is of another network: {reason}") from None
-    if unexpected or set(missing) & _trained(network.state_dict(), architecture, kind):
+    if unexpected or set(missing) & _trained_names(network.state_dict(), architecture, kind):
         raise StorageError(f"{path} is of another network: its names differ")
     return network.eval()

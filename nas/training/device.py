@@ -1,4 +1,4 @@
-"""Where networks are trained."""
+"""The device that networks are trained on."""
 
 from __future__ import annotations
 
@@ -8,5 +8,5 @@ __all__ = ["best_device"]
 
 
 def best_device() -> torch.device:
-    """The first GPU that torch sees, else the CPU."""
+    """Return the first GPU that torch sees, else the CPU."""
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")

@@ -28,7 +28,7 @@ from nas.training.checkpoint import (
     save_training,
     save_weights,
 )
-from nas.training.loop import Recipe, Training, evaluate
+from nas.training.loop import Recipe, Training, evaluate, steps_in
 from nas.training.task import Classification, Score
 
 __all__ = [
@@ -40,22 +40,26 @@ __all__ = [
     "weights_file",
 ]
 
-_KEPT_EVERY = 60.0  # seconds of training that a kill may cost
+_SAVE_EVERY = 60.0  # seconds of training that a kill may cost
 _LOOKS = 10  # at the validation images
 _KIND = "scratch"  # of proxy: everything is trained, so everything is kept
 
 
 class TrainingStopped(BaseException):
-    """Ends a training from outside, after it was kept."""
+    """An end that was wished from outside, after the training was kept."""
 
 
 @dataclass(frozen=True, slots=True)
 class FullTrainingJob:
     """An order to train one network fully; plain values, so that it travels.
 
-    about: what is known before. architecture: canonical JSON. source, data: the images by name,
-    and the folder of those decoded for training. folder: for weights and checkpoints.
-    run_seed: of the run that it belongs to. test: whether the source brings a test part.
+    about: what is known before.
+    architecture: canonical JSON.
+    source: the images by name.
+    data: the folder of those decoded for training.
+    folder: for weights and checkpoints.
+    run_seed: of the run that it belongs to.
+    test: whether the source brings a test part.
     backbone: file of the plain network's weights, for a recipe that starts from them.
     """
 
@@ -70,10 +74,11 @@ class FullTrainingJob:
 
     @property
     def recipe(self) -> FullRecipe:
+        """The recipe that the job says."""
         return FullRecipe(**self.about.recipe)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON."""
+        """Return plain values for JSON."""
         paths = ("data", "folder", "backbone")
         return asdict(self) | {
             name: None if getattr(self, name) is None else str(getattr(self, name))
@@ -83,22 +88,25 @@ class FullTrainingJob:
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> FullTrainingJob:
         """Read what `to_dict` wrote."""
-        changed = {
+        values = {
             "about": FullTraining.from_dict(data["about"]),
             "data": Path(data["data"]),
             "folder": Path(data["folder"]),
             "backbone": Path(data["backbone"]) if data["backbone"] else None,
         }
-        return cls(**data | changed)
+        return cls(**data | values)
 
 
 def weights_file(about: FullTraining) -> str:
-    """Two recipes, or sets of images, do not write over each other."""
+    """Return the name of a file for trained weights.
+
+    Two recipes, or sets of images, do not write over each other.
+    """
     return f"{about.digest}-{about.seed}.{about.key}.safetensors"
 
 
 def training_file(about: FullTraining) -> str:
-    """Of a training that has not come to its end."""
+    """Return the name of a file for a training that has not come to its end."""
     return f"{about.digest}-{about.seed}.{about.key}.training.safetensors"
 
 
@@ -111,7 +119,12 @@ def begin(
     device: torch.device,
     backbone: Path | None = None,
 ) -> Training:
-    """The training of a network at its start. Raises SpecError, StorageError."""
+    """Return the training of a network at its start.
+
+    backbone: file of weights that the plain network starts from; None takes the recipe's.
+    Raises SpecError when pretrained weights cannot be had.
+    Raises StorageError when `backbone` cannot be read.
+    """
     task = Classification(len(data.classes))
     network = build(
         architecture,
@@ -121,13 +134,12 @@ def begin(
         pretrained=recipe.weights == "pretrained",
         seed=seed,
     )
-    per_epoch = max(1, len(data.train) // recipe.batch_size)
     return Training(
         network,
         data,
         task,
         Recipe(
-            length=max(1, round(recipe.epochs * per_epoch)),
+            length=steps_in(recipe.epochs, len(data.train), recipe.batch_size),
             batch_size=recipe.batch_size,
             learning_rate=recipe.learning_rate,
             weight_decay=recipe.weight_decay,
@@ -153,16 +165,20 @@ def train_fully(
     job: FullTrainingJob,
     *,
     device: torch.device,
-    say: Callable[[dict[str, float]], None] = lambda told: None,
+    say: Callable[[dict[str, float]], None] = lambda news: None,
     stopping: Callable[[], bool] = lambda: False,
 ) -> FullTraining:
     """Train a network to the end, from where an earlier process was stopped, and judge it.
 
-    say: hears {epoch, of, seconds}, and {loss, accuracy} with them after a look at the
-    validation images. stopping: asked after every step; what is then kept is gone on from.
     The checkpoint stays, for whoever keeps the result to remove. Where torch.distributed is
-    initialised, all processes train and the first one judges, keeps and tells. Raises
-    Stopped, TrainingError (diverged, or does not fit), StorageError, SpecError.
+    initialised, all processes train, and the first one judges, keeps and reports.
+
+    say: called with {epoch, of, seconds}, and {loss, accuracy} with them after a look at the
+        validation images.
+    stopping: asked after every step; once it is true, the training is kept and ends.
+    Raises TrainingStopped when `stopping` said so.
+    Raises TrainingError when the training diverges or does not fit into memory.
+    Raises StorageError, SpecError when a file cannot be read or written.
     """
     first = not dist.is_initialized() or dist.get_rank() == 0
     about, recipe = job.about, job.recipe
@@ -172,15 +188,15 @@ def train_fully(
     seed = derive(job.run_seed, "retrain", about.seed)
     training = begin(architecture, data, recipe, seed=seed, device=device, backbone=job.backbone)
     path = job.folder / training_file(about)
-    known = load_training(path, training)
+    earlier = load_training(path, training)
     # The last row of a checkpoint between two looks has no figures, only the time.
-    curve: Rungs = [row for row in known if not math.isnan(row[1])]
-    watch = _Watch(training, known[-1][3] if known else 0.0, recipe.epochs)
+    curve: Rungs = [row for row in earlier if not math.isnan(row[1])]
+    watch = _Watch(training, earlier[-1][3] if earlier else 0.0, recipe.epochs)
 
     def keep(rows: Rungs) -> None:
         if first:
             save_training(path, training, architecture, _KIND, rows)
-        watch.kept()
+        watch.note_save()
 
     def after_step(_done: int, _of: int) -> None:
         stop = first and stopping()
@@ -189,25 +205,28 @@ def train_fully(
         if stop:
             raise TrainingStopped
         if watch.spoke_long_ago:
-            say(watch.told())
+            say(watch.news())
 
+    # Looks lie where the recipe says, not where this process began: so the curve is the same
+    # however often the training was interrupted.
     score = None
     length = training.recipe.length
     looks = sorted({max(1, round(length * number / _LOOKS)) for number in range(1, _LOOKS + 1)})
     for until in looks[len(curve) :]:
         training.run(until, progress=after_step)
         watch.pause()
-        with _agreed(device):
+        with _failing_together(device):
             if first:
-                score = _judged(training, data, device)
+                score = _judge(training, data, device)
         if score is not None:
             curve.append((watch.epoch, score.loss, score.accuracy, watch.seconds))
-            say(watch.told() | {"loss": score.loss, "accuracy": score.accuracy})
+            say(watch.news() | {"loss": score.loss, "accuracy": score.accuracy})
         keep(curve)
         watch.go_on()
     if not first:
         return about
-    score = score or _judged(training, data, device)
+    # A training that was stopped behind its last look has not been judged by this process.
+    score = score or _judge(training, data, device)
     save_weights(job.folder / weights_file(about), training.trained.state_dict())
     return replace(
         about,
@@ -219,13 +238,16 @@ def train_fully(
         processes=dist.get_world_size() if dist.is_initialized() else 1,
         device=device.type,
         weights=weights_file(about),
-        **(_tested(job, training, data, device) if job.test else {}),
+        **(_test(job, training, data, device) if job.test else {}),
     )
 
 
 @contextmanager
-def _agreed(device: torch.device) -> Iterator[None]:
-    """What the first process finds wrong, all do: none waits for another that has given up."""
+def _failing_together(device: torch.device) -> Iterator[None]:
+    """Raise in all processes what the first one raises.
+
+    None of them then waits for another that has given up.
+    """
     failure: TrainingError | None = None
     try:
         yield
@@ -240,16 +262,16 @@ def _agreed(device: torch.device) -> Iterator[None]:
         raise failure
 
 
-def _judged(training: Training, data: Dataset, device: torch.device) -> Score:
+def _judge(training: Training, data: Dataset, device: torch.device) -> Score:
     return evaluate(training.trained, data, Classification(len(data.classes)), device=device)
 
 
-def _tested(
+def _test(
     job: FullTrainingJob, training: Training, data: Dataset, device: torch.device
 ) -> dict[str, Any]:
-    """The one look at the test images."""
+    """Take the one look at the test images."""
     test = open_test(job.source, job.about.resolution)
-    score = _judged(training, replace(data, validation=test), device)
+    score = _judge(training, replace(data, validation=test), device)
     return {
         "test_loss": score.loss,
         "test_accuracy": score.accuracy,
@@ -259,12 +281,12 @@ def _tested(
 
 
 class _Watch:
-    """Time spent in training, over all processes that have worked on it; looks do not count."""
+    """The time spent in training, over all processes that have worked on it, without looks."""
 
     def __init__(self, training: Training, before: float, epochs: float) -> None:
         self._training, self._before, self._epochs = training, before, epochs
         self._since: float | None = time.monotonic()
-        self._kept = self._spoke = time.monotonic()
+        self._saved = self._spoke = time.monotonic()
 
     @property
     def seconds(self) -> float:
@@ -277,16 +299,16 @@ class _Watch:
 
     @property
     def due(self) -> bool:
-        return time.monotonic() - self._kept > _KEPT_EVERY
+        return time.monotonic() - self._saved > _SAVE_EVERY
 
     @property
     def spoke_long_ago(self) -> bool:
         return time.monotonic() - self._spoke > 1.0
 
-    def kept(self) -> None:
-        self._kept = time.monotonic()
+    def note_save(self) -> None:
+        self._saved = time.monotonic()
 
-    def told(self) -> dict[str, float]:
+    def news(self) -> dict[str, float]:
         self._spoke = time.monotonic()
         return {"epoch": self.epoch, "of": self._epochs, "seconds": self.seconds}
 

@@ -1,4 +1,4 @@
-"""The training loop: batches cut from uint8 images in memory, one straight story."""
+"""The training loop, which every training goes through: one straight story."""
 
 from __future__ import annotations
 
@@ -16,27 +16,30 @@ from torch.nn.parallel import DistributedDataParallel
 
 from nas.base.errors import TrainingError
 from nas.base.seeds import derive
-from nas.data import Dataset, Split
+from nas.data import Dataset
 from nas.training.augmentation import Augmentation
+from nas.training.batches import Batches
 from nas.training.task import Classification, Score
 
-__all__ = ["Recipe", "Trainer", "Training", "evaluate"]
+__all__ = ["Recipe", "Training", "evaluate", "steps_in"]
 
-_MEAN = "mean."
-_ALL = slice(None)
-_SHIFT = 8  # a random crop moves an image by at most 1/8 of its side, as 4 of 32 pixels
+# What the names of tensors in the state of a training begin with.
+_NETWORK, _OPTIMISER, _MEAN = "network.", "optimiser.", "mean."
 
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """How to train. length: of the whole training, in `unit`; seconds are of this thread's CPU
-    time on a CPU with one thread, else by the clock on the wall.
+    """The settings of a training.
 
-    cycles: where the learning rate comes to zero, in the same unit, the last at the end; none
-    given: there alone. In each cycle it rises linearly for the share warm_up, then falls: as a
-    `cosine`, or by `step` to a tenth after half of the cycle and again after three quarters.
-    optimiser: `sgd` (with Nesterov's momentum) or `adamw`. ema: decay of a running mean of the
-    weights, smaller in the first steps; None: none is kept.
+    length: of the whole training, in `unit`.
+    unit: seconds are of this thread's CPU time on a CPU with one thread, else of the wall clock.
+    cycles: where the learning rate comes to zero, in `unit`, the last at the end; empty means
+        there alone. In each cycle it rises linearly for the share `warm_up`, then falls.
+    optimiser: `sgd` (with Nesterov's momentum) or `adamw`.
+    warm_up: share of a cycle.
+    schedule: `cosine`, or `step`: to a tenth after half of the cycle and again after three
+        quarters.
+    ema: decay of a running mean of the weights, smaller in the first steps; None keeps none.
     """
 
     length: float
@@ -52,7 +55,7 @@ class Recipe:
     ema: float | None = None
 
     def rate(self, spent: float) -> float:
-        """The learning rate when `spent` of the length has gone."""
+        """Return the learning rate when `spent` of the length has gone."""
         start = 0.0
         for end in self.cycles or (self.length,):
             if spent < end:
@@ -62,65 +65,9 @@ class Recipe:
         return 0.0
 
 
-class Trainer:
-    """Turns rows of a split into normalised, augmented batches.
-
-    One gather reads crop and mirror at once from the uint8 images; borders are reflected. On a
-    GPU that gather runs there, since one CPU core makes 800 images a second at 224 pixels.
-    The result is NCHW in channels_last memory, float32.
-    """
-
-    def __init__(
-        self, data: Dataset, device: torch.device, augmentation: Augmentation | None = None
-    ) -> None:
-        std = torch.tensor(data.std, device=device)
-        self.scale = 1.0 / std
-        self.offset = -torch.tensor(data.mean, device=device) / std
-        self.mirror = data.mirror
-        self.device = device
-        self.change = augmentation if augmentation and augmentation.changes_pixels else None
-        self.gather_there = device.type != "cpu" and self.change is None
-
-    def augmented(
-        self,
-        split: Split,
-        rows: Tensor,
-        generator: torch.Generator,
-        share: slice = _ALL,
-    ) -> Tensor:
-        """rows: (B,) -> (B, 3, H, W), each image shifted and perhaps mirrored at random.
-
-        share: of the rows, to make those images alone, as they are among all.
-        """
-        count, side = len(rows), split.images.shape[1]
-        reach = max(1, side // _SHIFT)
-        down, right = torch.randint(-reach, reach + 1, (2, count, 1), generator=generator)
-        line = torch.arange(side)
-        columns = line.expand(count, side)
-        if self.mirror:
-            mirrored = torch.rand(count, 1, generator=generator) < 0.5
-            columns = torch.where(mirrored, line.flip(0), columns)
-        lines, columns = _reflect(line + down, side), _reflect(columns + right, side)
-        images, rows, lines, columns = split.images, rows[share], lines[share], columns[share]
-        if self.gather_there:
-            images, rows = images[rows].to(self.device), torch.arange(len(rows))
-            rows, lines, columns = (item.to(self.device) for item in (rows, lines, columns))
-        pixels = images[rows[:, None, None], lines[:, :, None], columns[:, None, :]]
-        if self.change is not None:
-            pixels = self.change.pixels(pixels)
-        return self._normalised(pixels)
-
-    def plain(self, split: Split, rows: slice) -> Tensor:
-        return self._normalised(split.images[rows])
-
-    def _normalised(self, pixels: Tensor) -> Tensor:
-        floats = pixels.to(self.device, torch.float32).mul_(self.scale).add_(self.offset)
-        return floats.permute(0, 3, 1, 2)
-
-
-def _reflect(index: Tensor, side: int) -> Tensor:
-    index = index.abs()
-    return torch.where(index >= side, 2 * (side - 1) - index, index)
+def steps_in(epochs: float, images: int, batch_size: int) -> int:
+    """Return the steps of a training of so many epochs, in full batches; at least one."""
+    return max(1, round(epochs * max(1, images // batch_size)))
 
 
 class Training:
@@ -128,12 +75,15 @@ class Training:
 
     Everything random is derived from the seed and the number of the step, so that weights,
     the optimiser's state and that number are all there is to keep.
+    Where torch.distributed is initialised, its processes share each batch and go the same
+    steps; batch norms and mixup see the share of their process.
 
-    seed: of the order of images and their augmentation: equal seeds give equal batches to
-    every network, which pairs comparisons. set_mode: which modules train and which stay as
-    they are. before_step: called with the number of each step before it. augmentation: beyond
-    crops and mirrors. Where torch.distributed is initialised, its processes share each batch and
-    go the same steps; batch norms and mixup see the share of their process.
+    parameters: those to train; with none, the network is left as it is.
+    seed: of the order of images and their augmentation. Equal seeds give equal batches to every
+        network, which pairs comparisons.
+    set_mode: says which modules train and which stay as they are.
+    before_step: called with the number of each step before it.
+    augmentation: beyond crops and mirrors.
     """
 
     def __init__(
@@ -155,13 +105,13 @@ class Training:
         self.step = 0
         self.spent = 0.0
         self.parts = 1
-        """Pieces that batches are computed in: two since memory ran out, else one."""
+        """The pieces that batches are computed in: two since memory ran out, else one."""
         self._data, self._task, self._seed, self._device = data, task, seed, device
         self._set_mode, self._before_step = set_mode, before_step
         self._parameters = list(parameters)
         _channels_last(network.to(device))
         self._optimiser = _optimiser(self._parameters, recipe) if self._parameters else None
-        self._trainer = Trainer(data, device, augmentation)
+        self._batches = Batches(data, device, augmentation)
         self._augmentation = augmentation
         self._ema = _running_mean(network, recipe)
         self._rank, self._ranks = 0, 1
@@ -173,15 +123,15 @@ class Training:
 
     @property
     def trained(self) -> nn.Module:
-        """What is to be judged and kept: the running mean of the weights where there is one."""
+        """The network to judge and keep: with the mean of its weights where that is kept."""
         return self.network if self._ema is None else self._ema.module
 
     def run(
         self, until: float | None = None, progress: Callable[[int, int], None] | None = None
     ) -> None:
-        """Train until this much of the recipe's length is spent (None: all of it), and leave the
-        network in evaluation mode.
+        """Train, and leave the network in evaluation mode.
 
+        until: how much of the recipe's length is spent then; None means all of it.
         progress: called with (done, of), in steps or whole seconds.
         Raises TrainingError when the loss is not finite.
         """
@@ -189,6 +139,7 @@ class Training:
         if self._optimiser is None:
             return
         self._set_mode(self.network)
+        # Every step seeds torch's global stream, which belongs to whoever called this.
         with torch.random.fork_rng(devices=[] if self._device.type == "cpu" else None):
             while self.spent < until:
                 self._one_step(self._optimiser)
@@ -197,13 +148,16 @@ class Training:
         self.network.eval()
 
     def state(self) -> dict[str, Tensor]:
-        """What `load` goes on from: `network.*`, `optimiser.*`, `mean.*`, and where it stands."""
-        tensors = {f"network.{name}": value for name, value in self.network.state_dict().items()}
+        """Return what `load` goes on from.
+
+        It holds `network.*`, `optimiser.*`, `mean.*`, and where the training stands.
+        """
+        tensors = {f"{_NETWORK}{name}": value for name, value in self.network.state_dict().items()}
         if self._optimiser is not None:
             for index, slots in self._optimiser.state_dict()["state"].items():
                 for name, value in slots.items():
                     if isinstance(value, Tensor):
-                        tensors[f"optimiser.{index}.{name}"] = value
+                        tensors[f"{_OPTIMISER}{index}.{name}"] = value
         if self._ema is not None:
             mean = self._ema.module.state_dict()
             tensors |= {f"{_MEAN}{name}": value for name, value in mean.items()}
@@ -211,29 +165,24 @@ class Training:
         return tensors | {"stands": stands}
 
     def load(self, state: Mapping[str, Tensor]) -> None:
-        """Take up a state of a training with the same arguments; weights that are not in it
-        stay. Raises KeyError, RuntimeError when it is of another network.
+        """Take up a state of a training with the same arguments.
+
+        Weights that are not in it stay.
+        Raises KeyError, RuntimeError when it is of another network.
         """
         step, self.spent, parts = state["stands"].tolist()
         self.step, self.parts = int(step), int(parts)
-        own = "network."
-        weights = {key[len(own) :]: value for key, value in state.items() if key.startswith(own)}
+        weights = _below(_NETWORK, state)
         unexpected = self.network.load_state_dict(weights, strict=False).unexpected_keys
         if unexpected:
             raise KeyError(unexpected[0])
         if self._ema is not None:
-            mean = {
-                key.removeprefix(_MEAN): value
-                for key, value in state.items()
-                if key.startswith(_MEAN)
-            }
-            self._ema.module.load_state_dict(mean)
+            self._ema.module.load_state_dict(_below(_MEAN, state))
         if self._optimiser is not None:
             slots: dict[int, dict[str, Tensor]] = {}
-            for key, value in state.items():
-                if key.startswith("optimiser."):
-                    _, index, name = key.split(".")
-                    slots.setdefault(int(index), {})[name] = value
+            for key, value in _below(_OPTIMISER, state).items():
+                index, name = key.split(".")
+                slots.setdefault(int(index), {})[name] = value
             groups = self._optimiser.state_dict()["param_groups"]
             self._optimiser.load_state_dict({"state": slots, "param_groups": groups})
 
@@ -246,6 +195,8 @@ class Training:
         try:
             loss = self._gradients(optimiser)
         except RuntimeError as error:
+            # Halves need about half of the memory. One process of several cannot decide alone:
+            # the others would wait for the gradients of a batch in one piece.
             if self.parts > 1 or self._ranks > 1 or not _out_of_memory(error):
                 raise
             self.parts = 2
@@ -263,18 +214,22 @@ class Training:
         self.spent += self._seconds() - started if self.recipe.unit == "seconds" else 1
 
     def _gradients(self, optimiser: torch.optim.Optimizer) -> Tensor:
-        """The mean loss of this step's batch; its gradients are with the parameters."""
+        """Return the mean loss of this step's batch; its gradients are with the parameters."""
+        # Two streams: that of the images is the same for every network and every process, that
+        # of the network (dropout, mixup) is the process's own. The first process has the stream
+        # of a training by itself.
         generator = torch.Generator().manual_seed(derive(self._seed, "images", self.step))
         others = (self._rank,) if self._rank else ()
         torch.manual_seed(derive(self._seed, "network", self.step, *others))
         rows = self._rows()
         share = slice(self._rank, None, self._ranks)
-        images = self._trainer.augmented(self._data.train, rows, generator, share)
+        images = self._batches.augmented(self._data.train, rows, generator, share)
         wanted = self._data.train.labels[rows[share]].to(self._device)
         if self._augmentation is not None:
             images, wanted = self._augmentation.mixed(images, wanted)
         optimiser.zero_grad(set_to_none=True)
         total = torch.zeros((), device=self._device)
+        # Each piece counts by its share of the images, so that gradients add up to the batch's.
         for part, target in zip(images.chunk(self.parts), wanted.chunk(self.parts), strict=True):
             loss = self._task.loss(self._shared(part), target) * (len(part) / len(images))
             loss.backward()  # type: ignore[no-untyped-call]
@@ -282,22 +237,34 @@ class Training:
         return total
 
     def _rows(self) -> Tensor:
-        """Of the images of this step: full batches, epoch after epoch."""
+        """Return the rows of this step's images: full batches, epoch after epoch."""
         count = len(self._data.train)
         size = min(self.recipe.batch_size, count)
-        epoch, place = divmod(self.step, count // size)
+        epoch, batch = divmod(self.step, count // size)
         if self._order is None or self._order[0] != epoch:
             generator = torch.Generator().manual_seed(derive(self._seed, "order", epoch))
             self._order = epoch, torch.randperm(count, generator=generator)
-        return self._order[1][place * size : (place + 1) * size]
+        return self._order[1][batch * size : (batch + 1) * size]
 
     def _seconds(self) -> float:
         alone = self._device.type == "cpu" and torch.get_num_threads() == 1
         return time.thread_time() if alone else time.perf_counter()
 
 
+def _below(prefix: str, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return the tensors whose names begin with a prefix, by the rest of their names."""
+    return {
+        name.removeprefix(prefix): tensor
+        for name, tensor in state.items()
+        if name.startswith(prefix)
+    }
+
+
 def _channels_last(network: nn.Module) -> None:
-    """The weights of 2-D convolutions; `network.to` refuses a network with a 3-D one (lambda)."""
+    """Lay out the weights of 2-D convolutions.
+
+    `network.to` refuses a network with a 3-D convolution (lambda).
+    """
     for parameter in network.parameters():
         if parameter.dim() == 4:
             parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
@@ -329,14 +296,14 @@ def _running_mean(network: nn.Module, recipe: Recipe) -> ModelEmaV3 | None:
 
 
 def _cosine(done: float, warm_up: float) -> float:
-    """Share of the top learning rate: linear up to it, then a cosine down to zero."""
+    """Return the share of the top learning rate: linear up to it, then a cosine down to zero."""
     if done < warm_up:
         return _rise(done, warm_up)
     return 0.5 * (1 + math.cos(math.pi * (done - warm_up) / (1 - warm_up)))
 
 
 def _step(done: float, warm_up: float) -> float:
-    """Likewise, falling at half and at three quarters, as of arXiv:1512.03385 on CIFAR-10."""
+    """Return the share, falling at half and at three quarters: arXiv:1512.03385 on CIFAR-10."""
     if done < warm_up:
         return _rise(done, warm_up)
     return 1.0 if done < 0.5 else 0.1 if done < 0.75 else 0.01
@@ -357,16 +324,17 @@ def evaluate(
     device: torch.device,
     batch_size: int = 64,
 ) -> Score:
-    """Judge a network on all of data.validation. Raises TrainingError when scores are not
-    finite.
+    """Judge a network on all of data.validation.
+
+    Raises TrainingError when scores are not finite.
     """
     _channels_last(network.eval().to(device))
-    trainer = Trainer(data, device)
+    batches = Batches(data, device)
     split = data.validation
     with torch.inference_mode():
         scores = torch.cat(
             [
-                network(trainer.plain(split, slice(start, start + batch_size))).cpu()
+                network(batches.plain(split, slice(start, start + batch_size))).cpu()
                 for start in range(0, len(split), batch_size)
             ]
         )

@@ -18,7 +18,7 @@ from nas.models.build import build
 from nas.spec.architecture import Architecture
 from nas.spec.runner import Proxy
 from nas.training.checkpoint import load_weights, save_weights
-from nas.training.loop import Recipe, Training, evaluate
+from nas.training.loop import Recipe, Training, evaluate, steps_in
 from nas.training.proxies.setting import scale_rate
 from nas.training.task import Classification, Score
 
@@ -41,14 +41,18 @@ def prepare_backbone(
 ) -> Score:
     """Train (or fetch) the plain network, keep it at `path`, and return its validation score.
 
-    data_key: names the images. What was trained before from the same images and settings, by
-    whichever run, is taken from the user's cache instead of being trained again.
-    Raises SpecError when pretrained weights cannot be had, TrainingError when it diverges.
+    What was trained before from the same images and settings, by whichever run, is taken from
+    the user's cache instead of being trained again.
+
+    data_key: names the images.
+    threads: of torch, while this goes on.
+    Raises SpecError when pretrained weights cannot be had.
+    Raises TrainingError when the training diverges.
     """
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:
-        network = _kept(plain, data, data_key, proxy, seed, device, progress)
+        network = _trained_network(plain, data, data_key, proxy, seed, device, progress)
         score = evaluate(network, data, Classification(len(data.classes)), device=device)
     finally:
         torch.set_num_threads(before)
@@ -56,7 +60,7 @@ def prepare_backbone(
     return score
 
 
-def _kept(
+def _trained_network(
     plain: Architecture,
     data: Dataset,
     data_key: str,
@@ -65,7 +69,7 @@ def _kept(
     device: torch.device,
     progress: Progress | None,
 ) -> nn.Module:
-    """The trained plain network, from the cache or trained now and kept there."""
+    """Return the trained plain network, from the cache, or trained now and kept there."""
     pretrained = proxy.backbone.weights == "pretrained"
     task = Classification(len(data.classes))
 
@@ -74,29 +78,30 @@ def _kept(
 
     parts = [plain.digest, data_key, proxy.backbone.model_dump(), proxy.batch_size, seed]
     parts += [version("torch"), version("timm"), device.type]
-    known = True
+    cacheable = True
     if ":" in plain.backbone:  # a user's own network can change without changing its name
-        computed = fingerprint(fresh(), plain.resolution)
-        known = computed is not None
-        parts.append(computed)
+        program = fingerprint(fresh(), plain.resolution)
+        cacheable = program is not None
+        parts.append(program)
     name = hashlib.sha256(json.dumps(parts).encode()).hexdigest()
-    kept = cache_root() / "backbones" / f"{name}.safetensors"
-    if known and kept.exists():
+    cached = cache_root() / "backbones" / f"{name}.safetensors"
+    if cacheable and cached.exists():
         try:
-            weights = load_weights(kept)
+            weights = load_weights(cached)
             return build(plain, num_classes=task.num_classes, weights=weights)
         except (StorageError, RuntimeError):
-            kept.unlink(missing_ok=True)  # cut short: made again below
+            cached.unlink(missing_ok=True)  # cut short: made again below
     network = fresh()
     _train(network, data, task, proxy, seed, device, progress)
-    if known:
-        save_weights(kept, network.state_dict())
+    if cacheable:
+        save_weights(cached, network.state_dict())
     return network
 
 
 def fingerprint(network: nn.Module, resolution: int) -> str | None:
-    """A digest of all that a network computes in training and of its weights; None where that
-    cannot be told, as of one that branches on what it sees.
+    """Return a digest of all that a network computes in training and of its weights.
+
+    None means that it cannot be told, as of a network that branches on what it sees.
     """
     before = network.training
     try:
@@ -109,11 +114,11 @@ def fingerprint(network: nn.Module, resolution: int) -> str | None:
         return None
     finally:
         network.train(before)
-    found = hashlib.sha256(program.graph_module.code.encode())
+    digest = hashlib.sha256(program.graph_module.code.encode())
     for name, tensor in network.state_dict().items():
-        found.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-        found.update(tensor.detach().cpu().contiguous().numpy().tobytes())
-    return found.hexdigest()
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
 
 
 def _train(
@@ -126,13 +131,12 @@ def _train(
     progress: Progress | None,
 ) -> None:
     pretrained = proxy.backbone.weights == "pretrained"
-    per_epoch = max(1, len(data.train) // proxy.batch_size)
     training = Training(
         network,
         data,
         task,
         Recipe(
-            length=max(1, round(proxy.backbone.epochs * per_epoch)),
+            length=steps_in(proxy.backbone.epochs, len(data.train), proxy.batch_size),
             batch_size=proxy.batch_size,
             learning_rate=proxy.backbone.learning_rate
             or scale_rate(0.01 if pretrained else 0.1, proxy.batch_size),

@@ -1,4 +1,4 @@
-"""What a network is trained for: its head, its loss and its metric.
+"""The task that a network is trained for: its head, its loss and its metric.
 
 Classification is the first task; the search above only sees the names of the figures.
 """
@@ -16,7 +16,9 @@ __all__ = ["Classification", "Score"]
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """losses: (N,) per validation image, in a fixed order, so that networks can be paired.
+    """The figures of a network on the validation images.
+
+    losses: (N,) one for each image, in a fixed order, so that networks can be paired.
     correct: (N,) bool, likewise: whether the highest score is the label's.
     """
 
@@ -25,23 +27,26 @@ class Score:
 
     @property
     def accuracy(self) -> float:
-        """Share of the images, 0 to 1."""
+        """The share of images that are told right, 0 to 1."""
         return float(self.correct.double().mean())
 
     @property
     def loss(self) -> float:
+        """The mean over the images."""
         return float(self.losses.mean())
 
 
 @dataclass(frozen=True, slots=True)
 class Classification:
-    """One label per image. The head of a network is its backbone's own classifier."""
+    """The task with one label for each image; its head is the backbone's own classifier."""
 
     num_classes: int
 
     def loss(self, scores: Tensor, labels: Tensor) -> Tensor:
-        """Mean cross-entropy of (N, num_classes) scores and (N,) labels, or (N, num_classes)
-        shares of the classes.
+        """Return the mean cross-entropy.
+
+        scores: (N, num_classes).
+        labels: (N,), or the shares of the classes, (N, num_classes).
         """
         return functional.cross_entropy(scores, labels)
 

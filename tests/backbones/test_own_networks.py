@@ -12,7 +12,8 @@ from nas.backbones.stride import layers_to_unstride, unstride
 from nas.base.errors import SpecError
 from nas.models.cost import cost_of_module
 
-# Those of the authors' code (benchmarks/backbone_fidelity.py), whose weights fit.
+# Those of the authors' code (benchmarks/backbone_fidelity.py), whose weights fit; the last
+# network has no authors but this project's.
 PARAMETERS = {
     "mobilenext_035": 1_913_976,
     "mobilenext_050": 2_152_304,
@@ -28,6 +29,7 @@ PARAMETERS = {
     "snet_49": 874_584,
     "snet_146": 1_573_512,
     "snet_535": 4_539_920,
+    "mobilenetv2_cifar": 264_952,
 }
 
 
@@ -47,15 +49,17 @@ def test_every_network_is_counted_here() -> None:
 @pytest.mark.parametrize("name", PARAMETERS)
 def test_parameters_and_last_map(name: str) -> None:
     maps: list[torch.Size] = []
+    # At images of 224 pixels; that of small images has a total stride of 4.
+    body, side = ("blocks", 56) if name == "mobilenetv2_cifar" else ("stages", 7)
     with torch.device("meta"):
         network = own_networks.create(name, 1000, pretrained=False).eval()
-        network.get_submodule("stages").register_forward_hook(
+        network.get_submodule(body).register_forward_hook(
             lambda _module, _inputs, output: maps.append(output.shape[-2:])
         )
         logits = network(torch.zeros(1, 3, 224, 224))
     assert sum(parameter.numel() for parameter in network.parameters()) == PARAMETERS[name]
     assert logits.shape == (1, 1000)
-    assert maps == [(7, 7)]
+    assert maps == [(side, side)]
 
 
 @pytest.mark.parametrize(
@@ -94,6 +98,8 @@ def test_pretrained_weights_are_refused_in_one_line() -> None:
     with pytest.raises(SpecError, match="mobilenext_100.*use weights: train") as raised:
         own_networks.create("mobilenext_100", 1000, pretrained=True)
     assert "\n" not in str(raised.value)
+    with pytest.raises(SpecError, match="nobody has published any"):
+        own_networks.create("mobilenetv2_cifar", 1000, pretrained=True)
 
 
 def test_sandglass_adds_its_shortcut_at_the_wide_end() -> None:

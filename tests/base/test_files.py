@@ -10,7 +10,15 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, ConfigDict
 
 from nas.base.errors import SpecError, StorageError
-from nas.base.files import dump_yaml, parse, read_yaml, write_folder_whole, write_whole
+from nas.base.files import (
+    dump_yaml,
+    parse,
+    read_json,
+    read_text,
+    read_yaml,
+    write_folder_whole,
+    write_whole,
+)
 
 
 class Inner(BaseModel):
@@ -108,6 +116,26 @@ def test_first_fault_names_the_key_and_what_is_allowed(data: object, told: str) 
     with pytest.raises(SpecError) as caught:
         parse(Outer, data, "my.yaml")
     assert str(caught.value).startswith(f"my.yaml: {told}")
+
+
+def test_files_are_read_or_refused_in_one_line(tmp_path: Path) -> None:
+    good, bad, lost = tmp_path / "good", tmp_path / "bad", tmp_path / "lost"
+    good.write_text('{"width": "größer"}', encoding="utf-8")
+    bad.write_bytes(b"\xff\xfe")
+    assert read_json(good) == {"width": "größer"} == read_json(str(good))
+    assert read_text(good) == '{"width": "größer"}'
+    for read, path, words, message in (
+        (read_text, bad, ("the runner",), f"cannot read the runner {bad}: it is not a text file"),
+        (read_text, lost, (), f"cannot read {lost}: No such file or directory"),
+        (read_json, bad, ("the rules",), f"cannot read the rules {bad}: it is not JSON"),
+        (read_json, lost, ("", "do"), f"cannot read {lost}: No such file or directory; do"),
+    ):
+        with pytest.raises(SpecError) as caught:
+            read(path, *words)
+        assert str(caught.value) == message
+    bad.write_text("[" * 200_000)
+    with pytest.raises(SpecError, match="it is not JSON"):
+        read_json(bad)
 
 
 def test_dumped_model_reads_back() -> None:

@@ -16,6 +16,7 @@ from nas.spec.architecture import Architecture
 from nas.spec.recipe import Retrain
 from nas.study.full_training import FullTraining, unpack_flags
 from nas.training.augmentation import Augmentation
+from nas.training.batches import Batches
 from nas.training.checkpoint import load_weights, save_weights
 from nas.training.full import (
     FullTrainingJob,
@@ -25,7 +26,7 @@ from nas.training.full import (
     training_file,
     weights_file,
 )
-from nas.training.loop import Recipe, Trainer, evaluate
+from nas.training.loop import Recipe, evaluate
 from nas.training.task import Classification
 
 CPU = torch.device("cpu")
@@ -174,10 +175,10 @@ def test_schedules() -> None:
 
 def test_a_share_of_a_batch_holds_the_images_that_it_has_among_all(images: Path) -> None:
     data = open_data(images)
-    trainer, rows = Trainer(data, CPU), torch.arange(8)
+    batches, rows = Batches(data, CPU), torch.arange(8)
 
     def batch(*share: slice) -> torch.Tensor:
-        return trainer.augmented(data.train, rows, torch.Generator().manual_seed(5), *share)
+        return batches.augmented(data.train, rows, torch.Generator().manual_seed(5), *share)
 
     for rank in range(2):
         assert torch.equal(batch(slice(rank, None, 2)), batch()[rank::2])

@@ -21,7 +21,7 @@ from nas.training.checkpoint import (
     save_trained,
     save_weights,
 )
-from nas.training.loop import Recipe, Trainer, Training, evaluate
+from nas.training.loop import Recipe, Training, evaluate, steps_in
 from nas.training.proxies import PROXIES, Setting
 from nas.training.task import Classification
 
@@ -174,39 +174,6 @@ def test_when_memory_runs_out_batches_are_halved_once(data: Dataset) -> None:
         begin(network, data, Recipe(2, batch_size=32, learning_rate=0.01)).run()
 
 
-def test_batches_are_normalised_and_channels_last(data: Dataset) -> None:
-    trainer = Trainer(data, CPU)
-    images = trainer.plain(data.train, slice(0, 1000))
-    assert images.shape[1:] == (3, 32, 32)
-    assert images.is_contiguous(memory_format=torch.channels_last)
-    assert abs(float(images.mean())) < 0.05
-    assert abs(float(images.std()) - 1) < 0.05
-
-
-def test_augmentation_shifts_by_an_eighth_and_mirrors_only_where_it_may(data: Dataset) -> None:
-    """Every image is a column ramp, so its first row tells shift and direction."""
-    ramp = torch.arange(32, dtype=torch.uint8).repeat(64, 32, 1)[..., None].expand(64, 32, 32, 3)
-    split = replace(data.train, images=ramp.contiguous(), labels=torch.zeros(64, dtype=torch.long))
-    generator = torch.Generator().manual_seed(0)
-    plain = replace(data, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
-    for mirror in (False, True):
-        trainer = Trainer(replace(plain, mirror=mirror), CPU)
-        middle = trainer.augmented(split, torch.arange(64), generator)[:, 0, 0, 8:24]
-        steps = middle.diff(dim=1)
-        rising, falling = (steps == 1).all(dim=1), (steps == -1).all(dim=1)
-        assert (rising | falling).all()
-        assert bool(falling.any()) == mirror
-        assert (middle[rising][:, 0] - 8).abs().max() == 4
-
-
-def test_batches_are_the_same_wherever_they_are_cut(data: Dataset) -> None:
-    trainer, rows = Trainer(data, CPU), torch.tensor([5, 0, 5, 9])
-    here = trainer.augmented(data.train, rows, torch.Generator().manual_seed(1))
-    trainer.gather_there = True
-    there = trainer.augmented(data.train, rows, torch.Generator().manual_seed(1))
-    assert torch.equal(here, there)
-
-
 def test_a_probe_trains_its_blocks_and_nothing_else(setting: Setting) -> None:
     network = proxied("probe", COORD, setting, 1)
     plain = setting.weights[COORD.plain.digest]
@@ -268,3 +235,13 @@ def test_a_cut_checkpoint_is_said(setting: Setting, tmp_path: Path) -> None:
 def test_budgets_become_steps(setting: Setting, unit: str, budget: float, steps: int) -> None:
     proxy = setting.proxy.model_copy(update={"unit": unit, "rungs": [budget]})
     assert replace(setting, proxy=proxy).length() == steps  # 1,151 images in batches of 16
+
+
+@pytest.mark.parametrize(
+    ("epochs", "images", "batch_size", "steps"),
+    [(2, 100, 32, 6), (0.5, 100, 32, 2), (0.01, 100, 32, 1), (3, 10, 32, 3)],
+)
+def test_epochs_are_counted_in_full_batches(
+    epochs: float, images: int, batch_size: int, steps: int
+) -> None:
+    assert steps_in(epochs, images, batch_size) == steps

@@ -12,9 +12,9 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from datetime import UTC, datetime
 from types import FrameType
 
+from nas.base.clock import utc_now
 from nas.base.errors import NasError
 from nas.base.process import this_process
 from nas.execution.exchange import Exchange, Presence, Ticket
@@ -178,7 +178,7 @@ class WorkerProcess:
                     beat=self._beat,
                     ticket=ticket.id if ticket else None,
                     trial=ticket.job.trial if ticket else None,
-                    heard=datetime.now(UTC).isoformat(timespec="seconds"),
+                    heard=utc_now(),
                     left=left,
                 )
             )

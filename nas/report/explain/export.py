@@ -7,7 +7,7 @@ import numpy as np
 from nas.base.errors import SpecError
 from nas.belief.additive_terms import IDLE
 from nas.models.candidates import Candidates
-from nas.models.site_places import site_places
+from nas.models.site_locations import site_locations
 from nas.report.explain.rules import Explanation
 from nas.spec.prior import KnownEffect, KnownSite, Rules, SiteLocation
 
@@ -24,7 +24,7 @@ def rules_of(found: Explanation, candidates: Candidates, *, data: str) -> Rules:
     places: dict[str, SiteLocation] = {}
     several = len({backbone for backbone, _ in found.terms.networks}) > 1
     for plain, _ in candidates.plains():
-        for name, where in site_places(candidates, plain).items():
+        for name, where in site_locations(candidates, plain).items():
             places.setdefault(f"{plain.backbone}:{name}" if several else name, where)
     known = np.isfinite(found.front.measured.columns["loss"])
     losses = found.front.measured.columns["loss"][known]

@@ -11,8 +11,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from nas.base.errors import SpecError
-from nas.base.files import parse, write_whole
+from nas.base.files import parse, read_json, write_whole
 
 __all__ = ["FILE", "Calibration", "Estimate", "Trust", "load_calibration"]
 
@@ -147,11 +146,5 @@ def load_calibration(path: str | Path) -> Calibration:
     """
     path = Path(path)
     path = path / FILE if path.is_dir() else path
-    try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or "it is not JSON"
-        raise SpecError(
-            f"cannot read the calibration {path}: {reason}; make one: nas calibrate SPACE --out DIR"
-        ) from None
+    data = read_json(path, "the calibration", "make one: nas calibrate SPACE --out DIR")
     return parse(Calibration, data, str(path))

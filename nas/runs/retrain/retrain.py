@@ -11,12 +11,12 @@ import threading
 import warnings
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import UTC, datetime
 from typing import Any
 
 import torch
 from torch import distributed as dist
 
+from nas.base.clock import utc_now
 from nas.base.errors import SpecError, StorageError, TrainingError
 from nas.runs.drive import write_results
 from nas.runs.lock import run_lock
@@ -100,7 +100,7 @@ class _Keeper:
         self._store = Store(run.study, writable=True)
 
     def __call__(self, job: FullTrainingJob, result: FullTraining) -> None:
-        result = replace(result, finished=datetime.now(UTC).isoformat(timespec="seconds"))
+        result = replace(result, finished=utc_now())
         losses = (result.loss or 0.0, result.test_loss or 0.0)
         if not all(math.isfinite(loss) for loss in losses):
             result = replace(job.about, failure="its loss is not finite", diverged=True)

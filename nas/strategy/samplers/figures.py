@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 from nas.backbones import Site
 from nas.blocks import block_named
 from nas.latency.profile import BackboneLatencies, Profile, correct
-from nas.models.candidates import Candidates, Decision
+from nas.models.candidates import Candidates
 from nas.models.cost import cost, cost_of_module
-from nas.models.site_places import site_places
+from nas.models.decisions import Decision
+from nas.models.site_locations import site_locations
 from nas.spec.architecture import EMPTY, KEEP, Architecture, Insertion, parse_label
 from nas.spec.objective import Objective
 from nas.spec.prior import Rules
@@ -85,7 +86,7 @@ class SpaceFigures:
 
     def _expectations(self, plain: Architecture, rules: Rules) -> Mapping[str, Floats]:
         """Parameter -> (choices, 1)."""
-        lying = site_places(self._candidates, plain)
+        lying = site_locations(self._candidates, plain)
         found = {}
         for name, place in self._candidates.parameters_of(plain)[1].items():
             total = np.zeros(len(place.choices))

@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any, Self
 
@@ -18,6 +17,7 @@ from optuna.exceptions import DuplicatedStudyError, UpdateFinishedTrialError
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
+from nas.base.clock import utc_now
 from nas.base.errors import NasError, SpecError, StorageError
 from nas.base.process import boot_seconds, describe_process, has_ended, this_process
 from nas.strategy.storage.database import Connection
@@ -178,7 +178,7 @@ class Lease:
 
 def _beat(count: int) -> dict[str, Any]:
     """heard: for people; nothing is reckoned from it."""
-    return {"count": count, "heard": datetime.now(UTC).isoformat(timespec="seconds")}
+    return {"count": count, "heard": utc_now()}
 
 
 def driver_of(connection: Connection, study: str) -> dict[str, Any] | None:

@@ -7,20 +7,22 @@ from dataclasses import dataclass
 
 from nas.spec.architecture import Architecture
 from nas.training.loop import Training
-from nas.training.proxies.inherited import inherited
+from nas.training.proxies.inheritance import inheritance
 from nas.training.proxies.probe import probe
 from nas.training.proxies.setting import Setting
-from nas.training.proxies.whole import finetune, scratch
+from nas.training.proxies.whole_network import finetune, scratch
 
 __all__ = ["PROXIES", "ProxyKind", "Setting"]
 
 
 @dataclass(frozen=True, slots=True)
 class ProxyKind:
-    """begin: (architecture, setting, seed) -> the training of its network, at its start.
-    warm: starts from the trained plain network, which is then needed first.
-    frozen: changes nothing but the inserted blocks, so their weights are all there is to keep.
-    shared: candidates inherit the weights of one training, so that a seed changes nothing.
+    """A kind of proxy.
+
+    begin: (architecture, setting, seed) -> the training of its network, at its start.
+    warm: whether it starts from the trained plain network, which is then needed first.
+    frozen: whether it changes the inserted blocks alone, whose weights are then all to keep.
+    shared: whether candidates inherit the weights of one training; a seed then changes nothing.
     """
 
     begin: Callable[[Architecture, Setting, int], Training]
@@ -33,6 +35,6 @@ PROXIES = {
     "probe": ProxyKind(probe, warm=True, frozen=True),
     "finetune": ProxyKind(finetune, warm=True),
     "scratch": ProxyKind(scratch, warm=False),
-    "supernet": ProxyKind(inherited, warm=True, frozen=True, shared=True),
-    "supernet-whole": ProxyKind(inherited, warm=True, shared=True),
+    "supernet": ProxyKind(inheritance, warm=True, frozen=True, shared=True),
+    "supernet-whole": ProxyKind(inheritance, warm=True, shared=True),
 }

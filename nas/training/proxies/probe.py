@@ -17,7 +17,7 @@ __all__ = ["probe"]
 
 
 def probe(architecture: Architecture, setting: Setting, seed: int) -> Training:
-    """Trains the inserted blocks of an architecture on its frozen backbone.
+    """Return a training of the inserted blocks of an architecture on its frozen backbone.
 
     Below the first block nothing needs a gradient, and autograd keeps nothing there.
     """

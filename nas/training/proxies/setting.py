@@ -1,4 +1,4 @@
-"""What every proxy works with, and how a budget becomes steps."""
+"""The setting that every proxy works in, and how a budget becomes steps."""
 
 from __future__ import annotations
 
@@ -23,15 +23,19 @@ _BATCH = 128
 
 
 def scale_rate(learning_rate: float, batch_size: int) -> float:
-    """The learning rate of a batch of 128, in proportion: at 64 the same rate took a plain
-    MobileNetV2 x0.35 to 34 % on CIFAR-10 in four epochs, where 128 gave 47 %.
+    """Scale the learning rate of a batch of 128 in proportion to the batch.
+
+    At 64 the same rate took a plain MobileNetV2 x0.35 to 34 % on CIFAR-10 in four epochs, where
+    128 gave 47 %.
     """
     return learning_rate * batch_size / _BATCH
 
 
 @dataclass(frozen=True)
 class Setting:
-    """weights: the trained plain network of each backbone, by the digest of its architecture.
+    """The images, the task, the settings and the weights that a proxy works with.
+
+    weights: of the trained plain network of each backbone, by the digest of its architecture.
     supernets: likewise, where candidates inherit their weights.
     """
 
@@ -43,16 +47,17 @@ class Setting:
     supernets: Mapping[str, Supernet] = field(default_factory=dict)
 
     def length(self, rung: int = -1) -> float:
-        """How long to train until a rung: steps, at least one; or seconds, in that unit."""
+        """Return how long to train until a rung: steps, at least one; or seconds, in that unit."""
         budget = self.proxy.budgets[rung]
         if self.proxy.unit == "seconds":
             return budget
         return max(1, round(self.proxy.steps(budget, len(self.data.train))))
 
     def recipe(self, learning_rate: float, *, optimiser: str = "sgd") -> Recipe:
-        """The proxy's budget and schedule; the user's learning rate where one is given.
+        """Return the recipe with the proxy's budget and schedule.
 
         learning_rate: for SGD of a batch of 128, and scaled to the proxy's; for AdamW as it is.
+            The user's takes its place where one is given.
         """
         if optimiser == "sgd":
             learning_rate = scale_rate(learning_rate, self.proxy.batch_size)

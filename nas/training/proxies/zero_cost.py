@@ -1,4 +1,4 @@
-"""Zero-cost scores: what an untrained network shows on a batch or two. Higher is better for all.
+"""Zero-cost scores: figures of an untrained network on a batch or two, of which more is better.
 
 They are features and a coarse screen, not verdicts: none is known to beat `params` everywhere
 (arXiv:2301.11300 says so of all before its own), and none has been shown to place attention
@@ -27,7 +27,7 @@ from nas.data import Dataset, Split
 from nas.models.build import build
 from nas.models.cost import cost_of_module
 from nas.spec.architecture import Architecture
-from nas.training.loop import Trainer
+from nas.training.batches import Batches
 from nas.training.task import Classification
 
 __all__ = ["ZERO_COST", "ScoredNetwork", "ZeroCost", "zero_cost_scores"]
@@ -54,10 +54,10 @@ _ACTIVATIONS = (
 
 @dataclass(frozen=True, eq=False)
 class ScoredNetwork:
-    """A network and what it is looked at with; no score changes any of it.
+    """A network with the images that it is scored on; no score changes any of it.
 
-    batches: images (N, C, H, W) with labels (N,). resolution: side of the input at deployment,
-    pixels, which `macs` is for.
+    batches: images (N, C, H, W) with labels (N,).
+    resolution: side of the input at deployment, pixels, which `macs` is for.
     """
 
     network: nn.Module
@@ -67,15 +67,18 @@ class ScoredNetwork:
 
     @cached_property
     def gradients(self) -> list[tuple[Tensor, Tensor]]:
-        """Of each convolution and linear layer, its weight and the loss's gradient by it in
-        each batch, (batches, *weight.shape): three scores read them.
+        """The weight and the loss's gradients of each convolution and linear layer.
+
+        Gradients are (batches, *weight.shape). Three scores read them.
         """
         network = _with_batch_statistics(self.network).requires_grad_(True)
         weights = _layer_weights(network)
         with torch.enable_grad():
             losses = (self.task.loss(network(images), labels) for images, labels in self.batches)
-            found = [torch.autograd.grad(loss, weights, materialize_grads=True) for loss in losses]
-        layers = zip(*found, strict=True)
+            by_batch = [
+                torch.autograd.grad(loss, weights, materialize_grads=True) for loss in losses
+            ]
+        layers = zip(*by_batch, strict=True)
         return [
             (weight.detach(), torch.stack(layer))
             for weight, layer in zip(weights, layers, strict=True)
@@ -83,8 +86,10 @@ class ScoredNetwork:
 
 
 def _with_batch_statistics(network: nn.Module) -> nn.Module:
-    """A copy that normalises by the batch, as the authors' networks do; untrained ones give
-    next to nothing by their running statistics. Dropout stays off: it would be noise.
+    """Return a copy that normalises by the batch, as the authors' networks do.
+
+    Untrained ones give next to nothing by their running statistics. Dropout stays off: it would
+    be noise.
     """
     network = copy.deepcopy(network).eval()
     for module in network.modules():
@@ -94,32 +99,37 @@ def _with_batch_statistics(network: nn.Module) -> nn.Module:
 
 
 def _layer_weights(network: nn.Module) -> list[Tensor]:
-    """Of convolutions (the 1-D ones of blocks too) and linear layers. Norms, biases and free
-    parameters are left out, as in the suite of arXiv:2101.08134.
+    """Return the weights of convolutions (the 1-D ones of blocks too) and linear layers.
+
+    Norms, biases and free parameters are left out, as in the suite of arXiv:2101.08134.
     """
-    layers = (item for item in network.modules() if isinstance(item, _ConvNd | nn.Linear))
-    return [layer.weight for layer in layers]
+    layers = network.modules()
+    return [layer.weight for layer in layers if isinstance(layer, _ConvNd | nn.Linear)]
 
 
 def params(subject: ScoredNetwork) -> float:
-    """Trainable parameters: the score to beat."""
+    """Count trainable parameters: the score to beat."""
     return float(sum(parameter.numel() for parameter in subject.network.parameters()))
 
 
 def macs(subject: ScoredNetwork) -> float:
-    """Multiply-adds of one image at deployment."""
+    """Count the multiply-adds of one image at deployment."""
     network, side = copy.deepcopy(subject.network).to(_CPU), subject.resolution
     return float(cost_of_module(network, torch.zeros(1, 3, side, side)).macs)
 
 
 def grad_norm(subject: ScoredNetwork) -> float:
-    """Sum over layers of the length of the loss's gradient. Abdelfattah et al., 2101.08134."""
+    """Sum the length of the loss's gradient over the layers.
+
+    Abdelfattah et al., arXiv:2101.08134.
+    """
     return sum(float(gradient.mean(0).norm()) for _, gradient in subject.gradients)
 
 
 def snip(subject: ScoredNetwork) -> float:
-    """Sum of |weight x gradient|: what losing each weight would do to the loss. Lee et al.,
-    1810.02340, summed over the network as in 2101.08134.
+    """Sum |weight x gradient|: what losing each weight would do to the loss.
+
+    Lee et al., arXiv:1810.02340, summed over the network as in arXiv:2101.08134.
     """
     return sum(
         float((weight * gradient.mean(0)).abs().sum()) for weight, gradient in subject.gradients
@@ -127,9 +137,10 @@ def snip(subject: ScoredNetwork) -> float:
 
 
 def zico(subject: ScoredNetwork) -> float:
-    """Sum over layers of log sum of mean |gradient| / its deviation over batches. Li et al.,
-    2301.11300: their code, where weights that do not vary and dead layers count nothing;
-    but it adds each batch's gradient to the last one's, which the paper does not, nor we.
+    """Sum over layers the log of the sum of mean |gradient| / its deviation over batches.
+
+    Li et al., arXiv:2301.11300: their code, where weights that do not vary and dead layers count
+    nothing; but it adds each batch's gradient to the last one's, which the paper does not, nor we.
     """
     total = 0.0
     for _, gradient in subject.gradients:
@@ -141,14 +152,14 @@ def zico(subject: ScoredNetwork) -> float:
 
 
 def synflow(subject: ScoredNetwork) -> float:
-    """Sum of |weight x gradient| of the sum of scores, of an image of ones through the network
-    of absolute weights. Tanaka et al., 2006.05467, summed as in 2101.08134.
+    """Sum |weight x gradient| of the scores that an image of ones has by absolute weights.
 
     In double precision and evaluation mode (untrained batch norms are identities there). It
     spans tens of powers of ten: as a feature, take its logarithm. ReLU6 loses its ceiling, or
     no gradient would pass it. Gates stay, and the flow holds them wide open: MobileNetV2 with
     SE, CBAM, ECA or coordinate attention scores as without, to 0.1 %. Blocks that multiply
     without a gate (LKA, lambda) make it overflow.
+    Tanaka et al., arXiv:2006.05467, summed as in arXiv:2101.08134.
     """
     network = copy.deepcopy(subject.network).double().eval().requires_grad_(True)
     _lift_ceilings(network)
@@ -173,8 +184,10 @@ def _lift_ceilings(network: nn.Module) -> None:
 
 
 def jacob_cov(subject: ScoredNetwork) -> float:
-    """How little the gradients by different images correlate; mean over the batches. Mellor
-    et al., 2006.04647v1: -sum(log(v + k) + 1 / (v + k)) over the eigenvalues v, k = 1e-5.
+    """Score how little the gradients by different images correlate; mean over the batches.
+
+    -sum(log(v + k) + 1 / (v + k)) over the eigenvalues v, k = 1e-5.
+    Mellor et al., arXiv:2006.04647v1.
     """
     network = _with_batch_statistics(subject.network).requires_grad_(False)
     return fmean(_jacob_cov(network, images) for images, _ in subject.batches)
@@ -192,8 +205,10 @@ def _jacob_cov(network: nn.Module, images: Tensor) -> float:
 
 
 def nwot(subject: ScoredNetwork) -> float:
-    """How differently images switch the activations on; mean over the batches. Mellor et al.,
-    2006.04647v3: log |det K|, K[i, j] = in how many units images i and j agree.
+    """Score how differently images switch the activations on; mean over the batches.
+
+    log |det K|, K[i, j] = in how many units images i and j agree. Mellor et al.,
+    arXiv:2006.04647v3.
 
     Theirs are ReLUs alone. Here every activation counts that is positive where its input is
     (Hardswish, SiLU, GELU, Mish), or MobileNetV3 and EfficientNet would have few or none.
@@ -224,7 +239,11 @@ def _nwot(network: nn.Module, images: Tensor) -> float:
 
 @dataclass(frozen=True, slots=True)
 class ZeroCost:
-    """score: higher is predicted better. batches: how many it needs at least."""
+    """A zero-cost score.
+
+    score: higher is predicted better.
+    batches: how many it needs at least.
+    """
 
     title: str
     paper: str
@@ -260,9 +279,11 @@ def zero_cost_scores(
 ) -> dict[str, float]:
     """Score an architecture with random weights, its blocks as their papers start them.
 
-    names: some of ZERO_COST, all by default; higher is predicted better for each.
+    names: some of ZERO_COST; None means all. Higher is predicted better for each.
     seed: of the weights and the images, which are of data.train, not augmented, and the same
-    for every architecture. Raises SpecError, and MeasurementError when a score is not finite.
+        for every architecture.
+    Raises SpecError for an unknown name, or too few images.
+    Raises MeasurementError when a score is not finite.
     """
     wanted = tuple(ZERO_COST) if names is None else tuple(names)
     _check(wanted, len(data.train), batch_size, batches)
@@ -296,12 +317,12 @@ def _batches(
 ) -> list[Batch]:
     generator = torch.Generator().manual_seed(derive(seed, "zero-cost images"))
     order = torch.randperm(len(data.train), generator=generator)[: batch_size * batches]
-    trainer = Trainer(data, device)
+    maker = Batches(data, device)
     splits = [
         Split(data.train.images[rows], data.train.labels[rows])
         for rows in order.reshape(batches, batch_size).unbind()
     ]
-    return [(trainer.plain(split, slice(None)), split.labels.to(device)) for split in splits]
+    return [(maker.plain(split, slice(None)), split.labels.to(device)) for split in splits]
 
 
 def _finite(name: str, score: float, architecture: Architecture) -> float:

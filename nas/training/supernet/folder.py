@@ -30,10 +30,12 @@ _FILE = "supernet.json"
 
 
 class SupernetFile(BaseModel):
-    """supernet.json: all that decides the weights.
+    """The file supernet.json: all that decides the weights.
 
-    key: of the decoded images; it changes when they do. proxy: its last rung is the length of
-    the training. frozen: see Supernet; plain, sandwich: see Paths.
+    key: of the decoded images; it changes when they do.
+    frozen: see Supernet.
+    plain, sandwich: see Paths.
+    proxy: its last rung is the length of the training.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
@@ -57,14 +59,16 @@ class SupernetFile(BaseModel):
 
     @property
     def paths(self) -> Paths:
-        """Raises SpecError."""
+        """The paths that a step of the training takes."""
         return Paths(self.plain, self.sandwich)
 
 
 @dataclass(frozen=True)
 class SupernetFolder:
-    """supernet.json, and under checkpoints/<digest of a plain network>/ its backbone.safetensors
-    and supernet.safetensors.
+    """A folder of supernets.
+
+    It holds supernet.json, and under checkpoints/<digest of a plain network>/ the files
+    backbone.safetensors and supernet.safetensors of that network.
     """
 
     path: Path
@@ -72,8 +76,12 @@ class SupernetFolder:
     candidates: Candidates
 
     @classmethod
-    def made(cls, path: Path, file: SupernetFile, candidates: Candidates) -> SupernetFolder:
-        """A new folder, or one to go on with. Raises SpecError when it is of something else."""
+    def prepare(cls, path: Path, file: SupernetFile, candidates: Candidates) -> SupernetFolder:
+        """Make a folder, or take up one that is there.
+
+        Raises SpecError when it is of something else.
+        Raises StorageError when it cannot be made.
+        """
         if (path / _FILE).exists():
             there = _read(path)
             if there != file:
@@ -92,15 +100,16 @@ class SupernetFolder:
 
     @classmethod
     def open(cls, path: str | Path) -> SupernetFolder:
-        """For scoring. Raises SpecError when it is none."""
+        """Open a folder for scoring. Raises SpecError when it holds no supernet."""
         file = _read(Path(path))
         return cls(Path(path), file, Candidates(file.space))
 
     def backbone(self, plain: Architecture) -> Path:
-        """Of the trained plain network's weights; `prepare_backbone` writes them."""
+        """Return the file of a trained plain network's weights; `prepare_backbone` writes it."""
         return checkpoint_path(self.path / "checkpoints", plain.digest)
 
     def weights(self, plain: Architecture) -> Path:
+        """Return the file of the weights of a plain network's supernet."""
         return self.backbone(plain).with_name("supernet.safetensors")
 
     def train(
@@ -113,7 +122,9 @@ class SupernetFolder:
     ) -> Supernet:
         """Train the supernet of a plain network, or go on with it, or read it when it is done.
 
-        Raises SpecError, StorageError, and TrainingError when it diverges.
+        progress: called with (step, steps).
+        Raises SpecError, StorageError when its files cannot be used.
+        Raises TrainingError when the training diverges.
         """
         file = self.file
         if file.proxy.subset is not None:
@@ -139,7 +150,10 @@ class SupernetFolder:
         return supernet
 
     def supernet(self, plain: Architecture) -> Supernet:
-        """The supernet of a plain network as far as it is trained. Raises StorageError."""
+        """Read the supernet of a plain network as far as it is trained.
+
+        Raises StorageError when its weights cannot be read.
+        """
         supernet = self._untrained(plain)
         load_supernet(supernet, self.weights(plain))
         return supernet
@@ -167,13 +181,13 @@ def _read(path: Path) -> SupernetFile:
         raise StorageError(f"{file} cannot be read ({error})") from None
 
 
-def _difference(there: Mapping[str, Any], asked: Mapping[str, Any], above: str = "") -> str:
-    """The first setting that is not as asked, readably."""
-    name = next(name for name in asked if there[name] != asked[name])
+def _difference(there: Mapping[str, Any], wanted: Mapping[str, Any], above: str = "") -> str:
+    """Name the first setting that differs, readably."""
+    name = next(name for name in wanted if there[name] != wanted[name])
     if name == "space":
         return f"another space, {there[name]['name']!r}"
     if name == "key":
         return "other images, or of another size"
-    if isinstance(asked[name], dict):
-        return _difference(there[name], asked[name], f"{above}{name}.")
-    return f"{above}{name} {there[name]!r}, and {asked[name]!r} is asked for"
+    if isinstance(wanted[name], dict):
+        return _difference(there[name], wanted[name], f"{above}{name}.")
+    return f"{above}{name} {there[name]!r}, and {wanted[name]!r} is asked for"

@@ -18,7 +18,8 @@ from nas.backbones import Site
 from nas.base.errors import SpecError
 from nas.blocks import block_named
 from nas.models.build import build
-from nas.models.candidates import Candidates, Decision
+from nas.models.candidates import Candidates
+from nas.models.decisions import Decision
 from nas.spec.architecture import EMPTY, KEEP, Architecture, Insertion, parse_label
 
 __all__ = ["Paths", "Supernet"]
@@ -26,19 +27,22 @@ __all__ = ["Paths", "Supernet"]
 
 @dataclass(frozen=True, slots=True)
 class Paths:
-    """Which paths a step trains; by default one, drawn uniformly.
+    """The paths that a step trains; by default one, drawn uniformly.
 
     A path's share of sites with a block is uniform between none and all, and then each choice
     is as likely as any other. The space's own way of drawing is even over kinds of blocks, and
     would train a choice the less the more options its kind has.
 
-    plain: share of the steps that take the plain path instead.
-    sandwich: above 0, a step takes the plain path, a dense one (one kind of block wherever it
-    fits) and so many drawn ones. The batch is shared out among them and their gradients add up:
-    no more arithmetic than one path, though four shares of 16 images took a CPU twice the time
-    of 64. Universally slimmable networks, arXiv:1903.05134, where each path has the whole batch.
+    In a sandwich, the batch is shared out among the paths and their gradients add up: no more
+    arithmetic than one path, though four shares of 16 images took a CPU twice the time of 64.
     A frozen backbone learns nothing on its plain path: a share of it is refused, and a sandwich
-    is without it. Raises SpecError.
+    is without it.
+
+    plain: share of the steps that take the plain path instead.
+    sandwich: 0 for none; above, a step takes the plain path, a dense one (one kind of block
+        wherever it fits) and so many drawn ones.
+    Raises SpecError when a number is out of range, or both are given.
+    Universally slimmable networks, arXiv:1903.05134, where each path has the whole batch.
     """
 
     plain: float = 0.0
@@ -53,7 +57,10 @@ class Paths:
             raise SpecError("a sandwich has the plain path in every step; leave its share at 0")
 
     def check(self, *, frozen: bool) -> None:
-        """Raises SpecError for a share of plain paths on a frozen backbone."""
+        """Check the paths for a backbone.
+
+        Raises SpecError for a share of plain paths on a frozen backbone.
+        """
         if frozen and self.plain:
             raise SpecError(
                 f"share of plain paths {self.plain}: a frozen backbone learns nothing on them; "
@@ -62,7 +69,7 @@ class Paths:
 
 
 class Switch(nn.Module):
-    """The blocks that may stand at one site; the active one alone is computed."""
+    """The blocks that may be at one site, of which the active one alone is computed."""
 
     def __init__(self, blocks: Mapping[str, nn.Module]) -> None:
         super().__init__()
@@ -77,11 +84,15 @@ class Switch(nn.Module):
 class Supernet(nn.Module):
     """One backbone at one resolution, with a block for every distinct choice at each site.
 
+    Blocks start as identities with the weights that `build` gives them, so that a path equals
+    the network by itself until it is trained.
+
     plain: one of `candidates.plains()`; a space of several needs a supernet for each.
-    weights: of the trained plain network. seed: blocks start as identities with the weights
-    that `build` gives them, so that a path equals the network by itself until it is trained.
-    frozen: the backbone, with the blocks that it came with, keeps its weights and its batch
-    norm statistics. Raises SpecError.
+    weights: of the trained plain network; None means random ones.
+    seed: of all first weights.
+    frozen: whether the backbone, with the blocks that it came with, keeps its weights and its
+        batch norm statistics.
+    Raises SpecError when a site lies inside what may be replaced at another.
     """
 
     def __init__(
@@ -100,40 +111,42 @@ class Supernet(nn.Module):
         self.num_classes = num_classes
         self.seed = seed
         self.frozen = frozen
-        places = candidates.places(plain)
-        self._sites = {site.name: site for place in places for site in place.sites}
+        decisions = candidates.decisions(plain)
+        self._sites = {site.name: site for decision in decisions for site in decision.sites}
         _check_apart(self._sites)
         self.network = build(plain, num_classes=num_classes, weights=weights, seed=seed)
         self._names: dict[str, dict[object, str]] = {name: {} for name in self._sites}
-        self._switches = self._filled(places)
+        self._switches = self._install_switches(decisions)
         self.choose(plain)
         if frozen:
             self.network.requires_grad_(False)
             for block in self.blocks():
                 block.requires_grad_(True)
 
-    def _filled(self, places: Sequence[Decision]) -> dict[str, Switch]:
+    def _install_switches(self, decisions: Sequence[Decision]) -> dict[str, Switch]:
         """Put a switch into every site, with blocks out of networks that `build` made."""
-        found: dict[str, dict[str, nn.Module]] = {name: {} for name in self._sites}
-        for number in range(max(len(place.choices) for place in places)):
+        blocks_at: dict[str, dict[str, nn.Module]] = {name: {} for name in self._sites}
+        for number in range(max(len(decision.choices) for decision in decisions)):
             labels = {
-                site.name: place.choices[min(number, len(place.choices) - 1)]
-                for place in places
-                for site in place.sites
+                site.name: decision.choices[min(number, len(decision.choices) - 1)]
+                for decision in decisions
+                for site in decision.sites
             }
-            network = self._built(labels)
+            network = self._build(labels)
             for name, label in labels.items():
                 site, kind = self._sites[name], _kind(self._sites[name], label)
                 if kind not in self._names[name]:
                     self._names[name][kind] = key = label.replace(".", "_")
                     holder = self.network if kind == KEEP else network
-                    found[name][key] = nn.Identity() if kind == EMPTY else site.slot.block(holder)
-        switches = {name: Switch(blocks) for name, blocks in found.items()}
+                    blocks_at[name][key] = (
+                        nn.Identity() if kind == EMPTY else site.slot.block(holder)
+                    )
+        switches = {name: Switch(blocks) for name, blocks in blocks_at.items()}
         for name, switch in switches.items():
             self._sites[name].slot.fill(self.network, switch)
         return switches
 
-    def _built(self, labels: Mapping[str, str]) -> nn.Module:
+    def _build(self, labels: Mapping[str, str]) -> nn.Module:
         insertions = tuple(
             Insertion.of(name, label)
             for name, label in labels.items()
@@ -171,7 +184,7 @@ class Supernet(nn.Module):
         return scores
 
     def holds(self, architecture: Architecture) -> bool:
-        """Whether it is one of the supernet's paths."""
+        """Say whether an architecture is one of the supernet's paths."""
         try:
             self._path(architecture)
         except SpecError:
@@ -179,13 +192,16 @@ class Supernet(nn.Module):
         return True
 
     def _path(self, architecture: Architecture) -> dict[str, str]:
-        """Site -> which of its switch's blocks. Raises SpecError."""
+        """Return the key of the active block at each site.
+
+        Raises SpecError when the supernet does not hold the architecture.
+        """
         if architecture.plain != self.plain:
             raise SpecError(
                 f"{architecture.backbone} at {architecture.resolution} is no path of a supernet of "
                 f"{self.plain.backbone} at {self.plain.resolution}; each has its own"
             )
-        labels = {item.site: item.label for item in architecture.insertions}
+        labels = {insertion.site: insertion.label for insertion in architecture.insertions}
         for name in labels:
             if name not in self._sites:
                 raise SpecError(
@@ -203,19 +219,27 @@ class Supernet(nn.Module):
         return path
 
     def draw(self, rng: random.Random, paths: Paths | None = None) -> tuple[Architecture, ...]:
-        """Architectures for one step. With a frozen backbone each has a block, and with it
-        something to train: an identity start has a parameter.
+        """Draw the architectures of one step.
+
+        With a frozen backbone each has a block, and with it something to train: an identity
+        start has a parameter.
+
+        paths: how many and which; None means the default.
         """
         paths = paths or Paths()
         if paths.sandwich:
             ends = [] if self.frozen else [self.plain]
-            dense = self._drawn(rng, self._dense)
-            return (*ends, dense, *(self._drawn(rng, self._any) for _ in range(paths.sandwich)))
+            dense = self._draw_trainable(rng, self._dense)
+            return (
+                *ends,
+                dense,
+                *(self._draw_trainable(rng, self._any) for _ in range(paths.sandwich)),
+            )
         if paths.plain and rng.random() < paths.plain:
             return (self.plain,)
-        return (self._drawn(rng, self._any),)
+        return (self._draw_trainable(rng, self._any),)
 
-    def _drawn(
+    def _draw_trainable(
         self, rng: random.Random, draw: Callable[[random.Random], Architecture]
     ) -> Architecture:
         while True:
@@ -227,13 +251,13 @@ class Supernet(nn.Module):
         share = rng.random()
 
         def some(choices: Sequence[str]) -> Sequence[str]:
-            taken = rng.random() < share
-            return [label for label in choices if (label not in {KEEP, EMPTY}) == taken]
+            inserts = rng.random() < share
+            return [label for label in choices if (label not in {KEEP, EMPTY}) == inserts]
 
         return self._with(some, rng)
 
     def _dense(self, rng: random.Random) -> Architecture:
-        """A block of one kind wherever it fits, with options drawn at each place."""
+        """Draw blocks of one kind, one wherever it fits, with options drawn at each."""
         kind = rng.choice(sorted(self.candidates.space.blocks))
         return self._with(
             lambda choices: [label for label in choices if label.partition("/")[0] == kind], rng
@@ -242,8 +266,9 @@ class Supernet(nn.Module):
     def _with(
         self, some: Callable[[Sequence[str]], Sequence[str]], rng: random.Random
     ) -> Architecture:
-        """One of some choices at each place, as it comes where there are none; of too many
-        blocks, the space's limit.
+        """Draw one of some choices in each decision; where there are none, slots stay as they come.
+
+        Of too many blocks, as many are left as the space allows.
         """
         values = self.candidates.values(self.plain)
         assert values is not None, self.plain
@@ -256,22 +281,25 @@ class Supernet(nn.Module):
     # Weights.
 
     def blocks(self) -> Iterator[nn.Module]:
-        """Every inserted block; not those that the backbone came with."""
+        """Yield every inserted block, and none that the backbone came with."""
         for switch in self._switches.values():
             yield from (block for key, block in switch.blocks.items() if key != KEEP)
 
-    def trained(self) -> list[nn.Parameter]:
-        """What training changes."""
+    def trained_parameters(self) -> list[nn.Parameter]:
+        """Return the parameters that training changes."""
         return [parameter for parameter in self.parameters() if parameter.requires_grad]
 
     def set_training(self) -> None:
-        """Training mode for what is trained, evaluation mode for a frozen backbone."""
+        """Set training mode for what is trained, and evaluation mode for a frozen backbone."""
         self.train(not self.frozen)
         for block in self.blocks():
             block.train()
 
     def weights_of(self, architecture: Architecture) -> dict[str, Tensor]:
-        """The weights on a path, by their names in the network by itself. Raises SpecError."""
+        """Return the weights on a path, by their names in the network by itself.
+
+        Raises SpecError when the supernet does not hold the architecture.
+        """
         switched = tuple(f"{site.slot.path}." for site in self._sites.values())
         weights = {
             name: tensor
@@ -285,7 +313,7 @@ class Supernet(nn.Module):
 
 
 def _check_apart(sites: Mapping[str, Site]) -> None:
-    """Raises SpecError for a site inside what may be replaced at another."""
+    """Check that no site lies inside what may be replaced at another. Raises SpecError."""
     for name, site in sites.items():
         for other, inner in sites.items():
             inside = f"{inner.slot.module}.".startswith(f"{site.slot.module}.")
@@ -297,7 +325,7 @@ def _check_apart(sites: Mapping[str, Site]) -> None:
 
 
 def _kind(site: Site, label: str) -> object:
-    """Equal for labels that build the same network at a site."""
+    """Return a value that is equal for labels that build the same network at a site."""
     if label in {KEEP, EMPTY}:
         return label if site.filled else EMPTY
     name, options = parse_label(label)

@@ -23,7 +23,7 @@ _EVERY = 100
 """Steps between two checkpoints of a training."""
 
 _OWN = "network."
-"""Begins the names of weights among what goes on a training."""
+"""The beginning of the names of weights in the state of a training."""
 
 
 def train_supernet(
@@ -42,10 +42,13 @@ def train_supernet(
 
     Blocks that are not on a step's path have no gradient there and stay as they are: neither
     momentum nor weight decay moves them.
+
     keep: a file for its weights. A training that was interrupted goes on from there exactly as
-    if it had not been; one that had come to its end is read, and nothing is trained again.
+        if it had not been; one that had come to its end is read, and nothing is trained again.
     progress: called with (step, steps).
-    Raises SpecError, TrainingError when it diverges, StorageError when `keep` cannot be used.
+    Raises SpecError when the paths do not fit a frozen backbone.
+    Raises TrainingError when the training diverges.
+    Raises StorageError when `keep` cannot be used.
     """
     paths = paths or Paths()
     paths.check(frozen=supernet.frozen)
@@ -59,7 +62,7 @@ def train_supernet(
         data,
         task,
         recipe,
-        parameters=supernet.trained(),
+        parameters=supernet.trained_parameters(),
         seed=seed,
         device=device,
         set_mode=lambda _: supernet.set_training(),
@@ -68,20 +71,23 @@ def train_supernet(
     if keep is not None and keep.exists():
         _take_up(training, keep)
     while training.spent < recipe.length:
-        training.run(min(recipe.length, training.spent + _EVERY), _of_all(recipe, progress))
+        training.run(min(recipe.length, training.spent + _EVERY), _over_all(recipe, progress))
         if keep is not None:
             save_weights(keep, _to_keep(training))
     supernet.choose(supernet.plain)
 
 
-def _of_all(
+def _over_all(
     recipe: Recipe, progress: Callable[[int, int], None] | None
 ) -> Callable[[int, int], None] | None:
     return progress and (lambda done, _until: progress(done, int(recipe.length)))
 
 
 def _to_keep(training: Training) -> dict[str, Tensor]:
-    """At the end without what the optimiser remembers, which is twice the weights."""
+    """Return the state to save.
+
+    At the end it is without what the optimiser remembers, which is twice the weights.
+    """
     finished = training.spent >= training.recipe.length
     return {
         name: tensor
@@ -93,16 +99,19 @@ def _to_keep(training: Training) -> dict[str, Tensor]:
 def _take_up(training: Training, path: Path) -> None:
     state = load_weights(path)
     try:
-        training.load(_checked(state, training.network, path))
+        training.load(_check_names(state, training.network, path))
     except (KeyError, RuntimeError, ValueError):
         raise _foreign(path) from None
 
 
 def load_supernet(supernet: Supernet, path: Path) -> None:
-    """Give a supernet the weights that `train_supernet` kept, in place. Raises StorageError."""
-    state = _checked(load_weights(path), supernet, path)
+    """Give a supernet the weights that `train_supernet` wrote, in place.
+
+    Raises StorageError when they cannot be read or are of another supernet.
+    """
+    state = _check_names(load_weights(path), supernet, path)
     weights = {
-        name.removeprefix(_OWN): kept for name, kept in state.items() if name.startswith(_OWN)
+        name.removeprefix(_OWN): tensor for name, tensor in state.items() if name.startswith(_OWN)
     }
     try:
         supernet.load_state_dict(weights)
@@ -110,7 +119,9 @@ def load_supernet(supernet: Supernet, path: Path) -> None:
         raise _foreign(path) from None
 
 
-def _checked(state: Mapping[str, Tensor], supernet: nn.Module, path: Path) -> Mapping[str, Tensor]:
+def _check_names(
+    state: Mapping[str, Tensor], supernet: nn.Module, path: Path
+) -> Mapping[str, Tensor]:
     if {f"{_OWN}{name}" for name in supernet.state_dict()} - state.keys():
         raise _foreign(path)
     return state

@@ -1,4 +1,4 @@
-"""What the weights of a supernet say of one of its networks."""
+"""The weights of a supernet in one of its networks, and the score that they give it."""
 
 from __future__ import annotations
 
@@ -12,18 +12,19 @@ from nas.base.seeds import derive
 from nas.data import Dataset, Split
 from nas.models.build import build, inserted_modules
 from nas.spec.architecture import Architecture
-from nas.training.loop import Trainer, evaluate
+from nas.training.batches import Batches
+from nas.training.loop import evaluate
 from nas.training.supernet.supernet import Supernet
 from nas.training.task import Classification, Score
 
-__all__ = ["inherit", "recalibrate", "score"]
+__all__ = ["inherit", "inherit_recalibrated", "recalibrate", "score"]
 
 _BATCH = 128
 """Images at once when batch norm is estimated."""
 
 
 def inherit(supernet: Supernet, architecture: Architecture) -> nn.Module:
-    """A path as the network that `build` makes, with the supernet's weights, in evaluation mode.
+    """Build the network of a path with the supernet's weights, in evaluation mode.
 
     Raises SpecError when the supernet does not hold it.
     """
@@ -32,6 +33,28 @@ def inherit(supernet: Supernet, architecture: Architecture) -> nn.Module:
         architecture, num_classes=supernet.num_classes, start="identity", seed=supernet.seed
     )
     network.load_state_dict(weights)
+    return network
+
+
+def inherit_recalibrated(
+    supernet: Supernet,
+    architecture: Architecture,
+    data: Dataset,
+    *,
+    device: torch.device,
+    images: int = 1024,
+    seed: int = 0,
+) -> nn.Module:
+    """Build the network of a path, with batch norms that have seen its training images.
+
+    Where the backbone is frozen, those of the inserted blocks alone are estimated again.
+
+    images, seed: see `recalibrate`.
+    Raises SpecError when the supernet does not hold it.
+    """
+    network = inherit(supernet, architecture)
+    within = inserted_modules(network, architecture) if supernet.frozen else [network]
+    recalibrate(network, data, device=device, images=images, seed=seed, within=within)
     return network
 
 
@@ -44,11 +67,12 @@ def recalibrate(
     seed: int = 0,
     within: Iterable[nn.Module] | None = None,
 ) -> None:
-    """Estimate batch norm statistics again, in place: their mean over batches of training images
-    as they are, not augmented. No weight changes.
+    """Estimate batch norm statistics again, in place; no weight changes.
 
-    images: drawn with the seed; the same for every network. within: modules whose batch norms
-    these are; None: the whole network.
+    They are the mean over batches of training images as they are, not augmented.
+
+    images: how many are drawn with the seed; the same for every network.
+    within: modules whose batch norms these are; None means the whole network.
     """
     layers = [
         layer
@@ -73,14 +97,14 @@ def recalibrate(
 
 
 def _batches(data: Dataset, images: int, seed: int, device: torch.device) -> Iterator[Tensor]:
-    """Batches of one size, for each counts the same."""
+    """Yield batches of one size, since each counts the same."""
     generator = torch.Generator().manual_seed(derive(seed, "statistics"))
     rows = torch.randperm(len(data.train), generator=generator)[:images]
     some = Split(data.train.images[rows], data.train.labels[rows])
     size = min(_BATCH, len(rows))
-    trainer = Trainer(data, device)
+    batches = Batches(data, device)
     for start in range(0, len(rows) - size + 1, size):
-        yield trainer.plain(some, slice(start, start + size))
+        yield batches.plain(some, slice(start, start + size))
 
 
 def score(
@@ -95,10 +119,11 @@ def score(
 ) -> Score:
     """Judge an architecture by inherited weights on all validation images; compare by loss.
 
-    images: that its batch norms see first: those of the blocks alone where the backbone is
-    frozen. Raises SpecError, TrainingError when scores are not finite.
+    images, seed: see `recalibrate`.
+    Raises SpecError when the supernet does not hold it.
+    Raises TrainingError when scores are not finite.
     """
-    network = inherit(supernet, architecture)
-    within = inserted_modules(network, architecture) if supernet.frozen else [network]
-    recalibrate(network, data, device=device, images=images, seed=seed, within=within)
+    network = inherit_recalibrated(
+        supernet, architecture, data, device=device, images=images, seed=seed
+    )
     return evaluate(network, data, task, device=device)

@@ -9,7 +9,7 @@ from support.latency_profiles import example_profile
 from nas.latency.profile import BackboneLatencies, Profile
 from nas.models.candidates import Candidates
 from nas.models.cost import cost
-from nas.models.site_places import site_places
+from nas.models.site_locations import site_locations
 from nas.spec.objective import objectives_named
 from nas.spec.prior import KnownEffect, KnownSite, Rules
 from nas.spec.space import SearchSpace
@@ -78,7 +78,7 @@ def profile_of(space: Candidates) -> Profile:
     rng = random.Random(0)
     added = {
         site.name: {label: rng.random() for label in place.choices if label != "none"}
-        for place in space.places(plain)
+        for place in space.decisions(plain)
         for site in place.sites
     }
     branch = BackboneLatencies(
@@ -119,7 +119,7 @@ def test_knowledge_holds_objectives_limits_and_the_rest() -> None:
 def test_a_prior_is_one_more_figure_and_sums_over_the_sites_of_a_place() -> None:
     space = candidates()
     ((plain, _),) = space.plains()
-    lying = site_places(space, plain)
+    lying = site_locations(space, plain)
     known = [
         KnownSite(
             name=name, depth=where.depth, channels=where.channels, stride=where.stride,

@@ -1,4 +1,4 @@
-"""Training the whole network: from the trained plain one, or from scratch."""
+"""Two proxies that train the whole network: from the trained plain one, or from scratch."""
 
 from __future__ import annotations
 

@@ -6,12 +6,12 @@ from nas.models.candidates import Candidates
 from nas.spec.architecture import Architecture
 from nas.spec.prior import SiteLocation
 
-__all__ = ["site_places"]
+__all__ = ["site_locations"]
 
 
-def site_places(candidates: Candidates, plain: Architecture) -> dict[str, SiteLocation]:
-    """Site -> where it lies, for one of the space's plain networks."""
-    sites = [site for place in candidates.places(plain) for site in place.sites]
+def site_locations(candidates: Candidates, plain: Architecture) -> dict[str, SiteLocation]:
+    """Return where each site lies in one of the space's plain networks, by the site's name."""
+    sites = [site for decision in candidates.decisions(plain) for site in decision.sites]
     last = max(1, len(sites) - 1)
     return {
         site.name: SiteLocation(

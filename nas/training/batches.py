@@ -1,0 +1,78 @@
+"""Batches of normalised images, cut from uint8 images in memory."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from nas.data import Dataset, Split
+from nas.training.augmentation import Augmentation
+
+__all__ = ["Batches"]
+
+_ALL = slice(None)
+_SHIFT = 8  # a random crop moves an image by at most 1/8 of its side, as 4 of 32 pixels
+
+
+class Batches:
+    """A maker of normalised batches from rows of a split, augmented or as they are.
+
+    One gather reads crop and mirror at once from the uint8 images; borders are reflected. On a
+    GPU that gather runs there, since one CPU core makes 800 images a second at 224 pixels.
+    The result is NCHW in channels_last memory, float32.
+    """
+
+    def __init__(
+        self, data: Dataset, device: torch.device, augmentation: Augmentation | None = None
+    ) -> None:
+        std = torch.tensor(data.std, device=device)
+        self.scale = 1.0 / std
+        self.offset = -torch.tensor(data.mean, device=device) / std
+        self.mirror = data.mirror
+        self.device = device
+        self.change = augmentation if augmentation and augmentation.changes_pixels else None
+        self.gather_on_device = device.type != "cpu" and self.change is None
+
+    def augmented(
+        self,
+        split: Split,
+        rows: Tensor,
+        generator: torch.Generator,
+        share: slice = _ALL,
+    ) -> Tensor:
+        """Return images, each shifted and perhaps mirrored at random: (B, 3, H, W).
+
+        rows: (B,).
+        share: of the rows, to make those images alone, as they are among all.
+        """
+        count, side = len(rows), split.images.shape[1]
+        reach = max(1, side // _SHIFT)
+        # Drawn for all rows, whichever share is wanted, so that processes agree on every image.
+        down, right = torch.randint(-reach, reach + 1, (2, count, 1), generator=generator)
+        line = torch.arange(side)
+        columns = line.expand(count, side)
+        if self.mirror:
+            mirrored = torch.rand(count, 1, generator=generator) < 0.5
+            columns = torch.where(mirrored, line.flip(0), columns)
+        lines, columns = _reflect(line + down, side), _reflect(columns + right, side)
+        images, rows, lines, columns = split.images, rows[share], lines[share], columns[share]
+        if self.gather_on_device:
+            images, rows = images[rows].to(self.device), torch.arange(len(rows))
+            rows, lines, columns = (index.to(self.device) for index in (rows, lines, columns))
+        pixels = images[rows[:, None, None], lines[:, :, None], columns[:, None, :]]
+        if self.change is not None:
+            pixels = self.change.pixels(pixels)
+        return self._normalised(pixels)
+
+    def plain(self, split: Split, rows: slice) -> Tensor:
+        """Return images as they are: (B, 3, H, W)."""
+        return self._normalised(split.images[rows])
+
+    def _normalised(self, pixels: Tensor) -> Tensor:
+        floats = pixels.to(self.device, torch.float32).mul_(self.scale).add_(self.offset)
+        return floats.permute(0, 3, 1, 2)
+
+
+def _reflect(index: Tensor, side: int) -> Tensor:
+    index = index.abs()
+    return torch.where(index >= side, 2 * (side - 1) - index, index)
