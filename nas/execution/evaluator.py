@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import time
 from collections.abc import Sequence
@@ -25,7 +24,7 @@ from nas.models.cost import Cost, cost
 from nas.spec.architecture import Architecture
 from nas.spec.runner import Proxy
 from nas.spec.space import Constraints
-from nas.study.record import Evaluation, Job, Outcome
+from nas.study.record import Evaluation, Job, Outcome, RungResult
 from nas.training.checkpoint import (
     Rungs,
     checkpoint_path,
@@ -189,7 +188,7 @@ class Evaluator:
                 within_limits=exceeded is None or job.reference is None,
                 trained=not PROXIES[kind].shared
                 and (bool(architecture.blocks) or not PROXIES[kind].frozen),
-                rungs=json.dumps(below) if below else None,
+                rungs=tuple(RungResult(*scores) for scores in below),
                 parts=training.parts,
             )
         )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -88,7 +87,7 @@ class Level:
 def levels(trials: Trials, budgets: Sequence[float]) -> list[Level]:
     """From the lowest rung; first trainings alone, since further seeds are never stopped."""
     firsts = np.flatnonzero((trials["repeat"] == 0) & np.isfinite(trials["loss"]))
-    rung = np.array([len(json.loads(trials["rungs"][row] or "[]")) for row in firsts], dtype=int)
+    rung = trials.rung_counts()[firsts]
     state = trials["state"][firsts]
     # A search without early stopping notes no rung below the top.
     rung = np.where(state == COMPLETE, len(budgets) - 1, rung)

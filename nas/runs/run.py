@@ -29,7 +29,7 @@ from nas.spec.runner import JOURNAL, PROBE_STEPS, Runner
 from nas.spec.space import SearchSpace
 from nas.spec.storage_url import StorageUrl
 from nas.study.front.front import Front
-from nas.study.full_training import FullTraining, read_retrainings
+from nas.study.full_training import FullTraining
 from nas.study.record import COMPLETE
 from nas.study.trials import TrainingCost, Trials
 
@@ -169,9 +169,7 @@ class Run:
 
     def retrained(self, trials: Trials | None = None) -> list[FullTraining]:
         """Every full training, of whichever recipe, by network and seed."""
-        texts = (self.trials() if trials is None else trials)["retrained"]
-        distinct = dict.fromkeys(text for text in texts if text is not None)
-        return [item for text in distinct for item in read_retrainings(text)]
+        return (self.trials() if trials is None else trials).full_trainings()
 
     def _trust(self) -> list[str]:
         calibration = self.calibration
@@ -352,7 +350,7 @@ class Run:
                 if len(trials)
                 else f"{self.path} has no trials yet"
             )
-        return trials.record(trial)
+        return trials.row(trial)
 
     @property
     def environment(self) -> dict[str, Any]:

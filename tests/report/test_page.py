@@ -171,7 +171,7 @@ def test_full_training_stands_beside_the_proxy(run: Run, tmp_path: Path) -> None
         about = FullTraining(
             member.trial, member.architecture.digest, None, seed, "key", {}, "9 epochs", 32
         )
-        store.note_retrained(
+        store.note_full_training(
             replace(
                 about, loss=1.0, accuracy=accuracy, test_accuracy=accuracy - 0.1, test_images=100
             )

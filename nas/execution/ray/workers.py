@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -133,9 +133,9 @@ class RayWorker:
         given = Job(**job)
         try:
             given = self._measured(given)
-            return asdict(self._evaluator.evaluate(given))
+            return self._evaluator.evaluate(given).to_dict()
         except _Unmeasured as error:
-            return asdict(error.outcome)
+            return error.outcome.to_dict()
         except NasError as error:
             return {"broken": f"{error} (on {socket.gethostname()})"}
 

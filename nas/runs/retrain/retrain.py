@@ -322,7 +322,7 @@ class _Keeper:
         found = replace(found, finished=datetime.now(UTC).isoformat(timespec="seconds"))
         if not all(math.isfinite(value) for value in (found.loss or 0.0, found.test_loss or 0.0)):
             found = replace(job.about, failure="its loss is not finite", diverged=True)
-        self._store.note_retrained(found)
+        self._store.note_full_training(found)
         if _settled(found):
             (job.folder / training_file(found)).unlink(missing_ok=True)
 
