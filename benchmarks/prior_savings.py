@@ -33,7 +33,7 @@ from nas.execution.simulated import SimulatedExecutor
 from nas.models.candidates import Candidates
 from nas.models.site_locations import site_locations
 from nas.report.explain import explain_front
-from nas.report.explain.export import rules_of
+from nas.report.explain.search_prior import make_search_prior
 from nas.spec.architecture import EMPTY, KEEP, Architecture, parse_label
 from nas.spec.objective import objectives_named
 from nas.spec.prior import Rules, SiteLocation
@@ -199,7 +199,7 @@ def found_rules(candidates: Candidates, figures: SpaceFigures, seed: int, trials
         world = World.of(candidates, Truth.drawn(seed))
         records = searched(world, figures, seed, trials, Path(folder))
     front = Front(Trials.of(records), objectives_named(list(OBJECTIVES)))
-    return rules_of(explain_front(front), candidates, data="synthetic")
+    return make_search_prior(explain_front(front), candidates, data="synthetic")
 
 
 def shares(world: World, records: tuple[Record, ...]) -> Floats:

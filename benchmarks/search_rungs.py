@@ -20,7 +20,6 @@ reference points), with 95 % intervals, and training in units of one whole train
 from __future__ import annotations
 
 import argparse
-import json
 import math
 import os
 import random
@@ -49,7 +48,7 @@ from nas.strategy.samplers.pareto import Knowledge
 from nas.strategy.search import Search
 from nas.strategy.storage.store import Store
 from nas.study.front.pareto import non_dominated
-from nas.study.record import COMPLETE, Evaluation, Job, Outcome, Record
+from nas.study.record import COMPLETE, Evaluation, Job, Outcome, Record, RungResult
 
 BUDGETS = (1.0, 3.0, 9.0)
 OBJECTIVES = objectives_named(["loss", "latency_ms"])
@@ -142,7 +141,7 @@ class Simulated:
                 images=10_000,
                 seconds=seconds,
                 train_seconds=seconds,
-                rungs=json.dumps(below) if below else None,
+                rungs=tuple(RungResult(*scores) for scores in below),
             )
         )
 

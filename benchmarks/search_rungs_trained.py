@@ -85,18 +85,18 @@ def networks_of(run: nas.Run, budgets: Sequence[float]) -> list[Network]:
     found = []
     for row in range(len(trials)):
         record = trials.record(row)
-        if record["repeat"] or not np.isfinite(record["loss"] or np.nan):
+        if record.repeat or not np.isfinite(record.loss or np.nan):
             continue
-        below = json.loads(record["rungs"]) if record["rungs"] else []
-        whole = record["state"] == "COMPLETE"
-        reached = budgets[-1] if whole else budgets[max(0, len(below) - 1)]
+        assert record.loss is not None and record.latency_ms is not None, record
+        whole = record.state == "COMPLETE"
+        reached = budgets[-1] if whole else budgets[max(0, len(record.rungs) - 1)]
         found.append(
             Network(
-                record["digest"],
-                record["architecture"],
-                record["loss"],
-                record["latency_ms"],
-                reached if record["trained"] else 0.0,
+                record.digest,
+                record.architecture,
+                record.loss,
+                record.latency_ms,
+                reached if record.trained else 0.0,
                 whole,
             )
         )

@@ -138,7 +138,7 @@ def storing(case: Case, scratch: Path) -> Part:
     def one_trial() -> None:
         job = job_of(row, next(numbers))
         store.start(job, values, distributions, {})
-        record = Record(**row | {"trial": job.trial})
+        record = Record.from_dict(row | {"trial": job.trial})
         store.finish(record, [float(row[item.name]) for item in objectives])
 
     return one_trial

@@ -26,7 +26,9 @@ from nas.runs.retrain.plan import plan_retraining
 from nas.runs.retrain.retrain import retrain
 from nas.runs.run import open_run
 from nas.spec.recipe import Retrain
-from nas.study.record import COMPLETE, PRUNED
+from nas.strategy.storage.store import Store
+from nas.study.record import COMPLETE, PRUNED, Record
+from nas.study.trials import Trials
 
 RUNS = ROOT / "tests" / "support" / "before_the_move.tar.xz"
 
@@ -80,6 +82,24 @@ def test_what_was_shown_is_shown(earlier: Path) -> None:
 def test_the_study_says_what_its_copy_does(earlier: Path) -> None:
     (earlier / "finished" / "trials.parquet").unlink()
     assert said("front", "finished", "--json") == (earlier / "front.json").read_text()
+
+
+def test_what_was_written_is_written(earlier: Path) -> None:
+    columns = Trials.read(earlier / "finished" / "trials.parquet")
+    assert columns is not None
+    records = Store(earlier / "finished" / "study.journal", writable=False).records()
+    again = Trials.of(records)
+    rows = range(len(records))
+    assert [columns.row(row) for row in rows] == [again.row(row) for row in rows]
+    assert any(record.rungs for record in records)
+    assert any(record.full_trainings for record in records)
+    lines = map(json.loads, (earlier / "finished" / "study.journal").read_text().splitlines())
+    written = [
+        line["user_attr"]["record"] for line in lines if "record" in line.get("user_attr", ())
+    ]
+    assert len(written) > len(records)
+    for row in written:
+        assert json.dumps(Record.from_dict(row).to_dict()) == json.dumps(row)
 
 
 @pytest.mark.parametrize(("name", "trials"), [("killed", 14), ("database", 12)])

@@ -15,7 +15,7 @@ from support.samples import ROOT
 
 from nas.runs.run import open_run
 from nas.study.front.verdict import judge
-from nas.study.full_training import of_main_recipe, read_retrainings, unpack_flags
+from nas.study.full_training import read_full_trainings, select_main_recipe, unpack_flags
 from nas.study.record import COMPLETE
 
 RESULTS = ROOT / "results"
@@ -65,7 +65,7 @@ def test_full_trainings_are_those_of_their_rows(path: Path) -> None:
     networks = 0
     for point in run.front():
         texts = {row["retrained"] for row in rows[point.architecture.digest]}
-        done = of_main_recipe([item for text in texts for item in read_retrainings(text)])
+        done = select_main_recipe([item for text in texts for item in read_full_trainings(text)])
         if not done:
             continue
         networks += 1

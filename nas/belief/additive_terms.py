@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,6 +10,7 @@ from itertools import combinations
 import numpy as np
 from numpy.typing import NDArray
 
+from nas.base.natural_order import natural_key
 from nas.spec.architecture import EMPTY, Architecture, parse_label
 
 __all__ = ["IDLE", "INTERACTIONS", "TermDesign"]
@@ -52,8 +52,8 @@ class TermDesign:
         for architecture in architectures:
             for item in architecture.insertions:
                 seen.setdefault(_site(architecture, item.site, several), set()).add(item.label)
-        sites = sorted(seen, key=_natural)
-        labels = tuple((IDLE, *sorted(seen[site], key=_natural)) for site in sites)
+        sites = sorted(seen, key=natural_key)
+        labels = tuple((IDLE, *sorted(seen[site], key=natural_key)) for site in sites)
         return cls(tuple(networks), tuple(sites), labels, interactions)
 
     def codes(self, architectures: Sequence[Architecture]) -> Codes:
@@ -174,8 +174,3 @@ class TermDesign:
 
 def _site(architecture: Architecture, site: str, several: bool) -> str:
     return f"{architecture.backbone}:{site}" if several else site
-
-
-def _natural(text: str) -> list[tuple[int, str]]:
-    """blocks.2 before blocks.10."""
-    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", text)]

@@ -86,9 +86,10 @@ def _explain(
         written.append(picture)
     if prior is not None:
         from nas.models.candidates import Candidates
-        from nas.report.explain.export import rules_of
+        from nas.report.explain.search_prior import make_search_prior
 
-        rules_of(found, Candidates(opened.space), data=opened.file.data_name).write(prior)
+        candidates = Candidates(opened.space)
+        make_search_prior(found, candidates, data=opened.file.data_name).write(prior)
         written.append(prior)
     if json_:
         print(json.dumps(_as_json(found, advice, compared, shares), indent=1))
@@ -131,11 +132,11 @@ def _print(found: Explanation, screen: Console) -> None:
         style="bold",
     )
     for subject in ("kind", "stage", "site", "ratio"):
-        effects = found.of(subject)
+        effects = found.effects_of(subject)
         if effects:
             screen.print(_table(subject, effects))
             screen.print()
-    pairs = [item for item in found.of("site and kind") if item.tried]
+    pairs = [item for item in found.effects_of("site and kind") if item.tried]
     told = [item for item in pairs if item.told in {"helps", "hurts"}]
     told.sort(key=lambda item: -abs(item.saved))
     if told:

@@ -175,7 +175,7 @@ def _show(
 
     from nas.runs.run import open_run
     from nas.spec.architecture import Architecture
-    from nas.study.record import COMPLETE, PRUNED
+    from nas.study.record import COMPLETE, PRUNED, read_rungs
 
     opened = open_run(run)
     read = opened.read()
@@ -206,7 +206,7 @@ def _show(
         print(f"latency   {milliseconds(row['latency_ms'])} ms ± {spread:.1f} %, {how}")
         if row["final_latency_ms"] is not None:
             print(f"          {milliseconds(row['final_latency_ms'])} ms on the idle machine")
-        below = json.loads(row["rungs"] or "[]")
+        below = read_rungs(row["rungs"])
         if row["state"] != COMPLETE:
             what = "stopped early" if row["state"] == PRUNED else "so far"
             rungs, unit = opened.file.proxy.budgets, opened.file.proxy.unit
@@ -217,8 +217,9 @@ def _show(
         print(f"MACs      {count(row['macs'])}")
         print(f"seed      {row['seed']}")
         print(f"took      {row['seconds']:.1f} s, of them {row['train_seconds']:.1f} s training")
-        for budget, loss, accuracy, seconds in below:
-            print(f"  at {budget:g}: loss {loss:.4f}, accuracy {accuracy:.2%}, {seconds:.1f} s")
+        for rung in below:
+            scores = f"loss {rung.loss:.4f}, accuracy {rung.accuracy:.2%}"
+            print(f"  at {rung.budget:g}: {scores}, {rung.seconds:.1f} s")
         if row["parts"] > 1:
             print(f"memory ran out: batches were computed in {row['parts']} pieces")
     rows = (read.trials["digest"] == row["digest"]).nonzero()[0]

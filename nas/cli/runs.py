@@ -236,7 +236,7 @@ def _status(
     counts = {state: trials.count(state) for state in (COMPLETE, RUNNING, PAUSED, PRUNED, FAILED)}
     failures = [
         {"trial": row["trial"], "state": row["state"], "reason": row["failure"]}
-        for row in (trials.record(number) for number in range(len(trials)))
+        for row in (trials.row(number) for number in range(len(trials)))
         if row["failure"]
     ]
     plan = opened.file.search

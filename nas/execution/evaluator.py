@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -23,7 +22,7 @@ from nas.models.cost import Cost, cost
 from nas.spec.architecture import Architecture
 from nas.spec.runner import Proxy
 from nas.spec.space import Constraints
-from nas.study.record import Evaluation, Job, Latency, Outcome
+from nas.study.record import Evaluation, Job, Latency, Outcome, RungResult
 from nas.training.checkpoint import (
     Rungs,
     checkpoint_path,
@@ -194,7 +193,7 @@ class Evaluator:
                 within_limits=exceeded is None or job.reference is None,
                 trained=not PROXIES[kind].shared
                 and (bool(architecture.blocks) or not PROXIES[kind].frozen),
-                rungs=json.dumps(below) if below else None,
+                rungs=tuple(RungResult(*scores) for scores in below),
                 parts=training.parts,
             )
         )

@@ -2,6 +2,6 @@
 
 from nas.report.figures import write_figures
 from nas.report.page import PAGE, write_report
-from nas.report.serve import serve
+from nas.report.server import serve
 
 __all__ = ["PAGE", "serve", "write_figures", "write_report"]

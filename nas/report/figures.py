@@ -11,9 +11,9 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from nas.report.latency import remeasured_latencies
-from nas.report.ours import MARK, write_ours
-from nas.report.progress import course
+from nas.report.progress import trace_progress
+from nas.report.remeasured_latency import compare_latencies
+from nas.report.report_file import MARK, write_report_file
 from nas.report.snapshot import Snapshot
 from nas.runs.run import Run
 from nas.study.front.plot import draw_front
@@ -26,14 +26,17 @@ _BLUE, _ORANGE, _GREEN, _GREY = "#0b5fa5", "#c2410c", "#0b7a5c", "#64748b"
 def write_figures(run: Run, folder: Path) -> list[Path]:
     """Write front, progress, and where the run has them promise, latency and trust.
 
-    Returns the files. Raises SpecError when another file has the name of one, StorageError.
+    Returns the files.
+    Raises SpecError when another file has the name of one, and StorageError.
     """
     snapshot = Snapshot.of(run)
     written = []
     if snapshot.front.points:
         title = run.title
         for path in _paths(folder, "front"):
-            write_ours(path, lambda part: draw_front(snapshot.front, part, title=title, mark=MARK))
+            write_report_file(
+                path, lambda part: draw_front(snapshot.front, part, title=title, mark=MARK)
+            )
             written.append(path)
     # Letters stay letters in an SVG, and two drawings of the same are the same file.
     with rc_context({"svg.fonttype": "none", "svg.hashsalt": MARK, "font.size": 9}):
@@ -52,23 +55,23 @@ def _paths(folder: Path, name: str) -> list[Path]:
 
 def _save(figure: Figure, path: Path) -> None:
     svg: dict[str, str | None] = {"Creator": MARK, "Date": None}
-    known = svg if path.suffix == ".svg" else {"Software": MARK}
-    write_ours(path, lambda part: figure.savefig(part, metadata=known))
+    metadata = svg if path.suffix == ".svg" else {"Software": MARK}
+    write_report_file(path, lambda part: figure.savefig(part, metadata=metadata))
 
 
 def _progress(snapshot: Snapshot) -> Figure | None:
-    found = course(snapshot.trials, snapshot.front.objectives)
-    if not len(found.trial):
+    progress = trace_progress(snapshot.trials, snapshot.front.objectives)
+    if not len(progress.trial):
         return None
-    networks = np.arange(1, len(found.trial) + 1)
+    networks = np.arange(1, len(progress.trial) + 1)
     first = snapshot.front.objectives[0]
 
     def draw(left: Axes, right: Axes) -> None:
-        left.step(networks, found.volume * 100, where="post", color=_BLUE)
+        left.step(networks, progress.volume * 100, where="post", color=_BLUE)
         left.set_ylim(0, 104)
         left.set_ylabel("hypervolume, % of that at the end")
         scale = 100.0 if first.name == "accuracy" else 1.0
-        right.step(networks, found.best * scale, where="post", color=_BLUE)
+        right.step(networks, progress.best * scale, where="post", color=_BLUE)
         right.set_ylabel(f"best {first.title}" + (", %" if scale > 1 else ""))
         for axes in (left, right):
             axes.set_xlabel("networks evaluated")
@@ -77,14 +80,14 @@ def _progress(snapshot: Snapshot) -> Figure | None:
 
 
 def _promise(snapshot: Snapshot) -> Figure | None:
-    found = [item for item in snapshot.promises if item.gain > 0 or item.luck > 0]
-    if not found:
+    promises = [item for item in snapshot.promises if item.gain > 0 or item.luck > 0]
+    if not promises:
         return None
 
     def draw(axes: Axes) -> None:
-        number = np.arange(1, len(found) + 1)
-        axes.semilogy(number, [item.gain for item in found], ".-", color=_GREEN, label="gain")
-        axes.semilogy(number, [item.luck for item in found], "--", color=_ORANGE, label="luck")
+        number = np.arange(1, len(promises) + 1)
+        axes.semilogy(number, [item.gain for item in promises], ".-", color=_GREEN, label="gain")
+        axes.semilogy(number, [item.luck for item in promises], "--", color=_ORANGE, label="luck")
         axes.set_xlabel("proposals of the model")
         axes.set_ylabel("hypervolume expected")
         axes.legend(frameon=False)
@@ -93,26 +96,26 @@ def _promise(snapshot: Snapshot) -> Figure | None:
 
 
 def _latency(snapshot: Snapshot) -> Figure | None:
-    found = remeasured_latencies(snapshot.trials)
-    if not len(found.trial):
+    latency = compare_latencies(snapshot.trials)
+    if not len(latency.trial):
         return None
 
     def draw(axes: Axes) -> None:
         axes.errorbar(
-            found.before,
-            found.after,
-            xerr=found.before * np.nan_to_num(found.spread_before),
-            yerr=found.after * np.nan_to_num(found.spread_after),
+            latency.before,
+            latency.after,
+            xerr=latency.before * np.nan_to_num(latency.spread_before),
+            yerr=latency.after * np.nan_to_num(latency.spread_after),
             linestyle="none",
             marker="o",
             markersize=4,
             elinewidth=0.9,
             color=_BLUE,
         )
-        both = np.concatenate([found.before, found.after])
+        both = np.concatenate([latency.before, latency.after])
         ends = [both.min(), both.max()]
         axes.plot(ends, ends, "--", color=_GREY, linewidth=0.9)
-        how = "predicted" if found.predicted else "measured beside the trainings"
+        how = "predicted" if latency.predicted else "measured beside the trainings"
         axes.set_xlabel(f"latency {how}, ms")
         axes.set_ylabel("on the idle machine, ms")
 
@@ -120,9 +123,9 @@ def _latency(snapshot: Snapshot) -> Figure | None:
 
 
 def _trust(snapshot: Snapshot) -> Figure | None:
-    found = snapshot.calibration
-    rows = [] if found is None else list(found.searched.bias.items())
-    rows = [(name, item) for name, item in rows if item.value is not None]
+    calibration = snapshot.calibration
+    biases = {} if calibration is None else calibration.searched.bias
+    rows = [(name, item) for name, item in biases.items() if item.value is not None]
     if not rows:
         return None
 
@@ -150,12 +153,15 @@ _FIGURES: dict[str, Callable[[Snapshot], Figure | None]] = {
 
 
 def _figure(draw: Callable[..., None], *, panels: int = 1) -> Figure:
-    """Each panel as wide as a column of a paper. draw: is given its axes."""
+    """Return a figure whose panels are each as wide as a column of a paper.
+
+    draw: is given the axes of the panels.
+    """
     figure = Figure(figsize=(3.6 * panels, 2.7), dpi=300, layout="constrained")
     FigureCanvasAgg(figure)
-    every = np.atleast_1d(figure.subplots(1, panels))
-    draw(*every)
-    for axes in every:
+    all_axes = np.atleast_1d(figure.subplots(1, panels))
+    draw(*all_axes)
+    for axes in all_axes:
         axes.grid(color="#e2e8f0", linewidth=0.7)
         axes.set_axisbelow(True)
         axes.spines[["top", "right"]].set_visible(False)

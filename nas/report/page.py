@@ -20,13 +20,15 @@ from typing import Any
 import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from nas.report import words
-from nas.report.command import reproduce
-from nas.report.content import MOST_NETWORKS, content
-from nas.report.latency import remeasured_latencies
-from nas.report.ours import MARK, write_ours
-from nas.report.progress import course, levels
+from nas.base.formats import format_milliseconds
+from nas.report.captions import describe_latency_source, describe_remeasured_latency
+from nas.report.chart_data import MOST_NETWORKS, collect_chart_data
+from nas.report.progress import summarise_rungs, trace_progress
+from nas.report.remeasured_latency import compare_latencies
+from nas.report.report_file import MARK, write_report_file
+from nas.report.rerun_command import rerun_command
 from nas.report.snapshot import Snapshot
+from nas.report.template_filters import FILTERS, format_duration, format_signed
 from nas.runs.run import Run
 from nas.spec.architecture import PLAIN
 from nas.study.front.front import Front, Point
@@ -36,16 +38,18 @@ from nas.study.record import COMPLETE, FAILED, PAUSED, PRUNED, RUNNING
 __all__ = ["PAGE", "SECTIONS", "Section", "render", "write_report"]
 
 PAGE = "front.html"
-"""In the run folder, beside front.csv and front.png."""
+"""The file of the page in a run folder, beside front.csv and front.png."""
 
 _SCRIPTS = ("draw", "network", "front", "charts", "page")
-_FAILURES = 50  # that a page lists
+_LISTED_FAILURES = 50
 
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """A part of the page: templates/NAME.html, given what `values` makes of a run.
+    """A part of the page.
 
+    name: of its template, NAME.html, and of its anchor.
+    values: returns what the template is rendered with.
     shown: whether the run has anything for it.
     """
 
@@ -56,68 +60,55 @@ class Section:
 
 
 def _verdict(snapshot: Snapshot) -> dict[str, Any]:
-    found = judge(snapshot.front)
-    return {"lines": found.lines, "stands_out": found.clear}
+    verdict = judge(snapshot.front)
+    return {"lines": verdict.lines, "stands_out": verdict.clear}
 
 
 def _front(snapshot: Snapshot) -> dict[str, Any]:
     front = snapshot.front
-    every = len(front.cloud["trial"])
+    networks = len(front.cloud["trial"])
     return {
         "points": front.points,
         "retrained": any(point.retrained_seeds for point in front),
         "tested": any(not math.isnan(point.retrained_test_accuracy) for point in front),
         "names": " and ".join(item.title for item in front.objectives),
-        "latency": _how(snapshot),
-        "left_out": max(0, every - MOST_NETWORKS),
-        "every": every,
+        "latency": describe_latency_source(front.points, snapshot.run.file.device),
+        "left_out": max(0, networks - MOST_NETWORKS),
+        "every": networks,
     }
-
-
-def _how(snapshot: Snapshot) -> str:
-    points = snapshot.front.points
-    device = snapshot.run.file.device
-    if points and all(point.latency_predicted for point in points):
-        return f"predicted by the device profile {device} (~)"
-    final = sum(point.latency_final for point in points)
-    again = f", {final} of these {len(points)} once more on the idle machine" if final else ""
-    return f"measured with {device}, one image{again}"
 
 
 def _progress(snapshot: Snapshot) -> dict[str, Any]:
     trials, run = snapshot.trials, snapshot.run
-    found = course(trials, snapshot.front.objectives)
-    states = {
-        state: trials.count(state)
-        for state in (COMPLETE, RUNNING, PAUSED, PRUNED, FAILED)
-        if trials.count(state)
-    }
-    rows = [row for row in range(len(trials)) if trials["failure"][row]]
+    cost = run.spent(trials)
+    counts = {state: trials.count(state) for state in (COMPLETE, RUNNING, PAUSED, PRUNED, FAILED)}
+    failures = [row for row in range(len(trials)) if trials["failure"][row]]
     return {
-        "states": states,
-        "course": found,
+        "states": {state: count for state, count in counts.items() if count},
+        "progress": trace_progress(trials, snapshot.front.objectives),
         "objectives": snapshot.front.objectives,
         "promises": snapshot.promises,
-        "spent": run.spent(trials),
-        "levels": levels(trials, run.file.proxy.budgets) if run.spent(trials) else [],
+        "cost": cost,
+        "rungs": summarise_rungs(trials, run.file.proxy.budgets) if cost else [],
         "unit": run.file.proxy.unit,
-        "failures": [trials.record(row) for row in rows[:_FAILURES]],
-        "more_failures": max(0, len(rows) - _FAILURES),
+        "failures": [trials.record(row) for row in failures[:_LISTED_FAILURES]],
+        "more_failures": max(0, len(failures) - _LISTED_FAILURES),
     }
 
 
 def _latency(snapshot: Snapshot) -> dict[str, Any]:
-    return {"found": remeasured_latencies(snapshot.trials)}
+    latency = compare_latencies(snapshot.trials)
+    return {"latency": latency, "caption": describe_remeasured_latency(latency)}
 
 
 def _trust(snapshot: Snapshot) -> dict[str, Any]:
-    return {"calibration": snapshot.calibration, "known": snapshot.front.trust}
+    return {"calibration": snapshot.calibration, "sentences": snapshot.front.trust}
 
 
-def _made(snapshot: Snapshot) -> dict[str, Any]:
+def _making(snapshot: Snapshot) -> dict[str, Any]:
     run = snapshot.run
     return {
-        "command": reproduce(run),
+        "command": rerun_command(run),
         "calibrated": snapshot.calibration is not None,
         "environment": snapshot.environment,
         "space": (run.path / "space.yaml").read_text(encoding="utf-8"),
@@ -132,9 +123,9 @@ SECTIONS = (
     Section("progress", "How the search went", _progress),
     Section("latency", "Latency, known before and measured after", _latency),
     Section("trust", "How far the proxy can be trusted", _trust),
-    Section("made", "How this was made", _made),
+    Section("made", "How this was made", _making),
 )
-"""In the order of the page. Another one is a line here and its template."""
+"""The sections in the order of the page. Another one is a line here and its template."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,40 +136,49 @@ class _Tile:
 
 
 def _tiles(snapshot: Snapshot) -> list[_Tile]:
-    trials, front = snapshot.trials, snapshot.front
+    seconds = float(np.nansum(snapshot.trials["train_seconds"]))
+    return [
+        _networks_tile(snapshot),
+        *_front_tiles(snapshot.front),
+        _Tile("training", format_duration(seconds), "all trials together"),
+    ]
+
+
+def _networks_tile(snapshot: Snapshot) -> _Tile:
+    trials = snapshot.trials
     firsts = int((trials["repeat"] == 0).sum())
     planned = snapshot.run.file.search.trials
-    tiles = [
-        _Tile(
-            "networks",
-            str(firsts),
-            f"of {planned} planned; {len(trials) - firsts} further trainings with other seeds",
-        )
-    ]
+    note = f"of {planned} planned; {len(trials) - firsts} further trainings with other seeds"
+    return _Tile("networks", str(firsts), note)
+
+
+def _front_tiles(front: Front) -> list[_Tile]:
     members = front.members
     placed = sum(point.reference is not None for point in members)
-    tiles.append(_Tile("on the front", str(len(members)), f"{placed} of them placed by hand"))
+    tiles = [_Tile("on the front", str(len(members)), f"{placed} of them placed by hand")]
     best = _best(front)
     if best is not None:
         noise = float(np.hypot(best.loss_noise, np.nan_to_num(best.image_noise)))
-        known = "noise not known" if np.isnan(noise) else f"± {noise:.4f} standard error"
+        error = "noise not known" if np.isnan(noise) else f"± {noise:.4f} standard error"
         name = best.reference or f"trial {best.trial}"
-        tiles.append(_Tile("most loss saved", words.signed(best.loss_saved), f"{known}, {name}"))
+        tiles.append(_Tile("most loss saved", format_signed(best.loss_saved), f"{error}, {name}"))
     if members:
-        ends = [words.milliseconds(members[row].latency_ms) for row in (0, -1)]
+        ends = [format_milliseconds(members[row].latency_ms) for row in (0, -1)]
         tiles.append(_Tile("latency, ms", " – ".join(dict.fromkeys(ends)), "of the front"))
-    seconds = float(np.nansum(trials["train_seconds"]))
-    tiles.append(_Tile("training", words.duration(seconds), "all trials together"))
     return tiles
 
 
 def _best(front: Front) -> Point | None:
-    known = [point for point in front.members if not np.isnan(point.loss_saved)]
-    return max(known, key=lambda point: point.loss_saved, default=None)
+    judged = [point for point in front.members if not np.isnan(point.loss_saved)]
+    return max(judged, key=lambda point: point.loss_saved, default=None)
 
 
 def render(run: Run, *, live: bool = False) -> str:
-    """The whole page. live: it asks the server that it came from for news."""
+    """Return the whole page.
+
+    live: whether it asks the server that it came from for news.
+    Raises SpecError, StorageError.
+    """
     snapshot = Snapshot.of(run)
     script = _script()
     return (
@@ -193,8 +193,12 @@ def render(run: Run, *, live: bool = False) -> str:
             run=run,
             path=shlex.quote(str(run.path)),
             tiles=_tiles(snapshot),
-            sections=[(item, item.values(snapshot)) for item in SECTIONS if item.shown(snapshot)],
-            data=content(snapshot),
+            sections=[
+                (section, section.values(snapshot))
+                for section in SECTIONS
+                if section.shown(snapshot)
+            ],
+            data=collect_chart_data(snapshot),
             live=live,
             policy=_policy(script, live=live),
             style=_style(),
@@ -204,32 +208,24 @@ def render(run: Run, *, live: bool = False) -> str:
 
 
 def write_report(run: Run, out: Path) -> None:
-    """Write the page whole. Raises SpecError for a file that is no report; StorageError."""
-    write_ours(out, lambda path: path.write_text(render(run), encoding="utf-8"))
+    """Write the page whole.
+
+    Raises SpecError when out is another file, and StorageError.
+    """
+    write_report_file(out, lambda path: path.write_text(render(run), encoding="utf-8"))
 
 
 def _templates() -> Environment:
-    made = Environment(
+    environment = Environment(
         loader=PackageLoader("nas.report"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    names = (
-        "count",
-        "duration",
-        "kinds",
-        "mean_percent",
-        "milliseconds",
-        "number",
-        "percent",
-        "signed",
-    )
-    made.filters |= {name: getattr(words, name) for name in names}
-    made.filters["short"] = lambda value: f"{value:g}"
-    made.globals["PLAIN"] = PLAIN
-    return made
+    environment.filters |= FILTERS
+    environment.globals["PLAIN"] = PLAIN
+    return environment
 
 
 def _asset(name: str) -> str:
@@ -246,7 +242,7 @@ def _style() -> str:
 
 
 def _policy(script: str, *, live: bool) -> str:
-    """Content-Security-Policy: this script and this style, and nothing else of any kind."""
+    """Return the Content-Security-Policy: this script and this style, and nothing else."""
 
     def digest(text: str) -> str:
         return base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()

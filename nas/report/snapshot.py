@@ -13,14 +13,16 @@ from nas.strategy.storage.store import Store
 from nas.study.front.front import Front
 from nas.study.trials import Trials
 
-__all__ = ["Promise", "Snapshot", "stamp", "state_of"]
+__all__ = ["Promise", "Snapshot", "read_stamp", "read_state"]
 
 
 @dataclass(frozen=True, slots=True)
 class Promise:
-    """What the sampler expected of a network when it proposed it: hypervolume on the scales of its
-    model. gain: that the network adds; luck: that training a member of the front once more would
-    seem to add, by noise alone.
+    """The sampler's expectation of a network when it proposed it.
+
+    gain: hypervolume that the network adds, on the scales of the sampler's model.
+    luck: hypervolume that training a member of the front once more would seem to add, by noise
+        alone.
     """
 
     trial: int
@@ -30,7 +32,12 @@ class Promise:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """state: `running`, `finished` or `stopped`. environment: empty where it was not recorded."""
+    """A run at one moment.
+
+    stamp: name of that moment's state of its files.
+    state: `running`, `finished` or `stopped`.
+    environment: empty where it was not recorded.
+    """
 
     run: Run
     stamp: str
@@ -43,19 +50,22 @@ class Snapshot:
 
     @classmethod
     def of(cls, run: Run) -> Snapshot:
-        """Read a run, finished or still going. Raises StorageError, SpecError."""
-        before = stamp(run)
+        """Read a run, finished or still going.
+
+        Raises StorageError, SpecError.
+        """
+        before = read_stamp(run)
         stored = Store(run.study, writable=False).trials()
-        read = run.read(Trials.of([item.record for item in stored]))
+        read = run.read(Trials.of([trial.record for trial in stored]))
         return cls(
             run=run,
             stamp=before,
-            state=state_of(run),
+            state=read_state(run),
             trials=read.trials,
             promises=tuple(
-                Promise(item.record.trial, *item.marks[PROMISE])
-                for item in stored
-                if PROMISE in item.marks
+                Promise(trial.record.trial, *trial.marks[PROMISE])
+                for trial in stored
+                if PROMISE in trial.marks
             ),
             front=read.front(),
             environment=read.environment or {},
@@ -63,16 +73,19 @@ class Snapshot:
         )
 
 
-def stamp(run: Run) -> str:
-    """Names the state of a run: both files only ever grow. Raises StorageError."""
+def read_stamp(run: Run) -> str:
+    """Return the name of the state of a run's files, which only ever grow.
+
+    Raises StorageError.
+    """
     events = run.path / "events.log"
     # Of a study in a database the driver's log alone tells here.
     journal = journal_stamp(run.path) if run.file.address is None else ""
     return f"{journal}.{events.stat().st_size if events.exists() else 0}"
 
 
-def state_of(run: Run) -> str:
-    """`running`, `finished` or `stopped`."""
+def read_state(run: Run) -> str:
+    """Return `running`, `finished` or `stopped`."""
     if run.is_finished():
         return "finished"
     try:

@@ -28,7 +28,7 @@ from nas.spec.runner import JOURNAL, Runner
 from nas.spec.space import SearchSpace
 from nas.spec.storage_url import StorageUrl
 from nas.study.front.front import Front
-from nas.study.full_training import FullTraining, read_retrainings
+from nas.study.full_training import FullTraining
 from nas.study.trials import TrainingCost, Trials
 
 if TYPE_CHECKING:
@@ -298,12 +298,11 @@ class RunState:
                 if count
                 else f"{path} has no trials yet"
             )
-        return self.trials.record(trial)
+        return self.trials.row(trial)
 
     def retrained(self) -> list[FullTraining]:
         """Return every full training, of whichever recipe, by network and seed."""
-        texts = dict.fromkeys(text for text in self.trials["retrained"] if text is not None)
-        return [training for text in texts for training in read_retrainings(text)]
+        return self.trials.full_trainings()
 
 
 def _predict_latencies(trials: Trials, device: str | Path) -> Trials:

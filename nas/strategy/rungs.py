@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -187,10 +186,7 @@ def _rungs(record: Record, objectives: Sequence[Objective]) -> list[list[float]]
     """Costs at every rung that a trial has reached, from the lowest; minimised."""
     if record.loss is None:
         return []
-    below = [
-        replace(record, loss=loss, accuracy=accuracy)
-        for _, loss, accuracy, _ in json.loads(record.rungs or "[]")
-    ]
+    below = [replace(record, loss=rung.loss, accuracy=rung.accuracy) for rung in record.rungs]
     return [
         [item.sign * float(getattr(found, item.name)) for item in objectives]
         for found in (*below, record)

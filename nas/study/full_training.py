@@ -1,6 +1,7 @@
-"""What full training has found, one record for each network and seed, as the study keeps it.
+"""Full trainings: one value for each network, seed and recipe, as a study keeps them.
 
-Kept free of torch and Optuna: a front shows it.
+Columns, JSON and the command line call a fully trained network retrained. This module knows
+nothing of torch and Optuna: a front shows full trainings.
 """
 
 from __future__ import annotations
@@ -21,31 +22,43 @@ __all__ = [
     "FIGURES",
     "Curve",
     "FullTraining",
-    "full_training_columns",
-    "of_main_recipe",
+    "average_full_trainings",
+    "full_trainings_to_json",
     "pack_flags",
-    "read_retrainings",
+    "read_full_trainings",
+    "select_main_recipe",
     "unpack_flags",
 ]
 
 Curve = list[tuple[float, float, float, float]]
-"""(epochs, validation loss, validation accuracy, seconds of training so far) on the way."""
+"""Rows of (epochs, validation loss, validation accuracy, seconds of training so far)."""
 
 Flags = NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True)
 class FullTraining:
-    """One network, trained fully once; or why that failed.
+    """One network, trained fully once with one seed, or the reason why that failed.
 
-    trial: the first of its network; seed: 0, 1, ...: equal seeds see equal batches. key: of the
-    recipe on these images; description: the recipe in words. resolution: of the images.
-    loss, accuracy: on the `images` validation images; best: highest on the way. test_loss,
-    test_accuracy: on the `test_images` test images, which were looked at once, when the
-    training had ended; None where the data brings none. test_correct: which of them it got
-    right (see `unpack_flags`). diverged: the failure would come again with the same seed.
-    weights: file beside the run's others, in `retrained/`. seconds: of training, by the clock on
-    the wall, in `processes` processes of `threads` threads.
+    trial: the first of its network.
+    seed: 0, 1, ...; equal seeds see equal batches.
+    key: of the recipe on these images.
+    recipe: its values.
+    description: the recipe in words.
+    resolution: of the images.
+    loss, accuracy: on the validation images.
+    images: number of validation images.
+    test_loss, test_accuracy: on the test images, which were looked at once, when the training had
+        ended; None where the data brings none.
+    test_images: number of test images.
+    test_correct: which of them it got right, see `unpack_flags`.
+    curve: scores on the way.
+    seconds: of training, by the clock on the wall.
+    threads, processes: that it was trained in; threads of each process.
+    weights: file beside the run's others, in `retrained/`.
+    failure: the reason why it failed, or None.
+    diverged: the failure would come again with the same seed.
+    finished: when it ended, in ISO 8601.
     """
 
     trial: int
@@ -75,57 +88,66 @@ class FullTraining:
 
     @property
     def complete(self) -> bool:
+        """Whether it came to its end."""
         return self.failure is None
 
     @property
     def name(self) -> str:
-        """Of this training among all of a run."""
+        """The name of this training among all of a run."""
         return f"{self.digest}:{self.seed}:{self.key}"
 
     def to_dict(self) -> dict[str, Any]:
+        """Return plain values for JSON."""
         return asdict(self)
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> FullTraining:
-        """Read what `to_dict` made; keys of later versions are passed over."""
+        """Read what `to_dict` returned; keys of later versions are ignored."""
         known = {item.name for item in fields(cls)}
         return cls(**{name: value for name, value in data.items() if name in known})
 
 
-def read_retrainings(text: str | None) -> list[FullTraining]:
-    """Those of one network, from the column `retrained` of a study's trials."""
-    return [FullTraining.from_dict(item) for item in json.loads(text or "[]")]
+def read_full_trainings(text: str | None) -> tuple[FullTraining, ...]:
+    """Return the full trainings of one network from its column `retrained`."""
+    return tuple(FullTraining.from_dict(values) for values in json.loads(text or "[]"))
+
+
+def full_trainings_to_json(trainings: Sequence[FullTraining]) -> str | None:
+    """Return the text of the column `retrained`, or None for no training."""
+    return json.dumps([training.to_dict() for training in trainings]) if trainings else None
 
 
 def pack_flags(flags: Flags) -> str:
-    """(N,) bool as a text, about a bit each."""
+    """Return (N,) flags as a text of about a bit each."""
     return base64.b64encode(zlib.compress(np.packbits(flags).tobytes(), 9)).decode()
 
 
 def unpack_flags(text: str, count: int) -> Flags:
-    """The (count,) flags of `pack_flags`."""
+    """Return the (count,) flags of a text of `pack_flags`."""
     bits = np.frombuffer(zlib.decompress(base64.b64decode(text)), dtype=np.uint8)
     return np.unpackbits(bits, count=count).astype(bool)
 
 
-def of_main_recipe(found: Sequence[FullTraining]) -> list[FullTraining]:
-    """Of all retrainings of a run, the complete ones of the recipe that is shown: that of most
-    networks; of several, that of most trainings; then the one that ended last.
+def select_main_recipe(trainings: Sequence[FullTraining]) -> list[FullTraining]:
+    """Return the complete trainings of the recipe that is shown, by seed.
 
-    Figures of different recipes stand for different trainings, and are never shown together.
+    It is the recipe of most networks; of several, that of most trainings; then the one that ended
+    last. Figures of different recipes stand for different trainings, and are never shown together.
+
+    trainings: all of a run.
     """
-    done = [item for item in found if item.complete]
-    if not done:
+    complete = [training for training in trainings if training.complete]
+    if not complete:
         return []
-    networks = Counter(key for _, key in {(item.digest, item.key) for item in done})
-    trainings = Counter(item.key for item in done)
-    last = {item.key: item.finished or "" for item in sorted(done, key=_finished)}
-    key = max(networks, key=lambda key: (networks[key], trainings[key], last[key]))
-    return sorted((item for item in done if item.key == key), key=lambda item: item.seed)
+    networks = Counter(key for _, key in {(item.digest, item.key) for item in complete})
+    seeds = Counter(item.key for item in complete)
+    last = {item.key: item.finished or "" for item in sorted(complete, key=_finished)}
+    shown = max(networks, key=lambda key: (networks[key], seeds[key], last[key]))
+    return sorted((item for item in complete if item.key == shown), key=lambda item: item.seed)
 
 
-def _finished(item: FullTraining) -> str:
-    return item.finished or ""
+def _finished(training: FullTraining) -> str:
+    return training.finished or ""
 
 
 FIGURES = (
@@ -135,30 +157,34 @@ FIGURES = (
     "retrained_test_spread",
     "retrained_seeds",
 )
+"""The columns of `average_full_trainings`."""
 
 
-def full_training_columns(texts: Iterable[str | None]) -> dict[str, NDArray[np.float64]]:
-    """The `FIGURES` of networks, (g,) each, from their column `retrained`: means over seeds and
-    standard deviations between them, of validation and of test images. NaN where there is
-    none, and 0 seeds.
+def average_full_trainings(texts: Iterable[str | None]) -> dict[str, NDArray[np.float64]]:
+    """Return the `FIGURES` of n networks, (n,) each.
+
+    They are means over seeds and standard deviations between seeds, on validation and on test
+    images. NaN where there is none, and 0 seeds.
+
+    texts: the column `retrained` of the networks.
     """
     listed = list(texts)
-    # A million networks, of which a few were retrained.
-    every = {row: read_retrainings(text) for row, text in enumerate(listed) if text is not None}
-    kept: dict[str, list[FullTraining]] = {}
-    for item in of_main_recipe([item for items in every.values() for item in items]):
-        kept.setdefault(item.digest, []).append(item)
+    # Of a million networks a few were trained fully.
+    by_row = {row: read_full_trainings(text) for row, text in enumerate(listed) if text is not None}
+    by_digest: dict[str, list[FullTraining]] = {}
+    for training in select_main_recipe([item for items in by_row.values() for item in items]):
+        by_digest.setdefault(training.digest, []).append(training)
     table = np.full((len(listed), len(FIGURES)), np.nan)
     table[:, -1] = 0
-    for row, items in every.items():
-        mine = kept.get(items[0].digest, [])
-        accuracies = [item.accuracy for item in mine if item.accuracy is not None]
-        tests = [item.test_accuracy for item in mine if item.test_accuracy is not None]
-        table[row] = *_mean(accuracies), *_mean(tests), len(mine)
+    for row, items in by_row.items():
+        shown = by_digest.get(items[0].digest, [])
+        accuracies = [item.accuracy for item in shown if item.accuracy is not None]
+        tests = [item.test_accuracy for item in shown if item.test_accuracy is not None]
+        table[row] = *_mean_and_spread(accuracies), *_mean_and_spread(tests), len(shown)
     return dict(zip(FIGURES, table.T, strict=True))
 
 
-def _mean(values: Sequence[float]) -> tuple[float, float]:
+def _mean_and_spread(values: Sequence[float]) -> tuple[float, float]:
     if not values:
         return math.nan, math.nan
     spread = float(np.std(values, ddof=1)) if len(values) > 1 else math.nan

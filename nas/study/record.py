@@ -1,11 +1,17 @@
-"""What was measured of one architecture, once: the row that everything else is made from."""
+"""The rows of a study: an order to evaluate a network, its outcome, and the record of both."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any
+
+from nas.study.full_training import (
+    FullTraining,
+    full_trainings_to_json,
+    read_full_trainings,
+)
 
 __all__ = [
     "COMPLETE",
@@ -18,30 +24,63 @@ __all__ = [
     "Latency",
     "Outcome",
     "Record",
+    "RungResult",
+    "read_rungs",
+    "rungs_to_json",
 ]
 
 COMPLETE, PRUNED, FAILED, RUNNING = "COMPLETE", "PRUNED", "FAILED", "RUNNING"
 PAUSED = "PAUSED"
-"""Has come to a rung below the top, and waits whether it goes on."""
+"""The state of a network at a rung below the top, before it is decided whether it goes on."""
+
+
+@dataclass(frozen=True, slots=True)
+class RungResult:
+    """A network's scores at one rung.
+
+    budget: in the unit of the proxy.
+    loss, accuracy: on the validation images, as in `Evaluation`.
+    seconds: of training, from the start.
+    """
+
+    budget: float
+    loss: float
+    accuracy: float
+    seconds: float
+
+
+def rungs_to_json(rungs: Sequence[RungResult]) -> str | None:
+    """Return the text that studies and messages hold: a list of lists, or None for no rung."""
+    if not rungs:
+        return None
+    return json.dumps([[rung.budget, rung.loss, rung.accuracy, rung.seconds] for rung in rungs])
+
+
+def read_rungs(text: str | None) -> tuple[RungResult, ...]:
+    """Return the rungs of a text of `rungs_to_json`, from the lowest."""
+    return tuple(RungResult(*values) for values in json.loads(text or "[]"))
 
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """What one evaluation found.
+    """The figures of one network that was trained once, up to one rung.
 
-    loss: mean cross-entropy on the validation images. accuracy: share of them, 0 to 1.
-    loss_sem: standard error, over validation images, of the paired loss difference from
-    the plain backbone; None when there is nothing to pair with.
-    latency_ms: one batch-1 inference; latency_spread: relative half-range of its two halves;
-    latency_wall_ms: the same by the clock on the wall, None when predicted.
-    seconds: all of the evaluation; train_seconds: its training alone.
+    loss: mean cross-entropy on the validation images.
+    accuracy: share of the validation images, 0 to 1.
+    loss_sem: standard error, over validation images, of the paired loss difference from the plain
+        backbone; None when there is nothing to pair with.
+    latency_ms: one batch-1 inference.
+    latency_spread: relative half-range of its two halves; of a predicted latency, the relative
+        half-width of its 90 % interval.
+    latency_wall_ms: the same inference by the clock on the wall; None when predicted.
+    latency_predicted: whether latency_ms comes from a device profile.
+    images: number of validation images.
+    seconds: of the whole evaluation.
+    train_seconds: of its training alone.
     within_limits: False for a reference that exceeds a limit of the space when measured.
     trained: False when there was nothing to train, so that another seed changes nothing.
-    rungs: what it was on the way, below the top: JSON, a list of [budget, loss, accuracy, seconds
-    of training so far]; None with one budget alone.
+    rungs: scores at the rungs below this one, from the lowest.
     parts: pieces that batches were computed in, 2 where memory ran out.
-    latency_predicted: latency_ms comes from a device profile, and latency_spread is the relative
-    half-width of its 90 % interval.
     """
 
     loss: float
@@ -58,8 +97,18 @@ class Evaluation:
     within_limits: bool = True
     trained: bool = True
     latency_predicted: bool = False
-    rungs: str | None = None
+    rungs: tuple[RungResult, ...] = ()
     parts: int = 1
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values for JSON."""
+        values = {item.name: getattr(self, item.name) for item in fields(self)}
+        return values | {"rungs": rungs_to_json(self.rungs)}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Evaluation:
+        """Read what `to_dict` returned, here or in an earlier version."""
+        return cls(**{**data, "rungs": read_rungs(data.get("rungs"))})
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +170,7 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What came of a job: an evaluation, or a reason why there is none.
+    """The end of a job: an evaluation, or a reason why there is none.
 
     lost: the worker died; the job may be given out again.
     infeasible: a limit of the space was exceeded, so nothing was trained.
@@ -135,11 +184,22 @@ class Outcome:
     def __post_init__(self) -> None:
         assert (self.evaluation is None) != (self.failure is None), "one of the two"
 
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values for JSON, as drivers and workers send them to each other."""
+        return {
+            "evaluation": self.evaluation.to_dict() if self.evaluation else None,
+            "failure": self.failure,
+            "infeasible": self.infeasible,
+            "lost": self.lost,
+        }
+
     @classmethod
-    def from_dict(cls, data: dict[str, Any]) -> Outcome:
-        """Read what `asdict` made of an outcome."""
+    def from_dict(cls, data: Mapping[str, Any]) -> Outcome:
+        """Read what `to_dict` returned, here or in a worker of an earlier version."""
         evaluation = data["evaluation"]
-        return cls(**data | {"evaluation": Evaluation(**evaluation) if evaluation else None})
+        return cls(
+            **{**data, "evaluation": Evaluation.from_dict(evaluation) if evaluation else None}
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,8 +209,12 @@ class Record:
     The evaluation is of the top rung when COMPLETE; otherwise of the last rung that was reached,
     where one was: while PAUSED there, while RUNNING on to the next, and when PRUNED there for
     good. A PRUNED one with a `failure` exceeded a limit of the space instead, and has no values.
-    final_latency_ms: of its network, measured with the rest of the front on a quiet machine.
-    retrained: full trainings of its network: JSON, see `nas.study.full_training`.
+
+    final_latency_ms: latency of its network, measured with the rest of the front on a quiet
+        machine.
+    full_trainings: of its network, by recipe and seed; the column `retrained`.
+    finished: when it ended, in ISO 8601.
+    failure: the reason why there are no values, or None.
     """
 
     trial: int
@@ -174,24 +238,32 @@ class Record:
     images: int | None = None
     seconds: float | None = None
     train_seconds: float | None = None
-    rungs: str | None = None
+    rungs: tuple[RungResult, ...] = ()
     parts: int = 1
     final_latency_ms: float | None = None
     final_latency_spread: float | None = None
-    retrained: str | None = None
+    full_trainings: tuple[FullTraining, ...] = ()
     finished: str | None = None
     failure: str | None = None
 
     @classmethod
     def of(cls, job: Job, outcome: Outcome | None, finished: str | None = None) -> Record:
-        """A job and what came of it (None: still running)."""
+        """Return the record of a job.
+
+        outcome: None while it is running.
+        """
         if outcome is None:
             state = RUNNING
         elif outcome.evaluation is not None:
             state = COMPLETE if job.rung == -1 else PAUSED
         else:
             state = PRUNED if outcome.infeasible else FAILED
-        measured = asdict(outcome.evaluation) if outcome and outcome.evaluation else {}
+        evaluation = outcome.evaluation if outcome else None
+        measured = (
+            {item.name: getattr(evaluation, item.name) for item in fields(evaluation)}
+            if evaluation
+            else {}
+        )
         within_limits = measured.pop("within_limits", True)
         return cls(
             trial=job.trial,
@@ -209,8 +281,8 @@ class Record:
 
     @property
     def rung(self) -> int:
-        """Number of the rung that its values are of; -1 without values."""
-        return -1 if self.loss is None else len(json.loads(self.rungs or "[]"))
+        """The number of the rung that its values are of; -1 without values."""
+        return -1 if self.loss is None else len(self.rungs)
 
     @property
     def stopped_early(self) -> bool:
@@ -219,7 +291,30 @@ class Record:
 
     @classmethod
     def names(cls) -> tuple[str, ...]:
-        return tuple(item.name for item in fields(cls))
+        """Return the names of its columns in a study."""
+        return tuple(_COLUMN_NAMES.get(item.name, item.name) for item in fields(cls))
+
+    @classmethod
+    def column(cls, name: str, records: Sequence[Record]) -> list[Any]:
+        """Return the values of one column; rungs and full trainings are JSON there."""
+        if name == "rungs":
+            return [rungs_to_json(record.rungs) for record in records]
+        if name == "retrained":
+            return [full_trainings_to_json(record.full_trainings) for record in records]
+        return [getattr(record, name) for record in records]
 
     def to_dict(self) -> dict[str, Any]:
-        return asdict(self)
+        """Return its columns: plain values for JSON."""
+        return {name: self.column(name, [self])[0] for name in self.names()}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Record:
+        """Read what `to_dict` returned; absent columns have their defaults, others are ignored."""
+        values = {name: data[name] for name in cls.names() if name in data}
+        values["rungs"] = read_rungs(values.get("rungs"))
+        values["full_trainings"] = read_full_trainings(values.pop("retrained", None))
+        return cls(**values)
+
+
+_COLUMN_NAMES = {"full_trainings": "retrained"}
+"""Fields whose column has another name, which is a promise."""

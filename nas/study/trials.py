@@ -1,11 +1,10 @@
 """All trials of a study as columns, and the Parquet file that holds them.
 
-Kept free of torch and Optuna: `nas front` reads this file and nothing else.
+This module knows nothing of torch and Optuna: `nas front` reads this file and nothing else.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +15,7 @@ from numpy.typing import NDArray
 
 from nas.base.errors import StorageError
 from nas.base.files import write_whole
+from nas.study.full_training import FullTraining, read_full_trainings
 from nas.study.record import COMPLETE, PRUNED, Record
 from nas.study.text_columns import StoredTexts, Texts
 
@@ -40,11 +40,14 @@ _COUNTS = {"params", "macs", "images"}
 
 @dataclass(frozen=True, slots=True)
 class TrainingCost:
-    """What a study has cost in training, and what stopping early has saved.
+    """The cost of a study in training, and what stopping early has saved.
 
-    networks: evaluated; whole: trained up to the top; stopped: below it. Others have failed, or
-    are still on their way. seconds: all training, further seeds included; whole_seconds: about
-    what it would have been if no network had been stopped.
+    networks: number that was evaluated; those neither whole nor stopped have failed, or are still
+        on their way.
+    whole: number of those trained up to the top.
+    stopped: number of those stopped below it.
+    seconds: of all training, further seeds included.
+    whole_seconds: about what that would be if no network had been stopped.
     """
 
     networks: int
@@ -63,8 +66,11 @@ class TrainingCost:
 
 @dataclass(frozen=True)
 class Trials:
-    """columns: name -> (n,) array; text as objects (None where absent), numbers as float64
-    (NaN where absent), except trial, repeat, seed, parts and flags (int64).
+    """The n trials of a study.
+
+    columns: name -> (n,) array; texts as objects (None where absent), numbers as float64 (NaN
+        where absent), except trial, repeat, seed, parts and flags (int64). Rungs and full
+        trainings are JSON texts, which are read row by row on demand: see `record`.
     """
 
     columns: Mapping[str, NDArray[Any]]
@@ -77,38 +83,54 @@ class Trials:
 
     @classmethod
     def of(cls, records: Sequence[Record]) -> Trials:
+        """Return the columns of some records, in their order."""
         columns: dict[str, NDArray[Any]] = {}
         for name in Record.names():
-            values = [getattr(record, name) for record in records]
-            columns[name] = np.array(values, dtype=_dtype(name))
+            columns[name] = np.array(Record.column(name, records), dtype=_dtype(name))
         return cls(columns)
 
     def text(self, name: str) -> Texts:
-        """A column of text without making Python strings of a million of them."""
-        if isinstance(self.columns, _Lazy):
+        """Return a column of text without making Python strings of a million of them."""
+        if isinstance(self.columns, _StoredColumns):
             rows = np.arange(len(self), dtype=np.int64)
             return StoredTexts(self.columns.file, name=name, rows=rows)
         return Texts.of(self.columns[name])
 
     @property
     def complete(self) -> NDArray[np.bool_]:
-        if isinstance(self.columns, _Lazy):
+        """(n,) flags of the trials that are COMPLETE."""
+        if isinstance(self.columns, _StoredColumns):
             return Texts(self.columns.read("state")).equal(COMPLETE)
         return np.asarray(self["state"] == COMPLETE, dtype=bool)
 
     def count(self, state: str) -> int:
+        """Return the number of trials in a state."""
         return int(np.count_nonzero(self["state"] == state))
 
     @property
     def stopped_early(self) -> NDArray[np.bool_]:
-        """(n,): PRUNED with values, those of a rung below the top."""
+        """(n,) flags of the PRUNED with values, those of a rung below the top."""
         return np.asarray((self["state"] == PRUNED) & ~np.isnan(self["loss"]), dtype=bool)
 
+    def rung_counts(self) -> NDArray[np.int64]:
+        """Return (n,) numbers of rungs that each trial has passed, so 0 for one without any."""
+        # [[1.0, 0.7, 0.6, 1.5], ...]: a bracket more than rungs. Reading a million texts as JSON
+        # takes seconds.
+        return np.maximum(self.text("rungs").count(r"\["), 1) - 1
+
+    def full_trainings(self) -> list[FullTraining]:
+        """Return every full training of the study, of whichever recipe, by network and seed."""
+        distinct = dict.fromkeys(text for text in self["retrained"] if text is not None)
+        return [training for text in distinct for training in read_full_trainings(text)]
+
     def spent(self, budgets: Sequence[float]) -> TrainingCost:
-        """Training so far. budgets: of the rungs, from the lowest."""
+        """Return the cost of all training so far.
+
+        budgets: of the rungs, from the lowest.
+        """
         firsts, seconds = self["repeat"] == 0, self["train_seconds"]
         below = np.isfinite(seconds) & ~self.complete
-        rungs = [len(json.loads(text or "[]")) for text in self["rungs"][below]]
+        rungs = self.rung_counts()[below]
         whole = seconds.copy()
         # A training takes as long as its budget says: learning rates change, images do not.
         whole[below] *= budgets[-1] / np.asarray(budgets, dtype=np.float64)[rungs]
@@ -120,12 +142,20 @@ class Trials:
             whole_seconds=float(np.nansum(whole)),
         )
 
-    def record(self, row: int) -> dict[str, Any]:
-        """One row as plain values; None where absent."""
+    def record(self, row: int) -> Record:
+        """Return one row as a record, its JSON texts read."""
+        return Record.from_dict(self.row(row))
+
+    def row(self, row: int) -> dict[str, Any]:
+        """Return one row as plain values, as JSON shows it; None where absent."""
         return {name: _plain(name, values[row]) for name, values in self.columns.items()}
 
     def with_latency(self, latency_ms: NDArray[Any], spread: NDArray[Any]) -> Trials:
-        """The same trials with predicted latencies, (n,) each, instead of what was measured."""
+        """Return the same trials with predicted latencies instead of the measured ones.
+
+        latency_ms: (n,), ms.
+        spread: (n,), relative half-width of the 90 % interval.
+        """
         absent = np.full(len(self), np.nan)
         changed = {
             "latency_ms": latency_ms,
@@ -138,7 +168,10 @@ class Trials:
         return Trials({**self.columns, **changed})
 
     def write(self, path: Path, *, stamp: str) -> None:
-        """Write Parquet. stamp: names the state of the study that these rows show."""
+        """Write a Parquet file.
+
+        stamp: name of the state of the study that these rows show.
+        """
         import pyarrow as pa
         from pyarrow import parquet
 
@@ -152,8 +185,9 @@ class Trials:
 
     @classmethod
     def read(cls, path: Path, *, stamp: str | None = None) -> Trials | None:
-        """Read what `write` wrote; None when it shows another state of the study.
+        """Read a file of `write`; None when it shows another state of the study.
 
+        stamp: name of the state that is wanted; None takes any.
         Raises StorageError when the file is broken.
         """
         import pyarrow as pa
@@ -161,14 +195,13 @@ class Trials:
 
         try:
             file = parquet.ParquetFile(path)
-            found = (file.schema_arrow.metadata or {}).get(b"nas.stamp", b"").decode()
-            older = not set(Record.names()) <= set(file.schema_arrow.names)
-            if stamp is not None and (found != stamp or older):
-                return None
+            written = (file.schema_arrow.metadata or {}).get(b"nas.stamp", b"").decode()
             missing = set(Record.names()) - set(file.schema_arrow.names)
+            if stamp is not None and (written != stamp or missing):
+                return None
             if missing:
                 raise KeyError(f"no column {min(missing)}")
-            columns = _Lazy(file)
+            columns = _StoredColumns(file)
             for name in _ALWAYS:
                 columns.read(name)
         except (pa.ArrowException, OSError, KeyError) as error:
@@ -177,26 +210,27 @@ class Trials:
 
 
 @dataclass(frozen=True, eq=False)
-class _Lazy(Mapping[str, NDArray[Any]]):
-    """Columns of a Parquet file, read and made into arrays when they are first asked for. The file
-    stays open, so that it may be replaced meanwhile.
+class _StoredColumns(Mapping[str, NDArray[Any]]):
+    """Columns of a Parquet file, read and made into arrays when they are first asked for.
+
+    The file stays open, so that it may be replaced meanwhile.
     """
 
     file: Any
-    found: dict[str, Any] = field(default_factory=dict)
-    made: dict[str, NDArray[Any]] = field(default_factory=dict)
+    _arrow: dict[str, Any] = field(default_factory=dict)
+    _arrays: dict[str, NDArray[Any]] = field(default_factory=dict)
 
     def read(self, name: str) -> Any:
-        if name not in self.found:
-            self.found[name] = self.file.read(columns=[name]).column(name)
-        return self.found[name]
+        if name not in self._arrow:
+            self._arrow[name] = self.file.read(columns=[name]).column(name)
+        return self._arrow[name]
 
     def __getitem__(self, name: str) -> NDArray[Any]:
-        if name not in self.made:
+        if name not in self._arrays:
             if name not in Record.names():
                 raise KeyError(name)
-            self.made[name] = _numpy(self.read(name), name)
-        return self.made[name]
+            self._arrays[name] = _numpy(self.read(name), name)
+        return self._arrays[name]
 
     def __iter__(self) -> Iterator[str]:
         return iter(Record.names())
@@ -206,7 +240,10 @@ class _Lazy(Mapping[str, NDArray[Any]]):
 
 
 def _numpy(column: Any, name: str) -> NDArray[Any]:
-    """Not by pyarrow's own `to_numpy`, which imports pandas: a third of `nas front`'s start."""
+    """Return an Arrow column as (n,) values.
+
+    pyarrow's own `to_numpy` imports pandas: a third of `nas front`'s start.
+    """
     if name in _TEXT:
         return np.array(column.to_pylist(), dtype=object)
     filled = column.fill_null(0 if name in _WHOLE else float("nan"))

@@ -12,7 +12,7 @@ import pytest
 from support.simulated_run import invented, simulated_run
 
 from nas.report import write_report
-from nas.report.serve import Server
+from nas.report.server import Server
 from nas.runs.run import Run
 from nas.study.record import Job, Outcome
 

@@ -8,7 +8,7 @@ from support.simulated_run import simulated_run
 
 from nas.base.errors import SpecError
 from nas.report import write_figures
-from nas.report.ours import MARK
+from nas.report.report_file import MARK
 
 
 def test_each_figure_as_png_and_svg(tmp_path: Path) -> None:

@@ -14,9 +14,9 @@ from support.simulated_run import invented, simulated_run
 
 from nas.base.errors import SpecError, StorageError
 from nas.report import write_report
-from nas.report.content import content
+from nas.report.backbone_sites import find_backbone_sites
+from nas.report.chart_data import collect_chart_data
 from nas.report.page import SECTIONS, render
-from nas.report.places import backbones_of
 from nas.report.snapshot import Snapshot
 from nas.runs.calibrate.result import FILE, Calibration, Estimate, Trust
 from nas.runs.run import Run, open_run
@@ -109,17 +109,17 @@ def test_the_page_holds_the_front(run: Run) -> None:
 
 
 def test_sites_come_in_the_order_of_the_data(run: Run) -> None:
-    (backbone,) = backbones_of(run.space, []).values()
-    sides = [spot.side or 0 for spot in backbone.spots]
+    (backbone,) = find_backbone_sites(run.space, []).values()
+    sides = [site.side or 0 for site in backbone.sites]
     assert sides == sorted(sides, reverse=True) and sides[0] == 16
-    assert backbone.spots[0].name == "blocks.1.0/after_depthwise"
+    assert backbone.sites[0].name == "blocks.1.0/after_depthwise"
 
 
 def test_users_code_is_not_run_for_a_report(run: Run) -> None:
     space = run.space.model_copy(update={"backbones": ["antigravity:fly"]})
     points = run.front().points
-    found = backbones_of(space, [point.architecture for point in points])
-    spots = found["mobilenetv2_035", 32].spots
+    found = find_backbone_sites(space, [point.architecture for point in points])
+    spots = found["mobilenetv2_035", 32].sites
     assert spots[0].name == "blocks.1.0/after_depthwise" and spots[0].side is None
     assert len(spots) > 5
 
@@ -171,7 +171,7 @@ def test_full_training_stands_beside_the_proxy(run: Run, tmp_path: Path) -> None
         about = FullTraining(
             member.trial, member.architecture.digest, None, seed, "key", {}, "9 epochs", 32
         )
-        store.note_retrained(
+        store.note_full_training(
             replace(
                 about, loss=1.0, accuracy=accuracy, test_accuracy=accuracy - 0.1, test_images=100
             )
@@ -255,9 +255,9 @@ def test_of_very_many_networks_some_are_left_out_of_the_chart(
     run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     every = len(run.front().cloud["trial"])
-    monkeypatch.setattr("nas.report.content.MOST_NETWORKS", every - 3)
+    monkeypatch.setattr("nas.report.chart_data.MOST_NETWORKS", every - 3)
     monkeypatch.setattr("nas.report.page.MOST_NETWORKS", every - 3)
-    data = content(Snapshot.of(run))
+    data = collect_chart_data(Snapshot.of(run))
     assert len(data["networks"]) == every - 3
     assert {point.trial for point in run.front()} <= {item["trial"] for item in data["networks"]}
     assert f"Of {every} networks 3 are left out" in re.sub(r"\s+", " ", render(run))

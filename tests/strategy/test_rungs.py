@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 
 import pytest
@@ -8,7 +7,7 @@ from support.samples import make_record
 
 from nas.spec.objective import objectives_named
 from nas.strategy.rungs import Ladder
-from nas.study.record import COMPLETE, FAILED, PAUSED, PRUNED, RUNNING, Record
+from nas.study.record import COMPLETE, FAILED, PAUSED, PRUNED, RUNNING, Record, RungResult
 
 OBJECTIVES = objectives_named(["loss", "accuracy", "latency_ms"])
 
@@ -18,11 +17,11 @@ def climber(
 ) -> Record:
     """A network with a loss at each rung it has reached; its accuracy is 1 - loss."""
     *below, last = losses
-    rungs = json.dumps([[number + 1, loss, 1 - loss, 1.0] for number, loss in enumerate(below)])
+    rungs = tuple(RungResult(number + 1, loss, 1 - loss, 1.0) for number, loss in enumerate(below))
     record = make_record(
         trial, name=str(trial), loss=last, accuracy=1 - last, latency_ms=latency_ms, **more
     )  # type: ignore[arg-type]
-    return replace(record, state=state, rungs=rungs if below else None)
+    return replace(record, state=state, rungs=rungs)
 
 
 def ladder(*records: Record, reduction: int | None = 2, rungs: int = 3) -> Ladder:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import random
 from collections import Counter
@@ -33,6 +32,7 @@ from nas.study.record import (
     Job,
     Outcome,
     Record,
+    RungResult,
 )
 from nas.study.trials import Trials
 
@@ -63,7 +63,7 @@ def climbing(job: Job) -> Outcome:
             accuracy=accuracy,
             latency_ms=job.latency[0] if job.latency else found.latency_ms,
             train_seconds=seconds,
-            rungs=json.dumps(below) if below else None,
+            rungs=tuple(RungResult(*scores) for scores in below),
         )
     )
 
@@ -90,7 +90,7 @@ def firsts(search: Search) -> list[Record]:
 
 
 def cost_at(record: Record, rung: int) -> list[float]:
-    losses = [row[1] for row in json.loads(record.rungs or "[]")] + [record.loss]
+    losses = [rung.loss for rung in record.rungs] + [record.loss]
     return [losses[rung], record.latency_ms]
 
 

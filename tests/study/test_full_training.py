@@ -15,10 +15,10 @@ from nas.study.front.front import Front
 from nas.study.front.retrained_verdict import judge_retrained
 from nas.study.full_training import (
     FullTraining,
-    full_training_columns,
-    of_main_recipe,
+    average_full_trainings,
     pack_flags,
-    read_retrainings,
+    read_full_trainings,
+    select_main_recipe,
     unpack_flags,
 )
 from nas.study.record import Record
@@ -60,25 +60,25 @@ def test_a_record_survives_json_and_keys_of_later_versions() -> None:
     one = trained("a", 1, 0.5, curve=[(1.0, 2.0, 0.5, 3.0)])
     data = json.loads(texts(one))
     data[0]["later"] = 1
-    back = read_retrainings(json.dumps(data))[0]
+    back = read_full_trainings(json.dumps(data))[0]
     assert back.to_dict() == json.loads(json.dumps(one.to_dict())) | {"curve": back.curve}
     assert back.name == "a:1:paper"
-    assert read_retrainings(None) == []
+    assert read_full_trainings(None) == ()
 
 
 def test_the_recipe_of_most_networks_is_shown_and_never_a_mixture() -> None:
     paper = [trained("a", 0, 0.5), trained("b", 0, 0.5)]
     other = [trained("a", seed, 0.9, key="modern") for seed in range(3)]
     failed = trained("c", 0, None, key="modern", failure="diverged")
-    assert of_main_recipe([*other, *paper, failed]) == paper
-    assert of_main_recipe([*other, failed]) == other
-    assert of_main_recipe([failed]) == []
+    assert select_main_recipe([*other, *paper, failed]) == paper
+    assert select_main_recipe([*other, failed]) == other
+    assert select_main_recipe([failed]) == []
     later = trained("a", 0, 0.7, key="later", finished="2026-11-21")
-    assert of_main_recipe([trained("a", 0, 0.5, finished="2026-11-20"), later]) == [later]
+    assert select_main_recipe([trained("a", 0, 0.5, finished="2026-11-20"), later]) == [later]
 
 
 def test_columns_hold_means_and_spreads_over_seeds() -> None:
-    found = full_training_columns([texts(trained("a", 0, 0.5), trained("a", 1, 0.7)), None,
+    found = average_full_trainings([texts(trained("a", 0, 0.5), trained("a", 1, 0.7)), None,
                         texts(trained("b", 0, 0.4))])  # fmt: skip
     assert found["retrained_seeds"].tolist() == [2, 0, 1]
     assert found["retrained_accuracy"][[0, 2]].tolist() == pytest.approx([0.59, 0.39])
@@ -86,7 +86,7 @@ def test_columns_hold_means_and_spreads_over_seeds() -> None:
     assert found["retrained_test_spread"][0] == pytest.approx(math.sqrt(0.02))
     assert math.isnan(found["retrained_spread"][2]) and math.isnan(found["retrained_accuracy"][1])
     untested = replace(trained("a", 0, None), accuracy=0.3)
-    alone = full_training_columns([texts(untested)])
+    alone = average_full_trainings([texts(untested)])
     assert alone["retrained_accuracy"][0] == 0.3
     assert math.isnan(alone["retrained_test_accuracy"][0])
 
@@ -124,7 +124,7 @@ def front_of(
             for seed, accuracy in enumerate(networks.get(name, []))
             if not math.isnan(accuracy)
         ]
-        records.append(replace(record, retrained=texts(*mine)) if mine else record)
+        records.append(replace(record, full_trainings=tuple(mine)) if mine else record)
     return Front(Trials.of(records), objectives_named(list(objectives)))
 
 
@@ -237,7 +237,7 @@ def test_several_recipes_are_told() -> None:
     record = make_record(0, name="a")
     two = [trained(record.digest, 0, 0.5), trained(record.digest, 0, 0.6, key="other")]
     front = Front(
-        Trials.of([replace(record, retrained=texts(*two))]),
+        Trials.of([replace(record, full_trainings=tuple(two))]),
         objectives_named(["loss", "latency_ms"]),
     )
     assert "2 recipes were tried" in judge_retrained(front)[1]

@@ -5,6 +5,7 @@ from dataclasses import FrozenInstanceError, asdict, fields, replace
 
 import pytest
 
+from nas.study.full_training import FullTraining
 from nas.study.record import (
     COMPLETE,
     FAILED,
@@ -16,6 +17,9 @@ from nas.study.record import (
     Latency,
     Outcome,
     Record,
+    RungResult,
+    read_rungs,
+    rungs_to_json,
 )
 
 JOB = Job(3, "{}", "d1", seed=5, reference="plain", repeat=1, eligible=False, attempt=2)
@@ -41,7 +45,7 @@ def test_record_tells_its_state_and_keeps_the_job(outcome: Outcome | None, state
     assert [getattr(record, name) for name in shared] == [getattr(JOB, name) for name in shared]
     assert record.failure == (outcome.failure if outcome else None)
     assert record.eligible is JOB.eligible
-    defaults = {"trained", "latency_predicted", "parts"}
+    defaults = {"trained", "latency_predicted", "parts", "rungs"}
     for name in set(asdict(EVALUATION)) & set(Record.names()) - defaults:
         value = getattr(EVALUATION, name)
         assert getattr(record, name) == (value if state == COMPLETE else None)
@@ -50,7 +54,7 @@ def test_record_tells_its_state_and_keeps_the_job(outcome: Outcome | None, state
 def test_an_evaluation_below_the_top_waits() -> None:
     low = Record.of(replace(JOB, rung=0), Outcome(EVALUATION))
     assert (low.state, low.rung, low.stopped_early) == (PAUSED, 0, False)
-    next_one = Outcome(replace(EVALUATION, rungs="[[1, 0.7, 0.6, 1.5]]"))
+    next_one = Outcome(replace(EVALUATION, rungs=(RungResult(1.0, 0.7, 0.6, 1.5),)))
     higher = Record.of(replace(JOB, rung=1), next_one)
     assert (higher.state, higher.rung) == (PAUSED, 1)
     assert Record.of(JOB, next_one).state == COMPLETE
@@ -59,9 +63,57 @@ def test_an_evaluation_below_the_top_waits() -> None:
     assert (refused.rung, refused.stopped_early) == (-1, False)
 
 
-@pytest.mark.parametrize("outcome", [Outcome(EVALUATION), Outcome(failure="x", lost=True)])
+RUNGS = (RungResult(1.0, 0.7, 0.6, 1.5), RungResult(3.0, 0.6500000000000001, 0.625, 1e-05))
+RUNGS_TEXT = "[[1.0, 0.7, 0.6, 1.5], [3.0, 0.6500000000000001, 0.625, 1e-05]]"
+CLIMBED = replace(EVALUATION, rungs=RUNGS)
+
+
+@pytest.mark.parametrize(
+    "outcome", [Outcome(EVALUATION), Outcome(CLIMBED), Outcome(failure="x", lost=True)]
+)
 def test_outcome_crosses_processes_as_json(outcome: Outcome) -> None:
-    assert Outcome.from_dict(json.loads(json.dumps(asdict(outcome)))) == outcome
+    assert Outcome.from_dict(json.loads(json.dumps(outcome.to_dict()))) == outcome
+
+
+def test_messages_of_workers_are_as_they_were() -> None:
+    message = (
+        '{"evaluation": {"loss": 0.5, "accuracy": 0.8, "latency_ms": 2.0, "latency_wall_ms": 2.5, '
+        '"latency_spread": 0.01, "params": 1000, "macs": 2000, "images": 10000, "seconds": 3.0, '
+        '"train_seconds": 2.0, "loss_sem": 0.02, "within_limits": true, "trained": true, '
+        f'"latency_predicted": false, "rungs": "{RUNGS_TEXT}", "parts": 1}}, '
+        '"failure": null, "infeasible": false, "lost": false}'
+    )
+    assert json.dumps(Outcome(CLIMBED).to_dict()) == message
+    assert Outcome.from_dict(json.loads(message)) == Outcome(CLIMBED)
+    older = json.loads(message)
+    for name in ("rungs", "parts", "latency_predicted"):
+        del older["evaluation"][name]
+    assert Outcome.from_dict(older) == Outcome(EVALUATION)
+
+
+@pytest.mark.parametrize("rungs", [(), RUNGS[:1], RUNGS])
+def test_rungs_are_stored_as_a_text_that_is_read_back(rungs: tuple[RungResult, ...]) -> None:
+    assert read_rungs(rungs_to_json(rungs)) == rungs
+
+
+def test_the_text_of_rungs_is_as_it_was() -> None:
+    assert rungs_to_json(RUNGS) == RUNGS_TEXT
+    assert rungs_to_json(()) is None
+    assert read_rungs("[]") == ()
+    whole = "[[1, 0.7, 0.6, NaN]]"  # whole numbers stay whole
+    assert rungs_to_json(read_rungs(whole)) == whole
+
+
+def test_a_record_is_stored_in_columns_of_plain_values() -> None:
+    training = FullTraining(3, "d1", None, 0, "paper", {}, "200 epochs", 32, accuracy=0.9)
+    record = replace(Record.of(JOB, Outcome(CLIMBED)), full_trainings=(training,))
+    row = record.to_dict()
+    assert row["rungs"] == RUNGS_TEXT
+    assert row["retrained"] == json.dumps([training.to_dict()])
+    assert Record.from_dict(row | {"a later column": 1}) == record
+    for name in ("rungs", "retrained", "parts"):
+        del row[name]
+    assert Record.from_dict(row) == replace(record, rungs=(), full_trainings=())
 
 
 def test_outcome_is_an_evaluation_or_a_failure() -> None:
@@ -74,7 +126,7 @@ def test_outcome_is_an_evaluation_or_a_failure() -> None:
 def test_record_crosses_the_store_as_json() -> None:
     record = replace(Record.of(JOB, Outcome(EVALUATION)), final_latency_ms=1.5)
     assert tuple(record.to_dict()) == Record.names()
-    assert Record(**json.loads(json.dumps(record.to_dict()))) == record
+    assert Record.from_dict(json.loads(json.dumps(record.to_dict()))) == record
 
 
 def test_records_are_frozen() -> None:

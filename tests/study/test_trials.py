@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from support.samples import make_record
 
 from nas.base.errors import StorageError
-from nas.study.record import COMPLETE, FAILED, PAUSED, PRUNED, RUNNING, Record
+from nas.study.record import COMPLETE, FAILED, PAUSED, PRUNED, RUNNING, Record, RungResult
 from nas.study.trials import Trials
 
 nan = math.nan
@@ -41,11 +41,12 @@ records = st.builds(
     final_latency_ms=number,
     finished=text,
     failure=text,
+    rungs=st.lists(st.builds(RungResult, *[st.floats(0, 1e9)] * 4), max_size=3).map(tuple),
 )
 
 
 def rows(trials: Trials) -> list[dict[str, object]]:
-    return [trials.record(row) for row in range(len(trials))]
+    return [trials.row(row) for row in range(len(trials))]
 
 
 def read(path: Path, stamp: str | None = None) -> Trials:
@@ -73,7 +74,10 @@ def test_any_records_round_trip(
 ) -> None:
     path = tmp_path_factory.mktemp("trials") / "t.parquet"
     Trials.of(chosen).write(path, stamp="")
-    assert rows(read(path)) == [record.to_dict() for record in chosen]
+    trials = read(path)
+    assert rows(trials) == [record.to_dict() for record in chosen]
+    assert [trials.record(row) for row in range(len(trials))] == chosen
+    assert trials.rung_counts().tolist() == [len(record.rungs) for record in chosen]
 
 
 def test_columns_have_plain_types() -> None:
@@ -89,7 +93,7 @@ def test_columns_have_plain_types() -> None:
 
 
 def test_rows_are_json_types() -> None:
-    row = Trials.of(MIXED).record(3)
+    row = Trials.of(MIXED).row(3)
     assert (row["params"], row["eligible"], row["failure"]) == (1000, True, None)
     kinds = {type(value) for value in row.values()}
     assert kinds <= {int, float, str, bool, type(None)}
@@ -97,7 +101,7 @@ def test_rows_are_json_types() -> None:
 
 def test_nan_becomes_absent(tmp_path: Path) -> None:
     trials = Trials.of([make_record(0, loss=nan)])
-    assert trials.record(0)["loss"] is None
+    assert trials.row(0)["loss"] is None
     trials.write(tmp_path / "t.parquet", stamp="")
     assert math.isnan(read(tmp_path / "t.parquet")["loss"][0])
 
@@ -145,7 +149,8 @@ def test_no_trials_at_all() -> None:
 
 
 def test_what_was_spent_and_what_it_saved() -> None:
-    two, top = "[[1, 0.9, 0.1, 10.0]]", "[[1, 0.9, 0.1, 10.0], [3, 0.8, 0.2, 30.0]]"
+    top = (RungResult(1, 0.9, 0.1, 10.0), RungResult(3, 0.8, 0.2, 30.0))
+    two = top[:1]
     trials = Trials.of(
         [
             make_record(0, rungs=top, train_seconds=90.0),

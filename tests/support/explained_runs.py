@@ -60,7 +60,7 @@ def records(count: int = 60, *, noise: float = 0.003, crowding: float = 0.0) -> 
             values = record.to_dict() | {
                 "architecture": architecture.to_json(), "digest": architecture.digest,
             }  # fmt: skip
-            found.append(Record(**values))
+            found.append(Record.from_dict(values))
     return found
 
 

@@ -23,7 +23,7 @@ from nas.spec.space import SearchSpace
 from nas.strategy.search import Search
 from nas.strategy.storage.store import Store
 from nas.study.front.front import Front
-from nas.study.record import Evaluation, Job, Outcome
+from nas.study.record import Evaluation, Job, Outcome, RungResult
 from nas.study.trials import Trials
 
 
@@ -62,8 +62,10 @@ def at_its_rung(job: Job, outcome: Outcome, budgets: list[float]) -> Outcome:
         return outcome
     rung = job.rung if job.rung >= 0 else len(budgets) - 1
     losses = [found.loss + 0.05 * (len(budgets) - 1 - number) for number in range(len(budgets))]
-    below = [[budgets[number], losses[number], found.accuracy, 3.0] for number in range(rung)]
-    return Outcome(replace(found, loss=losses[rung], rungs=json.dumps(below)))
+    below = tuple(
+        RungResult(budgets[number], losses[number], found.accuracy, 3.0) for number in range(rung)
+    )
+    return Outcome(replace(found, loss=losses[rung], rungs=below))
 
 
 class Stopped(Exception):

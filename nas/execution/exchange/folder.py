@@ -142,7 +142,7 @@ class FolderExchange:
 
     def deliver(self, ticket: str, worker: str, outcome: Outcome) -> bool:
         name = f"{ticket}{_WITH}{worker}.json"
-        _write(self._outcomes / name, asdict(outcome))
+        _write(self._outcomes / name, outcome.to_dict())
         if _move(self._folders[TAKEN] / name, self._folders[DONE] / name):
             return True
         with _disk(self._outcomes):

@@ -109,7 +109,7 @@ class StudyExchange:
         self._tickets.change(int(ticket), WAITING)
 
     def deliver(self, ticket: str, worker: str, outcome: Outcome) -> bool:
-        return self._tickets.finish(int(ticket), asdict(outcome))
+        return self._tickets.finish(int(ticket), outcome.to_dict())
 
 
 def _ticket(stored: StoredTicket) -> Ticket:

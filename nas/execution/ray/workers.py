@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -146,9 +146,9 @@ class RayWorker:
         assert self._evaluator is not None, "ready() comes first"
         try:
             order = self._measure(Job.from_dict(job))
-            return asdict(self._evaluator.evaluate(order))
+            return self._evaluator.evaluate(order).to_dict()
         except _Unmeasured as error:
-            return asdict(error.outcome)
+            return error.outcome.to_dict()
         except NasError as error:
             return {"broken": f"{error} (on {socket.gethostname()})"}
 

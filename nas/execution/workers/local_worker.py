@@ -11,7 +11,6 @@ import queue
 import sys
 import threading
 from collections.abc import Callable
-from dataclasses import asdict
 from typing import Any, TextIO
 
 from nas.base.errors import NasError
@@ -44,7 +43,7 @@ def serve(evaluator: Callable[[dict[str, Any], int], Evaluate]) -> None:
         _say(out, {"ready": True})
         while True:
             job = Job.from_dict(json.loads(jobs.get()))
-            _say(out, asdict(evaluate(job)))
+            _say(out, evaluate(job).to_dict())
     except NasError as error:
         # Not this candidate's fault, such as a full disk: no other would fare better.
         _say(out, {"broken": str(error)})

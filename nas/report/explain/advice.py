@@ -1,4 +1,4 @@
-"""What to put where for a budget: the best network by the rules, beside the best evaluated one."""
+"""The best network by the rules for a budget of latency, beside the best evaluated one."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nas.base.errors import SpecError
-from nas.report.explain.rules import Explanation
+from nas.report.explain.explanation import Explanation
 from nas.spec.architecture import Architecture, Insertion
 from nas.study.front.front import Choice
 
@@ -18,17 +18,21 @@ __all__ = ["Advice", "advise"]
 Codes = NDArray[np.int64]
 Floats = NDArray[np.float64]
 
-_PRICES = 48  # of a millisecond, in loss, from which a search starts
-_ROUNDS = 200
+_PRICES = 48  # of a millisecond, each of which gives a descent
+_ROUNDS = 200  # of a descent, at most
 _NORMAL = 1.96
 
 
 @dataclass(frozen=True, slots=True)
 class Advice:
-    """The best network by the rules within a budget, with 95 % intervals of what it should save
-    and how long it should take. evaluated: the best that was evaluated; None: none keeps the
-    budget. ahead: probability that the predicted one loses less than that, by the rules; NaN
-    where they are one network.
+    """The best network by the rules within a budget of latency.
+
+    known: whether it was evaluated.
+    saved: loss that it should save, with the ends of its 95 % interval.
+    latency_ms: that it should take, with the ends of its 95 % interval.
+    evaluated: the best that was evaluated; None where none keeps the budget.
+    ahead: probability that the predicted one loses less than that, by the rules; NaN where they
+        are one network.
     """
 
     architecture: Architecture
@@ -43,129 +47,160 @@ class Advice:
     ahead: float
 
 
-def advise(found: Explanation, latency_ms: float, *, max_insertions: int | None = None) -> Advice:
-    """Search all networks that the rules can speak of. Raises SpecError when none is so fast."""
-    codes = _best(found, latency_ms, max_insertions)
-    terms = found.terms
-    row = terms.rows(codes[None])
-    plain = np.zeros_like(codes[None])
-    plain[:, 0] = codes[0]
-    zero = terms.rows(plain)
-    lost, deviation = found.loss.effect(row - zero)
-    own = found.loss.own
-    half = _NORMAL * math.hypot(float(deviation[0]), own)
-    time_row = found.latency_terms.rows(codes[None])
-    slower, spread = found.latency.effect(time_row)
-    wide = _NORMAL * math.hypot(float(spread[0]), found.latency.own)
-    latency = found.latency.intercept + float(slower[0])
-    architecture = _architecture(found, codes)
-    evaluated, ahead = None, math.nan
+def advise(
+    explanation: Explanation, latency_ms: float, *, max_insertions: int | None = None
+) -> Advice:
+    """Return the best of all networks that the rules can speak of.
+
+    latency_ms: the budget.
+    max_insertions: most blocks of a network; None sets no limit.
+    Raises SpecError when no network is so fast.
+    """
+    codes = _find_best(explanation, latency_ms, max_insertions)
+    architecture = _architecture(explanation, codes)
+    saved, saved_half = _predict_saved(explanation, codes)
+    latency, latency_half = _predict_latency(explanation, codes)
     try:
-        evaluated = found.front.at(latency_ms=latency_ms)
+        evaluated = explanation.front.at(latency_ms=latency_ms)
     except SpecError:  # none of those that were evaluated keeps the budget
         evaluated = None
+    ahead = math.nan
     if evaluated is not None and evaluated.best.architecture != architecture:
-        other = terms.rows(terms.codes([evaluated.best.architecture]))
-        gain, unsure = found.loss.effect(other - row)
-        ahead = _above(float(gain[0]), math.hypot(float(unsure[0]), own * math.sqrt(2)))
-    digests = {found.front.measured.digests[row] for row in range(len(found.front.measured))}
-    saved = -float(lost[0])
+        ahead = _probability_ahead(explanation, codes, evaluated.best.architecture)
+    measured = explanation.front.measured
     return Advice(
         architecture=architecture,
-        known=architecture.digest in digests,
+        known=architecture.digest in {measured.digests[row] for row in range(len(measured))},
         saved=saved,
-        saved_low=saved - half,
-        saved_high=saved + half,
+        saved_low=saved - saved_half,
+        saved_high=saved + saved_half,
         latency_ms=latency,
-        latency_low=latency - wide,
-        latency_high=latency + wide,
+        latency_low=latency - latency_half,
+        latency_high=latency + latency_half,
         evaluated=evaluated,
         ahead=ahead,
     )
 
 
-def _best(found: Explanation, budget: float, limit: int | None) -> Codes:
-    """(1 + s,) the least predicted loss within the budget: descents for many prices of time, then
-    single changes while they keep it.
+def _predict_saved(explanation: Explanation, codes: Codes) -> tuple[float, float]:
+    """Return the loss that a network saves beside the plain one, and half its 95 % interval."""
+    plain = np.zeros_like(codes)
+    plain[0] = codes[0]
+    rows = explanation.terms.rows(np.array([codes, plain]))
+    lost, deviation = explanation.loss.effect(rows[:1] - rows[1:])
+    half = _NORMAL * math.hypot(float(deviation[0]), explanation.loss.own)
+    return -float(lost[0]), half
+
+
+def _predict_latency(explanation: Explanation, codes: Codes) -> tuple[float, float]:
+    """Return the latency of a network in ms, and half its 95 % interval."""
+    model = explanation.latency
+    added, deviation = model.effect(explanation.latency_terms.rows(codes[None]))
+    half = _NORMAL * math.hypot(float(deviation[0]), model.own)
+    return model.intercept + float(added[0]), half
+
+
+def _probability_ahead(explanation: Explanation, codes: Codes, rival: Architecture) -> float:
+    """Return the probability that a network loses less than its rival, by the rules."""
+    terms = explanation.terms
+    row = terms.rows(codes[None])
+    gain, deviation = explanation.loss.effect(terms.rows(terms.codes([rival])) - row)
+    own = explanation.loss.own * math.sqrt(2)
+    return _probability_positive(float(gain[0]), math.hypot(float(deviation[0]), own))
+
+
+def _find_best(explanation: Explanation, budget: float, limit: int | None) -> Codes:
+    """Return (1 + s,) the codes of the least predicted loss within a budget.
+
+    Descents for many prices of time give starts; single changes improve the best of them while
+    they keep the budget.
     """
-    starts = [np.zeros(1 + len(found.terms.sites), dtype=np.int64)]
-    starts[0][0] = np.argmin(_predicted(found, _each_network(found))[1])
-    for number in range(len(found.terms.networks)):
-        for price in _prices(found):
-            start = np.zeros_like(starts[0])
-            start[0] = number
-            starts.append(_descended(found, start, limit, price, math.inf))
-    pool = np.unique(np.array(starts), axis=0)
-    pool = np.concatenate([pool, found.codes])
-    latency = _predicted(found, pool)[1]
-    pool = pool[(latency <= budget) & _within(found, pool, limit)]
+    pool = _descend_from_all(explanation, limit)
+    latency = _predict(explanation, pool)[1]
+    pool = pool[(latency <= budget) & _keeps_limit(explanation, pool, limit)]
     if not len(pool):
         raise SpecError(
             f"by the rules no network takes {budget:g} ms or less; the fastest takes "
             f"{latency.min():.3g}"
         )
-    loss = _predicted(found, pool)[0]
+    loss = _predict(explanation, pool)[0]
     best = [
-        _descended(found, pool[row], limit, 0.0, budget)
+        _descend(explanation, pool[row], limit, 0.0, budget)
         for row in np.argsort(loss, kind="stable")[:8]
     ]
-    losses = _predicted(found, np.array(best))[0]
+    losses = _predict(explanation, np.array(best))[0]
     return best[int(np.argmin(losses))]
 
 
-def _each_network(found: Explanation) -> Codes:
-    codes = np.zeros((len(found.terms.networks), 1 + len(found.terms.sites)), dtype=np.int64)
+def _descend_from_all(explanation: Explanation, limit: int | None) -> Codes:
+    """Return the fastest plain network, the ends of all descents, and the evaluated networks."""
+    plains = _plain_networks(explanation)
+    ends = [plains[np.argmin(_predict(explanation, plains)[1])]]
+    for plain in plains:
+        for price in _prices(explanation):
+            ends.append(_descend(explanation, plain, limit, price, math.inf))
+    return np.concatenate([np.unique(np.array(ends), axis=0), explanation.codes])
+
+
+def _plain_networks(explanation: Explanation) -> Codes:
+    """Return (b, 1 + s) the codes of the plain networks."""
+    terms = explanation.terms
+    codes = np.zeros((len(terms.networks), 1 + len(terms.sites)), dtype=np.int64)
     codes[:, 0] = np.arange(len(codes))
     return codes
 
 
-def _prices(found: Explanation) -> Floats:
-    """Of a millisecond, in loss: from nothing to more than anything saves."""
-    loss, latency = _predicted(found, found.codes)
+def _prices(explanation: Explanation) -> Floats:
+    """Return prices of a millisecond in loss, from nothing to more than anything saves."""
+    loss, latency = _predict(explanation, explanation.codes)
     usual = float(loss.std()) / max(float(latency.std()), 1e-9)
     return np.concatenate([[0.0], usual * np.geomspace(0.01, 30, _PRICES)])
 
 
-def _predicted(found: Explanation, codes: Codes) -> tuple[Floats, Floats]:
-    loss = found.loss.intercept + found.terms.rows(codes) @ found.loss.mean
-    latency = found.latency.intercept + found.latency_terms.rows(codes) @ found.latency.mean
-    return loss, latency
+def _predict(explanation: Explanation, codes: Codes) -> tuple[Floats, Floats]:
+    """Return (n,) losses and (n,) latencies in ms."""
+    loss, latency = explanation.loss, explanation.latency
+    return (
+        loss.intercept + explanation.terms.rows(codes) @ loss.mean,
+        latency.intercept + explanation.latency_terms.rows(codes) @ latency.mean,
+    )
 
 
-def _within(found: Explanation, codes: Codes, limit: int | None) -> NDArray[np.bool_]:
+def _keeps_limit(explanation: Explanation, codes: Codes, limit: int | None) -> NDArray[np.bool_]:
     if limit is None:
         return np.ones(len(codes), dtype=bool)
-    return np.asarray(found.terms.blocks(codes) <= limit)
+    return np.asarray(explanation.terms.blocks(codes) <= limit)
 
 
-def _descended(
-    found: Explanation, codes: Codes, limit: int | None, price: float, budget: float
+def _descend(
+    explanation: Explanation, codes: Codes, limit: int | None, price: float, budget: float
 ) -> Codes:
     """Change one place at a time, the best first, while that lowers loss and priced time."""
 
-    def cost(some: Codes) -> Floats:
-        loss, latency = _predicted(found, some)
-        total = loss + price * latency
-        return np.where((latency <= budget) & _within(found, some, limit), total, np.inf)
+    def cost(networks: Codes) -> Floats:
+        loss, latency = _predict(explanation, networks)
+        allowed = (latency <= budget) & _keeps_limit(explanation, networks, limit)
+        return np.where(allowed, loss + price * latency, np.inf)
 
-    now = float(cost(codes[None])[0])
+    least = float(cost(codes[None])[0])
     for _ in range(_ROUNDS):
-        near = _neighbours(found, codes)
-        costs = cost(near)
+        neighbours = _neighbours(explanation, codes)
+        costs = cost(neighbours)
         best = int(np.argmin(costs))
-        if not costs[best] < now - 1e-15:
+        if not costs[best] < least - 1e-15:
             break
-        codes, now = near[best], float(costs[best])
+        codes, least = neighbours[best], float(costs[best])
     return codes
 
 
-def _neighbours(found: Explanation, codes: Codes) -> Codes:
-    """With another label at one site, of those that may stand in this network."""
-    backbone = found.terms.networks[codes[0]][0]
-    several = len({name for name, _ in found.terms.networks}) > 1
+def _neighbours(explanation: Explanation, codes: Codes) -> Codes:
+    """Return the networks with another label at one site, of those that may stand there."""
+    terms = explanation.terms
+    backbone = terms.networks[codes[0]][0]
+    several = len({name for name, _ in terms.networks}) > 1
     rows = []
-    for site, labels in enumerate(found.terms.labels):
-        if several and not found.terms.sites[site].startswith(f"{backbone}:"):
+    for site, labels in enumerate(terms.labels):
+        if several and not terms.sites[site].startswith(f"{backbone}:"):
             continue
         for code in range(len(labels)):
             row = codes.copy()
@@ -174,26 +209,24 @@ def _neighbours(found: Explanation, codes: Codes) -> Codes:
     return np.array(rows) if rows else codes[None]
 
 
-def _architecture(found: Explanation, codes: Codes) -> Architecture:
-    backbone, resolution = found.terms.networks[codes[0]]
-    columns = found.front.measured
+def _architecture(explanation: Explanation, codes: Codes) -> Architecture:
+    terms, measured = explanation.terms, explanation.front.measured
+    backbone, resolution = terms.networks[codes[0]]
     stride = next(
-        columns.architecture(row).total_stride
-        for row in range(len(columns))
-        if columns.architecture(row).backbone == backbone
+        measured.architecture(row).total_stride
+        for row in range(len(measured))
+        if measured.architecture(row).backbone == backbone
     )
     insertions = [
         Insertion.of(site.rpartition(":")[2], labels[code])
-        for site, labels, code in zip(
-            found.terms.sites, found.terms.labels, codes[1:].tolist(), strict=True
-        )
+        for site, labels, code in zip(terms.sites, terms.labels, codes[1:].tolist(), strict=True)
         if code
     ]
     return Architecture(backbone, resolution, tuple(insertions), stride)
 
 
-def _above(mean: float, deviation: float) -> float:
-    """Probability that a normal variable is above 0."""
+def _probability_positive(mean: float, deviation: float) -> float:
+    """Return the probability that a normal variable is above 0."""
     if deviation <= 0:
         return float(mean > 0)
     return 0.5 * math.erfc(-mean / deviation / math.sqrt(2))

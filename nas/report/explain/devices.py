@@ -1,7 +1,8 @@
-"""How the rules of one run differ between two devices: what is dear on one and cheap elsewhere."""
+"""The rules of one run on two devices: what is dear on one and cheap on the other."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,17 +10,22 @@ import numpy as np
 
 from nas.base.errors import SpecError
 from nas.report.explain.advice import Advice, advise
-from nas.report.explain.rules import Explanation, explain_front
+from nas.report.explain.explanation import Explanation
+from nas.report.explain.rules import explain_front
 from nas.runs.run import Run
 
 __all__ = ["DeviceComparison", "DeviceRule", "compare_devices"]
 
-_SLOWER = 1.25  # of the plain network: the budget, when none is named
+_SLOWER = 1.25  # than the plain network: the budget, when none is named
 
 
 @dataclass(frozen=True, slots=True)
 class DeviceRule:
-    """What a block costs on each of two devices, as a share of the plain network's latency."""
+    """The cost of one block more on each of two devices.
+
+    subject, name: see `Effect`.
+    first, second: shares of the plain network's latency on that device.
+    """
 
     subject: str
     name: str
@@ -29,8 +35,14 @@ class DeviceRule:
 
 @dataclass(frozen=True, eq=False)
 class DeviceComparison:
-    """names: of the devices. rules: the greatest difference first. budgets: in ms on each.
-    advice: the best by the rules on each; agreed: sites where both say the same, of all.
+    """The rules of one run on two devices.
+
+    names: of the devices.
+    rules: the greatest difference first.
+    budgets: ms, on each.
+    advice: the best network by the rules on each.
+    agreed: number of sites where both say the same.
+    sites: number of all sites.
     """
 
     names: tuple[str, str]
@@ -50,41 +62,23 @@ def compare_devices(
 ) -> DeviceComparison:
     """Compare two device profiles by the networks of a run; nothing is trained or measured.
 
-    latency_ms: the budget on both; None: a quarter more than the plain network takes on each.
+    first, second: files of the profiles.
+    latency_ms: the budget on both; None takes a quarter more than the plain network on each.
     Raises SpecError.
     """
-    from nas.latency.profile import load_profile
-
-    profiles = [load_profile(path) for path in (first, second)]
-    names = profiles[0].device, profiles[1].device
-    if names[0] == names[1]:  # two phones with one runtime: their files tell them apart
-        names = Path(first).stem, Path(second).stem
-    found = [explain_front(run.front(device=path)) for path in (first, second)]
-    plain = [_plain_ms(item) for item in found]
-    rules = []
-    for subject in ("kind", "stage", "site and kind"):
-        theirs = {item.name: item for item in found[1].of(subject)}
-        rules += [
-            DeviceRule(
-                subject, item.name, item.latency_ms / plain[0],
-                theirs[item.name].latency_ms / plain[1],
-            )
-            for item in found[0].of(subject)
-            if item.tried
-        ]  # fmt: skip
-    rules.sort(key=lambda item: -abs(item.first - item.second))
-    limit = run.space.max_insertions
-    budgets = [latency_ms or _SLOWER * item for item in plain]
+    explanations = [explain_front(run.front(device=path)) for path in (first, second)]
+    plain = [_plain_latency(explanation) for explanation in explanations]
+    budgets = [latency_ms or _SLOWER * latency for latency in plain]
     advice = [
-        advise(item, budget, max_insertions=limit)
-        for item, budget in zip(found, budgets, strict=True)
+        advise(explanation, budget, max_insertions=run.space.max_insertions)
+        for explanation, budget in zip(explanations, budgets, strict=True)
     ]
     # By the rules' own columns: of several backbones each has sites of its own.
-    chosen = found[0].terms.codes([item.architecture for item in advice])
-    alike = chosen[0] == chosen[1]  # the network first, then its sites
+    codes = explanations[0].terms.codes([each.architecture for each in advice])
+    alike = codes[0] == codes[1]  # the network first, then its sites
     return DeviceComparison(
-        names=names,
-        rules=tuple(rules),
+        names=_device_names(first, second),
+        rules=tuple(_compare_effects(explanations, plain)),
         budgets=(budgets[0], budgets[1]),
         advice=(advice[0], advice[1]),
         agreed=int(alike[1:].sum()) if alike[0] else 0,
@@ -92,9 +86,42 @@ def compare_devices(
     )
 
 
-def _plain_ms(found: Explanation) -> float:
-    plain = [item.latency_ms for item in found.front.references if not item.architecture.insertions]
-    latency = found.front.measured.columns["latency_ms"]
+def _device_names(first: str | Path, second: str | Path) -> tuple[str, str]:
+    from nas.latency.profile import load_profile
+
+    names = load_profile(first).device, load_profile(second).device
+    if names[0] == names[1]:  # two phones with one runtime: their files tell them apart
+        return Path(first).stem, Path(second).stem
+    return names
+
+
+def _compare_effects(
+    explanations: Sequence[Explanation], plain: Sequence[float]
+) -> list[DeviceRule]:
+    """Return the rules on both devices, the greatest difference first.
+
+    plain: latency of the plain network on each, ms.
+    """
+    rules = []
+    for subject in ("kind", "stage", "site and kind"):
+        on_second = {effect.name: effect for effect in explanations[1].effects_of(subject)}
+        rules += [
+            DeviceRule(
+                subject,
+                effect.name,
+                effect.latency_ms / plain[0],
+                on_second[effect.name].latency_ms / plain[1],
+            )
+            for effect in explanations[0].effects_of(subject)
+            if effect.tried
+        ]
+    return sorted(rules, key=lambda rule: -abs(rule.first - rule.second))
+
+
+def _plain_latency(explanation: Explanation) -> float:
+    front = explanation.front
+    plain = [point.latency_ms for point in front.references if not point.architecture.insertions]
+    latency = front.measured.columns["latency_ms"]
     if not len(latency):
         raise SpecError("no network is complete")
     return plain[0] if plain else float(np.nanmin(latency))

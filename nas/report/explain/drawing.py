@@ -13,18 +13,21 @@ from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
 from nas.base.files import write_whole
-from nas.report.explain.rules import Effect, Explanation
+from nas.report.explain.explanation import Effect, Explanation
 
 __all__ = ["draw_rules"]
 
 
-def draw_rules(found: Explanation, path: Path, *, title: str) -> None:
-    """Heat map of sites by kinds of block, loss saved to the left and latency to the right.
+def draw_rules(explanation: Explanation, path: Path, *, title: str) -> None:
+    """Draw heat maps of sites by kinds of block, loss saved to the left and latency to the right.
 
     Cells whose interval holds zero are hatched: not known. Cells that no evaluated network had
-    are empty. PNG, SVG or PDF by suffix. Raises StorageError.
+    are empty.
+
+    path: PNG, SVG or PDF by its suffix.
+    Raises StorageError.
     """
-    sites, kinds = found.terms.sites, found.terms.kinds
+    sites, kinds = explanation.terms.sites, explanation.terms.kinds
     figure = Figure(figsize=(6.2 + 0.8 * len(kinds), 2.6 + 0.28 * len(sites)), dpi=150)
     FigureCanvasAgg(figure)
     height = figure.get_figheight()
@@ -34,13 +37,13 @@ def draw_rules(found: Explanation, path: Path, *, title: str) -> None:
     )  # fmt: skip
     figure.text(0.012, 1 - 0.3 / height, title, fontsize=12, fontweight="bold", parse_math=False)
     axes = figure.subplots(1, 2, sharey=True)
-    cells = {item.name: item for item in found.of("site and kind") if item.tried}
-    saved = _grid(found, cells, "saved") * 1e3
-    added = _grid(found, cells, "latency_ms") * 1e3
-    _map(axes[0], saved, kinds, "loss saved, thousandths", "RdBu", even=True)
-    _map(axes[1], added, kinds, "added latency, µs", "YlOrBr")
+    cells = {item.name: item for item in explanation.effects_of("site and kind") if item.tried}
+    saved = _grid(explanation, cells, "saved") * 1e3
+    added = _grid(explanation, cells, "latency_ms") * 1e3
+    _draw_map(axes[0], saved, kinds, "loss saved, thousandths", "RdBu", even=True)
+    _draw_map(axes[1], added, kinds, "added latency, µs", "YlOrBr")
     for panel, figure_of in zip(axes, ("saved", "latency"), strict=True):
-        low, high = (_grid(found, cells, f"{figure_of}_{end}") for end in ("low", "high"))
+        low, high = (_grid(explanation, cells, f"{figure_of}_{end}") for end in ("low", "high"))
         for row, column in zip(*np.nonzero((low <= 0) & (high >= 0)), strict=True):
             panel.add_patch(
                 Rectangle(
@@ -65,20 +68,20 @@ def draw_rules(found: Explanation, path: Path, *, title: str) -> None:
         figure.savefig(temporary)
 
 
-def _grid(found: Explanation, cells: dict[str, Effect], figure: str) -> NDArray[np.float64]:
-    """(sites, kinds), NaN where it was never tried."""
+def _grid(explanation: Explanation, cells: dict[str, Effect], figure: str) -> NDArray[np.float64]:
+    """Return (sites, kinds) of a figure of the effects, NaN where it was never tried."""
     return np.array(
         [
             [
                 getattr(cells[name], figure) if (name := f"{site}|{kind}") in cells else np.nan
-                for kind in found.terms.kinds
+                for kind in explanation.terms.kinds
             ]
-            for site in found.terms.sites
+            for site in explanation.terms.sites
         ]
     )
 
 
-def _map(
+def _draw_map(
     axes: Axes,
     values: NDArray[np.float64],
     kinds: tuple[str, ...],

@@ -6,7 +6,6 @@ and their fronts can be read; a search can go on from the one of the proxy.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -278,9 +277,10 @@ def _by_network(trials: Trials) -> dict[str, tuple[str, dict[int, list[tuple[flo
     networks: dict[str, tuple[str, dict[int, list[tuple[float, float]]]]] = {}
     for row in np.flatnonzero(trials.complete):
         record = trials.record(int(row))
-        below = [(rung[1], rung[2]) for rung in json.loads(record["rungs"] or "[]")]
-        _, seeds = networks.setdefault(record["digest"], (record["architecture"], {}))
-        seeds[record["repeat"]] = [*below, (record["loss"], record["accuracy"])]
+        assert record.loss is not None and record.accuracy is not None, record
+        below = [(rung.loss, rung.accuracy) for rung in record.rungs]
+        _, seeds = networks.setdefault(record.digest, (record.architecture, {}))
+        seeds[record.repeat] = [*below, (record.loss, record.accuracy)]
     return networks
 
 

@@ -104,7 +104,7 @@ class _Keeper:
         losses = (result.loss or 0.0, result.test_loss or 0.0)
         if not all(math.isfinite(loss) for loss in losses):
             result = replace(job.about, failure="its loss is not finite", diverged=True)
-        self._store.note_retrained(result)
+        self._store.note_full_training(result)
         if is_settled(result):
             (job.folder / training_file(result)).unlink(missing_ok=True)
 

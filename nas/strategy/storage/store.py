@@ -7,7 +7,6 @@ goes on. (Optuna's own `ask` costs one for every parameter.)
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -283,10 +282,10 @@ class Store:
         values = {digest: list(pair) for digest, pair in latencies.items()}
         self._do(lambda: self._storage.set_study_user_attr(self._study, _FINAL, values))
 
-    def note_retrained(self, found: FullTraining) -> None:
+    def note_full_training(self, training: FullTraining) -> None:
         """Note one full training. Replaces an earlier one of the same network, seed and recipe."""
         self.guard()
-        name, values = _RETRAINED + found.name, found.to_dict()
+        name, values = _RETRAINED + training.name, training.to_dict()
         self._do(lambda: self._storage.set_study_user_attr(self._study, name, values))
 
     def trials(self) -> list[StoredTrial]:
@@ -294,10 +293,10 @@ class Store:
         found = self._do(self._all)
         attributes = self._do(lambda: self._storage.get_study_user_attrs(self._study))
         self._numbers |= {number: trial._trial_id for number, trial in found.items()}
-        final, retrained = attributes.get(_FINAL, {}), _retrained(attributes)
+        final, full_trainings = attributes.get(_FINAL, {}), _full_trainings(attributes)
         # Trials of somebody else's hold no records: the study is damaged.
         return self._do(
-            lambda: [_stored(found[number], final, retrained) for number in sorted(found)]
+            lambda: [_stored(found[number], final, full_trainings) for number in sorted(found)]
         )
 
     def frozen(self) -> list[FrozenTrial]:
@@ -371,25 +370,27 @@ def _made(storage: BaseStorage, directions: list[StudyDirection], name: str) -> 
         return storage.get_study_id_from_name(name)
 
 
-def _retrained(attributes: Mapping[str, Any]) -> dict[str, str]:
-    """By the digest of the network, as the records of its trials have it."""
-    found: dict[str, list[Any]] = {}
+def _full_trainings(attributes: Mapping[str, Any]) -> dict[str, tuple[FullTraining, ...]]:
+    """Return the full trainings of a study by the digest of their network."""
+    by_digest: dict[str, list[FullTraining]] = {}
     for name in sorted(attributes):
         if name.startswith(_RETRAINED):
-            found.setdefault(attributes[name]["digest"], []).append(attributes[name])
-    return {digest: json.dumps(items) for digest, items in found.items()}
+            training = FullTraining.from_dict(attributes[name])
+            by_digest.setdefault(training.digest, []).append(training)
+    return {digest: tuple(trainings) for digest, trainings in by_digest.items()}
 
 
 def _stored(
-    trial: FrozenTrial, final: Mapping[str, list[float]], retrained: Mapping[str, str]
+    trial: FrozenTrial,
+    final: Mapping[str, list[float]],
+    full_trainings: Mapping[str, tuple[FullTraining, ...]],
 ) -> StoredTrial:
-    fields = trial.user_attrs[_RECORD]
-    record = Record(**{name: fields[name] for name in Record.names() if name in fields})
+    record = Record.from_dict(trial.user_attrs[_RECORD])
     if record.digest in final:
         latency_ms, spread = final[record.digest]
         record = replace(record, final_latency_ms=latency_ms, final_latency_spread=spread)
-    if record.digest in retrained:
-        record = replace(record, retrained=retrained[record.digest])
+    if record.digest in full_trainings:
+        record = replace(record, full_trainings=full_trainings[record.digest])
     unsettled = _STATES[record.state] != trial.state
     assert not unsettled or trial.state == TrialState.RUNNING, trial
     return StoredTrial(record, dict(trial.params), dict(trial.system_attrs), unsettled)

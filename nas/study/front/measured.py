@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from nas.base.errors import SpecError
 from nas.belief.noise import SeedNoise, mean_over_seeds
 from nas.spec.architecture import EMPTY, PLAIN, Architecture, parse_label
-from nas.study.full_training import full_training_columns
+from nas.study.full_training import average_full_trainings
 from nas.study.text_columns import Texts
 from nas.study.trials import Trials
 
@@ -62,7 +62,7 @@ class NetworkTable:
         columns["loss"], columns["accuracy"] = loss.means, accuracy.means
         for name in ("trial", "params", "macs", "images", "eligible", "retrained"):
             columns[name] = trials[name][rows][first]
-        columns |= full_training_columns(columns["retrained"])
+        columns |= average_full_trainings(columns["retrained"])
         columns |= _confirmed(trials, rows, group, loss)
         columns["image_noise"] = np.bincount(group, weights=trials["loss_sem"][rows]) / seeds
         for name in _MEANS:

@@ -14,7 +14,12 @@ from numpy.typing import NDArray
 from nas.belief.noise import NORMAL, student_quantile
 from nas.spec.architecture import PLAIN
 from nas.study.front.front import Front
-from nas.study.full_training import FullTraining, of_main_recipe, read_retrainings, unpack_flags
+from nas.study.full_training import (
+    FullTraining,
+    read_full_trainings,
+    select_main_recipe,
+    unpack_flags,
+)
 
 __all__ = ["judge_retrained"]
 
@@ -57,8 +62,8 @@ def judge_retrained(front: Front) -> list[str]:
     """
     cloud = front.cloud
     rows = [row for row, text in enumerate(cloud["retrained"]) if text is not None]
-    found = [read_retrainings(cloud["retrained"][row]) for row in rows]
-    kept = of_main_recipe([item for items in found for item in items])
+    found = [read_full_trainings(cloud["retrained"][row]) for row in rows]
+    kept = select_main_recipe([item for items in found for item in items])
     if not kept:
         return []
     seeds, short = _common(kept)

@@ -10,7 +10,7 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +59,7 @@ def executor(path: Path, **more: Any) -> TuneExecutor:
 def result_of(config: dict[str, Any], outcome: Outcome | None = None) -> dict[str, Any]:
     """What a trial of this configuration reports."""
     job = Job.from_dict(json.loads(config["job"]))
-    return {"outcome": json.dumps(asdict(outcome or stand_in.truth(job))), "loss": 0.0}
+    return {"outcome": json.dumps((outcome or stand_in.truth(job)).to_dict()), "loss": 0.0}
 
 
 def test_every_end_that_tune_tells_is_told_honestly(tmp_path: Path, candidates: Candidates) -> None:

@@ -22,8 +22,8 @@ def found() -> Explanation:
 
 
 def test_effects_of_kinds_and_stages_are_those_that_were_put_in(found: Explanation) -> None:
-    kinds = {item.name: item for item in found.of("kind")}
-    stages = {item.name: item for item in found.of("stage")}
+    kinds = {item.name: item for item in found.effects_of("kind")}
+    stages = {item.name: item for item in found.effects_of("stage")}
     # Three of the five sites are in the stage where a block saves something.
     for kind, label in (("se", "se/r8"), ("coord", "coord/r32")):
         truth = SAVED[label] * 3 / 5
@@ -38,7 +38,7 @@ def test_effects_of_kinds_and_stages_are_those_that_were_put_in(found: Explanati
 
 
 def test_effects_of_ratios(found: Explanation) -> None:
-    (ratio,) = found.of("ratio")
+    (ratio,) = found.effects_of("ratio")
     assert ratio.name == "se reduction 8 to 24"
     assert ratio.saved_low < 0 < ratio.saved_high
     assert ratio.latency_high < 0
@@ -47,7 +47,7 @@ def test_effects_of_ratios(found: Explanation) -> None:
 
 def test_intervals_hold_the_truth_about_as_often_as_they_say(found: Explanation) -> None:
     inside = []
-    for item in found.of("site and kind"):
+    for item in found.effects_of("site and kind"):
         site, kind = item.name.split("|")
         label = {"se": "se/r8", "coord": "coord/r32"}[kind]
         truth = SAVED[label] if "blocks.2" in site else 0.0
@@ -57,7 +57,7 @@ def test_intervals_hold_the_truth_about_as_often_as_they_say(found: Explanation)
 
 def test_few_noisy_networks_leave_most_unknown() -> None:
     found = explain_front(front_of(records(12, noise=0.05)))
-    told = [item.told for item in found.of("site and kind")]
+    told = [item.told for item in found.effects_of("site and kind")]
     assert told.count("not known") > 0.6 * len(told)
 
 
@@ -72,7 +72,9 @@ def test_an_interaction_is_used_where_it_predicts_better_and_not_elsewhere(
 
 def test_order_of_trials_hardly_matters(found: Explanation) -> None:
     again = explain_front(front_of(list(reversed(records()))))
-    one, two = ({item.name: item.saved for item in each.of("kind")} for each in (found, again))
+    one, two = (
+        {item.name: item.saved for item in each.effects_of("kind")} for each in (found, again)
+    )
     assert one == pytest.approx(two, abs=5e-4)
 
 

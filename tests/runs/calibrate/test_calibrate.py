@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +16,7 @@ from nas.runs.start import search
 from nas.spec.objective import objectives_named
 from nas.spec.runner import Runner, load_runner
 from nas.strategy.storage.store import Store
-from nas.study.record import Job, Record
+from nas.study.record import Job, Record, RungResult
 
 RNG = np.random.default_rng(0)
 TRUTH = np.linspace(0.80, 0.90, 12)
@@ -45,7 +44,7 @@ def records(quality: np.ndarray, *, below: list[float] | None = None) -> list[Re
     for seed in range(2):
         for number, value in enumerate(quality):
             seen = float(value + RNG.normal(0, 0.002))
-            rungs = json.dumps([[1.0, below[number], 0.5, 1.0]]) if below else None
+            rungs = (RungResult(1.0, below[number], 0.5, 1.0),) if below else ()
             found.append(
                 make_record(
                     len(found),

@@ -97,7 +97,7 @@ def test_results_are_in_the_study_and_in_every_file(retrained_run: Path) -> None
     run = open_run(retrained_run)
     records = Store(run.path / "study.journal", writable=False).records()
     digests = {run.row(trial)["digest"] for trial in (1, 4)}
-    assert {record.digest for record in records if record.retrained} == digests
+    assert {record.digest for record in records if record.full_trainings} == digests
     assert {item.digest for item in run.retrained()} == digests
     assert all(item.test_images == 359 and item.finished for item in run.retrained())
     points = {point.trial: point for point in run.front()}
@@ -145,7 +145,7 @@ def test_the_best_weights_are_chosen_by_validation(retrained_run: Path, tmp_path
     better = replace(
         about, seed=1, accuracy=about.accuracy + 0.1, test_accuracy=0.0, weights="better"
     )
-    Store(path / "study.journal", writable=True).note_retrained(better)
+    Store(path / "study.journal", writable=True).note_full_training(better)
     found = run.retrained_weights(1, "retrained")
     assert found is not None and found[1].seed == 0, "its file is not there"
     (path / "retrained" / "better").write_bytes(b"")
@@ -168,7 +168,7 @@ def test_a_full_training_that_is_worse_than_the_search_does_not_ship(
     searched = run.row(1)["accuracy"]
     (path / "retrained" / "other").write_bytes(b"")
     other = replace(about, key="other", accuracy=searched + above, weights="other")
-    Store(path / "study.journal", writable=True).note_retrained(other)
+    Store(path / "study.journal", writable=True).note_full_training(other)
     found = run.retrained_weights(1)
     assert (found is not None and found[1].key == "other") is ships
     assert about.accuracy is not None and about.accuracy < searched, "or this tells nothing"

@@ -1,4 +1,4 @@
-"""Writing over what this project wrote before, and over nothing else."""
+"""Files of a report: they are written over earlier ones of a report, and over nothing else."""
 
 from __future__ import annotations
 
@@ -8,17 +8,18 @@ from pathlib import Path
 from nas.base.errors import SpecError, StorageError
 from nas.base.files import write_whole
 
-__all__ = ["MARK", "write_ours"]
+__all__ = ["MARK", "write_report_file"]
 
 MARK = "attention-nas report"
-"""Stands near the beginning of every file of a report."""
+"""The text near the beginning of every file of a report, by which it is known again."""
 
 _BEGINNING = 4096
 
 
-def write_ours(path: Path, write: Callable[[Path], object]) -> None:
+def write_report_file(path: Path, write: Callable[[Path], object]) -> None:
     """Write a file whole; its parent folders are made.
 
+    write: writes to the path that it is given; `MARK` must stand near the beginning.
     Raises SpecError when another file is there, StorageError when it cannot be written.
     """
     try:

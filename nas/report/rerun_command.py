@@ -10,39 +10,41 @@ from typing import Any
 from nas.runs.run import Run
 from nas.spec.runner import Runner, load_runner
 
-__all__ = ["overrides", "reproduce"]
+__all__ = ["list_overrides", "rerun_command"]
 
 _PROFILE = "device.json"
 
 
-def overrides(runner: Runner) -> tuple[str, ...]:
-    """What of a runner is not the default, as `--set` takes it."""
-    return tuple(_changed(runner.model_dump(mode="json"), load_runner().model_dump(mode="json")))
+def list_overrides(runner: Runner) -> tuple[str, ...]:
+    """Return the settings of a runner that are not the default, as `--set` takes them."""
+    return tuple(_changes(runner.model_dump(mode="json"), load_runner().model_dump(mode="json")))
 
 
-def _changed(values: Mapping[str, Any], usual: Mapping[str, Any], at: str = "") -> Iterator[str]:
+def _changes(
+    values: Mapping[str, Any], defaults: Mapping[str, Any], prefix: str = ""
+) -> Iterator[str]:
     for name, value in values.items():
-        if name in usual and value == usual[name]:
+        if name in defaults and value == defaults[name]:
             continue
-        known = usual.get(name)
-        if isinstance(value, dict) and isinstance(known, dict) and known:
-            yield from _changed(value, known, f"{at}{name}.")
+        default = defaults.get(name)
+        if isinstance(value, dict) and isinstance(default, dict) and default:
+            yield from _changes(value, default, f"{prefix}{name}.")
         else:
             # JSON is YAML.
-            yield f"{at}{name}={json.dumps(value)}"
+            yield f"{prefix}{name}={json.dumps(value)}"
 
 
-def reproduce(run: Run) -> str:
-    """The search with the same space, data and runner, into a new folder beside the run."""
+def rerun_command(run: Run) -> str:
+    """Return the search with the same space, data and runner, into a new folder beside the run."""
     file = Runner(**{name: getattr(run.file, name) for name in Runner.model_fields})
     if file.device_profile is not None:
         file = file.model_copy(update={"device": str(run.path / _PROFILE)})
     words = ["nas", "search", str(run.path / "space.yaml"), "--data", run.file.data]
-    for item in overrides(file):
-        words += ["--set", item]
+    for setting in list_overrides(file):
+        words += ["--set", setting]
     words += ["--out", f"{run.path}-again"]
     lines, line = [], ""
-    for word in _options(words):
+    for word in _shell_words(words):
         if line and len(line) + len(word) > 88:
             lines.append(line)
             line = "   "
@@ -50,8 +52,8 @@ def reproduce(run: Run) -> str:
     return " \\\n".join([*lines, line])
 
 
-def _options(words: list[str]) -> Iterator[str]:
-    """An option and its value stay on one line."""
+def _shell_words(words: list[str]) -> Iterator[str]:
+    """Yield words quoted for the shell, an option together with its value."""
     quoted = [shlex.quote(word) for word in words]
     while quoted:
         word = quoted.pop(0)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from support.simulated_run import simulated_run
 
-from nas.report.command import overrides, reproduce
+from nas.report.rerun_command import list_overrides, rerun_command
 from nas.spec.runner import Runner, load_runner
 
 
@@ -24,15 +24,15 @@ from nas.spec.runner import Runner, load_runner
 )
 def test_overrides_make_the_same_runner(changes: tuple[str, ...]) -> None:
     runner = load_runner(None, changes)
-    assert load_runner(None, overrides(runner)) == runner
-    assert len(overrides(runner)) == len(changes)
+    assert load_runner(None, list_overrides(runner)) == runner
+    assert len(list_overrides(runner)) == len(changes)
 
 
 def test_the_command_asks_for_the_same_run(tmp_path: Path) -> None:
     run = simulated_run(
         tmp_path / "my run's", stop_after=0, data="folder:/photos of 'cats'", search={"trials": 7}
     )
-    shell = "nas() { printf '%s\\0' nas \"$@\"; }\n" + reproduce(run)
+    shell = "nas() { printf '%s\\0' nas \"$@\"; }\n" + rerun_command(run)
     ran = subprocess.run(["sh", "-c", shell], capture_output=True, text=True, check=True)
     words = ran.stdout.split("\0")[:-1]
     assert words[:2] == ["nas", "search"]
@@ -47,4 +47,4 @@ def test_the_command_asks_for_the_same_run(tmp_path: Path) -> None:
 
 def test_a_profile_is_taken_from_the_run(tmp_path: Path) -> None:
     run = simulated_run(tmp_path / "run", stop_after=0, device="../gone/phone.json")
-    assert f"--set 'device=\"{run.path}/device.json\"'" in reproduce(run)
+    assert f"--set 'device=\"{run.path}/device.json\"'" in rerun_command(run)

@@ -14,7 +14,7 @@ import pytest
 from support.simulated_run import simulated_run
 
 from nas.base.errors import SpecError, StorageError
-from nas.report.serve import HOST, Server
+from nas.report.server import HOST, Server
 from nas.runs.run import Run
 
 

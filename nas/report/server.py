@@ -11,21 +11,22 @@ from urllib.parse import urlsplit
 
 from nas.base.errors import NasError, SpecError
 from nas.report.page import render
-from nas.report.snapshot import stamp, state_of
+from nas.report.snapshot import read_stamp, read_state
 from nas.runs.run import Run, open_run
 
 __all__ = ["HOST", "Server", "serve"]
 
 HOST = "127.0.0.1"
-"""The loopback: nobody else can ask."""
+"""The address of the loopback: nobody else can ask."""
 
 _HOSTS = {HOST, "localhost", "::1"}
 
 
 class Server(ThreadingHTTPServer):
-    """Serves `/`, the page, and `/stamp`, which changes when the run does. Nothing else.
+    """A server of `/`, the page, and of `/stamp`, which changes when the run does.
 
-    port: 0 takes any free one. Raises SpecError when it cannot be had.
+    port: 0 takes any free one.
+    Raises SpecError when the port cannot be had, and NasError when the run cannot be read.
     """
 
     daemon_threads = True
@@ -44,19 +45,26 @@ class Server(ThreadingHTTPServer):
 
     @property
     def url(self) -> str:
+        """The address of the page."""
         return f"http://{HOST}:{self.server_address[1]}/"
 
-    def now(self) -> dict[str, str]:
-        """Names the state of the run. Raises NasError."""
-        return {"stamp": stamp(self.run), "state": state_of(self.run)}
+    def read_state(self) -> dict[str, str]:
+        """Return what names the state of the run now.
 
-    def page(self) -> str:
-        """The page as the run is now; made once for each state of it. Raises NasError."""
+        Raises NasError.
+        """
+        return {"stamp": read_stamp(self.run), "state": read_state(self.run)}
+
+    def render_page(self) -> str:
+        """Return the page as the run is now; it is rendered once for each state of it.
+
+        Raises NasError.
+        """
         with self._lock:
-            now = self.now()
-            if self._page is None or self._page[0] != now:
+            state = self.read_state()
+            if self._page is None or self._page[0] != state:
                 # A resumed run may have another run.yaml.
-                self._page = now, render(open_run(self.run.path), live=True)
+                self._page = state, render(open_run(self.run.path), live=True)
             return self._page[1]
 
 
@@ -74,17 +82,17 @@ class _Handler(BaseHTTPRequestHandler):
         if host not in _HOSTS:
             self._answer(403, "text/plain", "this server answers on the loopback alone")
             return
-        made: dict[str, tuple[str, Callable[[], str]]] = {
-            "/": ("text/html", self.server.page),
-            "/stamp": ("application/json", lambda: json.dumps(self.server.now())),
+        routes: dict[str, tuple[str, Callable[[], str]]] = {
+            "/": ("text/html", self.server.render_page),
+            "/stamp": ("application/json", lambda: json.dumps(self.server.read_state())),
         }
         path = urlsplit(self.path).path
-        if path not in made:
+        if path not in routes:
             self._answer(404, "text/plain", "not here; see /")
             return
-        kind, make = made[path]
+        kind, respond = routes[path]
         try:
-            text = make()
+            text = respond()
         except NasError as error:
             if kind == "application/json":
                 self._answer(200, kind, json.dumps({"error": str(error)}))
@@ -109,7 +117,12 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 def serve(run: Run, port: int = 0, *, ready: Callable[[str], None] = print) -> None:
-    """Serve until interrupted. ready: is told the address. Raises SpecError, StorageError."""
+    """Serve until interrupted.
+
+    port: 0 takes any free one.
+    ready: is told the address.
+    Raises SpecError, StorageError.
+    """
     with Server(run, port) as server:
         ready(server.url)
         try:

@@ -1,0 +1,162 @@
+"""The data of a report's charts: plain values for JSON."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+
+from nas.report.backbone_sites import BackboneKey, BackboneSites, find_backbone_sites
+from nas.report.progress import trace_progress
+from nas.report.remeasured_latency import compare_latencies
+from nas.report.snapshot import Snapshot
+from nas.spec.architecture import Architecture
+from nas.study.front.front import Point
+
+__all__ = ["MOST_NETWORKS", "collect_chart_data"]
+
+MOST_NETWORKS = 5_000
+"""The most networks that a page shows.
+
+Beside the front and the hand-placed ones, they are taken evenly over the search. 10,000 circles
+make a browser slow.
+"""
+
+_DIGITS = 6
+_FIGURES = (
+    "loss", "loss_noise", "image_noise", "loss_saved", "accuracy", "accuracy_noise", "latency_ms",
+    "latency_spread", "params", "macs",
+)  # fmt: skip
+_FULL_TRAINING_FIGURES = (
+    "retrained_accuracy", "retrained_spread", "retrained_test_accuracy", "retrained_test_spread",
+    "retrained_seeds",
+)  # fmt: skip
+
+
+def collect_chart_data(snapshot: Snapshot) -> dict[str, Any]:
+    """Return networks with their blocks over the backbones' sites, progress, latencies, trust.
+
+    Numbers have six digits; what is not known is None.
+    """
+    points = _points(snapshot)
+    architectures = [point.architecture for point in points]
+    backbones = find_backbone_sites(snapshot.run.space, architectures)
+    labels = sorted({item.label for network in architectures for item in network.insertions})
+    label_numbers = {label: number for number, label in enumerate(labels)}
+    backbone_numbers = {key: number for number, key in enumerate(backbones)}
+    return {
+        "run": str(snapshot.run.path),
+        "stamp": snapshot.stamp,
+        "state": snapshot.state,
+        "objectives": [objective.name for objective in snapshot.front.objectives],
+        "labels": labels,
+        "backbones": [asdict(backbone) for backbone in backbones.values()],
+        "networks": [
+            {
+                **_figures(point),
+                "backbone": backbone_numbers[network.backbone, network.resolution],
+                "blocks": _blocks(network, backbones, label_numbers),
+            }
+            for point, network in zip(points, architectures, strict=True)
+        ],
+        "every": len(snapshot.front.cloud["trial"]),
+        "progress": _progress(snapshot),
+        "latency": _latency(snapshot),
+        "trust": _trust(snapshot),
+    }
+
+
+def _points(snapshot: Snapshot) -> list[Point]:
+    """Return front and references, then the other complete ones, each by latency."""
+    front = snapshot.front
+    shown = list(front.points)
+    trials = {point.trial for point in shown}
+    cloud = front.cloud
+    rows = [row for row in range(len(cloud["trial"])) if int(cloud["trial"][row]) not in trials]
+    room = max(0, MOST_NETWORKS - len(shown))
+    if len(rows) > room:
+        rows = [rows[int(place)] for place in np.linspace(0, len(rows) - 1, room)]
+    rows.sort(key=lambda row: float(cloud["latency_ms"][row]))
+    return shown + [front.searched(row) for row in rows]
+
+
+def _figures(point: Point) -> dict[str, Any]:
+    figures = (*_FIGURES, *_FULL_TRAINING_FIGURES) if point.retrained_seeds else _FIGURES
+    return {
+        "trial": point.trial,
+        "reference": point.reference,
+        "front": point.on_front,
+        "seeds": point.seeds,
+        "final": point.latency_final,
+        "predicted": point.latency_predicted,
+        **{name: _number(getattr(point, name)) for name in figures},
+    }
+
+
+def _blocks(
+    network: Architecture,
+    backbones: Mapping[BackboneKey, BackboneSites],
+    label_numbers: Mapping[str, int],
+) -> list[list[int]]:
+    """Return [number of the site, number of the label] of each insertion."""
+    sites = backbones[network.backbone, network.resolution].sites
+    site_numbers = {site.name: number for number, site in enumerate(sites)}
+    return sorted(
+        [site_numbers[item.site], label_numbers[item.label]] for item in network.insertions
+    )
+
+
+def _progress(snapshot: Snapshot) -> dict[str, Any]:
+    trials = snapshot.trials
+    progress = trace_progress(trials, snapshot.front.objectives)
+    firsts = trials["trial"][trials["repeat"] == 0]
+    order = {int(trial): number for number, trial in enumerate(firsts, 1)}
+    return {
+        "trial": progress.trial.tolist(),
+        "best": _numbers(progress.best),
+        "volume": _numbers(progress.volume),
+        "promises": [
+            [order[promise.trial], _number(promise.gain), _number(promise.luck)]
+            for promise in snapshot.promises
+            if promise.trial in order
+        ],
+    }
+
+
+def _latency(snapshot: Snapshot) -> dict[str, Any]:
+    latency = compare_latencies(snapshot.trials)
+    return {
+        "trial": latency.trial.tolist(),
+        "predicted": latency.predicted,
+        "before": _numbers(latency.before),
+        "spread_before": _numbers(latency.spread_before),
+        "after": _numbers(latency.after),
+        "spread_after": _numbers(latency.spread_after),
+    }
+
+
+def _trust(snapshot: Snapshot) -> dict[str, Any] | None:
+    calibration = snapshot.calibration
+    if calibration is None:
+        return None
+    return {
+        "bias": [
+            {"name": name, "value": bias.value, "low": bias.low, "high": bias.high}
+            for name, bias in calibration.searched.bias.items()
+            if bias.value is not None
+        ],
+    }
+
+
+def _numbers(values: Iterable[float]) -> list[float | int | None]:
+    return [_number(value) for value in values]
+
+
+def _number(value: float) -> float | int | None:
+    number = float(value)
+    if not math.isfinite(number):
+        return None
+    return int(number) if number == int(number) else float(f"{number:.{_DIGITS}g}")

@@ -1,0 +1,28 @@
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from nas.base.formats import format_count, format_mean_percent, format_milliseconds
+
+
+@pytest.mark.parametrize(
+    ("number", "text"),
+    [(7, "7"), (999, "999"), (412_300, "412k"), (3_504_872, "3.50M"), (2e9, "2.00G")],
+)
+def test_counts_have_a_unit(number: float, text: str) -> None:
+    assert format_count(number) == text
+    assert format_count(number, space=" ").replace(" ", "") == text
+    assert (" " in format_count(number, space=" ")) is (number >= 1000)
+
+
+@pytest.mark.parametrize(("value", "text"), [(0.0571, "0.057"), (9.9994, "9.999"), (12.3, "12.30")])
+def test_short_latencies_have_a_digit_more(value: float, text: str) -> None:
+    assert format_milliseconds(value) == text
+
+
+def test_what_is_not_known_is_left_out() -> None:
+    assert format_mean_percent(0.712, 0.0031) == "71.20 ± 0.31"
+    assert format_mean_percent(0.712, math.nan) == "71.20"
+    assert format_mean_percent(math.nan, math.nan) == ""
