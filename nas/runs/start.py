@@ -22,7 +22,7 @@ from nas.execution.executor import EventLog, LatencyMachine, Observer, ObserverP
 from nas.latency.profile import Profile, load_profile
 from nas.latency.runtime import RUNTIMES, device_named
 from nas.latency.source import measure_architectures
-from nas.latency.survey import is_here
+from nas.latency.survey import is_of_this_machine
 from nas.models.candidates import Candidates, check_names, load_space
 from nas.models.cost import cost
 from nas.runs.calibrate.result import FILE as CALIBRATION
@@ -363,7 +363,7 @@ def _measure_front(
     On another machine than the profile's, latencies stay what they are: predictions.
     """
     profile = run_profile(run)
-    if profile and not place(is_here, profile):
+    if profile and not place(is_of_this_machine, profile):
         observer.stage(f"latencies stay predictions for {profile.device} on {profile.processor}")
         return
     final: dict[str, tuple[float, float]] = {}

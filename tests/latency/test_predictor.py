@@ -5,14 +5,9 @@ import pytest
 from numpy.typing import NDArray
 
 from nas.base.errors import MeasurementError
-from nas.latency.predictor import (
-    Predictor,
-    choose,
-    fit,
-    join,
-    source_columns,
-    standardised,
-)
+from nas.latency.design import choose
+from nas.latency.features import join, source_columns, standardise
+from nas.latency.predictor import Predictor, fit
 
 Floats = NDArray[np.float64]
 Whole = NDArray[np.int64]
@@ -24,7 +19,7 @@ def pool(seed: int, count: int = 600) -> tuple[Floats, Floats, Whole]:
     blocks = rng.integers(0, 4, (count, 12))
     hot = (blocks[:, :, None] == np.arange(4)).reshape(count, -1).astype(float)
     numbers = hot.reshape(count, 12, 4).sum(axis=1)
-    return hot, *join([(standardised(numbers), 1.0), (hot, 0.1)])
+    return hot, *join([(standardise(numbers), 1.0), (hot, 0.1)])
 
 
 def device(hot: Floats, seed: int, *, spread: float = 0.2, noise: float = 0.02) -> Floats:
@@ -45,7 +40,7 @@ def error(predictor: Predictor, features: Floats, truth: Floats) -> float:
 
 def test_a_linear_truth_is_recovered() -> None:
     rng = np.random.default_rng(0)
-    features = standardised(rng.standard_normal((300, 3)))
+    features = standardise(rng.standard_normal((300, 3)))
     truth = 20 + features @ np.array([3.0, -1.0, 0.5])
     chosen = choose(features, 10, seed=0)
     mean, half = fit(features[chosen], truth[chosen]).predict(features)
@@ -55,7 +50,7 @@ def test_a_linear_truth_is_recovered() -> None:
 
 def test_more_measurements_than_features_leave_little_of_the_prior() -> None:
     rng = np.random.default_rng(1)
-    features = standardised(rng.standard_normal((150, 3)))
+    features = standardise(rng.standard_normal((150, 3)))
     truth = 20 + features @ np.array([3.0, -1.0, 0.5])
     measured = truth + 0.2 * rng.standard_normal(150)
     predictor = fit(features, measured)
@@ -256,7 +251,7 @@ def test_join_centres_and_shares() -> None:
 
 def test_a_constant_column_becomes_zero_whatever_its_size() -> None:
     table = np.column_stack([np.full(7, 1e8 / 3), np.arange(7.0)])
-    scaled = standardised(table)
+    scaled = standardise(table)
     np.testing.assert_array_equal(np.abs(scaled[:, 0]) < 1e-6, True)
     assert scaled[:, 1].std() == pytest.approx(1.0)
 
