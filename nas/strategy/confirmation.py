@@ -1,4 +1,4 @@
-"""Which networks of a search get further seeds, and how many."""
+"""The confirmation of networks: which of a search get further seeds, and how many."""
 
 from __future__ import annotations
 

@@ -41,7 +41,7 @@ class Ledger:
 
     @property
     def networks(self) -> int:
-        """How many networks have been given out, further seeds not counted."""
+        """The number of networks that were given out, further seeds not counted."""
         return self._networks
 
     def trials_of(self, digest: str) -> list[Record]:

@@ -1,4 +1,4 @@
-"""What further seeds say: how noisy one training is, and what repeated networks are worth.
+"""The lesson of further seeds: how noisy one training is, what repeated networks are worth.
 
 They are compared with networks that were trained once.
 """

@@ -253,7 +253,7 @@ class Search:
         return any(job.repeat == 0 for job in self._running.values())
 
     def _hopeless(self) -> bool:
-        """Whether nothing works, so that the cause is not in single networks."""
+        """Say whether nothing works, so that the cause is not in single networks."""
         return len(self._end_states) >= _HOPELESS and set(self._end_states) == {FAILED}
 
     def _why_no_more(self) -> str:

@@ -37,7 +37,7 @@ def additive(graph: TimedGraph) -> float:
 def made_up_profile(
     candidates: Candidates, planned: tuple[MeasurementPlan, tuple[TimedGraph, ...]], slope: float
 ):  # type: ignore[no-untyped-def]
-    """A profile from plan-up times, and what whole networks truly take."""
+    """A profile from made-up times, and what whole networks truly take."""
     plan, graphs = planned
     times = {graph.key: additive(graph) for graph in graphs}
     draft = profile_of(plan, times, {digest: Latency(1.0, 1.0, 0.01) for digest in plan.networks})

@@ -117,21 +117,6 @@ def test_chosen_networks_teach_more_than_random_ones() -> None:
     assert np.mean(design) < np.mean(random)
 
 
-def test_the_choice_is_d_optimal_among_all_of_a_small_pool() -> None:
-    from itertools import combinations
-
-    rng = np.random.default_rng(3)
-    features = rng.standard_normal((12, 4))
-    noise = 0.05 * (features**2).sum(axis=1).mean()
-
-    def information(rows: tuple[int, ...]) -> float:
-        part = features[list(rows)]
-        return float(np.linalg.slogdet(part @ part.T + noise * np.eye(len(rows)))[1])
-
-    best = max(combinations(range(12), 4), key=information)
-    assert set(choose(features, 4, seed=0)) == set(best)
-
-
 def test_the_choice_depends_on_seed_and_pool_alone() -> None:
     _, features, _ = pool(0, count=5000)
     first = choose(features, 12, seed=1)
@@ -152,12 +137,6 @@ def test_the_order_of_the_pool_does_not_matter() -> None:
     turned = fit(features[chosen[::-1]], latencies[chosen[::-1]]).predict(features[order])
     np.testing.assert_allclose(turned[0], mean[order], rtol=1e-9)
     np.testing.assert_allclose(turned[1], half[order], rtol=1e-6)
-
-
-def test_a_whole_pool_can_be_chosen_even_with_equal_networks() -> None:
-    features = np.repeat(np.eye(2), 3, axis=0)
-    assert sorted(choose(features, 6, seed=0)) == list(range(6))
-    assert {row // 3 for row in choose(features, 2, seed=0)} == {0, 1}
 
 
 @pytest.mark.parametrize("factor", [0.001, 0.3, 3.0, 10.0, 1e6])
@@ -237,25 +216,6 @@ def test_other_devices_help() -> None:
     assert np.mean(aided) < 0.7 * np.mean(without)
 
 
-def test_join_centres_and_shares() -> None:
-    rng = np.random.default_rng(0)
-    first, second = rng.random((50, 3)) * 1e6, rng.random((50, 2))
-    features, groups = join([(first, 1.0), (second, 0.25), (np.ones((50, 1)), 1.0)])
-    np.testing.assert_array_equal(groups, [0, 0, 0, 1, 1, 2])
-    np.testing.assert_allclose(features.mean(axis=0), 0, atol=1e-12)
-    sizes = (features**2).sum(axis=0) / 50
-    assert sizes[:3].sum() == pytest.approx(1.0)
-    assert sizes[3:5].sum() == pytest.approx(0.25)
-    assert sizes[5] == 0
-
-
-def test_a_constant_column_becomes_zero_whatever_its_size() -> None:
-    table = np.column_stack([np.full(7, 1e8 / 3), np.arange(7.0)])
-    scaled = standardise(table)
-    np.testing.assert_array_equal(np.abs(scaled[:, 0]) < 1e-6, True)
-    assert scaled[:, 1].std() == pytest.approx(1.0)
-
-
 def test_many_predictions_are_made_as_few_are() -> None:
     hot, features, groups = pool(0)
     predictor = fit(features[:20], device(hot, 0)[:20], groups=groups)
@@ -293,11 +253,6 @@ def test_other_things_that_do_not_fit() -> None:
     for words, call in (
         ("2 features; the predictor was fitted with 3", lambda: predictor.predict(GOOD[:, :2])),
         (r"groups of shape \(2,\)", lambda: fit(GOOD, TIMES, groups=np.zeros(2, np.int64))),
-        ("9 networks to be chosen from a pool of 8", lambda: choose(GOOD, 9, seed=0)),
-        ("0 networks to be chosen", lambda: choose(GOOD, 0, seed=0)),
-        ("no feature tables", lambda: join([])),
-        ("features of 7 networks; there are 8", lambda: join([(GOOD, 1.0), (GOOD[:7], 1.0)])),
-        ("of other devices of 7 networks", lambda: source_columns(GOOD[:7], GOOD)),
     ):
         with pytest.raises(MeasurementError, match=words):
             call()

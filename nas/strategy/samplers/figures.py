@@ -111,7 +111,7 @@ class SpaceFigures:
         limits = {name: limit for name, limit in limits.items() if name in self}
         if space.max_insertions is not None:
             limits["blocks"] = space.max_insertions
-        known = {
+        by_number = {
             number: self.figure(item.name)
             for number, item in enumerate(objectives)
             if item.name in self
@@ -121,7 +121,7 @@ class SpaceFigures:
         if all(branch.saved for branch in self._branches):
             features.append(self._savings)
         return Knowledge(
-            objectives=known,
+            objectives=by_number,
             features=features,
             allowed=self.limits_check(limits) if limits else None,
             settled=self.settle if self._candidates.head else None,

@@ -114,6 +114,7 @@ class _Choices:
 
     @classmethod
     def read(cls, grid: Grid) -> _Choices:
+        """Read the choices of a grid."""
         owner = torch.from_numpy(grid.owner)
         return cls(torch.from_numpy(grid.differences), (owner[:, None] == owner).double(), owner)
 

@@ -1,4 +1,4 @@
-"""What a sampler need not learn, and what it has observed."""
+"""The knowledge that a sampler need not learn, and the observations that it learns from."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Feature = Callable[[Columns], Floats]
 
 @dataclass(frozen=True, eq=False)
 class Knowledge:
-    """What is known of all points without evaluating.
+    """The knowledge about all points without evaluating.
 
     objectives: whole objectives, by number; costs, minimised.
     features: further figures.
