@@ -119,7 +119,7 @@ class Ladder:
 
     @property
     def unfinished(self) -> int:
-        """The number that is still missing at the top, for 1/reduction of the searched to be there."""
+        """The number still missing at the top, where 1/reduction of the searched should be."""
         assert self._reduction is not None
         states = [item.state for item in self._climbers.values() if not item.placed]
         begun = sum(state in {COMPLETE, RUNNING} for state in states)
