@@ -16,8 +16,9 @@ from statistics import median
 import numpy as np
 import torch
 
+from nas.strategy.samplers.pareto.acquisition import Acquisition
 from nas.strategy.samplers.pareto.grid import Codes, Floats, Grid
-from nas.strategy.samplers.pareto.proposal import Knowledge, Observations, Proposal
+from nas.strategy.samplers.pareto.knowledge import Knowledge, Observations
 
 BLOCKS = ("se", "cbam", "coord")
 LABELS = (
@@ -45,11 +46,13 @@ def measured(trials: int, sites: int, pool: int, seed: int) -> tuple[float, floa
     codes = grid.random(trials + 1, rng)
     loss = figure(worth, codes) + rng.normal(0, 0.3, trials + 1)
     costs = np.stack([loss, figure(added[0], codes)], axis=1)
-    proposal = Proposal(grid, knowledge, pool=pool, start=12)
+    acquisition = Acquisition(grid, knowledge, pool=pool, start=12)
     seconds = []
     for count in (trials, trials + 1):
         begun = time.process_time()
-        proposal(Observations(codes[:count], costs[:count], np.zeros(count, dtype=np.bool_)), count)
+        acquisition.suggest(
+            Observations(codes[:count], costs[:count], np.zeros(count, dtype=np.bool_)), count
+        )
         seconds.append(time.process_time() - begun)
     return seconds[0], seconds[1]
 

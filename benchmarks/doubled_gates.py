@@ -9,10 +9,10 @@ networks as deployed beside the same networks without doubled gates.
 
 from __future__ import annotations
 
+from nas.latency.deployment import build_deployed
 from nas.latency.device import Device
 from nas.latency.measure import Anchor, Subject, measure_anchor, measure_together
-from nas.latency.survey import prepared
-from nas.latency.table import whole_network
+from nas.latency.survey import loader_of
 from nas.models.build import build, uniform
 from nas.spec.architecture import Architecture
 
@@ -22,7 +22,7 @@ POSITIONS = ("after_depthwise", "after_projection", "after_residual")
 
 def main() -> None:
     device = Device("onnxruntime")
-    prepare = prepared(device)
+    prepare = loader_of(device)
     print(f"{'network':<16} {'position':<17} {'block':<6} {'without ms':>10} {'deployed':>9}")
     for backbone, side, stride in NETWORKS:
         shape = (3, side, side)
@@ -33,13 +33,13 @@ def main() -> None:
                     backbone, block, resolution=side, total_stride=stride, position=position
                 )
                 for start, network in (
-                    ("deployed", whole_network(placed, 10)),
+                    ("deployed", build_deployed(placed, 10)),
                     ("without", build(placed, num_classes=10)),
                 ):
                     name = f"{position} {block} {start}"
                     subjects[name] = Subject(prepare(network, shape), (1, *shape))
         plain = Subject(
-            prepare(whole_network(Architecture(backbone, side, (), stride), 10), shape),
+            prepare(build_deployed(Architecture(backbone, side, (), stride), 10), shape),
             (1, *shape),
         )
         found = measure_together(subjects, Anchor(plain, measure_anchor(plain)), seed=0, rounds=24)

@@ -28,7 +28,9 @@ from report import print_machine, print_table
 from sklearn.linear_model import BayesianRidge
 
 from nas.base.errors import NasError, SpecError
-from nas.latency.predictor import choose, fit, join, standardised
+from nas.latency.design import choose
+from nas.latency.features import join, standardise
+from nas.latency.predictor import fit
 
 Floats = NDArray[np.float64]
 Whole = NDArray[np.int64]
@@ -131,13 +133,13 @@ def describe(ops: Whole) -> tuple[Floats, Floats, Whole]:
     any_time = shape[:, None] * len(BLOCKS) + block[:, None] == np.arange(len(shapes) * len(BLOCKS))
     features, groups = join(
         [
-            (standardised(physical), 1.0),
+            (standardise(physical), 1.0),
             (here @ smooth, np.exp(-2)),
             (here @ width, np.exp(-2)),
             (here @ any_time, np.exp(-3)),
         ]
     )
-    return standardised(physical), features, groups
+    return standardise(physical), features, groups
 
 
 def root(covariance: Floats) -> Floats:

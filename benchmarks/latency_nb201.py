@@ -32,7 +32,9 @@ from numpy.typing import NDArray
 from report import print_machine, print_table
 
 from nas.base.errors import NasError, SpecError
-from nas.latency.predictor import choose, fit, join, source_columns, standardised
+from nas.latency.design import choose
+from nas.latency.features import join, source_columns, standardise
+from nas.latency.predictor import fit
 
 Floats = NDArray[np.float64]
 Whole = NDArray[np.int64]
@@ -84,7 +86,7 @@ def count(ops: Whole, present: NDArray[np.bool_]) -> Floats:
         for node in range(1, NODES)
     ]
     additions = sum(np.maximum(number - 1, 0) for number in entering)
-    return standardised(np.stack([*operators, additions], axis=1).astype(float))
+    return standardise(np.stack([*operators, additions], axis=1).astype(float))
 
 
 def once(kinds: pd.Series[str], seed: int) -> Whole:

@@ -25,12 +25,12 @@ import matplotlib.pyplot as plt
 import numpy as np
 from scipy.stats import spearmanr
 
+from nas.latency.deployment import build_deployed
 from nas.latency.measure import Anchor, Subject, measure_together
 from nas.latency.profile import Profile, load_profile
 from nas.latency.quality import judge_predictions
 from nas.latency.runtime import clock_of, core_of, device_named
-from nas.latency.survey import prepared
-from nas.latency.table import whole_network
+from nas.latency.survey import loader_of
 from nas.models.candidates import Candidates, load_space
 from nas.spec.architecture import Architecture
 
@@ -52,11 +52,11 @@ def drawn(candidates: Candidates, number: int, seed: int) -> list[Architecture]:
 def timed(profile: Profile, networks: list[Architecture]) -> np.ndarray:
     """Milliseconds of each network, twice: (2, n)."""
     device = device_named(profile.device)
-    prepare = prepared(device)
+    prepare = loader_of(device)
 
     def subject(architecture: Architecture) -> Subject:
         side = architecture.resolution
-        session = prepare(whole_network(architecture, profile.classes), (3, side, side))
+        session = prepare(build_deployed(architecture, profile.classes), (3, side, side))
         return Subject(session, (device.batch, 3, side, side))
 
     branch = profile.branches[0]

@@ -115,9 +115,9 @@ def _latency(text: str) -> float:
 
 
 def _importances(study: Path | StorageUrl, objectives: list[str]) -> dict[str, dict[str, float]]:
-    from nas.strategy.samplers.importances import importances
+    from nas.strategy.samplers.importances import rank_importances
 
-    return {name: importances(study, number) for number, name in enumerate(objectives)}
+    return {name: rank_importances(study, number) for number, name in enumerate(objectives)}
 
 
 # In words.

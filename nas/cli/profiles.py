@@ -72,13 +72,13 @@ def _measure(
     from nas.cli.counting import counting
     from nas.latency.device import Device
     from nas.latency.runtime import check_device
-    from nas.latency.survey import profile_here
+    from nas.latency.survey import measure_profile
     from nas.models.candidates import Candidates, load_space
 
     refuse_taken(out, "--out")
     device = check_device(Device(runtime, threads, batch, precision))
     with counting("timing graphs") as progress:
-        found = profile_here(
+        found = measure_profile(
             Candidates(load_space(space)),
             device,
             out,
@@ -190,9 +190,9 @@ def _check(
     Example: nas profile check device.json
     """
     from nas.latency.profile import load_profile
-    from nas.latency.survey import drift
+    from nas.latency.survey import measure_drift
 
-    found = drift(load_profile(file))
+    found = measure_drift(load_profile(file))
     print(f"now {found.ratio:.3f} times what the profile says, spread {found.spread:.1%}")
     if abs(found.ratio - 1) > 0.05:
         print("this machine has drifted: measure the profile again")

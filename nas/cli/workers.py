@@ -142,8 +142,8 @@ def print_workers(workers: list[dict[str, Any]]) -> None:
 def _exchange(store: Store) -> Exchange | None:
     """Looked for, not made."""
     from nas.execution.exchange.study import StudyExchange
-    from nas.strategy.storage.lease import housekeeping
+    from nas.strategy.storage.lease import find_housekeeping
 
-    if housekeeping(store.connection, store.name, "jobs", make=False) is None:
+    if find_housekeeping(store.connection, store.name, "jobs", make=False) is None:
         return None
     return StudyExchange(store.connection, store.name)

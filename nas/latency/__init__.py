@@ -1,1 +1,1 @@
-"""How long a network takes on a device: measured, or said to be predicted."""
+"""The latency of a network on a device: measured, or said to be predicted."""

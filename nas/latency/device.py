@@ -1,4 +1,4 @@
-"""What a latency is measured on: a runtime, its threads, a batch and a precision."""
+"""The device that a latency is measured on: a runtime, its threads, a batch and a precision."""
 
 from __future__ import annotations
 
@@ -11,10 +11,12 @@ from nas.base.errors import SpecError
 __all__ = ["Clock", "Device"]
 
 Clock = Literal["thread", "process", "device", "wall"]
-"""What a time is told by. `thread`: CPU time of the thread that calls, which sees the work of one
-thread and holds beside other work. `process`: CPU time of all threads of this process, added up.
-`device`: CUDA events, which sessions keep as `device_ms` of their last call. `wall`: the clock on
-the wall, which is right on several threads, and wants an idle machine.
+"""The clock that a time is told by.
+
+thread: CPU time of the thread that calls; sees the work of one thread, and holds beside other work.
+process: CPU time of all threads of this process, added up.
+device: CUDA events, which sessions keep as `device_ms` of their last call.
+wall: the clock on the wall; right on several threads, and wants an idle machine.
 """
 
 _MOST = 1024
@@ -22,10 +24,14 @@ _MOST = 1024
 
 @dataclass(frozen=True, slots=True)
 class Device:
-    """One way of running networks on this machine.
+    """A way of running networks on this machine.
 
-    A plain value: whether there is such a runtime, and what tells its time, is known to
-    `nas.latency.runtime`. Raises SpecError for numbers that no device takes.
+    It is a plain value: whether there is such a runtime, and what tells its time, is known to
+    `nas.latency.runtime`.
+
+    threads: that one inference runs on.
+    batch: images in one inference.
+    Raises SpecError for numbers that no device takes.
     """
 
     runtime: str
@@ -40,7 +46,7 @@ class Device:
 
     @property
     def name(self) -> str:
-        """Canonical: `onnxruntime`, `onnxruntime-int8`, `openvino-threads4-batch8`."""
+        """The canonical name: `onnxruntime`, `onnxruntime-int8`, `openvino-threads4-batch8`."""
         parts = [self.runtime]
         if self.precision != "fp32":
             parts.append(self.precision)
@@ -57,16 +63,16 @@ class Device:
         Raises SpecError for a name that says something twice.
         """
         runtime, *parts = name.removeprefix("local-").split("-")
-        given: dict[str, str] = {}
+        settings: dict[str, str] = {}
         for part in parts:
             match = re.fullmatch(r"(threads|batch)([0-9]{1,9})", part)
             key, value = (match[1], match[2]) if match else ("precision", part)
-            if key in given:
-                raise SpecError(f"device {name!r} says {key} twice: {given[key]} and {value}")
-            given[key] = value
+            if key in settings:
+                raise SpecError(f"device {name!r} says {key} twice: {settings[key]} and {value}")
+            settings[key] = value
         return cls(
             runtime,
-            threads=int(given.get("threads", 1)),
-            batch=int(given.get("batch", 1)),
-            precision=given.get("precision", "fp32"),
+            threads=int(settings.get("threads", 1)),
+            batch=int(settings.get("batch", 1)),
+            precision=settings.get("precision", "fp32"),
         )

@@ -1,4 +1,4 @@
-"""Measuring latency: interleaved visits in random order, an anchor, thread CPU time.
+"""The measurement of latency: interleaved visits in random order, an anchor, thread CPU time.
 
 On a loaded machine wall medians repeat to 17 %, thread CPU time to about 1 % (FACTS,
 section 4). What neighbours do to caches and cores comes in bursts of seconds and only ever
@@ -78,13 +78,13 @@ def measure_together(
 ) -> dict[str, Latency]:
     """Measure one inference of a batch for each subject, round after round.
 
+    anchor: is visited in every round, and divides out what slows all networks down.
+    seed: of the order of visits.
     core: which of the usable cores to stay on, so that workers side by side take different
-    ones; None for sessions with threads of their own, which all cores are for.
-    clock: `thread` is right for sessions that compute on the calling thread, since a thread's
-    CPU time holds beside other work; it does not see what other threads do. `process` sees
-    them as well, added up; `device` takes what CUDA events told the session; `wall` is what is
-    left, and wants an idle machine.
+        ones; None for sessions with threads of their own, which all cores are for.
+    clock: see `Clock`.
     rounds: visits to each; more reach over more bursts of other work.
+    Returns latencies by the subjects' names.
     Raises MeasurementError when the clock stands still.
     """
     rng = random.Random(seed)
@@ -103,39 +103,45 @@ def measure_together(
                     visits[name].append(_visit(subjects[name], clock))
     if min(min(times) for times in anchors) <= 0:
         raise MeasurementError(f"the {clock} clock of this machine does not advance")
-    return {name: _latency(found, anchors, anchor.latency_ms) for name, found in visits.items()}
+    return {name: _latency(own, anchors, anchor.latency_ms) for name, own in visits.items()}
 
 
 def _latency(visits: list[_Visit], anchors: list[list[float]], anchor_ms: float) -> Latency:
-    def between(rounds: slice) -> float:
+    def latency_ms(rounds: slice) -> float:
         beside = [time for times in anchors[rounds] for time in times]
         return anchor_ms * _quiet([visit.cpu_ms for visit in visits[rounds]]) / _quiet(beside)
 
-    even, odd = between(slice(0, None, 2)), between(slice(1, None, 2))
+    even, odd = latency_ms(slice(0, None, 2)), latency_ms(slice(1, None, 2))
     return Latency(
-        latency_ms=between(slice(None)),
+        latency_ms=latency_ms(slice(None)),
         wall_ms=median(visit.wall_ms for visit in visits),
         spread=abs(even - odd) / (even + odd),
     )
 
 
 def _quiet(values: Sequence[float]) -> float:
-    """The mean of the lowest quarter. Five processes, 13 networks, 40 visits to each: so their
-    ratios to an anchor repeated to 0.7 %, by the lower half to 0.8 %, by medians to 1.8 %, and
-    when each visit was divided by the anchor's of its own round, to 1.2 % at best.
+    """Return the mean of the lowest quarter.
+
+    With five processes, 13 networks and 40 visits to each, ratios to an anchor so repeated to
+    0.7 %; by the lower half to 0.8 %, by medians to 1.8 %, and when each visit was divided by
+    the anchor's of its own round, to 1.2 % at best.
     """
     return mean(sorted(values)[: math.ceil(len(values) / 4)])
 
 
 def measure_anchor(subject: Subject, *, core: int | None = 0, clock: Clock = "thread") -> float:
-    """Milliseconds of the anchor by itself, from many visits."""
+    """Measure an anchor by itself, from many visits, milliseconds.
+
+    core, clock: see `measure_together`.
+    """
     with _one_core(core):
         return _quiet([_visit(subject, clock).cpu_ms for _ in range(_ALONE)])
 
 
 def _visit(subject: Subject, clock: Clock) -> _Visit:
-    """Warm-ups, then timed runs: at least five, more when one takes little time. Their minimum:
-    one interruption must not count, and over visits it is no longer a minimum.
+    """Warm up, then time at least five runs, more when one takes little time.
+
+    Their minimum counts: one interruption must not, and over visits it is no longer a minimum.
     """
     session, image, now = subject.session, subject.image, _CLOCKS[clock]
     started = time.perf_counter()

@@ -1,10 +1,10 @@
-"""Someone else's device: the graphs to time there, and the profile from what came back."""
+"""The pack for someone else's device: graphs to time there, a profile from what comes back."""
 
 from __future__ import annotations
 
 import csv
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -13,30 +13,30 @@ from torch import nn
 
 from nas.base.errors import SpecError, StorageError
 from nas.base.files import parse, read_json, write_whole
+from nas.latency.assembly import assemble_profile
+from nas.latency.deployment import build_deployed
 from nas.latency.device import Device
+from nas.latency.host_block import TimedGraph
 from nas.latency.measure import Latency
+from nas.latency.plan import MeasurementPlan, plan_measurements
 from nas.latency.profile import Profile
 from nas.latency.runtime import RUNTIMES
-from nas.latency.table import (
-    MeasurementPlan,
-    TimedGraph,
-    assemble,
-    plan_measurements,
-    whole_network,
-)
 from nas.models.candidates import Candidates
 
 __all__ = ["Manifest", "fit_pack", "pack", "pack_space", "read_timings"]
 
 Write = Callable[[nn.Module, tuple[int, int, int]], bytes]
-"""Converts a module that reads images of (channels, height, width) into a file of a runtime."""
+"""A function that converts a module that reads images of (channels, height, width) to a file."""
 
 _COLUMNS = ("file", "latency_ms")
 _AGAIN = "again_ms"
 
 
 class Manifest(BaseModel):
-    """What a pack holds. files: name of a file -> key of a graph or digest of a network."""
+    """The list of what a pack holds.
+
+    files: name of a file -> key of a graph or digest of a network.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
@@ -49,7 +49,7 @@ class Manifest(BaseModel):
 
 
 def pack(
-    made: MeasurementPlan,
+    plan: MeasurementPlan,
     graphs: Sequence[TimedGraph],
     write: Write,
     directory: Path,
@@ -63,39 +63,50 @@ def pack(
 ) -> Path:
     """Write every graph, a manifest, an empty timings.csv and a README into a new folder.
 
-    suffix: of the files; how: a paragraph that says how the runtime times one.
+    write: converts for the device.
+    device, runtime: their names; for people, and for the profile.
+    suffix: of the files.
+    how: a paragraph that says how the runtime times one.
+    classes: number of them, in the whole networks.
+    progress: is called with how many are written, of how many.
+    Returns the folder.
     Raises SpecError when the folder is not empty, MeasurementError when a block cannot be
     converted, StorageError.
     """
     if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
         raise SpecError(f"{directory} exists and is not empty; name a new folder for --out")
     files: dict[str, str] = {}
-    total = len(graphs) + len(made.networks)
+    total = len(graphs) + len(plan.networks)
     try:
         directory.mkdir(parents=True, exist_ok=True)
-        for number, graph in enumerate(graphs):
-            name = f"block-{number:04d}{suffix}"
-            (directory / name).write_bytes(write(graph.module(), graph.shape))
-            files[name] = graph.key
-            progress(len(files), total)
-        for number, (digest, architecture) in enumerate(made.architectures.items()):
-            name, side = f"network-{number:02d}{suffix}", architecture.resolution
-            network = whole_network(architecture, classes)
-            (directory / name).write_bytes(write(network, (3, side, side)))
-            files[name] = digest
+        for name, key, content in _contents(plan, graphs, write, suffix, classes):
+            (directory / name).write_bytes(content)
+            files[name] = key
             progress(len(files), total)
         rows = [",".join((*_COLUMNS, _AGAIN)), *(f"{name},," for name in files)]
         (directory / "timings.csv").write_text("\n".join(rows) + "\n")
         (directory / "README.md").write_text(
             _README.format(device=device, runtime=runtime, how=how)
         )
-        manifest = Manifest(device=device, runtime=runtime, classes=classes, plan=made, files=files)
+        manifest = Manifest(device=device, runtime=runtime, classes=classes, plan=plan, files=files)
         # Last: a folder with a manifest is whole.
         with write_whole(directory / "manifest.json") as temporary:
             temporary.write_text(manifest.model_dump_json(indent=1))
     except OSError as error:
         raise StorageError(f"{directory} cannot be written: {error.strerror or error}") from None
     return directory
+
+
+def _contents(
+    plan: MeasurementPlan, graphs: Sequence[TimedGraph], write: Write, suffix: str, classes: int
+) -> Iterator[tuple[str, str, bytes]]:
+    """Yield name, key and content of each file, one at a time: together they are large."""
+    for number, graph in enumerate(graphs):
+        yield f"block-{number:04d}{suffix}", graph.key, write(graph.module(), graph.shape)
+    for number, (digest, architecture) in enumerate(plan.architectures.items()):
+        side = architecture.resolution
+        network = build_deployed(architecture, classes)
+        yield f"network-{number:02d}{suffix}", digest, write(network, (3, side, side))
 
 
 def pack_space(
@@ -111,15 +122,17 @@ def pack_space(
 ) -> Path:
     """Pack what a profile of a space needs, in the files of a device's runtime.
 
-    Raises as `pack` does.
+    directory, classes, progress: see `pack`.
+    networks, held_out, seed: see `plan_measurements`.
+    Raises SpecError for a runtime without a tool of its own, and as `pack` does.
     """
     runtime = RUNTIMES[device.runtime]
     if runtime.name not in _HOW:
         raise SpecError(f"{runtime.name} runs where this does; a pack is for: {', '.join(_HOW)}")
     suffix, how = _HOW[runtime.name]
-    made, graphs = plan_measurements(candidates, whole=networks, held_out=held_out, seed=seed)
+    plan, graphs = plan_measurements(candidates, whole=networks, held_out=held_out, seed=seed)
     return pack(
-        made,
+        plan,
         graphs,
         lambda module, shape: runtime.convert(module, shape, device.batch, device.precision),
         directory,
@@ -168,7 +181,7 @@ _HOW = {
         "./benchncnn 50 1 0 -1 1 param=model.ncnn.param; done'",
     ),
 }
-"""Runtime -> suffix of its files, and how its own tool times one."""
+"""The runtimes that others can time: name -> suffix of its files, how its own tool times one."""
 
 _README = """# Graphs to be timed for a device profile
 
@@ -192,17 +205,23 @@ Then, where the search runs:
 
 
 def fit_pack(directory: Path, timings: Path, *, processor: str) -> Profile:
-    """The profile from a pack and its timings. Raises SpecError."""
+    """Put a profile together from a pack and its timings.
+
+    directory: of the pack.
+    timings: a CSV file.
+    processor: of the device, in words.
+    Raises SpecError when either cannot be read, or does not fit the other.
+    """
     path = directory / "manifest.json"
     data = read_json(path, advice="a pack is made by: nas profile pack SPACE --out DIR")
     manifest = parse(Manifest, data, str(path))
-    found = read_timings(timings, manifest.files)
+    latencies = read_timings(timings, manifest.files)
     names = {key: name for name, key in manifest.files.items()}
     digests = manifest.plan.networks
-    return assemble(
+    return assemble_profile(
         manifest.plan,
-        {key: found[name].latency_ms for key, name in names.items() if key not in digests},
-        {digest: found[names[digest]] for digest in digests},
+        {key: latencies[name].latency_ms for key, name in names.items() if key not in digests},
+        {digest: latencies[names[digest]] for digest in digests},
         device=manifest.device,
         runtime=manifest.runtime,
         processor=processor,
@@ -212,7 +231,12 @@ def fit_pack(directory: Path, timings: Path, *, processor: str) -> Profile:
 
 
 def read_timings(path: Path, files: Mapping[str, str]) -> dict[str, Latency]:
-    """Read timings.csv: one positive number for every file. Raises SpecError."""
+    """Read timings.csv: one or two positive numbers for every file.
+
+    files: name of a file -> key, as of a manifest.
+    Returns latencies by file name; their spread is NaN where a file was timed once.
+    Raises SpecError for a line that is wrong, and for files without a timing.
+    """
     try:
         with path.open(newline="", encoding="utf-8") as stream:
             rows = list(csv.DictReader(stream))
@@ -221,26 +245,26 @@ def read_timings(path: Path, files: Mapping[str, str]) -> dict[str, Latency]:
         raise SpecError(f"cannot read the timings {path}: {reason}") from None
     if not rows or not set(_COLUMNS) <= rows[0].keys():
         raise SpecError(f"{path}: its first line must name the columns {', '.join(_COLUMNS)}")
-    found: dict[str, Latency] = {}
+    latencies: dict[str, Latency] = {}
     for line, row in enumerate(rows, start=2):
         name = (row["file"] or "").strip()
         if name not in files:
             raise SpecError(f"{path}, line {line}: {name!r} is no file of this pack")
-        if name in found:
+        if name in latencies:
             raise SpecError(f"{path}, line {line}: {name} stands there twice; leave one")
         first = _milliseconds(row["latency_ms"], path, line, name)
         again = row.get(_AGAIN)
         if again and again.strip():
             second = _milliseconds(again, path, line, name)
             mean = (first + second) / 2
-            found[name] = Latency(mean, mean, abs(first - second) / (first + second))
+            latencies[name] = Latency(mean, mean, abs(first - second) / (first + second))
         else:
-            found[name] = Latency(first, first, math.nan)
-    missing = [name for name in files if name not in found]
+            latencies[name] = Latency(first, first, math.nan)
+    missing = [name for name in files if name not in latencies]
     if missing:
         more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
         raise SpecError(f"{path}: no timing of {', '.join(missing[:3])}{more}; time these as well")
-    return found
+    return latencies
 
 
 def _milliseconds(text: str | None, path: Path, line: int, name: str) -> float:

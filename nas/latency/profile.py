@@ -1,4 +1,4 @@
-"""Device profiles: how long things take on one device, as a file that a person can read.
+"""The profile of a device: how long networks take on it, as a file that a person can read.
 
 A profile holds the latency of each plain backbone and what each block adds at each site, and
 corrects their sum by a few whole networks. No torch here: a finished front is projected onto
@@ -39,12 +39,16 @@ _STRICT = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=Fal
 _BETWEEN_PROCESSES = 0.007
 _COVERAGE = 0.9
 _LEAST_NOISE = 0.005
-"""Relative; what repeated measurements of one network differ by at best."""
+"""The relative noise that repeated measurements of one network have at best."""
 Milliseconds = Annotated[float, Field(gt=0)]
 
 
 class BackboneLatencies(BaseModel):
-    """A backbone at a resolution: its own latency, and site -> label -> what that adds, ms."""
+    """A backbone at a resolution.
+
+    plain_ms: its own latency.
+    added_ms: site -> label -> what the block adds, ms.
+    """
 
     model_config = _STRICT
 
@@ -56,8 +60,11 @@ class BackboneLatencies(BaseModel):
 
 
 class WholeNetwork(BaseModel):
-    """A whole network as measured. spread: half the relative difference of two halves, None
-    when it was timed once. fitted: it took part in the correction.
+    """A whole network as measured.
+
+    architecture: canonical JSON.
+    spread: half the relative difference of two halves; None when it was timed once.
+    fitted: whether it took part in the correction.
     """
 
     model_config = _STRICT
@@ -69,10 +76,11 @@ class WholeNetwork(BaseModel):
 
 
 class Correction(BaseModel):
-    """latency = plain + offset_ms + slope * added + each_ms * blocks, and how sure that is.
+    """The correction of a sum: plain + offset_ms + slope * added + each_ms * blocks.
 
-    covariance: of the three coefficients; noise: relative standard deviation of a network
-    about its prediction, known to `freedom` degrees of freedom.
+    covariance: (3, 3) of the three coefficients.
+    noise: relative standard deviation of a network about its prediction.
+    freedom: degrees of freedom that the noise is known to.
     """
 
     model_config = _STRICT
@@ -87,18 +95,28 @@ class Correction(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """latency_ms: of one inference of a batch; half_width_ms: of its 90 % interval."""
+    """A predicted latency.
+
+    latency_ms: of one inference of a batch.
+    half_width_ms: of its 90 % interval.
+    """
 
     latency_ms: float
     half_width_ms: float
 
 
 class Profile(BaseModel):
-    """How long the networks of a space take on one device.
+    """The latencies of a space's networks on one device.
 
-    device: runtime, threads, batch and precision in one name; runtime: with its version.
-    repeatability: 95th percentile of the relative split-half difference of whole networks;
-    above 0.03, or None (timed once), a profile is not certified.
+    device: runtime, threads, batch and precision in one name.
+    runtime: with its version.
+    clock: what the times were told by.
+    measured: the date and time.
+    classes: number of them, in the whole networks.
+    branches: one for each backbone and resolution.
+    networks: those that were measured whole.
+    repeatability: 95th percentile of the relative split-half difference of whole networks; None
+        when they were timed once.
     """
 
     model_config = _STRICT
@@ -118,10 +136,14 @@ class Profile(BaseModel):
 
     @property
     def certified(self) -> bool:
+        """Whether repeated measurements of whole networks agree within 3 %."""
         return self.repeatability is not None and self.repeatability <= 0.03
 
     def predict(self, architecture: Architecture) -> Prediction:
-        """Raises SpecError for a backbone, site or block that was not measured: never 0 ms."""
+        """Predict the latency of a network.
+
+        Raises SpecError for a backbone, site or block that was not measured: never 0 ms.
+        """
         plain, added, blocks = self.parts(architecture)
         mean, half = correct(
             self.correction, np.array([plain]), np.array([added]), np.array([blocks])
@@ -131,32 +153,43 @@ class Profile(BaseModel):
     def predict_many(
         self, architectures: Sequence[Architecture]
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Latencies and half-widths of their 90 % intervals, (n,) each, ms. Raises SpecError."""
+        """Predict latencies of n networks.
+
+        Returns latencies and half-widths of their 90 % intervals, (n,) each, ms.
+        Raises SpecError as `predict` does.
+        """
         parts = np.array([self.parts(item) for item in architectures]).reshape(-1, 3)
         return correct(self.correction, parts[:, 0], parts[:, 1], parts[:, 2])
 
     def parts(self, architecture: Architecture) -> tuple[float, float, int]:
-        """The plain network's latency, what the insertions add to it, and how many blocks."""
+        """Return the plain network's latency, what the insertions add to it, how many blocks.
+
+        Both are milliseconds. Raises SpecError for what was not measured.
+        """
         branch = self.branch(architecture)
         added = 0.0
         for insertion in architecture.insertions:
-            known = branch.added_ms.get(insertion.site)
-            if known is None:
-                raise SpecError(self._unknown(f"no site {insertion.site}"))
-            if insertion.label not in known:
-                raise SpecError(self._unknown(f"no {insertion.label} at {insertion.site}"))
-            added += known[insertion.label]
+            site = branch.added_ms.get(insertion.site)
+            if site is None:
+                raise SpecError(self._lacks(f"no site {insertion.site}"))
+            if insertion.label not in site:
+                raise SpecError(self._lacks(f"no {insertion.label} at {insertion.site}"))
+            added += site[insertion.label]
         return branch.plain_ms, added, len(architecture.blocks)
 
     def branch(self, architecture: Architecture) -> BackboneLatencies:
+        """Return what was measured of an architecture's backbone at its resolution.
+
+        Raises SpecError when nothing was.
+        """
         wanted = (architecture.backbone, architecture.resolution, architecture.total_stride)
         for branch in self.branches:
             if (branch.backbone, branch.resolution, branch.total_stride) == wanted:
                 return branch
         stride = f", total stride {wanted[2]}" if wanted[2] else ""
-        raise SpecError(self._unknown(f"no {wanted[0]} at {wanted[1]}x{wanted[1]}{stride}"))
+        raise SpecError(self._lacks(f"no {wanted[0]} at {wanted[1]}x{wanted[1]}{stride}"))
 
-    def _unknown(self, what: str) -> str:
+    def _lacks(self, what: str) -> str:
         return (
             f"the profile of {self.device} for space {self.space!r} holds {what}; measure one for "
             "the space that is searched: nas profile SPACE --out FILE"
@@ -165,32 +198,39 @@ class Profile(BaseModel):
     def choices(
         self, branch: BackboneLatencies, sites: Sequence[str], labels: Sequence[str]
     ) -> NDArray[np.float64]:
-        """What each choice of a place adds: (labels, 2), milliseconds and number of blocks.
+        """Return what each choice of one decision adds: (labels, 2), milliseconds and blocks.
 
-        To predict a million networks, add up one row of each place, and give the sums to
-        `correct` with the branch's plain latency. Raises SpecError.
+        To predict a million networks, add up one row of each decision, and give the sums to
+        `correct` with the branch's plain latency.
+
+        sites: those that are chosen as one.
+        labels: the choices.
+        Raises SpecError for a block that was not measured there.
         """
-        held = [branch.added_ms.get(site, {}) for site in sites]
+        tables = [branch.added_ms.get(site, {}) for site in sites]
         rows = []
         for label in labels:
             if label == KEEP:
                 rows.append((0.0, 0))
             elif label == EMPTY:
-                rows.append((sum(known.get(EMPTY, 0.0) for known in held), 0))
-            elif all(label in known for known in held):
-                rows.append((sum(known[label] for known in held), len(held)))
+                rows.append((sum(table.get(EMPTY, 0.0) for table in tables), 0))
+            elif all(label in table for table in tables):
+                rows.append((sum(table[label] for table in tables), len(tables)))
             else:
-                raise SpecError(self._unknown(f"no {label} at {sites[0]}"))
+                raise SpecError(self._lacks(f"no {label} at {sites[0]}"))
         return np.array(rows, dtype=np.float64)
 
     def write(self, path: str | Path) -> None:
-        """As JSON, whole. Raises StorageError."""
+        """Write the profile as JSON, whole. Raises StorageError."""
         with write_whole(Path(path)) as temporary:
             temporary.write_text(json.dumps(self.model_dump(), indent=1) + "\n")
 
 
 def load_profile(path: str | Path) -> Profile:
-    """Read a profile. Raises SpecError: no such file, not a profile, of another version."""
+    """Read a profile.
+
+    Raises SpecError when there is no such file, it is no profile, or of another version.
+    """
     path = Path(path)
     data = read_json(path, "the device profile")
     if not isinstance(data, dict) or "branches" not in data:
@@ -209,7 +249,11 @@ def correct(
     added_ms: NDArray[np.float64],
     blocks: NDArray[np.float64],
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Latencies and half-widths of 90 % intervals from the parts of n networks, (n,) each."""
+    """Correct the sums of n networks.
+
+    plain_ms, added_ms, blocks: (n,) each, as `Profile.parts` tells them apart.
+    Returns latencies and half-widths of their 90 % intervals, (n,) each, ms.
+    """
     rows = np.stack([np.ones_like(added_ms), added_ms, blocks], axis=1)
     coefficients = np.array([correction.offset_ms, correction.slope, correction.each_ms])
     # Nothing is slower for standing nowhere: the plain network was itself measured.
@@ -229,9 +273,13 @@ def fit_correction(
     blocks: NDArray[np.float64],
     measured_ms: NDArray[np.float64],
 ) -> Correction:
-    """Least squares on relative errors of a few whole networks, (n,) each, held near the plain
-    sum by a weak prior: blocks cost up to 15 % less or more in a network than alone, and the
-    rest is up to 2 % of it.
+    """Fit a correction by least squares on the relative errors of a few whole networks.
+
+    A weak prior holds it near the plain sum: blocks cost up to 15 % less or more in a network
+    than alone, and the rest is up to 2 % of it.
+
+    plain_ms, added_ms, blocks: (n,) each, as `Profile.parts` tells them apart.
+    measured_ms: (n,).
     """
     if len(measured_ms) == 0:
         return Correction(noise=0.05)
@@ -245,12 +293,12 @@ def fit_correction(
     for _ in range(10):
         precision = rows.T @ rows / noise**2 + np.diag(scale**-2.0)
         covariance = np.linalg.inv(precision)
-        found = covariance @ (rows.T @ target / noise**2 + center / scale**2)
-        residuals = target - rows @ found
+        coefficients = covariance @ (rows.T @ target / noise**2 + center / scale**2)
+        residuals = target - rows @ coefficients
         used = float(np.trace(rows @ covariance @ rows.T)) / noise**2
         freedom = max(1.0, len(target) - used)
         noise = max(_LEAST_NOISE, float(np.sqrt(residuals @ residuals / freedom)))
-    offset, slope, each = (float(value) for value in found)
+    offset, slope, each = (float(value) for value in coefficients)
     return Correction(
         offset_ms=offset,
         slope=slope,

@@ -1,4 +1,4 @@
-"""How good a profile is on networks that it has not seen."""
+"""The quality of a profile on networks that it was not fitted to."""
 
 from __future__ import annotations
 
@@ -16,9 +16,14 @@ __all__ = ["ProfileComparison", "Quality", "compare_profiles", "judge_prediction
 
 @dataclass(frozen=True, slots=True)
 class Quality:
-    """Of predictions against measurements. Errors are relative; mape: their mean.
+    """The quality of predictions against measurements.
 
-    covered: share of networks within their 90 % interval. spearman, kendall: NaN below three.
+    networks: number of them.
+    mape: mean relative error, absolute.
+    worst: largest relative error.
+    within_5: share of networks within 5 %.
+    covered: share of networks within their 90 % interval.
+    spearman, kendall: rank correlations; NaN below three networks.
     """
 
     networks: int
@@ -31,15 +36,18 @@ class Quality:
 
 
 def judge_profile(profile: Profile, *, held_out: bool = True) -> Quality:
-    """Judge a profile by its whole networks: by default those that took no part in its fit."""
-    known = [
+    """Judge a profile by its whole networks with blocks.
+
+    held_out: whether by those that took no part in its fit, or by the others.
+    """
+    networks = [
         item
         for item in profile.networks
         if item.fitted != held_out and Architecture.from_json(item.architecture).blocks
     ]
-    measured = np.array([item.measured_ms for item in known])
+    measured = np.array([item.measured_ms for item in networks])
     predicted, half = profile.predict_many(
-        [Architecture.from_json(item.architecture) for item in known]
+        [Architecture.from_json(item.architecture) for item in networks]
     )
     return judge_predictions(predicted, half, measured)
 
@@ -47,7 +55,11 @@ def judge_profile(profile: Profile, *, held_out: bool = True) -> Quality:
 def judge_predictions(
     predicted: np.ndarray, half_width: np.ndarray, measured: np.ndarray
 ) -> Quality:
-    """The same for any predictions, (n,) each, milliseconds."""
+    """Judge predictions against measurements.
+
+    predicted, half_width, measured: (n,) each, ms.
+    Returns NaN for all figures when there are no networks.
+    """
     if len(measured) == 0:
         return Quality(0, *[float("nan")] * 6)
     errors = np.abs(predicted / measured - 1)
@@ -65,8 +77,12 @@ def judge_predictions(
 
 @dataclass(frozen=True, slots=True)
 class ProfileComparison:
-    """Of two devices. rows: (block, what it adds at all its sites as a share of the plain
-    network's time, the same on the other). spearman: over `entries` common table entries.
+    """The comparison of two devices.
+
+    rows: (block, what it adds at all its sites as a share of the plain network's time, the same
+        on the other device).
+    entries: number of table entries that both have.
+    spearman: rank correlation over them; NaN below three.
     """
 
     rows: tuple[tuple[str, float, float], ...]
@@ -75,7 +91,10 @@ class ProfileComparison:
 
 
 def compare_profiles(one: Profile, two: Profile) -> ProfileComparison:
-    """Raises SpecError when the profiles have nothing in common."""
+    """Compare what blocks add on two devices.
+
+    Raises SpecError when the profiles have nothing in common.
+    """
     branches = [
         (ours, theirs)
         for ours in one.branches
@@ -101,7 +120,7 @@ def compare_profiles(one: Profile, two: Profile) -> ProfileComparison:
         )
     ranks = spearmanr(*zip(*pairs, strict=True)).statistic if len(pairs) > 2 else float("nan")
     return ProfileComparison(
-        rows=tuple((label, *found) for label, found in sorted(shares.items())),
+        rows=tuple((label, *pair) for label, pair in sorted(shares.items())),
         entries=len(pairs),
         spearman=float(ranks),
     )

@@ -1,4 +1,4 @@
-"""Where a search gets its latencies from: measured on this machine, or read off a profile."""
+"""The source of a search's latencies: measured on this machine, or read off a profile."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from nas.base.machine import processor, version
+from nas.latency.deployment import build_deployed
 from nas.latency.device import Device
 from nas.latency.measure import Anchor, Latency, Subject, measure_anchor, measure_together
 from nas.latency.profile import load_profile
 from nas.latency.runtime import RUNTIMES, clock_of, core_of
 from nas.latency.runtime.conversions import cached_graph
-from nas.latency.table import whole_network
 from nas.spec.architecture import Architecture
 
 __all__ = [
@@ -24,40 +24,52 @@ __all__ = [
 ]
 
 LatencyOf = Callable[[Architecture, int], Latency]
-"""The latency of an architecture; the number is the seed of a measurement's order."""
+"""A function that tells an architecture's latency; the number is the seed of a measurement."""
 
 
 def latency_measurer(
     anchor: Architecture, anchor_ms: float, num_classes: int, device: Device, *, worker: int = 0
 ) -> LatencyOf:
-    """Latencies as measured on this machine, beside an anchor of `anchor_ms` milliseconds.
+    """Return a function that measures latencies on this machine, beside an anchor.
 
-    worker: its number among those that measure here, each on a core of its own.
+    anchor_ms: the anchor's latency on this machine.
+    worker: number of the caller among those that measure here, each on a core of its own.
+    Raises MeasurementError when the anchor cannot be converted.
     """
     beside = Anchor(_subject(anchor, num_classes, device), anchor_ms)
     core = None if core_of(device) is None else worker
 
     def latency_of(architecture: Architecture, seed: int) -> Latency:
         subjects = {"candidate": _subject(architecture, num_classes, device)}
-        found = measure_together(subjects, beside, seed=seed, core=core, clock=clock_of(device))
-        return found["candidate"]
+        latencies = measure_together(subjects, beside, seed=seed, core=core, clock=clock_of(device))
+        return latencies["candidate"]
 
     return latency_of
 
 
 def latency_predictor(path: Path) -> LatencyOf:
-    """Latencies by a device profile; their spread is the half-width of its 90 % interval."""
+    """Return a function that predicts latencies by a device profile.
+
+    Their spread is the relative half-width of the profile's 90 % interval.
+
+    path: of the profile.
+    Raises SpecError when it cannot be read; the function does for what the profile lacks.
+    """
     profile = load_profile(path)
 
     def latency_of(architecture: Architecture, _seed: int) -> Latency:
-        found = profile.predict(architecture)
-        return Latency(found.latency_ms, None, found.half_width_ms / found.latency_ms)
+        prediction = profile.predict(architecture)
+        spread = prediction.half_width_ms / prediction.latency_ms
+        return Latency(prediction.latency_ms, None, spread)
 
     return latency_of
 
 
 def measure_device(anchor: Architecture, num_classes: int, device: Device) -> float:
-    """Latency of the anchor on this machine, milliseconds."""
+    """Measure the latency of an anchor on this machine, milliseconds.
+
+    Raises MeasurementError.
+    """
     subject = _subject(anchor, num_classes, device)
     return measure_anchor(subject, core=core_of(device), clock=clock_of(device))
 
@@ -70,7 +82,12 @@ def measure_architectures(
     num_classes: int,
     device: Device,
 ) -> dict[str, Latency]:
-    """Measure networks in turn with each other, by digest; best while nothing else runs."""
+    """Measure networks in turn with each other; best while nothing else runs.
+
+    anchor_ms: the anchor's latency on this machine.
+    Returns latencies by digest.
+    Raises MeasurementError.
+    """
     return measure_together(
         {item.digest: _subject(item, num_classes, device) for item in architectures},
         Anchor(_subject(anchor, num_classes, device), anchor_ms),
@@ -82,17 +99,17 @@ def measure_architectures(
 
 
 def machine_of(device: Device) -> tuple[str, str]:
-    """What latencies of this machine are of: the runtime with its version, the processor."""
+    """Name what latencies of this machine are of: the runtime with its version, the processor."""
     return f"{device.runtime} {RUNTIMES[device.runtime].version()}", processor()
 
 
 def _subject(architecture: Architecture, num_classes: int, device: Device) -> Subject:
-    """The candidate as it would be shipped, loaded into the device's runtime."""
+    """Load a network as it would be shipped into the device's runtime."""
     runtime = RUNTIMES[device.runtime]
     side = architecture.resolution
 
     def convert() -> bytes:
-        network = whole_network(architecture, num_classes)
+        network = build_deployed(architecture, num_classes)
         return runtime.convert(network, (3, side, side), device.batch, device.precision)
 
     # A user's own network can change without changing its name.

@@ -1,10 +1,9 @@
-"""Timing what a profile needs on this machine: interrupted at any moment, it goes on there."""
+"""The survey of a space on this machine: interrupted at any moment, it goes on there."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from statistics import median
@@ -12,46 +11,42 @@ from statistics import median
 from torch import nn
 
 from nas.base.errors import MeasurementError, SpecError
-from nas.base.files import write_whole
 from nas.base.machine import processor
+from nas.latency.assembly import assemble_profile
+from nas.latency.deployment import build_deployed
 from nas.latency.device import Clock, Device
+from nas.latency.host_block import TimedGraph
 from nas.latency.measure import Anchor, Latency, Subject, measure_anchor, measure_together
+from nas.latency.plan import MeasurementPlan, plan_measurements
 from nas.latency.profile import Profile
 from nas.latency.runtime import RUNTIMES, Session, clock_of, core_of, device_named
-from nas.latency.table import (
-    MeasurementPlan,
-    TimedGraph,
-    assemble,
-    plan_measurements,
-    whole_network,
-)
+from nas.latency.timings import Timings
 from nas.models.candidates import Candidates
 from nas.spec.architecture import Architecture
 
 __all__ = [
     "Drift",
-    "Prepare",
-    "check_here",
-    "drift",
-    "is_here",
-    "prepared",
-    "profile_here",
+    "Loader",
+    "check_machine",
+    "is_of_this_machine",
+    "loader_of",
+    "measure_drift",
+    "measure_profile",
     "survey",
 ]
 
-Prepare = Callable[[nn.Module, tuple[int, int, int]], Session]
-"""Turns a module that reads images of (channels, height, width) into a loaded session."""
+Loader = Callable[[nn.Module, tuple[int, int, int]], Session]
+"""A function that turns a module that reads images of (channels, height, width) into a session."""
 
-_TOGETHER = 20
+_TOGETHER = 20  # graphs in memory, measured in turn with each other
 _ROUNDS = 24
-_ROUNDS_OF_NETWORKS = 40
-"""The whole sum rests on a few networks, so they are visited more often."""
+_ROUNDS_OF_NETWORKS = 40  # the whole sum rests on a few networks, so they are visited more often
 
 
 def survey(
-    made: MeasurementPlan,
+    plan: MeasurementPlan,
     graphs: Sequence[TimedGraph],
-    prepare: Prepare,
+    load: Loader,
     *,
     keep: Path,
     device: str,
@@ -61,52 +56,60 @@ def survey(
     core: int | None = 0,
     progress: Callable[[int, int], None] = lambda done, of: None,
 ) -> tuple[dict[str, float], dict[str, Latency]]:
-    """Time a plan's graphs (milliseconds by key) and whole networks (by digest).
+    """Time a plan's graphs and whole networks.
 
-    prepare: converts and loads for the device. keep: a file that holds what was timed so far,
-    and is removed by whoever has written the profile. progress: (done, of).
-    Raises SpecError when `keep` is of another device, MeasurementError.
+    load: converts and loads for the device.
+    keep: a file that holds what was timed so far; whoever has written the profile removes it.
+    device: what the timings are of, in words.
+    classes: number of them, in the whole networks.
+    batch: images in one inference.
+    core: see `measure_together`.
+    progress: is called with how many are timed, of how many.
+    Returns milliseconds of the graphs by key, and latencies of the networks by digest.
+    Raises SpecError when `keep` is of another device, MeasurementError, StorageError.
     """
-    kept = _Timings.read(keep, device)
-    total = len(graphs) + len(made.networks)
-    first = next(iter(made.architectures.values()))
+    timings = Timings.read(keep, device)
+    total = len(graphs) + len(plan.networks)
 
     def subject(module: nn.Module, shape: tuple[int, int, int]) -> Subject:
-        return Subject(prepare(module, shape), (batch, *shape))
+        return Subject(load(module, shape), (batch, *shape))
 
-    side = first.resolution
-    anchor = subject(whole_network(first, classes), (3, side, side))
-    if kept.anchor_ms is None:
-        kept.anchor_ms = measure_anchor(anchor, core=core, clock=clock)
-        kept.write(keep, device)
-    beside = Anchor(anchor, kept.anchor_ms)
-    missing = (graph for graph in graphs if graph.key not in kept.graphs)
-    while batch_of_graphs := list(islice(missing, _TOGETHER)):
-        subjects = {item.key: subject(item.module(), item.shape) for item in batch_of_graphs}
-        found = measure_together(
-            subjects, beside, seed=len(kept.graphs), core=core, clock=clock, rounds=_ROUNDS
+    def whole(architecture: Architecture) -> Subject:
+        side = architecture.resolution
+        return subject(build_deployed(architecture, classes), (3, side, side))
+
+    # The first of the plain networks stands beside everything that is timed, now and after an
+    # interruption, so that its latency is measured once.
+    first = whole(next(iter(plan.architectures.values())))
+    if timings.anchor_ms is None:
+        timings.anchor_ms = measure_anchor(first, core=core, clock=clock)
+        timings.write()
+    anchor = Anchor(first, timings.anchor_ms)
+    missing = (graph for graph in graphs if graph.key not in timings.graphs)
+    while chunk := list(islice(missing, _TOGETHER)):
+        subjects = {graph.key: subject(graph.module(), graph.shape) for graph in chunk}
+        latencies = measure_together(
+            subjects, anchor, seed=len(timings.graphs), core=core, clock=clock, rounds=_ROUNDS
         )
-        kept.graphs |= {key: latency.latency_ms for key, latency in found.items()}
-        kept.write(keep, device)
-        progress(len(kept.graphs) + len(kept.networks), total)
-    left = {key: item for key, item in made.architectures.items() if key not in kept.networks}
+        timings.graphs |= {key: latency.latency_ms for key, latency in latencies.items()}
+        timings.write()
+        progress(timings.count, total)
+    # Whole networks all together: the correction compares them with each other.
+    left = {key: item for key, item in plan.architectures.items() if key not in timings.networks}
     if left:
-        subjects = {
-            digest: subject(whole_network(item, classes), (3, item.resolution, item.resolution))
-            for digest, item in left.items()
-        }
-        kept.networks |= measure_together(
-            subjects, beside, seed=1, core=core, clock=clock, rounds=_ROUNDS_OF_NETWORKS
+        subjects = {digest: whole(architecture) for digest, architecture in left.items()}
+        timings.networks |= measure_together(
+            subjects, anchor, seed=1, core=core, clock=clock, rounds=_ROUNDS_OF_NETWORKS
         )
-        kept.write(keep, device)
+        timings.write()
         progress(total, total)
     return (
-        {graph.key: kept.graphs[graph.key] for graph in graphs},
-        {digest: kept.networks[digest] for digest in made.networks},
+        {graph.key: timings.graphs[graph.key] for graph in graphs},
+        {digest: timings.networks[digest] for digest in plan.networks},
     )
 
 
-def profile_here(
+def measure_profile(
     candidates: Candidates,
     device: Device,
     out: Path,
@@ -120,16 +123,22 @@ def profile_here(
     """Measure a space on this machine and write its profile.
 
     What was timed so far stands beside `out` until the profile is written: an interrupted call
-    goes on when it is made again. Raises SpecError, MeasurementError, StorageError.
+    goes on when it is made again.
+
+    out: file of the profile.
+    classes: number of them, in the whole networks.
+    networks, held_out, seed: see `plan_measurements`.
+    progress: is called with how many are timed, of how many.
+    Raises SpecError, MeasurementError, StorageError.
     """
     runtime = RUNTIMES[device.runtime]
     version = f"{runtime.name} {runtime.version()}"
-    made, graphs = plan_measurements(candidates, whole=networks, held_out=held_out, seed=seed)
+    plan, graphs = plan_measurements(candidates, whole=networks, held_out=held_out, seed=seed)
     keep = out.with_name(f".{out.name}.timings")
     blocks, whole = survey(
-        made,
+        plan,
         graphs,
-        prepared(device),
+        loader_of(device),
         keep=keep,
         device=f"{device.name}, {version}, {processor()}, {classes} classes",
         classes=classes,
@@ -138,8 +147,8 @@ def profile_here(
         core=core_of(device),
         progress=progress,
     )
-    found = assemble(
-        made,
+    profile = assemble_profile(
+        plan,
         blocks,
         whole,
         device=device.name,
@@ -148,47 +157,55 @@ def profile_here(
         clock=clock_of(device),
         classes=classes,
     )
-    found.write(out)
+    profile.write(out)
     keep.unlink(missing_ok=True)
-    return found
+    return profile
 
 
-def prepared(device: Device) -> Prepare:
-    """Converts and loads modules for a device."""
+def loader_of(device: Device) -> Loader:
+    """Return the function that converts and loads modules for a device."""
     runtime = RUNTIMES[device.runtime]
 
-    def prepare(module: nn.Module, shape: tuple[int, int, int]) -> Session:
+    def load(module: nn.Module, shape: tuple[int, int, int]) -> Session:
         return runtime.load(runtime.convert(module, shape, device.batch, device.precision), device)
 
-    return prepare
+    return load
 
 
 @dataclass(frozen=True, slots=True)
 class Drift:
-    """ratio: time now by time then, the median over networks; spread: half their range."""
+    """The change of a machine since its profile was measured.
+
+    ratio: time now by time then, the median over networks.
+    spread: half the range of their ratios.
+    """
 
     ratio: float
     spread: float
 
 
-def drift(profile: Profile, *, networks: int = 5) -> Drift:
-    """Time some whole networks of a profile again. Raises SpecError on another machine."""
+def measure_drift(profile: Profile, *, networks: int = 5) -> Drift:
+    """Time some whole networks of a profile again.
+
+    networks: how many.
+    Raises SpecError on another machine, MeasurementError.
+    """
     device = device_named(profile.device)
-    check_here(profile)
-    prepare = prepared(device)
+    check_machine(profile)
+    load = loader_of(device)
     whole = [Architecture.from_json(item.architecture) for item in profile.networks[:networks]]
     ratios = []
     for item, architecture in zip(profile.networks, whole, strict=False):
         side = architecture.resolution
-        session = prepare(whole_network(architecture, profile.classes), (3, side, side))
+        session = load(build_deployed(architecture, profile.classes), (3, side, side))
         subject = Subject(session, (device.batch, 3, side, side))
         now_ms = measure_anchor(subject, core=core_of(device), clock=clock_of(device))
         ratios.append(now_ms / item.measured_ms)
     return Drift(median(ratios), (max(ratios) - min(ratios)) / 2)
 
 
-def is_here(profile: Profile) -> bool:
-    """Whether a profile was measured on this machine, with what is installed now."""
+def is_of_this_machine(profile: Profile) -> bool:
+    """Say whether a profile was measured on this machine, with what is installed now."""
     runtime = RUNTIMES.get(profile.device.partition("-")[0])
     try:
         version = runtime.version() if runtime else ""
@@ -200,50 +217,13 @@ def is_here(profile: Profile) -> bool:
     )
 
 
-def check_here(profile: Profile) -> None:
-    """Raises SpecError when a profile is of another machine or version."""
-    if not is_here(profile):
+def check_machine(profile: Profile) -> None:
+    """Make sure that a profile was measured on this machine, with what is installed now.
+
+    Raises SpecError when it is of another machine or version.
+    """
+    if not is_of_this_machine(profile):
         raise SpecError(
             f"the profile is of {profile.runtime} on {profile.processor}, and this is "
             f"{processor()}; check it there, or measure one here: nas profile SPACE --out FILE"
         )
-
-
-class _Timings:
-    """What was timed so far."""
-
-    def __init__(
-        self,
-        anchor_ms: float | None = None,
-        graphs: Mapping[str, float] | None = None,
-        networks: Mapping[str, Latency] | None = None,
-    ) -> None:
-        self.anchor_ms = anchor_ms
-        self.graphs = dict(graphs or {})
-        self.networks = dict(networks or {})
-
-    @classmethod
-    def read(cls, path: Path, device: str) -> _Timings:
-        if not path.exists():
-            return cls()
-        try:
-            data = json.loads(path.read_text())
-            if data["device"] != device:
-                raise SpecError(
-                    f"{path} holds timings of {data['device']}, and this is {device}; remove it "
-                    "or write elsewhere"
-                )
-            networks = {key: Latency(**value) for key, value in data["networks"].items()}
-            return cls(data["anchor_ms"], data["graphs"], networks)
-        except (OSError, ValueError, KeyError, TypeError, AttributeError):
-            raise SpecError(f"{path} cannot be gone on with: remove it to start again") from None
-
-    def write(self, path: Path, device: str) -> None:
-        data = {
-            "device": device,
-            "anchor_ms": self.anchor_ms,
-            "graphs": self.graphs,
-            "networks": {key: asdict(value) for key, value in self.networks.items()},
-        }
-        with write_whole(path) as temporary:
-            temporary.write_text(json.dumps(data))

@@ -14,7 +14,7 @@ from nas.execution.executor import LatencyMachine
 from nas.execution.observer import EventLog, Observer, ObserverPair, SilentObserver
 from nas.latency.runtime import device_named
 from nas.latency.source import measure_architectures
-from nas.latency.survey import is_here
+from nas.latency.survey import is_of_this_machine
 from nas.runs.executors import EXECUTORS, latency_machine
 from nas.runs.loggers import with_loggers
 from nas.runs.open_study import open_study
@@ -91,7 +91,7 @@ def _measure_front(
     On another machine than the profile's, latencies stay what they are: predictions.
     """
     profile = inputs.profile
-    if profile and not machine(is_here, profile):
+    if profile and not machine(is_of_this_machine, profile):
         observer.stage(f"latencies stay predictions for {profile.device} on {profile.processor}")
         return
     state = inputs.run.read(Trials.of(store.records()))

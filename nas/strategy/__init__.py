@@ -1,1 +1,1 @@
-"""What to evaluate next. The only floor that knows Optuna."""
+"""The strategy of a search: what to evaluate next. The only floor that knows Optuna."""

@@ -1,4 +1,4 @@
-"""Which networks of a search get further seeds, and how many."""
+"""The confirmation of networks: which of a search get further seeds, and how many."""
 
 from __future__ import annotations
 
@@ -19,12 +19,16 @@ _SPARE = 2  # repeats beyond the wanted ones, when some fail
 
 
 class Confirmation:
-    """The hand-placed networks and the front get as many seeds as are needed to report them;
-    where every network gets several, those that are reported get theirs first.
+    """The rule by which the hand-placed networks and the front get further seeds.
 
-    references: digests of the hand-placed networks. every: seeds of each network; confirmed: of
-    those that are reported. begun: so many trials at the beginning came from elsewhere, with
-    their seeds: they use up nothing of what this search may confirm.
+    They get as many as are needed to report them. Where every network gets several, those that
+    are reported get theirs first.
+
+    references: digests of the hand-placed networks.
+    seeds_each: number of seeds of every network.
+    confirm_seeds: number of seeds of those that are reported.
+    begun: number of trials at the beginning that came from elsewhere, with their seeds; they use
+        up nothing of what this search may confirm.
     """
 
     def __init__(
@@ -32,27 +36,30 @@ class Confirmation:
         objectives: Sequence[Objective],
         references: Sequence[str],
         *,
-        every: int,
-        confirmed: int,
+        seeds_each: int,
+        confirm_seeds: int,
         begun: int = 0,
     ) -> None:
-        self.confirmed = max(every, confirmed)
         self._objectives = tuple(objectives)
         self._references = tuple(references)
-        self._every = every
+        self._seeds_each = seeds_each
+        self._confirm_seeds = max(seeds_each, confirm_seeds)
         self._begun = begun
 
-    def of_references(self) -> dict[str, int]:
-        """Digest -> seeds, of those that get their seeds whatever the search finds."""
-        return dict.fromkeys(self._references, self.confirmed)
+    def reference_seeds(self) -> dict[str, int]:
+        """Return digest -> seeds of those that get theirs whatever the search finds."""
+        return dict.fromkeys(self._references, self._confirm_seeds)
 
-    def wanted(
+    def wanted_seeds(
         self, records: Sequence[Record], by_digest: Mapping[str, Sequence[int]], *, front: bool
     ) -> dict[str, int]:
-        """Digest -> seeds, the most important first. records: by number. by_digest: the trials
-        of each network, the first of them first. front: it stands, and can be confirmed.
+        """Return digest -> seeds, the most important first.
+
+        records: by number.
+        by_digest: the trials of each network, the first of them first.
+        front: whether it stands, and can be confirmed.
         """
-        found = self.of_references()
+        wanted = self.reference_seeds()
         if front:
             members = Front(Trials.of(records), self._objectives).members
             chosen = self._chosen(
@@ -62,17 +69,20 @@ class Confirmation:
                 records, by_digest,
             )  # fmt: skip
             for digest in chosen:
-                found.setdefault(digest, self.confirmed)
+                wanted.setdefault(digest, self._confirm_seeds)
             for point in members:
-                found.setdefault(point.architecture.digest, self._every)
-        if self._every > 1:
+                wanted.setdefault(point.architecture.digest, self._seeds_each)
+        if self._seeds_each > 1:
             for digest in by_digest:
-                found.setdefault(digest, self._every)
-        return found
+                wanted.setdefault(digest, self._seeds_each)
+        return wanted
 
-    def missing(self, tried: Sequence[Record], wanted: int) -> int:
-        """Seeds that a network should still be trained with, by its trials so far; 0 when too
-        many of them fail.
+    def missing_seeds(self, tried: Sequence[Record], wanted: int) -> int:
+        """Return how many seeds a network should still be trained with.
+
+        tried: its trials so far, the first of them first.
+        wanted: number of its seeds in the end.
+        Returns 0 when its first trial is not complete, or too many of them fail.
         """
         if not tried or tried[0].state != COMPLETE:
             return 0
@@ -86,7 +96,9 @@ class Confirmation:
         records: Sequence[Record],
         by_digest: Mapping[str, Sequence[int]],
     ) -> list[str]:
-        """Members of the front as it looks now, up to a share of all networks.
+        """Choose members of the front as it looks now, up to a share of all networks.
+
+        digests, costs: of the members; costs are (n, m), minimised.
 
         Those with one seed that look best were partly lucky: when their further seeds are in,
         others take their places, and so on. The share bounds that, and the front that is
@@ -99,17 +111,19 @@ class Confirmation:
             if digest not in references
             # Seeds that every network gets confirm none.
             and any(
-                number >= self._begun and records[number].repeat >= self._every
+                number >= self._begun and records[number].repeat >= self._seeds_each
                 for number in trials[1:]
             )
         }
         done = {
             digest
             for digest in digests
-            if not self.missing([records[number] for number in by_digest[digest]], self.confirmed)
+            if not self.missing_seeds(
+                [records[number] for number in by_digest[digest]], self._confirm_seeds
+            )
         }
         room = max(_LEAST, int(len(by_digest) * _SHARE)) - len(begun)
-        known = np.array([digest in begun | done | references for digest in digests], dtype=bool)
+        taken = np.array([digest in begun | done | references for digest in digests], dtype=bool)
         table = np.array(costs).reshape(-1, len(self._objectives))
-        new = far_apart(table, known, max(0, room))
+        new = far_apart(table, taken, max(0, room))
         return [digest for digest in digests if digest in begun] + [digests[row] for row in new]

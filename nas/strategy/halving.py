@@ -1,4 +1,4 @@
-"""Who goes on to the next rung: asynchronous successive halving by several objectives.
+"""Asynchronous successive halving by several objectives: which networks go on to the next rung.
 
 MO-ASHA, arXiv:2106.12639: networks are ranked by non-dominated front and then by crowding, and
 nobody waits for a rung to fill. Pure functions; every column is minimised.
@@ -25,10 +25,11 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class Rung:
-    """All that have reached one rung, whatever became of them since.
+    """The networks that have reached one rung, whatever became of them since.
 
-    costs: (n, m), minimised, as they were at this rung. closed: (n,), promoted already, or
-    stopped for good. room: how many more may go on.
+    costs: (n, m), minimised, as they were at this rung.
+    closed: (n,) whether they were promoted already, or stopped for good.
+    room: how many more may go on.
     """
 
     costs: Floats
@@ -40,11 +41,14 @@ class Rung:
 
 
 def next_promotion(rungs: Sequence[Rung], *, reduction: int) -> tuple[int, int] | None:
-    """The rung and the row that should be trained further; None when nobody should.
+    """Return the rung and the row that should be trained further; None when nobody should.
 
-    rungs: from the lowest; the top is not among them. Of those that have reached a rung, the
-    best 1/reduction go on while there is room. The highest rung comes first, so that whole
-    trainings come early.
+    Of those that have reached a rung, the best 1/reduction go on while there is room. The
+    highest rung comes first, so that whole trainings come early.
+
+    rungs: from the lowest; the top is not among them.
+    reduction: one of so many goes on.
+    Returns the number of the rung and a row of its costs.
     """
     for number in reversed(range(len(rungs))):
         rung = rungs[number]
@@ -57,10 +61,13 @@ def next_promotion(rungs: Sequence[Rung], *, reduction: int) -> tuple[int, int] 
 
 
 def next_to_complete(costs: Floats, closed: NDArray[np.bool_]) -> int | None:
-    """The row that should be trained further because it looks as if it belonged to the front.
+    """Return the row that should be trained further because it looks as if it were on the front.
+
+    The least crowded row comes first.
 
     costs: (n, m), minimised: what is known of the top rung, or estimated from a lower one.
-    closed: (n,), not to be trained further. The least crowded row comes first.
+    closed: (n,) whether they are not to be trained further.
+    Returns None when no row of the front is open.
     """
     front = next(fronts(costs), np.empty(0, dtype=np.int64))
     for row in best_first(costs, len(front)):

@@ -1,5 +1,6 @@
-"""What further seeds have told: how noisy one training is, and what the repeated networks are
-worth beside those that were trained once.
+"""The lesson of further seeds: how noisy one training is, what repeated networks are worth.
+
+They are compared with networks that were trained once.
 """
 
 from __future__ import annotations
@@ -14,24 +15,31 @@ from nas.belief.noise import mean_over_seeds
 from nas.spec.objective import Objective
 from nas.study.record import COMPLETE, Record
 
-__all__ = ["Repeats", "repeated_values"]
+__all__ = ["Repeats", "summarise_repeats"]
 
 _TRAINED = ("loss", "accuracy")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Repeats:
-    """values: digest -> objective values of a network with several seeds, as they would be on
-    average with the seed that every network has. noise: objective, by its number -> standard
-    deviation of one training beside another with the same seed.
+    """The networks that have several seeds.
+
+    values: digest -> objective values, as they would be on average with the seed that every
+        network has.
+    noise: objective, by its number -> standard deviation of one training beside another with
+        the same seed.
     """
 
     values: dict[str, list[float]]
     noise: dict[int, float]
 
 
-def repeated_values(records: Sequence[Record], objectives: Sequence[Objective]) -> Repeats:
-    """Of those that are complete, by what training changes; nothing while all have one seed."""
+def summarise_repeats(records: Sequence[Record], objectives: Sequence[Objective]) -> Repeats:
+    """Average the complete trials of each network that has several seeds.
+
+    Only objectives that training changes are averaged, and have noise.
+    Returns empty ones while all networks have one seed.
+    """
     done = [record for record in records if record.state == COMPLETE]
     digests, first, group, count = np.unique(
         [record.digest for record in done],
@@ -52,12 +60,12 @@ def repeated_values(records: Sequence[Record], objectives: Sequence[Objective]) 
     for number, item in enumerate(objectives):
         if item.name not in _TRAINED:
             continue
-        found = np.array([float(getattr(record, item.name)) for record in done])
-        together = mean_over_seeds(found, group, seed, exact)
-        if not math.isnan(together.paired):
-            noise[number] = together.paired
+        trained = np.array([float(getattr(record, item.name)) for record in done])
+        average = mean_over_seeds(trained, group, seed, exact)
+        if not math.isnan(average.paired):
+            noise[number] = average.paired
         for row in several:
             # Networks that were trained once have the first seed.
-            own = 0.0 if together.exact[row] else together.effects.get(int(seed[first[row]]), 0.0)
-            values[str(digests[row])][number] = float(together.means[row]) + own
+            own = 0.0 if average.exact[row] else average.effects.get(int(seed[first[row]]), 0.0)
+            values[str(digests[row])][number] = float(average.means[row]) + own
     return Repeats(values, noise)

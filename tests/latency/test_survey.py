@@ -17,7 +17,7 @@ from nas.latency.device import Device
 from nas.latency.pack import fit_pack, pack_space, read_timings
 from nas.latency.profile import Profile
 from nas.latency.quality import judge_profile
-from nas.latency.survey import drift, is_here, prepared, profile_here
+from nas.latency.survey import is_of_this_machine, loader_of, measure_drift, measure_profile
 from nas.models.candidates import Candidates
 
 FEW: dict[str, Any] = {"networks": 2, "held_out": 2, "classes": 10}
@@ -53,7 +53,7 @@ def candidates() -> Candidates:
 @pytest.fixture(scope="module")
 def measured(candidates: Candidates, tmp_path_factory: pytest.TempPathFactory) -> Profile:
     path = tmp_path_factory.mktemp("device") / "device.json"
-    return profile_here(candidates, Device("onnxruntime"), path, **FEW)
+    return measure_profile(candidates, Device("onnxruntime"), path, **FEW)
 
 
 def test_a_profile_predicts_what_is_measured(measured: Profile, candidates: Candidates) -> None:
@@ -62,15 +62,15 @@ def test_a_profile_predicts_what_is_measured(measured: Profile, candidates: Cand
     assert judge_profile(measured).mape < 0.3
     for architecture in candidates.references().values():
         assert measured.predict(architecture).latency_ms > 0
-    assert is_here(measured)
-    assert 0.3 < drift(measured, networks=2).ratio < 3
+    assert is_of_this_machine(measured)
+    assert 0.3 < measure_drift(measured, networks=2).ratio < 3
 
 
 def test_a_profile_of_elsewhere_is_not_checked_here(measured: Profile) -> None:
     other = measured.model_copy(update={"processor": "a phone"})
-    assert not is_here(other)
+    assert not is_of_this_machine(other)
     with pytest.raises(SpecError, match="a phone.*check it there"):
-        drift(other)
+        measure_drift(other)
 
 
 def test_an_interrupted_survey_goes_on(
@@ -86,14 +86,14 @@ def test_an_interrupted_survey_goes_on(
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        profile_here(candidates, Device("onnxruntime"), out, progress=stop, **FEW)
+        measure_profile(candidates, Device("onnxruntime"), out, progress=stop, **FEW)
     assert not out.exists()
     kept = json.loads((tmp_path / ".device.json.timings").read_text())
     assert len(kept["graphs"]) == 4
     with pytest.raises(SpecError, match="holds timings of onnxruntime"):
-        profile_here(candidates, Device("onnxruntime", batch=2), out, **FEW)
+        measure_profile(candidates, Device("onnxruntime", batch=2), out, **FEW)
     seen.clear()
-    profile_here(
+    measure_profile(
         candidates, Device("onnxruntime"), out, progress=lambda d, o: seen.append(d), **FEW
     )
     assert seen[0] == 6
@@ -155,6 +155,6 @@ def test_a_runtime_that_is_not_installed_says_how_to_get_it(
 ) -> None:
     monkeypatch.setattr("nas.latency.runtime.runtime.version", lambda name: None)
     with pytest.raises(MeasurementError, match="pip install"):
-        profile_here(candidates, Device("openvino"), tmp_path / "device.json")
+        measure_profile(candidates, Device("openvino"), tmp_path / "device.json")
     assert not list(tmp_path.iterdir())
-    assert prepared(Device("torch"))
+    assert loader_of(Device("torch"))

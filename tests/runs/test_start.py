@@ -14,7 +14,7 @@ from support.samples import QUICK, SMALL_SPACE
 import nas
 from nas.base.errors import SpecError, StorageError
 from nas.latency.device import Device
-from nas.latency.survey import profile_here
+from nas.latency.survey import measure_profile
 from nas.models.candidates import Candidates, load_space
 from nas.runs.resume import resume
 from nas.runs.run import open_run
@@ -117,7 +117,7 @@ def test_a_search_by_a_profile_predicts_and_measures_its_front(tmp_path: Path) -
     space = tmp_path / "space.yaml"
     space.write_text(f"{SMALL_SPACE}\nconstraints: {{latency_ms: 100}}\n")
     profile = tmp_path / "here.json"
-    found = profile_here(
+    found = measure_profile(
         Candidates(load_space(space)), Device("onnxruntime"), profile, networks=2, held_out=0
     )
     quick = (*QUICK, "search.trials=4", "search.confirm_seeds=1", "workers=1")

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from nas.spec.objective import objectives_named
-from nas.strategy.repeats import repeated_values
+from nas.strategy.repeats import summarise_repeats
 from nas.study.record import COMPLETE, FAILED, Record
 
 OBJECTIVES = objectives_named(["loss", "latency_ms"])
@@ -32,8 +32,8 @@ def record(trial: int, digest: str, repeat: int, loss: float, **changes: object)
 
 
 def test_without_repeats_nothing_is_told() -> None:
-    found = repeated_values([record(0, "a", 0, 1.0), record(1, "b", 0, 2.0)], OBJECTIVES)
-    assert found.values == {} and found.noise == {}
+    repeats = summarise_repeats([record(0, "a", 0, 1.0), record(1, "b", 0, 2.0)], OBJECTIVES)
+    assert repeats.values == {} and repeats.noise == {}
 
 
 def test_a_lucky_first_seed_is_taken_back_and_an_easy_one_is_not() -> None:
@@ -45,9 +45,9 @@ def test_a_lucky_first_seed_is_taken_back_and_an_easy_one_is_not() -> None:
         record(3, "a", 1, 1.2),
         record(4, "b", 1, 1.6),
     ]
-    found = repeated_values(records, OBJECTIVES)
-    assert found.values == {"a": pytest.approx([0.95, 2.0]), "b": pytest.approx([1.45, 2.0])}
-    assert found.noise == {0: pytest.approx(0.1)}
+    repeats = summarise_repeats(records, OBJECTIVES)
+    assert repeats.values == {"a": pytest.approx([0.95, 2.0]), "b": pytest.approx([1.45, 2.0])}
+    assert repeats.noise == {0: pytest.approx(0.1)}
 
 
 def test_it_does_not_matter_whether_a_network_was_trained_once() -> None:
@@ -57,8 +57,8 @@ def test_it_does_not_matter_whether_a_network_was_trained_once() -> None:
         record(2, "a", 1, 1.2),
         record(3, "b", 1, 1.6),
     ]
-    found = repeated_values(records, OBJECTIVES)
-    assert found.values == {"a": pytest.approx([0.95, 2.0]), "b": pytest.approx([1.45, 2.0])}
+    repeats = summarise_repeats(records, OBJECTIVES)
+    assert repeats.values == {"a": pytest.approx([0.95, 2.0]), "b": pytest.approx([1.45, 2.0])}
 
 
 def test_what_training_does_not_change_keeps_its_value_and_tells_no_noise() -> None:
@@ -68,5 +68,5 @@ def test_what_training_does_not_change_keeps_its_value_and_tells_no_noise() -> N
         record(2, "a", 0, 0.8),
         record(3, "a", 1, 9.9, state=FAILED),
     ]
-    found = repeated_values(records, OBJECTIVES)
-    assert found.values == {"plain": [1.0, 2.0]} and found.noise == {}
+    repeats = summarise_repeats(records, OBJECTIVES)
+    assert repeats.values == {"plain": [1.0, 2.0]} and repeats.noise == {}

@@ -32,12 +32,18 @@ RUNTIMES: dict[str, Runtime] = {
 
 
 def device_named(name: str) -> Device:
-    """The device of a name such as `openvino-threads4-batch8`. Raises SpecError."""
+    """Return the device of a name such as `openvino-threads4-batch8`.
+
+    Raises SpecError for a name that says something twice, and as `check_device` does.
+    """
     return check_device(Device.parse(name))
 
 
 def check_device(device: Device) -> Device:
-    """The device itself. Raises SpecError for a runtime or a precision that there is not."""
+    """Return the device itself, when it can be.
+
+    Raises SpecError for a runtime or a precision that there is not, and for threads on a GPU.
+    """
     if device.runtime not in RUNTIMES:
         raise SpecError(f"unknown runtime {device.runtime!r}; known: {', '.join(RUNTIMES)}")
     runtime = RUNTIMES[device.runtime]
@@ -50,10 +56,10 @@ def check_device(device: Device) -> Device:
 
 
 def clock_of(device: Device) -> Clock:
-    """What its time is told by: on several threads only the clock on the wall will do."""
+    """Return what a device's time is told by: on several threads only the wall clock will do."""
     return "wall" if device.threads > 1 else RUNTIMES[device.runtime].clock
 
 
 def core_of(device: Device) -> int | None:
-    """The core to stay on; None where the runtime's own threads need all of them."""
+    """Return the core to stay on; None where the runtime's own threads need all of them."""
     return 0 if clock_of(device) == "thread" else None

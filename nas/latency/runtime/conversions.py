@@ -1,4 +1,4 @@
-"""Converted graphs, kept between runs: some converters take half a minute for one network."""
+"""The cache of converted graphs: some converters take half a minute for one network."""
 
 from __future__ import annotations
 
@@ -14,25 +14,27 @@ from nas.latency.runtime import RUNTIMES
 __all__ = ["LIMIT_BYTES", "cached_graph"]
 
 LIMIT_BYTES = 2 * 1024**3
-"""The folder is kept under this; what was not asked for the longest goes first."""
+"""The size that the folder is kept under; what was not asked for the longest goes first."""
 
 _DIGEST_BYTES = hashlib.sha256().digest_size
 
 
 def cached_graph(network: str, device: Device, make: Callable[[], bytes]) -> bytes:
-    """A converted graph from the cache, or made and kept there.
+    """Return a converted graph from the cache, or convert it and keep it there.
 
-    network: what tells it apart: its architecture, its classes, its resolution, its weights
-    if they matter. Versions, batch and precision are added here; threads change no graph.
-    A file that is not what was written is made again. Raises MeasurementError (not installed,
-    or what `make` raises), StorageError.
+    A file that is not what was written is made again.
+
+    network: what tells it apart: its architecture, its classes, its resolution, its weights if
+        they matter. Versions, batch and precision are added here; threads change no graph.
+    make: converts the network.
+    Raises MeasurementError when the runtime is not installed, what `make` raises, StorageError.
     """
     parts = (network, RUNTIMES[device.runtime].fingerprint(), device.batch, device.precision)
     name = hashlib.sha256(repr((device.runtime, *parts)).encode()).hexdigest()
     path = cache_root() / "graphs" / f"{name}.graph"
-    kept = _kept(path)
-    if kept is not None:
-        return kept
+    cached = _read(path)
+    if cached is not None:
+        return cached
     graph = make()
     with write_whole(path) as temporary:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -41,7 +43,8 @@ def cached_graph(network: str, device: Device, make: Callable[[], bytes]) -> byt
     return graph
 
 
-def _kept(path: Path) -> bytes | None:
+def _read(path: Path) -> bytes | None:
+    """Return a graph from its file; None where there is none, or it is damaged."""
     try:
         content = path.read_bytes()
         path.touch()
@@ -53,15 +56,15 @@ def _kept(path: Path) -> bytes | None:
 
 def _make_room(newest: Path) -> None:
     """Delete the oldest graphs; another process may be doing the same."""
-    found = []
+    graphs = []
     for path in newest.parent.glob("*.graph"):
         try:
             about = path.stat()
         except FileNotFoundError:
             continue
-        found.append((about.st_mtime_ns, about.st_size, path))
-    total = sum(size for _, size, _ in found)
-    for _, size, path in sorted(found):
+        graphs.append((about.st_mtime_ns, about.st_size, path))
+    total = sum(size for _, size, _ in graphs)
+    for _, size, path in sorted(graphs):
         if total <= LIMIT_BYTES:
             return
         if path != newest:

@@ -1,4 +1,4 @@
-"""torch itself: operator by operator on the CPU, and as a CUDA graph on a GPU.
+"""PyTorch itself: operator by operator on the CPU, and as a CUDA graph on a GPU.
 
 Graphs are TorchScript without its optimiser, so that what runs is torch's own operators and no
 file is unpickled into Python objects.
@@ -22,14 +22,14 @@ __all__ = ["CUDA", "TORCH"]
 _DTYPES = {"fp32": torch.float32, "fp16": torch.float16}
 
 
-def _traced(network: nn.Module, images: torch.Tensor) -> bytes:
+def _trace(network: nn.Module, images: torch.Tensor) -> bytes:
     buffer = io.BytesIO()
     traced = torch.jit.trace(network, images, check_trace=False)  # type: ignore[no-untyped-call]
     torch.jit.save(traced, buffer)
     return buffer.getvalue()
 
 
-def _loaded(graph: bytes, where: str) -> Callable[[torch.Tensor], torch.Tensor]:
+def _load(graph: bytes, where: str) -> Callable[[torch.Tensor], torch.Tensor]:
     network = torch.jit.load(io.BytesIO(graph), map_location=where)  # type: ignore[no-untyped-call]
 
     def run(images: torch.Tensor) -> torch.Tensor:
@@ -42,11 +42,11 @@ def _loaded(graph: bytes, where: str) -> Callable[[torch.Tensor], torch.Tensor]:
 
 def _write(network: nn.Module, shape: Shape, batch: int, precision: str) -> bytes:
     # Images stay NCHW: channels last was measured, and no faster for a small batch on a CPU.
-    return _traced(network, torch.zeros(batch, *shape))
+    return _trace(network, torch.zeros(batch, *shape))
 
 
 def _read(graph: bytes, device: Device) -> Session:
-    network = _loaded(graph, "cpu")
+    network = _load(graph, "cpu")
 
     def infer(images: NDArray[np.float32]) -> NDArray[np.float32]:
         before = torch.get_num_threads()
@@ -65,7 +65,7 @@ def _write_cuda(network: nn.Module, shape: Shape, batch: int, precision: str) ->
     # Traced on the GPU: a trace keeps the device of every tensor that a block makes.
     batched = (batch, *shape)
     dtype = _DTYPES[precision]
-    return _traced(network.to("cuda", dtype), torch.zeros(batched, device="cuda", dtype=dtype))
+    return _trace(network.to("cuda", dtype), torch.zeros(batched, device="cuda", dtype=dtype))
 
 
 class _Replay:
@@ -75,7 +75,7 @@ class _Replay:
     """
 
     def __init__(self, graph: bytes, device: Device) -> None:
-        self._network = _loaded(graph, "cuda")
+        self._network = _load(graph, "cuda")
         self._dtype = _DTYPES[device.precision]
         self._graph: torch.cuda.CUDAGraph | None = None
         self._before = torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]
@@ -99,6 +99,7 @@ class _Replay:
 
     @torch.inference_mode()
     def __call__(self, images: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Run one inference; a batch of another shape is captured anew."""
         arrived = torch.from_numpy(images).to("cuda", self._dtype)
         if self._graph is None or self._images.shape != arrived.shape:
             self._graph = self._capture(arrived)

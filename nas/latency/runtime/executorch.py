@@ -17,7 +17,7 @@ from nas.latency.runtime.runtime import Runtime, Session, Shape
 __all__ = ["EXECUTORCH"]
 
 _pool: int | None = None
-"""Threads of the pool that loaded graphs hold on to."""
+"""The number of threads of the pool that loaded graphs hold on to."""
 
 
 def _write(network: nn.Module, shape: Shape, batch: int, precision: str) -> bytes:

@@ -33,9 +33,10 @@ def _write(network: nn.Module, shape: Shape, batch: int, precision: str) -> byte
 
 
 def without_expands(network: nn.Module, images: Tensor) -> nn.Module:
-    """The same network without the expands in front of arithmetic, which broadcasts by itself.
+    """Return the same network without the expands in front of arithmetic.
 
-    Where litert-torch 0.10 changes layouts, it forgets the shape that an expand (ECA's) gives.
+    Arithmetic broadcasts by itself. Where litert-torch 0.10 changes layouts, it forgets the shape
+    that an expand (ECA's) gives.
     """
     traced = torch.export.export(network, (images,)).module(check_guards=False)
     for node in list(traced.graph.nodes):
@@ -48,7 +49,7 @@ def without_expands(network: nn.Module, images: Tensor) -> nn.Module:
 
 
 def _broadcasts(user: fx.Node, node: fx.Node) -> bool:
-    """Whether arithmetic has another operand of the full shape."""
+    """Say whether a user of a node is arithmetic with another operand of the full shape."""
     full = node.meta["val"].shape
     others = [item for item in user.args if isinstance(item, fx.Node) and item is not node]
     return user.target in _ARITHMETIC and any(item.meta["val"].shape == full for item in others)

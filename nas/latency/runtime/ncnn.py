@@ -28,7 +28,7 @@ _TOLERANCE = 1e-3
 
 
 def _write(network: nn.Module, shape: Shape, batch: int, precision: str) -> bytes:
-    """A zip of ncnn's two files. The graph reads one image, whatever the batch."""
+    """Write a zip of ncnn's two files; the graph reads one image, whatever the batch."""
     import pnnx
 
     images = torch.zeros(1, *shape)
@@ -37,15 +37,15 @@ def _write(network: nn.Module, shape: Shape, batch: int, precision: str) -> byte
         traced.save(f"{folder}/network.pt")
         channels, height, width = shape
         read = f"inputshape=[1,{channels},{height},{width}]"
-        found = subprocess.run(
+        conversion = subprocess.run(
             [pnnx.EXEC_PATH, "network.pt", read, "fp16=0", "device=cpu"],
             cwd=folder,
             capture_output=True,
             timeout=_CONVERSION_SECONDS,
         )
         files = [Path(folder, name) for name in (_PARAM, _BIN)]
-        if found.returncode or not all(file.exists() for file in files):
-            raise MeasurementError(f"ncnn: pnnx stopped with exit code {found.returncode}")
+        if conversion.returncode or not all(file.exists() for file in files):
+            raise MeasurementError(f"ncnn: pnnx stopped with exit code {conversion.returncode}")
         param, weights = files[0].read_text(), files[1].read_bytes()
     _check_layers(param)
     _check_scores(network, param, weights, shape)
@@ -57,7 +57,7 @@ def _write(network: nn.Module, shape: Shape, batch: int, precision: str) -> byte
 
 
 def _check_layers(param: str) -> None:
-    """What ncnn has no layer for, pnnx passes on under a dotted name of its own."""
+    """Make sure that ncnn has every layer: pnnx passes others on under dotted names of its own."""
     kinds = {line.split()[0] for line in param.splitlines()[2:] if line.strip()}
     unknown = sorted(kind for kind in kinds if "." in kind or "::" in kind)
     if unknown:
@@ -65,13 +65,15 @@ def _check_layers(param: str) -> None:
 
 
 def _check_scores(network: nn.Module, param: str, weights: bytes, shape: Shape) -> None:
-    """Pnnx can be wrong without a word: it takes the first axis for the batch, always."""
+    """Compare scores with torch's: pnnx always takes the first axis for the batch, silently."""
     image = np.random.default_rng(0).standard_normal((1, *shape), np.float32)
     wanted = network(torch.from_numpy(image)).numpy()
-    found = _session(param, weights, threads=1)(image)
-    if found.size != wanted.size:
-        raise MeasurementError(f"ncnn gives {found.shape[1:]} where torch gives {wanted.shape[1:]}")
-    difference = np.abs(found.reshape(wanted.shape) - wanted).max()
+    scores = _session(param, weights, threads=1)(image)
+    if scores.size != wanted.size:
+        raise MeasurementError(
+            f"ncnn gives {scores.shape[1:]} where torch gives {wanted.shape[1:]}"
+        )
+    difference = np.abs(scores.reshape(wanted.shape) - wanted).max()
     if not difference <= _TOLERANCE * np.abs(wanted).max():
         raise MeasurementError(
             f"ncnn's graph is not this network: scores differ by {difference:.1e} "

@@ -1,4 +1,4 @@
-"""ONNX Runtime: turning a network into a graph, quantising it, and running it."""
+"""ONNX Runtime: it turns a network into a graph, quantises it, and runs it."""
 
 from __future__ import annotations
 
@@ -28,16 +28,21 @@ _CALIBRATION_BATCHES = 8
 
 
 def runtime_name() -> str:
+    """Return the runtime with its version."""
     return f"onnxruntime {onnxruntime.__version__}"
 
 
 def to_onnx(
     network: nn.Module, shape: Shape | int, *, batch: int = 1, dynamic_batch: bool = False
 ) -> bytes:
-    """Write a network as an ONNX graph. shape: as in `Runtime.convert`. Raises MeasurementError.
+    """Write a network as an ONNX graph.
 
-    Uses torch's TorchScript exporter: for these networks it takes 0.7 s where the newer one
+    It uses torch's TorchScript exporter: for these networks it takes 0.7 s where the newer one
     takes 6.5 s, and both graphs run alike.
+
+    shape: as in `Runtime.convert`.
+    dynamic_batch: whether the graph takes any batch.
+    Raises MeasurementError for an operator that the exporter does not know.
     """
     buffer = io.BytesIO()
     image = torch.zeros(batch, *full_shape(shape))
@@ -69,7 +74,11 @@ def to_onnx(
 
 
 def load_onnx(graph: bytes | Path, *, threads: int = 1) -> Session:
-    """Load a graph into ONNX Runtime on the CPU. Raises MeasurementError."""
+    """Load a graph into ONNX Runtime on the CPU.
+
+    graph: its content, or its file.
+    Raises MeasurementError when it cannot be loaded.
+    """
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
@@ -90,14 +99,20 @@ def load_onnx(graph: bytes | Path, *, threads: int = 1) -> Session:
 
 
 def write_onnx(network: nn.Module, shape: Shape, batch: int, precision: str) -> bytes:
-    """A graph of one batch size, in fp32 or int8. Raises MeasurementError."""
+    """Write a graph of one batch size, in fp32 or int8.
+
+    Raises MeasurementError for an operator that the exporter does not know.
+    """
     graph = to_onnx(network, shape, batch=batch)
     # Ranges seen on random images are right for time, not for scores.
     return quantise(graph, _random((batch, *shape))) if precision == "int8" else graph
 
 
 def quantise(graph: bytes, batches: Iterable[NDArray[np.float32]]) -> bytes:
-    """Static quantisation (QDQ, per channel), with the ranges seen on these batches."""
+    """Quantise a graph statically (QDQ, per channel), with the ranges seen on these batches.
+
+    batches: (N, 3, H, W) each.
+    """
     # These imports take half a second, and fp32 does without.
     from onnxruntime.quantization import QuantFormat, QuantType, quantize_static
     from onnxruntime.quantization.shape_inference import quant_pre_process
@@ -128,7 +143,7 @@ def _random(shape: tuple[int, int, int, int]) -> Iterator[NDArray[np.float32]]:
 
 
 class _Batches:
-    """Images in the form that the quantiser reads them."""
+    """The images in the form that the quantiser reads them."""
 
     def __init__(self, batches: Iterable[NDArray[np.float32]]) -> None:
         self._batches = iter(batches)

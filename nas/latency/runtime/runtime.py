@@ -1,4 +1,4 @@
-"""What every runtime can do: say its version, convert a network, load a graph."""
+"""The runtime that networks run in: it says its version, converts a network, loads a graph."""
 
 from __future__ import annotations
 
@@ -22,18 +22,20 @@ from nas.latency.device import Clock, Device
 __all__ = ["Runtime", "Session", "Shape", "first_line", "full_shape"]
 
 Session = Callable[[NDArray[np.float32]], NDArray[np.float32]]
-"""One inference: (N, 3, H, W) float32 to (N, classes) float32."""
+"""A loaded graph, as a function of one inference: (N, 3, H, W) to (N, classes), float32."""
 
 Shape = tuple[int, int, int]
-"""Of one image or feature map: (channels, height, width)."""
+"""The shape of one image or feature map: (channels, height, width)."""
 
 
 @dataclass(frozen=True)
 class Runtime:
     """A way to run networks.
 
-    packages: what it runs in, then what writes its graphs. install: how to get them.
-    write: (network, shape, batch, precision) -> graph; read: (graph, device) -> session.
+    packages: what it runs in, then what writes its graphs.
+    install: how to get them.
+    write: (network, shape, batch, precision) -> graph.
+    read: (graph, device) -> session.
     """
 
     name: str
@@ -45,18 +47,24 @@ class Runtime:
     read: Callable[[bytes, Device], Session]
 
     def version(self) -> str:
-        """The version of what runs. Raises MeasurementError when something is not installed."""
+        """Return the version of what runs.
+
+        Raises MeasurementError when something is not installed.
+        """
         return self._versions()[0]
 
     def fingerprint(self) -> str:
-        """Everything that a converted graph depends on. Raises MeasurementError."""
+        """Return everything that a converted graph depends on.
+
+        Raises MeasurementError when something is not installed.
+        """
         names = (*self.packages, "torch")
         versions = (*self._versions(), torch.__version__)
         return " ".join(f"{a} {b}" for a, b in zip(names, versions, strict=True))
 
     def _versions(self) -> tuple[str, ...]:
-        found = tuple(version(package) for package in self.packages)
-        missing = [name for name, there in zip(self.packages, found, strict=True) if not there]
+        versions = tuple(version(package) for package in self.packages)
+        missing = [name for name, there in zip(self.packages, versions, strict=True) if not there]
         if missing:
             raise MeasurementError(
                 f"runtime {self.name} needs {' and '.join(missing)}; run: {self.install}"
@@ -65,16 +73,17 @@ class Runtime:
             raise MeasurementError(
                 f"runtime {self.name} needs a GPU, and torch sees none; choose another runtime"
             )
-        return tuple(filter(None, found))
+        return tuple(filter(None, versions))
 
     def convert(
         self, network: nn.Module, shape: Shape | int, batch: int = 1, precision: str = "fp32"
     ) -> bytes:
-        """Write a module, which stays as it is, as one self-contained file.
+        """Convert a module, which stays as it is, to one self-contained file.
 
         shape: (channels, height, width) of what it reads, or the side of square images.
-
-        Raises MeasurementError when the network holds what this runtime cannot do.
+        Returns the content of the file.
+        Raises MeasurementError when the network holds what this runtime cannot do, or something
+        is not installed.
         """
         self._versions()
         shipped = copy.deepcopy(network).eval().to("cpu")
@@ -103,11 +112,12 @@ class Runtime:
 
 
 def full_shape(shape: Shape | int) -> Shape:
+    """Return the shape of one image; an integer is the side of a square one with 3 channels."""
     return (3, shape, shape) if isinstance(shape, int) else shape
 
 
 def first_line(error: Exception) -> str:
-    """An error's reason in one line, or its kind where it gives none."""
+    """Return an error's reason in one line, or its kind where it gives none."""
     lines = (line.strip() for line in str(error).splitlines())
     # OpenVINO begins with the places in its own sources.
     telling = (line for line in lines if line and not line.startswith(("Exception from", "Check ")))
@@ -116,7 +126,7 @@ def first_line(error: Exception) -> str:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Converters tell their progress and their authors' worries."""
+    """Silence converters, which tell their progress and their authors' worries."""
     with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
         warnings.simplefilter("ignore")
         yield

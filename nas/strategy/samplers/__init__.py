@@ -1,4 +1,4 @@
-"""Samplers by name: what proposes the next architecture. One line each in `SAMPLERS`."""
+"""The samplers by name: what proposes the next architecture. One line each in `SAMPLERS`."""
 
 from __future__ import annotations
 
@@ -35,12 +35,14 @@ SAMPLERS: dict[str, Callable[[int], BaseSampler]] = {
     "gp": _gp,
     "random": lambda seed: RandomSampler(seed=seed),
 }
-"""Name -> sampler with a seed. The first three are ours, the others Optuna's."""
+"""The samplers: name -> a function of the seed. The first three are ours, the others Optuna's."""
 
 
 def make_sampler(name: str, seed: int) -> BaseSampler:
-    """A fresh sampler for one proposal: its seed comes from the trial's number, so that a
-    resumed search goes on and does not repeat itself (optuna issue 3255).
+    """Make a fresh sampler for one proposal.
+
+    seed: comes from the trial's number, so that a resumed search goes on and does not repeat
+        itself (optuna issue 3255).
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)

@@ -37,7 +37,7 @@ _FURTHER = 0.5  # the chance that one more parameter is changed
 
 @dataclass(frozen=True, slots=True)
 class _Plan:
-    """What a trial is to be: its parent's values, but for the parameters in `changed`."""
+    """The values that a trial is to have: its parent's, but for the parameters in `changed`."""
 
     values: Mapping[str, Any]
     changed: frozenset[str]
@@ -45,7 +45,7 @@ class _Plan:
 
 
 class _Mutation(BaseSampler, abc.ABC):
-    """A parent, one parameter of it changed, each further one with half the chance.
+    """A sampler that changes one parameter of a parent, each further one with half the chance.
 
     A parameter that the parent does not have, as in a conditional space, is drawn at random; so
     is all of a trial while there is no parent.
@@ -57,9 +57,10 @@ class _Mutation(BaseSampler, abc.ABC):
 
     @abc.abstractmethod
     def _parent(self, study: Study, rng: random.Random) -> FrozenTrial | None:
-        """Of the study's finished trials the one to change; None: draw at random."""
+        """Return the finished trial to change; None: draw at random."""
 
     def before_trial(self, study: Study, trial: FrozenTrial) -> None:
+        """Choose the trial's parent, and the parameters that it changes."""
         rng = random.Random(derive(self._seed, "mutation", trial.number))
         parent = self._parent(study, rng)
         if parent is None:
@@ -75,11 +76,13 @@ class _Mutation(BaseSampler, abc.ABC):
     def infer_relative_search_space(
         self, study: Study, trial: FrozenTrial
     ) -> dict[str, BaseDistribution]:
+        """Return nothing: which parameters there are shows as they are drawn."""
         return {}
 
     def sample_relative(
         self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
+        """Return nothing: every parameter is drawn by itself."""
         return {}
 
     def sample_independent(
@@ -89,6 +92,7 @@ class _Mutation(BaseSampler, abc.ABC):
         param_name: str,
         param_distribution: BaseDistribution,
     ) -> Any:
+        """Return the parent's value, or another where the plan changes it."""
         plan = self._plans[trial.number]
         choices = _choices(param_name, param_distribution)
         if param_name not in plan.values or plan.values[param_name] not in choices:
@@ -105,13 +109,14 @@ class _Mutation(BaseSampler, abc.ABC):
         state: TrialState,
         values: Sequence[float] | None,
     ) -> None:
+        """Forget the trial's plan."""
         self._plans.pop(trial.number, None)
 
 
 class FrontMutation(_Mutation):
-    """Changes a member of the current front, each distinct one with the same chance.
+    """A sampler that changes a member of the front, each distinct one with the same chance.
 
-    startup: finished trials before the first parent is taken.
+    startup: number of finished trials before the first parent is taken.
     """
 
     def __init__(self, *, seed: int, startup: int = 12) -> None:
@@ -129,10 +134,14 @@ class FrontMutation(_Mutation):
 
 
 class RegularisedEvolution(_Mutation):
-    """Regularised evolution, arXiv:1802.01548, for several objectives.
+    """Regularised evolution for several objectives.
 
-    The parent wins a tournament among `tournament` of the `population` youngest finished trials:
-    the lowest non-dominated rank wins, of equal ones any. Members die of age alone.
+    The parent wins a tournament among the youngest finished trials: the lowest non-dominated
+    rank wins, of equal ones any. Members die of age alone.
+
+    population: number of the youngest finished trials that may be drawn.
+    tournament: number of them that are drawn.
+    Source: arXiv:1802.01548.
     """
 
     def __init__(self, *, seed: int, population: int = 50, tournament: int = 10) -> None:
@@ -156,13 +165,13 @@ def _finished(study: Study) -> list[FrozenTrial]:
 
 
 def _costs(study: Study, trials: Sequence[FrozenTrial]) -> NDArray[np.float64]:
-    """(n, m), minimised."""
+    """Return (n, m), minimised."""
     signs = [-1.0 if way == StudyDirection.MAXIMIZE else 1.0 for way in study.directions]
     return np.array([trial.values for trial in trials], dtype=np.float64) * signs
 
 
 def _ranks(costs: NDArray[np.float64]) -> NDArray[np.int64]:
-    """(n,): 0 for the front of costs (n, m), 1 for the front of what is left, and so on."""
+    """Return (n,): 0 for the front of costs (n, m), 1 for the front of what is left, and so on."""
     ranks = np.zeros(len(costs), dtype=np.int64)
     left = np.arange(len(costs))
     while left.size:

@@ -1,4 +1,4 @@
-"""What all networks of a space cost, without building any: sums over their places."""
+"""The cost of all networks of a space, without building any: sums over their decisions."""
 
 from __future__ import annotations
 
@@ -21,20 +21,23 @@ from nas.spec.architecture import EMPTY, KEEP, Architecture, Insertion, parse_la
 from nas.spec.objective import Objective
 from nas.spec.prior import Rules
 from nas.strategy.samplers.pareto import Feature, Knowledge
-from nas.strategy.samplers.pareto.grid import Codes, Floats
+from nas.strategy.samplers.pareto.grid import Codes, Columns, Floats
 
 __all__ = ["SpaceFigures"]
-
-Columns = Mapping[str, Codes]
 
 _NUMBER = 3  # parameters, multiply-adds, blocks
 
 
 @dataclass(frozen=True, eq=False)
 class _BackboneFigures:
-    """A plain network: the codes that choose it, what it costs, (3,), and what every choice of
-    each of its parameters adds: (choices, 3), (choices, 2) of its device profile, and (choices, 1)
-    of what the rules of another search expect it to save.
+    """A plain network, and what every choice of each of its parameters adds.
+
+    head: parameter -> code, of those that choose the plain network.
+    plain: (3,) its parameters, multiply-adds and blocks.
+    added: parameter -> (choices, 3) the same, of each choice.
+    measured: what a device profile holds of it; None without a profile.
+    added_ms: parameter -> (choices, 2) milliseconds and blocks, of the device profile.
+    saved: parameter -> (choices, 1) what the rules of another search expect a choice to save.
     """
 
     head: Mapping[str, int]
@@ -46,10 +49,14 @@ class _BackboneFigures:
 
 
 class SpaceFigures:
-    """Free figures of networks given as columns: parameter -> (n,) number of its choice.
+    """The figures of networks that need no evaluation.
 
-    Parameters, multiply-adds and blocks are exact, since blocks keep the shape of their map;
-    latencies are those of a device profile. Raises SpecError when it does not hold the space.
+    Networks are given as columns: parameter -> (n,) numbers of its choices. Parameters,
+    multiply-adds and blocks are exact, since blocks keep the shape of their map; latencies are
+    those of a device profile.
+
+    profile: None: latencies are not known.
+    Raises SpecError when the profile does not hold the space.
     """
 
     def __init__(
@@ -62,47 +69,50 @@ class SpaceFigures:
         self._branches = [self._branch(plain, num_classes) for plain, _ in candidates.plains()]
 
     def __contains__(self, name: str) -> bool:
-        """Whether an objective is known without evaluating."""
+        """Say whether an objective is known without evaluating."""
         return name in {"params", "macs"} or (name == "latency_ms" and self._profile is not None)
 
     def figure(self, name: str) -> Feature:
-        """`params`, `macs`, `blocks` or `latency_ms`, of many networks at once."""
+        """Return a function that computes one figure of many networks at once.
+
+        name: `params`, `macs`, `blocks` or `latency_ms`.
+        """
         if name == "latency_ms":
             return self._latencies
         number = ("params", "macs", "blocks").index(name)
-        return lambda columns: self._added(columns)[:, number]
+        return lambda columns: self._costs(columns)[:, number]
 
     def with_prior(self, rules: Rules) -> SpaceFigures:
-        """With one figure more: what the rules of another search expect a network to save.
+        """Add a figure: what the rules of another search expect a network to save.
 
         A model may find it to say much or nothing: wrong rules cost it some networks at most.
         """
-        found = copy(self)
-        found._branches = [
-            replace(branch, saved=self._expectations(plain, rules))
+        figures = copy(self)
+        figures._branches = [
+            replace(branch, saved=self._expected_savings(plain, rules))
             for branch, (plain, _) in zip(self._branches, self._candidates.plains(), strict=True)
         ]
-        return found
+        return figures
 
-    def _expectations(self, plain: Architecture, rules: Rules) -> Mapping[str, Floats]:
-        """Parameter -> (choices, 1)."""
-        lying = site_locations(self._candidates, plain)
-        found = {}
-        for name, place in self._candidates.parameters_of(plain)[1].items():
-            total = np.zeros(len(place.choices))
-            for site in place.sites:
-                total += rules.expected(lying[site.name], place.choices)
-            found[name] = total[:, None]
-        return found
+    def _expected_savings(self, plain: Architecture, rules: Rules) -> Mapping[str, Floats]:
+        """Return parameter -> (choices, 1)."""
+        locations = site_locations(self._candidates, plain)
+        savings = {}
+        for name, decision in self._candidates.parameters_of(plain)[1].items():
+            total = np.zeros(len(decision.choices))
+            for site in decision.sites:
+                total += rules.expected(locations[site.name], decision.choices)
+            savings[name] = total[:, None]
+        return savings
 
     def knowledge(self, objectives: Sequence[Objective]) -> Knowledge:
-        """What a sampler need not learn: objectives, other figures, and the space's limits."""
+        """Return what a sampler need not learn: objectives, other figures, the space's limits."""
         space = self._candidates.space
         limits = space.constraints.model_dump(exclude_none=True)
         limits = {name: limit for name, limit in limits.items() if name in self}
         if space.max_insertions is not None:
             limits["blocks"] = space.max_insertions
-        known = {
+        by_number = {
             number: self.figure(item.name)
             for number, item in enumerate(objectives)
             if item.name in self
@@ -110,109 +120,118 @@ class SpaceFigures:
         rest = {"params", "macs", "blocks"} - {item.name for item in objectives}
         features = [self.figure(name) for name in sorted(rest)]
         if all(branch.saved for branch in self._branches):
-            features.append(self._expected)
+            features.append(self._savings)
         return Knowledge(
-            objectives=known,
+            objectives=by_number,
             features=features,
-            allowed=self.allowed(limits) if limits else None,
-            settled=self.settled if self._candidates.head else None,
+            allowed=self.limits_check(limits) if limits else None,
+            settled=self.settle if self._candidates.head else None,
         )
 
-    def allowed(self, limits: Mapping[str, float]) -> Callable[[Columns], NDArray[np.bool_]]:
-        """Which networks keep upper limits of these figures."""
+    def limits_check(self, limits: Mapping[str, float]) -> Callable[[Columns], NDArray[np.bool_]]:
+        """Return a function that says which networks (n,) keep upper limits.
+
+        limits: figure -> the most that is allowed.
+        """
         figures = {name: self.figure(name) for name in limits}
 
         def within(columns: Columns) -> NDArray[np.bool_]:
-            kept = np.ones(len(next(iter(columns.values()))), dtype=np.bool_)
+            rows = np.ones(len(next(iter(columns.values()))), dtype=np.bool_)
             for name, limit in limits.items():
-                kept &= figures[name](columns) <= limit
-            return kept
+                rows &= figures[name](columns) <= limit
+            return rows
 
         return within
 
-    def settled(self, codes: Codes) -> Codes:
-        """(n, d) with the first choice at parameters of other backbones and resolutions."""
+    def settle(self, codes: Codes) -> Codes:
+        """Return codes (n, d) with the first choice at parameters of other plain networks."""
         columns = dict(zip(self._names, codes.T, strict=True))
-        found = np.zeros_like(codes)
+        settled = np.zeros_like(codes)
         for branch, rows in self._of_branches(columns):
             for number, name in enumerate(self._names):
                 if name in branch.added or name in branch.head:
-                    found[rows, number] = codes[rows, number]
-        return found
+                    settled[rows, number] = codes[rows, number]
+        return settled
 
-    # Tables.
+    # Tables of what each choice adds.
 
     def _branch(self, plain: Architecture, num_classes: int) -> _BackboneFigures:
-        head, places = self._candidates.parameters_of(plain)
+        head, decisions = self._candidates.parameters_of(plain)
         choices = self._candidates.head
         whole = cost(plain, num_classes=num_classes)
         blocks = len(plain.blocks)
         measured = self._profile.branch(plain) if self._profile is not None else None
         added_ms = {}
         if self._profile is not None and measured is not None:
-            for name, place in places.items():
-                sites = [site.name for site in place.sites]
-                added_ms[name] = self._profile.choices(measured, sites, place.choices)
+            for name, decision in decisions.items():
+                sites = [site.name for site in decision.sites]
+                added_ms[name] = self._profile.choices(measured, sites, decision.choices)
         return _BackboneFigures(
             head={name: choices[name].index(value) for name, value in head.items()},
             plain=np.array([whole.params, whole.macs, blocks], dtype=np.float64),
-            added={name: self._table(plain, place, num_classes) for name, place in places.items()},
+            added={
+                name: self._table(plain, decision, num_classes)
+                for name, decision in decisions.items()
+            },
             measured=measured,
             added_ms=added_ms,
             saved={},
         )
 
-    def _table(self, plain: Architecture, place: Decision, num_classes: int) -> Floats:
-        """(choices, 3)."""
-        rows = np.zeros((len(place.choices), _NUMBER))
-        for number, label in enumerate(place.choices):
+    def _table(self, plain: Architecture, decision: Decision, num_classes: int) -> Floats:
+        """Return (choices, 3)."""
+        rows = np.zeros((len(decision.choices), _NUMBER))
+        for number, label in enumerate(decision.choices):
             if label != KEEP:
-                for site in place.sites:
-                    rows[number] += self._site(plain, site, label, num_classes)
+                for site in decision.sites:
+                    rows[number] += self._difference(plain, site, label, num_classes)
         return rows
 
-    def _site(self, plain: Architecture, site: Site, label: str, num_classes: int) -> Floats:
-        """What a label puts into a site, without what it takes out."""
-        taken = self._taken(plain, site, num_classes) if site.filled else np.zeros(_NUMBER)
+    def _difference(self, plain: Architecture, site: Site, label: str, num_classes: int) -> Floats:
+        """Return what a label puts into a site, without what it takes out, (3,)."""
+        replaced = self._original(plain, site, num_classes) if site.filled else np.zeros(_NUMBER)
         if label == EMPTY:
-            return -taken
-        return self._cost_of(site, label) - taken
+            return -replaced
+        return self._cost_of(site, label) - replaced
 
-    def _taken(self, plain: Architecture, site: Site, num_classes: int) -> Floats:
-        """Of the block that a site comes with; it does not count among the inserted ones."""
+    def _original(self, plain: Architecture, site: Site, num_classes: int) -> Floats:
+        """Return the cost (3,) of the block that a site comes with.
+
+        It does not count among the inserted ones.
+        """
         emptied = replace(plain, insertions=(Insertion(site.name, EMPTY),))
         before, after = (cost(item, num_classes=num_classes) for item in (plain, emptied))
         return np.array([before.params - after.params, before.macs - after.macs, 0.0])
 
-    # Sums.
+    # Sums over the decisions of many networks.
 
     def _of_branches(self, columns: Columns) -> list[tuple[_BackboneFigures, NDArray[np.bool_]]]:
-        """Each branch with the networks (n,) that are of it."""
+        """Return each branch with the networks (n,) that are of it."""
         count = len(next(iter(columns.values())))
-        found = []
+        branches = []
         for branch in self._branches:
             rows = np.ones(count, dtype=np.bool_)
             for name, code in branch.head.items():
                 rows &= columns[name] == code
-            found.append((branch, rows))
-        return found
+            branches.append((branch, rows))
+        return branches
 
-    def _added(self, columns: Columns) -> Floats:
-        """(n, 3)."""
+    def _costs(self, columns: Columns) -> Floats:
+        """Return parameters, multiply-adds and blocks, (n, 3)."""
         total = np.zeros((len(next(iter(columns.values()))), _NUMBER))
         for branch, rows in self._of_branches(columns):
             total[rows] = branch.plain + _summed(branch.added, columns, rows, _NUMBER)
         return total
 
-    def _expected(self, columns: Columns) -> Floats:
-        """(n,) what the prior expects networks to save, in spreads of its search's losses."""
+    def _savings(self, columns: Columns) -> Floats:
+        """Return what the prior expects networks to save, (n,), in spreads of its losses."""
         total = np.zeros(len(next(iter(columns.values()))))
         for branch, rows in self._of_branches(columns):
             total[rows] = _summed(branch.saved, columns, rows, 1)[:, 0]
         return total
 
     def _latencies(self, columns: Columns) -> Floats:
-        """(n,)."""
+        """Return latencies (n,), milliseconds."""
         assert self._profile is not None
         total = np.zeros(len(next(iter(columns.values()))))
         for branch, rows in self._of_branches(columns):
@@ -233,12 +252,12 @@ def _summed(
 
 
 def _block_costs() -> Callable[[Site, str], Floats]:
-    """Cost of a block at a site, counted once for all sites with such a map."""
-    known: dict[tuple[object, ...], Floats] = {}
+    """Return a function that counts a block at a site, once for all sites with such a map."""
+    costs: dict[tuple[object, ...], Floats] = {}
 
     def cost_of(site: Site, label: str) -> Floats:
         key = (site.channels, site.height, site.width, label)
-        if key not in known:
+        if key not in costs:
             name, options = parse_label(label)
             block = block_named(name)
             with torch.random.fork_rng(devices=[]):
@@ -246,7 +265,7 @@ def _block_costs() -> Callable[[Site, str], Floats]:
                     site.channels, site.height, site.width, "paper", block.complete(options)
                 )
             counted = cost_of_module(module, torch.zeros(1, site.channels, site.height, site.width))
-            known[key] = np.array([counted.params, counted.macs, 1.0])
-        return known[key]
+            costs[key] = np.array([counted.params, counted.macs, 1.0])
+        return costs[key]
 
     return cost_of

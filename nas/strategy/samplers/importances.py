@@ -1,4 +1,4 @@
-"""Optuna's own view of a finished study: how much each place matters, by functional ANOVA."""
+"""Optuna's own view of a finished study: how much each parameter matters, by functional ANOVA."""
 
 from __future__ import annotations
 
@@ -13,30 +13,35 @@ from nas.base.errors import SpecError
 from nas.spec.storage_url import StorageUrl
 from nas.strategy.storage.store import Store
 
-__all__ = ["importances"]
+__all__ = ["rank_importances"]
 
 _LEAST = 4
 
 
-def importances(study: Path | StorageUrl, objective: int) -> dict[str, float]:
-    """Place -> share of the variance of an objective, by its number, that its choice explains;
-    the most important first. Raises SpecError where too few trials are complete, StorageError.
+def rank_importances(study: Path | StorageUrl, objective: int) -> dict[str, float]:
+    """Return parameter -> share of an objective's variance that its choice explains.
+
+    The most important comes first.
+
+    study: a journal, or the address of a database.
+    objective: its number among those of the study.
+    Raises SpecError where too few trials are complete or all are alike, StorageError.
     """
     store = Store(study, writable=False)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        found = optuna.create_study(directions=["minimize"])
+        single = optuna.create_study(directions=["minimize"])
         for stored in store.frozen():
             whole = stored.state == TrialState.COMPLETE and stored.params
             if whole and stored.values is not None:
-                found.add_trial(
+                single.add_trial(
                     optuna.trial.create_trial(
                         params=stored.params,
                         distributions=stored.distributions,
                         value=stored.values[objective],
                     )
                 )
-        trials = found.get_trials(deepcopy=False)
+        trials = single.get_trials(deepcopy=False)
         differing = (
             {
                 name
@@ -49,5 +54,5 @@ def importances(study: Path | StorageUrl, objective: int) -> dict[str, float]:
         if len(trials) < _LEAST or not differing or len({trial.value for trial in trials}) < 2:
             raise SpecError(f"importances need {_LEAST} or more complete trials that differ")
         return get_param_importances(
-            found, evaluator=FanovaImportanceEvaluator(seed=0), params=sorted(differing)
+            single, evaluator=FanovaImportanceEvaluator(seed=0), params=sorted(differing)
         )

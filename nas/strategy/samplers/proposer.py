@@ -1,4 +1,4 @@
-"""Proposing new architectures with an Optuna sampler, without what a search cannot use."""
+"""New architectures from an Optuna sampler, without what a search cannot use."""
 
 from __future__ import annotations
 
@@ -33,14 +33,16 @@ Values = Mapping[str, str]
 
 
 class Proposer:
-    """Draws from a sampler until an architecture is new and within the known limits.
+    """A sampler that is drawn from until an architecture is new and within the known limits.
 
     The sampler works on a study of its own in memory: duplicates, repairs and refusals happen
     there and never reach the store, which gets one write for a whole proposal. So a search that is
     interrupted proposes what it would have, but for samplers that learn from refused draws.
 
-    figures: what is known of all networks without evaluating. focus: objective -> from where to
-    where it matters. `pareto` uses both.
+    sampler: a name of `SAMPLERS`.
+    admit: says whether an architecture keeps the limits that are known without measuring.
+    figures: what is known of all networks without evaluating; for `pareto`.
+    focus: objective -> from where to where it matters; for `pareto`.
     """
 
     def __init__(
@@ -62,18 +64,18 @@ class Proposer:
             directions=["minimize" if item.minimise else "maximize" for item in objectives]
         )
         self._numbers: dict[str, int] = {}
-        self._told: dict[str, list[float]] = {}
+        self._values: dict[str, list[float]] = {}
         self._pareto = None
         if sampler == "pareto":
-            self._pareto = self._made(objectives, figures, focus or {})
+            self._pareto = self._make_pareto(objectives, figures, focus or {})
 
-    def _made(
+    def _make_pareto(
         self,
         objectives: Sequence[Objective],
         figures: SpaceFigures | None,
         focus: Mapping[str, Sequence[float]],
     ) -> ParetoSampler:
-        """The one sampler that knows the space; kept, since it keeps what it has fitted."""
+        """Make the one sampler that knows the space; it is kept, with what it has fitted."""
         parameters = self._candidates.parameters()
         knowledge = figures.knowledge(objectives) if figures is not None else Knowledge()
         bounds = {
@@ -91,12 +93,14 @@ class Proposer:
         )
 
     def propose(
-        self, number: int, known: Mapping[str, object], *, at_random: bool
+        self, number: int, taken: Mapping[str, object], *, at_random: bool
     ) -> tuple[Architecture, Values] | None:
-        """The architecture of trial `number` and its values; None when nothing new is found.
+        """Return a new architecture and its values; None when nothing new is found.
 
-        known: digests that are taken. at_random: leave the sampler out, as at the start; but
-        `pareto` has a start of its own.
+        number: of the trial that it is for.
+        taken: digests that are not new.
+        at_random: whether to leave the sampler out, as at the start; but `pareto` has a start of
+            its own.
         """
         rng = random.Random(derive(self._seed, "draw", number))
         self._study.sampler = self._pareto or make_sampler(
@@ -110,15 +114,15 @@ class Proposer:
                 self._study.tell(drawn, state=TrialState.FAIL)
                 drawn, values = self._suggest(limited)
             architecture = self._candidates.architecture(values)
-            if architecture.digest not in known and self._admit(architecture):
+            if architecture.digest not in taken and self._admit(architecture):
                 self._numbers[architecture.digest] = drawn
                 return architecture, values
-            # A sampler that comes back to a known architecture learns its values once more.
-            self._tell(drawn, self._told.get(architecture.digest))
+            # A sampler that comes back to a taken architecture learns its values once more.
+            self._tell(drawn, self._values.get(architecture.digest))
         for _ in range(_RANDOM_DRAWS):
             values = self._candidates.sample(rng)
             architecture = self._candidates.architecture(values)
-            if architecture.digest not in known and self._admit(architecture):
+            if architecture.digest not in taken and self._admit(architecture):
                 self.note(architecture, values)
                 return architecture, values
         return None
@@ -128,11 +132,13 @@ class Proposer:
         self._numbers[architecture.digest] = self._suggest(values)[0]
 
     def tell(self, digest: str, values: list[float] | None) -> None:
-        """Objective values of an architecture that was proposed or noted; None: it failed.
+        """Let the sampler know the values of an architecture that was proposed or noted.
 
         Told again, they replace what was told before, as when an estimate gives way to the truth.
+
+        values: one per objective; None: it failed.
         """
-        if digest not in self._numbers or (values and self._told.get(digest) == values):
+        if digest not in self._numbers or (values and self._values.get(digest) == values):
             return
         number = self._numbers[digest]
         if self._study.get_trials(deepcopy=False)[number].state.is_finished():
@@ -140,20 +146,24 @@ class Proposer:
         else:
             self._tell(number, values)
         if values is None:
-            self._told.pop(digest, None)
+            self._values.pop(digest, None)
         else:
-            self._told[digest] = values
+            self._values[digest] = values
 
     def learn_noise(self, noise: Mapping[int, float]) -> None:
-        """Standard deviation of one evaluation of an objective, by its number."""
+        """Let the sampler know how noisy evaluations are.
+
+        noise: objective, by its number -> standard deviation of one evaluation.
+        """
         if self._pareto is not None:
             self._pareto.noise = dict(noise)
 
     @property
-    def futile(self) -> int:
-        """How many of the latest proposals of a model promised less than what evaluating a
-        member of the front once more would seem to gain by noise alone. 0 while no repeats have
-        told how noisy evaluations are.
+    def futile_proposals(self) -> int:
+        """The length of the latest run of proposals that promised less than luck would bring.
+
+        Luck is what evaluating a member of the front once more would seem to gain by noise
+        alone. 0 while no repeats have told how noisy evaluations are.
         """
         if self._pareto is None or not self._pareto.noise:
             return 0
@@ -162,38 +172,42 @@ class Proposer:
             for trial in self._study.get_trials(deepcopy=False)
             if PROMISE in trial.system_attrs
         ]
-        found = 0
+        count = 0
         for gain, luck in reversed(promises):
             if gain >= luck:
                 break
-            found += 1
-        return found
+            count += 1
+        return count
 
     def _correct(self, number: int, values: list[float] | None) -> None:
-        """Optuna tells a trial once. This study is ours alone and in memory, so the trial itself
-        is changed: another study with the new values costs 0.7 ms for each of its trials.
+        """Change the values of a finished trial, which Optuna would not.
+
+        This study is ours alone and in memory, so the trial itself is changed: another study
+        with the new values costs 0.7 ms for each of its trials.
         """
         trial = self._study.get_trials(deepcopy=False)[number]
         trial.values = values
         trial.state = TrialState.FAIL if values is None else TrialState.COMPLETE
 
     def marks(self, digest: str) -> dict[str, Any]:
-        """What the sampler noted of an architecture (NSGA-II: its generation)."""
+        """Return what the sampler noted of an architecture (NSGA-II: its generation)."""
         if digest not in self._numbers:
             return {}
         trials = self._study.get_trials(deepcopy=False)
         return dict(trials[self._numbers[digest]].system_attrs)
 
     def restore(self, stored: StoredTrial, values: list[float] | None) -> None:
-        """Take up a first evaluation from the store. Raises SpecError when the space does not
-        hold it, as after the space file was changed.
+        """Take up a first evaluation from the store.
+
+        values: one per objective when it is complete, else None.
+        Raises SpecError when the space does not hold it, as after the space file was changed.
         """
         record = stored.record
         if not stored.params:
             return
         self._numbers[record.digest] = len(self._study.get_trials(deepcopy=False))
         if values is not None:
-            self._told[record.digest] = values
+            self._values[record.digest] = values
         choices = self._choices(stored.params, record.trial)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
@@ -218,7 +232,7 @@ class Proposer:
         return choices
 
     def _suggest(self, fixed: Values | None) -> tuple[int, Values]:
-        """A trial filled in by the sampler, or with values that were decided."""
+        """Add a trial filled in by the sampler, or with values that were decided (`fixed`)."""
         if fixed is not None:
             self._study.enqueue_trial(dict(fixed))
         trial = self._study.ask()

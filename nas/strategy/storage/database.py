@@ -1,4 +1,4 @@
-"""Optuna's storages behind a URL: opening them, and patience while they are away.
+"""The connection to Optuna's storages behind a URL, with patience while they are away.
 
 A database that restarts, or a network that is gone for a while, stops nothing: whatever is to
 be written waits. What was written when the answer got lost is looked up and not written again.
@@ -49,9 +49,11 @@ _Result = TypeVar("_Result")
 
 
 class Connection:
-    """A storage that answered once, and what to do when it does not. It is closed when nobody
-    holds it any more.
+    """A storage that answered once, with the patience for when it does not.
 
+    It is closed when nobody holds it any more.
+
+    patience: seconds that the storage may be away.
     say: hears, from whichever thread, that it has to be waited for, and when it is there again.
     """
 
@@ -71,7 +73,8 @@ class Connection:
         """Carry out an action on the storage, as often as it takes until it answers.
 
         again: what to do instead after a failure that may have come after the action took
-        effect; None: the same, which does not mind. Raises StorageError.
+            effect; None: the same, which does not mind.
+        Raises StorageError when patience ends, or when the storage refuses the action.
         """
         began, pause = time.monotonic(), 0.1
         while True:
@@ -112,21 +115,23 @@ class Connection:
 
 
 def connect(address: StorageUrl, *, make: bool = True, patience: float = _PATIENCE) -> Connection:
-    """Open a storage. Raises StorageError when it does not answer now, SpecError when its driver
-    is not installed.
+    """Open a storage.
 
-    make: its tables, where there are none; else they must be there, and nothing is written: who
-    only looks may have no right to, and may have mistyped the name.
+    make: whether to make its tables, where there are none. Else they must be there, and nothing
+        is written: who only looks may have no right to, and may have mistyped the name.
+    patience: seconds that the storage may be away later.
+    Raises StorageError when it does not answer now, SpecError when its driver is not installed
+    or it holds no tables.
     """
     optuna.logging.set_verbosity(optuna.logging.ERROR)
 
-    def opened() -> BaseStorage:
+    def open_storage() -> BaseStorage:
         return _grpc(address) if address.kind == "grpc" else _database(address, make=make)
 
     last: Exception | None = None
     for attempt in range(3):  # two that make the same tables at once: the second finds them then
         try:
-            return Connection(address, opened(), patience)
+            return Connection(address, open_storage(), patience)
         except ImportError:
             raise SpecError(
                 f"{address.kind} needs a package that is not here: "
@@ -180,8 +185,9 @@ def _check_tables(address: StorageUrl, arguments: dict[str, Any]) -> None:
 
 
 def _let_go_when_frozen(engine: Engine) -> None:
-    """A process that is stopped in the middle of a transaction would keep its locks, and all
-    others waiting, for as long as it sleeps.
+    """Have PostgreSQL end the transaction of a process that is stopped in the middle of it.
+
+    It would keep its locks, and all others waiting, for as long as it sleeps.
     """
 
     @event.listens_for(engine, "connect")
@@ -194,8 +200,10 @@ def _let_go_when_frozen(engine: Engine) -> None:
 
 
 def _lock_from_the_start(engine: Engine) -> None:
-    """SQLite knows no SELECT ... FOR UPDATE, on which Optuna relies to let one process alone
-    take a waiting trial: every transaction gets the lock when it begins, not when it writes.
+    """Give every transaction SQLite's lock when it begins, not when it writes.
+
+    SQLite knows no SELECT ... FOR UPDATE, on which Optuna relies to let one process alone take a
+    waiting trial.
     """
 
     @event.listens_for(engine, "connect")
@@ -225,7 +233,7 @@ def _grpc(address: StorageUrl) -> BaseStorage:
 
 
 def _away(error: Exception) -> bool:
-    """Whether a gRPC proxy, or the database behind it, does not answer now."""
+    """Say whether a gRPC proxy, or the database behind it, does not answer now."""
     code = getattr(error, "code", None)
     if not type(error).__module__.startswith("grpc") or not callable(code):
         return False
@@ -233,7 +241,7 @@ def _away(error: Exception) -> bool:
 
 
 def _reason(address: StorageUrl, error: BaseException) -> str:
-    """The first line of what a driver says; SQLAlchemy adds the statement and a link."""
+    """Return the first line of what a driver says; SQLAlchemy adds the statement and a link."""
     original = getattr(error, "orig", None) or error
     details = getattr(error, "details", None)
     text = details() if callable(details) else str(original)

@@ -1,4 +1,4 @@
-"""One driver for each study in a database, by a lease that ends with its heartbeats.
+"""The lease by which a study in a database has one driver; it ends with its heartbeats.
 
 Every driver that comes writes itself down; the one that came first and still lives is the driver.
 Whether one lives is seen by its count of heartbeats, watched by the watcher's own clock: no two
@@ -22,15 +22,21 @@ from nas.base.errors import NasError, SpecError, StorageError
 from nas.base.process import boot_seconds, describe_process, has_ended, this_process
 from nas.strategy.storage.database import Connection
 
-__all__ = ["Lease", "driver_of", "housekeeping"]
+__all__ = ["Lease", "driver_of", "find_housekeeping"]
 
 _BEATS = 6  # in the time after which a silent driver counts as dead
 _LAST_PATIENCE = 5.0  # seconds
 _PROCESS, _BEAT = "process", "beat"
 
 
-def housekeeping(connection: Connection, study: str, part: str, *, make: bool = True) -> int | None:
-    """Id of the study beside a search that holds its `part`; None where it is not to be made."""
+def find_housekeeping(
+    connection: Connection, study: str, part: str, *, make: bool = True
+) -> int | None:
+    """Return the id of the study beside a search that holds a part of its book-keeping.
+
+    part: `drivers` or `jobs`.
+    make: whether to begin one where there is none; else the answer is None.
+    """
     name, storage = f"{study}/{part}", connection.storage
 
     def find() -> int | None:
@@ -39,30 +45,33 @@ def housekeeping(connection: Connection, study: str, part: str, *, make: bool = 
         except KeyError:
             return None
 
-    def found_or_made() -> int | None:
-        found = find()
-        if found is not None:
-            return found
+    def find_or_make() -> int | None:
+        study_id = find()
+        if study_id is not None:
+            return study_id
         try:
             return storage.create_new_study([StudyDirection.MINIMIZE], name)
         except DuplicatedStudyError:  # another was faster
             return find()
 
-    return connection.do(found_or_made if make else find)
+    return connection.do(find_or_make if make else find)
 
 
 class Lease:
-    """Taken on entering, given back on leaving; kept by a thread of its own meanwhile.
+    """The right to drive a study.
 
-    seconds: of silence after which another may take over. Entering raises SpecError, naming the
-    driver, when there is one; `check` raises StorageError when another has taken over.
+    It is taken on entering and given back on leaving; a thread of its own keeps it meanwhile.
+
+    study: name of the search.
+    seconds: of silence after which another may take over.
+    Entering raises SpecError, naming the driver, when there is one.
     """
 
     def __init__(self, connection: Connection, study: str, *, seconds: float) -> None:
         self.seconds = seconds
         self._connection = connection
         self._storage = connection.storage
-        study_id = housekeeping(connection, study, "drivers")
+        study_id = find_housekeeping(connection, study, "drivers")
         assert study_id is not None
         self._study = study_id
         self._name = str(connection.address.of(study))
@@ -118,9 +127,11 @@ class Lease:
             del patient
 
     def check(self) -> None:
-        """Call before writing. Costs nothing while heartbeats are recent.
+        """Make sure, before a write, that the lease is still held.
 
-        A process that slept through its lease, and wakes here, asks before it writes.
+        It costs nothing while heartbeats are recent. A process that slept through its lease, and
+        wakes here, asks before it writes.
+        Raises StorageError when another driver has taken over.
         """
         if boot_seconds() - self._confirmed > self.seconds / 2:
             self._beat()
@@ -154,7 +165,7 @@ class Lease:
         return [trial for trial in running if trial._trial_id < self._mine]
 
     def _lives(self, other: FrozenTrial) -> bool:
-        """Watch its heartbeats for as long as a lease lasts."""
+        """Watch another driver's heartbeats for as long as a lease lasts."""
         if has_ended(other.user_attrs[_PROCESS]):
             return False
         began = boot_seconds()
@@ -177,17 +188,19 @@ class Lease:
 
 
 def _beat(count: int) -> dict[str, Any]:
-    """heard: for people; nothing is reckoned from it."""
+    """Return a heartbeat; `heard` is for people, and nothing is reckoned from it."""
     return {"count": count, "heard": utc_now()}
 
 
 def driver_of(connection: Connection, study: str) -> dict[str, Any] | None:
-    """The process that holds a study's lease, as far as anybody has noticed: one that was killed
-    is told from its own machine at once, and elsewhere by when it was `heard` of, by its own clock,
-    until another driver takes over.
+    """Return the process that holds a study's lease, as far as anybody has noticed.
+
+    Its own machine knows at once that it was killed. Elsewhere it stands until another driver
+    takes over, and `heard` says when it was last heard of, by its own clock.
+    Returns None when nobody holds the lease.
     """
-    found = housekeeping(connection, study, "drivers", make=False)
-    running = _running(connection, found) if found is not None else []
+    study_id = find_housekeeping(connection, study, "drivers", make=False)
+    running = _running(connection, study_id) if study_id is not None else []
     processes = [
         trial.user_attrs[_PROCESS] | {"heard": trial.user_attrs[_BEAT]["heard"]}
         for trial in running

@@ -7,35 +7,32 @@ goes on. (Optuna's own `ask` costs one for every parameter.)
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
-import optuna
 from optuna.distributions import CategoricalDistribution
 from optuna.exceptions import DuplicatedStudyError, UpdateFinishedTrialError
-from optuna.storages import BaseStorage, JournalStorage
-from optuna.storages.journal import JournalFileBackend
+from optuna.storages import BaseStorage
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from nas.base.errors import SpecError, StorageError, disk_is_full
+from nas.base.errors import SpecError, StorageError
 from nas.spec.objective import Objective
 from nas.spec.storage_url import StorageUrl
 from nas.strategy.storage.database import Connection, connect
+from nas.strategy.storage.journal import Journal, drop_torn_line
 from nas.study.full_training import FullTraining
 from nas.study.record import COMPLETE, FAILED, PAUSED, PRUNED, RUNNING, Job, Record
 
 __all__ = ["Store", "StoredTrial", "studies_of"]
 
 _STUDY = "search"
-"""In a journal, which holds one study."""
+"""The name of the one study in a journal."""
 _FINAL, _ABOUT, _OBJECTIVES, _RECORD = "final_latency", "about", "objectives", "record"
 _TWIN = "twin"
-"""Marks a trial that was written twice, because the answer to the first was lost."""
+"""The mark of a trial that was written twice, because the answer to the first was lost."""
 _RETRAINED = "retrained:"
 _STATES = {
     COMPLETE: TrialState.COMPLETE,
@@ -47,23 +44,14 @@ _STATES = {
 _Result = TypeVar("_Result")
 
 
-class _RunLock:
-    """Does nothing: the run folder's own lock already lets in one writer, and dies with it,
-    where Optuna's lock file outlives a killed process by half a minute.
-    """
-
-    def acquire(self) -> bool:
-        return True
-
-    def release(self) -> None:
-        return None
-
-
 @dataclass(frozen=True, slots=True)
 class StoredTrial:
-    """A trial as the study holds it. params: parameter -> label, empty for a network that the
-    space cannot express. marks: what the sampler noted of it. unsettled: the process was
-    killed between its last two writes, so the record is there but the state says RUNNING.
+    """A trial as the study holds it.
+
+    params: parameter -> label; empty for a network that the space cannot express.
+    marks: what the sampler noted of it.
+    unsettled: whether the process was killed between its last two writes, so that the record is
+        there but the state says RUNNING.
     """
 
     record: Record
@@ -73,7 +61,7 @@ class StoredTrial:
 
 
 class _Medium(Protocol):
-    """A storage, and how to act on it. `again`: see `Connection.do`."""
+    """A storage, and how to act on it: a journal, or a connection to a database."""
 
     @property
     def storage(self) -> BaseStorage: ...
@@ -83,28 +71,15 @@ class _Medium(Protocol):
     ) -> _Result: ...
 
 
-class _Journal:
-    """A file in the run folder. Raises StorageError when the disk fails it."""
-
-    def __init__(self, path: Path) -> None:
-        optuna.logging.set_verbosity(optuna.logging.ERROR)
-        self.path = path
-        lock: Any = _RunLock()
-        with _disk(path):
-            self.storage = JournalStorage(JournalFileBackend(str(path), lock_obj=lock))
-
-    def do(
-        self, action: Callable[[], _Result], again: Callable[[], _Result] | None = None
-    ) -> _Result:
-        with _disk(self.path):
-            return action()
-
-
 class Store:
-    """Reads and writes one study. Raises StorageError when its storage fails it.
+    """One study, to read and to write.
 
-    where: a journal, or the address of a database. guard: called before every write; raises when
-    this process may not write any more.
+    where: a journal, or the address of a database.
+    writable: whether to mend what a killed process left, before anything is written.
+    guard: called before every write; raises when this process may not write any more.
+    connection: to the database, where one is open already.
+    All methods raise StorageError when the storage fails; opening raises SpecError when it
+    holds no such study.
     """
 
     def __init__(
@@ -120,8 +95,8 @@ class Store:
             if not where.exists():
                 raise StorageError(f"no study at {where}")
             if writable:
-                _drop_torn_line(where)
-            self._medium, self.name = _Journal(where), _STUDY
+                drop_torn_line(where)
+            self._medium, self.name = Journal(where), _STUDY
         else:
             if connection is None:
                 where.check_there()
@@ -129,7 +104,7 @@ class Store:
             self._medium, self.name = connection, where.study or _only_study(connection)
         self.where = where
         self.guard = guard
-        self._numbers: dict[int, int] = {}
+        self._ids: dict[int, int] = {}
         self._twins = 0
         self._storage = self._medium.storage
         try:
@@ -152,12 +127,13 @@ class Store:
     ) -> Store:
         """Start an empty study: in a new file, or in a database under the address's own name.
 
+        objectives: their order is that of the values of a trial.
         about: what somebody who finds the study is told of its run; plain values.
         """
         connection = None
         if isinstance(where, Path):
             assert not where.exists(), where
-            medium: _Medium = _Journal(where)
+            medium: _Medium = Journal(where)
             name = _STUDY
         else:
             assert where.study, where
@@ -170,7 +146,7 @@ class Store:
         ]
         medium.do(
             lambda: storage.create_new_study(directions, name),
-            lambda: _made(storage, directions, name),
+            lambda: _create_or_find(storage, directions, name),
         )
         study = medium.do(lambda: storage.get_study_id_from_name(name))
         names = [item.name for item in objectives]
@@ -181,17 +157,17 @@ class Store:
 
     @property
     def connection(self) -> Connection:
-        """To the database that the study is in; a journal has none."""
+        """The connection to the database that the study is in; a journal has none."""
         assert isinstance(self._medium, Connection), self.where
         return self._medium
 
     def about(self) -> dict[str, Any]:
-        """What `create` was given."""
+        """Return what `create` was given about the run."""
         attributes = self._do(lambda: self._storage.get_study_user_attrs(self._study))
         return dict(attributes.get(_ABOUT, {}))
 
     def objectives(self) -> list[str]:
-        """Names of its objectives."""
+        """Return the names of its objectives."""
         attributes = self._do(lambda: self._storage.get_study_user_attrs(self._study))
         return list(attributes.get(_OBJECTIVES, []))
 
@@ -200,9 +176,12 @@ class Store:
         self._do(lambda: self._storage.delete_study(self._study))
 
     def copy_from(self, other: Store) -> None:
-        """Take up all trials of another study, in order; this one is empty."""
+        """Copy all trials of another study, in order, into this one, which is empty.
+
+        Final latencies and full trainings come with them.
+        """
         for trial in other._do(lambda: other._storage.get_all_trials(other._study)):
-            self._do(lambda found=trial: self._storage.create_new_trial(self._study, found))  # type: ignore[misc]
+            self._do(lambda trial=trial: self._storage.create_new_trial(self._study, trial))  # type: ignore[misc]
         attributes = other._do(lambda: other._storage.get_study_user_attrs(other._study))
         for name, value in attributes.items():
             if name == _FINAL or name.startswith(_RETRAINED):
@@ -219,7 +198,12 @@ class Store:
         distributions: Mapping[str, CategoricalDistribution],
         marks: Mapping[str, Any],
     ) -> None:
-        """Note that a job is given out."""
+        """Write a trial whose job is given out.
+
+        params: parameter -> label; empty for a network that the space cannot express.
+        distributions: of the parameters.
+        marks: what the sampler noted of the network.
+        """
         template = create_trial(
             state=TrialState.RUNNING,
             params=dict(params),
@@ -233,25 +217,27 @@ class Store:
             return self._storage.create_new_trial(self._study, template_trial=template)
 
         def look_first() -> int:
-            found = self._all()
-            return found[job.trial]._trial_id if job.trial in found else create()
+            trials = self._trials_by_number()
+            return trials[job.trial]._trial_id if job.trial in trials else create()
 
-        self._numbers[job.trial] = trial_id = self._do(create, look_first)
+        self._ids[job.trial] = trial_id = self._do(create, look_first)
         number = self._do(lambda: self._storage.get_trial_number_from_id(trial_id))
         if number - job.trial != self._twins:
-            # Optuna itself writes again when an answer is lost.
             assert isinstance(self.where, StorageUrl), (number, job.trial)
             self._twins = number - job.trial
             self._settle_twins()
 
     def note(self, record: Record) -> None:
-        """Note what is known of a trial that goes on: it is PAUSED at a rung, or RUNNING again."""
+        """Write what is known of a trial that goes on: PAUSED at a rung, or RUNNING again."""
         assert _STATES[record.state] == TrialState.RUNNING, record
         self.guard()
         self._do(lambda: self._write(record))
 
     def finish(self, record: Record, values: list[float] | None) -> None:
-        """Note what came of a job. values: one per objective when COMPLETE."""
+        """Write what came of a job, and end its trial.
+
+        values: one per objective when COMPLETE, else None.
+        """
         self.guard()
         state = _STATES[record.state]
 
@@ -270,14 +256,17 @@ class Store:
         self._storage.set_trial_user_attr(trial_id, _RECORD, record.to_dict())
 
     def _trial_id(self, record: Record) -> int:
-        if record.trial not in self._numbers:
-            self._numbers[record.trial] = self._storage.get_trial_id_from_study_id_trial_number(
+        if record.trial not in self._ids:
+            self._ids[record.trial] = self._storage.get_trial_id_from_study_id_trial_number(
                 self._study, record.trial
             )
-        return self._numbers[record.trial]
+        return self._ids[record.trial]
 
     def note_final(self, latencies: Mapping[str, tuple[float, float]]) -> None:
-        """Note final measurements: digest -> (latency_ms, spread). Replaces earlier ones."""
+        """Write final measurements, in place of earlier ones.
+
+        latencies: digest -> (latency_ms, spread).
+        """
         self.guard()
         values = {digest: list(pair) for digest, pair in latencies.items()}
         self._do(lambda: self._storage.set_study_user_attr(self._study, _FINAL, values))
@@ -289,39 +278,41 @@ class Store:
         self._do(lambda: self._storage.set_study_user_attr(self._study, name, values))
 
     def trials(self) -> list[StoredTrial]:
-        """Everything that is in the study, by number."""
-        found = self._do(self._all)
+        """Return everything that is in the study, by number."""
+        trials = self._do(self._trials_by_number)
         attributes = self._do(lambda: self._storage.get_study_user_attrs(self._study))
-        self._numbers |= {number: trial._trial_id for number, trial in found.items()}
+        self._ids |= {number: trial._trial_id for number, trial in trials.items()}
         final, full_trainings = attributes.get(_FINAL, {}), _full_trainings(attributes)
         # Trials of somebody else's hold no records: the study is damaged.
         return self._do(
-            lambda: [_stored(found[number], final, full_trainings) for number in sorted(found)]
+            lambda: [_stored(trials[number], final, full_trainings) for number in sorted(trials)]
         )
 
     def frozen(self) -> list[FrozenTrial]:
-        """The trials as Optuna holds them, by number."""
-        found = self._do(self._all)
-        return [found[number] for number in sorted(found)]
+        """Return the trials as Optuna holds them, by number."""
+        trials = self._do(self._trials_by_number)
+        return [trials[number] for number in sorted(trials)]
 
     def records(self) -> list[Record]:
+        """Return the records of all trials, by number."""
         return [stored.record for stored in self.trials()]
 
-    def _all(self) -> dict[int, FrozenTrial]:
-        """Trials by their records' numbers; of those written twice the first."""
-        found: dict[int, FrozenTrial] = {}
+    def _trials_by_number(self) -> dict[int, FrozenTrial]:
+        """Return trials by their records' numbers; of those written twice the first."""
+        trials: dict[int, FrozenTrial] = {}
         for trial in self._storage.get_all_trials(self._study, deepcopy=False):
             if _TWIN not in trial.system_attrs:
-                found.setdefault(trial.user_attrs[_RECORD]["trial"], trial)
-        return found
+                trials.setdefault(trial.user_attrs[_RECORD]["trial"], trial)
+        return trials
 
     def _settle_twins(self) -> None:
+        """Mark what a database holds twice; Optuna itself writes again when an answer is lost."""
         if not isinstance(self.where, StorageUrl):
             return
-        first = self._do(self._all)
+        first = self._do(self._trials_by_number)
         for trial in self._do(lambda: self._storage.get_all_trials(self._study, deepcopy=False)):
             number = trial.user_attrs[_RECORD]["trial"]
-            self._numbers[number] = first[number]._trial_id
+            self._ids[number] = first[number]._trial_id
             if trial._trial_id == first[number]._trial_id or trial.state.is_finished():
                 continue
             self._do(lambda twin=trial._trial_id: self._drop(twin))  # type: ignore[misc]
@@ -343,7 +334,7 @@ class Store:
 
 
 def studies_of(medium: _Medium) -> list[str]:
-    """Names of the searches in a storage."""
+    """Return the names of the searches in a storage."""
     studies = medium.do(medium.storage.get_all_studies)
     return [study.study_name for study in studies if _OBJECTIVES in study.user_attrs]
 
@@ -363,7 +354,7 @@ def _listed(names: list[str]) -> str:
     return (", ".join(names[-20:]) or "none") + more
 
 
-def _made(storage: BaseStorage, directions: list[StudyDirection], name: str) -> int:
+def _create_or_find(storage: BaseStorage, directions: list[StudyDirection], name: str) -> int:
     try:
         return storage.create_new_study(directions, name)
     except DuplicatedStudyError:
@@ -394,27 +385,3 @@ def _stored(
     unsettled = _STATES[record.state] != trial.state
     assert not unsettled or trial.state == TrialState.RUNNING, trial
     return StoredTrial(record, dict(trial.params), dict(trial.system_attrs), unsettled)
-
-
-def _drop_torn_line(path: Path) -> None:
-    """A process killed while it wrote leaves half a line; the next write would join it."""
-    with path.open("rb+") as file:
-        size = file.seek(0, os.SEEK_END)
-        tail = min(size, 1 << 20)
-        file.seek(size - tail)
-        end = file.read(tail).rfind(b"\n") + 1
-        file.truncate(size - tail + end)
-
-
-@contextmanager
-def _disk(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        if disk_is_full(error):
-            raise StorageError(
-                f"no space left for {path}; free some space, then: nas resume {path.parent}"
-            ) from None
-        raise StorageError(f"study {path}: {error.strerror or error}") from None
-    except (ValueError, KeyError) as error:
-        raise StorageError(f"study {path} is damaged: {error}") from None

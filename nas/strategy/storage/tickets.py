@@ -1,5 +1,6 @@
-"""Tickets in a database: a study of Optuna's beside the search, so that they work with every
-storage that Optuna can open, a gRPC proxy among them.
+"""The tickets of jobs in a database: a study of Optuna's beside the search.
+
+So they work with every storage that Optuna can open, a gRPC proxy among them.
 
 A ticket is a trial: WAITING, RUNNING while a worker has it, COMPLETE with its outcome, FAIL when
 withdrawn. Optuna's storages let one process alone take a waiting trial, and change no finished
@@ -17,7 +18,7 @@ from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from nas.strategy.storage.database import Connection
-from nas.strategy.storage.lease import housekeeping
+from nas.strategy.storage.lease import find_housekeeping
 
 __all__ = ["StoredTicket", "TicketState", "Tickets"]
 
@@ -35,8 +36,11 @@ _TRIAL_STATES = {state: of_trial for of_trial, state in _STATES.items()}
 
 @dataclass(frozen=True, slots=True)
 class StoredTicket:
-    """id: number of the trial that it is. job: plain values. outcome: JSON text, once it is done;
-    None where it cannot be read.
+    """A job for a worker, as the storage holds it.
+
+    id: number of the trial that it is.
+    job: plain values.
+    outcome: JSON text, once it is done; None before, or where it cannot be read.
     """
 
     id: int
@@ -46,19 +50,24 @@ class StoredTicket:
 
 
 class Tickets:
-    """study: name of the search that the jobs are of. All methods raise StorageError when the
-    storage fails.
+    """The tickets of one search.
+
+    study: name of the search that the jobs are of.
+    All methods raise StorageError when the storage fails.
     """
 
     def __init__(self, connection: Connection, study: str) -> None:
         self._do = connection.do
         self._storage = connection.storage
-        beside = housekeeping(connection, study, "jobs")
-        assert beside is not None
-        self._study = beside
+        study_id = find_housekeeping(connection, study, "jobs")
+        assert study_id is not None
+        self._study = study_id
 
     def all(self, *states: TicketState) -> list[StoredTicket]:
-        """The oldest first. states: of those that are wanted; none: of all."""
+        """Return tickets, the oldest first.
+
+        states: those that are wanted; none: all.
+        """
         wanted = tuple(_TRIAL_STATES[state] for state in states) or None
 
         def read() -> list[FrozenTrial]:
@@ -67,7 +76,7 @@ class Tickets:
         return sorted(map(_stored, self._do(read)), key=lambda ticket: ticket.id)
 
     def get(self, ticket: int) -> StoredTicket:
-        """One ticket as it is now."""
+        """Return one ticket as it is now."""
         return _stored(self._do(lambda: self._storage.get_trial(ticket)))
 
     def add(self, job: Mapping[str, Any]) -> int:
@@ -80,7 +89,7 @@ class Tickets:
         return self._do(lambda: self._storage.create_new_trial(self._study, template))
 
     def take(self, ticket: int) -> bool:
-        """Whether this process alone got a waiting ticket.
+        """Take a waiting ticket, and say whether this process alone got it.
 
         Where the answer is lost nobody knows who has it: it is left to its lease.
         """
@@ -94,7 +103,7 @@ class Tickets:
             return False
 
     def change(self, ticket: int, state: TicketState) -> bool:
-        """False where it is done or withdrawn already."""
+        """Change a ticket's state, and return whether it was neither done nor withdrawn."""
         to = _TRIAL_STATES[state]
         try:
             return self._do(lambda: self._storage.set_trial_state_values(ticket, to))
@@ -102,7 +111,10 @@ class Tickets:
             return False
 
     def finish(self, ticket: int, outcome: Mapping[str, Any]) -> bool:
-        """Keep its outcome; False where it was withdrawn before."""
+        """Keep a ticket's outcome, and return False where it was withdrawn before.
+
+        outcome: plain values.
+        """
         text = json.dumps(outcome)
 
         def write() -> bool:
@@ -116,12 +128,15 @@ class Tickets:
             return self.get(ticket).state == "done"
 
     def notes(self) -> dict[str, Any]:
-        """What was written beside the tickets, by name."""
+        """Return what was written beside the tickets, by name."""
         attributes = self._do(lambda: self._storage.get_study_user_attrs(self._study))
         return {name: json.loads(text) for name, text in attributes.items()}
 
     def note(self, name: str, value: object) -> None:
-        """Write beside the tickets, over what had the name."""
+        """Write beside the tickets, over what had the name.
+
+        value: plain values.
+        """
         text = json.dumps(value)
         self._do(lambda: self._storage.set_study_user_attr(self._study, name, text))
 

@@ -65,12 +65,12 @@ def test_points_that_are_one_network_settle_as_one() -> None:
     figures = SpaceFigures(space, num_classes=10, profile=None)
     grid = Grid(space.parameters())
     codes = grid.random(200, np.random.default_rng(0))
-    settled = figures.settled(codes)
+    settled = figures.settle(codes)
     for before, after in zip(codes[:20], settled[:20], strict=True):
         assert space.architecture(grid.values(before)) == space.architecture(grid.values(after))
     digests = {space.architecture(grid.values(row)).digest for row in settled}
     assert len(np.unique(grid.keys(settled))) == len(digests)
-    assert (figures.settled(settled) == settled).all()
+    assert (figures.settle(settled) == settled).all()
 
 
 def profile_of(space: Candidates) -> Profile:

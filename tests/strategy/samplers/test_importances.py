@@ -8,7 +8,7 @@ from support.samples import make_record
 
 from nas.base.errors import SpecError, StorageError
 from nas.spec.objective import objectives_named
-from nas.strategy.samplers.importances import importances
+from nas.strategy.samplers.importances import rank_importances
 from nas.strategy.storage.store import Store
 from nas.study.record import Job
 
@@ -34,7 +34,7 @@ def test_what_decides_an_objective_comes_first(
 ) -> None:
     path = study(tmp_path, 27)
     for objective, first in ((0, "a"), (1, "b")):
-        found = importances(path, objective)
+        found = rank_importances(path, objective)
         assert list(found)[0] == first
         assert found[first] > 0.9
         assert sum(found.values()) == pytest.approx(1.0)
@@ -43,6 +43,6 @@ def test_what_decides_an_objective_comes_first(
 
 def test_too_few_trials_are_one_line(tmp_path: Path) -> None:
     with pytest.raises(SpecError, match="importances need 4 or more"):
-        importances(study(tmp_path, 3), 0)
+        rank_importances(study(tmp_path, 3), 0)
     with pytest.raises(StorageError, match="no study at"):
-        importances(tmp_path / "none", 0)
+        rank_importances(tmp_path / "none", 0)

@@ -1,4 +1,4 @@
-"""The sampler as Optuna's: for any finite space, with any number of objectives."""
+"""The sampler in Optuna's form: for any finite space, with any number of objectives."""
 
 from __future__ import annotations
 
@@ -20,32 +20,37 @@ from optuna.trial import FrozenTrial, TrialState
 from threadpoolctl import ThreadpoolController
 
 from nas.base.seeds import derive
+from nas.strategy.samplers.pareto.acquisition import Acquisition
 from nas.strategy.samplers.pareto.grid import Codes, Floats, Grid
-from nas.strategy.samplers.pareto.proposal import Knowledge, Observations, Proposal
+from nas.strategy.samplers.pareto.knowledge import Knowledge, Observations
 
 __all__ = ["PROMISE", "ParetoSampler"]
 
 PROMISE = "pareto:promise"
-"""System attribute of a trial that a model proposed: the hypervolume that it was expected to add,
-and what evaluating a member of the front once more was expected to seem to add by noise alone."""
+"""The system attribute of a trial that a model proposed.
+
+It holds the hypervolume that the trial was expected to add, and what evaluating a member of the
+front once more was expected to seem to add by noise alone.
+"""
 
 
 class ParetoSampler(BaseSampler):
-    """Proposes what is expected to add most hypervolume to the front, and nothing twice.
+    """A sampler that proposes what is expected to add most hypervolume, and nothing twice.
 
     seed: of everything random; a proposal depends on it, on the trials of the study and on the
-    new trial's number, so that an interrupted study goes on as it would have.
+        new trial's number, so that an interrupted study goes on as it would have.
     knowledge: what needs no evaluation: objectives by their number, such as a predicted latency;
-    other free figures, such as parameters and multiply-adds; what may be proposed. Each gets,
-    for each parameter, the numbers of the choices of n points.
-    start: trials before the model, spread over what is known of the first objective or feature.
-    pool: points that are screened for each proposal.
+        other free figures, such as parameters and multiply-adds; what may be proposed. Each
+        gets, for each parameter, the numbers of the choices of n points.
+    start: number of trials before the model, spread over what is known of the first objective
+        or feature.
+    pool: number of points that are screened for each proposal.
     space: all parameters, where the first trials should be spread as well, or where some trials
-    lack some of them (they count as having the first choice there); by default those that all
-    trials have had. Parameters with endless choices are drawn at random.
+        lack some of them (they count as having the first choice there); None: those that all
+        trials have had. Parameters with endless choices are drawn at random.
 
-    noise: objective, by its number -> standard deviation of one evaluation, to be set whenever
-    repeats have told it; what is missing there is learnt from the values alone.
+    The attribute `noise`, objective, by its number -> standard deviation of one evaluation, is
+    to be set whenever repeats have told it; what is missing there is learnt from the values.
     """
 
     def __init__(
@@ -64,36 +69,39 @@ class ParetoSampler(BaseSampler):
         self._space = dict(space) if space is not None else None
         self._intersection = IntersectionSearchSpace()
         self._others = RandomSampler(seed=seed)
-        self._proposal: Proposal | None = None
+        self._acquisition: Acquisition | None = None
         self.noise: dict[int, float] = {}
         self._threads = ThreadpoolController()
 
     def infer_relative_search_space(
         self, study: Study, trial: FrozenTrial
     ) -> dict[str, BaseDistribution]:
-        """The parameters with finitely many choices."""
+        """Return the parameters with finitely many choices."""
         space = self._space if self._space is not None else self._intersection.calculate(study)
         return {name: item for name, item in space.items() if _choices(item) is not None}
 
     def sample_relative(
         self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
-        """The next point; nothing where all have been evaluated."""
+        """Return the next point; nothing where all have been evaluated."""
         if not search_space:
             return {}
         grid = Grid({name: _choices(item) or () for name, item in search_space.items()})
-        if self._proposal is None or self._proposal.grid.parameters != grid.parameters:
-            self._proposal = Proposal(grid, self._knowledge, pool=self._pool, start=self._start)
-        evaluated = _evaluated(study, trial, grid, self.noise, strict=self._space is None)
+        if self._acquisition is None or self._acquisition.grid.parameters != grid.parameters:
+            self._acquisition = Acquisition(
+                grid, self._knowledge, pool=self._pool, start=self._start
+            )
+        observations = _observations(study, trial, grid, self.noise, strict=self._space is None)
         # The other cores are training networks; threads that wait for each other crawl there.
         with self._threads.limit(limits=1):
-            found = self._proposal(evaluated, derive(self._seed, "pareto", trial.number))
-        if found is None:
+            seed = derive(self._seed, "pareto", trial.number)
+            suggestion = self._acquisition.suggest(observations, seed)
+        if suggestion is None:
             return {}
-        if np.isfinite([found.gain, found.luck]).all():
-            promise = [found.gain, found.luck]
+        if np.isfinite([suggestion.gain, suggestion.luck]).all():
+            promise = [suggestion.gain, suggestion.luck]
             study._storage.set_trial_system_attr(trial._trial_id, PROMISE, promise)
-        return grid.values(found.codes)
+        return grid.values(suggestion.codes)
 
     def sample_independent(
         self,
@@ -102,16 +110,16 @@ class ParetoSampler(BaseSampler):
         param_name: str,
         param_distribution: BaseDistribution,
     ) -> Any:
-        """At random."""
+        """Draw a parameter with endless choices at random."""
         return self._others.sample_independent(study, trial, param_name, param_distribution)
 
     def reseed_rng(self) -> None:
-        """Called in copies of a study that run side by side."""
+        """Draw differently in each copy of a study that runs beside others."""
         self._others.reseed_rng()
 
 
 def _choices(distribution: BaseDistribution) -> Sequence[Hashable] | None:
-    """None where there are endlessly many."""
+    """Return the choices of a parameter; None where there are endlessly many."""
     if isinstance(distribution, CategoricalDistribution):
         return distribution.choices
     if isinstance(distribution, IntDistribution):
@@ -122,9 +130,10 @@ def _choices(distribution: BaseDistribution) -> Sequence[Hashable] | None:
     return None
 
 
-def _evaluated(
+def _observations(
     study: Study, trial: FrozenTrial, grid: Grid, noise: Mapping[int, float], *, strict: bool
 ) -> Observations:
+    """Read the trials of a study but the new one; strict: as of `Grid.codes`."""
     sign = np.array([1.0 if way != StudyDirection.MAXIMIZE else -1.0 for way in study.directions])
     codes: list[Codes] = []
     costs: list[Floats] = []

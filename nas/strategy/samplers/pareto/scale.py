@@ -1,4 +1,4 @@
-"""Costs on a scale that one network which fails to train does not flatten."""
+"""The scale of costs that one network which fails to train does not flatten."""
 
 from __future__ import annotations
 
@@ -15,9 +15,10 @@ _LEAST = 1e-9
 
 @dataclass(frozen=True)
 class Scale:
-    """Linear in the better half, where a front is, and logarithmic beyond it.
+    """A scale that is linear in the better half, where a front is, and logarithmic beyond it.
 
-    centre, unit: median, and root mean square of how far the better half lies from it.
+    centre: median of the costs.
+    unit: root mean square of how far the better half lies from it.
     """
 
     centre: float
@@ -25,17 +26,17 @@ class Scale:
 
     @classmethod
     def of(cls, costs: Floats) -> Scale:
-        """costs: (n,), minimised."""
+        """Take the scale of costs (n,), minimised."""
         centre = float(np.median(costs))
         better = centre - costs[costs <= centre]
         unit = float(np.sqrt((better**2).mean()))
         return cls(centre, unit if unit > 0 else max(float(np.ptp(costs)), _LEAST))
 
-    def to(self, costs: Floats) -> Floats:
-        """About standardised."""
+    def apply(self, costs: Floats) -> Floats:
+        """Return costs on the scale, about standardised."""
         z = (costs - self.centre) / self.unit
         return np.where(z > 0, np.log1p(np.maximum(z, 0)), z)
 
     def deviation(self, noise: float) -> float:
-        """What a standard deviation of costs is on the scale, where it is linear."""
+        """Return what a standard deviation of costs is on the scale, where it is linear."""
         return noise / self.unit

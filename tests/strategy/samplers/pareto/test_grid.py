@@ -53,16 +53,16 @@ def test_neighbours_differ_in_one_parameter_and_are_all_there() -> None:
 
 
 def test_every_point_comes_once() -> None:
-    every = GRID.every()
-    assert len(every) == len(np.unique(GRID.keys(every))) == 36
-    assert (every < GRID.sizes).all()
+    points = GRID.all_points()
+    assert len(points) == len(np.unique(GRID.keys(points))) == 36
+    assert (points < GRID.sizes).all()
 
 
 def test_drawn_and_mutated_points_stay_on_the_grid() -> None:
     rng = np.random.default_rng(0)
     drawn = GRID.random(2000, rng)
     assert drawn.min() == 0 and (drawn.max(axis=0) == GRID.sizes - 1).all()
-    mutated = GRID.mutated(drawn, np.ones(2000), rng)
+    mutated = GRID.mutate(drawn, np.ones(2000), rng)
     assert (mutated < GRID.sizes).all()
     assert (mutated != drawn).sum(axis=1).mean() == pytest.approx(1, abs=0.1)
 
@@ -70,5 +70,5 @@ def test_drawn_and_mutated_points_stay_on_the_grid() -> None:
 def test_a_parameter_with_one_choice_never_changes() -> None:
     grid = Grid({"a": ("x",), "b": ("y", "z")})
     rng = np.random.default_rng(0)
-    mutated = grid.mutated(np.zeros((50, 2), dtype=np.int64), np.full(50, 2), rng)
+    mutated = grid.mutate(np.zeros((50, 2), dtype=np.int64), np.full(50, 2), rng)
     assert not mutated[:, 0].any() and mutated[:, 1].all()

@@ -6,7 +6,7 @@ import pytest
 from support.samples import make_record
 
 from nas.spec.objective import objectives_named
-from nas.strategy.rungs import Ladder
+from nas.strategy.ladder import Ladder
 from nas.study.record import COMPLETE, FAILED, PAUSED, PRUNED, RUNNING, Record, RungResult
 
 OBJECTIVES = objectives_named(["loss", "accuracy", "latency_ms"])
@@ -79,42 +79,42 @@ def test_which_rung_comes_next(record: Record, rung: int) -> None:
 def test_without_rungs_nobody_is_on_the_ladder(none: Ladder) -> None:
     none.note(climber(0, [1.0], COMPLETE))
     assert not none.halves
-    assert (none.waiting, none.estimates(), none.next(last=True)) == ([], {}, None)
+    assert (none.waiting, none.estimates(), none.next_trial(last=True)) == ([], {}, None)
     assert none.share_at_top == 1
 
 
 def test_one_of_two_goes_on_and_more_in_the_end() -> None:
     found = ladder(climber(0, [0.9]), climber(1, [0.8]), climber(2, [0.7]))
     assert found.share_at_top == 0.5
-    assert found.next(last=False) == 2
+    assert found.next_trial(last=False) == 2
     found.note(climber(2, [0.7], RUNNING))
-    assert found.next(last=False) is None
+    assert found.next_trial(last=False) is None
     # A better one: there is no room for it, until no more will come or the rung has grown.
     found.note(climber(3, [0.6, 0.5], PRUNED))  # counts as gone on
     found.note(climber(4, [0.5]))
-    assert found.next(last=False) is None
-    assert found.next(last=True) == 4
+    assert found.next_trial(last=False) is None
+    assert found.next_trial(last=True) == 4
     found.note(climber(5, [0.95]))
-    assert found.next(last=False) == 4
+    assert found.next_trial(last=False) == 4
 
 
 def test_what_has_failed_leaves_its_place_to_the_next() -> None:
     found = ladder(climber(0, [0.9]), climber(1, [0.8], RUNNING))
-    assert found.next(last=False) is None
+    assert found.next_trial(last=False) is None
     found.note(climber(1, [0.8], FAILED))
-    assert found.next(last=False) is None  # one alone is not the best of two
+    assert found.next_trial(last=False) is None  # one alone is not the best of two
     found.note(climber(2, [0.95]))
-    assert found.next(last=False) == 0
+    assert found.next_trial(last=False) == 0
 
 
 def test_references_are_ranked_but_take_no_place() -> None:
     placed = [climber(n, [0.5, 0.4, 0.3], COMPLETE, reference=f"r{n}") for n in range(2)]
     found = ladder(*placed, climber(2, [0.4]), climber(3, [0.9]))
-    assert found.next(last=False) == 2
+    assert found.next_trial(last=False) == 2
     worse = ladder(*placed, climber(2, [0.6]), climber(3, [0.9]))
-    assert worse.next(last=False) is None  # both references are better
+    assert worse.next_trial(last=False) is None  # both references are better
     out = ladder(*(replace(item, eligible=False) for item in placed), climber(2, [0.6]))
-    assert out.next(last=False) is None  # alone, where those that exceed a limit do not count
+    assert out.next_trial(last=False) is None  # alone, where those that exceed a limit do not count
 
 
 @pytest.mark.parametrize("state", [RUNNING, PRUNED])
@@ -128,8 +128,8 @@ def test_in_the_end_what_looks_like_the_front_goes_on(state: str) -> None:
     dominated = [climber(trial, [0.95], latency_ms=9.0 + trial) for trial in range(4, 9)]
     found = ladder(*placed, climber(3, [0.45], latency_ms=6.0), *dominated, rungs=2, reduction=3)
     assert found.unfinished == 2
-    assert found.next(last=False) is None
-    assert found.next(last=True) == 3
+    assert found.next_trial(last=False) is None
+    assert found.next_trial(last=True) == 3
     found.note(climber(3, [0.45], state, latency_ms=6.0))
     assert found.unfinished == (1 if state == RUNNING else 2)
-    assert found.next(last=True) is None  # all others are dominated
+    assert found.next_trial(last=True) is None  # all others are dominated

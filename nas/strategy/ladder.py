@@ -1,4 +1,4 @@
-"""How far the networks of a study have come, rung by rung, and what they may come to."""
+"""The rungs that the networks of a study have reached, and what they may come to at the top."""
 
 from __future__ import annotations
 
@@ -20,7 +20,12 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class _Climber:
-    """costs: (rungs reached, m), minimised. placed: by hand. trained: training changes it."""
+    """A network on its way up.
+
+    costs: (rungs reached, m), minimised.
+    placed: whether by hand.
+    trained: whether training changes it.
+    """
 
     costs: Floats
     state: str
@@ -32,8 +37,10 @@ class _Climber:
 class Ladder:
     """The first evaluation of every network, on the rungs it has reached.
 
-    Further seeds are not on it: another seed is another loss. rungs: their number, the top
-    among them. reduction: one of so many goes on from a rung; None: all go to the top at once.
+    Further seeds are not on it: another seed is another loss.
+
+    rungs: their number, the top among them.
+    reduction: one of so many goes on from a rung; None: all go to the top at once.
     """
 
     def __init__(
@@ -43,7 +50,7 @@ class Ladder:
         self._reduction = reduction
         self._top = rungs - 1 if reduction is not None else 0
         self._climbers: dict[int, _Climber] = {}
-        self._none_at: tuple[int, bool] | None = None
+        self._nobody_at: tuple[int, bool] | None = None
         self._changes = 0
 
     @property
@@ -53,17 +60,18 @@ class Ladder:
 
     @property
     def share_at_top(self) -> float:
-        """About how many of all networks get there, counting those that complete the front."""
+        """The share of all networks that gets there, about, with those that complete the front."""
         return 1 / self._reduction if self._reduction and self.halves else 1.0
 
     @property
     def waiting(self) -> list[int]:
-        """Trials that have reached a rung and may go on."""
-        return [trial for trial, found in self._climbers.items() if found.state == PAUSED]
+        """The trials that have reached a rung and may go on."""
+        return [trial for trial, climber in self._climbers.items() if climber.state == PAUSED]
 
     def rung_to_train(self, record: Record) -> int:
-        """Number of the rung that comes next for a network; -1 for the top. References and
-        further seeds go there without a stop.
+        """Return the number of the rung that comes next for a network; -1 for the top.
+
+        References and further seeds go to the top without a stop.
         """
         if not self.halves or record.reference is not None or record.repeat:
             return -1
@@ -74,7 +82,7 @@ class Ladder:
         if record.repeat or not self.halves:
             return
         costs = _rungs(record, self._objectives)
-        self._changes += 1  # so that `next` looks again
+        self._changes += 1  # so that `next_trial` looks again
         # What fails on the way up leaves its place to the next.
         if not costs or record.state == FAILED:
             self._climbers.pop(record.trial, None)
@@ -88,34 +96,36 @@ class Ladder:
             record.trained,
         )
 
-    def next(self, *, last: bool) -> int | None:
-        """The trial that should go on; None when none should now.
+    def next_trial(self, *, last: bool) -> int | None:
+        """Return the trial that should go on; None when none should now.
 
         Before the end, no more than 1/reduction of those that were searched go on from a rung.
-        last: no new networks will come. Then all that are among the best of a rung go on, and
-        after them what looks as if it belonged to the front, while there are `unfinished` ones.
+        At the end all that are among the best of a rung go on, and after them what looks as if
+        it belonged to the front, while there are `unfinished` ones.
+
+        last: whether no new networks will come.
         """
-        asked = (self._changes, last)
-        if self._none_at == asked or not self.waiting:
+        # Ranking all rungs takes time, and drivers ask far more often than anything changes.
+        moment = (self._changes, last)
+        if self._nobody_at == moment or not self.waiting:
             return None
-        trial = self._by_rank(last=last)
+        trial = self._next_by_rank(last=last)
         if trial is None and last:
-            trial = self._by_estimate()
+            trial = self._next_by_estimate()
         if trial is None:
-            self._none_at = asked
+            self._nobody_at = moment
         return trial
 
     @property
     def unfinished(self) -> int:
-        """How many more of those that were searched should come to the top, so that it holds
-        1/reduction of them.
-        """
+        """The number still missing at the top, where 1/reduction of the searched should be."""
         assert self._reduction is not None
         states = [item.state for item in self._climbers.values() if not item.placed]
         begun = sum(state in {COMPLETE, RUNNING} for state in states)
         return max(0, math.ceil(len(states) / self._reduction) - begun)
 
-    def _by_rank(self, *, last: bool) -> int | None:
+    def _next_by_rank(self, *, last: bool) -> int | None:
+        """Return the best waiting trial of a rung that has room for it."""
         assert self._reduction is not None
         ranked = [trial for trial in sorted(self._climbers) if self._climbers[trial].eligible]
         trials = [
@@ -124,57 +134,62 @@ class Ladder:
         ]
         rungs = [
             Rung(
-                self._stacked([self._climbers[trial].costs[number] for trial in here]),
-                np.array([not self._waits_at(trial, number) for trial in here], dtype=bool),
-                room=len(here) if last else self._room(number, here),
+                self._stack([self._climbers[trial].costs[number] for trial in reached]),
+                np.array([not self._waits_at(trial, number) for trial in reached], dtype=bool),
+                room=len(reached) if last else self._room(number, reached),
             )
-            for number, here in enumerate(trials)
+            for number, reached in enumerate(trials)
         ]
-        found = next_promotion(rungs, reduction=self._reduction)
-        return trials[found[0]][found[1]] if found else None
+        promotion = next_promotion(rungs, reduction=self._reduction)
+        return trials[promotion[0]][promotion[1]] if promotion else None
 
-    def _room(self, number: int, here: list[int]) -> int:
+    def _room(self, number: int, reached: list[int]) -> int:
+        """Return how many more of the trials that have reached a rung may go on."""
         assert self._reduction is not None
-        searched = [self._climbers[trial] for trial in here if not self._climbers[trial].placed]
+        searched = [self._climbers[trial] for trial in reached if not self._climbers[trial].placed]
         gone = sum(len(item.costs) > number + 1 or item.state == RUNNING for item in searched)
         return len(searched) // self._reduction - gone
 
-    def _by_estimate(self) -> int | None:
+    def _next_by_estimate(self) -> int | None:
+        """Return the waiting trial that looks as if it belonged to the front."""
         if not self.unfinished:
             return None
         estimates = self.estimates()
         trials = [trial for trial in sorted(estimates) if self._climbers[trial].eligible]
-        costs = self._stacked([estimates[trial] for trial in trials])
+        costs = self._stack([estimates[trial] for trial in trials])
         closed = np.array([self._climbers[trial].state != PAUSED for trial in trials], dtype=bool)
         row = next_to_complete(costs, closed)
         return trials[row] if row is not None else None
 
     def _waits_at(self, trial: int, number: int) -> bool:
-        found = self._climbers[trial]
-        return found.state == PAUSED and len(found.costs) == number + 1
+        climber = self._climbers[trial]
+        return climber.state == PAUSED and len(climber.costs) == number + 1
 
-    def _stacked(self, rows: list[Floats]) -> Floats:
+    def _stack(self, rows: list[Floats]) -> Floats:
         return np.array(rows, dtype=np.float64).reshape(-1, len(self._objectives))
 
     def estimates(self) -> dict[int, Floats]:
-        """Trial -> costs at the top, (m,): as they were there, or those of its last rung shifted
-        by the mean difference between the two over all networks that have both.
+        """Return trial -> costs at the top, (m,), minimised.
+
+        They are as measured there, or those of its last rung, shifted by the mean difference
+        between the two over all networks that have both.
         """
         shifts = [*self._shifts(), np.zeros(len(self._objectives))]
         return {
-            trial: found.costs[-1] + shifts[len(found.costs) - 1]
-            for trial, found in self._climbers.items()
+            trial: climber.costs[-1] + shifts[len(climber.costs) - 1]
+            for trial, climber in self._climbers.items()
         }
 
     def _shifts(self) -> list[Floats]:
-        """For each rung, the mean of (top - rung), (m,). Zero while nobody has reached the top:
-        until then, there is nothing to be compared with.
+        """Return the mean of (top - rung), (m,), for each rung.
+
+        It is zero while nobody has reached the top: there is nothing to be compared with.
         """
         whole = [
-            found.costs
-            for found in self._climbers.values()
+            climber.costs
+            for climber in self._climbers.values()
             # A network with nothing to train stays the same at all rungs, as no other does.
-            if len(found.costs) > self._top and found.trained
+            if len(climber.costs) > self._top and climber.trained
         ]
         if not whole:
             return [np.zeros(len(self._objectives))] * self._top
@@ -183,7 +198,7 @@ class Ladder:
 
 
 def _rungs(record: Record, objectives: Sequence[Objective]) -> list[list[float]]:
-    """Costs at every rung that a trial has reached, from the lowest; minimised."""
+    """Return the costs at every rung that a trial has reached, from the lowest; minimised."""
     if record.loss is None:
         return []
     below = [replace(record, loss=rung.loss, accuracy=rung.accuracy) for rung in record.rungs]

@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 from support.latency_profiles import small_space
 
+from nas.latency.assembly import assemble_profile
+from nas.latency.host_block import TimedGraph
 from nas.latency.measure import Latency
-from nas.latency.table import MeasurementPlan, TimedGraph, assemble, plan_measurements
+from nas.latency.plan import MeasurementPlan, plan_measurements
 from nas.models.candidates import Candidates
 from nas.spec.architecture import Architecture
 
@@ -32,26 +34,26 @@ def additive(graph: TimedGraph) -> float:
     return size + kinds[label if label in kinds else label.partition("/")[0]] * size
 
 
-def profiled(
+def made_up_profile(
     candidates: Candidates, planned: tuple[MeasurementPlan, tuple[TimedGraph, ...]], slope: float
 ):  # type: ignore[no-untyped-def]
     """A profile from made-up times, and what whole networks truly take."""
-    made, graphs = planned
+    plan, graphs = planned
     times = {graph.key: additive(graph) for graph in graphs}
-    draft = assembled(made, times, {digest: Latency(1.0, 1.0, 0.01) for digest in made.networks})
+    draft = profile_of(plan, times, {digest: Latency(1.0, 1.0, 0.01) for digest in plan.networks})
 
     def truth(architecture: Architecture) -> float:
         return 6.0 + slope * draft.parts(architecture)[1]
 
     networks = {
-        digest: Latency(truth(item), 1.0, 0.01) for digest, item in made.architectures.items()
+        digest: Latency(truth(item), 1.0, 0.01) for digest, item in plan.architectures.items()
     }
-    return assembled(made, times, networks), truth
+    return profile_of(plan, times, networks), truth
 
 
-def assembled(made: MeasurementPlan, times: dict[str, float], networks: dict[str, Latency]):  # type: ignore[no-untyped-def]
-    return assemble(
-        made,
+def profile_of(plan: MeasurementPlan, times: dict[str, float], networks: dict[str, Latency]):  # type: ignore[no-untyped-def]
+    return assemble_profile(
+        plan,
         times,
         networks,
         device="onnxruntime",
@@ -65,7 +67,7 @@ def assembled(made: MeasurementPlan, times: dict[str, float], networks: dict[str
 def test_every_network_of_the_space_can_be_predicted(
     candidates: Candidates, planned: tuple[MeasurementPlan, tuple[TimedGraph, ...]]
 ) -> None:
-    profile, truth = profiled(candidates, planned, slope=1.2)
+    profile, truth = made_up_profile(candidates, planned, slope=1.2)
     rng = random.Random(3)
     some = [candidates.architecture(candidates.sample(rng)) for _ in range(50)]
     some += list(candidates.references().values())
@@ -78,18 +80,18 @@ def test_every_network_of_the_space_can_be_predicted(
 def test_a_graph_is_timed_once_however_often_it_stands(
     candidates: Candidates, planned: tuple[MeasurementPlan, tuple[TimedGraph, ...]]
 ) -> None:
-    made, graphs = planned
+    plan, graphs = planned
     assert len({graph.key for graph in graphs}) == len(graphs)
     # blocks.2.1 and blocks.2.2 are the same residual block.
-    (table,) = made.entries.values()
+    (table,) = plan.entries.values()
     assert table["blocks.2.1/after_depthwise"] == table["blocks.2.2/after_depthwise"]
 
 
 def test_ratios_between_the_ends_are_not_timed(
     planned: tuple[MeasurementPlan, tuple[TimedGraph, ...]],
 ) -> None:
-    made, graphs = planned
-    (table,) = made.entries.values()
+    plan, graphs = planned
+    (table,) = plan.entries.values()
     last = table["blocks.6.0/after_depthwise"]
     assert {"se/r4", "se/r8", "se/r16", "se/r24"} <= last.keys()
     assert last["se/r24"].low == last["se/r4"].low
@@ -111,10 +113,10 @@ def test_graphs_run(planned: tuple[MeasurementPlan, tuple[TimedGraph, ...]]) -> 
 def test_networks_to_judge_by_are_others_than_those_fitted_to(
     planned: tuple[MeasurementPlan, tuple[TimedGraph, ...]],
 ) -> None:
-    made, _ = planned
-    assert sum(item.held_out for item in made.networks.values()) == 4
-    assert len(made.networks) == 1 + 5 + 4
-    assert not next(iter(made.architectures.values())).blocks
+    plan, _ = planned
+    assert sum(item.held_out for item in plan.networks.values()) == 4
+    assert len(plan.networks) == 1 + 5 + 4
+    assert not next(iter(plan.architectures.values())).blocks
 
 
 def test_filled_slots_and_positions_are_in_the_table(tmp_path: Path) -> None:
@@ -123,25 +125,25 @@ def test_filled_slots_and_positions_are_in_the_table(tmp_path: Path) -> None:
         sites={"position": ["after_depthwise", "after_residual"]},
         blocks={"eca": {}},
     )
-    made, _ = plan_measurements(Candidates(space), whole=2, held_out=1)
-    (table,) = made.entries.values()
+    plan, _ = plan_measurements(Candidates(space), whole=2, held_out=1)
+    (table,) = plan.entries.values()
     assert {"none", "eca"} == table["blocks.0.0/after_depthwise"].keys()
     assert {"eca"} == table["blocks.1.1/after_residual"].keys()
 
 
 def test_a_plan_travels_as_json(planned: tuple[MeasurementPlan, tuple[TimedGraph, ...]]) -> None:
-    made, _ = planned
-    assert MeasurementPlan.model_validate_json(made.model_dump_json()) == made
+    plan, _ = planned
+    assert MeasurementPlan.model_validate_json(plan.model_dump_json()) == plan
 
 
 def test_times_taken_once_certify_nothing(
     candidates: Candidates, planned: tuple[MeasurementPlan, tuple[TimedGraph, ...]]
 ) -> None:
-    made, graphs = planned
+    plan, graphs = planned
     times = {graph.key: additive(graph) for graph in graphs}
-    once = assembled(made, times, {key: Latency(5.0, 5.0, math.nan) for key in made.networks})
+    once = profile_of(plan, times, {key: Latency(5.0, 5.0, math.nan) for key in plan.networks})
     assert (once.repeatability, once.certified) == (None, False)
-    twice = assembled(made, times, {key: Latency(5.0, 5.0, 0.001) for key in made.networks})
+    twice = profile_of(plan, times, {key: Latency(5.0, 5.0, 0.001) for key in plan.networks})
     assert twice.certified
-    shaky = assembled(made, times, {key: Latency(5.0, 5.0, 0.05) for key in made.networks})
+    shaky = profile_of(plan, times, {key: Latency(5.0, 5.0, 0.05) for key in plan.networks})
     assert not shaky.certified
