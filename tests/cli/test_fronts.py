@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from nas.cli.tables import front_table
+from nas.cli.output.front_table import front_table
 from nas.runs.run import open_run
 
 pytestmark = pytest.mark.xdist_group("run")

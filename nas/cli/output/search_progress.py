@@ -12,37 +12,37 @@ from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 
-from nas.cli.tables import milliseconds, summary
+from nas.cli.output.formats import format_clock, format_milliseconds, summarise_blocks
 from nas.execution.executor import Observer
 from nas.spec.architecture import PLAIN, Architecture
 from nas.strategy.search import Search
 from nas.study.record import COMPLETE, FAILED, PAUSED, Job, Record
 
-__all__ = ["watched"]
+__all__ = ["watch_search"]
 
 _PLAIN_STEPS = 4  # lines that a long step gets without a terminal
 
 
 @contextmanager
-def watched(console: Console) -> Iterator[Observer]:
-    """An observer that shows the run while the context is open."""
-    if not console.is_terminal:
-        yield _Lines(console)
+def watch_search(screen: Console) -> Iterator[Observer]:
+    """Show a run while the context is open; it gives the observer that does."""
+    if not screen.is_terminal:
+        yield _EventLines(screen)
         return
-    display = _Display(console)
-    with Live(display, console=console, refresh_per_second=4, transient=True):
+    display = _LiveBar(screen)
+    with Live(display, console=screen, refresh_per_second=4, transient=True):
         yield display
 
 
-class _Lines:
-    """A line for every event, with the run's clock at its start."""
+class _EventLines:
+    """The observer that prints a line for every event, with the run's clock at its start."""
 
-    def __init__(self, console: Console) -> None:
-        self.console = console
+    def __init__(self, screen: Console) -> None:
+        self.screen = screen
         self.workers = 1
         self.began = time.monotonic()
         self.done = self.failed = self.total = 0
-        self._heard: set[int] = set()
+        self._counted: set[int] = set()
         self.running: dict[int, Job] = {}
         self.best: Record | None = None
         self.plain_loss: float | None = None
@@ -64,7 +64,7 @@ class _Lines:
         if quarter > self._quarter:
             self._quarter = quarter
             spent = time.monotonic() - self.step_began
-            self.say(f"  {done}/{total} steps, {_clock(spent * (total - done) / done)} left")
+            self.say(f"  {done}/{total} steps, {format_clock(spent * (total - done) / done)} left")
 
     def started(self, job: Job) -> None:
         self.running[job.trial] = job
@@ -80,8 +80,10 @@ class _Lines:
 
     def tick(self, search: Search) -> None:
         if not self.done:  # a resumed run has a past
-            settled = [item for item in search.records if item.finished or item.loss is not None]
-            self._heard = {record.trial for record in settled}
+            settled = [
+                record for record in search.records if record.finished or record.loss is not None
+            ]
+            self._counted = {record.trial for record in settled}
             self.done = len(settled)
             self.failed = sum(record.state == FAILED for record in settled)
             for record in settled:
@@ -94,13 +96,13 @@ class _Lines:
     # What it says
 
     def say(self, text: str) -> None:
-        self.console.print(f"{_clock(time.monotonic() - self.began)}  {text}")
+        self.screen.print(f"{format_clock(time.monotonic() - self.began)}  {text}")
 
     def count(self, record: Record) -> None:
         self.running.pop(record.trial, None)
         # What goes on to a higher rung has been counted.
-        self._heard.add(record.trial)
-        self.done = len(self._heard)
+        self._counted.add(record.trial)
+        self.done = len(self._counted)
         self.failed += record.state == FAILED
         if record.seconds:
             self._seconds.append(record.seconds)
@@ -116,7 +118,11 @@ class _Lines:
 
     def describe(self, record: Record) -> str:
         architecture = Architecture.from_json(record.architecture)
-        name = f"{record.reference} (hand-placed)" if record.reference else summary(architecture)
+        name = (
+            f"{record.reference} (hand-placed)"
+            if record.reference
+            else summarise_blocks(architecture)
+        )
         again = f" seed {record.repeat + 1}" if record.repeat else ""
         if record.state not in {COMPLETE, PAUSED}:
             return f"trial {record.trial}{again} {record.state}: {record.failure}; {name}"
@@ -126,7 +132,7 @@ class _Lines:
         assert record.latency_ms is not None
         return (
             f"trial {record.trial}{again}  loss {record.loss:.4f}  accuracy {record.accuracy:.1%}  "
-            f"{milliseconds(record.latency_ms)} ms  {name}"
+            f"{format_milliseconds(record.latency_ms)} ms  {name}"
         )
 
     def left(self) -> str:
@@ -134,7 +140,7 @@ class _Lines:
             return ""
         recent = self._seconds[-10:]
         seconds = (self.total - self.done) * sum(recent) / len(recent) / self.workers
-        return f"  ({_clock(max(0.0, min(seconds, self._limit)))} left)"
+        return f"  ({format_clock(max(0.0, min(seconds, self._limit)))} left)"
 
     def best_so_far(self) -> str:
         if self.best is None or self.best.loss is None or self.best.latency_ms is None:
@@ -143,16 +149,16 @@ class _Lines:
         if self.plain_loss is not None:
             saved = f", {self.plain_loss - self.best.loss:+.4f} saved"
         return (
-            f"best loss {self.best.loss:.4f}{saved} at {milliseconds(self.best.latency_ms)} ms "
-            f"(trial {self.best.trial})"
+            f"best loss {self.best.loss:.4f}{saved} at "
+            f"{format_milliseconds(self.best.latency_ms)} ms (trial {self.best.trial})"
         )
 
 
-class _Display(_Lines):
-    """The same events on a terminal: a bar that moves, and lines only for what is rare."""
+class _LiveBar(_EventLines):
+    """The observer of a terminal: a bar that moves, and lines only for what is rare."""
 
-    def __init__(self, console: Console) -> None:
-        super().__init__(console)
+    def __init__(self, screen: Console) -> None:
+        super().__init__(screen)
         self._step: tuple[int, int] | None = None
 
     def stage(self, text: str) -> None:
@@ -172,7 +178,7 @@ class _Display(_Lines):
         if self._step is not None:
             done, total = self._step
             spent = time.monotonic() - self.step_began
-            left = _clock(spent * (total - done) / done) if done else "?"
+            left = format_clock(spent * (total - done) / done) if done else "?"
             grid.add_row(ProgressBar(total, done, width=40), f"{done}/{total} steps, {left} left")
         elif self.total:
             text = f"{self.done}/{self.total} trials, {len(self.running)} running"
@@ -182,9 +188,3 @@ class _Display(_Lines):
         else:
             grid.add_row("starting the workers" if self.running or self.done else "")
         return grid
-
-
-def _clock(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes:2}:{rest:02}"

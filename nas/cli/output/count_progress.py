@@ -8,17 +8,22 @@ from contextlib import contextmanager
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from nas.cli.tables import console
+from nas.cli.output.console import make_console
 
-__all__ = ["counting"]
+__all__ = ["show_count"]
 
 
 @contextmanager
-def counting(what: str) -> Iterator[Callable[[int, int], None]]:
-    """A function (done, of) that shows how far something is, on standard error."""
-    screen = console(stderr=True)
+def show_count(what: str) -> Iterator[Callable[[int, int], None]]:
+    """Show on standard error how far something is, while the context is open.
+
+    It gives a function (done, of) to be called on the way.
+
+    what: is counted, as it stands before the bar: `timing graphs`.
+    """
+    screen = make_console(stderr=True)
     if not screen.is_terminal:
-        yield _Lines(what)
+        yield _FifthLines(what)
         return
     columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn())
     with Progress(*columns, TimeRemainingColumn(), console=screen, transient=True) as bar:
@@ -26,15 +31,15 @@ def counting(what: str) -> Iterator[Callable[[int, int], None]]:
         yield lambda done, of: bar.update(task, completed=done, total=of)
 
 
-class _Lines:
-    """A line for every fifth."""
+class _FifthLines:
+    """A line for every fifth of the way."""
 
     def __init__(self, what: str) -> None:
-        self.what = what
-        self.said = 0
+        self._what = what
+        self._fifth = 0
 
     def __call__(self, done: int, of: int) -> None:
         fifth = 5 * done // max(1, of)
-        if fifth > self.said:
-            self.said = fifth
-            print(f"{self.what}: {done} of {of}", file=sys.stderr, flush=True)
+        if fifth > self._fifth:
+            self._fifth = fifth
+            print(f"{self._what}: {done} of {of}", file=sys.stderr, flush=True)
