@@ -14,7 +14,7 @@ from nas.runs.run import Run, Weights, open_run
 
 if TYPE_CHECKING:
     from nas.export import Pack, Target
-    from nas.export.pack import PackedGraph
+    from nas.export.packed_graph import PackedGraph
 
 __all__ = ["export"]
 
@@ -54,8 +54,7 @@ def export(
 
     Example: nas export runs/demo 17 --to openvino --int8 --out winner
     """
-    from nas.export import export_pack, export_trial
-    from nas.export.table import target_named
+    from nas.export import export_pack, export_trial, target_named
 
     chosen = _trial(trial, number)
     if weights not in get_args(Weights):
@@ -96,7 +95,7 @@ def _is_one_file(target: Target, out: Path) -> bool:
     Raises SpecError where it is called like a file of another target: a pack in a folder called
     winner.tflite would not be what was meant by --to onnx.
     """
-    from nas.export.table import TARGETS
+    from nas.export import TARGETS
 
     owners = [name for name, other in TARGETS.items() if out.suffix == other.main]
     if owners and target.name not in owners:
@@ -105,7 +104,7 @@ def _is_one_file(target: Target, out: Path) -> bool:
 
 
 def _print_pack(pack: Pack) -> None:
-    from nas.export.pack import against_int8
+    from nas.export.packed_graph import describe_int8
 
     print(
         f"trained network: {pack.network_accuracy:.1%} of {pack.images} validation images right, "
@@ -119,7 +118,7 @@ def _print_pack(pack: Pack) -> None:
                 f"  {part.accelerator} takes {part.inside} operators, leaves {outside or 'none'} "
                 f"({part.note})"
             )
-    if warning := against_int8(pack.graphs):
+    if warning := describe_int8(pack.graphs):
         print(warning)
     script = shlex.quote(str(pack.path / "verify.py"))
     print(f"{pack.path}: check it anywhere with: python {script}")
@@ -150,9 +149,9 @@ def _describe_weights(run: Run, trial: int, which: Weights) -> str:
 
 def _describe_graph(graph: PackedGraph) -> str:
     """Say what was measured of a graph."""
-    if graph.judged is None or graph.latency is None:
+    if graph.scores is None or graph.latency is None:
         return "converted, not verified: it does not run here"
-    scores, parity = graph.judged, graph.judged.parity
+    scores, parity = graph.scores, graph.scores.parity
     return (
         f"{graph.precision}, differs by {parity.share:.1e} of the largest score, same class for "
         f"{parity.agreement:.1%}, {scores.accuracy:.1%} right, loss {scores.loss_change:+.4f} "

@@ -5,17 +5,23 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from nas.export.target import Target, Winner
+from nas.export.target.target import Target
+from nas.export.winner import Winner
 
-__all__ = ["card"]
+__all__ = ["write_card"]
 
 Report = Mapping[str, Any]
 
 
-def card(winner: Winner, target: Target, report: Report) -> str:
-    """Markdown. report: what report.json holds."""
+def write_card(winner: Winner, target: Target, report: Report) -> str:
+    """Return the README of a pack as Markdown.
+
+    report: what report.json holds.
+    """
     architecture, side = winner.architecture, winner.side
-    blocks = [f"| `{item.site}` | {item.label} |" for item in architecture.insertions]
+    blocks = [
+        f"| `{insertion.site}` | {insertion.label} |" for insertion in architecture.insertions
+    ]
     network, origin = report["network"], report["origin"]
     return "\n".join(
         [
@@ -34,7 +40,7 @@ def card(winner: Winner, target: Target, report: Report) -> str:
             *_graphs(report["graphs"]),
             "",
             f"{report['machine']}, {report['made']}, one image, one thread; "
-            f"{', '.join(f'{name} {found}' for name, found in report['versions'].items())}. "
+            f"{', '.join(f'{name} {version}' for name, version in report['versions'].items())}. "
             "`differs by`: the largest difference of any score from the trained network's, as a "
             "share of the largest score.",
             *_calibrated(report),
@@ -120,11 +126,11 @@ def _calibrated(report: Report) -> list[str]:
 def _delegates(graphs: Sequence[Report]) -> list[str]:
     lines = []
     for graph in graphs:
-        for told in graph["delegates"]:
-            outside = ", ".join(f"{name} x{times}" for name, times in told["outside"].items())
+        for part in graph["delegates"]:
+            outside = ", ".join(f"{name} x{times}" for name, times in part["outside"].items())
             lines.append(
-                f"- {graph['file']}, {told['accelerator']}: takes {told['inside']} operators, "
-                f"leaves {outside or 'none'} ({told['note']})."
+                f"- {graph['file']}, {part['accelerator']}: takes {part['inside']} operators, "
+                f"leaves {outside or 'none'} ({part['note']})."
             )
     return ["", "## What accelerators take", "", *lines] if lines else []
 

@@ -11,14 +11,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from nas.export.target import Delegates, Images, Target, Winner, WrittenGraph
+from nas.export.target.target import Delegates, Images, Target, WrittenGraph
+from nas.export.winner import Winner
 from nas.latency.runtime import RUNTIMES
 
 __all__ = ["LITERT"]
 
 
 def _write(winner: Winner) -> WrittenGraph:
-    return _written(RUNTIMES["litert"].convert(winner.network, winner.side))
+    return _with_delegates(RUNTIMES["litert"].convert(winner.network, winner.side))
 
 
 def _quantise(winner: Winner, images: Images) -> WrittenGraph:
@@ -35,10 +36,10 @@ def _quantise(winner: Winner, images: Images) -> WrittenGraph:
         quantiser.load_quantization_recipe(recipe.static_wi8_ai8())
         seen = {signature: [{source: images[row : row + 1]} for row in range(len(images))]}
         quantiser.quantize(quantiser.calibrate(seen)).export_model(str(small))
-        return _written(small.read_bytes())
+        return _with_delegates(small.read_bytes())
 
 
-def _written(graph: bytes) -> WrittenGraph:
+def _with_delegates(graph: bytes) -> WrittenGraph:
     return WrittenGraph({".tflite": graph}, lambda: _delegates(graph))
 
 
@@ -57,22 +58,23 @@ def _delegates(graph: bytes) -> tuple[Delegates, ...]:
 
 
 def _inside(plain: Sequence[Mapping[str, Any]], pieces: Sequence[Mapping[str, Any]]) -> set[int]:
-    """Numbers of the operators that a delegate has swallowed: those between what it reads and
-    what it gives.
+    """Return the numbers of the operators that a delegate has swallowed.
+
+    These are the ones between what it reads and what it gives.
     """
     maker = {int(tensor): operator for operator in plain for tensor in operator["outputs"]}
-    found: set[int] = set()
+    swallowed: set[int] = set()
     for piece in pieces:
-        given = {int(tensor) for tensor in piece["inputs"]}
+        inputs = {int(tensor) for tensor in piece["inputs"]}
         ahead = [int(tensor) for tensor in piece["outputs"]]
         while ahead:
             tensor = ahead.pop()
             operator = maker.get(tensor)
-            if tensor in given or operator is None or operator["index"] in found:
+            if tensor in inputs or operator is None or operator["index"] in swallowed:
                 continue
-            found.add(int(operator["index"]))
-            ahead += [int(item) for item in operator["inputs"]]
-    return found
+            swallowed.add(int(operator["index"]))
+            ahead += [int(source) for source in operator["inputs"]]
+    return swallowed
 
 
 LITERT = Target(

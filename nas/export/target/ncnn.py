@@ -11,7 +11,8 @@ import zipfile
 from collections import Counter
 from pathlib import Path
 
-from nas.export.target import Delegates, Files, Target, Winner, WrittenGraph
+from nas.export.target.target import Delegates, Files, Target, WrittenGraph
+from nas.export.winner import Winner
 from nas.latency.runtime import RUNTIMES
 
 __all__ = ["NCNN"]
@@ -27,7 +28,7 @@ def _write(winner: Winner) -> WrittenGraph:
 
 
 def _delegates(files: Files) -> tuple[Delegates, ...]:
-    """What ncnn computes element by element and not in packs, its layout for SIMD."""
+    """Tell what ncnn computes element by element and not in packs, its layout for SIMD."""
     import ncnn
 
     network = ncnn.Net()

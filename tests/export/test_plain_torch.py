@@ -15,7 +15,7 @@ from torch import nn
 from nas.base.errors import SpecError
 from nas.blocks import BLOCKS
 from nas.blocks.block import Shape
-from nas.export.source import export_program, plain_source
+from nas.export.plain_torch import export_program, plain_source
 from nas.export.verify import load_model
 
 # Stands in the place of this project: who imports it, fails.

@@ -24,7 +24,7 @@ from nas.latency.runtime.runtime import first_line
 __all__ = ["NetworkSource", "export_program", "plain_source"]
 
 _TRAINING = {"aten.batch_norm.default": 5, "aten.dropout.default": 2}
-"""Operators that behave otherwise in training -> the place of the argument that says so."""
+"""Operator that behaves otherwise in training -> the place of the argument that says so."""
 
 _IMAGES = "images"
 _INFIX = {operator.add: "+", operator.mul: "*", operator.sub: "-", operator.floordiv: "//"}
@@ -32,15 +32,21 @@ _INFIX = {operator.add: "+", operator.mul: "*", operator.sub: "-", operator.floo
 
 @dataclass(frozen=True)
 class NetworkSource:
-    """code: of model.py. weights: every tensor by the name that the code gives it."""
+    """A network as source code and weights.
+
+    code: of model.py.
+    weights: every tensor by the name that the code gives it.
+    """
 
     code: str
     weights: dict[str, Tensor]
 
 
 def export_program(network: nn.Module, side: int, *, dynamic: bool = True) -> ExportedProgram:
-    """torch.export of a network for (N, 3, side, side); N any where `dynamic`, else 1.
+    """Export a network for images (N, 3, side, side) by torch.export.
 
+    side: of the images, pixels.
+    dynamic: whether N is any; else 1.
     Raises SpecError when it holds what torch.export cannot follow.
     """
     # A batch of one would be taken for a constant.
@@ -57,9 +63,13 @@ def export_program(network: nn.Module, side: int, *, dynamic: bool = True) -> Ex
 
 
 def plain_source(program: ExportedProgram, *, title: str, side: int) -> NetworkSource:
-    """Write `class Network(torch.nn.Module)` with the program's weights. Raises SpecError.
+    """Write `class Network(torch.nn.Module)` with the program's weights.
 
-    title: for the first line. The class reads (N, 3, side, side), normalised, and returns scores.
+    The class reads (N, 3, side, side), normalised, and returns scores.
+
+    title: for the first line.
+    side: of the images, pixels.
+    Raises SpecError when the program cannot be written as plain torch.
     """
     writer = _Writer(program)
     parts = list(writer.parts())
@@ -89,7 +99,7 @@ class _Part:
 
 
 class _Writer:
-    """Turns the nodes of a program into methods, one for each piece of the network."""
+    """A writer of the nodes of a program as methods, one for each piece of the network."""
 
     def __init__(self, program: ExportedProgram) -> None:
         signature = program.graph_signature
@@ -111,8 +121,8 @@ class _Writer:
         self._step = {node: number for number, node in enumerate(self._body) if not _is_check(node)}
 
     def parts(self) -> Iterator[_Part]:
-        """Each piece of the network as a method and the line that calls it."""
-        pieces = [list(found) for _, found in groupby(self._step, key=_place)]
+        """Write each piece of the network as a method and the line that calls it."""
+        pieces = [list(nodes) for _, nodes in groupby(self._step, key=_place)]
         taken: dict[str, int] = {}
         for piece in pieces:
             place = "_".join(["part", *_place(piece[0]).split(".")]).rstrip("_")
@@ -125,7 +135,7 @@ class _Writer:
                 for source in node.all_input_nodes
                 if source not in inside and source.name not in self._names
             )
-            given = [
+            given_back = [
                 node.name
                 for node in piece
                 if node.name == self.scores
@@ -135,14 +145,14 @@ class _Writer:
             if any("device=device" in line for line in lines):
                 lines.insert(0, "        device = next(iter(w.values())).device")
             arguments = ", ".join(["w", *read])
-            results = ", ".join(given)
+            results = ", ".join(given_back)
             method = "\n".join(
                 [f"    def {name}(self, {arguments}):", *lines, f"        return {results}"]
             )
             yield _Part(f"{results} = self.{name}({arguments})", method)
 
     def _expression(self, node: fx.Node) -> str:
-        target, args = node.target, [self._value(item) for item in node.args]
+        target, args = node.target, [self._value(value) for value in node.args]
         if target is operator.getitem:
             return f"{args[0]}[{args[1]}]"
         if target in _INFIX:
@@ -151,15 +161,15 @@ class _Writer:
             raise SpecError(f"model.py cannot be written: {target} is no operator of plain torch")
         if str(target) in _TRAINING:
             args[_TRAINING[str(target)]] = "self.training"
-        named = [f"{key}={self._value(item)}" for key, item in node.kwargs.items()]
+        named = [f"{key}={self._value(value)}" for key, value in node.kwargs.items()]
         return f"{target}({', '.join([*args, *named])})"
 
     def _name(self, node: fx.Node) -> str:
-        """The network's argument may be called anything; all else is called by its operator."""
+        """Name a value: the network's argument may be called anything, all else by its operator."""
         return _IMAGES if node.name == self._images else node.name
 
     def _value(self, value: object) -> str:
-        """A literal that means the same where it is read. Raises SpecError."""
+        """Write a literal that means the same where it is read. Raises SpecError."""
         if isinstance(value, fx.Node):
             name = self._names.get(value.name)
             return f"w[{json.dumps(name)}]" if name is not None else self._name(value)
@@ -177,12 +187,12 @@ class _Writer:
 
 
 def _is_check(node: fx.Node) -> bool:
-    """What torch.export asserts about its own reasoning, and computes nothing."""
+    """Tell what torch.export asserts about its own reasoning; it computes nothing."""
     return not node.users and "assert" in str(node.target) or "_guards" in str(node.target)
 
 
 def _place(node: fx.Node) -> str:
-    """The piece of the network a node belongs to: `blocks.1.0` of `blocks.1.0.conv_pw`."""
+    """Return the piece of the network a node belongs to: `blocks.1.0` of `blocks.1.0.conv_pw`."""
     stack = node.meta.get("nn_module_stack") or {}
     paths = [str(path) for path, _ in stack.values()]
     names = paths[-1].split(".") if paths and paths[-1] else []

@@ -1,4 +1,4 @@
-"""A graph by itself, without a pack."""
+"""Exports of one file: a graph by itself, without a pack."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ from pathlib import Path
 
 from nas.base.errors import SpecError
 from nas.base.files import make_folder, write_whole
-from nas.export.graphs import check, convert, open_graph, trained_network
-from nas.export.judged import Parity, predict_validation
-from nas.export.table import TARGETS, target_named
+from nas.export.conversion import check, convert, open_graph
+from nas.export.parity import Parity, predict_validation
+from nas.export.target import TARGETS, target_named
+from nas.export.winner import read_trained_network
 from nas.runs.run import Run, Weights
 
 __all__ = ["export_trial"]
@@ -21,10 +22,13 @@ def export_trial(
 ) -> tuple[Path, Parity]:
     """Export the trained network of a trial as one file.
 
-    out: the file to write; None: beside the run's files. weights: see
-    `Run.retrained_weights`. Raises SpecError (no such target or
-    trial, a file that is in the way, a target of several files), ExportError when the export
-    disagrees with the network.
+    target: a name in `TARGETS`.
+    out: the file to write; None: beside the run's files.
+    weights: see `Run.retrained_weights`.
+    Returns the file, and how far its graph agrees with the network.
+    Raises SpecError when there is no such target or trial, a file is in the way, or the target
+    is of several files.
+    Raises ExportError when the graph disagrees with the network.
     """
     to = target_named(target)
     if not to.alone:
@@ -40,10 +44,10 @@ def export_trial(
         raise SpecError(f"{path} exists; name a new file for --out")
     if not path.parent.exists() and out is not None:
         raise SpecError(f"folder {path.parent} does not exist; make it first")
-    found = trained_network(run, trial, weights)
+    trained = read_trained_network(run, trial, weights)
     make_folder(path.parent)
-    images = predict_validation(found.winner, found.data, _IMAGES)
+    images = predict_validation(trained.winner, trained.data, _IMAGES)
     with write_whole(path) as temporary:
-        temporary.write_bytes(convert(to, lambda: to.write(found.winner)).files[to.main])
-        judged = check(target, open_graph(target, temporary), images, to.tolerance)
-    return path, judged.parity
+        temporary.write_bytes(convert(to, lambda: to.write(trained.winner)).files[to.main])
+        scores = check(target, open_graph(target, temporary), images, to.tolerance)
+    return path, scores.parity

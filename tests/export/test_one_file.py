@@ -11,7 +11,8 @@ import torch
 
 from nas.base.errors import ExportError, SpecError
 from nas.export import TARGETS, Parity, export_pack, export_trial
-from nas.export.target import Winner, WrittenGraph
+from nas.export.target.target import WrittenGraph
+from nas.export.winner import Winner
 from nas.runs.run import open_run
 
 pytestmark = pytest.mark.xdist_group("run")

@@ -5,7 +5,7 @@ import torch
 from support.tiny_network import SIDE, winner
 from torch import Tensor, nn
 
-from nas.export.rewrite import delegable
+from nas.export.target.xnnpack import rewrite_for_xnnpack
 
 
 class Reductions(nn.Module):
@@ -27,7 +27,7 @@ def operators(module: nn.Module) -> set[str]:
 
 def test_what_xnnpack_leaves_outside_is_rewritten_to_the_same() -> None:
     images = torch.randn(1, 3, 6, 5)
-    rewritten = delegable(Reductions().eval(), images)
+    rewritten = rewrite_for_xnnpack(Reductions().eval(), images)
     torch.testing.assert_close(rewritten(images), Reductions()(images))
     found = operators(rewritten)
     assert {"aten.avg_pool2d.default", "aten.max_pool2d.default", "aten.slice.Tensor"} <= found
@@ -37,7 +37,7 @@ def test_what_xnnpack_leaves_outside_is_rewritten_to_the_same() -> None:
 @pytest.mark.parametrize("block", ["coord", "cbam", "triplet", "strip", "ela", "eca"])
 def test_blocks_stay_what_they_are(block: str) -> None:
     network, images = winner(block).network, torch.randn(1, 3, SIDE, SIDE)
-    rewritten = delegable(network, images)
+    rewritten = rewrite_for_xnnpack(network, images)
     with torch.no_grad():
         torch.testing.assert_close(rewritten(images), network(images))
     left = [

@@ -9,7 +9,8 @@ from pathlib import Path
 import onnx
 import onnxruntime
 
-from nas.export.target import Delegates, Images, Target, Winner, WrittenGraph
+from nas.export.target.target import Delegates, Images, Target, WrittenGraph
+from nas.export.winner import Winner
 from nas.latency.runtime import to_onnx
 from nas.latency.runtime.onnxruntime import quantise
 
@@ -23,7 +24,11 @@ def _write(winner: Winner) -> WrittenGraph:
 
 
 def quantised_onnx(winner: Winner, images: Images, *, dynamic_batch: bool) -> bytes:
-    """The QDQ graph with the ranges seen on these images."""
+    """Write the QDQ graph with the ranges seen on these images.
+
+    images: (N, 3, H, W), normalised.
+    dynamic_batch: whether it reads any number of images; else one.
+    """
     graph = to_onnx(winner.network, winner.side, dynamic_batch=dynamic_batch)
     at_once = 16 if dynamic_batch else 1
     return quantise(graph, [images[row : row + at_once] for row in range(0, len(images), at_once)])
@@ -34,20 +39,20 @@ def _quantise(winner: Winner, images: Images) -> WrittenGraph:
 
 
 def _delegates(winner: Winner) -> tuple[Delegates, ...]:
-    """What ONNX Runtime's own checker says of the accelerators of phones."""
+    """Ask ONNX Runtime's own checker about the accelerators of phones."""
     from onnxruntime.tools.mobile_helpers import usability_checker as checker
 
     # It asks for fixed shapes, which an app gives with the session's options.
     model = onnx.shape_inference.infer_shapes(_folded(to_onnx(winner.network, winner.side)))
-    asked = {
+    partitions = {
         "NNAPI (Android)": checker.check_nnapi_partitions(model, True),
         "Core ML (iOS)": checker.check_coreml_partitions(
             model, True, "coreml_supported_mlprogram_ops.md"
         ),
     }
     kinds = Counter(node.op_type for node in model.graph.node)
-    found = []
-    for name, info in asked.items():
+    delegates = []
+    for name, info in partitions.items():
         names = sorted(unsupported.rpartition(":")[2] for unsupported in info.unsupported_ops)
         outside = {kind: kinds[kind] for kind in names if kinds[kind]}
         left = info.num_nodes - info.num_supported_nodes - sum(outside.values())
@@ -56,12 +61,12 @@ def _delegates(winner: Winner) -> tuple[Delegates, ...]:
         note = (
             f"by operator type, in {info.num_partitions} pieces; ONNX Runtime's own CPU takes all"
         )
-        found.append(Delegates(name, int(info.num_supported_nodes), outside, note))
-    return tuple(found)
+        delegates.append(Delegates(name, int(info.num_supported_nodes), outside, note))
+    return tuple(delegates)
 
 
 def _folded(graph: bytes) -> onnx.ModelProto:
-    """As a session sees it: constants, and shapes that are known, worked out."""
+    """Return a graph as a session sees it: constants and known shapes are worked out."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "folded.onnx"
         options = onnxruntime.SessionOptions()

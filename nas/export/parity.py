@@ -12,16 +12,21 @@ from torch.nn import functional
 
 from nas.data import Dataset, Split
 from nas.data.dataset import thinning
-from nas.export.target import Images, Winner
+from nas.export.target.target import Images
 from nas.export.verify import Session, judge, normalised
+from nas.export.winner import Winner
 
-__all__ = ["GraphScores", "Parity", "ValidationScores", "predict_validation", "real_images"]
+__all__ = ["GraphScores", "Parity", "ValidationScores", "predict_validation", "sample_images"]
 
 
 @dataclass(frozen=True, slots=True)
 class Parity:
-    """difference: largest absolute difference of any score, on `images` real images.
-    largest: the largest absolute score. tolerance: allowed share of max(1, largest).
+    """How far the scores of a graph are the network's.
+
+    difference: the largest absolute difference of any score.
+    largest: the largest absolute score.
+    images: number of real images that it was seen on.
+    tolerance: allowed share of max(1, largest).
     agreement: share of the images with the same best class.
     """
 
@@ -38,13 +43,18 @@ class Parity:
 
     @property
     def holds(self) -> bool:
+        """Whether the difference is within the tolerance."""
         return self.share <= self.tolerance
 
 
 @dataclass(frozen=True, slots=True)
 class GraphScores:
-    """Scores of a graph beside the network's. loss_change: the graph's loss less the network's,
-    paired by image; half_width: of its 95 % interval.
+    """What a graph's scores are worth beside the network's.
+
+    loss: mean cross-entropy of the graph.
+    accuracy: share of the images that the graph gets right.
+    loss_change: the graph's loss less the network's, paired by image.
+    half_width: of the 95 % interval of loss_change.
     """
 
     parity: Parity
@@ -58,7 +68,10 @@ class GraphScores:
 class ValidationScores:
     """Validation images as they are deployed, and what the trained network says of them.
 
-    pixels: (N, H, W, 3) uint8. images: (N, 3, H, W). scores: (N, classes). labels: (N,).
+    pixels: (N, H, W, 3).
+    images: (N, 3, H, W), normalised.
+    scores: (N, classes), before softmax.
+    labels: (N,).
     """
 
     pixels: NDArray[np.uint8]
@@ -68,24 +81,29 @@ class ValidationScores:
 
     @property
     def losses(self) -> NDArray[np.float64]:
+        """The cross-entropy of every image."""
         return judge(self.scores, self.labels)[0]
 
     @property
     def accuracy(self) -> float:
+        """The share of the images that is right."""
         return judge(self.scores, self.labels)[1]
 
-    def judge(self, session: Session, tolerance: float) -> GraphScores:
-        """Run them through a graph, in batches and, the first, by itself."""
-        found = np.concatenate(
+    def compare(self, session: Session, tolerance: float) -> GraphScores:
+        """Run the images through a graph, in batches and, the first, by itself.
+
+        tolerance: allowed share of max(1, largest score).
+        """
+        scores = np.concatenate(
             [session(self.images[row : row + 64]) for row in range(0, len(self.images), 64)]
         )
         alone = session(self.images[:1])
         difference = max(
-            float(np.abs(found - self.scores).max()), float(np.abs(alone - self.scores[:1]).max())
+            float(np.abs(scores - self.scores).max()), float(np.abs(alone - self.scores[:1]).max())
         )
-        same = float((found.argmax(axis=1) == self.scores.argmax(axis=1)).mean())
+        same = float((scores.argmax(axis=1) == self.scores.argmax(axis=1)).mean())
         largest = float(np.abs(self.scores).max())
-        losses, accuracy = judge(found, self.labels)
+        losses, accuracy = judge(scores, self.labels)
         change = losses - self.losses
         half_width = (
             1.96 * float(change.std(ddof=1)) / math.sqrt(len(change)) if len(change) > 1 else 0.0
@@ -94,7 +112,7 @@ class ValidationScores:
             # NaN would pass for small.
             difference if math.isfinite(difference) else math.inf,
             largest,
-            len(found),
+            len(scores),
             tolerance,
             same,
         )
@@ -102,8 +120,11 @@ class ValidationScores:
 
 
 def predict_validation(winner: Winner, data: Dataset, most: int) -> ValidationScores:
-    """At most so many validation images, every class in its share, and the network's scores."""
-    pixels, labels = real_images(data.validation, winner.side, most)
+    """Return validation images with the network's scores.
+
+    most: number of images, every class in its share.
+    """
+    pixels, labels = sample_images(data.validation, winner.side, most)
     images = normalised(pixels, {"mean": winner.mean, "std": winner.std})
     with torch.inference_mode():
         parts = [
@@ -113,10 +134,15 @@ def predict_validation(winner: Winner, data: Dataset, most: int) -> ValidationSc
     return ValidationScores(pixels, images, torch.cat(parts).numpy(), labels)
 
 
-def real_images(split: Split, side: int, most: int) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-    """(N, side, side, 3) uint8 and their labels, every class in its share.
+def sample_images(
+    split: Split, side: int, most: int
+) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    """Return images as they are deployed and their labels, every class in its share.
 
-    A network may be deployed larger than it was trained and its images were decoded.
+    side: of the images, pixels: a network may be deployed larger than it was trained and its
+        images were decoded.
+    most: number of images.
+    Returns (N, side, side, 3) and (N,).
     """
     labels = split.labels.numpy()
     rows = np.arange(len(labels))

@@ -8,8 +8,9 @@ import json
 import torch
 from safetensors.torch import save
 
-from nas.export.source import export_program, plain_source
-from nas.export.target import Target, Winner, WrittenGraph
+from nas.export.plain_torch import export_program, plain_source
+from nas.export.target.target import Target, WrittenGraph
+from nas.export.winner import Winner
 
 __all__ = ["PT2", "TIMM", "TORCHSCRIPT"]
 
@@ -32,7 +33,7 @@ def _write_torchscript(winner: Winner) -> WrittenGraph:
 
 
 def _write_timm(winner: Winner) -> WrittenGraph:
-    """config.json and weights as timm reads them, and the module that gives it the network."""
+    """Write config.json and weights as timm reads them, and the module with the network."""
     name = f"attention_nas_{winner.architecture.digest}"
     program = export_program(winner.network, winner.side)
     source = plain_source(program, title=str(winner.architecture), side=winner.side)

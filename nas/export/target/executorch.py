@@ -12,15 +12,16 @@ from typing import Any
 import torch
 from torch import nn
 
-from nas.export.rewrite import delegable
-from nas.export.target import Delegates, Images, Target, Winner, WrittenGraph
+from nas.export.target.target import Delegates, Images, Target, WrittenGraph
+from nas.export.target.xnnpack import rewrite_for_xnnpack
+from nas.export.winner import Winner
 
 __all__ = ["EXECUTORCH"]
 
 
 def _write(winner: Winner) -> WrittenGraph:
     images = torch.zeros(1, 3, winner.side, winner.side)
-    return _lowered(delegable(copy.deepcopy(winner.network), images), images)
+    return _lower(rewrite_for_xnnpack(copy.deepcopy(winner.network), images), images)
 
 
 def _quantise(winner: Winner, images: Images) -> WrittenGraph:
@@ -31,17 +32,17 @@ def _quantise(winner: Winner, images: Images) -> WrittenGraph:
     from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
 
     one = torch.from_numpy(images[:1])
-    module = delegable(copy.deepcopy(winner.network), one)
+    module = rewrite_for_xnnpack(copy.deepcopy(winner.network), one)
     quantiser = XNNPACKQuantizer().set_global(get_symmetric_quantization_config())
     program = torch.export.export(module, (one,)).module(check_guards=False)
     prepared = prepare_pt2e(program, quantiser)
     with torch.no_grad():
         for row in range(len(images)):
             prepared(torch.from_numpy(images[row : row + 1]))
-    return _lowered(convert_pt2e(prepared), one)
+    return _lower(convert_pt2e(prepared), one)
 
 
-def _lowered(module: nn.Module, images: torch.Tensor) -> WrittenGraph:
+def _lower(module: nn.Module, images: torch.Tensor) -> WrittenGraph:
     from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
     from executorch.exir import to_edge_transform_and_lower
 
@@ -55,13 +56,13 @@ def _lowered(module: nn.Module, images: torch.Tensor) -> WrittenGraph:
 def _delegates(edge: Any) -> tuple[Delegates, ...]:
     from executorch.devtools.backend_debug import get_delegation_info
 
-    told = get_delegation_info(edge.exported_program().graph_module)
+    info = get_delegation_info(edge.exported_program().graph_module)
     outside: Counter[str] = Counter()
-    for name, counts in told.delegation_by_operator.items():
+    for name, counts in info.delegation_by_operator.items():
         if counts.non_delegated and not name.startswith("getitem"):
             outside[name] += counts.non_delegated
-    note = f"in {told.num_delegated_subgraphs} pieces, after rewriting; outside runs portable code"
-    return (Delegates("XNNPACK", told.num_delegated_nodes, dict(outside), note),)
+    note = f"in {info.num_delegated_subgraphs} pieces, after rewriting; outside runs portable code"
+    return (Delegates("XNNPACK", info.num_delegated_nodes, dict(outside), note),)
 
 
 EXECUTORCH = Target(

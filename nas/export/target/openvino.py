@@ -13,22 +13,23 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from nas.export.onnx import quantised_onnx
-from nas.export.target import Delegates, Files, Images, Target, Winner, WrittenGraph
+from nas.export.target.onnx import quantised_onnx
+from nas.export.target.target import Delegates, Files, Images, Target, WrittenGraph
+from nas.export.winner import Winner
 from nas.latency.runtime import to_onnx
 
 __all__ = ["OPENVINO"]
 
 
 def _write(winner: Winner) -> WrittenGraph:
-    return _saved(to_onnx(winner.network, winner.side))
+    return _save(to_onnx(winner.network, winner.side))
 
 
 def _quantise(winner: Winner, images: Images) -> WrittenGraph:
-    return _saved(quantised_onnx(winner, images, dynamic_batch=False))
+    return _save(quantised_onnx(winner, images, dynamic_batch=False))
 
 
-def _saved(graph: bytes) -> WrittenGraph:
+def _save(graph: bytes) -> WrittenGraph:
     import openvino
 
     with tempfile.TemporaryDirectory() as folder:
@@ -40,16 +41,16 @@ def _saved(graph: bytes) -> WrittenGraph:
 
 
 def _delegates(files: Files) -> tuple[Delegates, ...]:
-    """What the CPU plugin runs by its reference code, which is slow."""
+    """Tell what the CPU plugin runs by its reference code, which is slow."""
     import openvino
 
     core = openvino.Core()
     compiled = core.compile_model(core.read_model(files[".xml"], files[".bin"]), "CPU")
     layers: list[tuple[str, str]] = []
     for layer in compiled.get_runtime_model().get_ops():
-        told: dict[str, Any] = layer.get_rt_info()
-        layers.append((str(_plain(told["layerType"])), str(_plain(told["primitiveType"]))))
-    computed = [item for item in layers if item[0] not in {"Const", "Input", "Output"}]
+        info: dict[str, Any] = layer.get_rt_info()
+        layers.append((str(_plain(info["layerType"])), str(_plain(info["primitiveType"]))))
+    computed = [(kind, how) for kind, how in layers if kind not in {"Const", "Input", "Output"}]
     outside = Counter(kind for kind, how in computed if how.startswith("ref"))
     note = "layers after fusion; those outside run as reference code"
     inside = len(computed) - sum(outside.values())

@@ -13,23 +13,27 @@ from torch import Tensor, fx, nn
 
 from nas.latency.runtime.litert import without_expands
 
-__all__ = ["delegable"]
+__all__ = ["rewrite_for_xnnpack"]
 
 _aten = torch.ops.aten
 _SPLITS = {_aten.split_with_sizes.default, _aten.split.Tensor, _aten.chunk.default}
 
 
-def delegable(network: nn.Module, images: Tensor) -> nn.Module:
-    """An equal module in evaluation mode, for images of this shape. `network` stays as it is."""
+def rewrite_for_xnnpack(network: nn.Module, images: Tensor) -> nn.Module:
+    """Return an equal module that XNNPACK takes more of, in evaluation mode.
+
+    network: stays as it is.
+    images: of the only shape that the module reads.
+    """
     module = without_expands(network, images)
     assert isinstance(module, fx.GraphModule)
     for node in list(module.graph.nodes):
         if node.target is _aten.mean.dim:
-            _mean(module, node)
+            _rewrite_mean(module, node)
         elif node.target is _aten.amax.default:
-            _reduced(module, node, _aten.max_pool2d.default)
+            _rewrite_reduction(module, node, _aten.max_pool2d.default)
         elif node.target in _SPLITS:
-            _split(module, node)
+            _rewrite_split(module, node)
     module.graph.eliminate_dead_code()
     module.recompile()
     return module
@@ -40,17 +44,17 @@ def _shape(node: fx.Node) -> tuple[int, ...]:
 
 
 def _reduction(node: fx.Node) -> tuple[fx.Node, tuple[int, ...], bool]:
-    """What is reduced, over which of its axes, and whether they stay as axes of 1."""
+    """Return what is reduced, over which of its axes, and whether they stay as axes of 1."""
     source = node.args[0]
     assert isinstance(source, fx.Node)
     axes = node.args[1] if len(node.args) > 1 else node.kwargs.get("dim", [])
     keep = node.args[2] if len(node.args) > 2 else node.kwargs.get("keepdim", False)
-    given = axes if isinstance(axes, Sequence) else [axes]
+    listed = axes if isinstance(axes, Sequence) else [axes]
     rank = len(_shape(source))
-    return source, tuple(sorted(int(axis) % rank for axis in given)), bool(keep)  # type: ignore[arg-type]
+    return source, tuple(sorted(int(axis) % rank for axis in listed)), bool(keep)  # type: ignore[arg-type]
 
 
-def _mean(module: fx.GraphModule, node: fx.Node) -> None:
+def _rewrite_mean(module: fx.GraphModule, node: fx.Node) -> None:
     source, axes, keep = _reduction(node)
     if len(_shape(source)) == 4 and axes == (1,):
         channels = _shape(source)[1]
@@ -63,11 +67,11 @@ def _mean(module: fx.GraphModule, node: fx.Node) -> None:
             )
             _replace(module, node, mean, keep)
     elif not (axes == (2, 3) and keep):
-        _reduced(module, node, _aten.avg_pool2d.default)
+        _rewrite_reduction(module, node, _aten.avg_pool2d.default)
 
 
-def _reduced(module: fx.GraphModule, node: fx.Node, pool: Callable[..., Tensor]) -> None:
-    """A pool over the whole of one side of a map, or of both."""
+def _rewrite_reduction(module: fx.GraphModule, node: fx.Node, pool: Callable[..., Tensor]) -> None:
+    """Put a pool over the whole of one side of a map, or of both, in its place."""
     source, axes, keep = _reduction(node)
     shape = _shape(source)
     if len(shape) != 4 or not axes or not set(axes) <= {2, 3}:
@@ -86,7 +90,7 @@ def _replace(module: fx.GraphModule, node: fx.Node, by: fx.Node, keep: bool) -> 
     module.graph.erase_node(node)
 
 
-def _split(module: fx.GraphModule, node: fx.Node) -> None:
+def _rewrite_split(module: fx.GraphModule, node: fx.Node) -> None:
     source, axis = node.args[0], node.args[2] if len(node.args) > 2 else node.kwargs.get("dim", 0)
     sizes = [int(part.shape[axis]) for part in node.meta["val"]]
     for user in list(node.users):

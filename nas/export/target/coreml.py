@@ -11,8 +11,9 @@ import logging
 import tempfile
 from pathlib import Path
 
-from nas.export.source import export_program
-from nas.export.target import Target, Winner, WrittenGraph
+from nas.export.plain_torch import export_program
+from nas.export.target.target import Target, WrittenGraph
+from nas.export.winner import Winner
 
 __all__ = ["COREML"]
 
@@ -28,9 +29,9 @@ def _write(winner: Winner) -> WrittenGraph:
         model = coremltools.convert(program, minimum_deployment_target=coremltools.target.iOS16)
         model.author, model.short_description = "attention-nas", str(winner.architecture)
         model.save(str(path))
-        kept = [found for found in path.rglob("*") if found.is_file() and "debug" not in found.name]
+        kept = [file for file in path.rglob("*") if file.is_file() and "debug" not in file.name]
         return WrittenGraph(
-            {f".mlpackage/{found.relative_to(path)}": found.read_bytes() for found in kept}
+            {f".mlpackage/{file.relative_to(path)}": file.read_bytes() for file in kept}
         )
 
 
