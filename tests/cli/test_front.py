@@ -1,23 +1,53 @@
-"""`nas front` and `nas compare` as their users meet them."""
+"""`nas front` as its users meet it."""
 
 from __future__ import annotations
 
-import io
+import csv
 import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import pyarrow.parquet as parquet
 import pytest
-from rich.console import Console
-
-from nas.cli.output.front_table import front_table
-from nas.runs.run import open_run
 
 pytestmark = pytest.mark.xdist_group("run")
 
 Ran = tuple[int, str, str]
 Call = Callable[..., Ran]
+
+
+def test_front_as_json_is_a_list_of_objects(nas, finished_run: Path) -> None:  # type: ignore[no-untyped-def]
+    ran = nas("front", finished_run, "--json")
+    points = json.loads(ran.out)
+    assert ran.code == 0
+    assert isinstance(points, list)
+    for name in ("trial", "accuracy", "latency_ms", "params", "macs", "architecture", "reference"):
+        assert all(name in point for point in points)
+    assert {point["reference"] for point in points} >= {"plain", "se/r24", "eca"}
+    assert [point["latency_ms"] for point in points] == sorted(
+        point["latency_ms"] for point in points
+    )
+
+
+def test_front_filters_and_writes(nas, finished_run: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    every = json.loads(nas("front", finished_run, "--json").out)
+    middle = every[len(every) // 2]["latency_ms"]
+    few = json.loads(nas("front", finished_run, "--json", "--max", f"latency_ms={middle}").out)
+    assert 0 < len(few) < len(every)
+    assert all(point["latency_ms"] <= middle for point in few)
+    assert json.loads(nas("front", finished_run, "--json", "--min", "accuracy=1.1").out) == []
+    assert nas("front", finished_run, "--csv", tmp_path / "f.csv").code == 0
+    assert nas("front", finished_run, "--parquet", tmp_path / "f.parquet").code == 0
+    with (tmp_path / "f.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [int(row["trial"]) for row in rows] == [point["trial"] for point in every]
+    assert parquet.read_table(tmp_path / "f.parquet").num_rows == len(every)
+    table = nas("front", finished_run)
+    assert "plain backbone" in table.out
+    assert "seeds" in table.out
+    by_accuracy = json.loads(nas("front", finished_run, "--by", "accuracy,params", "--json").out)
+    assert by_accuracy
 
 
 def test_expressions_narrow_the_front(nas: Call, finished_run: Path) -> None:
@@ -40,21 +70,6 @@ def test_an_epsilon_front_is_judged_by_all_its_members(nas: Call, finished_run: 
     thin = nas("front", finished_run, "--epsilon", "loss=100,latency_ms=100")[1]
     said = [line for line in whole.splitlines() if "networks on the front lose less" in line]
     assert said and said[0] in thin
-
-
-@pytest.mark.parametrize("width", [60, 80, 100, 200])
-def test_marks_and_names_are_shown_at_any_width(finished_run: Path, width: int) -> None:
-    front = open_run(finished_run).front()
-    screen = Console(width=width, file=io.StringIO(), force_terminal=True, color_system=None)
-    screen.print(front_table(front, width))
-    heading, *rows = screen.file.getvalue().rstrip().splitlines()  # type: ignore[attr-defined]
-    assert max(map(len, [heading, *rows])) <= width
-    assert "network" in heading and "latency ms" in heading and "trial" in heading
-    assert ("MACs" in heading) is (width >= 100)
-    assert sum(row.startswith("*") for row in rows) == len(front.members)
-    for row, point in zip(rows, front, strict=True):
-        assert (point.reference or "")[:5] in row
-        assert "hand-placed" in row or not point.reference or point.reference == "plain"
 
 
 def test_markdown_is_a_table(nas: Call, finished_run: Path) -> None:
@@ -96,17 +111,11 @@ def test_epsilon_leaves_fewer(nas: Call, finished_run: Path) -> None:
     assert len(thin) <= len(every)
 
 
-def test_two_runs_are_one_front_and_are_compared(
-    nas: Call, finished_run: Path, tmp_path: Path
-) -> None:
+def test_two_runs_are_one_front(nas: Call, finished_run: Path, tmp_path: Path) -> None:
     another = tmp_path / "another"
     shutil.copytree(finished_run, another)
     _, out, _ = nas("front", finished_run, another)
     assert "run" in out.splitlines()[0] and str(another) in out
-    _, out, _ = nas("compare", finished_run, another)
-    assert "inside the noise" in out or "Too few" in out
-    found = json.loads(nas("compare", finished_run, another, "--json")[1])
-    assert found["hypervolume"]["first"] == found["hypervolume"]["second"]
 
 
 def test_names_with_brackets_are_shown_as_they_are(
