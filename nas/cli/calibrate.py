@@ -18,6 +18,7 @@ from nas.cli.options import (
     Workers,
 )
 from nas.cli.output.console import make_console, plain_table, print_json
+from nas.cli.output.search_progress import watch_search
 
 if TYPE_CHECKING:
     from nas.runs.calibrate.result import Calibration
@@ -54,7 +55,6 @@ def calibrate(
     Interrupted, the same command goes on.
     Example: nas calibrate search_spaces/mobilenetv2-small.yaml --data digits --out runs/calibration
     """
-    from nas.cli.output.search_progress import watch_search
     from nas.runs.calibrate.calibrate import calibrate as carry_out
     from nas.spec.runner import load_runner
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -10,6 +11,9 @@ from nas.base.errors import SpecError
 from nas.cli.options import Json
 from nas.cli.output.console import print_json
 from nas.cli.output.formats import format_count
+
+if TYPE_CHECKING:
+    from nas.spec.architecture import Architecture
 
 __all__ = ["cost"]
 
@@ -37,26 +41,9 @@ def cost(
 
     Example: nas cost --backbone mobilenetv2_100 --uniform coord/r32 --exclude 'blocks.0.*'
     """
-    from nas.models.build import uniform as place_uniformly
     from nas.models.cost import cost as count_cost
-    from nas.spec.architecture import parse_label
-    from nas.spec.space import POSITIONS
 
-    if total_stride is not None and total_stride not in _STRIDES:
-        raise SpecError(f"total stride {total_stride}; allowed: {', '.join(map(str, _STRIDES))}")
-    unknown = [name for name in position or () if name not in POSITIONS]
-    if unknown:
-        raise SpecError(f"position {unknown[0]!r}; allowed: {', '.join(POSITIONS)}")
-    block, options = parse_label(uniform)
-    architecture = place_uniformly(
-        backbone,
-        block,
-        resolution=resolution,
-        total_stride=total_stride,
-        exclude=tuple(exclude or ()),
-        position=tuple(position or ()),
-        **dict[str, Any](options),
-    )
+    architecture = _place(backbone, uniform, resolution, total_stride, exclude, position)
     counted, insertions = count_cost(architecture, num_classes=classes), len(architecture.blocks)
     if json_:
         values = {
@@ -75,3 +62,33 @@ def cost(
     print(f"MACs    {counted.macs:,} ({macs}; convolutions and matrix products)")
     if counted.unsupported:
         print(f"not counted: {', '.join(counted.unsupported)}")
+
+
+def _place(
+    backbone: str,
+    label: str,
+    resolution: int,
+    total_stride: int | None,
+    exclude: Sequence[str] | None,
+    position: Sequence[str] | None,
+) -> Architecture:
+    """Put one block at all sites that are not left out. Raises SpecError."""
+    from nas.models.build import uniform
+    from nas.spec.architecture import parse_label
+    from nas.spec.space import POSITIONS
+
+    if total_stride is not None and total_stride not in _STRIDES:
+        raise SpecError(f"total stride {total_stride}; allowed: {', '.join(map(str, _STRIDES))}")
+    unknown = [name for name in position or () if name not in POSITIONS]
+    if unknown:
+        raise SpecError(f"position {unknown[0]!r}; allowed: {', '.join(POSITIONS)}")
+    block, options = parse_label(label)
+    return uniform(
+        backbone,
+        block,
+        resolution=resolution,
+        total_stride=total_stride,
+        exclude=tuple(exclude or ()),
+        position=tuple(position or ()),
+        **dict[str, Any](options),
+    )

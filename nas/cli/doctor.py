@@ -54,6 +54,7 @@ class Check:
     remedy: str = ""
 
     def to_dict(self) -> dict[str, Any]:
+        """Return it as plain values."""
         return asdict(self)
 
 

@@ -16,6 +16,7 @@ from rich.console import Console
 
 from nas.cli.output.console import make_console
 from nas.cli.output.front_table import print_front
+from nas.cli.output.search_progress import watch_search
 from nas.study.front.front import Front
 from nas.study.front.point import Point
 from nas.study.front.verdict import judge
@@ -34,8 +35,6 @@ def carry_out(folder: Path, start: Callable[[Observer], Run]) -> None:
     start: searches and returns the run.
     Ends the program with code 1 when the front is empty, 130 when the user stopped it.
     """
-    from nas.cli.output.search_progress import watch_search
-
     screen = make_console()
     try:
         with watch_search(screen) as observer:

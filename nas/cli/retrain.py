@@ -16,6 +16,7 @@ from nas.cli.options import Json, RunFolder
 from nas.cli.output.console import make_console, plain_table, print_json
 from nas.cli.output.formats import format_clock
 from nas.cli.output.front_table import print_front
+from nas.cli.output.retrain_progress import watch_retrain
 
 if TYPE_CHECKING:
     from nas.runs.retrain.retrain import RetrainPlan
@@ -55,7 +56,6 @@ def retrain(
     Interrupted or killed, the same command goes on; what is done is not done again.
     Example: nas retrain runs/demo --front --epochs 50
     """
-    from nas.cli.output.retrain_progress import watch_retrain
     from nas.runs.retrain import retrain as trainings
     from nas.runs.run import open_run
 

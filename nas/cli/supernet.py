@@ -12,6 +12,7 @@ import typer
 
 from nas.cli.options import DataSource, ResumableFolder, RunnerSettings, SpaceFile
 from nas.cli.output.console import make_console, plain_table, print_json
+from nas.cli.output.count_progress import show_count
 from nas.cli.output.formats import summarise_blocks
 
 if TYPE_CHECKING:
@@ -122,7 +123,6 @@ def _train_and_score(
 
 def _train(folder: SupernetFolder, plain: Architecture, images: Dataset) -> Supernet:
     from nas.base.machine import usable_cores
-    from nas.cli.output.count_progress import show_count
     from nas.training.device import best_device
     from nas.training.plain_backbone import prepare_backbone
 
@@ -146,7 +146,6 @@ def _train(folder: SupernetFolder, plain: Architecture, images: Dataset) -> Supe
 
 def _score(supernet: Supernet, images: Dataset, number: int) -> list[dict[str, Any]]:
     """Score hand-placed and drawn networks by inherited weights; the lowest loss comes first."""
-    from nas.cli.output.count_progress import show_count
     from nas.training.device import best_device
     from nas.training.supernet import weights
     from nas.training.task import Classification

@@ -18,54 +18,25 @@ def write_card(winner: Winner, target: Target, report: Report) -> str:
 
     report: what report.json holds.
     """
-    architecture, side = winner.architecture, winner.side
-    blocks = [
-        f"| `{insertion.site}` | {insertion.label} |" for insertion in architecture.insertions
-    ]
-    network, origin = report["network"], report["origin"]
     return "\n".join(
         [
-            f"# {architecture.backbone} with {len(architecture.blocks)} attention blocks",
-            "",
-            f"Classifies images of {side}x{side} pixels into {len(winner.classes)} classes "
-            f"(labels.txt). Found by attention-nas as trial {origin['trial']} "
-            f"of the run `{origin['run']}`, on `{origin['data']}`; shipped for {target.title}.",
-            "",
-            f"On {network['images']} validation images, that training has not seen, but the "
-            f"search has chosen by: {network['accuracy']:.1%} right, loss {network['loss']:.4f}. "
-            + _weights(origin, side),
+            *_summary(winner, target, report),
             "",
             "## Graphs",
             "",
             *_graphs(report["graphs"]),
             "",
-            f"{report['machine']}, {report['made']}, one image, one thread; "
-            f"{', '.join(f'{name} {version}' for name, version in report['versions'].items())}. "
-            "`differs by`: the largest difference of any score from the trained network's, as a "
-            "share of the largest score.",
+            _protocol(report),
             *_calibrated(report),
             *_delegates(report["graphs"]),
             "",
             "## Use",
             "",
-            f"    python verify.py            # needs {', '.join(('numpy', *target.runs))}",
-            "    python verify.py --model    # model.py too: needs torch and safetensors",
-            "",
-            "In: float32 (N, 3, H, W) as preprocessing.json says"
-            + ("" if target.any_batch else ", one image at a time")
-            + ". Out: scores (N, classes) before softmax. `load_"
-            + f"{target.name}` in verify.py shows how the graph is opened."
-            + _timm(target),
-            "",
-            "    from model import load      # plain torch: to finetune, or convert otherwise",
-            '    network = load("weights.safetensors")',
+            *_use(target),
             "",
             "## Architecture",
             "",
-            f"{architecture.backbone}, total stride {architecture.total_stride or 'as it comes'}: "
-            f"{network['params']:,} parameters, {network['macs']:,} multiply-adds for an image.",
-            "",
-            *(["| site | block |", "| --- | --- |", *blocks] if blocks else ["As it comes."]),
+            *_architecture(winner, report["network"]),
             "",
             "## Limits",
             "",
@@ -74,6 +45,22 @@ def write_card(winner: Winner, target: Target, report: Report) -> str:
             "",
         ]
     )
+
+
+def _summary(winner: Winner, target: Target, report: Report) -> list[str]:
+    architecture, side = winner.architecture, winner.side
+    network, origin = report["network"], report["origin"]
+    return [
+        f"# {architecture.backbone} with {len(architecture.blocks)} attention blocks",
+        "",
+        f"Classifies images of {side}x{side} pixels into {len(winner.classes)} classes "
+        f"(labels.txt). Found by attention-nas as trial {origin['trial']} "
+        f"of the run `{origin['run']}`, on `{origin['data']}`; shipped for {target.title}.",
+        "",
+        f"On {network['images']} validation images, that training has not seen, but the "
+        f"search has chosen by: {network['accuracy']:.1%} right, loss {network['loss']:.4f}. "
+        + _weights(origin, side),
+    ]
 
 
 def _weights(origin: Report, side: int) -> str:
@@ -116,6 +103,16 @@ def _graphs(graphs: Sequence[Report]) -> list[str]:
     return lines
 
 
+def _protocol(report: Report) -> str:
+    """Say how the figures of the graphs came about."""
+    versions = ", ".join(f"{name} {version}" for name, version in report["versions"].items())
+    return (
+        f"{report['machine']}, {report['made']}, one image, one thread; {versions}. "
+        "`differs by`: the largest difference of any score from the trained network's, as a "
+        "share of the largest score."
+    )
+
+
 def _calibrated(report: Report) -> list[str]:
     if not report["calibration_images"]:
         return [f"int8: {report['int8']}."] if report["int8"] else []
@@ -135,6 +132,22 @@ def _delegates(graphs: Sequence[Report]) -> list[str]:
     return ["", "## What accelerators take", "", *lines] if lines else []
 
 
+def _use(target: Target) -> list[str]:
+    return [
+        f"    python verify.py            # needs {', '.join(('numpy', *target.runs))}",
+        "    python verify.py --model    # model.py too: needs torch and safetensors",
+        "",
+        "In: float32 (N, 3, H, W) as preprocessing.json says"
+        + ("" if target.any_batch else ", one image at a time")
+        + ". Out: scores (N, classes) before softmax. `load_"
+        + f"{target.name}` in verify.py shows how the graph is opened."
+        + _timm(target),
+        "",
+        "    from model import load      # plain torch: to finetune, or convert otherwise",
+        '    network = load("weights.safetensors")',
+    ]
+
+
 def _timm(target: Target) -> str:
     if target.name != "timm":
         return ""
@@ -142,3 +155,14 @@ def _timm(target: Target) -> str:
         '\n\n    import sys, timm; sys.path.insert(0, "network"); import winner\n'
         '    network = timm.create_model("local-dir:network", pretrained=True)'
     )
+
+
+def _architecture(winner: Winner, network: Report) -> list[str]:
+    architecture = winner.architecture
+    rows = [f"| `{insertion.site}` | {insertion.label} |" for insertion in architecture.insertions]
+    return [
+        f"{architecture.backbone}, total stride {architecture.total_stride or 'as it comes'}: "
+        f"{network['params']:,} parameters, {network['macs']:,} multiply-adds for an image.",
+        "",
+        *(["| site | block |", "| --- | --- |", *rows] if rows else ["As it comes."]),
+    ]

@@ -174,7 +174,7 @@ class _Writer:
             name = self._names.get(value.name)
             return f"w[{json.dumps(name)}]" if name is not None else self._name(value)
         if isinstance(value, list | tuple):
-            return f"[{', '.join(self._value(item) for item in value)}]"
+            return f"[{', '.join(map(self._value, value))}]"
         if isinstance(value, float) and not math.isfinite(value):
             return f'float("{value}")'
         if isinstance(value, torch.device):
@@ -196,12 +196,12 @@ def _place(node: fx.Node) -> str:
     stack = node.meta.get("nn_module_stack") or {}
     paths = [str(path) for path, _ in stack.values()]
     names = paths[-1].split(".") if paths and paths[-1] else []
-    kept = names[:1]
+    place = names[:1]
     for name in names[1:]:
         if not name.isdigit():
             break
-        kept.append(name)
-    return ".".join(kept)
+        place.append(name)
+    return ".".join(place)
 
 
 _TEMPLATE = '''"""{title}

@@ -47,6 +47,7 @@ class RetrainWatcher:
         self._quarter = 0
 
     def say(self, text: str) -> None:
+        """Print a line behind the clock."""
         self.screen.print(f"{format_clock(time.monotonic() - self.began_at)}  {text}")
 
     def begin(self, planned: RetrainPlan) -> None:

@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.live import Live
@@ -13,10 +14,12 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 
 from nas.cli.output.formats import format_clock, format_milliseconds, summarise_blocks
-from nas.execution.executor import Observer
 from nas.spec.architecture import PLAIN, Architecture
-from nas.strategy.search import Search
 from nas.study.record import COMPLETE, FAILED, PAUSED, Job, Record
+
+if TYPE_CHECKING:
+    from nas.execution.executor import Observer
+    from nas.strategy.search import Search
 
 __all__ = ["watch_search"]
 
@@ -52,7 +55,7 @@ class _EventLines:
         self._estimated_at: int | None = None
         self._limit = math.inf
 
-    # Observer
+    # As an Observer
 
     def stage(self, text: str) -> None:
         self.step_began = time.monotonic()
@@ -93,12 +96,14 @@ class _EventLines:
             self.total = search.expected_trials()
         self._limit = search.remaining_seconds
 
-    # What it says
+    # What it prints
 
     def say(self, text: str) -> None:
+        """Print a line behind the run's clock."""
         self.screen.print(f"{format_clock(time.monotonic() - self.began)}  {text}")
 
     def count(self, record: Record) -> None:
+        """Take note of a trial that has come to its end, or to a rung."""
         self.running.pop(record.trial, None)
         # What goes on to a higher rung has been counted.
         self._counted.add(record.trial)
@@ -117,6 +122,7 @@ class _EventLines:
             self.best = record
 
     def describe(self, record: Record) -> str:
+        """Say what came of a trial."""
         architecture = Architecture.from_json(record.architecture)
         name = (
             f"{record.reference} (hand-placed)"
@@ -136,6 +142,7 @@ class _EventLines:
         )
 
     def left(self) -> str:
+        """Estimate the time that is left; empty while too few trials say how long one takes."""
         if len(self._seconds) < self.workers or self.total <= self.done:
             return ""
         recent = self._seconds[-10:]
@@ -143,6 +150,7 @@ class _EventLines:
         return f"  ({format_clock(max(0.0, min(seconds, self._limit)))} left)"
 
     def best_so_far(self) -> str:
+        """Name the lowest loss; empty while there is none."""
         if self.best is None or self.best.loss is None or self.best.latency_ms is None:
             return ""
         saved = ""

@@ -16,6 +16,7 @@ class _MeasureByDefault(TyperGroup):
     """`nas profile SPACE` measures; `nas profile show FILE` and the others have names."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Put `measure` in front of what names no other command."""
         if args and args[0] not in self.commands and args[0] not in {"--help", "-h"}:
             args = ["measure", *args]
         return super().parse_args(ctx, args)
