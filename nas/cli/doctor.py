@@ -40,7 +40,7 @@ def doctor(json_: Json = False) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """What was looked at on this machine, and what came of it.
+    """A look at one part of this machine, and what came of it.
 
     subject: what was looked at: `memory`.
     level: `ok`, `note` (works without) or `missing` (a search fails).

@@ -1,4 +1,4 @@
-"""What was typed behind options, as values; every fault is one line about that option."""
+"""Parsing of what was typed behind options; a fault is one line about that option."""
 
 from __future__ import annotations
 

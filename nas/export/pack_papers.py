@@ -29,7 +29,7 @@ _SAMPLES = 64  # images that go along, to check the pack with
 
 @dataclass(frozen=True)
 class Origin:
-    """Where a network comes from.
+    """The origin of a network: where it was found, and what was measured of it there.
 
     run: name of its folder.
     proxy: kind of training in the search.

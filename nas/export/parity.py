@@ -1,4 +1,4 @@
-"""How far a graph agrees with the trained network, on real images, and what that costs."""
+"""The agreement of a graph with the trained network on real images, and what it costs."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ __all__ = ["GraphScores", "Parity", "ValidationScores", "predict_validation", "s
 
 @dataclass(frozen=True, slots=True)
 class Parity:
-    """How far the scores of a graph are the network's.
+    """The agreement of a graph's scores with the network's.
 
     difference: the largest absolute difference of any score.
     largest: the largest absolute score.
@@ -49,7 +49,7 @@ class Parity:
 
 @dataclass(frozen=True, slots=True)
 class GraphScores:
-    """What a graph's scores are worth beside the network's.
+    """The worth of a graph's scores beside the network's.
 
     loss: mean cross-entropy of the graph.
     accuracy: share of the images that the graph gets right.
@@ -66,7 +66,7 @@ class GraphScores:
 
 @dataclass(frozen=True)
 class ValidationScores:
-    """Validation images as they are deployed, and what the trained network says of them.
+    """The validation images as they are deployed, and what the trained network says of them.
 
     pixels: (N, H, W, 3).
     images: (N, 3, H, W), normalised.

@@ -187,7 +187,7 @@ class _Writer:
 
 
 def _is_check(node: fx.Node) -> bool:
-    """Tell what torch.export asserts about its own reasoning; it computes nothing."""
+    """Tell whether torch.export asserts here about its own reasoning, and computes nothing."""
     return not node.users and "assert" in str(node.target) or "_guards" in str(node.target)
 
 

@@ -1,4 +1,4 @@
-"""What is asked of a front besides the front: its knee, its worth, the best within a budget."""
+"""Questions to a front and their answers: its knee, its worth, the best within a budget."""
 
 from __future__ import annotations
 

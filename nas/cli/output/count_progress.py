@@ -1,4 +1,4 @@
-"""Progress of a count: a bar on a terminal, a few lines elsewhere."""
+"""The progress of a count: a bar on a terminal, a few lines elsewhere."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ _INTERACTIONS = {"crowding": "many blocks together", "stages": "pairs of stages"
 
 @dataclass(frozen=True, slots=True)
 class Answers:
-    """What was asked for besides the rules.
+    """The answers to what was asked for besides the rules.
 
     limit: the latency that the advice keeps, ms; None: no advice was asked for.
     advice: what to put where within it.

@@ -1,4 +1,4 @@
-"""What a full training shows: a bar for each on a terminal, plain lines elsewhere."""
+"""The progress of full trainings: a bar for each on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a search shows while it runs: a live bar on a terminal, plain lines elsewhere."""
+"""The progress of a search: a live bar on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an export target is: how it writes a network, and what its graph can be run by."""
+"""The type of an export target: how it writes a network, and what runs its graph."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ Images = NDArray[np.float32]
 
 @dataclass(frozen=True, slots=True)
 class Delegates:
-    """How much of a graph an accelerator takes.
+    """The part of a graph that an accelerator takes.
 
     inside: number of operators that it takes.
     outside: operator -> how many it leaves behind.
