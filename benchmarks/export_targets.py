@@ -45,7 +45,7 @@ def _rows(pack: Pack) -> list[list[str]]:
     """loss: the graph's less the network's. left: operators that an accelerator leaves, of all."""
     rows = []
     for graph in pack.graphs:
-        judged, latency = graph.judged, graph.latency
+        judged, latency = graph.scores, graph.latency
         if judged is None or latency is None:
             rows.append([pack.target.name, graph.precision, "not run here", *[""] * 6])
             continue

@@ -1,93 +1,53 @@
-"""The command line. Each command is thin: it reads arguments, calls the library, and prints."""
+"""The command line: one module for each command, in the order of `nas --help`.
+
+A command is thin: it reads its arguments, calls the library, and prints.
+"""
 
 from __future__ import annotations
 
-import sys
-from typing import Annotated
-
-import typer
-
-from nas.base.errors import NasError
 from nas.cli import (
-    catalogue,
-    explaining,
-    exports,
-    fronts,
-    machine,
-    networks,
-    profiles,
+    backbones,
+    blocks,
+    calibrate,
+    compare,
+    cost,
+    doctor,
+    explain,
+    export,
+    front,
+    launch,
+    profile,
     report,
+    resume,
     retrain,
-    runs,
-    submitting,
+    search,
+    show,
+    space,
+    status,
     supernet,
-    trust,
-    workers,
+    worker,
 )
+from nas.cli.application import app, main
 
 __all__ = ["app", "main"]
 
-app = typer.Typer(
-    name="nas",
-    help="Where to put which attention block in a mobile network, for your data and your device.",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    add_completion=False,
-    rich_markup_mode=None,
-)
-for group in (
-    runs,
-    workers,
-    submitting,
-    fronts,
-    explaining,
-    report,
-    networks,
-    exports,
-    catalogue,
-    profiles,
-    trust,
-    supernet,
-    retrain,
-    machine,
-):
-    group.add_to(app)
-
-
-@app.callback(invoke_without_command=True)
-def _options(
-    version: Annotated[bool, typer.Option("--version", help="Show the version.")] = False,
-) -> None:
-    if version:
-        from importlib import metadata
-
-        print(f"attention-nas {metadata.version('attention-nas')}")
-        raise typer.Exit
-
-
-def _misused(error: typer.TyperException) -> int:
-    """One line instead of the usage; without any argument, the help."""
-    context = getattr(error, "ctx", None)
-    if context is None or not hasattr(error, "format_message"):
-        print(f"error: {error}", file=sys.stderr)
-    elif len(sys.argv) == 1 or type(error).__name__ == "NoArgsIsHelpError":
-        print(context.get_help())
-    else:
-        said = " ".join(error.format_message().split()).rstrip(".")
-        print(f"error: {said}; see: {context.command_path} --help", file=sys.stderr)
-    return 2
-
-
-def main() -> None:
-    """Run the command line; wrong input ends with one line and exit code 2."""
-    try:
-        sys.exit(app(standalone_mode=False) or 0)
-    except typer.TyperException as error:
-        sys.exit(_misused(error))
-    except NasError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(error.exit_code)
-    except BrokenPipeError:
-        # `nas front RUN | head` closes our output: nothing is wrong.
-        sys.stderr.close()
-        sys.exit(0)
+app.command()(search.search)
+app.command()(resume.resume)
+app.command()(status.status)
+app.command()(worker.worker)
+app.command(context_settings=launch.PASSES_OPTIONS_ON)(launch.launch)
+app.command()(front.front)
+app.command()(compare.compare)
+app.command()(show.show)
+app.command()(explain.explain)
+app.command()(report.report)
+app.command()(space.space)
+app.command()(cost.cost)
+app.command()(export.export)
+app.command()(blocks.blocks)
+app.command()(backbones.backbones)
+app.command()(calibrate.calibrate)
+app.command()(supernet.supernet)
+app.command()(retrain.retrain)
+app.command()(doctor.doctor)
+app.add_typer(profile.app, name="profile")

@@ -1,4 +1,4 @@
-"""Examining the machine: packages, cores, memory, disk, accelerators, runtimes."""
+"""`nas doctor`: what is installed here, what the machine can do, what is missing."""
 
 from __future__ import annotations
 
@@ -9,15 +9,44 @@ from dataclasses import asdict, dataclass
 from importlib import metadata
 from typing import Any
 
+import typer
+
 from nas.base.errors import MeasurementError
 from nas.base.machine import available_memory, cache_root, processor, usable_cores, version
+from nas.cli.options import Json
+from nas.cli.output.console import print_json
 
-__all__ = ["Check", "examine"]
+__all__ = ["Check", "doctor", "examine"]
+
+_MARKS = {"ok": " ok ", "note": "note", "missing": "MISS"}
+
+
+def doctor(json_: Json = False) -> None:
+    """Say what this machine has, what is missing, and how to get it.
+
+    Example: nas doctor
+    """
+    checks = examine()
+    if json_:
+        print_json([check.to_dict() for check in checks])
+    else:
+        for check in checks:
+            print(f"[{_MARKS[check.level]}] {check.subject}: {check.found}")
+            if check.remedy:
+                print(f"       {check.remedy}")
+    if any(check.level == "missing" for check in checks):
+        raise typer.Exit(1)
 
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """level: `ok`, `note` (works without) or `missing` (a search fails). remedy: what to do."""
+    """A look at one part of this machine, and what came of it.
+
+    subject: what was looked at: `memory`.
+    level: `ok`, `note` (works without) or `missing` (a search fails).
+    found: what is there, in words.
+    remedy: what to do; empty where nothing is.
+    """
 
     subject: str
     level: str
@@ -25,11 +54,12 @@ class Check:
     remedy: str = ""
 
     def to_dict(self) -> dict[str, Any]:
+        """Return it as plain values."""
         return asdict(self)
 
 
 def examine() -> list[Check]:
-    """Everything a search depends on, most basic first. Changes nothing."""
+    """Look at everything a search depends on, most basic first; change nothing."""
     return [
         Check("python", "ok", f"{platform.python_version()} on {platform.platform()}"),
         *_packages(),
@@ -43,7 +73,7 @@ def examine() -> list[Check]:
 
 
 def _packages() -> list[Check]:
-    """The distribution's own requirements, read from its metadata."""
+    """Check the distribution's own requirements, read from its metadata."""
     try:
         requirements = metadata.requires("attention-nas") or []
     except metadata.PackageNotFoundError:
@@ -56,13 +86,13 @@ def _packages() -> list[Check]:
         name = requirement.split(";")[0].strip()
         for sign in "~<>=![ ":
             name = name.split(sign)[0]
-        found = version(name)
-        (present.append(f"{name} {found}") if found else missing.append(name))
-    findings = [Check("packages", "ok", ", ".join(present))]
+        installed = version(name)
+        (present.append(f"{name} {installed}") if installed else missing.append(name))
+    checks = [Check("packages", "ok", ", ".join(present))]
     if missing:
         remedy = f"pip install {' '.join(missing)}"
-        findings.append(Check("packages", "missing", ", ".join(missing), remedy))
-    return findings
+        checks.append(Check("packages", "missing", ", ".join(missing), remedy))
+    return checks
 
 
 def _cores() -> Check:
@@ -110,15 +140,15 @@ def _runtime() -> Check:
     try:
         from nas.latency.runtime import RUNTIMES
     except ImportError as error:
-        found = f"ONNX Runtime cannot be loaded ({error})"
-        return Check("latency", "missing", found, "pip install onnxruntime")
-    here, install = [], []
+        text = f"ONNX Runtime cannot be loaded ({error})"
+        return Check("latency", "missing", text, "pip install onnxruntime")
+    present, missing = [], []
     for name, runtime in RUNTIMES.items():
         try:
-            here.append(f"{name} {runtime.version()}")
+            present.append(f"{name} {runtime.version()}")
         except MeasurementError:
-            install.append(name)
-    text = ", ".join(here) + (f"; not here: {', '.join(install)}" if install else "")
+            missing.append(name)
+    text = ", ".join(present) + (f"; not here: {', '.join(missing)}" if missing else "")
     return Check("latency", "ok", text)
 
 

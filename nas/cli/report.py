@@ -7,14 +7,12 @@ from typing import Annotated
 
 import typer
 
-__all__ = ["add_to"]
+from nas.base.errors import SpecError
+
+__all__ = ["report"]
 
 
-def add_to(app: typer.Typer) -> None:
-    app.command("report")(_report)
-
-
-def _report(
+def report(
     run: Annotated[Path, typer.Argument(help="Run folder, finished or still going.")],
     out: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Default: front.html in the run folder.")
@@ -31,16 +29,15 @@ def _report(
 
     Example: nas report runs/demo --out demo.html
     """
-    from nas.base.errors import SpecError
     from nas.report import PAGE, write_figures, write_report
-    from nas.report import serve as follow
+    from nas.report import serve as serve_report
     from nas.runs.run import open_run
 
     opened = open_run(run)
     if serve:
         if out or figures:
             raise SpecError("--serve writes no file; leave --out and --figures away")
-        follow(opened, port, ready=lambda url: print(f"{url}  (Ctrl-C ends it)", flush=True))
+        serve_report(opened, port, ready=lambda url: print(f"{url}  (Ctrl-C ends it)", flush=True))
         return
     if figures is not None and figures.exists() and not figures.is_dir():
         raise SpecError(f"--figures {figures} is a file; name a folder")

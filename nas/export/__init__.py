@@ -5,10 +5,18 @@
 
 from __future__ import annotations
 
-from nas.export.judged import GraphScores, Parity
+from nas.export.one_file import export_trial
 from nas.export.pack import Pack, export_pack
-from nas.export.single import export_trial
-from nas.export.table import TARGETS
-from nas.export.target import Target
+from nas.export.parity import GraphScores, Parity
+from nas.export.target import TARGETS, Target, target_named
 
-__all__ = ["TARGETS", "GraphScores", "Pack", "Parity", "Target", "export_pack", "export_trial"]
+__all__ = [
+    "TARGETS",
+    "GraphScores",
+    "Pack",
+    "Parity",
+    "Target",
+    "export_pack",
+    "export_trial",
+    "target_named",
+]

@@ -5,61 +5,38 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from nas.export.target import Target, Winner
+from nas.export.target.target import Target
+from nas.export.winner import Winner
 
-__all__ = ["card"]
+__all__ = ["write_card"]
 
 Report = Mapping[str, Any]
 
 
-def card(winner: Winner, target: Target, report: Report) -> str:
-    """Markdown. report: what report.json holds."""
-    architecture, side = winner.architecture, winner.side
-    blocks = [f"| `{item.site}` | {item.label} |" for item in architecture.insertions]
-    network, origin = report["network"], report["origin"]
+def write_card(winner: Winner, target: Target, report: Report) -> str:
+    """Return the README of a pack as Markdown.
+
+    report: what report.json holds.
+    """
     return "\n".join(
         [
-            f"# {architecture.backbone} with {len(architecture.blocks)} attention blocks",
-            "",
-            f"Classifies images of {side}x{side} pixels into {len(winner.classes)} classes "
-            f"(labels.txt). Found by attention-nas as trial {origin['trial']} "
-            f"of the run `{origin['run']}`, on `{origin['data']}`; shipped for {target.title}.",
-            "",
-            f"On {network['images']} validation images, that training has not seen, but the "
-            f"search has chosen by: {network['accuracy']:.1%} right, loss {network['loss']:.4f}. "
-            + _weights(origin, side),
+            *_summary(winner, target, report),
             "",
             "## Graphs",
             "",
             *_graphs(report["graphs"]),
             "",
-            f"{report['machine']}, {report['made']}, one image, one thread; "
-            f"{', '.join(f'{name} {found}' for name, found in report['versions'].items())}. "
-            "`differs by`: the largest difference of any score from the trained network's, as a "
-            "share of the largest score.",
+            _protocol(report),
             *_calibrated(report),
             *_delegates(report["graphs"]),
             "",
             "## Use",
             "",
-            f"    python verify.py            # needs {', '.join(('numpy', *target.runs))}",
-            "    python verify.py --model    # model.py too: needs torch and safetensors",
-            "",
-            "In: float32 (N, 3, H, W) as preprocessing.json says"
-            + ("" if target.any_batch else ", one image at a time")
-            + ". Out: scores (N, classes) before softmax. `load_"
-            + f"{target.name}` in verify.py shows how the graph is opened."
-            + _timm(target),
-            "",
-            "    from model import load      # plain torch: to finetune, or convert otherwise",
-            '    network = load("weights.safetensors")',
+            *_use(target),
             "",
             "## Architecture",
             "",
-            f"{architecture.backbone}, total stride {architecture.total_stride or 'as it comes'}: "
-            f"{network['params']:,} parameters, {network['macs']:,} multiply-adds for an image.",
-            "",
-            *(["| site | block |", "| --- | --- |", *blocks] if blocks else ["As it comes."]),
+            *_architecture(winner, report["network"]),
             "",
             "## Limits",
             "",
@@ -68,6 +45,22 @@ def card(winner: Winner, target: Target, report: Report) -> str:
             "",
         ]
     )
+
+
+def _summary(winner: Winner, target: Target, report: Report) -> list[str]:
+    architecture, side = winner.architecture, winner.side
+    network, origin = report["network"], report["origin"]
+    return [
+        f"# {architecture.backbone} with {len(architecture.blocks)} attention blocks",
+        "",
+        f"Classifies images of {side}x{side} pixels into {len(winner.classes)} classes "
+        f"(labels.txt). Found by attention-nas as trial {origin['trial']} "
+        f"of the run `{origin['run']}`, on `{origin['data']}`; shipped for {target.title}.",
+        "",
+        f"On {network['images']} validation images, that training has not seen, but the "
+        f"search has chosen by: {network['accuracy']:.1%} right, loss {network['loss']:.4f}. "
+        + _weights(origin, side),
+    ]
 
 
 def _weights(origin: Report, side: int) -> str:
@@ -110,6 +103,16 @@ def _graphs(graphs: Sequence[Report]) -> list[str]:
     return lines
 
 
+def _protocol(report: Report) -> str:
+    """Say how the figures of the graphs came about."""
+    versions = ", ".join(f"{name} {version}" for name, version in report["versions"].items())
+    return (
+        f"{report['machine']}, {report['made']}, one image, one thread; {versions}. "
+        "`differs by`: the largest difference of any score from the trained network's, as a "
+        "share of the largest score."
+    )
+
+
 def _calibrated(report: Report) -> list[str]:
     if not report["calibration_images"]:
         return [f"int8: {report['int8']}."] if report["int8"] else []
@@ -120,13 +123,29 @@ def _calibrated(report: Report) -> list[str]:
 def _delegates(graphs: Sequence[Report]) -> list[str]:
     lines = []
     for graph in graphs:
-        for told in graph["delegates"]:
-            outside = ", ".join(f"{name} x{times}" for name, times in told["outside"].items())
+        for part in graph["delegates"]:
+            outside = ", ".join(f"{name} x{times}" for name, times in part["outside"].items())
             lines.append(
-                f"- {graph['file']}, {told['accelerator']}: takes {told['inside']} operators, "
-                f"leaves {outside or 'none'} ({told['note']})."
+                f"- {graph['file']}, {part['accelerator']}: takes {part['inside']} operators, "
+                f"leaves {outside or 'none'} ({part['note']})."
             )
     return ["", "## What accelerators take", "", *lines] if lines else []
+
+
+def _use(target: Target) -> list[str]:
+    return [
+        f"    python verify.py            # needs {', '.join(('numpy', *target.runs))}",
+        "    python verify.py --model    # model.py too: needs torch and safetensors",
+        "",
+        "In: float32 (N, 3, H, W) as preprocessing.json says"
+        + ("" if target.any_batch else ", one image at a time")
+        + ". Out: scores (N, classes) before softmax. `load_"
+        + f"{target.name}` in verify.py shows how the graph is opened."
+        + _timm(target),
+        "",
+        "    from model import load      # plain torch: to finetune, or convert otherwise",
+        '    network = load("weights.safetensors")',
+    ]
 
 
 def _timm(target: Target) -> str:
@@ -136,3 +155,14 @@ def _timm(target: Target) -> str:
         '\n\n    import sys, timm; sys.path.insert(0, "network"); import winner\n'
         '    network = timm.create_model("local-dir:network", pretrained=True)'
     )
+
+
+def _architecture(winner: Winner, network: Report) -> list[str]:
+    architecture = winner.architecture
+    rows = [f"| `{insertion.site}` | {insertion.label} |" for insertion in architecture.insertions]
+    return [
+        f"{architecture.backbone}, total stride {architecture.total_stride or 'as it comes'}: "
+        f"{network['params']:,} parameters, {network['macs']:,} multiply-adds for an image.",
+        "",
+        *(["| site | block |", "| --- | --- |", *rows] if rows else ["As it comes."]),
+    ]

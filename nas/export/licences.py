@@ -1,4 +1,4 @@
-"""Whose code a network comes from, and their licences in full."""
+"""The licences of a pack: whose code a network comes from, and their licences in full."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from nas.backbones import own_networks, user_networks
 from nas.blocks import block_named
 from nas.spec.architecture import Architecture
 
-__all__ = ["licences", "notice"]
+__all__ = ["read_licences", "write_notice"]
 
 
 def _library(backbone: str) -> str | None:
-    """The package that the backbone's code is of; None for the user's own."""
+    """Return the package that the backbone's code is of; None for the user's own."""
     if own_networks.exists(backbone):
         return "attention-nas"
     if user_networks.exists(backbone):
@@ -21,34 +21,37 @@ def _library(backbone: str) -> str | None:
     return "torchvision" if backbone.startswith("torchvision/") else "timm"
 
 
-def notice(architecture: Architecture, pretrained: bool) -> str:
-    """The text of NOTICE."""
+def write_notice(architecture: Architecture, pretrained: bool) -> str:
+    """Return the text of NOTICE.
+
+    pretrained: whether its weights began as pretrained ones.
+    """
     library = _library(architecture.backbone)
     lines = ["This network was found and exported with attention-nas (Apache-2.0).", ""]
     if library is None:
         lines.append(f"Backbone {architecture.backbone}: the user's own code and licence.")
     else:
-        told = metadata.metadata(library)
-        named = [told[key] for key in ("License-Expression", "License") if key in told]
+        about = metadata.metadata(library)
+        named = [about[key] for key in ("License-Expression", "License") if key in about]
         licence = named[0] if named else "see licences/"
         lines.append(
-            f"Backbone {architecture.backbone}: from {library} {told['Version']} ({licence})."
+            f"Backbone {architecture.backbone}: from {library} {about['Version']} ({licence})."
         )
     if pretrained:
         lines.append(
             "Its weights began as pretrained ones: their licence is with "
             f"{architecture.backbone} on the Hugging Face hub and binds these weights, too."
         )
-    for name in sorted({item.block for item in architecture.blocks}):
+    for name in sorted({insertion.block for insertion in architecture.blocks}):
         block = block_named(name)
         lines.append(f"Block {name}: {block.title}, {block.paper}; code of attention-nas.")
     lines += ["", "model.py is made of calls to PyTorch (BSD-3-Clause), which it does not contain."]
     return "\n".join(lines) + "\n"
 
 
-def licences(architecture: Architecture) -> dict[str, bytes]:
-    """Name of a file -> the licence in full, as the packages bring it."""
-    found = {}
+def read_licences(architecture: Architecture) -> dict[str, bytes]:
+    """Return the licences in full, as the packages bring them, by the name of their file."""
+    licences = {}
     for package in {"attention-nas", _library(architecture.backbone)} - {None}:
         assert package is not None
         files = metadata.files(package) or []
@@ -56,5 +59,5 @@ def licences(architecture: Architecture) -> dict[str, bytes]:
         for text in texts[:1]:
             path = Path(str(text.locate()))
             if path.is_file():
-                found[f"{package}.txt"] = path.read_bytes()
-    return found
+                licences[f"{package}.txt"] = path.read_bytes()
+    return licences

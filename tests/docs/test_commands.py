@@ -24,7 +24,7 @@ from nas.base.user_code import is_function
 from nas.blocks import BLOCKS
 from nas.cli import app
 from nas.data.kinds import DATA
-from nas.export.table import TARGETS
+from nas.export import TARGETS
 from nas.latency.runtime import RUNTIMES
 from nas.spec.runner import load_runner
 

@@ -14,8 +14,12 @@ from support.tiny_network import CLASSES, SIDE, data, winner
 
 from nas.base.errors import ExportError, MeasurementError, SpecError
 from nas.export import TARGETS
-from nas.export.pack import Origin, Pack, against_int8, write_pack
-from nas.export.target import Target, Winner, WrittenGraph
+from nas.export.pack import Pack, write_pack
+from nas.export.pack_papers import Origin
+from nas.export.packed_graph import describe_int8
+from nas.export.target import Target
+from nas.export.target.target import WrittenGraph
+from nas.export.winner import Winner
 
 ORIGIN = Origin("run", 3, "noise", "probe", 0, "local-onnxruntime", False, {"loss": 0.1})
 FILES = {
@@ -99,16 +103,16 @@ def test_int8_that_brings_little_is_said(
     onnx_pack: Pack, milliseconds: float, change: float, said: str
 ) -> None:
     model, plain, small = onnx_pack.graphs
-    assert plain.latency is not None and small.latency is not None and small.judged is not None
+    assert plain.latency is not None and small.latency is not None and small.scores is not None
     plain = replace(plain, latency=replace(plain.latency, latency_ms=1.0))
     small = replace(
         small,
         latency=replace(small.latency, latency_ms=milliseconds),
-        judged=replace(small.judged, loss_change=change, half_width=0.1),
+        scores=replace(small.scores, loss_change=change, half_width=0.1),
     )
-    found = against_int8([model, plain, small])
+    found = describe_int8([model, plain, small])
     assert said in found and bool(said) == bool(found)
-    assert against_int8([model, plain]) == ""
+    assert describe_int8([model, plain]) == ""
 
 
 def test_the_samples_are_scores_of_the_network(onnx_pack: Pack) -> None:
@@ -153,8 +157,8 @@ def test_every_target_makes_a_pack_that_holds(name: str, tmp_path: Path) -> None
         pytest.skip(target.install)
     pack = write_pack(tmp_path / name, winner("se"), data(), target, ORIGIN, int8=False)
     _, graph = pack.graphs
-    assert graph.judged is not None and graph.judged.parity.holds
-    assert graph.judged.parity.agreement == 1.0
+    assert graph.scores is not None and graph.scores.parity.holds
+    assert graph.scores.parity.agreement == 1.0
     ran = verify(pack.path)
     assert (ran.returncode, ran.stdout.count(": ok;")) == (0, 1), ran.stderr
 
@@ -167,7 +171,7 @@ def test_every_int8_orders_classes_alike(name: str, tmp_path: Path) -> None:
         pytest.skip(target.install)
     pack = write_pack(tmp_path / name, winner("coord"), data(), target, ORIGIN, int8=True)
     _, plain, small = pack.graphs
-    assert small.judged is not None and small.judged.parity.agreement > 0.8
+    assert small.scores is not None and small.scores.parity.agreement > 0.8
     assert small.bytes < plain.bytes or name == "openvino"
     assert plain.delegates and verify(pack.path).returncode == 0
 

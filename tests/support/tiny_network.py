@@ -8,7 +8,7 @@ from torch import nn
 
 from nas.blocks import make_block
 from nas.data import Dataset, Split
-from nas.export.target import Winner
+from nas.export.winner import Winner
 from nas.spec.architecture import Architecture, Insertion
 
 SIDE, CLASSES = 16, ("circle", "square", "star")

@@ -14,7 +14,7 @@ from torch import nn
 
 from nas.base.errors import SpecError, StorageError
 from nas.base.seeds import derive
-from nas.cli.supernet import _supernet as command
+from nas.cli.supernet import supernet as command
 from nas.data import Dataset, Split
 from nas.models.build import build, inserted_modules, uniform
 from nas.models.candidates import Candidates

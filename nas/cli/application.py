@@ -1,0 +1,60 @@
+"""The program `nas`: its own options, and how it ends when something is wrong."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from nas.base.errors import NasError
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    name="nas",
+    help="Where to put which attention block in a mobile network, for your data and your device.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+    rich_markup_mode=None,
+)
+
+
+@app.callback(invoke_without_command=True)
+def _print_version(
+    version: Annotated[bool, typer.Option("--version", help="Show the version.")] = False,
+) -> None:
+    if version:
+        from importlib import metadata
+
+        print(f"attention-nas {metadata.version('attention-nas')}")
+        raise typer.Exit
+
+
+def main() -> None:
+    """Run the command line; wrong input ends with one line and exit code 2."""
+    try:
+        sys.exit(app(standalone_mode=False) or 0)
+    except typer.TyperException as error:
+        sys.exit(_print_misuse(error))
+    except NasError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
+    except BrokenPipeError:
+        # `nas front RUN | head` closes our output: nothing is wrong.
+        sys.stderr.close()
+        sys.exit(0)
+
+
+def _print_misuse(error: typer.TyperException) -> int:
+    """Print one line instead of the usage; the help where no argument was typed."""
+    context = getattr(error, "ctx", None)
+    if context is None or not hasattr(error, "format_message"):
+        print(f"error: {error}", file=sys.stderr)
+    elif len(sys.argv) == 1 or type(error).__name__ == "NoArgsIsHelpError":
+        print(context.get_help())
+    else:
+        message = " ".join(error.format_message().split()).rstrip(".")
+        print(f"error: {message}; see: {context.command_path} --help", file=sys.stderr)
+    return 2

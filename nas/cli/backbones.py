@@ -1,0 +1,94 @@
+"""`nas backbones`: the networks there are to search in."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Annotated, Any
+
+import typer
+from rich.table import Table
+
+from nas.cli.options import Json
+from nas.cli.output.console import make_console, plain_table, print_json
+from nas.cli.output.formats import format_count
+
+__all__ = ["backbones"]
+
+_FIGURES = ("params", "MACs", "depthwise", "projection", "residual", "filled")
+
+
+def backbones(
+    pattern: Annotated[
+        str | None, typer.Argument(help="Names to show, such as 'mobilenetv4*'; all families.")
+    ] = None,
+    resolution: Annotated[int, typer.Option(min=8, max=1024)] = 224,
+    json_: Json = False,
+) -> None:
+    """List backbones with their sites, parameters and multiply-adds.
+
+    Without a pattern the mobile line-up; any network of timm or torchvision with a depthwise
+    convolution works, and one's own as module:function.
+
+    Example: nas backbones 'mobilenetv4_conv*'
+    """
+    from nas.backbones import LINE_UP, known_backbones
+
+    names = known_backbones(pattern) if pattern else list(LINE_UP)
+    rows = [_row(name, resolution) for name in names]
+    if json_:
+        print_json(rows)
+        return
+    title = f"At {resolution}x{resolution}, 1000 classes; sites by where in their blocks they are"
+    make_console().print(_table(title, rows))
+
+
+def _row(name: str, resolution: int) -> dict[str, Any]:
+    """Describe a backbone; one that cannot be searched in has a reason instead of figures."""
+    from nas.backbones import LINE_UP, find_sites
+    from nas.base.errors import SpecError
+    from nas.models.cost import cost
+    from nas.spec.architecture import Architecture
+    from nas.spec.space import POSITIONS
+
+    row: dict[str, Any] = {"name": name, "what": LINE_UP.get(name, "")}
+    try:
+        sites = find_sites(name, resolution, positions=POSITIONS)
+        counted = cost(Architecture(name, resolution))
+    except SpecError as error:
+        return row | {"refused": str(error)}
+    return row | {
+        "sites": dict(Counter(site.position for site in sites)),
+        "filled": sum(site.filled for site in sites),
+        "params": counted.params,
+        "macs": counted.macs,
+    }
+
+
+def _table(title: str, rows: list[dict[str, Any]]) -> Table:
+    table = plain_table(title)
+    table.add_column("backbone", no_wrap=True)
+    for heading in _FIGURES:
+        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column("what", overflow="fold")
+    for row in rows:
+        if "refused" in row:
+            table.add_row(row["name"], *[""] * len(_FIGURES), row["refused"])
+        else:
+            table.add_row(row["name"], *_cells(row), row["what"])
+    return table
+
+
+def _cells(row: dict[str, Any]) -> list[str]:
+    from nas.spec.space import POSITIONS
+
+    sites = row["sites"]
+    # A sandglass: behind its first, and behind its last.
+    depthwise = [sites[name] for name in POSITIONS if name in sites and "depthwise" in name]
+    return [
+        format_count(row["params"]),
+        format_count(row["macs"]),
+        " + ".join(map(str, depthwise)),
+        str(sites.get("after_projection", "")),
+        str(sites.get("after_residual", "")),
+        str(row["filled"] or ""),
+    ]

@@ -1,0 +1,77 @@
+"""`nas blocks`: the attention blocks there are."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+from rich.table import Table
+
+from nas.cli.options import Json
+from nas.cli.output.console import make_console, plain_table, print_json
+from nas.cli.output.formats import format_count
+
+__all__ = ["blocks"]
+
+
+def blocks(
+    channels: Annotated[int, typer.Option(min=1)] = 96,
+    side: Annotated[int, typer.Option(min=1, help="Height and width of the map.")] = 14,
+    json_: Json = False,
+) -> None:
+    """List the attention blocks, their options, and what each costs on an example map.
+
+    Example: nas blocks --channels 240 --side 7
+    """
+    rows = _rows(channels, side)
+    if json_:
+        print_json(rows)
+        return
+    title = f"On a map of {channels}x{side}x{side}, with the paper's options (the first)"
+    make_console().print(_table(title, rows))
+
+
+def _rows(channels: int, side: int) -> list[dict[str, Any]]:
+    """Describe each block; a block that does not fit the map has no costs, but a reason."""
+    import torch
+
+    from nas.blocks import BLOCKS, make_block
+    from nas.blocks.block import Shape
+    from nas.models.cost import cost_of_module
+
+    rows: list[dict[str, Any]] = []
+    for name, block in BLOCKS.items():
+        row: dict[str, Any] = {
+            "name": name,
+            "title": block.title,
+            "paper": block.paper,
+            "options": {option: list(values) for option, values in block.options.items()},
+            "refused": block.applies(Shape(channels, side, side)),
+        }
+        if row["refused"] is None:
+            module = make_block(name, channels=channels, height=side, width=side)
+            counted = cost_of_module(module, torch.zeros(1, channels, side, side))
+            row |= {"params": counted.params, "macs": counted.macs}
+        rows.append(row)
+    return rows
+
+
+def _table(title: str, rows: list[dict[str, Any]]) -> Table:
+    table = plain_table(title)
+    for heading, right in (("block", False), ("params", True), ("MACs", True), ("options", False)):
+        table.add_column(heading, justify="right" if right else "left", no_wrap=not right)
+    table.add_column("what", overflow="fold")
+    for row in rows:
+        options = "  ".join(
+            f"{option} {', '.join(map(_format_value, values))}"
+            for option, values in row["options"].items()
+        )
+        costs = [format_count(row[key]) if key in row else "" for key in ("params", "macs")]
+        paper = row["paper"].replace("https://arxiv.org/abs/", "arXiv:").removeprefix("https://")
+        refused = f" (not here: {row['refused']})" if row["refused"] else ""
+        table.add_row(row["name"], *costs, options, f"{row['title']}, {paper}{refused}")
+    return table
+
+
+def _format_value(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)

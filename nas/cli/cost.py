@@ -1,0 +1,94 @@
+"""`nas cost`: parameters and multiply-adds of a hand-placed network."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from nas.base.errors import SpecError
+from nas.cli.options import Json
+from nas.cli.output.console import print_json
+from nas.cli.output.formats import format_count
+
+if TYPE_CHECKING:
+    from nas.spec.architecture import Architecture
+
+__all__ = ["cost"]
+
+_STRIDES = (4, 8, 16, 32)
+
+
+def cost(
+    backbone: Annotated[str, typer.Option(help="See nas backbones.")],
+    uniform: Annotated[
+        str, typer.Option(metavar="BLOCK", help="coord/r32, se, none, or keep.")
+    ] = "keep",
+    exclude: Annotated[
+        list[str] | None, typer.Option(metavar="PATTERN", help="Sites to leave out.")
+    ] = None,
+    position: Annotated[
+        list[str] | None,
+        typer.Option(metavar="POSITION", help="after_depthwise, after_projection, after_residual."),
+    ] = None,
+    resolution: Annotated[int, typer.Option(min=8, max=1024)] = 224,
+    total_stride: Annotated[int | None, typer.Option(help="4, 8, 16 or 32.")] = None,
+    classes: Annotated[int, typer.Option(min=1)] = 1000,
+    json_: Json = False,
+) -> None:
+    """Count parameters and multiply-adds of a hand-placed network.
+
+    Example: nas cost --backbone mobilenetv2_100 --uniform coord/r32 --exclude 'blocks.0.*'
+    """
+    from nas.models.cost import cost as count_cost
+
+    architecture = _place(backbone, uniform, resolution, total_stride, exclude, position)
+    counted, insertions = count_cost(architecture, num_classes=classes), len(architecture.blocks)
+    if json_:
+        values = {
+            "backbone": backbone,
+            "uniform": uniform,
+            "insertions": insertions,
+            "params": counted.params,
+            "macs": counted.macs,
+            "unsupported": list(counted.unsupported),
+        }
+        print_json(values, indent=None)
+        return
+    params, macs = format_count(counted.params), format_count(counted.macs)
+    print(f"{backbone}, {uniform} at {insertions} sites, {resolution}x{resolution}")
+    print(f"params  {counted.params:,} ({params})")
+    print(f"MACs    {counted.macs:,} ({macs}; convolutions and matrix products)")
+    if counted.unsupported:
+        print(f"not counted: {', '.join(counted.unsupported)}")
+
+
+def _place(
+    backbone: str,
+    label: str,
+    resolution: int,
+    total_stride: int | None,
+    exclude: Sequence[str] | None,
+    position: Sequence[str] | None,
+) -> Architecture:
+    """Put one block at all sites that are not left out. Raises SpecError."""
+    from nas.models.build import uniform
+    from nas.spec.architecture import parse_label
+    from nas.spec.space import POSITIONS
+
+    if total_stride is not None and total_stride not in _STRIDES:
+        raise SpecError(f"total stride {total_stride}; allowed: {', '.join(map(str, _STRIDES))}")
+    unknown = [name for name in position or () if name not in POSITIONS]
+    if unknown:
+        raise SpecError(f"position {unknown[0]!r}; allowed: {', '.join(POSITIONS)}")
+    block, options = parse_label(label)
+    return uniform(
+        backbone,
+        block,
+        resolution=resolution,
+        total_stride=total_stride,
+        exclude=tuple(exclude or ()),
+        position=tuple(position or ()),
+        **dict[str, Any](options),
+    )

@@ -1,0 +1,160 @@
+"""`nas export`: trained networks in the files that they ship in."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, cast, get_args
+
+import typer
+
+from nas.base.errors import SpecError
+from nas.cli.options import RunFolder
+from nas.runs.run import RunState, open_run
+from nas.runs.weights import Weights, retrained_weights
+
+if TYPE_CHECKING:
+    from nas.export import Pack, Target
+    from nas.export.packed_graph import PackedGraph
+
+__all__ = ["export"]
+
+_TARGETS = "onnx, pt2, torchscript, timm, openvino, litert, executorch, ncnn, coreml."
+
+
+def export(
+    run: RunFolder,
+    trial: Annotated[int | None, typer.Argument(help="Number of the trial.")] = None,
+    number: Annotated[
+        int | None, typer.Option("--trial", metavar="N", help="The same, as an option.")
+    ] = None,
+    to: Annotated[str, typer.Option(metavar="TARGET", help=_TARGETS)] = "onnx",
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            help="A folder to make, for a winner pack; or a file of the target's kind (.onnx, "
+            ".pt2, .pt, .tflite, .pte), for the graph alone. Default: a pack beside the run."
+        ),
+    ] = None,
+    int8: Annotated[
+        bool, typer.Option("--int8", help="A graph in int8 as well, with what it does to scores.")
+    ] = False,
+    weights: Annotated[
+        str,
+        typer.Option(
+            metavar="WHICH",
+            help="search, retrained (its best full training on validation images), or best: of "
+            "these two the better on validation images.",
+        ),
+    ] = "best",
+) -> None:
+    """Export the trained network of a trial, and check it against the original.
+
+    A winner pack holds the graph, the weights, the network in plain torch, a card with what was
+    measured, and a script that checks all of it again with the target's runtime alone.
+
+    Example: nas export runs/demo 17 --to openvino --int8 --out winner
+    """
+    from nas.export import export_pack, export_trial, target_named
+
+    chosen = _trial(trial, number)
+    if weights not in get_args(Weights):
+        raise SpecError(f"--weights {weights}; allowed: {', '.join(get_args(Weights))}")
+    which = cast(Weights, weights)
+    target = target_named(to)
+    one_file = out is not None and _is_one_file(target, out)
+    if one_file and int8:
+        raise SpecError(f"--int8 makes two graphs; name a folder for --out instead of {out}")
+    state = open_run(run).read()
+    if one_file:
+        path, parity = export_trial(state.run, chosen, to, out, weights=which, state=state)
+        print(_describe_weights(state, chosen, which))
+        print(
+            f"{path}: agrees with the trained network to {parity.difference:.1e} on "
+            f"{parity.images} validation images (scores up to {parity.largest:.1f}; "
+            f"allowed {parity.tolerance:.0e} of that)"
+        )
+        return
+    pack = export_pack(state.run, chosen, to, out, int8=int8, weights=which, state=state)
+    print(_describe_weights(state, chosen, which))
+    _print_pack(pack)
+
+
+def _trial(argument: int | None, option: int | None) -> int:
+    """Return the trial that was named in one of two ways. Raises SpecError."""
+    if argument is not None and option is not None and argument != option:
+        raise SpecError(f"trial {argument} and --trial {option}; name one")
+    trial = argument if argument is not None else option
+    if trial is None:
+        raise SpecError("no trial named; write its number behind the run, see: nas front RUN")
+    return trial
+
+
+def _is_one_file(target: Target, out: Path) -> bool:
+    """Tell a file of the target's kind from the folder of a pack.
+
+    Raises SpecError where it is called like a file of another target: a pack in a folder called
+    winner.tflite would not be what was meant by --to onnx.
+    """
+    from nas.export import TARGETS
+
+    owners = [name for name, other in TARGETS.items() if out.suffix == other.main]
+    if owners and target.name not in owners:
+        raise SpecError(f"{out} is called like a file of {owners[0]}; write --to {owners[0]}")
+    return target.alone and out.suffix == target.main and not out.is_dir()
+
+
+def _print_pack(pack: Pack) -> None:
+    from nas.export.packed_graph import describe_int8
+
+    print(
+        f"trained network: {pack.network_accuracy:.1%} of {pack.images} validation images right, "
+        f"loss {pack.network_loss:.4f}"
+    )
+    for graph in pack.graphs:
+        print(f"{graph.file}: {_describe_graph(graph)}")
+        for part in graph.delegates:
+            outside = ", ".join(f"{name} x{times}" for name, times in part.outside.items())
+            print(
+                f"  {part.accelerator} takes {part.inside} operators, leaves {outside or 'none'} "
+                f"({part.note})"
+            )
+    if warning := describe_int8(pack.graphs):
+        print(warning)
+    script = shlex.quote(str(pack.path / "verify.py"))
+    print(f"{pack.path}: check it anywhere with: python {script}")
+
+
+def _describe_weights(state: RunState, trial: int, which: Weights) -> str:
+    """Say which weights went out, and which stayed."""
+    row = state.row(trial)
+    of_search = f"{row['accuracy']:.2%} of validation images by the {state.run.file.proxy.kind}"
+    chosen = retrained_weights(state, trial, which)
+    if chosen is not None:
+        _, training = chosen
+        return (
+            f"weights: full training ({training.description}; seed {training.seed}), "
+            f"{training.accuracy or 0:.2%} of {training.images:,} validation images; in the "
+            f"search: {of_search}"
+        )
+    line = f"weights: of the search, {of_search}"
+    others = [
+        training.accuracy or 0.0
+        for training in state.retrained()
+        if training.digest == row["digest"] and training.complete
+    ]
+    if others:
+        line += f"; not those of the full training, whose best is {max(others):.2%} (--weights)"
+    return line
+
+
+def _describe_graph(graph: PackedGraph) -> str:
+    """Say what was measured of a graph."""
+    if graph.scores is None or graph.latency is None:
+        return "converted, not verified: it does not run here"
+    scores, parity = graph.scores, graph.scores.parity
+    return (
+        f"{graph.precision}, differs by {parity.share:.1e} of the largest score, same class for "
+        f"{parity.agreement:.1%}, {scores.accuracy:.1%} right, loss {scores.loss_change:+.4f} "
+        f"± {scores.half_width:.4f} against the network, {graph.latency.latency_ms:.3f} ms"
+    )

@@ -1,0 +1,144 @@
+"""`nas front`: the Pareto front of runs. Start fast: no torch, no Optuna."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from nas.base.errors import SpecError
+from nas.base.files import refuse_taken
+from nas.cli.options import ObjectiveNames, OtherDevice
+from nas.cli.output.answers import FrontQuery, print_answers
+from nas.cli.output.console import make_console
+from nas.cli.output.front_table import front_markdown, print_front
+from nas.cli.parsing import parse_limit, parse_names, parse_numbers
+from nas.study.front.front import Front
+from nas.study.front.verdict import judge
+
+__all__ = ["front"]
+
+
+def front(
+    runs: Annotated[list[Path], typer.Argument(help="Run folders.")],
+    where: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="EXPRESSION",
+            help="\"latency_ms < 8 and sites('coord', stage='blocks.3') <= 2\"; columns, numbers, "
+            "'texts', + - * /, comparisons, and, or, not, in, sites(kind, stage).",
+        ),
+    ] = None,
+    at_most: Annotated[
+        list[str] | None,
+        typer.Option("--max", metavar="NAME=NUMBER", help="Only networks with at most this."),
+    ] = None,
+    at_least: Annotated[
+        list[str] | None,
+        typer.Option("--min", metavar="NAME=NUMBER", help="Only networks with at least this."),
+    ] = None,
+    by: ObjectiveNames = None,
+    device: OtherDevice = None,
+    mixed: Annotated[
+        bool,
+        typer.Option("--mixed", help="Put runs of different data or devices together anyway."),
+    ] = False,
+    epsilon: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME=NUMBER,...",
+            help="Fewer networks: for each left out, one that is at most so much worse.",
+        ),
+    ] = None,
+    at: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME=NUMBER,...", help="The best within a budget, and how sure that is."
+        ),
+    ] = None,
+    knee: Annotated[
+        bool, typer.Option("--knee", help="The network from which any way costs most.")
+    ] = False,
+    hypervolume: Annotated[
+        bool, typer.Option("--hypervolume", help="What the front dominates, and below what.")
+    ] = False,
+    reference: Annotated[
+        str | None,
+        typer.Option(metavar="NAME=NUMBER,...", help="Of the hypervolume; default: the worst."),
+    ] = None,
+    json_: Annotated[bool, typer.Option("--json", help="A list of objects.")] = False,
+    markdown: Annotated[bool, typer.Option("--markdown", help="A table for a README.")] = False,
+    csv: Annotated[Path | None, typer.Option(help="Write CSV here.")] = None,
+    parquet: Annotated[Path | None, typer.Option(help="Write Parquet here.")] = None,
+) -> None:
+    """Show the Pareto front of a run, or of several together, with the hand-placed references.
+
+    Example: nas front runs/demo --where "latency_ms < 8 and params < 3e6 and sites('coord') <= 2"
+    """
+    from nas.runs.compare import front_of_runs
+
+    if json_ and markdown:
+        raise SpecError("--json and --markdown both say how to print; leave one")
+    _refuse_files(csv, parquet)
+    whole = front_of_runs(runs, parse_names(by), device=device, mixed=mixed)
+    shown = _narrow(whole, where or (), at_most or (), at_least or (), epsilon)
+    written = _write(shown, csv, parquet)
+    if not len(shown) and (json_ or markdown or written):
+        typer.echo(judge(shown).lines[-1], err=True)  # what is printed or written does not say why
+    query = _query(at, reference, knee=knee, hypervolume=hypervolume)
+    if query.asks:
+        print_answers(shown, query, as_json=json_)
+    elif json_:
+        print(shown.to_json())
+    elif markdown:
+        print(front_markdown(shown))
+    elif not written:
+        print_front(shown, make_console())
+
+
+def _refuse_files(csv: Path | None, parquet: Path | None) -> None:
+    """Refuse files that exist, before anything is read. Raises SpecError."""
+    for path, option in ((csv, "--csv"), (parquet, "--parquet")):
+        if path is not None:
+            refuse_taken(path, option)
+    if csv is not None and csv == parquet:
+        raise SpecError(f"--csv and --parquet both name {csv}; name two files")
+
+
+def _narrow(
+    front: Front,
+    expressions: Sequence[str],
+    at_most: Sequence[str],
+    at_least: Sequence[str],
+    epsilon: str | None,
+) -> Front:
+    """Leave out what was not asked for. Raises SpecError."""
+    for text in expressions:
+        front = front.where(text)
+    for sign, texts in (("<=", at_most), (">=", at_least)):
+        for text in texts:
+            front = front.where(None, **parse_limit(sign, text))
+    if epsilon is not None:
+        front = front.thinned(**parse_numbers(epsilon, "--epsilon"))
+    return front
+
+
+def _write(front: Front, csv: Path | None, parquet: Path | None) -> bool:
+    """Write the front where files were named. Returns whether there was one."""
+    if csv is not None:
+        front.write_csv(csv)
+    if parquet is not None:
+        front.write_parquet(parquet)
+    return csv is not None or parquet is not None
+
+
+def _query(at: str | None, reference: str | None, *, knee: bool, hypervolume: bool) -> FrontQuery:
+    """Read the questions. Raises SpecError."""
+    return FrontQuery(
+        at=parse_numbers(at, "--at") if at is not None else None,
+        knee=knee,
+        hypervolume=hypervolume or reference is not None,
+        reference=parse_numbers(reference, "--reference") if reference is not None else {},
+    )

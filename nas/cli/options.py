@@ -1,0 +1,51 @@
+"""Arguments and options that several commands have, each with its one help text."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+__all__ = [
+    "DataSource",
+    "Json",
+    "ObjectiveNames",
+    "OtherDevice",
+    "ResumableFolder",
+    "RunFolder",
+    "RunFolderOrUrl",
+    "RunnerSettings",
+    "SpaceFile",
+    "TimeLimit",
+    "Trials",
+    "Workers",
+]
+
+RunFolder = Annotated[Path, typer.Argument(help="Run folder.")]
+RunFolderOrUrl = Annotated[str, typer.Argument(help="Run folder, or URL of its study.")]
+SpaceFile = Annotated[Path, typer.Argument(help="Search space file.")]
+
+Json = Annotated[bool, typer.Option("--json", help="For machines.")]
+
+# What a search, and what trains as it does, is told.
+DataSource = Annotated[str, typer.Option(metavar="DATA", help="As of nas search.")]
+ResumableFolder = Annotated[Path, typer.Option(help="Folder to make, or to go on with.")]
+RunnerSettings = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Any key of the runner; may be repeated."),
+]
+TimeLimit = Annotated[
+    str | None, typer.Option(metavar="TIME", help="Stop after this long: 90s, 30m, 2h.")
+]
+Trials = Annotated[int | None, typer.Option(min=1, help="Networks to evaluate.")]
+Workers = Annotated[int | None, typer.Option(min=1, help="Processes; default: one per core.")]
+
+# How a front is looked at.
+ObjectiveNames = Annotated[
+    str | None,
+    typer.Option(metavar="NAMES", help="Objectives instead of the run's: accuracy,latency_ms."),
+]
+OtherDevice = Annotated[
+    Path | None, typer.Option(metavar="PROFILE", help="As it would be on another device.")
+]

@@ -1,0 +1,222 @@
+"""The rules that a search has found, in words and as JSON."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.table import Table
+
+from nas.cli.output.console import plain_table
+from nas.cli.output.formats import format_milliseconds, format_signed
+from nas.study.front.verdict import judge
+
+if TYPE_CHECKING:
+    from nas.report.explain import Advice, Effect, Explanation
+    from nas.report.explain.devices import DeviceComparison
+
+__all__ = ["Answers", "answers_to_dict", "print_answers"]
+
+_MOST_ROWS = 8  # of sites with kinds, and of differences between devices
+_TOLD = ("helps", "hurts")
+_INTERACTIONS = {"crowding": "many blocks together", "stages": "pairs of stages"}
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """The answers to what was asked for besides the rules.
+
+    limit: the latency that the advice keeps, ms; None: no advice was asked for.
+    advice: what to put where within it.
+    devices: how the rules differ between two devices.
+    importances: shares of the places, by objective; empty: not asked for.
+    """
+
+    limit: float | None
+    advice: Advice | None
+    devices: DeviceComparison | None
+    importances: Mapping[str, Mapping[str, float]]
+
+
+# In words.
+
+
+def print_answers(explanation: Explanation, answers: Answers, screen: Console) -> None:
+    """Print the rules, and what else was asked for."""
+    _print_rules(explanation, screen)
+    if answers.advice is not None and answers.limit is not None:
+        _print_advice(answers.advice, answers.limit, screen)
+    if answers.devices is not None:
+        _print_devices(answers.devices, screen)
+    _print_importances(answers.importances, screen)
+
+
+def _print_rules(explanation: Explanation, screen: Console) -> None:
+    screen.print(
+        f"One block more, on average over {len(explanation.codes)} networks (95 % intervals; "
+        "loss saved in thousandths)",
+        style="bold",
+    )
+    for subject in ("kind", "stage", "site", "ratio"):
+        effects = explanation.effects_of(subject)
+        if effects:
+            screen.print(_effect_table(subject, effects))
+            screen.print()
+    pairs = [effect for effect in explanation.effects_of("site and kind") if effect.tried]
+    clear = [effect for effect in pairs if effect.told in _TOLD]
+    clear.sort(key=lambda effect: -abs(effect.saved))
+    if clear:
+        screen.print(_effect_table("site and kind", clear[:_MOST_ROWS]))
+    screen.print(
+        f"Of {len(pairs)} pairs of site and block that were tried, {len(clear)} are known to help "
+        "or hurt; of the others the data cannot tell.",
+        style="dim",
+    )
+    screen.print(_interactions(explanation), style="dim")
+    for line in judge(explanation.front).lines:
+        screen.print(line)
+
+
+def _effect_table(subject: str, effects: Sequence[Effect]) -> Table:
+    table = plain_table()
+    table.add_column(subject, no_wrap=True)
+    for name in ("loss saved", "95 %", "added ms", "95 %", "best", "tried"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("", no_wrap=True)
+    for effect in effects:
+        table.add_row(
+            effect.name,
+            f"{effect.saved * 1e3:+.2f}",
+            f"{effect.saved_low * 1e3:+.2f} to {effect.saved_high * 1e3:+.2f}",
+            f"{effect.latency_ms:+.4f}",
+            f"{effect.latency_low:+.4f} to {effect.latency_high:+.4f}",
+            f"{effect.best:.0%}",
+            str(effect.tried),
+            effect.told,
+            style=None if effect.told in _TOLD else "dim",
+        )
+    return table
+
+
+def _interactions(explanation: Explanation) -> str:
+    if not explanation.gained:
+        return "Interactions could not be looked for: too few blocks stand together."
+    needed = explanation.terms.interactions
+    parts = [
+        f"{_INTERACTIONS[name]} {'counts' if name in needed else 'not needed'} ({gain:+.1f} nats)"
+        for name, gain in explanation.gained.items()
+    ]
+    return (
+        f"Interactions, by predicting each network from the others: {'; '.join(parts)}. "
+        f"Beyond the sum, networks differ by ±{explanation.loss.own:.4f}."
+    )
+
+
+def _print_advice(advice: Advice, limit: float, screen: Console) -> None:
+    screen.print(f"\nFor latency_ms <= {limit:g}, by the rules:", style="bold")
+    _print_network(advice, screen)
+    choice = advice.evaluated
+    if choice is None:
+        screen.print("No evaluated network keeps this budget.")
+        return
+    if math.isnan(advice.ahead):
+        screen.print("It is the best evaluated one as well.")
+        return
+    point = choice.best
+    screen.print(
+        f"Best evaluated: trial {point.trial}, {format_milliseconds(point.latency_ms)} ms, "
+        f"loss saved {format_signed(point.loss_saved)}. By the rules the network above is ahead "
+        f"with a probability of {advice.ahead:.0%}"
+        + ("." if advice.known else "; it has not been evaluated.")
+    )
+
+
+def _print_network(advice: Advice, screen: Console) -> None:
+    for insertion in advice.architecture.insertions:
+        screen.print(f"  {insertion.site:28} {insertion.label}")
+    if not advice.architecture.insertions:
+        screen.print("  no block: the backbone as it comes")
+    latency = format_milliseconds(advice.latency_ms)
+    low = format_milliseconds(max(0.0, advice.latency_low))
+    high = format_milliseconds(advice.latency_high)
+    screen.print(
+        f"  predicted: loss saved {advice.saved:+.4f} [{advice.saved_low:+.4f}, "
+        f"{advice.saved_high:+.4f}], {latency} ms [{low}, {high}]"
+    )
+
+
+def _print_devices(comparison: DeviceComparison, screen: Console) -> None:
+    names, rules = comparison.names, comparison.rules
+    screen.print(f"\n{names[0]} against {names[1]}", style="bold")
+    table = plain_table()
+    table.add_column("one block more", no_wrap=True)
+    table.add_column("")
+    for name in names:
+        table.add_column(name, justify="right", no_wrap=True)
+    kinds = [rule for rule in rules if rule.subject != "site and kind"]
+    pairs = [rule for rule in rules if rule.subject == "site and kind"]
+    for rule in [*kinds, *pairs[:_MOST_ROWS]]:
+        table.add_row(rule.name, rule.subject, f"{rule.first:+.1%}", f"{rule.second:+.1%}")
+    screen.print(table)
+    screen.print("Shares of the plain network's latency on each device.", style="dim")
+    for name, budget, advice in zip(names, comparison.budgets, comparison.advice, strict=True):
+        screen.print(f"For {format_milliseconds(budget)} ms on {name}:")
+        _print_network(advice, screen)
+    screen.print(f"They agree at {comparison.agreed} of {comparison.sites} sites.")
+
+
+def _print_importances(importances: Mapping[str, Mapping[str, float]], screen: Console) -> None:
+    for name, shares in importances.items():
+        screen.print(f"\nOptuna's importances for {name} (functional ANOVA)", style="bold")
+        for place, share in list(shares.items())[:_MOST_ROWS]:
+            screen.print(f"  {place:28} {share:.1%}")
+
+
+# For machines.
+
+
+def answers_to_dict(explanation: Explanation, answers: Answers) -> dict[str, Any]:
+    """Return the rules, and what else was asked for, as plain values."""
+    report: dict[str, Any] = {
+        "networks": len(explanation.codes),
+        "effects": [effect.to_dict() for effect in explanation.effects if effect.tried],
+        "interactions": list(explanation.terms.interactions),
+        "gained": explanation.gained,
+        "beyond_the_sum": explanation.loss.own,
+        "verdict": list(judge(explanation.front).lines),
+    }
+    if answers.advice is not None:
+        report["advice"] = _advice_to_dict(answers.advice)
+    if answers.devices is not None:
+        report["devices"] = _devices_to_dict(answers.devices)
+    if answers.importances:
+        report["importances"] = answers.importances
+    return report
+
+
+def _devices_to_dict(comparison: DeviceComparison) -> dict[str, Any]:
+    return {
+        "names": list(comparison.names),
+        "rules": [
+            {"subject": rule.subject, "name": rule.name, "first": rule.first, "second": rule.second}
+            for rule in comparison.rules
+        ],
+        "advice": [_advice_to_dict(advice) for advice in comparison.advice],
+        "agreed": comparison.agreed,
+        "sites": comparison.sites,
+    }
+
+
+def _advice_to_dict(advice: Advice) -> dict[str, Any]:
+    choice = advice.evaluated
+    return {
+        "architecture": advice.architecture.to_dict(),
+        "evaluated_already": advice.known,
+        "saved": [advice.saved_low, advice.saved, advice.saved_high],
+        "latency_ms": [advice.latency_low, advice.latency_ms, advice.latency_high],
+        "best_evaluated": choice.best.to_dict() if choice else None,
+        "ahead": None if math.isnan(advice.ahead) else advice.ahead,
+    }

@@ -1,0 +1,55 @@
+"""Figures and networks in few characters."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Mapping
+
+from nas.spec.architecture import Architecture
+
+__all__ = [
+    "format_clock",
+    "format_count",
+    "format_milliseconds",
+    "format_numbers",
+    "format_signed",
+    "summarise_blocks",
+]
+
+
+def format_clock(seconds: float) -> str:
+    """Write a duration as a clock shows it: ` 1:05`, `2:00:00`."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes:2}:{rest:02}"
+
+
+def format_count(number: float) -> str:
+    """Write a count readably: 412k, 3.50M."""
+    for size, letter in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if number >= size:
+            digits = 0 if letter == "k" else 2
+            return f"{number / size:.{digits}f}{letter}"
+    return f"{number:.0f}"
+
+
+def format_milliseconds(value: float) -> str:
+    """Write a latency with as many digits as say something."""
+    return f"{value:.3f}" if value < 10 else f"{value:.2f}"
+
+
+def format_signed(value: float) -> str:
+    """Write a difference of losses with its sign; `?` where it is not known."""
+    return "?" if math.isnan(value) else f"{value:+.4f}"
+
+
+def format_numbers(numbers: Mapping[str, float]) -> str:
+    """Write numbers behind their names: `loss 2.3, latency_ms 0.81`."""
+    return ", ".join(f"{name} {value:.6g}" for name, value in numbers.items())
+
+
+def summarise_blocks(architecture: Architecture) -> str:
+    """Count the blocks by kind: `5 cbam, 2 se, 1 eca`; `nas show` says which stands where."""
+    kinds = Counter(insertion.block for insertion in architecture.blocks)
+    return ", ".join(f"{number} {kind}" for kind, number in kinds.most_common()) or "no block"

@@ -1,0 +1,85 @@
+"""Parsing of what was typed behind options; a fault is one line about that option."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from nas.base.errors import SpecError
+from nas.study.front.front import Limit
+
+if TYPE_CHECKING:
+    from nas.spec.runner import Runner
+
+__all__ = ["parse_focus", "parse_limit", "parse_names", "parse_numbers", "with_option"]
+
+
+def parse_numbers(text: str, option: str) -> dict[str, float]:
+    """Return the numbers of `latency_ms=8,params=3e6` by name.
+
+    option: what it was typed behind, for the error.
+    Raises SpecError when a part is no NAME=NUMBER, or a name is given twice.
+    """
+    numbers: dict[str, float] = {}
+    for part in text.split(","):
+        name, equals, value = part.partition("=")
+        try:
+            number = float(value)
+        except ValueError:
+            number = math.nan
+        if not equals or not name.strip() or math.isnan(number):
+            raise SpecError(f"{option} {part.strip()!r}: write name=number, as in latency_ms=8")
+        if name.strip() in numbers:
+            raise SpecError(f"{option}: {name.strip()} is given twice; leave one")
+        numbers[name.strip()] = number
+    return numbers
+
+
+def parse_limit(sign: str, text: str) -> dict[str, Limit]:
+    """Return `latency_ms=8` as a limit that `Front.where` takes by name.
+
+    sign: "<=" or ">=".
+    Raises SpecError when it is no NAME=NUMBER.
+    """
+    name, _, value = text.partition("=")
+    try:
+        bound = float(value)
+    except ValueError:
+        raise SpecError(f"filter {text!r}; write name=number, as in latency_ms=8") from None
+    return {name.strip(): (sign, bound)}
+
+
+def parse_names(text: str | None) -> list[str] | None:
+    """Return the names of `accuracy, latency_ms`; None where nothing was typed."""
+    return [name.strip() for name in text.split(",")] if text else None
+
+
+def parse_focus(texts: Sequence[str]) -> str:
+    """Return every `latency_ms=5..10` as one value of the runner's key `search.focus`.
+
+    Raises SpecError when one is no NAME=LOW..HIGH.
+    """
+    ranges = []
+    for text in texts:
+        match = re.fullmatch(r"\s*(\w+)\s*=\s*([\d.eE+-]+?)\s*\.\.\s*([\d.eE+-]+)\s*", text)
+        if match is None:
+            raise SpecError(f"--focus {text!r}: write NAME=LOW..HIGH, as in latency_ms=5..10")
+        ranges.append(f"{match[1]}: [{match[2]}, {match[3]}]")
+    return "{" + ", ".join(ranges) + "}"
+
+
+def with_option(runner: Runner, option: str, setting: str) -> Runner:
+    """Return the runner with one key set by an option of its own.
+
+    option: as it was typed: `--trials`.
+    setting: `search.trials=20`.
+    Raises SpecError that names the option, not the key, when the value is not allowed.
+    """
+    from nas.spec.runner import with_overrides
+
+    try:
+        return with_overrides(runner, (setting,))
+    except SpecError as error:
+        raise SpecError(re.sub(r"^--set: [\w.]+:", f"{option}:", str(error))) from None

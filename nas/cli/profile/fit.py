@@ -1,0 +1,31 @@
+"""`nas profile fit`: a profile from timings of another device."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from nas.base.files import refuse_taken
+from nas.cli.output.profile_tables import print_profile
+
+__all__ = ["fit"]
+
+
+def fit(
+    pack: Annotated[Path, typer.Argument(help="Folder that `nas profile pack` made.")],
+    timings: Annotated[Path, typer.Argument(help="CSV: file,latency_ms[,again_ms].")],
+    out: Annotated[Path, typer.Option(help="Profile to write.")],
+    name: Annotated[str, typer.Option(help="What the device is called.")] = "another device",
+) -> None:
+    """Make a profile from a pack and the timings that came back.
+
+    Example: nas profile fit phone timings.csv --out phone.json --name "Pixel 9"
+    """
+    from nas.latency.pack import fit_pack
+
+    refuse_taken(out, "--out")
+    profile = fit_pack(pack, timings, processor=name)
+    profile.write(out)
+    print_profile(profile, out)

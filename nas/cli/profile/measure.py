@@ -1,0 +1,60 @@
+"""`nas profile measure`, which is `nas profile`: measure a space on this machine."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from nas.base.files import refuse_taken
+from nas.cli.options import SpaceFile
+from nas.cli.output.count_progress import show_count
+from nas.cli.output.profile_tables import print_profile
+from nas.cli.profile.options import (
+    Batch,
+    Classes,
+    HeldOut,
+    Networks,
+    Precision,
+    Runtime,
+    Threads,
+)
+
+__all__ = ["measure"]
+
+
+def measure(
+    space: SpaceFile,
+    out: Annotated[Path, typer.Option(help="File to write.")],
+    runtime: Runtime = "onnxruntime",
+    threads: Threads = 1,
+    batch: Batch = 1,
+    precision: Precision = "fp32",
+    classes: Classes = 1000,
+    networks: Networks = 8,
+    held_out: HeldOut = 6,
+) -> None:
+    """Measure what each block adds at each site, and whole networks to correct the sum by.
+
+    Interrupted, the same command goes on. Example:
+    nas profile search_spaces/mobilenetv2.yaml --runtime openvino --out device.json
+    """
+    from nas.latency.device import Device
+    from nas.latency.runtime import check_device
+    from nas.latency.survey import measure_profile
+    from nas.models.candidates import Candidates, load_space
+
+    refuse_taken(out, "--out")
+    device = check_device(Device(runtime, threads, batch, precision))
+    with show_count("timing graphs") as progress:
+        profile = measure_profile(
+            Candidates(load_space(space)),
+            device,
+            out,
+            classes=classes,
+            networks=networks,
+            held_out=held_out,
+            progress=progress,
+        )
+    print_profile(profile, out)

@@ -1,0 +1,78 @@
+"""`nas search`: search a space."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from nas.cli.foreground import carry_out
+from nas.cli.options import RunnerSettings, SpaceFile, TimeLimit, Trials, Workers
+from nas.cli.parsing import parse_focus, with_option
+
+__all__ = ["search"]
+
+
+def search(
+    space: SpaceFile,
+    data: Annotated[
+        str,
+        typer.Option(
+            metavar="DATA",
+            help="digits, cifar10, folder:PATH, imagenet:PATH, cifar100, fashion-mnist, svhn, "
+            "hf:NAME or module:function.",
+        ),
+    ] = "digits",
+    out: Annotated[Path, typer.Option(help="Run folder to make.")] = Path("runs/demo"),
+    runner: Annotated[Path | None, typer.Option(help="Runner file.")] = None,
+    backbone: Annotated[
+        list[str] | None, typer.Option(help="Instead of the space's; may be repeated.")
+    ] = None,
+    calibration: Annotated[
+        Path | None, typer.Option(help="Folder of nas calibrate; its trainings come first.")
+    ] = None,
+    prior: Annotated[
+        Path | None, typer.Option(help="Rules of another search: nas explain RUN --prior FILE.")
+    ] = None,
+    trials: Trials = None,
+    time_limit: TimeLimit = None,
+    focus: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=LOW..HIGH",
+            help="Where you will deploy: latency_ms=5..10. What lies outside is nothing gained.",
+        ),
+    ] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Of everything random.")] = None,
+    workers: Workers = None,
+    set_: RunnerSettings = None,
+) -> None:
+    """Search a space and show the front.
+
+    Example: nas search search_spaces/mobilenetv2-small.yaml --data digits --out runs/demo
+    """
+    from nas.models.candidates import check_names, load_space
+    from nas.runs import start
+    from nas.spec.runner import load_runner
+
+    plan = load_runner(runner, tuple(set_ or ()))
+    for option, key, value in (
+        ("--trials", "search.trials", trials),
+        ("--time-limit", "search.time_limit", time_limit),
+        ("--seed", "search.seed", seed),
+        ("--focus", "search.focus", parse_focus(focus) if focus else None),
+        ("--workers", "workers", workers),
+    ):
+        if value is not None:
+            plan = with_option(plan, option, f"{key}={value}")
+    loaded = load_space(space)
+    if backbone:
+        loaded = loaded.model_copy(update={"backbones": backbone})
+        check_names(loaded)
+    carry_out(
+        out,
+        lambda observer: start.search(
+            loaded, plan, data, out, calibration=calibration, prior=prior, observer=observer
+        ),
+    )

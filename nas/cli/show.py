@@ -1,0 +1,93 @@
+"""`nas show`: one trial. Start fast: no torch, no Optuna."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from nas.cli.options import Json, RunFolder
+from nas.cli.output.console import print_json
+from nas.cli.output.formats import format_count, format_milliseconds
+from nas.spec.architecture import Architecture
+from nas.study.record import COMPLETE, PRUNED, read_rungs
+
+if TYPE_CHECKING:
+    from nas.spec.runner import Proxy
+
+__all__ = ["show"]
+
+
+def show(
+    run: RunFolder,
+    trial: Annotated[int, typer.Argument(help="Number of the trial.")],
+    json_: Json = False,
+) -> None:
+    """Show one trial: which block stands where, and what was measured.
+
+    Example: nas show runs/demo 17
+    """
+    from nas.runs.run import open_run
+
+    state = open_run(run).read()
+    row = state.row(trial)
+    architecture = Architecture.from_json(row["architecture"])
+    if json_:
+        print_json(row | {"architecture": architecture.to_dict()})
+        return
+    _print_network(row, architecture)
+    if row["latency_ms"] is not None:
+        _print_latency(row)
+        _print_training(row, state.run.file.proxy)
+    rows = (state.trials["digest"] == row["digest"]).nonzero()[0]
+    others = [int(number) for number in rows if number != trial]
+    if others:
+        print(f"same network, other seeds: trials {', '.join(map(str, others))}")
+
+
+def _print_network(row: dict[str, Any], architecture: Architecture) -> None:
+    stride = architecture.total_stride
+    print(
+        f"trial {row['trial']} ({row['state']}), {architecture.backbone} at "
+        f"{architecture.resolution}" + (f", total stride {stride}" if stride else "")
+    )
+    if row["reference"]:
+        print(f"hand-placed reference: {row['reference']}")
+    if row["failure"]:
+        print(f"reason: {row['failure']}")
+    for insertion in architecture.insertions:
+        print(f"  {insertion.site:28} {insertion.label}")
+    if not architecture.insertions:
+        print("  no block: the backbone as it comes")
+
+
+def _print_latency(row: dict[str, Any]) -> None:
+    how = "measured"
+    if row["latency_wall_ms"] is not None:
+        how += f" (wall clock {format_milliseconds(row['latency_wall_ms'])} ms)"
+    if row["latency_predicted"]:
+        how = "predicted from the device profile"
+    spread = row["latency_spread"] * 100
+    print(f"latency   {format_milliseconds(row['latency_ms'])} ms ± {spread:.1f} %, {how}")
+    if row["final_latency_ms"] is not None:
+        print(f"          {format_milliseconds(row['final_latency_ms'])} ms on the idle machine")
+
+
+def _print_training(row: dict[str, Any], proxy: Proxy) -> None:
+    """Print what training came to, here and at the rungs below."""
+    below = read_rungs(row["rungs"])
+    if row["state"] != COMPLETE:
+        what = "stopped early" if row["state"] == PRUNED else "so far"
+        budgets = proxy.budgets
+        print(f"{what}: trained for {budgets[len(below)]:g} of {budgets[-1]:g} {proxy.unit}")
+    print(f"loss      {row['loss']:.4f} on {row['images']} validation images")
+    print(f"accuracy  {row['accuracy']:.2%}")
+    print(f"params    {format_count(row['params'])}")
+    print(f"MACs      {format_count(row['macs'])}")
+    print(f"seed      {row['seed']}")
+    print(f"took      {row['seconds']:.1f} s, of them {row['train_seconds']:.1f} s training")
+    for rung in below:
+        scores = f"loss {rung.loss:.4f}, accuracy {rung.accuracy:.2%}"
+        print(f"  at {rung.budget:g}: {scores}, {rung.seconds:.1f} s")
+    if row["parts"] > 1:
+        print(f"memory ran out: batches were computed in {row['parts']} pieces")

@@ -1,0 +1,82 @@
+"""`nas space`: what a search space holds."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from rich.table import Table
+
+from nas.cli.options import Json, SpaceFile
+from nas.cli.output.console import make_console, plain_table, print_json
+
+if TYPE_CHECKING:
+    from nas.models.candidates import Candidates
+    from nas.models.decisions import Decision
+
+__all__ = ["space"]
+
+
+def space(space: SpaceFile, json_: Json = False) -> None:
+    """Show the sites of a space, what may go there, and how many networks it holds.
+
+    Example: nas space search_spaces/mobilenetv2.yaml
+    """
+    from nas.models.candidates import Candidates, load_space
+
+    candidates = Candidates(load_space(space))
+    if json_:
+        print_json(_to_dict(candidates))
+    else:
+        _print(candidates)
+
+
+def _to_dict(candidates: Candidates) -> dict[str, Any]:
+    sites = {
+        backbone: [
+            {
+                "name": place.name,
+                "sites": [site.name for site in place.sites],
+                "channels": place.sites[0].channels,
+                "height": place.sites[0].height,
+                "width": place.sites[0].width,
+                "choices": list(place.choices),
+            }
+            for place in places
+        ]
+        for backbone, places in candidates.sites.items()
+    }
+    return {"name": candidates.space.name, "architectures": candidates.count(), "sites": sites}
+
+
+def _print(candidates: Candidates) -> None:
+    number, side = candidates.count(), candidates.space.resolutions[0]
+    screen = make_console()
+    for backbone, places in candidates.sites.items():
+        screen.print(_site_table(f"{backbone} at {side}x{side}", places))
+    screen.print(f"{number:.3g} different networks" if number > 1e6 else f"{number} networks")
+    limit = candidates.space.max_insertions
+    screen.print(f"at most {limit} blocks in each" if limit else "any number of blocks in each")
+    screen.print(
+        "Options that build the same network at a site are one choice; the ratio shown is the "
+        "paper's where the space has it.",
+        style="dim",
+    )
+
+
+def _site_table(title: str, places: Sequence[Decision]) -> Table:
+    table = plain_table(title)
+    table.add_column("site", no_wrap=True)
+    for name in ("channels", "map", "choices"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("of them", overflow="fold")
+    for place in places:
+        site = place.sites[0]
+        table.add_row(
+            place.name,
+            str(site.channels),
+            f"{site.height}x{site.width}",
+            str(len(place.choices)),
+            " ".join(place.choices),
+        )
+    return table

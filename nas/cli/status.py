@@ -1,0 +1,184 @@
+"""`nas status`: how far a run is, from its folder or from its storage alone."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from nas.cli.options import Json, RunFolderOrUrl
+from nas.cli.output.console import print_json
+from nas.study.record import COMPLETE, FAILED, PAUSED, PRUNED, RUNNING
+
+if TYPE_CHECKING:
+    from nas.execution.exchange import Exchange
+    from nas.runs.run import RunState
+    from nas.strategy.storage.store import Store
+    from nas.study.trials import TrainingCost
+
+__all__ = ["status"]
+
+_STATES = (COMPLETE, RUNNING, PAUSED, PRUNED, FAILED)
+
+
+def status(run: RunFolderOrUrl, json_: Json = False) -> None:
+    """How far a run is, what failed in it, and who works on it.
+
+    Example: nas status runs/demo
+    """
+    from nas.spec.storage_url import is_url
+
+    if is_url(run):
+        _status_of_study(run, as_json=json_)
+    else:
+        _status_of_folder(run, as_json=json_)
+
+
+# By its folder.
+
+
+def _status_of_folder(folder: str, *, as_json: bool) -> None:
+    from nas.runs.run import open_run
+
+    run = open_run(folder)
+    state = run.read()
+    running = run.is_running()
+    cost = run.spent(state.trials)
+    report = _report_folder(folder, state, running=running, cost=cost)
+    if as_json:
+        print_json(report)
+        return
+    print(f"{folder}: space {report['space']} on {report['data']}; {report['driver']}")
+    networks = report["networks"]
+    print(
+        f"networks: {networks['evaluated']} evaluated of {networks['planned']}; "
+        f"on the front: {report['front']}"
+    )
+    _print_counts(report["trials"])
+    if cost:
+        print(cost)
+    _print_workers(report["workers"])
+    _print_failures(report["failures"])
+    if not running and not run.is_finished():
+        print(f"It was stopped before its end; go on with: nas resume {folder}")
+
+
+def _report_folder(
+    folder: str, state: RunState, *, running: bool, cost: TrainingCost | None
+) -> dict[str, Any]:
+    run, trials = state.run, state.trials
+    failures = [
+        {"trial": row["trial"], "state": row["state"], "reason": row["failure"]}
+        for row in (trials.row(number) for number in range(len(trials)))
+        if row["failure"]
+    ]
+    firsts = trials["state"][trials["repeat"] == 0].tolist()
+    evaluated = sum(state not in (RUNNING, PAUSED) for state in firsts)
+    workers: list[dict[str, Any]] = []
+    if run.file.executor == "worker":
+        from nas.runs.open_study import exchange_of
+
+        workers = _report_workers(exchange_of(run))
+    return {
+        "run": folder,
+        "space": run.space.name,
+        "data": run.file.data,
+        "driver": "running" if running else "not running",
+        "trials": {state: trials.count(state) for state in _STATES},
+        "networks": {"evaluated": evaluated, "planned": run.file.search.trials},
+        "front": len(state.front().members),
+        "training": asdict(cost) if cost else None,
+        "failures": failures,
+        "workers": workers,
+    }
+
+
+# By its storage alone: no run folder is needed.
+
+
+def _status_of_study(url: str, *, as_json: bool) -> None:
+    from nas.base.process import describe_process
+    from nas.spec.storage_url import StorageUrl
+    from nas.strategy.storage.lease import driver_of
+    from nas.strategy.storage.store import Store
+
+    store = Store(StorageUrl.parse(url), writable=False)
+    report = _report_study(store) | {
+        "storage": str(StorageUrl.parse(url).of(store.name)),
+        "driver": driver_of(store.connection, store.name),
+    }
+    exchange = _find_exchange(store)
+    report["workers"] = _report_workers(exchange) if exchange else []
+    if as_json:
+        print_json(report)
+        return
+    about, driver = report["run"], report["driver"]
+    print(f"{report['storage']}: run folder {about.get('folder')} on {about.get('host')}")
+    print(
+        f"driver: {describe_process(driver)}; last heard of {driver['heard']}"
+        if driver
+        else "driver: none"
+    )
+    _print_counts(report["trials"])
+    _print_workers(report["workers"])
+    _print_failures(report["failures"])
+
+
+def _report_study(store: Store) -> dict[str, Any]:
+    records = store.records()
+    evaluated = [
+        record for record in records if record.repeat == 0 and record.state not in (RUNNING, PAUSED)
+    ]
+    return {
+        "run": {name: store.about().get(name) for name in ("folder", "host")},
+        "trials": {state: sum(record.state == state for record in records) for state in _STATES},
+        "networks": {"evaluated": len(evaluated)},
+        "failures": [
+            {"trial": record.trial, "state": record.state, "reason": record.failure}
+            for record in records
+            if record.failure
+        ],
+    }
+
+
+def _find_exchange(store: Store) -> Exchange | None:
+    """Look for the exchange of a study without making one."""
+    from nas.execution.exchange.study import StudyExchange
+    from nas.strategy.storage.lease import find_housekeeping
+
+    if find_housekeeping(store.connection, store.name, "jobs", make=False) is None:
+        return None
+    return StudyExchange(store.connection, store.name)
+
+
+# Of both.
+
+
+def _report_workers(exchange: Exchange) -> list[dict[str, Any]]:
+    """Return the workers and what they work on, as they last showed themselves."""
+    return [
+        {
+            "worker": sign.worker,
+            "host": sign.process["host"],
+            "trial": sign.trial,
+            "heard": sign.heard,
+            "left": sign.left,
+        }
+        for sign in sorted(exchange.workers(), key=lambda sign: sign.worker)
+    ]
+
+
+def _print_counts(counts: dict[str, int]) -> None:
+    states = ", ".join(f"{number} {state}" for state, number in counts.items() if number)
+    print(f"trials: {states or 'none yet'}")
+
+
+def _print_workers(workers: list[dict[str, Any]]) -> None:
+    for worker in workers:
+        what = "idle" if worker["trial"] is None else f"trial {worker['trial']}"
+        what = f"has left ({worker['left']})" if worker["left"] else what
+        print(f"  {worker['worker']} on {worker['host']}: {what}; last heard of {worker['heard']}")
+
+
+def _print_failures(failures: list[dict[str, Any]]) -> None:
+    for failure in failures:
+        print(f"  trial {failure['trial']} {failure['state']}: {failure['reason']}")

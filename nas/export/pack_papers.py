@@ -1,0 +1,165 @@
+"""The papers of a winner pack: everything but the network itself."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from nas.base.machine import processor
+from nas.export import verify
+from nas.export.card import write_card
+from nas.export.licences import read_licences, write_notice
+from nas.export.packed_graph import CALIBRATION_IMAGES, PackedGraph, describe_int8
+from nas.export.parity import ValidationScores
+from nas.export.target.target import Target
+from nas.export.winner import Winner
+from nas.models.cost import cost_of_module
+
+__all__ = ["Origin", "make_report", "write_papers"]
+
+_SAMPLES = 64  # images that go along, to check the pack with
+
+
+@dataclass(frozen=True)
+class Origin:
+    """The origin of a network: where it was found, and what was measured of it there.
+
+    run: name of its folder.
+    proxy: kind of training in the search.
+    seed: that the search trained it with.
+    device: that the search measured latency on.
+    pretrained: whether its weights began as pretrained ones.
+    found: what the search measured of it, by name.
+    retrained: what the full training that its weights are of has come to; None: they are of the
+        search.
+    """
+
+    run: str
+    trial: int
+    data: str
+    proxy: str
+    seed: int
+    device: str
+    pretrained: bool
+    found: Mapping[str, float]
+    retrained: Mapping[str, Any] | None = None
+
+
+def make_report(
+    winner: Winner,
+    origin: Origin,
+    to: Target,
+    versions: Mapping[str, str],
+    images: ValidationScores,
+    graphs: Sequence[PackedGraph],
+) -> dict[str, Any]:
+    """Return what report.json holds.
+
+    versions: of the target's packages.
+    images: that graphs were compared on.
+    """
+    costs = cost_of_module(winner.network, torch.zeros(1, 3, winner.side, winner.side))
+    quantised = any(graph.precision == "int8" for graph in graphs)
+    return {
+        "version": 1,
+        "target": to.name,
+        "versions": dict(versions),
+        "made": datetime.now(UTC).isoformat(timespec="seconds"),
+        "machine": processor(),
+        "origin": asdict(origin),
+        "network": {
+            "images": len(images.labels),
+            "loss": float(images.losses.mean()),
+            "accuracy": images.accuracy,
+            "params": costs.params,
+            "macs": costs.macs,
+        },
+        "calibration_images": CALIBRATION_IMAGES if quantised else 0,
+        "int8": describe_int8(graphs) if quantised else to.no_int8 or "not asked for (--int8)",
+        "graphs": [_graph_to_dict(graph) for graph in graphs],
+    }
+
+
+def _graph_to_dict(graph: PackedGraph) -> dict[str, Any]:
+    scores, latency = graph.scores, graph.latency
+    return {
+        "file": graph.file,
+        "kind": graph.kind,
+        "precision": graph.precision,
+        "bytes": graph.bytes,
+        "tolerance": graph.tolerance,
+        "least_agreement": graph.least_agreement,
+        "difference": scores and scores.parity.share,
+        "agreement": scores and scores.parity.agreement,
+        "loss": scores and scores.loss,
+        "accuracy": scores and scores.accuracy,
+        "loss_change": scores and scores.loss_change,
+        "loss_half_width": scores and scores.half_width,
+        "latency_ms": latency and latency.latency_ms,
+        "latency_spread": latency and latency.spread,
+        "delegates": [asdict(part) for part in graph.delegates],
+    }
+
+
+def write_papers(
+    folder: Path,
+    winner: Winner,
+    images: ValidationScores,
+    to: Target,
+    report: Mapping[str, Any],
+) -> None:
+    """Write everything but the network itself into a pack.
+
+    images: some of them go along, to check the pack with.
+    report: see `make_report`.
+    """
+    texts = {
+        "README.md": write_card(winner, to, report),
+        "report.json": json.dumps(report, indent=1),
+        "preprocessing.json": json.dumps(_preprocessing(winner), indent=1),
+        "architecture.json": json.dumps(winner.architecture.to_dict(), indent=1),
+        "labels.txt": "".join(f"{' '.join(name.split())}\n" for name in winner.classes),
+        "NOTICE": write_notice(winner.architecture, report["origin"]["pretrained"]),
+        "verify.py": Path(verify.__file__).read_text(encoding="utf-8"),
+    }
+    for name, text in texts.items():
+        (folder / name).write_text(text, encoding="utf-8")
+    (folder / "licences").mkdir()
+    for name, content in read_licences(winner.architecture).items():
+        (folder / "licences" / name).write_bytes(content)
+    _write_samples(folder / "samples.npz", images)
+
+
+def _preprocessing(winner: Winner) -> dict[str, Any]:
+    """Return what preprocessing.json holds: how a picture becomes what the network reads."""
+    return {
+        "size": [winner.side, winner.side],
+        "channels": "RGB; grey images three times the same, transparent pixels over white",
+        "orientation": "upright, as EXIF says",
+        "crop": "the largest square in the middle",
+        "resize": "bilinear, antialiased (Pillow's BILINEAR)",
+        "range": [0, 255],
+        "mean": list(winner.mean),
+        "std": list(winner.std),
+        "layout": "NCHW",
+        "dtype": "float32",
+        "formula": "(pixel - mean) / std, for each channel, with pixels from 0 to 255",
+    }
+
+
+def _write_samples(path: Path, images: ValidationScores) -> None:
+    """Write validation images at equal distances with the network's scores."""
+    chosen = slice(0, len(images.labels), max(1, len(images.labels) // _SAMPLES))
+    np.savez_compressed(
+        path,
+        images=images.pixels[chosen][:_SAMPLES],
+        scores=images.scores[chosen][:_SAMPLES],
+        labels=images.labels[chosen][:_SAMPLES],
+    )

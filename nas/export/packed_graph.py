@@ -1,0 +1,171 @@
+"""The graphs of a winner pack: written, opened again, compared with the network, and timed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from nas.data import Dataset
+from nas.export.conversion import check, convert, open_graph, write_files
+from nas.export.parity import GraphScores, ValidationScores, sample_images
+from nas.export.target.target import EXACT, Delegates, Images, Target, WrittenGraph
+from nas.export.verify import Session, normalised
+from nas.export.winner import Winner
+from nas.latency.measure import Anchor, Latency, Subject, measure_anchor, measure_together
+
+__all__ = [
+    "CALIBRATION_IMAGES",
+    "PackedGraph",
+    "check_plain_torch",
+    "describe_int8",
+    "write_graphs",
+]
+
+CALIBRATION_IMAGES = 128
+"""The number of training images that the ranges of an int8 graph are seen on."""
+
+_FILES = {"fp32": "network", "int8": "network-int8"}
+_SLACK = 0.03
+"""The share of the samples whose best class may change elsewhere: processors round differently."""
+_INT8_TOLERANCE = 2.0
+"""The most that an int8 graph may differ, as a share of the largest score.
+
+It is judged by classes and loss, not by digits: LiteRT's quantiser clips the largest scores by
+45 % and changes no class.
+"""
+
+
+@dataclass(frozen=True)
+class PackedGraph:
+    """One graph of a pack.
+
+    file: inside the pack.
+    kind: of `verify.LOADERS`: the target's name, or `model.py`.
+    precision: `fp32` or `int8`.
+    bytes: size of its files.
+    tolerance: how far its scores may be from the network's, as a share of max(1, largest).
+    least_agreement: the share of images whose best class must stay.
+    scores: beside the network's; None where it cannot run here.
+    latency: of one image, in CPU time of one thread; None where it cannot run here.
+    delegates: what accelerators take of it.
+    """
+
+    file: str
+    kind: str
+    precision: str
+    bytes: int
+    tolerance: float
+    least_agreement: float
+    scores: GraphScores | None
+    latency: Latency | None
+    delegates: tuple[Delegates, ...] = ()
+
+
+def check_plain_torch(folder: Path, images: ValidationScores) -> PackedGraph:
+    """Open model.py with its weights, compare and time it. Raises ExportError."""
+    session = open_graph("model.py", folder / "model.py")
+    scores = check("model.py", session, images, EXACT)
+    size = (folder / "weights.safetensors").stat().st_size
+    latency = _latencies({"fp32": session}, images)["fp32"]
+    return PackedGraph("model.py", "model.py", "fp32", size, EXACT, 1 - _SLACK, scores, latency)
+
+
+def write_graphs(
+    folder: Path,
+    winner: Winner,
+    to: Target,
+    data: Dataset,
+    images: ValidationScores,
+    *,
+    int8: bool,
+) -> list[PackedGraph]:
+    """Write the graphs of a target into a pack, open them again, compare and time them.
+
+    data: whose training images an int8 graph is quantised with.
+    images: that the graphs are compared on.
+    int8: whether to write a quantised graph, too.
+    Raises SpecError when the target cannot take the network.
+    Raises ExportError when a graph disagrees with it.
+    """
+    written = _convert(winner, to, data, int8=int8)
+    for precision, graph in written.items():
+        write_files(graph.files, folder / _FILES[precision])
+    paths = {precision: folder / f"{_FILES[precision]}{to.main}" for precision in written}
+    tolerances = {"fp32": to.tolerance, "int8": _INT8_TOLERANCE}
+    scores: dict[str, GraphScores] = {}
+    latencies: dict[str, Latency] = {}
+    if to.runs_here:
+        sessions = {precision: open_graph(to.name, path) for precision, path in paths.items()}
+        scores = {
+            precision: check(f"{to.name} {precision}", session, images, tolerances[precision])
+            for precision, session in sessions.items()
+        }
+        latencies = _latencies(sessions, images)
+    return [
+        PackedGraph(
+            file=paths[precision].relative_to(folder).as_posix(),
+            kind=to.name,
+            precision=precision,
+            bytes=sum(len(content) for content in graph.files.values()),
+            tolerance=tolerances[precision],
+            least_agreement=_least_agreement(precision, scores.get(precision)),
+            scores=scores.get(precision),
+            latency=latencies.get(precision),
+            delegates=graph.delegates(),
+        )
+        for precision, graph in written.items()
+    ]
+
+
+def _convert(winner: Winner, to: Target, data: Dataset, *, int8: bool) -> dict[str, WrittenGraph]:
+    """Convert a network to each precision. Raises SpecError."""
+    written = {"fp32": convert(to, lambda: to.write(winner))}
+    quantise = to.quantise
+    if int8 and quantise is not None:
+        images = _calibration_images(winner, data)
+        written["int8"] = convert(to, lambda: quantise(winner, images))
+    return written
+
+
+def _calibration_images(winner: Winner, data: Dataset) -> Images:
+    pixels, _ = sample_images(data.train, winner.side, CALIBRATION_IMAGES)
+    return normalised(pixels, {"mean": winner.mean, "std": winner.std})
+
+
+def _least_agreement(precision: str, scores: GraphScores | None) -> float:
+    """Return the share of images whose best class must stay where the pack is used."""
+    if precision != "int8":
+        return max(0.0, 1.0 - _SLACK)
+    # Of an int8 graph the user must know that it has not become worse than it was.
+    agreement = scores.parity.agreement if scores else 1.0
+    return max(0.0, agreement - 2 * _SLACK)
+
+
+def _latencies(sessions: Mapping[str, Session], images: ValidationScores) -> dict[str, Latency]:
+    """Time one image, in CPU time of one thread, in turn with each other."""
+    shape = (1, 3, *images.images.shape[2:])
+    subjects = {name: Subject(session, shape) for name, session in sessions.items()}
+    first = subjects["fp32"]
+    return measure_together(subjects, Anchor(first, measure_anchor(first)), seed=0)
+
+
+def describe_int8(graphs: Sequence[PackedGraph]) -> str:
+    """Say in a sentence what was measured against the int8 graph.
+
+    Returns an empty text where nothing was, or the graph does not run here.
+    """
+    by_precision = {graph.precision: graph for graph in graphs if graph.kind != "model.py"}
+    plain, small = by_precision.get("fp32"), by_precision.get("int8")
+    if plain is None or small is None or not (plain.latency and small.latency and small.scores):
+        return ""
+    faults = []
+    if small.latency.latency_ms >= plain.latency.latency_ms:
+        faults.append(
+            f"no faster here ({small.latency.latency_ms:.3f} ms for {plain.latency.latency_ms:.3f})"
+        )
+    if small.scores.loss_change > small.scores.half_width:
+        faults.append("worse in loss beyond the noise of the images")
+    if not faults:
+        return ""
+    return f"int8 is {' and '.join(faults)}: what it brings is measured on the device it is for"

@@ -1,0 +1,90 @@
+"""ONNX with a dynamic batch, for ONNX Runtime and all that reads ONNX."""
+
+from __future__ import annotations
+
+import tempfile
+from collections import Counter
+from pathlib import Path
+
+import onnx
+import onnxruntime
+
+from nas.export.target.target import Delegates, Images, Target, WrittenGraph
+from nas.export.winner import Winner
+from nas.latency.runtime import to_onnx
+from nas.latency.runtime.onnxruntime import quantise
+
+__all__ = ["ONNX", "quantised_onnx"]
+
+
+def _write(winner: Winner) -> WrittenGraph:
+    graph = to_onnx(winner.network, winner.side, dynamic_batch=True)
+    onnx.checker.check_model(graph)
+    return WrittenGraph({".onnx": graph}, lambda: _delegates(winner))
+
+
+def quantised_onnx(winner: Winner, images: Images, *, dynamic_batch: bool) -> bytes:
+    """Write the QDQ graph with the ranges seen on these images.
+
+    images: (N, 3, H, W), normalised.
+    dynamic_batch: whether it reads any number of images; else one.
+    """
+    graph = to_onnx(winner.network, winner.side, dynamic_batch=dynamic_batch)
+    at_once = 16 if dynamic_batch else 1
+    return quantise(graph, [images[row : row + at_once] for row in range(0, len(images), at_once)])
+
+
+def _quantise(winner: Winner, images: Images) -> WrittenGraph:
+    return WrittenGraph({".onnx": quantised_onnx(winner, images, dynamic_batch=True)})
+
+
+def _delegates(winner: Winner) -> tuple[Delegates, ...]:
+    """Ask ONNX Runtime's own checker about the accelerators of phones."""
+    from onnxruntime.tools.mobile_helpers import usability_checker as checker
+
+    # It asks for fixed shapes, which an app gives with the session's options.
+    model = onnx.shape_inference.infer_shapes(_folded(to_onnx(winner.network, winner.side)))
+    partitions = {
+        "NNAPI (Android)": checker.check_nnapi_partitions(model, True),
+        "Core ML (iOS)": checker.check_coreml_partitions(
+            model, True, "coreml_supported_mlprogram_ops.md"
+        ),
+    }
+    kinds = Counter(node.op_type for node in model.graph.node)
+    delegates = []
+    for name, info in partitions.items():
+        names = sorted(unsupported.rpartition(":")[2] for unsupported in info.unsupported_ops)
+        outside = {kind: kinds[kind] for kind in names if kinds[kind]}
+        left = info.num_nodes - info.num_supported_nodes - sum(outside.values())
+        if left > 0:
+            outside["others, for shapes that are not fixed or too many dimensions"] = left
+        note = (
+            f"by operator type, in {info.num_partitions} pieces; ONNX Runtime's own CPU takes all"
+        )
+        delegates.append(Delegates(name, int(info.num_supported_nodes), outside, note))
+    return tuple(delegates)
+
+
+def _folded(graph: bytes) -> onnx.ModelProto:
+    """Return a graph as a session sees it: constants and known shapes are worked out."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "folded.onnx"
+        options = onnxruntime.SessionOptions()
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
+        options.optimized_model_filepath = str(path)
+        onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+        return onnx.load(path)
+
+
+ONNX = Target(
+    name="onnx",
+    title="ONNX",
+    runs=("onnxruntime",),
+    writes=("onnx",),
+    install="pip install attention-nas",
+    write=_write,
+    main=".onnx",
+    alone=True,
+    any_batch=True,
+    quantise=_quantise,
+)

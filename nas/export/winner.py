@@ -1,0 +1,79 @@
+"""A trained network with what shipping it needs, and how it is read from a run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from torch import nn
+
+from nas.base.errors import SpecError
+from nas.data import Dataset
+from nas.data.dataset import Channels
+from nas.runs.images import open_images
+from nas.runs.run import RunState
+from nas.runs.weights import Weights, retrained_weights, trained_network
+from nas.spec.architecture import Architecture
+from nas.study.full_training import FullTraining
+
+__all__ = ["TrainedNetwork", "Winner", "read_trained_network"]
+
+
+@dataclass(frozen=True)
+class Winner:
+    """A trained network with what a target may want to know about it.
+
+    network: in evaluation mode.
+    classes: their names, in the order of the scores.
+    mean: of each channel, on the scale 0 to 255.
+    std: likewise.
+    """
+
+    network: nn.Module
+    architecture: Architecture
+    classes: tuple[str, ...]
+    mean: Channels
+    std: Channels
+
+    @property
+    def side(self) -> int:
+        """The side of the images that it reads where it is deployed, pixels."""
+        return self.architecture.resolution
+
+
+@dataclass(frozen=True)
+class TrainedNetwork:
+    """The network of a trial, as a run has it.
+
+    data: the images that its weights were trained on.
+    training: the full training that they are of; None: they are of the search.
+    row: what the study holds of the trial.
+    """
+
+    winner: Winner
+    data: Dataset
+    training: FullTraining | None
+    row: dict[str, Any]
+
+
+def read_trained_network(state: RunState, trial: int, weights: Weights) -> TrainedNetwork:
+    """Read the trained network of a trial.
+
+    state: of the run that it is of.
+    weights: see `nas.runs.weights.retrained_weights`.
+    Raises SpecError when the trial is not COMPLETE, or the images have changed.
+    """
+    run, about = state.run, state.data()
+    network = trained_network(state, trial, weights)
+    retrained = retrained_weights(state, trial, weights)
+    training = retrained[1] if retrained else None
+    data = open_images(run, about["key"], training.resolution if training else None)
+    if list(data.classes) != about["classes"]:
+        raise SpecError(
+            f"the images of {run.file.data} have changed since {run.path} was started; put them "
+            "back"
+        )
+    row = state.row(trial)
+    architecture = Architecture.from_json(row["architecture"])
+    winner = Winner(network, architecture, data.classes, data.mean, data.std)
+    return TrainedNetwork(winner, data, training, row)

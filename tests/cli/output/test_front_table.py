@@ -1,0 +1,29 @@
+"""A front as a table."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from nas.cli.output.front_table import front_table
+from nas.runs.run import open_run
+
+pytestmark = pytest.mark.xdist_group("run")
+
+
+@pytest.mark.parametrize("width", [60, 80, 100, 200])
+def test_marks_and_names_are_shown_at_any_width(finished_run: Path, width: int) -> None:
+    front = open_run(finished_run).front()
+    screen = Console(width=width, file=io.StringIO(), force_terminal=True, color_system=None)
+    screen.print(front_table(front, width))
+    heading, *rows = screen.file.getvalue().rstrip().splitlines()  # type: ignore[attr-defined]
+    assert max(map(len, [heading, *rows])) <= width
+    assert "network" in heading and "latency ms" in heading and "trial" in heading
+    assert ("MACs" in heading) is (width >= 100)
+    assert sum(row.startswith("*") for row in rows) == len(front.members)
+    for row, point in zip(rows, front, strict=True):
+        assert (point.reference or "")[:5] in row
+        assert "hand-placed" in row or not point.reference or point.reference == "plain"

@@ -1,0 +1,30 @@
+"""What was typed behind options."""
+
+from __future__ import annotations
+
+import pytest
+
+from nas.base.errors import SpecError
+from nas.cli.parsing import parse_focus, parse_limit, parse_names, parse_numbers, with_option
+from nas.spec.runner import load_runner
+
+
+def test_what_is_typed_becomes_values() -> None:
+    assert parse_numbers("latency_ms=8, params=3e6", "--at") == {"latency_ms": 8, "params": 3e6}
+    assert parse_limit("<=", " latency_ms = 8") == {"latency_ms": ("<=", 8)}
+    assert parse_names("accuracy, latency_ms") == ["accuracy", "latency_ms"]
+    assert parse_names(None) is None
+    assert parse_focus(["latency_ms=5..10", "loss = 0.1 .. 2"]) == (
+        "{latency_ms: [5, 10], loss: [0.1, 2]}"
+    )
+
+
+@pytest.mark.parametrize("text", ["latency", "latency_ms=", "=8", "latency_ms=nan", "a=1,", ""])
+def test_wrong_numbers_name_their_option(text: str) -> None:
+    with pytest.raises(SpecError, match="^--at .*: write name=number"):
+        parse_numbers(text, "--at")
+
+
+def test_faults_are_said_of_the_option_that_was_typed() -> None:
+    with pytest.raises(SpecError, match="^--trials: "):
+        with_option(load_runner(), "--trials", "search.trials=many")

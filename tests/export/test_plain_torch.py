@@ -1,0 +1,90 @@
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+from support.tiny_network import SIDE, winner
+from torch import nn
+
+from nas.base.errors import SpecError
+from nas.blocks import BLOCKS
+from nas.blocks.block import Shape
+from nas.export.plain_torch import export_program, plain_source
+from nas.export.verify import load_model
+
+# Stands in the place of this project: who imports it, fails.
+ALONE = """
+import sys
+sys.modules["nas"] = None
+import numpy as np, torch
+from model import load
+network = load("weights.safetensors")
+with torch.no_grad():
+    scores = [network(torch.from_numpy(np.load("images.npy"))[:count]) for count in (1, 3)]
+np.save("scores.npy", torch.cat(scores).numpy())
+network.train()
+network(torch.from_numpy(np.load("images.npy"))).sum().backward()
+assert all(item.grad is not None for item in network.parameters())
+assert "nas.export" not in sys.modules
+"""
+
+
+def test_the_file_is_the_network_where_this_project_is_not(tmp_path: Path) -> None:
+    found = winner("coord", "cbam", "eca")
+    source = plain_source(export_program(found.network, SIDE), title='a "title"', side=SIDE)
+    (tmp_path / "model.py").write_text(source.code)
+    save_file(source.weights, tmp_path / "weights.safetensors")
+    images = np.random.default_rng(0).standard_normal((3, 3, SIDE, SIDE), np.float32)
+    np.save(tmp_path / "images.npy", images)
+    apart = {**os.environ, "PYTHONPATH": ""}
+    subprocess.run([sys.executable, "-c", ALONE], cwd=tmp_path, env=apart, check=True)
+    with torch.no_grad():
+        wanted = torch.cat([found.network(torch.from_numpy(images)[:count]) for count in (1, 3)])
+    np.testing.assert_array_equal(np.load(tmp_path / "scores.npy"), wanted.numpy())
+
+
+def test_weights_keep_their_names() -> None:
+    network = winner("se").network
+    source = plain_source(export_program(network, SIDE), title="", side=SIDE)
+    assert source.weights.keys() == network.state_dict().keys()
+    for name, tensor in network.state_dict().items():
+        assert torch.equal(source.weights[name], tensor)
+
+
+def test_pieces_are_named_as_in_the_network() -> None:
+    code = plain_source(export_program(winner("se").network, SIDE), title="", side=SIDE).code
+    for piece in ("part_stem_0", "part_attention_0", "part_depthwise", "part_head"):
+        assert f"def {piece}(self, w, " in code
+    assert "self.training" in code  # of batch norm and dropout
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", BLOCKS)
+def test_every_block_is_the_same_in_plain_torch(name: str, tmp_path: Path) -> None:
+    if BLOCKS[name].applies(Shape(16, 8, 8)):
+        pytest.skip("does not fit the tiny network")
+    network = winner(name).network
+    source = plain_source(export_program(network, SIDE), title=name, side=SIDE)
+    (tmp_path / "model.py").write_text(source.code)
+    save_file(source.weights, tmp_path / "weights.safetensors")
+    images = np.random.default_rng(0).standard_normal((3, 3, SIDE, SIDE), np.float32)
+    with torch.no_grad():
+        wanted = network(torch.from_numpy(images)).numpy()
+    np.testing.assert_allclose(load_model(tmp_path / "model.py")(images), wanted, atol=1e-5)
+
+
+class Odd(nn.Module):
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return images * float(images.sum().item())
+
+
+def test_what_cannot_be_followed_is_one_line() -> None:
+    with pytest.raises(SpecError, match="torch.export cannot follow this network") as caught:
+        export_program(Odd(), SIDE)
+    assert "\n" not in str(caught.value)
