@@ -15,7 +15,6 @@ from nas.backbones import find_sites, plain_network
 from nas.backbones.own_networks import EARLIER_NAMES, NETWORKS, names
 from nas.cli import app
 from nas.export import export_trial
-from nas.export.licences import licences, notice
 from nas.models.build import build, uniform
 from nas.models.cost import cost
 from nas.runs.run import open_run
@@ -83,8 +82,8 @@ def test_commands_take_it() -> None:
 
 def test_its_code_is_of_this_package() -> None:
     architecture = uniform(EARLIER, "eca", resolution=16)
-    assert "from attention-nas" in notice(architecture, pretrained=False)
-    assert set(licences(architecture)) <= {"attention-nas.txt"}
+    assert "from attention-nas" in write_notice(architecture, pretrained=False)
+    assert set(read_licences(architecture)) <= {"attention-nas.txt"}
 
 
 def test_a_run_goes_on_and_its_networks_leave(tmp_path: Path) -> None:

@@ -93,6 +93,6 @@ def test_only_complete_trials_have_values(state: str) -> None:
 
 def test_a_network_that_goes_on_is_not_timed_again() -> None:
     record = replace(make_record(0), latency_ms=2.0, latency_wall_ms=2.5, latency_spread=0.1)
-    assert training_job(record, 1).latency == (2.0, 2.5, 0.1)
+    assert training_job(record, 1).latency == Latency(2.0, 2.5, 0.1)
     assert training_job(record, 1).rung == 1
     assert training_job(replace(record, latency_ms=None), -1).latency is None

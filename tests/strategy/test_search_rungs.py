@@ -61,7 +61,7 @@ def climbing(job: Job) -> Outcome:
             found,
             loss=loss,
             accuracy=accuracy,
-            latency_ms=job.latency[0] if job.latency else found.latency_ms,
+            latency_ms=job.latency.latency_ms if job.latency else found.latency_ms,
             train_seconds=seconds,
             rungs=tuple(RungResult(*scores) for scores in below),
         )
@@ -157,7 +157,7 @@ def test_in_what_order_jobs_come(tmp_path: Path, candidates: Candidates) -> None
         own = [job for job in jobs if job.trial == trial]
         assert [job.rung for job in own] == [0, 1, -1][: len(own)]
         latency = search.records[trial].latency_ms
-        measured = [job.latency and job.latency[0] for job in own]
+        measured = [job.latency and job.latency.latency_ms for job in own]
         assert measured == [None, latency, latency][: len(own)]
         assert search.records[trial].seconds == 10 * len(own)
 
