@@ -15,6 +15,7 @@ from nas.backbones import find_sites, plain_network
 from nas.backbones.own_networks import EARLIER_NAMES, NETWORKS, names
 from nas.cli import app
 from nas.export import export_trial
+from nas.export.licences import read_licences, write_notice
 from nas.models.build import build, uniform
 from nas.models.cost import cost
 from nas.runs.run import open_run

@@ -25,6 +25,7 @@ from nas.study.record import (
     RUNNING,
     Evaluation,
     Job,
+    Latency,
     Outcome,
     Record,
 )
