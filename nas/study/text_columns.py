@@ -19,12 +19,16 @@ __all__ = ["StoredTexts", "Texts"]
 
 @dataclass(frozen=True, eq=False)
 class Texts:
-    """(n,) texts, None where absent. held: an Arrow array, chunked or not."""
+    """A column of n texts, None where absent.
+
+    held: an Arrow array, chunked or not.
+    """
 
     held: Any
 
     @classmethod
     def of(cls, values: Sequence[str | None] | NDArray[Any]) -> Texts:
+        """Return the column of some Python strings."""
         import pyarrow as pa
 
         encoded = [(value or "").encode() for value in values]
@@ -39,6 +43,7 @@ class Texts:
 
     @classmethod
     def joined(cls, parts: Sequence[Texts]) -> Texts:
+        """Return several columns as one, in their order."""
         import pyarrow as pa
 
         chunks: list[Any] = []
@@ -48,18 +53,21 @@ class Texts:
         return cls(pa.chunked_array(chunks, type=pa.string()))
 
     def arrow(self) -> Any:
-        """All of them as an Arrow array."""
+        """Return the column as an Arrow array."""
         return self.held
 
     def __len__(self) -> int:
         return len(self.held)
 
     def __getitem__(self, row: int) -> str | None:
-        found: str | None = self.held[int(row)].as_py()
-        return found
+        text: str | None = self.held[int(row)].as_py()
+        return text
 
     def take(self, rows: NDArray[Any]) -> Texts:
-        """rows: (k,) numbers. A chunk at a time: one array holds no more than 2 GB of text."""
+        """Return some rows as a column, taken chunk by chunk: an array holds no more than 2 GB.
+
+        rows: (k,) numbers, in any order.
+        """
         import pyarrow as pa
 
         if not isinstance(self.held, pa.ChunkedArray):
@@ -78,38 +86,44 @@ class Texts:
         return Texts(pa.chunked_array(parts, type=pa.string()))
 
     def objects(self) -> NDArray[Any]:
-        """(n,) Python strings."""
+        """Return (n,) Python strings."""
         return np.array(self.held.to_pylist(), dtype=object)
 
     def equal(self, text: str) -> NDArray[np.bool_]:
-        """(n,); what is absent equals nothing."""
+        """Return (n,) flags of the rows that hold a text; what is absent equals nothing."""
         import pyarrow.compute as pc
 
         return np.asarray(_numpy(pc.is_in(self.held, value_set=Texts.of([text]).held)) == 1)
 
     def count(self, pattern: str) -> NDArray[np.int64]:
-        """(n,) how often a regular expression (RE2) occurs; absent texts hold nothing."""
+        """Return (n,) times that a regular expression (RE2) occurs; none in absent texts."""
         import pyarrow.compute as pc
 
-        found = pc.count_substring_regex(self.held, pattern)
-        return np.where(_numpy(self.held.is_valid()) == 1, _numpy(found), 0)
+        times = pc.count_substring_regex(self.held, pattern)
+        return np.where(_numpy(self.held.is_valid()) == 1, _numpy(times), 0)
 
     def codes(self) -> NDArray[np.int64]:
-        """(n,) equal for equal texts, numbered from 0 as they first occur; none may be absent."""
+        """Return (n,) numbers of the distinct texts, from 0 as they first occur.
+
+        None may be absent.
+        """
         import pyarrow as pa
 
-        found = self.held.dictionary_encode()  # of a chunked array: with one dictionary
-        chunks = found.chunks if isinstance(found, pa.ChunkedArray) else [found]
+        encoded = self.held.dictionary_encode()  # of a chunked array: with one dictionary
+        chunks = encoded.chunks if isinstance(encoded, pa.ChunkedArray) else [encoded]
         parts = [_numpy(chunk.indices) for chunk in chunks]
         return np.concatenate(parts) if parts else np.zeros(0, dtype=np.int64)
 
 
 @dataclass(frozen=True, eq=False)
 class StoredTexts(Texts):
-    """Texts of a Parquet file, read when they are asked for: a million architectures are a
-    gigabyte, and a front shows some dozens of them.
+    """A column of a Parquet file, read when it is asked for.
 
-    held: the open file. rows: (n,) which of its rows these are.
+    A million architectures are a gigabyte, and a front shows some dozens of them.
+
+    held: the open file.
+    name: of the column.
+    rows: (n,) numbers of the file's rows that these are.
     """
 
     name: str
@@ -133,8 +147,8 @@ class StoredTexts(Texts):
         if group not in self._groups:
             self._groups[group] = self.held.read_row_group(group, columns=[self.name])
         column = self._groups[group].column(self.name)
-        found: str | None = column[wanted - int(ends[group]) + sizes[group]].as_py()
-        return found
+        text: str | None = column[wanted - int(ends[group]) + sizes[group]].as_py()
+        return text
 
     def take(self, rows: NDArray[Any]) -> StoredTexts:
         return replace(self, rows=self.rows[rows])
@@ -149,7 +163,7 @@ class StoredTexts(Texts):
         return self._read().equal(text)
 
     def count(self, pattern: str) -> NDArray[np.int64]:
-        """Row group by row group, so that they are never all in memory."""
+        """Count row group by row group, so that the texts are never all in memory."""
         batches = self.held.iter_batches(columns=[self.name])
         parts = [Texts(batch.column(0)).count(pattern) for batch in batches]
         return np.concatenate([np.zeros(0, dtype=np.int64), *parts])[self.rows]
