@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nas.base.errors import SpecError
+from nas.belief.noise import NORMAL_QUANTILE
 from nas.report.explain.rules import Explanation
 from nas.spec.architecture import Architecture, Insertion
 from nas.study.front.front import Choice
@@ -20,7 +21,6 @@ Floats = NDArray[np.float64]
 
 _PRICES = 48  # of a millisecond, in loss, from which a search starts
 _ROUNDS = 200
-_NORMAL = 1.96
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,10 +53,10 @@ def advise(found: Explanation, latency_ms: float, *, max_insertions: int | None 
     zero = terms.rows(plain)
     lost, deviation = found.loss.effect(row - zero)
     own = found.loss.own
-    half = _NORMAL * math.hypot(float(deviation[0]), own)
+    half = NORMAL_QUANTILE * math.hypot(float(deviation[0]), own)
     time_row = found.latency_terms.rows(codes[None])
     slower, spread = found.latency.effect(time_row)
-    wide = _NORMAL * math.hypot(float(spread[0]), found.latency.own)
+    wide = NORMAL_QUANTILE * math.hypot(float(spread[0]), found.latency.own)
     latency = found.latency.intercept + float(slower[0])
     architecture = _architecture(found, codes)
     evaluated, ahead = None, math.nan

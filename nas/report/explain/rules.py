@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from nas.base.errors import SpecError
 from nas.belief.additive_model import AdditiveFit, fit
 from nas.belief.additive_terms import IDLE, INTERACTIONS, TermDesign
+from nas.belief.noise import NORMAL_QUANTILE
 from nas.runs.run import open_run
 from nas.spec.architecture import EMPTY, Architecture, parse_label
 from nas.study.front.front import Front
@@ -26,7 +27,6 @@ Codes = NDArray[np.int64]
 
 _LEAST = 8  # networks, for anything to be said
 _MOST = 4000
-_NORMAL = 1.96
 _CONTEXTS = 16
 _DRAWS = 4000
 _REPEATED = 1e-3
@@ -179,8 +179,8 @@ class Explanation:
         best = (drawn == drawn.max(axis=1, keepdims=True)).mean(axis=0)
         found = []
         for number, name in enumerate(names):
-            saved, half = -float(mean[number]), _NORMAL * float(deviation[number])
-            added, wide = float(slower[number]), _NORMAL * float(slow_deviation[number])
+            saved, half = -float(mean[number]), NORMAL_QUANTILE * float(deviation[number])
+            added, wide = float(slower[number]), NORMAL_QUANTILE * float(slow_deviation[number])
             found.append(
                 Effect(
                     subject,
