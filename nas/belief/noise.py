@@ -8,9 +8,11 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["NORMAL", "SeedNoise", "mean_over_seeds", "student_quantile"]
+__all__ = ["NORMAL_QUANTILE", "SeedNoise", "mean_over_seeds", "student_quantile"]
 
-NORMAL = 1.96
+NORMAL_QUANTILE = 1.96
+"""The two-sided 95 % quantile of the normal distribution."""
+
 _STUDENT = (12.71, 4.30, 3.18, 2.78, 2.57, 2.45, 2.36, 2.31, 2.26, 2.23)
 
 _SWEEPS = 50
@@ -38,10 +40,10 @@ class SeedNoise:
 
 
 def student_quantile(freedom: int) -> float:
-    """Two-sided 95 % quantile of Student's t, to 1 %."""
+    """Return the two-sided 95 % quantile of Student's t, to 1 %."""
     if freedom <= len(_STUDENT):
         return _STUDENT[max(freedom, 1) - 1]
-    return NORMAL + 2.4 / freedom
+    return NORMAL_QUANTILE + 2.4 / freedom
 
 
 def mean_over_seeds(

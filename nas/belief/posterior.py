@@ -32,7 +32,7 @@ def draws(
     """What the true figures may be, (count, n, m), minimised; None where the noise of training
     is not known.
 
-    columns: (n,) each, as in `nas.study.front.measured`. freedom: degrees of freedom that the
+    columns: (n,) each, as in `nas.study.front.network_table`. freedom: degrees of freedom that the
     noise between seeds is known to. Parameters and multiply-adds are exact, latencies known to
     their spread.
     """

@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch.nn import functional
 
+from nas.belief.noise import NORMAL_QUANTILE
 from nas.data import Dataset, Split
 from nas.data.dataset import thinning
 from nas.export.target.target import Images
@@ -105,9 +106,9 @@ class ValidationScores:
         largest = float(np.abs(self.scores).max())
         losses, accuracy = judge(scores, self.labels)
         change = losses - self.losses
-        half_width = (
-            1.96 * float(change.std(ddof=1)) / math.sqrt(len(change)) if len(change) > 1 else 0.0
-        )
+        half_width = 0.0
+        if len(change) > 1:
+            half_width = NORMAL_QUANTILE * float(change.std(ddof=1)) / math.sqrt(len(change))
         parity = Parity(
             # NaN would pass for small.
             difference if math.isfinite(difference) else math.inf,

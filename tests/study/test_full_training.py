@@ -12,7 +12,8 @@ from support.samples import make_record
 
 from nas.spec.objective import objectives_named
 from nas.study.front.front import Front
-from nas.study.front.retrained_verdict import judge_retrained
+from nas.study.front.full_training_findings import full_training_findings
+from nas.study.front.prose import sentences
 from nas.study.full_training import (
     FullTraining,
     average_full_trainings,
@@ -89,6 +90,10 @@ def test_columns_hold_means_and_spreads_over_seeds() -> None:
     alone = average_full_trainings([texts(untested)])
     assert alone["retrained_accuracy"][0] == 0.3
     assert math.isnan(alone["retrained_test_accuracy"][0])
+
+
+def judge_retrained(front: Front) -> list[str]:
+    return list(sentences(full_training_findings(front)))
 
 
 REFERENCES = {"plain": "plain", "hand": "se/r24"}

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nas.base.errors import SpecError
+from nas.belief.noise import NORMAL_QUANTILE
 from nas.report.explain.explanation import Explanation
 from nas.spec.architecture import Architecture, Insertion
 from nas.study.front.front import Choice
@@ -20,7 +21,6 @@ Floats = NDArray[np.float64]
 
 _PRICES = 48  # of a millisecond, each of which gives a descent
 _ROUNDS = 200  # of a descent, at most
-_NORMAL = 1.96
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +88,7 @@ def _predict_saved(explanation: Explanation, codes: Codes) -> tuple[float, float
     plain[0] = codes[0]
     rows = explanation.terms.rows(np.array([codes, plain]))
     lost, deviation = explanation.loss.effect(rows[:1] - rows[1:])
-    half = _NORMAL * math.hypot(float(deviation[0]), explanation.loss.own)
+    half = NORMAL_QUANTILE * math.hypot(float(deviation[0]), explanation.loss.own)
     return -float(lost[0]), half
 
 
@@ -96,7 +96,7 @@ def _predict_latency(explanation: Explanation, codes: Codes) -> tuple[float, flo
     """Return the latency of a network in ms, and half its 95 % interval."""
     model = explanation.latency
     added, deviation = model.effect(explanation.latency_terms.rows(codes[None]))
-    half = _NORMAL * math.hypot(float(deviation[0]), model.own)
+    half = NORMAL_QUANTILE * math.hypot(float(deviation[0]), model.own)
     return model.intercept + float(added[0]), half
 
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from nas.belief.additive_model import AdditiveFit
 from nas.belief.additive_terms import IDLE, TermDesign
+from nas.belief.noise import NORMAL_QUANTILE
 from nas.spec.architecture import EMPTY, parse_label
 from nas.study.front.front import Front
 
@@ -20,7 +21,6 @@ __all__ = ["Effect", "Explanation"]
 Floats = NDArray[np.float64]
 Codes = NDArray[np.int64]
 
-_NORMAL = 1.96
 _CONTEXTS = 16  # networks that a block is put into
 _DRAWS = 4000
 
@@ -192,8 +192,8 @@ class Explanation:
     ) -> list[Effect]:
         mean, deviation = self.loss.effect(rows)
         added, latency_deviation = self.latency.effect(latency_rows)
-        saved, half = -mean, _NORMAL * deviation
-        latency_half = _NORMAL * latency_deviation
+        saved, half = -mean, NORMAL_QUANTILE * deviation
+        latency_half = NORMAL_QUANTILE * latency_deviation
         drawn = -self.loss.draws(rows, _DRAWS)
         best = (drawn == drawn.max(axis=1, keepdims=True)).mean(axis=0)
         low, high = saved - half, saved + half

@@ -14,7 +14,9 @@ from itertools import combinations, islice
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import kendalltau, norm, rankdata, spearmanr
+from scipy.stats import kendalltau, norm, rankdata
+
+from nas.belief.ranks import rank_correlation
 
 __all__ = [
     "Agreement",
@@ -134,7 +136,7 @@ def agreement(proxy: Floats, full: Floats, *, seeds: int | None = None, seed: in
 
     ceiling, best = _ceilings(full, rng)
     return Agreement(
-        spearman=statistic(_spearman),
+        spearman=statistic(rank_correlation),
         kendall=statistic(_kendall),
         best_kendall=statistic(_best_kendall),
         ceiling=ceiling,
@@ -163,10 +165,6 @@ def _quantiles(drawn: list[float]) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def _spearman(one: Floats, two: Floats) -> float:
-    return float(spearmanr(one, two).statistic) if _vary(one, two) else math.nan
-
-
 def _kendall(one: Floats, two: Floats) -> float:
     return float(kendalltau(one, two).statistic) if _vary(one, two) else math.nan
 
@@ -192,7 +190,7 @@ def _ceilings(full: Floats, rng: np.random.Generator) -> tuple[float, float]:
     truth = means.mean() + (means - means.mean()) * shrink
     for _ in range(_DRAWS):
         observed = truth + rng.normal(0, 1, len(means)) * noise / np.sqrt(seeds)
-        all_over.append(_spearman(truth, observed))
+        all_over.append(rank_correlation(truth, observed))
         among_best.append(_best_kendall(truth, observed))
     return _known_mean(all_over), _known_mean(among_best)
 

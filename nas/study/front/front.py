@@ -19,7 +19,7 @@ from nas.belief.posterior import draws
 from nas.spec.objective import Objective
 from nas.study.front.filter import matching
 from nas.study.front.indicators import hypervolume, knee, thin
-from nas.study.front.measured import NetworkTable
+from nas.study.front.network_table import NetworkTable
 from nas.study.front.pareto import beaten_as_known, non_dominated
 from nas.study.front.point import COLUMNS, Choice, Hypervolume, Point
 from nas.study.trials import Trials

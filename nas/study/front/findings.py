@@ -1,0 +1,156 @@
+"""Findings: statements about a front as frozen values, without words.
+
+The kinds are closed, and `nas.study.front.prose` has one sentence for each. What a finding of a
+kind is about (`subject`), and what its figures are:
+
+| kind                   | subject           | figures                                            |
+| ---------------------- | ----------------- | -------------------------------------------------- |
+| trust                  | the proxy         | text, as it was given with the run                 |
+| no_front               | the front         | estimate: least latency; counts: networks          |
+| shared_weights         | the front         | none: all inherit the weights of one training      |
+| noise_unknown          | the front         | none: too few networks with several seeds          |
+| seed_noise             | the front         | estimate: deviation of one network's loss between  |
+|                        |                   | seeds; figures: differences, that of differences;  |
+|                        |                   | counts: freedom                                    |
+| loss_difference        | a searched network| estimate, low, high: loss that it saves against    |
+|                        |                   | the rival (positive: it loses less)                |
+| networks_saving_loss   | the front         | estimate: networks that lose less than the plain   |
+|                        |                   | one; counts: saving, compared; networks: which     |
+| networks_spoilt        | the front         | estimate: networks that training left worse than   |
+|                        |                   | the plain one; counts: worse, compared             |
+| placed_beaten          | the front         | estimate: hand-placed networks that a searched one |
+|                        |                   | beats in loss and is no slower than; networks      |
+| placed_slower          | the front         | the same of those that are only slower             |
+| placed_unbeaten        | the front         | the same of those that are neither                 |
+| nothing_to_compare     | the front         | none: no second network to compare losses with     |
+| inside_noise           | the front         | none: no loss stands out of the noise              |
+| no_common_seed         | full training     | none                                               |
+| full_training          | full training     | counts: networks, seeds, images, test_images       |
+|                        |                   | (0: judged on validation images); text: the recipe |
+| several_recipes        | full training     | estimate: recipes tried; counts: test_images       |
+| lacking_seeds          | full training     | networks: left out; counts: seeds that they need   |
+| not_retrained          | full training     | estimate: networks of the front's study without    |
+| proxy_order            | the proxy         | estimate, low, high: rank correlation with full    |
+|                        |                   | training; counts: networks                         |
+| no_placed, no_searched | full training     | none: nothing of that sort was trained fully       |
+| full_noise_unknown     | full training     | none: too few networks or seeds                    |
+| none_as_fast           | full training     | rival: the network that all retrained exceed       |
+| accuracy_difference    | a searched network| estimate, low, high: points of accuracy above the  |
+|                        |                   | rival; figures: latency_share against the plain one|
+| placed_beaten_in_full  | full training     | estimate: hand-placed networks beaten; networks,   |
+|                        |                   | worse_than: which; counts: beaten, placed          |
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, fields
+from enum import StrEnum
+from typing import Any
+
+__all__ = ["FRONT", "FULL_TRAINING", "LEVEL", "PROXY", "Finding", "Kind"]
+
+LEVEL = 0.95
+"""The level of every interval; each comparison stands by itself."""
+
+FRONT, FULL_TRAINING, PROXY = "front", "full training", "proxy"
+"""Subjects that are no network."""
+
+
+class Kind(StrEnum):
+    """What a finding may be about; see the table above."""
+
+    TRUST = "trust"
+    NO_FRONT = "no_front"
+    SHARED_WEIGHTS = "shared_weights"
+    NOISE_UNKNOWN = "noise_unknown"
+    SEED_NOISE = "seed_noise"
+    LOSS_DIFFERENCE = "loss_difference"
+    NETWORKS_SAVING_LOSS = "networks_saving_loss"
+    NETWORKS_SPOILT = "networks_spoilt"
+    PLACED_BEATEN = "placed_beaten"
+    PLACED_SLOWER = "placed_slower"
+    PLACED_UNBEATEN = "placed_unbeaten"
+    NOTHING_TO_COMPARE = "nothing_to_compare"
+    INSIDE_NOISE = "inside_noise"
+    NO_COMMON_SEED = "no_common_seed"
+    FULL_TRAINING = "full_training"
+    SEVERAL_RECIPES = "several_recipes"
+    LACKING_SEEDS = "lacking_seeds"
+    NOT_RETRAINED = "not_retrained"
+    PROXY_ORDER = "proxy_order"
+    NO_PLACED = "no_placed"
+    NO_SEARCHED = "no_searched"
+    FULL_NOISE_UNKNOWN = "full_noise_unknown"
+    NONE_AS_FAST = "none_as_fast"
+    ACCURACY_DIFFERENCE = "accuracy_difference"
+    PLACED_BEATEN_IN_FULL = "placed_beaten_in_full"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One statement about a front, as figures.
+
+    subject: what it is about: a network's name, or one of the words of this module.
+    rival: the network that the subject is compared with; None where it is none.
+    estimate, low, high: in `unit`; the interval is at `level`. NaN: there is none.
+    probability: that the statement holds; NaN where it is not known.
+    counts, figures: named whole numbers, and further numbers.
+    networks, worse_than: names of the networks that are meant.
+    images_counted: whether the interval holds the choice of validation images besides seeds.
+    text: words that were given from outside, such as a recipe's.
+    """
+
+    kind: Kind
+    subject: str
+    rival: str | None = None
+    estimate: float = math.nan
+    low: float = math.nan
+    high: float = math.nan
+    level: float = LEVEL
+    probability: float = math.nan
+    unit: str | None = None
+    counts: tuple[tuple[str, int], ...] = ()
+    figures: tuple[tuple[str, float], ...] = ()
+    networks: tuple[str, ...] = ()
+    worse_than: tuple[str, ...] = ()
+    images_counted: bool = False
+    text: str | None = None
+
+    def __post_init__(self) -> None:
+        assert not self.low > self.high, (self.low, self.high)
+
+    @property
+    def is_above(self) -> bool:
+        """Whether all of the interval lies above zero."""
+        return self.low > 0
+
+    @property
+    def is_below(self) -> bool:
+        """Whether all of the interval lies below zero."""
+        return self.high < 0
+
+    def count(self, name: str) -> int:
+        """Return a named whole number."""
+        return dict(self.counts)[name]
+
+    def figure(self, name: str) -> float:
+        """Return a named number; NaN where there is none."""
+        return dict(self.figures).get(name, math.nan)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values for JSON: what is no finite number becomes None."""
+        values: dict[str, Any] = {field.name: getattr(self, field.name) for field in fields(self)}
+        values |= {
+            "kind": self.kind.value,
+            "level": self.level if math.isfinite(self.low) else None,
+            "counts": dict(self.counts),
+            "figures": {name: _plain(value) for name, value in self.figures},
+            "networks": list(self.networks),
+            "worse_than": list(self.worse_than),
+        }
+        return {name: _plain(value) for name, value in values.items()}
+
+
+def _plain(value: Any) -> Any:
+    return None if isinstance(value, float) and not math.isfinite(value) else value

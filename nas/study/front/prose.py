@@ -1,0 +1,218 @@
+"""Findings in plain words, one sentence for each kind."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+
+from nas.study.front.findings import Finding, Kind
+
+__all__ = ["SUMMED_UP", "sentence", "sentences"]
+
+SUMMED_UP = frozenset({Kind.LOSS_DIFFERENCE})
+"""Kinds of which a later finding gives the sum: they are left out where a front is described."""
+
+
+def sentences(findings: Iterable[Finding]) -> tuple[str, ...]:
+    """Describe a front by its findings, in their order."""
+    return tuple(sentence(finding) for finding in findings if finding.kind not in SUMMED_UP)
+
+
+def sentence(finding: Finding) -> str:
+    """Put one finding into words."""
+    template = _SENTENCES[finding.kind]
+    return template if isinstance(template, str) else template(finding)
+
+
+def _no_front(finding: Finding) -> str:
+    networks = finding.count("networks")
+    if not networks:
+        return "No trial is complete: there is no front."
+    return (
+        f"None of the {networks} networks with complete trials is within the limits and filters: "
+        f"there is no front. The fastest takes {finding.estimate:.4g} ms."
+    )
+
+
+def _seed_noise(finding: Finding) -> str:
+    return (
+        f"Between seeds the loss of one network varies by ±{finding.estimate:.4f}, "
+        f"differences between networks by ±{finding.figure('differences'):.4f}."
+    )
+
+
+def _loss_difference(finding: Finding) -> str:
+    return (
+        f"{finding.subject} against {finding.rival}: {finding.estimate:+.4f} of loss saved, "
+        f"95 % interval [{finding.low:+.4f}, {finding.high:+.4f}]."
+    )
+
+
+def _networks_saving_loss(finding: Finding) -> str:
+    sources = "seeds and validation images" if finding.images_counted else "seeds alone"
+    return (
+        f"{finding.count('saving')} of {finding.count('compared')} networks on the front lose less "
+        f"than the plain one beyond the noise of {sources} (95 %, each by itself)."
+    )
+
+
+def _networks_spoilt(finding: Finding) -> str:
+    return (
+        f"{finding.count('worse')} of {finding.count('compared')} networks with attention lose "
+        "more than the plain one: this training may rank them by what it spoils, not by what they "
+        "could gain. Raise proxy.rungs or lower proxy.learning_rate before reading anything into "
+        "the order."
+    )
+
+
+def _placed_beaten(finding: Finding) -> str:
+    return (
+        f"Searched networks beat hand-placed {_listed(finding)}: lower in loss beyond the noise, "
+        "and no slower."
+    )
+
+
+def _placed_slower(finding: Finding) -> str:
+    return (
+        f"Searched networks are faster than hand-placed {_listed(finding)}, at a loss that is "
+        "no higher as far as can be told."
+    )
+
+
+def _placed_unbeaten(finding: Finding) -> str:
+    return f"No searched network is shown to be better than hand-placed {_listed(finding)}."
+
+
+def _full_training(finding: Finding) -> str:
+    images = (
+        "test images, looked at once"
+        if finding.count("test_images")
+        else "validation images: there are no others"
+    )
+    return (
+        f"Full training ({finding.text}; {_counted(finding.count('networks'), 'network')}, "
+        f"{_counted(finding.count('seeds'), 'seed')} each) is judged on "
+        f"{finding.count('images'):,} {images}."
+    )
+
+
+def _several_recipes(finding: Finding) -> str:
+    advice = (
+        "Choose between recipes by validation accuracy: each look at the test images makes "
+        "them worth less."
+        if finding.count("test_images")
+        else "What was chosen by these images is judged too well by them."
+    )
+    recipes = finding.count("recipes")
+    return f"{recipes} recipes were tried; the one of most networks is shown. {advice}"
+
+
+def _lacking_seeds(finding: Finding) -> str:
+    return (
+        f"Not compared, since the others' seeds are missing or failed: {_listed(finding)} (nas "
+        f"retrain --trial N --seeds {finding.count('seeds')})."
+    )
+
+
+def _not_retrained(finding: Finding) -> str:
+    missing = finding.count("missing")
+    if missing == 1:
+        return "1 network was not retrained: this front is without it."
+    return f"{missing} networks were not retrained: this front is without them."
+
+
+def _proxy_order(finding: Finding) -> str:
+    meaning = "whether the proxy's order means anything cannot be told from so few"
+    if finding.is_above:
+        meaning = "better than chance would have it"
+    elif finding.is_below:
+        meaning = "the proxy's order is the reverse"
+    return (
+        f"The proxy's order of these {finding.count('networks')} networks against full training: "
+        f"rank correlation {finding.estimate:.2f} [{finding.low:.2f}, {finding.high:.2f}]; "
+        f"{meaning}."
+    )
+
+
+def _accuracy_difference(finding: Finding) -> str:
+    verdict = "inside the noise"
+    if finding.is_above:
+        verdict = "better beyond the noise"
+    elif finding.is_below:
+        verdict = "worse beyond the noise"
+    beside = f"no slower than {finding.rival}"
+    if "latency_share" in dict(finding.figures):
+        share = finding.figure("latency_share")
+        beside = f"against the plain network at {share:+.0%} latency"
+    return (
+        f"{finding.subject}, {beside}: {finding.estimate:+.2f} points, 95 % interval "
+        f"[{finding.low:+.2f}, {finding.high:+.2f}]: {verdict}."
+    )
+
+
+def _placed_beaten_in_full(finding: Finding) -> str:
+    beaten, placed = finding.count("beaten"), finding.count("placed")
+    text = (
+        f"At equal training the search beats {beaten or 'NONE'} of {placed} hand-placed networks "
+        "beyond the noise"
+    )
+    if beaten:
+        text += f" ({_listed(finding)}; 95 %, each by itself)"
+    if finding.worse_than:
+        text += f", and is worse than {', '.join(finding.worse_than)}"
+    return text + "."
+
+
+def _listed(finding: Finding) -> str:
+    return ", ".join(finding.networks)
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
+
+
+_SENTENCES: Mapping[Kind, str | Callable[[Finding], str]] = {
+    Kind.TRUST: lambda finding: finding.text or "",
+    Kind.NO_FRONT: _no_front,
+    Kind.SHARED_WEIGHTS: (
+        "All networks inherit the weights of one training: another seed of theirs changes "
+        "nothing, and what one of that training would change is unknown. Do not read small "
+        "differences; nas retrain --front trains the winners by themselves."
+    ),
+    Kind.NOISE_UNKNOWN: (
+        "Too few networks were trained with several seeds, so the noise is unknown: "
+        "do not read small differences (search.confirm_seeds=3 repeats the front)."
+    ),
+    Kind.SEED_NOISE: _seed_noise,
+    Kind.LOSS_DIFFERENCE: _loss_difference,
+    Kind.NETWORKS_SAVING_LOSS: _networks_saving_loss,
+    Kind.NETWORKS_SPOILT: _networks_spoilt,
+    Kind.PLACED_BEATEN: _placed_beaten,
+    Kind.PLACED_SLOWER: _placed_slower,
+    Kind.PLACED_UNBEATEN: _placed_unbeaten,
+    Kind.NOTHING_TO_COMPARE: "There is nothing here to compare their losses with.",
+    Kind.INSIDE_NOISE: (
+        "The differences in loss are INSIDE THE NOISE: choose by latency, not by "
+        "loss. A larger proxy.rungs, more validation images or a higher search.confirm_seeds "
+        "would tell more."
+    ),
+    Kind.NO_COMMON_SEED: (
+        "Retrained networks have no seed in common, so they are not compared (nas retrain "
+        "--seeds 3 gives them the same ones)."
+    ),
+    Kind.FULL_TRAINING: _full_training,
+    Kind.SEVERAL_RECIPES: _several_recipes,
+    Kind.LACKING_SEEDS: _lacking_seeds,
+    Kind.NOT_RETRAINED: _not_retrained,
+    Kind.PROXY_ORDER: _proxy_order,
+    Kind.NO_PLACED: "No hand-placed network was retrained, so there is nothing to compare with.",
+    Kind.NO_SEARCHED: "No searched network was retrained, so there is nothing to compare with.",
+    Kind.FULL_NOISE_UNKNOWN: (
+        "Networks were retrained with one seed in common at most, so the noise between seeds "
+        "is unknown: no difference is claimed (nas retrain --seeds 3)."
+    ),
+    Kind.NONE_AS_FAST: lambda finding: (
+        f"No retrained network of the search is as fast as {finding.rival}."
+    ),
+    Kind.ACCURACY_DIFFERENCE: _accuracy_difference,
+    Kind.PLACED_BEATEN_IN_FULL: _placed_beaten_in_full,
+}

@@ -1,0 +1,78 @@
+from __future__ import annotations
+
+import math
+
+import pytest
+from study.test_full_training import CLEAR, front_of
+
+from nas.study.front.findings import Finding, Kind
+from nas.study.front.front import Front
+from nas.study.front.full_training_findings import full_training_findings
+from nas.study.front.prose import sentence
+
+RISING = {
+    name: [0.5 + 0.05 * place, 0.51 + 0.05 * place]
+    for place, name in enumerate(["plain", "a", "hand", "b", "c", "d"])
+}
+
+
+def the(kind: Kind, front: Front, rival: str | None = None) -> Finding:
+    return next(
+        finding
+        for finding in full_training_findings(front)
+        if finding.kind == kind and rival in (None, finding.rival)
+    )
+
+
+def test_the_basis_is_counted() -> None:
+    finding = the(Kind.FULL_TRAINING, front_of(CLEAR))
+    assert dict(finding.counts) == {"networks": 3, "seeds": 3, "images": 1000, "test_images": 1000}
+    assert finding.text == "200 epochs"
+
+
+def test_a_difference_carries_its_interval() -> None:
+    finding = the(Kind.ACCURACY_DIFFERENCE, front_of(CLEAR), "se/r24")
+    assert (finding.subject, finding.unit) == ("trial 1", "points")
+    # By seed 0.051, 0.049, 0.051.
+    assert finding.estimate == pytest.approx(5.033, abs=1e-3)
+    assert 0 < finding.low < finding.estimate < finding.high
+    assert f"[{finding.low:+.2f}, {finding.high:+.2f}]: better" in sentence(finding)
+    plain = the(Kind.ACCURACY_DIFFERENCE, front_of(CLEAR), "plain")
+    assert plain.figure("latency_share") == pytest.approx(0.1)
+    assert math.isnan(finding.figure("latency_share"))
+
+
+def test_what_is_beaten_and_what_is_better_is_named() -> None:
+    beaten = the(Kind.PLACED_BEATEN_IN_FULL, front_of(CLEAR))
+    assert (beaten.estimate, beaten.networks, beaten.worse_than) == (1.0, ("se/r24",), ())
+    front = front_of(CLEAR | {"a": [0.701, 0.710, 0.706]})
+    worse = the(Kind.PLACED_BEATEN_IN_FULL, front)
+    assert (worse.estimate, worse.networks, worse.worse_than) == (0.0, (), ("se/r24",))
+    assert the(Kind.ACCURACY_DIFFERENCE, front, "se/r24").is_below
+
+
+def test_the_proxys_order_is_a_correlation_with_its_interval() -> None:
+    finding = the(Kind.PROXY_ORDER, front_of(RISING))
+    assert finding.estimate == pytest.approx(1.0) and finding.count("networks") == 6
+    assert finding.is_above and finding.high <= 1.0
+    losses = {name: 0.5 + 0.1 * place for place, name in enumerate(RISING)}
+    reverse = the(Kind.PROXY_ORDER, front_of(RISING, losses=losses))
+    assert reverse.estimate == pytest.approx(-1.0) and reverse.is_below
+
+
+@pytest.mark.parametrize(
+    ("front", "kind", "subject"),
+    [
+        (front_of({"a": [0.9, 0.9]}), Kind.NO_PLACED, "No hand-placed network"),
+        (front_of({"hand": [0.9, 0.9]}), Kind.NO_SEARCHED, "No searched network"),
+        (front_of({n: v[:1] for n, v in CLEAR.items()}), Kind.FULL_NOISE_UNKNOWN, "Networks were"),
+        (front_of(CLEAR, latency_ms={"a": 9.0}), Kind.NONE_AS_FAST, "No retrained network of"),
+        (front_of({"plain": [0.8], "a": [math.nan, 0.9], "hand": [math.nan, math.nan, 0.85]}),
+         Kind.NO_COMMON_SEED, "Retrained networks have no seed"),
+        (front_of(CLEAR | {"b": [0.95]}), Kind.LACKING_SEEDS, "Not compared, since"),
+        (front_of(CLEAR, objectives=("retrained_accuracy", "latency_ms"), without=("fast",)),
+         Kind.NOT_RETRAINED, "1 network was not retrained"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_compared_is_a_finding_too(front: Front, kind: Kind, subject: str) -> None:
+    assert sentence(the(kind, front)).startswith(subject)
