@@ -7,9 +7,9 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
+from nas.base.formats import format_count
 from nas.cli.options import Json
 from nas.cli.output.console import make_console, plain_table, print_json
-from nas.cli.output.formats import format_count
 
 __all__ = ["blocks"]
 

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from nas.base.errors import SpecError
+from nas.base.formats import format_count
 from nas.cli.options import Json
 from nas.cli.output.console import print_json
-from nas.cli.output.formats import format_count
 
 if TYPE_CHECKING:
     from nas.spec.architecture import Architecture

@@ -16,7 +16,7 @@ from nas.cli.output.console import make_console
 from nas.cli.output.front_table import front_markdown, print_front
 from nas.cli.parsing import parse_limit, parse_names, parse_numbers
 from nas.study.front.front import Front
-from nas.study.front.verdict import judge
+from nas.study.front.verdict import findings_json, judge
 
 __all__ = ["front"]
 
@@ -68,6 +68,10 @@ def front(
         str | None,
         typer.Option(metavar="NAME=NUMBER,...", help="Of the hypervolume; default: the worst."),
     ] = None,
+    findings: Annotated[
+        bool,
+        typer.Option("--findings", help="What may be said of it; with --json, each with figures."),
+    ] = False,
     json_: Annotated[bool, typer.Option("--json", help="A list of objects.")] = False,
     markdown: Annotated[bool, typer.Option("--markdown", help="A table for a README.")] = False,
     csv: Annotated[Path | None, typer.Option(help="Write CSV here.")] = None,
@@ -81,13 +85,18 @@ def front(
 
     if json_ and markdown:
         raise SpecError("--json and --markdown both say how to print; leave one")
+    query = _query(at, reference, knee=knee, hypervolume=hypervolume)
+    if findings and (markdown or query.asks):
+        raise SpecError("--findings prints findings alone; leave the other questions out")
     _refuse_files(csv, parquet)
     whole = front_of_runs(runs, parse_names(by), device=device, mixed=mixed)
     shown = _narrow(whole, where or (), at_most or (), at_least or (), epsilon)
     written = _write(shown, csv, parquet)
+    if findings:
+        print(findings_json(shown) if json_ else "\n".join(judge(shown).lines))
+        return
     if not len(shown) and (json_ or markdown or written):
         typer.echo(judge(shown).lines[-1], err=True)  # what is printed or written does not say why
-    query = _query(at, reference, knee=knee, hypervolume=hypervolume)
     if query.asks:
         print_answers(shown, query, as_json=json_)
     elif json_:

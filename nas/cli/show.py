@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from nas.base.formats import format_count, format_milliseconds
 from nas.cli.options import Json, RunFolder
 from nas.cli.output.console import print_json
-from nas.cli.output.formats import format_count, format_milliseconds
 from nas.spec.architecture import Architecture
 from nas.study.record import COMPLETE, PRUNED, read_rungs
 

@@ -89,6 +89,22 @@ def test_a_front_without_networks_says_why_beside_what_it_prints(
     assert "probability" not in out and (how != ["--json"] or json.loads(out) == [])
 
 
+def test_findings_are_its_closing_lines_and_come_as_values(nas: Call, finished_run: Path) -> None:
+    said = nas("front", finished_run, "--findings")[1].splitlines()
+    assert said and said[-1] in " ".join(nas("front", finished_run)[1].split())
+    findings = json.loads(nas("front", finished_run, "--findings", "--json")[1])
+    assert {"kind", "subject", "estimate", "low", "high", "probability", "text"} <= set(findings[0])
+    assert set(said) <= {finding["text"] for finding in findings}
+    (noise,) = [finding for finding in findings if finding["kind"] == "seed_noise"]
+    assert f"±{noise['estimate']:.4f}" in noise["text"]
+
+
+@pytest.mark.parametrize("other", ["--markdown", "--knee", "--hypervolume"])
+def test_findings_are_asked_for_alone(nas: Call, finished_run: Path, other: str) -> None:
+    code, out, err = nas("front", finished_run, "--findings", other)
+    assert (code, out) == (2, "") and err.count("\n") == 1 and "--findings" in err
+
+
 def test_questions_are_answered_in_words_and_as_json(nas: Call, finished_run: Path) -> None:
     asked = ("front", finished_run, "--at", "latency_ms=1000", "--knee", "--hypervolume")
     _, out, _ = nas(*asked)

@@ -7,13 +7,9 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from nas.base.formats import format_milliseconds
 from nas.cli.output.console import print_json
-from nas.cli.output.formats import (
-    format_milliseconds,
-    format_numbers,
-    format_signed,
-    summarise_blocks,
-)
+from nas.cli.output.formats import format_numbers, format_signed, summarise_blocks
 from nas.study.front.front import Front, Point
 from nas.study.front.point import Choice
 

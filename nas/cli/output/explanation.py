@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.table import Table
 
+from nas.base.formats import format_milliseconds
 from nas.cli.output.console import plain_table
-from nas.cli.output.formats import format_milliseconds, format_signed
+from nas.cli.output.formats import format_signed
 from nas.study.front.verdict import judge
 
 if TYPE_CHECKING:

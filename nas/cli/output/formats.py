@@ -10,8 +10,6 @@ from nas.spec.architecture import Architecture
 
 __all__ = [
     "format_clock",
-    "format_count",
-    "format_milliseconds",
     "format_numbers",
     "format_signed",
     "summarise_blocks",
@@ -23,20 +21,6 @@ def format_clock(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes:2}:{rest:02}"
-
-
-def format_count(number: float) -> str:
-    """Write a count readably: 412k, 3.50M."""
-    for size, letter in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
-        if number >= size:
-            digits = 0 if letter == "k" else 2
-            return f"{number / size:.{digits}f}{letter}"
-    return f"{number:.0f}"
-
-
-def format_milliseconds(value: float) -> str:
-    """Write a latency with as many digits as say something."""
-    return f"{value:.3f}" if value < 10 else f"{value:.2f}"
 
 
 def format_signed(value: float) -> str:

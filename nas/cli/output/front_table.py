@@ -8,14 +8,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from nas.base.formats import format_count, format_mean_percent, format_milliseconds
 from nas.base.tables import to_markdown
 from nas.cli.output.console import make_console, plain_table
-from nas.cli.output.formats import (
-    format_count,
-    format_milliseconds,
-    format_signed,
-    summarise_blocks,
-)
+from nas.cli.output.formats import format_signed, summarise_blocks
 from nas.spec.architecture import PLAIN
 from nas.study.front.front import Front, Point
 from nas.study.front.verdict import judge
@@ -108,8 +104,8 @@ def _cells(point: Point, several: bool, retrained: bool) -> list[str | Text]:
         if point.reference == PLAIN:
             name = Text("plain backbone", "bold")
     retrained_cells: list[str | Text] = [
-        _percent(point.retrained_accuracy, point.retrained_spread),
-        _percent(point.retrained_test_accuracy, point.retrained_test_spread),
+        format_mean_percent(point.retrained_accuracy, point.retrained_spread),
+        format_mean_percent(point.retrained_test_accuracy, point.retrained_test_spread),
         str(point.retrained_seeds or ""),
     ]
     return [
@@ -126,12 +122,6 @@ def _cells(point: Point, several: bool, retrained: bool) -> list[str | Text]:
         *(retrained_cells if retrained else []),
         name,
     ]
-
-
-def _percent(mean: float, spread: float) -> str:
-    if math.isnan(mean):
-        return ""
-    return f"{mean * 100:.2f}" + ("" if math.isnan(spread) else f" ± {spread * 100:.2f}")
 
 
 def _describe_latency(front: Front) -> str:

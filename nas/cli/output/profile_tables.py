@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.table import Table
 
+from nas.base.formats import format_milliseconds
 from nas.cli.output.console import make_console, plain_table
-from nas.cli.output.formats import format_milliseconds
 
 if TYPE_CHECKING:
     from nas.latency.profile import BackboneLatencies, Profile

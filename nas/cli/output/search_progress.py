@@ -13,7 +13,8 @@ from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 
-from nas.cli.output.formats import format_clock, format_milliseconds, summarise_blocks
+from nas.base.formats import format_milliseconds
+from nas.cli.output.formats import format_clock, summarise_blocks
 from nas.spec.architecture import PLAIN, Architecture
 from nas.study.record import COMPLETE, FAILED, PAUSED, Job, Record
 
