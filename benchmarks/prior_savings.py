@@ -198,7 +198,7 @@ def found_rules(candidates: Candidates, figures: SpaceFigures, seed: int, trials
     with tempfile.TemporaryDirectory() as folder:
         world = World.of(candidates, Truth.drawn(seed))
         records = searched(world, figures, seed, trials, Path(folder))
-    front = Front(Trials.of(records), objectives_named(list(OBJECTIVES)))
+    front = Front.of(Trials.of(records), objectives_named(list(OBJECTIVES)))
     return make_search_prior(explain_front(front), candidates, data="synthetic")
 
 

@@ -280,7 +280,7 @@ class RunState:
                 f"nas retrain {run.path} --front does it"
             )
         calibration = self.calibration or run.calibration()  # which says why there is none
-        return Front(
+        return Front.of(
             trials,
             objectives,
             latency_limit=run.space.constraints.latency_ms,

@@ -61,7 +61,7 @@ class Confirmation:
         """
         wanted = self.reference_seeds()
         if front:
-            members = Front(Trials.of(records), self._objectives).members
+            members = Front.of(Trials.of(records), self._objectives).members
             chosen = self._chosen(
                 [point.architecture.digest for point in members],
                 [[item.sign * getattr(point, item.name) for item in self._objectives]

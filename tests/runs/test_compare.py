@@ -37,7 +37,7 @@ def front_of(shift: float, names: str = "abc", seeds: int = 3, noise: float = 0.
                     repeat=repeat,
                 )
             )
-    return Front(Trials.of(records), objectives_named(["loss", "latency_ms"]))
+    return Front.of(Trials.of(records), objectives_named(["loss", "latency_ms"]))
 
 
 def test_joined_points_say_their_run_and_save_against_their_own_plain() -> None:

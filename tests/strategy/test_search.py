@@ -46,7 +46,7 @@ def test_references_come_first_then_some_proposals_and_how_noisy_all_is(
     assert {record.state for record in records} == {COMPLETE}
     assert search.stop_reason == "20 networks are evaluated"
     seeds = Counter(record.digest for record in records)
-    front = Front(Trials.of(records), OBJECTIVES, least_seeds=3)
+    front = Front.of(Trials.of(records), OBJECTIVES, least_seeds=3)
     assert all(seeds[point.architecture.digest] >= 3 for point in front)
     assert len(records) <= search.expected_trials()
 
@@ -71,7 +71,7 @@ def test_a_search_stops_when_all_it_could_still_find_is_luck(
     assert 16 <= proposed < 40, proposed
     assert search.stop_reason.startswith(f"{proposed} networks are evaluated; the last 5 of them")
     # Those that were found are still confirmed.
-    front = Front(Trials.of(search.records), OBJECTIVES, least_seeds=8)
+    front = Front.of(Trials.of(search.records), OBJECTIVES, least_seeds=8)
     assert len(front.members) > 1
 
 
@@ -91,7 +91,7 @@ def test_lucky_networks_do_not_keep_a_search_from_ending(
     drive(search, only_noise)
     seeds = Counter(record.digest for record in search.records if not record.reference)
     assert sum(number > 1 for number in seeds.values()) <= 12
-    front = Front(Trials.of(search.records), OBJECTIVES, least_seeds=3)
+    front = Front.of(Trials.of(search.records), OBJECTIVES, least_seeds=3)
     assert all(point.seeds >= 3 for point in front.members)
 
 
@@ -213,7 +213,7 @@ def test_failures_keep_their_reason_and_the_search_goes_on(
     assert not states[RUNNING]
     reasons = {record.failure for record in search.records if record.state == FAILED}
     assert reasons == {"training diverged", "loss is nan"}
-    front = Front(Trials.of(search.records), OBJECTIVES)
+    front = Front.of(Trials.of(search.records), OBJECTIVES)
     assert all(math.isfinite(point.loss) for point in front)
 
 
@@ -247,7 +247,7 @@ def test_the_time_limit_leaves_time_for_repeats(tmp_path: Path, candidates: Cand
     drive(search, workers=2, clock=clock)
     assert clock.now <= 520
     assert 20 < len(digests(search)) < 100
-    front = Front(Trials.of(search.records), OBJECTIVES)
+    front = Front.of(Trials.of(search.records), OBJECTIVES)
     assert sum(point.seeds >= 3 for point in front) >= 0.2 * len(digests(search))
 
 
@@ -259,7 +259,7 @@ def test_where_all_get_several_seeds_the_front_gets_them_before_time_is_up(
     search = make(tmp_path, candidates, plan, clock, seeds=3)
     drive(search, workers=2, clock=clock)
     assert clock.now <= 1020
-    members = Front(Trials.of(search.records), OBJECTIVES).members
+    members = Front.of(Trials.of(search.records), OBJECTIVES).members
     assert len(digests(search)) > 30
     assert all(point.seeds == 3 for point in members)
 
@@ -274,7 +274,7 @@ def test_what_comes_with_its_seeds_uses_up_nothing_of_what_is_confirmed(
     known = {record.digest for record in search.records}
     assert len(search.records) == 90
     drive(search)
-    reported = Front(Trials.of(search.records), OBJECTIVES, least_seeds=3).members
+    reported = Front.of(Trials.of(search.records), OBJECTIVES, least_seeds=3).members
     found = [point for point in reported if point.architecture.digest not in known]
     assert 4 <= len(found) <= 12 + len(search.candidates.references())
 
@@ -297,7 +297,7 @@ def test_how_much_is_to_come_is_told_before_anything_is_known(
 def test_a_long_front_is_confirmed_from_end_to_end(tmp_path: Path, candidates: Candidates) -> None:
     search = make(tmp_path, candidates, SearchPlan(trials=60))
     drive(search)
-    members = Front(Trials.of(search.records), OBJECTIVES).members
+    members = Front.of(Trials.of(search.records), OBJECTIVES).members
     confirmed = [point.latency_ms for point in members if point.seeds >= 3]
     assert 8 < len(confirmed) < len(members)
     length = members[-1].latency_ms - members[0].latency_ms
@@ -328,7 +328,7 @@ def test_limits_known_beforehand_are_never_trained(tmp_path: Path, candidates: C
     for record in search.records:
         blocks = Architecture.from_json(record.architecture).blocks
         assert len(blocks) <= 6 or (record.reference and not record.eligible)
-    front = Front(Trials.of(search.records), OBJECTIVES)
+    front = Front.of(Trials.of(search.records), OBJECTIVES)
     assert {point.reference for point in front.references} == {"plain", "se/r24", "eca"}
     assert all(len(point.architecture.blocks) <= 6 for point in front.members)
 
@@ -351,7 +351,7 @@ def test_every_sampler_finds_the_obvious(
     trials = 16 if sampler == "gp" else 60
     search = make(tmp_path, candidates, SearchPlan(trials=trials, sampler=sampler))
     drive(search, lambda job: truth(job, seed_noise=1e-4))
-    front = Front(Trials.of(search.records), OBJECTIVES)
+    front = Front.of(Trials.of(search.records), OBJECTIVES)
     assert len(front.members) >= 4
     assert len(set(digests(search))) == trials
 
@@ -399,7 +399,7 @@ def test_where_no_network_keeps_the_limits(tmp_path: Path, candidates: Candidate
     drive(search)
     assert not any(record.eligible for record in search.records)
     assert search.stop_reason == "3 networks are evaluated; the space gave no further one"
-    assert Front(Trials.of(search.records), OBJECTIVES).members == ()
+    assert Front.of(Trials.of(search.records), OBJECTIVES).members == ()
 
 
 def test_where_every_network_comes_to_the_same(tmp_path: Path, candidates: Candidates) -> None:
@@ -411,7 +411,7 @@ def test_where_every_network_comes_to_the_same(tmp_path: Path, candidates: Candi
     search = make(tmp_path, candidates, SearchPlan(trials=100))
     drive(search, same, workers=8)
     assert search.stop_reason is not None and len(set(digests(search))) > 15
-    assert len(Front(Trials.of(search.records), OBJECTIVES).members) >= 1
+    assert len(Front.of(Trials.of(search.records), OBJECTIVES).members) >= 1
 
 
 def test_many_more_workers_than_networks(tmp_path: Path) -> None:

@@ -103,7 +103,7 @@ def test_the_same_front_for_half_the_training(tmp_path: Path, candidates: Candid
         drive(search, climbing, workers=3)
         nothing_is_left(search, tmp_path / name)
         trials = Trials.of(search.records)
-        spent[name], found[name] = trials.spent(BUDGETS), Front(trials, OBJECTIVES).members
+        spent[name], found[name] = trials.spent(BUDGETS), Front.of(trials, OBJECTIVES).members
     assert spent["whole"].stopped == 0 and spent["whole"].whole == 60
     assert spent["halved"].seconds < 0.5 * spent["whole"].seconds
     assert spent["halved"].seconds < 0.5 * spent["halved"].whole_seconds
@@ -139,7 +139,7 @@ def test_the_best_of_each_rung_have_gone_on_and_the_others_are_stopped(
             assert record.stopped_early and record.failure is None and record.finished
             assert (record.repeat, record.reference) == (0, None)
             assert record.train_seconds == BUDGETS[record.rung]
-    front = Front(Trials.of(search.records), OBJECTIVES)
+    front = Front.of(Trials.of(search.records), OBJECTIVES)
     whole = {record.digest for record in search.records if record.state == COMPLETE}
     assert len(front.members) >= 5
     assert all(point.architecture.digest in whole for point in front)
@@ -240,7 +240,7 @@ def test_the_store_says_that_what_waits_has_not_come_to_its_end(
     waiting = [record.trial for record in search.records if record.state == PAUSED]
     assert waiting
     assert all(trials[trial].state == TrialState.RUNNING for trial in waiting)
-    front = Front(Trials.of(search.records), OBJECTIVES)
+    front = Front.of(Trials.of(search.records), OBJECTIVES)
     assert not {point.trial for point in front} & set(waiting)
 
 
@@ -292,7 +292,7 @@ def test_what_fails_at_a_rung_is_failed(
     # What it was at the rung below stays, and so does what that took.
     reached = {0: -1, 1: 0, -1: 1}[rung]
     assert {record.rung for record in failed} == {reached}
-    front = Front(Trials.of(search.records), OBJECTIVES)
+    front = Front.of(Trials.of(search.records), OBJECTIVES)
     assert not {point.trial for point in front} & {record.trial for record in failed}
     # Others have gone on in their place.
     assert sum(record.rung == TOP for record in firsts(search) if not record.reference) >= 3
@@ -303,7 +303,7 @@ def test_all_that_is_searched_fails_at_once(tmp_path: Path, candidates: Candidat
     drive(search, lambda job: climbing(job) if job.reference else Outcome(failure="no"), workers=3)
     nothing_is_left(search, tmp_path)
     assert search.stop_reason == "12 networks are evaluated"
-    assert {point.reference for point in Front(Trials.of(search.records), OBJECTIVES)} == {
+    assert {point.reference for point in Front.of(Trials.of(search.records), OBJECTIVES)} == {
         "plain",
         "se/r24",
         "eca",

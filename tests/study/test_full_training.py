@@ -130,7 +130,7 @@ def front_of(
             if not math.isnan(accuracy)
         ]
         records.append(replace(record, full_trainings=tuple(mine)) if mine else record)
-    return Front(Trials.of(records), objectives_named(list(objectives)))
+    return Front.of(Trials.of(records), objectives_named(list(objectives)))
 
 
 CLEAR = {
@@ -241,7 +241,7 @@ def test_a_front_by_retrained_accuracy_is_without_the_others() -> None:
 def test_several_recipes_are_told() -> None:
     record = make_record(0, name="a")
     two = [trained(record.digest, 0, 0.5), trained(record.digest, 0, 0.6, key="other")]
-    front = Front(
+    front = Front.of(
         Trials.of([replace(record, full_trainings=tuple(two))]),
         objectives_named(["loss", "latency_ms"]),
     )

@@ -65,7 +65,7 @@ def records(count: int = 60, *, noise: float = 0.003, crowding: float = 0.0) -> 
 
 
 def front_of(rows: list[Record]) -> Front:
-    return Front(Trials.of(rows), objectives_named(["loss", "latency_ms"]))
+    return Front.of(Trials.of(rows), objectives_named(["loss", "latency_ms"]))
 
 
 def make_run(path: Path, rows: list[Record]) -> Path:

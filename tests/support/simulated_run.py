@@ -110,7 +110,7 @@ def simulated_run(
     with contextlib.suppress(Stopped):
         SimulatedExecutor(until_stopped).run(search, observer)
         if measured is not None:
-            points = Front(Trials.of(search.records), objectives, least_seeds=2).points
+            points = Front.of(Trials.of(search.records), objectives, least_seeds=2).points
             store.note_final(
                 {item.architecture.digest: (measured(item.latency_ms), 0.004) for item in points}
             )

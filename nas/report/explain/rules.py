@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -131,7 +131,7 @@ def _common_errors(
     return np.column_stack(errors)
 
 
-def _latency_noise(columns: dict[str, NDArray[Any]], rows: NDArray[np.int64]) -> float:
+def _latency_noise(columns: Mapping[str, NDArray[Any]], rows: NDArray[np.int64]) -> float:
     """Return the noise of a latency in ms; a profile says the same of a network every time."""
     usual = float(np.median(columns["latency_ms"][rows]))
     if columns["latency_predicted"][rows].all():

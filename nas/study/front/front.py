@@ -6,7 +6,8 @@ import json
 import math
 import operator
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,12 +16,12 @@ from numpy.typing import NDArray
 
 from nas.base.errors import SpecError
 from nas.base.tables import write_csv, write_parquet
-from nas.belief.posterior import draws
 from nas.spec.objective import Objective
+from nas.study.front.choice import rank_within_budget
 from nas.study.front.filter import matching
 from nas.study.front.indicators import hypervolume, knee, thin
 from nas.study.front.network_table import NetworkTable
-from nas.study.front.pareto import beaten_as_known, non_dominated
+from nas.study.front.pareto import non_dominated
 from nas.study.front.point import COLUMNS, Choice, Hypervolume, Point
 from nas.study.trials import Trials
 
@@ -41,25 +42,34 @@ _FILTERS = (
     # Not test figures: what is chosen by them has none left.
     "retrained_accuracy", "retrained_seeds",
 )  # fmt: skip
-_RIVALS, _COMPARED = 3, 200  # networks that are named, and that take part, in a choice
+_RIVALS = 3  # that are named beside a choice
+_CASTS: Mapping[str, Callable[[Any], Any]] = {"int": int, "float": float, "bool": bool}
+"""From what NumPy has to what a point has, by the type of its field."""
 
 
+@dataclass(frozen=True, eq=False)
 class Front:
-    """Non-dominated architectures, with the hand-placed references beside them.
+    """The non-dominated architectures of a study, with the hand-placed references beside them.
 
     Iterating gives the members and all references, by latency; a reference that others
     dominate has `on_front` False. Only COMPLETE trials take part.
 
-    seed_noise: standard deviation of one network's loss between seeds; paired_noise: what of
-    it is left in differences between networks trained with the same seeds, known to
-    `noise_freedom` degrees of freedom (see `nas.belief.noise`). latency_limit: what is slower is
-    shown only as a reference. least_seeds: that members have, once some searched network has them.
-    trust: sentences on how far the proxy behind the figures can be trusted. kinds: of blocks
-    that the space knows.
+    measured: all networks, of which the front is one.
+    objectives: what it is a front by, the first orders a choice.
+    trust: sentences on how far the proxy behind the figures can be trusted.
+    keep: (n,) which networks of `measured` the filters have left.
+    epsilon: (m,) how much worse a member may be that stands for others; None: every member.
     """
 
-    def __init__(
-        self,
+    measured: NetworkTable
+    objectives: tuple[Objective, ...]
+    trust: tuple[str, ...]
+    keep: NDArray[np.bool_] = field(repr=False)
+    epsilon: NDArray[np.float64] | None = field(default=None, repr=False)
+
+    @classmethod
+    def of(
+        cls,
         trials: Trials,
         objectives: Sequence[Objective],
         *,
@@ -67,54 +77,64 @@ class Front:
         least_seeds: int = 1,
         trust: Sequence[str] = (),
         kinds: Sequence[str] = (),
-    ) -> None:
-        found = NetworkTable.of(trials, kinds)
-        columns = found.columns
+    ) -> Front:
+        """Make the front of some trials.
+
+        latency_limit: ms; what is slower is shown only as a reference.
+        least_seeds: that members have, once some searched network has them.
+        trust: sentences on how far the proxy behind the figures can be trusted.
+        kinds: of blocks that the space knows.
+        """
+        measured = NetworkTable.of(trials, kinds)
+        eligible = measured.columns["eligible"]
         if latency_limit is not None:
-            columns["eligible"] = columns["eligible"] * (columns["latency_ms"] <= latency_limit)
+            eligible = eligible * (measured.columns["latency_ms"] <= latency_limit)
         # Among many networks with one seed there are always some that were lucky. Once the first
         # searched ones are confirmed, only confirmed ones are members.
-        confirmed = columns["seeds"] >= least_seeds
-        if (confirmed & (columns["reference"] == None)).any():  # noqa: E711
-            columns["eligible"] = columns["eligible"] * confirmed
-        self._set(found, objectives, trust)
-
-    def _set(
-        self, found: NetworkTable, objectives: Sequence[Objective], trust: Sequence[str]
-    ) -> None:
-        self.objectives = tuple(objectives)
-        self.trust = tuple(trust)
-        self.measured = found
-        self.seed_noise, self.paired_noise = found.loss.alone, found.loss.paired
-        self.noise_freedom = found.loss.freedom
-        self._keep = np.ones(len(found), dtype=bool)
-        self._epsilon: NDArray[np.float64] | None = None
-        self._points: tuple[Point, ...] | None = None
+        confirmed = measured.columns["seeds"] >= least_seeds
+        if (confirmed & (measured.columns["reference"] == None)).any():  # noqa: E711
+            eligible = eligible * confirmed
+        measured = replace(measured, columns={**measured.columns, "eligible": eligible})
+        return cls(measured, tuple(objectives), tuple(trust), np.ones(len(measured), dtype=bool))
 
     @classmethod
     def joined(cls, fronts: Mapping[str, Front]) -> Front:
-        """One front over the networks of several, whose names its points carry as `run`."""
+        """Make one front over the networks of several.
+
+        fronts: by the name that their points carry as `run`; all by the same objectives.
+        """
         first = next(iter(fronts.values()))
         assert all(front.objectives == first.objectives for front in fronts.values())
-        front = cls.__new__(cls)
-        trust = dict.fromkeys(line for front in fronts.values() for line in front.trust)
-        measured = NetworkTable.joined({name: item.measured for name, item in fronts.items()})
-        front._set(measured, first.objectives, list(trust))
-        front._keep = np.concatenate([item._keep for item in fronts.values()])
-        return front
+        return cls(
+            NetworkTable.joined({name: front.measured for name, front in fronts.items()}),
+            first.objectives,
+            tuple(dict.fromkeys(line for front in fronts.values() for line in front.trust)),
+            np.concatenate([front.keep for front in fronts.values()]),
+        )
 
-    def _narrowed(self, **changes: Any) -> Front:
-        narrowed = object.__new__(Front)
-        narrowed.__dict__.update(self.__dict__, _points=None, **changes)
-        return narrowed
+    @property
+    def seed_noise(self) -> float:
+        """The standard deviation of one network's loss between seeds; NaN where it is unknown."""
+        return self.measured.loss.alone
+
+    @property
+    def paired_noise(self) -> float:
+        """What of `seed_noise` is left in differences between networks with the same seeds."""
+        return self.measured.loss.paired
+
+    @property
+    def noise_freedom(self) -> int:
+        """The degrees of freedom that the noise is known to (see `nas.belief.noise`)."""
+        return self.measured.loss.freedom
 
     def where(self, expression: str | None = None, **limits: Limit) -> Front:
-        """The front of those architectures alone that meet every limit.
+        """Return the front of those architectures alone that meet every limit.
 
         `front.where("latency_ms < 12 and sites('coord') <= 2")` (see `nas.study.front.filter`), or
-        `front.where(latency_ms=("<", 12), accuracy=(">=", 0.7))`. Raises SpecError.
+        `front.where(latency_ms=("<", 12), accuracy=(">=", 0.7))`.
+        Raises SpecError for what cannot be read or filtered by.
         """
-        keep = self._keep.copy()
+        keep = self.keep.copy()
         if expression is not None:
             keep &= matching(expression, self.measured)
         for name, limit in limits.items():
@@ -123,37 +143,36 @@ class Front:
             compare, bound = _read_limit(name, limit)
             with np.errstate(invalid="ignore"):
                 keep &= compare(self.measured.column(name), bound)
-        return self._narrowed(_keep=keep)
+        return replace(self, keep=keep)
 
     def thinned(self, **epsilon: float) -> Front:
-        """An epsilon-front: for each network it has one that is at most so much worse.
+        """Return an epsilon-front: for each network it has one that is at most so much worse.
 
         `front.thinned(loss=0.005, latency_ms=0.1)`; objectives not named are exact. References
         stay shown. Raises SpecError.
         """
-        found = self._by_objective(epsilon, "epsilon", least=0.0)
-        return self._narrowed(_epsilon=np.array([found.get(i.name, 0.0) for i in self.objectives]))
+        allowed = self._by_objective(epsilon, "epsilon", least=0.0)
+        worse = [allowed.get(objective.name, 0.0) for objective in self.objectives]
+        return replace(self, epsilon=np.array(worse))
 
     @property
     def whole(self) -> Front:
-        """With every member, where `thin` has left some out."""
-        return self if self._epsilon is None else self._narrowed(_epsilon=None)
+        """The front with every member, where `thinned` has left some out."""
+        return self if self.epsilon is None else replace(self, epsilon=None)
 
-    @property
+    @cached_property
     def points(self) -> tuple[Point, ...]:
         """Members and references, by latency."""
-        if self._points is None:
-            self._points = tuple(self._make_points())
-        return self._points
+        return tuple(self._make_points())
 
     @property
     def members(self) -> tuple[Point, ...]:
-        """The non-dominated ones, by latency."""
+        """The non-dominated networks, by latency."""
         return tuple(point for point in self.points if point.on_front)
 
     @property
     def references(self) -> tuple[Point, ...]:
-        """The hand-placed ones, by latency, dominated or not."""
+        """The hand-placed networks, by latency, dominated or not."""
         return tuple(point for point in self.points if point.reference)
 
     def __iter__(self) -> Iterator[Point]:
@@ -165,11 +184,11 @@ class Front:
     @property
     def cloud(self) -> Mapping[str, NDArray[Any]]:
         """Every architecture with complete trials, as columns, for pictures."""
-        return _Cloud(self.measured, self._keep)
+        return _Cloud(self.measured, self.keep)
 
     def searched(self, row: int) -> Point:
-        """The network of a row of `cloud`, as one that is not on the front."""
-        return self._point(int(np.flatnonzero(self._keep)[row]), on_front=False)
+        """Return the network of a row of `cloud`, as one that is not on the front."""
+        return self._point(int(np.flatnonzero(self.keep)[row]), on_front=False)
 
     # What it says.
 
@@ -181,16 +200,19 @@ class Front:
         return None if row is None else members[row]
 
     def hypervolume(self, **reference: float) -> Hypervolume:
-        """What the front dominates below a reference; objectives not named take the worst of
-        the front and the hand-placed networks. Raises SpecError.
+        """Return what the front dominates below a reference.
+
+        reference: objective -> value; objectives not named take the worst of the front and the
+        hand-placed networks.
+        Raises SpecError for an unknown objective, and when the front is empty.
         """
-        given = self._by_objective(reference, "reference")
+        bounds = self._by_objective(reference, "reference")
         costs = self._costs_of(self.points)
         if not len(costs):
             raise SpecError("the front is empty: it has no hypervolume")
         signs = np.array([item.sign for item in self.objectives])
         worst = [
-            item.sign * given[item.name] if item.name in given else costs[:, number].max()
+            item.sign * bounds[item.name] if item.name in bounds else costs[:, number].max()
             for number, item in enumerate(self.objectives)
         ]
         bound = np.array(worst, dtype=np.float64)
@@ -201,55 +223,30 @@ class Front:
         )
 
     def at(self, **budget: float) -> Choice:
-        """The best network whose latency (`front.at(latency_ms=8)`), parameters or multiply-adds
-        keep a budget, by the first objective that is none of them. Raises SpecError.
+        """Return the best network that keeps a budget, and how sure that is.
+
+        budget: `front.at(latency_ms=8)`; latency in ms, parameters or multiply-adds. The choice is
+        by the first objective that has none.
+        Raises SpecError for a budget of anything else, and when no network keeps it.
         """
-        known = ("latency_ms", "params", "macs")
-        wrong = sorted(set(budget) - set(known))
-        if wrong or not budget:
-            found = repr(wrong[0]) if wrong else "none"
-            raise SpecError(f"found budget {found}; allowed: {', '.join(known)}")
-        by = next((item for item in self.objectives if item.name not in budget), None)
-        if by is None:
-            raise SpecError("every objective has a budget: nothing is left to choose by")
         columns = self.measured.columns
-        kept = self._keep & (columns["eligible"] == 1)
-        for name, bound in budget.items():
-            with np.errstate(invalid="ignore"):
-                kept &= columns[name] <= bound
-        rows = np.flatnonzero(kept & ~np.isnan(columns[by.name]))
-        if not rows.size:
-            limits = ", ".join(f"{name} <= {bound:g}" for name, bound in budget.items())
-            raise SpecError(f"no evaluated network keeps {limits}")
-        order = np.argsort(by.sign * columns[by.name][rows], kind="stable")
-        best = rows[order][:_COMPARED]
-        drawn = draws({name: v[best] for name, v in columns.items()}, [by], self.noise_freedom)
-        chance = [math.nan] * len(best)
-        total = math.nan
-        if drawn is not None:
-            expected = drawn[:, :, 0].mean(axis=0)
-            costs = np.column_stack([i.sign * columns[i.name][best] for i in self.objectives])
-            # None is the best that another beats which is known as well.
-            beaten = beaten_as_known(costs, columns["seeds"][best])
-            order = np.lexsort((expected, beaten))
-            best, values = best[order], drawn[:, order, 0]
-            total = float((values[:, 0] <= values.min(axis=1)).mean())
-            chance = (values[:, :1] < values).mean(axis=0).tolist()
+        kept = self.keep & (columns["eligible"] == 1)
+        ranking = rank_within_budget(columns, kept, self.objectives, budget, self.noise_freedom)
         members = set(self.member_rows.tolist())
-        points = [self._point(row, row in members) for row in best[: _RIVALS + 1].tolist()]
-        rivals = tuple(zip(points[1:], chance[1 : _RIVALS + 1], strict=True))
-        return Choice(points[0], total, rivals, len(rows))
+        points = [self._point(row, row in members) for row in ranking.rows[: _RIVALS + 1]]
+        rivals = tuple(zip(points[1:], ranking.ahead[1 : _RIVALS + 1], strict=True))
+        return Choice(points[0], ranking.probability, rivals, ranking.count)
 
     def _by_objective(
-        self, given: Mapping[str, float], what: str, least: float = -math.inf
+        self, values: Mapping[str, float], what: str, least: float = -math.inf
     ) -> dict[str, float]:
         names = [item.name for item in self.objectives]
-        for name, value in given.items():
+        for name, value in values.items():
             if name not in names:
                 raise SpecError(f"{what} of {name!r}; allowed: {', '.join(names)}")
             if not (math.isfinite(value) and value >= least):
                 raise SpecError(f"{what} {name}={value}; allowed: a number, {least:g} or more")
-        return {name: float(value) for name, value in given.items()}
+        return {name: float(value) for name, value in values.items()}
 
     def _costs_of(self, points: Sequence[Point]) -> NDArray[np.float64]:
         """(k, m), minimised."""
@@ -265,49 +262,33 @@ class Front:
         """(k,) numbers of the members among the rows of `measured`."""
         columns = self.measured.columns
         costs = np.column_stack([item.sign * columns[item.name] for item in self.objectives])
-        kept = np.flatnonzero(self._keep & (columns["eligible"] == 1))
-        if self._epsilon is None:
+        kept = np.flatnonzero(self.keep & (columns["eligible"] == 1))
+        if self.epsilon is None:
             return kept[non_dominated(costs[kept])]
-        return kept[thin(costs[kept], self._epsilon)]
+        return kept[thin(costs[kept], self.epsilon)]
 
     def _make_points(self) -> Iterator[Point]:
         columns = self.measured.columns
-        on_front = np.zeros(len(self._keep), dtype=bool)
+        on_front = np.zeros(len(self.keep), dtype=bool)
         on_front[self.member_rows] = True
         references = columns["reference"] != None  # noqa: E711
-        shown = np.flatnonzero(on_front | (references & self._keep))
+        shown = np.flatnonzero(on_front | (references & self.keep))
         for row in shown[np.argsort(columns["latency_ms"][shown], kind="stable")]:
             yield self._point(int(row), bool(on_front[row]))
 
     def _point(self, row: int, on_front: bool) -> Point:
-        value = {name: values[row] for name, values in self.measured.columns.items()}
-        accuracy, images = float(value["accuracy"]), float(value["images"])
+        columns = self.measured.columns
+        figures: dict[str, Any] = {
+            item.name: _CASTS.get(str(item.type), lambda text: text)(columns[item.name][row])
+            for item in fields(Point)
+            if item.name in columns
+        }
+        accuracy, images = figures["accuracy"], float(columns["images"][row])
         return Point(
-            trial=int(value["trial"]),
             architecture=self.measured.architecture(row),
-            reference=value["reference"],
             on_front=on_front,
-            seeds=int(value["seeds"]),
-            loss=float(value["loss"]),
-            loss_noise=float(value["loss_noise"]),
-            image_noise=float(value["image_noise"]),
-            loss_saved=float(value["loss_saved"]),
-            accuracy=accuracy,
             accuracy_noise=math.sqrt(max(accuracy * (1 - accuracy), 0.0) / max(images, 1.0)),
-            latency_ms=float(value["latency_ms"]),
-            latency_spread=float(value["latency_spread"]),
-            latency_final=bool(value["latency_final"]),
-            latency_predicted=bool(value["latency_predicted"]),
-            params=int(value["params"]),
-            macs=int(value["macs"]),
-            confirmed_loss=float(value["confirmed_loss"]),
-            confirmed_seeds=int(value["confirmed_seeds"]),
-            run=value["run"],
-            retrained_accuracy=float(value["retrained_accuracy"]),
-            retrained_spread=float(value["retrained_spread"]),
-            retrained_test_accuracy=float(value["retrained_test_accuracy"]),
-            retrained_test_spread=float(value["retrained_test_spread"]),
-            retrained_seeds=int(value["retrained_seeds"]),
+            **figures,
         )
 
     # As files.

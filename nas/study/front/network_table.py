@@ -36,13 +36,13 @@ class NetworkTable:
     loss, accuracy: their noise. kinds: of blocks that the space knows, by name.
     """
 
-    columns: dict[str, NDArray[Any]]
+    columns: Mapping[str, NDArray[Any]]
     architectures: Texts
     digests: Texts
     loss: SeedNoise
     accuracy: SeedNoise
     kinds: tuple[str, ...] = ()
-    _made: dict[str, NDArray[Any]] = field(default_factory=dict)
+    _read_before: dict[str, NDArray[Any]] = field(default_factory=dict, init=False, repr=False)
 
     @classmethod
     def of(cls, trials: Trials, kinds: Sequence[str] = ()) -> NetworkTable:
@@ -139,9 +139,9 @@ class NetworkTable:
         """(n,); those that are read from the architectures are read when they are asked for."""
         if name in self.columns:
             return self.columns[name]
-        if name not in self._made:
-            self._made[name] = self._read(name)
-        return self._made[name]
+        if name not in self._read_before:
+            self._read_before[name] = self._read(name)
+        return self._read_before[name]
 
     def _read(self, name: str) -> NDArray[Any]:
         if name == "blocks":

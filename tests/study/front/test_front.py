@@ -22,7 +22,7 @@ nan = math.nan
 
 
 def front_of(*records: Record, by: tuple[str, ...] = ("loss", "latency_ms")) -> Front:
-    return Front(Trials.of(records), objectives_named(by))
+    return Front.of(Trials.of(records), objectives_named(by))
 
 
 def trials(front: Front) -> list[int]:
@@ -280,7 +280,7 @@ def test_front_reads_the_same_from_parquet(tmp_path: Path) -> None:
     Trials.of(records).write(tmp_path / "t.parquet", stamp="")
     read = Trials.read(tmp_path / "t.parquet")
     assert read is not None
-    again = Front(read, objectives_named(["loss", "latency_ms"]))
+    again = Front.of(read, objectives_named(["loss", "latency_ms"]))
     assert again.to_json() == front_of(*records).to_json()
 
 

@@ -49,7 +49,7 @@ STUDIES: dict[str, list[Record]] = {
 @pytest.mark.parametrize("suffix", ["png", "svg"])
 @pytest.mark.parametrize("study", STUDIES)
 def test_draws_a_whole_picture_without_warnings(tmp_path: Path, study: str, suffix: str) -> None:
-    front = Front(Trials.of(STUDIES[study]), objectives_named(["loss", "latency_ms"]))
+    front = Front.of(Trials.of(STUDIES[study]), objectives_named(["loss", "latency_ms"]))
     path = tmp_path / f"front.{suffix}"
     draw_front(front, path, title="small on digits")
     assert list(tmp_path.iterdir()) == [path]
@@ -62,7 +62,7 @@ def test_draws_a_whole_picture_without_warnings(tmp_path: Path, study: str, suff
 
 
 def test_a_long_verdict_makes_a_taller_picture(tmp_path: Path) -> None:
-    short = Front(Trials.of(STUDIES["normal"]), objectives_named(["loss", "latency_ms"]))
+    short = Front.of(Trials.of(STUDIES["normal"]), objectives_named(["loss", "latency_ms"]))
     long = open_run(ROOT / "results/mobilenetv2-cifar/cifar10/epyc-onnxruntime").front()
     heights = []
     for front in (short, long):
@@ -73,13 +73,13 @@ def test_a_long_verdict_makes_a_taller_picture(tmp_path: Path) -> None:
 
 
 def test_empty_filter_draws(tmp_path: Path) -> None:
-    front = Front(Trials.of(STUDIES["normal"]), objectives_named(["loss", "latency_ms"]))
+    front = Front.of(Trials.of(STUDIES["normal"]), objectives_named(["loss", "latency_ms"]))
     draw_front(front.where(latency_ms=("<", 0)), tmp_path / "front.png", title="nothing")
     assert (tmp_path / "front.png").stat().st_size > 0
 
 
 def test_title_is_shown_as_it_stands(tmp_path: Path) -> None:
     # The title holds the path of the data, and matplotlib reads text between dollars as TeX.
-    front = Front(Trials.of(STUDIES["normal"]), objectives_named(["loss", "latency_ms"]))
+    front = Front.of(Trials.of(STUDIES["normal"]), objectives_named(["loss", "latency_ms"]))
     draw_front(front, tmp_path / "front.svg", title="small on /data/$x_$/images")
     assert (tmp_path / "front.svg").exists()

@@ -39,7 +39,7 @@ def front_of(*networks: Network, seeds: int = 3, **more: object) -> Front:
                     **more,
                 )
             )
-    return Front(Trials.of(records), objectives_named(["loss", "latency_ms"]))
+    return Front.of(Trials.of(records), objectives_named(["loss", "latency_ms"]))
 
 
 def verdict_on(*networks: Network, seeds: int = 3, **more: object) -> Verdict:
@@ -104,7 +104,7 @@ def test_the_seed_that_chose_a_network_is_no_evidence_for_it() -> None:
                         reference="se" if network == 0 else None,
                     )
                 )
-        front = Front(Trials.of(records), objectives_named(["loss", "latency_ms"]))
+        front = Front.of(Trials.of(records), objectives_named(["loss", "latency_ms"]))
         wins += judge(front).clear
     assert wins <= 9  # of 60 with up to six comparisons each; 13 when the first seed counts
 
@@ -184,7 +184,7 @@ def test_a_front_of_the_plain_network_alone_is_still_a_verdict_on_the_others() -
 
 @pytest.mark.parametrize("records", [[], [make_record(0, failure="diverged")]])
 def test_no_member(records: list[Record]) -> None:
-    front = Front(Trials.of(records), objectives_named(["loss", "latency_ms"]))
+    front = Front.of(Trials.of(records), objectives_named(["loss", "latency_ms"]))
     assert judge(front) == Verdict(("No trial is complete: there is no front.",), clear=False)
 
 
