@@ -183,7 +183,7 @@ class Run:
 
     def _short(self) -> list[str]:
         """Probes of 94 steps ranked thirty networks against full training, longer ones with it
-        (benchmarks/proxy_study.py).
+        (benchmarks/training/proxy_study.py).
         """
         proxy, images = self.file.proxy, self.train_images
         if proxy.kind != "probe" or proxy.unit == "seconds" or images is None:

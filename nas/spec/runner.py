@@ -230,10 +230,10 @@ class Proxy(BaseModel):
         """With the budget that suits so many training images, unless one is given.
 
         A probe gets 300 steps: thirty networks were ranked no better by three times as many, and
-        the wrong way round by a third (benchmarks/proxy_study.py). Of a small set it gets no more
-        than 3 epochs, which is then said. A supernet that trains its backbone gets 3,750 steps,
-        which ranked those networks better than a fourth or four times as many; at most 20 epochs.
-        Other kinds get their epochs.
+        the wrong way round by a third (benchmarks/training/proxy_study.py). Of a small set it
+        gets no more than 3 epochs, which is then said. A supernet that trains its backbone
+        gets 3,750 steps, which ranked those networks better than a fourth or four times as many; at
+        most 20 epochs. Other kinds get their epochs.
         """
         if self.rungs is not None:
             return self

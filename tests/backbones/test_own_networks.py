@@ -12,7 +12,7 @@ from nas.backbones.stride import layers_to_unstride, unstride
 from nas.base.errors import SpecError
 from nas.models.cost import cost_of_module
 
-# Those of the authors' code (benchmarks/backbone_fidelity.py), whose weights fit.
+# Those of the authors' code (benchmarks/backbones/fidelity.py), whose weights fit.
 PARAMETERS = {
     "mobilenext_035": 1_913_976,
     "mobilenext_050": 2_152_304,

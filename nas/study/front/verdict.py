@@ -111,7 +111,7 @@ def _why_none(front: Front) -> str:
 def _spoilt(front: Front, plain: Point) -> list[str]:
     """Probes of 94 steps at a rate that suits longer ones ranked thirty networks against full
     training (-0.59), since they left most of them worse than they had started
-    (benchmarks/proxy_study.py).
+    (benchmarks/training/proxy_study.py).
     """
     losses = front.cloud["loss"]
     worse = int((losses > plain.loss).sum())

@@ -4,7 +4,7 @@ What a network costs or gains is mostly a sum over its places, with interactions
 a sum of one kernel for each parameter, one of all parameters together that falls with their
 weighted Hamming distance, and one over free features (latency, params, macs).
 Hyperparameters are at the maximum of their posterior. How long that takes, with the screening of a
-pool: benchmarks/ask_speed.py.
+pool: benchmarks/search/ask_speed.py.
 """
 
 from __future__ import annotations
