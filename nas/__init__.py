@@ -56,8 +56,8 @@ __all__ = [
 
 # Threads of torch that wait for one another at full speed take the cores from those they wait for,
 # as soon as anything else runs: two trainings side by side then make a third of the steps, more of
-# them hardly any. One alone pays for it (benchmarks/thread_waiting.py). OpenMP reads this once,
-# when torch is loaded.
+# them hardly any. One alone pays for it (benchmarks/training/thread_waiting.py).
+# OpenMP reads this once, when torch is loaded.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 _HOMES = {

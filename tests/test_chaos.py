@@ -1,12 +1,13 @@
-"""A small version of benchmarks/chaos.py: its account is the test."""
+"""A small version of benchmarks/cluster/chaos.py: its account is the test."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-import chaos
 import pytest
-from database_servers import SERVERS
+
+from benchmarks.cluster import chaos
+from benchmarks.shared.database_servers import SERVERS
 
 # Ray's own, of files that it leaves to be closed.
 OPEN = pytest.mark.filterwarnings("ignore::ResourceWarning")

@@ -24,7 +24,7 @@ def _short_probes(proxy: Proxy, images: int | None) -> list[str]:
     """Say so of probes that are too short.
 
     Probes of 94 steps ranked thirty networks against full training, longer ones with it
-    (benchmarks/proxy_study.py).
+    (benchmarks/training/proxy_study.py).
     """
     if proxy.kind != "probe" or proxy.unit == "seconds" or images is None:
         return []

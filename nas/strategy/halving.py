@@ -5,7 +5,7 @@ nobody waits for a rung to fill. Pure functions; every column is minimised.
 
 A departure: not everybody goes on who has ever been among the best. As a search improves, and as
 crowding changes with every network, those are many more than 1/reduction of all; `room` counts
-how many may. What that saves: benchmarks/search_rungs.py.
+how many may. What that saves: benchmarks/search/rungs.py.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ from nas.backbones.stride import layers_to_unstride, unstride
 from nas.base.errors import SpecError
 from nas.models.cost import cost_of_module
 
-# Those of the authors' code (benchmarks/backbone_fidelity.py), whose weights fit; the last
+# Those of the authors' code (benchmarks/backbones/fidelity.py), whose weights fit; the last
 # network has no authors but this project's.
 PARAMETERS = {
     "mobilenext_035": 1_913_976,

@@ -11,10 +11,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from database_servers import Server
 from support.run_processes import alive, check_finished, happened, nas, wait_until, workers_of
 from support.samples import QUICK, SMALL_SPACE
 
+from benchmarks.shared.database_servers import Server
 from nas.base.errors import SpecError
 from nas.base.files import dump_yaml, parse, read_yaml
 from nas.execution.evaluator import EvaluatorSpec

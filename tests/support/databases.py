@@ -9,8 +9,8 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
-from database_servers import SERVERS, Server
 
+from benchmarks.shared.database_servers import SERVERS, Server
 from nas.spec.storage_url import StorageUrl
 
 KINDS = ("sqlite", *SERVERS, "grpc")

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Self
 
-from processes import children
+from benchmarks.shared.processes import children
 
 __all__ = ["SlurmCluster"]
 

@@ -98,7 +98,7 @@ def _spoilt(front: Front, plain: Point) -> list[Finding]:
 
     Probes of 94 steps at a rate that suits longer ones ranked thirty networks against full
     training (-0.59), since they left most of them worse than they had started
-    (benchmarks/proxy_study.py).
+    (benchmarks/training/proxy_study.py).
     """
     losses = front.cloud["loss"]
     worse, compared = int((losses > plain.loss).sum()), len(losses) - 1

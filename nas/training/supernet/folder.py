@@ -139,7 +139,7 @@ class SupernetFolder:
             # Blocks that train in turns want smaller steps than a probe's: at 0.003, on 160,000
             # images of CIFAR-10, 44 paths lost 0.002 to the plain network on average, where
             # probes saved 0.005; at 0.001, on 60,000, 32 of them saved 0.002. That served the
-            # backbone, too, where it was trained (benchmarks/proxy_study.py).
+            # backbone, too, where it was trained (benchmarks/training/proxy_study.py).
             setting.recipe(0.001, optimiser="adamw"),
             seed=file.seed,
             device=device,

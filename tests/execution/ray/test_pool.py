@@ -12,12 +12,12 @@ from typing import Any
 import pytest
 import ray
 from ray.cluster_utils import Cluster
-from ray_nodes import HEALTH, NODE
 from support import ray_stand_in as stand_in
 from support.ray_searches import Watch, all_accounted_for, made, small_candidates
 from support.ray_stand_in import ALONE, GAUGED, lines
 from support.samples import ROOT
 
+from benchmarks.shared.ray_nodes import HEALTH, NODE
 from nas.base.errors import MeasurementError, SpecError, StorageError, TrainingError
 from nas.execution.observer import SilentObserver
 from nas.execution.ray.cluster import _check, capacity, connect

@@ -11,8 +11,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from database_servers import Server
 
+from benchmarks.shared.database_servers import Server
 from nas.base.errors import SpecError, StorageError
 from nas.spec.storage_url import StorageUrl
 from nas.strategy.storage import lease as lease_module

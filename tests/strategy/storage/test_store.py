@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 import sqlalchemy
 import sqlalchemy.exc
-from database_servers import Server
 from optuna.distributions import CategoricalDistribution
 from optuna.exceptions import StorageInternalError
 from optuna.trial import TrialState
 from support.samples import make_record
 
+from benchmarks.shared.database_servers import Server
 from nas.base.errors import SpecError, StorageError
 from nas.spec.objective import objectives_named
 from nas.spec.storage_url import StorageUrl

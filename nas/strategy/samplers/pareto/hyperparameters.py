@@ -1,6 +1,6 @@
 """The hyperparameters of the kernel, at the maximum of their posterior.
 
-How long a fit takes, with the screening of a pool: benchmarks/ask_speed.py.
+How long a fit takes, with the screening of a pool: benchmarks/search/ask_speed.py.
 """
 
 from __future__ import annotations

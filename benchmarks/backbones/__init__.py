@@ -1,0 +1,1 @@
+"""Backbones beside their authors' code and the paper's figures."""

@@ -1,0 +1,1 @@
+"""Blocks beside their authors' code, in every runtime, and as they start."""

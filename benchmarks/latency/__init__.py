@@ -1,0 +1,1 @@
+"""How well latencies are predicted from few measurements."""
