@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from nas.models.build import build, uniform
     from nas.models.candidates import Candidates, load_space
     from nas.models.cost import Cost, cost
+    from nas.runs.choose_executor import tuning
     from nas.runs.compare import compare, front_of_runs
-    from nas.runs.executors import tuning
     from nas.runs.resume import resume
     from nas.runs.run import Run, open_run
     from nas.runs.start import search
@@ -82,7 +82,7 @@ _HOMES = {
     "open_run": "runs.run",
     "resume": "runs.resume",
     "search": "runs.start",
-    "tuning": "runs.executors",
+    "tuning": "runs.choose_executor",
     "uniform": "models.build",
 }
 

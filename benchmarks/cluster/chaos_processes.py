@@ -61,7 +61,7 @@ def drive(folder: Path) -> None:
     """Start the search, or go on with it, as `nas search` and `nas resume` do."""
     from nas.base.errors import NasError
     from nas.execution.observer import EventLog
-    from nas.runs.executors import latency_machine
+    from nas.runs.choose_executor import latency_machine
     from nas.runs.lock import run_lock
     from nas.runs.open_study import open_study
     from nas.runs.run import open_run
@@ -146,7 +146,7 @@ def _local(run: Run, store: Any) -> Any:
 
 def _worker(run: Run, store: Any) -> Any:
     from nas.execution.exchange import WorkerTerms
-    from nas.execution.workers.executor import WorkerExecutor
+    from nas.execution.workers.worker_executor import WorkerExecutor
     from nas.runs.open_study import exchange_of
 
     terms = WorkerTerms(spec={}, versions={}, data="none", lease=LEASE)

@@ -196,14 +196,8 @@ def _slots(host: str, trace: Trace, whole: Trace) -> Iterator[tuple[Slot, Call]]
         return
     if held:
         yield _in_place(host, "after_depthwise", held, trace)
-    elif len(depthwise) == 1:
-        # A sandglass without its first depthwise convolution, as those that change the map.
-        is_last = len(convolutions) > 1 and depthwise[0] is convolutions[-1]
-        position = "after_last_depthwise" if is_last else "after_depthwise"
-        yield _behind(host, position, depthwise[0], trace)
-    elif depthwise:
-        yield _behind(host, "after_first_depthwise", depthwise[0], trace)
-        yield _behind(host, "after_last_depthwise", depthwise[-1], trace)
+    else:
+        yield from _behind_depthwise(host, convolutions, depthwise, trace)
     if own is None or not convolutions:
         return
     if _mixes_channels(convolutions[-1].module):
@@ -211,6 +205,20 @@ def _slots(host: str, trace: Trace, whole: Trace) -> Iterator[tuple[Slot, Call]]
         yield _after(host, "after_projection", end, whole), end
     if _is_sum(own.gave, trace, host):
         yield _after(host, "after_residual", own, whole), own
+
+
+def _behind_depthwise(
+    host: str, convolutions: list[Call], depthwise: list[Call], trace: Trace
+) -> Iterator[tuple[Slot, Call]]:
+    """Yield the slots behind the depthwise convolutions of a block that holds no slot itself."""
+    if len(depthwise) == 1:
+        # A sandglass without its first depthwise convolution, as those that change the map.
+        is_last = len(convolutions) > 1 and depthwise[0] is convolutions[-1]
+        position = "after_last_depthwise" if is_last else "after_depthwise"
+        yield _behind(host, position, depthwise[0], trace)
+    elif depthwise:
+        yield _behind(host, "after_first_depthwise", depthwise[0], trace)
+        yield _behind(host, "after_last_depthwise", depthwise[-1], trace)
 
 
 def _after(host: str, position: str, call: Call, whole: Trace) -> Slot:

@@ -83,14 +83,11 @@ def front(
     """
     from nas.runs.compare import front_of_runs
 
-    if json_ and markdown:
-        raise SpecError("--json and --markdown both say how to print; leave one")
     query = _query(at, reference, knee=knee, hypervolume=hypervolume)
-    if findings and (markdown or query.asks):
-        raise SpecError("--findings prints findings alone; leave the other questions out")
+    _refuse_both(query, json_=json_, markdown=markdown, findings=findings)
     _refuse_files(csv, parquet)
     whole = front_of_runs(runs, parse_names(by), device=device, mixed=mixed)
-    shown = _narrow(whole, where or (), at_most or (), at_least or (), epsilon)
+    shown = _narrow(whole, where, at_most, at_least, epsilon)
     written = _write(shown, csv, parquet)
     if findings:
         print(findings_json(shown) if json_ else "\n".join(judge(shown).lines))
@@ -107,6 +104,14 @@ def front(
         print_front(shown, make_console())
 
 
+def _refuse_both(query: FrontQuery, *, json_: bool, markdown: bool, findings: bool) -> None:
+    """Refuse options that contradict each other. Raises SpecError."""
+    if json_ and markdown:
+        raise SpecError("--json and --markdown both say how to print; leave one")
+    if findings and (markdown or query.asks):
+        raise SpecError("--findings prints findings alone; leave the other questions out")
+
+
 def _refuse_files(csv: Path | None, parquet: Path | None) -> None:
     """Refuse files that exist, before anything is read. Raises SpecError."""
     for path, option in ((csv, "--csv"), (parquet, "--parquet")):
@@ -118,16 +123,16 @@ def _refuse_files(csv: Path | None, parquet: Path | None) -> None:
 
 def _narrow(
     front: Front,
-    expressions: Sequence[str],
-    at_most: Sequence[str],
-    at_least: Sequence[str],
+    expressions: Sequence[str] | None,
+    at_most: Sequence[str] | None,
+    at_least: Sequence[str] | None,
     epsilon: str | None,
 ) -> Front:
     """Leave out what was not asked for. Raises SpecError."""
-    for text in expressions:
+    for text in expressions or ():
         front = front.where(text)
     for sign, texts in (("<=", at_most), (">=", at_least)):
-        for text in texts:
+        for text in texts or ():
             front = front.where(None, **parse_limit(sign, text))
     if epsilon is not None:
         front = front.thinned(**parse_numbers(epsilon, "--epsilon"))

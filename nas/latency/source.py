@@ -11,7 +11,7 @@ from nas.latency.device import Device
 from nas.latency.measure import Anchor, Latency, Subject, measure_anchor, measure_together
 from nas.latency.profile import load_profile
 from nas.latency.runtime import RUNTIMES, clock_of, core_of
-from nas.latency.runtime.conversions import cached_graph
+from nas.latency.runtime.graph_cache import cached_graph
 from nas.spec.architecture import Architecture
 
 __all__ = [

@@ -15,7 +15,7 @@ from nas.execution.observer import EventLog, Observer, ObserverPair, SilentObser
 from nas.latency.runtime import device_named
 from nas.latency.source import measure_architectures
 from nas.latency.survey import is_of_this_machine
-from nas.runs.executors import EXECUTORS, latency_machine
+from nas.runs.choose_executor import EXECUTORS, latency_machine
 from nas.runs.loggers import with_loggers
 from nas.runs.open_study import open_study
 from nas.runs.prepare import SearchInputs, make_search, prepare

@@ -95,9 +95,9 @@ class Proxy(BaseModel):
         images: for training.
         A probe gets 300 steps: thirty networks were ranked no better by three times as many, and
         the wrong way round by a third (benchmarks/training/proxy_study.py). Of a small set it gets
-        no more than 3 epochs, which is then said. A supernet that trains its backbone gets 3,750 steps,
-        which ranked those networks better than a fourth or four times as many; at most 20 epochs.
-        Other kinds get their epochs.
+        no more than 3 epochs, which is then said. A supernet that trains its backbone gets 3,750
+        steps, which ranked those networks better than a fourth or four times as many; at most 20
+        epochs. Other kinds get their epochs.
         """
         if self.rungs is not None:
             return self

@@ -10,7 +10,7 @@ import os
 import re
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from urllib.parse import parse_qsl, quote, unquote, urlsplit, urlunsplit
+from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlsplit, urlunsplit
 
 from nas.base.errors import SpecError
 
@@ -63,26 +63,11 @@ class StorageUrl:
             port, host = parts.port, parts.hostname
         except ValueError:
             raise SpecError(f"a storage URL cannot be read; write one of: {_EXAMPLES}") from None
-        if parts.scheme not in _SCHEMES:
-            # Of a text with an @ only the scheme is shown: it may hold a password.
-            name = repr(parts.scheme) if parts.scheme or "@" in text else repr(text)
-            raise SpecError(f"unknown storage {name}; allowed: {_EXAMPLES}")
-        if "@" in parts.path and parts.scheme != "sqlite":
-            raise SpecError(
-                "a storage URL has an @ behind its host: a password with / or @ in it is written "
-                f"with %2F and %40, or left out and set as {PASSWORD}"
-            )
+        _check_scheme(text, parts)
         _check_options(parts.query)
         if parts.scheme == "grpc" and (not host or port is None or parts.path.strip("/")):
             raise SpecError("a gRPC storage is written grpc://HOST:PORT")
-        path = parts.path
-        if parts.scheme == "sqlite":
-            if not path.strip("/"):
-                raise SpecError("an SQLite storage needs a file: sqlite:////PATH.db")
-            # Three slashes and a relative path would mean another file from another folder.
-            path = "/" + str(Path(unquote(path[1:])).resolve())
-        elif parts.scheme != "grpc" and not path.strip("/"):
-            raise SpecError(f"a storage needs a database; write one of: {_EXAMPLES}")
+        path = _database_path(parts)
         _, _, where = parts.netloc.rpartition("@")
         user = f"{parts.username}@" if parts.username else ""
         url = urlunsplit((parts.scheme, user + where, path, parts.query, ""))
@@ -129,6 +114,31 @@ class StorageUrl:
 
     def __str__(self) -> str:
         return f"{self.url}#{quote(self.study)}" if self.study else self.url
+
+
+def _check_scheme(text: str, parts: SplitResult) -> None:
+    """Raise SpecError for an unknown kind of storage, and for an @ that may be a password's."""
+    if parts.scheme not in _SCHEMES:
+        # Of a text with an @ only the scheme is shown: it may hold a password.
+        name = repr(parts.scheme) if parts.scheme or "@" in text else repr(text)
+        raise SpecError(f"unknown storage {name}; allowed: {_EXAMPLES}")
+    if "@" in parts.path and parts.scheme != "sqlite":
+        raise SpecError(
+            "a storage URL has an @ behind its host: a password with / or @ in it is written "
+            f"with %2F and %40, or left out and set as {PASSWORD}"
+        )
+
+
+def _database_path(parts: SplitResult) -> str:
+    """Return the path of a URL, of a file as one that means the same anywhere. Raises SpecError."""
+    if parts.scheme == "sqlite":
+        if not parts.path.strip("/"):
+            raise SpecError("an SQLite storage needs a file: sqlite:////PATH.db")
+        # Three slashes and a relative path would mean another file from another folder.
+        return "/" + str(Path(unquote(parts.path[1:])).resolve())
+    if parts.scheme != "grpc" and not parts.path.strip("/"):
+        raise SpecError(f"a storage needs a database; write one of: {_EXAMPLES}")
+    return parts.path
 
 
 def _check_options(query: str) -> None:

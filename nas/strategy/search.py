@@ -18,7 +18,6 @@ from nas.spec.architecture import Architecture
 from nas.spec.objective import objectives_named
 from nas.spec.runner import SearchPlan
 from nas.strategy.confirmation import Confirmation
-from nas.strategy.ladder import Ladder
 from nas.strategy.ledger import (
     Ledger,
     check_finite,
@@ -28,6 +27,7 @@ from nas.strategy.ledger import (
     training_job,
 )
 from nas.strategy.repeats import summarise_repeats
+from nas.strategy.rungs import Ladder
 from nas.strategy.samplers.figures import SpaceFigures
 from nas.strategy.samplers.proposer import Proposer
 from nas.strategy.storage.store import Store

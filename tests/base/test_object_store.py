@@ -14,7 +14,7 @@ from nas.base.object_store import copy, fetch, is_remote, location, remove, send
 from nas.cli import main
 from nas.execution.evaluator import Evaluator, EvaluatorSpec
 from nas.execution.observer import SilentObserver
-from nas.runs.executors import latency_machine
+from nas.runs.choose_executor import latency_machine
 from nas.runs.prepare import SearchInputs, prepare
 from nas.runs.run import open_run
 from nas.runs.start import search

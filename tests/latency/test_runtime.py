@@ -16,7 +16,7 @@ from torch import nn
 from nas.base.errors import MeasurementError, SpecError
 from nas.latency.device import Device
 from nas.latency.runtime import RUNTIMES, Runtime, Session, conversions, device_named
-from nas.latency.runtime.conversions import cached_graph
+from nas.latency.runtime.graph_cache import cached_graph
 from nas.models.build import build, uniform
 
 SIDE = 64

@@ -18,7 +18,7 @@ from benchmarks.shared.database_servers import Server
 from nas.base.errors import SpecError
 from nas.base.files import dump_yaml, parse, read_yaml
 from nas.execution.evaluator import EvaluatorSpec
-from nas.execution.workers.executor import WorkerExecutor
+from nas.execution.workers.worker_executor import WorkerExecutor
 from nas.runs.images import decode_images
 from nas.runs.join import join_run, work
 from nas.runs.open_study import exchange_of, make_study, worker_terms
@@ -235,7 +235,7 @@ def test_a_full_disk_stops_a_worker_with_one_line_and_loses_no_job(
 
 
 def test_the_table_of_executors_makes_them(shared: Run) -> None:
-    from nas.runs.executors import EXECUTORS
+    from nas.runs.choose_executor import EXECUTORS
     from nas.runs.prepare import SearchInputs
     from nas.strategy.storage.store import Store
 

@@ -18,9 +18,9 @@ from nas.base.errors import SpecError
 from nas.execution.observer import Observer
 from nas.models.candidates import load_space
 from nas.runs.calibrate.agreement import Interval, agreement, bias, paired_noise, resolution
+from nas.runs.calibrate.network_sample import LEAST_NETWORKS, Sample
 from nas.runs.calibrate.plot import draw_calibration
 from nas.runs.calibrate.result import FILE, Calibration, Estimate, Trust
-from nas.runs.calibrate.sample import LEAST_NETWORKS, Sample
 from nas.runs.calibrate.scores import SCORES, Scores, score_all
 from nas.runs.images import open_images
 from nas.runs.run import Run, RunState

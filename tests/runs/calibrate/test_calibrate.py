@@ -151,7 +151,7 @@ def test_full_training_starts_where_it_is_told_to(
         assert runner.proxy.learning_rate == rate
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("nas.runs.calibrate.sample.search", begins)
+    monkeypatch.setattr("nas.runs.calibrate.network_sample.search", begins)
     with pytest.raises(KeyboardInterrupt):
         calibrate(small_space, out=tmp_path / "out", networks=8, **asked)  # type: ignore[arg-type]
 
@@ -197,7 +197,9 @@ def test_other_images_are_another_calibration(
     made_run(tmp_path / "out" / "full", small_space, records(TRUTH), *sampled, *full)
     with pytest.raises(SpecError, match="or of other data"):
         calibrate(small_space, data="folder:elsewhere", out=tmp_path / "out", networks=8)
-    monkeypatch.setattr("nas.runs.calibrate.sample.resume", lambda *_, **__: pytest.fail("goes on"))
+    monkeypatch.setattr(
+        "nas.runs.calibrate.network_sample.resume", lambda *_, **__: pytest.fail("goes on")
+    )
     with pytest.raises(pytest.fail.Exception, match="goes on"):
         calibrate(small_space, data="digits", out=tmp_path / "out", networks=8)
 

@@ -6,7 +6,7 @@ import pytest
 from support.samples import make_record
 
 from nas.spec.objective import objectives_named
-from nas.strategy.ladder import Ladder
+from nas.strategy.rungs import Ladder
 from nas.study.record import COMPLETE, FAILED, PAUSED, PRUNED, RUNNING, Record, RungResult
 
 OBJECTIVES = objectives_named(["loss", "accuracy", "latency_ms"])

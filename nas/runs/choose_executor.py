@@ -14,7 +14,7 @@ from nas.execution.evaluator import EvaluatorSpec
 from nas.execution.executor import Executor, LatencyMachine, on_this_machine
 from nas.execution.local import LocalExecutor
 from nas.execution.observer import Observer, SilentObserver
-from nas.execution.workers.executor import WorkerExecutor
+from nas.execution.workers.worker_executor import WorkerExecutor
 from nas.latency.runtime import clock_of, device_named
 from nas.runs.lock import run_lock
 from nas.runs.open_study import exchange_of, worker_terms

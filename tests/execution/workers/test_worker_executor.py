@@ -13,7 +13,7 @@ from nas.execution.exchange import Exchange, Presence, Ticket, WorkerTerms
 from nas.execution.exchange.folder import FolderExchange
 from nas.execution.observer import SilentObserver
 from nas.execution.simulated import SimulatedExecutor, VirtualClock
-from nas.execution.workers.executor import WorkerExecutor
+from nas.execution.workers.worker_executor import WorkerExecutor
 from nas.models.candidates import Candidates
 from nas.spec.objective import objectives_named
 from nas.spec.runner import SearchPlan
