@@ -69,13 +69,16 @@ def fit(
     freedom: int = 0,
     errors: Floats | None = None,
 ) -> AdditiveFit:
-    """rows: (n, d) terms; groups: (d,); values: (n,), means of `seeds` trainings each.
+    """Fit the effects of terms, averaged over hyperparameters about their most probable values.
 
+    rows: (n, d) terms of each network.
+    groups: (d,) number of the group that each term belongs to.
+    values: (n,) means of `seeds` trainings each.
+    seeds: (n,) trainings behind each value; None: one.
+    noise: standard deviation of one training; None: it is learnt.
+    freedom: degrees of freedom that `noise` is known to.
     errors: (n, e) that values have in common, each a column times one standard normal number: they
-    cannot be told from effects that lie alike, and widen those.
-
-    noise: standard deviation of one training, known to `freedom` degrees of freedom; None: it
-    is learnt.
+        cannot be told from effects that lie alike, and widen those.
     """
     count = len(values)
     seeds = np.ones(count) if seeds is None else np.asarray(seeds, dtype=np.float64)
@@ -88,14 +91,7 @@ def fit(
     number = int(groups.max()) + 1 if len(groups) else 0
     grams = [rows[np.ix_(used, groups == group)] for group in range(number)]
     shared = np.array([gram @ gram.T for gram in grams]).reshape(number, len(used), len(used))
-    # An even share of what there is to explain: each group alone would make a third of it.
-    sizes = np.array([max(float(np.trace(gram)) / len(used), _LEAST) for gram in shared])
-    centres = np.append(0.5 * np.log(0.3 / sizes), 0.5 * math.log(0.1))
-    spreads = np.full(number + 1, _SPREAD)
-    told = noise is not None and noise > 0 and freedom > 0
-    guess = 2 * math.log((noise or 0.0) / unit) if told else math.log(0.1)
-    centres = np.append(centres, 0.5 * guess)
-    spreads = np.append(spreads, 0.5 * math.sqrt(2 / freedom) if told else _NOISE_SPREAD)
+    centres, spreads = _prior(shared, None if noise is None else noise / unit, freedom)
     model = _Evidence(
         shared,
         target[used],
@@ -104,7 +100,7 @@ def fit(
         centres,
         spreads,
     )
-    found = minimize(
+    optimum = minimize(
         model.cost_and_gradient,
         centres,
         jac=True,
@@ -112,7 +108,9 @@ def fit(
         bounds=[_BOUNDS] * len(centres),
         options={"maxiter": 100},
     )
-    best = np.asarray(found.x)
+    best = np.asarray(optimum.x)
+    # The optimum alone would be too sure of itself: with dozens of networks the variances are
+    # hardly known, so that effects are averaged over draws about it (importance sampling).
     means, covariances, owns, weights = [], [], [], []
     rng = np.random.default_rng(0)
     for draw in range(_DRAWS):
@@ -142,11 +140,32 @@ def fit(
     )
 
 
+def _prior(shared: Floats, noise: float | None, freedom: int) -> tuple[Floats, Floats]:
+    """Return centres and spreads of the prior of all hyperparameters, (g + 2,) each.
+
+    shared: (g, n, n) of each group with variance 1.
+    noise: in units of the values' own deviation.
+    """
+    # An even share of what there is to explain: each group alone would make a third of it.
+    sizes = np.array([max(float(np.trace(gram)) / len(gram), _LEAST) for gram in shared])
+    centres = np.append(0.5 * np.log(0.3 / sizes), 0.5 * math.log(0.1))
+    spreads = np.full(len(shared) + 1, _SPREAD)
+    if noise is None or noise <= 0 or freedom <= 0:
+        return np.append(centres, 0.5 * math.log(0.1)), np.append(spreads, _NOISE_SPREAD)
+    guess = 2 * math.log(noise)
+    return np.append(centres, 0.5 * guess), np.append(spreads, 0.5 * math.sqrt(2 / freedom))
+
+
 @dataclass(frozen=True, eq=False)
 class _Evidence:
-    """shared: (g, n, n) of each group with variance 1; noise: (n,) variance relative to one
-    training; common: (n, n) covariance of errors. Hyperparameters: logarithms of standard
-    deviations, of the groups, of what a network is by itself, and of the noise.
+    """The evidence for hyperparameters.
+
+    These are logarithms of standard deviations: of the groups, of what a network is by itself, and
+    of the noise.
+
+    shared: (g, n, n) of each group with variance 1.
+    noise: (n,) variance relative to one training.
+    common: (n, n) covariance of errors.
     """
 
     shared: Floats
@@ -158,10 +177,10 @@ class _Evidence:
 
     def covariance(self, at: Floats) -> Floats:
         at = np.clip(at, *_BOUNDS)
-        found = np.tensordot(np.exp(2 * at[:-2]), self.shared, axes=1) + _WIDE + self.common
-        found[np.diag_indices_from(found)] += np.exp(2 * at[-2]) + _LEAST
-        found[np.diag_indices_from(found)] += np.exp(2 * at[-1]) * self.noise
-        return np.asarray(found)
+        total = np.tensordot(np.exp(2 * at[:-2]), self.shared, axes=1) + _WIDE + self.common
+        total[np.diag_indices_from(total)] += np.exp(2 * at[-2]) + _LEAST
+        total[np.diag_indices_from(total)] += np.exp(2 * at[-1]) * self.noise
+        return np.asarray(total)
 
     def cost(self, at: Floats) -> float:
         """Minus the log posterior."""

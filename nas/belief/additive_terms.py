@@ -60,13 +60,13 @@ class TermDesign:
         """(n, 1 + s)."""
         several = len({backbone for backbone, _ in self.networks}) > 1
         number = {site: column + 1 for column, site in enumerate(self.sites)}
-        found = np.zeros((len(architectures), 1 + len(self.sites)), dtype=np.int64)
+        codes = np.zeros((len(architectures), 1 + len(self.sites)), dtype=np.int64)
         for row, item in enumerate(architectures):
-            found[row, 0] = self.networks.index((item.backbone, item.resolution))
+            codes[row, 0] = self.networks.index((item.backbone, item.resolution))
             for insertion in item.insertions:
                 column = number[_site(item, insertion.site, several)]
-                found[row, column] = self.labels[column - 1].index(insertion.label)
-        return found
+                codes[row, column] = self.labels[column - 1].index(insertion.label)
+        return codes
 
     def stage(self, site: str) -> str:
         """The modules that hold a site's residual block."""
@@ -78,41 +78,41 @@ class TermDesign:
 
     @cached_property
     def kinds(self) -> tuple[str, ...]:
-        labels = {label for found in self.labels for label in found if label}
+        labels = {label for labels_there in self.labels for label in labels_there if label}
         return tuple(sorted({parse_label(label)[0] for label in labels}))
 
     @cached_property
     def ratios(self) -> dict[str, dict[str, float]]:
         """Kind and option, `coord reduction` -> label -> place on its scale, -0.5 to 0.5."""
         values: dict[str, dict[str, float]] = {}
-        for label in {label for found in self.labels for label in found if label}:
+        for label in {label for labels_there in self.labels for label in labels_there if label}:
             kind, options = parse_label(label)
             for name, value in options.items():
                 if isinstance(value, int | float) and not isinstance(value, bool) and value > 0:
                     values.setdefault(f"{kind} {name}", {})[label] = float(np.log2(value))
         scaled = {}
-        for name, found in sorted(values.items()):
-            low, high = min(found.values()), max(found.values())
+        for name, numbers in sorted(values.items()):
+            low, high = min(numbers.values()), max(numbers.values())
             if high > low:
                 middle = (high + low) / 2
-                scaled[name] = {k: (v - middle) / (high - low) for k, v in found.items()}
+                scaled[name] = {k: (v - middle) / (high - low) for k, v in numbers.items()}
         return scaled
 
     @cached_property
     def names(self) -> tuple[tuple[str, str], ...]:
         """(d,) group and name of each term."""
-        found = [("network", f"{backbone} {side}") for backbone, side in self.networks[1:]]
-        found += [("kind", kind) for kind in self.kinds]
-        found += [("site", site) for site in self.sites]
-        found += [("stage", stage) for stage in self.stages]
-        found += [("ratio", name) for name in self.ratios]
-        found += [("stage and kind", f"{s}|{kind}") for s in self.stages for kind in self.kinds]
-        found += [("site and kind", f"{site}|{kind}") for site in self.sites for kind in self.kinds]
+        names = [("network", f"{backbone} {side}") for backbone, side in self.networks[1:]]
+        names += [("kind", kind) for kind in self.kinds]
+        names += [("site", site) for site in self.sites]
+        names += [("stage", stage) for stage in self.stages]
+        names += [("ratio", name) for name in self.ratios]
+        names += [("stage and kind", f"{s}|{kind}") for s in self.stages for kind in self.kinds]
+        names += [("site and kind", f"{site}|{kind}") for site in self.sites for kind in self.kinds]
         if "crowding" in self.interactions:
-            found.append(("crowding", "pairs of blocks"))
+            names.append(("crowding", "pairs of blocks"))
         if "stages" in self.interactions:
-            found += [("stages", f"{a}|{b}") for a, b in combinations(self.stages, 2)]
-        return tuple(found)
+            names += [("stages", f"{a}|{b}") for a, b in combinations(self.stages, 2)]
+        return tuple(names)
 
     @cached_property
     def groups(self) -> Codes:
@@ -146,30 +146,30 @@ class TermDesign:
 
     def rows(self, codes: Codes) -> Floats:
         """(n, d) of networks given as codes."""
-        found = np.zeros((len(codes), len(self.names)))
+        rows = np.zeros((len(codes), len(self.names)))
         for number in range(1, len(self.networks)):
-            found[:, number - 1] = codes[:, 0] == number
+            rows[:, number - 1] = codes[:, 0] == number
         for site, table in enumerate(self._tables):
-            found += table[codes[:, 1 + site]]
-        stages = found[
+            rows += table[codes[:, 1 + site]]
+        stages = rows[
             :, [number for number, (group, _) in enumerate(self.names) if group == "stage"]
         ]
         for number, (group, _) in enumerate(self.names):
             if group == "crowding":
                 blocks = stages.sum(axis=1)
-                found[:, number] = blocks * (blocks - 1) / 2
+                rows[:, number] = blocks * (blocks - 1) / 2
         pairs = [number for number, (group, _) in enumerate(self.names) if group == "stages"]
         for number, (a, b) in zip(pairs, combinations(range(len(self.stages)), 2), strict=False):
-            found[:, number] = stages[:, a] * stages[:, b]
-        return found
+            rows[:, number] = stages[:, a] * stages[:, b]
+        return rows
 
     def blocks(self, codes: Codes) -> Codes:
         """(n,) how many blocks were inserted."""
-        found = np.zeros(len(codes), dtype=np.int64)
+        totals = np.zeros(len(codes), dtype=np.int64)
         for site, labels in enumerate(self.labels):
             counts = np.array([label not in (IDLE, EMPTY) for label in labels])
-            found += counts[codes[:, 1 + site]]
-        return found
+            totals += counts[codes[:, 1 + site]]
+        return totals
 
 
 def _site(architecture: Architecture, site: str, several: bool) -> str:

@@ -37,13 +37,13 @@ def draws(
     their spread.
     """
     rng = np.random.default_rng(seed)
-    found = []
+    costs = []
     for item in objectives:
         drawn = _drawn(item.name, columns, freedom, count, rng)
         if drawn is None:
             return None
-        found.append(item.sign * drawn)
-    return np.stack(found, axis=2)
+        costs.append(item.sign * drawn)
+    return np.stack(costs, axis=2)
 
 
 def _drawn(

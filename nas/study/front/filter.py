@@ -76,7 +76,7 @@ def matching(text: str, table: Table) -> NDArray[np.bool_]:
         raise SpecError(f"expression of {len(text)} characters; at most {_LONGEST} are read")
     try:
         tree = ast.parse(text.strip(), mode="eval")
-        found = _Computed(text.strip(), table).truth(tree.body)
+        flags = _Computed(text.strip(), table).truth(tree.body)
     except SyntaxError as error:
         where = max(1, error.offset or 1)
         raise SpecError(f"expression {text!r}, position {where}: {error.msg}; {_HOW}") from None
@@ -84,7 +84,7 @@ def matching(text: str, table: Table) -> NDArray[np.bool_]:
         raise SpecError(f"expression {text[:40]!r}... is nested too deeply") from None
     except ValueError as error:
         raise SpecError(f"expression {text!r}: {error}; {_HOW}") from None
-    return np.asarray(np.broadcast_to(found == 1, len(table)))
+    return np.asarray(np.broadcast_to(flags == 1, len(table)))
 
 
 _HOW = "write it as in latency_ms < 8 and sites('coord') <= 2"
@@ -110,10 +110,10 @@ class _Computed:
     def truth(self, node: ast.expr) -> Floats:
         if isinstance(node, ast.BoolOp):
             parts = [self.truth(value) for value in node.values]
-            found = parts[0]
+            truth = parts[0]
             for part in parts[1:]:
-                found = _both(found, part) if isinstance(node.op, ast.And) else _any(found, part)
-            return found
+                truth = _both(truth, part) if isinstance(node.op, ast.And) else _any(truth, part)
+            return truth
         if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not):
             return np.asarray(1.0 - self.truth(node.operand))
         if isinstance(node, ast.Compare):
@@ -156,10 +156,10 @@ class _Computed:
         )
 
     def number(self, node: ast.expr) -> Floats:
-        found = self.value(node)
-        if found.dtype == object:
+        values = self.value(node)
+        if values.dtype == object:
             self._wrong(node, "a number is needed here, and this is text")
-        return found
+        return values
 
     # Nodes.
 
@@ -174,21 +174,21 @@ class _Computed:
         self._wrong(node, f"unknown name {node.id!r}; known: {known}, sites('kind')")
 
     def _compared(self, node: ast.Compare) -> Floats:
-        found: Floats = np.asarray(1.0)
+        truth: Floats = np.asarray(1.0)
         left = node.left
         for sign, right in zip(node.ops, node.comparators, strict=True):
-            found = _both(found, self._pair(left, sign, right))
+            truth = _both(truth, self._pair(left, sign, right))
             left = right
-        return found
+        return truth
 
     def _pair(self, left: ast.expr, sign: ast.cmpop, right: ast.expr) -> Floats:
         if isinstance(sign, ast.In | ast.NotIn):
             if not isinstance(right, ast.Tuple | ast.List | ast.Set) or not right.elts:
                 self._wrong(right, "a list is needed behind in, as in ('coord/r32', 'se/r16')")
-            found: Floats = np.asarray(0.0)
+            truth: Floats = np.asarray(0.0)
             for element in right.elts:
-                found = _any(found, self._pair(left, ast.Eq(), element))
-            return found if isinstance(sign, ast.In) else np.asarray(1.0 - found)
+                truth = _any(truth, self._pair(left, ast.Eq(), element))
+            return truth if isinstance(sign, ast.In) else np.asarray(1.0 - truth)
         compare = _COMPARE.get(type(sign))
         if compare is None:
             self._wrong(left, "of comparisons, < <= > >= == != in are known")

@@ -77,25 +77,18 @@ def full_training_findings(front: Front) -> tuple[Finding, ...]:
     if not seeds:
         return (Finding(Kind.NO_COMMON_SEED, FULL_TRAINING),)
     tested = all(item.test_accuracy is not None for item in main)
-    networks = [
-        _network(cloud["reference"][row], float(cloud["latency_ms"][row]),
-                 float(cloud["loss"][row]), mine, seeds, tested)
-        for row, (first, *_) in zip(rows, trainings, strict=True)
-        if first.digest not in short
-        and (mine := [item for item in main if item.digest == first.digest])
-    ]  # fmt: skip
+    networks = []
+    for row, (first, *_) in zip(rows, trainings, strict=True):
+        mine = [item for item in main if item.digest == first.digest]
+        if mine and first.digest not in short:
+            reference, latency_ms = cloud["reference"][row], float(cloud["latency_ms"][row])
+            loss = float(cloud["loss"][row])
+            networks.append(_network(reference, latency_ms, loss, mine, seeds, tested))
     recipes = {item.key for mine in trainings for item in mine if item.complete}
     findings = _protocol(main, len(networks), seeds, tested=tested, recipes=len(recipes))
     if short:
         findings.append(_lacking_seeds(main, seeds, short))
-    missing = len(cloud["trial"]) - len(networks) - len(short)
-    if missing and any(not objective.searched for objective in front.objectives):
-        findings.append(
-            Finding(
-                Kind.NOT_RETRAINED, FULL_TRAINING, estimate=float(missing), unit="networks",
-                counts=(("missing", missing),),
-            )
-        )  # fmt: skip
+    findings += _not_retrained(front, len(cloud["trial"]) - len(networks) - len(short))
     images = main[0].test_images if tested else main[0].images
     findings += _proxy_order(networks)
     return (*findings, *_comparisons(networks, _noise(networks), images or 0))
@@ -142,6 +135,22 @@ def _lacking_seeds(
         counts=(("seeds", max(seeds) + 1),),
         networks=tuple(names[digest] for digest in short),
     )
+
+
+def _not_retrained(front: Front, missing: int) -> list[Finding]:
+    """Say how many networks a front by figures of full training is without."""
+    if not missing or all(objective.searched for objective in front.objectives):
+        return []
+    counts = (("missing", missing),)
+    return [
+        Finding(
+            Kind.NOT_RETRAINED,
+            FULL_TRAINING,
+            estimate=float(missing),
+            unit="networks",
+            counts=counts,
+        )
+    ]
 
 
 def _common(main: Sequence[FullTraining]) -> tuple[list[int], list[str]]:

@@ -159,12 +159,12 @@ class NetworkTable:
 
         Raises SpecError for a kind or a stage that none has and the space does not know.
         """
-        found = self.architectures.count(_pattern(kind, stage))
+        counts = self.architectures.count(_pattern(kind, stage))
         if kind is None:
-            found -= self.architectures.count(_pattern(EMPTY, stage))
-        if not found.any() and len(self):
+            counts -= self.architectures.count(_pattern(EMPTY, stage))
+        if not counts.any() and len(self):
             self._check(kind, stage)
-        return found.astype(np.float64)
+        return counts.astype(np.float64)
 
     def _check(self, kind: str | None, stage: str | None) -> None:
         shown = [self.architecture(row) for row in range(min(len(self), _LOOKED_AT))]

@@ -134,17 +134,17 @@ def crowding(costs: NDArray[np.float64]) -> NDArray[np.float64]:
     """
     costs = np.asarray(costs, dtype=np.float64)
     assert costs.ndim == 2 and not np.isnan(costs).any(), costs
-    found = np.zeros(len(costs))
+    distances = np.zeros(len(costs))
     for column in costs.T:
         order = np.argsort(column, kind="stable")
         sorted_ = column[order]
         width = sorted_[-1] - sorted_[0] if len(order) else 0.0
         if np.isfinite(width) and width > 0:
-            found[order[1:-1]] += (sorted_[2:] - sorted_[:-2]) / width
+            distances[order[1:-1]] += (sorted_[2:] - sorted_[:-2]) / width
         if len(order):
             last = np.searchsorted(sorted_, sorted_[-1])
-            found[order[[0, last]]] = np.inf
-    return found
+            distances[order[[0, last]]] = np.inf
+    return distances
 
 
 def far_apart(
@@ -162,13 +162,13 @@ def far_apart(
     left = np.where(taken, -np.inf, np.inf)
     for row in np.flatnonzero(taken).tolist():
         left = np.minimum(left, np.abs(scaled - scaled[row]).sum(axis=1))
-    found: list[int] = []
-    while len(found) < min(count, int((~taken).sum())):
+    chosen: list[int] = []
+    while len(chosen) < min(count, int((~taken).sum())):
         row = int(np.argmax(left) if np.isfinite(left).any() else np.argmin(costs[:, 0]))
-        found.append(row)
+        chosen.append(row)
         left = np.minimum(left, np.abs(scaled - scaled[row]).sum(axis=1))
-        left[[*found, *np.flatnonzero(taken)]] = -np.inf
-    return np.array(found, dtype=np.int64)
+        left[[*chosen, *np.flatnonzero(taken)]] = -np.inf
+    return np.array(chosen, dtype=np.int64)
 
 
 def beaten_as_known(costs: NDArray[np.float64], known: NDArray[np.int64]) -> NDArray[np.bool_]:
