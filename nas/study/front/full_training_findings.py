@@ -5,7 +5,7 @@ proxy that had chosen them.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -77,13 +77,9 @@ def full_training_findings(front: Front) -> tuple[Finding, ...]:
     if not seeds:
         return (Finding(Kind.NO_COMMON_SEED, FULL_TRAINING),)
     tested = all(item.test_accuracy is not None for item in main)
-    networks = []
-    for row, (first, *_) in zip(rows, trainings, strict=True):
-        mine = [item for item in main if item.digest == first.digest]
-        if mine and first.digest not in short:
-            reference, latency_ms = cloud["reference"][row], float(cloud["latency_ms"][row])
-            loss = float(cloud["loss"][row])
-            networks.append(_network(reference, latency_ms, loss, mine, seeds, tested))
+    digests = {row: first.digest for row, (first, *_) in zip(rows, trainings, strict=True)}
+    compared = {row: digest for row, digest in digests.items() if digest not in short}
+    networks = _networks(front, compared, main, seeds, tested=tested)
     recipes = {item.key for mine in trainings for item in mine if item.complete}
     findings = _protocol(main, len(networks), seeds, tested=tested, recipes=len(recipes))
     if short:
@@ -92,6 +88,25 @@ def full_training_findings(front: Front) -> tuple[Finding, ...]:
     images = main[0].test_images if tested else main[0].images
     findings += _proxy_order(networks)
     return (*findings, *_comparisons(networks, _noise(networks), images or 0))
+
+
+def _networks(
+    front: Front,
+    digests: Mapping[int, str],
+    main: Sequence[FullTraining],
+    seeds: Sequence[int],
+    *,
+    tested: bool,
+) -> list[_Network]:
+    """Return the networks that are compared. digests: by row of the front's cloud."""
+    cloud, networks = front.cloud, []
+    for row, digest in digests.items():
+        mine = [item for item in main if item.digest == digest]
+        if mine:
+            reference, latency_ms = cloud["reference"][row], float(cloud["latency_ms"][row])
+            loss = float(cloud["loss"][row])
+            networks.append(_network(reference, latency_ms, loss, mine, seeds, tested))
+    return networks
 
 
 def _protocol(
