@@ -3,6 +3,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from support.evaluations import make_evaluation
 from support.samples import SMALL_SPACE
 
 from nas.base.files import read_yaml
@@ -14,9 +15,9 @@ from nas.spec.runner import SearchPlan
 from nas.spec.space import SearchSpace
 from nas.strategy.search import Search
 from nas.strategy.storage.store import Store
-from nas.study.record import RUNNING, Evaluation, Job, Outcome, Record
+from nas.study.record import RUNNING, Job, Outcome, Record
 
-EVALUATION = Evaluation(0.5, 0.8, 2.0, 2.5, 0.01, 1000, 2000, 10_000, 3.0, 2.0)
+EVALUATION = make_evaluation()
 
 
 def found(job: Job) -> Outcome:

@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from support.evaluations import make_evaluation
 from support.samples import make_record
 
 from nas.spec.objective import objectives_named
@@ -39,16 +40,8 @@ def job(trial: int, *, repeat: int = 0, rung: int = -1) -> Job:
 
 
 def evaluation(**more: float) -> Evaluation:
-    figures = {"loss": 1.0, "accuracy": 0.5, "latency_ms": 2.0, "latency_spread": 0.1} | more
-    return Evaluation(
-        **figures,  # type: ignore[arg-type]
-        latency_wall_ms=2.5,
-        params=1,
-        macs=2,
-        images=3,
-        seconds=10.0,
-        train_seconds=8.0,
-    )
+    figures = {"loss": 1.0, "accuracy": 0.5, "latency_spread": 0.1, "seconds": 10.0} | more
+    return make_evaluation(**figures)
 
 
 def test_what_is_entered_is_in_the_store(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ import json
 from dataclasses import FrozenInstanceError, asdict, fields, replace
 
 import pytest
+from support.evaluations import make_evaluation
 
 from nas.study.full_training import FullTraining
 from nas.study.record import (
@@ -12,7 +13,6 @@ from nas.study.record import (
     PAUSED,
     PRUNED,
     RUNNING,
-    Evaluation,
     Job,
     Latency,
     Outcome,
@@ -23,7 +23,7 @@ from nas.study.record import (
 )
 
 JOB = Job(3, "{}", "d1", seed=5, reference="plain", repeat=1, eligible=False, attempt=2)
-EVALUATION = Evaluation(0.5, 0.8, 2.0, 2.5, 0.01, 1000, 2000, 10_000, 3.0, 2.0, loss_sem=0.02)
+EVALUATION = make_evaluation(loss_sem=0.02)
 
 
 @pytest.mark.parametrize(

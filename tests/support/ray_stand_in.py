@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import ray
+from support.evaluations import make_outcome
 
 from nas.base.errors import MeasurementError, StorageError
 from nas.execution.ray.workers import WorkerFactories
 from nas.spec.architecture import Architecture
-from nas.study.record import Evaluation, Job, Outcome
+from nas.study.record import Job, Outcome
 
 ALONE = WorkerFactories(evaluator="support.ray_stand_in:evaluator", gauge=None)
 GAUGED = WorkerFactories(
@@ -49,20 +50,9 @@ def truth(job: Job) -> Outcome:
     blocks = Architecture.from_json(job.architecture).blocks
     noise = random.Random(f"{job.digest}{job.seed}").gauss(0, 0.01)
     saved = sum(0.01 * int(item.site.split(".")[1]) for item in blocks)
-    latency_ms = job.latency[0] if job.latency else 1 + 0.1 * len(blocks)
-    return Outcome(
-        Evaluation(
-            loss=2 - saved + noise,
-            accuracy=0.5 + saved / 4,
-            latency_ms=latency_ms,
-            latency_wall_ms=latency_ms,
-            latency_spread=0.002,
-            params=1000,
-            macs=1000,
-            images=10_000,
-            seconds=1.0,
-            train_seconds=0.5,
-        )
+    latency_ms = job.latency.latency_ms if job.latency else 1 + 0.1 * len(blocks)
+    return make_outcome(
+        loss=2 - saved + noise, accuracy=0.5 + saved / 4, latency_ms=latency_ms, seconds=1.0
     )
 
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from support.evaluations import make_outcome
+
 from nas.spec.architecture import Architecture, Insertion
-from nas.study.record import Evaluation, Job, Outcome, Record
+from nas.study.record import Job, Outcome, Record
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -56,17 +58,12 @@ def make_record(
     )
     if failure is not None:
         return Record.of(job, Outcome(failure=failure))
-    values: dict[str, object] = {
+    figures = {
         "loss": loss,
         "accuracy": accuracy,
         "latency_ms": latency_ms,
-        "latency_wall_ms": latency_ms,
         "latency_spread": 0.001,
-        "params": 1000,
-        "macs": 2000,
-        "images": 10_000,
         "seconds": 1.0,
         "train_seconds": 0.5,
     }
-    evaluation = Evaluation(**(values | more))  # type: ignore[arg-type]
-    return Record.of(job, Outcome(evaluation))
+    return Record.of(job, make_outcome(**(figures | more)))

@@ -8,6 +8,8 @@ import random
 from collections.abc import Callable
 from pathlib import Path
 
+from support.evaluations import make_outcome
+
 from nas.execution.simulated import SimulatedExecutor, VirtualClock
 from nas.models.candidates import Candidates
 from nas.spec.architecture import Architecture
@@ -16,7 +18,7 @@ from nas.spec.runner import SearchPlan
 from nas.spec.space import SearchSpace
 from nas.strategy.search import Search
 from nas.strategy.storage.store import Store
-from nas.study.record import Evaluation, Job, Outcome
+from nas.study.record import Job, Outcome
 
 OBJECTIVES = objectives_named(["loss", "latency_ms"])
 Evaluate = Callable[[Job], Outcome]
@@ -45,19 +47,14 @@ def truth(job: Job, *, seed_noise: float = 0.01) -> Outcome:
     own = random.Random(f"{job.digest}{job.seed}").gauss(0, seed_noise)
     shared = random.Random(job.seed).gauss(0, 0.1)
     changed = bool(architecture.blocks)
-    return Outcome(
-        Evaluation(
-            loss=2.0 - saved + (own + shared) * changed,
-            accuracy=0.5 + saved / 4,
-            latency_ms=latency,
-            latency_wall_ms=latency,
-            latency_spread=0.002,
-            params=1000,
-            macs=1000,
-            images=10_000,
-            seconds=10.0,
-            train_seconds=9.0,
-        )
+    return make_outcome(
+        loss=2.0 - saved + (own + shared) * changed,
+        accuracy=0.5 + saved / 4,
+        latency_ms=latency,
+        latency_spread=0.002,
+        macs=1000,
+        seconds=10.0,
+        train_seconds=9.0,
     )
 
 

@@ -8,15 +8,16 @@ from pathlib import Path
 
 import pytest
 from support.databases import KINDS, fresh_address
+from support.evaluations import make_outcome
 from support.samples import make_record
 
 from nas.execution.exchange import DONE, TAKEN, WAITING, Exchange, Presence, WorkerTerms, folder
 from nas.execution.exchange.folder import FolderExchange
 from nas.execution.exchange.study import StudyExchange
 from nas.strategy.storage.database import connect
-from nas.study.record import Evaluation, Job, Latency, Outcome
+from nas.study.record import Job, Latency
 
-FOUND = Outcome(Evaluation(0.5, 0.8, 2.0, 2.5, 0.01, 1000, 2000, 10_000, 3.0, 2.0))
+FOUND = make_outcome()
 TERMS = WorkerTerms({"proxy": {}}, {"attention-nas": "1"}, "digits", 60.0)
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from support.evaluations import make_outcome
 from support.samples import SMALL_SPACE
 
 from nas.base.files import read_yaml
@@ -20,7 +21,7 @@ from nas.spec.runner import SearchPlan
 from nas.spec.space import SearchSpace
 from nas.strategy.search import Search
 from nas.strategy.storage.store import Store
-from nas.study.record import COMPLETE, RUNNING, Evaluation, Job, Outcome, Record
+from nas.study.record import COMPLETE, RUNNING, Job, Outcome, Record
 
 LEASE = 10.0
 TERMS = WorkerTerms({}, {}, "digits", LEASE)
@@ -28,7 +29,7 @@ TERMS = WorkerTerms({}, {}, "digits", LEASE)
 
 def found(job: Job) -> Outcome:
     loss = int(job.digest[:6], 16) / 1e6
-    return Outcome(Evaluation(loss, 0.8, 2.0, 2.5, 0.01, 1000, 2000, 10_000, 3.0, 2.0))
+    return make_outcome(loss=loss)
 
 
 @pytest.fixture(scope="module")

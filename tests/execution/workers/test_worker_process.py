@@ -10,15 +10,16 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from support.evaluations import make_outcome
 from support.samples import make_record
 
 from nas.base.errors import StorageError
 from nas.execution.exchange import DONE, TAKEN, WAITING, WorkerTerms
 from nas.execution.exchange.folder import FolderExchange
 from nas.execution.workers.worker_process import WorkerProcess
-from nas.study.record import Evaluation, Job, Outcome
+from nas.study.record import Job, Outcome
 
-FOUND = Outcome(Evaluation(0.5, 0.8, 2.0, 2.5, 0.01, 1000, 2000, 10_000, 3.0, 2.0))
+FOUND = make_outcome()
 TERMS = WorkerTerms({}, {}, "digits", 0.3)
 
 
