@@ -34,9 +34,9 @@ def test_flags_are_a_promise() -> None:
         "resume": ["--time-limit", "--trials", "--workers", "run"],
         "status": ["--json", "run"],
         "front": [
-            "--at", "--by", "--csv", "--device", "--epsilon", "--hypervolume", "--json",
-            "--knee", "--markdown", "--max", "--min", "--mixed", "--parquet", "--reference",
-            "--where", "runs",
+            "--at", "--by", "--csv", "--device", "--epsilon", "--findings", "--hypervolume",
+            "--json", "--knee", "--markdown", "--max", "--min", "--mixed", "--parquet",
+            "--reference", "--where", "runs",
         ],
         "compare": ["--by", "--device", "--json", "--mixed", "first", "second"],
         "report": ["--figures", "--out", "--port", "--serve", "run"],

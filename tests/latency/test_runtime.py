@@ -15,7 +15,7 @@ from torch import nn
 
 from nas.base.errors import MeasurementError, SpecError
 from nas.latency.device import Device
-from nas.latency.runtime import RUNTIMES, Runtime, Session, conversions, device_named
+from nas.latency.runtime import RUNTIMES, Runtime, Session, device_named, graph_cache
 from nas.latency.runtime.graph_cache import cached_graph
 from nas.models.build import build, uniform
 
@@ -296,7 +296,7 @@ def test_a_failed_conversion_leaves_nothing(folder: Path) -> None:
 def test_the_graph_not_asked_for_the_longest_goes_first(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(conversions, "LIMIT_BYTES", 300)
+    monkeypatch.setattr(graph_cache, "LIMIT_BYTES", 300)
     device, make = Device("onnxruntime"), Maker(bytes(80))
     for network in "abac":
         cached_graph(network, device, make)
@@ -311,7 +311,7 @@ def test_the_graph_not_asked_for_the_longest_goes_first(
 def test_a_graph_over_the_limit_is_kept_alone(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(conversions, "LIMIT_BYTES", 10)
+    monkeypatch.setattr(graph_cache, "LIMIT_BYTES", 10)
     make = Maker()
     for _ in range(2):
         cached_graph("a", Device("onnxruntime"), make)
