@@ -13,10 +13,12 @@ Floats = NDArray[np.float64]
 
 
 def hypervolume(costs: Floats, reference: Floats) -> float:
-    """How much of the space below `reference` is dominated.
+    """Return how much of the space below a reference point is dominated.
 
     costs: (n, m); rows that are not below the reference in every column add nothing, nor do
-    rows with NaN. reference: (m,), finite. In units of the columns multiplied.
+        rows with NaN.
+    reference: (m,), finite.
+    Returns a volume in the units of the columns, multiplied.
     """
     costs = np.asarray(costs, dtype=np.float64).reshape(-1, len(reference))
     assert np.isfinite(reference).all(), reference
@@ -45,11 +47,15 @@ def _volume(front: Floats, reference: Floats) -> float:
 
 
 def thin(costs: Floats, epsilon: Floats) -> NDArray[np.bool_]:
-    """An epsilon-front: a few rows of the front that stand for all of it.
+    """Mark an epsilon-front: a few rows of the front that stand for all of it.
 
-    costs: (n, m). epsilon: (m,), 0 or more. For every row there is a kept one that is at most
-    epsilon worse in every column. Of a box of sides epsilon one row is kept, the nearest to its
-    best corner (Laumanns et al. 2002). Returns (n,) bool; with epsilon 0, the front itself.
+    For every row there is a kept one that is at most epsilon worse in every column. One row is kept
+    of each box of sides epsilon, the nearest to its best corner.
+
+    costs: (n, m), minimised.
+    epsilon: (m,), 0 or more; 0 throughout marks the front itself.
+    Returns (n,) flags.
+    Source: Laumanns et al. 2002.
     """
     costs = np.asarray(costs, dtype=np.float64)
     keep = np.zeros(len(costs), dtype=bool)
@@ -70,10 +76,13 @@ def thin(costs: Floats, epsilon: Floats) -> NDArray[np.bool_]:
 
 
 def knee(costs: Floats) -> int | None:
-    """The row of a front from which any way on costs most: the furthest below the plane through
-    the ends, in shares of each column's range (Das 1999).
+    """Return the row of a front from which any way along it costs most.
 
-    costs: (n, m), a front without NaN. None where no row lies below: there is no knee.
+    That is the row furthest below the plane through the ends, in shares of each column's range.
+
+    costs: (n, m), a front without NaN.
+    Returns None where no row lies below the plane: there is no knee.
+    Source: Das 1999.
     """
     costs = np.asarray(costs, dtype=np.float64)
     if len(costs) < 3 or not (np.ptp(costs, axis=0) > 0).all():

@@ -30,10 +30,15 @@ _LOOKED_AT = 500  # architectures, when an error lists what there is
 
 @dataclass(frozen=True, eq=False)
 class NetworkTable:
-    """columns: name -> (n,), one row for each architecture; n columns of the first trial, means
-    over seeds (see `of`), and `paired_loss`, `paired_accuracy`: standard deviation of one
-    training beside another with the same seed. architectures: canonical JSON.
-    loss, accuracy: their noise. kinds: of blocks that the space knows, by name.
+    """All architectures of a study as rows, each with its complete trials taken together.
+
+    columns: name -> (n,); figures of the first trial, means over seeds, and `paired_loss` and
+        `paired_accuracy`: the standard deviation of one training beside another with the same seed.
+    architectures: canonical JSON of each.
+    digests: of each.
+    loss: the noise of losses between seeds.
+    accuracy: the noise of accuracies.
+    kinds: names of the blocks that the space knows.
     """
 
     columns: Mapping[str, NDArray[Any]]

@@ -16,9 +16,11 @@ _MANY, _SAMPLE = 20_000, 1000
 def non_dominated(costs: NDArray[np.float64]) -> NDArray[np.bool_]:
     """Mark the rows that no other row dominates.
 
-    costs: (n, m), minimised. A row dominates another when it is nowhere larger and
-    somewhere smaller. Of equal rows all are kept or none; rows with NaN are never kept.
-    Returns (n,) bool.
+    A row dominates another when it is nowhere larger and somewhere smaller. Equal rows are kept
+    together or not at all.
+
+    costs: (n, m), minimised; rows with NaN are never kept.
+    Returns (n,) flags.
     """
     costs = np.asarray(costs, dtype=np.float64)
     assert costs.ndim == 2, costs.shape
@@ -37,8 +39,9 @@ def non_dominated(costs: NDArray[np.float64]) -> NDArray[np.bool_]:
 
 
 def _hopeful(costs: NDArray[np.float64], rows: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Rows that the front of a sample does not dominate: of a million, some thousands are left
-    to be sorted.
+    """Return the rows that the front of a sample does not dominate.
+
+    Some thousands of a million are then left to be sorted.
     """
     sample = rows[:: max(1, len(rows) // _SAMPLE)]
     for best in sample[non_dominated(costs[sample])]:
@@ -53,7 +56,7 @@ def _hopeful(costs: NDArray[np.float64], rows: NDArray[np.int64]) -> NDArray[np.
 
 
 def _distinct(rows: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """Distinct rows, sorted lexicographically, and which of them each row is.
+    """Return the distinct rows, sorted lexicographically, and which of them each row is.
 
     A tenth of the time of np.unique(axis=0), which compares rows byte by byte.
     """
@@ -70,14 +73,19 @@ def _front_of_one(rows: NDArray[np.float64]) -> NDArray[np.bool_]:
 
 
 def _front_of_two(rows: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Rows distinct and sorted lexicographically: one survives by lowering the second column."""
+    """Mark the front of distinct rows, sorted lexicographically.
+
+    A row survives when it lowers the second column.
+    """
     lowest_before = np.minimum.accumulate(rows[:, 1])[:-1]
     return np.concatenate([[True], rows[1:, 1] < lowest_before])
 
 
 def _front_of_three(rows: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Rows distinct and sorted lexicographically, so that only earlier ones dominate: those that
-    do by their other two columns lie on a staircase, rising in one and falling in the other.
+    """Mark the front of distinct, lexicographically sorted rows: only earlier ones dominate.
+
+    Those that dominate by their other two columns lie on a staircase, which rises in one and falls
+    in the other.
     """
     kept = np.zeros(len(rows), dtype=bool)
     rising: list[float] = []
@@ -96,7 +104,7 @@ def _front_of_three(rows: NDArray[np.float64]) -> NDArray[np.bool_]:
 
 
 def _front_of_many(rows: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Rows distinct: the least sum of what is left is kept, and what it dominates goes."""
+    """Mark the front of distinct rows: the least sum is kept, and what it dominates goes."""
     kept = np.zeros(len(rows), dtype=bool)
     left = np.argsort(_scaled(rows).sum(axis=1), kind="stable")
     while left.size:
@@ -107,15 +115,16 @@ def _front_of_many(rows: NDArray[np.float64]) -> NDArray[np.bool_]:
 
 
 def _scaled(rows: NDArray[np.float64]) -> NDArray[np.float64]:
-    """By ranks: sums of infinite or very unlike columns would not say which row is good."""
+    """Return ranks: sums of infinite or very unlike columns would not say which row is good."""
     return np.stack([np.unique(column, return_inverse=True)[1] for column in rows.T], axis=1)
 
 
 def fronts(costs: NDArray[np.float64]) -> Iterator[NDArray[np.int64]]:
     """Peel off one front after another.
 
-    costs: (n, m), minimised. Yields the row numbers of the non-dominated ones, then those of
-    what is non-dominated without them, and so on; rows with NaN are in none.
+    costs: (n, m), minimised; rows with NaN are in no front.
+    Yields the row numbers of the non-dominated ones, then those of what is non-dominated without
+    them, and so on.
     """
     costs = np.asarray(costs, dtype=np.float64)
     left = np.flatnonzero(~np.isnan(costs).any(axis=1))
@@ -126,11 +135,13 @@ def fronts(costs: NDArray[np.float64]) -> Iterator[NDArray[np.int64]]:
 
 
 def crowding(costs: NDArray[np.float64]) -> NDArray[np.float64]:
-    """How far apart from the others each row of one front is.
+    """Return how far apart from the others each row of one front is.
 
-    costs: (n, m), without NaN. Returns (n,): the sum over columns of the distance between a
-    row's two neighbours, as a share of the column's range; infinite for the least and the
-    greatest of a column, of which the first stands for equal ones. NSGA-II, Deb et al. 2002.
+    costs: (n, m), without NaN.
+    Returns (n,) sums over columns of the distance between a row's two neighbours, as a share of the
+    column's range; infinite for the least and the greatest of a column, where the first stands for
+    equal ones.
+    Source: NSGA-II, Deb et al. 2002.
     """
     costs = np.asarray(costs, dtype=np.float64)
     assert costs.ndim == 2 and not np.isnan(costs).any(), costs
@@ -150,10 +161,12 @@ def crowding(costs: NDArray[np.float64]) -> NDArray[np.float64]:
 def far_apart(
     costs: NDArray[np.float64], taken: NDArray[np.bool_], count: int
 ) -> NDArray[np.int64]:
-    """Up to so many more rows of one front, each the furthest from those that are taken by then.
+    """Choose more rows of one front, each the furthest from those that are taken by then.
 
-    costs: (n, m), without NaN; distances are in shares of each column's range. taken: (n,) bool.
-    Without any taken, the first is the least of the first column. Returns rows in that order.
+    costs: (n, m), without NaN; distances are in shares of each column's range.
+    taken: (n,) flags; without any, the first choice is the least of the first column.
+    count: how many to choose at most.
+    Returns row numbers in the order of choice.
     """
     if not len(costs):
         return np.zeros(0, dtype=np.int64)
@@ -172,9 +185,11 @@ def far_apart(
 
 
 def beaten_as_known(costs: NDArray[np.float64], known: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """(n,) rows that another one dominates whose figures rest on no fewer trainings.
+    """Mark the rows that another one dominates whose figures rest on no fewer trainings.
 
-    costs: (n, m), minimised, without NaN; known: (n,) trainings of each.
+    costs: (n, m), minimised, without NaN.
+    known: (n,) trainings of each.
+    Returns (n,) flags.
     """
     no_worse = (costs[:, None] <= costs[None]).all(axis=2)
     better = (costs[:, None] < costs[None]).any(axis=2)
@@ -182,9 +197,11 @@ def beaten_as_known(costs: NDArray[np.float64], known: NDArray[np.int64]) -> NDA
 
 
 def best_first(costs: NDArray[np.float64], count: int) -> NDArray[np.int64]:
-    """Numbers of the `count` best rows: by front, then the least crowded, then the earliest.
+    """Return the numbers of the best rows: by front, then the least crowded, then the earliest.
 
-    costs: (n, m), minimised; rows with NaN are never among them. Returns (k,), k <= count.
+    costs: (n, m), minimised; rows with NaN are never among them.
+    count: how many at most.
+    Returns (k,) row numbers.
     """
     costs = np.asarray(costs, dtype=np.float64)
     best: list[np.int64] = []

@@ -15,21 +15,31 @@ __all__ = ["COLUMNS", "Choice", "Hypervolume", "Point"]
 class Point:
     """One architecture with all of its complete trials taken together.
 
-    loss, accuracy: means over `seeds` trials, corrected for easy and hard seeds.
-    latency_ms: measured; latency_final: on the quiet machine at the end of the run, together
-    with the rest of the front, not beside trainings. latency_predicted: by a device profile.
-    loss_saved: loss of the plain reference minus `loss`; NaN without that reference.
-    loss_noise: standard error of `loss` from the choice of seed; NaN when the study has
-    no repeats to tell it from. accuracy_noise: binomial, from the number of validation images.
-    image_noise: standard error of `loss_saved` from the choice of validation images; NaN where
-    it is not known. latency_spread: relative, between halves of a measurement or between several.
-    confirmed_loss: `loss` by the `confirmed_seeds` after the first alone, which had no say in what
-    is confirmed; NaN without such. Comparisons are made by these.
+    trial: number of its first trial.
+    reference: name of a hand-placed network; None for one of the search.
     on_front: False for a reference that others dominate, or that the space's limits exclude.
+    seeds: how many trials were taken together.
+    loss: mean over seeds, corrected for easy and hard ones.
+    loss_noise: standard error of `loss` from the choice of seed; NaN when the study has no repeats
+        to tell it from.
+    image_noise: standard error of `loss_saved` from the choice of validation images; NaN where it
+        is not known.
+    loss_saved: loss of the plain reference minus `loss`; NaN without that reference.
+    accuracy: share of validation images, mean over seeds, corrected like `loss`.
+    accuracy_noise: binomial standard error, from the number of validation images.
+    latency_ms: of one inference.
+    latency_spread: relative, between halves of a measurement or between several.
+    latency_final: it was measured on the quiet machine at the end of the run, together with the
+        rest of the front, not beside trainings.
+    latency_predicted: it is a prediction of a device profile.
+    confirmed_loss: `loss` by the seeds after the first alone, which had no say in what is
+        confirmed; NaN without such. Comparisons are made by these.
+    confirmed_seeds: how many these are.
     run: the folder it was found in, where several are looked at together.
-    retrained_accuracy, retrained_test_accuracy: after full training, on validation and on test
-    images, means over `retrained_seeds`; retrained_spread, retrained_test_spread: standard
-    deviations between those seeds. NaN where there is none.
+    retrained_accuracy: on validation images after full training, mean over seeds; NaN without.
+    retrained_spread: standard deviation of that between seeds.
+    retrained_test_accuracy, retrained_test_spread: the same on test images.
+    retrained_seeds: of full training.
     """
 
     trial: int
