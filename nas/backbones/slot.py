@@ -104,5 +104,5 @@ class Site:
 
     @property
     def filled(self) -> bool:
-        """Whether the backbone comes with a block there."""
+        """True where the backbone comes with a block in the slot."""
         return self.slot.filled

@@ -29,7 +29,7 @@ class Call:
 
     @property
     def keeps_shape(self) -> bool:
-        """Whether it gives a feature map of the shape that it reads."""
+        """True where the call gives a feature map of the shape that it reads."""
         return self.read.shape == self.gave.shape and self.read.ndim == 4
 
 

@@ -1,1 +1,1 @@
-"""What any program needs: errors, files, seeds, object storage, this machine and its processes."""
+"""The ground of the program: errors, files, seeds, object storage, this machine, its processes."""

@@ -1,1 +1,1 @@
-"""What figures allow one to believe: arrays in, means, deviations and draws out."""
+"""The belief that figures allow: arrays in, means, deviations and draws out."""

@@ -87,21 +87,22 @@ def front(
     _refuse_both(query, json_=json_, markdown=markdown, findings=findings)
     _refuse_files(csv, parquet)
     whole = front_of_runs(runs, parse_names(by), device=device, mixed=mixed)
-    shown = _narrow(whole, where, at_most, at_least, epsilon)
-    written = _write(shown, csv, parquet)
+    narrowed = _narrow(whole, where, at_most, at_least, epsilon)
+    written = _write(narrowed, csv, parquet)
     if findings:
-        print(findings_json(shown) if json_ else "\n".join(judge(shown).lines))
+        print(findings_json(narrowed) if json_ else "\n".join(judge(narrowed).lines))
         return
-    if not len(shown) and (json_ or markdown or written):
-        typer.echo(judge(shown).lines[-1], err=True)  # what is printed or written does not say why
+    if not len(narrowed) and (json_ or markdown or written):
+        # What is printed or written does not say why.
+        typer.echo(judge(narrowed).lines[-1], err=True)
     if query.asks:
-        print_answers(shown, query, as_json=json_)
+        print_answers(narrowed, query, as_json=json_)
     elif json_:
-        print(shown.to_json())
+        print(narrowed.to_json())
     elif markdown:
-        print(front_markdown(shown))
+        print(front_markdown(narrowed))
     elif not written:
-        print_front(shown, make_console())
+        print_front(narrowed, make_console())
 
 
 def _refuse_both(query: FrontQuery, *, json_: bool, markdown: bool, findings: bool) -> None:

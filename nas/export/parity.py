@@ -44,7 +44,7 @@ class Parity:
 
     @property
     def holds(self) -> bool:
-        """Whether the difference is within the tolerance."""
+        """True where the difference is within the tolerance."""
         return self.share <= self.tolerance
 
 

@@ -136,7 +136,7 @@ class Profile(BaseModel):
 
     @property
     def certified(self) -> bool:
-        """Whether repeated measurements of whole networks agree within 3 %."""
+        """True where repeated measurements of whole networks agree within 3 %."""
         return self.repeatability is not None and self.repeatability <= 0.03
 
     def predict(self, architecture: Architecture) -> Prediction:

@@ -1,4 +1,4 @@
-"""What a search space can build: parameters as a sampler sees them, and architectures."""
+"""The candidates of a search space: parameters as a sampler sees them, and architectures."""
 
 from __future__ import annotations
 

@@ -55,7 +55,7 @@ class Ladder:
 
     @property
     def halves(self) -> bool:
-        """Whether there is a rung to stop at."""
+        """True where there is a rung to stop at."""
         return self._top > 0
 
     @property

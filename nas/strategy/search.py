@@ -120,7 +120,7 @@ class Search:
 
     @property
     def finished(self) -> bool:
-        """Whether nothing is running, nothing waits at a rung, and nothing is left to ask."""
+        """True when nothing is running, nothing waits at a rung, and nothing is left to ask."""
         busy = self._running or self._lost or self._ladder.waiting
         return not busy and self.stop_reason is not None
 
@@ -244,12 +244,12 @@ class Search:
 
     @property
     def _proposals_ended(self) -> bool:
-        """Whether no network will be proposed any more."""
+        """True when no network will be proposed any more."""
         return self._exhausted or self._futile or self._ledger.networks >= self.plan.trials
 
     @property
     def _network_is_running(self) -> bool:
-        """Whether a first evaluation is under way, which may still change the front."""
+        """True while a first evaluation is under way, which may still change the front."""
         return any(job.repeat == 0 for job in self._running.values())
 
     def _hopeless(self) -> bool:

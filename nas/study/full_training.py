@@ -88,7 +88,7 @@ class FullTraining:
 
     @property
     def complete(self) -> bool:
-        """Whether it came to its end."""
+        """True where the training came to its end."""
         return self.failure is None
 
     @property

@@ -286,7 +286,7 @@ class Record:
 
     @property
     def stopped_early(self) -> bool:
-        """Whether it was stopped at a rung below the top, whose values it has."""
+        """True where the trial was stopped at a rung below the top, whose values it has."""
         return self.state == PRUNED and self.loss is not None
 
     @classmethod

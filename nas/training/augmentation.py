@@ -37,7 +37,7 @@ class Augmentation:
 
     @property
     def changes_pixels(self) -> bool:
-        """Whether images are changed one by one, before they are normalised."""
+        """True where images are changed one by one, before they are normalised."""
         return self.rand_augment > 0
 
     def pixels(self, images: Tensor) -> Tensor:

@@ -33,7 +33,7 @@ class FrontQuery:
 
     @property
     def asks(self) -> bool:
-        """Whether there is any question."""
+        """True where the query holds a question."""
         return self.at is not None or self.knee or self.hypervolume
 
 

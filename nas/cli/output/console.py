@@ -1,4 +1,4 @@
-"""Where output goes: a console for people, JSON on standard output for machines."""
+"""The output of commands: a console for people, JSON on standard output for machines."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is measured, and how: the options of `nas profile measure` and `pack`."""
+"""The options of what is measured and how: those of `nas profile measure` and `pack`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where a driver and independent workers meet: jobs one way, outcomes the other, all plain JSON.
+"""The place where a driver and workers meet: jobs one way, outcomes the other, all plain JSON.
 
 A ticket is one giving-out of a job. It waits, is taken by one worker, and is done; or it is
 withdrawn by the driver. Taking, delivering and withdrawing are atomic: a ticket is never taken

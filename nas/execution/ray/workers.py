@@ -1,4 +1,4 @@
-"""What Ray's actors do: one evaluates jobs, one measures latencies for all of them.
+"""The actors of Ray: one evaluates jobs, one measures latencies for all of them.
 
 Jobs, outcomes and specs cross as plain values.
 """

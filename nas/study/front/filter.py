@@ -47,27 +47,23 @@ _ARITHMETIC: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
 
 
 class Table(Protocol):
-    """What is filtered: n rows."""
+    """A table of n rows to be filtered."""
 
     @property
     def numbers(self) -> Sequence[str]:
-        """Names of columns of numbers."""
-        ...
+        """The names of columns of numbers."""
 
     @property
     def texts(self) -> Sequence[str]:
-        """Names of columns of text."""
-        ...
+        """The names of columns of text."""
 
     def __len__(self) -> int: ...
 
     def column(self, name: str) -> NDArray[Any]:
-        """(n,) floats with NaN, or objects with None, where absent."""
-        ...
+        """Return (n,) floats with NaN, or objects with None, where absent."""
 
     def sites(self, kind: str | None, stage: str | None) -> Floats:
-        """(n,) how many blocks stand there. Raises SpecError for an unknown kind or stage."""
-        ...
+        """Return (n,) counts of blocks. Raises SpecError for an unknown kind or stage."""
 
 
 def matching(text: str, table: Table) -> NDArray[np.bool_]:

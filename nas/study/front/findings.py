@@ -122,12 +122,12 @@ class Finding:
 
     @property
     def is_above(self) -> bool:
-        """Whether all of the interval lies above zero."""
+        """True where all of the interval lies above zero."""
         return self.low > 0
 
     @property
     def is_below(self) -> bool:
-        """Whether all of the interval lies below zero."""
+        """True where all of the interval lies below zero."""
         return self.high < 0
 
     def count(self, name: str) -> int:

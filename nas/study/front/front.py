@@ -272,8 +272,8 @@ class Front:
         on_front = np.zeros(len(self.keep), dtype=bool)
         on_front[self.member_rows] = True
         references = columns["reference"] != None  # noqa: E711
-        shown = np.flatnonzero(on_front | (references & self.keep))
-        for row in shown[np.argsort(columns["latency_ms"][shown], kind="stable")]:
+        rows = np.flatnonzero(on_front | (references & self.keep))
+        for row in rows[np.argsort(columns["latency_ms"][rows], kind="stable")]:
             yield self._point(int(row), bool(on_front[row]))
 
     def _point(self, row: int, on_front: bool) -> Point:
