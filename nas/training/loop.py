@@ -37,8 +37,11 @@ class Recipe:
         there alone. In each cycle it rises linearly for the share `warm_up`, then falls.
     optimiser: `sgd` (with Nesterov's momentum) or `adamw`.
     warm_up: share of a cycle.
-    schedule: `cosine`, or `step`: to a tenth after half of the cycle and again after three
-        quarters.
+    schedule: `cosine`; `step`: to a tenth after half of the cycle and again after three
+        quarters; or `trapezoid`: constant, then linear to zero over `cooldown` (warm-up, stable,
+        decay: arXiv:2508.01483). Trapezoids of several lengths go one way until the shortest
+        cools down.
+    cooldown: share of a cycle, of a trapezoid.
     ema: decay of a running mean of the weights, smaller in the first steps; None keeps none.
     """
 
@@ -52,6 +55,7 @@ class Recipe:
     momentum: float = 0.9
     warm_up: float = 0.2
     schedule: str = "cosine"
+    cooldown: float = 0.2
     ema: float | None = None
 
     def rate(self, spent: float) -> float:
@@ -60,7 +64,7 @@ class Recipe:
         for end in self.cycles or (self.length,):
             if spent < end:
                 done = (spent - start) / (end - start)
-                return self.learning_rate * _SCHEDULES[self.schedule](done, self.warm_up)
+                return self.learning_rate * _SCHEDULES[self.schedule](done, self)
             start = end
         return 0.0
 
@@ -120,6 +124,17 @@ class Training:
             self._rank, self._ranks = dist.get_rank(), dist.get_world_size()
             self._shared = DistributedDataParallel(network)
         self._order: tuple[int, Tensor] | None = None
+        self._epoch_losses: list[Tensor] = []
+        self._loss_sum = torch.zeros((), device=device)
+
+    @property
+    def epoch_losses(self) -> list[float]:
+        """The mean training loss of each whole epoch so far, before each step's change.
+
+        It costs nothing, and tells networks apart early (training speed estimation,
+        arXiv:2006.04492).
+        """
+        return [float(loss) for loss in self._epoch_losses]
 
     @property
     def trained(self) -> nn.Module:
@@ -162,7 +177,8 @@ class Training:
             mean = self._ema.module.state_dict()
             tensors |= {f"{_MEAN}{name}": value for name, value in mean.items()}
         stands = torch.tensor([self.step, self.spent, self.parts], dtype=torch.float64)
-        return tensors | {"stands": stands}
+        losses = torch.stack([*self._epoch_losses, self._loss_sum])
+        return tensors | {"stands": stands, "losses": losses}
 
     def load(self, state: Mapping[str, Tensor]) -> None:
         """Take up a state of a training with the same arguments.
@@ -172,6 +188,9 @@ class Training:
         """
         step, self.spent, parts = state["stands"].tolist()
         self.step, self.parts = int(step), int(parts)
+        # Trainings of earlier versions kept no losses: their epochs until now are missing.
+        if "losses" in state:
+            *self._epoch_losses, self._loss_sum = state["losses"].to(self._device).unbind()
         weights = _below(_NETWORK, state)
         unexpected = self.network.load_state_dict(weights, strict=False).unexpected_keys
         if unexpected:
@@ -211,7 +230,15 @@ class Training:
         if (self._device.type == "cpu" or self.step % 20 == 0) and not loss.isfinite():
             raise TrainingError(f"training diverged: the loss is {loss.item()} at step {self.step}")
         self.step += 1
+        self._note(loss)
         self.spent += self._seconds() - started if self.recipe.unit == "seconds" else 1
+
+    def _note(self, loss: Tensor) -> None:
+        """Count a step's loss to its epoch; on a GPU nothing waits for it."""
+        self._loss_sum += loss / self._ranks
+        if self.step % self._epoch == 0:
+            self._epoch_losses.append(self._loss_sum / self._epoch)
+            self._loss_sum = torch.zeros_like(self._loss_sum)
 
     def _gradients(self, optimiser: torch.optim.Optimizer) -> Tensor:
         """Return the mean loss of this step's batch; its gradients are with the parameters."""
@@ -240,11 +267,17 @@ class Training:
         """Return the rows of this step's images: full batches, epoch after epoch."""
         count = len(self._data.train)
         size = min(self.recipe.batch_size, count)
-        epoch, batch = divmod(self.step, count // size)
+        epoch, batch = divmod(self.step, self._epoch)
         if self._order is None or self._order[0] != epoch:
             generator = torch.Generator().manual_seed(derive(self._seed, "order", epoch))
             self._order = epoch, torch.randperm(count, generator=generator)
         return self._order[1][batch * size : (batch + 1) * size]
+
+    @property
+    def _epoch(self) -> int:
+        """The steps of an epoch: of full batches alone."""
+        count = len(self._data.train)
+        return count // min(self.recipe.batch_size, count)
 
     def _seconds(self) -> float:
         alone = self._device.type == "cpu" and torch.get_num_threads() == 1
@@ -295,25 +328,34 @@ def _running_mean(network: nn.Module, recipe: Recipe) -> ModelEmaV3 | None:
     return ModelEmaV3(network, decay=recipe.ema, use_warmup=True)
 
 
-def _cosine(done: float, warm_up: float) -> float:
+def _cosine(done: float, recipe: Recipe) -> float:
     """Return the share of the top learning rate: linear up to it, then a cosine down to zero."""
-    if done < warm_up:
-        return _rise(done, warm_up)
-    return 0.5 * (1 + math.cos(math.pi * (done - warm_up) / (1 - warm_up)))
+    if done < recipe.warm_up:
+        return _rise(done, recipe)
+    return 0.5 * (1 + math.cos(math.pi * (done - recipe.warm_up) / (1 - recipe.warm_up)))
 
 
-def _step(done: float, warm_up: float) -> float:
+def _step(done: float, recipe: Recipe) -> float:
     """Return the share, falling at half and at three quarters: arXiv:1512.03385 on CIFAR-10."""
-    if done < warm_up:
-        return _rise(done, warm_up)
+    if done < recipe.warm_up:
+        return _rise(done, recipe)
     return 1.0 if done < 0.5 else 0.1 if done < 0.75 else 0.01
 
 
-def _rise(done: float, warm_up: float) -> float:
-    return 0.1 + 0.9 * done / warm_up
+def _trapezoid(done: float, recipe: Recipe) -> float:
+    rising = _rise(done, recipe) if done < recipe.warm_up else 1.0
+    return min(rising, (1 - done) / recipe.cooldown) if recipe.cooldown else rising
 
 
-_SCHEDULES: dict[str, Callable[[float, float], float]] = {"cosine": _cosine, "step": _step}
+def _rise(done: float, recipe: Recipe) -> float:
+    return 0.1 + 0.9 * done / recipe.warm_up
+
+
+_SCHEDULES: dict[str, Callable[[float, Recipe], float]] = {
+    "cosine": _cosine,
+    "step": _step,
+    "trapezoid": _trapezoid,
+}
 
 
 def evaluate(

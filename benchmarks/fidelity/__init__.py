@@ -1,0 +1,1 @@
+"""Which short training tells what full training would give."""
