@@ -41,7 +41,7 @@ def test_the_loss_of_an_epoch_is_the_mean_over_its_steps() -> None:
 
     class Listening(Classification):
         def loss(self, scores: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-            losses.append(float(loss := task.loss(scores, labels)))
+            losses.append(float((loss := task.loss(scores, labels)).detach()))
             return loss
 
     training._task = Listening(10)
