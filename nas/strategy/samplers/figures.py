@@ -21,7 +21,7 @@ from nas.spec.architecture import EMPTY, KEEP, Architecture, Insertion, parse_la
 from nas.spec.objective import Objective
 from nas.spec.prior import Rules
 from nas.strategy.samplers.pareto import Feature, Knowledge
-from nas.strategy.samplers.pareto.grid import Codes, Columns, Floats
+from nas.belief.grid import Codes, Columns, Floats
 
 __all__ = ["SpaceFigures"]
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from nas.strategy.samplers.pareto.free_figures import FreeFigures
-from nas.strategy.samplers.pareto.grid import Codes, Floats, Grid
+from nas.belief.grid import Codes, Floats, Grid
 from nas.strategy.samplers.pareto.hyperparameters import fit_kernel
 from nas.strategy.samplers.pareto.kernel import Inputs, Kernel
 from nas.strategy.samplers.pareto.knowledge import Knowledge, Observations

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from nas.strategy.samplers.pareto.grid import Codes, Floats, Grid
+from nas.belief.grid import Codes, Floats, Grid
 from nas.strategy.samplers.pareto.kernel import Inputs
 from nas.strategy.samplers.pareto.knowledge import Knowledge
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.linalg import cho_solve, cholesky, solve_triangular
 
-from nas.strategy.samplers.pareto.grid import Floats
+from nas.belief.grid import Floats
 from nas.strategy.samplers.pareto.kernel import Inputs, Kernel, Precision
 
 __all__ = ["GaussianProcess"]

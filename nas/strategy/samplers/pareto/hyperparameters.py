@@ -13,7 +13,7 @@ import torch
 from scipy.optimize import minimize
 from torch import Tensor
 
-from nas.strategy.samplers.pareto.grid import Floats, Grid
+from nas.belief.grid import Floats, Grid
 from nas.strategy.samplers.pareto.kernel import Inputs, Kernel
 
 __all__ = ["fit_kernel"]

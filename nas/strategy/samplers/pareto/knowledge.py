@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from nas.strategy.samplers.pareto.grid import Codes, Columns, Floats
+from nas.belief.grid import Codes, Columns, Floats
 
 __all__ = ["Feature", "Knowledge", "Observations"]
 

@@ -12,7 +12,7 @@ from nas.strategy.samplers.pareto.expected_improvement import (
     NormalCost,
 )
 from nas.strategy.samplers.pareto.gaussian_process import GaussianProcess
-from nas.strategy.samplers.pareto.grid import Codes, Floats
+from nas.belief.grid import Codes, Floats
 from nas.strategy.samplers.pareto.kernel import Inputs, Kernel
 from nas.strategy.samplers.pareto.knowledge import Feature
 from nas.strategy.samplers.pareto.scale import Scale

@@ -11,7 +11,7 @@ from nas.strategy.samplers.pareto.expected_improvement import (
     expected_improvement,
     partition_non_dominated,
 )
-from nas.strategy.samplers.pareto.grid import Floats
+from nas.belief.grid import Floats
 from nas.strategy.samplers.pareto.kernel import Inputs
 from nas.strategy.samplers.pareto.objective_model import ModelledObjective, ObjectiveModel
 from nas.study.front.pareto import non_dominated

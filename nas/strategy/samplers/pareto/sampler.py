@@ -21,7 +21,7 @@ from threadpoolctl import ThreadpoolController
 
 from nas.base.seeds import derive
 from nas.strategy.samplers.pareto.acquisition import Acquisition
-from nas.strategy.samplers.pareto.grid import Codes, Floats, Grid
+from nas.belief.grid import Codes, Floats, Grid
 from nas.strategy.samplers.pareto.knowledge import Knowledge, Observations
 
 __all__ = ["PROMISE", "ParetoSampler"]

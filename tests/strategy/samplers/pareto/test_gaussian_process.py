@@ -5,7 +5,7 @@ import pytest
 from scipy.stats import spearmanr
 
 from nas.strategy.samplers.pareto.gaussian_process import GaussianProcess
-from nas.strategy.samplers.pareto.grid import Floats, Grid
+from nas.belief.grid import Floats, Grid
 from nas.strategy.samplers.pareto.hyperparameters import fit_kernel
 from nas.strategy.samplers.pareto.kernel import Inputs, Kernel
 
