@@ -25,7 +25,7 @@ __all__ = ["Gaussian", "Hyperparameters", "fit_hyperparameters"]
 _STEPS = 60
 _FIT = 300  # rows that hyperparameters are fitted to, at most
 _JITTER = 1e-8
-_DRAWS, _FEW_DRAWS, _MANY_ROWS = 24, 8, 800
+_DRAWS, _FEW_DRAWS, _MANY_ROWS = 48, 12, 800
 _MOST_WEIGHT = 0.25
 _CURVATURE_STEP = 0.25
 _CHUNK = 20_000
@@ -107,16 +107,17 @@ class _Evidence:
         if wrong:
             # Not positive definite by rounding: the line search turns back from a wall.
             return 1e10, np.zeros_like(at)
-        solved = cho_solve((root, True), self.values, check_finite=False)
+        apart = self.values - self.relation.expected(at[size:], self.points.load)[0]
+        solved = cho_solve((root, True), apart, check_finite=False)
         inverse = lapack.dpotri(root, lower=1)[0]
         inverse = inverse + np.tril(inverse, -1).T
         by = 0.5 * (inverse - np.outer(solved, solved))
         usual = (at - means) / spreads
-        cost = 0.5 * self.values @ solved + np.log(np.diag(root)).sum() + 0.5 * usual @ usual
+        cost = 0.5 * apart @ solved + np.log(np.diag(root)).sum() + 0.5 * usual @ usual
         gradient = np.concatenate(
             [
                 self.shape.gradient(at[:size], kernel, self.points, by * rows),
-                self.relation.gradient(at[size:], networks, by),
+                self.relation.gradient(at[size:], networks, by, self.points.load, -solved),
             ]
         )
         return float(cost), gradient + usual / spreads
@@ -131,16 +132,19 @@ class _Evidence:
             return self._cost_of_relation(networks, there) + 0.5 * float(usual @ usual)
 
         here = cost(at)
-        spread = np.empty_like(at)
+        centre, spread = at.copy(), np.empty_like(at)
         for index in range(len(at)):
             step = np.zeros_like(at)
             step[index] = _CURVATURE_STEP * spreads[index]
             bend = (cost(at + step) + cost(at - step) - 2 * here) / step[index] ** 2
             spread[index] = 1 / np.sqrt(max(bend, 0.5 / spreads[index] ** 2))
+        # Rows at short budgets do not tell whether what they show will last, so that several
+        # curves explain them equally well, far from each other: these are drawn from the prior.
+        curve = self.relation.of_curve
+        centre[curve], spread[curve] = means[curve], spreads[curve]
         rng = np.random.default_rng(0)
         usual = rng.standard_normal((number, len(at)))
-        usual[0] = 0.0
-        drawn = at + spread * usual
+        drawn = centre + spread * usual
         weights = np.array([-cost(row) for row in drawn]) + 0.5 * (usual**2).sum(axis=1)
         weights = np.exp(weights - weights.max())
         # Few draws carry most of the weight by chance; none may carry all of it.
@@ -153,7 +157,8 @@ class _Evidence:
         root, wrong = lapack.dpotrf(covariance, lower=1, clean=1)
         if wrong:
             return 1e10
-        solved = solve_triangular(root, self.values, lower=True, check_finite=False)
+        apart = self.values - self.relation.expected(at, self.points.load)[0]
+        solved = solve_triangular(root, apart, lower=True, check_finite=False)
         return float(0.5 * solved @ solved + np.log(np.diag(root)).sum())
 
 
@@ -165,12 +170,14 @@ class _Draw:
     toward: (n,) how rows vary with the target, in units of the kernel.
     variance: of the target, likewise.
     pulled: (n,) what each row's network adds to the mean of a point, by its covariance with it.
+    slower: what the target is less for a network that is full of blocks, before any row.
     """
 
     root: Floats
     toward: Floats
     variance: float
     pulled: Floats
+    slower: float
 
 
 class Gaussian:
@@ -193,18 +200,22 @@ class Gaussian:
         self._draws = [self._draw(networks, relation, values, at) for at in hyperparameters.relation]
         self._mean = self._weights @ np.array([draw.pulled for draw in self._draws])
         self._variance = float(self._weights @ [draw.variance for draw in self._draws])
+        slower = np.array([draw.slower for draw in self._draws])
+        self._slower = float(self._weights @ slower)
         self._explained = self._explained_root()
         # Where draws differ in what they expect: a few directions, each with its weight.
         apart = np.array([draw.pulled for draw in self._draws]) - self._mean
         self._apart = (apart * np.sqrt(self._weights)[:, None]).T
+        self._slower_apart = (slower - self._slower) * np.sqrt(self._weights)
 
     def _draw(self, networks: Floats, relation: Relation, values: Floats, at: Floats) -> _Draw:
         covariance = networks * relation.rows(at) + relation.errors(at)
         covariance[np.diag_indices_from(covariance)] += _JITTER
         root = cholesky(covariance, lower=True, overwrite_a=True, check_finite=False)
         toward, variance = relation.target(at)
-        solved = cho_solve((root, True), values, check_finite=False)
-        return _Draw(root, toward, variance, toward * solved)
+        usual, slower = relation.expected(at, self._points.load)
+        solved = cho_solve((root, True), values - usual, check_finite=False)
+        return _Draw(root, toward, variance, toward * solved, slower)
 
     def _explained_root(self) -> Floats:
         """Return (n, n): squares of a point's covariances times it are what rows explain."""
@@ -234,11 +245,12 @@ class Gaussian:
 
     def _predict(self, points: Points, dtype: Precision) -> tuple[Floats, Floats]:
         across = self.kernel.covariance(points, self._points, dtype)
-        mean = across @ self._mean.astype(dtype)
+        mean = across @ self._mean.astype(dtype) + self._slower * points.load
         explained = across @ self._explained.astype(dtype)
         left = self._variance * self.kernel.variance(points)
         left -= np.einsum("ij,ij->i", explained, explained)
         apart = across @ self._apart.astype(dtype)
+        apart += np.outer(points.load, self._slower_apart)
         left += np.einsum("ij,ij->i", apart, apart)
         return mean.astype(np.float64), np.sqrt(np.maximum(left, 1e-12))
 
@@ -258,5 +270,6 @@ class Gaussian:
             values, vectors = np.linalg.eigh(draw.variance * own - solved.T @ solved)
             spread = vectors * np.sqrt(np.maximum(values, 0.0))
             rows = which == number
-            drawn[rows] = across @ draw.pulled + usual[rows] @ spread.T
+            mean = across @ draw.pulled + draw.slower * points.load
+            drawn[rows] = mean + usual[rows] @ spread.T
         return drawn

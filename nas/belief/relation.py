@@ -2,12 +2,14 @@
 
 A training from the start of the full recipe is a point on a network's own curve over budget:
 
-    gain(x, z) = f(x) + w(x) exp(-t / tau) + o(x, z),    z = log2 t,
+    gain(x, z) = f(x) + (w(x) - c load(x)) exp(-t / tau) + o(x, z),    z = log2 t,
 
-with t the share of the full training's images that it has seen. f is what it comes to, w a slower
-or faster start that fades, and o what a curve does besides, alike at near budgets (an
-Ornstein-Uhlenbeck process in z). All three have the kernel of the networks, each with a variance
-of its own, so the curve is bounded, and beyond its last point falls back to what is usual.
+with t the share of the full training's images that it has seen. f is what it comes to; then comes
+a start that fades, slower with attention by c for a network full of it; o is what a curve does
+besides, alike at near budgets (an Ornstein-Uhlenbeck process in z). f, w and o have the kernel of
+the networks, each with a variance of its own, so the curve is bounded, and beyond its last point
+falls back to what is usual. Because attention starts slower, a gain that shows early is one, and a
+loss that shows early tells little.
 
 Any other source (a probe, a restart, inherited weights, a score without training) is related to
 the gain by full training by a slope, a bias that is a function of the network, and a noise of its
@@ -33,9 +35,12 @@ loss: so wide that it is learnt from them alone."""
 _FULL = 1.0
 # Prior means and deviations, on logarithmic scales where a variance or a length is meant.
 _SCALE = (0.0, 0.5)
-_SLOW = (np.log(0.3), 1.5)
-_FADE = (np.log(0.1), 1.0)
-_OWN = (np.log(0.05), 1.0)
+# In a deep network starts differed five times as much as ends, and had faded after a third of
+# the training; in a small one they differed hardly (docs/fidelity.md).
+_SLOW = (np.log(4.0), 1.5)
+_FADE = (np.log(0.3), 1.0)
+_HANDICAP = (np.log(2.0), 1.0)
+_OWN = (np.log(0.3), 1.0)
 _REACH = (np.log(3.0), 0.5)
 _SLOPE = (0.7, 0.5)
 _BIAS = (np.log(0.3), 1.5)
@@ -158,6 +163,7 @@ class Relation:
             (curve, *_FADE),
             (curve, *_OWN),
             (curve, *_REACH),
+            (curve, *_HANDICAP),
             (self.sources, *_SLOPE),
             (self.sources, *_BIAS),
             (len(self.known), *_NOISE),
@@ -178,7 +184,7 @@ class Relation:
         """Return means and deviations of the hyperparameters, (size,) each."""
         means = np.concatenate([np.full(count, mean) for count, mean, _ in self._parts])
         spreads = np.concatenate([np.full(count, spread) for count, _, spread in self._parts])
-        first = sum(self._counts[:7])
+        first = sum(self._counts[:8])
         of_noise = slice(first, first + len(self.known))
         told = (self.degrees > 0) & (self.known > 0)
         # The logarithm of a variance from repeats; the bias of the logarithm is left out.
@@ -186,6 +192,11 @@ class Relation:
         spread = np.sqrt(2 / np.maximum(self.degrees, 1))
         spreads[of_noise] = np.where(told, np.minimum(spread, 1.0), spreads[of_noise])
         return means, spreads
+
+    @property
+    def of_curve(self) -> slice:
+        """Where the hyperparameters of the curve stand."""
+        return slice(1, 1 + sum(self._counts[1:6]))
 
     def split(self, at: Floats) -> list[Floats]:
         """Return the parts of one row of hyperparameters, in their order."""
@@ -197,7 +208,7 @@ class Relation:
         return np.exp(-self.share / fade), float(np.exp(-_FULL / fade))
 
     def _slopes(self, at: Floats) -> Floats:
-        slopes = np.append(self.split(at)[5], 1.0)
+        slopes = np.append(self.split(at)[6], 1.0)
         return slopes[self.source]
 
     def target(self, at: Floats) -> tuple[Floats, float]:
@@ -215,9 +226,20 @@ class Relation:
         unit = float(np.exp(scale[0]))
         return unit * self._slopes(at) * toward, unit * variance
 
+    def expected(self, at: Floats, load: Floats) -> tuple[Floats, float]:
+        """Return the mean of rows (n,) before any value is known, and of the target by load.
+
+        load: (n,) of the rows' networks. Both are in units of the values.
+        """
+        if not self.has_curve:
+            return np.zeros(len(load)), 0.0
+        start, end = self.starts(at)
+        slower = -float(np.exp(self.split(at)[5][0]))
+        return self._slopes(at) * slower * load * start, slower * end
+
     def rows(self, at: Floats) -> Floats:
         """Return how rows vary with each other (n, n), in units of the kernel."""
-        scale, slow, _, own, reach, _, bias, *_ = self.split(at)
+        scale, slow, _, own, reach, _, _, bias, *_ = self.split(at)
         slopes = self._slopes(at)
         alike = np.ones_like(self._same_seed)
         if self.has_curve:
@@ -242,14 +264,18 @@ class Relation:
             total = total + np.exp(seed[0]) * self._same_seed
         return total
 
-    def gradient(self, at: Floats, kernel: Floats, by: Floats) -> Floats:
-        """Return what a function of the covariance of the rows changes with hyperparameters.
+    def gradient(
+        self, at: Floats, kernel: Floats, by: Floats, load: Floats, by_mean: Floats
+    ) -> Floats:
+        """Return what a function of the rows' distribution changes with hyperparameters.
 
         kernel: (n, n) covariance of the networks.
         by: (n, n) symmetric derivative of the function by the covariance of the rows, which is
             `kernel * rows + errors`.
+        load: (n,) of the networks.
+        by_mean: (n,) derivative of the function by the rows' means, which are `expected`.
         """
-        _, slow, _, own, reach, slope, bias, noise, common, seed = self.split(at)
+        _, slow, _, own, reach, handicap, slope, bias, noise, common, seed = self.split(at)
         scale = float(np.exp(self.split(at)[0][0]))
         inner = by * kernel
         parts = [np.array([(inner * self.rows(at)).sum()])]
@@ -265,13 +291,17 @@ class Relation:
             falling = np.exp(own[0]) * np.exp(-self._doublings / np.exp(reach[0]))
             alike = alike + both + falling
             times = (self.share[:, None] + self.share) / fade
+            slower = by_mean * self.expected(at, load)[0]
             parts += [
                 np.array([(between * both).sum()]),
-                np.array([(between * both * times).sum()]),
+                np.array([(between * both * times).sum() + (slower * self.share / fade).sum()]),
                 np.array([(between * falling).sum()]),
                 np.array([(between * falling * self._doublings / np.exp(reach[0])).sum()]),
+                np.array([slower.sum()]),
             ]
         each = 2 * (inner * alike) @ slopes
+        if self.has_curve:
+            each = each - by_mean * np.exp(handicap[0]) * load * start
         other = self.source >= 0
         parts.append(np.bincount(self.source[other], each[other], len(slope)))
         of_bias = (inner * self._same_source).sum(axis=1) * np.exp(np.append(bias, 0.0))[self.source]

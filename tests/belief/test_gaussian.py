@@ -28,6 +28,7 @@ def _space(*, reference: bool = True) -> PointSpace:
         features,
         terms,
         np.array([0, 0, 1]),
+        lambda codes: np.sqrt((codes > 0).mean(axis=1)),
         np.zeros(4, dtype=np.int64) if reference else None,
     )
 
@@ -129,7 +130,8 @@ def test_the_posterior_is_that_of_the_joint_normal_distribution() -> None:
         across = found.kernel.covariance(new, points) * toward
         covariance = found.kernel.covariance(points, points) * relation.rows(at)
         covariance = covariance + relation.errors(at)
-        means.append(across @ np.linalg.solve(covariance, values))
+        usual, slower = relation.expected(at, points.load)
+        means.append(slower * new.load + across @ np.linalg.solve(covariance, values - usual))
         left = variance * found.kernel.covariance(new, new)
         left -= across @ np.linalg.solve(covariance, across.T)
         seconds.append(left + np.outer(means[-1], means[-1]))
