@@ -44,11 +44,13 @@ class Belief:
         model: Gaussian,
         unit: float,
         metric: _Metric | None,
+        found: Hyperparameters,
     ) -> None:
         self.space = space
         self.unit = unit
         self._model = model
         self._metric = metric
+        self._found = found
 
     @classmethod
     def fit(cls, space: PointSpace, evidence: Evidence, *, target_images: float) -> Belief:
@@ -66,7 +68,17 @@ class Belief:
         found = fit_hyperparameters(space, points, relation, values)
         model = Gaussian(found, points, relation, values)
         metric = _Metric.fit(evidence, unit, points, relation, found)
-        return cls(space, model, unit, metric)
+        return cls(space, model, unit, metric, found)
+
+    def given(self, evidence: Evidence, *, target_images: float) -> Belief:
+        """Return the belief from these rows, with the hyperparameters of this one.
+
+        evidence: of the sources and budgets that this one was fitted to.
+        """
+        relation = evidence.relation(target_images)
+        points = self.space.points(evidence.codes)
+        model = Gaussian(self._found, points, relation, evidence.values(self.unit))
+        return Belief(self.space, model, self.unit, self._metric, self._found)
 
     @classmethod
     def _prior(cls, space: PointSpace) -> Belief:
@@ -74,7 +86,7 @@ class Belief:
         codes = space.reference if space.reference is not None else space.grid.sizes * 0
         points, relation = space.points(codes[None]), Relation.of_one_source(1)
         found = fit_hyperparameters(space, points, relation, np.zeros(1), draws=False)
-        return cls(space, Gaussian(found, points, relation, np.zeros(1)), 0.05, None)
+        return cls(space, Gaussian(found, points, relation, np.zeros(1)), 0.05, None, found)
 
     def gain(self, codes: Codes, *, rough: bool = False) -> Gain:
         """Return the gain in loss of networks (k, d).
@@ -99,7 +111,7 @@ class Belief:
         return self.unit * self._model.draws(self.space.points(codes), count, seed)
 
     def metric_draws(self, codes: Codes, count: int, seed: int = 0) -> Floats:
-        """Return joint draws (count, k) of the gain in the metric, of the same worlds as `draws`."""
+        """Return joint draws (count, k) of the gain in the metric, of the worlds of `draws`."""
         if self._metric is None:
             return np.full((count, len(codes)), np.nan)
         losses = self.draws(codes, count, seed)

@@ -60,6 +60,26 @@ class Evidence:
         """Leave out rows without a finite loss: of trainings that diverged."""
         return self[np.flatnonzero(np.isfinite(self.loss))]
 
+    def with_expected(self, codes: Codes, gains: Floats) -> Evidence:
+        """Add rows for networks (k, d) whose trainings are under way, with the expected outcome.
+
+        gains: (k,) that are expected. They are taken for trainings of the commonest kind.
+        """
+        levels = self.levels()
+        row = int(np.flatnonzero(levels == np.bincount(levels).argmax())[0])
+        centre = float(np.median(self.loss[levels == levels[row]]))
+        count, first = len(codes), int(self.training.max(initial=0)) + 1
+        fresh = np.arange(first, first + count)
+        return Evidence(
+            np.concatenate([self.codes, codes]),
+            [*self.source, *[self.source[row]] * count],
+            np.append(self.images, np.full(count, self.images[row])),
+            np.append(self.seed, fresh),
+            np.append(self.training, fresh),
+            np.append(self.loss, centre + float(np.median(gains)) - gains),
+            np.append(self.metric, np.full(count, np.nan)),
+        )
+
     def levels(self) -> Codes:
         """Return the group (n,) of rows that were measured on one scale: source and budget."""
         keys = [
@@ -127,7 +147,7 @@ def centred(values: Floats, level: Codes) -> Floats:
     centre = np.array([np.median(values[level == number]) for number in np.unique(level)])
     apart = values - centre[np.searchsorted(np.unique(level), level)]
     far = np.sign(apart) * (_SMOOTH + np.log1p(np.maximum(np.abs(apart) - _SMOOTH, 0.0)))
-    return np.where(np.abs(apart) > _SMOOTH, far, apart)
+    return np.asarray(np.where(np.abs(apart) > _SMOOTH, far, apart))
 
 
 def _or_zero(value: float) -> float:

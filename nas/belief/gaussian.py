@@ -197,7 +197,9 @@ class Gaussian:
         self._points = points
         self._weights = hyperparameters.weights
         networks = self.kernel.covariance(points, points)
-        self._draws = [self._draw(networks, relation, values, at) for at in hyperparameters.relation]
+        self._draws = [
+            self._draw(networks, relation, values, at) for at in hyperparameters.relation
+        ]
         self._mean = self._weights @ np.array([draw.pulled for draw in self._draws])
         self._variance = float(self._weights @ [draw.variance for draw in self._draws])
         slower = np.array([draw.slower for draw in self._draws])
@@ -233,9 +235,7 @@ class Gaussian:
         kept = values > values.max(initial=0.0) * 1e-12
         return np.asarray(vectors[:, kept] * np.sqrt(values[kept]))
 
-    def predict(
-        self, points: Points, dtype: Precision = np.float64
-    ) -> tuple[Floats, Floats]:
+    def predict(self, points: Points, dtype: Precision = np.float64) -> tuple[Floats, Floats]:
         """Return mean and standard deviation (k,) of the target at points, without noise."""
         means, deviations = np.empty(len(points)), np.empty(len(points))
         for start in range(0, len(points), _CHUNK):

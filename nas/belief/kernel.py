@@ -187,8 +187,8 @@ class KernelShape:
         # A choice's row holds what belongs to its parameter, since others have distance 0.
         return np.concatenate(
             [
-                np.bincount(owner, by_own.sum(axis=0), count),
-                np.bincount(owner, of_reach.sum(axis=0), count),
+                _grouped(owner, by_own.sum(axis=0), count),
+                _grouped(owner, of_reach.sum(axis=0), count),
                 of_difference,
                 [by_near.sum()],
                 *self._gradient_of_features(kernel, points, by),
@@ -211,4 +211,8 @@ class KernelShape:
         if not len(self.groups):
             return np.zeros(0)
         each = np.einsum("it,it->t", points.terms, by @ points.terms) * kernel.terms
-        return np.bincount(self.groups, each, self._number_of_groups)
+        return _grouped(self.groups, each, self._number_of_groups)
+
+
+def _grouped(group: Codes, values: Floats, count: int) -> Floats:
+    return np.asarray(np.bincount(group, values, count), dtype=np.float64)

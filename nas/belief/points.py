@@ -83,6 +83,4 @@ class PointSpace:
 
     def points(self, codes: Codes) -> Points:
         """Return points with their features and terms."""
-        return Points(
-            self.grid, codes, self.features(codes), self.terms(codes), self.load(codes)
-        )
+        return Points(self.grid, codes, self.features(codes), self.terms(codes), self.load(codes))

@@ -18,8 +18,7 @@ own (Kennedy and O'Hagan, Biometrika 87, 2000; Swersky, Snoek and Adams, NIPS 20
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -44,7 +43,7 @@ _OWN = (np.log(0.3), 1.0)
 _REACH = (np.log(3.0), 0.5)
 _SLOPE = (0.7, 0.5)
 _BIAS = (np.log(0.3), 1.5)
-_NOISE = (np.log(0.2), 1.5)
+_NOISE = (np.log(0.1), 2.0)
 _COMMON = (-1.0, 1.0)
 _SEED = (np.log(0.05), 1.5)
 
@@ -97,49 +96,45 @@ class Relation:
         )
 
     def __getitem__(self, rows: Codes) -> Relation:
-        return Relation(
-            *(
-                getattr(self, name)[rows]
-                for name in (
-                    "curve",
-                    "share",
-                    "source",
-                    "level",
-                    "noise",
-                    "training",
-                    "seed",
-                    "repeats",
-                )
-            ),
-            known=self.known,
-            degrees=self.degrees,
+        return replace(
+            self,
+            curve=self.curve[rows],
+            share=self.share[rows],
+            source=self.source[rows],
+            level=self.level[rows],
+            noise=self.noise[rows],
+            training=self.training[rows],
+            seed=self.seed[rows],
+            repeats=self.repeats[rows],
         )
 
     @cached_property
     def _same_training(self) -> Floats:
         same = (self.training[:, None] == self.training).astype(np.float64)
         np.fill_diagonal(same, 0.0)
-        return same
+        return np.asarray(same)
 
     @cached_property
     def _same_seed(self) -> Floats:
         same = self.seed[:, None] == self.seed
-        return (same & (self.level[:, None] == self.level)).astype(np.float64)
+        same = same & (self.level[:, None] == self.level)
+        return np.asarray(same, dtype=np.float64)
 
     @cached_property
     def _same_source(self) -> Floats:
         other = self.source >= 0
-        return (other[:, None] & (self.source[:, None] == self.source)).astype(np.float64)
+        same = other[:, None] & (self.source[:, None] == self.source)
+        return np.asarray(same, dtype=np.float64)
 
     @cached_property
     def _levels(self) -> Floats:
-        return _LEVEL * (self.level[:, None] == self.level)
+        return np.asarray(_LEVEL * (self.level[:, None] == self.level))
 
     @cached_property
     def _doublings(self) -> Floats:
         """How far (n, n) two rows lie from each other on the logarithmic scale of budgets."""
         z = np.log2(self.share)
-        return np.abs(z[:, None] - z)
+        return np.asarray(np.abs(z[:, None] - z))
 
     @property
     def has_curve(self) -> bool:
@@ -249,7 +244,7 @@ class Relation:
         total = np.outer(slopes, slopes) * alike
         if self.sources:
             total += self._same_source * np.exp(bias)[self.source]
-        return np.exp(scale[0]) * total
+        return np.asarray(np.exp(scale[0]) * total)
 
     def errors(self, at: Floats) -> Floats:
         """Return the covariance (n, n) of what is not of the networks: noise, seeds, levels."""
@@ -304,7 +299,8 @@ class Relation:
             each = each - by_mean * np.exp(handicap[0]) * load * start
         other = self.source >= 0
         parts.append(np.bincount(self.source[other], each[other], len(slope)))
-        of_bias = (inner * self._same_source).sum(axis=1) * np.exp(np.append(bias, 0.0))[self.source]
+        biases = np.exp(np.append(bias, 0.0))[self.source]
+        of_bias = (inner * self._same_source).sum(axis=1) * biases
         parts.append(np.bincount(self.source[other], of_bias[other], len(bias)))
         variance = np.exp(noise)[self.noise] / self.repeats
         of_noise = np.diag(by) * variance

@@ -86,10 +86,7 @@ def _slow_kernel(kernel: Kernel, left: Points, right: Points) -> Floats:
         near = ((a.features[0] - b.features[0]) / kernel.lengths) ** 2
         terms = (a.terms[0] * kernel.terms * b.terms[0]).sum()
         return float(
-            own
-            + kernel.joint * np.exp(-joint)
-            + kernel.feature * np.exp(-near.sum() / 2)
-            + terms
+            own + kernel.joint * np.exp(-joint) + kernel.feature * np.exp(-near.sum() / 2) + terms
         )
 
     values = np.empty((len(left), len(right)))

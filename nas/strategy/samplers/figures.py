@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from nas.belief.grid import Codes, Columns, Floats
 from nas.latency.profile import BackboneLatencies, Profile, correct
 from nas.models.candidates import Candidates
 from nas.models.choice_costs import COUNTED, ChoiceCosts
@@ -17,7 +18,6 @@ from nas.spec.architecture import Architecture
 from nas.spec.objective import Objective
 from nas.spec.prior import Rules
 from nas.strategy.samplers.pareto import Feature, Knowledge
-from nas.belief.grid import Codes, Columns, Floats
 
 __all__ = ["SpaceFigures"]
 

@@ -6,12 +6,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from nas.strategy.samplers.pareto.free_figures import FreeFigures
+from nas.belief.belief import Belief
+from nas.belief.gaussian import Hyperparameters, fit_hyperparameters
 from nas.belief.grid import Codes, Floats, Grid
-from nas.strategy.samplers.pareto.hyperparameters import fit_kernel
-from nas.strategy.samplers.pareto.kernel import Inputs, Kernel
+from nas.belief.points import Points
+from nas.belief.relation import Relation
+from nas.strategy.samplers.pareto.free_figures import known_points
 from nas.strategy.samplers.pareto.knowledge import Knowledge, Observations
 from nas.strategy.samplers.pareto.objective_model import (
+    BelievedObjective,
     KnownObjective,
     ModelledObjective,
     ObjectiveModel,
@@ -64,12 +67,13 @@ class Acquisition:
         self._pool = pool
         rng = np.random.default_rng(0)
         sample = grid.all_points() if grid.volume <= pool else grid.random(_DRAWN, rng)
-        self._inputs = FreeFigures(grid, knowledge, sample).inputs
+        self._space = known_points(grid, knowledge, sample)
+        self._inputs = self._space.points
         self._most = {
             number: float(np.max(feature(grid.columns(sample))))
             for number, feature in knowledge.objectives.items()
         }
-        self._kernels: dict[tuple[int, int, float | None], Kernel] = {}
+        self._fitted: dict[tuple[int, int, float | None], Hyperparameters] = {}
 
     def suggest(self, observations: Observations, seed: int) -> Suggestion | None:
         """Return the next point; None when every allowed one is evaluated or under way.
@@ -203,8 +207,12 @@ class Acquisition:
             if feature is not None:
                 objectives.append(KnownObjective(feature))
                 continue
-            kernel = self._kernel(number, inputs, costs[:, number], observations.noise.get(number))
-            objectives.append(ModelledObjective.learn(kernel, inputs, costs, number, pending))
+            if number in observations.evidence:
+                objectives.append(self._believed(number, inputs, costs, observations, pending))
+                continue
+            noise = observations.noise.get(number)
+            found = self._hyperparameters(number, inputs, costs[:, number], noise)
+            objectives.append(ModelledObjective.learn(found, inputs, costs, number, pending))
         least = np.full(costs.shape[1], -np.inf)
         most = self._reference(costs)
         for number, focus in self.knowledge.focus.items():
@@ -219,8 +227,28 @@ class Acquisition:
             worst[number] = most
         return np.asarray(worst + _MARGIN * (worst - best) + 1e-9)
 
-    def _kernel(self, number: int, inputs: Inputs, values: Floats, noise: float | None) -> Kernel:
-        """Return a kernel that is fitted anew when there are a tenth more points.
+    def _believed(
+        self,
+        number: int,
+        inputs: Points,
+        costs: Floats,
+        observations: Observations,
+        pending: Points,
+    ) -> BelievedObjective:
+        """Return the belief about a loss from every training that bears on it."""
+        evidence = observations.evidence[number]
+        rows = evidence.rows.usable()
+        belief = Belief.fit(self._space, rows, target_images=evidence.target_images)
+        if len(pending):
+            # They count as they are expected to turn out: they take away variance alone.
+            rows = rows.with_expected(pending.codes, belief.gain(pending.codes).mean)
+            belief = belief.given(rows, target_images=evidence.target_images)
+        return BelievedObjective.of(belief, inputs, costs[:, number])
+
+    def _hyperparameters(
+        self, number: int, inputs: Points, values: Floats, noise: float | None
+    ) -> Hyperparameters:
+        """Return hyperparameters that are fitted anew when there are a tenth more points.
 
         It is fitted to the points that were there then, so that a search that is resumed finds
         the same one.
@@ -229,13 +257,17 @@ class Acquisition:
         while int(np.ceil(size * _GROWTH)) <= len(inputs):
             size = int(np.ceil(size * _GROWTH))
         size = min(size, len(inputs))
-        if (number, size, noise) not in self._kernels:
+        if (number, size, noise) not in self._fitted:
             rows = np.arange(size)
             if size > _FIT:
                 rows = np.sort(np.random.default_rng(size).permutation(size)[:_FIT])
             scale = Scale.of(values[:size])
             variance = scale.deviation(noise) ** 2 if noise is not None else None
-            self._kernels[number, size, noise] = fit_kernel(
-                inputs[rows], scale.apply(values[:size])[rows], noise=variance
+            self._fitted[number, size, noise] = fit_hyperparameters(
+                self._space,
+                inputs[rows],
+                Relation.of_one_source(len(rows), variance),
+                -scale.apply(values[:size])[rows],
+                draws=False,
             )
-        return self._kernels[number, size, noise]
+        return self._fitted[number, size, noise]

@@ -20,8 +20,8 @@ from optuna.trial import FrozenTrial, TrialState
 from threadpoolctl import ThreadpoolController
 
 from nas.base.seeds import derive
-from nas.strategy.samplers.pareto.acquisition import Acquisition
 from nas.belief.grid import Codes, Floats, Grid
+from nas.strategy.samplers.pareto.acquisition import Acquisition
 from nas.strategy.samplers.pareto.knowledge import Knowledge, Observations
 
 __all__ = ["PROMISE", "ParetoSampler"]
