@@ -18,7 +18,7 @@ from nas.belief.points import PointSpace
 from nas.belief.terms import Place, SharedTerms
 from nas.spec.architecture import KEEP, Architecture
 from nas.study.full_training import FullTraining
-from nas.study.record import COMPLETE, PRUNED, RungResult, read_rungs
+from nas.study.record import PRUNED, RungResult, read_rungs
 from nas.study.trials import Trials
 
 __all__ = ["Budgets", "NetworkBelief", "SeenSpace"]
@@ -39,12 +39,14 @@ class Budgets:
     images: that a training has seen at each rung, from the lowest.
     train_images: in one epoch.
     full_images: that a full training sees.
+    annealed: the rungs below the top are read after a cooldown of their own, as the top is.
     """
 
     source: str
     images: tuple[float, ...]
     train_images: float
     full_images: float
+    annealed: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,6 +93,25 @@ class SeenSpace:
                 key = item.backbone, insertion.site
                 codes[row, self._columns[key]] = self._labels[key].index(insertion.label)
         return codes
+
+    def knows(self, architecture: Architecture) -> bool:
+        """Return whether a network is of the backbones, sites and labels that were seen."""
+        if _network(architecture) not in self._networks:
+            return False
+        return all(
+            item.label in self._labels.get((architecture.backbone, item.site), ())
+            for item in architecture.insertions
+        )
+
+    @property
+    def sites(self) -> int:
+        """The number of sites at which a block was seen."""
+        return len(self._labels)
+
+    @property
+    def choices(self) -> float:
+        """The number of networks that can be made of what was seen."""
+        return len(self._networks) * math.prod(float(len(item)) for item in self._labels.values())
 
     def space(self) -> PointSpace:
         """Return the space of points; gains are against the first backbone as it comes."""
@@ -154,7 +175,7 @@ class NetworkBelief:
         rows = _rows_to_read(trials)
         if not len(rows):
             return None
-        texts = [str(text) for text in trials["architecture"][rows]]
+        texts = [str(text) for text in trials.text("architecture").take(rows).objects()]
         architectures = {text: Architecture.from_json(text) for text in dict.fromkeys(texts)}
         macs = {
             text: value
@@ -215,9 +236,9 @@ class _Collected:
         seed, number = int(trials["seed"][row]), int(trials["trial"][row])
         for rung, score in enumerate(scores):
             images = budgets.images[min(rung, len(budgets.images) - 1)]
-            # Rungs below the top were read at the full rate: a scale of their own.
-            top = rung == len(budgets.images) - 1
-            source = budgets.source if top else f"{budgets.source} on its way"
+            # Read at the full rate, a rung below the top has a scale of its own.
+            alike = budgets.annealed or rung >= len(budgets.images) - 1
+            source = budgets.source if alike else f"{budgets.source} on its way"
             self._add(codes, (source, images, seed, number, score.loss, score.accuracy))
 
     def add_full_training(self, training: FullTraining, codes: Codes, budgets: Budgets) -> None:
@@ -251,8 +272,7 @@ class _Collected:
 
 def _rows_to_read(trials: Trials) -> Codes:
     """Return the rows with a value: references, those nearest to the best, and the latest."""
-    states = trials["state"]
-    ended = (states == COMPLETE) | (states == PRUNED)
+    ended = trials.complete | trials.text("state").equal(PRUNED)
     rows = np.flatnonzero(ended & np.isfinite(trials["loss"]))
     if len(rows) <= _MOST:
         return rows

@@ -27,7 +27,7 @@ from nas.study.trials import Trials
 
 __all__ = ["NetworkTable"]
 
-_TEXTS = ("reference", "run", "backbone", "digest")
+_TEXTS = ("reference", "run", "regime", "backbone", "digest")
 # What is chosen by test figures has none left; `retrained` is JSON.
 _NOT_TO_FILTER_BY = {"retrained", "retrained_test_accuracy", "retrained_test_spread"}
 _MEANS = ("seconds", "train_seconds", "latency_wall_ms")
@@ -56,8 +56,13 @@ class NetworkTable:
     _read_before: dict[str, NDArray[Any]] = field(default_factory=dict, init=False, repr=False)
 
     @classmethod
-    def of(cls, trials: Trials, kinds: Sequence[str] = ()) -> NetworkTable:
-        """Take the complete trials of each architecture together."""
+    def of(
+        cls, trials: Trials, kinds: Sequence[str] = (), regime: str | None = None
+    ) -> NetworkTable:
+        """Take the complete trials of each architecture together.
+
+        regime: that they are evidence of.
+        """
         known = np.isfinite(trials["loss"]) & np.isfinite(trials["accuracy"])
         rows = np.flatnonzero(trials.complete & known)
         digests = trials.text("digest").take(rows)
@@ -84,6 +89,7 @@ class NetworkTable:
         named = np.flatnonzero(reference != None)  # noqa: E711
         columns["reference"][group[named]] = reference[named]
         columns["run"] = np.full(len(seeds), None, dtype=object)
+        columns["regime"] = np.full(len(seeds), regime, dtype=object)
         columns["exact"] = loss.exact
         columns["loss_noise"] = np.where(loss.exact, 0.0, loss.alone / np.sqrt(seeds))
         columns["paired_loss"] = np.where(loss.exact, 0.0, loss.paired)

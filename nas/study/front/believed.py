@@ -1,0 +1,193 @@
+"""What networks of a front are believed to gain by full training: the source of what is shown.
+
+Tables, cards, panels, findings, choices and comparisons read the draws of this one belief, so that
+one network does not carry several uncertainties.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import ndtr, ndtri
+
+from nas.belief.belief import Gain
+from nas.spec.architecture import PLAIN, Architecture
+from nas.spec.objective import Objective
+from nas.study.front.network_table import NetworkTable
+from nas.study.network_belief import NetworkBelief
+
+__all__ = ["LEVEL_OF_GAINS", "MEASURED", "UNKNOWN_GAIN", "Believed", "BelievedGain"]
+
+Floats = NDArray[np.float64]
+Whole = NDArray[np.int64]
+
+LEVEL_OF_GAINS = 0.9
+"""The level of a gain's interval."""
+
+MEASURED = ("loss", "accuracy")
+"""The objectives that a belief tells of."""
+
+_DRAWS = 4000
+_SOME = 250  # networks that a missing plain one is told from
+
+
+@dataclass(frozen=True, slots=True)
+class BelievedGain:
+    """What a network is believed to gain by full training over the plain one of its run.
+
+    gain, gain_low, gain_high: in accuracy, as a share, with the ends of the 90 % interval.
+    gain_loss, gain_loss_low, gain_loss_high: loss that it saves.
+    p_better: probability that the gain is above zero, of the figure that is asked for.
+    All are NaN where there is no belief; of the plain network all gains are zero.
+    """
+
+    gain: float = math.nan
+    gain_low: float = math.nan
+    gain_high: float = math.nan
+    gain_loss: float = math.nan
+    gain_loss_low: float = math.nan
+    gain_loss_high: float = math.nan
+    p_better: float = math.nan
+
+
+UNKNOWN_GAIN = BelievedGain()
+_NO_GAIN = BelievedGain(*[0.0] * 6)
+
+
+@dataclass(frozen=True, eq=False)
+class Believed:
+    """The beliefs about the networks of a table.
+
+    by_run: name in the column `run` -> belief; without that name, nothing is believed of it.
+    """
+
+    by_run: Mapping[str | None, NetworkBelief]
+
+    def expected(self, measured: NetworkTable, rows: Whole, figure: str) -> Floats:
+        """Return what networks (k,) come to as expected: the plain one's figure and their gain.
+
+        figure: `loss` or `accuracy`. Of a run about which nothing is believed, as it was measured;
+        NaN for a network of which its run's belief cannot tell.
+        """
+        columns = measured.columns
+        values = np.asarray(columns[figure][rows], dtype=np.float64)
+        for run, belief in self.by_run.items():
+            mine = np.flatnonzero(columns["run"][rows] == run)
+            known = mine[self._known(measured, rows[mine], belief)]
+            gains = _gain(belief, _architectures(measured, rows[known]), figure)
+            if not np.isnan(gains).any():
+                gains[_is_plain(measured, rows[known])] = 0.0
+                values[mine] = np.nan
+                values[known] = self._anchor(measured, run, figure) + _sign(figure) * gains
+        return values
+
+    def draws(
+        self, measured: NetworkTable, rows: Whole, objective: Objective, count: int = _DRAWS
+    ) -> Floats | None:
+        """Draw what an objective of networks may come to, (count, k), jointly and minimised.
+
+        None where it is neither loss nor accuracy, or where nothing is believed of one of them.
+        """
+        figure = objective.name
+        gains = self.gains(measured, rows, figure, count)
+        if gains is None:
+            return None
+        anchors = np.empty(len(rows))
+        for run, _, mine in self._parts(measured, rows):
+            anchors[mine] = self._anchor(measured, run, figure)
+        return np.asarray(objective.sign * anchors - gains)
+
+    def gains(
+        self, measured: NetworkTable, rows: Whole, figure: str = "loss", count: int = _DRAWS
+    ) -> Floats | None:
+        """Draw what networks may gain in a figure, (count, k), jointly; None as `draws` has it."""
+        if figure not in MEASURED:
+            return None
+        drawn = np.full((count, len(rows)), np.nan)
+        for number, (_, belief, mine) in enumerate(self._parts(measured, rows)):
+            architectures = _architectures(measured, rows[mine])
+            draw = belief.draws if figure == "loss" else belief.metric_draws
+            drawn[:, mine] = draw(architectures, count, number)
+            drawn[:, mine[_is_plain(measured, rows[mine])]] = 0.0
+        return None if np.isnan(drawn).any() else drawn
+
+    def of_each(
+        self, measured: NetworkTable, rows: Whole, figure: str = "loss"
+    ) -> list[BelievedGain]:
+        """Return what each of some networks is believed to gain.
+
+        figure: `loss` or `accuracy`, by which it is better than the plain one or not.
+        """
+        found = [UNKNOWN_GAIN] * len(rows)
+        for _, belief, mine in self._parts(measured, rows):
+            gains = _of_each(belief, _architectures(measured, rows[mine]), figure)
+            plain = _is_plain(measured, rows[mine])
+            for place, gain, same in zip(mine.tolist(), gains, plain, strict=True):
+                found[place] = _NO_GAIN if same else gain
+        return found
+
+    def _anchor(self, measured: NetworkTable, run: str | None, figure: str) -> float:
+        """Return the figure of the plain network of a run, told from the others without one."""
+        columns = measured.columns
+        mine = columns["run"] == run
+        plain = np.flatnonzero(mine & (columns["reference"] == PLAIN))
+        if plain.size:
+            return float(columns[figure][plain[0]])
+        some = np.flatnonzero(mine)[:_SOME]
+        known = self._known(measured, some, self.by_run[run])
+        gains = _gain(self.by_run[run], _architectures(measured, some[known]), figure)
+        return float(np.median(columns[figure][some[known]] - _sign(figure) * gains))
+
+    def _parts(
+        self, measured: NetworkTable, rows: Whole
+    ) -> Iterator[tuple[str | None, NetworkBelief, Whole]]:
+        """Return each run with its belief and which of some rows that can tell of."""
+        runs = measured.columns["run"][rows]
+        for run, belief in self.by_run.items():
+            mine = np.flatnonzero(runs == run)
+            mine = mine[self._known(measured, rows[mine], belief)]
+            if mine.size:
+                yield run, belief, mine
+
+    @staticmethod
+    def _known(measured: NetworkTable, rows: Whole, belief: NetworkBelief) -> NDArray[np.bool_]:
+        known = [belief.seen.knows(item) for item in _architectures(measured, rows)]
+        return np.array(known, dtype=np.bool_)
+
+
+def _of_each(
+    belief: NetworkBelief, architectures: list[Architecture], figure: str
+) -> list[BelievedGain]:
+    """Return what networks gain by the moments of the belief, whatever is asked for beside them."""
+    loss, share = belief.gain(architectures), belief.metric_gain(architectures)
+    judged = share if figure == "accuracy" and not np.isnan(share.mean).any() else loss
+    columns = [*_interval(share), *_interval(loss), ndtr(judged.mean / judged.deviation)]
+    return [BelievedGain(*values) for values in np.stack(columns, axis=1).tolist()]
+
+
+def _interval(gain: Gain) -> tuple[Floats, Floats, Floats]:
+    reach = float(ndtri((1 + LEVEL_OF_GAINS) / 2)) * gain.deviation
+    return gain.mean, gain.mean - reach, gain.mean + reach
+
+
+def _gain(belief: NetworkBelief, architectures: list[Architecture], figure: str) -> Floats:
+    gain = belief.gain if figure == "loss" else belief.metric_gain
+    return np.array(gain(architectures).mean)
+
+
+def _architectures(measured: NetworkTable, rows: Whole) -> list[Architecture]:
+    texts = measured.architectures.take(rows).objects()
+    return [Architecture.from_json(str(text)) for text in texts]
+
+
+def _is_plain(measured: NetworkTable, rows: Whole) -> NDArray[np.bool_]:
+    return np.asarray(measured.columns["reference"][rows] == PLAIN, dtype=np.bool_)
+
+
+def _sign(figure: str) -> float:
+    """Return 1 where a gain makes a figure larger, else -1."""
+    return 1.0 if figure == "accuracy" else -1.0
