@@ -15,6 +15,7 @@ from nas.base.files import write_whole
 from nas.base.object_store import is_remote, storage_errors
 from nas.models.build import build, inserted_prefixes
 from nas.spec.architecture import Architecture
+from nas.spec.runner import Proxy
 from nas.training.loop import Training
 from nas.training.proxies import PROXIES
 
@@ -150,19 +151,20 @@ def _trained_names(names: Iterable[str], architecture: Architecture, kind: str) 
 
 
 def restore(
-    folder: Path, architecture: Architecture, kind: str, seed: int, num_classes: int
+    folder: Path, architecture: Architecture, proxy: Proxy, seed: int, num_classes: int
 ) -> nn.Module:
     """Build a candidate as it was when its training ended.
 
+    proxy: that trained it.
     Raises StorageError when its weights cannot be read or are of another network.
     """
-    proxy = PROXIES[kind]
+    kind = PROXIES[proxy.kind]
     plain = checkpoint_path(folder, architecture.plain.digest)
     network = build(
         architecture,
         num_classes=num_classes,
-        start="identity" if proxy.warm else "paper",
-        weights=load_weights(plain) if proxy.frozen else None,
+        start=proxy.block_start,
+        weights=load_weights(plain) if kind.frozen else None,
     )
     path = checkpoint_path(folder, architecture.digest, seed)
     weights = load_weights(path)
@@ -171,6 +173,6 @@ def restore(
     except RuntimeError as error:
         reason = str(error).splitlines()[-1].strip()
         raise StorageError(f"{path} is of another network: {reason}") from None
-    if unexpected or set(missing) & _trained_names(network.state_dict(), architecture, kind):
+    if unexpected or set(missing) & _trained_names(network.state_dict(), architecture, proxy.kind):
         raise StorageError(f"{path} is of another network: its names differ")
     return network.eval()

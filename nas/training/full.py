@@ -18,7 +18,7 @@ from nas.base.seeds import derive
 from nas.data import Dataset, open_data, open_test
 from nas.models.build import build
 from nas.spec.architecture import Architecture
-from nas.spec.recipe import FullRecipe, block_start
+from nas.spec.recipe import FullRecipe
 from nas.study.full_training import FullTraining, pack_flags
 from nas.training.augmentation import Augmentation
 from nas.training.checkpoint import (
@@ -129,7 +129,7 @@ def begin(
     network = build(
         architecture,
         num_classes=task.num_classes,
-        start=block_start(recipe.weights),
+        start=recipe.block_start,
         weights=None if backbone is None else load_weights(backbone),
         pretrained=recipe.weights == "pretrained",
         seed=seed,

@@ -17,7 +17,13 @@ from nas.training.plain_backbone import prepare_backbone
 CPU = torch.device("cpu")
 SE = uniform("mobilenetv2_035", "se", resolution=32, total_stride=16, exclude=["blocks.[0-4].*"])
 PROXY = Proxy.model_validate(
-    {"rungs": [1, 3, 4], "unit": "steps", "batch_size": 16, "backbone": {"epochs": 0.02}}
+    {
+        "kind": "probe",
+        "rungs": [1, 3, 4],
+        "unit": "steps",
+        "batch_size": 16,
+        "backbone": {"epochs": 0.02},
+    }
 )
 
 
