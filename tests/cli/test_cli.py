@@ -24,8 +24,8 @@ def test_flags_are_a_promise() -> None:
     }
     assert flags == {
         "search": [
-            "--backbone", "--calibration", "--data", "--focus", "--out", "--prior", "--runner",
-            "--seed", "--set", "--time-limit", "--trials", "--workers", "space",
+            "--backbone", "--calibration", "--data", "--focus", "--out", "--prior", "--regime",
+            "--runner", "--seed", "--set", "--time-limit", "--trials", "--workers", "space",
         ],
         "explain": [
             "--device", "--devices", "--for", "--importances", "--json", "--picture", "--prior",

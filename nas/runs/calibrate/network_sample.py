@@ -83,6 +83,9 @@ class Sample:
             "rungs": [self.full_epochs or _EPOCHS[self.full_weights]],
             "unit": "epochs",
             "schedule": "whole",
+            "warm_up": None,
+            "cooldown": None,
+            "start": None if from_backbone else runner.proxy.start,
             "learning_rate": scale_rate(_RATE, batch_size) if from_backbone else None,
             "subset": None,
         }
@@ -97,6 +100,7 @@ class Sample:
             "reduction": None,
         }
         changed = runner.model_dump()
+        del changed["regime"]  # full training may answer another question than the proxy
         changed["search"] |= plan
         changed["proxy"] |= proxy | {"seeds": self.seeds}
         return parse(Runner, changed, "nas calibrate")
@@ -124,6 +128,8 @@ def _start_or_resume(
         wanted["checkpoints"] = there["checkpoints"]
     if runner.proxy.rungs is None:  # then it was settled by the number of images
         wanted["proxy"] |= {name: there["proxy"][name] for name in ("rungs", "unit")}
+    for name in ("warm_up", "start"):  # from scratch, these too
+        wanted["proxy"][name] = wanted["proxy"][name] or there["proxy"][name]
     if run.space != space or there | {"workers": 1} != wanted | {"workers": 1}:
         raise SpecError(
             f"{out.parent} is the calibration of another space or runner, or of other data; name "
