@@ -93,7 +93,7 @@ class Model:
     @property
     def start(self) -> Floats:
         """Logarithms of the spreads and the noise, then the exponents that are fitted."""
-        exponents = [0.6] * self.saturates + [0.5, 0.5] * self.by_error
+        exponents = [0.6] * self.saturates + [0.5] * self.by_error
         return np.array([np.log(0.4)] * (len(self.spreads) + 1) + exponents)
 
 
@@ -110,16 +110,15 @@ class _Scales:
     noise: float
     share: float
     error: float
-    noise_error: float
 
     @classmethod
     def of(cls, model: Model, x: Floats) -> _Scales:
         count = len(model.spreads)
         rest = list(x[count + 1 :])
         share = float(rest.pop(0)) if model.saturates else float(model.share == "proportional")
-        error, noise_error = (float(rest[0]), float(rest[1])) if model.by_error else (0.0, 0.0)
+        error = float(rest[0]) if model.by_error else 0.0
         variances = np.r_[np.ones(len(model.weights)), np.exp(2 * x[:count])]
-        return cls(variances, float(np.exp(x[count])), share, error, noise_error)
+        return cls(variances, float(np.exp(x[count])), share, error)
 
     def gain(self, rows: Sequence[Comparison]) -> Floats:
         """(n,) what multiplies all terms of a row."""
@@ -129,7 +128,7 @@ class _Scales:
 
     def variance(self, rows: Sequence[Comparison]) -> Floats:
         """(n,) of the noise."""
-        variances: Floats = self.noise**2 * _error_ratio(rows) ** (2 * self.noise_error)
+        variances: Floats = self.noise**2 * _error_ratio(rows) ** (2 * self.error)
         return variances
 
 
@@ -157,7 +156,7 @@ class Fitted:
     def exponents(self) -> dict[str, tuple[float, float]]:
         """Return share and error exponents with their deviations, by the curvature of the fit."""
         first = len(self.model.spreads) + 1
-        names = ["share"] * self.model.saturates + ["error", "noise"] * self.model.by_error
+        names = ["share"] * self.model.saturates + ["error"] * self.model.by_error
         deviations = np.sqrt(np.diag(np.linalg.inv(self.curvature)))
         return {
             name: (float(self.x[first + number]), float(deviations[first + number]))

@@ -17,7 +17,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from nas.base.errors import SpecError
 from nas.base.files import parse, read_json
-from nas.belief.space_codes import CodedSpace
+from nas.belief.space_codes import CodedSpace, Codes
+from nas.spec.architecture import KEEP
 
 __all__ = ["PublishedPrior", "PublishedTerms", "amount", "lateness"]
 
@@ -25,6 +26,8 @@ Floats = NDArray[np.float64]
 Regime = Literal["scratch", "finetune"]
 _STRICT = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 _FILE = Path(__file__).with_name("published.json")
+_OWN = "as it comes"
+"""The kind of the blocks that a backbone comes with."""
 _LEAST_ERROR, _MOST_ERROR = 0.02, 1.0
 
 
@@ -131,11 +134,12 @@ class PublishedPrior:
         if self.regime == "finetune":
             added = content.finetune
             uniform = uniform[0] + added.mean, float(np.hypot(uniform[1], added.deviation))
+        kind = content.kind.mean, content.kind.deviation
         pairs = [
             ("uniform", *uniform),
             ("late", content.late.mean, content.late.deviation),
             ("after_projection", content.after_projection.mean, content.after_projection.deviation),
-            *((f"kind {kind}", content.kind.mean, content.kind.deviation) for kind in space.kinds),
+            *((f"kind {name}", *kind) for name in _kinds(space)),
         ]
         return PublishedTerms(
             space=space,
@@ -179,12 +183,17 @@ class PublishedTerms:
     def features(self, codes: ArrayLike) -> Floats:
         """Return the features (k, f) of networks.
 
+        They are those of the network minus those of the plain one, so all are zero for it: what
+        takes the place of a block that the backbone comes with gains what the two differ by.
+
         codes: (k, d).
-        All are zero for the plain network, and for one whose slots were emptied.
         Raises SpecError for codes that stand for nothing.
         """
-        rows = self.space.checked(codes)
-        sums = self.space.summed(self._tables, rows)
+        return self._held(self.space.checked(codes)) - self._held(self.space.plain[None])
+
+    def _held(self, codes: Codes) -> Floats:
+        """Return the features (k, f) of all blocks that networks hold, their own and inserted."""
+        sums = self.space.summed(self._tables, codes)
         blocks = np.maximum(sums[:, :1], 1.0)
         sites = max(1.0, float(self.space.sites.sum()))
         # A mean over the blocks, times what so many of them bring.
@@ -205,12 +214,27 @@ class PublishedTerms:
     @cached_property
     def _tables(self) -> list[Floats]:
         """For each decision, (choices, f) of what a choice adds to the sums over blocks."""
+        space, names = self.space, _kinds(self.space)
+        late = lateness(space.depth)
+        positions = space.positions or ("",) * len(space)
         tables = []
-        late = lateness(self.space.depth)
-        positions = self.space.positions or ("",) * len(self.space)
-        for number, kinds in enumerate(self.space.kind_of):
-            own = np.array([[kind == other for other in self.space.kinds] for kind in kinds])
+        for number, labels in enumerate(space.labels):
+            kinds = [
+                _OWN if label == KEEP else kind
+                for label, kind in zip(labels, space.kind_of[number], strict=True)
+            ]
             first = [1.0, late[number], float(positions[number] == "after_projection")]
+            own = np.array([[float(kind == name) for name in names] for kind in kinds])
             table = np.hstack([np.tile(first, (len(kinds), 1)), own.reshape(len(kinds), -1)])
-            tables.append(table * self.space.blocks[number][:, None])
+            held = [
+                space.sites[number] if kind == _OWN else blocks
+                for kind, blocks in zip(kinds, space.blocks[number], strict=True)
+            ]
+            tables.append(table * np.array(held)[:, None])
         return tables
+
+
+def _kinds(space: CodedSpace) -> tuple[str, ...]:
+    """Return the kinds of blocks that networks hold, that of a backbone's own among them."""
+    comes_with = any(KEEP in labels for labels in space.labels)
+    return (*space.kinds, _OWN) if comes_with else space.kinds

@@ -47,18 +47,23 @@ def test_nothing_is_said_of_the_plain_network() -> None:
     assert mean.tolist() == [0] and deviation.tolist() == [0]
 
 
-def test_emptied_slots_gain_nothing() -> None:
+def test_what_comes_with_blocks_loses_by_emptying_and_hardly_moves_by_replacing() -> None:
     space = CodedSpace(
-        decisions=("a",),
-        labels=(("keep", "none", "eca"),),
-        idle=np.array([0]),
-        stages=("s",),
-        depth=np.array([0.5]),
-        blocks=(np.array([0.0, 0.0, 1.0]),),
-        log_macs=(np.array([0.0, -0.1, 0.0]),),
+        decisions=("a", "b"),
+        labels=(("keep", "none", "eca"), ("none", "eca")),
+        idle=np.array([0, 0]),
+        stages=("s", "s"),
+        depth=np.array([0.5, 0.5]),
+        blocks=(np.array([0.0, 0.0, 1.0]), np.array([0.0, 1.0])),
+        log_macs=(np.array([0.0, -0.1, 0.0]), np.array([0.0, 0.0])),
     )
-    features = terms(space).features([[0], [1], [2]])
-    assert not features[:2].any() and features[2, 0] == 1
+    found = terms(space)
+    assert not found.features(space.plain).any()
+    emptied, replaced, filled = found.gain([[1, 0], [2, 0], [0, 1]])[0]
+    assert emptied < 0 < filled < -emptied
+    assert replaced == pytest.approx(0)
+    features = named(found, [2, 0])
+    assert features["kind eca"] == -features["kind as it comes"] == 0.5**found.share_exponent
 
 
 def test_one_block_everywhere_has_the_published_gain() -> None:
