@@ -23,6 +23,9 @@ def test_flags_are_a_promise() -> None:
         for name, sub in command.commands.items()  # type: ignore[attr-defined]
     }
     assert flags == {
+        "ask": [
+            "--classes", "--data", "--device", "--json", "--plain-accuracy", "--regime", "space",
+        ],
         "search": [
             "--backbone", "--calibration", "--data", "--focus", "--out", "--prior", "--regime",
             "--runner", "--seed", "--set", "--time-limit", "--trials", "--workers", "space",
