@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 import pytest
@@ -15,19 +15,19 @@ NOISE = 0.01
 
 
 def rows_of(
-    gains: dict[str, Iterable[float]], *, seeds: int = 4, noise: float = NOISE
+    gains: Mapping[str, Iterable[float]], *, seeds: int = 4, noise: float = NOISE
 ) -> list[CurveRow]:
     """Trainings whose losses lie evenly about plain's 1.0 less the gain: their spread is known."""
     spread = noise * np.array([(-1.0) ** seed for seed in range(seeds)])
     return [
         CurveRow(name, images, 1.0 - gain + spread[seed], seed)
-        for name, curve in ({"plain": (0.0, 0.0, 0.0)} | gains).items()
+        for name, curve in {"plain": (0.0, 0.0, 0.0), **gains}.items()
         for images, gain in zip(LENGTHS, curve, strict=False)
         for seed in range(seeds)
     ]
 
 
-def verdicts(gains: dict[str, Iterable[float]], **options: float) -> dict[str, str]:
+def verdicts(gains: Mapping[str, Iterable[float]], **options: float) -> dict[str, str]:
     curves = gain_curves(rows_of(gains, **options))  # type: ignore[arg-type]
     return {curve.network: curve.verdict for curve in curves}
 
@@ -61,7 +61,7 @@ def test_gain_and_deviation_are_as_worked_by_hand() -> None:
     ]  # fmt: skip
     # Squares about the means: .02 and .06, with one and two degrees of freedom.
     noise, freedom = training_noise(rows)
-    assert (noise, freedom) == (pytest.approx(math.sqrt(0.08 / 3)), 3)
+    assert noise == pytest.approx(math.sqrt(0.08 / 3)) and freedom == 3
     (curve,) = gain_curves(rows)
     (gain,) = curve.gains
     assert gain.gain == pytest.approx(0.3)
