@@ -57,8 +57,9 @@ def test_flags_are_a_promise() -> None:
         "launch": ["--address", "--dry-run", "--out", "--runner", "recipe", "space"],
         "profile": [],
         "calibrate": [
-            "--data", "--full-epochs", "--full-weights", "--json", "--networks", "--out",
-            "--runner", "--scores", "--seeds", "--set", "--supernet", "--workers", "space",
+            "--budget", "--curves", "--data", "--doublings", "--full-epochs", "--full-weights",
+            "--json", "--networks", "--out", "--runner", "--scores", "--seeds", "--set",
+            "--supernet", "--workers", "space",
         ],
         "retrain": [
             "--dry-run", "--epochs", "--front", "--json", "--learning-rate", "--recipe",
