@@ -8,7 +8,15 @@ from typing import Annotated, Literal
 import typer
 
 from nas.cli.foreground import carry_out
-from nas.cli.options import RunnerSettings, SpaceFile, TimeLimit, Trials, Workers
+from nas.cli.options import (
+    Budget,
+    FullTrainings,
+    RunnerSettings,
+    SpaceFile,
+    TimeLimit,
+    Trials,
+    Workers,
+)
 from nas.cli.parsing import parse_focus, with_option
 
 __all__ = ["search"]
@@ -41,6 +49,8 @@ def search(
     ] = None,
     trials: Trials = None,
     time_limit: TimeLimit = None,
+    budget: Budget = None,
+    full_trainings: FullTrainings = None,
     focus: Annotated[
         list[str] | None,
         typer.Option(
@@ -65,6 +75,8 @@ def search(
         ("--regime", "regime", regime),
         ("--trials", "search.trials", trials),
         ("--time-limit", "search.time_limit", time_limit),
+        ("--budget", "search.budget", budget),
+        ("--full-trainings", "search.full_trainings", full_trainings),
         ("--seed", "search.seed", seed),
         ("--focus", "search.focus", parse_focus(focus) if focus else None),
         ("--workers", "workers", workers),

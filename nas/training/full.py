@@ -28,6 +28,7 @@ from nas.training.checkpoint import (
     save_training,
     save_weights,
 )
+from nas.training.device import best_device
 from nas.training.loop import Recipe, Training, evaluate, steps_in
 from nas.training.task import Classification, Score
 
@@ -35,6 +36,7 @@ __all__ = [
     "FullTrainingJob",
     "TrainingStopped",
     "begin",
+    "test_trained",
     "train_fully",
     "training_file",
     "weights_file",
@@ -274,11 +276,37 @@ def _test(
 ) -> dict[str, Any]:
     """Take the one look at the test images."""
     test = open_test(job.source, job.about.resolution)
-    score = _judge(training, replace(data, validation=test), device)
+    return _tested(_judge(training, replace(data, validation=test), device), len(test))
+
+
+def test_trained(
+    folder: Path, architecture: Architecture, training: FullTraining, source: str, data: Path
+) -> FullTraining:
+    """Take the one look at the test images with weights that were kept; return the training so.
+
+    folder: that the weights are in.
+    data: the folder of the decoded images that it was trained on.
+    Raises StorageError when the weights are gone.
+    """
+    assert training.weights is not None
+    images, device = open_data(data), best_device()
+    network = build(
+        architecture,
+        num_classes=len(images.classes),
+        start=FullRecipe(**training.recipe).block_start,
+    )
+    network.load_state_dict(load_weights(folder / training.weights))
+    test = open_test(source, training.resolution)
+    task = Classification(len(images.classes))
+    score = evaluate(network, replace(images, validation=test), task, device=device)
+    return replace(training, **_tested(score, len(test)))
+
+
+def _tested(score: Score, images: int) -> dict[str, Any]:
     return {
         "test_loss": score.loss,
         "test_accuracy": score.accuracy,
-        "test_images": len(test),
+        "test_images": images,
         "test_correct": pack_flags(score.correct.numpy()),
         "test_losses": pack_losses(score.losses.numpy()),
     }
