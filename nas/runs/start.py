@@ -6,6 +6,7 @@ import json
 import shutil
 import tempfile
 from pathlib import Path
+from typing import Any
 
 from nas.base.errors import SpecError, StorageError
 from nas.base.files import dump_yaml
@@ -22,10 +23,12 @@ from nas.runs.resume import write_plan
 from nas.runs.retrain.budget import share_budget
 from nas.runs.retrain.in_search import end_in_full_trainings
 from nas.runs.run import CHECKPOINTS, Run, open_run
-from nas.spec.runner import Runner
+from nas.spec.runner import Runner, SearchPlan
 from nas.spec.space import SearchSpace
 
 __all__ = ["search"]
+
+_UNTIL_TIME_IS_OVER = 10_000  # networks
 
 
 def search(
@@ -84,8 +87,14 @@ def _with_shared_budget(run: Run, new: NewRun, observer: Observer) -> Run:
         f"about {share.each / 60:.0f} min; they tell networks apart that differ by about "
         f"{share.resolved:.1f} points"
     )
-    plan = {"time_limit": share.search, "full_trainings": share.full_trainings}
-    search = run.file.search.model_copy(update=plan)
+    plan = run.file.search
+    shared: dict[str, Any] = {
+        "time_limit": share.search,
+        "full_trainings": share.full_trainings,
+    }
+    if plan.trials == SearchPlan().trials:  # a budget counts, unless a number was asked for
+        shared["trials"] = _UNTIL_TIME_IS_OVER
+    search = plan.model_copy(update=shared)
     write_plan(run.path, run.file.model_copy(update={"search": search}))
     return open_run(run.path)
 
