@@ -70,9 +70,10 @@ def search(
     from nas.runs import start
     from nas.spec.runner import load_runner
 
-    plan = load_runner(runner, tuple(set_ or ()))
+    # With the settings, which it may allow or contradict.
+    asked = [f"regime={regime}"] if regime else []
+    plan = load_runner(runner, (*asked, *(set_ or ())))
     for option, key, value in (
-        ("--regime", "regime", regime),
         ("--trials", "search.trials", trials),
         ("--time-limit", "search.time_limit", time_limit),
         ("--budget", "search.budget", budget),
