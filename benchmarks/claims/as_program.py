@@ -18,7 +18,7 @@ from nas.study.full_training import FullTraining, pack_flags
 from nas.study.record import COMPLETE, Record
 from nas.study.trials import Trials
 
-__all__ = ["FullTruth", "front_of", "retrain"]
+__all__ = ["FullTruth", "front_of", "number_of", "retrain"]
 
 Floats = NDArray[np.float64]
 

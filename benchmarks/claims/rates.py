@@ -57,9 +57,23 @@ def search_claims(world: World, rng: np.random.Generator, tallies: Tallies) -> N
         saved = study.truth[_network(study, str(finding.rival))]
         saved -= study.truth[_network(study, finding.subject)]
         tallies["loss_interval"].interval(finding.low, finding.high, float(saved))
+    _gains(study, front, tallies)
     _stars(study, front, tallies["star"])
     _at(study, front, tallies["at"])
     _seeds(study, front, tallies["seeds"])
+
+
+def _gains(study: Study, front: Front, tallies: Tallies) -> None:
+    """The gain that is shown beside every network of a front, with its 90 % interval."""
+    numbers = number_of(study)
+    for point, gain in zip(front.points, front.gains, strict=True):
+        row = numbers[point.architecture.digest]
+        if row == 0:
+            continue
+        truth = float(study.truth[0] - study.truth[row])
+        tallies["gain_interval"].interval(gain.low, gain.high, truth)
+        if study.world.family != "null":
+            tallies["p_better"].chance(gain.p_better, truth > _SAME)
 
 
 def _members(study: Study, front: Front) -> list[int]:
@@ -181,18 +195,22 @@ def full_claims(world: World, rng: np.random.Generator, tallies: Tallies) -> Non
     study = search(world, rng)
     front, truth = retrain(study, rng)
     findings = full_training_findings(front)
-    made = false = False  # of claims by points of accuracy, and by loss where that is kept
-    for kind, quality, name in (
-        (Kind.ACCURACY_DIFFERENCE, 100 * truth.accuracy, "accuracy_interval"),
-        *(((Kind.FULL_LOSS_DIFFERENCE, -truth.loss, "full_loss_interval"),)
-          if hasattr(Kind, "FULL_LOSS_DIFFERENCE") else ()),
-    ):  # fmt: skip
+    made = false = shown = False
+    held = True
+    for kind, quality in (
+        (Kind.ACCURACY_DIFFERENCE, 100 * truth.accuracy),
+        (Kind.FULL_LOSS_DIFFERENCE, -truth.loss),
+    ):
         for item in _of(findings, kind):
             gained = quality[_network(study, item.subject)] - quality[_network(study, str(item.rival))]
-            tallies[name].interval(item.low, item.high, float(gained))
+            held = held and item.low <= gained <= item.high
+            shown = True
             if item.is_above:
                 made = True
                 false = false or not gained > _SAME
+    if shown:
+        # They are said to hold all at once.
+        tallies["full_intervals"].interval(0.0, 0.0, 0.0 if held else 1.0)
     rows = [row for row in range(len(study.names)) if study.names[row] and row]
     possible = any(
         truth.accuracy[a] > truth.accuracy[b] and study.latency_ms[a] <= study.latency_ms[b]

@@ -25,6 +25,7 @@ __all__ = [
     "nowhere",
     "probability_best",
     "probability_on_front",
+    "simultaneous_interval",
 ]
 
 Floats = NDArray[np.float64]
@@ -84,6 +85,18 @@ def interval(draws: Floats, level: float = 0.9) -> tuple[Floats, Floats]:
     tail = (1 - level) / 2
     low, high = np.quantile(draws, [tail, 1 - tail], axis=0)
     return low, high
+
+
+def simultaneous_interval(draws: Floats, level: float = 0.95) -> tuple[Floats, Floats]:
+    """Return the ends of intervals that hold all at once at the level, (k,) both.
+
+    draws: (count, k), such as of the differences that are shown together. Each interval reaches as
+    many of its own deviations as the largest of all misses does.
+    """
+    mean, deviation = draws.mean(axis=0), draws.std(axis=0)
+    scaled = np.abs(draws - mean) / np.where(deviation > 0, deviation, np.inf)
+    reach = float(np.quantile(scaled.max(axis=1), level)) if draws.shape[1] else 0.0
+    return mean - reach * deviation, mean + reach * deviation
 
 
 def probability_best(draws: Floats, among: Flags | None = None) -> Floats:

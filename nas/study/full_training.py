@@ -24,10 +24,13 @@ __all__ = [
     "FullTraining",
     "average_full_trainings",
     "full_trainings_to_json",
+    "image_losses",
     "pack_flags",
+    "pack_losses",
     "read_full_trainings",
     "select_main_recipe",
     "unpack_flags",
+    "unpack_losses",
 ]
 
 Curve = list[tuple[float, float, float, float]]
@@ -126,6 +129,27 @@ def unpack_flags(text: str, count: int) -> Flags:
     """Return the (count,) flags of a text of `pack_flags`."""
     bits = np.frombuffer(zlib.decompress(base64.b64decode(text)), dtype=np.uint8)
     return np.unpackbits(bits, count=count).astype(bool)
+
+
+def image_losses(training: FullTraining, *, tested: bool) -> NDArray[np.float64] | None:
+    """Return the loss of each image that a training was judged on, (N,); None without them.
+
+    tested: of the test images; otherwise of the validation images.
+    """
+    name, images = ("test_losses", training.test_images) if tested else ("losses", training.images)
+    text = getattr(training, name, None)
+    return None if text is None else unpack_losses(text, images or 0)
+
+
+def pack_losses(losses: NDArray[np.float64]) -> str:
+    """Return (N,) losses as a text of two bytes or less each, to a part in a thousand."""
+    return base64.b64encode(zlib.compress(losses.astype("<f2").tobytes(), 9)).decode()
+
+
+def unpack_losses(text: str, count: int) -> NDArray[np.float64]:
+    """Return the (count,) losses of a text of `pack_losses`."""
+    values = np.frombuffer(zlib.decompress(base64.b64decode(text)), dtype="<f2")
+    return values[:count].astype(np.float64)
 
 
 def select_main_recipe(trainings: Sequence[FullTraining]) -> list[FullTraining]:

@@ -20,7 +20,7 @@ from nas.belief.posterior import draws
 from nas.spec.objective import Objective
 from nas.study.front.choice import rank_within_budget
 from nas.study.front.filter import matching
-from nas.study.front.findings import MARGIN
+from nas.study.front.findings import MARGIN, POINTS
 from nas.study.front.gains import Gain, believed_gains
 from nas.study.front.indicators import hypervolume, knee, thin
 from nas.study.front.network_table import NetworkTable
@@ -62,7 +62,8 @@ class Front:
     trust: sentences on how far the proxy behind the figures can be trusted.
     keep: (n,) which networks of `measured` the filters have left.
     epsilon: (m,) how much worse a member may be that stands for others; None: every member.
-    margin: how much loss counts as no difference.
+    margin, margin_points: how much loss, and how many points of accuracy by full training, count
+        as no difference.
     """
 
     measured: NetworkTable
@@ -71,6 +72,7 @@ class Front:
     keep: NDArray[np.bool_] = field(repr=False)
     epsilon: NDArray[np.float64] | None = field(default=None, repr=False)
     margin: float = MARGIN
+    margin_points: float = POINTS
 
     @classmethod
     def of(
@@ -116,6 +118,7 @@ class Front:
             tuple(dict.fromkeys(line for front in fronts.values() for line in front.trust)),
             np.concatenate([front.keep for front in fronts.values()]),
             margin=first.margin,
+            margin_points=first.margin_points,
         )
 
     @property
