@@ -118,7 +118,9 @@ class FullTruth:
             part: rng.normal(0, _DIFFICULTY, images) for part in ("validation", "test")
         }
 
-    def train(self, network: int, name: str | None, seeds: Mapping[int, float]) -> list[FullTraining]:
+    def train(
+        self, network: int, name: str | None, seeds: Mapping[int, float]
+    ) -> list[FullTraining]:
         """Train a network with seeds, each with its effect on all networks."""
         own = {part: self._rng.normal(0, self.together, self.images) for part in self._difficulty}
         return [
@@ -138,9 +140,7 @@ class FullTruth:
             part: centre + difficulty + own[part] + self._rng.normal(0, 0.4, self.images)
             for part, difficulty in self._difficulty.items()
         }
-        losses = {
-            part: _loss(self.sharpness[network] * margin) for part, margin in margins.items()
-        }
+        losses = {part: _loss(self.sharpness[network] * margin) for part, margin in margins.items()}
         figures: dict[str, object] = {
             "trial": network,
             "digest": str(network),

@@ -3,9 +3,9 @@
     python -m benchmarks.claims.rates [--worlds 2000] [--claim beats_plain] [--family null]
 
 Each kind of claim is made by the program's own code on what a simulated search has trained
-(`benchmarks/claims/worlds.py`), and held against the truth. A claim is false where any of those made
-on one front is: a front says many things at once. Worlds are dealt over the families in turn, and
-`all` is the sum over those that hold something to find.
+(`benchmarks/claims/worlds.py`), and held against the truth. A front says many things at once: it
+counts as false where any of its claims of a kind is. `all` is the sum over the families that hold
+something to find.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ from nas.runs.calibrate.agreement import agreement
 from nas.runs.compare import compare_fronts
 from nas.study.front.findings import Finding, Kind
 from nas.study.front.front import Front
-from nas.study.front.search_findings import search_findings
 from nas.study.front.full_training_findings import full_training_findings
+from nas.study.front.search_findings import search_findings
 
 __all__ = ["CLAIMS", "measure"]
 
@@ -81,9 +81,7 @@ def _members(study: Study, front: Front) -> list[int]:
     return [numbers[p.architecture.digest] for p in front.members if p.reference is None]
 
 
-def _beats_plain(
-    study: Study, front: Front, findings: tuple[Finding, ...], tally: Tally
-) -> None:
+def _beats_plain(study: Study, front: Front, findings: tuple[Finding, ...], tally: Tally) -> None:
     named = [name for item in _of(findings, Kind.NETWORKS_SAVING_LOSS) for name in item.networks]
     truth = study.truth
     better = [truth[_network(study, name)] < truth[0] - _SAME for name in named]
@@ -91,9 +89,7 @@ def _beats_plain(
     tally.claim(made=bool(named), false=not all(better), possible=possible)
 
 
-def _beats_placed(
-    study: Study, front: Front, findings: tuple[Finding, ...], tally: Tally
-) -> None:
+def _beats_placed(study: Study, front: Front, findings: tuple[Finding, ...], tally: Tally) -> None:
     pairs = [
         (_network(study, winner), _network(study, name))
         for item in _of(findings, Kind.PLACED_BEATEN)
@@ -202,7 +198,9 @@ def full_claims(world: World, rng: np.random.Generator, tallies: Tallies) -> Non
         (Kind.FULL_LOSS_DIFFERENCE, -truth.loss),
     ):
         for item in _of(findings, kind):
-            gained = quality[_network(study, item.subject)] - quality[_network(study, str(item.rival))]
+            gained = (
+                quality[_network(study, item.subject)] - quality[_network(study, str(item.rival))]
+            )
             held = held and item.low <= gained <= item.high
             shown = True
             if item.is_above:
@@ -231,7 +229,7 @@ def ceiling_claims(world: World, rng: np.random.Generator, tallies: Tallies) -> 
     noise = world.noise
     proxy = (shown + images)[:, None] + rng.normal(0, noise, (len(codes), 2))
     full = (gain + images)[:, None] + rng.normal(0, 0.5 * noise, (len(codes), 3))
-    found = agreement(proxy, full)
+    found = agreement(proxy, full, images=(world.images, world.images))
     others = world.images * rng.standard_normal((2, 200, len(codes)))
     pairs = [
         (
@@ -245,15 +243,14 @@ def ceiling_claims(world: World, rng: np.random.Generator, tallies: Tallies) -> 
     tally = tallies["agreement"]
     tally.interval(found.spearman.low, found.spearman.high, truth)
     tally.figures["too high"].append(found.spearman.value - truth)
-    value = getattr(found.ceiling, "value", found.ceiling)
-    tallies["ceiling"].figures["too high"].append(value - ceiling)
-    if hasattr(found.ceiling, "low"):
-        tallies["ceiling"].interval(found.ceiling.low, found.ceiling.high, ceiling)
+    tallies["ceiling"].figures["too high"].append(found.ceiling - ceiling)
+    ends = found.ceiling_interval
+    tallies["ceiling"].interval(ends.low, ends.high, ceiling)
 
 
 def _spearman(one: np.ndarray, two: np.ndarray) -> float:
     ranks = [np.argsort(np.argsort(values)) for values in (one, two)]
-    return float(np.corrcoef(*ranks)[0, 1])
+    return float(np.corrcoef(ranks[0], ranks[1])[0, 1])
 
 
 CLAIMS: dict[str, Callable[[World, np.random.Generator, Tallies], None]] = {
@@ -268,7 +265,10 @@ CLAIMS: dict[str, Callable[[World, np.random.Generator, Tallies], None]] = {
 def measure(
     claim: str, worlds: int, families: tuple[str, ...] = FAMILIES, seed: int = 0
 ) -> dict[str, dict[str, Tally]]:
-    """Return the tallies of a kind of claim, by its name and by family, over so many worlds of each family."""
+    """Return the tallies of what is claimed, by name and by family.
+
+    worlds: of each family.
+    """
     found: dict[str, dict[str, Tally]] = {}
     for number in range(worlds * len(families)):
         family = families[number % len(families)]

@@ -48,7 +48,9 @@ class Trainings:
         codes = [np.unique(part.seed, return_inverse=True)[1] for part in parts]
         seeds = np.cumsum([0, *(len(np.unique(part.seed)) for part in parts)])
         return cls(
-            np.concatenate([part.network + start for part, start in zip(parts, first, strict=False)]),
+            np.concatenate(
+                [part.network + start for part, start in zip(parts, first, strict=False)]
+            ),
             np.concatenate([code + start for code, start in zip(codes, seeds, strict=False)]),
             np.concatenate([part.values for part in parts]),
         )
@@ -185,18 +187,9 @@ class MixedModel:
         log_posterior = -0.5 * log_det - 0.5 * freedom * np.log(rest)
         log_posterior += _log_prior(own, _NETWORKS) + _log_prior(of_seed, _SEEDS)
         chance = np.exp(log_posterior - log_posterior.max())
-        return _Solved(weights, grams, rest / freedom, freedom, chance / chance.sum())
-
-    @property
-    def noise(self) -> float:
-        """Standard deviation of one training of a network beside another with the same seed."""
-        return float(np.sqrt(self._solved.chance @ self._solved.variance))
-
-    @property
-    def seed_deviation(self) -> float:
-        """Standard deviation of what seeds do to all networks alike."""
-        solved = self._solved
-        return float(np.sqrt(solved.chance @ (solved.variance * self._grid[1] ** 2)))
+        variance: Floats = np.asarray(rest / freedom, dtype=np.float64)
+        chance = np.asarray(chance / chance.sum())
+        return _Solved(weights, grams, variance, freedom, chance)
 
     def seed_effects(self) -> dict[int, float]:
         """Return what each shared seed does to all networks, as expected; without it, nothing."""
@@ -214,7 +207,9 @@ class MixedModel:
         noise = np.sqrt(
             solved.variance[points] * solved.freedom / rng.chisquare(solved.freedom, count)
         )
-        own = np.hypot(self._grid[0][points][:, None] * self._spread[networks], self._apart[networks])
+        own = np.hypot(
+            self._grid[0][points][:, None] * self._spread[networks], self._apart[networks]
+        )
         weights = np.empty((count, solved.weights.shape[1]))
         for point in np.unique(points):
             mine = points == point
@@ -227,9 +222,7 @@ class MixedModel:
         missed = self._mean_values[networks] - weights @ self._mean_rows[networks].T
         luck = noise[:, None] * own * np.sqrt(1 - share)
         drawn = weights[:, :terms] @ self.terms[networks].T + share * missed
-        return np.asarray(
-            self._centre + drawn + luck * rng.standard_normal((count, len(networks)))
-        )
+        return np.asarray(self._centre + drawn + luck * rng.standard_normal((count, len(networks))))
 
 
 @dataclass(frozen=True, eq=False)

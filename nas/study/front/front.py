@@ -271,9 +271,7 @@ class Front:
             points[0], ranking.probability, rivals, ranking.count, cheapest, ranking.delta
         )
 
-    def _draw(
-        self, objective: Objective, rows: NDArray[np.int64]
-    ) -> NDArray[np.float64] | None:
+    def _draw(self, objective: Objective, rows: NDArray[np.int64]) -> NDArray[np.float64] | None:
         """(count, k) of what an objective of some networks may be, minimised."""
         measured = self.measured
         drawn = draws(measured.columns, measured.noises, [objective], rows)

@@ -12,7 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nas.belief.claims import simultaneous_interval
-from nas.belief.mixed_model import MixedModel, Trainings
 from nas.belief.ranks import correlation_interval, rank_correlation
 from nas.spec.architecture import PLAIN
 from nas.study.front.findings import FULL_TRAINING, LEVEL, PROXY, Finding, Kind
@@ -74,8 +73,8 @@ def full_training_findings(front: Front) -> tuple[Finding, ...]:
 
     Searched networks are chosen by validation and compared by test images: by loss where the loss
     of each image was kept, since accuracy throws most of what they say away, and by accuracy
-    otherwise. Differences are drawn from a posterior in which a network that was lucky is held
-    against the others (`MixedModel`), and intervals hold all at once with 95 %.
+    otherwise. Differences are paired by seed and by image, and intervals hold all at once with
+    95 %.
     """
     cloud = front.cloud
     rows = [row for row, text in enumerate(cloud["retrained"]) if text is not None]
@@ -228,9 +227,7 @@ def _network(
     )
 
 
-def _losses(
-    used: Sequence[FullTraining], tested: bool
-) -> tuple[Floats | None, Floats | None]:
+def _losses(used: Sequence[FullTraining], tested: bool) -> tuple[Floats | None, Floats | None]:
     """Return mean losses by seed, and those of each image, mean over seeds; None without them."""
     by_image = [image_losses(item, tested=tested) for item in used]
     known = [values for values in by_image if values is not None]
@@ -257,9 +254,7 @@ def _comparisons(front: Front, networks: Sequence[_Network], images: int) -> lis
             best = max(fast, key=lambda row: float(networks[row].validation.mean()))
             pairs.append((best, rival))
         else:
-            findings.append(
-                Finding(Kind.NONE_AS_FAST, FULL_TRAINING, rival=networks[rival].name)
-            )
+            findings.append(Finding(Kind.NONE_AS_FAST, FULL_TRAINING, rival=networks[rival].name))
     by_accuracy = _differences(
         networks, judged.points, pairs, Kind.ACCURACY_DIFFERENCE, "points", front.margin_points
     )
@@ -298,28 +293,29 @@ def _drawn(
 ) -> Floats | None:
     """Draw means over all seeds and all images, (count, k).
 
+    Not shrunk: what is compared was chosen by other images, and all comparisons count together.
     values: (s,) of each network, with the same seeds.
     by_image: (N,) of each network; where one is not known, images are taken as independent of each
         other, with the variances `alone`: that is too wide.
     """
-    seeds = len(values[0])
-    if len(values) < 2 or seeds < 2:
+    table = np.array(values)
+    if min(table.shape) < 2:
         return None
     rng = np.random.default_rng(0)
-    trainings = Trainings(
-        np.repeat(np.arange(len(values)), seeds),
-        np.tile(np.arange(seeds), len(values)),
-        np.concatenate(values),
-    )
-    model = MixedModel(np.ones((len(values), 1)), trainings)
-    drawn = model.draws(np.arange(len(values)), _DRAWS, rng)
+    rest = table - table.mean(axis=1, keepdims=True) - table.mean(axis=0) + table.mean()
+    freedom = (table.shape[0] - 1) * (table.shape[1] - 1)
+    # A variance that few seeds tell may be larger: Student's t.
+    variance = float((rest**2).sum()) / rng.chisquare(freedom, _DRAWS)
+    usual = rng.standard_normal((_DRAWS, len(table)))
+    drawn = table.mean(axis=1) + usual * np.sqrt(variance / table.shape[1])[:, None]
     known = [item for item in by_image if item is not None]
     covariance = np.diag(alone)
     if len(known) == len(values):
         covariance = np.atleast_2d(np.cov(np.stack(known))) / known[0].size
     scales, vectors = np.linalg.eigh(covariance)
     root = vectors * np.sqrt(np.maximum(scales, 0.0))
-    return np.asarray(drawn + rng.standard_normal(drawn.shape) @ root.T)
+    drawn += rng.standard_normal(drawn.shape) @ root.T
+    return np.asarray(drawn - drawn.mean(axis=0) + table.mean(axis=1))
 
 
 def _differences(
@@ -360,9 +356,7 @@ def _differences(
     return findings
 
 
-def _disagreements(
-    by_accuracy: Sequence[Finding], by_loss: Sequence[Finding]
-) -> list[Finding]:
+def _disagreements(by_accuracy: Sequence[Finding], by_loss: Sequence[Finding]) -> list[Finding]:
     """Name the pairs of which loss and accuracy say the opposite, each with some certainty."""
     return [
         Finding(

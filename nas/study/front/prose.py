@@ -117,15 +117,15 @@ def _inside_noise(finding: Finding) -> str:
 def _none_better(finding: Finding) -> str:
     return (
         f"No network is shown to lose less than {finding.rival}, and {finding.count('worse')} of "
-        f"{finding.count('compared')} lose more ({', '.join(finding.worse_than)}): do not choose by "
-        f"latency alone. Savings of more than {finding.estimate:.4f} are ruled out. {_MORE}"
+        f"{finding.count('compared')} lose more ({', '.join(finding.worse_than)}): do not choose "
+        f"by latency alone. Savings of more than {finding.estimate:.4f} are ruled out. {_MORE}"
     )
 
 
 def _no_difference(finding: Finding) -> str:
     return (
-        f"All {finding.count('compared')} networks on the front lose as much as {finding.rival} but "
-        f"for {finding.figure('margin'):g} ({_together(finding)}): choose by latency."
+        f"All {finding.count('compared')} networks on the front lose as much as {finding.rival} "
+        f"but for {finding.figure('margin'):g} ({_together(finding)}): choose by latency."
     )
 
 
@@ -223,11 +223,11 @@ def _meaning(finding: Finding, form: str, unit: str) -> str:
 
 
 def _figures_disagree(finding: Finding) -> str:
-    loss = "less" if finding.figure("loss") > 0 else "more"
+    loss = "lower" if finding.figure("loss") > 0 else "higher"
     return (
-        f"Loss and accuracy disagree on {finding.subject} and {finding.rival}: it loses {loss}, and "
-        f"is right {finding.estimate:+.2f} points as often. Overfitting and label smoothing do that; "
-        "judge by what the network is for."
+        f"Loss and accuracy disagree on {finding.subject} beside {finding.rival}: its loss is "
+        f"{loss}, its accuracy {finding.estimate:+.2f} points. Overfitting and label smoothing do "
+        "that; judge by what the network is for."
     )
 
 
