@@ -188,6 +188,7 @@ class MixedModel:
         log_posterior += _log_prior(own, _NETWORKS) + _log_prior(of_seed, _SEEDS)
         chance = np.exp(log_posterior - log_posterior.max())
         variance: Floats = np.asarray(rest / freedom, dtype=np.float64)
+        weights = np.asarray(weights, dtype=np.float64)
         chance = np.asarray(chance / chance.sum())
         return _Solved(weights, grams, variance, freedom, chance)
 
