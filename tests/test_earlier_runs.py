@@ -30,6 +30,7 @@ from nas.strategy.storage.store import Store
 from nas.study.record import COMPLETE, PRUNED, Record
 from nas.study.trials import Trials
 
+LATER = {"images_seen": None, "epoch_losses": None}
 RUNS = ROOT / "tests" / "support" / "before_the_move.tar.xz"
 
 
@@ -74,7 +75,9 @@ def said(*words: str) -> str:
 
 def test_what_was_shown_is_shown(earlier: Path) -> None:
     assert said("front", "finished", "--json") == (earlier / "front.json").read_text()
-    assert said("show", "finished", "4", "--json") == (earlier / "show.json").read_text()
+    shown = json.loads((earlier / "show.json").read_text())
+    now = json.loads(said("show", "finished", "4", "--json"))
+    assert now == shown | LATER
     open_run("finished").front().write_csv(earlier / "again.csv")
     assert (earlier / "again.csv").read_text() == (earlier / "finished" / "front.csv").read_text()
 
@@ -99,7 +102,7 @@ def test_what_was_written_is_written(earlier: Path) -> None:
     ]
     assert len(written) > len(records)
     for row in written:
-        assert json.dumps(Record.from_dict(row).to_dict()) == json.dumps(row)
+        assert Record.from_dict(row).to_dict() == row | LATER
 
 
 @pytest.mark.parametrize(("name", "trials"), [("killed", 14), ("database", 12)])

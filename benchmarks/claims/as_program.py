@@ -14,7 +14,7 @@ from benchmarks.claims.worlds import Study
 from nas.spec.architecture import Architecture, Insertion
 from nas.spec.objective import objectives_named
 from nas.study.front.front import Front
-from nas.study.full_training import FullTraining, pack_flags
+from nas.study.full_training import FullTraining, pack_flags, pack_losses
 from nas.study.record import COMPLETE, Record
 from nas.study.trials import Trials
 
@@ -94,9 +94,15 @@ class FullTruth:
     """
 
     def __init__(
-        self, study: Study, rng: np.random.Generator, *, images: int = 2000, noise: float = 1.0
+        self,
+        study: Study,
+        rng: np.random.Generator,
+        *,
+        images: int = 2000,
+        noise: float = 1.0,
+        by_image: bool = True,
     ) -> None:
-        self._rng, self.images = rng, images
+        self._rng, self.images, self.by_image = rng, images, by_image
         world = study.world
         gain = world.gain(study.codes)
         self.margin = _CENTRE + _SLOPE * gain
@@ -157,6 +163,8 @@ class FullTruth:
             "test_loss": float(losses["test"].mean()),
             "test_accuracy": float((margins["test"] > 0).mean()),
             "test_correct": pack_flags(margins["test"] > 0),
+            "losses": pack_losses(losses["validation"]) if self.by_image else None,
+            "test_losses": pack_losses(losses["test"]) if self.by_image else None,
         }
         return FullTraining(**figures)  # type: ignore[arg-type]
 
@@ -167,11 +175,18 @@ def _loss(margins: Floats) -> Floats:
 
 
 def retrain(
-    study: Study, rng: np.random.Generator, *, seeds: int = 3, winners: int = 5, noise: float = 0.5
+    study: Study,
+    rng: np.random.Generator,
+    *,
+    seeds: int = 3,
+    winners: int = 5,
+    noise: float = 0.5,
+    by_image: bool = True,
 ) -> tuple[Front, FullTruth]:
     """Train fully the hand-placed networks and some members of the front, as `nas retrain` does.
 
     noise: of a full training, relative to that of a short one.
+    by_image: whether the loss of each image is kept; without, accuracy judges.
     """
     front = front_of(study)
     numbers = number_of(study)
@@ -180,7 +195,7 @@ def retrain(
     ]
     step = max(1, len(members) // winners)
     placed = [row for row, name in enumerate(study.names) if name]
-    truth = FullTruth(study, rng, noise=noise)
+    truth = FullTruth(study, rng, noise=noise, by_image=by_image)
     effects = truth.draw_seeds(seeds)
     chosen = [*placed, *members[::step][:winners]]
     trainings = {row: truth.train(row, study.names[row], effects) for row in chosen}

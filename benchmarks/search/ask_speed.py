@@ -17,7 +17,7 @@ import numpy as np
 import torch
 
 from nas.strategy.samplers.pareto.acquisition import Acquisition
-from nas.strategy.samplers.pareto.grid import Codes, Floats, Grid
+from nas.belief.grid import Codes, Floats, Grid
 from nas.strategy.samplers.pareto.knowledge import Knowledge, Observations
 
 BLOCKS = ("se", "cbam", "coord")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -26,6 +26,10 @@ def search(
     ] = "digits",
     out: Annotated[Path, typer.Option(help="Run folder to make.")] = Path("runs/demo"),
     runner: Annotated[Path | None, typer.Option(help="Runner file.")] = None,
+    regime: Annotated[
+        Literal["scratch", "finetune"] | None,
+        typer.Option(help="Will networks be trained from random weights, or from trained ones?"),
+    ] = None,
     backbone: Annotated[
         list[str] | None, typer.Option(help="Instead of the space's; may be repeated.")
     ] = None,
@@ -58,6 +62,7 @@ def search(
 
     plan = load_runner(runner, tuple(set_ or ()))
     for option, key, value in (
+        ("--regime", "regime", regime),
         ("--trials", "search.trials", trials),
         ("--time-limit", "search.time_limit", time_limit),
         ("--seed", "search.seed", seed),

@@ -15,8 +15,8 @@ from nas.base.errors import SpecError
 from nas.base.files import parse, read_text, read_yaml
 from nas.base.object_store import check_url
 from nas.spec.objective import objectives_named
-from nas.spec.proxy import PROBE_STEPS, Backbone, Proxy
-from nas.spec.recipe import Retrain
+from nas.spec.proxy import KINDS, PROBE_STEPS, Backbone, Proxy, Regime
+from nas.spec.recipe import WEIGHTS, Retrain
 from nas.spec.storage_url import PASSWORD, StorageUrl
 
 __all__ = [
@@ -25,8 +25,10 @@ __all__ = [
     "Backbone",
     "Proxy",
     "Ray",
+    "Regime",
     "Runner",
     "SearchPlan",
+    "check_regime",
     "load_runner",
     "parse_seconds",
     "with_overrides",
@@ -229,6 +231,10 @@ class Runner(BaseModel):
     which workers then get images, too; None: in the run folder, which workers must share."""
     lease: Annotated[Duration, Field(ge=1)] = 60.0
     """Silence after which a worker's job is given to another, and a driver counts as dead."""
+    regime: Regime = "scratch"
+    """The question. `scratch`: of networks that will be trained from random weights, which proxy
+    and full training then do; `finetune`: of trained weights that will be trained on, from where
+    both start. Left out beside a kind of proxy: that of the kind."""
     search: SearchPlan = SearchPlan()
     proxy: Proxy = Proxy()
     ray: Ray = Ray()
@@ -245,6 +251,27 @@ class Runner(BaseModel):
     def device_profile(self) -> Path | None:
         """The profile that `device` names; None where it names a runtime of this machine."""
         return Path(self.device) if self.device.endswith(".json") else None
+
+    @model_validator(mode="after")
+    def _asked(self) -> Self:
+        # What is concluded is not marked as given, so that a change of the other concludes anew.
+        if "regime" not in self.model_fields_set:
+            object.__setattr__(self, "regime", self.proxy.regime)
+        elif "kind" not in self.proxy.model_fields_set:
+            proxy = self.proxy.model_copy()
+            object.__setattr__(proxy, "kind", KINDS[self.regime][0])
+            object.__setattr__(self, "proxy", proxy)
+        if self.proxy.regime != self.regime:
+            raise ValueError(
+                f"regime {self.regime} with proxy.kind {self.proxy.kind}; allowed: "
+                f"{' or '.join(KINDS[self.regime])}, or regime {self.proxy.regime}"
+            )
+        if self.regime == "finetune" and self.proxy.start == "paper":
+            raise ValueError(
+                "regime finetune with proxy.start paper: beside trained weights blocks start as "
+                "identities; leave it out"
+            )
+        return self
 
     @model_validator(mode="after")
     def _kept(self) -> Self:
@@ -267,33 +294,59 @@ def load_runner(path: str | Path | None = None, overrides: tuple[str, ...] = ())
     data: Any = {}
     if path is not None:
         data = read_yaml(read_text(path, "the runner"), source)
-    return with_overrides(parse(Runner, {} if data is None else data, source), overrides)
+    runner = with_overrides(parse(Runner, {} if data is None else data, source), overrides)
+    check_regime(runner, source)
+    return runner
 
 
 def with_overrides(runner: Runner, overrides: tuple[str, ...]) -> Runner:
     """Return a runner with `key.path=value` overrides applied. Raises SpecError."""
     if not overrides:
         return runner
-    merged = runner.model_dump(mode="python")
+    known = runner.model_dump(mode="python")
+    # Into what was given, so that what follows from it follows from the change.
+    given = runner.model_dump(mode="python", exclude_unset=True)
     for override in overrides:
-        _override(merged, override)
-    return parse(Runner, merged, "--set")
+        _override(known, given, override)
+    changed = parse(Runner, given, "--set")
+    check_regime(changed, "--set")
+    return changed
 
 
-def _override(data: dict[str, Any], override: str) -> None:
+def check_regime(runner: Runner, source: str) -> None:
+    """Raise SpecError where a training would start from other weights than the regime says.
+
+    Not part of reading: files from before there were regimes hold both, each as it was meant.
+    """
+    if runner.regime == "scratch" and runner.proxy.backbone.weights == "pretrained":
+        raise SpecError(
+            f"{source}: regime scratch with proxy.backbone.weights pretrained, from which nothing "
+            "would start; leave it out, or take regime finetune"
+        )
+    weights, regime = runner.retrain.weights, runner.regime
+    if "regime" in runner.model_fields_set and weights not in (None, *WEIGHTS[regime]):
+        other = next(name for name in WEIGHTS if weights in WEIGHTS[name])
+        raise SpecError(
+            f"{source}: regime {regime} with retrain.weights {weights}; allowed: "
+            f"{' or '.join(WEIGHTS[regime])}, or regime {other}"
+        )
+
+
+def _override(known: dict[str, Any], given: dict[str, Any], override: str) -> None:
+    """Put one override into what was given. known: every key, with its value."""
     key, equals, text = override.partition("=")
     path = key.strip().split(".")
     if not equals or not all(path):
         raise SpecError(f"--set {override!r}: write key=value, as in --set proxy.kind=finetune")
     value = read_yaml(text, f"--set {key}")
     for depth, part in enumerate(path):
-        if not isinstance(data, dict) or part not in data:
-            allowed = ", ".join(sorted(data)) if isinstance(data, dict) else "none, it is a value"
+        if not isinstance(known, dict) or part not in known:
+            allowed = ", ".join(sorted(known)) if isinstance(known, dict) else "none, it is a value"
             below = ".".join(path[:depth]) or "the runner"
             raise SpecError(
                 f"--set {override!r}: unknown key {part!r}; allowed in {below}: {allowed}"
             )
         if depth == len(path) - 1:
-            data[part] = value
+            known[part] = given[part] = value
         else:
-            data = data[part]
+            known, given = known[part], given.setdefault(part, {})

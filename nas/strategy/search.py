@@ -13,6 +13,7 @@ from dataclasses import replace
 import numpy as np
 
 from nas.base.seeds import derive
+from nas.belief.grid import Codes
 from nas.models.candidates import Candidates
 from nas.spec.architecture import Architecture
 from nas.spec.objective import objectives_named
@@ -29,9 +30,12 @@ from nas.strategy.ledger import (
 from nas.strategy.repeats import summarise_repeats
 from nas.strategy.rungs import Ladder
 from nas.strategy.samplers.figures import SpaceFigures
+from nas.strategy.samplers.pareto import TargetedEvidence
 from nas.strategy.samplers.proposer import Proposer
 from nas.strategy.storage.store import Store
+from nas.study.network_belief import Budgets, collect_evidence
 from nas.study.record import COMPLETE, FAILED, PAUSED, RUNNING, Job, Outcome, Record
+from nas.study.trials import Trials
 
 __all__ = ["Search"]
 
@@ -61,6 +65,8 @@ class Search:
     begun: number of trials at the beginning of the store that are another search's.
     admit: says whether an architecture keeps the limits that are known without measuring.
     figures: what of all networks is known without measuring, for the sampler.
+    budgets: what trainings are evidence of, for a sampler that has a belief; None: one value for
+        each network is all there is.
     clock: reads seconds.
     started: reading of the clock from which the time limit counts; None: now.
     Raises SpecError when the store holds trials that the space does not.
@@ -77,6 +83,7 @@ class Search:
         begun: int = 0,
         admit: Callable[[Architecture], bool] = lambda architecture: True,
         figures: SpaceFigures | None = None,
+        budgets: Budgets | None = None,
         clock: Callable[[], float] = time.monotonic,
         started: float | None = None,
     ) -> None:
@@ -98,7 +105,10 @@ class Search:
             admit=admit,
             figures=figures,
             focus=plan.focus,
+            trials=plan.trials,
         )
+        self._budgets = budgets
+        self._codes: dict[str, Codes] = {}
         self._confirmation = Confirmation(
             self.objectives,
             [architecture.digest for architecture in self._references.values()],
@@ -388,11 +398,28 @@ class Search:
             self._proposer.learn_noise(repeats.noise)
             for digest, values in repeats.values.items():
                 self._proposer.tell(digest, values)
+        self._tell_evidence()
         signs = np.array([item.sign for item in self.objectives])
         for trial, costs in self._ladder.estimates().items():
             record = self._ledger.records[trial]
             if record.state != COMPLETE:
                 self._proposer.tell(record.digest, (signs * costs).tolist())
+
+    def _tell_evidence(self) -> None:
+        """Give the sampler every training as it is, where one of the objectives is a loss."""
+        names = [item.name for item in self.objectives]
+        if self._budgets is None or "loss" not in names or self.plan.sampler != "pareto":
+            return
+        for record in self._ledger.records:
+            if record.digest not in self._codes and record.loss is not None:
+                codes = self._proposer.codes(Architecture.from_json(record.architecture))
+                if codes is not None:
+                    self._codes[record.digest] = codes
+        trials = Trials.of(self._ledger.records)
+        rows = collect_evidence(trials, self._codes, self._budgets)
+        if len(rows.usable()):
+            evidence = TargetedEvidence(rows, self._budgets.full_images)
+            self._proposer.learn_evidence({names.index("loss"): evidence})
 
     def _restore(self) -> None:
         """Take up the store's trials; those that were running are given out again."""

@@ -18,8 +18,8 @@ from nas.base.seeds import derive
 from nas.data import Dataset, open_data, open_test
 from nas.models.build import build
 from nas.spec.architecture import Architecture
-from nas.spec.recipe import FullRecipe, block_start
-from nas.study.full_training import FullTraining, pack_flags
+from nas.spec.recipe import FullRecipe
+from nas.study.full_training import FullTraining, pack_flags, pack_losses
 from nas.training.augmentation import Augmentation
 from nas.training.checkpoint import (
     Rungs,
@@ -129,7 +129,7 @@ def begin(
     network = build(
         architecture,
         num_classes=task.num_classes,
-        start=block_start(recipe.weights),
+        start=recipe.block_start,
         weights=None if backbone is None else load_weights(backbone),
         pretrained=recipe.weights == "pretrained",
         seed=seed,
@@ -195,7 +195,7 @@ def train_fully(
 
     def keep(rows: Rungs) -> None:
         if first:
-            save_training(path, training, architecture, _KIND, rows)
+            save_training(path, training.state(), architecture, _KIND, rows)
         watch.note_save()
 
     def after_step(_done: int, _of: int) -> None:
@@ -233,7 +233,10 @@ def train_fully(
         loss=score.loss,
         accuracy=score.accuracy,
         images=len(data.validation),
-        curve=curve,
+        losses=pack_losses(score.losses.numpy()),
+        curve=[(epoch, loss, accuracy, spent) for epoch, loss, accuracy, spent in curve],
+        images_seen=training.images_seen,
+        epoch_losses=training.epoch_losses,
         seconds=watch.seconds,
         processes=dist.get_world_size() if dist.is_initialized() else 1,
         device=device.type,
@@ -277,6 +280,7 @@ def _test(
         "test_accuracy": score.accuracy,
         "test_images": len(test),
         "test_correct": pack_flags(score.correct.numpy()),
+        "test_losses": pack_losses(score.losses.numpy()),
     }
 
 

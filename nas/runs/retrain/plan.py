@@ -22,7 +22,7 @@ from nas.runs.retrain.pool import Watcher
 from nas.runs.run import Run, RunState
 from nas.runs.weights import RETRAINED_FOLDER
 from nas.spec.architecture import Architecture
-from nas.spec.recipe import FullRecipe, Retrain
+from nas.spec.recipe import WEIGHTS, FullRecipe, Retrain
 from nas.study.full_training import FullTraining
 from nas.study.record import COMPLETE
 from nas.training.checkpoint import checkpoint_path, weights_exist
@@ -78,13 +78,15 @@ def plan_retraining(
     trials: networks by number.
     front: the members of the front.
     references: the hand-placed networks too; None: with the front.
-    section: how they are trained; None: as the run's file has it.
+    section: how they are trained; None: as the run's file has it, as are its weights.
     workers: trainings side by side; None: as many as cores and GPUs suggest.
     watcher: hears how far the decoding is; None: nobody does.
 
     Raises SpecError for networks, images or a test part that cannot be used.
     """
     section = section or run.file.retrain
+    if section.weights is None:  # the file's may be those of before there were regimes
+        section = section.model_copy(update={"weights": run.file.retrain.weights})
     state = run.read()
     rows = _chosen_rows(state, trials, front, front if references is None else references)
     # Whose images have changed would be trained on others than it was searched on.
@@ -139,7 +141,7 @@ def _prepare_networks(
         architecture = Architecture.from_json(row["architecture"])
         resolution = section.resolution or architecture.resolution
         data = decode_images(run.space, run.file, resolution, progress=step)
-        recipe = section.resolved(len(open_data(data).train))
+        recipe = section.resolved(len(open_data(data).train), run.file.regime, run.file.proxy.start)
         if brings_test:
             test_images = len(open_test(run.file.data, resolution, progress=step))
         about = _about(state, row, recipe, resolution, data)
@@ -223,9 +225,10 @@ def _backbone(run: Run, architecture: str) -> Path:
     plain = Architecture.from_json(architecture).plain
     path = checkpoint_path(run.checkpoints, plain.digest)
     if not weights_exist(path):
+        other_weights = [name for name in WEIGHTS[run.file.regime] if name != "backbone"]
         raise SpecError(
             f"retrain.weights=backbone: {run.path} has no trained {plain.backbone} (searched by "
-            f"{run.file.proxy.kind}); use random or pretrained"
+            f"{run.file.proxy.kind}); use {' or '.join(other_weights)}"
         )
     return path if is_remote(path) else path.resolve()
 

@@ -7,25 +7,20 @@ from copy import copy
 from dataclasses import dataclass, replace
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from nas.backbones import Site
-from nas.blocks import block_named
+from nas.belief.grid import Codes, Columns, Floats
+from nas.belief.terms import Place
 from nas.latency.profile import BackboneLatencies, Profile, correct
 from nas.models.candidates import Candidates
-from nas.models.cost import cost, cost_of_module
-from nas.models.decisions import Decision
+from nas.models.choice_costs import COUNTED, ChoiceCosts
 from nas.models.site_locations import site_locations
-from nas.spec.architecture import EMPTY, KEEP, Architecture, Insertion, parse_label
+from nas.spec.architecture import Architecture
 from nas.spec.objective import Objective
 from nas.spec.prior import Rules
 from nas.strategy.samplers.pareto import Feature, Knowledge
-from nas.strategy.samplers.pareto.grid import Codes, Columns, Floats
 
 __all__ = ["SpaceFigures"]
-
-_NUMBER = 3  # parameters, multiply-adds, blocks
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,8 +60,8 @@ class SpaceFigures:
         self._candidates = candidates
         self._profile = profile
         self._names = tuple(candidates.parameters())
-        self._cost_of = _block_costs()
-        self._branches = [self._branch(plain, num_classes) for plain, _ in candidates.plains()]
+        self._costs_of = ChoiceCosts(num_classes)
+        self._branches = [self._branch(plain) for plain, _ in candidates.plains()]
 
     def __contains__(self, name: str) -> bool:
         """Say whether an objective is known without evaluating."""
@@ -79,7 +74,7 @@ class SpaceFigures:
         """
         if name == "latency_ms":
             return self._latencies
-        number = ("params", "macs", "blocks").index(name)
+        number = COUNTED.index(name)
         return lambda columns: self._costs(columns)[:, number]
 
     def with_prior(self, rules: Rules) -> SpaceFigures:
@@ -117,7 +112,7 @@ class SpaceFigures:
             for number, item in enumerate(objectives)
             if item.name in self
         }
-        rest = {"params", "macs", "blocks"} - {item.name for item in objectives}
+        rest = set(COUNTED) - {item.name for item in objectives}
         features = [self.figure(name) for name in sorted(rest)]
         if all(branch.saved for branch in self._branches):
             features.append(self._savings)
@@ -126,7 +121,20 @@ class SpaceFigures:
             features=features,
             allowed=self.limits_check(limits) if limits else None,
             settled=self.settle if self._candidates.head else None,
+            places=self._places(),
+            # The first choice of every decision leaves it as the backbone comes.
+            reference=np.zeros(len(self._names), dtype=np.int64),
         )
+
+    def _places(self) -> dict[str, Place]:
+        """Return where the sites of each parameter lie, in the order of the parameters."""
+        places = {}
+        for plain, _ in self._candidates.plains():
+            decisions = self._candidates.parameters_of(plain)[1]
+            last = max(1, len(decisions) - 1)
+            for number, (name, decision) in enumerate(decisions.items()):
+                places[name] = Place(decision.sites[0].stage, number / last, len(decision.sites))
+        return {name: places.get(name, Place("", 0.0, 0)) for name in self._names}
 
     def limits_check(self, limits: Mapping[str, float]) -> Callable[[Columns], NDArray[np.bool_]]:
         """Return a function that says which networks (n,) keep upper limits.
@@ -155,11 +163,9 @@ class SpaceFigures:
 
     # Tables of what each choice adds.
 
-    def _branch(self, plain: Architecture, num_classes: int) -> _BackboneFigures:
+    def _branch(self, plain: Architecture) -> _BackboneFigures:
         head, decisions = self._candidates.parameters_of(plain)
         choices = self._candidates.head
-        whole = cost(plain, num_classes=num_classes)
-        blocks = len(plain.blocks)
         measured = self._profile.branch(plain) if self._profile is not None else None
         added_ms = {}
         if self._profile is not None and measured is not None:
@@ -168,40 +174,14 @@ class SpaceFigures:
                 added_ms[name] = self._profile.choices(measured, sites, decision.choices)
         return _BackboneFigures(
             head={name: choices[name].index(value) for name, value in head.items()},
-            plain=np.array([whole.params, whole.macs, blocks], dtype=np.float64),
+            plain=self._costs_of.plain(plain),
             added={
-                name: self._table(plain, decision, num_classes)
-                for name, decision in decisions.items()
+                name: self._costs_of.added(plain, decision) for name, decision in decisions.items()
             },
             measured=measured,
             added_ms=added_ms,
             saved={},
         )
-
-    def _table(self, plain: Architecture, decision: Decision, num_classes: int) -> Floats:
-        """Return (choices, 3)."""
-        rows = np.zeros((len(decision.choices), _NUMBER))
-        for number, label in enumerate(decision.choices):
-            if label != KEEP:
-                for site in decision.sites:
-                    rows[number] += self._difference(plain, site, label, num_classes)
-        return rows
-
-    def _difference(self, plain: Architecture, site: Site, label: str, num_classes: int) -> Floats:
-        """Return what a label puts into a site, without what it takes out, (3,)."""
-        replaced = self._original(plain, site, num_classes) if site.filled else np.zeros(_NUMBER)
-        if label == EMPTY:
-            return -replaced
-        return self._cost_of(site, label) - replaced
-
-    def _original(self, plain: Architecture, site: Site, num_classes: int) -> Floats:
-        """Return the cost (3,) of the block that a site comes with.
-
-        It does not count among the inserted ones.
-        """
-        emptied = replace(plain, insertions=(Insertion(site.name, EMPTY),))
-        before, after = (cost(item, num_classes=num_classes) for item in (plain, emptied))
-        return np.array([before.params - after.params, before.macs - after.macs, 0.0])
 
     # Sums over the decisions of many networks.
 
@@ -218,9 +198,9 @@ class SpaceFigures:
 
     def _costs(self, columns: Columns) -> Floats:
         """Return parameters, multiply-adds and blocks, (n, 3)."""
-        total = np.zeros((len(next(iter(columns.values()))), _NUMBER))
+        total = np.zeros((len(next(iter(columns.values()))), len(COUNTED)))
         for branch, rows in self._of_branches(columns):
-            total[rows] = branch.plain + _summed(branch.added, columns, rows, _NUMBER)
+            total[rows] = branch.plain + _summed(branch.added, columns, rows, len(COUNTED))
         return total
 
     def _savings(self, columns: Columns) -> Floats:
@@ -249,23 +229,3 @@ def _summed(
     for name, table in tables.items():
         total += table[columns[name][rows]]
     return total
-
-
-def _block_costs() -> Callable[[Site, str], Floats]:
-    """Return a function that counts a block at a site, once for all sites with such a map."""
-    costs: dict[tuple[object, ...], Floats] = {}
-
-    def cost_of(site: Site, label: str) -> Floats:
-        key = (site.channels, site.height, site.width, label)
-        if key not in costs:
-            name, options = parse_label(label)
-            block = block_named(name)
-            with torch.random.fork_rng(devices=[]):
-                module = block.assemble(
-                    site.channels, site.height, site.width, "paper", block.complete(options)
-                )
-            counted = cost_of_module(module, torch.zeros(1, site.channels, site.height, site.width))
-            costs[key] = np.array([counted.params, counted.macs, 1.0])
-        return costs[key]
-
-    return cost_of

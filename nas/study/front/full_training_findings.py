@@ -18,10 +18,10 @@ from nas.study.front.findings import FULL_TRAINING, LEVEL, PROXY, Finding, Kind
 from nas.study.front.front import Front
 from nas.study.full_training import (
     FullTraining,
-    image_losses,
     read_full_trainings,
     select_main_recipe,
     unpack_flags,
+    unpack_losses,
 )
 
 __all__ = ["full_training_findings"]
@@ -228,12 +228,16 @@ def _network(
 
 
 def _losses(used: Sequence[FullTraining], tested: bool) -> tuple[Floats | None, Floats | None]:
-    """Return mean losses by seed, and those of each image, mean over seeds; None without them."""
-    by_image = [image_losses(item, tested=tested) for item in used]
-    known = [values for values in by_image if values is not None]
-    if not known or len(known) < len(by_image):
+    """Return mean losses by seed, and those of each image that were kept, mean over seeds; None
+    without them.
+    """
+    figures = [
+        (item.test_loss, item.test_losses) if tested else (item.loss, item.losses) for item in used
+    ]
+    kept = [unpack_losses(text) for loss, text in figures if loss is not None and text is not None]
+    if len(kept) < len(used) or len({len(values) for values in kept}) > 1:
         return None, None
-    return np.array([values.mean() for values in known]), np.mean(known, axis=0)
+    return np.array([loss for loss, _ in figures], dtype=np.float64), np.mean(kept, axis=0)
 
 
 def _comparisons(front: Front, networks: Sequence[_Network], images: int) -> list[Finding]:
@@ -278,18 +282,23 @@ def _judge(networks: Sequence[_Network], images: int) -> _Judged | None:
             1e4 * float(item.accuracy.mean() * (1 - item.accuracy.mean())) / max(images, 1)
             for item in networks
         ],
+        images,
     )
     if points is None:
         return None
     losses = [item.full_loss for item in networks if item.full_loss is not None]
     drawn = None
     if len(losses) == len(networks):
-        drawn = _drawn(losses, [item.losses for item in networks], [0.0] * len(networks))
+        by_image = [item.losses for item in networks]
+        drawn = _drawn(losses, by_image, [0.0] * len(networks), images)
     return _Judged(points, None if drawn is None else -drawn)
 
 
 def _drawn(
-    values: Sequence[Floats], by_image: Sequence[Floats | None], alone: Sequence[float]
+    values: Sequence[Floats],
+    by_image: Sequence[Floats | None],
+    alone: Sequence[float],
+    images: int,
 ) -> Floats | None:
     """Draw means over all seeds and all images, (count, k).
 
@@ -297,6 +306,7 @@ def _drawn(
     values: (s,) of each network, with the same seeds.
     by_image: (N,) of each network; where one is not known, images are taken as independent of each
         other, with the variances `alone`: that is too wide.
+    images: that there are, of which some thousands may stand for all in `by_image`.
     """
     table = np.array(values)
     if min(table.shape) < 2:
@@ -311,7 +321,7 @@ def _drawn(
     known = [item for item in by_image if item is not None]
     covariance = np.diag(alone)
     if len(known) == len(values):
-        covariance = np.atleast_2d(np.cov(np.stack(known))) / known[0].size
+        covariance = np.atleast_2d(np.cov(np.stack(known))) / max(images, 1)
     scales, vectors = np.linalg.eigh(covariance)
     root = vectors * np.sqrt(np.maximum(scales, 0.0))
     drawn += rng.standard_normal(drawn.shape) @ root.T

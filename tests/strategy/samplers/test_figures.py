@@ -14,7 +14,7 @@ from nas.spec.objective import objectives_named
 from nas.spec.prior import KnownEffect, KnownSite, Rules
 from nas.spec.space import SearchSpace
 from nas.strategy.samplers.figures import SpaceFigures
-from nas.strategy.samplers.pareto.grid import Codes, Grid
+from nas.belief.grid import Codes, Grid
 
 
 def candidates(**changes: object) -> Candidates:

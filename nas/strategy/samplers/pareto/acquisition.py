@@ -6,12 +6,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from nas.strategy.samplers.pareto.free_figures import FreeFigures
-from nas.strategy.samplers.pareto.grid import Codes, Floats, Grid
-from nas.strategy.samplers.pareto.hyperparameters import fit_kernel
-from nas.strategy.samplers.pareto.kernel import Inputs, Kernel
+from nas.belief.belief import Belief
+from nas.belief.gaussian import Hyperparameters, fit_hyperparameters
+from nas.belief.grid import Codes, Floats, Grid
+from nas.belief.points import Points
+from nas.belief.relation import Relation
+from nas.strategy.samplers.pareto.free_figures import known_points
 from nas.strategy.samplers.pareto.knowledge import Knowledge, Observations
 from nas.strategy.samplers.pareto.objective_model import (
+    BelievedObjective,
     KnownObjective,
     ModelledObjective,
     ObjectiveModel,
@@ -28,6 +31,7 @@ _PARENTS = 64  # whose neighbourhoods are searched further
 _ROUNDS = 3
 _MARGIN = 0.05  # of the reference point beyond the worst
 _DRAWN = 4096  # at random, where no model asks for more
+_CONTENDERS = 100  # that may be better than the best that is known
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,11 +43,14 @@ class Suggestion:
         model was asked.
     luck: what evaluating a member of the front once more is expected to seem to add, by noise
         alone; NaN where no model was asked.
+    regret: what the best network that can be proposed is expected to be better by than the one
+        that would be chosen now, in loss; NaN where the belief was not asked.
     """
 
     codes: Codes
     gain: float = np.nan
     luck: float = np.nan
+    regret: float = np.nan
 
 
 class Acquisition:
@@ -64,12 +71,13 @@ class Acquisition:
         self._pool = pool
         rng = np.random.default_rng(0)
         sample = grid.all_points() if grid.volume <= pool else grid.random(_DRAWN, rng)
-        self._inputs = FreeFigures(grid, knowledge, sample).inputs
+        self._space = known_points(grid, knowledge, sample)
+        self._inputs = self._space.points
         self._most = {
             number: float(np.max(feature(grid.columns(sample))))
             for number, feature in knowledge.objectives.items()
         }
-        self._kernels: dict[tuple[int, int, float | None], Kernel] = {}
+        self._fitted: dict[tuple[int, int, float | None], Hyperparameters] = {}
 
     def suggest(self, observations: Observations, seed: int) -> Suggestion | None:
         """Return the next point; None when every allowed one is evaluated or under way.
@@ -79,7 +87,8 @@ class Acquisition:
         rng = np.random.default_rng(seed)
         # A model needs something to learn from; until then points are spread out.
         if len(observations.codes) < self.start or observations.done.sum() < 2:
-            first = self._spread_out(observations, rng)
+            first = self._designed(observations)
+            first = self._spread_out(observations, rng) if first is None else first
             return Suggestion(first) if first is not None else None
         posterior = self._posterior(observations)
         front = observations.codes[observations.ended][posterior.front]
@@ -97,7 +106,12 @@ class Acquisition:
         most = float(gain.max())
         # Where nothing is to be gained, at least something can be learnt.
         row = int(np.argmax(gain if most > 0 else posterior.uncertainty(judged)))
-        return Suggestion(judged.codes[row], most, posterior.luck(observations.noise))
+        return Suggestion(
+            judged.codes[row],
+            most,
+            posterior.luck(observations.noise),
+            posterior.regret(judged[:_CONTENDERS], seed),
+        )
 
     # Points to choose among.
 
@@ -144,6 +158,16 @@ class Acquisition:
         return pool, gain
 
     # Points of the start.
+
+    def _designed(self, observations: Observations) -> Codes | None:
+        """Return the next point (d,) of the design that is new; None where none is left."""
+        if self.knowledge.design is None:
+            return None
+        for row in self.knowledge.design:
+            new = self._only_new(row[None], observations)
+            if len(new):
+                return np.asarray(new[0])
+        return None
 
     def _spread_out(self, observations: Observations, rng: np.random.Generator) -> Codes | None:
         """Return a point (d,) of the start; None when there is no new one.
@@ -203,8 +227,12 @@ class Acquisition:
             if feature is not None:
                 objectives.append(KnownObjective(feature))
                 continue
-            kernel = self._kernel(number, inputs, costs[:, number], observations.noise.get(number))
-            objectives.append(ModelledObjective.learn(kernel, inputs, costs, number, pending))
+            if number in observations.evidence:
+                objectives.append(self._believed(number, inputs, costs, observations, pending))
+                continue
+            noise = observations.noise.get(number)
+            found = self._hyperparameters(number, inputs, costs[:, number], noise)
+            objectives.append(ModelledObjective.learn(found, inputs, costs, number, pending))
         least = np.full(costs.shape[1], -np.inf)
         most = self._reference(costs)
         for number, focus in self.knowledge.focus.items():
@@ -219,8 +247,28 @@ class Acquisition:
             worst[number] = most
         return np.asarray(worst + _MARGIN * (worst - best) + 1e-9)
 
-    def _kernel(self, number: int, inputs: Inputs, values: Floats, noise: float | None) -> Kernel:
-        """Return a kernel that is fitted anew when there are a tenth more points.
+    def _believed(
+        self,
+        number: int,
+        inputs: Points,
+        costs: Floats,
+        observations: Observations,
+        pending: Points,
+    ) -> BelievedObjective:
+        """Return the belief about a loss from every training that bears on it."""
+        evidence = observations.evidence[number]
+        rows = evidence.rows.usable()
+        belief = Belief.fit(self._space, rows, target_images=evidence.target_images)
+        if len(pending):
+            # They count as they are expected to turn out: they take away variance alone.
+            rows = rows.with_expected(pending.codes, belief.gain(pending.codes).mean)
+            belief = belief.given(rows, target_images=evidence.target_images)
+        return BelievedObjective.of(belief, inputs, costs[:, number])
+
+    def _hyperparameters(
+        self, number: int, inputs: Points, values: Floats, noise: float | None
+    ) -> Hyperparameters:
+        """Return hyperparameters that are fitted anew when there are a tenth more points.
 
         It is fitted to the points that were there then, so that a search that is resumed finds
         the same one.
@@ -229,13 +277,17 @@ class Acquisition:
         while int(np.ceil(size * _GROWTH)) <= len(inputs):
             size = int(np.ceil(size * _GROWTH))
         size = min(size, len(inputs))
-        if (number, size, noise) not in self._kernels:
+        if (number, size, noise) not in self._fitted:
             rows = np.arange(size)
             if size > _FIT:
                 rows = np.sort(np.random.default_rng(size).permutation(size)[:_FIT])
             scale = Scale.of(values[:size])
             variance = scale.deviation(noise) ** 2 if noise is not None else None
-            self._kernels[number, size, noise] = fit_kernel(
-                inputs[rows], scale.apply(values[:size])[rows], noise=variance
+            self._fitted[number, size, noise] = fit_hyperparameters(
+                self._space,
+                inputs[rows],
+                Relation.of_one_source(len(rows), variance),
+                -scale.apply(values[:size])[rows],
+                draws=False,
             )
-        return self._kernels[number, size, noise]
+        return self._fitted[number, size, noise]

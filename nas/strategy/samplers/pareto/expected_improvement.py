@@ -9,7 +9,7 @@ from typing import Protocol
 import numpy as np
 from scipy.special import ndtr
 
-from nas.strategy.samplers.pareto.grid import Floats
+from nas.belief.grid import Floats
 from nas.study.front.pareto import non_dominated
 
 __all__ = [

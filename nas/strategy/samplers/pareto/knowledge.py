@@ -8,9 +8,11 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from nas.strategy.samplers.pareto.grid import Codes, Columns, Floats
+from nas.belief.evidence import Evidence
+from nas.belief.grid import Codes, Columns, Floats
+from nas.belief.terms import Place
 
-__all__ = ["Feature", "Knowledge", "Observations"]
+__all__ = ["Feature", "Knowledge", "Observations", "TargetedEvidence"]
 
 Feature = Callable[[Columns], Floats]
 """A figure that needs no evaluation, of n points at once: columns to (n,)."""
@@ -27,6 +29,10 @@ class Knowledge:
         because of another one's choice, so that equal candidates are equal points; None: every
         parameter always bears.
     focus: objective, by number -> from where to where its costs matter.
+    places: parameter -> where its sites lie, so that what is learnt of a block at one site bears
+        on others; None where parameters have nothing in common.
+    reference: (d,) codes of the plain network; None where there is none.
+    design: (k, d) points to begin with; None: spread over what is known for free.
     """
 
     objectives: Mapping[int, Feature] = field(default_factory=dict)
@@ -34,6 +40,20 @@ class Knowledge:
     allowed: Callable[[Columns], NDArray[np.bool_]] | None = None
     settled: Callable[[Codes], Codes] | None = None
     focus: Mapping[int, tuple[float, float]] = field(default_factory=dict)
+    places: Mapping[str, Place] | None = None
+    reference: Codes | None = None
+    design: Codes | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class TargetedEvidence:
+    """Trainings as rows of evidence, and what they are evidence of.
+
+    target_images: that a full training sees.
+    """
+
+    rows: Evidence
+    target_images: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,12 +65,15 @@ class Observations:
     failed: (n,) whether it never will be: networks over a limit that only measuring tells,
         mostly, which a model takes for as bad as any that there are.
     noise: objective, by number -> standard deviation of one evaluation, where repeats tell it.
+    evidence: objective, by number -> every training that bears on it, of whichever length and
+        seed, in place of its costs.
     """
 
     codes: Codes
     costs: Floats
     failed: NDArray[np.bool_]
     noise: Mapping[int, float] = field(default_factory=dict)
+    evidence: Mapping[int, TargetedEvidence] = field(default_factory=dict)
 
     @property
     def done(self) -> NDArray[np.bool_]:

@@ -6,19 +6,21 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from nas.belief.belief import Belief
+from nas.belief.gaussian import Gaussian, Hyperparameters
+from nas.belief.grid import Codes, Floats
+from nas.belief.points import Points
+from nas.belief.relation import Relation
 from nas.strategy.samplers.pareto.expected_improvement import (
     CertainCost,
     CostMarginal,
     NormalCost,
 )
-from nas.strategy.samplers.pareto.gaussian_process import GaussianProcess
-from nas.strategy.samplers.pareto.grid import Codes, Floats
-from nas.strategy.samplers.pareto.kernel import Inputs, Kernel
 from nas.strategy.samplers.pareto.knowledge import Feature
 from nas.strategy.samplers.pareto.scale import Scale
 from nas.study.front.pareto import non_dominated
 
-__all__ = ["KnownObjective", "ModelledObjective", "ObjectiveModel"]
+__all__ = ["BelievedObjective", "KnownObjective", "ModelledObjective", "ObjectiveModel"]
 
 _SCREENED = 128  # points that a pool is screened with, at most
 
@@ -29,13 +31,17 @@ class KnownObjective:
 
     feature: Feature
 
-    def marginal(self, points: Inputs, rough: bool = False) -> CertainCost:
+    def marginal(self, points: Points, rough: bool = False) -> CertainCost:
         """Return the belief at points; there is no rougher one."""
         return CertainCost(self.expected(points))
 
-    def expected(self, points: Inputs) -> Floats:
+    def expected(self, points: Points) -> Floats:
         """Return costs (k,)."""
         return np.asarray(self.feature(points.grid.columns(points.codes)), dtype=np.float64)
+
+    def uncertainty(self, points: Points) -> Floats:
+        """Return 0 for each point, (k,)."""
+        return np.zeros(len(points))
 
     def level(self, cost: float) -> float:
         """Return where a cost lies on the scale of `expected`."""
@@ -48,48 +54,61 @@ class KnownObjective:
 
 @dataclass(frozen=True, eq=False)
 class ModelledObjective:
-    """An objective that is learnt, on its own scale.
+    """An objective that is learnt of one value for each point, on its own scale.
 
     On the plain one, networks that are fast and good for nothing would take up most of what
     there is to dominate.
 
+    noise: variance of one value, on the scale.
     process: conditioned on all observations.
     rough: conditioned on some of them, to screen many points.
     """
 
     scale: Scale
-    process: GaussianProcess
-    rough: GaussianProcess
+    noise: float
+    process: Gaussian
+    rough: Gaussian
 
     @classmethod
     def learn(
-        cls, kernel: Kernel, inputs: Inputs, costs: Floats, number: int, pending: Inputs
+        cls,
+        found: Hyperparameters,
+        points: Points,
+        costs: Floats,
+        number: int,
+        pending: Points,
     ) -> ModelledObjective:
         """Learn an objective from observations.
 
-        inputs: the n points that were evaluated.
+        points: the n points that were evaluated.
         costs: (n, m) of all objectives, of which this is `number`.
         pending: points that are being evaluated.
         """
         scale = Scale.of(costs[:, number])
-        values = scale.apply(costs[:, number])
-        process = rough = GaussianProcess.condition(kernel, inputs, values, pending)
-        if len(inputs) > _SCREENED:
+        values = -scale.apply(costs[:, number])
+        process = rough = _condition(found, points, values, pending)
+        if len(points) > _SCREENED:
             rows = _spread_out(costs, _SCREENED)
-            rough = GaussianProcess.condition(kernel, inputs[rows], values[rows], pending)
-        return cls(scale, process, rough)
+            rough = _condition(found, points[rows], values[rows], pending)
+        noise = float(Relation.of_one_source(1).errors(found.relation[0])[0, 0])
+        return cls(scale, noise, process, rough)
 
-    def marginal(self, points: Inputs, rough: bool = False) -> NormalCost:
+    def marginal(self, points: Points, rough: bool = False) -> NormalCost:
         """Return the belief at points.
 
         rough: by fewer observations and in single precision, for screening.
         """
         process = self.rough if rough else self.process
-        return NormalCost(*process.predict(points, np.float32 if rough else np.float64))
+        mean, deviation = process.predict(points, np.float32 if rough else np.float64)
+        return NormalCost(-mean, deviation)
 
-    def expected(self, points: Inputs) -> Floats:
+    def expected(self, points: Points) -> Floats:
         """Return expected costs (k,), on the scale."""
-        return self.process.predict(points)[0]
+        return -self.process.predict(points)[0]
+
+    def uncertainty(self, points: Points) -> Floats:
+        """Return the standard deviation of the belief, (k,), on the scale."""
+        return self.process.predict(points)[1]
 
     def level(self, cost: float) -> float:
         """Return where a cost lies on the scale of `expected`."""
@@ -101,12 +120,64 @@ class ModelledObjective:
         expected: (k,) on the scale.
         noise: standard deviation of a cost; None: what the model takes for it.
         """
-        variance = self.process.kernel.noise
-        deviation = np.sqrt(variance) if noise is None else self.scale.deviation(noise)
+        deviation = np.sqrt(self.noise) if noise is None else self.scale.deviation(noise)
         return NormalCost(expected, np.full(len(expected), deviation))
 
 
-ObjectiveModel = KnownObjective | ModelledObjective
+@dataclass(frozen=True, eq=False)
+class BelievedObjective:
+    """A loss by full training, as the belief has it from every training there was.
+
+    plain: the loss, on the scale of what was observed, that a gain of 0 stands for.
+    """
+
+    belief: Belief
+    plain: float
+
+    @classmethod
+    def of(cls, belief: Belief, points: Points, losses: Floats) -> BelievedObjective:
+        """Bring losses (n,) that were observed at points onto the belief's scale."""
+        return cls(belief, float(np.median(losses + belief.gain(points.codes).mean)))
+
+    def marginal(self, points: Points, rough: bool = False) -> NormalCost:
+        """Return the belief at points; rough: in single precision."""
+        gain = self.belief.gain(points.codes, rough=rough)
+        return NormalCost(-gain.mean / self.belief.unit, gain.deviation / self.belief.unit)
+
+    def expected(self, points: Points) -> Floats:
+        """Return expected losses (k,), in units of the belief and about the plain network."""
+        return -self.belief.gain(points.codes).mean / self.belief.unit
+
+    def uncertainty(self, points: Points) -> Floats:
+        """Return the standard deviation of the belief, (k,)."""
+        return self.belief.gain(points.codes).deviation / self.belief.unit
+
+    def level(self, cost: float) -> float:
+        """Return where a loss lies on the scale of `expected`."""
+        return (cost - self.plain) / self.belief.unit
+
+    def marginal_of_repeat(self, expected: Floats, noise: float | None) -> CostMarginal:
+        """Return what one more training of points would show.
+
+        noise: standard deviation of a loss; None: nothing is known of it.
+        """
+        deviation = (noise or 0.0) / self.belief.unit
+        return NormalCost(expected, np.full(len(expected), deviation))
+
+
+ObjectiveModel = KnownObjective | ModelledObjective | BelievedObjective
+
+
+def _condition(found: Hyperparameters, points: Points, values: Floats, pending: Points) -> Gaussian:
+    """Return the belief from values (n,) at points.
+
+    pending: count as they are expected to turn out: they take away variance and leave the mean.
+    """
+    model = Gaussian(found, points, Relation.of_one_source(len(points)), values)
+    if not len(pending):
+        return model
+    values = np.concatenate([values, model.predict(pending)[0]])
+    return Gaussian(found, points + pending, Relation.of_one_source(len(values)), values)
 
 
 def _spread_out(costs: Floats, count: int) -> Codes:

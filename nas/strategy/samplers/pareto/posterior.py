@@ -7,16 +7,18 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from nas.belief.grid import Floats
+from nas.belief.points import Points
 from nas.strategy.samplers.pareto.expected_improvement import (
     expected_improvement,
     partition_non_dominated,
 )
-from nas.strategy.samplers.pareto.grid import Floats
-from nas.strategy.samplers.pareto.kernel import Inputs
-from nas.strategy.samplers.pareto.objective_model import ModelledObjective, ObjectiveModel
+from nas.strategy.samplers.pareto.objective_model import BelievedObjective, ObjectiveModel
 from nas.study.front.pareto import non_dominated
 
 __all__ = ["Posterior"]
+
+_WORLDS, _RECENT = 500, 200
 
 
 class Posterior:
@@ -35,10 +37,11 @@ class Posterior:
         objectives: Sequence[ObjectiveModel],
         most: Floats,
         least: Floats,
-        inputs: Inputs,
-        pending: Inputs,
+        inputs: Points,
+        pending: Points,
     ) -> None:
         self._objectives = objectives
+        self._evaluated = inputs[-_RECENT:]
         self._believed = self._expected(inputs)
         self.front: NDArray[np.bool_] = non_dominated(self._believed)
         believed = self._believed
@@ -50,10 +53,10 @@ class Posterior:
         ]
         self._boxes = partition_non_dominated(believed, np.array(levels[0]), np.array(levels[1]))
 
-    def _expected(self, points: Inputs) -> Floats:
+    def _expected(self, points: Points) -> Floats:
         return np.stack([item.expected(points) for item in self._objectives], axis=1)
 
-    def gain(self, points: Inputs, *, rough: bool = False) -> Floats:
+    def gain(self, points: Points, *, rough: bool = False) -> Floats:
         """Return the expected hypervolume improvement (k,) by each of k points.
 
         rough: by fewer observations and in single precision, for screening.
@@ -76,7 +79,18 @@ class Posterior:
         ]
         return float(expected_improvement(marginals, self._boxes).mean())
 
-    def uncertainty(self, points: Inputs) -> Floats:
+    def regret(self, points: Points, seed: int) -> float:
+        """Return what the best of all is expected to be better by than the one that seems best.
+
+        points: that may be better than those that were evaluated.
+        Returns loss; NaN where no objective is a belief about one.
+        """
+        for item in self._objectives:
+            if isinstance(item, BelievedObjective):
+                drawn = item.belief.draws((self._evaluated + points).codes, _WORLDS, seed)
+                return float(drawn.max(axis=1).mean() - drawn.mean(axis=0).max())
+        return np.nan
+
+    def uncertainty(self, points: Points) -> Floats:
         """Return how little is known of points (k,), for when no gain is expected anywhere."""
-        modelled = [item for item in self._objectives if isinstance(item, ModelledObjective)]
-        return np.asarray(sum(item.process.predict(points)[1] for item in modelled))
+        return np.asarray(sum(item.uncertainty(points) for item in self._objectives))

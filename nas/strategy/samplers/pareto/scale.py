@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from nas.strategy.samplers.pareto.grid import Floats
+from nas.belief.grid import Floats
 
 __all__ = ["Scale"]
 

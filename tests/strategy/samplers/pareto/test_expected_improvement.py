@@ -10,7 +10,7 @@ from nas.strategy.samplers.pareto.expected_improvement import (
     expected_improvement,
     partition_non_dominated,
 )
-from nas.strategy.samplers.pareto.grid import Floats
+from nas.belief.grid import Floats
 from nas.study.front.indicators import hypervolume
 
 REFERENCE = np.array([4.0, 4.0])

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from nas.strategy.samplers.pareto.grid import Grid
+from nas.belief.grid import Grid
 
 LABELS = ("none", "se/r8", "se/r32", "coord/r8", "coord/r16", "coord/r32")
 GRID = Grid({"a": LABELS, "b": (1, 2, 3), "c": (True, False)})

@@ -11,7 +11,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Codes", "Columns", "Floats", "Grid"]
+__all__ = ["Codes", "Columns", "Floats", "Grid", "describe"]
 
 Codes = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -138,7 +138,7 @@ class Grid:
 
 def _coordinates(choices: Sequence[Hashable]) -> tuple[Floats, Floats, Floats]:
     """Return kinds (c, k), presence (c, 1) and positions on scales (c, s) of choices."""
-    described = [_describe(choice) for choice in choices]
+    described = [describe(choice) for choice in choices]
     kinds = sorted({kind for kind, _ in described})
     of_kind = np.array([[0.5 * (kind == other) for other in kinds] for kind, _ in described])
     presence = np.array([[float(kind not in _IDLE)] for kind, _ in described])
@@ -151,7 +151,7 @@ def _coordinates(choices: Sequence[Hashable]) -> tuple[Floats, Floats, Floats]:
     return of_kind, presence, positions
 
 
-def _describe(choice: Hashable) -> tuple[str, dict[str, float]]:
+def describe(choice: Hashable) -> tuple[str, dict[str, float]]:
     """Return kind, and numbers by name: `coord/r32` -> coord, r: 32."""
     if isinstance(choice, int | float) and not isinstance(choice, bool):
         return "", {"": float(choice)}

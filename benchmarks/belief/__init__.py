@@ -1,0 +1,1 @@
+"""How far the belief can be believed, and what it costs."""

@@ -1,0 +1,322 @@
+"""How a row of evidence is related to what full training would give.
+
+A training from the start of the full recipe is a point on a network's own curve over budget:
+
+    gain(x, z) = f(x) + (w(x) - c load(x)) exp(-t / tau) + o(x, z),    z = log2 t,
+
+with t the share of the full training's images that it has seen. f is what it comes to; then comes
+a start that fades, slower with attention by c for a network full of it; o is what a curve does
+besides, alike at near budgets (an Ornstein-Uhlenbeck process in z). f, w and o have the kernel of
+the networks, each with a variance of its own, so the curve is bounded, and beyond its last point
+falls back to what is usual. Because attention starts slower, a gain that shows early is one, and a
+loss that shows early tells little.
+
+Any other source (a probe, a restart, inherited weights, a score without training) is related to
+the gain by full training by a slope, a bias that is a function of the network, and a noise of its
+own (Kennedy and O'Hagan, Biometrika 87, 2000; Swersky, Snoek and Adams, NIPS 2013).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+
+from nas.belief.grid import Codes, Floats
+
+__all__ = ["Relation"]
+
+_LEVEL = 100.0
+"""Variance of what all rows of a source and budget have in common, such as the plain network's
+loss: so wide that it is learnt from them alone."""
+
+_FULL = 1.0
+# Prior means and deviations, on logarithmic scales where a variance or a length is meant.
+_SCALE = (0.0, 0.5)
+# In a deep network starts differed five times as much as ends, and had faded after a third of
+# the training; in a small one they differed hardly (docs/fidelity.md).
+_SLOW = (np.log(4.0), 1.5)
+_FADE = (np.log(0.3), 1.0)
+_HANDICAP = (np.log(2.0), 1.0)
+_OWN = (np.log(0.3), 1.0)
+_REACH = (np.log(3.0), 0.5)
+_SLOPE = (0.7, 0.5)
+_BIAS = (np.log(0.3), 1.5)
+_NOISE = 2.0
+_COMMON = (-1.0, 1.0)
+_SEED = (np.log(0.05), 1.5)
+
+
+@dataclass(frozen=True, eq=False)
+class Relation:
+    """The rows of evidence but for their networks, and the hyperparameters that relate them.
+
+    curve: (n,) 1 where a row lies on the curve of full training, else 0.
+    share: (n,) images seen, as a share of the full training's; 1 where it has no meaning.
+    source: (n,) number of the source, for rows that are not on the curve; -1 for those that are.
+    level: (n,) number of the group of rows that are measured on one scale, whose origin is learnt;
+        -1 where values are about what is usual.
+    noise: (n,) number of the group of rows whose noise has one variance.
+    training, seed: (n,) equal numbers for rows of one training, and of one seed at one level.
+    repeats: (n,) trainings that a row is the mean of.
+    known: (k,) of each group of noise, its variance where repeats have told it; NaN else.
+    degrees: (k,) degrees of freedom that it is known to.
+    usual_noise: its variance before anything is known of it.
+    """
+
+    curve: Codes
+    share: Floats
+    source: Codes
+    level: Codes
+    noise: Codes
+    training: Codes
+    seed: Codes
+    repeats: Floats
+    known: Floats
+    degrees: Floats
+    usual_noise: float = 0.1
+
+    @classmethod
+    def of_one_source(cls, count: int, noise: float | None = None) -> Relation:
+        """Relate rows that are all of full training, each of a training of its own.
+
+        noise: variance of one; None: it is learnt.
+        """
+        none, rows = np.zeros(count, dtype=np.int64), np.arange(count)
+        known = np.array([np.nan if noise is None else noise])
+        return cls(
+            curve=none + 1,
+            share=np.ones(count),
+            source=none - 1,
+            level=none - 1,
+            noise=none,
+            training=rows,
+            seed=rows,
+            repeats=np.ones(count),
+            known=known,
+            degrees=np.where(np.isnan(known), 0.0, 200.0),
+            usual_noise=0.007,  # figures of any kind, many of them exact
+        )
+
+    def __getitem__(self, rows: Codes) -> Relation:
+        return replace(
+            self,
+            curve=self.curve[rows],
+            share=self.share[rows],
+            source=self.source[rows],
+            level=self.level[rows],
+            noise=self.noise[rows],
+            training=self.training[rows],
+            seed=self.seed[rows],
+            repeats=self.repeats[rows],
+        )
+
+    @cached_property
+    def _same_training(self) -> Floats:
+        same = (self.training[:, None] == self.training).astype(np.float64)
+        np.fill_diagonal(same, 0.0)
+        return np.asarray(same)
+
+    @cached_property
+    def _same_seed(self) -> Floats:
+        same = self.seed[:, None] == self.seed
+        same = same & (self.level[:, None] == self.level)
+        return np.asarray(same, dtype=np.float64)
+
+    @cached_property
+    def _same_source(self) -> Floats:
+        other = self.source >= 0
+        same = other[:, None] & (self.source[:, None] == self.source)
+        return np.asarray(same, dtype=np.float64)
+
+    @cached_property
+    def _levels(self) -> Floats:
+        same = (self.level[:, None] == self.level) & (self.level >= 0)
+        return np.asarray(_LEVEL * same)
+
+    @cached_property
+    def _doublings(self) -> Floats:
+        """How far (n, n) two rows lie from each other on the logarithmic scale of budgets."""
+        z = np.log2(self.share)
+        return np.asarray(np.abs(z[:, None] - z))
+
+    @property
+    def has_curve(self) -> bool:
+        """True where rows lie at several budgets, or at another one than the full training's."""
+        shares = self.share[self.curve > 0]
+        return bool(len(shares)) and bool((np.abs(np.log2(shares)) > 1e-6).any())
+
+    @property
+    def sources(self) -> int:
+        """The number of sources that are not on the curve."""
+        return int(self.source.max(initial=-1)) + 1
+
+    @property
+    def _parts(self) -> list[tuple[int, float, float]]:
+        curve = int(self.has_curve)
+        several = int(self._same_training.any())
+        seeds = int((self._same_seed.sum(axis=1) > 1).any())
+        return [
+            (1, *_SCALE),
+            (curve, *_SLOW),
+            (curve, *_FADE),
+            (curve, *_OWN),
+            (curve, *_REACH),
+            (curve, *_HANDICAP),
+            (self.sources, *_SLOPE),
+            (self.sources, *_BIAS),
+            (len(self.known), np.log(self.usual_noise), _NOISE),
+            (several, *_COMMON),
+            (seeds, *_SEED),
+        ]
+
+    @cached_property
+    def _counts(self) -> list[int]:
+        return [count for count, _, _ in self._parts]
+
+    @property
+    def size(self) -> int:
+        """The number of hyperparameters."""
+        return sum(self._counts)
+
+    def prior(self) -> tuple[Floats, Floats]:
+        """Return means and deviations of the hyperparameters, (size,) each."""
+        means = np.concatenate([np.full(count, mean) for count, mean, _ in self._parts])
+        spreads = np.concatenate([np.full(count, spread) for count, _, spread in self._parts])
+        first = sum(self._counts[:8])
+        of_noise = slice(first, first + len(self.known))
+        told = (self.degrees > 0) & (self.known > 0)
+        # The logarithm of a variance from repeats; the bias of the logarithm is left out.
+        means[of_noise] = np.where(told, np.log(np.where(told, self.known, 1.0)), means[of_noise])
+        spread = np.sqrt(2 / np.maximum(self.degrees, 1))
+        spreads[of_noise] = np.where(told, np.minimum(spread, 1.0), spreads[of_noise])
+        return means, spreads
+
+    @property
+    def of_curve(self) -> slice:
+        """Where the hyperparameters of the curve stand."""
+        return slice(1, 1 + sum(self._counts[1:6]))
+
+    def split(self, at: Floats) -> list[Floats]:
+        """Return the parts of one row of hyperparameters, in their order."""
+        return np.split(at, np.cumsum(self._counts)[:-1])
+
+    def starts(self, at: Floats) -> tuple[Floats, float]:
+        """Return how much of the slow start is left at each row (n,), and at the full training."""
+        fade = float(np.exp(self.split(at)[2][0]))
+        return np.exp(-self.share / fade), float(np.exp(-_FULL / fade))
+
+    def _slopes(self, at: Floats) -> Floats:
+        slopes = np.append(self.split(at)[6], 1.0)
+        return slopes[self.source]
+
+    def target(self, at: Floats) -> tuple[Floats, float]:
+        """Return how rows (n,) vary with the gain by full training, and that gain's variance.
+
+        Both are in units of the kernel.
+        """
+        scale, slow, _, own, reach, *_ = self.split(at)
+        toward, variance = np.ones(len(self.share)), 1.0
+        if self.has_curve:
+            start, end = self.starts(at)
+            near = np.exp(-np.abs(np.log2(self.share)) / np.exp(reach[0]))
+            toward = 1 + np.exp(slow[0]) * start * end + np.exp(own[0]) * near
+            variance = float(1 + np.exp(slow[0]) * end**2 + np.exp(own[0]))
+        unit = float(np.exp(scale[0]))
+        return unit * self._slopes(at) * toward, unit * variance
+
+    def expected(self, at: Floats, load: Floats) -> tuple[Floats, float]:
+        """Return the mean of rows (n,) before any value is known, and of the target by load.
+
+        load: (n,) of the rows' networks. Both are in units of the values.
+        """
+        if not self.has_curve:
+            return np.zeros(len(load)), 0.0
+        start, end = self.starts(at)
+        slower = -float(np.exp(self.split(at)[5][0]))
+        return self._slopes(at) * slower * load * start, slower * end
+
+    def rows(self, at: Floats) -> Floats:
+        """Return how rows vary with each other (n, n), in units of the kernel."""
+        scale, slow, _, own, reach, _, _, bias, *_ = self.split(at)
+        slopes = self._slopes(at)
+        alike = np.ones_like(self._same_seed)
+        if self.has_curve:
+            start, _ = self.starts(at)
+            alike = alike + np.exp(slow[0]) * np.outer(start, start)
+            alike += np.exp(own[0]) * np.exp(-self._doublings / np.exp(reach[0]))
+        total = np.outer(slopes, slopes) * alike
+        if self.sources:
+            total += self._same_source * np.exp(bias)[self.source]
+        return np.asarray(np.exp(scale[0]) * total)
+
+    def errors(self, at: Floats) -> Floats:
+        """Return the covariance (n, n) of what is not of the networks: noise, seeds, levels."""
+        *_, noise, common, seed = self.split(at)
+        variance = np.exp(noise)[self.noise] / self.repeats
+        total = self._levels + np.diag(variance)
+        if len(common):
+            deviation = np.sqrt(variance)
+            share = 1 / (1 + np.exp(-common[0]))
+            total = total + share * self._same_training * np.outer(deviation, deviation)
+        if len(seed):
+            total = total + np.exp(seed[0]) * self._same_seed
+        return total
+
+    def gradient(
+        self, at: Floats, kernel: Floats, by: Floats, load: Floats, by_mean: Floats
+    ) -> Floats:
+        """Return what a function of the rows' distribution changes with hyperparameters.
+
+        kernel: (n, n) covariance of the networks.
+        by: (n, n) symmetric derivative of the function by the covariance of the rows, which is
+            `kernel * rows + errors`.
+        load: (n,) of the networks.
+        by_mean: (n,) derivative of the function by the rows' means, which are `expected`.
+        """
+        _, slow, _, own, reach, handicap, slope, bias, noise, common, seed = self.split(at)
+        scale = float(np.exp(self.split(at)[0][0]))
+        inner = by * kernel
+        parts = [np.array([(inner * self.rows(at)).sum()])]
+        inner = inner * scale
+        slopes = self._slopes(at)
+        between = inner * np.outer(slopes, slopes)
+        alike = np.ones_like(between)
+        if self.has_curve:
+            start, _ = self.starts(at)
+            fade = float(np.exp(self.split(at)[2][0]))
+            slowness = np.exp(slow[0])
+            both = slowness * np.outer(start, start)
+            falling = np.exp(own[0]) * np.exp(-self._doublings / np.exp(reach[0]))
+            alike = alike + both + falling
+            times = (self.share[:, None] + self.share) / fade
+            slower = by_mean * self.expected(at, load)[0]
+            parts += [
+                np.array([(between * both).sum()]),
+                np.array([(between * both * times).sum() + (slower * self.share / fade).sum()]),
+                np.array([(between * falling).sum()]),
+                np.array([(between * falling * self._doublings / np.exp(reach[0])).sum()]),
+                np.array([slower.sum()]),
+            ]
+        each = 2 * (inner * alike) @ slopes
+        if self.has_curve:
+            each = each - by_mean * np.exp(handicap[0]) * load * start
+        other = self.source >= 0
+        parts.append(np.bincount(self.source[other], each[other], len(slope)))
+        biases = np.exp(np.append(bias, 0.0))[self.source]
+        of_bias = (inner * self._same_source).sum(axis=1) * biases
+        parts.append(np.bincount(self.source[other], of_bias[other], len(bias)))
+        variance = np.exp(noise)[self.noise] / self.repeats
+        of_noise = np.diag(by) * variance
+        if len(common):
+            deviation = np.sqrt(variance)
+            share = 1 / (1 + np.exp(-common[0]))
+            shared = by * self._same_training * np.outer(deviation, deviation)
+            of_noise = of_noise + share * shared.sum(axis=1)
+        parts.append(np.bincount(self.noise, of_noise, len(noise)))
+        if len(common):
+            parts.append(np.array([share * (1 - share) * shared.sum()]))
+        if len(seed):
+            parts.append(np.array([np.exp(seed[0]) * (by * self._same_seed).sum()]))
+        return np.concatenate(parts)

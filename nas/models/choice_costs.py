@@ -1,0 +1,76 @@
+"""What each choice of a decision adds to the plain network: parameters, multiply-adds, blocks."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from nas.backbones import Site
+from nas.blocks import block_named
+from nas.models.cost import cost, cost_of_module
+from nas.models.decisions import Decision
+from nas.spec.architecture import EMPTY, KEEP, Architecture, Insertion, parse_label
+
+__all__ = ["COUNTED", "ChoiceCosts"]
+
+Floats = NDArray[np.float64]
+
+COUNTED = ("params", "macs", "blocks")
+"""The columns of all that is counted here."""
+
+
+class ChoiceCosts:
+    """The costs of choices, counted once for all sites with such a map.
+
+    Blocks keep the shape of their map, so what several choices add is the sum of what each adds.
+    """
+
+    def __init__(self, num_classes: int) -> None:
+        self._num_classes = num_classes
+        self._blocks: dict[tuple[object, ...], Floats] = {}
+
+    def plain(self, plain: Architecture) -> Floats:
+        """Return what a network holds before anything is chosen, (3,). Raises SpecError."""
+        whole = cost(plain, num_classes=self._num_classes)
+        return np.array([whole.params, whole.macs, len(plain.blocks)], dtype=np.float64)
+
+    def added(self, plain: Architecture, decision: Decision) -> Floats:
+        """Return what each choice adds at all sites of a decision, (choices, 3)."""
+        rows = np.zeros((len(decision.choices), len(COUNTED)))
+        for number, label in enumerate(decision.choices):
+            if label != KEEP:
+                for site in decision.sites:
+                    rows[number] += self._difference(plain, site, label)
+        return rows
+
+    def _difference(self, plain: Architecture, site: Site, label: str) -> Floats:
+        """Return what a label puts into a site, without what it takes out, (3,)."""
+        replaced = self._original(plain, site) if site.filled else np.zeros(len(COUNTED))
+        if label == EMPTY:
+            return -replaced
+        return self._block(site, label) - replaced
+
+    def _original(self, plain: Architecture, site: Site) -> Floats:
+        """Return the cost (3,) of the block that a site comes with.
+
+        It does not count among the inserted ones.
+        """
+        emptied = replace(plain, insertions=(Insertion(site.name, EMPTY),))
+        before, after = (cost(item, num_classes=self._num_classes) for item in (plain, emptied))
+        return np.array([before.params - after.params, before.macs - after.macs, 0.0])
+
+    def _block(self, site: Site, label: str) -> Floats:
+        key = (site.channels, site.height, site.width, label)
+        if key not in self._blocks:
+            name, options = parse_label(label)
+            block = block_named(name)
+            with torch.random.fork_rng(devices=[]):
+                module = block.assemble(
+                    site.channels, site.height, site.width, "paper", block.complete(options)
+                )
+            counted = cost_of_module(module, torch.zeros(1, site.channels, site.height, site.width))
+            self._blocks[key] = np.array([counted.params, counted.macs, 1.0])
+        return self._blocks[key]
