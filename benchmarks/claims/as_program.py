@@ -15,14 +15,24 @@ from nas.spec.architecture import Architecture, Insertion
 from nas.spec.objective import objectives_named
 from nas.study.front.front import Front
 from nas.study.full_training import FullTraining, pack_flags, pack_losses
+from nas.study.network_belief import START, Budgets, NetworkBelief
 from nas.study.record import COMPLETE, Record
 from nas.study.trials import Trials
 
-__all__ = ["FullTruth", "front_of", "number_of", "retrain"]
+__all__ = [
+    "FullTruth",
+    "architecture_of",
+    "belief_draws",
+    "front_of",
+    "number_of",
+    "retrain",
+    "trials_of",
+]
 
 Floats = NDArray[np.float64]
 
 OBJECTIVES = objectives_named(["loss", "latency_ms"])
+_KINDS = ("se", "cbam", "coord", "eca", "simam")
 _SLOPE = 6.0  # of an image's margin for a unit of gain in loss: accuracy moves with it
 _CENTRE, _DIFFICULTY = 0.9, 1.6  # of margins over images
 _NODES, _WEIGHTS = np.polynomial.hermite_e.hermegauss(41)
@@ -36,11 +46,18 @@ def front_of(
     trainings: full trainings by network.
     least: seeds that its members have.
     """
+    return Front.of(trials_of(study, trainings), OBJECTIVES, least_seeds=least)
+
+
+def trials_of(
+    study: Study, trainings: Mapping[int, Sequence[FullTraining]] | None = None
+) -> Trials:
+    """Return the trials of a study; the arguments are those of `front_of`."""
     records = []
     for trial, (network, seed, repeat, loss) in enumerate(
         zip(study.network, study.seed, study.repeat, study.loss, strict=True)
     ):
-        architecture = _architecture(study, int(network))
+        architecture = architecture_of(study, int(network))
         record = Record(
             trial=trial,
             state=COMPLETE,
@@ -65,15 +82,26 @@ def front_of(
             mine = tuple(replace(item, digest=record.digest) for item in trainings[int(network)])
             record = replace(record, full_trainings=mine)
         records.append(record)
-    return Front.of(Trials.of(records), OBJECTIVES, least_seeds=least)
+    return Trials.of(records)
 
 
-def _architecture(study: Study, network: int) -> Architecture:
+def belief_draws(study: Study, rows: NDArray[np.int64], count: int = 4000) -> Floats:
+    """Return joint draws of what networks gain, (count, k), by the belief of the study's trainings.
+
+    They are taken for trainings of full length: what they would show without noise is the truth.
+    """
+    budgets = Budgets(START, (1e6,), 1e5, 1e6)
+    belief = NetworkBelief.of(trials_of(study), budgets)
+    assert belief is not None
+    return belief.draws([architecture_of(study, int(row)) for row in rows], count)
+
+
+def architecture_of(study: Study, network: int) -> Architecture:
     return Architecture(
         "net",
         32,
         tuple(
-            Insertion(f"blocks.{site}/after_depthwise", "se", (("reduction", int(kind)),))
+            Insertion(f"blocks.{site // 3}.{site % 3}/after_depthwise", _KINDS[kind - 1])
             for site, kind in enumerate(study.codes[network])
             if kind
         ),
@@ -82,7 +110,7 @@ def _architecture(study: Study, network: int) -> Architecture:
 
 def number_of(study: Study) -> dict[str, int]:
     """Return the number of each network of a study by its digest."""
-    return {_architecture(study, row).digest: row for row in range(len(study.codes))}
+    return {architecture_of(study, row).digest: row for row in range(len(study.codes))}
 
 
 class FullTruth:

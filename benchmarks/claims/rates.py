@@ -16,11 +16,20 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping
 
 import numpy as np
+from numpy.typing import NDArray
 
-from benchmarks.claims.as_program import FullTruth, front_of, number_of, retrain
+from benchmarks.claims.as_program import FullTruth, belief_draws, front_of, number_of, retrain
 from benchmarks.claims.tally import HEADINGS, Tally
 from benchmarks.claims.worlds import FAMILIES, NULL, Study, World, make_world, search
 from benchmarks.shared.report import print_machine, print_table
+from nas.belief.claims import (
+    Claims,
+    beats,
+    cheapest_within,
+    interval,
+    nowhere,
+    probability_best,
+)
 from nas.runs.calibrate.agreement import agreement
 from nas.runs.compare import compare_fronts
 from nas.study.front.findings import Finding, Kind
@@ -252,8 +261,66 @@ def _spearman(one: np.ndarray, two: np.ndarray) -> float:
     return float(np.corrcoef(ranks[0], ranks[1])[0, 1])
 
 
+def belief_claims(world: World, rng: np.random.Generator, tallies: Tallies) -> None:
+    """What the belief of `nas.belief` allows to claim of the same searches, by the same functions."""
+    study = search(world, rng)
+    rows = np.arange(len(study.codes))
+    draws = belief_draws(study, rows)
+    truth = study.truth[0] - study.truth
+    placed = [row for row, name in enumerate(study.names) if name and row]
+    searched = rows[len(study.names) - study.names.count(None) :]
+    against_plain = beats(draws[:, searched], np.zeros((len(draws), 1)))
+    _count_claims(tallies["belief beats_plain"], against_plain, truth[searched], np.zeros(1))
+    latency = study.latency_ms
+    asked = latency[searched][:, None] <= latency[placed][None, :]
+    against_placed = beats(draws[:, searched], draws[:, placed], asked=asked)
+    _count_claims(tallies["belief beats_placed"], against_placed, truth[searched], truth[placed])
+    margin = 0.5 * world.noise
+    near = beats(draws[:, searched], draws[:, placed], asked=asked, margin=margin)
+    # At the margin itself the claim is false.
+    _count_claims(tallies["belief no_worse"], near, truth[searched], truth[placed] - 0.999 * margin)
+    low, high = interval(draws, 0.9)
+    for row in rows[1:].tolist():
+        tallies["belief interval"].interval(low[row], high[row], float(truth[row]))
+    if np.ptp(truth) == 0:
+        return
+    better = (draws > 0).mean(axis=0)
+    for row in _members(study, front_of(study)):
+        tallies["belief p_better"].chance(float(better[row]), bool(truth[row] > _SAME))
+    kept = latency <= np.median(latency)
+    best = int(np.where(kept, draws.mean(axis=0), -np.inf).argmax())
+    chance = float(probability_best(draws, kept)[best])
+    tallies["belief at"].chance(chance, bool(truth[best] >= truth[kept].max() - _SAME))
+    tallies["belief at"].figures["regret, sd"].append(
+        float(truth[kept].max() - truth[best]) / world.noise
+    )
+    delta = 0.5 * world.noise
+    cheap = cheapest_within(draws[:, kept], latency[kept], delta)
+    tallies["belief cheapest"].chance(
+        cheap.probability, bool(truth[kept][cheap.row] >= truth[kept].max() - delta)
+    )
+    ruled_out = nowhere(draws[:, 1:])
+    most = float(truth[1:].max())
+    tallies["belief nowhere"].chance(ruled_out.probability, most <= _SAME)
+    tallies["belief ruled out"].interval(-np.inf, ruled_out.gain, most)
+
+
+def _count_claims(
+    tally: Tally, claims: Claims, truth: NDArray[np.float64], rivals: NDArray[np.float64]
+) -> None:
+    """truth, rivals: gains of the networks that are compared, (k,) and (r,)."""
+    true = truth[:, None] > rivals[None, :] + _SAME
+    asked = ~np.isnan(claims.chance)
+    tally.claim(
+        made=bool(claims.claimed.any()),
+        false=bool((claims.claimed & ~true).any()),
+        possible=bool((asked & true).any()),
+    )
+
+
 CLAIMS: dict[str, Callable[[World, np.random.Generator, Tallies], None]] = {
     "search": search_claims,
+    "belief": belief_claims,
     "compare": compare_claims,
     "full": full_claims,
     "agreement": ceiling_claims,

@@ -180,7 +180,9 @@ class MixedModel:
         grams += precision[None, :, None] * np.eye(width) / of_seed[:, None, None] ** 2
         # Terms that no training tells apart share what is told: the least change that solves.
         grams += _NEGLIGIBLE * np.trace(gram) * np.eye(width)
-        weights = np.linalg.solve(grams, moments[:, :, None])[:, :, 0]
+        weights: Floats = np.asarray(
+            np.linalg.solve(grams, moments[:, :, None])[:, :, 0], dtype=np.float64
+        )
         rest = np.maximum(squares - (weights * moments).sum(axis=1), 1e-300)
         freedom = max(len(values) - terms, 1)
         log_det += np.linalg.slogdet(grams)[1] + (width - terms) * 2 * np.log(of_seed)
@@ -188,7 +190,6 @@ class MixedModel:
         log_posterior += _log_prior(own, _NETWORKS) + _log_prior(of_seed, _SEEDS)
         chance = np.exp(log_posterior - log_posterior.max())
         variance: Floats = np.asarray(rest / freedom, dtype=np.float64)
-        weights = np.asarray(weights, dtype=np.float64)
         chance = np.asarray(chance / chance.sum())
         return _Solved(weights, grams, variance, freedom, chance)
 
