@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from nas.belief.mixed_model import MixedModel, Trainings
+
 __all__ = ["NORMAL_QUANTILE", "SeedNoise", "mean_over_seeds", "student_quantile"]
 
 NORMAL_QUANTILE = 1.96
@@ -15,7 +17,6 @@ NORMAL_QUANTILE = 1.96
 
 _STUDENT = (12.71, 4.30, 3.18, 2.78, 2.57, 2.45, 2.36, 2.31, 2.26, 2.23)
 
-_SWEEPS = 50
 _EXACT = 1e-9  # relative: two seeds never come so close, one network evaluated twice does
 
 Floats = NDArray[np.float64]
@@ -24,11 +25,16 @@ Whole = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class SeedNoise:
-    """means: (g,) per network. exact: (g,) networks that training does not change.
-    alone: standard deviation of one network between seeds. paired: the same after what a seed
-    does to all networks alike is taken out: it bears on differences between networks that
-    were trained with the same seeds, known to `freedom` degrees of freedom. Both NaN while too
-    few networks have several seeds. effects: seed -> what it does to all networks alike.
+    """What the choice of seed does to one figure of g networks.
+
+    means: (g,) per network.
+    exact: (g,) networks that training does not change.
+    alone: standard deviation of one network between seeds.
+    paired: the same after what a seed does to all networks alike is taken out: it bears on
+        differences between networks that were trained with the same seeds, known to `freedom`
+        degrees of freedom. Both NaN while too few networks have several seeds.
+    effects: seed -> what it does to all networks alike.
+    trainings: that this was told from; those of exact networks too.
     """
 
     means: Floats
@@ -37,6 +43,7 @@ class SeedNoise:
     paired: float
     freedom: int = 0
     effects: dict[int, float] = field(default_factory=dict)
+    trainings: Trainings | None = None
 
 
 def student_quantile(freedom: int) -> float:
@@ -56,40 +63,52 @@ def mean_over_seeds(
     a probe (others that repeat are found anyhow).
 
     Without the correction a network that was trained only with an easy seed would look better
-    than one that was trained with all. The additive model value = network + seed is fitted by
-    least squares on the networks with several seeds; seeds average to zero.
+    than one that was trained with all. What a seed does is learnt from every network that had it
+    (`MixedModel`): those with several seeds alone were mostly chosen for their luck with the
+    first, which then seems to be easy. Seeds of networks with several average to zero.
     """
     count = np.bincount(group)
-    seeds, which = np.unique(seed, return_inverse=True)
     raw = np.bincount(group, weights=values) / count
     squares = np.bincount(group, weights=(values - raw[group]) ** 2)
     same = (count > 1) & (squares <= (_EXACT * (1 + np.abs(raw))) ** 2)
     exact = same if exact is None else same | exact
+    trainings = Trainings(group, seed, values)
     repeated = (count > 1) & ~exact
+    if not repeated.any():
+        return SeedNoise(raw, exact, math.nan, math.nan, trainings=trainings)
     freedom = int((count[repeated] - 1).sum())
-    if freedom == 0:
-        return SeedNoise(raw, exact, math.nan, math.nan)
     alone = math.sqrt(float(squares[repeated].sum()) / freedom)
-
+    model = MixedModel(np.ones((len(count), 1)), trainings.of(~exact))
     used = repeated[group]
-    effects = _seed_effects(values[used], group[used], which[used], len(seeds))
-    fair = values - np.where(exact[group], 0.0, effects[which])
+    paired, freedom = _paired(values[used], group[used], seed[used], model.shared_seeds)
+    effects = model.seed_effects()
+    theirs = np.unique(seed[used]).tolist()
+    middle = float(np.mean([effects.get(label, 0.0) for label in theirs]))
+    effects = {label: effects.get(label, 0.0) - middle for label in {*theirs, *effects}}
+    labels, which = np.unique(seed, return_inverse=True)
+    shift = np.array([effects.get(label, 0.0) for label in labels.tolist()])[which]
+    fair = values - np.where(exact[group], 0.0, shift)
     means = np.bincount(group, weights=fair) / count
-    residual = (fair - means[group])[used]
-    freedom -= len(np.unique(which[used])) - 1
-    paired = math.sqrt(float((residual**2).sum()) / freedom) if freedom > 0 else math.nan
-    by_seed = dict(zip(seeds.tolist(), effects.tolist(), strict=True))
-    return SeedNoise(means, exact, alone, paired, max(freedom, 0), by_seed)
+    return SeedNoise(means, exact, alone, paired, freedom, effects, trainings)
 
 
-def _seed_effects(values: Floats, group: Whole, which: Whole, seeds: int) -> Floats:
-    """Least squares by sweeping back and forth between networks and seeds."""
-    effects = np.zeros(seeds)
-    networks = np.maximum(np.bincount(group), 1)
-    used = np.bincount(which, minlength=seeds)
-    for _ in range(_SWEEPS):
-        means = np.bincount(group, weights=values - effects[which]) / networks
-        rest = np.bincount(which, weights=values - means[group], minlength=seeds)
-        effects = rest / np.maximum(used, 1)
-        effects[used > 0] -= effects[used > 0].mean()
-    return effects
+def _paired(values: Floats, group: Whole, seed: Whole, shared: Whole) -> tuple[float, int]:
+    """Standard deviation within networks beside what shared seeds do, by least squares, and its
+    degrees of freedom.
+    """
+
+    def within(columns: Floats) -> Floats:
+        count = np.maximum(np.bincount(group), 1)
+        means = [np.bincount(group, weights=column) / count for column in columns.T]
+        return np.asarray(columns - np.stack(means, axis=1)[group])
+
+    rest = within(values[:, None])[:, 0]
+    freedom = len(values) - len(np.unique(group))
+    if len(shared):
+        seeds = within((seed[:, None] == shared[None, :]).astype(np.float64))
+        gram = seeds.T @ seeds
+        rest = rest - seeds @ (np.linalg.pinv(gram, hermitian=True) @ (seeds.T @ rest))
+        freedom -= int(np.linalg.matrix_rank(gram, hermitian=True))
+    if freedom < 1:
+        return math.nan, 0
+    return math.sqrt(float(rest @ rest) / freedom), freedom

@@ -1,118 +1,152 @@
-"""What noisy figures allow to believe of the true ones: draws of what they may be.
+"""What noisy figures allow to believe of the true ones: joint draws of what they may be.
 
 Of many networks that were trained once, the best was mostly lucky. So each is held against what
 networks of its latency are worth (a line through all of them, and how far they lie from it), and
-the less is known of it, the more it is drawn there.
+the less is known of it, the more it is drawn there. All networks that were trained take part, those
+that looked bad with them: they tell how much of looking good is luck (`nas.belief.mixed_model`).
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from nas.belief.mixed_model import MixedModel
+from nas.belief.noise import SeedNoise
+from nas.spec.architecture import PLAIN
 from nas.spec.objective import Objective
 
-__all__ = ["draws"]
+__all__ = ["draw_figure", "draws"]
 
 Floats = NDArray[np.float64]
+Whole = NDArray[np.int64]
+
 _FEW = 8  # networks: no line is drawn through fewer
+_APART = 0.7  # of the plain network, in units of the noise: it may lie off what others say
+_STEPS = np.array([0.1, 0.25, 0.5, 1.0, 1.5, 2.25, 3.5])  # of the variance of networks' own parts
 
 
 def draws(
-    columns: Mapping[str, NDArray[np.float64]],
+    columns: Mapping[str, NDArray[Any]],
+    noises: Mapping[str, SeedNoise],
     objectives: Sequence[Objective],
-    freedom: int,
+    rows: Whole,
     *,
     count: int = 4000,
     seed: int = 0,
 ) -> Floats | None:
-    """What the true figures may be, (count, n, m), minimised; None where the noise of training
-    is not known.
+    """What the true figures of some networks may be, (count, k, m), minimised.
 
-    columns: (n,) each, as in `nas.study.front.network_table`. freedom: degrees of freedom that the
-    noise between seeds is known to. Parameters and multiply-adds are exact, latencies known to
-    their spread.
+    columns: (n,) each, of all networks, as in `nas.study.front.network_table`.
+    noises: of the figures that are trained, by name.
+    rows: (k,) networks that are drawn.
+    None where the noise of training is not known. Parameters and multiply-adds are exact, latencies
+    known to their spread.
     """
-    rng = np.random.default_rng(seed)
     costs = []
-    for item in objectives:
-        drawn = _drawn(item.name, columns, freedom, count, rng)
+    for number, item in enumerate(objectives):
+        rng = np.random.default_rng([seed, number])
+        drawn = draw_figure(item.name, columns, noises, rows, count, rng)
         if drawn is None:
             return None
         costs.append(item.sign * drawn)
     return np.stack(costs, axis=2)
 
 
-def _drawn(
+def draw_figure(
     name: str,
-    columns: Mapping[str, NDArray[np.float64]],
-    freedom: int,
+    columns: Mapping[str, NDArray[Any]],
+    noises: Mapping[str, SeedNoise],
+    rows: Whole,
     count: int,
     rng: np.random.Generator,
 ) -> Floats | None:
-    """(count, n)."""
+    """Draw one figure of networks, (count, k), jointly; the arguments are those of `draws`."""
     values = np.asarray(columns[name], dtype=np.float64)
-    usual = rng.standard_normal((count, len(values)))
     if name == "latency_ms":
-        return np.asarray(values * (1 + columns["latency_spread"] * usual))
-    if name == "retrained_accuracy":
-        return _retrained(values, columns, usual, rng)
-    if name not in {"loss", "accuracy"}:
-        return np.broadcast_to(values, (count, len(values)))
-    training = columns[f"paired_{name}"] ** 2 / columns["seeds"]
-    if freedom < 1 or np.isnan(training).any():
+        usual = rng.standard_normal((count, len(rows)))
+        return np.asarray(values[rows] * (1 + columns["latency_spread"][rows] * usual))
+    if name not in noises:
+        return np.broadcast_to(values[rows], (count, len(rows)))
+    noise = noises[name]
+    drawn = _trained(columns, noise, rows, count, rng)
+    if drawn is None:
         return None
-    images = np.nan_to_num(columns["image_noise"]) ** 2
-    if name == "accuracy":
-        images = _of_images(values, columns)
-    noise = training[None, :] * _unsure(freedom, count, rng)[:, None]
-    expected, apart = _usual(values, np.asarray(columns["latency_ms"]), training)
-    weight = np.ones_like(noise)
-    if math.isfinite(apart):
-        weight = apart / np.maximum(apart + noise, 1e-300)
-    weight = np.where(noise == 0, 1.0, weight)
-    # All were judged on the same images, so what those make is no reason to pull networks together.
-    spread = np.sqrt(weight * noise + images)
-    return np.asarray(expected + weight * (values - expected) + spread * usual)
+    deviation = np.sqrt(_of_images(name, columns, noise)[rows])
+    return np.asarray(drawn + deviation * rng.standard_normal(drawn.shape))
 
 
-def _retrained(
-    values: Floats, columns: Mapping[str, Floats], usual: Floats, rng: np.random.Generator
+def _trained(
+    columns: Mapping[str, NDArray[Any]],
+    noise: SeedNoise,
+    rows: Whole,
+    count: int,
+    rng: np.random.Generator,
 ) -> Floats | None:
-    """(count, n). The spread of each is of a few seeds; all together tell how large it is."""
-    seeds = columns["retrained_seeds"]
-    more = np.maximum(seeds - 1, 0)
-    freedom = int(more.sum())
-    if freedom < 1:
+    """(count, k) of what a figure would be over all seeds, on these images."""
+    if noise.trainings is None:
         return None
-    variance = float((more * np.nan_to_num(columns["retrained_spread"]) ** 2).sum() / freedom)
-    training = variance / np.maximum(seeds, 1)
-    noise = training[None, :] * _unsure(freedom, len(usual), rng)[:, None]
-    return np.asarray(values + np.sqrt(noise + _of_images(values, columns)) * usual)
+    trainings = noise.trainings.of(~noise.exact)
+    drawn = np.broadcast_to(noise.means[rows], (count, len(rows)))
+    if not len(trainings.values):
+        return drawn
+    spread = _spread(columns, trainings.network)
+    apart = np.where(columns["reference"] == PLAIN, _APART, 0.0)
+    terms = _terms(columns, noise, trainings.network)
+    model = MixedModel(terms, trainings, spread, apart)
+    if model.freedom < 1:
+        return None
+    return np.where(noise.exact[rows], drawn, model.draws(rows, count, rng))
 
 
-def _of_images(accuracies: Floats, columns: Mapping[str, Floats]) -> Floats:
-    """Variance of accuracies that comes of which images there are."""
-    return np.asarray(accuracies * (1 - accuracies) / np.maximum(columns["images"], 1))
+def _terms(columns: Mapping[str, NDArray[Any]], noise: SeedNoise, trained: Whole) -> Floats:
+    """(n, p): a line over the logarithm of the latency, and one over the order of the search."""
+    there = np.zeros(len(noise.means), dtype=bool)
+    there[trained] = True
+    terms = [np.ones(len(there))]
+    latency_ms = np.asarray(columns["latency_ms"], dtype=np.float64)
+    if there.sum() >= _FEW and (latency_ms > 0).all():
+        line = np.log(latency_ms)
+        terms.append(line - line[there].mean())
+        # A search proposes what looks good: later networks are better than earlier ones.
+        order = np.argsort(np.argsort(columns["trial"], kind="stable")) / len(there)
+        terms.append(np.where(columns["reference"] == None, order - 0.5, 0.0))  # noqa: E711
+    return np.stack(terms, axis=1)
 
 
-def _unsure(freedom: int, count: int, rng: np.random.Generator) -> Floats:
-    """(count,) by how much a variance that few repeats tell may be larger: Student's t."""
-    return np.asarray(freedom / rng.chisquare(freedom, count))
+def _spread(columns: Mapping[str, NDArray[Any]], trained: Whole) -> Floats | None:
+    """(n,) how far networks lie from the line, relative to each other.
 
-
-def _usual(values: Floats, latency_ms: Floats, noise: Floats) -> tuple[Floats, float]:
-    """What networks of such latencies are worth, (n,), and the variance about that; the values
-    themselves where there are too few to tell.
+    What a network is beyond its latency is a sum over its blocks, so its variance grows with what
+    they take; in a few steps, since networks of one step are fitted together.
     """
-    if len(values) < _FEW or not (latency_ms > 0).all():
-        return values, math.inf
-    rows = np.stack([np.ones_like(values), np.log(latency_ms)], axis=1)
-    weights = 1 / np.sqrt(noise + np.var(values) + 1e-300)
-    line = np.linalg.lstsq(rows * weights[:, None], values * weights, rcond=None)[0]
-    expected = rows @ line
-    apart = float(((values - expected) ** 2).sum() / (len(values) - 2) - noise.mean())
-    return expected, max(apart, 0.05 * float(np.var(values - expected)))
+    latency_ms = np.asarray(columns["latency_ms"], dtype=np.float64)
+    plain = np.flatnonzero(columns["reference"] == PLAIN)
+    if not plain.size or not (latency_ms > 0).all():
+        return None
+    taken = np.maximum(latency_ms - latency_ms[plain].min(), 0.0)
+    usual = float(taken[trained].mean())
+    if usual <= 0:
+        return None
+    steps = np.abs(taken[:, None] / usual - _STEPS).argmin(axis=1)
+    return np.asarray(np.sqrt(_STEPS[steps]))
+
+
+def _of_images(name: str, columns: Mapping[str, NDArray[Any]], noise: SeedNoise) -> Floats:
+    """(n,) variance of a figure by which images there are, as it bears on differences.
+
+    Losses are known by their difference from the plain network, image by image: half of its
+    variance is the plain network's, which every other difference from it has in common. Of
+    accuracies, images are taken as independent, which they are not: that is too wide.
+    """
+    if name == "loss":
+        variance = np.nan_to_num(np.asarray(columns["image_noise"], dtype=np.float64)) ** 2 / 2
+        plain = np.asarray(columns["reference"] == PLAIN)
+        if plain.any() and (~plain).any():
+            variance = np.where(plain, variance[~plain].mean(), variance)
+        return np.asarray(variance)
+    shares = np.clip(noise.means, 0.0, 1.0)
+    return np.asarray(shares * (1 - shares) / np.maximum(columns["images"], 1))

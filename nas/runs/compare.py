@@ -126,21 +126,14 @@ def _drawn_volumes(
 
     Returns None where the noise is not known.
     """
-    columns = front.measured.columns
-    rows = front.member_rows
-    # The others tell what networks of such latencies are worth.
-    context = np.flatnonzero(columns["eligible"] == 1)[:_DRAWS]
-    drawn_rows = np.concatenate([rows, np.setdiff1d(context, rows)])
+    measured = front.measured
     drawn = draws(
-        {name: values[drawn_rows] for name, values in columns.items()},
-        front.objectives,
-        front.noise_freedom,
-        count=_DRAWS,
-        seed=seed,
-    )
+        measured.columns, measured.noises, front.objectives, front.member_rows,
+        count=_DRAWS, seed=seed,
+    )  # fmt: skip
     if drawn is None:
         return None
-    return np.array([hypervolume(costs, bound) for costs in drawn[:, : len(rows)]])
+    return np.array([hypervolume(costs, bound) for costs in drawn])
 
 
 def _read_runs(paths: Sequence[str | Path]) -> list[RunState]:

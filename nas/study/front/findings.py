@@ -15,15 +15,29 @@ kind is about (`subject`), and what its figures are:
 | loss_difference        | a searched network| estimate, low, high: loss that it saves against    |
 |                        |                   | the rival (positive: it loses less)                |
 | networks_saving_loss   | the front         | estimate: networks that lose less than the plain   |
-|                        |                   | one; counts: saving, compared; networks: which     |
+|                        |                   | one; counts: saving, compared; networks: which;    |
+|                        |                   | probability: that all of them do                   |
 | networks_spoilt        | the front         | estimate: networks that training left worse than   |
 |                        |                   | the plain one; counts: worse, compared             |
 | placed_beaten          | the front         | estimate: hand-placed networks that a searched one |
-|                        |                   | beats in loss and is no slower than; networks      |
-| placed_slower          | the front         | the same of those that are only slower             |
+|                        |                   | beats in loss and is no slower than; networks,     |
+|                        |                   | winners; probability: that all of this is so       |
+| placed_slower          | the front         | the same of those that are only slower: a faster   |
+|                        |                   | one loses no more but for figures: margin          |
 | placed_unbeaten        | the front         | the same of those that are neither                 |
+| faster_unsure          | a searched network| estimate, low, high: loss that it saves against a  |
+|                        |                   | slower rival; probability: that it loses no more   |
+|                        |                   | but for figures: margin; latency_share             |
+| placed_outside         | the front         | networks: hand-placed ones that the space does not |
+|                        |                   | hold and that no member beats; worse_than: members |
+|                        |                   | that they beat, by their figures                   |
 | nothing_to_compare     | the front         | none: no second network to compare losses with     |
-| inside_noise           | the front         | none: no loss stands out of the noise              |
+| inside_noise           | the front         | no loss is shown to be lower or higher than the    |
+|                        |                   | plain one's; estimate: gain that is ruled out;     |
+|                        |                   | low, high: of what a network on the front gains    |
+| none_better            | the front         | the same, and worse_than: those that lose more     |
+| no_difference          | the front         | the same; probability: that all lose as much as the|
+|                        |                   | plain one but for figures: margin                  |
 | no_common_seed         | full training     | none                                               |
 | full_training          | full training     | counts: networks, seeds, images, test_images       |
 |                        |                   | (0: judged on validation images); text: the recipe |
@@ -36,7 +50,12 @@ kind is about (`subject`), and what its figures are:
 | full_noise_unknown     | full training     | none: too few networks or seeds                    |
 | none_as_fast           | full training     | rival: the network that all retrained exceed       |
 | accuracy_difference    | a searched network| estimate, low, high: points of accuracy above the  |
-|                        |                   | rival; figures: latency_share against the plain one|
+|                        |                   | rival, with those shown beside it; figures:        |
+|                        |                   | latency_share against the plain one; margin and    |
+|                        |                   | no_worse, the probability of losing no more        |
+| full_loss_difference   | a searched network| the same by loss, where that of each image was kept|
+| figures_disagree       | a searched network| estimate: points above the rival, although its loss|
+|                        |                   | says the opposite (figures: loss)                  |
 | placed_beaten_in_full  | full training     | estimate: hand-placed networks beaten; networks,   |
 |                        |                   | worse_than: which; counts: beaten, placed          |
 """
@@ -48,10 +67,17 @@ from dataclasses import dataclass, fields
 from enum import StrEnum
 from typing import Any
 
-__all__ = ["FRONT", "FULL_TRAINING", "LEVEL", "PROXY", "Finding", "Kind"]
+__all__ = ["FRONT", "FULL_TRAINING", "LEVEL", "MARGIN", "POINTS", "PROXY", "Finding", "Kind"]
 
 LEVEL = 0.95
-"""The level of every interval; each comparison stands by itself."""
+"""The level of every interval, and of what is claimed together."""
+
+MARGIN = 0.002
+"""How much loss counts as no difference, where nothing else is said; about .1 points of accuracy
+(CIFAR-10 at 16 px: .05 of loss went with two points)."""
+
+POINTS = 0.1
+"""The same in points of accuracy, by full training."""
 
 FRONT, FULL_TRAINING, PROXY = "front", "full training", "proxy"
 """Subjects that are no network."""
@@ -71,8 +97,12 @@ class Kind(StrEnum):
     PLACED_BEATEN = "placed_beaten"
     PLACED_SLOWER = "placed_slower"
     PLACED_UNBEATEN = "placed_unbeaten"
+    FASTER_UNSURE = "faster_unsure"
+    PLACED_OUTSIDE = "placed_outside"
     NOTHING_TO_COMPARE = "nothing_to_compare"
     INSIDE_NOISE = "inside_noise"
+    NONE_BETTER = "none_better"
+    NO_DIFFERENCE = "no_difference"
     NO_COMMON_SEED = "no_common_seed"
     FULL_TRAINING = "full_training"
     SEVERAL_RECIPES = "several_recipes"
@@ -84,6 +114,8 @@ class Kind(StrEnum):
     FULL_NOISE_UNKNOWN = "full_noise_unknown"
     NONE_AS_FAST = "none_as_fast"
     ACCURACY_DIFFERENCE = "accuracy_difference"
+    FULL_LOSS_DIFFERENCE = "full_loss_difference"
+    FIGURES_DISAGREE = "figures_disagree"
     PLACED_BEATEN_IN_FULL = "placed_beaten_in_full"
 
 
@@ -97,6 +129,7 @@ class Finding:
     probability: that the statement holds; NaN where it is not known.
     counts, figures: named whole numbers, and further numbers.
     networks, worse_than: names of the networks that are meant.
+    winners: names of the networks that each of `networks` is beaten by, in its order.
     images_counted: whether the interval holds the choice of validation images besides seeds.
     text: words that were given from outside, such as a recipe's.
     """
@@ -114,6 +147,7 @@ class Finding:
     figures: tuple[tuple[str, float], ...] = ()
     networks: tuple[str, ...] = ()
     worse_than: tuple[str, ...] = ()
+    winners: tuple[str, ...] = ()
     images_counted: bool = False
     text: str | None = None
 
@@ -148,6 +182,7 @@ class Finding:
             "figures": {name: _plain(value) for name, value in self.figures},
             "networks": list(self.networks),
             "worse_than": list(self.worse_than),
+            "winners": list(self.winners),
         }
         return {name: _plain(value) for name, value in values.items()}
 

@@ -16,9 +16,12 @@ from numpy.typing import NDArray
 
 from nas.base.errors import SpecError
 from nas.base.tables import write_csv, write_parquet
+from nas.belief.posterior import draws
 from nas.spec.objective import Objective
 from nas.study.front.choice import rank_within_budget
 from nas.study.front.filter import matching
+from nas.study.front.findings import MARGIN, POINTS
+from nas.study.front.gains import Gain, believed_gains
 from nas.study.front.indicators import hypervolume, knee, thin
 from nas.study.front.network_table import NetworkTable
 from nas.study.front.pareto import non_dominated
@@ -59,6 +62,8 @@ class Front:
     trust: sentences on how far the proxy behind the figures can be trusted.
     keep: (n,) which networks of `measured` the filters have left.
     epsilon: (m,) how much worse a member may be that stands for others; None: every member.
+    margin, margin_points: how much loss, and how many points of accuracy by full training, count
+        as no difference.
     """
 
     measured: NetworkTable
@@ -66,6 +71,8 @@ class Front:
     trust: tuple[str, ...]
     keep: NDArray[np.bool_] = field(repr=False)
     epsilon: NDArray[np.float64] | None = field(default=None, repr=False)
+    margin: float = MARGIN
+    margin_points: float = POINTS
 
     @classmethod
     def of(
@@ -110,6 +117,8 @@ class Front:
             first.objectives,
             tuple(dict.fromkeys(line for front in fronts.values() for line in front.trust)),
             np.concatenate([front.keep for front in fronts.values()]),
+            margin=first.margin,
+            margin_points=first.margin_points,
         )
 
     @property
@@ -175,6 +184,21 @@ class Front:
         """The hand-placed networks, by latency, dominated or not."""
         return tuple(point for point in self.points if point.reference)
 
+    @cached_property
+    def outside(self) -> tuple[Point, ...]:
+        """The hand-placed networks that the space does not hold, and that no member dominates."""
+        members = self._costs_of(self.members)
+        left = [point for point in self.references if not point.on_front]
+        eligible = self.measured.columns["eligible"]
+        rows = dict(zip(self.points, self.point_rows.tolist(), strict=True)) if left else {}
+        costs = self._costs_of(left)
+        every = non_dominated(np.concatenate([members, costs]))[len(members) :]
+        return tuple(
+            point
+            for point, best in zip(left, every, strict=True)
+            if best and eligible[rows[point]] != 1
+        )
+
     def __iter__(self) -> Iterator[Point]:
         return iter(self.points)
 
@@ -230,12 +254,33 @@ class Front:
         Raises SpecError for a budget of anything else, and when no network keeps it.
         """
         columns = self.measured.columns
-        kept = self.keep & (columns["eligible"] == 1)
-        ranking = rank_within_budget(columns, kept, self.objectives, budget, self.noise_freedom)
+        placed = columns["reference"] != None  # noqa: E711
+        # A hand-placed network that the space does not hold can be had all the same.
+        kept = self.keep & ((columns["eligible"] == 1) | placed)
+        ranking = rank_within_budget(
+            columns, kept, self.objectives, budget, self._draw, rivals=self.keep
+        )
         members = set(self.member_rows.tolist())
         points = [self._point(row, row in members) for row in ranking.rows[: _RIVALS + 1]]
         rivals = tuple(zip(points[1:], ranking.ahead[1 : _RIVALS + 1], strict=True))
-        return Choice(points[0], ranking.probability, rivals, ranking.count)
+        cheapest = None
+        if ranking.cheapest is not None and ranking.cheapest.shown:
+            row = ranking.rows[ranking.cheapest.row]
+            cheapest = (self._point(row, row in members), ranking.cheapest.probability)
+        return Choice(
+            points[0], ranking.probability, rivals, ranking.count, cheapest, ranking.delta
+        )
+
+    def _draw(self, objective: Objective, rows: NDArray[np.int64]) -> NDArray[np.float64] | None:
+        """(count, k) of what an objective of some networks may be, minimised."""
+        measured = self.measured
+        drawn = draws(measured.columns, measured.noises, [objective], rows)
+        return None if drawn is None else drawn[:, :, 0]
+
+    @cached_property
+    def gains(self) -> tuple[Gain, ...]:
+        """What each of `points` is believed to gain on the plain network."""
+        return believed_gains(self.measured, self.point_rows)
 
     def _by_objective(
         self, values: Mapping[str, float], what: str, least: float = -math.inf
@@ -267,14 +312,19 @@ class Front:
             return kept[non_dominated(costs[kept])]
         return kept[thin(costs[kept], self.epsilon)]
 
-    def _make_points(self) -> Iterator[Point]:
+    @cached_property
+    def point_rows(self) -> NDArray[np.int64]:
+        """(k,) numbers of `points` among the rows of `measured`."""
         columns = self.measured.columns
-        on_front = np.zeros(len(self.keep), dtype=bool)
-        on_front[self.member_rows] = True
-        references = columns["reference"] != None  # noqa: E711
-        rows = np.flatnonzero(on_front | (references & self.keep))
-        for row in rows[np.argsort(columns["latency_ms"][rows], kind="stable")]:
-            yield self._point(int(row), bool(on_front[row]))
+        shown = self.keep & (columns["reference"] != None)  # noqa: E711
+        shown[self.member_rows] = True
+        rows = np.flatnonzero(shown)
+        return rows[np.argsort(columns["latency_ms"][rows], kind="stable")]
+
+    def _make_points(self) -> Iterator[Point]:
+        members = set(self.member_rows.tolist())
+        for row in self.point_rows.tolist():
+            yield self._point(row, row in members)
 
     def _point(self, row: int, on_front: bool) -> Point:
         columns = self.measured.columns

@@ -7,15 +7,21 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from nas.base.errors import SpecError
+from nas.belief.mixed_model import Trainings
 from nas.belief.noise import SeedNoise, mean_over_seeds
 from nas.spec.architecture import EMPTY, PLAIN, Architecture, parse_label
-from nas.study.full_training import average_full_trainings
+from nas.study.full_training import (
+    average_full_trainings,
+    read_full_trainings,
+    select_main_recipe,
+)
 from nas.study.text_columns import Texts
 from nas.study.trials import Trials
 
@@ -123,6 +129,33 @@ class NetworkTable:
     def __len__(self) -> int:
         return len(self.columns["trial"])
 
+    @cached_property
+    def noises(self) -> Mapping[str, SeedNoise]:
+        """What the choice of seed does to each figure that is trained, by its name."""
+        return {"loss": self.loss, "accuracy": self.accuracy, "retrained_accuracy": self._full()}
+
+    def _full(self) -> SeedNoise:
+        """Full trainings of the recipe that is shown; those of different runs share no seed."""
+        texts = self.columns["retrained"]
+        by_row = {row: read_full_trainings(texts[row]) for row in np.flatnonzero(texts != None)}  # noqa: E711
+        main = {
+            item.name
+            for item in select_main_recipe([one for mine in by_row.values() for one in mine])
+            if item.accuracy is not None
+        }
+        runs = list(dict.fromkeys(self.columns["run"].tolist()))
+        used = [
+            (row, len(runs) * item.seed + runs.index(self.columns["run"][row]), item.accuracy)
+            for row, mine in by_row.items()
+            for item in mine
+            if item.name in main and item.complete
+        ]
+        network, seed, values = np.array(used, dtype=np.float64).reshape(-1, 3).T
+        trainings = Trainings(network.astype(np.int64), seed.astype(np.int64), values)
+        means = self.columns["retrained_accuracy"]
+        exact = np.zeros(len(means), dtype=bool)
+        return SeedNoise(means, exact, math.nan, math.nan, trainings=trainings)
+
     def architecture(self, row: int) -> Architecture:
         text = self.architectures[row]
         assert text is not None
@@ -208,7 +241,11 @@ def _pooled(noises: Sequence[SeedNoise]) -> SeedNoise:
         alone = math.sqrt(sum(item.freedom * item.alone**2 for item in told) / freedom)
     means = np.concatenate([item.means for item in noises])
     exact = np.concatenate([item.exact for item in noises])
-    return SeedNoise(means, exact, alone, alone, freedom)
+    trainings = Trainings.joined(
+        [item.trainings for item in noises if item.trainings is not None],
+        [len(item.means) for item in noises if item.trainings is not None],
+    )
+    return SeedNoise(means, exact, alone, alone, freedom, trainings=trainings)
 
 
 def _confirmed(

@@ -93,15 +93,21 @@ class Hypervolume:
 class Choice:
     """The best network within a budget, and how sure that is.
 
-    probability: that it is the best of all within the budget; rivals: the next best, each with
-    the probability that the best one beats it. NaN where the noise of training is not known.
+    probability: that it is the best of all within the budget, those with it that were trained
+        too little to be shown; NaN where the noise of training is not known.
+    rivals: the next best, each with the probability that the best one beats it.
     networks: how many keep the budget.
+    cheapest: the cheapest of those that are worth no less than the best but for `delta`, and the
+        probability of that; None where none is as probable as .8.
+    delta: in the unit of the objective that is chosen by.
     """
 
     best: Point
     probability: float
     rivals: tuple[tuple[Point, float], ...]
     networks: int
+    cheapest: tuple[Point, float] | None = None
+    delta: float = math.nan
 
 
 _TYPES = {

@@ -8,6 +8,10 @@ from nas.study.front.findings import Finding, Kind
 
 __all__ = ["SUMMED_UP", "sentence", "sentences"]
 
+_MORE = (
+    "A larger proxy.rungs, more validation images or a higher search.confirm_seeds would tell more."
+)
+
 SUMMED_UP = frozenset({Kind.LOSS_DIFFERENCE})
 """Kinds of which a later finding gives the sum: they are left out where a front is described."""
 
@@ -51,7 +55,7 @@ def _networks_saving_loss(finding: Finding) -> str:
     sources = "seeds and validation images" if finding.images_counted else "seeds alone"
     return (
         f"{finding.count('saving')} of {finding.count('compared')} networks on the front lose less "
-        f"than the plain one beyond the noise of {sources} (95 %, each by itself)."
+        f"than the plain one beyond the noise of {sources} ({_together(finding)})."
     )
 
 
@@ -67,19 +71,72 @@ def _networks_spoilt(finding: Finding) -> str:
 def _placed_beaten(finding: Finding) -> str:
     return (
         f"Searched networks beat hand-placed {_listed(finding)}: lower in loss beyond the noise, "
-        "and no slower."
+        f"and no slower ({_together(finding)})."
     )
 
 
 def _placed_slower(finding: Finding) -> str:
     return (
         f"Searched networks are faster than hand-placed {_listed(finding)}, at a loss that is "
-        "no higher as far as can be told."
+        f"higher by less than {finding.figure('margin'):g}, if at all ({_together(finding)})."
     )
 
 
 def _placed_unbeaten(finding: Finding) -> str:
     return f"No searched network is shown to be better than hand-placed {_listed(finding)}."
+
+
+def _faster_unsure(finding: Finding) -> str:
+    return (
+        f"{finding.subject} is faster than hand-placed {finding.rival} "
+        f"({finding.figure('latency_share'):+.0%}); the loss that it saves is "
+        f"{finding.estimate:+.4f} [{finding.low:+.4f}, {finding.high:+.4f}]: that it loses no more "
+        f"but for {finding.figure('margin'):g} is not shown (probability "
+        f"{finding.probability:.0%})."
+    )
+
+
+def _placed_outside(finding: Finding) -> str:
+    text = f"The space does not hold hand-placed {_listed(finding)}, which no network here beats"
+    if finding.worse_than:
+        text += f"; by its figures {', '.join(finding.worse_than)} would leave the front for it"
+    return text + "."
+
+
+def _inside_noise(finding: Finding) -> str:
+    text = "The differences in loss are INSIDE THE NOISE: none is shown, which is not to say that "
+    text += "there is none."
+    if finding.rival is not None:
+        text += (
+            f" Against {finding.rival}, networks on the front may save between {finding.low:+.4f} "
+            f"and {finding.high:+.4f}; more than {finding.estimate:.4f} is ruled out."
+        )
+    return f"{text} {_MORE}"
+
+
+def _none_better(finding: Finding) -> str:
+    return (
+        f"No network is shown to lose less than {finding.rival}, and {finding.count('worse')} of "
+        f"{finding.count('compared')} lose more ({', '.join(finding.worse_than)}): do not choose "
+        f"by latency alone. Savings of more than {finding.estimate:.4f} are ruled out. {_MORE}"
+    )
+
+
+def _no_difference(finding: Finding) -> str:
+    return (
+        f"All {finding.count('compared')} networks on the front lose as much as {finding.rival} "
+        f"but for {finding.figure('margin'):g} ({_together(finding)}): choose by latency."
+    )
+
+
+def _together(finding: Finding) -> str:
+    if not finding.networks and finding.kind is not Kind.NO_DIFFERENCE:
+        return "95 %, all comparisons together"
+    return f"all of this together with a probability of {_sure(finding.probability)}"
+
+
+def _sure(probability: float) -> str:
+    return "more than 99 %" if probability > 0.995 else f"{probability:.0%}"
 
 
 def _full_training(finding: Finding) -> str:
@@ -134,18 +191,43 @@ def _proxy_order(finding: Finding) -> str:
 
 
 def _accuracy_difference(finding: Finding) -> str:
-    verdict = "inside the noise"
-    if finding.is_above:
-        verdict = "better beyond the noise"
-    elif finding.is_below:
-        verdict = "worse beyond the noise"
-    beside = f"no slower than {finding.rival}"
-    if "latency_share" in dict(finding.figures):
-        share = finding.figure("latency_share")
-        beside = f"against the plain network at {share:+.0%} latency"
     return (
-        f"{finding.subject}, {beside}: {finding.estimate:+.2f} points, 95 % interval "
-        f"[{finding.low:+.2f}, {finding.high:+.2f}]: {verdict}."
+        f"{finding.subject}, {_beside(finding)}: {finding.estimate:+.2f} points, 95 % interval "
+        f"[{finding.low:+.2f}, {finding.high:+.2f}]: {_meaning(finding, '.1f', ' points')}."
+    )
+
+
+def _full_loss_difference(finding: Finding) -> str:
+    return (
+        f"{finding.subject}, {_beside(finding)}: {finding.estimate:+.4f} of loss saved by full "
+        f"training, 95 % interval [{finding.low:+.4f}, {finding.high:+.4f}]: "
+        f"{_meaning(finding, 'g', ' of loss')}."
+    )
+
+
+def _beside(finding: Finding) -> str:
+    if "latency_share" in dict(finding.figures):
+        return f"against the plain network at {finding.figure('latency_share'):+.0%} latency"
+    return f"no slower than {finding.rival}"
+
+
+def _meaning(finding: Finding, form: str, unit: str) -> str:
+    if finding.is_above:
+        return "better beyond the noise"
+    if finding.is_below:
+        return "worse beyond the noise"
+    return (
+        f"inside the noise; worse by less than {finding.figure('margin'):{form}}{unit} with a "
+        f"probability of {_sure(finding.figure('no_worse'))}"
+    )
+
+
+def _figures_disagree(finding: Finding) -> str:
+    loss = "lower" if finding.figure("loss") > 0 else "higher"
+    return (
+        f"Loss and accuracy disagree on {finding.subject} beside {finding.rival}: its loss is "
+        f"{loss}, its accuracy {finding.estimate:+.2f} points. Overfitting and label smoothing do "
+        "that; judge by what the network is for."
     )
 
 
@@ -156,7 +238,7 @@ def _placed_beaten_in_full(finding: Finding) -> str:
         "beyond the noise"
     )
     if beaten:
-        text += f" ({_listed(finding)}; 95 %, each by itself)"
+        text += f" ({_listed(finding)}; 95 %, all comparisons together)"
     if finding.worse_than:
         text += f", and is worse than {', '.join(finding.worse_than)}"
     return text + "."
@@ -190,11 +272,11 @@ _SENTENCES: Mapping[Kind, str | Callable[[Finding], str]] = {
     Kind.PLACED_SLOWER: _placed_slower,
     Kind.PLACED_UNBEATEN: _placed_unbeaten,
     Kind.NOTHING_TO_COMPARE: "There is nothing here to compare their losses with.",
-    Kind.INSIDE_NOISE: (
-        "The differences in loss are INSIDE THE NOISE: choose by latency, not by "
-        "loss. A larger proxy.rungs, more validation images or a higher search.confirm_seeds "
-        "would tell more."
-    ),
+    Kind.FASTER_UNSURE: _faster_unsure,
+    Kind.PLACED_OUTSIDE: _placed_outside,
+    Kind.INSIDE_NOISE: _inside_noise,
+    Kind.NONE_BETTER: _none_better,
+    Kind.NO_DIFFERENCE: _no_difference,
     Kind.NO_COMMON_SEED: (
         "Retrained networks have no seed in common, so they are not compared (nas retrain "
         "--seeds 3 gives them the same ones)."
@@ -214,5 +296,7 @@ _SENTENCES: Mapping[Kind, str | Callable[[Finding], str]] = {
         f"No retrained network of the search is as fast as {finding.rival}."
     ),
     Kind.ACCURACY_DIFFERENCE: _accuracy_difference,
+    Kind.FULL_LOSS_DIFFERENCE: _full_loss_difference,
+    Kind.FIGURES_DISAGREE: _figures_disagree,
     Kind.PLACED_BEATEN_IN_FULL: _placed_beaten_in_full,
 }

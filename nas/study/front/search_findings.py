@@ -4,14 +4,22 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 
-from nas.belief.noise import NORMAL_QUANTILE, student_quantile
+import numpy as np
+from numpy.typing import NDArray
+
+from nas.belief.claims import Claims, beats, interval, nowhere
 from nas.spec.architecture import PLAIN
-from nas.study.front.findings import FRONT, Finding, Kind
+from nas.study.front.findings import FRONT, LEVEL, Finding, Kind
 from nas.study.front.front import Front
+from nas.study.front.gains import draw_gains
 from nas.study.front.point import Point
 
 __all__ = ["search_findings"]
+
+Floats = NDArray[np.float64]
+Flags = NDArray[np.bool_]
 
 _FEW, _SPOILT = 8, 0.7  # networks, and the share of them that training left worse
 _LEAST_SPREAD = 0.01  # what thread CPU time repeats to at best
@@ -20,33 +28,76 @@ _LEAST_SPREAD = 0.01  # what thread CPU time repeats to at best
 def search_findings(front: Front) -> tuple[Finding, ...]:
     """Compare the front with the plain network and the hand-placed ones.
 
-    A difference counts when it exceeds what noise makes in 95 % of cases: of seeds, by Student's
-    t for as many degrees of freedom as it is known to, and of the choice of validation images
-    where that is known. The first seed is left out of comparisons: a network is on the front
-    because it did well with that one. Each comparison stands by itself; of forty without any
-    difference, one or two will count.
+    All comparisons are made by joint draws of what the networks may gain (`draw_gains`), in which a
+    network that looked good by luck is held against all that were trained. What is claimed of one
+    family (against the plain network; against the hand-placed ones) holds together with 95 %.
     """
     obstacle = _obstacle(front)
     if obstacle is not None:
         return (obstacle,)
-    plain = next((point for point in front.references if point.reference == PLAIN), None)
-    placed = [point for point in front.references if point.reference != PLAIN]
+    draws = draw_gains(front.measured, front.point_rows)
+    if draws is None:
+        return (Finding(Kind.NOISE_UNKNOWN, FRONT),)
+    believed = _Believed(front, draws)
+    plain = next((row for row, point in enumerate(front) if point.reference == PLAIN), None)
+    placed = [row for row, point in enumerate(front) if point.reference not in (None, PLAIN)]
     tried = any(reference is None for reference in front.cloud["reference"])
     findings = [_seed_noise(front)]
     if plain is not None:
-        findings += _against_plain(front, plain)
+        findings += _against_plain(believed, plain)
     if placed and tried:
-        findings += _against_placed(front, placed)
+        findings += _against_placed(believed, placed)
+    findings += _outside(front)
     # A filter may leave a network alone; a whole run always has the plain one and others.
     if len(front.cloud["loss"]) < 2 or (plain is None and not (placed and tried)):
         findings.append(Finding(Kind.NOTHING_TO_COMPARE, FRONT))
-    elif not any(_stands_out(finding) for finding in findings):
-        findings.append(Finding(Kind.INSIDE_NOISE, FRONT))
+        return tuple(findings)
+    saving = any(
+        finding.kind is Kind.NETWORKS_SAVING_LOSS and finding.estimate > 0 for finding in findings
+    )
+    if not saving:
+        rest = _nothing_better(believed, plain)
+        beaten = any(finding.kind is Kind.PLACED_BEATEN for finding in findings)
+        if rest.kind is not Kind.INSIDE_NOISE or not beaten:
+            findings.append(rest)
     return tuple(findings)
 
 
-def _stands_out(finding: Finding) -> bool:
-    return finding.kind in (Kind.NETWORKS_SAVING_LOSS, Kind.PLACED_BEATEN) and finding.estimate > 0
+@dataclass(frozen=True, eq=False)
+class _Believed:
+    """A front and joint draws of what its points gain, (count, k), in their order."""
+
+    front: Front
+    draws: Floats
+    points: tuple[Point, ...] = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "points", self.front.points)
+
+    def difference(self, row: int, rival: int) -> Finding:
+        """Return the loss that a network saves against another."""
+        saved = self.draws[:, row] - self.draws[:, rival]
+        low, high = interval(saved[:, None], LEVEL)
+        images = (self.points[row].image_noise, self.points[rival].image_noise)
+        return Finding(
+            Kind.LOSS_DIFFERENCE,
+            _name(self.points[row]),
+            rival=_name(self.points[rival]),
+            estimate=float(saved.mean()),
+            low=float(low[0]),
+            high=float(high[0]),
+            probability=float((saved > 0).mean()),
+            unit="loss",
+            images_counted=not all(math.isnan(noise) for noise in images),
+        )
+
+    def claims(
+        self, rows: Sequence[int], rivals: Sequence[int], asked: Flags, margin: float = 0.0
+    ) -> Claims:
+        """Claim which networks lose less than which rivals, together at the level of findings."""
+        return beats(
+            self.draws[:, rows], self.draws[:, rivals], LEVEL, asked=asked, margin=margin
+        )  # fmt: skip
 
 
 def _obstacle(front: Front) -> Finding | None:
@@ -59,8 +110,6 @@ def _obstacle(front: Front) -> Finding | None:
         )
     if front.cloud["exact"].all() and front.cloud["blocks"].any():
         return Finding(Kind.SHARED_WEIGHTS, FRONT)
-    if math.isnan(front.paired_noise):
-        return Finding(Kind.NOISE_UNKNOWN, FRONT)
     return None
 
 
@@ -75,22 +124,28 @@ def _seed_noise(front: Front) -> Finding:
     )
 
 
-def _against_plain(front: Front, plain: Point) -> list[Finding]:
-    others = [point for point in front.members if point is not plain]
-    differences = [_loss_difference(point, plain, front) for point in others]
-    saving = [item.subject for item in differences if item is not None and item.is_above]
+def _against_plain(believed: _Believed, plain: int) -> list[Finding]:
+    points = believed.points
+    others = [row for row, point in enumerate(points) if point.on_front and row != plain]
+    differences = [believed.difference(row, plain) for row in others]
+    found = believed.claims(others, [plain], np.ones((len(others), 1), dtype=bool))
+    saving = [
+        item.subject
+        for item, claimed in zip(differences, found.claimed[:, 0], strict=True)
+        if claimed
+    ]
     count = Finding(
         Kind.NETWORKS_SAVING_LOSS,
         FRONT,
-        rival=_name(plain),
+        rival=_name(points[plain]),
         estimate=float(len(saving)),
+        probability=found.together if saving else math.nan,
         unit="networks",
         counts=(("saving", len(saving)), ("compared", len(others))),
         networks=tuple(saving),
-        images_counted=any(not math.isnan(point.image_noise) for point in front),
+        images_counted=any(not math.isnan(point.image_noise) for point in points),
     )
-    known = [item for item in differences if item is not None]
-    return [*known, count, *_spoilt(front, plain)]
+    return [*differences, count, *_spoilt(believed.front, points[plain])]
 
 
 def _spoilt(front: Front, plain: Point) -> list[Finding]:
@@ -116,77 +171,170 @@ def _spoilt(front: Front, plain: Point) -> list[Finding]:
     ]
 
 
-def _against_placed(front: Front, placed: Sequence[Point]) -> list[Finding]:
+def _against_placed(believed: _Believed, placed: Sequence[int]) -> list[Finding]:
     """Sort the hand-placed networks into those beaten in loss, only slower ones, and the rest."""
-    searched = [point for point in front.members if point.reference is None]
+    points = believed.points
+    searched = [
+        row for row, point in enumerate(points) if point.on_front and point.reference is None
+    ]
+    latency_ms = np.array([point.latency_ms for point in points])
+    no_slower = latency_ms[searched][:, None] <= latency_ms[list(placed)][None, :]
+    found = believed.claims(searched, placed, no_slower)
+    beaten = found.claimed.any(axis=0)
+    faster = np.array(
+        [[_is_faster(points[row], points[rival]) for rival in placed] for row in searched],
+        dtype=bool,
+    ).reshape(no_slower.shape)
+    margin = believed.front.margin
+    asked = faster & ~beaten
+    as_good = believed.claims(searched, placed, asked, margin)
+    slower = as_good.claimed.any(axis=0)
     evidence: list[Finding] = []
-    beaten, slower, rest = [], [], []
-    for point in placed:
-        best = _clearest(searched, point, front)
-        evidence += [] if best is None else [best]
-        if best is not None and best.is_above:
-            beaten.append(_name(point))
-        elif any(_is_only_faster(other, point) for other in searched):
-            slower.append(_name(point))
-        else:
-            rest.append(_name(point))
+    for column, rival in enumerate(placed):
+        chances = found.chance[:, column]
+        if not np.isnan(chances).all():
+            evidence.append(believed.difference(searched[int(np.nanargmax(chances))], rival))
     groups = (
-        (Kind.PLACED_BEATEN, beaten),
-        (Kind.PLACED_SLOWER, slower),
-        (Kind.PLACED_UNBEATEN, rest),
+        (Kind.PLACED_BEATEN, beaten, found, 0.0),
+        (Kind.PLACED_SLOWER, slower, as_good, margin),
+        (Kind.PLACED_UNBEATEN, np.asarray(~beaten & ~slower), None, margin),
     )
-    return evidence + [
-        Finding(kind, FRONT, estimate=float(len(names)), unit="networks", networks=tuple(names))
-        for kind, names in groups
-        if names
+    findings = [
+        _group(believed, kind, np.asarray(flags), claims, searched, placed, allowed)
+        for kind, flags, claims, allowed in groups
+        if flags.any()
+    ]
+    unsure = _only_faster(believed, searched, placed, asked & ~slower)
+    return [*evidence, *findings, *unsure]
+
+
+def _group(
+    believed: _Believed,
+    kind: Kind,
+    flags: Flags,
+    claims: Claims | None,
+    searched: Sequence[int],
+    placed: Sequence[int],
+    margin: float,
+) -> Finding:
+    """Name the hand-placed networks of one sort, and beside each the network that is better."""
+    columns = np.flatnonzero(flags).tolist()
+    winners: list[str] = []
+    if claims is not None:
+        for column in columns:
+            chances = np.where(claims.claimed[:, column], claims.chance[:, column], -1.0)
+            winners.append(_name(believed.points[searched[int(chances.argmax())]]))
+    return Finding(
+        kind,
+        FRONT,
+        estimate=float(len(columns)),
+        probability=math.nan if claims is None else claims.together,
+        unit="networks",
+        figures=(("margin", margin),) if kind is not Kind.PLACED_BEATEN else (),
+        networks=tuple(_name(believed.points[placed[column]]) for column in columns),
+        winners=tuple(winners),
+    )
+
+
+def _only_faster(
+    believed: _Believed, searched: Sequence[int], placed: Sequence[int], asked: Flags
+) -> list[Finding]:
+    """Say of hand-placed networks what a faster one costs, where it is not shown to cost little."""
+    margin, findings = believed.front.margin, []
+    for column in np.flatnonzero(asked.any(axis=0)).tolist():
+        rows = [searched[row] for row in np.flatnonzero(asked[:, column]).tolist()]
+        rival = placed[column]
+        saved = believed.draws[:, rows] - believed.draws[:, [rival]]
+        best = int((saved > -margin).mean(axis=0).argmax())
+        point, other = believed.points[rows[best]], believed.points[rival]
+        difference = believed.difference(rows[best], rival)
+        findings.append(
+            Finding(
+                Kind.FASTER_UNSURE,
+                difference.subject,
+                rival=difference.rival,
+                estimate=difference.estimate,
+                low=difference.low,
+                high=difference.high,
+                probability=float((saved[:, best] > -margin).mean()),
+                unit="loss",
+                figures=(
+                    ("margin", margin),
+                    ("latency_share", point.latency_ms / other.latency_ms - 1),
+                ),
+                images_counted=difference.images_counted,
+            )
+        )
+    return findings
+
+
+def _outside(front: Front) -> list[Finding]:
+    """Name hand-placed networks that the space does not hold, and that would be on the front."""
+    outside = front.outside
+    if not outside:
+        return []
+    worse = [
+        _name(point)
+        for point in front.members
+        if any(
+            other.latency_ms <= point.latency_ms and other.loss <= point.loss for other in outside
+        )
+    ]
+    names = tuple(_name(point) for point in outside)
+    return [
+        Finding(
+            Kind.PLACED_OUTSIDE,
+            FRONT,
+            estimate=float(len(names)),
+            unit="networks",
+            networks=names,
+            worse_than=tuple(worse),
+        )
     ]
 
 
-def _clearest(searched: Sequence[Point], placed: Point, front: Front) -> Finding | None:
-    """Return the difference of the no slower network that is most clearly better."""
-    no_slower = [point for point in searched if point.latency_ms <= placed.latency_ms]
-    differences = [_loss_difference(point, placed, front) for point in no_slower]
-    known = [item for item in differences if item is not None]
-    return max(known, key=lambda item: item.low, default=None)
-
-
-def _is_only_faster(point: Point, other: Point) -> bool:
-    spread = max(point.latency_spread, other.latency_spread, _LEAST_SPREAD)
-    faster = point.latency_ms < other.latency_ms * (1 - 2 * spread)
-    no_higher = point.loss <= other.loss and point.confirmed_loss <= other.confirmed_loss
-    return faster and no_higher
-
-
-def _loss_difference(point: Point, other: Point, front: Front) -> Finding | None:
-    """Return the loss that a network saves against another; None where no later seed tells."""
-    if not point.confirmed_seeds or not other.confirmed_seeds:
-        return None
-    saved = other.confirmed_loss - point.confirmed_loss
-    margin = _margin(point, other, front)
+def _nothing_better(believed: _Believed, plain: int | None) -> Finding:
+    """Say what is shown beside the plain network: no difference is a claim, too."""
+    members = [row for row, point in enumerate(believed.points) if point.on_front]
+    if plain is None:
+        return Finding(Kind.INSIDE_NOISE, FRONT)
+    others = [row for row in members if row != plain]
+    margin = believed.front.margin
+    if not others:
+        others = [row for row in range(len(believed.points)) if row != plain]
+    gains = believed.draws[:, others] - believed.draws[:, [plain]]
+    every = np.ones((len(others), 1), dtype=bool)
+    worse = beats(-gains, np.zeros((len(gains), 1)), LEVEL, asked=every)
+    ruled_out = nowhere(gains, margin, LEVEL)
+    low, high = (float(end) for end in np.quantile(gains, [(1 - LEVEL) / 2, (1 + LEVEL) / 2]))
+    alike = float((np.abs(gains) <= margin).all(axis=1).mean())
+    kind = Kind.INSIDE_NOISE
+    if alike >= LEVEL:
+        kind = Kind.NO_DIFFERENCE
+    elif worse.claimed.any():
+        kind = Kind.NONE_BETTER
     return Finding(
-        Kind.LOSS_DIFFERENCE,
-        _name(point),
-        rival=_name(other),
-        estimate=saved,
-        low=saved - margin,
-        high=saved + margin,
+        kind,
+        FRONT,
+        rival=_name(believed.points[plain]),
+        estimate=ruled_out.gain,
+        low=low,
+        high=high,
+        probability=alike if kind is Kind.NO_DIFFERENCE else ruled_out.probability,
         unit="loss",
-        images_counted=not all(math.isnan(item.image_noise) for item in (point, other)),
+        counts=(("compared", len(others)), ("worse", int(worse.claimed.sum()))),
+        figures=(("margin", margin),),
+        worse_than=tuple(
+            _name(believed.points[row])
+            for row, claimed in zip(others, worse.claimed[:, 0], strict=True)
+            if claimed
+        ),
     )
 
 
-def _margin(point: Point, other: Point, front: Front) -> float:
-    """Return how large a loss difference seeds and validation images make by themselves, at 95 %.
-
-    Against a network that training does not change there is nothing to pair seeds with; two
-    trained ones share theirs. Over images each is paired with the plain network, so for two
-    trained ones the sum is an upper bound.
-    """
-    trained = [1 / item.confirmed_seeds for item in (point, other) if item.loss_noise > 0.0]
-    alone = front.seed_noise if len(trained) == 1 else front.paired_noise
-    seeds = student_quantile(front.noise_freedom) * (alone * math.sqrt(sum(trained)))
-    images = [item.image_noise for item in (point, other) if not math.isnan(item.image_noise)]
-    return math.hypot(seeds, NORMAL_QUANTILE * math.hypot(*images))
+def _is_faster(point: Point, other: Point) -> bool:
+    spread = max(point.latency_spread, other.latency_spread, _LEAST_SPREAD)
+    return point.latency_ms < other.latency_ms * (1 - 2 * spread)
 
 
 def _name(point: Point) -> str:

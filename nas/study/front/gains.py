@@ -1,0 +1,94 @@
+"""What networks are believed to gain on the plain one: the one source of every uncertainty shown.
+
+Tables, panels, findings, choices and comparisons read these draws, so that one network does not
+carry several uncertainties.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nas.belief.claims import interval
+from nas.belief.posterior import draw_figure
+from nas.spec.architecture import PLAIN
+from nas.study.front.network_table import NetworkTable
+
+__all__ = ["GAIN_LEVEL", "UNKNOWN", "Gain", "believed_gains", "draw_gains", "plain_row"]
+
+Floats = NDArray[np.float64]
+Whole = NDArray[np.int64]
+
+GAIN_LEVEL = 0.9
+"""The level of a gain's interval."""
+
+_DRAWS = 4000
+
+
+@dataclass(frozen=True, slots=True)
+class Gain:
+    """What a network is believed to save in loss against the plain one.
+
+    gain: as expected; it is shrunk, since what looked good was partly lucky.
+    low, high: the ends of its 90 % interval.
+    p_better: probability that it is above zero.
+    All are NaN where the noise of training is not known, or there is no plain network.
+    """
+
+    gain: float
+    low: float
+    high: float
+    p_better: float
+
+
+UNKNOWN = Gain(math.nan, math.nan, math.nan, math.nan)
+"""Of a network of which nothing can be told."""
+
+
+def draw_gains(measured: NetworkTable, rows: Whole, *, count: int = _DRAWS) -> Floats | None:
+    """Draw what networks may gain in loss on the plain one, (count, k), jointly.
+
+    rows: (k,) numbers of networks of the table. Where there is no plain network, draws are of
+    minus the loss: their differences mean the same. Where several runs are looked at together,
+    each network is held against the plain one of its run.
+    None where the noise of training is not known.
+    """
+    plain = np.array([plain_row(measured, int(row)) for row in rows], dtype=np.int64)
+    every = np.unique(np.append(rows, plain[plain >= 0]))
+    losses = draw_figure(
+        "loss", measured.columns, measured.noises, every, count, np.random.default_rng(0)
+    )
+    if losses is None:
+        return None
+    own = losses[:, np.searchsorted(every, rows)]
+    if (plain < 0).any():
+        return np.asarray(-own)
+    return np.asarray(losses[:, np.searchsorted(every, plain)] - own)
+
+
+def plain_row(measured: NetworkTable, row: int) -> int:
+    """Return the number of the plain network of a network's run, -1 where there is none."""
+    columns = measured.columns
+    plain = np.flatnonzero(
+        (columns["reference"] == PLAIN) & (columns["run"] == columns["run"][row])
+    )
+    return int(plain[0]) if plain.size else -1
+
+
+def believed_gains(measured: NetworkTable, rows: Whole) -> tuple[Gain, ...]:
+    """Return what each of some networks is believed to gain."""
+    known = len(rows) > 0 and all(plain_row(measured, int(row)) >= 0 for row in rows)
+    draws = draw_gains(measured, rows) if known else None
+    if draws is None:
+        return (UNKNOWN,) * len(rows)
+    low, high = interval(draws, GAIN_LEVEL)
+    better = (draws > 0).mean(axis=0)
+    table = np.stack([draws.mean(axis=0), low, high, better], axis=1)
+    plain = [plain_row(measured, int(row)) == row for row in rows]
+    return tuple(
+        Gain(0.0, 0.0, 0.0, math.nan) if same else Gain(*values)
+        for same, values in zip(plain, table.tolist(), strict=True)
+    )
