@@ -28,8 +28,8 @@ def search(
         str,
         typer.Option(
             metavar="DATA",
-            help="digits, cifar10, folder:PATH, imagenet:PATH, cifar100, fashion-mnist, svhn, "
-            "hf:NAME or module:function.",
+            help="digits, cifar10, folder:PATH, imagenet:PATH, cluttered-digits, cifar100, "
+            "fashion-mnist, svhn, hf:NAME or module:function.",
         ),
     ] = "digits",
     out: Annotated[Path, typer.Option(help="Run folder to make.")] = Path("runs/demo"),

@@ -43,7 +43,6 @@ __all__ = [
 ]
 
 _SAVE_EVERY = 60.0  # seconds of training that a kill may cost
-_LOOKS = 10  # at the validation images
 _KIND = "scratch"  # of proxy: everything is trained, so everything is kept
 
 
@@ -63,6 +62,7 @@ class FullTrainingJob:
     run_seed: of the run that it belongs to.
     test: whether the source brings a test part.
     backbone: file of the plain network's weights, for a recipe that starts from them.
+    looks: at the validation images on the way, the last one at the end.
     """
 
     about: FullTraining
@@ -73,6 +73,7 @@ class FullTrainingJob:
     run_seed: int
     test: bool
     backbone: Path | None = None
+    looks: int = 10
 
     @property
     def recipe(self) -> FullRecipe:
@@ -213,7 +214,7 @@ def train_fully(
     # however often the training was interrupted.
     score = None
     length = training.recipe.length
-    looks = sorted({max(1, round(length * number / _LOOKS)) for number in range(1, _LOOKS + 1)})
+    looks = sorted({max(1, round(length * (i + 1) / job.looks)) for i in range(job.looks)})
     for until in looks[len(curve) :]:
         training.run(until, progress=after_step)
         watch.pause()
