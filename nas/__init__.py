@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from nas.models.build import build, uniform
     from nas.models.candidates import Candidates, load_space
     from nas.models.cost import Cost, cost
+    from nas.report.outlook import ask
     from nas.runs.choose_executor import tuning
     from nas.runs.compare import compare, front_of_runs
     from nas.runs.resume import resume
@@ -40,6 +41,7 @@ __all__ = [
     "Runner",
     "SearchSpace",
     "SpecError",
+    "ask",
     "blocks",
     "build",
     "compare",
@@ -73,6 +75,7 @@ _HOMES = {
     "Runner": "spec.runner",
     "SearchSpace": "spec.space",
     "SpecError": "base.errors",
+    "ask": "report.outlook",
     "build": "models.build",
     "compare": "runs.compare",
     "cost": "models.cost",

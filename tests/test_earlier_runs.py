@@ -30,6 +30,7 @@ from nas.strategy.storage.store import Store
 from nas.study.record import COMPLETE, PRUNED, Record
 from nas.study.trials import Trials
 
+LATER = {"images_seen": None, "epoch_losses": None}
 RUNS = ROOT / "tests" / "support" / "before_the_move.tar.xz"
 
 
@@ -82,7 +83,8 @@ def test_what_was_shown_is_shown(earlier: Path) -> None:
         assert {name: now[name] for name in before} | ESTIMATED == before | ESTIMATED
     assert all(point["gain_low"] < point["gain"] < point["gain_high"] for point in shown[1:])
     assert {point["regime"] for point in shown} == {"finetune"}
-    assert said("show", "finished", "4", "--json") == (earlier / "show.json").read_text()
+    before = json.loads((earlier / "show.json").read_text())
+    assert json.loads(said("show", "finished", "4", "--json")) == before | LATER
     open_run("finished").front().write_csv(earlier / "again.csv")
     names, *_ = (earlier / "again.csv").read_text().splitlines()
     assert names.startswith((earlier / "finished" / "front.csv").read_text().splitlines()[0])
@@ -109,7 +111,7 @@ def test_what_was_written_is_written(earlier: Path) -> None:
     ]
     assert len(written) > len(records)
     for row in written:
-        assert json.dumps(Record.from_dict(row).to_dict()) == json.dumps(row)
+        assert Record.from_dict(row).to_dict() == row | LATER
 
 
 @pytest.mark.parametrize(("name", "trials"), [("killed", 14), ("database", 12)])

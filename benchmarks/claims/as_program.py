@@ -14,15 +14,25 @@ from benchmarks.claims.worlds import Study
 from nas.spec.architecture import Architecture, Insertion
 from nas.spec.objective import objectives_named
 from nas.study.front.front import Front
-from nas.study.full_training import FullTraining, pack_flags
+from nas.study.full_training import FullTraining, pack_flags, pack_losses
+from nas.study.network_belief import START, Budgets, NetworkBelief
 from nas.study.record import COMPLETE, Record
 from nas.study.trials import Trials
 
-__all__ = ["FullTruth", "front_of", "retrain"]
+__all__ = [
+    "FullTruth",
+    "architecture_of",
+    "belief_draws",
+    "front_of",
+    "number_of",
+    "retrain",
+    "trials_of",
+]
 
 Floats = NDArray[np.float64]
 
 OBJECTIVES = objectives_named(["loss", "latency_ms"])
+_KINDS = ("se", "cbam", "coord", "eca", "simam")
 _SLOPE = 6.0  # of an image's margin for a unit of gain in loss: accuracy moves with it
 _CENTRE, _DIFFICULTY = 0.9, 1.6  # of margins over images
 _NODES, _WEIGHTS = np.polynomial.hermite_e.hermegauss(41)
@@ -36,11 +46,18 @@ def front_of(
     trainings: full trainings by network.
     least: seeds that its members have.
     """
+    return Front.of(trials_of(study, trainings), OBJECTIVES, least_seeds=least)
+
+
+def trials_of(
+    study: Study, trainings: Mapping[int, Sequence[FullTraining]] | None = None
+) -> Trials:
+    """Return the trials of a study; the arguments are those of `front_of`."""
     records = []
     for trial, (network, seed, repeat, loss) in enumerate(
         zip(study.network, study.seed, study.repeat, study.loss, strict=True)
     ):
-        architecture = _architecture(study, int(network))
+        architecture = architecture_of(study, int(network))
         record = Record(
             trial=trial,
             state=COMPLETE,
@@ -65,15 +82,26 @@ def front_of(
             mine = tuple(replace(item, digest=record.digest) for item in trainings[int(network)])
             record = replace(record, full_trainings=mine)
         records.append(record)
-    return Front.of(Trials.of(records), OBJECTIVES, least_seeds=least)
+    return Trials.of(records)
 
 
-def _architecture(study: Study, network: int) -> Architecture:
+def belief_draws(study: Study, rows: NDArray[np.int64], count: int = 4000) -> Floats:
+    """Return joint draws of what networks gain, (count, k), by the belief of the study's trainings.
+
+    They are taken for trainings of full length: what they would show without noise is the truth.
+    """
+    budgets = Budgets(START, (1e6,), 1e5, 1e6)
+    belief = NetworkBelief.of(trials_of(study), budgets)
+    assert belief is not None
+    return belief.draws([architecture_of(study, int(row)) for row in rows], count)
+
+
+def architecture_of(study: Study, network: int) -> Architecture:
     return Architecture(
         "net",
         32,
         tuple(
-            Insertion(f"blocks.{site}/after_depthwise", "se", (("reduction", int(kind)),))
+            Insertion(f"blocks.{site // 3}.{site % 3}/after_depthwise", _KINDS[kind - 1])
             for site, kind in enumerate(study.codes[network])
             if kind
         ),
@@ -82,7 +110,7 @@ def _architecture(study: Study, network: int) -> Architecture:
 
 def number_of(study: Study) -> dict[str, int]:
     """Return the number of each network of a study by its digest."""
-    return {_architecture(study, row).digest: row for row in range(len(study.codes))}
+    return {architecture_of(study, row).digest: row for row in range(len(study.codes))}
 
 
 class FullTruth:
@@ -94,9 +122,15 @@ class FullTruth:
     """
 
     def __init__(
-        self, study: Study, rng: np.random.Generator, *, images: int = 2000, noise: float = 1.0
+        self,
+        study: Study,
+        rng: np.random.Generator,
+        *,
+        images: int = 2000,
+        noise: float = 1.0,
+        by_image: bool = True,
     ) -> None:
-        self._rng, self.images = rng, images
+        self._rng, self.images, self.by_image = rng, images, by_image
         world = study.world
         gain = world.gain(study.codes)
         self.margin = _CENTRE + _SLOPE * gain
@@ -118,7 +152,9 @@ class FullTruth:
             part: rng.normal(0, _DIFFICULTY, images) for part in ("validation", "test")
         }
 
-    def train(self, network: int, name: str | None, seeds: Mapping[int, float]) -> list[FullTraining]:
+    def train(
+        self, network: int, name: str | None, seeds: Mapping[int, float]
+    ) -> list[FullTraining]:
         """Train a network with seeds, each with its effect on all networks."""
         own = {part: self._rng.normal(0, self.together, self.images) for part in self._difficulty}
         return [
@@ -138,9 +174,7 @@ class FullTruth:
             part: centre + difficulty + own[part] + self._rng.normal(0, 0.4, self.images)
             for part, difficulty in self._difficulty.items()
         }
-        losses = {
-            part: _loss(self.sharpness[network] * margin) for part, margin in margins.items()
-        }
+        losses = {part: _loss(self.sharpness[network] * margin) for part, margin in margins.items()}
         figures: dict[str, object] = {
             "trial": network,
             "digest": str(network),
@@ -157,6 +191,8 @@ class FullTruth:
             "test_loss": float(losses["test"].mean()),
             "test_accuracy": float((margins["test"] > 0).mean()),
             "test_correct": pack_flags(margins["test"] > 0),
+            "losses": pack_losses(losses["validation"]) if self.by_image else None,
+            "test_losses": pack_losses(losses["test"]) if self.by_image else None,
         }
         return FullTraining(**figures)  # type: ignore[arg-type]
 
@@ -167,11 +203,18 @@ def _loss(margins: Floats) -> Floats:
 
 
 def retrain(
-    study: Study, rng: np.random.Generator, *, seeds: int = 3, winners: int = 5, noise: float = 0.5
+    study: Study,
+    rng: np.random.Generator,
+    *,
+    seeds: int = 3,
+    winners: int = 5,
+    noise: float = 0.5,
+    by_image: bool = True,
 ) -> tuple[Front, FullTruth]:
     """Train fully the hand-placed networks and some members of the front, as `nas retrain` does.
 
     noise: of a full training, relative to that of a short one.
+    by_image: whether the loss of each image is kept; without, accuracy judges.
     """
     front = front_of(study)
     numbers = number_of(study)
@@ -180,7 +223,7 @@ def retrain(
     ]
     step = max(1, len(members) // winners)
     placed = [row for row, name in enumerate(study.names) if name]
-    truth = FullTruth(study, rng, noise=noise)
+    truth = FullTruth(study, rng, noise=noise, by_image=by_image)
     effects = truth.draw_seeds(seeds)
     chosen = [*placed, *members[::step][:winners]]
     trainings = {row: truth.train(row, study.names[row], effects) for row in chosen}

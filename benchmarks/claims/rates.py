@@ -3,9 +3,9 @@
     python -m benchmarks.claims.rates [--worlds 2000] [--claim beats_plain] [--family null]
 
 Each kind of claim is made by the program's own code on what a simulated search has trained
-(`benchmarks/claims/worlds.py`), and held against the truth. A claim is false where any of those made
-on one front is: a front says many things at once. Worlds are dealt over the families in turn, and
-`all` is the sum over those that hold something to find.
+(`benchmarks/claims/worlds.py`), and held against the truth. A front says many things at once: it
+counts as false where any of its claims of a kind is. `all` is the sum over the families that hold
+something to find.
 """
 
 from __future__ import annotations
@@ -16,17 +16,26 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping
 
 import numpy as np
+from numpy.typing import NDArray
 
-from benchmarks.claims.as_program import front_of, number_of, retrain
+from benchmarks.claims.as_program import FullTruth, belief_draws, front_of, number_of, retrain
 from benchmarks.claims.tally import HEADINGS, Tally
 from benchmarks.claims.worlds import FAMILIES, NULL, Study, World, make_world, search
 from benchmarks.shared.report import print_machine, print_table
+from nas.belief.claims import (
+    Claims,
+    beats,
+    cheapest_within,
+    interval,
+    nowhere,
+    probability_best,
+)
 from nas.runs.calibrate.agreement import agreement
 from nas.runs.compare import compare_fronts
 from nas.study.front.findings import Finding, Kind
 from nas.study.front.front import Front
-from nas.study.front.search_findings import search_findings
 from nas.study.front.full_training_findings import full_training_findings
+from nas.study.front.search_findings import search_findings
 
 __all__ = ["CLAIMS", "measure"]
 
@@ -57,9 +66,23 @@ def search_claims(world: World, rng: np.random.Generator, tallies: Tallies) -> N
         saved = study.truth[_network(study, str(finding.rival))]
         saved -= study.truth[_network(study, finding.subject)]
         tallies["loss_interval"].interval(finding.low, finding.high, float(saved))
+    _gains(study, front, tallies)
     _stars(study, front, tallies["star"])
     _at(study, front, tallies["at"])
     _seeds(study, front, tallies["seeds"])
+
+
+def _gains(study: Study, front: Front, tallies: Tallies) -> None:
+    """The gain that is shown beside every network of a front, with its 90 % interval."""
+    numbers = number_of(study)
+    for point, gain in zip(front.points, front.gains, strict=True):
+        row = numbers[point.architecture.digest]
+        if row == 0:
+            continue
+        truth = float(study.truth[0] - study.truth[row])
+        tallies["gain_interval"].interval(gain.low, gain.high, truth)
+        if study.world.family != "null":
+            tallies["p_better"].chance(gain.p_better, truth > _SAME)
 
 
 def _members(study: Study, front: Front) -> list[int]:
@@ -67,9 +90,7 @@ def _members(study: Study, front: Front) -> list[int]:
     return [numbers[p.architecture.digest] for p in front.members if p.reference is None]
 
 
-def _beats_plain(
-    study: Study, front: Front, findings: tuple[Finding, ...], tally: Tally
-) -> None:
+def _beats_plain(study: Study, front: Front, findings: tuple[Finding, ...], tally: Tally) -> None:
     named = [name for item in _of(findings, Kind.NETWORKS_SAVING_LOSS) for name in item.networks]
     truth = study.truth
     better = [truth[_network(study, name)] < truth[0] - _SAME for name in named]
@@ -77,9 +98,7 @@ def _beats_plain(
     tally.claim(made=bool(named), false=not all(better), possible=possible)
 
 
-def _beats_placed(
-    study: Study, front: Front, findings: tuple[Finding, ...], tally: Tally
-) -> None:
+def _beats_placed(study: Study, front: Front, findings: tuple[Finding, ...], tally: Tally) -> None:
     pairs = [
         (_network(study, winner), _network(study, name))
         for item in _of(findings, Kind.PLACED_BEATEN)
@@ -179,27 +198,32 @@ def compare_claims(world: World, rng: np.random.Generator, tallies: Tallies) -> 
 def full_claims(world: World, rng: np.random.Generator, tallies: Tallies) -> None:
     """What full training is said to show, of some searched networks and the hand-placed ones."""
     study = search(world, rng)
-    front, truth = retrain(study, rng)
-    findings = full_training_findings(front)
-    made = false = False  # of claims by points of accuracy, and by loss where that is kept
-    for kind, quality, name in (
-        (Kind.ACCURACY_DIFFERENCE, 100 * truth.accuracy, "accuracy_interval"),
-        *(((Kind.FULL_LOSS_DIFFERENCE, -truth.loss, "full_loss_interval"),)
-          if hasattr(Kind, "FULL_LOSS_DIFFERENCE") else ()),
-    ):  # fmt: skip
-        for item in _of(findings, kind):
-            gained = quality[_network(study, item.subject)] - quality[_network(study, str(item.rival))]
-            tallies[name].interval(item.low, item.high, float(gained))
-            if item.is_above:
-                made = True
-                false = false or not gained > _SAME
-    rows = [row for row in range(len(study.names)) if study.names[row] and row]
-    possible = any(
-        truth.accuracy[a] > truth.accuracy[b] and study.latency_ms[a] <= study.latency_ms[b]
-        for a in _members(study, front)
-        for b in rows
+    state = rng.bit_generator.state
+    for by_image, name in ((False, "by accuracy"), (True, "by loss")):
+        rng.bit_generator.state = state  # the same trainings, judged by either
+        front, truth = retrain(study, rng, by_image=by_image)
+        _beats_in_full(study, front, truth, by_image, tallies, name)
+
+
+def _beats_in_full(
+    study: Study, front: Front, truth: FullTruth, by_image: bool, tallies: Tallies, name: str
+) -> None:
+    kind = Kind.FULL_LOSS_DIFFERENCE if by_image else Kind.ACCURACY_DIFFERENCE
+    quality = -truth.loss if by_image else 100 * truth.accuracy
+    found = _of(full_training_findings(front), kind)
+    gained = [
+        float(quality[_network(study, item.subject)] - quality[_network(study, str(item.rival))])
+        for item in found
+    ]
+    claims = [gain for item, gain in zip(found, gained, strict=True) if item.is_above]
+    possible = any(gain > _SAME for gain in gained)
+    tallies[f"full {name}"].claim(
+        made=bool(claims), false=any(gain <= _SAME for gain in claims), possible=possible
     )
-    tallies["beats_in_full"].claim(made=made, false=false, possible=possible)
+    if found:
+        # They are said to hold all at once, at 95 %.
+        held = all(item.low <= gain <= item.high for item, gain in zip(found, gained, strict=True))
+        tallies[f"full intervals, {name}"].interval(0.0, 0.0, 0.0 if held else 1.0)
 
 
 def ceiling_claims(world: World, rng: np.random.Generator, tallies: Tallies) -> None:
@@ -213,7 +237,7 @@ def ceiling_claims(world: World, rng: np.random.Generator, tallies: Tallies) -> 
     noise = world.noise
     proxy = (shown + images)[:, None] + rng.normal(0, noise, (len(codes), 2))
     full = (gain + images)[:, None] + rng.normal(0, 0.5 * noise, (len(codes), 3))
-    found = agreement(proxy, full)
+    found = agreement(proxy, full, images=(world.images, world.images))
     others = world.images * rng.standard_normal((2, 200, len(codes)))
     pairs = [
         (
@@ -227,19 +251,76 @@ def ceiling_claims(world: World, rng: np.random.Generator, tallies: Tallies) -> 
     tally = tallies["agreement"]
     tally.interval(found.spearman.low, found.spearman.high, truth)
     tally.figures["too high"].append(found.spearman.value - truth)
-    value = getattr(found.ceiling, "value", found.ceiling)
-    tallies["ceiling"].figures["too high"].append(value - ceiling)
-    if hasattr(found.ceiling, "low"):
-        tallies["ceiling"].interval(found.ceiling.low, found.ceiling.high, ceiling)
+    tallies["ceiling"].figures["too high"].append(found.ceiling - ceiling)
+    ends = found.ceiling_interval
+    tallies["ceiling"].interval(ends.low, ends.high, ceiling)
 
 
 def _spearman(one: np.ndarray, two: np.ndarray) -> float:
     ranks = [np.argsort(np.argsort(values)) for values in (one, two)]
-    return float(np.corrcoef(*ranks)[0, 1])
+    return float(np.corrcoef(ranks[0], ranks[1])[0, 1])
+
+
+def belief_claims(world: World, rng: np.random.Generator, tallies: Tallies) -> None:
+    """What the belief of `nas.belief` allows to claim of the same searches, by the same functions."""
+    study = search(world, rng)
+    rows = np.arange(len(study.codes))
+    draws = belief_draws(study, rows)
+    truth = study.truth[0] - study.truth
+    placed = [row for row, name in enumerate(study.names) if name and row]
+    searched = rows[len(study.names) - study.names.count(None) :]
+    against_plain = beats(draws[:, searched], np.zeros((len(draws), 1)))
+    _count_claims(tallies["belief beats_plain"], against_plain, truth[searched], np.zeros(1))
+    latency = study.latency_ms
+    asked = latency[searched][:, None] <= latency[placed][None, :]
+    against_placed = beats(draws[:, searched], draws[:, placed], asked=asked)
+    _count_claims(tallies["belief beats_placed"], against_placed, truth[searched], truth[placed])
+    margin = 0.5 * world.noise
+    near = beats(draws[:, searched], draws[:, placed], asked=asked, margin=margin)
+    # At the margin itself the claim is false.
+    _count_claims(tallies["belief no_worse"], near, truth[searched], truth[placed] - 0.999 * margin)
+    low, high = interval(draws, 0.9)
+    for row in rows[1:].tolist():
+        tallies["belief interval"].interval(low[row], high[row], float(truth[row]))
+    if np.ptp(truth) == 0:
+        return
+    better = (draws > 0).mean(axis=0)
+    for row in _members(study, front_of(study)):
+        tallies["belief p_better"].chance(float(better[row]), bool(truth[row] > _SAME))
+    kept = latency <= np.median(latency)
+    best = int(np.where(kept, draws.mean(axis=0), -np.inf).argmax())
+    chance = float(probability_best(draws, kept)[best])
+    tallies["belief at"].chance(chance, bool(truth[best] >= truth[kept].max() - _SAME))
+    tallies["belief at"].figures["regret, sd"].append(
+        float(truth[kept].max() - truth[best]) / world.noise
+    )
+    delta = 0.5 * world.noise
+    cheap = cheapest_within(draws[:, kept], latency[kept], delta)
+    tallies["belief cheapest"].chance(
+        cheap.probability, bool(truth[kept][cheap.row] >= truth[kept].max() - delta)
+    )
+    ruled_out = nowhere(draws[:, 1:])
+    most = float(truth[1:].max())
+    tallies["belief nowhere"].chance(ruled_out.probability, most <= _SAME)
+    tallies["belief ruled out"].interval(-np.inf, ruled_out.gain, most)
+
+
+def _count_claims(
+    tally: Tally, claims: Claims, truth: NDArray[np.float64], rivals: NDArray[np.float64]
+) -> None:
+    """truth, rivals: gains of the networks that are compared, (k,) and (r,)."""
+    true = truth[:, None] > rivals[None, :] + _SAME
+    asked = ~np.isnan(claims.chance)
+    tally.claim(
+        made=bool(claims.claimed.any()),
+        false=bool((claims.claimed & ~true).any()),
+        possible=bool((asked & true).any()),
+    )
 
 
 CLAIMS: dict[str, Callable[[World, np.random.Generator, Tallies], None]] = {
     "search": search_claims,
+    "belief": belief_claims,
     "compare": compare_claims,
     "full": full_claims,
     "agreement": ceiling_claims,
@@ -250,7 +331,10 @@ CLAIMS: dict[str, Callable[[World, np.random.Generator, Tallies], None]] = {
 def measure(
     claim: str, worlds: int, families: tuple[str, ...] = FAMILIES, seed: int = 0
 ) -> dict[str, dict[str, Tally]]:
-    """Return the tallies of a kind of claim, by its name and by family, over so many worlds of each family."""
+    """Return the tallies of what is claimed, by name and by family.
+
+    worlds: of each family.
+    """
     found: dict[str, dict[str, Tally]] = {}
     for number in range(worlds * len(families)):
         family = families[number % len(families)]

@@ -80,11 +80,11 @@ class World:
 
     @property
     def sites(self) -> int:
-        return len(self.effects)
+        return int(self.effects.shape[0])
 
     @property
     def kinds(self) -> int:
-        return self.effects.shape[1] - 1
+        return int(self.effects.shape[1]) - 1
 
     def gain(self, codes: Codes) -> Floats:
         """Return the loss by full training that networks save against the plain one, (n,)."""
@@ -94,8 +94,8 @@ class World:
             placed = (codes == codes[:, :1]).all(axis=1)
             return np.where(placed, 0.0, -0.5 * self.noise)
         if self.family == "harm":
-            return -np.abs(_at(self.effects, codes)).sum(axis=1) * self.scale
-        return self.scale * _raw(self, codes)
+            return np.asarray(-np.abs(_at(self.effects, codes)).sum(axis=1) * self.scale)
+        return np.asarray(self.scale * _raw(self, codes))
 
     def shown_gain(self, codes: Codes) -> Floats:
         """Return the gain that a short training would show if it had no noise, (n,)."""
@@ -105,11 +105,12 @@ class World:
         wide = 1.5 * UNIT
         blocks = (codes > 0).mean(axis=1)
         slow = self.kind_bias[codes].mean(axis=1) - blocks**2
-        return (1 - self.bent) * gain + self.bent * (wide * np.tanh(gain / wide) + UNIT * slow)
+        crooked = wide * np.tanh(gain / wide) + UNIT * slow
+        return np.asarray((1 - self.bent) * gain + self.bent * crooked)
 
     def latency_ms(self, codes: Codes) -> Floats:
         """Return latencies, (n,); the plain network takes 1 ms."""
-        return 1.0 + _at(self.times, codes).sum(axis=1)
+        return np.asarray(1.0 + _at(self.times, codes).sum(axis=1))
 
     def placed(self) -> tuple[Codes, tuple[str, ...]]:
         """Return the plain network and those with one kind everywhere, and their names."""
@@ -125,7 +126,7 @@ class World:
 
 def _at(table: Floats, codes: Codes) -> Floats:
     """(n, s): what a table of sites and codes holds for each site of each network."""
-    return table[np.arange(table.shape[0]), codes]
+    return np.asarray(table[np.arange(table.shape[0]), codes])
 
 
 def _raw(world: World, codes: Codes) -> Floats:
@@ -133,7 +134,9 @@ def _raw(world: World, codes: Codes) -> Floats:
     if np.isfinite(world.cap):
         total = np.where(total > 0, world.cap * (1 - np.exp(-total / world.cap)), total)
     taken = (codes > 0).astype(np.float64)
-    same = sum((codes == kind) @ world.pairs * (codes == kind) for kind in range(1, world.kinds + 1))
+    same = sum(
+        (codes == kind) @ world.pairs * (codes == kind) for kind in range(1, world.kinds + 1)
+    )
     total = total + ((taken @ world.pairs) * taken).sum(axis=1) + np.asarray(same).sum(axis=1)
     if world.rugged:
         total = total + world.rugged * (_rugged(world, codes) - _rugged(world, 0 * codes))
@@ -344,7 +347,8 @@ def _variants(
     parents = found[rng.choice(_front(losses, world.latency_ms(found)), count)]
     changed = rng.uniform(size=parents.shape) < 1.5 / world.sites
     changed[np.arange(count), rng.integers(world.sites, size=count)] = True
-    return np.where(changed, rng.integers(0, world.kinds + 1, parents.shape), parents)
+    other = rng.integers(0, world.kinds + 1, parents.shape)
+    return np.asarray(np.where(changed, other, parents), dtype=np.int64)
 
 
 def _best(latency_ms: Floats, losses: Floats, first: int, count: int) -> Codes:

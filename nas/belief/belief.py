@@ -101,6 +101,11 @@ class Belief:
         )
         return Gain(self.unit * mean, self.unit * deviation)
 
+    @property
+    def metric_per_loss(self) -> float:
+        """How much of the metric a gain in loss is worth; NaN where none was measured."""
+        return np.nan if self._metric is None else self._metric.slope
+
     def metric_gain(self, codes: Codes) -> Gain:
         """Return the gain in the metric of networks (k, d); NaN where none was measured."""
         if self._metric is None:

@@ -2,7 +2,7 @@
 
 Draws are (count, k): what each of k networks may be worth, all of one row together; higher is
 better. They may be of any posterior (`nas.belief.posterior`, a `Belief`). A front says many things
-at once, so that what is claimed together holds together: with probability `level`, all of it is true.
+at once, so that what is claimed together holds together.
 What chose a network is no evidence for it as long as the draws are of a posterior to which the
 networks that were not chosen belong, too.
 """
@@ -25,6 +25,7 @@ __all__ = [
     "nowhere",
     "probability_best",
     "probability_on_front",
+    "simultaneous_interval",
 ]
 
 Floats = NDArray[np.float64]
@@ -84,6 +85,18 @@ def interval(draws: Floats, level: float = 0.9) -> tuple[Floats, Floats]:
     tail = (1 - level) / 2
     low, high = np.quantile(draws, [tail, 1 - tail], axis=0)
     return low, high
+
+
+def simultaneous_interval(draws: Floats, level: float = 0.95) -> tuple[Floats, Floats]:
+    """Return the ends of intervals that hold all at once at the level, (k,) both.
+
+    draws: (count, k), such as of the differences that are shown together. Each interval reaches as
+    many of its own deviations as the largest of all misses does.
+    """
+    mean, deviation = draws.mean(axis=0), draws.std(axis=0)
+    scaled = np.abs(draws - mean) / np.where(deviation > 0, deviation, np.inf)
+    reach = float(np.quantile(scaled.max(axis=1), level)) if draws.shape[1] else 0.0
+    return mean - reach * deviation, mean + reach * deviation
 
 
 def probability_best(draws: Floats, among: Flags | None = None) -> Floats:
@@ -150,10 +163,10 @@ def _step_down(differences: Floats, level: float) -> Flags:
     mean = differences.mean(axis=0)
     deviation = differences.std(axis=0)
     certain = deviation <= _CERTAIN * (1 + np.abs(mean))
-    found = certain & (mean > 0)
+    found: Flags = certain & (mean > 0)
     scaled = (mean - differences) / np.where(certain, np.inf, deviation)
     size = np.where(certain, 0.0, mean / np.where(certain, 1.0, deviation))
-    left = ~certain
+    left: Flags = ~certain
     while left.any():
         bound = float(np.quantile(scaled[:, left].max(axis=1), (1 + level) / 2))
         more = left & (size > bound)
@@ -161,7 +174,7 @@ def _step_down(differences: Floats, level: float) -> Flags:
             break
         found |= more
         left &= ~more
-    return found
+    return np.asarray(found)
 
 
 def non_inferior(draws: Floats, rival: Floats, margin: float) -> Floats:

@@ -48,7 +48,9 @@ class Trainings:
         codes = [np.unique(part.seed, return_inverse=True)[1] for part in parts]
         seeds = np.cumsum([0, *(len(np.unique(part.seed)) for part in parts)])
         return cls(
-            np.concatenate([part.network + start for part, start in zip(parts, first, strict=False)]),
+            np.concatenate(
+                [part.network + start for part, start in zip(parts, first, strict=False)]
+            ),
             np.concatenate([code + start for code, start in zip(codes, seeds, strict=False)]),
             np.concatenate([part.values for part in parts]),
         )
@@ -65,12 +67,26 @@ class MixedModel:
 
     terms: (n, p) of all networks, whose weights have flat priors.
     trainings: of some of them; of a network without any its terms alone are known.
+    spread: (n,) how far networks lie from their terms, relative to each other; None: alike. A few
+        distinct values, since networks that are alike are fitted together.
+    apart: (n,) by how much more a network may lie from its terms, in units of the noise of one
+        training; None: not at all.
 
     Seeds with which one network was trained are no effects of their own, but part of the noise.
     """
 
     terms: Floats
     trainings: Trainings
+    spread: Floats | None = None
+    apart: Floats | None = None
+
+    @cached_property
+    def _apart(self) -> Floats:
+        return np.zeros(len(self.terms)) if self.apart is None else self.apart
+
+    @cached_property
+    def _spread(self) -> Floats:
+        return np.ones(len(self.terms)) if self.spread is None else self.spread
 
     @cached_property
     def shared_seeds(self) -> Whole:
@@ -150,37 +166,32 @@ class MixedModel:
         moments = np.broadcast_to(moment, (len(own), width)).copy()
         squares = np.full(len(own), float(values @ values))
         log_det = np.zeros(len(own))
-        for count in np.unique(counts[counts > 0]):
-            mine = counts == count
-            weight = count * own**2 / (1 + count * own**2) * count
+        kinds = np.stack([counts, self._spread, self._apart], axis=1)
+        for kind in np.unique(kinds[counts > 0], axis=0):
+            mine, (count, spread, apart) = (kinds == kind).all(axis=1), kind
+            excess = count * ((own * spread) ** 2 + apart**2)
+            weight = excess / (1 + excess) * count
             grams -= weight[:, None, None] * (rows[mine].T @ rows[mine])
             moments -= weight[:, None] * (rows[mine].T @ means[mine])
             squares -= weight * float(means[mine] @ means[mine])
-            log_det += mine.sum() * np.log1p(count * own**2)
+            log_det += mine.sum() * np.log1p(excess)
         precision = np.zeros(width)
         precision[terms:] = 1.0
         grams += precision[None, :, None] * np.eye(width) / of_seed[:, None, None] ** 2
         # Terms that no training tells apart share what is told: the least change that solves.
         grams += _NEGLIGIBLE * np.trace(gram) * np.eye(width)
-        weights = np.linalg.solve(grams, moments[:, :, None])[:, :, 0]
+        weights: Floats = np.asarray(
+            np.linalg.solve(grams, moments[:, :, None])[:, :, 0], dtype=np.float64
+        )
         rest = np.maximum(squares - (weights * moments).sum(axis=1), 1e-300)
         freedom = max(len(values) - terms, 1)
         log_det += np.linalg.slogdet(grams)[1] + (width - terms) * 2 * np.log(of_seed)
         log_posterior = -0.5 * log_det - 0.5 * freedom * np.log(rest)
         log_posterior += _log_prior(own, _NETWORKS) + _log_prior(of_seed, _SEEDS)
         chance = np.exp(log_posterior - log_posterior.max())
-        return _Solved(weights, grams, rest / freedom, freedom, chance / chance.sum())
-
-    @property
-    def noise(self) -> float:
-        """Standard deviation of one training of a network beside another with the same seed."""
-        return float(np.sqrt(self._solved.chance @ self._solved.variance))
-
-    @property
-    def seed_deviation(self) -> float:
-        """Standard deviation of what seeds do to all networks alike."""
-        solved = self._solved
-        return float(np.sqrt(solved.chance @ (solved.variance * self._grid[1] ** 2)))
+        variance: Floats = np.asarray(rest / freedom, dtype=np.float64)
+        chance = np.asarray(chance / chance.sum())
+        return _Solved(weights, grams, variance, freedom, chance)
 
     def seed_effects(self) -> dict[int, float]:
         """Return what each shared seed does to all networks, as expected; without it, nothing."""
@@ -198,7 +209,9 @@ class MixedModel:
         noise = np.sqrt(
             solved.variance[points] * solved.freedom / rng.chisquare(solved.freedom, count)
         )
-        own = self._grid[0][points]
+        own = np.hypot(
+            self._grid[0][points][:, None] * self._spread[networks], self._apart[networks]
+        )
         weights = np.empty((count, solved.weights.shape[1]))
         for point in np.unique(points):
             mine = points == point
@@ -206,14 +219,12 @@ class MixedModel:
             usual = rng.standard_normal((int(mine.sum()), root.shape[0]))
             weights[mine] = solved.weights[point] + (usual @ root.T) * noise[mine, None]
         counts = self._counts[networks]
-        share = counts * own[:, None] ** 2
+        share = counts * own**2
         share = share / (1 + share)
         missed = self._mean_values[networks] - weights @ self._mean_rows[networks].T
-        luck = noise[:, None] * own[:, None] * np.sqrt(1 - share)
+        luck = noise[:, None] * own * np.sqrt(1 - share)
         drawn = weights[:, :terms] @ self.terms[networks].T + share * missed
-        return np.asarray(
-            self._centre + drawn + luck * rng.standard_normal((count, len(networks)))
-        )
+        return np.asarray(self._centre + drawn + luck * rng.standard_normal((count, len(networks))))
 
 
 @dataclass(frozen=True, eq=False)

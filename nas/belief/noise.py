@@ -76,15 +76,39 @@ def mean_over_seeds(
     repeated = (count > 1) & ~exact
     if not repeated.any():
         return SeedNoise(raw, exact, math.nan, math.nan, trainings=trainings)
+    freedom = int((count[repeated] - 1).sum())
+    alone = math.sqrt(float(squares[repeated].sum()) / freedom)
     model = MixedModel(np.ones((len(count), 1)), trainings.of(~exact))
+    used = repeated[group]
+    paired, freedom = _paired(values[used], group[used], seed[used], model.shared_seeds)
     effects = model.seed_effects()
-    used = np.unique(seed[repeated[group]]).tolist()
-    middle = float(np.mean([effects.get(label, 0.0) for label in used]))
-    effects = {label: effects.get(label, 0.0) - middle for label in {*used, *effects}}
+    theirs = np.unique(seed[used]).tolist()
+    middle = float(np.mean([effects.get(label, 0.0) for label in theirs]))
+    effects = {label: effects.get(label, 0.0) - middle for label in {*theirs, *effects}}
     labels, which = np.unique(seed, return_inverse=True)
     shift = np.array([effects.get(label, 0.0) for label in labels.tolist()])[which]
     fair = values - np.where(exact[group], 0.0, shift)
     means = np.bincount(group, weights=fair) / count
-    paired = model.noise if model.freedom > 0 else math.nan
-    alone = math.hypot(model.noise, model.seed_deviation)
-    return SeedNoise(means, exact, alone, paired, model.freedom, effects, trainings)
+    return SeedNoise(means, exact, alone, paired, freedom, effects, trainings)
+
+
+def _paired(values: Floats, group: Whole, seed: Whole, shared: Whole) -> tuple[float, int]:
+    """Standard deviation within networks beside what shared seeds do, by least squares, and its
+    degrees of freedom.
+    """
+
+    def within(columns: Floats) -> Floats:
+        count = np.maximum(np.bincount(group), 1)
+        means = [np.bincount(group, weights=column) / count for column in columns.T]
+        return np.asarray(columns - np.stack(means, axis=1)[group])
+
+    rest = within(values[:, None])[:, 0]
+    freedom = len(values) - len(np.unique(group))
+    if len(shared):
+        seeds = within((seed[:, None] == shared[None, :]).astype(np.float64))
+        gram = seeds.T @ seeds
+        rest = rest - seeds @ (np.linalg.pinv(gram, hermitian=True) @ (seeds.T @ rest))
+        freedom -= int(np.linalg.matrix_rank(gram, hermitian=True))
+    if freedom < 1:
+        return math.nan, 0
+    return math.sqrt(float(rest @ rest) / freedom), freedom

@@ -25,6 +25,8 @@ Floats = NDArray[np.float64]
 Whole = NDArray[np.int64]
 
 _FEW = 8  # networks: no line is drawn through fewer
+_APART = 0.7  # of the plain network, in units of the noise: it may lie off what others say
+_STEPS = np.array([0.1, 0.25, 0.5, 1.0, 1.5, 2.25, 3.5])  # of the variance of networks' own parts
 
 
 def draws(
@@ -91,25 +93,46 @@ def _trained(
     drawn = np.broadcast_to(noise.means[rows], (count, len(rows)))
     if not len(trainings.values):
         return drawn
-    model = MixedModel(_terms(columns, noise, trainings.network), trainings)
+    spread = _spread(columns, trainings.network)
+    apart = np.where(columns["reference"] == PLAIN, _APART, 0.0)
+    terms = _terms(columns, noise, trainings.network)
+    model = MixedModel(terms, trainings, spread, apart)
     if model.freedom < 1:
         return None
     return np.where(noise.exact[rows], drawn, model.draws(rows, count, rng))
 
 
 def _terms(columns: Mapping[str, NDArray[Any]], noise: SeedNoise, trained: Whole) -> Floats:
-    """(n, p): a line over the logarithm of the latency, from which the plain network is free."""
+    """(n, p): a line over the logarithm of the latency, and one over the order of the search."""
     there = np.zeros(len(noise.means), dtype=bool)
     there[trained] = True
     terms = [np.ones(len(there))]
     latency_ms = np.asarray(columns["latency_ms"], dtype=np.float64)
-    plain = np.asarray(columns["reference"] == PLAIN)
-    if (there & ~plain).sum() >= _FEW and (latency_ms > 0).all():
+    if there.sum() >= _FEW and (latency_ms > 0).all():
         line = np.log(latency_ms)
         terms.append(line - line[there].mean())
-    if (plain & there).any() and (there & ~plain).any():
-        terms.append(plain.astype(np.float64))
+        # A search proposes what looks good: later networks are better than earlier ones.
+        order = np.argsort(np.argsort(columns["trial"], kind="stable")) / len(there)
+        terms.append(np.where(columns["reference"] == None, order - 0.5, 0.0))  # noqa: E711
     return np.stack(terms, axis=1)
+
+
+def _spread(columns: Mapping[str, NDArray[Any]], trained: Whole) -> Floats | None:
+    """(n,) how far networks lie from the line, relative to each other.
+
+    What a network is beyond its latency is a sum over its blocks, so its variance grows with what
+    they take; in a few steps, since networks of one step are fitted together.
+    """
+    latency_ms = np.asarray(columns["latency_ms"], dtype=np.float64)
+    plain = np.flatnonzero(columns["reference"] == PLAIN)
+    if not plain.size or not (latency_ms > 0).all():
+        return None
+    taken = np.maximum(latency_ms - latency_ms[plain].min(), 0.0)
+    usual = float(taken[trained].mean())
+    if usual <= 0:
+        return None
+    steps = np.abs(taken[:, None] / usual - _STEPS).argmin(axis=1)
+    return np.asarray(np.sqrt(_STEPS[steps]))
 
 
 def _of_images(name: str, columns: Mapping[str, NDArray[Any]], noise: SeedNoise) -> Floats:

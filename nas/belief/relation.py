@@ -43,7 +43,7 @@ _OWN = (np.log(0.3), 1.0)
 _REACH = (np.log(3.0), 0.5)
 _SLOPE = (0.7, 0.5)
 _BIAS = (np.log(0.3), 1.5)
-_NOISE = (np.log(0.1), 2.0)
+_NOISE = 2.0
 _COMMON = (-1.0, 1.0)
 _SEED = (np.log(0.05), 1.5)
 
@@ -55,12 +55,14 @@ class Relation:
     curve: (n,) 1 where a row lies on the curve of full training, else 0.
     share: (n,) images seen, as a share of the full training's; 1 where it has no meaning.
     source: (n,) number of the source, for rows that are not on the curve; -1 for those that are.
-    level: (n,) number of the group of rows that are measured on one scale.
+    level: (n,) number of the group of rows that are measured on one scale, whose origin is learnt;
+        -1 where values are about what is usual.
     noise: (n,) number of the group of rows whose noise has one variance.
     training, seed: (n,) equal numbers for rows of one training, and of one seed at one level.
     repeats: (n,) trainings that a row is the mean of.
     known: (k,) of each group of noise, its variance where repeats have told it; NaN else.
     degrees: (k,) degrees of freedom that it is known to.
+    usual_noise: its variance before anything is known of it.
     """
 
     curve: Codes
@@ -73,6 +75,7 @@ class Relation:
     repeats: Floats
     known: Floats
     degrees: Floats
+    usual_noise: float = 0.1
 
     @classmethod
     def of_one_source(cls, count: int, noise: float | None = None) -> Relation:
@@ -86,13 +89,14 @@ class Relation:
             curve=none + 1,
             share=np.ones(count),
             source=none - 1,
-            level=none,
+            level=none - 1,
             noise=none,
             training=rows,
             seed=rows,
             repeats=np.ones(count),
             known=known,
             degrees=np.where(np.isnan(known), 0.0, 200.0),
+            usual_noise=0.007,  # figures of any kind, many of them exact
         )
 
     def __getitem__(self, rows: Codes) -> Relation:
@@ -128,7 +132,8 @@ class Relation:
 
     @cached_property
     def _levels(self) -> Floats:
-        return np.asarray(_LEVEL * (self.level[:, None] == self.level))
+        same = (self.level[:, None] == self.level) & (self.level >= 0)
+        return np.asarray(_LEVEL * same)
 
     @cached_property
     def _doublings(self) -> Floats:
@@ -161,7 +166,7 @@ class Relation:
             (curve, *_HANDICAP),
             (self.sources, *_SLOPE),
             (self.sources, *_BIAS),
-            (len(self.known), *_NOISE),
+            (len(self.known), np.log(self.usual_noise), _NOISE),
             (several, *_COMMON),
             (seeds, *_SEED),
         ]

@@ -6,6 +6,7 @@ A command is thin: it reads its arguments, calls the library, and prints.
 from __future__ import annotations
 
 from nas.cli import (
+    ask,
     backbones,
     blocks,
     calibrate,
@@ -31,6 +32,7 @@ from nas.cli.application import app, main
 
 __all__ = ["app", "main"]
 
+app.command()(ask.ask)
 app.command()(search.search)
 app.command()(resume.resume)
 app.command()(status.status)

@@ -9,6 +9,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from nas.base.errors import SpecError
 from nas.cli.options import (
     DataSource,
     Json,
@@ -21,6 +22,7 @@ from nas.cli.output.console import make_console, plain_table, print_json
 from nas.cli.output.search_progress import watch_search
 
 if TYPE_CHECKING:
+    from nas.runs.calibrate.curve_result import CurvePoint, CurvesFound
     from nas.runs.calibrate.result import Calibration
 
 __all__ = ["calibrate"]
@@ -32,7 +34,9 @@ def calibrate(
     out: ResumableFolder = Path("runs/calibration"),
     runner: Annotated[Path | None, typer.Option(help="Runner file: the proxy is in it.")] = None,
     networks: Annotated[int, typer.Option(help="To train, the hand-placed ones among them.")] = 30,
-    seeds: Annotated[int, typer.Option(help="To train each with.")] = 3,
+    seeds: Annotated[
+        int | None, typer.Option(help="To train each with; default: 3, of curves 2.")
+    ] = None,
     full_epochs: Annotated[
         float | None,
         typer.Option(min=0.01, help="Of full training; default: 40, from the backbone 3."),
@@ -46,44 +50,131 @@ def calibrate(
         list[Path] | None,
         typer.Option(help="Compare a supernet too: a folder of nas supernet; may be repeated."),
     ] = None,
+    curves: Annotated[
+        bool,
+        typer.Option(
+            "--curves",
+            help="Instead: the gain of hand-placed networks and halves over the budget.",
+        ),
+    ] = False,
+    budget: Annotated[
+        float | None, typer.Option(help="Of curves: the shortest training, epochs; default: 3.")
+    ] = None,
+    doublings: Annotated[
+        int | None, typer.Option(help="Of curves: how often it is doubled; default: 2.")
+    ] = None,
     workers: Workers = None,
     set_: RunnerSettings = None,
     json_: Json = False,
 ) -> None:
     """Train a sample of networks by the proxy and fully, and say how far they agree.
 
+    With --curves: train hand-placed networks and halves from scratch for b, 2b, 4b epochs, and say
+    where each crosses the plain network, and which budget a search should take.
+
     Interrupted, the same command goes on.
     Example: nas calibrate search_spaces/mobilenetv2-small.yaml --data digits --out runs/calibration
     """
     from nas.runs.calibrate.calibrate import calibrate as carry_out
+    from nas.runs.calibrate.curves import calibrate_curves
     from nas.spec.runner import load_runner
 
     settings = [*(set_ or []), *([f"workers={workers}"] if workers else [])]
     screen = make_console()
+    loaded = load_runner(runner, tuple(settings))
+    _refuse_others(
+        curves,
+        {"--budget": budget, "--doublings": doublings},
+        {"--full-epochs": full_epochs, "--supernet": supernet},
+    )
     try:
         with watch_search(screen) as observer:
-            calibration = carry_out(
-                space,
-                load_runner(runner, tuple(settings)),
-                data,
-                out,
-                networks=networks,
-                seeds=seeds,
-                full_epochs=full_epochs,
-                full_weights=full_weights,
-                scores=scores,
-                supernets=supernet or (),
-                observer=observer,
-            )
+            if curves:
+                found = calibrate_curves(
+                    space,
+                    loaded,
+                    data,
+                    out,
+                    budget=3.0 if budget is None else budget,
+                    doublings=2 if doublings is None else doublings,
+                    seeds=2 if seeds is None else seeds,
+                    observer=observer,
+                )
+            else:
+                calibration = carry_out(
+                    space,
+                    loaded,
+                    data,
+                    out,
+                    networks=networks,
+                    seeds=3 if seeds is None else seeds,
+                    full_epochs=full_epochs,
+                    full_weights=full_weights,
+                    scores=scores,
+                    supernets=supernet or (),
+                    observer=observer,
+                )
     except KeyboardInterrupt:
         print("stopped; nothing finished is lost: the same command goes on")
         raise typer.Exit(130) from None
+    if curves:
+        _show_curves(found, screen, space, data, out, json_)
+        return
     if json_:
         print_json(calibration.model_dump())
         return
     _print_calibration(calibration, screen)
     screen.print(f"\nWritten: {out}/calibration.json, {out}/calibration.png")
     screen.print(f"Search with it: nas search {space} --data {data} --calibration {out} --out RUN")
+
+
+def _refuse_others(curves: bool, of_curves: dict[str, object], others: dict[str, object]) -> None:
+    """Raise SpecError for an option of the other kind of calibration."""
+    given = [name for name, value in (others if curves else of_curves).items() if value is not None]
+    if given and curves:
+        raise SpecError(f"{given[0]} is of a calibration without --curves; leave one of them out")
+    if given:
+        raise SpecError(f"{given[0]} is of curves; give --curves with it")
+
+
+def _show_curves(
+    found: CurvesFound, screen: Console, space: Path, data: str, out: Path, json_: bool
+) -> None:
+    if json_:
+        print_json(found.model_dump())
+        return
+    screen.print()
+    screen.print(_curve_table(found))
+    noise = "unknown" if found.noise is None else f"{found.noise:.3f}"
+    screen.print(
+        "Validation loss saved against plain, ± its standard deviation; * beyond chance, corrected "
+        f"for {len(found.curves)} networks. One training has a noise of {noise}. "
+        f"{found.trainings} trainings: {found.recipe}.",
+        style="dim",
+    )
+    for line in found.lines:
+        screen.print(line)
+    screen.print(f"\nWritten: {out}/curves.json, {out}/curves.png, {out}/curves.svg")
+    screen.print(f"Search: nas search {space} --data {data} {found.setting} --out RUN")
+
+
+def _curve_table(found: CurvesFound) -> Table:
+    table = plain_table()
+    table.add_column("network")
+    for epochs in found.budgets:
+        table.add_column(f"{epochs:g} epochs", justify="right", no_wrap=True)
+    table.add_column("verdict", no_wrap=True)
+    for curve in found.curves:
+        cells = {point.epochs: _gain_cell(point) for point in curve.gains}
+        row = [cells.get(epochs, "-") for epochs in found.budgets]
+        table.add_row(curve.network, *row, curve.verdict)
+    return table
+
+
+def _gain_cell(point: CurvePoint) -> str:
+    noise = "" if point.deviation is None else f" ±{point.deviation:.3f}"
+    told = point.margin is not None and abs(point.gain) > point.margin
+    return f"{point.gain:+.3f}{noise}{'*' if told else ' '}"
 
 
 def _print_calibration(calibration: Calibration, screen: Console) -> None:

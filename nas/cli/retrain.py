@@ -21,6 +21,7 @@ from nas.cli.output.retrain_progress import watch_retrain
 if TYPE_CHECKING:
     from nas.runs.retrain.plan import RetrainPlan
     from nas.spec.recipe import Retrain
+    from nas.spec.runner import Runner
     from nas.study.full_training import FullTraining
 
 __all__ = ["retrain"]
@@ -63,7 +64,7 @@ def retrain(
     opened = open_run(run)
     options = {"seeds": seeds, "epochs": epochs, "learning_rate": learning_rate, "recipe": recipe}
     settings = [f"retrain.{key}={value}" for key, value in options.items() if value is not None]
-    section = _with_settings(opened.file.retrain, [*settings, *(set_ or [])])
+    section = _with_settings(opened.file, [*settings, *(set_ or [])])
     first_process = trainings.is_first_process()
     screen = make_console(quiet=not first_process)
     # What is for machines stands alone on standard output.
@@ -98,14 +99,17 @@ def retrain(
         raise typer.Exit(1)
 
 
-def _with_settings(section: Retrain, settings: Sequence[str]) -> Retrain:
+def _with_settings(file: Runner, settings: Sequence[str]) -> Retrain:
     """Return the run's own section with what the command line says. Raises SpecError."""
-    from nas.spec.runner import Runner, with_overrides
+    from nas.spec.runner import Runner, check_regime, with_overrides
 
     for text in settings:
         if not text.strip().startswith("retrain."):
             raise SpecError(f"--set {text!r}: only keys retrain.* can be set here")
-    return with_overrides(Runner(retrain=section), tuple(settings)).retrain
+    section = with_overrides(Runner(retrain=file.retrain), tuple(settings)).retrain
+    if section.weights != file.retrain.weights:
+        check_regime(Runner(regime=file.regime, retrain=section), "--set")
+    return section
 
 
 @contextmanager

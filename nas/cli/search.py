@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
 from nas.cli.foreground import carry_out
-from nas.cli.options import RunnerSettings, SpaceFile, TimeLimit, Trials, Workers
+from nas.cli.options import (
+    Budget,
+    FullTrainings,
+    RunnerSettings,
+    SpaceFile,
+    TimeLimit,
+    Trials,
+    Workers,
+)
 from nas.cli.parsing import parse_focus, with_option
 
 __all__ = ["search"]
@@ -20,12 +28,16 @@ def search(
         str,
         typer.Option(
             metavar="DATA",
-            help="digits, cifar10, folder:PATH, imagenet:PATH, cifar100, fashion-mnist, svhn, "
-            "hf:NAME or module:function.",
+            help="digits, cifar10, folder:PATH, imagenet:PATH, cluttered-digits, cifar100, "
+            "fashion-mnist, svhn, hf:NAME or module:function.",
         ),
     ] = "digits",
     out: Annotated[Path, typer.Option(help="Run folder to make.")] = Path("runs/demo"),
     runner: Annotated[Path | None, typer.Option(help="Runner file.")] = None,
+    regime: Annotated[
+        Literal["scratch", "finetune"] | None,
+        typer.Option(help="Will networks be trained from random weights, or from trained ones?"),
+    ] = None,
     backbone: Annotated[
         list[str] | None, typer.Option(help="Instead of the space's; may be repeated.")
     ] = None,
@@ -37,6 +49,8 @@ def search(
     ] = None,
     trials: Trials = None,
     time_limit: TimeLimit = None,
+    budget: Budget = None,
+    full_trainings: FullTrainings = None,
     focus: Annotated[
         list[str] | None,
         typer.Option(
@@ -56,10 +70,14 @@ def search(
     from nas.runs import start
     from nas.spec.runner import load_runner
 
-    plan = load_runner(runner, tuple(set_ or ()))
+    # With the settings, which it may allow or contradict.
+    asked = [f"regime={regime}"] if regime else []
+    plan = load_runner(runner, (*asked, *(set_ or ())))
     for option, key, value in (
         ("--trials", "search.trials", trials),
         ("--time-limit", "search.time_limit", time_limit),
+        ("--budget", "search.budget", budget),
+        ("--full-trainings", "search.full_trainings", full_trainings),
         ("--seed", "search.seed", seed),
         ("--focus", "search.focus", parse_focus(focus) if focus else None),
         ("--workers", "workers", workers),

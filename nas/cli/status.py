@@ -47,7 +47,10 @@ def _status_of_folder(folder: str, *, as_json: bool) -> None:
     if as_json:
         print_json(report)
         return
-    print(f"{folder}: space {report['space']} on {report['data']}; {report['driver']}")
+    print(
+        f"{folder}: space {report['space']} on {report['data']}, regime {report['regime']}; "
+        f"{report['driver']}"
+    )
     networks = report["networks"]
     print(
         f"networks: {networks['evaluated']} evaluated of {networks['planned']}; "
@@ -82,6 +85,7 @@ def _report_folder(
         "run": folder,
         "space": run.space.name,
         "data": run.file.data,
+        "regime": run.file.regime,
         "driver": "running" if running else "not running",
         "trials": {state: trials.count(state) for state in _STATES},
         "networks": {"evaluated": evaluated, "planned": run.file.search.trials},

@@ -61,7 +61,9 @@ def supernet(
 
     paths = Paths(plain, sandwich)
     paths.check(frozen=not train_backbone)
-    settings = [f"search.seed={seed}", "proxy.unit=epochs", f"proxy.rungs=[{epochs}]"]
+    # The kind means nothing here; all folders say this one, and another would not go on with them.
+    settings = [f"search.seed={seed}", "proxy.kind=probe"]
+    settings += ["proxy.unit=epochs", f"proxy.rungs=[{epochs}]"]
     settings += [f"proxy.resolution={resolution}"] if resolution else []
     runner = load_runner(None, (*settings, *(set_ or ())))
     candidates = Candidates(load_space(space))

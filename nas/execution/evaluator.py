@@ -33,6 +33,7 @@ from nas.training.checkpoint import (
     save_training,
     training_path,
 )
+from nas.training.climb import climb
 from nas.training.device import best_device
 from nas.training.loop import Training, evaluate
 from nas.training.proxies import PROXIES, Setting
@@ -172,7 +173,7 @@ class Evaluator:
 
         kind = self.spec.proxy.kind
         training, reached, score = self._climb(architecture, job)
-        *below, (_, _, _, train_seconds) = reached
+        *below, top = [RungResult.of(row) for row in reached]
         if len(reached) == len(self.spec.proxy.budgets):
             path = checkpoint_path(self.spec.checkpoints, architecture.digest, job.seed)
             save_trained(path, training.network, architecture, kind)
@@ -189,12 +190,14 @@ class Evaluator:
                 macs=counted.macs,
                 images=len(self.setting.data.validation),
                 seconds=time.perf_counter() - started,
-                train_seconds=train_seconds,
+                train_seconds=top.seconds,
                 within_limits=exceeded is None or job.reference is None,
                 trained=not PROXIES[kind].shared
                 and (bool(architecture.blocks) or not PROXIES[kind].frozen),
-                rungs=tuple(RungResult(*scores) for scores in below),
+                rungs=tuple(below),
                 parts=training.parts,
+                images_seen=top.images_seen,
+                epoch_losses=top.epoch_losses,
             )
         )
 
@@ -216,19 +219,25 @@ class Evaluator:
         reached = load_training(path, training)
         if len(reached) > goal + 1:  # left by a job whose outcome was lost
             training, reached = begin(), []
-        seconds = reached[-1][-1] if reached else 0.0
-        score = self._judge(training.network) if len(reached) > goal else None
+        seconds = reached[-1][3] if reached else 0.0
+        branches = proxy.schedule == "trunk"
+        if len(reached) > goal:
+            if branches:  # what was kept is the trunk that this rung's branch left
+                climb(training, setting, goal)
+            score = self._judge(training.network)
         for rung in rungs[len(reached) : goal + 1]:
             started = time.perf_counter()
-            training.run(setting.length(rung))
+            going_on = climb(training, setting, rung)
             seconds += time.perf_counter() - started
             score = self._judge(training.network)
-            reached.append((proxy.budgets[rung], score.loss, score.accuracy, seconds))
+            figures = proxy.budgets[rung], score.loss, score.accuracy, seconds
+            reached.append((*figures, training.images_seen, *_rounded(training.epoch_losses)))
             if rung != rungs[-1]:
-                save_training(path, training, architecture, proxy.kind, reached)
+                save_training(path, going_on, architecture, proxy.kind, reached)
+            if branches and rung != goal:
+                training.load(going_on)
         if goal == rungs[-1]:
             drop_training(path)
-        assert score is not None
         return training, reached, score
 
     def _judge(self, network: nn.Module) -> Score:
@@ -279,6 +288,11 @@ class Evaluator:
             self._plain_score = self._judge(network)
         difference = self._plain_score.losses - score.losses
         return float(difference.std() / len(difference) ** 0.5)
+
+
+def _rounded(losses: Sequence[float]) -> list[float]:
+    """Return losses to six digits: a study keeps those of every epoch of every network."""
+    return [float(f"{loss:.6g}") for loss in losses]
 
 
 def _supernets(path: Path, plains: Sequence[Architecture]) -> dict[str, Supernet]:

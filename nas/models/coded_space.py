@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from nas.base.errors import SpecError
 from nas.belief.space_codes import CodedSpace, Codes
@@ -17,6 +18,7 @@ from nas.spec.architecture import Architecture
 
 __all__ = ["CodedCandidates"]
 
+Floats = NDArray[np.float64]
 _MACS, _BLOCKS = COUNTED.index("macs"), COUNTED.index("blocks")
 
 
@@ -26,6 +28,8 @@ class CodedCandidates:
 
     keys: (d,) parameters of the candidates, one for each decision.
     head: values that choose the plain network among several.
+    plain_costs: (3,) parameters, multiply-adds and blocks of the plain network.
+    added_costs: for each decision, (k, 3) the same, of what each choice adds.
     """
 
     candidates: Candidates
@@ -33,6 +37,8 @@ class CodedCandidates:
     keys: tuple[str, ...]
     head: dict[str, str]
     space: CodedSpace
+    plain_costs: Floats
+    added_costs: tuple[Floats, ...]
 
     @classmethod
     def of(
@@ -53,8 +59,11 @@ class CodedCandidates:
                 + ", ".join(f"{network.backbone} at {network.resolution}" for network in plains)
             )
         head, decisions = candidates.parameters_of(plain)
-        space = _coded(candidates, plain, tuple(decisions.values()), num_classes)
-        return cls(candidates, plain, tuple(decisions), head, space)
+        costs = ChoiceCosts(num_classes)
+        whole = costs.plain(plain)
+        added = tuple(costs.added(plain, decision) for decision in decisions.values())
+        space = _coded(candidates, plain, tuple(decisions.values()), whole, added)
+        return cls(candidates, plain, tuple(decisions), head, space, whole, added)
 
     def codes(self, architecture: Architecture) -> Codes | None:
         """Return codes (d,); None for an architecture that is not among these."""
@@ -80,6 +89,10 @@ class CodedCandidates:
             rows[row] = codes
         return rows
 
+    def costs(self, codes: Codes) -> Floats:
+        """Return parameters, multiply-adds and inserted blocks, (n, 3), of codes (n, d)."""
+        return self.plain_costs + self.space.summed(self.added_costs, codes)
+
     def architecture(self, codes: Codes) -> Architecture:
         """Return the architecture that codes (d,) stand for. Raises SpecError."""
         (row,) = self.space.checked(codes)
@@ -90,11 +103,12 @@ class CodedCandidates:
 
 
 def _coded(
-    candidates: Candidates, plain: Architecture, decisions: Sequence[Decision], num_classes: int
+    candidates: Candidates,
+    plain: Architecture,
+    decisions: Sequence[Decision],
+    whole: Floats,
+    added: Sequence[Floats],
 ) -> CodedSpace:
-    costs = ChoiceCosts(num_classes)
-    whole = costs.plain(plain)[_MACS]
-    added = [costs.added(plain, decision) for decision in decisions]
     located = site_locations(candidates, plain)
     return CodedSpace(
         decisions=tuple(decision.name for decision in decisions),
@@ -105,6 +119,6 @@ def _coded(
             [np.mean([located[site.name].depth for site in item.sites]) for item in decisions]
         ),
         blocks=tuple(table[:, _BLOCKS] for table in added),
-        log_macs=tuple(np.log1p(table[:, _MACS] / whole) for table in added),
+        log_macs=tuple(np.log1p(table[:, _MACS] / whole[_MACS]) for table in added),
         positions=tuple(decision.sites[0].position for decision in decisions),
     )

@@ -80,7 +80,7 @@ def _points(snapshot: Snapshot) -> list[Point]:
     if len(rows) > room:
         rows = [rows[int(place)] for place in np.linspace(0, len(rows) - 1, room)]
     rows.sort(key=lambda row: float(cloud["latency_ms"][row]))
-    return shown + [front.searched(row) for row in rows]
+    return [*shown, *front.searched(*rows)]
 
 
 def _figures(point: Point) -> dict[str, Any]:

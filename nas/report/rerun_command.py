@@ -17,7 +17,8 @@ _PROFILE = "device.json"
 
 def list_overrides(runner: Runner) -> tuple[str, ...]:
     """Return the settings of a runner that are not the default, as `--set` takes them."""
-    return tuple(_changes(runner.model_dump(mode="json"), load_runner().model_dump(mode="json")))
+    values = runner.model_dump(mode="json", exclude={"regime"})  # which proxy.kind says
+    return tuple(_changes(values, load_runner().model_dump(mode="json")))
 
 
 def _changes(

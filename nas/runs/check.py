@@ -20,7 +20,7 @@ from nas.runs.loggers import check_loggers
 from nas.runs.open_study import study_name
 from nas.runs.run import Run, RunFile, open_run
 from nas.spec.prior import Rules, load_rules
-from nas.spec.runner import Runner, load_runner
+from nas.spec.runner import Runner, check_regime, load_runner
 from nas.spec.space import SearchSpace
 from nas.training.proxies import PROXIES
 
@@ -71,6 +71,7 @@ def check_new_run(
     if not isinstance(runner, Runner):
         runner = load_runner(runner)
     check_loggers(runner.loggers)
+    check_regime(runner, "runner")
     file = RunFile(**runner.model_dump(), data=resolve_source(data), study=study_name(out, runner))
     candidates = Candidates(space)
     profile = _check_device(file, candidates)

@@ -36,6 +36,7 @@ from nas.spec.space import Constraints
 from nas.strategy.samplers.figures import SpaceFigures
 from nas.strategy.search import Search
 from nas.strategy.storage.store import Store
+from nas.study.network_belief import Budgets
 from nas.training.checkpoint import checkpoint_path, weights_exist
 from nas.training.device import best_device
 from nas.training.plain_backbone import prepare_backbone
@@ -284,10 +285,17 @@ def make_search(inputs: SearchInputs, store: Store, started: float) -> Search:
             begun=file.begun,
             admit=_admission(inputs),
             figures=_figures(inputs),
+            budgets=_budgets(inputs),
             started=started,
         )
     except SpecError as error:
         raise SpecError(f"{run.path}: its study was made for another space ({error})") from None
+
+
+def _budgets(inputs: SearchInputs) -> Budgets | None:
+    """Return what trainings are evidence of; None in a run that does not know its images."""
+    images = inputs.data.get("images")
+    return None if images is None else Budgets.of(inputs.run.file, int(images))
 
 
 def _figures(inputs: SearchInputs) -> SpaceFigures | None:

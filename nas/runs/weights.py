@@ -69,7 +69,7 @@ def trained_network(state: RunState, trial: int, which: Weights = "best") -> nn.
     Raises SpecError when the trial is not complete, StorageError when its weights are gone.
     """
     from nas.models.build import build, deploy
-    from nas.spec.recipe import block_start
+    from nas.spec.recipe import FullRecipe
     from nas.training.checkpoint import load_weights, restore
 
     run, row = state.run, state.row(trial)
@@ -83,13 +83,14 @@ def trained_network(state: RunState, trial: int, which: Weights = "best") -> nn.
     best = retrained_weights(state, trial, which)
     if best is not None:
         file, training = best
-        start = block_start(training.recipe["weights"])
+        start = FullRecipe(**training.recipe).block_start
         network = build(architecture, num_classes=num_classes, start=start)
         network.load_state_dict(load_weights(file))
     else:
-        kind = run.file.proxy.kind
         try:
-            network = restore(run.checkpoints, architecture, kind, row["seed"], num_classes)
+            network = restore(
+                run.checkpoints, architecture, run.file.proxy, row["seed"], num_classes
+            )
         except StorageError as error:
             raise StorageError(
                 f"{error}; train it anew: nas retrain {run.path} --trial {trial}"

@@ -10,7 +10,15 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-__all__ = ["FullRecipe", "Retrain", "block_start"]
+from nas.spec.proxy import BlockStart, Regime
+
+__all__ = ["WEIGHTS", "FullRecipe", "Retrain"]
+
+WEIGHTS: dict[Regime, tuple[str, ...]] = {
+    "scratch": ("random",),
+    "finetune": ("backbone", "pretrained"),
+}
+"""The weights that full training may start from in each regime; the first are its default."""
 
 _BATCH, _RATE = 256, 0.05
 _LEAST_BATCH, _STEPS = 32, 50
@@ -32,7 +40,9 @@ class FullRecipe:
     rand_augment: magnitude, of 30, of two operations on each image; 0 is off.
     ema: decay of the running mean of the weights, which is then what is judged; None is off.
     weights: `random`, `pretrained` (timm's), or `backbone` (those of the trained plain network
-        that the search stood on). In both of the latter, blocks start as identities.
+        that the search stood on).
+    start: of the inserted blocks, `identity` or `paper`; None: as their papers start them from
+        random weights, and beside trained ones as identities, which change nothing.
     """
 
     epochs: float
@@ -48,10 +58,19 @@ class FullRecipe:
     rand_augment: int
     ema: float | None
     weights: str
+    start: str | None = None
+
+    @property
+    def block_start(self) -> str:
+        """How inserted blocks start: beside trained weights they begin by changing nothing."""
+        return self.start or ("paper" if self.weights == "random" else "identity")
 
     def key(self, images: str) -> str:
         """Return a name for the recipe on these images: what has one key was trained equally."""
-        text = json.dumps([asdict(self), images], sort_keys=True)
+        values = asdict(self)
+        if self.start is None:  # as all recipes were that earlier versions have named
+            del values["start"]
+        text = json.dumps([values, images], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:8]
 
     def __str__(self) -> str:
@@ -69,6 +88,8 @@ class FullRecipe:
             "EMA": self.ema,
         }
         parts += [f"{name} {value:g}" for name, value in extras.items() if value]
+        if self.start is not None:
+            parts.append(f"{self.start} start")
         return ", ".join(parts)
 
 
@@ -127,34 +148,38 @@ class Retrain(BaseModel):
     rand_augment: Annotated[int, Field(ge=0, le=30)] | None = None
     ema: Annotated[float, Field(ge=0, lt=1)] | None = None
     """Decay of the running mean of the weights; 0: none."""
-    weights: Literal["random", "pretrained", "backbone"] = "random"
-    """`pretrained`: timm's; `backbone`: the run's own trained plain network, for which a few epochs
-    stand for what many would come to from random weights."""
+    weights: Literal["random", "pretrained", "backbone"] | None = None
+    """`random` in the regime `scratch`; in `finetune` `backbone`, the run's own trained plain
+    network, or `pretrained`, timm's. None: the first of `WEIGHTS` for the regime."""
     resolution: Annotated[int, Field(ge=8, le=1024)] | None = None
     """None: that of the network, where it will be deployed."""
     threads: Annotated[int, Field(ge=1)] | None = None
     """Threads of one training; None: the cores, shared among the trainings side by side."""
 
-    def resolved(self, images: int) -> FullRecipe:
-        """Return the recipe for so many training images."""
+    def resolved(
+        self, images: int, regime: Regime = "scratch", start: BlockStart | None = None
+    ) -> FullRecipe:
+        """Return the recipe for so many training images.
+
+        regime: of the search.
+        start: of the blocks, as its proxy has it from scratch.
+        """
+        weights = self.weights or WEIGHTS[regime][0]
         preset = _PRESETS[self.recipe]
         own = {name: getattr(self, name) for name in preset if getattr(self, name) is not None}
         chosen = preset | own
         batch = self.batch_size or _batch(images)
-        rate = _RATE / 5 if self.weights == "pretrained" else _RATE
+        rate = _RATE / 5 if weights == "pretrained" else _RATE
         return FullRecipe(
             **chosen | {"ema": chosen["ema"] or None},
             batch_size=min(batch, images),
             learning_rate=self.learning_rate or rate * batch / _BATCH,
             momentum=self.momentum,
             weight_decay=self.weight_decay,
-            weights=self.weights,
+            weights=weights,
+            # As papers start them goes without saying, and names what was trained before it could.
+            start="identity" if weights == "random" and start == "identity" else None,
         )
-
-
-def block_start(weights: str) -> str:
-    """Return how inserted blocks start: beside trained weights they begin by changing nothing."""
-    return "paper" if weights == "random" else "identity"
 
 
 def _batch(images: int) -> int:

@@ -9,14 +9,22 @@ import re
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    field_validator,
+    model_validator,
+)
 
 from nas.base.errors import SpecError
 from nas.base.files import parse, read_text, read_yaml
 from nas.base.object_store import check_url
 from nas.spec.objective import objectives_named
-from nas.spec.proxy import PROBE_STEPS, Backbone, Proxy
-from nas.spec.recipe import Retrain
+from nas.spec.proxy import KINDS, PROBE_STEPS, Backbone, Proxy, Regime
+from nas.spec.recipe import WEIGHTS, Retrain
 from nas.spec.storage_url import PASSWORD, StorageUrl
 
 __all__ = [
@@ -25,10 +33,13 @@ __all__ = [
     "Backbone",
     "Proxy",
     "Ray",
+    "Regime",
     "Runner",
     "SearchPlan",
+    "check_regime",
     "load_runner",
     "parse_seconds",
+    "read_regret",
     "with_overrides",
 ]
 
@@ -98,6 +109,25 @@ def _checkpoints(value: object) -> object:
     return value
 
 
+def _stop_when(text: str) -> str:
+    read_regret(text)
+    return text
+
+
+def read_regret(text: str) -> tuple[float, str]:
+    """Read `0.1 points` or `0.005 loss` as (0.001, "accuracy") or (0.005, "loss").
+
+    Raises ValueError.
+    """
+    match = re.fullmatch(r"(\d*\.?\d+) *(points?|loss)", text.strip())
+    if match is None or float(match[1]) <= 0:
+        raise ValueError(
+            f"found {text!r}; allowed: a number above 0 with its unit, 0.1 points or 0.005 loss"
+        )
+    loss = match[2] == "loss"
+    return float(match[1]) / (1 if loss else 100), "loss" if loss else "accuracy"
+
+
 JOURNAL = "journal"
 Storage = Annotated[str, BeforeValidator(_storage)]
 
@@ -114,6 +144,16 @@ class SearchPlan(BaseModel):
     trials: Annotated[int, Field(ge=1, le=10_000_000)] = 24
     """Architectures to evaluate, the hand-placed ones among them."""
     time_limit: Duration | None = None
+    budget: Duration | None = None
+    """Time for all of it: search, and full trainings at its end; None: time_limit alone counts."""
+    full_share: Annotated[float, Field(gt=0, lt=1)] = 0.4
+    """Share of the budget that is kept for full trainings."""
+    full_trainings: Annotated[int, Field(ge=3, le=10_000)] | None = None
+    """Full trainings at the end, of the networks that would be shown and of their rivals; None:
+    as many as the budget allows, and none without one."""
+    stop_when: Annotated[str, AfterValidator(_stop_when)] | None = None
+    """Stop proposing when the best network that is left is expected to be better than the best
+    that is known by less than this: `0.1 points` of accuracy, or `0.005 loss` (`pareto` only)."""
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
     focus: dict[str, Annotated[list[float], Field(min_length=2, max_length=2)]] = {}
     """Objective -> from where to where it matters: what lies outside is nothing gained."""
@@ -121,9 +161,10 @@ class SearchPlan(BaseModel):
     """How often a job is given out whose worker dies with it, before its trial is FAILED."""
     confirm_seeds: Annotated[int, Field(ge=1, le=100)] = 3
     """Seeds that every member of the final front, and every reference, is trained with."""
-    patience: Annotated[int, Field(ge=1)] | None = 20
+    patience: Annotated[int, Field(ge=1)] | None = None
     """Proposals in a row that are expected to add less to the front than training its members
-    again would seem to, by luck, before the search stops (`pareto` only); None: go on."""
+    again would seem to, by luck, before the search stops (`pareto` only). None: go on, since
+    where noise is large that comes long before all is known; see `stop_when`."""
     reduction: Annotated[int, Field(ge=2, le=1000)] | None = 3
     """One of so many networks goes on from a rung to the next, where proxy.rungs has several (see
     `nas.strategy.halving`); None: all are trained up to the last one."""
@@ -229,6 +270,10 @@ class Runner(BaseModel):
     which workers then get images, too; None: in the run folder, which workers must share."""
     lease: Annotated[Duration, Field(ge=1)] = 60.0
     """Silence after which a worker's job is given to another, and a driver counts as dead."""
+    regime: Regime = "scratch"
+    """The question. `scratch`: of networks that will be trained from random weights, which proxy
+    and full training then do; `finetune`: of trained weights that will be trained on, from where
+    both start. Left out beside a kind of proxy: that of the kind."""
     search: SearchPlan = SearchPlan()
     proxy: Proxy = Proxy()
     ray: Ray = Ray()
@@ -245,6 +290,27 @@ class Runner(BaseModel):
     def device_profile(self) -> Path | None:
         """The profile that `device` names; None where it names a runtime of this machine."""
         return Path(self.device) if self.device.endswith(".json") else None
+
+    @model_validator(mode="after")
+    def _asked(self) -> Self:
+        # What is concluded is not marked as given, so that a change of the other concludes anew.
+        if "regime" not in self.model_fields_set:
+            object.__setattr__(self, "regime", self.proxy.regime)
+        elif "kind" not in self.proxy.model_fields_set:
+            proxy = self.proxy.model_copy()
+            object.__setattr__(proxy, "kind", KINDS[self.regime][0])
+            object.__setattr__(self, "proxy", proxy)
+        if self.proxy.regime != self.regime:
+            raise ValueError(
+                f"regime {self.regime} with proxy.kind {self.proxy.kind}; allowed: "
+                f"{' or '.join(KINDS[self.regime])}, or regime {self.proxy.regime}"
+            )
+        if self.regime == "finetune" and self.proxy.start == "paper":
+            raise ValueError(
+                "regime finetune with proxy.start paper: beside trained weights blocks start as "
+                "identities; leave it out"
+            )
+        return self
 
     @model_validator(mode="after")
     def _kept(self) -> Self:
@@ -267,33 +333,59 @@ def load_runner(path: str | Path | None = None, overrides: tuple[str, ...] = ())
     data: Any = {}
     if path is not None:
         data = read_yaml(read_text(path, "the runner"), source)
-    return with_overrides(parse(Runner, {} if data is None else data, source), overrides)
+    runner = with_overrides(parse(Runner, {} if data is None else data, source), overrides)
+    check_regime(runner, source)
+    return runner
 
 
 def with_overrides(runner: Runner, overrides: tuple[str, ...]) -> Runner:
     """Return a runner with `key.path=value` overrides applied. Raises SpecError."""
     if not overrides:
         return runner
-    merged = runner.model_dump(mode="python")
+    known = runner.model_dump(mode="python")
+    # Into what was given, so that what follows from it follows from the change.
+    given = runner.model_dump(mode="python", exclude_unset=True)
     for override in overrides:
-        _override(merged, override)
-    return parse(Runner, merged, "--set")
+        _override(known, given, override)
+    changed = parse(Runner, given, "--set")
+    check_regime(changed, "--set")
+    return changed
 
 
-def _override(data: dict[str, Any], override: str) -> None:
+def check_regime(runner: Runner, source: str) -> None:
+    """Raise SpecError where a training would start from other weights than the regime says.
+
+    Not part of reading: files from before there were regimes hold both, each as it was meant.
+    """
+    if runner.regime == "scratch" and runner.proxy.backbone.weights == "pretrained":
+        raise SpecError(
+            f"{source}: regime scratch with proxy.backbone.weights pretrained, from which nothing "
+            "would start; leave it out, or take regime finetune"
+        )
+    weights, regime = runner.retrain.weights, runner.regime
+    if "regime" in runner.model_fields_set and weights not in (None, *WEIGHTS[regime]):
+        other = next(name for name in WEIGHTS if weights in WEIGHTS[name])
+        raise SpecError(
+            f"{source}: regime {regime} with retrain.weights {weights}; allowed: "
+            f"{' or '.join(WEIGHTS[regime])}, or regime {other}"
+        )
+
+
+def _override(known: dict[str, Any], given: dict[str, Any], override: str) -> None:
+    """Put one override into what was given. known: every key, with its value."""
     key, equals, text = override.partition("=")
     path = key.strip().split(".")
     if not equals or not all(path):
         raise SpecError(f"--set {override!r}: write key=value, as in --set proxy.kind=finetune")
     value = read_yaml(text, f"--set {key}")
     for depth, part in enumerate(path):
-        if not isinstance(data, dict) or part not in data:
-            allowed = ", ".join(sorted(data)) if isinstance(data, dict) else "none, it is a value"
+        if not isinstance(known, dict) or part not in known:
+            allowed = ", ".join(sorted(known)) if isinstance(known, dict) else "none, it is a value"
             below = ".".join(path[:depth]) or "the runner"
             raise SpecError(
                 f"--set {override!r}: unknown key {part!r}; allowed in {below}: {allowed}"
             )
         if depth == len(path) - 1:
-            data[part] = value
+            known[part] = given[part] = value
         else:
-            data = data[part]
+            known, given = known[part], given.setdefault(part, {})

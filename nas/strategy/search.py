@@ -13,10 +13,11 @@ from dataclasses import replace
 import numpy as np
 
 from nas.base.seeds import derive
+from nas.belief.grid import Codes
 from nas.models.candidates import Candidates
 from nas.spec.architecture import Architecture
 from nas.spec.objective import objectives_named
-from nas.spec.runner import SearchPlan
+from nas.spec.runner import SearchPlan, read_regret
 from nas.strategy.confirmation import Confirmation
 from nas.strategy.ledger import (
     Ledger,
@@ -29,9 +30,12 @@ from nas.strategy.ledger import (
 from nas.strategy.repeats import summarise_repeats
 from nas.strategy.rungs import Ladder
 from nas.strategy.samplers.figures import SpaceFigures
+from nas.strategy.samplers.pareto import TargetedEvidence
 from nas.strategy.samplers.proposer import Proposer
 from nas.strategy.storage.store import Store
+from nas.study.network_belief import Budgets, collect_evidence
 from nas.study.record import COMPLETE, FAILED, PAUSED, RUNNING, Job, Outcome, Record
+from nas.study.trials import Trials
 
 __all__ = ["Search"]
 
@@ -61,6 +65,8 @@ class Search:
     begun: number of trials at the beginning of the store that are another search's.
     admit: says whether an architecture keeps the limits that are known without measuring.
     figures: what of all networks is known without measuring, for the sampler.
+    budgets: what trainings are evidence of, for a sampler that has a belief; None: one value for
+        each network is all there is.
     clock: reads seconds.
     started: reading of the clock from which the time limit counts; None: now.
     Raises SpecError when the store holds trials that the space does not.
@@ -77,6 +83,7 @@ class Search:
         begun: int = 0,
         admit: Callable[[Architecture], bool] = lambda architecture: True,
         figures: SpaceFigures | None = None,
+        budgets: Budgets | None = None,
         clock: Callable[[], float] = time.monotonic,
         started: float | None = None,
     ) -> None:
@@ -98,7 +105,10 @@ class Search:
             admit=admit,
             figures=figures,
             focus=plan.focus,
+            trials=plan.trials,
         )
+        self._budgets = budgets
+        self._codes: dict[str, Codes] = {}
         self._confirmation = Confirmation(
             self.objectives,
             [architecture.digest for architecture in self._references.values()],
@@ -112,6 +122,7 @@ class Search:
         self._lost: list[Job] = []
         self._exhausted = False
         self._futile = False
+        self._satisfied = False
         self._repeats_changed = False  # since the sampler was last informed
         self._end_states: list[str] = []  # of what was told to this object
         self._restore()
@@ -230,6 +241,9 @@ class Search:
         if self._exhausted or self._ledger.networks >= self.plan.trials:
             return None
         self._inform_sampler()  # of noise above all, without which nothing is futile
+        if self._little_is_left():
+            self._satisfied = True
+            return None
         patience = self.plan.patience
         self._futile = patience is not None and self._proposer.futile_proposals >= patience
         if self._futile:
@@ -242,9 +256,18 @@ class Search:
         self._exhausted = proposal is None
         return self._start(*proposal) if proposal else None
 
+    def _little_is_left(self) -> bool:
+        """Say whether the belief expects less than the plan asks for."""
+        if self.plan.stop_when is None:
+            return False
+        least, figure = read_regret(self.plan.stop_when)
+        return self._proposer.regret.get(figure, math.nan) < least
+
     @property
     def _proposals_ended(self) -> bool:
         """True when no network will be proposed any more."""
+        if self._satisfied:
+            return True
         return self._exhausted or self._futile or self._ledger.networks >= self.plan.trials
 
     @property
@@ -259,6 +282,8 @@ class Search:
     def _why_no_more(self) -> str:
         if self._exhausted:
             return "; the space gave no further one"
+        if self._satisfied:
+            return f"; less than {self.plan.stop_when} is expected of further ones"
         if self._futile:
             return (
                 f"; the last {self.plan.patience} of them (search.patience) promised less than "
@@ -388,11 +413,28 @@ class Search:
             self._proposer.learn_noise(repeats.noise)
             for digest, values in repeats.values.items():
                 self._proposer.tell(digest, values)
+        self._tell_evidence()
         signs = np.array([item.sign for item in self.objectives])
         for trial, costs in self._ladder.estimates().items():
             record = self._ledger.records[trial]
             if record.state != COMPLETE:
                 self._proposer.tell(record.digest, (signs * costs).tolist())
+
+    def _tell_evidence(self) -> None:
+        """Give the sampler every training as it is, where one of the objectives is a loss."""
+        names = [item.name for item in self.objectives]
+        if self._budgets is None or "loss" not in names or self.plan.sampler != "pareto":
+            return
+        for record in self._ledger.records:
+            if record.digest not in self._codes and record.loss is not None:
+                codes = self._proposer.codes(Architecture.from_json(record.architecture))
+                if codes is not None:
+                    self._codes[record.digest] = codes
+        trials = Trials.of(self._ledger.records)
+        rows = collect_evidence(trials, self._codes, self._budgets)
+        if len(rows.usable()):
+            evidence = TargetedEvidence(rows, self._budgets.full_images)
+            self._proposer.learn_evidence({names.index("loss"): evidence})
 
     def _restore(self) -> None:
         """Take up the store's trials; those that were running are given out again."""

@@ -25,15 +25,19 @@ __all__ = [
     "average_full_trainings",
     "full_trainings_to_json",
     "pack_flags",
+    "pack_losses",
     "read_full_trainings",
     "select_main_recipe",
     "unpack_flags",
+    "unpack_losses",
 ]
 
 Curve = list[tuple[float, float, float, float]]
 """Rows of (epochs, validation loss, validation accuracy, seconds of training so far)."""
 
 Flags = NDArray[np.bool_]
+_MOST_LOSSES = 10_000
+_LATER = ("losses", "test_losses", "images_seen", "epoch_losses")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,11 +52,15 @@ class FullTraining:
     resolution: of the images.
     loss, accuracy: on the validation images.
     images: number of validation images.
+    losses, test_losses: of each validation and each test image, see `unpack_losses`: networks are
+        compared on the same images. None in trainings of earlier versions.
     test_loss, test_accuracy: on the test images, which were looked at once, when the training had
         ended; None where the data brings none.
     test_images: number of test images.
     test_correct: which of them it got right, see `unpack_flags`.
     curve: scores on the way.
+    images_seen: training images that it had seen, one that came again counted again.
+    epoch_losses: mean training loss of each whole epoch, from the first.
     seconds: of training, by the clock on the wall.
     threads, processes: that it was trained in; threads of each process.
     weights: file beside the run's others, in `retrained/`.
@@ -76,7 +84,11 @@ class FullTraining:
     test_accuracy: float | None = None
     test_images: int | None = None
     test_correct: str | None = None
+    losses: str | None = None
+    test_losses: str | None = None
     curve: Curve | None = None
+    images_seen: int | None = None
+    epoch_losses: list[float] | None = None
     seconds: float = 0.0
     threads: int = 1
     processes: int = 1
@@ -97,8 +109,12 @@ class FullTraining:
         return f"{self.digest}:{self.seed}:{self.key}"
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain values for JSON."""
-        return asdict(self)
+        """Return plain values for JSON; what is new since earlier versions only where known."""
+        values = asdict(self)
+        for name in _LATER:
+            if values[name] is None:
+                del values[name]
+        return values
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> FullTraining:
@@ -126,6 +142,29 @@ def unpack_flags(text: str, count: int) -> Flags:
     """Return the (count,) flags of a text of `pack_flags`."""
     bits = np.frombuffer(zlib.decompress(base64.b64decode(text)), dtype=np.uint8)
     return np.unpackbits(bits, count=count).astype(bool)
+
+
+def pack_losses(losses: NDArray[Any]) -> str:
+    """Return (N,) losses as a text of about two bytes each, to three digits.
+
+    Of more than 10,000 images only some are kept, evenly spaced and the same for all networks: a
+    study in MySQL holds no text of more than 64 kB.
+    """
+    kept = losses[:: _stride(len(losses))].astype(np.float64)
+    half = np.minimum(kept, np.finfo(np.float16).max).astype("<f2")
+    # The high bytes are much alike, and beside each other they are compressed.
+    planes = half.view(np.uint8).reshape(-1, 2).T
+    return base64.b64encode(zlib.compress(planes.tobytes(), 9)).decode()
+
+
+def unpack_losses(text: str) -> NDArray[np.float64]:
+    """Return the losses of a text of `pack_losses`, (N,) or those that it has kept."""
+    planes = np.frombuffer(zlib.decompress(base64.b64decode(text)), dtype=np.uint8)
+    return np.ascontiguousarray(planes.reshape(2, -1).T).view("<f2")[:, 0].astype(np.float64)
+
+
+def _stride(images: int) -> int:
+    return max(1, math.ceil(images / _MOST_LOSSES))
 
 
 def select_main_recipe(trainings: Sequence[FullTraining]) -> list[FullTraining]:

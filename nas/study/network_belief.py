@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -17,17 +17,19 @@ from nas.belief.grid import Grid
 from nas.belief.points import PointSpace
 from nas.belief.terms import Place, SharedTerms
 from nas.spec.architecture import KEEP, Architecture
+from nas.spec.runner import Runner
 from nas.study.full_training import FullTraining
 from nas.study.record import PRUNED, RungResult, read_rungs
 from nas.study.trials import Trials
 
-__all__ = ["Budgets", "NetworkBelief", "SeenSpace"]
+__all__ = ["Budgets", "NetworkBelief", "SeenSpace", "collect_evidence"]
 
 Codes = NDArray[np.int64]
 Floats = NDArray[np.float64]
 
 _NETWORK = "network"
-_MOST = 1200  # rows that a belief is fitted to
+_LEAST = 2  # networks
+_MOST = 600  # rows that a belief is fitted to; 1,200 take five seconds
 FULL, START = CURVE
 
 
@@ -47,6 +49,30 @@ class Budgets:
     train_images: float
     full_images: float
     annealed: bool = False
+
+    @classmethod
+    def of(cls, runner: Runner, train_images: int) -> Budgets:
+        """Return what a runner's proxy is evidence of, with so many training images.
+
+        A budget in seconds is of no known number of images, and then a source of its own.
+        """
+        proxy = runner.proxy.settled(train_images)
+        full = runner.retrain.resolved(train_images)
+        whole = proxy.subset is None and proxy.resolution is None and proxy.unit != "seconds"
+        source = START if proxy.kind == "scratch" and whole else proxy.kind
+        images = tuple(
+            budget
+            if proxy.unit == "seconds"
+            else proxy.steps(budget, train_images) * proxy.batch_size
+            for budget in proxy.budgets
+        )
+        return cls(
+            source,
+            images,
+            train_images=float(train_images),
+            full_images=float(full.epochs * train_images),
+            annealed=proxy.schedule != "whole",
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -168,7 +194,7 @@ class NetworkBelief:
 
     @classmethod
     def of(cls, trials: Trials, budgets: Budgets) -> NetworkBelief | None:
-        """Return the belief of a study; None where nothing has come to a value.
+        """Return the belief of a study; None where fewer than two networks have come to a value.
 
         Of very many trainings, the latest and those nearest to the best are read.
         """
@@ -177,6 +203,8 @@ class NetworkBelief:
             return None
         texts = [str(text) for text in trials.text("architecture").take(rows).objects()]
         architectures = {text: Architecture.from_json(text) for text in dict.fromkeys(texts)}
+        if len(architectures) < _LEAST:
+            return None
         macs = {
             text: value
             for text, value in zip(texts, trials["macs"][rows].tolist(), strict=True)
@@ -186,15 +214,14 @@ class NetworkBelief:
             tuple(architectures.values()),
             np.array([macs.get(text, 1.0) for text in architectures]),
         )
-        codes = dict(zip(architectures, seen.codes(seen.architectures), strict=True))
-        collected = _Collected()
-        for row, text in zip(rows.tolist(), texts, strict=True):
-            collected.add_trial(trials, row, codes[text], budgets)
-        by_digest = {item.digest: codes[text] for text, item in architectures.items()}
-        for training in trials.full_trainings():
-            if training.complete and training.digest in by_digest:
-                collected.add_full_training(training, by_digest[training.digest], budgets)
-        evidence = collected.evidence()
+        codes = dict(
+            zip(
+                (item.digest for item in seen.architectures),
+                seen.codes(seen.architectures),
+                strict=True,
+            )
+        )
+        evidence = collect_evidence(trials, codes, budgets)
         return cls(
             seen,
             Belief.fit(seen.space(), evidence, target_images=budgets.full_images),
@@ -218,6 +245,24 @@ class NetworkBelief:
     ) -> Floats:
         """Return joint draws (count, n) of the gains in accuracy, of the worlds of `draws`."""
         return self.belief.metric_draws(self.seen.codes(architectures), count, seed)
+
+
+def collect_evidence(trials: Trials, codes: Mapping[str, Codes], budgets: Budgets) -> Evidence:
+    """Return every training of a study as rows of evidence, at each rung that it came to.
+
+    codes: digest -> (d,) of the networks to take; others are left out.
+    """
+    collected = _Collected()
+    rows = _rows_to_read(trials)
+    digests = trials.text("digest").take(rows).objects()
+    for row, digest in zip(rows.tolist(), digests, strict=True):
+        known = codes.get(str(digest))
+        if known is not None:
+            collected.add_trial(trials, row, known, budgets)
+    for training in trials.full_trainings():
+        if training.complete and training.digest in codes:
+            collected.add_full_training(training, codes[training.digest], budgets)
+    return collected.evidence()
 
 
 class _Collected:
@@ -258,10 +303,11 @@ class _Collected:
 
     def evidence(self) -> Evidence:
         """Return the rows."""
-        source, images, seed, training, loss, metric = zip(*self._rows, strict=True)
+        columns = list(zip(*self._rows, strict=True)) or [()] * 6
+        source, images, seed, training, loss, metric = columns
         return Evidence(
-            np.array(self._codes, dtype=np.int64),
-            list(source),
+            np.array(self._codes, dtype=np.int64).reshape(len(self._rows), -1),
+            [str(name) for name in source],
             np.array(images, dtype=np.float64),
             np.array(seed, dtype=np.int64),
             np.array(training, dtype=np.int64),

@@ -41,24 +41,40 @@ class RungResult:
     budget: in the unit of the proxy.
     loss, accuracy: on the validation images, as in `Evaluation`.
     seconds: of training, from the start.
+    images_seen, epoch_losses: of its training until there, as in `Evaluation`.
     """
 
     budget: float
     loss: float
     accuracy: float
     seconds: float
+    images_seen: int | None = None
+    epoch_losses: tuple[float, ...] = ()
+
+    @classmethod
+    def of(cls, row: Sequence[float]) -> RungResult:
+        """Read the numbers of `row`, here or in an earlier version, which had the first four."""
+        budget, loss, accuracy, seconds, *more = row
+        images_seen = int(more[0]) if more else None
+        return cls(budget, loss, accuracy, seconds, images_seen, tuple(more[1:]))
+
+    @property
+    def row(self) -> list[float]:
+        """Its numbers in a line: those of epochs last, since each training has its own count."""
+        known = [] if self.images_seen is None else [self.images_seen, *self.epoch_losses]
+        return [self.budget, self.loss, self.accuracy, self.seconds, *known]
 
 
 def rungs_to_json(rungs: Sequence[RungResult]) -> str | None:
     """Return the text that studies and messages hold: a list of lists, or None for no rung."""
     if not rungs:
         return None
-    return json.dumps([[rung.budget, rung.loss, rung.accuracy, rung.seconds] for rung in rungs])
+    return json.dumps([rung.row for rung in rungs])
 
 
 def read_rungs(text: str | None) -> tuple[RungResult, ...]:
     """Return the rungs of a text of `rungs_to_json`, from the lowest."""
-    return tuple(RungResult(*values) for values in json.loads(text or "[]"))
+    return tuple(RungResult.of(values) for values in json.loads(text or "[]"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +97,9 @@ class Evaluation:
     trained: False when there was nothing to train, so that another seed changes nothing.
     rungs: scores at the rungs below this one, from the lowest.
     parts: pieces that batches were computed in, 2 where memory ran out.
+    images_seen: training images that it had seen, one that came again counted again; None where
+        an earlier version has not kept it.
+    epoch_losses: mean training loss of each whole epoch, from the first.
     """
 
     loss: float
@@ -99,16 +118,28 @@ class Evaluation:
     latency_predicted: bool = False
     rungs: tuple[RungResult, ...] = ()
     parts: int = 1
+    images_seen: int | None = None
+    epoch_losses: tuple[float, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for JSON."""
         values = {item.name: getattr(self, item.name) for item in fields(self)}
-        return values | {"rungs": rungs_to_json(self.rungs)}
+        values |= {"rungs": rungs_to_json(self.rungs), "epoch_losses": list(self.epoch_losses)}
+        # Left out where they say nothing: messages are then as earlier versions read them.
+        if self.images_seen is None:
+            del values["images_seen"]
+        if not self.epoch_losses:
+            del values["epoch_losses"]
+        return values
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Evaluation:
         """Read what `to_dict` returned, here or in an earlier version."""
-        return cls(**{**data, "rungs": read_rungs(data.get("rungs"))})
+        read = {
+            "rungs": read_rungs(data.get("rungs")),
+            "epoch_losses": tuple(data.get("epoch_losses", ())),
+        }
+        return cls(**{**data, **read})
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,6 +243,7 @@ class Record:
 
     final_latency_ms: latency of its network, measured with the rest of the front on a quiet
         machine.
+    images_seen, epoch_losses: of its training, as in `Evaluation`.
     full_trainings: of its network, by recipe and seed; the column `retrained`.
     finished: when it ended, in ISO 8601.
     failure: the reason why there are no values, or None.
@@ -240,6 +272,8 @@ class Record:
     train_seconds: float | None = None
     rungs: tuple[RungResult, ...] = ()
     parts: int = 1
+    images_seen: int | None = None
+    epoch_losses: tuple[float, ...] = ()
     final_latency_ms: float | None = None
     final_latency_spread: float | None = None
     full_trainings: tuple[FullTraining, ...] = ()
@@ -296,9 +330,12 @@ class Record:
 
     @classmethod
     def column(cls, name: str, records: Sequence[Record]) -> list[Any]:
-        """Return the values of one column; rungs and full trainings are JSON there."""
+        """Return the values of one column; rungs, losses and full trainings are JSON there."""
         if name == "rungs":
             return [rungs_to_json(record.rungs) for record in records]
+        if name == "epoch_losses":
+            lists = [list(record.epoch_losses) for record in records]
+            return [json.dumps(losses) if losses else None for losses in lists]
         if name == "retrained":
             return [full_trainings_to_json(record.full_trainings) for record in records]
         return [getattr(record, name) for record in records]
@@ -312,6 +349,7 @@ class Record:
         """Read what `to_dict` returned; absent columns have their defaults, others are ignored."""
         values = {name: data[name] for name in cls.names() if name in data}
         values["rungs"] = read_rungs(values.get("rungs"))
+        values["epoch_losses"] = tuple(json.loads(values.get("epoch_losses") or "[]"))
         values["full_trainings"] = read_full_trainings(values.pop("retrained", None))
         return cls(**values)
 

@@ -29,13 +29,15 @@ _TEXT = {
     "finished",
     "failure",
     "rungs",
+    "epoch_losses",
     "retrained",
 }
 _FLAGS = {"eligible", "trained", "latency_predicted"}
 _WHOLE = {"trial", "repeat", "seed", "parts"} | _FLAGS
 _ALWAYS = ("trial", "state", "digest", "loss", "accuracy", "latency_ms")
+_LATER = {"images_seen", "epoch_losses"}  # absent from files of earlier versions
 _GROUP = 2000  # rows that are read to have the architecture of one of them
-_COUNTS = {"params", "macs", "images"}
+_COUNTS = {"params", "macs", "images", "images_seen"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +71,8 @@ class Trials:
     """The n trials of a study.
 
     columns: name -> (n,) array; texts as objects (None where absent), numbers as float64 (NaN
-        where absent), except trial, repeat, seed, parts and flags (int64). Rungs and full
-        trainings are JSON texts, which are read row by row on demand: see `record`.
+        where absent), except trial, repeat, seed, parts and flags (int64). Rungs, losses of epochs
+        and full trainings are JSON texts, which are read row by row on demand: see `record`.
     """
 
     columns: Mapping[str, NDArray[Any]]
@@ -91,7 +93,7 @@ class Trials:
 
     def text(self, name: str) -> Texts:
         """Return a column of text without making Python strings of a million of them."""
-        if isinstance(self.columns, _StoredColumns):
+        if isinstance(self.columns, _StoredColumns) and self.columns.holds(name):
             rows = np.arange(len(self), dtype=np.int64)
             return StoredTexts(self.columns.file, name=name, rows=rows)
         return Texts.of(self.columns[name])
@@ -196,7 +198,7 @@ class Trials:
         try:
             file = parquet.ParquetFile(path)
             written = (file.schema_arrow.metadata or {}).get(b"nas.stamp", b"").decode()
-            missing = set(Record.names()) - set(file.schema_arrow.names)
+            missing = set(Record.names()) - set(file.schema_arrow.names) - _LATER
             if stamp is not None and (written != stamp or missing):
                 return None
             if missing:
@@ -220,10 +222,23 @@ class _StoredColumns(Mapping[str, NDArray[Any]]):
     _arrow: dict[str, Any] = field(default_factory=dict)
     _arrays: dict[str, NDArray[Any]] = field(default_factory=dict)
 
+    def holds(self, name: str) -> bool:
+        return name in self.file.schema_arrow.names
+
     def read(self, name: str) -> Any:
         if name not in self._arrow:
-            self._arrow[name] = self.file.read(columns=[name]).column(name)
+            self._arrow[name] = (
+                self.file.read(columns=[name]).column(name)
+                if self.holds(name)
+                else self._none(name)
+            )
         return self._arrow[name]
+
+    def _none(self, name: str) -> Any:
+        import pyarrow as pa
+
+        absent = pa.nulls(self.file.metadata.num_rows, type=_arrow_type(pa, name))
+        return pa.chunked_array([absent])
 
     def __getitem__(self, name: str) -> NDArray[Any]:
         if name not in self._arrays:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from nas.base.files import write_whole
 from nas.base.object_store import is_remote, storage_errors
 from nas.models.build import build, inserted_prefixes
 from nas.spec.architecture import Architecture
+from nas.spec.runner import Proxy
 from nas.training.loop import Training
 from nas.training.proxies import PROXIES
 
@@ -93,22 +95,26 @@ def save_trained(path: Path, network: nn.Module, architecture: Architecture, kin
     )
 
 
-Rungs = list[tuple[float, float, float, float]]
-"""A row for each rung: budget, loss, accuracy, seconds of training so far."""
+Rungs = list[tuple[float, ...]]
+"""A row for each rung: budget, loss, accuracy, seconds of training so far, and what else is kept,
+such as losses of epochs, of which there are more at each rung. The last number is finite."""
 
 
 def save_training(
-    path: Path, training: Training, architecture: Architecture, kind: str, rungs: Rungs
+    path: Path, state: Mapping[str, Tensor], architecture: Architecture, kind: str, rungs: Rungs
 ) -> None:
     """Write what a training needs to go on.
 
     That is what it changed, its optimiser's state and its rungs.
+
+    state: of the training (`Training.state`).
     """
-    state = training.state()
     weights = {name.removeprefix(_NETWORK) for name in state if name.startswith(_NETWORK)}
-    for name in weights - _trained_names(weights, architecture, kind):
-        del state[_NETWORK + name]
-    save_weights(path, state | {_RUNGS: torch.tensor(rungs, dtype=torch.float64)})
+    kept = {_NETWORK + name for name in weights - _trained_names(weights, architecture, kind)}
+    changed = {name: value for name, value in state.items() if name not in kept}
+    width = max(map(len, rungs))
+    table = [[*row, *[math.nan] * (width - len(row))] for row in rungs]
+    save_weights(path, changed | {_RUNGS: torch.tensor(table, dtype=torch.float64)})
 
 
 def drop_training(path: Path) -> None:
@@ -136,7 +142,12 @@ def load_training(path: Path, training: Training) -> Rungs:
         training.load(state)
     except (KeyError, RuntimeError) as error:
         raise StorageError(f"{path} is of another network ({error}); remove it") from None
-    return [tuple(rung) for rung in rungs]
+    return [_without_padding(rung) for rung in rungs]
+
+
+def _without_padding(row: list[float]) -> tuple[float, ...]:
+    known = [place for place, value in enumerate(row) if not math.isnan(value)]
+    return tuple(row[: known[-1] + 1])
 
 
 def _trained_names(names: Iterable[str], architecture: Architecture, kind: str) -> set[str]:
@@ -150,19 +161,20 @@ def _trained_names(names: Iterable[str], architecture: Architecture, kind: str) 
 
 
 def restore(
-    folder: Path, architecture: Architecture, kind: str, seed: int, num_classes: int
+    folder: Path, architecture: Architecture, proxy: Proxy, seed: int, num_classes: int
 ) -> nn.Module:
     """Build a candidate as it was when its training ended.
 
+    proxy: that trained it.
     Raises StorageError when its weights cannot be read or are of another network.
     """
-    proxy = PROXIES[kind]
+    kind = PROXIES[proxy.kind]
     plain = checkpoint_path(folder, architecture.plain.digest)
     network = build(
         architecture,
         num_classes=num_classes,
-        start="identity" if proxy.warm else "paper",
-        weights=load_weights(plain) if proxy.frozen else None,
+        start=proxy.block_start,
+        weights=load_weights(plain) if kind.frozen else None,
     )
     path = checkpoint_path(folder, architecture.digest, seed)
     weights = load_weights(path)
@@ -171,6 +183,6 @@ def restore(
     except RuntimeError as error:
         reason = str(error).splitlines()[-1].strip()
         raise StorageError(f"{path} is of another network: {reason}") from None
-    if unexpected or set(missing) & _trained_names(network.state_dict(), architecture, kind):
+    if unexpected or set(missing) & _trained_names(network.state_dict(), architecture, proxy.kind):
         raise StorageError(f"{path} is of another network: its names differ")
     return network.eval()

@@ -137,6 +137,11 @@ class Training:
         return [float(loss) for loss in self._epoch_losses]
 
     @property
+    def images_seen(self) -> int:
+        """The training images so far, one that came again counted again."""
+        return self.step * min(self.recipe.batch_size, len(self._data.train))
+
+    @property
     def trained(self) -> nn.Module:
         """The network to judge and keep: with the mean of its weights where that is kept."""
         return self.network if self._ema is None else self._ema.module

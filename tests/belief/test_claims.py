@@ -32,9 +32,7 @@ def test_the_front_by_hand() -> None:
 def test_the_front_is_that_of_each_draw_by_a_slow_twin() -> None:
     rng = np.random.default_rng(0)
     draws, cost = rng.normal(size=(50, 12)), rng.integers(0, 6, 12).astype(float)
-    slow = [
-        np.mean([row[k] >= row[cost <= cost[k]].max() for row in draws]) for k in range(12)
-    ]
+    slow = [np.mean([row[k] >= row[cost <= cost[k]].max() for row in draws]) for k in range(12)]
     np.testing.assert_allclose(probability_on_front(draws, cost), slow)
 
 

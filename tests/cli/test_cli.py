@@ -23,9 +23,12 @@ def test_flags_are_a_promise() -> None:
         for name, sub in command.commands.items()  # type: ignore[attr-defined]
     }
     assert flags == {
+        "ask": [
+            "--classes", "--data", "--device", "--json", "--plain-accuracy", "--regime", "space",
+        ],
         "search": [
-            "--backbone", "--calibration", "--data", "--focus", "--out", "--prior", "--runner",
-            "--seed", "--set", "--time-limit", "--trials", "--workers", "space",
+            "--backbone", "--calibration", "--data", "--focus", "--out", "--prior", "--regime",
+            "--runner", "--seed", "--set", "--time-limit", "--trials", "--workers", "space",
         ],
         "explain": [
             "--device", "--devices", "--for", "--importances", "--json", "--picture", "--prior",
@@ -54,8 +57,9 @@ def test_flags_are_a_promise() -> None:
         "launch": ["--address", "--dry-run", "--out", "--runner", "recipe", "space"],
         "profile": [],
         "calibrate": [
-            "--data", "--full-epochs", "--full-weights", "--json", "--networks", "--out",
-            "--runner", "--scores", "--seeds", "--set", "--supernet", "--workers", "space",
+            "--budget", "--curves", "--data", "--doublings", "--full-epochs", "--full-weights",
+            "--json", "--networks", "--out", "--runner", "--scores", "--seeds", "--set",
+            "--supernet", "--workers", "space",
         ],
         "retrain": [
             "--dry-run", "--epochs", "--front", "--json", "--learning-rate", "--recipe",

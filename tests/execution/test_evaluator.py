@@ -7,17 +7,24 @@ import torch
 
 from nas.data import cached_data, open_data
 from nas.execution.evaluator import Evaluator, EvaluatorSpec
-from nas.models.build import uniform
+from nas.models.build import build, uniform
 from nas.spec.runner import Proxy
 from nas.spec.space import Constraints
-from nas.study.record import Evaluation, Job, Latency
+from nas.study.record import Evaluation, Job, Latency, RungResult
 from nas.training.checkpoint import checkpoint_path, load_weights, training_path
+from nas.training.loop import Recipe, Training, evaluate
 from nas.training.plain_backbone import prepare_backbone
 
 CPU = torch.device("cpu")
 SE = uniform("mobilenetv2_035", "se", resolution=32, total_stride=16, exclude=["blocks.[0-4].*"])
 PROXY = Proxy.model_validate(
-    {"rungs": [1, 3, 4], "unit": "steps", "batch_size": 16, "backbone": {"epochs": 0.02}}
+    {
+        "kind": "probe",
+        "rungs": [1, 3, 4],
+        "unit": "steps",
+        "batch_size": 16,
+        "backbone": {"epochs": 0.02},
+    }
 )
 
 
@@ -151,3 +158,96 @@ def test_a_subset_trains_on_fewer_images_and_is_judged_by_all(spec: EvaluatorSpe
     evaluator = Evaluator(replace(spec, proxy=proxy, profile=None))
     assert len(evaluator.setting.data.train) == 100
     assert len(evaluator.setting.data.validation) == len(open_data(spec.data).validation)
+
+
+TRUNK = {"kind": "scratch", "schedule": "trunk", "rungs": [4, 8, 16], "cooldown": 2, "warm_up": 2}
+
+
+@pytest.fixture
+def trunk(spec: EvaluatorSpec, monkeypatch: pytest.MonkeyPatch) -> Evaluator:
+    monkeypatch.setattr(Evaluator, "_latencies", unmeasured)
+    proxy = Proxy.model_validate(PROXY.model_dump() | TRUNK)
+    return Evaluator(replace(spec, proxy=proxy))
+
+
+def timeless(evaluation: Evaluation) -> Evaluation:
+    rungs = tuple(replace(rung, seconds=0.0) for rung in evaluation.rungs)
+    return replace(evaluation, seconds=0.0, train_seconds=0.0, rungs=rungs)
+
+
+def test_a_rung_of_a_trunk_is_a_training_of_its_length_with_a_cooldown(trunk: Evaluator) -> None:
+    whole = evaluated(trunk, seed=11)
+    top = RungResult(16, whole.loss, whole.accuracy, 0.0, whole.images_seen)
+    setting = trunk.setting
+    for length, found in zip([4, 8, 16], [*whole.rungs, top], strict=True):
+        network = build(SE, num_classes=10, seed=11)
+        recipe = Recipe(
+            length,
+            batch_size=16,
+            learning_rate=0.0125,
+            schedule="trapezoid",
+            warm_up=2 / length,
+            cooldown=2 / length,
+        )
+        training = Training(
+            network,
+            setting.data,
+            setting.task,
+            recipe,
+            parameters=network.parameters(),
+            seed=11,
+            device=CPU,
+        )
+        training.run()
+        score = evaluate(network, setting.data, setting.task, device=CPU)
+        assert (found.loss, found.accuracy) == (score.loss, score.accuracy)
+        assert found.images_seen == 16 * length
+
+
+def test_a_longer_rung_of_a_trunk_costs_its_difference(
+    trunk: Evaluator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps: list[int] = []
+    one_step = Training._one_step
+
+    def counted(training: Training, optimiser: torch.optim.Optimizer) -> None:
+        steps.append(training.step)
+        one_step(training, optimiser)
+
+    monkeypatch.setattr(Training, "_one_step", counted)
+    evaluated(trunk, seed=12)
+    assert steps == [*range(4), *range(2, 8), *range(6, 16)]  # and two cooldowns of two
+
+
+def test_a_trunk_that_is_interrupted_at_each_rung_comes_to_the_same(trunk: Evaluator) -> None:
+    whole = evaluated(trunk, seed=13)
+    weights = checkpoint_path(trunk.spec.checkpoints, SE.digest, 13)
+    expected = load_weights(weights)
+    weights.unlink()
+    for rung, below in enumerate(whole.rungs):
+        found = evaluated(trunk, seed=13, rung=rung)
+        assert (found.loss, found.epoch_losses) == (below.loss, below.epoch_losses)
+        # Its outcome was lost: the branch is trained again, and the trunk is still there.
+        assert timeless(evaluated(trunk, seed=13, rung=rung)) == timeless(found)
+    assert timeless(evaluated(trunk, seed=13)) == timeless(whole)
+    trained = load_weights(weights)
+    assert all((trained[name] == value).all() for name, value in expected.items())
+
+
+@pytest.mark.parametrize("schedule", ["whole", "trunk"])
+def test_losses_of_epochs_and_images_are_kept_at_every_rung(
+    spec: EvaluatorSpec, schedule: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Evaluator, "_latencies", unmeasured)
+    changes = {"kind": "scratch", "schedule": schedule, "rungs": [4, 6], "unit": "epochs"}
+    changes |= {"batch_size": 64, "subset": 128, "cooldown": 2 if schedule == "trunk" else None}
+    evaluator = Evaluator(replace(spec, proxy=Proxy.model_validate(PROXY.model_dump() | changes)))
+    whole = evaluated(evaluator, seed=14)
+    low = whole.rungs[0]
+    assert (low.images_seen, whole.images_seen) == (4 * 128, 6 * 128)
+    assert (len(low.epoch_losses), len(whole.epoch_losses)) == (4, 6)
+    assert whole.epoch_losses[:3] == low.epoch_losses[:3]
+    # A trunk's branch has cooled down in its fourth epoch, and the trunk has not.
+    assert (whole.epoch_losses[3] == low.epoch_losses[3]) is (schedule == "whole")
+    assert evaluated(evaluator, seed=14, rung=0).epoch_losses == low.epoch_losses
+    assert timeless(evaluated(evaluator, seed=14)) == timeless(whole)

@@ -18,7 +18,8 @@ from nas.spec.runner import Runner, load_runner
         (),
         ("search.trials=5", "search.focus={latency_ms: [0.5, 2]}", "proxy.kind=finetune"),
         ("search.objectives=[accuracy, params]", "search.reduction=null", "proxy.rungs=[1, 3.5]"),
-        ("proxy.backbone.weights=pretrained", "device=openvino", "search.time_limit=2h"),
+        ("proxy.backbone.weights=pretrained", "proxy.kind=probe", "search.time_limit=2h"),
+        ("device=openvino",),
         ("loggers=[tensorboard]", "workers=3", "search.patience=null", "proxy.subset=100"),
     ],
 )

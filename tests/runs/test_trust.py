@@ -21,6 +21,6 @@ UNKNOWN = "Whether probe orders networks as full training does: see nas calibrat
     ],
 )
 def test_short_probes_are_said(keys: dict[str, object], images: int | None, short: str) -> None:
-    *before, last = proxy_trust(Proxy(**keys), None, images)  # type: ignore[arg-type]
+    *before, last = proxy_trust(Proxy(kind="probe", **keys), None, images)  # type: ignore[arg-type]
     assert last == UNKNOWN
     assert [line.startswith(short) for line in before] == ([True] if short else [])

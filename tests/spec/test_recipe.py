@@ -55,3 +55,25 @@ def test_wrong_keys_are_one_line(override: str, message: str) -> None:
     with pytest.raises(SpecError, match=message) as caught:
         load_runner(None, (override,))
     assert "\n" not in str(caught.value)
+
+
+def test_weights_that_are_not_given_are_those_of_the_regime() -> None:
+    assert Retrain().resolved(50_000).weights == "random"
+    assert Retrain().resolved(50_000, "finetune").weights == "backbone"
+    assert Retrain(weights="pretrained").resolved(50_000, "finetune").weights == "pretrained"
+    given = Retrain(weights="random").resolved(50_000, "finetune")  # of an earlier version
+    assert given == Retrain().resolved(50_000)
+
+
+def test_blocks_start_as_the_proxy_started_them_and_trained_weights_keep_identities() -> None:
+    paper, identity = (
+        Retrain().resolved(50_000, "scratch", start) for start in ("paper", "identity")
+    )
+    assert (paper.block_start, identity.block_start) == ("paper", "identity")
+    assert paper == Retrain().resolved(50_000) and "start" not in str(paper)
+    assert identity.key("a") != paper.key("a") and "identity start" in str(identity)
+    assert Retrain().resolved(50_000, "finetune").block_start == "identity"
+
+
+def test_a_recipe_keeps_the_name_that_it_had_before_starts_were_told_apart() -> None:
+    assert Retrain().resolved(50_000).key("a") == "4f1c87f9"

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from support.samples import ROOT
 
 from nas.base.errors import SpecError
-from nas.base.files import dump_yaml
-from nas.spec.runner import Proxy, Runner, load_runner
+from nas.base.files import dump_yaml, parse
+from nas.spec.runner import Proxy, Runner, load_runner, with_overrides
 
 
 def loaded(folder: Path, text: str | bytes, *overrides: str) -> Runner:
@@ -228,10 +228,11 @@ def test_a_trial_takes_what_the_runner_says() -> None:
 @pytest.mark.parametrize(
     ("proxy", "images", "expected"),
     [
-        ({}, 40_000, ([300.0], "steps")),
-        ({}, 1_150, ([3.0], "epochs")),
-        ({"subset": 1_150}, 40_000, ([3.0], "epochs")),
-        ({"batch_size": 1024}, 40_000, ([3.0], "epochs")),
+        ({}, 40_000, ([5.0], "epochs")),
+        ({"kind": "probe"}, 40_000, ([300.0], "steps")),
+        ({"kind": "probe"}, 1_150, ([3.0], "epochs")),
+        ({"kind": "probe", "subset": 1_150}, 40_000, ([3.0], "epochs")),
+        ({"kind": "probe", "batch_size": 1024}, 40_000, ([3.0], "epochs")),
         ({"kind": "finetune"}, 40_000, ([3.0], "epochs")),
         ({"kind": "supernet"}, 40_000, ([20.0], "epochs")),
         ({"kind": "supernet-whole"}, 40_000, ([3750.0], "steps")),
@@ -245,6 +246,141 @@ def test_a_budget_that_is_not_given_suits_the_images(
     settled = Proxy(**proxy).settled(images)
     assert (settled.budgets, settled.unit) == expected
     assert settled.settled(10) == settled
+
+
+@pytest.mark.parametrize(
+    ("proxy", "images", "warm_up"),
+    [
+        ({}, 960, 5 / 3),  # a third, and of the whole
+        ({"rungs": [3.0, 6.0]}, 960, 2.0),
+        ({"rungs": [3.0, 6.0], "schedule": "trunk"}, 960, 1.0),
+        ({"rungs": [40.0]}, 40_000, 2.0),  # 1,250 steps
+        ({"rungs": [40.0], "warm_up": 4.0}, 40_000, 4.0),
+        ({"rungs": [30.0], "unit": "seconds"}, 40_000, 10.0),
+        ({"rungs": [3.0], "schedule": "restart"}, 960, None),
+        ({"kind": "finetune"}, 960, None),
+    ],
+)
+def test_a_training_from_scratch_warms_up_for_long(
+    proxy: dict[str, Any], images: int, warm_up: float | None
+) -> None:
+    settled = Proxy(**proxy).settled(images)
+    assert settled.warm_up == (None if warm_up is None else pytest.approx(warm_up))
+    assert settled.settled(10) == settled
+
+
+def test_blocks_start_as_identities_unless_an_earlier_run_says_nothing_of_it() -> None:
+    assert Proxy().block_start == "paper"  # so it was
+    assert Proxy().settled(960).block_start == "identity"
+    assert Proxy(start="paper").settled(960).block_start == "paper"
+    assert Proxy(kind="probe").settled(960) == Proxy(kind="probe", rungs=[3.0])
+    assert Proxy(kind="probe").block_start == "identity"
+
+
+@pytest.mark.parametrize(
+    ("text", "regime", "kind"),
+    [
+        ("{}", "scratch", "scratch"),
+        ("regime: finetune", "finetune", "finetune"),
+        ("{regime: finetune, proxy: {seeds: 2}}", "finetune", "finetune"),
+        ("{regime: finetune, proxy: {kind: null}}", "finetune", "finetune"),
+        ("{regime: finetune, proxy: {kind: probe}}", "finetune", "probe"),
+        ("proxy: {kind: supernet}", "finetune", "supernet"),
+        ("proxy: {kind: scratch}", "scratch", "scratch"),
+    ],
+)
+def test_the_regime_and_the_kind_of_proxy_follow_from_each_other(
+    tmp_path: Path, text: str, regime: str, kind: str
+) -> None:
+    runner = loaded(tmp_path, text)
+    assert (runner.regime, runner.proxy.kind) == (regime, kind)
+    assert loaded(tmp_path, dump_yaml(runner)) == runner
+    changed = loaded(tmp_path, text, "proxy.seeds=3", "workers=2")
+    assert (changed.regime, changed.proxy.kind) == (regime, kind)
+
+
+def test_an_override_of_the_kind_or_the_regime_takes_the_other_along() -> None:
+    assert load_runner(None, ("proxy.kind=probe",)).regime == "finetune"
+    assert load_runner(None, ("regime=finetune",)).proxy.kind == "finetune"
+    probing = load_runner(None, ("workers=2", "proxy.kind=probe"))
+    assert with_overrides(probing, ("proxy.kind=scratch",)).regime == "scratch"
+    local = load_runner(ROOT / "runners" / "local.yaml", ("regime=finetune", "proxy.kind=probe"))
+    assert (local.regime, local.proxy.kind) == ("finetune", "probe")
+
+
+@pytest.mark.parametrize(
+    ("overrides", "told"),
+    [
+        (("regime=sctratch",), "regime: found 'sctratch'; allowed: 'scratch' or 'finetune'"),
+        (
+            ("regime=finetune", "proxy.kind=scratch"),
+            "regime finetune with proxy.kind scratch; allowed: finetune or probe or supernet",
+        ),
+        (
+            ("regime=scratch", "proxy.kind=probe"),
+            "regime scratch with proxy.kind probe; allowed: scratch, or regime finetune",
+        ),
+        (
+            ("regime=finetune", "retrain.weights=random"),
+            "regime finetune with retrain.weights random; allowed: backbone or pretrained, or "
+            "regime scratch",
+        ),
+        (
+            ("regime=scratch", "retrain.weights=backbone"),
+            "regime scratch with retrain.weights backbone; allowed: random, or regime finetune",
+        ),
+        (
+            ("proxy.backbone.weights=pretrained",),
+            "regime scratch with proxy.backbone.weights pretrained, from which nothing would start",
+        ),
+        (("regime=finetune", "proxy.start=paper"), "blocks start as identities; leave it out"),
+    ],
+)
+def test_what_contradicts_the_regime_is_refused(overrides: tuple[str, ...], told: str) -> None:
+    with pytest.raises(SpecError) as caught:
+        load_runner(None, overrides)
+    assert str(caught.value).startswith("--set: ") and told in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_file_that_contradicts_its_regime_is_named(tmp_path: Path) -> None:
+    with pytest.raises(SpecError, match=r"runner.yaml: regime finetune with retrain.weights"):
+        loaded(tmp_path, "{regime: finetune, retrain: {weights: random}}")
+    with pytest.raises(SpecError, match=r"runner.yaml: regime scratch with proxy.kind probe"):
+        loaded(tmp_path, "{regime: scratch, proxy: {kind: probe}}")
+
+
+def test_a_file_without_a_regime_means_what_it_meant(tmp_path: Path) -> None:
+    text = "{proxy: {kind: probe, rungs: [300], unit: steps}, retrain: {weights: random}}"
+    runner = loaded(tmp_path, text)
+    assert (runner.regime, runner.proxy.kind, runner.retrain.weights) == (
+        "finetune",
+        "probe",
+        "random",
+    )
+    assert parse(Runner, runner.model_dump(), "run.yaml") == runner  # as a run keeps it
+    assert loaded(tmp_path, text, "workers=2").retrain.weights == "random"
+
+
+@pytest.mark.parametrize(
+    ("override", "told"),
+    [
+        ("proxy.cooldown=0.2", "cooldown: schedule 'whole' has none; use trunk"),
+        (
+            "proxy={rungs: [1, 3], schedule: trunk, cooldown: 1.5}",
+            "cooldown 1.5 leaves nothing of the first rung, 1; make it shorter",
+        ),
+        (
+            "proxy={rungs: [1, 3], schedule: trunk, warm_up: 2}",
+            "warm_up 2 is longer than the training, 1",
+        ),
+        ("proxy={rungs: [3], schedule: restart, warm_up: 1}", "it is a fifth of each cycle"),
+    ],
+)
+def test_a_trunk_without_room_is_refused(override: str, told: str) -> None:
+    with pytest.raises(SpecError) as caught:
+        load_runner(None, (override,))
+    assert told in str(caught.value)
 
 
 def test_a_unit_of_nothing_is_refused() -> None:

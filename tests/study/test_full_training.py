@@ -18,9 +18,11 @@ from nas.study.full_training import (
     FullTraining,
     average_full_trainings,
     pack_flags,
+    pack_losses,
     read_full_trainings,
     select_main_recipe,
     unpack_flags,
+    unpack_losses,
 )
 from nas.study.record import Record
 from nas.study.trials import Trials
@@ -246,3 +248,32 @@ def test_several_recipes_are_told() -> None:
         objectives_named(["loss", "latency_ms"]),
     )
     assert "2 recipes were tried" in judge_retrained(front)[1]
+
+
+def test_losses_of_images_come_back_to_three_digits() -> None:
+    losses = np.random.default_rng(0).exponential(0.5, size=9_999)
+    losses[:3] = 0.0, 1e-3, 1e6
+    text = pack_losses(losses)
+    found = unpack_losses(text)
+    np.testing.assert_allclose(found[3:], losses[3:], rtol=5e-4, atol=1e-7)
+    assert found[0] == 0.0 and found[2] == np.finfo(np.float16).max
+    assert abs(found[3:].mean() - losses[3:].mean()) < 1e-5
+    assert len(text) < 27_000
+    assert unpack_losses(pack_losses(np.zeros(0))).shape == (0,)
+
+
+def test_of_many_images_the_same_ones_are_kept_for_all_networks() -> None:
+    losses = np.linspace(0, 8, 50_000)
+    found = unpack_losses(pack_losses(losses))
+    np.testing.assert_allclose(found, losses[::5], rtol=5e-4, atol=1e-7)
+
+
+def test_a_full_training_of_an_earlier_version_is_read_without_losses() -> None:
+    now = FullTraining(
+        3, "d1", None, 0, "paper", {}, "200 epochs", 32, losses="x", epoch_losses=[1.0]
+    )
+    assert FullTraining.from_dict(json.loads(json.dumps(now.to_dict()))) == now
+    earlier = replace(now, losses=None, epoch_losses=None)
+    old = earlier.to_dict()
+    assert not set(old) & {"losses", "test_losses", "images_seen", "epoch_losses"}
+    assert FullTraining.from_dict(old) == earlier

@@ -45,7 +45,7 @@ def test_record_tells_its_state_and_keeps_the_job(outcome: Outcome | None, state
     assert [getattr(record, name) for name in shared] == [getattr(JOB, name) for name in shared]
     assert record.failure == (outcome.failure if outcome else None)
     assert record.eligible is JOB.eligible
-    defaults = {"trained", "latency_predicted", "parts", "rungs"}
+    defaults = {"trained", "latency_predicted", "parts", "rungs", "epoch_losses"}
     for name in set(asdict(EVALUATION)) & set(Record.names()) - defaults:
         value = getattr(EVALUATION, name)
         assert getattr(record, name) == (value if state == COMPLETE else None)
@@ -114,6 +114,23 @@ def test_a_record_is_stored_in_columns_of_plain_values() -> None:
     for name in ("rungs", "retrained", "parts"):
         del row[name]
     assert Record.from_dict(row) == replace(record, rungs=(), full_trainings=())
+
+
+def test_losses_of_epochs_and_images_are_kept_with_each_rung() -> None:
+    low = RungResult(1.0, 0.7, 0.6, 1.5, 640, (2.25, 1.5))
+    none = RungResult(1.0, 0.7, 0.6, 1.5, 0)  # nothing was trained
+    assert rungs_to_json([low]) == "[[1.0, 0.7, 0.6, 1.5, 640, 2.25, 1.5]]"
+    assert read_rungs(rungs_to_json([none, low])) == (none, low)
+    curve = (2.25, 1.5, 1.25)
+    seen = replace(EVALUATION, rungs=(low,), images_seen=960, epoch_losses=curve)
+    outcome = Outcome(seen)
+    assert Outcome.from_dict(json.loads(json.dumps(outcome.to_dict()))) == outcome
+    record = Record.of(JOB, outcome)
+    row = record.to_dict()
+    assert (row["images_seen"], row["epoch_losses"]) == (960, "[2.25, 1.5, 1.25]")
+    assert Record.from_dict(json.loads(json.dumps(row))) == record
+    del row["images_seen"], row["epoch_losses"]  # an earlier version's
+    assert Record.from_dict(row) == replace(record, images_seen=None, epoch_losses=())
 
 
 def test_outcome_is_an_evaluation_or_a_failure() -> None:

@@ -41,7 +41,17 @@ records = st.builds(
     final_latency_ms=number,
     finished=text,
     failure=text,
-    rungs=st.lists(st.builds(RungResult, *[st.floats(0, 1e9)] * 4), max_size=3).map(tuple),
+    rungs=st.lists(
+        st.builds(
+            RungResult,
+            *[st.floats(0, 1e9)] * 4,
+            st.integers(0, 2**40),
+            st.lists(st.floats(0, 1e9), max_size=3).map(tuple),
+        ),
+        max_size=3,
+    ).map(tuple),
+    images_seen=st.none() | st.integers(0, 2**40),
+    epoch_losses=st.lists(st.floats(0, 1e9), max_size=3).map(tuple),
 )
 
 

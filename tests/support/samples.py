@@ -26,6 +26,7 @@ QUICK = (
     "workers=2",
     "search.trials=5",
     "search.confirm_seeds=2",
+    "proxy.kind=probe",
     "proxy.unit=steps",
     "proxy.rungs=[4]",
     "proxy.backbone.epochs=0.5",

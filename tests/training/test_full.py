@@ -14,7 +14,7 @@ from nas.data import cached_data, open_data, open_test
 from nas.models.build import build, uniform
 from nas.spec.architecture import Architecture
 from nas.spec.recipe import Retrain
-from nas.study.full_training import FullTraining, unpack_flags
+from nas.study.full_training import FullTraining, unpack_flags, unpack_losses
 from nas.training.augmentation import Augmentation
 from nas.training.batches import Batches
 from nas.training.checkpoint import load_weights, save_weights
@@ -112,6 +112,18 @@ def test_what_is_kept_is_what_was_judged_and_tested(images: Path, tmp_path: Path
     assert (score.loss, score.accuracy) == (found.test_loss, found.test_accuracy)
     assert found.test_correct is not None and found.test_images == len(test)
     assert unpack_flags(found.test_correct, len(test)).tolist() == score.correct.tolist()
+    assert found.losses is not None and found.test_losses is not None
+    assert unpack_losses(found.losses).mean() == pytest.approx(found.loss, rel=1e-3)
+    assert unpack_losses(found.test_losses) == pytest.approx(score.losses.numpy(), rel=1e-3)
+    assert (found.images_seen, found.epoch_losses) == (5 * 4, [])  # no whole epoch
+
+
+def test_the_loss_of_each_epoch_is_kept(images: Path, tmp_path: Path) -> None:
+    epoch = len(open_data(images).train) // 128
+    found = train_fully(job(images, tmp_path, batch_size=128, epochs=2.5), device=CPU)
+    assert found.images_seen == round(2.5 * epoch) * 128
+    assert found.epoch_losses is not None and len(found.epoch_losses) == 2
+    assert found.epoch_losses[1] < found.epoch_losses[0]
 
 
 def test_test_images_are_looked_at_once_and_only_at_the_end(

@@ -212,7 +212,8 @@ def test_checkpoints_give_the_trained_network_back(
     path = checkpoint_path(tmp_path, COORD.digest, 5)
     save_trained(path, network, COORD, kind)
     images = torch.randn(2, 3, 32, 32)
-    restored = restore(tmp_path, COORD, kind, 5, 10)
+    proxy = setting.proxy.model_copy(update={"kind": kind})
+    restored = restore(tmp_path, COORD, proxy, 5, 10)
     torch.testing.assert_close(restored(images), network(images), atol=1e-4, rtol=1e-4)
     if kind == "probe":
         assert set(load_weights(path)).isdisjoint(plain)

@@ -34,6 +34,8 @@ Whole = NDArray[np.int64]
 
 _DRAWS = 500
 _SETS = 20
+_RESAMPLED, _EACH = 60, 10  # of a ceiling's interval: rows are drawn again, simulations of each
+_TAU = 2 / math.pi  # of Kendall's for a small Pearson correlation
 _LEAST_WEIGHT = 3.0  # rows of a group, below which a bootstrap knows no spread
 _BEST = 0.25
 _SURE = 0.9
@@ -59,6 +61,8 @@ class Agreement:
     best_kendall: among the best quarter by full training.
     ceiling, best_ceiling: what a perfect proxy would reach (Spearman over all, Kendall in the
         best quarter), since full training of a few seeds does not know the true order either.
+    ceiling_interval, best_ceiling_interval: the same with the 95 % intervals that so few networks
+        and seeds leave them.
     """
 
     spearman: Interval
@@ -66,6 +70,8 @@ class Agreement:
     best_kendall: Interval
     ceiling: float
     best_ceiling: float
+    ceiling_interval: Interval
+    best_ceiling_interval: Interval
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +107,14 @@ class Resolution:
     seeds_proxy: int | None
 
 
-def agreement(proxy: Floats, full: Floats, *, seeds: int | None = None, seed: int = 0) -> Agreement:
+def agreement(
+    proxy: Floats,
+    full: Floats,
+    *,
+    seeds: int | None = None,
+    images: tuple[float, float] | None = None,
+    seed: int = 0,
+) -> Agreement:
     """Estimate the rank agreement of a proxy with full training.
 
     Intervals are of a bootstrap over architectures, each with its seeds. Ceilings are of
@@ -111,6 +124,10 @@ def agreement(proxy: Floats, full: Floats, *, seeds: int | None = None, seed: in
     full: (n, s) qualities; NaN where missing.
     seeds: of the proxy that are taken together, as a search would that trains with so many; the
         value is the mean over such sets. None: all of them.
+    images: standard deviations that the choice of images gives to differences between rows, by the
+        proxy and by full training, each in its unit, where the same images judge both. What they
+        have in common is no agreement: it is taken out of the correlations, as if the images did
+        the same to both, and they are noise to the ceilings. None: other images judge the two.
     seed: of the bootstrap and the simulation.
     """
     rng = np.random.default_rng(seed)
@@ -122,7 +139,9 @@ def agreement(proxy: Floats, full: Floats, *, seeds: int | None = None, seed: in
     def measure_draw(measure: Callable[[Floats, Floats], float], rows: Whole, draw: int) -> float:
         means = _means(proxy[np.ix_(rows, list(sets[draw % len(sets)]))])
         there = ~np.isnan(means)  # a row may lack just these seeds
-        return measure(means[there], fulls[rows][there])
+        means, truths = means[there], fulls[rows][there]
+        shared = _shared(means, truths, images) * (1.0 if measure is rank_correlation else _TAU)
+        return max(-1.0, measure(means, truths) - shared)
 
     def statistic(measure: Callable[[Floats, Floats], float]) -> Interval:
         all_rows = np.arange(len(full))
@@ -134,14 +153,24 @@ def agreement(proxy: Floats, full: Floats, *, seeds: int | None = None, seed: in
         value = np.mean([measure_draw(measure, all_rows, number) for number in range(len(sets))])
         return Interval(float(value), low, high)
 
-    ceiling, best = _ceilings(full, rng)
+    ceiling, best = _ceilings(full, rng, 0.0 if images is None else images[1])
     return Agreement(
         spearman=statistic(rank_correlation),
         kendall=statistic(_kendall),
         best_kendall=statistic(_best_kendall),
-        ceiling=ceiling,
-        best_ceiling=best,
+        ceiling=ceiling.value,
+        best_ceiling=best.value,
+        ceiling_interval=ceiling,
+        best_ceiling_interval=best,
     )
+
+
+def _shared(proxy: Floats, full: Floats, images: tuple[float, float] | None) -> float:
+    """Return the share of a correlation that the same images make."""
+    spread = float(np.std(proxy) * np.std(full))
+    if images is None or not spread > 0:
+        return 0.0
+    return min(1.0, images[0] * images[1] / spread)
 
 
 def _level_seeds(values: Floats) -> Floats:
@@ -178,18 +207,39 @@ def _vary(one: Floats, two: Floats) -> bool:
     return len(one) > 2 and bool(np.ptp(one) > 0) and bool(np.ptp(two) > 0)
 
 
-def _ceilings(full: Floats, rng: np.random.Generator) -> tuple[float, float]:
-    means, noise = _means(full), paired_noise(full)
-    seeds = (~np.isnan(full)).sum(axis=1)
+def _ceilings(full: Floats, rng: np.random.Generator, images: float) -> tuple[Interval, Interval]:
+    noise = paired_noise(full)
     if math.isnan(noise):
-        return math.nan, math.nan
-    spread = math.sqrt(max(0.0, float(means.var(ddof=1)) - float((noise**2 / seeds).mean())))
-    all_over, among_best = [], []
+        unknown = Interval(math.nan, math.nan, math.nan)
+        return unknown, unknown
+    count, seeds = full.shape
+    freedom = (count - 1) * (seeds - 1)
+    found = [_ceiling(full, noise, images, _DRAWS, rng)]
+    for _ in range(_RESAMPLED):
+        rows = rng.integers(count, size=count)
+        unsure = noise * math.sqrt(freedom / rng.chisquare(freedom))
+        found.append(_ceiling(full[rows], unsure, images, _EACH, rng))
+    over_all, among_best = zip(*found, strict=True)
+    return (
+        Interval(over_all[0], *_quantiles(list(over_all[1:]))),
+        Interval(among_best[0], *_quantiles(list(among_best[1:]))),
+    )
+
+
+def _ceiling(
+    full: Floats, noise: float, images: float, draws: int, rng: np.random.Generator
+) -> tuple[float, float]:
+    """Return mean correlations of observations with the truth, if the noise is so large."""
+    means = _means(full)
+    seeds = (~np.isnan(full)).sum(axis=1)
+    variance = noise**2 / seeds + images**2
+    spread = math.sqrt(max(0.0, float(means.var(ddof=1)) - float(variance.mean())))
     # Shrunk means keep the shape that was found: a few good ones, or one far off.
     shrink = spread / max(float(means.std(ddof=1)), 1e-12)
     truth = means.mean() + (means - means.mean()) * shrink
-    for _ in range(_DRAWS):
-        observed = truth + rng.normal(0, 1, len(means)) * noise / np.sqrt(seeds)
+    all_over, among_best = [], []
+    for _ in range(draws):
+        observed = truth + rng.normal(0, 1, len(means)) * np.sqrt(variance)
         all_over.append(rank_correlation(truth, observed))
         among_best.append(_best_kendall(truth, observed))
     return _known_mean(all_over), _known_mean(among_best)

@@ -18,10 +18,10 @@ from nas.spec.runner import Runner
 from nas.spec.space import SearchSpace
 from nas.training.proxies.setting import scale_rate
 
-__all__ = ["FULL", "LEAST_NETWORKS", "PROXY", "Sample"]
+__all__ = ["CURVES", "FULL", "LEAST_NETWORKS", "PROXY", "Sample", "refuse_taken"]
 
-FULL, PROXY = "full", "proxy"
-"""The folders of the two runs."""
+FULL, PROXY, CURVES = "full", "proxy", "curves"
+"""The folders of the two runs, and of the trainings of curves."""
 LEAST_NETWORKS = 8
 """The number of networks below which nothing can be said of ranks."""
 
@@ -58,7 +58,7 @@ class Sample:
             raise SpecError(
                 f"--seeds {self.seeds}: at least 2, or the noise between seeds stays unknown"
             )
-        _refuse_taken(out)
+        refuse_taken(out)
 
     def train(
         self, space: SearchSpace, runner: Runner, data: str, out: Path, observer: Observer | None
@@ -83,6 +83,9 @@ class Sample:
             "rungs": [self.full_epochs or _EPOCHS[self.full_weights]],
             "unit": "epochs",
             "schedule": "whole",
+            "warm_up": None,
+            "cooldown": None,
+            "start": None if from_backbone else runner.proxy.start,
             "learning_rate": scale_rate(_RATE, batch_size) if from_backbone else None,
             "subset": None,
         }
@@ -97,16 +100,17 @@ class Sample:
             "reduction": None,
         }
         changed = runner.model_dump()
+        del changed["regime"]  # full training may answer another question than the proxy
         changed["search"] |= plan
         changed["proxy"] |= proxy | {"seeds": self.seeds}
         return parse(Runner, changed, "nas calibrate")
 
 
-def _refuse_taken(out: Path) -> None:
+def refuse_taken(out: Path) -> None:
     """Raise SpecError for a folder with anything but a calibration in it."""
     if out.exists() and not out.is_dir():
         raise SpecError(f"{out} is a file; name a new folder for --out")
-    begun = any((out / name).exists() for name in (FULL, PROXY))
+    begun = any((out / name).exists() for name in (FULL, PROXY, CURVES))
     if out.exists() and not begun and any(not p.name.startswith(".") for p in out.iterdir()):
         raise SpecError(f"{out} exists and holds no calibration; name a new folder for --out")
 
@@ -124,6 +128,8 @@ def _start_or_resume(
         wanted["checkpoints"] = there["checkpoints"]
     if runner.proxy.rungs is None:  # then it was settled by the number of images
         wanted["proxy"] |= {name: there["proxy"][name] for name in ("rungs", "unit")}
+    for name in ("warm_up", "start"):  # from scratch, these too
+        wanted["proxy"][name] = wanted["proxy"][name] or there["proxy"][name]
     if run.space != space or there | {"workers": 1} != wanted | {"workers": 1}:
         raise SpecError(
             f"{out.parent} is the calibration of another space or runner, or of other data; name "

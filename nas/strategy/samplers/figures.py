@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nas.belief.grid import Codes, Columns, Floats
+from nas.belief.terms import Place
 from nas.latency.profile import BackboneLatencies, Profile, correct
 from nas.models.candidates import Candidates
 from nas.models.choice_costs import COUNTED, ChoiceCosts
@@ -120,7 +121,20 @@ class SpaceFigures:
             features=features,
             allowed=self.limits_check(limits) if limits else None,
             settled=self.settle if self._candidates.head else None,
+            places=self._places(),
+            # The first choice of every decision leaves it as the backbone comes.
+            reference=np.zeros(len(self._names), dtype=np.int64),
         )
+
+    def _places(self) -> dict[str, Place]:
+        """Return where the sites of each parameter lie, in the order of the parameters."""
+        places = {}
+        for plain, _ in self._candidates.plains():
+            decisions = self._candidates.parameters_of(plain)[1]
+            last = max(1, len(decisions) - 1)
+            for number, (name, decision) in enumerate(decisions.items()):
+                places[name] = Place(decision.sites[0].stage, number / last, len(decision.sites))
+        return {name: places.get(name, Place("", 0.0, 0)) for name in self._names}
 
     def limits_check(self, limits: Mapping[str, float]) -> Callable[[Columns], NDArray[np.bool_]]:
         """Return a function that says which networks (n,) keep upper limits.

@@ -14,12 +14,19 @@ from optuna.trial import TrialState, create_trial
 
 from nas.base.errors import SpecError
 from nas.base.seeds import derive
+from nas.belief.grid import Codes, Grid
 from nas.models.candidates import Candidates
 from nas.spec.architecture import Architecture
 from nas.spec.objective import Objective
 from nas.strategy.samplers import make_sampler
 from nas.strategy.samplers.figures import SpaceFigures
-from nas.strategy.samplers.pareto import PROMISE, Knowledge, ParetoSampler
+from nas.strategy.samplers.pareto import (
+    PROMISE,
+    Knowledge,
+    ParetoSampler,
+    TargetedEvidence,
+    balanced_design,
+)
 from nas.strategy.storage.store import StoredTrial
 from nas.study.record import COMPLETE, RUNNING
 
@@ -27,7 +34,8 @@ __all__ = ["Proposer"]
 
 _DRAWS = 64  # of the sampler, before a random architecture is taken instead
 _RANDOM_DRAWS = 5000
-_START = 8  # networks beside the hand-placed ones before `pareto` has a model
+_START = 8  # networks beside the hand-placed ones before `pareto` has a model, at least
+_DESIGNED = 30  # of a search that is long enough: half of its networks
 
 Values = Mapping[str, str]
 
@@ -43,6 +51,7 @@ class Proposer:
     admit: says whether an architecture keeps the limits that are known without measuring.
     figures: what is known of all networks without evaluating; for `pareto`.
     focus: objective -> from where to where it matters; for `pareto`.
+    trials: networks that the search will evaluate; half of them make the design of `pareto`.
     """
 
     def __init__(
@@ -55,8 +64,10 @@ class Proposer:
         admit: Callable[[Architecture], bool],
         figures: SpaceFigures | None = None,
         focus: Mapping[str, Sequence[float]] | None = None,
+        trials: int = 0,
     ) -> None:
         self._candidates = candidates
+        self._trials = trials
         self._sampler = sampler
         self._seed = seed
         self._admit = admit
@@ -83,14 +94,59 @@ class Proposer:
             for number, item in enumerate(objectives)
             if item.name in focus
         }
+        placed = len(self._candidates.references())
+        start = max(placed + _START, min(placed + _DESIGNED, self._trials // 2))
+        knowledge = replace(
+            knowledge,
+            focus={number: (low, high) for number, (low, high) in bounds.items()},
+            design=self._design(knowledge, start - placed),
+        )
         return ParetoSampler(
             seed=derive(self._seed, "sampler") % 2**32,
-            knowledge=replace(
-                knowledge, focus={number: (low, high) for number, (low, high) in bounds.items()}
-            ),
-            start=len(self._candidates.references()) + _START,
+            knowledge=knowledge,
+            start=start,
             space={name: CategoricalDistribution(items) for name, items in parameters.items()},
         )
+
+    def _design(self, knowledge: Knowledge, count: int) -> Codes | None:
+        """Return the networks to begin with; None where nothing is known of the sites."""
+        if knowledge.places is None:
+            return None
+        first = next(iter(knowledge.objectives.values()), None)
+        grid = self._grid
+        return balanced_design(
+            grid,
+            knowledge.places,
+            count,
+            cost=None if first is None else lambda codes: first(grid.columns(codes)),
+            settled=knowledge.settled,
+            seed=derive(self._seed, "design") % 2**32,
+        )
+
+    @property
+    def _grid(self) -> Grid:
+        return Grid(self._candidates.parameters())
+
+    def codes(self, architecture: Architecture) -> Codes | None:
+        """Return the codes (d,) that evidence has of an architecture; None outside the space."""
+        values = self._candidates.values(architecture)
+        return None if values is None else self._grid.codes(values, strict=False)
+
+    def learn_evidence(self, evidence: Mapping[int, TargetedEvidence]) -> None:
+        """Let the sampler know of every training, of whichever length and seed.
+
+        evidence: objective, by its number -> what bears on it; its codes are those of `codes`.
+        """
+        if self._pareto is not None:
+            self._pareto.evidence = dict(evidence)
+
+    @property
+    def regret(self) -> dict[str, float]:
+        """What the last proposal's belief expected still to be gained, of loss and accuracy.
+
+        Empty or NaN where it is not known.
+        """
+        return {} if self._pareto is None else self._pareto.regret
 
     def propose(
         self, number: int, taken: Mapping[str, object], *, at_random: bool

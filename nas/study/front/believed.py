@@ -78,7 +78,7 @@ class Believed:
         for run, belief in self.by_run.items():
             mine = np.flatnonzero(columns["run"][rows] == run)
             known = mine[self._known(measured, rows[mine], belief)]
-            gains = _gain(belief, _architectures(measured, rows[known]), figure)
+            gains = _gain(belief, measured.architectures_of(rows[known]), figure)
             if not np.isnan(gains).any():
                 gains[_is_plain(measured, rows[known])] = 0.0
                 values[mine] = np.nan
@@ -109,7 +109,7 @@ class Believed:
             return None
         drawn = np.full((count, len(rows)), np.nan)
         for number, (_, belief, mine) in enumerate(self._parts(measured, rows)):
-            architectures = _architectures(measured, rows[mine])
+            architectures = measured.architectures_of(rows[mine])
             draw = belief.draws if figure == "loss" else belief.metric_draws
             drawn[:, mine] = draw(architectures, count, number)
             drawn[:, mine[_is_plain(measured, rows[mine])]] = 0.0
@@ -124,7 +124,7 @@ class Believed:
         """
         found = [UNKNOWN_GAIN] * len(rows)
         for _, belief, mine in self._parts(measured, rows):
-            gains = _of_each(belief, _architectures(measured, rows[mine]), figure)
+            gains = _of_each(belief, measured.architectures_of(rows[mine]), figure)
             plain = _is_plain(measured, rows[mine])
             for place, gain, same in zip(mine.tolist(), gains, plain, strict=True):
                 found[place] = _NO_GAIN if same else gain
@@ -139,7 +139,7 @@ class Believed:
             return float(columns[figure][plain[0]])
         some = np.flatnonzero(mine)[:_SOME]
         known = self._known(measured, some, self.by_run[run])
-        gains = _gain(self.by_run[run], _architectures(measured, some[known]), figure)
+        gains = _gain(self.by_run[run], measured.architectures_of(some[known]), figure)
         return float(np.median(columns[figure][some[known]] - _sign(figure) * gains))
 
     def _parts(
@@ -155,7 +155,7 @@ class Believed:
 
     @staticmethod
     def _known(measured: NetworkTable, rows: Whole, belief: NetworkBelief) -> NDArray[np.bool_]:
-        known = [belief.seen.knows(item) for item in _architectures(measured, rows)]
+        known = [belief.seen.knows(item) for item in measured.architectures_of(rows)]
         return np.array(known, dtype=np.bool_)
 
 
@@ -177,11 +177,6 @@ def _interval(gain: Gain) -> tuple[Floats, Floats, Floats]:
 def _gain(belief: NetworkBelief, architectures: list[Architecture], figure: str) -> Floats:
     gain = belief.gain if figure == "loss" else belief.metric_gain
     return np.array(gain(architectures).mean)
-
-
-def _architectures(measured: NetworkTable, rows: Whole) -> list[Architecture]:
-    texts = measured.architectures.take(rows).objects()
-    return [Architecture.from_json(str(text)) for text in texts]
 
 
 def _is_plain(measured: NetworkTable, rows: Whole) -> NDArray[np.bool_]:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from nas.base.errors import SpecError
 from nas.belief.claims import Budgeted, cheapest_within, probability_best
 from nas.spec.objective import Objective
+from nas.study.front.findings import MARGIN, POINTS
 from nas.study.front.pareto import beaten_as_known
 
 __all__ = ["DELTAS", "Draw", "Ranking", "rank_within_budget"]
@@ -20,7 +21,7 @@ __all__ = ["DELTAS", "Draw", "Ranking", "rank_within_budget"]
 Draw = Callable[[Objective, NDArray[np.int64]], NDArray[np.float64] | None]
 """(objective, (k,) rows) -> (count, k) of what it may be, minimised; None: nothing is known."""
 
-DELTAS = {"loss": 0.005, "accuracy": 0.002, "retrained_accuracy": 0.002}
+DELTAS = {"loss": MARGIN, "accuracy": POINTS / 100, "retrained_accuracy": POINTS / 100}
 """How much less is as good, by objective: of shares, in shares."""
 
 _BUDGETS = ("latency_ms", "params", "macs")

@@ -23,7 +23,7 @@ from nas.spec.objective import Objective
 from nas.study.front.believed import MEASURED, Believed
 from nas.study.front.choice import rank_within_budget
 from nas.study.front.filter import matching
-from nas.study.front.findings import MARGIN
+from nas.study.front.findings import MARGIN, POINTS
 from nas.study.front.gains import draw_gains
 from nas.study.front.indicators import hypervolume, knee, thin
 from nas.study.front.network_table import NetworkTable
@@ -71,7 +71,8 @@ class Front:
     trust: sentences on how far the proxy behind the figures can be trusted.
     keep: (n,) which networks of `measured` the filters have left.
     epsilon: (m,) how much worse a member may be that stands for others; None: every member.
-    margin: how much loss counts as no difference.
+    margin, margin_points: how much loss, and how many points of accuracy by full training, count
+        as no difference.
     believed: what the networks are believed to gain by full training; the front is then by that,
         not by what short trainings came to. Empty: it is by the measured figures.
     """
@@ -82,6 +83,7 @@ class Front:
     keep: NDArray[np.bool_] = field(repr=False)
     epsilon: NDArray[np.float64] | None = field(default=None, repr=False)
     margin: float = MARGIN
+    margin_points: float = POINTS
     believed: Believed = field(default=Believed({}), repr=False)
 
     @classmethod
@@ -138,6 +140,7 @@ class Front:
             tuple(dict.fromkeys(line for front in fronts.values() for line in front.trust)),
             np.concatenate([front.keep for front in fronts.values()]),
             margin=first.margin,
+            margin_points=first.margin_points,
             believed=Believed(
                 {
                     name: belief
@@ -330,7 +333,7 @@ class Front:
         ruled_out = None
         if others.size:
             told = nowhere(gains[:, others], choice.delta)
-            architectures = [measured.architecture(row) for row in rows[others].tolist()]
+            architectures = measured.architectures_of(rows[others])
             sites = {
                 item.site for architecture in architectures for item in architecture.insertions
             }

@@ -11,16 +11,17 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from nas.belief.noise import NORMAL_QUANTILE, student_quantile
+from nas.belief.claims import simultaneous_interval
 from nas.belief.ranks import correlation_interval, rank_correlation
 from nas.spec.architecture import PLAIN
-from nas.study.front.findings import FULL_TRAINING, PROXY, Finding, Kind
+from nas.study.front.findings import FULL_TRAINING, LEVEL, PROXY, Finding, Kind
 from nas.study.front.front import Front
 from nas.study.full_training import (
     FullTraining,
     read_full_trainings,
     select_main_recipe,
     unpack_flags,
+    unpack_losses,
 )
 
 __all__ = ["full_training_findings"]
@@ -30,6 +31,10 @@ _LEAST = 4  # networks, of which an order can be told
 Floats = NDArray[np.float64]
 
 
+_DRAWS = 4000
+_SURE = 0.95  # of which of two figures is the better, where they are said to disagree
+
+
 @dataclass(frozen=True, slots=True)
 class _Network:
     """One network with the seeds that it is compared by.
@@ -37,6 +42,8 @@ class _Network:
     loss: the proxy's.
     validation, accuracy: (s,) by seed; accuracy is what counts, on test images where there are any.
     correct: (N,) share of the seeds that got an image right, or None.
+    full_loss: (s,) by seed, on the same images as accuracy; losses: (N,) mean over seeds of each
+        image's. Both None where they were not kept.
     """
 
     name: str
@@ -46,26 +53,28 @@ class _Network:
     validation: Floats
     accuracy: Floats
     correct: Floats | None
+    full_loss: Floats | None = None
+    losses: Floats | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class _Noise:
-    """The noise between seeds.
+@dataclass(frozen=True, eq=False)
+class _Judged:
+    """Joint draws of what k networks come to on all images there are, (count, k), higher is better.
 
-    seeds: standard deviation of a network between seeds, beside others with the same seeds, known
-    to `freedom`; NaN with fewer than two networks or seeds.
+    points: of accuracy. loss: minus the loss; None where the loss of each image was not kept.
     """
 
-    seeds: float
-    freedom: int
+    points: Floats
+    loss: Floats | None
 
 
 def full_training_findings(front: Front) -> tuple[Finding, ...]:
     """Return what full training has found; nothing where nothing was retrained.
 
-    Searched networks are chosen by validation and compared by test images. Differences are
-    paired by seed, and count when they exceed what seeds and the choice of images make in 95 %
-    of cases, each comparison by itself.
+    Searched networks are chosen by validation and compared by test images: by loss where the loss
+    of each image was kept, since accuracy throws most of what they say away, and by accuracy
+    otherwise. Differences are paired by seed and by image, and intervals hold all at once with
+    95 %.
     """
     cloud = front.cloud
     rows = [row for row, text in enumerate(cloud["retrained"]) if text is not None]
@@ -87,7 +96,7 @@ def full_training_findings(front: Front) -> tuple[Finding, ...]:
     findings += _not_retrained(front, len(cloud["trial"]) - len(networks) - len(short))
     images = main[0].test_images if tested else main[0].images
     findings += _proxy_order(networks)
-    return (*findings, *_comparisons(networks, _noise(networks), images or 0))
+    return (*findings, *_comparisons(front, networks, images or 0))
 
 
 def _networks(
@@ -204,6 +213,7 @@ def _network(
     if tested and all(item.test_correct for item in used):
         flags = [unpack_flags(item.test_correct or "", item.test_images or 0) for item in used]
         correct = np.mean(flags, axis=0)
+    full_loss, losses = _losses(used, tested)
     return _Network(
         name=reference or f"trial {items[0].trial}",
         reference=reference,
@@ -212,90 +222,182 @@ def _network(
         validation=validation,
         accuracy=np.array(tests, dtype=np.float64) if tested else validation,
         correct=correct,
+        full_loss=full_loss,
+        losses=losses,
     )
 
 
-def _noise(networks: Sequence[_Network]) -> _Noise:
-    """Return the deviation that networks and seeds leave unexplained, by analysis of variance."""
-    counts = {len(item.accuracy) for item in networks}
-    if len(networks) < 2 or len(counts) > 1 or counts == {1}:
-        return _Noise(math.nan, 0)
-    table = np.array([item.accuracy for item in networks])
-    rest = table - table.mean(axis=1, keepdims=True) - table.mean(axis=0) + table.mean()
-    freedom = (table.shape[0] - 1) * (table.shape[1] - 1)
-    return _Noise(math.sqrt(float((rest**2).sum()) / freedom), freedom)
+def _losses(used: Sequence[FullTraining], tested: bool) -> tuple[Floats | None, Floats | None]:
+    """Return mean losses by seed, and those of each image that were kept, mean over seeds; None
+    without them.
+    """
+    figures = [
+        (item.test_loss, item.test_losses) if tested else (item.loss, item.losses) for item in used
+    ]
+    kept = [unpack_losses(text) for loss, text in figures if loss is not None and text is not None]
+    if len(kept) < len(used) or len({len(values) for values in kept}) > 1:
+        return None, None
+    return np.array([loss for loss, _ in figures], dtype=np.float64), np.mean(kept, axis=0)
 
 
-def _comparisons(networks: Sequence[_Network], noise: _Noise, images: int) -> list[Finding]:
+def _comparisons(front: Front, networks: Sequence[_Network], images: int) -> list[Finding]:
     """Compare each hand-placed network, and the plain one, with the best of the search."""
-    searched = [item for item in networks if item.reference is None]
-    placed = [item for item in networks if item.reference is not None]
+    searched = [row for row, item in enumerate(networks) if item.reference is None]
+    placed = [row for row, item in enumerate(networks) if item.reference is not None]
     if not searched or not placed:
         return [Finding(Kind.NO_PLACED if searched else Kind.NO_SEARCHED, FULL_TRAINING)]
-    if math.isnan(noise.seeds):
+    judged = _judge(networks, images)
+    if judged is None:
         return [Finding(Kind.FULL_NOISE_UNKNOWN, FULL_TRAINING)]
-    findings = []
+    pairs, findings = [], []
     for rival in placed:
         # Nothing with attention is as fast as the plain network; that comparison is of its worth.
-        plain = rival.reference == PLAIN
-        fast = [item for item in searched if plain or item.latency_ms <= rival.latency_ms]
+        plain, limit = networks[rival].reference == PLAIN, networks[rival].latency_ms
+        fast = [row for row in searched if plain or networks[row].latency_ms <= limit]
         if fast:
-            best = max(fast, key=lambda item: float(item.validation.mean()))
-            findings.append(_accuracy_difference(best, rival, noise, images))
+            best = max(fast, key=lambda row: float(networks[row].validation.mean()))
+            pairs.append((best, rival))
         else:
-            findings.append(Finding(Kind.NONE_AS_FAST, FULL_TRAINING, rival=rival.name))
-    by_hand = [
-        item
-        for item in findings
-        if item.kind == Kind.ACCURACY_DIFFERENCE and math.isnan(item.figure("latency_share"))
-    ]
-    return [*findings, *([_summary(by_hand)] if by_hand else [])]
-
-
-def _accuracy_difference(best: _Network, rival: _Network, noise: _Noise, images: int) -> Finding:
-    difference = float(best.accuracy.mean() - rival.accuracy.mean()) * 100
-    margin = _margin(best, rival, noise, images) * 100
-    share = best.latency_ms / rival.latency_ms - 1
-    return Finding(
-        Kind.ACCURACY_DIFFERENCE,
-        best.name,
-        rival=rival.name,
-        estimate=difference,
-        low=difference - margin,
-        high=difference + margin,
-        unit="points",
-        figures=(("latency_share", share),) if rival.reference == PLAIN else (),
-        images_counted=True,
+            findings.append(Finding(Kind.NONE_AS_FAST, FULL_TRAINING, rival=networks[rival].name))
+    by_accuracy = _differences(
+        networks, judged.points, pairs, Kind.ACCURACY_DIFFERENCE, "points", front.margin_points
     )
+    deciding = by_accuracy
+    if judged.loss is not None:
+        deciding = _differences(
+            networks, judged.loss, pairs, Kind.FULL_LOSS_DIFFERENCE, "loss", front.margin
+        )
+        findings += _disagreements(by_accuracy, deciding)
+    by_hand = [item for item in deciding if math.isnan(item.figure("latency_share"))]
+    shown = by_accuracy if judged.loss is None else [*deciding, *by_accuracy]
+    return [*findings, *shown, *([_summary(by_hand)] if by_hand else [])]
+
+
+def _judge(networks: Sequence[_Network], images: int) -> _Judged | None:
+    """Draw what networks come to; None where the noise between seeds is not known."""
+    points = _drawn(
+        [100 * item.accuracy for item in networks],
+        [None if item.correct is None else 100 * item.correct for item in networks],
+        [
+            1e4 * float(item.accuracy.mean() * (1 - item.accuracy.mean())) / max(images, 1)
+            for item in networks
+        ],
+        images,
+    )
+    if points is None:
+        return None
+    losses = [item.full_loss for item in networks if item.full_loss is not None]
+    drawn = None
+    if len(losses) == len(networks):
+        by_image = [item.losses for item in networks]
+        drawn = _drawn(losses, by_image, [0.0] * len(networks), images)
+    return _Judged(points, None if drawn is None else -drawn)
+
+
+def _drawn(
+    values: Sequence[Floats],
+    by_image: Sequence[Floats | None],
+    alone: Sequence[float],
+    images: int,
+) -> Floats | None:
+    """Draw means over all seeds and all images, (count, k).
+
+    Not shrunk: what is compared was chosen by other images, and all comparisons count together.
+    values: (s,) of each network, with the same seeds.
+    by_image: (N,) of each network; where one is not known, images are taken as independent of each
+        other, with the variances `alone`: that is too wide.
+    images: that there are, of which some thousands may stand for all in `by_image`.
+    """
+    table = np.array(values)
+    if min(table.shape) < 2:
+        return None
+    rng = np.random.default_rng(0)
+    rest = table - table.mean(axis=1, keepdims=True) - table.mean(axis=0) + table.mean()
+    freedom = (table.shape[0] - 1) * (table.shape[1] - 1)
+    # A variance that few seeds tell may be larger: Student's t.
+    variance = float((rest**2).sum()) / rng.chisquare(freedom, _DRAWS)
+    usual = rng.standard_normal((_DRAWS, len(table)))
+    drawn = table.mean(axis=1) + usual * np.sqrt(variance / table.shape[1])[:, None]
+    known = [item for item in by_image if item is not None]
+    covariance = np.diag(alone)
+    if len(known) == len(values):
+        covariance = np.atleast_2d(np.cov(np.stack(known))) / max(images, 1)
+    scales, vectors = np.linalg.eigh(covariance)
+    root = vectors * np.sqrt(np.maximum(scales, 0.0))
+    drawn += rng.standard_normal(drawn.shape) @ root.T
+    return np.asarray(drawn - drawn.mean(axis=0) + table.mean(axis=1))
+
+
+def _differences(
+    networks: Sequence[_Network],
+    draws: Floats,
+    pairs: Sequence[tuple[int, int]],
+    kind: Kind,
+    unit: str,
+    margin: float,
+) -> list[Finding]:
+    """Compare pairs of networks, with intervals that hold all at once."""
+    ones, others = ([pair[side] for pair in pairs] for side in (0, 1))
+    gained = draws[:, ones] - draws[:, others]
+    low, high = simultaneous_interval(gained, LEVEL)
+    findings = []
+    for number, (one, other) in enumerate(pairs):
+        best, rival = networks[one], networks[other]
+        figures = [
+            ("margin", margin),
+            ("no_worse", float((gained[:, number] > -margin).mean())),
+        ]
+        if rival.reference == PLAIN:
+            figures.append(("latency_share", best.latency_ms / rival.latency_ms - 1))
+        findings.append(
+            Finding(
+                kind,
+                best.name,
+                rival=rival.name,
+                estimate=float(gained[:, number].mean()),
+                low=float(low[number]),
+                high=float(high[number]),
+                probability=float((gained[:, number] > 0).mean()),
+                unit=unit,
+                figures=tuple(figures),
+                images_counted=True,
+            )
+        )
+    return findings
+
+
+def _disagreements(by_accuracy: Sequence[Finding], by_loss: Sequence[Finding]) -> list[Finding]:
+    """Name the pairs of which loss and accuracy say the opposite, each with some certainty."""
+    return [
+        Finding(
+            Kind.FIGURES_DISAGREE,
+            loss.subject,
+            rival=loss.rival,
+            estimate=accuracy.estimate,
+            probability=loss.probability,
+            unit="points",
+            figures=(("loss", loss.estimate), ("by_accuracy", accuracy.probability)),
+        )
+        for accuracy, loss in zip(by_accuracy, by_loss, strict=True)
+        if min(loss.probability, accuracy.probability) < 1 - _SURE
+        and max(loss.probability, accuracy.probability) > _SURE
+    ]
 
 
 def _summary(differences: Sequence[Finding]) -> Finding:
-    better = tuple(str(item.rival) for item in differences if item.is_above)
+    better = [item for item in differences if item.is_above]
     return Finding(
         Kind.PLACED_BEATEN_IN_FULL,
         FULL_TRAINING,
         estimate=float(len(better)),
+        probability=min((item.probability for item in better), default=math.nan),
         unit="networks",
         counts=(("beaten", len(better)), ("placed", len(differences))),
-        networks=better,
+        networks=tuple(str(item.rival) for item in better),
+        winners=tuple(item.subject for item in better),
         worse_than=tuple(str(item.rival) for item in differences if item.is_below),
         images_counted=True,
     )
-
-
-def _margin(one: _Network, other: _Network, noise: _Noise, images: int) -> float:
-    """Return half of the 95 % interval of a difference, as a share.
-
-    Where it is not known which images a network got right, images are taken as independent of
-    each other, which they are not: that is too wide.
-    """
-    between = noise.seeds * math.sqrt(1 / len(one.accuracy) + 1 / len(other.accuracy))
-    if one.correct is not None and other.correct is not None:
-        chosen = float(np.std(one.correct - other.correct)) / math.sqrt(max(images, 1))
-    else:
-        shares = [float(item.accuracy.mean()) for item in (one, other)]
-        chosen = math.sqrt(sum(share * (1 - share) for share in shares) / max(images, 1))
-    return math.hypot(student_quantile(noise.freedom) * between, NORMAL_QUANTILE * chosen)
 
 
 def _proxy_order(networks: Sequence[_Network]) -> list[Finding]:

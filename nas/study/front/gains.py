@@ -72,7 +72,9 @@ def draw_gains(measured: NetworkTable, rows: Whole, *, count: int = _DRAWS) -> F
 def plain_row(measured: NetworkTable, row: int) -> int:
     """Return the number of the plain network of a network's run, -1 where there is none."""
     columns = measured.columns
-    plain = np.flatnonzero((columns["reference"] == PLAIN) & (columns["run"] == columns["run"][row]))
+    plain = np.flatnonzero(
+        (columns["reference"] == PLAIN) & (columns["run"] == columns["run"][row])
+    )
     return int(plain[0]) if plain.size else -1
 
 

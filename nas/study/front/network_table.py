@@ -54,6 +54,7 @@ class NetworkTable:
     accuracy: SeedNoise
     kinds: tuple[str, ...] = ()
     _read_before: dict[str, NDArray[Any]] = field(default_factory=dict, init=False, repr=False)
+    _known: dict[int, Architecture] = field(default_factory=dict, init=False, repr=False)
 
     @classmethod
     def of(
@@ -163,9 +164,23 @@ class NetworkTable:
         return SeedNoise(means, exact, math.nan, math.nan, trainings=trainings)
 
     def architecture(self, row: int) -> Architecture:
-        text = self.architectures[row]
-        assert text is not None
-        return Architecture.from_json(text)
+        (architecture,) = self.architectures_of([row])
+        return architecture
+
+    def architectures_of(self, rows: Sequence[int] | NDArray[np.int64]) -> list[Architecture]:
+        """Return the architectures of rows, each read once."""
+        wanted = [int(row) for row in rows]
+        missing = sorted(set(wanted) - set(self._known))
+        if missing:
+            # One alone is cheaper than all of its column.
+            texts = (
+                [self.architectures[missing[0]]]
+                if len(missing) == 1
+                else self.architectures.take(np.array(missing, dtype=np.int64)).objects()
+            )
+            for row, text in zip(missing, texts, strict=True):
+                self._known[row] = Architecture.from_json(str(text))
+        return [self._known[row] for row in wanted]
 
     # As a table to filter.
 

@@ -117,15 +117,15 @@ def _inside_noise(finding: Finding) -> str:
 def _none_better(finding: Finding) -> str:
     return (
         f"No network is shown to lose less than {finding.rival}, and {finding.count('worse')} of "
-        f"{finding.count('compared')} lose more ({', '.join(finding.worse_than)}): do not choose by "
-        f"latency alone. Savings of more than {finding.estimate:.4f} are ruled out. {_MORE}"
+        f"{finding.count('compared')} lose more ({', '.join(finding.worse_than)}): do not choose "
+        f"by latency alone. Savings of more than {finding.estimate:.4f} are ruled out. {_MORE}"
     )
 
 
 def _no_difference(finding: Finding) -> str:
     return (
-        f"All {finding.count('compared')} networks on the front lose as much as {finding.rival} but "
-        f"for {finding.figure('margin'):g} ({_together(finding)}): choose by latency."
+        f"All {finding.count('compared')} networks on the front lose as much as {finding.rival} "
+        f"but for {finding.figure('margin'):g} ({_together(finding)}): choose by latency."
     )
 
 
@@ -191,18 +191,43 @@ def _proxy_order(finding: Finding) -> str:
 
 
 def _accuracy_difference(finding: Finding) -> str:
-    verdict = "inside the noise"
-    if finding.is_above:
-        verdict = "better beyond the noise"
-    elif finding.is_below:
-        verdict = "worse beyond the noise"
-    beside = f"no slower than {finding.rival}"
-    if "latency_share" in dict(finding.figures):
-        share = finding.figure("latency_share")
-        beside = f"against the plain network at {share:+.0%} latency"
     return (
-        f"{finding.subject}, {beside}: {finding.estimate:+.2f} points, 95 % interval "
-        f"[{finding.low:+.2f}, {finding.high:+.2f}]: {verdict}."
+        f"{finding.subject}, {_beside(finding)}: {finding.estimate:+.2f} points, 95 % interval "
+        f"[{finding.low:+.2f}, {finding.high:+.2f}]: {_meaning(finding, '.1f', ' points')}."
+    )
+
+
+def _full_loss_difference(finding: Finding) -> str:
+    return (
+        f"{finding.subject}, {_beside(finding)}: {finding.estimate:+.4f} of loss saved by full "
+        f"training, 95 % interval [{finding.low:+.4f}, {finding.high:+.4f}]: "
+        f"{_meaning(finding, 'g', ' of loss')}."
+    )
+
+
+def _beside(finding: Finding) -> str:
+    if "latency_share" in dict(finding.figures):
+        return f"against the plain network at {finding.figure('latency_share'):+.0%} latency"
+    return f"no slower than {finding.rival}"
+
+
+def _meaning(finding: Finding, form: str, unit: str) -> str:
+    if finding.is_above:
+        return "better beyond the noise"
+    if finding.is_below:
+        return "worse beyond the noise"
+    return (
+        f"inside the noise; worse by less than {finding.figure('margin'):{form}}{unit} with a "
+        f"probability of {_sure(finding.figure('no_worse'))}"
+    )
+
+
+def _figures_disagree(finding: Finding) -> str:
+    loss = "lower" if finding.figure("loss") > 0 else "higher"
+    return (
+        f"Loss and accuracy disagree on {finding.subject} beside {finding.rival}: its loss is "
+        f"{loss}, its accuracy {finding.estimate:+.2f} points. Overfitting and label smoothing do "
+        "that; judge by what the network is for."
     )
 
 
@@ -213,7 +238,7 @@ def _placed_beaten_in_full(finding: Finding) -> str:
         "beyond the noise"
     )
     if beaten:
-        text += f" ({_listed(finding)}; 95 %, each by itself)"
+        text += f" ({_listed(finding)}; 95 %, all comparisons together)"
     if finding.worse_than:
         text += f", and is worse than {', '.join(finding.worse_than)}"
     return text + "."
@@ -271,5 +296,7 @@ _SENTENCES: Mapping[Kind, str | Callable[[Finding], str]] = {
         f"No retrained network of the search is as fast as {finding.rival}."
     ),
     Kind.ACCURACY_DIFFERENCE: _accuracy_difference,
+    Kind.FULL_LOSS_DIFFERENCE: _full_loss_difference,
+    Kind.FIGURES_DISAGREE: _figures_disagree,
     Kind.PLACED_BEATEN_IN_FULL: _placed_beaten_in_full,
 }

@@ -50,8 +50,15 @@ def search_findings(front: Front) -> tuple[Finding, ...]:
     # A filter may leave a network alone; a whole run always has the plain one and others.
     if len(front.cloud["loss"]) < 2 or (plain is None and not (placed and tried)):
         findings.append(Finding(Kind.NOTHING_TO_COMPARE, FRONT))
-    elif not any(_stands_out(finding) for finding in findings):
-        findings.append(_nothing_stands_out(believed, plain))
+        return tuple(findings)
+    saving = any(
+        finding.kind is Kind.NETWORKS_SAVING_LOSS and finding.estimate > 0 for finding in findings
+    )
+    if not saving:
+        rest = _nothing_better(believed, plain)
+        beaten = any(finding.kind is Kind.PLACED_BEATEN for finding in findings)
+        if rest.kind is not Kind.INSIDE_NOISE or not beaten:
+            findings.append(rest)
     return tuple(findings)
 
 
@@ -92,10 +99,6 @@ class _Believed:
         )  # fmt: skip
 
 
-def _stands_out(finding: Finding) -> bool:
-    return finding.kind in (Kind.NETWORKS_SAVING_LOSS, Kind.PLACED_BEATEN) and finding.estimate > 0
-
-
 def _obstacle(front: Front) -> Finding | None:
     """Return why nothing can be compared, or None where something can."""
     if not front.members:
@@ -126,7 +129,9 @@ def _against_plain(believed: _Believed, plain: int) -> list[Finding]:
     differences = [believed.difference(row, plain) for row in others]
     found = believed.claims(others, [plain], np.ones((len(others), 1), dtype=bool))
     saving = [
-        item.subject for item, claimed in zip(differences, found.claimed[:, 0], strict=True) if claimed
+        item.subject
+        for item, claimed in zip(differences, found.claimed[:, 0], strict=True)
+        if claimed
     ]
     count = Finding(
         Kind.NETWORKS_SAVING_LOSS,
@@ -191,11 +196,11 @@ def _against_placed(believed: _Believed, placed: Sequence[int]) -> list[Finding]
     groups = (
         (Kind.PLACED_BEATEN, beaten, found, 0.0),
         (Kind.PLACED_SLOWER, slower, as_good, margin),
-        (Kind.PLACED_UNBEATEN, ~beaten & ~slower, None, margin),
+        (Kind.PLACED_UNBEATEN, np.asarray(~beaten & ~slower), None, margin),
     )
     findings = [
-        _group(believed, kind, flags, claims, searched, placed, margin)
-        for kind, flags, claims, margin in groups
+        _group(believed, kind, np.asarray(flags), claims, searched, placed, allowed)
+        for kind, flags, claims, allowed in groups
         if flags.any()
     ]
     unsure = _only_faster(believed, searched, placed, asked & ~slower)
@@ -236,7 +241,7 @@ def _only_faster(
     """Say of hand-placed networks what a faster one costs, where it is not shown to cost little."""
     margin, findings = believed.front.margin, []
     for column in np.flatnonzero(asked.any(axis=0)).tolist():
-        rows = [searched[row] for row in np.flatnonzero(asked[:, column])]
+        rows = [searched[row] for row in np.flatnonzero(asked[:, column]).tolist()]
         rival = placed[column]
         saved = believed.draws[:, rows] - believed.draws[:, [rival]]
         best = int((saved > -margin).mean(axis=0).argmax())
@@ -287,8 +292,8 @@ def _outside(front: Front) -> list[Finding]:
     ]
 
 
-def _nothing_stands_out(believed: _Believed, plain: int | None) -> Finding:
-    """Say what is not shown, and what is: no difference is a claim of its own."""
+def _nothing_better(believed: _Believed, plain: int | None) -> Finding:
+    """Say what is shown beside the plain network: no difference is a claim, too."""
     members = [row for row, point in enumerate(believed.points) if point.on_front]
     if plain is None:
         return Finding(Kind.INSIDE_NOISE, FRONT)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import torch
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["Setting", "scale_rate"]
 
 _BATCH = 128
+_WARM_UP = 0.2
 
 
 def scale_rate(learning_rate: float, batch_size: int) -> float:
@@ -48,10 +49,39 @@ class Setting:
 
     def length(self, rung: int = -1) -> float:
         """Return how long to train until a rung: steps, at least one; or seconds, in that unit."""
-        budget = self.proxy.budgets[rung]
+        return self._spent(self.proxy.budgets[rung])
+
+    def fork(self, rung: int) -> float:
+        """Return how long a trunk is when the branch to a rung leaves it; in the same unit."""
+        cooldown = self._spent(self.proxy.cooldown_before(self.proxy.budgets[rung]))
+        return max(0.0, self.length(rung) - cooldown)
+
+    def toward(self, rung: int, recipe: Recipe) -> Recipe:
+        """Return a recipe on a trunk, with the branch to a rung at its end.
+
+        Those of all rungs are the same until the first of them forks off.
+        """
+        length, fork = self.length(rung), self.fork(rung)
+        return replace(
+            recipe,
+            length=length,
+            schedule="trapezoid",
+            warm_up=self._warm_up(length),
+            cooldown=1 - fork / length,
+        )
+
+    def _spent(self, budget: float) -> float:
+        """Return a budget in seconds, where its unit is that, or in steps, at least one."""
         if self.proxy.unit == "seconds":
             return budget
         return max(1, round(self.proxy.steps(budget, len(self.data.train))))
+
+    def _warm_up(self, length: float) -> float:
+        """Return the share of a training of this length in which the rate rises."""
+        if self.proxy.warm_up is not None:
+            return min(self._spent(self.proxy.warm_up) / length, 1.0)
+        # All rungs of a trunk have the warm-up of the first.
+        return _WARM_UP * (self.length(0) / length if self.proxy.schedule == "trunk" else 1.0)
 
     def recipe(self, learning_rate: float, *, optimiser: str = "sgd") -> Recipe:
         """Return the recipe with the proxy's budget and schedule.
@@ -61,7 +91,7 @@ class Setting:
         """
         if optimiser == "sgd":
             learning_rate = scale_rate(learning_rate, self.proxy.batch_size)
-        return Recipe(
+        recipe = Recipe(
             length=self.length(),
             unit="seconds" if self.proxy.unit == "seconds" else "steps",
             cycles=tuple(map(self.length, range(len(self.proxy.budgets))))
@@ -70,4 +100,6 @@ class Setting:
             batch_size=self.proxy.batch_size,
             learning_rate=self.proxy.learning_rate or learning_rate,
             optimiser=optimiser,
+            warm_up=self._warm_up(self.length()),
         )
+        return self.toward(-1, recipe) if self.proxy.schedule == "trunk" else recipe

@@ -25,8 +25,13 @@ def finetune(architecture: Architecture, setting: Setting, seed: int) -> Trainin
 
 
 def scratch(architecture: Architecture, setting: Setting, seed: int) -> Training:
-    """Start from random weights, blocks as their papers initialise them."""
-    network = build(architecture, num_classes=setting.task.num_classes, seed=seed)
+    """Start from random weights, with blocks as the proxy says, as full training will."""
+    network = build(
+        architecture,
+        num_classes=setting.task.num_classes,
+        start=setting.proxy.block_start,
+        seed=seed,
+    )
     return _train_all(network, setting, seed, learning_rate=0.1)
 
 

@@ -178,7 +178,10 @@ def test_fully_trained_weights_are_the_ones_that_ship(retrained_run: Path, tmp_p
     run = open_run(retrained_run)
     pack = export_pack(run, 1, "torchscript", tmp_path / "winner", weights="retrained")
     file, about = run.retrained_weights(1, "retrained") or pytest.fail("no weights")
-    trained = build(Architecture.from_json(run.row(1)["architecture"]), num_classes=10)
+    # A run of probes is of the regime finetune: blocks start as identities in full training too.
+    assert about.recipe["weights"] == "backbone"
+    architecture = Architecture.from_json(run.row(1)["architecture"])
+    trained = build(architecture, num_classes=10, start="identity")
     trained.load_state_dict(load_weights(file))
     images = torch.rand(2, 3, 32, 32)
     assert torch.allclose(run.network(1, "retrained")(images), trained(images), atol=1e-5)

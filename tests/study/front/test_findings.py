@@ -26,10 +26,12 @@ def the(kind: Kind, front: Front) -> Finding:
 
 
 def test_every_kind_has_a_sentence() -> None:
+    figures = (("margin", 0.1), ("no_worse", 0.5))
     counts = ("networks", "freedom", "saving", "compared", "worse", "seeds", "images",
               "test_images", "recipes", "missing", "beaten", "placed")  # fmt: skip
     for kind in Kind:
-        finding = Finding(kind, "front", text="Words.", counts=tuple((name, 2) for name in counts))
+        finding = Finding(kind, "front", text="Words.", figures=figures,
+                          counts=tuple((name, 2) for name in counts))  # fmt: skip
         assert sentence(finding).endswith(".")
 
 
@@ -58,7 +60,6 @@ def test_how_many_save_loss_and_each_difference_with_its_interval() -> None:
     ("networks", "kind", "words"),
     [
         (CLEAR, Kind.PLACED_BEATEN, "Searched networks beat hand-placed se: lower in loss"),
-        (FASTER, Kind.PLACED_SLOWER, "Searched networks are faster than hand-placed se"),
         (CLOSE, Kind.PLACED_UNBEATEN, "No searched network is shown to be better than"),
     ],
 )
@@ -68,6 +69,51 @@ def test_hand_placed_networks_are_named_and_counted(
     finding = the(kind, front_of(*networks))
     assert (finding.estimate, finding.networks) == (1.0, ("se",))
     assert sentence(finding).startswith(words)
+
+
+def test_a_loss_that_is_no_higher_is_claimed_within_a_margin_alone() -> None:
+    """As good by its points, and by chance: with a noise of .01, .002 more is not ruled out."""
+    front = front_of(*FASTER)
+    unsure = the(Kind.FASTER_UNSURE, front)
+    assert (unsure.subject, unsure.rival) == ("trial 3", "se")
+    assert unsure.low < -0.002 and 0.1 < unsure.probability < 0.9
+    assert unsure.figure("latency_share") == pytest.approx(-1 / 3)
+    assert "faster than hand-placed se (-33%)" in sentence(unsure)
+    assert not any(finding.kind == Kind.PLACED_SLOWER for finding in compute_findings(front))
+    finding = the(Kind.PLACED_SLOWER, replace(front, margin=0.3))
+    assert (finding.networks, finding.winners) == (("se",), ("trial 3",))
+    assert finding.figure("margin") == 0.3 and finding.probability > 0.95
+    assert "higher by less than 0.3, if at all" in sentence(finding)
+
+
+def test_not_shown_better_is_not_no_difference() -> None:
+    """A newcomer was told to choose by latency where the plain network was far ahead."""
+    worse = (("plain", 0.2, 1.0), ("a", 1.5, 0.9), ("b", 1.6, 3.0), ("c", 1.4, 0.95))
+    finding = the(Kind.NONE_BETTER, front_of(*worse))
+    assert set(finding.worse_than) == {"trial 3", "trial 9"}
+    assert "do not choose by latency" in sentence(finding)
+    assert not any("INSIDE" in line for line in judge(front_of(*worse)).lines)
+
+
+def test_no_difference_is_a_claim_of_its_own() -> None:
+    front = front_of(*CLOSE)
+    assert the(Kind.INSIDE_NOISE, front).figure("margin") == 0.002
+    assert "which is not to say that there is none" in judge(front).lines[-1]
+    finding = the(Kind.NO_DIFFERENCE, replace(front, margin=0.3))
+    assert finding.probability > 0.95
+    assert "choose by latency" in sentence(finding)
+
+
+def test_a_hand_placed_network_that_the_space_does_not_hold_is_named() -> None:
+    networks = (("plain", 1.0, 1.0), ("a", 0.8, 2.0), ("b", 0.5, 1.5))
+    front = front_of(*networks)
+    eligible = (front.measured.columns["reference"] != "se").astype(int)
+    columns = {**front.measured.columns, "eligible": eligible}
+    front = replace(front, measured=replace(front.measured, columns=columns))
+    finding = the(Kind.PLACED_OUTSIDE, front)
+    assert (finding.networks, finding.worse_than) == (("se",), ("trial 3",))
+    assert "trial 3 would leave the front for it" in sentence(finding)
+    assert front.at(latency_ms=1.7).best.reference == "se"
 
 
 def test_networks_that_training_left_worse_are_counted() -> None:
@@ -110,7 +156,8 @@ def test_json_holds_figures_and_words() -> None:
     promised = {"kind", "subject", "estimate", "low", "high", "probability", "text"}
     assert all(promised <= set(row) for row in rows)
     assert [row["text"] for row in rows if row["kind"] not in SUMMED_UP] == list(judge(front).lines)
-    assert all(row["probability"] is None for row in rows)
+    saving = next(row for row in rows if row["kind"] == "networks_saving_loss")
+    assert saving["probability"] > 0.95
     difference = next(row for row in rows if row["kind"] == "loss_difference")
     assert difference["level"] == 0.95 and difference["low"] > 0
 

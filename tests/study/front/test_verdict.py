@@ -73,11 +73,10 @@ def test_difference_inside_the_noise_is_no_win() -> None:
     assert "INSIDE THE NOISE" in verdict.lines[-1]
 
 
-@pytest.mark.parametrize(("saved", "clear"), [(0.014, False), (0.018, True)])
+@pytest.mark.parametrize(("saved", "clear"), [(0.014, False), (0.05, True)])
 def test_a_difference_counts_beyond_what_seeds_make(saved: float, clear: bool) -> None:
-    # a, c and d vary by 0.01 between seeds, so the mean of three by 0.01 / sqrt(3). Nine
-    # trainings less three networks less two seeds leave 4 degrees of freedom: 2.78 of that,
-    # 0.016.
+    # a, c and d vary by 0.01 between seeds, so the mean of three by 0.01 / sqrt(3), which is known
+    # to few degrees of freedom.
     verdict = verdict_on(("plain", 1.0, 1.0), ("a", 1 - saved, 2.0), ("c", 1.5, 3), ("d", 1.5, 3))
     assert "loss of one network varies by ±0.0100" in said(verdict)
     assert verdict.clear is clear
@@ -106,7 +105,7 @@ def test_the_seed_that_chose_a_network_is_no_evidence_for_it() -> None:
                 )
         front = Front.of(Trials.of(records), objectives_named(["loss", "latency_ms"]))
         wins += judge(front).clear
-    assert wins <= 9  # of 60 with up to six comparisons each; 13 when the first seed counts
+    assert wins <= 4  # of 60; 13 when the first seed counts and each comparison by itself
 
 
 def test_noise_of_validation_images_counts_too() -> None:
@@ -125,7 +124,7 @@ def test_slower_network_does_not_beat_a_hand_placed_one() -> None:
 
 def test_faster_at_the_same_loss_is_said_apart_from_lower_loss() -> None:
     verdict = verdict_on(("plain", 1.0, 1.0), ("a", 0.999, 2.0), ("b", 0.999, 3.0))
-    assert "faster than hand-placed se" in said(verdict)
+    assert "faster than hand-placed se (-33%); the loss that it saves" in said(verdict)
     assert "INSIDE THE NOISE" in said(verdict)
 
 
@@ -178,7 +177,7 @@ def test_one_network_that_beats_all_others_is_a_clear_win() -> None:
 
 def test_a_front_of_the_plain_network_alone_is_still_a_verdict_on_the_others() -> None:
     verdict = verdict_on(("plain", 0.5, 1.0), ("a", 1.0, 2.0), ("b", 0.8, 2.5))
-    assert not verdict.clear and "INSIDE THE NOISE" in verdict.lines[-1]
+    assert not verdict.clear and "No network is shown to lose less than" in verdict.lines[-1]
     assert "No searched network is shown to be better than hand-placed se" in said(verdict)
 
 

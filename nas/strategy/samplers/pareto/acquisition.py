@@ -31,6 +31,7 @@ _PARENTS = 64  # whose neighbourhoods are searched further
 _ROUNDS = 3
 _MARGIN = 0.05  # of the reference point beyond the worst
 _DRAWN = 4096  # at random, where no model asks for more
+_CONTENDERS = 100  # that may be better than the best that is known
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,11 +43,15 @@ class Suggestion:
         model was asked.
     luck: what evaluating a member of the front once more is expected to seem to add, by noise
         alone; NaN where no model was asked.
+    regret, regret_metric: what the best network that can be proposed is expected to be better by
+        than the one that would be chosen now, in loss and in the metric; NaN where not known.
     """
 
     codes: Codes
     gain: float = np.nan
     luck: float = np.nan
+    regret: float = np.nan
+    regret_metric: float = np.nan
 
 
 class Acquisition:
@@ -83,7 +88,8 @@ class Acquisition:
         rng = np.random.default_rng(seed)
         # A model needs something to learn from; until then points are spread out.
         if len(observations.codes) < self.start or observations.done.sum() < 2:
-            first = self._spread_out(observations, rng)
+            first = self._designed(observations)
+            first = self._spread_out(observations, rng) if first is None else first
             return Suggestion(first) if first is not None else None
         posterior = self._posterior(observations)
         front = observations.codes[observations.ended][posterior.front]
@@ -101,7 +107,12 @@ class Acquisition:
         most = float(gain.max())
         # Where nothing is to be gained, at least something can be learnt.
         row = int(np.argmax(gain if most > 0 else posterior.uncertainty(judged)))
-        return Suggestion(judged.codes[row], most, posterior.luck(observations.noise))
+        return Suggestion(
+            judged.codes[row],
+            most,
+            posterior.luck(observations.noise),
+            *posterior.regret(judged[:_CONTENDERS], seed),
+        )
 
     # Points to choose among.
 
@@ -148,6 +159,16 @@ class Acquisition:
         return pool, gain
 
     # Points of the start.
+
+    def _designed(self, observations: Observations) -> Codes | None:
+        """Return the next point (d,) of the design that is new; None where none is left."""
+        if self.knowledge.design is None:
+            return None
+        for row in self.knowledge.design:
+            new = self._only_new(row[None], observations)
+            if len(new):
+                return np.asarray(new[0])
+        return None
 
     def _spread_out(self, observations: Observations, rng: np.random.Generator) -> Codes | None:
         """Return a point (d,) of the start; None when there is no new one.

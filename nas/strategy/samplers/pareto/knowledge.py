@@ -32,6 +32,7 @@ class Knowledge:
     places: parameter -> where its sites lie, so that what is learnt of a block at one site bears
         on others; None where parameters have nothing in common.
     reference: (d,) codes of the plain network; None where there is none.
+    design: (k, d) points to begin with; None: spread over what is known for free.
     """
 
     objectives: Mapping[int, Feature] = field(default_factory=dict)
@@ -41,6 +42,7 @@ class Knowledge:
     focus: Mapping[int, tuple[float, float]] = field(default_factory=dict)
     places: Mapping[str, Place] | None = None
     reference: Codes | None = None
+    design: Codes | None = None
 
 
 @dataclass(frozen=True, eq=False)

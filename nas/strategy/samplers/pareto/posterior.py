@@ -13,10 +13,12 @@ from nas.strategy.samplers.pareto.expected_improvement import (
     expected_improvement,
     partition_non_dominated,
 )
-from nas.strategy.samplers.pareto.objective_model import ObjectiveModel
+from nas.strategy.samplers.pareto.objective_model import BelievedObjective, ObjectiveModel
 from nas.study.front.pareto import non_dominated
 
 __all__ = ["Posterior"]
+
+_WORLDS, _RECENT = 500, 200
 
 
 class Posterior:
@@ -39,6 +41,7 @@ class Posterior:
         pending: Points,
     ) -> None:
         self._objectives = objectives
+        self._evaluated = inputs[-_RECENT:]
         self._believed = self._expected(inputs)
         self.front: NDArray[np.bool_] = non_dominated(self._believed)
         believed = self._believed
@@ -75,6 +78,19 @@ class Posterior:
             for number, item in enumerate(self._objectives)
         ]
         return float(expected_improvement(marginals, self._boxes).mean())
+
+    def regret(self, points: Points, seed: int) -> tuple[float, float]:
+        """Return what the best of all is expected to be better by than the one that seems best.
+
+        points: that may be better than those that were evaluated.
+        Returns it in loss and in the metric; NaN where no objective is a belief about a loss.
+        """
+        for item in self._objectives:
+            if isinstance(item, BelievedObjective):
+                drawn = item.belief.draws((self._evaluated + points).codes, _WORLDS, seed)
+                regret = float(drawn.max(axis=1).mean() - drawn.mean(axis=0).max())
+                return regret, regret * item.belief.metric_per_loss
+        return np.nan, np.nan
 
     def uncertainty(self, points: Points) -> Floats:
         """Return how little is known of points (k,), for when no gain is expected anywhere."""

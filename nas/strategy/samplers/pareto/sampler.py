@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -22,7 +23,7 @@ from threadpoolctl import ThreadpoolController
 from nas.base.seeds import derive
 from nas.belief.grid import Codes, Floats, Grid
 from nas.strategy.samplers.pareto.acquisition import Acquisition
-from nas.strategy.samplers.pareto.knowledge import Knowledge, Observations
+from nas.strategy.samplers.pareto.knowledge import Knowledge, Observations, TargetedEvidence
 
 __all__ = ["PROMISE", "ParetoSampler"]
 
@@ -51,6 +52,10 @@ class ParetoSampler(BaseSampler):
 
     The attribute `noise`, objective, by its number -> standard deviation of one evaluation, is
     to be set whenever repeats have told it; what is missing there is learnt from the values.
+    The attribute `evidence`, objective, by its number -> trainings of every length and seed that
+    bear on it, is to be set likewise, by who has more to say than one value a point; their codes
+    are those of all parameters in their order. `regret`, figure -> what may still be gained, is
+    that of the last proposal, as of `Suggestion`.
     """
 
     def __init__(
@@ -71,6 +76,8 @@ class ParetoSampler(BaseSampler):
         self._others = RandomSampler(seed=seed)
         self._acquisition: Acquisition | None = None
         self.noise: dict[int, float] = {}
+        self.evidence: dict[int, TargetedEvidence] = {}
+        self.regret: dict[str, float] = {}
         self._threads = ThreadpoolController()
 
     def infer_relative_search_space(
@@ -92,12 +99,14 @@ class ParetoSampler(BaseSampler):
                 grid, self._knowledge, pool=self._pool, start=self._start
             )
         observations = _observations(study, trial, grid, self.noise, strict=self._space is None)
+        observations = replace(observations, evidence=self.evidence)
         # The other cores are training networks; threads that wait for each other crawl there.
         with self._threads.limit(limits=1):
             seed = derive(self._seed, "pareto", trial.number)
             suggestion = self._acquisition.suggest(observations, seed)
         if suggestion is None:
             return {}
+        self.regret = {"loss": suggestion.regret, "accuracy": suggestion.regret_metric}
         if np.isfinite([suggestion.gain, suggestion.luck]).all():
             promise = [suggestion.gain, suggestion.luck]
             study._storage.set_trial_system_attr(trial._trial_id, PROMISE, promise)

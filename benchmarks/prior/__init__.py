@@ -1,0 +1,1 @@
+"""What published comparisons say, before anything is trained."""

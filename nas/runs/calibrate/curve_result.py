@@ -1,0 +1,175 @@
+"""What curves of gain over budget have shown, as values and in words.
+
+Kept free of scipy and torch, like `result.py`: whoever shows a search may show these.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from nas.base.files import parse, read_json, write_whole
+
+__all__ = ["CURVES_FILE", "Advice", "Curve", "CurvePoint", "CurvesFound", "load_curves"]
+
+CURVES_FILE = "curves.json"
+_STRICT = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+Verdict = Literal["ahead", "behind", "crossed", "too short to tell"]
+
+
+class CurvePoint(BaseModel):
+    """The gain of a network by trainings of one length.
+
+    images: that each has seen.
+    gain: validation loss of the plain network minus that of this one.
+    deviation: its standard deviation; None where no training was repeated.
+    margin: what it must be beyond to be told from chance, corrected for the number of networks.
+    points: difference of accuracy, in points.
+    trainings: of this network.
+    """
+
+    model_config = _STRICT
+
+    epochs: float
+    images: int
+    gain: float
+    deviation: float | None
+    margin: float | None
+    points: float
+    trainings: int
+
+
+class Curve(BaseModel):
+    """The gains of one network, and what they allow to say.
+
+    crossings: images at which it crossed the plain network, both sides beyond the noise; negative
+        where it fell behind.
+    failed: trainings that diverged.
+    """
+
+    model_config = _STRICT
+
+    network: str
+    architecture: str
+    verdict: Verdict
+    gains: list[CurvePoint]
+    crossings: list[float] = []
+    catching_up: bool = False
+    failed: int = 0
+
+
+class Advice(BaseModel):
+    """The budget that a search should take.
+
+    epochs: of each training.
+    reason: `shortest`: the shortest one that tells what the longest tells; `longest`: shorter ones
+        tell less, or otherwise; `rising`: not even the longest is long enough, since some network
+        is behind and catching up; `noise`: no network is told from the plain one.
+    told: how many networks the longest tells from the plain one.
+    contradicted: how many of these signs half of it turned round.
+    """
+
+    model_config = _STRICT
+
+    epochs: float
+    reason: Literal["shortest", "longest", "rising", "noise"]
+    told: int
+    contradicted: int
+
+
+class CurvesFound(BaseModel):
+    """The curves of the hand-placed networks and halves of a space on some images.
+
+    noise: standard deviation of the validation loss of one training, between seeds, over all
+        lengths; None where none was repeated.
+    trainings: that have ended.
+    """
+
+    model_config = _STRICT
+
+    version: Literal[1] = 1
+    space: str
+    data: str
+    recipe: str
+    budgets: Annotated[list[float], Field(min_length=2)]
+    noise: float | None
+    trainings: int
+    seconds: float
+    curves: list[Curve]
+    advice: Advice
+
+    @property
+    def setting(self) -> str:
+        """The key for the command line that gives the advised budget to a search."""
+        return f"--set proxy.kind=scratch --set proxy.rungs=[{self.advice.epochs:g}]"
+
+    @property
+    def lines(self) -> list[str]:
+        """What may be said of each network, and of the budget, in sentences."""
+        return [*(_sentence(curve) for curve in self.curves), _advise(self)]
+
+    def write(self, path: Path) -> None:
+        """Write it as JSON, whole."""
+        with write_whole(path) as temporary:
+            temporary.write_text(json.dumps(self.model_dump(), indent=1) + "\n")
+
+
+def load_curves(path: str | Path) -> CurvesFound:
+    """Read curves, or those in a folder. Raises SpecError where there are none."""
+    path = Path(path)
+    path = path / CURVES_FILE if path.is_dir() else path
+    data = read_json(path, "the curves", "make them: nas calibrate SPACE --curves --out DIR")
+    return parse(CurvesFound, data, str(path))
+
+
+def _sentence(curve: Curve) -> str:
+    name = curve.network
+    if not curve.gains:
+        return f"{name}: no training came to its end; nothing can be said."
+    last = curve.gains[-1]
+    gain = f"{last.gain:+.3f}" + ("" if last.deviation is None else f" ±{last.deviation:.3f}")
+    at = f"at {last.epochs:g} epochs its gain is {gain}"
+    if curve.verdict == "ahead":
+        return f"{name} is ahead of plain: {at}."
+    if curve.verdict == "crossed":
+        return f"{name} began behind plain and crosses it at {_where(curve)} images: {at}."
+    if curve.verdict == "behind" and curve.crossings:
+        return f"{name} began ahead of plain and fell behind it at {_where(curve)} images: {at}."
+    if curve.verdict == "behind":
+        return f"{name} has not crossed plain and does not catch up: {at}."
+    if last.margin is None:
+        return f"{name}: too short to tell, no training was repeated: {at}."
+    if last.gain < -last.margin:
+        return f"{name} has not crossed plain yet and catches up: {at}."
+    return f"{name}: too short to tell from plain: {at}, by chance up to {last.margin:.3f}."
+
+
+def _where(curve: Curve) -> str:
+    places = [f"{abs(images):,.0f}" for images in curve.crossings]
+    return ", ".join(places) + (" (more than once)" if len(places) > 1 else "")
+
+
+def _advise(found: CurvesFound) -> str:
+    advice, longest = found.advice, found.budgets[-1]
+    take = f"Search with {found.setting}: "
+    if advice.reason == "shortest":
+        return take + (
+            f"at {advice.epochs:g} epochs no network is told otherwise than at {longest:g}, which "
+            f"tells {advice.told} of {len(found.curves)} from plain."
+        )
+    if advice.reason == "longest":
+        turned = f", which turned {advice.contradicted} signs round," if advice.contradicted else ""
+        return take + f"{longest / 2:g} epochs{turned} tell less than {longest:g}."
+    if advice.reason == "rising":
+        return take + (
+            f"and mind that {longest:g} epochs are too short: some network is behind and catching "
+            "up. One --doublings more goes on with these trainings."
+        )
+    return take + (
+        f"but not even {longest:g} epochs tell any network from plain. More --seeds or one "
+        "--doublings more go on with these trainings."
+    )

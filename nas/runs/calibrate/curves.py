@@ -1,0 +1,284 @@
+"""Curves of gain over budget: which length of training can be believed in one's own setting.
+
+Hand-placed networks and halves are trained from scratch at budgets b, 2b, 4b, each to its own end.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+
+from nas.base.errors import SpecError
+from nas.base.machine import usable_cores
+from nas.belief.gain_curve import (
+    BudgetChoice,
+    CurveRow,
+    GainCurve,
+    choose_budget,
+    gain_curves,
+    training_noise,
+)
+from nas.data import cached_data, check_source, open_data, resolve_source
+from nas.execution.observer import Observer, SilentObserver
+from nas.models.candidates import load_space
+from nas.runs.calibrate.curve_plan import CurvePlan, curve_recipe, images_seen
+from nas.runs.calibrate.curve_plot import draw_curves
+from nas.runs.calibrate.curve_result import (
+    CURVES_FILE,
+    Advice,
+    Curve,
+    CurvePoint,
+    CurvesFound,
+)
+from nas.runs.calibrate.curve_rows import CurveRows
+from nas.runs.calibrate.network_sample import CURVES, refuse_taken
+from nas.runs.images import train_resolution
+from nas.runs.lock import run_lock
+from nas.runs.retrain.plan import is_settled, visible_gpus
+from nas.runs.retrain.pool import ProgressReport, train_side_by_side
+from nas.runs.retrain.worker import carry_out
+from nas.spec.architecture import PLAIN
+from nas.spec.runner import Runner, load_runner
+from nas.spec.space import SearchSpace
+from nas.study.full_training import FullTraining
+from nas.training.full import FullTrainingJob, training_file, weights_file
+
+__all__ = ["calibrate_curves"]
+
+
+def calibrate_curves(
+    space: SearchSpace | str | Path,
+    runner: Runner | str | Path | None = None,
+    data: str = "digits",
+    out: str | Path = "runs/calibration",
+    *,
+    budget: float = 3.0,
+    doublings: int = 2,
+    seeds: int = 2,
+    observer: Observer | None = None,
+) -> CurvesFound:
+    """Train hand-placed networks and halves from scratch at doubled budgets, and judge the curves.
+
+    Each training is kept as it ends; interrupted, the same call goes on, and so does one with more
+    doublings or seeds. Writes curves.json, curves.png and curves.svg.
+
+    space, runner, data: as `nas.search` takes them; of the proxy, the batch, the rate, the
+        resolution and the threads count.
+    out: the folder of the calibration.
+    budget: the shortest, in epochs.
+    doublings: how often it is doubled.
+    seeds: how often each network is trained at each budget; the plain one oftener.
+    observer: hears what happens; None: nobody does.
+
+    Raises SpecError, also when `out` holds the curves of anything else.
+    """
+    out, observer = Path(out), observer or SilentObserver()
+    space = space if isinstance(space, SearchSpace) else load_space(space)
+    runner = runner if isinstance(runner, Runner) else load_runner(runner)
+    plan = CurvePlan.of(space, budget, doublings, seeds)
+    if runner.proxy.subset is not None:
+        raise SpecError(
+            f"proxy.subset={runner.proxy.subset}: curves are of all training images; leave it out"
+        )
+    check_source(data)
+    refuse_taken(out)
+    observer.stage("decoding images")
+    images = cached_data(
+        data,
+        train_resolution(space, runner),
+        validation=runner.validation,
+        seed=runner.search.seed,
+        progress=observer.step,
+    )
+    count = len(open_data(images).train)
+    rows = CurveRows(
+        out / CURVES,
+        {
+            "space": space.model_dump(mode="json"),
+            "data": [resolve_source(data), images.name],
+            "recipe": asdict(curve_recipe(runner.proxy, 1.0, count)),
+        },
+    )
+    with run_lock(rows.folder):
+        _train(plan, runner, data, images, rows, observer)
+    found = _found(plan, runner, space, data, images, rows)
+    found.write(out / CURVES_FILE)
+    for suffix in ("png", "svg"):
+        draw_curves(found, out / f"curves.{suffix}")
+    return found
+
+
+def _train(
+    plan: CurvePlan, runner: Runner, data: str, images: Path, rows: CurveRows, observer: Observer
+) -> None:
+    """Carry out the trainings that have not ended yet."""
+    there = rows.read()
+    count = len(open_data(images).train)
+    jobs = plan.jobs(runner, resolve_source(data), images, rows.folder, count)
+    missing = [job for _, job in jobs if not is_settled(there.get(job.about.name))]
+    observer.stage(
+        f"training {len(plan.networks)} networks from scratch for "
+        f"{', '.join(f'{epochs:g}' for epochs in plan.budgets)} epochs: {len(plan)} trainings, "
+        f"{plan.epochs:g} epochs in all, {len(jobs) - len(missing)} trainings are there"
+    )
+    watcher = _Watcher(observer, len(jobs) - len(missing), len(jobs))
+
+    def keep(job: FullTrainingJob, training: FullTraining) -> None:
+        if training.complete or training.diverged:
+            rows.keep(replace(training, weights=None))
+        for name in (training_file(job.about), weights_file(job.about)):
+            (job.folder / name).unlink(missing_ok=True)
+
+    workers = runner.workers if isinstance(runner.workers, int) else usable_cores()
+    workers = min(workers, len(missing))
+    if workers > 1:
+        train_side_by_side(
+            missing,
+            workers=workers,
+            gpus=visible_gpus(),
+            log=rows.folder / "events.log",
+            keep=keep,
+            watcher=watcher,
+        )
+        return
+    for job in missing:
+        training = carry_out(job)
+        keep(job, training)
+        watcher.ended(job, training)
+
+
+class _Watcher:
+    """The ear of trainings that tells an observer how many have ended."""
+
+    def __init__(self, observer: Observer, done: int, total: int) -> None:
+        self._observer, self._done, self._total = observer, done, total
+
+    def stage(self, text: str) -> None:
+        self._observer.stage(text)
+
+    def step(self, done: int, total: int) -> None:
+        self._observer.step(done, total)
+
+    def began(self, job: FullTrainingJob) -> None:
+        return None
+
+    def progressed(self, job: FullTrainingJob, report: ProgressReport) -> None:
+        return None
+
+    def ended(self, job: FullTrainingJob, result: FullTraining) -> None:
+        self._done += 1
+        if result.failure is not None:
+            self._observer.stage(f"{job.about.reference}, seed {job.about.seed}: {result.failure}")
+        self._observer.step(self._done, self._total)
+
+    def lost(self, job: FullTrainingJob, reason: str) -> None:
+        self._observer.stage(f"{job.about.reference} goes on: its process was {reason}")
+
+
+def _found(
+    plan: CurvePlan,
+    runner: Runner,
+    space: SearchSpace,
+    data: str,
+    images: Path,
+    rows: CurveRows,
+) -> CurvesFound:
+    """Judge what has been trained. Raises SpecError where it gives no curve."""
+    dataset, there = open_data(images), rows.read()
+    jobs = plan.jobs(runner, resolve_source(data), images, rows.folder, len(dataset.train))
+    ended = [(name, job, there[job.about.name]) for name, job in jobs if job.about.name in there]
+    seen = {epochs: images_seen(curve_recipe(runner.proxy, epochs, len(dataset.train)), dataset)
+            for epochs in plan.budgets}  # fmt: skip
+    points = [
+        CurveRow(
+            name, seen[job.recipe.epochs], math.nan if row.loss is None else row.loss, row.seed
+        )
+        for name, job, row in ended
+    ]
+    try:
+        curves = gain_curves(points, PLAIN)
+        choice = choose_budget(curves)
+    except ValueError as error:
+        raise SpecError(
+            f"no curve can be drawn: {error}; a lower proxy.learning_rate may help where trainings "
+            "diverge"
+        ) from None
+    epochs_of = {number: epochs for epochs, number in seen.items()}
+    accuracy = _mean_of(ended, lambda row: row.accuracy)
+    noise, freedom = training_noise(points)
+
+    def curve_of(curve: GainCurve) -> Curve:
+        return Curve(
+            network=curve.network,
+            architecture=plan.networks[curve.network].to_json(),
+            verdict=curve.verdict,
+            gains=[
+                CurvePoint(
+                    epochs=epochs_of[int(gain.images)],
+                    images=int(gain.images),
+                    gain=gain.gain,
+                    deviation=_known(gain.deviation),
+                    margin=_known(gain.margin),
+                    points=100 * (
+                        accuracy[curve.network, epochs_of[int(gain.images)]]
+                        - accuracy[PLAIN, epochs_of[int(gain.images)]]
+                    ),
+                    trainings=gain.trainings,
+                )
+                for gain in curve.gains
+            ],
+            crossings=[
+                crossing.images if crossing.upwards else -crossing.images
+                for crossing in curve.crossings
+            ],
+            catching_up=curve.catching_up,
+            failed=sum(name == curve.network and row.loss is None for name, _, row in ended),
+        )  # fmt: skip
+
+    return CurvesFound(
+        space=space.name,
+        data=data,
+        recipe=str(curve_recipe(runner.proxy, plan.budgets[-1], len(dataset.train))),
+        budgets=list(plan.budgets),
+        noise=noise if freedom else None,
+        trainings=len(ended),
+        seconds=sum(row.seconds for _, _, row in ended),
+        curves=[curve_of(curve) for curve in curves],
+        advice=_advice(choice, curves, epochs_of),
+    )
+
+
+def _advice(
+    choice: BudgetChoice, curves: Sequence[GainCurve], epochs_of: dict[int, float]
+) -> Advice:
+    if not choice.settled:
+        reason = "rising"
+    elif not choice.told:
+        reason = "noise"
+    else:
+        reason = "shortest" if choice.images < choice.longest else "longest"
+    return Advice(
+        epochs=epochs_of[int(choice.images)],
+        reason=reason,  # type: ignore[arg-type]
+        told=choice.told,
+        contradicted=choice.contradicted or 0,
+    )
+
+
+def _mean_of(
+    ended: Sequence[tuple[str, FullTrainingJob, FullTraining]],
+    figure: Callable[[FullTraining], float | None],
+) -> dict[tuple[str, float], float]:
+    """Average a figure over the seeds of each network and budget."""
+    found: dict[tuple[str, float], list[float]] = {}
+    for name, job, row in ended:
+        value = figure(row)
+        if value is not None:
+            found.setdefault((name, job.recipe.epochs), []).append(value)
+    return {key: sum(values) / len(values) for key, values in found.items()}
+
+
+def _known(value: float) -> float | None:
+    return value if math.isfinite(value) else None

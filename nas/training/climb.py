@@ -1,0 +1,27 @@
+"""Climbing from rung to rung: one training, read at several budgets."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from nas.training.loop import Training
+from nas.training.proxies.setting import Setting
+
+__all__ = ["climb"]
+
+
+def climb(training: Training, setting: Setting, rung: int) -> dict[str, Tensor]:
+    """Train up to a rung, where the network can be judged.
+
+    Returns the state that the way to the next rung goes on from: on a trunk, that before the rate
+    fell. There `training` is then a branch, which takes up that state before it climbs on. A
+    training that has taken up the state of a rung climbs to that rung again, to the same network.
+    """
+    if setting.proxy.schedule != "trunk":
+        training.run(setting.length(rung))
+        return training.state()
+    training.recipe = setting.toward(rung, training.recipe)
+    training.run(setting.fork(rung))
+    before = {name: tensor.detach().clone() for name, tensor in training.state().items()}
+    training.run(setting.length(rung))
+    return before
