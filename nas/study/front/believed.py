@@ -41,7 +41,9 @@ class BelievedGain:
 
     gain, gain_low, gain_high: in accuracy, as a share, with the ends of the 90 % interval.
     gain_loss, gain_loss_low, gain_loss_high: loss that it saves.
-    p_better: probability that the gain is above zero, of the figure that is asked for.
+    p_better: probability that the gain is above zero: of accuracy, or of loss where accuracy was
+        not measured.
+    p_better_loss: the same of loss.
     All are NaN where there is no belief; of the plain network all gains are zero.
     """
 
@@ -52,6 +54,7 @@ class BelievedGain:
     gain_loss_low: float = math.nan
     gain_loss_high: float = math.nan
     p_better: float = math.nan
+    p_better_loss: float = math.nan
 
 
 UNKNOWN_GAIN = BelievedGain()
@@ -86,14 +89,19 @@ class Believed:
         return values
 
     def draws(
-        self, measured: NetworkTable, rows: Whole, objective: Objective, count: int = _DRAWS
+        self,
+        measured: NetworkTable,
+        rows: Whole,
+        objective: Objective,
+        count: int = _DRAWS,
+        seed: int = 0,
     ) -> Floats | None:
         """Draw what an objective of networks may come to, (count, k), jointly and minimised.
 
         None where it is neither loss nor accuracy, or where nothing is believed of one of them.
         """
         figure = objective.name
-        gains = self.gains(measured, rows, figure, count)
+        gains = self.gains(measured, rows, figure, count, seed)
         if gains is None:
             return None
         anchors = np.empty(len(rows))
@@ -102,7 +110,12 @@ class Believed:
         return np.asarray(objective.sign * anchors - gains)
 
     def gains(
-        self, measured: NetworkTable, rows: Whole, figure: str = "loss", count: int = _DRAWS
+        self,
+        measured: NetworkTable,
+        rows: Whole,
+        figure: str = "loss",
+        count: int = _DRAWS,
+        seed: int = 0,
     ) -> Floats | None:
         """Draw what networks may gain in a figure, (count, k), jointly; None as `draws` has it."""
         if figure not in MEASURED:
@@ -111,20 +124,16 @@ class Believed:
         for number, (_, belief, mine) in enumerate(self._parts(measured, rows)):
             architectures = measured.architectures_of(rows[mine])
             draw = belief.draws if figure == "loss" else belief.metric_draws
-            drawn[:, mine] = draw(architectures, count, number)
+            drawn[:, mine] = draw(architectures, count, 1000 * seed + number)
+            drawn[:, mine] += _by_images(measured, rows[mine], belief, figure, count, seed)
             drawn[:, mine[_is_plain(measured, rows[mine])]] = 0.0
         return None if np.isnan(drawn).any() else drawn
 
-    def of_each(
-        self, measured: NetworkTable, rows: Whole, figure: str = "loss"
-    ) -> list[BelievedGain]:
-        """Return what each of some networks is believed to gain.
-
-        figure: `loss` or `accuracy`, by which it is better than the plain one or not.
-        """
+    def of_each(self, measured: NetworkTable, rows: Whole) -> list[BelievedGain]:
+        """Return what each of some networks is believed to gain."""
         found = [UNKNOWN_GAIN] * len(rows)
         for _, belief, mine in self._parts(measured, rows):
-            gains = _of_each(belief, measured.architectures_of(rows[mine]), figure)
+            gains = _of_each(belief, measured, rows[mine])
             plain = _is_plain(measured, rows[mine])
             for place, gain, same in zip(mine.tolist(), gains, plain, strict=True):
                 found[place] = _NO_GAIN if same else gain
@@ -159,14 +168,52 @@ class Believed:
         return np.array(known, dtype=np.bool_)
 
 
-def _of_each(
-    belief: NetworkBelief, architectures: list[Architecture], figure: str
-) -> list[BelievedGain]:
+def _of_each(belief: NetworkBelief, measured: NetworkTable, rows: Whole) -> list[BelievedGain]:
     """Return what networks gain by the moments of the belief, whatever is asked for beside them."""
-    loss, share = belief.gain(architectures), belief.metric_gain(architectures)
-    judged = share if figure == "accuracy" and not np.isnan(share.mean).any() else loss
-    columns = [*_interval(share), *_interval(loss), ndtr(judged.mean / judged.deviation)]
+    architectures = measured.architectures_of(rows)
+    loss = _widened(belief.gain(architectures), _image_noise(measured, rows, belief, "loss"))
+    share = _widened(
+        belief.metric_gain(architectures), _image_noise(measured, rows, belief, "accuracy")
+    )
+    by_loss, by_share = (ndtr(gain.mean / gain.deviation) for gain in (loss, share))
+    better = np.where(np.isnan(by_share), by_loss, by_share)
+    columns = [*_interval(share), *_interval(loss), better, by_loss]
     return [BelievedGain(*values) for values in np.stack(columns, axis=1).tolist()]
+
+
+def _image_noise(measured: NetworkTable, rows: Whole, belief: NetworkBelief, figure: str) -> Floats:
+    """Return the standard error (k,) of gains from the choice of validation images.
+
+    A belief speaks of the images that networks were judged on. Of accuracy it is what the losses'
+    comes to by the slope of the one over the other.
+    """
+    noise = np.nan_to_num(np.asarray(measured.columns["image_noise"][rows], dtype=np.float64))
+    if figure == "loss":
+        return noise
+    slope = belief.belief.metric_per_loss
+    return noise * (0.0 if math.isnan(slope) else abs(slope))
+
+
+def _by_images(
+    measured: NetworkTable,
+    rows: Whole,
+    belief: NetworkBelief,
+    figure: str,
+    count: int,
+    seed: int,
+) -> Floats:
+    """Draw what the choice of images adds to gains, (count, k).
+
+    Half of the variance of each is the plain network's, which all gains have in common.
+    """
+    noise = _image_noise(measured, rows, belief, figure) / math.sqrt(2)
+    usual = np.random.default_rng([seed, 1]).standard_normal((count, len(rows) + 1))
+    common = float(np.sqrt((noise**2).mean())) if len(rows) else 0.0
+    return usual[:, :-1] * noise + usual[:, -1:] * common
+
+
+def _widened(gain: Gain, noise: Floats) -> Gain:
+    return Gain(gain.mean, np.hypot(gain.deviation, noise))
 
 
 def _interval(gain: Gain) -> tuple[Floats, Floats, Floats]:

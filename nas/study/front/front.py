@@ -359,11 +359,22 @@ class Front:
         that there was. None where the noise of training is not known.
         """
         measured = self.measured
-        believed = self.believed.draws(measured, rows, objective, count)
+        believed = self.believed.draws(measured, rows, objective, count, seed)
         if believed is not None:
             return believed
         drawn = draws(measured.columns, measured.noises, [objective], rows, count=count, seed=seed)
         return None if drawn is None else drawn[:, :, 0]
+
+    def draw_costs(
+        self, rows: NDArray[np.int64], *, count: int = 4000, seed: int = 0
+    ) -> NDArray[np.float64] | None:
+        """Draw what all objectives of some networks may be, (count, k, m); see `draw`."""
+        drawn = [
+            self.draw(objective, rows, count, 100 * seed + number)
+            for number, objective in enumerate(self.objectives)
+        ]
+        known = [values for values in drawn if values is not None]
+        return np.stack(known, axis=2) if len(known) == len(drawn) else None
 
     def draw_gains(self, rows: NDArray[np.int64]) -> NDArray[np.float64] | None:
         """Draw what networks may gain in loss on the plain one, (count, k), jointly.
@@ -445,16 +456,11 @@ class Front:
     def _points_of(self, rows: NDArray[np.int64]) -> tuple[Point, ...]:
         """Return the points of rows, in their order."""
         members = set(self.member_rows.tolist())
-        gains = self.believed.of_each(self.measured, rows, self._quality)
+        gains = self.believed.of_each(self.measured, rows)
         return tuple(
             replace(self._point(row, row in members), **asdict(gain))
             for row, gain in zip(rows.tolist(), gains, strict=True)
         )
-
-    @property
-    def _quality(self) -> str:
-        """The figure that says what is better: the first of the objectives that is trained for."""
-        return next((item.name for item in self.objectives if item.name in MEASURED), "loss")
 
     def _point(self, row: int, on_front: bool) -> Point:
         columns = self.measured.columns

@@ -60,8 +60,10 @@ class Point:
         where accuracy was not measured.
     gain_low, gain_high: the ends of its 90 % interval.
     gain_loss, gain_loss_low, gain_loss_high: the same in loss that it saves.
-    p_better: probability that it is better than the plain network by full training, by the quality
-        that the front is by.
+    p_better: probability that it is better than the plain network by full training: in accuracy, or
+        in loss where accuracy was not measured.
+    p_better_loss: the same in loss, which tells more; where the two differ, it is not the loss that
+        decides how often a network is right.
     regime: the question of its run: `scratch`, of networks that are trained from random weights, or
         `finetune`, of trained ones that are trained on.
     evidence: the trainings behind it.
@@ -99,6 +101,7 @@ class Point:
     gain_loss_low: float = math.nan
     gain_loss_high: float = math.nan
     p_better: float = math.nan
+    p_better_loss: float = math.nan
     regime: str | None = None
     evidence: Trainings = Trainings()
 
@@ -190,7 +193,7 @@ _TYPES = {
 }
 _ADDED = (
     "gain", "gain_low", "gain_high", "gain_loss", "gain_loss_low", "gain_loss_high", "p_better",
-    "regime", "evidence",
+    "p_better_loss", "regime", "evidence",
 )  # fmt: skip
 _ORDER = (*(name for name in Point.__slots__ if name not in _ADDED), "digest", *_ADDED)
 COLUMNS = {name: _TYPES.get(name, "float64") for name in _ORDER}
