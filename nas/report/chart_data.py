@@ -14,9 +14,9 @@ from nas.report.progress import trace_progress
 from nas.report.remeasured_latency import compare_latencies
 from nas.report.snapshot import Snapshot
 from nas.spec.architecture import Architecture
-from nas.study.front.front import Point
+from nas.study.front.front import Front, Point
 
-__all__ = ["MOST_NETWORKS", "collect_chart_data"]
+__all__ = ["MOST_NETWORKS", "chart_heights", "collect_chart_data", "is_believed", "is_measured"]
 
 MOST_NETWORKS = 5_000
 """The most networks that a page shows.
@@ -27,13 +27,33 @@ make a browser slow.
 
 _DIGITS = 6
 _FIGURES = (
-    "loss", "loss_noise", "image_noise", "loss_saved", "accuracy", "accuracy_noise", "latency_ms",
-    "latency_spread", "params", "macs",
+    "loss", "loss_saved", "accuracy", "latency_ms", "latency_spread", "params", "macs", "gain",
+    "gain_low", "gain_high", "gain_loss", "gain_loss_low", "gain_loss_high", "p_better",
 )  # fmt: skip
 _FULL_TRAINING_FIGURES = (
     "retrained_accuracy", "retrained_spread", "retrained_test_accuracy", "retrained_test_spread",
     "retrained_seeds",
 )  # fmt: skip
+
+
+def is_believed(front: Front) -> bool:
+    """Return whether anything is believed of what full training gives."""
+    return not all(math.isnan(point.gain_loss) for point in front)
+
+
+def is_measured(front: Front) -> bool:
+    """Return whether gains are known in accuracy, too."""
+    return not all(math.isnan(point.gain) for point in front)
+
+
+def chart_heights(front: Front) -> list[tuple[str, str]]:
+    """Return what the front's chart may show upwards, and its title; the front's own first."""
+    gains = [("gain_loss", "gain in loss"), ("gain", "gain in accuracy")]
+    if any(item.name == "accuracy" for item in front.objectives):
+        gains.reverse()
+    known = {"gain_loss": is_believed(front), "gain": is_measured(front)}
+    shown = [item for item in gains if known[item[0]]]
+    return [*shown, ("loss_saved", "loss saved, measured"), ("accuracy", "accuracy, measured")]
 
 
 def collect_chart_data(snapshot: Snapshot) -> dict[str, Any]:
@@ -51,6 +71,7 @@ def collect_chart_data(snapshot: Snapshot) -> dict[str, Any]:
         "run": str(snapshot.run.path),
         "stamp": snapshot.stamp,
         "state": snapshot.state,
+        "believed": is_believed(snapshot.front),
         "objectives": [objective.name for objective in snapshot.front.objectives],
         "labels": labels,
         "backbones": [asdict(backbone) for backbone in backbones.values()],

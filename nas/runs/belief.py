@@ -31,9 +31,8 @@ def read_budgets(runner: Runner, trials: Trials, train_images: int | None) -> Bu
     images = train_images or _told_from_validation(runner, trials)
     budgets = Budgets.of(runner, images)
     main = select_main_recipe(trials.full_trainings())
-    if not main:
-        return budgets
-    return replace(budgets, full_images=images * float(main[0].recipe["epochs"]))
+    epochs = main[0].recipe.get("epochs") if main else None
+    return budgets if epochs is None else replace(budgets, full_images=images * float(epochs))
 
 
 def regime_of(runner: Runner) -> str:

@@ -289,7 +289,8 @@ class _Collected:
     def add_full_training(self, training: FullTraining, codes: Codes, budgets: Budgets) -> None:
         """Add a full training; one of another length is another point of the curve."""
         assert training.loss is not None and training.accuracy is not None
-        images = budgets.train_images * float(training.recipe["epochs"])
+        epochs = training.recipe.get("epochs")
+        images = budgets.train_images * epochs if epochs else budgets.full_images
         # Numbered apart from those of the search.
         number = -1 - len(self._rows)
         self._add(
