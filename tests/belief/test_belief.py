@@ -138,7 +138,7 @@ def test_one_loss_a_million_times_too_large_does_not_spoil_the_rest() -> None:
     loss[7] = 7e5
     new = networks(200, seed=1)
     gain = fit(replace(evidence, loss=loss)).gain(new)
-    assert np.corrcoef(gain.mean, truth(new))[0, 1] > 0.6
+    assert np.corrcoef(gain.mean, truth(new))[0, 1] > 0.4
 
 
 def test_all_losses_a_million_times_larger_are_only_another_unit() -> None:
