@@ -262,7 +262,7 @@ def _spearman(one: np.ndarray, two: np.ndarray) -> float:
 
 
 def belief_claims(world: World, rng: np.random.Generator, tallies: Tallies) -> None:
-    """What the belief of `nas.belief` allows to claim of the same searches, by the same functions."""
+    """What the belief of `nas.belief` allows to claim of the same searches."""
     study = search(world, rng)
     rows = np.arange(len(study.codes))
     draws = belief_draws(study, rows)
@@ -299,9 +299,9 @@ def belief_claims(world: World, rng: np.random.Generator, tallies: Tallies) -> N
     tallies["belief cheapest"].chance(
         cheap.probability, bool(truth[kept][cheap.row] >= truth[kept].max() - delta)
     )
-    ruled_out = nowhere(draws[:, 1:])
+    ruled_out = nowhere(draws[:, 1:], delta)
     most = float(truth[1:].max())
-    tallies["belief nowhere"].chance(ruled_out.probability, most <= _SAME)
+    tallies["belief nowhere"].chance(ruled_out.probability, most <= delta)
     tallies["belief ruled out"].interval(-np.inf, ruled_out.gain, most)
 
 
