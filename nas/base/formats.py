@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-__all__ = ["format_count", "format_mean_percent", "format_milliseconds"]
+__all__ = ["format_count", "format_interval", "format_mean_percent", "format_milliseconds"]
 
 _UNITS = ((1e9, "G", 2), (1e6, "M", 2), (1e3, "k", 0))
 """(size, letter, digits after the point), the largest first."""
@@ -24,6 +24,13 @@ def format_count(number: float, *, space: str = "") -> str:
 def format_milliseconds(value: float) -> str:
     """Return a latency in ms without its unit: `1.234`, `12.34`."""
     return f"{value:.3f}" if value < 10 else f"{value:.2f}"
+
+
+def format_interval(low: float, high: float, *, digits: int = 4) -> str:
+    """Return the ends of an interval with their signs: `-0.0012 .. +0.0034`; `?` where unknown."""
+    if math.isnan(low):
+        return "?"
+    return f"{low:+.{digits}f} .. {high:+.{digits}f}"
 
 
 def format_mean_percent(mean: float, spread: float) -> str:

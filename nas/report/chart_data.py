@@ -15,6 +15,7 @@ from nas.report.remeasured_latency import compare_latencies
 from nas.report.snapshot import Snapshot
 from nas.spec.architecture import Architecture
 from nas.study.front.front import Point
+from nas.study.front.gains import Gain, believed_gains
 
 __all__ = ["MOST_NETWORKS", "collect_chart_data"]
 
@@ -27,7 +28,7 @@ make a browser slow.
 
 _DIGITS = 6
 _FIGURES = (
-    "loss", "loss_noise", "image_noise", "loss_saved", "accuracy", "accuracy_noise", "latency_ms",
+    "loss", "loss_saved", "accuracy", "accuracy_noise", "latency_ms",
     "latency_spread", "params", "macs",
 )  # fmt: skip
 _FULL_TRAINING_FIGURES = (
@@ -41,7 +42,7 @@ def collect_chart_data(snapshot: Snapshot) -> dict[str, Any]:
 
     Numbers have six digits; what is not known is None.
     """
-    points = _points(snapshot)
+    points, gains = _points(snapshot)
     architectures = [point.architecture for point in points]
     backbones = find_backbone_sites(snapshot.run.space, architectures)
     labels = sorted({item.label for network in architectures for item in network.insertions})
@@ -56,11 +57,11 @@ def collect_chart_data(snapshot: Snapshot) -> dict[str, Any]:
         "backbones": [asdict(backbone) for backbone in backbones.values()],
         "networks": [
             {
-                **_figures(point),
+                **_figures(point, gain),
                 "backbone": backbone_numbers[network.backbone, network.resolution],
                 "blocks": _blocks(network, backbones, label_numbers),
             }
-            for point, network in zip(points, architectures, strict=True)
+            for point, gain, network in zip(points, gains, architectures, strict=True)
         ],
         "every": len(snapshot.front.cloud["trial"]),
         "progress": _progress(snapshot),
@@ -69,8 +70,10 @@ def collect_chart_data(snapshot: Snapshot) -> dict[str, Any]:
     }
 
 
-def _points(snapshot: Snapshot) -> list[Point]:
-    """Return front and references, then the other complete ones, each by latency."""
+def _points(snapshot: Snapshot) -> tuple[list[Point], list[Gain]]:
+    """Return front and references, then the other complete ones, each by latency, and what each is
+    believed to gain.
+    """
     front = snapshot.front
     shown = list(front.points)
     trials = {point.trial for point in shown}
@@ -80,10 +83,12 @@ def _points(snapshot: Snapshot) -> list[Point]:
     if len(rows) > room:
         rows = [rows[int(place)] for place in np.linspace(0, len(rows) - 1, room)]
     rows.sort(key=lambda row: float(cloud["latency_ms"][row]))
-    return shown + [front.searched(row) for row in rows]
+    others = np.flatnonzero(front.keep)[np.array(rows, dtype=np.int64)]
+    gains = [*front.gains, *believed_gains(front.measured, others)]
+    return shown + [front.searched(row) for row in rows], gains
 
 
-def _figures(point: Point) -> dict[str, Any]:
+def _figures(point: Point, gain: Gain) -> dict[str, Any]:
     figures = (*_FIGURES, *_FULL_TRAINING_FIGURES) if point.retrained_seeds else _FIGURES
     return {
         "trial": point.trial,
@@ -93,6 +98,9 @@ def _figures(point: Point) -> dict[str, Any]:
         "final": point.latency_final,
         "predicted": point.latency_predicted,
         **{name: _number(getattr(point, name)) for name in figures},
+        "gain": _number(gain.gain),
+        "gain_low": _number(gain.low),
+        "gain_high": _number(gain.high),
     }
 
 

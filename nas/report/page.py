@@ -69,6 +69,7 @@ def _front(snapshot: Snapshot) -> dict[str, Any]:
     networks = len(front.cloud["trial"])
     return {
         "points": front.points,
+        "gains": front.gains,
         "retrained": any(point.retrained_seeds for point in front),
         "tested": any(not math.isnan(point.retrained_test_accuracy) for point in front),
         "names": " and ".join(item.title for item in front.objectives),
@@ -158,8 +159,12 @@ def _front_tiles(front: Front) -> list[_Tile]:
     tiles = [_Tile("on the front", str(len(members)), f"{placed} of them placed by hand")]
     best = _best(front)
     if best is not None:
-        noise = float(np.hypot(best.loss_noise, np.nan_to_num(best.image_noise)))
-        error = "noise not known" if np.isnan(noise) else f"± {noise:.4f} standard error"
+        gain = front.gains[front.points.index(best)]
+        error = "noise not known"
+        if best.reference == PLAIN:
+            error = "nothing saves more"
+        elif not np.isnan(gain.low):
+            error = f"{FILTERS['interval'](gain.low, gain.high)} (90 %)"
         name = best.reference or f"trial {best.trial}"
         tiles.append(_Tile("most loss saved", format_signed(best.loss_saved), f"{error}, {name}"))
     if members:

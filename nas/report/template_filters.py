@@ -7,7 +7,12 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from functools import partial
 
-from nas.base.formats import format_count, format_mean_percent, format_milliseconds
+from nas.base.formats import (
+    format_count,
+    format_interval,
+    format_mean_percent,
+    format_milliseconds,
+)
 from nas.spec.architecture import Architecture
 
 __all__ = ["FILTERS", "format_duration", "format_signed"]
@@ -52,6 +57,7 @@ def count_kinds(architecture: Architecture, most: int = 4) -> str:
 FILTERS: Mapping[str, Callable[..., str]] = {
     "count": partial(format_count, space=" "),
     "duration": format_duration,
+    "interval": lambda low, high: format_interval(low, high).replace("-", _MINUS),
     "kinds": count_kinds,
     "mean_percent": format_mean_percent,
     "milliseconds": format_milliseconds,

@@ -79,6 +79,13 @@ def _choice_to_dict(choice: Choice, budget: Mapping[str, float]) -> dict[str, An
         "networks": choice.networks,
         "best": choice.best.to_dict(),
         "probability": choice.probability if known else None,
+        "cheapest": None
+        if choice.cheapest is None
+        else {
+            "point": choice.cheapest[0].to_dict(),
+            "probability": choice.cheapest[1],
+            "delta": choice.delta,
+        },
         "rivals": [
             {"point": point.to_dict(), "probability": chance if known else None}
             for point, chance in choice.rivals
@@ -92,7 +99,7 @@ def _describe_choice(choice: Choice, budget: Mapping[str, float]) -> list[str]:
     if math.isnan(choice.probability):
         return [*lines, "How sure that is, is not known: too few networks have several seeds."]
     if choice.networks == 1:
-        lines.append("It is the only network here that keeps this.")
+        lines.append("It is the only evaluated network that keeps this.")
     else:
         lines.append(
             f"It is the best of the {choice.networks} evaluated networks that keep this with a "
@@ -100,6 +107,12 @@ def _describe_choice(choice: Choice, budget: Mapping[str, float]) -> list[str]:
         )
     for point, chance in choice.rivals:
         lines.append(f"  it beats, at {chance:.0%}: {_describe_point(point)}")
+    if choice.cheapest is not None and choice.cheapest[0].trial != choice.best.trial:
+        point, chance = choice.cheapest
+        lines.append(
+            f"The cheapest that is as good but for {choice.delta:g}, with a probability of "
+            f"{chance:.0%}: {_describe_point(point)}"
+        )
     limit = budget.get("latency_ms")
     if limit and choice.best.latency_ms * (1 + choice.best.latency_spread) > limit:
         lines.append("Its latency may exceed the budget within the spread of its measurement.")

@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
-import math
-
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from nas.base.formats import format_count, format_mean_percent, format_milliseconds
+from nas.base.formats import (
+    format_count,
+    format_interval,
+    format_mean_percent,
+    format_milliseconds,
+)
 from nas.base.tables import to_markdown
 from nas.cli.output.console import make_console, plain_table
 from nas.cli.output.formats import format_signed, summarise_blocks
 from nas.spec.architecture import PLAIN
 from nas.study.front.front import Front, Point
+from nas.study.front.gains import Gain
 from nas.study.front.verdict import judge
 
 __all__ = ["front_markdown", "front_table", "print_front"]
 
 _TABLE_WIDTH = 1000  # characters of a table in a file or pipe
 _COLUMN_GAP, _LEAST_NAME = 2, 24  # characters
-_LEAST_NEEDED = ("MACs", "± seeds", "params", "retrained %", "accuracy %")
+_LEAST_NEEDED = ("90 %", "MACs", "params", "retrained %", "accuracy %")
 
 
 def print_front(front: Front, screen: Console) -> None:
@@ -33,7 +37,13 @@ def print_front(front: Front, screen: Console) -> None:
     names = " and ".join(objective.title for objective in front.objectives)
     screen.print(
         f"* on the front of {names}. Latency: {_describe_latency(front)}. "
-        "Loss saved: against the plain network. n: seeds it was trained with.",
+        "Loss saved: against the plain network; 90 %: the interval of what it is believed to gain, "
+        "from seeds, images and all other networks. n: seeds it was trained with."
+        + (
+            " +: hand-placed, better than the front, but not of this space."
+            if front.outside
+            else ""
+        ),
         style="dim",
     )
     if any(point.retrained_seeds for point in front):
@@ -90,14 +100,20 @@ def _rows(front: Front) -> tuple[list[str], list[list[str | Text]]]:
     headings = [
         "",
         *(["run"] if several else []),
-        *("trial", "latency ms", "loss saved", "± seeds", "accuracy %", "params", "MACs", "n"),
+        *("trial", "latency ms", "loss saved", "90 %", "accuracy %", "params", "MACs", "n"),
         *(["retrained %", "test %", "n"] if retrained else []),
         "network",
     ]
-    return headings, [_cells(point, several, retrained) for point in front]
+    outside = set(front.outside)
+    return headings, [
+        _cells(point, gain, several, retrained, outside=point in outside)
+        for point, gain in zip(front.points, front.gains, strict=True)
+    ]
 
 
-def _cells(point: Point, several: bool, retrained: bool) -> list[str | Text]:
+def _cells(
+    point: Point, gain: Gain, several: bool, retrained: bool, *, outside: bool
+) -> list[str | Text]:
     name = Text(summarise_blocks(point.architecture))
     if point.reference:
         name = Text.assemble((point.reference, "bold"), f" hand-placed: {name}")
@@ -109,12 +125,12 @@ def _cells(point: Point, several: bool, retrained: bool) -> list[str | Text]:
         str(point.retrained_seeds or ""),
     ]
     return [
-        "*" if point.on_front else " ",
+        "*" if point.on_front else "+" if outside else " ",
         *([str(point.run)] if several else []),
         str(point.trial),
         ("~" if point.latency_predicted else "") + format_milliseconds(point.latency_ms),
         format_signed(point.loss_saved),
-        "exact" if point.loss_noise == 0 else _format_noise(point.loss_noise),
+        "" if point.reference == PLAIN else format_interval(gain.low, gain.high),
         f"{point.accuracy * 100:.2f} ± {point.accuracy_noise * 100:.2f}",
         format_count(point.params),
         format_count(point.macs),
@@ -130,7 +146,3 @@ def _describe_latency(front: Front) -> str:
         return "predicted from a device profile (~)"
     measured = "thread CPU time of one image, measured"
     return f"{measured}; ~ predicted from a device profile" if any(predicted) else measured
-
-
-def _format_noise(value: float) -> str:
-    return "?" if math.isnan(value) else f"{value:.4f}"

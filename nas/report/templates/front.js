@@ -162,7 +162,7 @@ function choose(data, network) {
 
 const lines = (network) => [
   titleOf(network) + (network.front ? ", on the front" : ""),
-  `loss saved ${signed(network.loss_saved)}${plusMinus(lossError(network), 4)}`,
+  `loss saved ${signed(network.loss_saved)}${believed(network)}`,
   `accuracy ${(network.accuracy * 100).toFixed(2)}${plusMinus(network.accuracy_noise * 100, 2)} %`,
   `latency ${milliseconds(network.latency_ms)} ms ± ${((network.latency_spread ?? 0) * 100).toFixed(1)} %, ${latencyNote(network)}`,
   `${count(network.params)} parameters, ${network.seeds} seed${network.seeds === 1 ? "" : "s"}`,

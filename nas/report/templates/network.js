@@ -107,9 +107,13 @@ const signed = (value, digits = 4) => value === null ? "?" : minus((value >= 0 ?
 const plusMinus = (value, digits) => value === null ? "" : ` ± ${value.toFixed(digits)}`;
 const count = (value) => short(value) ?? `${value}`;
 
-// Standard error of the loss saved, from seeds and images; null where seeds are not known.
+// Half of the 90 % interval of what a network is believed to gain; null where it is not known.
 const lossError = (network) =>
-  network.loss_noise === null ? null : Math.hypot(network.loss_noise, network.image_noise ?? 0);
+  network.gain_low === null ? null : (network.gain_high - network.gain_low) / 2;
+
+const believed = (network) =>
+  network.gain_low === null || network.reference === "plain" ? ""
+    : `, gains ${signed(network.gain_low)} .. ${signed(network.gain_high)} (90 %)`;
 
 const latencyNote = (network) =>
   network.predicted ? "predicted" : network.final ? "measured again on the idle machine" : "measured beside the trainings";
@@ -136,7 +140,7 @@ function describe(data, network) {
     ? ` (${signed((network.latency_ms / plain.latency_ms - 1) * 100, 1)} % against plain)` : "";
   const backbone = data.backbones[network.backbone];
   const rows = [
-    ["loss saved", signed(network.loss_saved) + plusMinus(lossError(network), 4)],
+    ["loss saved", signed(network.loss_saved) + believed(network)],
     ["loss", network.loss === null ? "?" : network.loss.toFixed(4)],
     ["accuracy", `${(network.accuracy * 100).toFixed(2)}${plusMinus(network.accuracy_noise * 100, 2)} %`],
     ...(network.retrained_seeds ? [["fully trained", fullTraining(network)]] : []),

@@ -25,7 +25,7 @@ from nas.study.front.gains import Gain, believed_gains
 from nas.study.front.indicators import hypervolume, knee, thin
 from nas.study.front.network_table import NetworkTable
 from nas.study.front.pareto import non_dominated
-from nas.study.front.point import COLUMNS, Choice, Hypervolume, Point
+from nas.study.front.point import BELIEVED, COLUMNS, Choice, Hypervolume, Point
 from nas.study.trials import Trials
 
 if TYPE_CHECKING:
@@ -344,10 +344,19 @@ class Front:
     # As files.
 
     def to_json(self) -> str:
-        return json.dumps([point.to_dict() for point in self], indent=1)
+        return json.dumps(self._plain_rows(), indent=1)
+
+    def _plain_rows(self) -> list[dict[str, Any]]:
+        return [
+            point.to_dict() | _known(gain)
+            for point, gain in zip(self.points, self.gains, strict=True)
+        ]
 
     def _rows(self) -> list[dict[str, Any]]:
-        return [point.to_dict() | {"architecture": point.architecture.to_json()} for point in self]
+        return [
+            row | {"architecture": point.architecture.to_json()}
+            for row, point in zip(self._plain_rows(), self.points, strict=True)
+        ]
 
     def write_csv(self, path: str | Path) -> None:
         """One row per point, the architecture as canonical JSON. Raises StorageError."""
@@ -384,6 +393,15 @@ class _Cloud(Mapping[str, NDArray[Any]]):
 
     def __len__(self) -> int:
         return len(self.measured.columns) + 1
+
+
+def _known(gain: Gain) -> dict[str, float | None]:
+    """Return the columns of what is believed; what is not known is None."""
+    values = (gain.gain, gain.low, gain.high, gain.p_better)
+    return {
+        name: None if math.isnan(value) else value
+        for name, value in zip(BELIEVED, values, strict=True)
+    }
 
 
 def _read_limit(name: str, limit: Limit) -> tuple[Callable[[Any, float], Any], float]:

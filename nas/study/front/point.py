@@ -8,7 +8,7 @@ from typing import Any
 
 from nas.spec.architecture import Architecture
 
-__all__ = ["COLUMNS", "Choice", "Hypervolume", "Point"]
+__all__ = ["BELIEVED", "COLUMNS", "Choice", "Hypervolume", "Point"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,5 +124,8 @@ _TYPES = {
     "digest": "string",
     "run": "string",
 }
-COLUMNS = {name: _TYPES.get(name, "float64") for name in (*Point.__slots__, "digest")}
+BELIEVED = ("gain", "gain_low", "gain_high", "p_better")
+"""Columns of what a network is believed to gain (`nas.study.front.gains`)."""
+
+COLUMNS = {name: _TYPES.get(name, "float64") for name in (*Point.__slots__, "digest", *BELIEVED)}
 """Of a table of points: name -> Arrow's name of its type."""

@@ -15,6 +15,7 @@ from nas.base.errors import SpecError
 from nas.spec.architecture import Architecture, Insertion
 from nas.spec.objective import objectives_named
 from nas.study.front.front import Front, Point
+from nas.study.front.point import BELIEVED
 from nas.study.record import PRUNED, RUNNING, Record
 from nas.study.trials import Trials
 
@@ -411,4 +412,4 @@ def test_wrong_budgets(budget: dict[str, float], message: str) -> None:
 def test_pandas_holds_the_rows_of_the_csv() -> None:
     frame = front_of(*STUDY).to_pandas()
     assert list(frame["trial"]) == [0, 3, 2, 1]
-    assert list(frame.columns) == [*Point.__slots__, "digest"]
+    assert list(frame.columns) == [*Point.__slots__, "digest", *BELIEVED]
