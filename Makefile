@@ -7,14 +7,13 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 OUT ?= runs/demo
-# Of 1,151 digits, small batches make as many steps of fewer epochs.
-SHORT := --set proxy.rungs=[3] --set proxy.batch_size=32
 READY := $(VENV)/.ready
 
 .PHONY: search test test-slow docs check format
 
 search: $(READY)
-	$(BIN)/nas search search_spaces/mobilenetv2-small.yaml --data digits --out $(OUT) $(SHORT)
+	$(BIN)/nas search search_spaces/mobilenetv2-cifar.yaml \
+	  --data cluttered-digits --runner runners/demonstration.yaml --out $(OUT)
 
 test: $(READY)
 	$(BIN)/python -m pytest -m "not slow" -n 2 --dist loadgroup -q

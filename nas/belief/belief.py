@@ -166,9 +166,7 @@ class _Metric:
         losses = unit * centred(-evidence.loss[rows] / unit, level)
         raw = evidence.metric[rows]
         apart = raw - np.array([np.median(raw[level == number]) for number in level])
-        weight = float(losses @ losses)
-        if weight <= 0:
-            return None
+        weight = max(float(losses @ losses), 1e-18)
         # Shrunk a little: loss and metric of few, nearly equal networks tell no slope.
         prior = float(np.var(apart)) / _SLOPE_SPREAD**2
         slope = float(losses @ apart) / (weight + prior)

@@ -18,8 +18,9 @@ CURVE = ("full", "start")
 trainings that start as those do and stop early."""
 
 SMOOTH = 3.0
-"""Units from the middle of a level; beyond, only the order of magnitude counts."""
+"""Units from the middle of a level; beyond, the order of magnitude counts, then nothing does."""
 
+_FARTHEST = 1.5
 _LEAST_SHARE = 1e-6
 
 
@@ -158,7 +159,8 @@ def centred(values: Floats, level: Codes) -> Floats:
     """Return values (n,) about the median of each level, smoothed beyond three units."""
     centre = np.array([np.median(values[level == number]) for number in np.unique(level)])
     apart = values - centre[np.searchsorted(np.unique(level), level)]
-    far = np.sign(apart) * (SMOOTH + np.log1p(np.maximum(np.abs(apart) - SMOOTH, 0.0)))
+    beyond = np.log1p(np.maximum(np.abs(apart) - SMOOTH, 0.0))
+    far = np.sign(apart) * (SMOOTH + np.minimum(beyond, _FARTHEST))
     return np.asarray(np.where(np.abs(apart) > SMOOTH, far, apart))
 
 

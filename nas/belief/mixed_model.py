@@ -26,6 +26,7 @@ Whole = NDArray[np.int64]
 _NETWORKS = np.concatenate([[1e-3], np.geomspace(0.05, 5000.0, 40)])
 _SEEDS = np.concatenate([[1e-3], np.geomspace(0.05, 500.0, 18)])
 _MOST_SEEDS = 64  # that are told apart, those of most networks
+_MOST_FLAGS = 50_000_000
 _NEGLIGIBLE = 1e-12
 
 
@@ -92,15 +93,20 @@ class MixedModel:
     def shared_seeds(self) -> Whole:
         """(j,) labels of the seeds that several networks have in common."""
         seeds, which = np.unique(self.trainings.seed, return_inverse=True)
-        pairs = np.unique(which * len(self.terms) + self.trainings.network)
-        networks = np.bincount(pairs // len(self.terms), minlength=len(seeds))
+        if len(seeds) * len(self.terms) <= _MOST_FLAGS:
+            once = np.zeros(len(seeds) * len(self.terms), dtype=bool)
+            once[which * len(self.terms) + self.trainings.network] = True
+            networks = once.reshape(len(seeds), -1).sum(axis=1)
+        else:
+            pairs = np.unique(which * len(self.terms) + self.trainings.network)
+            networks = np.bincount(pairs // len(self.terms), minlength=len(seeds))
         most = np.argsort(-networks, kind="stable")[:_MOST_SEEDS]
         return np.sort(seeds[most[networks[most] > 1]])
 
     @cached_property
     def freedom(self) -> int:
         """Degrees of freedom that the noise is known to, networks and seeds aside."""
-        repeats = len(self.trainings.network) - len(np.unique(self.trainings.network))
+        repeats = len(self.trainings.network) - int((self._counts > 0).sum())
         several = self._counts[self.trainings.network] > 1
         shared = np.isin(self.shared_seeds, self.trainings.seed[several]).sum()
         return max(0, repeats - max(0, int(shared) - 1))
@@ -108,6 +114,18 @@ class MixedModel:
     @cached_property
     def _counts(self) -> Whole:
         return np.bincount(self.trainings.network, minlength=len(self.terms))
+
+    @cached_property
+    def _alike(self) -> list[Whole]:
+        """Numbers of networks with as many trainings that lie as far from their terms."""
+        key = self._counts
+        for column in (self.spread, self.apart):
+            if column is not None:
+                values, which = np.unique(column, return_inverse=True)
+                key = key * len(values) + np.where(self._counts > 0, which, 0)
+        key = np.where(self._counts > 0, key, 0)
+        numbers = np.flatnonzero(np.bincount(key))
+        return [np.flatnonzero(key == number) for number in numbers if number > 0]
 
     @cached_property
     def _mean_values(self) -> Floats:
@@ -166,15 +184,14 @@ class MixedModel:
         moments = np.broadcast_to(moment, (len(own), width)).copy()
         squares = np.full(len(own), float(values @ values))
         log_det = np.zeros(len(own))
-        kinds = np.stack([counts, self._spread, self._apart], axis=1)
-        for kind in np.unique(kinds[counts > 0], axis=0):
-            mine, (count, spread, apart) = (kinds == kind).all(axis=1), kind
-            excess = count * ((own * spread) ** 2 + apart**2)
+        for mine in self._alike:
+            count = float(counts[mine[0]])
+            excess = count * ((own * self._spread[mine[0]]) ** 2 + self._apart[mine[0]] ** 2)
             weight = excess / (1 + excess) * count
             grams -= weight[:, None, None] * (rows[mine].T @ rows[mine])
             moments -= weight[:, None] * (rows[mine].T @ means[mine])
             squares -= weight * float(means[mine] @ means[mine])
-            log_det += mine.sum() * np.log1p(excess)
+            log_det += len(mine) * np.log1p(excess)
         precision = np.zeros(width)
         precision[terms:] = 1.0
         grams += precision[None, :, None] * np.eye(width) / of_seed[:, None, None] ** 2

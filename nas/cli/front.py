@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -19,6 +21,8 @@ from nas.study.front.front import Front
 from nas.study.front.verdict import findings_json, judge
 
 __all__ = ["front"]
+
+_MARGINS = ("loss", "points")
 
 
 def front(
@@ -75,6 +79,13 @@ def front(
         str | None,
         typer.Option(metavar="NAME=NUMBER,...", help="Of the hypervolume; default: the worst."),
     ] = None,
+    margin: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME=NUMBER,...",
+            help="What counts as no worse: loss=0.002,points=0.1 (of accuracy, by full training).",
+        ),
+    ] = None,
     findings: Annotated[
         bool,
         typer.Option("--findings", help="What may be said of it; with --json, each with figures."),
@@ -94,7 +105,7 @@ def front(
     _refuse_both(query, json_=json_, markdown=markdown, findings=findings)
     _refuse_files(csv, parquet)
     whole = front_of_runs(runs, parse_names(by), device=device, mixed=mixed)
-    narrowed = _narrow(whole, where, at_most, at_least, epsilon)
+    narrowed = _narrow(_with_margin(whole, margin), where, at_most, at_least, epsilon)
     written = _write(narrowed, csv, parquet)
     if findings:
         print(findings_json(narrowed) if json_ else "\n".join(judge(narrowed).lines))
@@ -145,6 +156,21 @@ def _narrow(
     if epsilon is not None:
         front = front.thinned(**parse_numbers(epsilon, "--epsilon"))
     return front
+
+
+def _with_margin(front: Front, margin: str | None) -> Front:
+    """Set how much counts as no difference. Raises SpecError."""
+    values = {} if margin is None else parse_numbers(margin, "--margin")
+    for name, value in values.items():
+        if name not in _MARGINS:
+            raise SpecError(f"--margin of {name!r}; allowed: {', '.join(_MARGINS)}")
+        if not (math.isfinite(value) and value >= 0):
+            raise SpecError(f"--margin {name}={value:g}; allowed: a number, 0 or more")
+    return replace(
+        front,
+        margin=values.get("loss", front.margin),
+        margin_points=values.get("points", front.margin_points),
+    )
 
 
 def _write(front: Front, csv: Path | None, parquet: Path | None) -> bool:

@@ -38,7 +38,7 @@ def test_flags_are_a_promise() -> None:
         "status": ["--json", "run"],
         "front": [
             "--at", "--by", "--csv", "--device", "--epsilon", "--findings", "--hypervolume",
-            "--json", "--knee", "--markdown", "--max", "--min", "--mixed", "--parquet",
+            "--json", "--knee", "--margin", "--markdown", "--max", "--min", "--mixed", "--parquet",
             "--reference", "--where", "runs",
         ],
         "compare": ["--by", "--device", "--json", "--mixed", "first", "second"],
@@ -115,6 +115,8 @@ def test_version_and_usage(nas) -> None:  # type: ignore[no-untyped-def]
         (["front", "nowhere"], "nowhere does not exist; start one with: nas search"),
         (["resume", "nowhere"], "does not exist"),
         (["front", "RUN", "--max", "latency"], "write name=number"),
+        (["front", "RUN", "--margin", "speed=3"], "allowed: loss, points"),
+        (["front", "RUN", "--margin", "loss=-1"], "allowed: a number, 0 or more"),
         (["front", "RUN", "--max", "speed=3"], "cannot filter on 'speed'; known: loss"),
         (["front", "RUN", "--by", "speed,loss"], "unknown objective 'speed'"),
         (["front", "RUN", "--by", "loss"], "at least two"),

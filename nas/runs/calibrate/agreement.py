@@ -141,7 +141,7 @@ def agreement(
         there = ~np.isnan(means)  # a row may lack just these seeds
         means, truths = means[there], fulls[rows][there]
         shared = _shared(means, truths, images) * (1.0 if measure is rank_correlation else _TAU)
-        return max(-1.0, measure(means, truths) - shared)
+        return float(np.maximum(-1.0, measure(means, truths) - shared))
 
     def statistic(measure: Callable[[Floats, Floats], float]) -> Interval:
         all_rows = np.arange(len(full))

@@ -24,7 +24,7 @@ from nas.study.front.believed import MEASURED, Believed
 from nas.study.front.choice import rank_within_budget
 from nas.study.front.filter import matching
 from nas.study.front.findings import MARGIN, POINTS
-from nas.study.front.gains import draw_gains
+from nas.study.front.gains import Gain, believed_gains, draw_gains
 from nas.study.front.indicators import hypervolume, knee, thin
 from nas.study.front.network_table import NetworkTable
 from nas.study.front.pareto import non_dominated
@@ -383,6 +383,24 @@ class Front:
         """
         believed = self.believed.gains(self.measured, rows)
         return draw_gains(self.measured, rows) if believed is None else believed
+
+    @cached_property
+    def gains(self) -> tuple[Gain, ...]:
+        """What each of `points` is believed to save in loss against the plain network.
+
+        Likewise; the points themselves have it of full training alone.
+        """
+        if not self.believed.by_run:
+            return believed_gains(self.measured, self.point_rows)
+        return tuple(
+            Gain(
+                point.gain_loss,
+                point.gain_loss_low,
+                point.gain_loss_high,
+                math.nan if point.reference == PLAIN else point.p_better_loss,
+            )
+            for point in self.points
+        )
 
     def _by_objective(
         self, values: Mapping[str, float], what: str, least: float = -math.inf

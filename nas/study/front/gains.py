@@ -17,7 +17,7 @@ from nas.belief.posterior import draw_figure
 from nas.spec.architecture import PLAIN
 from nas.study.front.network_table import NetworkTable
 
-__all__ = ["GAIN_LEVEL", "UNKNOWN", "Gain", "believed_gains", "draw_gains", "plain_row"]
+__all__ = ["GAIN_LEVEL", "UNKNOWN", "Gain", "believed_gains", "draw_gains", "plain_rows"]
 
 Floats = NDArray[np.float64]
 Whole = NDArray[np.int64]
@@ -26,6 +26,7 @@ GAIN_LEVEL = 0.9
 """The level of a gain's interval."""
 
 _DRAWS = 4000
+_MANY = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +57,7 @@ def draw_gains(measured: NetworkTable, rows: Whole, *, count: int = _DRAWS) -> F
     each network is held against the plain one of its run.
     None where the noise of training is not known.
     """
-    plain = np.array([plain_row(measured, int(row)) for row in rows], dtype=np.int64)
+    plain = plain_rows(measured, rows)
     every = np.unique(np.append(rows, plain[plain >= 0]))
     losses = draw_figure(
         "loss", measured.columns, measured.noises, every, count, np.random.default_rng(0)
@@ -69,26 +70,26 @@ def draw_gains(measured: NetworkTable, rows: Whole, *, count: int = _DRAWS) -> F
     return np.asarray(losses[:, np.searchsorted(every, plain)] - own)
 
 
-def plain_row(measured: NetworkTable, row: int) -> int:
-    """Return the number of the plain network of a network's run, -1 where there is none."""
-    columns = measured.columns
-    plain = np.flatnonzero(
-        (columns["reference"] == PLAIN) & (columns["run"] == columns["run"][row])
-    )
-    return int(plain[0]) if plain.size else -1
+def plain_rows(measured: NetworkTable, rows: Whole) -> Whole:
+    """Return the number of the plain network of the run of each network, (k,); -1: none."""
+    runs = measured.columns["run"]
+    plain = {runs[row]: row for row in np.flatnonzero(measured.columns["reference"] == PLAIN)[::-1]}
+    return np.array([plain.get(runs[row], -1) for row in rows], dtype=np.int64)
 
 
 def believed_gains(measured: NetworkTable, rows: Whole) -> tuple[Gain, ...]:
     """Return what each of some networks is believed to gain."""
-    known = len(rows) > 0 and all(plain_row(measured, int(row)) >= 0 for row in rows)
-    draws = draw_gains(measured, rows) if known else None
+    plain = plain_rows(measured, rows)
+    # Of thousands of networks fewer draws are enough, and fit into memory.
+    count = _DRAWS if len(rows) <= _MANY else _DRAWS // 4
+    known = len(rows) > 0 and bool((plain >= 0).all())
+    draws = draw_gains(measured, rows, count=count) if known else None
     if draws is None:
         return (UNKNOWN,) * len(rows)
     low, high = interval(draws, GAIN_LEVEL)
     better = (draws > 0).mean(axis=0)
     table = np.stack([draws.mean(axis=0), low, high, better], axis=1)
-    plain = [plain_row(measured, int(row)) == row for row in rows]
     return tuple(
         Gain(0.0, 0.0, 0.0, math.nan) if same else Gain(*values)
-        for same, values in zip(plain, table.tolist(), strict=True)
+        for same, values in zip(plain == rows, table.tolist(), strict=True)
     )

@@ -90,9 +90,9 @@ def _faster_unsure(finding: Finding) -> str:
     return (
         f"{finding.subject} is faster than hand-placed {finding.rival} "
         f"({finding.figure('latency_share'):+.0%}); the loss that it saves is "
-        f"{finding.estimate:+.4f} [{finding.low:+.4f}, {finding.high:+.4f}]: that it loses no more "
-        f"but for {finding.figure('margin'):g} is not shown (probability "
-        f"{finding.probability:.0%})."
+        f"{finding.estimate:+.4f} [{finding.low:+.4f}, {finding.high:+.4f}]; that it loses no more "
+        f"but for {finding.figure('margin'):g} has a probability of {_sure(finding.probability)} "
+        "by itself, which is not enough beside the other comparisons."
     )
 
 

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
+import numpy as np
 import pytest
 from study.test_full_training import CLEAR, front_of
 
@@ -9,6 +11,7 @@ from nas.study.front.findings import Finding, Kind
 from nas.study.front.front import Front
 from nas.study.front.full_training_findings import full_training_findings
 from nas.study.front.prose import sentence
+from nas.study.full_training import full_trainings_to_json, pack_losses, read_full_trainings
 
 RISING = {
     name: [0.5 + 0.05 * place, 0.51 + 0.05 * place]
@@ -76,3 +79,56 @@ def test_the_proxys_order_is_a_correlation_with_its_interval() -> None:
 )  # fmt: skip
 def test_what_cannot_be_compared_is_a_finding_too(front: Front, kind: Kind, subject: str) -> None:
     assert sentence(the(kind, front)).startswith(subject)
+
+
+def with_losses(front: Front, means: dict[str, float], apart: float = 0.0) -> Front:
+    """Keep the loss of each test image; seeds differ by .001, images by much, alike for all."""
+    rng = np.random.default_rng(0)
+    images = rng.gamma(1.0, 1.0, 1000)
+    columns = dict(front.measured.columns)
+    texts = columns["retrained"].copy()
+    for row, text in enumerate(texts):
+        if text is None:
+            continue
+        name = columns["reference"][row] or "a"
+        kept = []
+        for training in read_full_trainings(text):
+            losses = images + means[name] + 0.001 * training.seed + apart * rng.normal(size=1000)
+            kept.append(
+                replace(training, test_loss=float(losses.mean()), test_losses=pack_losses(losses))
+            )
+        texts[row] = full_trainings_to_json(kept)
+    measured = replace(front.measured, columns=columns | {"retrained": texts})
+    return replace(front, measured=measured)
+
+
+CLOSE = {"plain": [0.80, 0.81, 0.79], "a": [0.80, 0.79, 0.81], "hand": [0.80, 0.80, 0.80]}
+
+
+def test_the_loss_of_each_image_tells_what_accuracy_does_not() -> None:
+    front = with_losses(front_of(CLOSE), {"plain": 0.05, "a": 0.0, "se/r24": 0.04}, apart=0.1)
+    assert not the(Kind.ACCURACY_DIFFERENCE, front, "se/r24").is_above
+    finding = the(Kind.FULL_LOSS_DIFFERENCE, front, "se/r24")
+    assert finding.is_above and finding.estimate == pytest.approx(0.04, abs=0.01)
+    assert finding.unit == "loss" and finding.probability > 0.99
+    assert the(Kind.PLACED_BEATEN_IN_FULL, front).networks == ("se/r24",)
+    assert "of loss saved by full training" in sentence(finding)
+
+
+def test_where_loss_and_accuracy_disagree_it_is_said() -> None:
+    front = with_losses(front_of(CLEAR), {"plain": 0.05, "a": 0.3, "se/r24": 0.04}, apart=0.1)
+    finding = the(Kind.FIGURES_DISAGREE, front, "se/r24")
+    assert finding.estimate == pytest.approx(5.03, abs=0.01) and finding.figure("loss") < 0
+    assert "its loss is higher, its accuracy +5.03 points" in sentence(finding)
+    assert the(Kind.PLACED_BEATEN_IN_FULL, front).worse_than == ("se/r24",)
+    agreed = with_losses(front_of(CLEAR), {"plain": 0.05, "a": 0.0, "se/r24": 0.04}, apart=0.1)
+    kinds = {found.kind for found in full_training_findings(agreed)}
+    assert Kind.FIGURES_DISAGREE not in kinds
+
+
+def test_how_probable_it_is_to_be_no_worse_is_told() -> None:
+    finding = the(Kind.ACCURACY_DIFFERENCE, replace(front_of(CLOSE), margin_points=50.0))
+    assert finding.figure("no_worse") > 0.99 and finding.figure("margin") == 50.0
+    assert "worse by less than 50.0 points with a probability of more than 99 %" in sentence(
+        finding
+    )
