@@ -101,6 +101,11 @@ class Belief:
         )
         return Gain(self.unit * mean, self.unit * deviation)
 
+    def joint(self, codes: Codes) -> tuple[Floats, Floats]:
+        """Return mean (k,) and covariance (k, k) of the gain in loss of networks (k, d)."""
+        mean, covariance = self._model.joint(self.space.points(codes))
+        return self.unit * mean, self.unit**2 * covariance
+
     @property
     def metric_per_loss(self) -> float:
         """How much of the metric a gain in loss is worth; NaN where none was measured."""

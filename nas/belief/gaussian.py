@@ -254,6 +254,15 @@ class Gaussian:
         left += np.einsum("ij,ij->i", apart, apart)
         return mean.astype(np.float64), np.sqrt(np.maximum(left, 1e-12))
 
+    def joint(self, points: Points) -> tuple[Floats, Floats]:
+        """Return mean (k,) and covariance (k, k) of the target at points, without noise."""
+        across = self.kernel.covariance(points, self._points)
+        mean = across @ self._mean + self._slower * points.load
+        explained = across @ self._explained
+        apart = across @ self._apart + np.outer(points.load, self._slower_apart)
+        covariance = self._variance * self.kernel.covariance(points, points)
+        return mean, covariance - explained @ explained.T + apart @ apart.T
+
     def draws(self, points: Points, count: int, seed: int = 0) -> Floats:
         """Return joint draws (count, k) of the target at points."""
         rng = np.random.default_rng(seed)

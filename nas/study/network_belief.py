@@ -232,6 +232,10 @@ class NetworkBelief:
         """Return the gain in loss."""
         return self.belief.gain(self.seen.codes(architectures))
 
+    def joint(self, architectures: Sequence[Architecture]) -> tuple[Floats, Floats]:
+        """Return mean (n,) and covariance (n, n) of the gains in loss."""
+        return self.belief.joint(self.seen.codes(architectures))
+
     def metric_gain(self, architectures: Sequence[Architecture]) -> Gain:
         """Return the gain in accuracy, as a share."""
         return self.belief.metric_gain(self.seen.codes(architectures))
