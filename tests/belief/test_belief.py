@@ -16,9 +16,7 @@ from nas.belief.terms import Place, SharedTerms
 LABELS = ("none", "se/r8", "coord/r8", "eca")
 SITES, FULL = 6, 600_000.0
 GRID = Grid({f"site {number}": LABELS for number in range(SITES)})
-TERMS = SharedTerms(
-    GRID, [Place(f"stage {number // 2}", number / 5, 1) for number in range(SITES)]
-)
+TERMS = SharedTerms(GRID, [Place(f"stage {number // 2}", number / 5, 1) for number in range(SITES)])
 SPACE = PointSpace(
     GRID,
     terms=TERMS,
