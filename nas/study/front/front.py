@@ -280,7 +280,7 @@ class Front:
     @cached_property
     def gains(self) -> tuple[Gain, ...]:
         """What each of `points` is believed to gain on the plain network."""
-        return believed_gains(self.measured, self.point_rows)
+        return believed_gains(self.measured, self.point_rows, np.flatnonzero(self.keep))
 
     def _by_objective(
         self, values: Mapping[str, float], what: str, least: float = -math.inf
@@ -397,7 +397,7 @@ class _Cloud(Mapping[str, NDArray[Any]]):
 
 def _known(gain: Gain) -> dict[str, float | None]:
     """Return the columns of what is believed; what is not known is None."""
-    values = (gain.gain, gain.low, gain.high, gain.p_better)
+    values = (gain.gain, gain.low, gain.high, gain.p_better, gain.p_front)
     return {
         name: None if math.isnan(value) else value
         for name, value in zip(BELIEVED, values, strict=True)

@@ -124,7 +124,7 @@ _TYPES = {
     "digest": "string",
     "run": "string",
 }
-BELIEVED = ("gain", "gain_low", "gain_high", "p_better")
+BELIEVED = ("gain", "gain_low", "gain_high", "p_better", "p_front")
 """Columns of what a network is believed to gain (`nas.study.front.gains`)."""
 
 COLUMNS = {name: _TYPES.get(name, "float64") for name in (*Point.__slots__, "digest", *BELIEVED)}
