@@ -12,7 +12,8 @@ READY := $(VENV)/.ready
 .PHONY: search test test-slow docs check format
 
 search: $(READY)
-	$(BIN)/nas search search_spaces/mobilenetv2-small.yaml --data digits --out $(OUT)
+	$(BIN)/nas search search_spaces/mobilenetv2-cifar.yaml \
+	  --data cluttered-digits --runner runners/demonstration.yaml --out $(OUT)
 
 test: $(READY)
 	$(BIN)/python -m pytest -m "not slow" -n 2 --dist loadgroup -q

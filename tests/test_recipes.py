@@ -22,6 +22,7 @@ RUNNERS = ROOT / "runners"
 NAMES = {
     "local.yaml",
     "local-gpu.yaml",
+    "demonstration.yaml",
     "ray-local.yaml",
     "ray-cluster.yaml",
     "ray-aws.yaml",
@@ -49,11 +50,12 @@ def test_all_are_there_and_say_first_how_to_start_them() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["local.yaml", "local-gpu.yaml", "ray-local.yaml", "ray-cluster.yaml"]
+    "name",
+    ["local.yaml", "local-gpu.yaml", "demonstration.yaml", "ray-local.yaml", "ray-cluster.yaml"],
 )
 def test_runners_are_runners(name: str) -> None:
     runner = load_runner(RUNNERS / name)
-    assert runner.executor == ("local" if name.startswith("local") else "ray")
+    assert runner.executor == ("ray" if name.startswith("ray") else "local")
     # What local.yaml and ray-local.yaml say is what is taken when nothing is said.
     if name == "ray-local.yaml":
         assert runner.ray == load_runner(None).ray
@@ -161,3 +163,13 @@ def test_recipes_name_commands_that_there_are(tmp_path: Path) -> None:
     for name in NAMES:
         named = set(re.findall(r"(?<![\w/.-])nas ([a-z]+) ", recipe(name)))
         assert named <= known | later, name
+
+
+def test_the_demonstration_is_what_its_benchmark_trains() -> None:
+    from benchmarks.fidelity import demonstration
+
+    proxy = load_runner(RUNNERS / "demonstration.yaml").proxy
+    assert (proxy.kind, proxy.rungs, proxy.unit) == ("scratch", [demonstration.EPOCHS], "epochs")
+    assert (proxy.batch_size, proxy.learning_rate) == (demonstration.BATCH, demonstration.RATE)
+    makefile = (ROOT / "Makefile").read_text()
+    assert f"--data {demonstration.SOURCE} --runner runners/demonstration.yaml" in makefile

@@ -84,6 +84,10 @@ def planted(rng: np.random.Generator, when: str, full: float) -> Curve:
     )
 
 
+def _mixed(common: Curve, own: Curve, part: float) -> Curve:
+    return lambda images: part * common(images) + (1 - part) * own(images)
+
+
 def world(rng: np.random.Generator, when: str, at: PointSpace) -> list[tuple[float, float]]:
     """Return (probability that it is above the plain network, true gain) of each network."""
     codes = hand_placed()
@@ -94,11 +98,7 @@ def world(rng: np.random.Generator, when: str, at: PointSpace) -> list[tuple[flo
     for row in codes[1:]:
         common, own = shared[int(row.max())], planted(rng, when, full)
         part = rng.uniform(0.3, 1.0)
-        curves.append(
-            lambda images, common=common, own=own, part=part: (
-                part * common(images) + (1 - part) * own(images)
-            )
-        )
+        curves.append(_mixed(common, own, part))
     noise = rng.uniform(0.1, 0.6)
     budgets = BUDGET * np.array([1.0, 2.0, 4.0])
     rows, images, losses = [], [], []

@@ -16,8 +16,8 @@ from statistics import median
 import numpy as np
 import torch
 
-from nas.strategy.samplers.pareto.acquisition import Acquisition
 from nas.belief.grid import Codes, Floats, Grid
+from nas.strategy.samplers.pareto.acquisition import Acquisition
 from nas.strategy.samplers.pareto.knowledge import Knowledge, Observations
 
 BLOCKS = ("se", "cbam", "coord")

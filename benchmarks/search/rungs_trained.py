@@ -73,7 +73,7 @@ def searched(given: argparse.Namespace, budgets: Sequence[float], seed: int, out
                 "patience": None,
                 "confirm_seeds": 1,
             },
-            "proxy": {"rungs": list(budgets), "unit": "steps"},
+            "proxy": {"kind": "probe", "rungs": list(budgets), "unit": "steps"},
         }
     )
     return nas.search(given.space, runner, given.data, out)

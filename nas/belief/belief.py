@@ -98,6 +98,11 @@ class Belief:
         )
         return Gain(self.unit * mean, self.unit * deviation)
 
+    @property
+    def metric_per_loss(self) -> float:
+        """How much of the metric a gain in loss is worth; NaN where none was measured."""
+        return np.nan if self._metric is None else self._metric.slope
+
     def metric_gain(self, codes: Codes) -> Gain:
         """Return the gain in the metric of networks (k, d); NaN where none was measured."""
         if self._metric is None:
@@ -158,9 +163,7 @@ class _Metric:
         losses = unit * centred(-evidence.loss[rows] / unit, level)
         raw = evidence.metric[rows]
         apart = raw - np.array([np.median(raw[level == number]) for number in level])
-        weight = float(losses @ losses)
-        if weight <= 0:
-            return None
+        weight = max(float(losses @ losses), 1e-18)
         # Shrunk a little: loss and metric of few, nearly equal networks tell no slope.
         prior = float(np.var(apart)) / _SLOPE_SPREAD**2
         slope = float(losses @ apart) / (weight + prior)

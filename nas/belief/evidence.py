@@ -17,7 +17,8 @@ CURVE = ("full", "start")
 """The sources that lie on the curve of full training: full trainings of any length, and
 trainings that start as those do and stop early."""
 
-_SMOOTH = 3.0  # units; beyond, only the order of magnitude counts
+_SMOOTH = 3.0  # units; beyond, the order of magnitude counts, and soon nothing does
+_FARTHEST = 1.5
 _LEAST_SHARE = 1e-6
 
 
@@ -146,7 +147,8 @@ def centred(values: Floats, level: Codes) -> Floats:
     """Return values (n,) about the median of each level, smoothed beyond three units."""
     centre = np.array([np.median(values[level == number]) for number in np.unique(level)])
     apart = values - centre[np.searchsorted(np.unique(level), level)]
-    far = np.sign(apart) * (_SMOOTH + np.log1p(np.maximum(np.abs(apart) - _SMOOTH, 0.0)))
+    beyond = np.log1p(np.maximum(np.abs(apart) - _SMOOTH, 0.0))
+    far = np.sign(apart) * (_SMOOTH + np.minimum(beyond, _FARTHEST))
     return np.asarray(np.where(np.abs(apart) > _SMOOTH, far, apart))
 
 

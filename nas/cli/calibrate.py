@@ -130,7 +130,7 @@ def calibrate(
 
 def _refuse_others(curves: bool, of_curves: dict[str, object], others: dict[str, object]) -> None:
     """Raise SpecError for an option of the other kind of calibration."""
-    given = [name for name, value in (others if curves else of_curves).items() if value]
+    given = [name for name, value in (others if curves else of_curves).items() if value is not None]
     if given and curves:
         raise SpecError(f"{given[0]} is of a calibration without --curves; leave one of them out")
     if given:

@@ -75,7 +75,8 @@ def _read_submission(
 
     options = _search_options(context, space)
     data, prior, calibration = options["data"], options["prior"], options["calibration"]
-    profile = load_runner(runner, tuple(options["set_"] or ())).device_profile
+    asked = [f"regime={options['regime']}"] if options["regime"] else []
+    profile = load_runner(runner, (*asked, *(options["set_"] or ()))).device_profile
     check_source(data)
     named = {"prior": prior, "device": profile}
     files = {name: Path(path) for name, path in named.items() if path is not None}

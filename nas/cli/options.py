@@ -8,6 +8,8 @@ from typing import Annotated
 import typer
 
 __all__ = [
+    "Budget",
+    "FullTrainings",
     "DataSource",
     "Json",
     "ObjectiveNames",
@@ -40,6 +42,16 @@ TimeLimit = Annotated[
 ]
 Trials = Annotated[int | None, typer.Option(min=1, help="Networks to evaluate.")]
 Workers = Annotated[int | None, typer.Option(min=1, help="Processes; default: one per core.")]
+
+Budget = Annotated[
+    str | None,
+    typer.Option(
+        metavar="TIME", help="Time for search and full trainings at its end, together: 2h, 8h."
+    ),
+]
+FullTrainings = Annotated[
+    int | None, typer.Option(min=3, help="Full trainings at the end, instead of a budget's.")
+]
 
 # How a front is looked at.
 ObjectiveNames = Annotated[

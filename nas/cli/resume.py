@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from nas.cli.foreground import carry_out
-from nas.cli.options import RunFolder, TimeLimit, Trials, Workers
-from nas.cli.parsing import with_option
+from nas.cli.options import Budget, FullTrainings, RunFolder, TimeLimit, Trials, Workers
 
 __all__ = ["resume"]
 
@@ -13,6 +12,8 @@ def resume(
     run: RunFolder,
     trials: Trials = None,
     time_limit: TimeLimit = None,
+    budget: Budget = None,
+    full_trainings: FullTrainings = None,
     workers: Workers = None,
 ) -> None:
     """Go on with a run that was stopped or killed, or make it longer.
@@ -20,15 +21,19 @@ def resume(
     Example: nas resume runs/demo --trials 60
     """
     from nas.runs.resume import resume as resume_run
-    from nas.spec.runner import load_runner
+    from nas.spec.runner import parse_seconds
 
-    seconds = None
-    if time_limit is not None:
-        limited = with_option(load_runner(), "--time-limit", f"search.time_limit={time_limit}")
-        seconds = limited.search.time_limit
+    seconds = None if time_limit is None else parse_seconds("--time-limit", time_limit)
+    more = None if budget is None else parse_seconds("--budget", budget.removeprefix("+"))
     carry_out(
         run,
         lambda observer: resume_run(
-            run, trials=trials, time_limit=seconds, workers=workers, observer=observer
+            run,
+            trials=trials,
+            time_limit=seconds,
+            budget=more,
+            full_trainings=full_trainings,
+            workers=workers,
+            observer=observer,
         ),
     )

@@ -8,7 +8,15 @@ from typing import Annotated, Literal
 import typer
 
 from nas.cli.foreground import carry_out
-from nas.cli.options import RunnerSettings, SpaceFile, TimeLimit, Trials, Workers
+from nas.cli.options import (
+    Budget,
+    FullTrainings,
+    RunnerSettings,
+    SpaceFile,
+    TimeLimit,
+    Trials,
+    Workers,
+)
 from nas.cli.parsing import parse_focus, with_option
 
 __all__ = ["search"]
@@ -20,8 +28,8 @@ def search(
         str,
         typer.Option(
             metavar="DATA",
-            help="digits, cifar10, folder:PATH, imagenet:PATH, cifar100, fashion-mnist, svhn, "
-            "hf:NAME or module:function.",
+            help="digits, cifar10, folder:PATH, imagenet:PATH, cluttered-digits, cifar100, "
+            "fashion-mnist, svhn, hf:NAME or module:function.",
         ),
     ] = "digits",
     out: Annotated[Path, typer.Option(help="Run folder to make.")] = Path("runs/demo"),
@@ -41,6 +49,8 @@ def search(
     ] = None,
     trials: Trials = None,
     time_limit: TimeLimit = None,
+    budget: Budget = None,
+    full_trainings: FullTrainings = None,
     focus: Annotated[
         list[str] | None,
         typer.Option(
@@ -60,11 +70,14 @@ def search(
     from nas.runs import start
     from nas.spec.runner import load_runner
 
-    plan = load_runner(runner, tuple(set_ or ()))
+    # With the settings, which it may allow or contradict.
+    asked = [f"regime={regime}"] if regime else []
+    plan = load_runner(runner, (*asked, *(set_ or ())))
     for option, key, value in (
-        ("--regime", "regime", regime),
         ("--trials", "search.trials", trials),
         ("--time-limit", "search.time_limit", time_limit),
+        ("--budget", "search.budget", budget),
+        ("--full-trainings", "search.full_trainings", full_trainings),
         ("--seed", "search.seed", seed),
         ("--focus", "search.focus", parse_focus(focus) if focus else None),
         ("--workers", "workers", workers),

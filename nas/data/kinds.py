@@ -8,6 +8,7 @@ from pathlib import Path
 
 from nas.base.errors import NoTestPart, SpecError
 from nas.base.user_code import is_function
+from nas.data.cluttered_digits import cluttered_digits, cluttered_digits_test
 from nas.data.folder import folder, folder_test, imagenet, imagenet_test
 from nas.data.huggingface import huggingface, huggingface_test
 from nas.data.images import Images, ImageSource, Parts
@@ -38,6 +39,7 @@ DATA: dict[str, Kind] = {
     "cifar10": Kind(PUBLISHED["cifar10"].search, PUBLISHED["cifar10"].test),
     "folder": Kind(folder, folder_test, _PATH),
     "imagenet": Kind(imagenet, imagenet_test, _PATH),
+    "cluttered-digits": Kind(cluttered_digits, cluttered_digits_test),
     "cifar100": Kind(PUBLISHED["cifar100"].search, PUBLISHED["cifar100"].test),
     "fashion-mnist": Kind(PUBLISHED["fashion-mnist"].search, PUBLISHED["fashion-mnist"].test),
     "svhn": Kind(PUBLISHED["svhn"].search, PUBLISHED["svhn"].test),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from nas.base.errors import SpecError
@@ -10,9 +11,12 @@ from nas.execution.observer import Observer
 from nas.runs.drive import drive
 from nas.runs.lock import run_lock
 from nas.runs.prepare import SearchInputs
+from nas.runs.retrain.budget import share_budget
+from nas.runs.retrain.in_search import end_in_full_trainings
 from nas.runs.run import Run, RunFile, open_run
+from nas.study.full_training import select_main_recipe
 
-__all__ = ["resume"]
+__all__ = ["resume", "write_plan"]
 
 
 def resume(
@@ -20,6 +24,8 @@ def resume(
     *,
     trials: int | None = None,
     time_limit: float | None = None,
+    budget: float | None = None,
+    full_trainings: int | None = None,
     workers: int | None = None,
     observer: Observer | None = None,
 ) -> Run:
@@ -28,6 +34,8 @@ def resume(
     path: the run folder.
     trials: a new total of networks; None: as run.yaml says.
     time_limit: seconds from now; None: as run.yaml says.
+    budget: seconds more, shared between searching and full trainings as the run's file says.
+    full_trainings: a new total of them; None: as run.yaml says.
     workers: at most; None: as run.yaml says.
     observer: hears what happens; None: nobody does.
 
@@ -41,33 +49,60 @@ def resume(
                 f"{run.path} has {evaluated} networks, more than {trials}; name a new total above "
                 "that"
             )
-    file = _change_plan(run.file, trials, time_limit, workers)
+    file = _change_plan(run.file, trials, time_limit, workers, full_trainings)
+    if budget is not None:
+        file = _with_more(run, file, budget)
     with run_lock(run.path):
         if file != run.file:
             before = len(run.trials())
-            _write_plan(run.path, file)
+            write_plan(run.path, file)
         longer = open_run(path)
         try:
             drive(SearchInputs.read(longer), observer)
         except SpecError:  # what is refused changes nothing
             if file != run.file and len(longer.trials()) == before:
-                _write_plan(run.path, run.file)
+                write_plan(run.path, run.file)
             raise
+    end_in_full_trainings(longer, observer)
     return longer
 
 
 def _change_plan(
-    file: RunFile, trials: int | None, time_limit: float | None, workers: int | None
+    file: RunFile,
+    trials: int | None,
+    time_limit: float | None,
+    workers: int | None,
+    full_trainings: int | None,
 ) -> RunFile:
     """Return the file of a longer run, checked; None leaves what it says."""
     plan = file.search.model_dump()
     plan |= {"trials": trials} if trials is not None else {}
     plan |= {"time_limit": time_limit} if time_limit is not None else {}
+    plan |= {"full_trainings": full_trainings} if full_trainings is not None else {}
     changed = file.model_dump() | {"search": plan}
     changed |= {"workers": workers} if workers is not None else {}
     return parse(RunFile, changed, "nas resume")
 
 
-def _write_plan(path: Path, file: RunFile) -> None:
+def _with_more(run: Run, file: RunFile, budget: float) -> RunFile:
+    """Return the file with so many seconds more: its share to search, the rest in full trainings.
+
+    A search with a budget goes on past its number of networks, until its time is over.
+    """
+    plan = file.search.model_copy(update={"budget": budget, "full_trainings": None})
+    given = replace(run, file=file.model_copy(update={"search": plan}))
+    candidates = SearchInputs.read(run).candidates
+    share = share_budget(given, candidates.plains()[0][0])
+    done = len(select_main_recipe(run.retrained()))
+    longer = {
+        "budget": budget,
+        "time_limit": share.search,
+        "full_trainings": max(done, file.search.full_trainings or 0) + share.full_trainings,
+    }
+    return file.model_copy(update={"search": file.search.model_copy(update=longer)})
+
+
+def write_plan(path: Path, file: RunFile) -> None:
+    """Write run.yaml, whole."""
     with write_whole(path / "run.yaml") as temporary:
         temporary.write_text(dump_yaml(file))

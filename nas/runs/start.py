@@ -6,23 +6,29 @@ import json
 import shutil
 import tempfile
 from pathlib import Path
+from typing import Any
 
 from nas.base.errors import SpecError, StorageError
 from nas.base.files import dump_yaml
 from nas.base.machine import describe_environment
 from nas.base.object_store import location, remove
-from nas.execution.observer import Observer
+from nas.execution.observer import Observer, SilentObserver
 from nas.runs.calibrate.result import FILE as CALIBRATION
 from nas.runs.check import NewRun, check_new_run
 from nas.runs.drive import drive
 from nas.runs.lock import run_lock
 from nas.runs.open_study import drop_study, make_study
 from nas.runs.prepare import DEVICE, PRIOR, SearchInputs, take_over
+from nas.runs.resume import write_plan
+from nas.runs.retrain.budget import share_budget
+from nas.runs.retrain.in_search import end_in_full_trainings
 from nas.runs.run import CHECKPOINTS, Run, open_run
-from nas.spec.runner import Runner
+from nas.spec.runner import Runner, SearchPlan
 from nas.spec.space import SearchSpace
 
 __all__ = ["search"]
+
+_UNTIL_TIME_IS_OVER = 10_000  # networks
 
 
 def search(
@@ -54,6 +60,7 @@ def search(
     run = open_run(out)
     with run_lock(out):
         try:
+            run = _with_shared_budget(run, new, observer or SilentObserver())
             drive(SearchInputs(run, new.candidates, new.profile, new.data), observer)
         except SpecError:
             # Found out late, such as weights that cannot be had: the folder is free again.
@@ -62,7 +69,34 @@ def search(
                 shutil.rmtree(out)
                 remove(run.checkpoints)
             raise
+    end_in_full_trainings(run, observer)
     return run
+
+
+def _with_shared_budget(run: Run, new: NewRun, observer: Observer) -> Run:
+    """Return the run with a time limit and full trainings, where it was given a budget.
+
+    Raises SpecError for one that is too small.
+    """
+    if run.file.search.budget is None:
+        return run
+    observer.stage("timing a full training")
+    share = share_budget(run, new.candidates.plains()[0][0])
+    observer.stage(
+        f"{share.search / 60:.0f} min to search, then {share.full_trainings} full trainings of "
+        f"about {share.each / 60:.0f} min; they tell networks apart that differ by about "
+        f"{share.resolved:.1f} points"
+    )
+    plan = run.file.search
+    shared: dict[str, Any] = {
+        "time_limit": share.search,
+        "full_trainings": share.full_trainings,
+    }
+    if plan.trials == SearchPlan().trials:  # a budget counts, unless a number was asked for
+        shared["trials"] = _UNTIL_TIME_IS_OVER
+    search = plan.model_copy(update=shared)
+    write_plan(run.path, run.file.model_copy(update={"search": search}))
+    return open_run(run.path)
 
 
 def _make_folder(new: NewRun, out: Path) -> None:

@@ -9,7 +9,15 @@ import re
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    field_validator,
+    model_validator,
+)
 
 from nas.base.errors import SpecError
 from nas.base.files import parse, read_text, read_yaml
@@ -31,6 +39,7 @@ __all__ = [
     "check_regime",
     "load_runner",
     "parse_seconds",
+    "read_regret",
     "with_overrides",
 ]
 
@@ -100,6 +109,25 @@ def _checkpoints(value: object) -> object:
     return value
 
 
+def _stop_when(text: str) -> str:
+    read_regret(text)
+    return text
+
+
+def read_regret(text: str) -> tuple[float, str]:
+    """Read `0.1 points` or `0.005 loss` as (0.001, "accuracy") or (0.005, "loss").
+
+    Raises ValueError.
+    """
+    match = re.fullmatch(r"(\d*\.?\d+) *(points?|loss)", text.strip())
+    if match is None or float(match[1]) <= 0:
+        raise ValueError(
+            f"found {text!r}; allowed: a number above 0 with its unit, 0.1 points or 0.005 loss"
+        )
+    loss = match[2] == "loss"
+    return float(match[1]) / (1 if loss else 100), "loss" if loss else "accuracy"
+
+
 JOURNAL = "journal"
 Storage = Annotated[str, BeforeValidator(_storage)]
 
@@ -116,6 +144,16 @@ class SearchPlan(BaseModel):
     trials: Annotated[int, Field(ge=1, le=10_000_000)] = 24
     """Architectures to evaluate, the hand-placed ones among them."""
     time_limit: Duration | None = None
+    budget: Duration | None = None
+    """Time for all of it: search, and full trainings at its end; None: time_limit alone counts."""
+    full_share: Annotated[float, Field(gt=0, lt=1)] = 0.4
+    """Share of the budget that is kept for full trainings."""
+    full_trainings: Annotated[int, Field(ge=3, le=10_000)] | None = None
+    """Full trainings at the end, of the networks that would be shown and of their rivals; None:
+    as many as the budget allows, and none without one."""
+    stop_when: Annotated[str, AfterValidator(_stop_when)] | None = None
+    """Stop proposing when the best network that is left is expected to be better than the best
+    that is known by less than this: `0.1 points` of accuracy, or `0.005 loss` (`pareto` only)."""
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
     focus: dict[str, Annotated[list[float], Field(min_length=2, max_length=2)]] = {}
     """Objective -> from where to where it matters: what lies outside is nothing gained."""
@@ -123,9 +161,10 @@ class SearchPlan(BaseModel):
     """How often a job is given out whose worker dies with it, before its trial is FAILED."""
     confirm_seeds: Annotated[int, Field(ge=1, le=100)] = 3
     """Seeds that every member of the final front, and every reference, is trained with."""
-    patience: Annotated[int, Field(ge=1)] | None = 20
+    patience: Annotated[int, Field(ge=1)] | None = None
     """Proposals in a row that are expected to add less to the front than training its members
-    again would seem to, by luck, before the search stops (`pareto` only); None: go on."""
+    again would seem to, by luck, before the search stops (`pareto` only). None: go on, since
+    where noise is large that comes long before all is known; see `stop_when`."""
     reduction: Annotated[int, Field(ge=2, le=1000)] | None = 3
     """One of so many networks goes on from a rung to the next, where proxy.rungs has several (see
     `nas.strategy.halving`); None: all are trained up to the last one."""

@@ -17,7 +17,7 @@ from nas.belief.grid import Codes
 from nas.models.candidates import Candidates
 from nas.spec.architecture import Architecture
 from nas.spec.objective import objectives_named
-from nas.spec.runner import SearchPlan
+from nas.spec.runner import SearchPlan, read_regret
 from nas.strategy.confirmation import Confirmation
 from nas.strategy.ledger import (
     Ledger,
@@ -122,6 +122,7 @@ class Search:
         self._lost: list[Job] = []
         self._exhausted = False
         self._futile = False
+        self._satisfied = False
         self._repeats_changed = False  # since the sampler was last informed
         self._end_states: list[str] = []  # of what was told to this object
         self._restore()
@@ -240,6 +241,9 @@ class Search:
         if self._exhausted or self._ledger.networks >= self.plan.trials:
             return None
         self._inform_sampler()  # of noise above all, without which nothing is futile
+        if self._little_is_left():
+            self._satisfied = True
+            return None
         patience = self.plan.patience
         self._futile = patience is not None and self._proposer.futile_proposals >= patience
         if self._futile:
@@ -252,9 +256,18 @@ class Search:
         self._exhausted = proposal is None
         return self._start(*proposal) if proposal else None
 
+    def _little_is_left(self) -> bool:
+        """Say whether the belief expects less than the plan asks for."""
+        if self.plan.stop_when is None:
+            return False
+        least, figure = read_regret(self.plan.stop_when)
+        return self._proposer.regret.get(figure, math.nan) < least
+
     @property
     def _proposals_ended(self) -> bool:
         """True when no network will be proposed any more."""
+        if self._satisfied:
+            return True
         return self._exhausted or self._futile or self._ledger.networks >= self.plan.trials
 
     @property
@@ -269,6 +282,8 @@ class Search:
     def _why_no_more(self) -> str:
         if self._exhausted:
             return "; the space gave no further one"
+        if self._satisfied:
+            return f"; less than {self.plan.stop_when} is expected of further ones"
         if self._futile:
             return (
                 f"; the last {self.plan.patience} of them (search.patience) promised less than "

@@ -28,6 +28,7 @@ from nas.training.checkpoint import (
     save_training,
     save_weights,
 )
+from nas.training.device import best_device
 from nas.training.loop import Recipe, Training, evaluate, steps_in
 from nas.training.task import Classification, Score
 
@@ -35,13 +36,13 @@ __all__ = [
     "FullTrainingJob",
     "TrainingStopped",
     "begin",
+    "test_trained",
     "train_fully",
     "training_file",
     "weights_file",
 ]
 
 _SAVE_EVERY = 60.0  # seconds of training that a kill may cost
-_LOOKS = 10  # at the validation images
 _KIND = "scratch"  # of proxy: everything is trained, so everything is kept
 
 
@@ -61,6 +62,7 @@ class FullTrainingJob:
     run_seed: of the run that it belongs to.
     test: whether the source brings a test part.
     backbone: file of the plain network's weights, for a recipe that starts from them.
+    looks: at the validation images on the way, the last one at the end.
     """
 
     about: FullTraining
@@ -71,6 +73,7 @@ class FullTrainingJob:
     run_seed: int
     test: bool
     backbone: Path | None = None
+    looks: int = 10
 
     @property
     def recipe(self) -> FullRecipe:
@@ -211,7 +214,7 @@ def train_fully(
     # however often the training was interrupted.
     score = None
     length = training.recipe.length
-    looks = sorted({max(1, round(length * number / _LOOKS)) for number in range(1, _LOOKS + 1)})
+    looks = sorted({max(1, round(length * (i + 1) / job.looks)) for i in range(job.looks)})
     for until in looks[len(curve) :]:
         training.run(until, progress=after_step)
         watch.pause()
@@ -274,11 +277,37 @@ def _test(
 ) -> dict[str, Any]:
     """Take the one look at the test images."""
     test = open_test(job.source, job.about.resolution)
-    score = _judge(training, replace(data, validation=test), device)
+    return _tested(_judge(training, replace(data, validation=test), device), len(test))
+
+
+def test_trained(
+    folder: Path, architecture: Architecture, training: FullTraining, source: str, data: Path
+) -> FullTraining:
+    """Take the one look at the test images with weights that were kept; return the training so.
+
+    folder: that the weights are in.
+    data: the folder of the decoded images that it was trained on.
+    Raises StorageError when the weights are gone.
+    """
+    assert training.weights is not None
+    images, device = open_data(data), best_device()
+    network = build(
+        architecture,
+        num_classes=len(images.classes),
+        start=FullRecipe(**training.recipe).block_start,
+    )
+    network.load_state_dict(load_weights(folder / training.weights))
+    test = open_test(source, training.resolution)
+    task = Classification(len(images.classes))
+    score = evaluate(network, replace(images, validation=test), task, device=device)
+    return replace(training, **_tested(score, len(test)))
+
+
+def _tested(score: Score, images: int) -> dict[str, Any]:
     return {
         "test_loss": score.loss,
         "test_accuracy": score.accuracy,
-        "test_images": len(test),
+        "test_images": images,
         "test_correct": pack_flags(score.correct.numpy()),
         "test_losses": pack_losses(score.losses.numpy()),
     }

@@ -77,6 +77,19 @@ def test_wrong_spaces_end_with_one_line_and_code_2(  # type: ignore[no-untyped-d
         (["--set", "proxy.knd=probe"], "unknown key 'knd'; allowed in proxy:"),
         (["--set", "proxy.kind=magic"], "proxy.kind: found 'magic'"),
         (["--set", "search.sampler=grid"], "search.sampler: found 'grid'"),
+        (
+            ["--regime", "finetune", "--set", "proxy.kind=scratch"],
+            "regime finetune with proxy.kind",
+        ),
+        (
+            ["--regime", "finetune", "--set", "retrain.weights=random"],
+            "with retrain.weights random",
+        ),
+        (["--set", "proxy.backbone.weights=pretrained"], "or take regime finetune"),
+        (
+            ["--set", "regime=sctratch"],
+            "regime: found 'sctratch'; allowed: 'scratch' or 'finetune'",
+        ),
         (["--time-limit", "soon"], "--time-limit"),
         (["--data", "mnist"], "allowed: digits, cifar10, folder:PATH"),
         (["--data", "folder:/nowhere"], "no such folder"),

@@ -14,4 +14,5 @@ def test_how_far_a_run_is(nas, finished_run: Path) -> None:  # type: ignore[no-u
     status = json.loads(nas("status", finished_run, "--json").out)
     assert status["trials"]["RUNNING"] == 0
     assert status["networks"] == {"evaluated": 5, "planned": 5}
-    assert "not running" in nas("status", finished_run).out
+    assert status["regime"] == "finetune"  # that of its probes
+    assert "regime finetune; not running" in nas("status", finished_run).out

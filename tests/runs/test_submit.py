@@ -236,6 +236,7 @@ def test_the_command_line_shows_and_checks(small_space: Path, tmp_path: Path) ->
         ["--trails", "60"],
         ["--set", "search.sampler=best"],
         ["--set", "proxy.knd=probe"],
+        ["--set", "proxy.backbone.weights=pretrained"],
         ["--data", "mnist"],
     ):
         assert CliRunner().invoke(app, [*words, "--dry-run", *mistake]).exit_code != 0, mistake
@@ -244,4 +245,5 @@ def test_the_command_line_shows_and_checks(small_space: Path, tmp_path: Path) ->
     with pytest.raises(SpecError, match=r"line 30: put in what belongs there for 'REGISTRY/'"):
         CliRunner().invoke(app, kubernetes, catch_exceptions=False)
     elsewhere = ["--data", "folder:/only/there", "--set", "search.patience=null"]
+    elsewhere += ["--regime", "finetune", "--set", "proxy.backbone.weights=pretrained"]
     assert CliRunner().invoke(app, [*words, "--dry-run", *elsewhere]).exit_code == 0

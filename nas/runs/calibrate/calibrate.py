@@ -61,8 +61,8 @@ def calibrate(
     networks: how many are trained.
     seeds: how often each is trained, by the proxy and fully.
     full_epochs: of full training; None: 40 from random weights, 3 from the backbone's.
-    full_weights: full training is from `random` weights, with blocks as their papers start them;
-        or of all weights of the trained `backbone`, with blocks that change nothing at first (as
+    full_weights: full training is from `random` weights, with blocks as `proxy.start` says; or of
+        all weights of the trained `backbone`, with blocks that change nothing at first (as
         `retrain.weights`).
     scores: compare the zero-cost scores as well.
     supernets: folders of `nas supernet` that hold the networks of this space, compared as well.

@@ -25,7 +25,7 @@ from nas.training.proxies.setting import scale_rate
 __all__ = ["CurvePlan", "curve_recipe", "images_seen", "placed_and_halves"]
 
 _RATE, _WARM_UP = 0.1, 0.2  # of the proxy `scratch`, the rate for a batch of 128
-_LEAST_EPOCHS = 1.0
+_LEAST_EPOCHS, _MOST_DOUBLINGS = 1.0, 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,14 +46,15 @@ class CurvePlan:
     @classmethod
     def of(cls, space: SearchSpace, budget: float, doublings: int, seeds: int) -> CurvePlan:
         """Plan the curves of a space. Raises SpecError for what cannot give any."""
-        if not budget >= _LEAST_EPOCHS:
+        if not _LEAST_EPOCHS <= budget < math.inf:
             raise SpecError(
                 f"--budget {budget:g} epochs: under one epoch a network has not seen every image; "
                 f"allowed: {_LEAST_EPOCHS:g} or more"
             )
-        if doublings < 1:
+        if not 1 <= doublings <= _MOST_DOUBLINGS:
             raise SpecError(
-                f"--doublings {doublings}: a curve needs two budgets; allowed: 1 or more"
+                f"--doublings {doublings}: a curve needs two budgets, and few can pay more than "
+                f"seven; allowed: 1 to {_MOST_DOUBLINGS}"
             )
         if seeds < 1:
             raise SpecError(
@@ -105,6 +106,7 @@ class CurvePlan:
                             # errors of networks with equal blocks alike.
                             run_seed=derive(runner.search.seed, "curve", about.digest, about.key),
                             test=False,
+                            looks=1,  # ten cost a third more, where trainings are short
                         )
                         found.append((name, job))
         return found

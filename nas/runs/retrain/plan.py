@@ -29,7 +29,14 @@ from nas.training.checkpoint import checkpoint_path, weights_exist
 from nas.training.device import best_device
 from nas.training.full import FullTrainingJob, begin, training_file
 
-__all__ = ["RetrainPlan", "is_settled", "plan_retraining", "visible_gpus"]
+__all__ = [
+    "RetrainPlan",
+    "brings_test",
+    "is_settled",
+    "plan_retraining",
+    "seconds_of_training",
+    "visible_gpus",
+]
 
 _TIMED_IMAGES, _TIMED_STEPS = 32, 2
 
@@ -58,7 +65,7 @@ class RetrainPlan:
         times = {}
         for job in self.jobs:
             if job.about.digest not in times:
-                times[job.about.digest] = _step_seconds(job)
+                times[job.about.digest] = seconds_of_training(job)
         total = sum(times[job.about.digest] * (1 - _done_share(self.run, job)) for job in self.jobs)
         return total / max(1, min(self.workers, len(self.jobs)))
 
@@ -91,8 +98,8 @@ def plan_retraining(
     rows = _chosen_rows(state, trials, front, front if references is None else references)
     # Whose images have changed would be trained on others than it was searched on.
     open_images(run, state.data()["key"])
-    brings_test = _brings_test(run.file.data)
-    networks, test_images = _prepare_networks(state, rows, section, brings_test, watcher)
+    tested = brings_test(run.file.data)
+    networks, test_images = _prepare_networks(state, rows, section, tested, watcher)
     recorded = {training.name: training for training in state.retrained()}
     trainings = [
         replace(network, about=replace(network.about, seed=seed))
@@ -104,7 +111,7 @@ def plan_retraining(
     workers = 1 if shared_by > 1 else workers or _worker_count(section, len(trainings))
     threads = section.threads or max(1, usable_cores() // (workers * shared_by))
     jobs = tuple(
-        _job(run, training, threads, brings_test)
+        _job(run, training, threads, tested)
         for training in trainings
         if not is_settled(recorded.get(training.about.name))
     )
@@ -233,7 +240,7 @@ def _backbone(run: Run, architecture: str) -> Path:
     return path if is_remote(path) else path.resolve()
 
 
-def _brings_test(source: str) -> bool:
+def brings_test(source: str) -> bool:
     """Return whether a source has a test part. Raises SpecError for one that cannot be used."""
     try:
         source_to_test(source)
@@ -255,7 +262,7 @@ def visible_gpus() -> list[str]:
     return visible.split(",")[:count] if visible else [str(number) for number in range(count)]
 
 
-def _step_seconds(job: FullTrainingJob) -> float:
+def seconds_of_training(job: FullTrainingJob) -> float:
     """Estimate all of a training from steps of few images: time is about in proportion to them."""
     recipe, data = job.recipe, open_data(job.data)
     size = min(recipe.batch_size, _TIMED_IMAGES)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import random
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -142,9 +141,12 @@ class Proposer:
             self._pareto.evidence = dict(evidence)
 
     @property
-    def regret(self) -> float:
-        """The loss that the last proposal's belief expected still to be gained; NaN unknown."""
-        return math.nan if self._pareto is None else self._pareto.regret
+    def regret(self) -> dict[str, float]:
+        """What the last proposal's belief expected still to be gained, of loss and accuracy.
+
+        Empty or NaN where it is not known.
+        """
+        return {} if self._pareto is None else self._pareto.regret
 
     def propose(
         self, number: int, taken: Mapping[str, object], *, at_random: bool

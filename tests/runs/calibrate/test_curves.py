@@ -92,7 +92,9 @@ def test_a_plan_counts_its_trainings(space: Path) -> None:
     [
         ({"budget": 0.5}, "--budget 0.5 epochs: under one epoch .* allowed: 1 or more"),
         ({"budget": float("nan")}, "--budget nan epochs"),
+        ({"budget": float("inf")}, "--budget inf epochs"),
         ({"doublings": 0}, "--doublings 0: a curve needs two budgets"),
+        ({"doublings": 7}, "--doublings 7: .* allowed: 1 to 6"),
         ({"seeds": 0}, "--seeds 0: each network"),
     ],
 )

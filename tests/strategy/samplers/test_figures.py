@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from support.latency_profiles import example_profile
 
+from nas.belief.grid import Codes, Grid
 from nas.latency.profile import BackboneLatencies, Profile
 from nas.models.candidates import Candidates
 from nas.models.cost import cost
@@ -14,7 +15,6 @@ from nas.spec.objective import objectives_named
 from nas.spec.prior import KnownEffect, KnownSite, Rules
 from nas.spec.space import SearchSpace
 from nas.strategy.samplers.figures import SpaceFigures
-from nas.belief.grid import Codes, Grid
 
 
 def candidates(**changes: object) -> Candidates:

@@ -43,14 +43,15 @@ class Suggestion:
         model was asked.
     luck: what evaluating a member of the front once more is expected to seem to add, by noise
         alone; NaN where no model was asked.
-    regret: what the best network that can be proposed is expected to be better by than the one
-        that would be chosen now, in loss; NaN where the belief was not asked.
+    regret, regret_metric: what the best network that can be proposed is expected to be better by
+        than the one that would be chosen now, in loss and in the metric; NaN where not known.
     """
 
     codes: Codes
     gain: float = np.nan
     luck: float = np.nan
     regret: float = np.nan
+    regret_metric: float = np.nan
 
 
 class Acquisition:
@@ -110,7 +111,7 @@ class Acquisition:
             judged.codes[row],
             most,
             posterior.luck(observations.noise),
-            posterior.regret(judged[:_CONTENDERS], seed),
+            *posterior.regret(judged[:_CONTENDERS], seed),
         )
 
     # Points to choose among.

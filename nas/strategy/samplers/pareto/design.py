@@ -48,7 +48,7 @@ def balanced_design(
         blocks = 1 + int(share * len(sites))
         drawn = np.array([used.draw(blocks, rng) for _ in range(_DRAWN)])
         drawn = drawn if settled is None else settled(drawn)
-        rows.append(_best_spread(drawn, np.array(rows), used, cost))
+        rows.append(_best_spread(drawn, np.array(rows).reshape(-1, len(grid.sizes)), used, cost))
         used.note(rows[-1])
     return np.array(rows[:count], dtype=np.int64).reshape(-1, len(grid.sizes))
 
@@ -133,6 +133,8 @@ def _best_spread(
     drawn: Codes, taken: Codes, used: _Use, cost: Callable[[Codes], Floats] | None
 ) -> Codes:
     """Return the row of `drawn` that is used least, and of those far from what was taken."""
+    new = np.array([not (taken == row).all(axis=1).any() for row in drawn])
+    drawn = drawn[new] if new.any() else drawn
     burdens = np.array([used.burden(row) for row in drawn])
     apart = np.zeros(len(drawn))
     if cost is not None and len(taken):

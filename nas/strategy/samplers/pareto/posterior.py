@@ -79,17 +79,18 @@ class Posterior:
         ]
         return float(expected_improvement(marginals, self._boxes).mean())
 
-    def regret(self, points: Points, seed: int) -> float:
+    def regret(self, points: Points, seed: int) -> tuple[float, float]:
         """Return what the best of all is expected to be better by than the one that seems best.
 
         points: that may be better than those that were evaluated.
-        Returns loss; NaN where no objective is a belief about one.
+        Returns it in loss and in the metric; NaN where no objective is a belief about a loss.
         """
         for item in self._objectives:
             if isinstance(item, BelievedObjective):
                 drawn = item.belief.draws((self._evaluated + points).codes, _WORLDS, seed)
-                return float(drawn.max(axis=1).mean() - drawn.mean(axis=0).max())
-        return np.nan
+                regret = float(drawn.max(axis=1).mean() - drawn.mean(axis=0).max())
+                return regret, regret * item.belief.metric_per_loss
+        return np.nan, np.nan
 
     def uncertainty(self, points: Points) -> Floats:
         """Return how little is known of points (k,), for when no gain is expected anywhere."""

@@ -3,6 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from nas.belief.grid import Floats
 from nas.strategy.samplers.pareto.expected_improvement import (
     CertainCost,
     CostMarginal,
@@ -10,7 +11,6 @@ from nas.strategy.samplers.pareto.expected_improvement import (
     expected_improvement,
     partition_non_dominated,
 )
-from nas.belief.grid import Floats
 from nas.study.front.indicators import hypervolume
 
 REFERENCE = np.array([4.0, 4.0])

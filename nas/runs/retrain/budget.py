@@ -1,0 +1,102 @@
+"""How a search's budget is shared: time to search, and full trainings that fit into the rest."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass
+
+from nas.base.errors import SpecError
+from nas.base.machine import usable_cores
+from nas.data import open_data
+from nas.runs.images import decode_images
+from nas.runs.retrain.plan import seconds_of_training, visible_gpus
+from nas.runs.run import Run
+from nas.runs.weights import RETRAINED_FOLDER
+from nas.spec.architecture import Architecture
+from nas.study.full_training import FullTraining
+from nas.training.full import FullTrainingJob
+
+__all__ = ["Share", "share_budget"]
+
+_LEAST = 3  # full trainings: of the plain network, and of two to compare
+_SEED_SPREAD = 0.4
+"""Points of accuracy that full trainings of one network differ by, a standard deviation: .3 to .5
+on CIFAR-10 with small networks."""
+_SHOWN = 4  # networks that the last trainings are spent on, about
+_WIDTH = 1.645
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """What a budget comes to.
+
+    search: seconds to search.
+    full_trainings: that fit into what is kept for them.
+    each: seconds of one, of the plain network.
+    resolved: points of accuracy that two networks must differ by to be told apart with 90 %, by
+        so many full trainings, about.
+    """
+
+    search: float
+    full_trainings: int
+    each: float
+    resolved: float
+
+
+def share_budget(run: Run, plain: Architecture) -> Share:
+    """Share the budget of a run, by what a full training of the plain network takes here.
+
+    Raises SpecError where not even three of them fit.
+    """
+    plan = run.file.search
+    assert plan.budget is not None
+    each, workers = _seconds_each(run, plain)
+    kept = plan.full_share * plan.budget
+    number = plan.full_trainings or math.floor(kept * workers / each)
+    if number < _LEAST or number * each / workers > plan.budget:
+        needed = max(_LEAST, plan.full_trainings or _LEAST) * each / workers
+        epochs = run.file.retrain.epochs
+        raise SpecError(
+            f"budget {plan.budget / 3600:.2g} h: a full training takes about {each / 60:.0f} min "
+            f"here, {workers} side by side, and {_LEAST} at least are needed; allowed: "
+            f"{needed / plan.full_share / 3600:.1f} h or more, or fewer epochs than "
+            f"{epochs or run.file.retrain.resolved(1).epochs:g} (--set retrain.epochs=...)"
+        )
+    seeds = max(1.0, number / _SHOWN)
+    return Share(
+        search=plan.budget - number * each / workers,
+        full_trainings=number,
+        each=each,
+        resolved=_WIDTH * _SEED_SPREAD * math.sqrt(2 / seeds),
+    )
+
+
+def _seconds_each(run: Run, plain: Architecture) -> tuple[float, int]:
+    """Return seconds of one full training of the plain network, and how many go side by side."""
+    section = run.file.retrain
+    resolution = section.resolution or plain.resolution
+    data = decode_images(run.space, run.file, resolution)
+    recipe = section.resolved(len(open_data(data).train))
+    gpus = len(visible_gpus())
+    workers = max(1, gpus or usable_cores() // (section.threads or 1))
+    about = FullTraining(
+        trial=0,
+        digest=plain.digest,
+        reference=None,
+        seed=0,
+        key="",
+        recipe=asdict(recipe),
+        description="",
+        resolution=resolution,
+        threads=section.threads or 1,
+    )
+    job = FullTrainingJob(
+        about=about,
+        architecture=plain.to_json(),
+        source=run.file.data,
+        data=data.resolve(),
+        folder=(run.path / RETRAINED_FOLDER).resolve(),
+        run_seed=0,
+        test=False,
+    )
+    return seconds_of_training(job), workers

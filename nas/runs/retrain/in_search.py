@@ -1,0 +1,226 @@
+"""The end of a search: full trainings of what its belief would show, and of their rivals.
+
+They are judged on the validation images and fed back into the belief, which decides what to train
+next; so a network that full training does not bear out gives way to another. The test images are
+opened once, when all is over, for the networks that are shown.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nas.base.errors import SpecError
+from nas.execution.observer import Observer, SilentObserver
+from nas.runs.drive import write_results
+from nas.runs.images import decode_images
+from nas.runs.lock import run_lock
+from nas.runs.retrain.plan import RetrainPlan, brings_test, plan_retraining
+from nas.runs.retrain.pool import ProgressReport
+from nas.runs.retrain.retrain import retrain
+from nas.runs.run import Run, RunState
+from nas.runs.weights import RETRAINED_FOLDER
+from nas.strategy.storage.store import Store
+from nas.study.full_training import FullTraining, select_main_recipe
+from nas.study.network_belief import Budgets, NetworkBelief
+from nas.training.full import FullTrainingJob, test_trained
+
+__all__ = ["Contender", "choose_next", "end_in_full_trainings"]
+
+_ROUNDS = 3  # that full trainings are spent in, at least
+_WORLDS = 2000
+
+
+@dataclass(frozen=True, slots=True)
+class Contender:
+    """A network that full trainings may be spent on.
+
+    trial: number of its first trial.
+    seeds: full trainings it has had.
+    plain: whether it is the plain network, which every gain is against.
+    reference: whether it was placed by hand.
+    """
+
+    trial: int
+    seeds: int
+    plain: bool
+    reference: bool
+
+
+def choose_next(
+    contenders: Sequence[Contender], draws: NDArray[np.float64], count: int
+) -> list[tuple[int, int]]:
+    """Return the next full trainings as (trial, seeds that it then has).
+
+    First the plain network, then whatever is most often among the two best in what may be true,
+    for what it has been trained already: winner and rival, wherever they are hardest to tell
+    apart (top-two sampling: Russo, Operations Research 68, 2020). The plain network keeps the
+    square root of all of them, since its noise is in every gain. One in three goes to networks
+    that were placed by hand, while none of them has had one.
+
+    draws: (w, n) gains of the contenders by full training in w possible worlds.
+    count: of trainings.
+    """
+    seeds = [contender.seeds for contender in contenders]
+    order = np.argsort(-draws, axis=1)[:, :2]
+    often = np.bincount(order.ravel(), minlength=len(contenders)) / len(draws)
+    expected = draws.mean(axis=0)
+    chosen: list[tuple[int, int]] = []
+    for number in range(count):
+        total = sum(seeds) + 1
+        plain = [row for row, item in enumerate(contenders) if item.plain]
+        placed = [row for row, item in enumerate(contenders) if item.reference and not item.plain]
+        if plain and seeds[plain[0]] < math.ceil(math.sqrt(total) - 1e-9):
+            row = plain[0]
+        elif placed and number % 3 == 2 and not any(seeds[item] for item in placed):
+            row = max(placed, key=lambda item: expected[item])
+        else:
+            rows = range(len(contenders))
+            row = max(rows, key=lambda item: (often[item] / (seeds[item] + 1), expected[item]))
+        seeds[row] += 1
+        chosen.append((contenders[row].trial, seeds[row]))
+    return chosen
+
+
+def end_in_full_trainings(run: Run, observer: Observer | None = None) -> None:
+    """Spend the full trainings that a run's plan keeps; those that it has had count.
+
+    Raises SpecError, StorageError as `retrain` does. KeyboardInterrupt passes through after
+    checkpoints are kept: `nas resume` goes on.
+    """
+    wanted = run.file.search.full_trainings
+    if not wanted:
+        return
+    observer = observer or SilentObserver()
+    watcher = _Stages(observer)
+    while (left := wanted - len(_counted(run))) > 0:
+        chosen = _choose(run, math.ceil(left / _ROUNDS) if left > _ROUNDS else left)
+        if not chosen:
+            observer.stage("no network is left to train fully")
+            break
+        before = len(_counted(run))
+        for planned in _plans(run, chosen):
+            observer.stage(f"training {len(planned.jobs)} networks fully, of {left} that are left")
+            retrain(planned, watcher)
+        if len(_counted(run)) == before:
+            observer.stage("full trainings fail; nas status says why")
+            break
+    _test_shown(run, observer)
+
+
+def _counted(run: Run) -> list[FullTraining]:
+    return select_main_recipe(run.retrained())
+
+
+def _choose(run: Run, count: int) -> list[tuple[int, int]]:
+    """Return what is to be trained next, of the networks that would be shown and their rivals."""
+    state = run.read()
+    points = state.front().points
+    belief = _belief(state)
+    if belief is None or not points:
+        return []
+    seeds = Counter(training.digest for training in select_main_recipe(state.retrained()))
+    contenders = [
+        Contender(
+            point.trial,
+            seeds[point.architecture.digest],
+            point.architecture == point.architecture.plain,
+            point.reference is not None,
+        )
+        for point in points
+    ]
+    draws = belief.draws([point.architecture for point in points], _WORLDS)
+    return choose_next(contenders, draws, count)
+
+
+def _belief(state: RunState) -> NetworkBelief | None:
+    images = state.train_images
+    if images is None:
+        raise SpecError(f"{state.run.path} does not say how many images it was trained on")
+    return NetworkBelief.of(state.trials, Budgets.of(state.run.file, images))
+
+
+def _plans(run: Run, chosen: Sequence[tuple[int, int]]) -> list[RetrainPlan]:
+    """Return plans that give each network the seeds that were chosen, without a look at tests."""
+    most: dict[int, int] = {}
+    for trial, seeds in chosen:
+        most[trial] = max(seeds, most.get(trial, 0))
+    plans = []
+    for seeds in sorted(set(most.values())):
+        trials = [trial for trial, number in most.items() if number == seeds]
+        section = run.file.retrain.model_copy(update={"seeds": seeds})
+        planned = plan_retraining(run, trials, section=section)
+        jobs = tuple(replace(job, test=False) for job in planned.jobs)
+        if jobs:
+            plans.append(replace(planned, jobs=jobs))
+    return plans
+
+
+def _test_shown(run: Run, observer: Observer) -> None:
+    """Open the test images once, for the fully trained networks that are shown."""
+    state = run.read()
+    shown = {point.architecture.digest: point for point in state.front().points}
+    waiting = [
+        training
+        for training in _counted(run)
+        if training.digest in shown and training.test_loss is None and training.weights
+    ]
+    if not waiting:
+        return
+    if not brings_test(run.file.data):
+        return
+    networks = len({training.digest for training in waiting})
+    observer.stage(f"opening the test images, once, for the {networks} networks that are shown")
+    images = {
+        training.digest: decode_images(run.space, run.file, training.resolution)
+        for training in waiting
+    }
+    with run_lock(run.path):
+        store = Store(run.study, writable=True)
+        for training in waiting:
+            store.note_full_training(
+                test_trained(
+                    run.path / RETRAINED_FOLDER,
+                    shown[training.digest].architecture,
+                    training,
+                    run.file.data,
+                    images[training.digest],
+                )
+            )
+    write_results(run)
+
+
+class _Stages:
+    """A watcher of full trainings that tells an observer of a search what counts."""
+
+    def __init__(self, observer: Observer) -> None:
+        self._observer = observer
+
+    def stage(self, text: str) -> None:
+        self._observer.stage(text)
+
+    def step(self, done: int, total: int) -> None:
+        """Hear how far the decoding is, which is soon over."""
+
+    def began(self, job: FullTrainingJob) -> None:
+        """Hear that a training has begun; its end is worth a line."""
+
+    def progressed(self, job: FullTrainingJob, report: ProgressReport) -> None:
+        """Hear how far a training is; once a second is too often for a log."""
+
+    def ended(self, job: FullTrainingJob, result: FullTraining) -> None:
+        name = f"trial {result.trial}, seed {result.seed}"
+        if result.failure is not None:
+            self._observer.stage(f"full training of {name} failed: {result.failure}")
+        elif result.accuracy is not None:
+            self._observer.stage(
+                f"full training of {name}: loss {result.loss:.4f}, {result.accuracy:.1%}"
+            )
+
+    def lost(self, job: FullTrainingJob, reason: str) -> None:
+        self._observer.stage(f"full training of trial {job.about.trial} goes on: {reason}")
