@@ -51,7 +51,7 @@ def evidence(count: int, at: PointSpace, rng: np.random.Generator) -> Evidence:
     gains = worth[np.arange(SITES), codes].sum(axis=1)
     loss = 1.0 - 0.1 * budget - gains + rng.normal(0, 0.03, count)
     source = np.where(budget == 2, "full", "start").tolist()
-    images = FULL / 4.0 ** (2 - budget)
+    images = np.asarray(FULL / 4.0 ** (2 - budget), dtype=np.float64)
     number = np.arange(count)
     return Evidence(codes, source, images, number, number, loss, 1 - 0.3 * loss)
 
