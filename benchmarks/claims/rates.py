@@ -141,8 +141,14 @@ def _no_worse(study: Study, front: Front, findings: tuple[Finding, ...], tally: 
 def _stars(study: Study, front: Front, tally: Tally) -> None:
     """A star says: no evaluated network is better at no more latency."""
     truth, latency = study.truth, study.latency_ms
-    for row in _members(study, front):
+    numbers = number_of(study)
+    for point, gain in zip(front.points, front.gains, strict=True):
+        row = numbers[point.architecture.digest]
+        if not point.on_front or point.reference:
+            continue
         better = (truth < truth[row] - _SAME) & (latency <= latency[row])
+        if study.world.family != "null":
+            tally.chance(gain.p_front, not better.any())
         tally.figures["truly on it"].append(float(not better.any()))
         tally.figures["worse by, sd"].append(
             float(truth[row] - truth[latency <= latency[row]].min()) / study.world.noise

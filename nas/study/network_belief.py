@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -88,7 +89,9 @@ class SeenSpace:
 
     @cached_property
     def _networks(self) -> tuple[str, ...]:
-        return tuple(sorted({_network(item) for item in self.architectures}))
+        """The backbones, that of most networks first: gains are against it as it comes."""
+        counts = Counter(_network(item) for item in self.architectures)
+        return tuple(sorted(counts, key=lambda name: (-counts[name], name)))
 
     @cached_property
     def _labels(self) -> dict[tuple[str, str], tuple[str, ...]]:

@@ -12,6 +12,9 @@ kind is about (`subject`), and what its figures are:
 | seed_noise             | the front         | estimate: deviation of one network's loss between  |
 |                        |                   | seeds; figures: differences, that of differences;  |
 |                        |                   | counts: freedom                                    |
+| front_expected         | the front         | estimate: members that no evaluated network is     |
+|                        |                   | expected to be better than at no more latency;     |
+|                        |                   | counts: members; networks: which with 95 %         |
 | loss_difference        | a searched network| estimate, low, high: loss that it saves against    |
 |                        |                   | the rival (positive: it loses less)                |
 | networks_saving_loss   | the front         | estimate: networks that lose less than the plain   |
@@ -91,6 +94,7 @@ class Kind(StrEnum):
     SHARED_WEIGHTS = "shared_weights"
     NOISE_UNKNOWN = "noise_unknown"
     SEED_NOISE = "seed_noise"
+    FRONT_EXPECTED = "front_expected"
     LOSS_DIFFERENCE = "loss_difference"
     NETWORKS_SAVING_LOSS = "networks_saving_loss"
     NETWORKS_SPOILT = "networks_spoilt"

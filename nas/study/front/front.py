@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from nas.base.errors import SpecError
 from nas.base.tables import write_csv, write_parquet
-from nas.belief.claims import Budgeted, cheapest_within, nowhere
+from nas.belief.claims import Budgeted, cheapest_within, nowhere, probability_on_front
 from nas.belief.posterior import draws
 from nas.spec.architecture import PLAIN
 from nas.spec.objective import Objective
@@ -54,6 +54,7 @@ _FILTERS = (
     "retrained_accuracy", "retrained_seeds",
 )  # fmt: skip
 _RIVALS = 3  # that are named beside a choice
+_BESIDE = 300  # networks that may be better than those shown, at most
 _MOST_BELIEVED, _STRATA = 4000, 50  # networks; a belief about many more takes seconds
 _CASTS: Mapping[str, Callable[[Any], Any]] = {"int": int, "float": float, "bool": bool}
 """From what NumPy has to what a point has, by the type of its field."""
@@ -390,17 +391,30 @@ class Front:
 
         Likewise; the points themselves have it of full training alone.
         """
+        rows, beside = self.point_rows, np.flatnonzero(self.keep)
         if not self.believed.by_run:
-            return believed_gains(self.measured, self.point_rows)
+            return believed_gains(self.measured, rows, beside)
         return tuple(
             Gain(
                 point.gain_loss,
                 point.gain_loss_low,
                 point.gain_loss_high,
                 math.nan if point.reference == PLAIN else point.p_better_loss,
+                chance,
             )
-            for point in self.points
+            for point, chance in zip(self.points, self._chances_on_front(rows), strict=True)
         )
+
+    def _chances_on_front(self, rows: NDArray[np.int64]) -> list[float]:
+        """Return the probability of each of some rows that no network is better and as fast."""
+        others = np.setdiff1d(np.flatnonzero(self.keep), rows)
+        losses = self.measured.columns["loss"][others]
+        every = np.concatenate([rows, others[np.argsort(losses, kind="stable")[:_BESIDE]]])
+        drawn = self.draw_gains(every)
+        if drawn is None:
+            return [math.nan] * len(rows)
+        latencies = np.asarray(self.measured.columns["latency_ms"])[every]
+        return [float(chance) for chance in probability_on_front(drawn, latencies)[: len(rows)]]
 
     def _by_objective(
         self, values: Mapping[str, float], what: str, least: float = -math.inf

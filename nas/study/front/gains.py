@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from nas.belief.claims import interval
+from nas.belief.claims import interval, probability_on_front
 from nas.belief.posterior import draw_figure
 from nas.spec.architecture import PLAIN
 from nas.study.front.network_table import NetworkTable
@@ -27,6 +27,7 @@ GAIN_LEVEL = 0.9
 
 _DRAWS = 4000
 _MANY = 1000
+_BESIDE = 300
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +37,7 @@ class Gain:
     gain: as expected; it is shrunk, since what looked good was partly lucky.
     low, high: the ends of its 90 % interval.
     p_better: probability that it is above zero.
+    p_front: probability that no evaluated network is better at no more latency.
     All are NaN where the noise of training is not known, or there is no plain network.
     """
 
@@ -43,9 +45,10 @@ class Gain:
     low: float
     high: float
     p_better: float
+    p_front: float
 
 
-UNKNOWN = Gain(math.nan, math.nan, math.nan, math.nan)
+UNKNOWN = Gain(math.nan, math.nan, math.nan, math.nan, math.nan)
 """Of a network of which nothing can be told."""
 
 
@@ -77,19 +80,30 @@ def plain_rows(measured: NetworkTable, rows: Whole) -> Whole:
     return np.array([plain.get(runs[row], -1) for row in rows], dtype=np.int64)
 
 
-def believed_gains(measured: NetworkTable, rows: Whole) -> tuple[Gain, ...]:
-    """Return what each of some networks is believed to gain."""
+def believed_gains(
+    measured: NetworkTable, rows: Whole, beside: Whole | None = None
+) -> tuple[Gain, ...]:
+    """Return what each of some networks is believed to gain.
+
+    beside: others that might be better at no more latency; of very many the best by their figures.
+    """
+    shown, rows = len(rows), np.asarray(rows)
+    if beside is not None:
+        beside = np.setdiff1d(beside, rows)
+        best = np.argsort(measured.columns["loss"][beside], kind="stable")[:_BESIDE]
+        rows = np.concatenate([rows, beside[best]])
     plain = plain_rows(measured, rows)
     # Of thousands of networks fewer draws are enough, and fit into memory.
     count = _DRAWS if len(rows) <= _MANY else _DRAWS // 4
     known = len(rows) > 0 and bool((plain >= 0).all())
     draws = draw_gains(measured, rows, count=count) if known else None
     if draws is None:
-        return (UNKNOWN,) * len(rows)
+        return (UNKNOWN,) * shown
     low, high = interval(draws, GAIN_LEVEL)
     better = (draws > 0).mean(axis=0)
-    table = np.stack([draws.mean(axis=0), low, high, better], axis=1)
+    on_front = probability_on_front(draws, np.asarray(measured.columns["latency_ms"])[rows])
+    table = np.stack([draws.mean(axis=0), low, high, better, on_front], axis=1)[:shown]
     return tuple(
-        Gain(0.0, 0.0, 0.0, math.nan) if same else Gain(*values)
-        for same, values in zip(plain == rows, table.tolist(), strict=True)
+        Gain(0.0, 0.0, 0.0, math.nan, values[-1]) if same else Gain(*values)
+        for same, values in zip((plain == rows)[:shown], table.tolist(), strict=True)
     )

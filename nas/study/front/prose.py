@@ -44,6 +44,13 @@ def _seed_noise(finding: Finding) -> str:
     )
 
 
+def _front_expected(finding: Finding) -> str:
+    return (
+        f"Of {finding.count('members')} networks on the front, {finding.estimate:.1f} are expected "
+        "to be better than all that were evaluated and are no slower; the others were lucky."
+    )
+
+
 def _loss_difference(finding: Finding) -> str:
     return (
         f"{finding.subject} against {finding.rival}: {finding.estimate:+.4f} of loss saved, "
@@ -265,6 +272,7 @@ _SENTENCES: Mapping[Kind, str | Callable[[Finding], str]] = {
         "do not read small differences (search.confirm_seeds=3 repeats the front)."
     ),
     Kind.SEED_NOISE: _seed_noise,
+    Kind.FRONT_EXPECTED: _front_expected,
     Kind.LOSS_DIFFERENCE: _loss_difference,
     Kind.NETWORKS_SAVING_LOSS: _networks_saving_loss,
     Kind.NETWORKS_SPOILT: _networks_spoilt,

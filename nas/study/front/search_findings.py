@@ -41,7 +41,7 @@ def search_findings(front: Front) -> tuple[Finding, ...]:
     plain = next((row for row, point in enumerate(front) if point.reference == PLAIN), None)
     placed = [row for row, point in enumerate(front) if point.reference not in (None, PLAIN)]
     tried = any(reference is None for reference in front.cloud["reference"])
-    findings = [_seed_noise(front)]
+    findings = [_seed_noise(front), *_expected(front)]
     if plain is not None:
         findings += _against_plain(believed, plain)
     if placed and tried:
@@ -121,6 +121,27 @@ def _seed_noise(front: Front) -> Finding:
         counts=(("freedom", front.noise_freedom),),
         figures=(("differences", front.paired_noise * math.sqrt(2)),),
     )
+
+
+def _expected(front: Front) -> list[Finding]:
+    """Say how many members are on the front by more than their luck."""
+    members = [
+        (point, gain.p_front)
+        for point, gain in zip(front.points, front.gains, strict=True)
+        if point.on_front
+    ]
+    if len(members) < 2 or any(math.isnan(chance) for _, chance in members):
+        return []
+    return [
+        Finding(
+            Kind.FRONT_EXPECTED,
+            FRONT,
+            estimate=sum(chance for _, chance in members),
+            unit="networks",
+            counts=(("members", len(members)),),
+            networks=tuple(_name(point) for point, chance in members if chance >= LEVEL),
+        )
+    ]
 
 
 def _against_plain(believed: _Believed, plain: int) -> list[Finding]:

@@ -27,7 +27,7 @@ def the(kind: Kind, front: Front) -> Finding:
 
 def test_every_kind_has_a_sentence() -> None:
     figures = (("margin", 0.1), ("no_worse", 0.5))
-    counts = ("networks", "freedom", "saving", "compared", "worse", "seeds", "images",
+    counts = ("networks", "members", "freedom", "saving", "compared", "worse", "seeds", "images",
               "test_images", "recipes", "missing", "beaten", "placed")  # fmt: skip
     for kind in Kind:
         finding = Finding(kind, "front", text="Words.", figures=figures,
@@ -41,6 +41,15 @@ def test_what_seeds_do_is_a_figure() -> None:
     assert finding.figure("differences") == front_of(*CLEAR).paired_noise * math.sqrt(2)
     assert finding.count("freedom") == 2  # six trainings less two networks less two seeds
     assert "varies by ±0.0100" in sentence(finding)
+
+
+def test_how_many_members_are_expected_on_the_front() -> None:
+    finding = the(Kind.FRONT_EXPECTED, front_of(*CLEAR))
+    assert finding.count("members") == 2 and finding.estimate > 1.9
+    assert finding.networks == ("plain", "trial 3")
+    unsure = the(Kind.FRONT_EXPECTED, front_of(*CLOSE))
+    assert unsure.estimate < 0.9 * unsure.count("members")
+    assert sentence(unsure).startswith("Of 3 networks on the front,")
 
 
 def test_how_many_save_loss_and_each_difference_with_its_interval() -> None:

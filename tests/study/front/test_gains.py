@@ -22,6 +22,7 @@ def test_gains_are_against_the_plain_network_with_their_interval() -> None:
     assert (plain.gain, plain.low, plain.high) == (0.0, 0.0, 0.0)
     assert best.low < best.gain < best.high and best.gain == pytest.approx(0.5, abs=0.05)
     assert best.p_better > 0.99
+    assert best.p_front > 0.99 > 0.01 > placed.p_front
     assert placed.gain == pytest.approx(0.1, abs=0.05)
 
 
