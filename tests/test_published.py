@@ -39,18 +39,20 @@ def test_the_front_is_that_of_its_rows(path: Path) -> None:
     least = run.file.search.confirm_seeds
     whole = {digest: trials for digest, trials in rows.items() if len(trials) >= least}
     losses = {digest: mean(row["loss"] for row in trials) for digest, trials in whole.items()}
-    times = {digest: mean(row["latency_ms"] for row in trials) for digest, trials in whole.items()}
+    shown_front = run.front()
+    every = shown_front.searched(*range(len(shown_front.cloud["trial"])))
+    costs = {
+        point.architecture.digest: (-point.gain_loss, point.latency_ms)
+        for point in every
+        if point.architecture.digest in whole
+    }
     front = {
         digest
-        for digest in whole
+        for digest, own in costs.items()
         if not any(
-            losses[other] <= losses[digest]
-            and times[other] <= times[digest]
-            and (losses[other], times[other]) != (losses[digest], times[digest])
-            for other in whole
+            other[0] <= own[0] and other[1] <= own[1] and other != own for other in costs.values()
         )
     }
-    shown_front = run.front()
     assert {point.architecture.digest for point in shown_front.members} == front
     assert len(front) >= 3
     plain = next(point for point in shown_front if point.reference == "plain")

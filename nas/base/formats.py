@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import math
 
-__all__ = ["format_count", "format_interval", "format_mean_percent", "format_milliseconds"]
+__all__ = [
+    "format_count",
+    "format_interval",
+    "format_mean_percent",
+    "format_milliseconds",
+    "format_probability",
+]
 
 _UNITS = ((1e9, "G", 2), (1e6, "M", 2), (1e3, "k", 0))
 """(size, letter, digits after the point), the largest first."""
@@ -26,13 +32,6 @@ def format_milliseconds(value: float) -> str:
     return f"{value:.3f}" if value < 10 else f"{value:.2f}"
 
 
-def format_interval(low: float, high: float, *, digits: int = 4) -> str:
-    """Return the ends of an interval with their signs: `-0.0012 .. +0.0034`; `?` where unknown."""
-    if math.isnan(low):
-        return "?"
-    return f"{low:+.{digits}f} .. {high:+.{digits}f}"
-
-
 def format_mean_percent(mean: float, spread: float) -> str:
     """Return the mean of some shares and its spread in percent: `71.20 ± 0.31`.
 
@@ -42,3 +41,24 @@ def format_mean_percent(mean: float, spread: float) -> str:
     if math.isnan(mean):
         return ""
     return f"{mean * 100:.2f}" + ("" if math.isnan(spread) else f" ± {spread * 100:.2f}")
+
+
+def format_interval(mean: float, low: float, high: float, digits: int = 2) -> str:
+    """Return a signed value with its interval: `+0.45 [+0.29, +0.61]`.
+
+    `0` where it is exactly that, and `?` where it is not known.
+    """
+    if math.isnan(mean):
+        return "?"
+    if mean == low == high == 0:
+        return "0"
+    return f"{mean:+.{digits}f} [{low:+.{digits}f}, {high:+.{digits}f}]"
+
+
+def format_probability(value: float) -> str:
+    """Return a probability in percent, never as certain: `93 %`, `> 99 %`; `?` for NaN."""
+    if math.isnan(value):
+        return "?"
+    if value > 0.99:
+        return "> 99 %"
+    return "< 1 %" if value < 0.01 else f"{value * 100:.0f} %"

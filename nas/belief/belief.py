@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from nas.belief.evidence import CURVE, Evidence, centred
+from nas.belief.evidence import CURVE, SMOOTH, Evidence, centred
 from nas.belief.gaussian import Gaussian, Hyperparameters, fit_hyperparameters
 from nas.belief.grid import Codes, Floats
 from nas.belief.points import Points, PointSpace
@@ -62,6 +62,9 @@ class Belief:
         if not len(evidence):
             return cls._prior(space)
         unit = evidence.unit(target_images)
+        if space.reference is not None:
+            # Gains are against it, so it is never so far off that only its order counts.
+            unit = max(unit, evidence.apart(space.reference) / SMOOTH)
         values = evidence.values(unit)
         relation = evidence.relation(target_images)
         points = space.points(evidence.codes)
@@ -97,6 +100,11 @@ class Belief:
             self.space.points(codes), np.float32 if rough else np.float64
         )
         return Gain(self.unit * mean, self.unit * deviation)
+
+    def joint(self, codes: Codes) -> tuple[Floats, Floats]:
+        """Return mean (k,) and covariance (k, k) of the gain in loss of networks (k, d)."""
+        mean, covariance = self._model.joint(self.space.points(codes))
+        return self.unit * mean, self.unit**2 * covariance
 
     @property
     def metric_per_loss(self) -> float:

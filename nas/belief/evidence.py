@@ -11,13 +11,15 @@ from numpy.typing import NDArray
 from nas.belief.grid import Codes, Floats
 from nas.belief.relation import Relation
 
-__all__ = ["CURVE", "Evidence"]
+__all__ = ["CURVE", "SMOOTH", "Evidence"]
 
 CURVE = ("full", "start")
 """The sources that lie on the curve of full training: full trainings of any length, and
 trainings that start as those do and stop early."""
 
-_SMOOTH = 3.0  # units; beyond, the order of magnitude counts, and soon nothing does
+SMOOTH = 3.0
+"""Units from the middle of a level; beyond, the order of magnitude counts, then nothing does."""
+
 _FARTHEST = 1.5
 _LEAST_SHARE = 1e-6
 
@@ -135,6 +137,16 @@ class Evidence:
                 best, most = spread, rank
         return max(best, 1e-9)
 
+    def apart(self, codes: Codes) -> float:
+        """Return how far a network (d,) lies from the middle of the levels, at most, in loss."""
+        level, own = self.levels(), (self.codes == codes).all(axis=1)
+        distances = [
+            abs(float(np.median(self.loss[rows & own]) - np.median(self.loss[rows])))
+            for number in np.unique(level[own])
+            for rows in [level == number]
+        ]
+        return max(distances, default=0.0)
+
     def values(self, unit: float) -> Floats:
         """Return what the model is fitted to, (n,): higher is better, each level about 0.
 
@@ -147,9 +159,9 @@ def centred(values: Floats, level: Codes) -> Floats:
     """Return values (n,) about the median of each level, smoothed beyond three units."""
     centre = np.array([np.median(values[level == number]) for number in np.unique(level)])
     apart = values - centre[np.searchsorted(np.unique(level), level)]
-    beyond = np.log1p(np.maximum(np.abs(apart) - _SMOOTH, 0.0))
-    far = np.sign(apart) * (_SMOOTH + np.minimum(beyond, _FARTHEST))
-    return np.asarray(np.where(np.abs(apart) > _SMOOTH, far, apart))
+    beyond = np.log1p(np.maximum(np.abs(apart) - SMOOTH, 0.0))
+    far = np.sign(apart) * (SMOOTH + np.minimum(beyond, _FARTHEST))
+    return np.asarray(np.where(np.abs(apart) > SMOOTH, far, apart))
 
 
 def _or_zero(value: float) -> float:

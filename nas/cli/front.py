@@ -59,7 +59,14 @@ def front(
     at: Annotated[
         str | None,
         typer.Option(
-            metavar="NAME=NUMBER,...", help="The best within a budget, and how sure that is."
+            metavar="NAME=NUMBER,...",
+            help="The best within a budget, the cheapest that is as good, and how sure that is.",
+        ),
+    ] = None,
+    within: Annotated[
+        float | None,
+        typer.Option(
+            metavar="POINTS", help="Of accuracy that count as no difference for --at; default: 0.5."
         ),
     ] = None,
     knee: Annotated[
@@ -94,7 +101,7 @@ def front(
     """
     from nas.runs.compare import front_of_runs
 
-    query = _query(at, reference, knee=knee, hypervolume=hypervolume)
+    query = _query(at, within, reference, knee=knee, hypervolume=hypervolume)
     _refuse_both(query, json_=json_, markdown=markdown, findings=findings)
     _refuse_files(csv, parquet)
     whole = front_of_runs(runs, parse_names(by), device=device, mixed=mixed)
@@ -175,11 +182,16 @@ def _write(front: Front, csv: Path | None, parquet: Path | None) -> bool:
     return csv is not None or parquet is not None
 
 
-def _query(at: str | None, reference: str | None, *, knee: bool, hypervolume: bool) -> FrontQuery:
+def _query(
+    at: str | None, within: float | None, reference: str | None, *, knee: bool, hypervolume: bool
+) -> FrontQuery:
     """Read the questions. Raises SpecError."""
+    if within is not None and at is None:
+        raise SpecError("--within says what is as good within a budget; give --at, too")
     return FrontQuery(
         at=parse_numbers(at, "--at") if at is not None else None,
         knee=knee,
         hypervolume=hypervolume or reference is not None,
         reference=parse_numbers(reference, "--reference") if reference is not None else {},
+        within=within,
     )

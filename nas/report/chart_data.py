@@ -14,10 +14,9 @@ from nas.report.progress import trace_progress
 from nas.report.remeasured_latency import compare_latencies
 from nas.report.snapshot import Snapshot
 from nas.spec.architecture import Architecture
-from nas.study.front.front import Point
-from nas.study.front.gains import Gain, believed_gains
+from nas.study.front.front import Front, Point
 
-__all__ = ["MOST_NETWORKS", "collect_chart_data"]
+__all__ = ["MOST_NETWORKS", "chart_heights", "collect_chart_data", "is_believed", "is_measured"]
 
 MOST_NETWORKS = 5_000
 """The most networks that a page shows.
@@ -28,8 +27,8 @@ make a browser slow.
 
 _DIGITS = 6
 _FIGURES = (
-    "loss", "loss_saved", "accuracy", "accuracy_noise", "latency_ms",
-    "latency_spread", "params", "macs",
+    "loss", "loss_saved", "accuracy", "latency_ms", "latency_spread", "params", "macs", "gain",
+    "gain_low", "gain_high", "gain_loss", "gain_loss_low", "gain_loss_high", "p_better",
 )  # fmt: skip
 _FULL_TRAINING_FIGURES = (
     "retrained_accuracy", "retrained_spread", "retrained_test_accuracy", "retrained_test_spread",
@@ -37,12 +36,32 @@ _FULL_TRAINING_FIGURES = (
 )  # fmt: skip
 
 
+def is_believed(front: Front) -> bool:
+    """Return whether anything is believed of what full training gives."""
+    return not all(math.isnan(point.gain_loss) for point in front)
+
+
+def is_measured(front: Front) -> bool:
+    """Return whether gains are known in accuracy, too."""
+    return not all(math.isnan(point.gain) for point in front)
+
+
+def chart_heights(front: Front) -> list[tuple[str, str]]:
+    """Return what the front's chart may show upwards, and its title; the front's own first."""
+    gains = [("gain_loss", "gain in loss"), ("gain", "gain in accuracy")]
+    if any(item.name == "accuracy" for item in front.objectives):
+        gains.reverse()
+    known = {"gain_loss": is_believed(front), "gain": is_measured(front)}
+    shown = [item for item in gains if known[item[0]]]
+    return [*shown, ("loss_saved", "loss saved, measured"), ("accuracy", "accuracy, measured")]
+
+
 def collect_chart_data(snapshot: Snapshot) -> dict[str, Any]:
     """Return networks with their blocks over the backbones' sites, progress, latencies, trust.
 
     Numbers have six digits; what is not known is None.
     """
-    points, gains = _points(snapshot)
+    points = _points(snapshot)
     architectures = [point.architecture for point in points]
     backbones = find_backbone_sites(snapshot.run.space, architectures)
     labels = sorted({item.label for network in architectures for item in network.insertions})
@@ -52,16 +71,17 @@ def collect_chart_data(snapshot: Snapshot) -> dict[str, Any]:
         "run": str(snapshot.run.path),
         "stamp": snapshot.stamp,
         "state": snapshot.state,
+        "believed": is_believed(snapshot.front),
         "objectives": [objective.name for objective in snapshot.front.objectives],
         "labels": labels,
         "backbones": [asdict(backbone) for backbone in backbones.values()],
         "networks": [
             {
-                **_figures(point, gain),
+                **_figures(point),
                 "backbone": backbone_numbers[network.backbone, network.resolution],
                 "blocks": _blocks(network, backbones, label_numbers),
             }
-            for point, gain, network in zip(points, gains, architectures, strict=True)
+            for point, network in zip(points, architectures, strict=True)
         ],
         "every": len(snapshot.front.cloud["trial"]),
         "progress": _progress(snapshot),
@@ -70,10 +90,8 @@ def collect_chart_data(snapshot: Snapshot) -> dict[str, Any]:
     }
 
 
-def _points(snapshot: Snapshot) -> tuple[list[Point], list[Gain]]:
-    """Return front and references, then the other complete ones, each by latency, and what each is
-    believed to gain.
-    """
+def _points(snapshot: Snapshot) -> list[Point]:
+    """Return front and references, then the other complete ones, each by latency."""
     front = snapshot.front
     shown = list(front.points)
     trials = {point.trial for point in shown}
@@ -83,12 +101,10 @@ def _points(snapshot: Snapshot) -> tuple[list[Point], list[Gain]]:
     if len(rows) > room:
         rows = [rows[int(place)] for place in np.linspace(0, len(rows) - 1, room)]
     rows.sort(key=lambda row: float(cloud["latency_ms"][row]))
-    others = np.flatnonzero(front.keep)[np.array(rows, dtype=np.int64)]
-    gains = [*front.gains, *believed_gains(front.measured, others)]
-    return shown + [front.searched(row) for row in rows], gains
+    return [*shown, *front.searched(*rows)]
 
 
-def _figures(point: Point, gain: Gain) -> dict[str, Any]:
+def _figures(point: Point) -> dict[str, Any]:
     figures = (*_FIGURES, *_FULL_TRAINING_FIGURES) if point.retrained_seeds else _FIGURES
     return {
         "trial": point.trial,
@@ -98,9 +114,6 @@ def _figures(point: Point, gain: Gain) -> dict[str, Any]:
         "final": point.latency_final,
         "predicted": point.latency_predicted,
         **{name: _number(getattr(point, name)) for name in figures},
-        "gain": _number(gain.gain),
-        "gain_low": _number(gain.low),
-        "gain_high": _number(gain.high),
     }
 
 

@@ -20,15 +20,21 @@ from typing import Any
 import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from nas.base.formats import format_milliseconds
+from nas.base.formats import format_milliseconds, format_probability
 from nas.report.captions import describe_latency_source, describe_remeasured_latency
-from nas.report.chart_data import MOST_NETWORKS, collect_chart_data
+from nas.report.chart_data import (
+    MOST_NETWORKS,
+    chart_heights,
+    collect_chart_data,
+    is_believed,
+    is_measured,
+)
 from nas.report.progress import summarise_rungs, trace_progress
 from nas.report.remeasured_latency import compare_latencies
 from nas.report.report_file import MARK, write_report_file
 from nas.report.rerun_command import rerun_command
 from nas.report.snapshot import Snapshot
-from nas.report.template_filters import FILTERS, format_duration, format_signed
+from nas.report.template_filters import FILTERS, format_duration, format_gain
 from nas.runs.run import Run
 from nas.spec.architecture import PLAIN
 from nas.study.front.front import Front, Point
@@ -69,7 +75,9 @@ def _front(snapshot: Snapshot) -> dict[str, Any]:
     networks = len(front.cloud["trial"])
     return {
         "points": front.points,
-        "gains": front.gains,
+        "heights": chart_heights(front),
+        "believed": is_believed(front),
+        "measured": is_measured(front),
         "retrained": any(point.retrained_seeds for point in front),
         "tested": any(not math.isnan(point.retrained_test_accuracy) for point in front),
         "names": " and ".join(item.title for item in front.objectives),
@@ -159,14 +167,10 @@ def _front_tiles(front: Front) -> list[_Tile]:
     tiles = [_Tile("on the front", str(len(members)), f"{placed} of them placed by hand")]
     best = _best(front)
     if best is not None:
-        gain = front.gains[front.points.index(best)]
-        error = "noise not known"
-        if best.reference == PLAIN:
-            error = "nothing saves more"
-        elif not np.isnan(gain.low):
-            error = f"{FILTERS['interval'](gain.low, gain.high)} (90 %)"
         name = best.reference or f"trial {best.trial}"
-        tiles.append(_Tile("most loss saved", format_signed(best.loss_saved), f"{error}, {name}"))
+        title = "most gained, points" if is_measured(front) else "most gained, loss"
+        chance = format_probability(best.p_better)
+        tiles.append(_Tile(title, format_gain(best), f"better with {chance}, {name}"))
     if members:
         ends = [format_milliseconds(members[row].latency_ms) for row in (0, -1)]
         tiles.append(_Tile("latency, ms", " – ".join(dict.fromkeys(ends)), "of the front"))
@@ -174,8 +178,15 @@ def _front_tiles(front: Front) -> list[_Tile]:
 
 
 def _best(front: Front) -> Point | None:
-    judged = [point for point in front.members if not np.isnan(point.loss_saved)]
-    return max(judged, key=lambda point: point.loss_saved, default=None)
+    judged = [
+        point
+        for point in front.members
+        if point.reference != PLAIN and not math.isnan(point.gain_loss)
+    ]
+    by_accuracy = is_measured(front)
+    return max(
+        judged, key=lambda point: point.gain if by_accuracy else point.gain_loss, default=None
+    )
 
 
 def render(run: Run, *, live: bool = False) -> str:

@@ -12,10 +12,12 @@ from nas.base.formats import (
     format_interval,
     format_mean_percent,
     format_milliseconds,
+    format_probability,
 )
 from nas.spec.architecture import Architecture
+from nas.study.front.front import Point
 
-__all__ = ["FILTERS", "format_duration", "format_signed"]
+__all__ = ["FILTERS", "format_duration", "format_gain", "format_signed"]
 
 _MINUS = "\N{MINUS SIGN}"
 
@@ -28,6 +30,18 @@ def format_number(value: float, digits: int = 4) -> str:
 def format_signed(value: float, digits: int = 4) -> str:
     """Return a difference with its sign, a true minus; `?` where it is NaN."""
     return "?" if math.isnan(value) else f"{value:+.{digits}f}".replace("-", _MINUS)
+
+
+def format_gain(point: Point) -> str:
+    """Return a gain by full training with its 90 % interval, in points of accuracy.
+
+    In loss where accuracy is not known of.
+    """
+    if math.isnan(point.gain):
+        text = format_interval(point.gain_loss, point.gain_loss_low, point.gain_loss_high, 4)
+    else:
+        text = format_interval(100 * point.gain, 100 * point.gain_low, 100 * point.gain_high)
+    return text.replace("-", _MINUS)
 
 
 def format_percent(value: float, digits: int = 1) -> str:
@@ -57,12 +71,13 @@ def count_kinds(architecture: Architecture, most: int = 4) -> str:
 FILTERS: Mapping[str, Callable[..., str]] = {
     "count": partial(format_count, space=" "),
     "duration": format_duration,
-    "interval": lambda low, high: format_interval(low, high).replace("-", _MINUS),
+    "gain": format_gain,
     "kinds": count_kinds,
     "mean_percent": format_mean_percent,
     "milliseconds": format_milliseconds,
     "number": format_number,
     "percent": format_percent,
+    "probability": format_probability,
     "short": lambda value: f"{value:g}",
     "signed": format_signed,
 }

@@ -12,7 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nas.base.errors import SpecError
-from nas.belief.posterior import draws
 from nas.runs.run import Run, RunState, open_run
 from nas.study.front.front import Front
 from nas.study.front.indicators import hypervolume
@@ -126,11 +125,7 @@ def _drawn_volumes(
 
     Returns None where the noise is not known.
     """
-    measured = front.measured
-    drawn = draws(
-        measured.columns, measured.noises, front.objectives, front.member_rows,
-        count=_DRAWS, seed=seed,
-    )  # fmt: skip
+    drawn = front.draw_costs(front.member_rows, count=_DRAWS, seed=seed)
     if drawn is None:
         return None
     return np.array([hypervolume(costs, bound) for costs in drawn])

@@ -10,6 +10,7 @@ import json
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -19,6 +20,7 @@ from pydantic import Field
 from nas.base.errors import SpecError, StorageError
 from nas.base.files import parse, read_yaml
 from nas.base.object_store import location
+from nas.runs.belief import read_belief, regime_of
 from nas.runs.calibrate.result import FILE, Calibration, load_calibration
 from nas.runs.lock import is_locked
 from nas.runs.trust import proxy_trust
@@ -29,6 +31,7 @@ from nas.spec.space import SearchSpace
 from nas.spec.storage_url import StorageUrl
 from nas.study.front.front import Front
 from nas.study.full_training import FullTraining
+from nas.study.network_belief import NetworkBelief
 from nas.study.trials import TrainingCost, Trials
 
 if TYPE_CHECKING:
@@ -234,7 +237,7 @@ class Run:
         return trials.spent(budgets)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class RunState:
     """A run's files as they were at one moment, read once and handed on.
 
@@ -246,6 +249,17 @@ class RunState:
     trials: Trials
     environment: dict[str, Any] | None
     calibration: Calibration | None
+
+    def belief(self) -> NetworkBelief | None:
+        """Return what its networks are believed to gain by full training; None for fewer than two.
+
+        Fitted when it is first asked for.
+        """
+        return self._belief
+
+    @cached_property
+    def _belief(self) -> NetworkBelief | None:
+        return read_belief(self.run.file, self.trials, self.train_images)
 
     def data(self) -> dict[str, Any]:
         """Return what environment.json says of the images: `key`, `classes`, `images`.
@@ -287,6 +301,8 @@ class RunState:
             least_seeds=run.file.search.confirm_seeds,
             trust=proxy_trust(run.file.proxy, calibration, self.train_images),
             kinds=tuple(run.space.blocks),
+            belief=self.belief(),
+            regime=regime_of(run.file),
         )
 
     def row(self, trial: int) -> dict[str, Any]:

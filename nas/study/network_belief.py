@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -19,7 +20,7 @@ from nas.belief.terms import Place, SharedTerms
 from nas.spec.architecture import KEEP, Architecture
 from nas.spec.runner import Runner
 from nas.study.full_training import FullTraining
-from nas.study.record import COMPLETE, PRUNED, RungResult, read_rungs
+from nas.study.record import PRUNED, RungResult, read_rungs
 from nas.study.trials import Trials
 
 __all__ = ["Budgets", "NetworkBelief", "SeenSpace", "collect_evidence"]
@@ -28,7 +29,8 @@ Codes = NDArray[np.int64]
 Floats = NDArray[np.float64]
 
 _NETWORK = "network"
-_MOST = 1200  # rows that a belief is fitted to
+_LEAST = 2  # networks
+_MOST = 600  # rows that a belief is fitted to; 1,200 take five seconds
 FULL, START = CURVE
 
 
@@ -40,12 +42,14 @@ class Budgets:
     images: that a training has seen at each rung, from the lowest.
     train_images: in one epoch.
     full_images: that a full training sees.
+    annealed: the rungs below the top are read after a cooldown of their own, as the top is.
     """
 
     source: str
     images: tuple[float, ...]
     train_images: float
     full_images: float
+    annealed: bool = False
 
     @classmethod
     def of(cls, runner: Runner, train_images: int) -> Budgets:
@@ -53,7 +57,8 @@ class Budgets:
 
         A budget in seconds is of no known number of images, and then a source of its own.
         """
-        proxy, full = runner.proxy, runner.retrain.resolved(train_images)
+        proxy = runner.proxy.settled(train_images)
+        full = runner.retrain.resolved(train_images)
         whole = proxy.subset is None and proxy.resolution is None and proxy.unit != "seconds"
         source = START if proxy.kind == "scratch" and whole else proxy.kind
         images = tuple(
@@ -62,7 +67,13 @@ class Budgets:
             else proxy.steps(budget, train_images) * proxy.batch_size
             for budget in proxy.budgets
         )
-        return cls(source, images, float(train_images), float(full.epochs * train_images))
+        return cls(
+            source,
+            images,
+            train_images=float(train_images),
+            full_images=float(full.epochs * train_images),
+            annealed=proxy.schedule != "whole",
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,7 +89,9 @@ class SeenSpace:
 
     @cached_property
     def _networks(self) -> tuple[str, ...]:
-        return tuple(sorted({_network(item) for item in self.architectures}))
+        """The backbones, that of most networks first: gains are against it as it comes."""
+        counts = Counter(_network(item) for item in self.architectures)
+        return tuple(sorted(counts, key=lambda name: (-counts[name], name)))
 
     @cached_property
     def _labels(self) -> dict[tuple[str, str], tuple[str, ...]]:
@@ -109,6 +122,25 @@ class SeenSpace:
                 key = item.backbone, insertion.site
                 codes[row, self._columns[key]] = self._labels[key].index(insertion.label)
         return codes
+
+    def knows(self, architecture: Architecture) -> bool:
+        """Return whether a network is of the backbones, sites and labels that were seen."""
+        if _network(architecture) not in self._networks:
+            return False
+        return all(
+            item.label in self._labels.get((architecture.backbone, item.site), ())
+            for item in architecture.insertions
+        )
+
+    @property
+    def sites(self) -> int:
+        """The number of sites at which a block was seen."""
+        return len(self._labels)
+
+    @property
+    def choices(self) -> float:
+        """The number of networks that can be made of what was seen."""
+        return len(self._networks) * math.prod(float(len(item)) for item in self._labels.values())
 
     def space(self) -> PointSpace:
         """Return the space of points; gains are against the first backbone as it comes."""
@@ -165,15 +197,17 @@ class NetworkBelief:
 
     @classmethod
     def of(cls, trials: Trials, budgets: Budgets) -> NetworkBelief | None:
-        """Return the belief of a study; None where nothing has come to a value.
+        """Return the belief of a study; None where fewer than two networks have come to a value.
 
         Of very many trainings, the latest and those nearest to the best are read.
         """
         rows = _rows_to_read(trials)
         if not len(rows):
             return None
-        texts = [str(text) for text in trials["architecture"][rows]]
+        texts = [str(text) for text in trials.text("architecture").take(rows).objects()]
         architectures = {text: Architecture.from_json(text) for text in dict.fromkeys(texts)}
+        if len(architectures) < _LEAST:
+            return None
         macs = {
             text: value
             for text, value in zip(texts, trials["macs"][rows].tolist(), strict=True)
@@ -201,6 +235,10 @@ class NetworkBelief:
         """Return the gain in loss."""
         return self.belief.gain(self.seen.codes(architectures))
 
+    def joint(self, architectures: Sequence[Architecture]) -> tuple[Floats, Floats]:
+        """Return mean (n,) and covariance (n, n) of the gains in loss."""
+        return self.belief.joint(self.seen.codes(architectures))
+
     def metric_gain(self, architectures: Sequence[Architecture]) -> Gain:
         """Return the gain in accuracy, as a share."""
         return self.belief.metric_gain(self.seen.codes(architectures))
@@ -222,8 +260,10 @@ def collect_evidence(trials: Trials, codes: Mapping[str, Codes], budgets: Budget
     codes: digest -> (d,) of the networks to take; others are left out.
     """
     collected = _Collected()
-    for row in _rows_to_read(trials).tolist():
-        known = codes.get(str(trials["digest"][row]))
+    rows = _rows_to_read(trials)
+    digests = trials.text("digest").take(rows).objects()
+    for row, digest in zip(rows.tolist(), digests, strict=True):
+        known = codes.get(str(digest))
         if known is not None:
             collected.add_trial(trials, row, known, budgets)
     for training in trials.full_trainings():
@@ -248,15 +288,16 @@ class _Collected:
         seed, number = int(trials["seed"][row]), int(trials["trial"][row])
         for rung, score in enumerate(scores):
             images = budgets.images[min(rung, len(budgets.images) - 1)]
-            # Rungs below the top were read at the full rate: a scale of their own.
-            top = rung == len(budgets.images) - 1
-            source = budgets.source if top else f"{budgets.source} on its way"
+            # Read at the full rate, a rung below the top has a scale of its own.
+            alike = budgets.annealed or rung >= len(budgets.images) - 1
+            source = budgets.source if alike else f"{budgets.source} on its way"
             self._add(codes, (source, images, seed, number, score.loss, score.accuracy))
 
     def add_full_training(self, training: FullTraining, codes: Codes, budgets: Budgets) -> None:
         """Add a full training; one of another length is another point of the curve."""
         assert training.loss is not None and training.accuracy is not None
-        images = budgets.train_images * float(training.recipe["epochs"])
+        epochs = training.recipe.get("epochs")
+        images = budgets.train_images * epochs if epochs else budgets.full_images
         # Numbered apart from those of the search.
         number = -1 - len(self._rows)
         self._add(
@@ -285,8 +326,7 @@ class _Collected:
 
 def _rows_to_read(trials: Trials) -> Codes:
     """Return the rows with a value: references, those nearest to the best, and the latest."""
-    states = trials["state"]
-    ended = (states == COMPLETE) | (states == PRUNED)
+    ended = trials.complete | trials.text("state").equal(PRUNED)
     rows = np.flatnonzero(ended & np.isfinite(trials["loss"]))
     if len(rows) <= _MOST:
         return rows

@@ -4,7 +4,13 @@ import math
 
 import pytest
 
-from nas.base.formats import format_count, format_mean_percent, format_milliseconds
+from nas.base.formats import (
+    format_count,
+    format_interval,
+    format_mean_percent,
+    format_milliseconds,
+    format_probability,
+)
 
 
 @pytest.mark.parametrize(
@@ -26,3 +32,17 @@ def test_what_is_not_known_is_left_out() -> None:
     assert format_mean_percent(0.712, 0.0031) == "71.20 ± 0.31"
     assert format_mean_percent(0.712, math.nan) == "71.20"
     assert format_mean_percent(math.nan, math.nan) == ""
+
+
+def test_intervals_have_signs_and_say_what_is_not_known() -> None:
+    assert format_interval(0.454, -0.29, 0.61) == "+0.45 [-0.29, +0.61]"
+    assert format_interval(0.0, 0.0, 0.0) == "0"
+    assert format_interval(math.nan, math.nan, math.nan) == "?"
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(1.0, "> 99 %"), (0.93, "93 %"), (0.0, "< 1 %"), (math.nan, "?"), (0.995, "> 99 %")],
+)
+def test_probabilities_are_never_certain(value: float, text: str) -> None:
+    assert format_probability(value) == text

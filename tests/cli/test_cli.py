@@ -39,7 +39,7 @@ def test_flags_are_a_promise() -> None:
         "front": [
             "--at", "--by", "--csv", "--device", "--epsilon", "--findings", "--hypervolume",
             "--json", "--knee", "--margin", "--markdown", "--max", "--min", "--mixed", "--parquet",
-            "--reference", "--where", "runs",
+            "--reference", "--where", "--within", "runs",
         ],
         "compare": ["--by", "--device", "--json", "--mixed", "first", "second"],
         "report": ["--figures", "--out", "--port", "--serve", "run"],

@@ -110,6 +110,7 @@ def test_questions_are_answered_in_words_and_as_json(nas: Call, finished_run: Pa
     _, out, _ = nas(*asked)
     assert "Best with latency_ms <= 1000: " in out
     assert "best of the" in out and "probability" in out
+    assert "within 0.5 points of the best" in out
     assert "below the reference loss" in out
     found = json.loads(nas(*asked, "--json")[1])
     assert set(found) == {"at", "knee", "hypervolume"}
@@ -118,6 +119,21 @@ def test_questions_are_answered_in_words_and_as_json(nas: Call, finished_run: Pa
     assert set(found["hypervolume"]["reference"]) == {"loss", "latency_ms"}
     given = ("front", finished_run, "--reference", "loss=9,latency_ms=9", "--json")
     assert json.loads(nas(*given)[1])["hypervolume"]["reference"] == {"loss": 9, "latency_ms": 9}
+
+
+def test_a_margin_so_wide_that_nothing_pays_is_answered_by_nowhere(
+    nas: Call, finished_run: Path
+) -> None:
+    asked = ("front", finished_run, "--at", "latency_ms=1000", "--within", "90")
+    first, second, *_ = nas(*asked)[1].splitlines()
+    assert first.startswith(
+        "Nowhere: with latency_ms <= 1000, the plain network is within 90 point"
+    )
+    assert second.startswith("Gains of more than ") and "are ruled out (95 %)" in second
+    found = json.loads(nas(*asked, "--json")[1])["at"]
+    assert found["nowhere"] and found["cheapest"]["point"]["reference"] == "plain"
+    assert found["ruled_out"]["probability"] > 0.95
+    assert (found["within"], found["within_of"]) == (0.9, "accuracy")
 
 
 def test_epsilon_leaves_fewer(nas: Call, finished_run: Path) -> None:
@@ -131,7 +147,8 @@ def test_two_runs_are_one_front(nas: Call, finished_run: Path, tmp_path: Path) -
     another = tmp_path / "another"
     shutil.copytree(finished_run, another)
     _, out, _ = nas("front", finished_run, another)
-    assert "run" in out.splitlines()[0] and str(another) in out
+    assert str(another) in out
+    assert any(line.split()[:2] == ["run", "trial"] for line in out.splitlines())
 
 
 def test_names_with_brackets_are_shown_as_they_are(
@@ -158,6 +175,8 @@ def test_names_with_brackets_are_shown_as_they_are(
         (["--epsilon", "speed=1"], "epsilon of 'speed'; allowed: loss, latency_ms"),
         (["--epsilon", "loss=-1"], "epsilon loss=-1.0; allowed"),
         (["--reference", "loss=x"], "--reference 'loss=x'"),
+        (["--within", "1"], "--within says what is as good within a budget; give --at, too"),
+        (["--at", "latency_ms=1000", "--within", "-1"], "points of accuracy, 0 or more"),
         (["--where", "latency_ms < 0", "--hypervolume"], "the front is empty"),
         (["/nowhere"], "/nowhere does not exist"),
     ],

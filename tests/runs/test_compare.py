@@ -15,12 +15,15 @@ from nas.runs.compare import compare, compare_fronts, front_of_runs
 from nas.runs.run import RunFile
 from nas.spec.objective import objectives_named
 from nas.study.front.front import Front
+from nas.study.network_belief import Budgets, NetworkBelief
 from nas.study.trials import Trials
 
 pytestmark = pytest.mark.xdist_group("run")
 
 
-def front_of(shift: float, names: str = "abc", seeds: int = 3, noise: float = 0.01) -> Front:
+def front_of(
+    shift: float, names: str = "abc", seeds: int = 3, noise: float = 0.01, *, believe: bool = False
+) -> Front:
     """Some networks and a plain one, each with some seeds whose losses lie a little apart."""
     records = []
     for number, name in enumerate(["plain", *names]):
@@ -37,7 +40,9 @@ def front_of(shift: float, names: str = "abc", seeds: int = 3, noise: float = 0.
                     repeat=repeat,
                 )
             )
-    return Front.of(Trials.of(records), objectives_named(["loss", "latency_ms"]))
+    trials = Trials.of(records)
+    belief = NetworkBelief.of(trials, Budgets("start", (1.0,), 1.0, 1.0)) if believe else None
+    return Front.of(trials, objectives_named(["loss", "latency_ms"]), belief=belief)
 
 
 def test_joined_points_say_their_run_and_save_against_their_own_plain() -> None:
@@ -70,6 +75,13 @@ def test_a_clear_difference_is_told_and_an_equal_one_is_not() -> None:
     same = compare_fronts(front_of(0.001, noise=0.05), front_of(0.0, noise=0.05))
     assert same.low < 0 < same.high
     assert "inside the noise" in same.verdict
+
+
+def test_beliefs_are_compared_where_there_are_any() -> None:
+    found = compare_fronts(front_of(0.3, believe=True), front_of(0.0, believe=True))
+    assert found.low > 0 and found.probability > 0.95
+    equal = compare_fronts(front_of(0.0, believe=True), front_of(0.0, believe=True))
+    assert equal.low < 0 < equal.high
 
 
 def test_without_repeats_nothing_is_claimed() -> None:

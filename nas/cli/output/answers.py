@@ -7,9 +7,10 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from nas.base.formats import format_milliseconds
+from nas.base.formats import format_milliseconds, format_probability
 from nas.cli.output.console import print_json
-from nas.cli.output.formats import format_numbers, format_signed, summarise_blocks
+from nas.cli.output.formats import format_gain, format_numbers, format_signed, summarise_blocks
+from nas.spec.architecture import PLAIN
 from nas.study.front.front import Front, Point
 from nas.study.front.point import Choice
 
@@ -24,12 +25,14 @@ class FrontQuery:
     knee: whether the knee is asked for.
     hypervolume: whether the hypervolume is asked for.
     reference: the point below which the hypervolume is, by objective; empty: the worst point.
+    within: points of accuracy that count as no difference within a budget; None: half a point.
     """
 
     at: Mapping[str, float] | None
     knee: bool
     hypervolume: bool
     reference: Mapping[str, float]
+    within: float | None = None
 
     @property
     def asks(self) -> bool:
@@ -45,7 +48,7 @@ def print_answers(front: Front, query: FrontQuery, *, as_json: bool) -> None:
     values: dict[str, Any] = {}
     lines: list[str] = []
     if query.at is not None:
-        choice = front.at(**query.at)
+        choice = front.at(within=query.within, **query.at)
         values["at"] = _choice_to_dict(choice, query.at)
         lines += _describe_choice(choice, query.at)
     if query.knee:
@@ -74,49 +77,74 @@ def _describe_knee(front: Front, knee: Point | None) -> str:
 
 def _choice_to_dict(choice: Choice, budget: Mapping[str, float]) -> dict[str, Any]:
     known = not math.isnan(choice.probability)
+    cheapest = None
+    if choice.cheapest is not None:
+        point, chance = choice.cheapest
+        cheapest = {"point": point.to_dict(), "probability": chance}
     return {
         "budget": dict(budget),
         "networks": choice.networks,
         "best": choice.best.to_dict(),
         "probability": choice.probability if known else None,
-        "cheapest": None
-        if choice.cheapest is None
-        else {
-            "point": choice.cheapest[0].to_dict(),
-            "probability": choice.cheapest[1],
-            "delta": choice.delta,
-        },
         "rivals": [
             {"point": point.to_dict(), "probability": chance if known else None}
             for point, chance in choice.rivals
         ],
+        "cheapest": cheapest,
+        "within": None if math.isnan(choice.delta) else choice.delta,
+        "within_of": choice.unit,
+        "nowhere": choice.nowhere,
+        "ruled_out": asdict(choice.ruled_out) if choice.ruled_out else None,
     }
 
 
 def _describe_choice(choice: Choice, budget: Mapping[str, float]) -> list[str]:
     limits = " and ".join(f"{name} <= {bound:g}" for name, bound in budget.items())
-    lines = [f"Best with {limits}: {_describe_point(choice.best)}"]
+    lines = [*_describe_cheapest(choice, limits)]
+    lines.append(f"Best with {limits}: {_describe_point(choice.best)}")
     if math.isnan(choice.probability):
         return [*lines, "How sure that is, is not known: too few networks have several seeds."]
     if choice.networks == 1:
-        lines.append("It is the only evaluated network that keeps this.")
+        lines.append("It is the only network here that keeps this.")
     else:
         lines.append(
             f"It is the best of the {choice.networks} evaluated networks that keep this with a "
-            f"probability of {choice.probability:.0%} (noise of seeds and images)."
+            f"probability of {format_probability(choice.probability)}."
         )
     for point, chance in choice.rivals:
-        lines.append(f"  it beats, at {chance:.0%}: {_describe_point(point)}")
-    if choice.cheapest is not None and choice.cheapest[0].trial != choice.best.trial:
-        point, chance = choice.cheapest
-        lines.append(
-            f"The cheapest that is as good but for {choice.delta:g}, with a probability of "
-            f"{chance:.0%}: {_describe_point(point)}"
-        )
+        lines.append(f"  it beats, at {format_probability(chance)}: {_describe_point(point)}")
     limit = budget.get("latency_ms")
     if limit and choice.best.latency_ms * (1 + choice.best.latency_spread) > limit:
         lines.append("Its latency may exceed the budget within the spread of its measurement.")
     return lines
+
+
+def _describe_cheapest(choice: Choice, limits: str) -> list[str]:
+    """Say which is the cheapest network that is as good, or that it is the plain one."""
+    if math.isnan(choice.delta) or choice.networks == 1:
+        return []
+    margin = _amount(choice.delta, choice.unit)
+    if choice.cheapest is None:
+        return [f"No network with {limits} is within {margin} of the best with .8 probability."]
+    point, chance = choice.cheapest
+    sure = f"with a probability of {format_probability(chance)}"
+    if not choice.nowhere:
+        line = f"Cheapest with {limits} that is within {margin} of the best, {sure}: "
+        return [line + _describe_point(point)]
+    lines = [f"Nowhere: with {limits}, the plain network is within {margin} of the best, {sure}."]
+    ruled_out = choice.ruled_out
+    if ruled_out is not None:
+        lines.append(
+            f"Gains of more than {_amount(ruled_out.gain, ruled_out.unit)} are ruled out (95 %) "
+            f"for the {ruled_out.networks} networks that were evaluated there, with blocks at "
+            f"{ruled_out.sites} sites; that none gains more than {margin} has a probability of "
+            f"{format_probability(ruled_out.probability)}."
+        )
+    return lines
+
+
+def _amount(value: float, unit: str) -> str:
+    return f"{100 * value:.2g} points" if unit == "accuracy" else f"{value:.2g} of {unit}"
 
 
 def _describe_point(point: Point) -> str:
@@ -124,6 +152,14 @@ def _describe_point(point: Point) -> str:
     kind = f"{point.reference} hand-placed: " if point.reference else ""
     return (
         f"{run}trial {point.trial}, {format_milliseconds(point.latency_ms)} ms, "
-        f"loss {point.loss:.4f} (saved {format_signed(point.loss_saved)}), "
-        f"accuracy {point.accuracy:.2%}: {kind}{summarise_blocks(point.architecture)}"
+        f"{_describe_gain(point)}, accuracy {point.accuracy:.2%}: "
+        f"{kind}{summarise_blocks(point.architecture)}"
     )
+
+
+def _describe_gain(point: Point) -> str:
+    if point.reference == PLAIN:
+        return f"loss {point.loss:.4f}"
+    if math.isnan(point.gain_loss):
+        return f"loss {point.loss:.4f} (saved {format_signed(point.loss_saved)})"
+    return f"gain {format_gain(point, unit=True)}"

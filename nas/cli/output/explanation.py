@@ -13,6 +13,7 @@ from rich.table import Table
 from nas.base.formats import format_milliseconds
 from nas.cli.output.console import plain_table
 from nas.cli.output.formats import format_signed
+from nas.study.front.point import Point
 from nas.study.front.verdict import judge
 
 if TYPE_CHECKING:
@@ -129,10 +130,18 @@ def _print_advice(advice: Advice, limit: float, screen: Console) -> None:
     point = choice.best
     screen.print(
         f"Best evaluated: trial {point.trial}, {format_milliseconds(point.latency_ms)} ms, "
-        f"loss saved {format_signed(point.loss_saved)}. By the rules the network above is ahead "
+        f"{_describe_saved(point)}. By the rules the network above is ahead "
         f"with a probability of {advice.ahead:.0%}"
         + ("." if advice.known else "; it has not been evaluated.")
     )
+
+
+def _describe_saved(point: Point) -> str:
+    """Say what a network saves by full training, or by what was measured where that is unknown."""
+    if math.isnan(point.gain_loss):
+        return f"loss saved {format_signed(point.loss_saved)}"
+    ends = f"[{point.gain_loss_low:+.4f}, {point.gain_loss_high:+.4f}]"
+    return f"loss saved {point.gain_loss:+.4f} {ends} (90 %)"
 
 
 def _print_network(advice: Advice, screen: Console) -> None:

@@ -6,10 +6,13 @@ import math
 from collections import Counter
 from collections.abc import Mapping
 
+from nas.base.formats import format_interval
 from nas.spec.architecture import Architecture
+from nas.study.front.point import Point
 
 __all__ = [
     "format_clock",
+    "format_gain",
     "format_numbers",
     "format_signed",
     "summarise_blocks",
@@ -26,6 +29,19 @@ def format_clock(seconds: float) -> str:
 def format_signed(value: float) -> str:
     """Write a difference of losses with its sign; `?` where it is not known."""
     return "?" if math.isnan(value) else f"{value:+.4f}"
+
+
+def format_gain(point: Point, *, unit: bool = False) -> str:
+    """Write a gain by full training with its 90 % interval: `+0.45 [+0.29, +0.61]` points.
+
+    Of accuracy; of loss where accuracy is not known of.
+    unit: say which it is.
+    """
+    if math.isnan(point.gain):
+        text = format_interval(point.gain_loss, point.gain_loss_low, point.gain_loss_high, 4)
+        return f"{text} of loss" if unit else text
+    text = format_interval(100 * point.gain, 100 * point.gain_low, 100 * point.gain_high)
+    return f"{text} points" if unit else text
 
 
 def format_numbers(numbers: Mapping[str, float]) -> str:

@@ -2,48 +2,49 @@
 
 from __future__ import annotations
 
+import math
+
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from nas.base.formats import (
     format_count,
-    format_interval,
     format_mean_percent,
     format_milliseconds,
+    format_probability,
 )
 from nas.base.tables import to_markdown
 from nas.cli.output.console import make_console, plain_table
-from nas.cli.output.formats import format_signed, summarise_blocks
+from nas.cli.output.formats import format_gain, format_signed, summarise_blocks
 from nas.spec.architecture import PLAIN
 from nas.study.front.front import Front, Point
-from nas.study.front.gains import Gain
 from nas.study.front.verdict import judge
 
-__all__ = ["front_markdown", "front_table", "print_front"]
+__all__ = ["SURE", "describe_best", "front_markdown", "front_table", "print_front"]
 
 _TABLE_WIDTH = 1000  # characters of a table in a file or pipe
 _COLUMN_GAP, _LEAST_NAME = 2, 24  # characters
-_LEAST_NEEDED = ("90 %", "MACs", "params", "retrained %", "accuracy %")
+_LEAST_NEEDED = ("MACs", "params", "loss saved", "retrained %", "accuracy %", "better")
+SURE = 0.95
+"""The probability from which on a gain is said to be shown."""
 
 
 def print_front(front: Front, screen: Console) -> None:
-    """Print the table, and what it allows to say."""
+    """Print the answer, the table, and how sure it is."""
     if not len(front):
         screen.print(judge(front).lines[-1])
         return
+    for line in describe_best(front):
+        screen.print(line)
     wide = screen if screen.is_terminal else make_console(width=_TABLE_WIDTH, file=screen.file)
     wide.print(front_table(front, wide.width))
     names = " and ".join(objective.title for objective in front.objectives)
     screen.print(
-        f"* on the front of {names}. Latency: {_describe_latency(front)}. "
-        "Loss saved: against the plain network; 90 %: the interval of what it is believed to gain, "
-        "from seeds, images and all other networks. n: seeds it was trained with."
-        + (
-            " +: hand-placed, better than the front, but not of this space."
-            if front.outside
-            else ""
-        ),
+        f"* on the front of {names}"
+        + ("; + would be, but the space does not hold it" if front.outside else "")
+        + f". Latency: {_describe_latency(front)}. {_describe_gain(front)}"
+        "Loss saved (against the plain network), accuracy: as measured. n: seeds it had.",
         style="dim",
     )
     if any(point.retrained_seeds for point in front):
@@ -97,23 +98,28 @@ def _rows(front: Front) -> tuple[list[str], list[list[str | Text]]]:
     """Return headings and cells; what no point has takes no column."""
     several = any(point.run for point in front)
     retrained = any(point.retrained_seeds for point in front)
+    believed = _is_believed(front)
+    outside = {id(point) for point in front.outside}
     headings = [
         "",
         *(["run"] if several else []),
-        *("trial", "latency ms", "loss saved", "90 %", "accuracy %", "params", "MACs", "n"),
+        *("trial", "latency ms"),
+        *([f"gain{_gain_unit(front)}", "better"] if believed else []),
+        *("loss saved", "accuracy %", "params", "MACs", "n"),
         *(["retrained %", "test %", "n"] if retrained else []),
         "network",
     ]
-    outside = set(front.outside)
     return headings, [
-        _cells(point, gain, several, retrained, outside=point in outside)
-        for point, gain in zip(front.points, front.gains, strict=True)
+        [
+            "*" if point.on_front else "+" if id(point) in outside else " ",
+            *([str(point.run)] if several else []),
+            *_cells(point, believed, retrained),
+        ]
+        for point in front
     ]
 
 
-def _cells(
-    point: Point, gain: Gain, several: bool, retrained: bool, *, outside: bool
-) -> list[str | Text]:
+def _cells(point: Point, believed: bool, retrained: bool) -> list[str | Text]:
     name = Text(summarise_blocks(point.architecture))
     if point.reference:
         name = Text.assemble((point.reference, "bold"), f" hand-placed: {name}")
@@ -125,13 +131,11 @@ def _cells(
         str(point.retrained_seeds or ""),
     ]
     return [
-        "*" if point.on_front else "+" if outside else " ",
-        *([str(point.run)] if several else []),
         str(point.trial),
         ("~" if point.latency_predicted else "") + format_milliseconds(point.latency_ms),
+        *([format_gain(point), _format_better(point)] if believed else []),
         format_signed(point.loss_saved),
-        "" if point.reference == PLAIN else format_interval(gain.low, gain.high),
-        f"{point.accuracy * 100:.2f} ± {point.accuracy_noise * 100:.2f}",
+        f"{point.accuracy * 100:.2f}",
         format_count(point.params),
         format_count(point.macs),
         str(point.seeds),
@@ -146,3 +150,60 @@ def _describe_latency(front: Front) -> str:
         return "predicted from a device profile (~)"
     measured = "thread CPU time of one image, measured"
     return f"{measured}; ~ predicted from a device profile" if any(predicted) else measured
+
+
+def describe_best(front: Front) -> list[str]:
+    """Say which network of the front gains most by full training, and how sure that is.
+
+    Nothing where there is no belief.
+    """
+    members = [point for point in front.members if point.reference != PLAIN]
+    known = [point for point in members if not math.isnan(point.gain_loss)]
+    plain = next((point for point in front if point.reference == PLAIN), None)
+    if not known or plain is None:
+        return []
+    best = max(known, key=lambda point: (_or_least(point.gain), point.gain_loss))
+    what = _HOW.get(best.regime or "", "by full training")
+    name = f"hand-placed {best.reference}" if best.reference else f"trial {best.trial}"
+    gain = f"{name}, {format_gain(best, unit=True)} over the plain network"
+    share = f"at {best.latency_ms / plain.latency_ms - 1:+.0%} latency"
+    sure = f"with a probability of {format_probability(best.p_better)}"
+    if best.p_better >= SURE:
+        return [f"Most is gained {what} by {gain}, {share}; better {sure}."]
+    line = (
+        f"No network is shown to gain {what}; the most promising is {gain}, {share}; better {sure}"
+    )
+    if best.p_better_loss >= SURE and not math.isnan(best.gain):
+        line += f", and lower in loss with {format_probability(best.p_better_loss)}"
+    return [f"{line}."]
+
+
+_HOW = {
+    "scratch": "by full training from random weights",
+    "finetune": "by full training on from trained weights",
+}
+
+
+def _or_least(value: float) -> float:
+    return -math.inf if math.isnan(value) else value
+
+
+def _is_believed(front: Front) -> bool:
+    return not all(math.isnan(point.gain_loss) for point in front)
+
+
+def _gain_unit(front: Front) -> str:
+    return " (loss)" if all(math.isnan(point.gain) for point in front) else ", points"
+
+
+def _describe_gain(front: Front) -> str:
+    if not _is_believed(front):
+        return ""
+    return (
+        "Gain: over the plain network by full training, as believed by all trainings, with its "
+        "90 % interval. Better: the probability of that. "
+    )
+
+
+def _format_better(point: Point) -> str:
+    return "" if math.isnan(point.p_better) else format_probability(point.p_better)

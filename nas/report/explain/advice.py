@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,8 +11,9 @@ from numpy.typing import NDArray
 
 from nas.base.errors import SpecError
 from nas.belief.noise import NORMAL_QUANTILE
+from nas.report.explain.contrasts import to_architectures
 from nas.report.explain.explanation import Explanation
-from nas.spec.architecture import Architecture, Insertion
+from nas.spec.architecture import Architecture
 from nas.study.front.front import Choice
 
 __all__ = ["Advice", "advise"]
@@ -84,6 +86,9 @@ def advise(
 
 def _predict_saved(explanation: Explanation, codes: Codes) -> tuple[float, float]:
     """Return the loss that a network saves beside the plain one, and half its 95 % interval."""
+    if explanation.contrasts is not None:
+        gain = explanation.contrasts.gain(codes[None])
+        return float(gain.mean[0]), NORMAL_QUANTILE * float(gain.deviation[0])
     plain = np.zeros_like(codes)
     plain[0] = codes[0]
     rows = explanation.terms.rows(np.array([codes, plain]))
@@ -102,6 +107,8 @@ def _predict_latency(explanation: Explanation, codes: Codes) -> tuple[float, flo
 
 def _probability_ahead(explanation: Explanation, codes: Codes, rival: Architecture) -> float:
     """Return the probability that a network loses less than its rival, by the rules."""
+    if explanation.contrasts is not None:
+        return _probability_positive(*explanation.contrasts.ahead(codes, rival))
     terms = explanation.terms
     row = terms.rows(codes[None])
     gain, deviation = explanation.loss.effect(terms.rows(terms.codes([rival])) - row)
@@ -113,7 +120,8 @@ def _find_best(explanation: Explanation, budget: float, limit: int | None) -> Co
     """Return (1 + s,) the codes of the least predicted loss within a budget.
 
     Descents for many prices of time give starts; single changes improve the best of them while
-    they keep the budget.
+    they keep the budget. Where there is a belief, it has the last word: the sum of the rules is
+    what makes the many starts quick.
     """
     pool = _descend_from_all(explanation, limit)
     latency = _predict(explanation, pool)[1]
@@ -123,12 +131,14 @@ def _find_best(explanation: Explanation, budget: float, limit: int | None) -> Co
             f"by the rules no network takes {budget:g} ms or less; the fastest takes "
             f"{latency.min():.3g}"
         )
-    loss = _predict(explanation, pool)[0]
+    predict = _predict if explanation.contrasts is None else _predict_by_belief
+    loss = predict(explanation, pool)[0]
+    most = 8 if explanation.contrasts is None else 3  # the belief takes longer
     best = [
-        _descend(explanation, pool[row], limit, 0.0, budget)
-        for row in np.argsort(loss, kind="stable")[:8]
+        _descend(explanation, pool[row], limit, 0.0, budget, predict)
+        for row in np.argsort(loss, kind="stable")[:most]
     ]
-    losses = _predict(explanation, np.array(best))[0]
+    losses = predict(explanation, np.array(best))[0]
     return best[int(np.argmin(losses))]
 
 
@@ -166,6 +176,12 @@ def _predict(explanation: Explanation, codes: Codes) -> tuple[Floats, Floats]:
     )
 
 
+def _predict_by_belief(explanation: Explanation, codes: Codes) -> tuple[Floats, Floats]:
+    """Return (n,) losses beside the plain network's, and (n,) latencies in ms."""
+    assert explanation.contrasts is not None
+    return -explanation.contrasts.gain(codes).mean, _predict(explanation, codes)[1]
+
+
 def _keeps_limit(explanation: Explanation, codes: Codes, limit: int | None) -> NDArray[np.bool_]:
     if limit is None:
         return np.ones(len(codes), dtype=bool)
@@ -173,12 +189,17 @@ def _keeps_limit(explanation: Explanation, codes: Codes, limit: int | None) -> N
 
 
 def _descend(
-    explanation: Explanation, codes: Codes, limit: int | None, price: float, budget: float
+    explanation: Explanation,
+    codes: Codes,
+    limit: int | None,
+    price: float,
+    budget: float,
+    predict: Callable[[Explanation, Codes], tuple[Floats, Floats]] = _predict,
 ) -> Codes:
     """Change one place at a time, the best first, while that lowers loss and priced time."""
 
     def cost(networks: Codes) -> Floats:
-        loss, latency = _predict(explanation, networks)
+        loss, latency = predict(explanation, networks)
         allowed = (latency <= budget) & _keeps_limit(explanation, networks, limit)
         return np.where(allowed, loss + price * latency, np.inf)
 
@@ -211,18 +232,14 @@ def _neighbours(explanation: Explanation, codes: Codes) -> Codes:
 
 def _architecture(explanation: Explanation, codes: Codes) -> Architecture:
     terms, measured = explanation.terms, explanation.front.measured
-    backbone, resolution = terms.networks[codes[0]]
+    backbone, _ = terms.networks[codes[0]]
     stride = next(
         measured.architecture(row).total_stride
         for row in range(len(measured))
         if measured.architecture(row).backbone == backbone
     )
-    insertions = [
-        Insertion.of(site.rpartition(":")[2], labels[code])
-        for site, labels, code in zip(terms.sites, terms.labels, codes[1:].tolist(), strict=True)
-        if code
-    ]
-    return Architecture(backbone, resolution, tuple(insertions), stride)
+    (architecture,) = to_architectures(terms, codes[None], stride)
+    return architecture
 
 
 def _probability_positive(mean: float, deviation: float) -> float:

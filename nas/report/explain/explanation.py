@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from nas.belief.additive_model import AdditiveFit
 from nas.belief.additive_terms import IDLE, TermDesign
 from nas.belief.noise import NORMAL_QUANTILE
+from nas.report.explain.contrasts import Change, Contrasts, every_label, to_architectures
 from nas.spec.architecture import EMPTY, parse_label
 from nas.study.front.front import Front
 
@@ -34,7 +35,7 @@ class Effect:
 
     subject: kind, site, stage, ratio, or site and kind.
     name: of the kind, site, stage, ratio or pair.
-    saved: loss that it saves.
+    saved: loss that it saves, by full training where there is a belief about that.
     latency_ms: that it adds.
     told: `helps`, `hurts`, `about nothing`, or `not known`, by the loss.
     best: probability that it saves most of its subject.
@@ -146,6 +147,7 @@ class Explanation:
             np.array([self.contrast(chosen, self.terms) for chosen in options.values()]),
             np.array([self.contrast(chosen, self.latency_terms) for chosen in options.values()]),
             [self._count_tried(chosen) for chosen in options.values()],
+            [[(site, 0, code) for site, code in chosen] for chosen in options.values()],
         )
 
     def _count_tried(self, options: Sequence[Option]) -> int:
@@ -161,6 +163,7 @@ class Explanation:
         rows: list[Floats] = []
         latency_rows: list[Floats] = []
         tried: list[int] = []
+        changes: list[list[Change]] = []
         for name, places in self.terms.ratios.items():
             kind, option = name.split(" ")
             low, high = min(places, key=lambda k: places[k]), max(places, key=lambda k: places[k])
@@ -178,9 +181,47 @@ class Explanation:
                     ]
                 )
             )
+            changes.append(
+                [
+                    (site, labels.index(low), labels.index(high))
+                    for site, labels in enumerate(self.terms.labels)
+                    if low in labels and high in labels
+                ]
+            )
         if not names:
             return []
-        return self._effects("ratio", names, np.array(rows), np.array(latency_rows), tried)
+        return self._effects("ratio", names, np.array(rows), np.array(latency_rows), tried, changes)
+
+    @cached_property
+    def contrasts(self) -> Contrasts | None:
+        """Effects on the gain by full training; None where there is no belief about these."""
+        belief = self.front.believed.by_run.get(None)
+        if belief is None:
+            return None
+        measured = self.front.measured
+        stride = measured.architecture(0).total_stride
+        every = to_architectures(self.terms, every_label(self.terms, self.codes[0]), stride)
+        if not all(belief.seen.knows(item) for item in every):
+            return None
+        return Contrasts(belief, self.terms, self.codes, stride)
+
+    def _saved(
+        self, rows: Floats, changes: Sequence[Sequence[Change]]
+    ) -> tuple[Floats, Floats, Floats]:
+        """Return mean and deviation (e,) of the loss that is saved, and draws (count, e).
+
+        By the belief where there is one, else by the linear model.
+        rows: (e, d) changes of the terms.
+        """
+        if self.contrasts is None or not all(changes):
+            mean, deviation = self.loss.effect(rows)
+            return -mean, deviation, -self.loss.draws(rows, _DRAWS)
+        mean, covariance = self.contrasts.saved(changes)
+        values, vectors = np.linalg.eigh(covariance)
+        root = vectors * np.sqrt(np.maximum(values, 0.0))
+        usual = np.random.default_rng(0).standard_normal((_DRAWS, len(mean)))
+        deviation = np.sqrt(np.maximum(np.diag(covariance), 0.0))
+        return mean, deviation, mean + usual @ root.T
 
     def _effects(
         self,
@@ -189,12 +230,12 @@ class Explanation:
         rows: Floats,
         latency_rows: Floats,
         tried: list[int],
+        changes: Sequence[Sequence[Change]],
     ) -> list[Effect]:
-        mean, deviation = self.loss.effect(rows)
+        saved, deviation, drawn = self._saved(rows, changes)
         added, latency_deviation = self.latency.effect(latency_rows)
-        saved, half = -mean, NORMAL_QUANTILE * deviation
+        half = NORMAL_QUANTILE * deviation
         latency_half = NORMAL_QUANTILE * latency_deviation
-        drawn = -self.loss.draws(rows, _DRAWS)
         best = (drawn == drawn.max(axis=1, keepdims=True)).mean(axis=0)
         low, high = saved - half, saved + half
         return [

@@ -1,14 +1,18 @@
 // The front: a chart to filter, to point at and to walk through with the keyboard.
 
 const AXES = {
-  loss_saved: { title: "↑ validation loss saved against the plain network", of: (n) => n.loss_saved, error: lossError },
-  accuracy: { title: "↑ validation accuracy, %", of: (n) => n.accuracy * 100, error: (n) => n.accuracy_noise * 100 },
+  gain_loss: { title: "↑ loss that full training is believed to save against the plain network", of: (n) => n.gain_loss, error: (n) => halfWidth(n, "gain_loss") },
+  gain: { title: "↑ points that full training is believed to gain over the plain network", of: (n) => percent(n.gain), error: (n) => percent(halfWidth(n, "gain")) },
+  loss_saved: { title: "↑ validation loss saved against the plain network", of: (n) => n.loss_saved, error: () => null },
+  accuracy: { title: "↑ validation accuracy, %", of: (n) => n.accuracy * 100, error: () => null },
   retrained_accuracy: { title: "↑ validation accuracy after full training, %", of: (n) => percent(n.retrained_accuracy), error: (n) => standardError(n, n.retrained_spread) },
   retrained_test_accuracy: { title: "↑ test accuracy after full training, %", of: (n) => percent(n.retrained_test_accuracy), error: (n) => standardError(n, n.retrained_test_spread) },
   latency_ms: { title: "latency, ms →", of: (n) => n.latency_ms, error: (n) => n.latency_ms * (n.latency_spread ?? 0) },
   params: { title: "parameters →", of: (n) => n.params, error: () => null },
   macs: { title: "multiply-adds →", of: (n) => n.macs, error: () => null },
 };
+// What a front is by: the belief where there is one.
+const objectiveOf = (data, name) => (data.believed ? { ...OBJECTIVE, loss: "gain_loss", accuracy: "gain" } : OBJECTIVE)[name];
 const OBJECTIVE = { loss: "loss_saved", accuracy: "accuracy", retrained_accuracy: "retrained_accuracy", latency_ms: "latency_ms", params: "params", macs: "macs" };
 const percent = (share) => share == null ? null : share * 100;
 // Of a mean over seeds, in percent; null where one seed does not tell it.
@@ -92,7 +96,7 @@ function drawFront(data, host) {
     chart.area.append(svg("circle", { class: "cloud", cx, cy, r: 3.6 }));
   }
   const members = byKind((n) => n.front).sort((a, b) => x.of(a) - x.of(b));
-  const joined = data.objectives.length === 2 && [form.x.value, form.y.value].every((name) => data.objectives.some((item) => OBJECTIVE[item] === name));
+  const joined = data.objectives.length === 2 && [form.x.value, form.y.value].every((name) => data.objectives.some((item) => objectiveOf(data, item) === name));
   if (joined && members.length > 1) {
     // Between two networks the faster one is what can be had.
     const path = members.map((n, i) => i ? `H${place(n)[0]}V${place(n)[1]}` : `M${place(n)}`).join("");
@@ -162,8 +166,8 @@ function choose(data, network) {
 
 const lines = (network) => [
   titleOf(network) + (network.front ? ", on the front" : ""),
-  `loss saved ${signed(network.loss_saved)}${believed(network)}`,
-  `accuracy ${(network.accuracy * 100).toFixed(2)}${plusMinus(network.accuracy_noise * 100, 2)} %`,
+  ...(network.gain_loss === null ? [] : [`gain ${gainOf(network)}`]),
+  `loss saved ${signed(network.loss_saved)}, accuracy ${(network.accuracy * 100).toFixed(2)} %, measured`,
   `latency ${milliseconds(network.latency_ms)} ms ± ${((network.latency_spread ?? 0) * 100).toFixed(1)} %, ${latencyNote(network)}`,
   `${count(network.params)} parameters, ${network.seeds} seed${network.seeds === 1 ? "" : "s"}`,
 ];

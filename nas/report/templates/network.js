@@ -107,13 +107,18 @@ const signed = (value, digits = 4) => value === null ? "?" : minus((value >= 0 ?
 const plusMinus = (value, digits) => value === null ? "" : ` ± ${value.toFixed(digits)}`;
 const count = (value) => short(value) ?? `${value}`;
 
-// Half of the 90 % interval of what a network is believed to gain; null where it is not known.
-const lossError = (network) =>
-  network.gain_low === null ? null : (network.gain_high - network.gain_low) / 2;
+// Half of the 90 % interval of a gain; null where there is no belief, or nothing to be unsure of.
+const halfWidth = (network, name) => network[name] === null ? null : (network[`${name}_high`] - network[`${name}_low`]) / 2 || null;
 
-const believed = (network) =>
-  network.gain_low === null || network.reference === "plain" ? ""
-    : `, gains ${signed(network.gain_low)} .. ${signed(network.gain_high)} (90 %)`;
+// A gain by full training as the table has it: in points, or in loss where accuracy is not known.
+function gainOf(network) {
+  if (network.reference === "plain") return "0";
+  const [name, scale, digits, unit] = network.gain === null ? ["gain_loss", 1, 4, " of loss"] : ["gain", 100, 2, " points"];
+  const [mean, low, high] = ["", "_low", "_high"].map((end) => signed(network[name + end] * scale, digits));
+  return `${mean} [${low}, ${high}]${unit}`;
+}
+
+const chance = (value) => value === null ? "?" : value > 0.99 ? "> 99 %" : value < 0.01 ? "< 1 %" : `${(value * 100).toFixed(0)} %`;
 
 const latencyNote = (network) =>
   network.predicted ? "predicted" : network.final ? "measured again on the idle machine" : "measured beside the trainings";
@@ -140,9 +145,10 @@ function describe(data, network) {
     ? ` (${signed((network.latency_ms / plain.latency_ms - 1) * 100, 1)} % against plain)` : "";
   const backbone = data.backbones[network.backbone];
   const rows = [
-    ["loss saved", signed(network.loss_saved) + believed(network)],
+    ...(network.gain_loss === null || network === plain ? [] : [["gain, full training", `${gainOf(network)}, better with ${chance(network.p_better)}`]]),
+    ["loss saved", signed(network.loss_saved)],
     ["loss", network.loss === null ? "?" : network.loss.toFixed(4)],
-    ["accuracy", `${(network.accuracy * 100).toFixed(2)}${plusMinus(network.accuracy_noise * 100, 2)} %`],
+    ["accuracy", `${(network.accuracy * 100).toFixed(2)} %`],
     ...(network.retrained_seeds ? [["fully trained", fullTraining(network)]] : []),
     ["latency", `${milliseconds(network.latency_ms)} ms ± ${((network.latency_spread ?? 0) * 100).toFixed(1)} %${beside}, ${latencyNote(network)}`],
     ["parameters", count(network.params)],

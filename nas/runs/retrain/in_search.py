@@ -75,7 +75,7 @@ def choose_next(
         total = sum(seeds) + 1
         plain = [row for row, item in enumerate(contenders) if item.plain]
         placed = [row for row, item in enumerate(contenders) if item.reference and not item.plain]
-        if plain and seeds[plain[0]] < math.ceil(math.sqrt(total) - 1e-9):
+        if plain and seeds[plain[0]] < math.isqrt(total):
             row = plain[0]
         elif placed and number % 3 == 2 and not any(seeds[item] for item in placed):
             row = max(placed, key=lambda item: expected[item])

@@ -6,7 +6,7 @@ import json
 import math
 import operator
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,24 +16,32 @@ from numpy.typing import NDArray
 
 from nas.base.errors import SpecError
 from nas.base.tables import write_csv, write_parquet
+from nas.belief.claims import Budgeted, cheapest_within, nowhere, probability_on_front
 from nas.belief.posterior import draws
+from nas.spec.architecture import PLAIN
 from nas.spec.objective import Objective
+from nas.study.front.believed import MEASURED, Believed
 from nas.study.front.choice import rank_within_budget
 from nas.study.front.filter import matching
 from nas.study.front.findings import MARGIN, POINTS
-from nas.study.front.gains import Gain, believed_gains
+from nas.study.front.gains import Gain, believed_gains, draw_gains
 from nas.study.front.indicators import hypervolume, knee, thin
 from nas.study.front.network_table import NetworkTable
 from nas.study.front.pareto import non_dominated
-from nas.study.front.point import BELIEVED, COLUMNS, Choice, Hypervolume, Point
+from nas.study.front.point import COLUMNS, Choice, Hypervolume, Point, RuledOut, Trainings
+from nas.study.full_training import read_full_trainings
+from nas.study.network_belief import NetworkBelief
 from nas.study.trials import Trials
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Choice", "Front", "Hypervolume", "Limit", "Point"]
+__all__ = ["DELTA", "Choice", "Front", "Hypervolume", "Limit", "Point"]
 
 Limit = tuple[str, float]
+DELTA = 0.005
+"""How much less accuracy, as a share, is as good where a budget asks for the cheapest network."""
+
 _COMPARE: dict[str, Callable[[Any, float], Any]] = {
     "<": operator.lt,
     "<=": operator.le,
@@ -46,6 +54,8 @@ _FILTERS = (
     "retrained_accuracy", "retrained_seeds",
 )  # fmt: skip
 _RIVALS = 3  # that are named beside a choice
+_BESIDE = 300  # networks that may be better than those shown, at most
+_MOST_BELIEVED, _STRATA = 4000, 50  # networks; a belief about many more takes seconds
 _CASTS: Mapping[str, Callable[[Any], Any]] = {"int": int, "float": float, "bool": bool}
 """From what NumPy has to what a point has, by the type of its field."""
 
@@ -64,6 +74,8 @@ class Front:
     epsilon: (m,) how much worse a member may be that stands for others; None: every member.
     margin, margin_points: how much loss, and how many points of accuracy by full training, count
         as no difference.
+    believed: what the networks are believed to gain by full training; the front is then by that,
+        not by what short trainings came to. Empty: it is by the measured figures.
     """
 
     measured: NetworkTable
@@ -73,6 +85,7 @@ class Front:
     epsilon: NDArray[np.float64] | None = field(default=None, repr=False)
     margin: float = MARGIN
     margin_points: float = POINTS
+    believed: Believed = field(default=Believed({}), repr=False)
 
     @classmethod
     def of(
@@ -84,6 +97,8 @@ class Front:
         least_seeds: int = 1,
         trust: Sequence[str] = (),
         kinds: Sequence[str] = (),
+        belief: NetworkBelief | None = None,
+        regime: str | None = None,
     ) -> Front:
         """Make the front of some trials.
 
@@ -91,8 +106,10 @@ class Front:
         least_seeds: that members have, once some searched network has them.
         trust: sentences on how far the proxy behind the figures can be trusted.
         kinds: of blocks that the space knows.
+        belief: about the networks of the trials.
+        regime: that the trials are evidence of.
         """
-        measured = NetworkTable.of(trials, kinds)
+        measured = NetworkTable.of(trials, kinds, regime)
         eligible = measured.columns["eligible"]
         if latency_limit is not None:
             eligible = eligible * (measured.columns["latency_ms"] <= latency_limit)
@@ -102,7 +119,13 @@ class Front:
         if (confirmed & (measured.columns["reference"] == None)).any():  # noqa: E711
             eligible = eligible * confirmed
         measured = replace(measured, columns={**measured.columns, "eligible": eligible})
-        return cls(measured, tuple(objectives), tuple(trust), np.ones(len(measured), dtype=bool))
+        return cls(
+            measured,
+            tuple(objectives),
+            tuple(trust),
+            np.ones(len(measured), dtype=bool),
+            believed=Believed({} if belief is None else {None: belief}),
+        )
 
     @classmethod
     def joined(cls, fronts: Mapping[str, Front]) -> Front:
@@ -119,6 +142,13 @@ class Front:
             np.concatenate([front.keep for front in fronts.values()]),
             margin=first.margin,
             margin_points=first.margin_points,
+            believed=Believed(
+                {
+                    name: belief
+                    for name, front in fronts.items()
+                    for belief in front.believed.by_run.values()
+                }
+            ),
         )
 
     @property
@@ -172,7 +202,7 @@ class Front:
     @cached_property
     def points(self) -> tuple[Point, ...]:
         """Members and references, by latency."""
-        return tuple(self._make_points())
+        return self._points_of(self.point_rows)
 
     @property
     def members(self) -> tuple[Point, ...]:
@@ -187,16 +217,15 @@ class Front:
     @cached_property
     def outside(self) -> tuple[Point, ...]:
         """The hand-placed networks that the space does not hold, and that no member dominates."""
-        members = self._costs_of(self.members)
-        left = [point for point in self.references if not point.on_front]
-        eligible = self.measured.columns["eligible"]
-        rows = dict(zip(self.points, self.point_rows.tolist(), strict=True)) if left else {}
-        costs = self._costs_of(left)
-        every = non_dominated(np.concatenate([members, costs]))[len(members) :]
+        eligible = self.measured.columns["eligible"] == 1
+        members = self.member_rows
+        left = self.point_rows[~eligible[self.point_rows]]
+        costs = self._costs[np.concatenate([members, left])]
+        best = set(left[non_dominated(costs)[len(members) :]].tolist())
         return tuple(
             point
-            for point, best in zip(left, every, strict=True)
-            if best and eligible[rows[point]] != 1
+            for point, row in zip(self.points, self.point_rows.tolist(), strict=True)
+            if row in best
         )
 
     def __iter__(self) -> Iterator[Point]:
@@ -210,18 +239,18 @@ class Front:
         """Every architecture with complete trials, as columns, for pictures."""
         return _Cloud(self.measured, self.keep)
 
-    def searched(self, row: int) -> Point:
-        """Return the network of a row of `cloud`, as one that is not on the front."""
-        return self._point(int(np.flatnonzero(self.keep)[row]), on_front=False)
+    def searched(self, *rows: int) -> tuple[Point, ...]:
+        """Return the networks of rows of `cloud`."""
+        return self._points_of(np.flatnonzero(self.keep)[list(rows)])
 
     # What it says.
 
     @property
     def knee(self) -> Point | None:
         """The member from which any way along the front costs most; None where there is none."""
-        members = self.members
-        row = knee(self._costs_of(members)) if members else None
-        return None if row is None else members[row]
+        rows = self._by_latency(self.member_rows)
+        row = knee(self._costs[rows]) if rows.size else None
+        return None if row is None else self.members[row]
 
     def hypervolume(self, **reference: float) -> Hypervolume:
         """Return what the front dominates below a reference.
@@ -231,56 +260,161 @@ class Front:
         Raises SpecError for an unknown objective, and when the front is empty.
         """
         bounds = self._by_objective(reference, "reference")
-        costs = self._costs_of(self.points)
+        costs = self._costs[self.point_rows]
         if not len(costs):
             raise SpecError("the front is empty: it has no hypervolume")
         signs = np.array([item.sign for item in self.objectives])
         worst = [
-            item.sign * bounds[item.name] if item.name in bounds else costs[:, number].max()
+            item.sign * bounds[item.name] if item.name in bounds else np.nanmax(costs[:, number])
             for number, item in enumerate(self.objectives)
         ]
         bound = np.array(worst, dtype=np.float64)
-        members = self._costs_of(self.members)
+        members = self._costs[self.member_rows]
         names = [item.name for item in self.objectives]
         return Hypervolume(
             hypervolume(members, bound), dict(zip(names, (signs * bound).tolist(), strict=True))
         )
 
-    def at(self, **budget: float) -> Choice:
+    def at(self, *, within: float | None = None, **budget: float) -> Choice:
         """Return the best network that keeps a budget, and how sure that is.
 
         budget: `front.at(latency_ms=8)`; latency in ms, parameters or multiply-adds. The choice is
         by the first objective that has none.
+        within: how many points of accuracy by full training count as no difference, for the
+        cheapest that is as good as the best; None: half a point.
         Raises SpecError for a budget of anything else, and when no network keeps it.
         """
+        if within is not None and not (math.isfinite(within) and within >= 0):
+            raise SpecError(f"within {within:g}; allowed: points of accuracy, 0 or more")
         columns = self.measured.columns
         placed = columns["reference"] != None  # noqa: E711
         # A hand-placed network that the space does not hold can be had all the same.
         kept = self.keep & ((columns["eligible"] == 1) | placed)
         ranking = rank_within_budget(
-            columns, kept, self.objectives, budget, self._draw, rivals=self.keep
+            columns, kept, self.objectives, budget, self.draw, rivals=self.keep
         )
-        members = set(self.member_rows.tolist())
-        points = [self._point(row, row in members) for row in ranking.rows[: _RIVALS + 1]]
-        rivals = tuple(zip(points[1:], ranking.ahead[1 : _RIVALS + 1], strict=True))
-        cheapest = None
-        if ranking.cheapest is not None and ranking.cheapest.shown:
-            row = ranking.rows[ranking.cheapest.row]
-            cheapest = (self._point(row, row in members), ranking.cheapest.probability)
-        return Choice(
-            points[0], ranking.probability, rivals, ranking.count, cheapest, ranking.delta
+        rows = np.array(ranking.rows, dtype=np.int64)
+        best, *others = self._points_of(rows[: _RIVALS + 1])
+        choice = Choice(
+            best,
+            ranking.probability,
+            tuple(zip(others, ranking.ahead[1 : _RIVALS + 1], strict=True)),
+            ranking.count,
+            delta=ranking.delta,
+        )
+        gains = self.believed.gains(self.measured, rows, "accuracy")
+        if gains is not None:
+            delta = DELTA if within is None else within / 100
+            price = np.asarray(columns[next(iter(budget))][rows], dtype=np.float64)
+            choice = replace(choice, delta=delta, unit="accuracy")
+            return self._with_cheapest(choice, rows, cheapest_within(gains, price, delta), gains)
+        if within is not None:
+            raise SpecError(
+                f"within {within:g} points: nothing is known of accuracy by full training"
+            )
+        if ranking.cheapest is None or not ranking.cheapest.shown:
+            return choice
+        (point,) = self._points_of(rows[[ranking.cheapest.row]])
+        return replace(choice, cheapest=(point, ranking.cheapest.probability))
+
+    def _with_cheapest(
+        self,
+        choice: Choice,
+        rows: NDArray[np.int64],
+        found: Budgeted,
+        gains: NDArray[np.float64],
+    ) -> Choice:
+        """Say which is the cheapest of some networks, and what attention gains there at most.
+
+        gains: (count, k) draws of what they gain in accuracy.
+        """
+        (point,) = self._points_of(rows[[found.row]])
+        measured = self.measured
+        others = np.flatnonzero(measured.columns["reference"][rows] != PLAIN)
+        ruled_out = None
+        if others.size:
+            told = nowhere(gains[:, others], choice.delta)
+            architectures = measured.architectures_of(rows[others])
+            sites = {
+                item.site for architecture in architectures for item in architecture.insertions
+            }
+            ruled_out = RuledOut(
+                told.gain, told.probability, told.delta, "accuracy", len(others), len(sites)
+            )
+        return replace(
+            choice,
+            cheapest=(point, found.probability) if found.shown else None,
+            ruled_out=ruled_out,
         )
 
-    def _draw(self, objective: Objective, rows: NDArray[np.int64]) -> NDArray[np.float64] | None:
-        """(count, k) of what an objective of some networks may be, minimised."""
+    def draw(
+        self,
+        objective: Objective,
+        rows: NDArray[np.int64],
+        count: int = 4000,
+        seed: int = 0,
+    ) -> NDArray[np.float64] | None:
+        """Draw what an objective of some networks may be, (count, k), jointly and minimised.
+
+        By full training where there is a belief, else by as many trainings as one likes of the kind
+        that there was. None where the noise of training is not known.
+        """
         measured = self.measured
-        drawn = draws(measured.columns, measured.noises, [objective], rows)
+        believed = self.believed.draws(measured, rows, objective, count, seed)
+        if believed is not None:
+            return believed
+        drawn = draws(measured.columns, measured.noises, [objective], rows, count=count, seed=seed)
         return None if drawn is None else drawn[:, :, 0]
+
+    def draw_costs(
+        self, rows: NDArray[np.int64], *, count: int = 4000, seed: int = 0
+    ) -> NDArray[np.float64] | None:
+        """Draw what all objectives of some networks may be, (count, k, m); see `draw`."""
+        drawn = [
+            self.draw(objective, rows, count, 100 * seed + number)
+            for number, objective in enumerate(self.objectives)
+        ]
+        known = [values for values in drawn if values is not None]
+        return np.stack(known, axis=2) if len(known) == len(drawn) else None
+
+    def draw_gains(self, rows: NDArray[np.int64]) -> NDArray[np.float64] | None:
+        """Draw what networks may gain in loss on the plain one, (count, k), jointly.
+
+        Likewise.
+        """
+        believed = self.believed.gains(self.measured, rows)
+        return draw_gains(self.measured, rows) if believed is None else believed
 
     @cached_property
     def gains(self) -> tuple[Gain, ...]:
-        """What each of `points` is believed to gain on the plain network."""
-        return believed_gains(self.measured, self.point_rows, np.flatnonzero(self.keep))
+        """What each of `points` is believed to save in loss against the plain network.
+
+        Likewise; the points themselves have it of full training alone.
+        """
+        rows, beside = self.point_rows, np.flatnonzero(self.keep)
+        if not self.believed.by_run:
+            return believed_gains(self.measured, rows, beside)
+        return tuple(
+            Gain(
+                point.gain_loss,
+                point.gain_loss_low,
+                point.gain_loss_high,
+                math.nan if point.reference == PLAIN else point.p_better_loss,
+                chance,
+            )
+            for point, chance in zip(self.points, self._chances_on_front(rows), strict=True)
+        )
+
+    def _chances_on_front(self, rows: NDArray[np.int64]) -> list[float]:
+        """Return the probability of each of some rows that no network is better and as fast."""
+        others = np.setdiff1d(np.flatnonzero(self.keep), rows)
+        losses = self.measured.columns["loss"][others]
+        every = np.concatenate([rows, others[np.argsort(losses, kind="stable")[:_BESIDE]]])
+        drawn = self.draw_gains(every)
+        if drawn is None:
+            return [math.nan] * len(rows)
+        latencies = np.asarray(self.measured.columns["latency_ms"])[every]
+        return [float(chance) for chance in probability_on_front(drawn, latencies)[: len(rows)]]
 
     def _by_objective(
         self, values: Mapping[str, float], what: str, least: float = -math.inf
@@ -293,38 +427,72 @@ class Front:
                 raise SpecError(f"{what} {name}={value}; allowed: a number, {least:g} or more")
         return {name: float(value) for name, value in values.items()}
 
-    def _costs_of(self, points: Sequence[Point]) -> NDArray[np.float64]:
-        """(k, m), minimised."""
-        rows = [
-            [item.sign * getattr(point, item.name) for item in self.objectives] for point in points
-        ]
-        return np.array(rows, dtype=np.float64).reshape(-1, len(self.objectives))
+    @cached_property
+    def _costs(self) -> NDArray[np.float64]:
+        """(n, m), minimised, by which it is a front.
+
+        Of very many networks, those alone are believed in that may be on the front by it; the
+        others have NaN.
+        """
+        columns = self.measured.columns
+        costs = np.column_stack([item.sign * columns[item.name] for item in self.objectives])
+        costs = costs.astype(np.float64)
+        if not self.believed.by_run:
+            return costs
+        rows = self._hopeful(costs)
+        for number, item in enumerate(self.objectives):
+            if item.name in MEASURED:
+                expected = self.believed.expected(self.measured, rows, item.name)
+                costs[:, number] = np.nan
+                costs[rows, number] = item.sign * expected
+        return costs
+
+    def _hopeful(self, costs: NDArray[np.float64]) -> NDArray[np.int64]:
+        """Return the references, and the networks with the best figures among those as fast."""
+        shown = self.keep & (self.measured.columns["reference"] != None)  # noqa: E711
+        rows = np.flatnonzero(self.keep & (self.measured.columns["eligible"] == 1))
+        if len(rows) > _MOST_BELIEVED:
+            shown[rows[non_dominated(costs[rows])]] = True
+            rows = rows[np.argsort(self.measured.columns["latency_ms"][rows], kind="stable")]
+            quality = [
+                number for number, item in enumerate(self.objectives) if item.name in MEASURED
+            ]
+            for part in np.array_split(rows, _STRATA):
+                for number in quality:
+                    order = np.argsort(costs[part, number], kind="stable")
+                    shown[part[order[: _MOST_BELIEVED // _STRATA]]] = True
+        else:
+            shown[rows] = True
+        return np.flatnonzero(shown)
 
     # Points.
 
-    @property
+    @cached_property
     def member_rows(self) -> NDArray[np.int64]:
         """(k,) numbers of the members among the rows of `measured`."""
-        columns = self.measured.columns
-        costs = np.column_stack([item.sign * columns[item.name] for item in self.objectives])
-        kept = np.flatnonzero(self.keep & (columns["eligible"] == 1))
+        kept = np.flatnonzero(self.keep & (self.measured.columns["eligible"] == 1))
         if self.epsilon is None:
-            return kept[non_dominated(costs[kept])]
-        return kept[thin(costs[kept], self.epsilon)]
+            return kept[non_dominated(self._costs[kept])]
+        return kept[thin(self._costs[kept], self.epsilon)]
 
     @cached_property
     def point_rows(self) -> NDArray[np.int64]:
         """(k,) numbers of `points` among the rows of `measured`."""
-        columns = self.measured.columns
-        shown = self.keep & (columns["reference"] != None)  # noqa: E711
+        shown = self.keep & (self.measured.columns["reference"] != None)  # noqa: E711
         shown[self.member_rows] = True
-        rows = np.flatnonzero(shown)
-        return rows[np.argsort(columns["latency_ms"][rows], kind="stable")]
+        return self._by_latency(np.flatnonzero(shown))
 
-    def _make_points(self) -> Iterator[Point]:
+    def _by_latency(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        return rows[np.argsort(self.measured.columns["latency_ms"][rows], kind="stable")]
+
+    def _points_of(self, rows: NDArray[np.int64]) -> tuple[Point, ...]:
+        """Return the points of rows, in their order."""
         members = set(self.member_rows.tolist())
-        for row in self.point_rows.tolist():
-            yield self._point(row, row in members)
+        gains = self.believed.of_each(self.measured, rows)
+        return tuple(
+            replace(self._point(row, row in members), **asdict(gain))
+            for row, gain in zip(rows.tolist(), gains, strict=True)
+        )
 
     def _point(self, row: int, on_front: bool) -> Point:
         columns = self.measured.columns
@@ -334,28 +502,29 @@ class Front:
             if item.name in columns
         }
         accuracy, images = figures["accuracy"], float(columns["images"][row])
+        full = read_full_trainings(columns["retrained"][row])
         return Point(
             architecture=self.measured.architecture(row),
             on_front=on_front,
             accuracy_noise=math.sqrt(max(accuracy * (1 - accuracy), 0.0) / max(images, 1.0)),
+            evidence=Trainings(figures["seeds"], sum(item.complete for item in full)),
             **figures,
         )
 
     # As files.
 
     def to_json(self) -> str:
-        return json.dumps(self._plain_rows(), indent=1)
-
-    def _plain_rows(self) -> list[dict[str, Any]]:
-        return [
-            point.to_dict() | _known(gain)
-            for point, gain in zip(self.points, self.gains, strict=True)
-        ]
+        return json.dumps([point.to_dict() for point in self], indent=1)
 
     def _rows(self) -> list[dict[str, Any]]:
         return [
-            row | {"architecture": point.architecture.to_json()}
-            for row, point in zip(self._plain_rows(), self.points, strict=True)
+            values
+            | {
+                "architecture": point.architecture.to_json(),
+                "evidence": json.dumps(values["evidence"]),
+            }
+            for point in self
+            for values in [point.to_dict()]
         ]
 
     def write_csv(self, path: str | Path) -> None:
@@ -393,15 +562,6 @@ class _Cloud(Mapping[str, NDArray[Any]]):
 
     def __len__(self) -> int:
         return len(self.measured.columns) + 1
-
-
-def _known(gain: Gain) -> dict[str, float | None]:
-    """Return the columns of what is believed; what is not known is None."""
-    values = (gain.gain, gain.low, gain.high, gain.p_better, gain.p_front)
-    return {
-        name: None if math.isnan(value) else value
-        for name, value in zip(BELIEVED, values, strict=True)
-    }
 
 
 def _read_limit(name: str, limit: Limit) -> tuple[Callable[[Any, float], Any], float]:

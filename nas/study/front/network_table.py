@@ -27,7 +27,7 @@ from nas.study.trials import Trials
 
 __all__ = ["NetworkTable"]
 
-_TEXTS = ("reference", "run", "backbone", "digest")
+_TEXTS = ("reference", "run", "regime", "backbone", "digest")
 # What is chosen by test figures has none left; `retrained` is JSON.
 _NOT_TO_FILTER_BY = {"retrained", "retrained_test_accuracy", "retrained_test_spread"}
 _MEANS = ("seconds", "train_seconds", "latency_wall_ms")
@@ -54,10 +54,16 @@ class NetworkTable:
     accuracy: SeedNoise
     kinds: tuple[str, ...] = ()
     _read_before: dict[str, NDArray[Any]] = field(default_factory=dict, init=False, repr=False)
+    _known: dict[int, Architecture] = field(default_factory=dict, init=False, repr=False)
 
     @classmethod
-    def of(cls, trials: Trials, kinds: Sequence[str] = ()) -> NetworkTable:
-        """Take the complete trials of each architecture together."""
+    def of(
+        cls, trials: Trials, kinds: Sequence[str] = (), regime: str | None = None
+    ) -> NetworkTable:
+        """Take the complete trials of each architecture together.
+
+        regime: that they are evidence of.
+        """
         known = np.isfinite(trials["loss"]) & np.isfinite(trials["accuracy"])
         rows = np.flatnonzero(trials.complete & known)
         digests = trials.text("digest").take(rows)
@@ -84,6 +90,7 @@ class NetworkTable:
         named = np.flatnonzero(reference != None)  # noqa: E711
         columns["reference"][group[named]] = reference[named]
         columns["run"] = np.full(len(seeds), None, dtype=object)
+        columns["regime"] = np.full(len(seeds), regime, dtype=object)
         columns["exact"] = loss.exact
         columns["loss_noise"] = np.where(loss.exact, 0.0, loss.alone / np.sqrt(seeds))
         columns["paired_loss"] = np.where(loss.exact, 0.0, loss.paired)
@@ -157,9 +164,23 @@ class NetworkTable:
         return SeedNoise(means, exact, math.nan, math.nan, trainings=trainings)
 
     def architecture(self, row: int) -> Architecture:
-        text = self.architectures[row]
-        assert text is not None
-        return Architecture.from_json(text)
+        (architecture,) = self.architectures_of([row])
+        return architecture
+
+    def architectures_of(self, rows: Sequence[int] | NDArray[np.int64]) -> list[Architecture]:
+        """Return the architectures of rows, each read once."""
+        wanted = [int(row) for row in rows]
+        missing = sorted(set(wanted) - set(self._known))
+        if missing:
+            # One alone is cheaper than all of its column.
+            texts = (
+                [self.architectures[missing[0]]]
+                if len(missing) == 1
+                else self.architectures.take(np.array(missing, dtype=np.int64)).objects()
+            )
+            for row, text in zip(missing, texts, strict=True):
+                self._known[row] = Architecture.from_json(str(text))
+        return [self._known[row] for row in wanted]
 
     # As a table to filter.
 

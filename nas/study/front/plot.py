@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import textwrap
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
 
 from nas.base.files import write_whole
 from nas.spec.architecture import PLAIN
@@ -24,23 +26,25 @@ _FRONT, _BARS, _CLOUD, _PLACED = "#c2410c", "#fdba74", "#94a3b8", "#1d4ed8"
 # the panels down to the legend.
 _ABOVE, _PANELS, _BELOW, _LINE, _LEGEND = 0.6, 3.63, 1.33, 0.175, 0.43
 _CAPTION = 165  # characters of a line
+_MOST = 2000  # searched networks of which a belief is drawn
 _MARKERS = "os^Dv<>ph*X"
 
 
 def draw_front(front: Front, path: Path, *, title: str, mark: str | None = None) -> None:
-    """Draw loss saved and accuracy against latency into one picture (PNG or SVG by suffix).
+    """Draw gains in loss and accuracy against latency into one picture (PNG or SVG by suffix).
 
     mark: who made the file, written into it.
 
-    Searched networks are dots, the front a line with the spread between seeds, hand-placed
-    networks blue marks. Where all of the front were trained fully, accuracy is what they then had
-    on test images. What the noise does not allow to tell apart is said below.
+    Searched networks are dots, the front a line with 90 % intervals of what full training is
+    believed to gain, hand-placed networks blue marks. Where all of the front were trained fully,
+    accuracy is what they then had on test images; where there is no belief, both are as measured.
+    What the noise does not allow to tell apart is said below.
     """
     tested = not any(
         math.isnan(point.retrained_test_accuracy) for point in (*front.members, *front.references)
     )
-    right_axis = _TESTED if tested and front.members else _JUDGED
-    caption = [f"Bars: standard error, left from seeds and images, right {right_axis.bars}."]
+    left_axis, right_axis = _axes(front, tested=tested and bool(front.members))
+    caption = [f"Bars: left {left_axis.bars}, right {right_axis.bars}."]
     for line in judge(front).lines:
         caption += textwrap.wrap(line, _CAPTION)
     below = _BELOW + _LINE * len(caption)
@@ -55,9 +59,9 @@ def draw_front(front: Front, path: Path, *, title: str, mark: str | None = None)
     )
     chosen = {item.name for item in front.objectives}
     left, right = figure.subplots(1, 2, sharex=True)
-    _panel(left, front, _SAVED, joined=chosen == {"loss", "latency_ms"})
+    _panel(left, front, left_axis, joined=chosen == {"loss", "latency_ms"})
     _panel(right, front, right_axis, joined=chosen == {"accuracy", "latency_ms"})
-    left.set_ylabel(_SAVED.label)
+    left.set_ylabel(left_axis.label)
     right.set_ylabel(right_axis.label)
     for axes in (left, right):
         axes.set_xlabel("latency, ms (one image, one thread)")
@@ -83,49 +87,92 @@ def draw_front(front: Front, path: Path, *, title: str, mark: str | None = None)
 
 @dataclass(frozen=True, slots=True)
 class _Axis:
-    """A figure of the points, its standard error, and what both are multiplied by.
+    """A figure of the points, and what it is multiplied by.
 
-    bars: where the error comes from.
+    half: of a point, half of the bar through it.
+    bars: what the bars are.
     """
 
     value: str
-    noise: str
+    half: Callable[[Point], float]
     scale: float
     label: str
-    bars: str = ""
+    bars: str
 
     def of(self, point: Point) -> float:
         return float(getattr(point, self.value)) * self.scale
 
     def error(self, point: Point) -> float:
-        error = getattr(point, self.noise)
-        if self.value == "retrained_test_accuracy":
-            error = error / math.sqrt(max(point.retrained_seeds, 1))
-        if self.value == "loss_saved":
-            error = np.hypot(error, np.nan_to_num(point.image_noise))
-        return float(np.nan_to_num(error)) * self.scale
+        return float(np.nan_to_num(self.half(point))) * self.scale
 
 
-_SAVED = _Axis("loss_saved", "loss_noise", 1.0, "validation loss saved against the plain network")
+_INTERVAL = "the 90 % interval of what full training is believed to gain"
+_GAIN_LOSS = _Axis(
+    "gain_loss",
+    lambda point: (point.gain_loss_high - point.gain_loss_low) / 2,
+    1.0,
+    "loss saved by full training against the plain network",
+    _INTERVAL,
+)
+_GAIN = _Axis(
+    "gain",
+    lambda point: (point.gain_high - point.gain_low) / 2,
+    100.0,
+    "points gained by full training over the plain network",
+    _INTERVAL,
+)
+_SAVED = _Axis(
+    "loss_saved",
+    lambda point: float(np.hypot(point.loss_noise, np.nan_to_num(point.image_noise))),
+    1.0,
+    "validation loss saved against the plain network",
+    "standard error, from seeds and images",
+)
 _JUDGED = _Axis(
-    "accuracy", "accuracy_noise", 100.0, "validation accuracy, %", "from the number of images"
+    "accuracy",
+    lambda point: point.accuracy_noise,
+    100.0,
+    "validation accuracy, %",
+    "standard error, from the number of images",
 )
 _TESTED = _Axis(
     "retrained_test_accuracy",
-    "retrained_test_spread",
+    lambda point: point.retrained_test_spread / math.sqrt(max(point.retrained_seeds, 1)),
     100.0,
     "test accuracy after full training, %",
-    "from seeds",
+    "standard error, from seeds",
 )
+
+
+def _axes(front: Front, *, tested: bool) -> tuple[_Axis, _Axis]:
+    """Return the axes of the left and right panel.
+
+    tested: whether all that is shown has figures of test images.
+    """
+    believed = any(not math.isnan(point.gain_loss) for point in front)
+    measured = any(not math.isnan(point.gain) for point in front)
+    right = _GAIN if measured else _JUDGED
+    return _GAIN_LOSS if believed else _SAVED, _TESTED if tested else right
+
+
+def _cloud(front: Front, axis: _Axis) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return latencies and heights of the searched networks, of very many a part."""
+    latencies = np.asarray(front.cloud["latency_ms"], dtype=np.float64)
+    measured = front.cloud.get(axis.value)
+    if measured is not None:
+        return latencies, np.asarray(measured, dtype=np.float64) * axis.scale
+    rows = np.unique(np.linspace(0, len(latencies) - 1, _MOST).astype(np.int64))
+    rows = rows[: len(latencies)]
+    points = front.searched(*rows.tolist())
+    return latencies[rows], np.array([axis.of(point) for point in points])
 
 
 def _panel(axes: Axes, front: Front, axis: _Axis, *, joined: bool) -> None:
     """joined: the front was chosen by this figure, so its points make a line."""
-    cloud = front.cloud
-    everywhere = cloud.get(axis.value)
+    latencies, heights = _cloud(front, axis)
     axes.scatter(
-        cloud["latency_ms"] if everywhere is not None else [],
-        everywhere * axis.scale if everywhere is not None else [],
+        latencies,
+        heights,
         s=16,
         color=_CLOUD,
         linewidths=0,
@@ -160,17 +207,19 @@ def _panel(axes: Axes, front: Front, axis: _Axis, *, joined: bool) -> None:
             zorder=4,
             label=_name(point),
         )
-    _frame(axes, front, axis)
+    _frame(axes, front, axis, heights)
 
 
 def _name(point: Point) -> str:
     return f"{point.reference}" if point.reference == PLAIN else f"{point.reference} everywhere"
 
 
-def _frame(axes: Axes, front: Front, axis: _Axis) -> None:
-    """Show the front and all references; a failed candidate far below must not flatten them."""
-    cloud = front.cloud[axis.value] * axis.scale
-    usual = cloud[np.isfinite(cloud)]
+def _frame(axes: Axes, front: Front, axis: _Axis, heights: NDArray[np.float64]) -> None:
+    """Show the front and all references; a failed candidate far below must not flatten them.
+
+    heights: of the searched networks.
+    """
+    usual = heights[np.isfinite(heights)]
     ends = [
         axis.of(point) + sign * axis.error(point) * point.on_front
         for point in front.points

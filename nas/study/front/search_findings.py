@@ -13,7 +13,6 @@ from nas.belief.claims import Claims, beats, interval, nowhere
 from nas.spec.architecture import PLAIN
 from nas.study.front.findings import FRONT, LEVEL, Finding, Kind
 from nas.study.front.front import Front
-from nas.study.front.gains import draw_gains
 from nas.study.front.point import Point
 
 __all__ = ["search_findings"]
@@ -35,7 +34,7 @@ def search_findings(front: Front) -> tuple[Finding, ...]:
     obstacle = _obstacle(front)
     if obstacle is not None:
         return (obstacle,)
-    draws = draw_gains(front.measured, front.point_rows)
+    draws = front.draw_gains(front.point_rows)
     if draws is None:
         return (Finding(Kind.NOISE_UNKNOWN, FRONT),)
     believed = _Believed(front, draws)

@@ -3,10 +3,20 @@
 from __future__ import annotations
 
 from collections import Counter
+from pathlib import Path
 
 import numpy as np
+import pytest
+import yaml
+from support.samples import QUICK, SMALL_SPACE
 
+import nas
+from nas.base.errors import SpecError
 from nas.runs.retrain.in_search import Contender, choose_next
+from nas.spec.runner import load_runner
+from nas.spec.space import SearchSpace
+
+pytestmark = pytest.mark.xdist_group("run")
 
 
 def _draws(means: list[float], deviation: float) -> np.ndarray:
@@ -43,3 +53,45 @@ def test_a_hand_placed_network_is_among_the_first() -> None:
 def test_seeds_are_counted_on_from_those_there_are() -> None:
     chosen = choose_next(_contenders([3, 1, 2]), _draws([0, -9, 3], 0.1), 2)
     assert chosen == [(12, 3), (12, 4)]
+
+
+@pytest.fixture(scope="module")
+def space() -> SearchSpace:
+    return SearchSpace.model_validate(yaml.safe_load(SMALL_SPACE))
+
+
+@pytest.mark.slow
+def test_a_search_ends_in_full_trainings_and_looks_at_the_test_images_once(
+    space: SearchSpace, tmp_path: Path
+) -> None:
+    runner = load_runner(
+        overrides=(
+            *QUICK,
+            "search.full_trainings=3",
+            "retrain.epochs=0.03",
+            "retrain.batch_size=32",
+            "retrain.threads=1",
+        )
+    )
+    run = nas.search(space, runner, "digits", tmp_path / "run")
+    found = run.retrained()
+    assert len(found) == 3
+    assert run.row(found[0].trial)["reference"] == "plain"
+    shown = {point.architecture.digest for point in run.front()}
+    for training in found:
+        assert (training.test_loss is not None) == (training.digest in shown)
+    # A run that has had its trainings makes no more; a larger number makes the difference.
+    nas.resume(run.path)
+    assert len(run.retrained()) == 3
+    nas.resume(run.path, full_trainings=4)
+    assert len(run.retrained()) == 4
+
+
+@pytest.mark.slow
+def test_a_budget_too_small_for_three_full_trainings_leaves_nothing(
+    space: SearchSpace, tmp_path: Path
+) -> None:
+    runner = load_runner(overrides=(*QUICK, "search.budget=2s"))
+    with pytest.raises(SpecError, match=r"budget .* h: a full training takes about .* allowed: "):
+        nas.search(space, runner, "digits", tmp_path / "run")
+    assert not (tmp_path / "run").exists()

@@ -15,7 +15,7 @@ from nas.base.errors import SpecError
 from nas.spec.architecture import Architecture, Insertion
 from nas.spec.objective import objectives_named
 from nas.study.front.front import Front, Point
-from nas.study.front.point import BELIEVED
+from nas.study.front.point import COLUMNS, Trainings
 from nas.study.record import PRUNED, RUNNING, Record
 from nas.study.trials import Trials
 
@@ -250,8 +250,9 @@ def test_csv_and_parquet_hold_the_rows_of_the_json(tmp_path: Path) -> None:
     for expected, line, row in zip(json.loads(front.to_json()), lines, table, strict=True):
         assert set(line) == set(row) == set(expected)
         for shown in (line, row):
-            assert json.loads(shown.pop("architecture")) == expected["architecture"]
-        del expected["architecture"]
+            for name in ("architecture", "evidence"):
+                assert json.loads(shown.pop(name)) == expected[name]
+        del expected["architecture"], expected["evidence"]
         assert row == expected
         assert line == {name: "" if v is None else str(v) for name, v in expected.items()}
     assert {item.name for item in tmp_path.iterdir()} == {"front.csv", "front.parquet"}
@@ -288,7 +289,7 @@ def test_front_reads_the_same_from_parquet(tmp_path: Path) -> None:
 
 def test_points_hold_plain_values() -> None:
     kinds = {type(getattr(p, name)) for p in front_of(*STUDY) for name in Point.__slots__}
-    assert kinds == {int, float, bool, str, type(None), Architecture}
+    assert kinds == {int, float, bool, str, type(None), Architecture, Trainings}
     assert not any(issubclass(kind, np.generic) for kind in kinds)
 
 
@@ -412,4 +413,4 @@ def test_wrong_budgets(budget: dict[str, float], message: str) -> None:
 def test_pandas_holds_the_rows_of_the_csv() -> None:
     frame = front_of(*STUDY).to_pandas()
     assert list(frame["trial"]) == [0, 3, 2, 1]
-    assert list(frame.columns) == [*Point.__slots__, "digest", *BELIEVED]
+    assert list(frame.columns) == list(COLUMNS)

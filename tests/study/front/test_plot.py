@@ -4,7 +4,9 @@ import math
 from pathlib import Path
 from xml.etree import ElementTree
 
+import numpy as np
 import pytest
+from matplotlib import rc_context
 from support.samples import ROOT, make_record
 
 from nas.runs.run import open_run
@@ -12,6 +14,7 @@ from nas.spec.objective import objectives_named
 from nas.study.front.front import Front
 from nas.study.front.plot import draw_front
 from nas.study.front.verdict import judge
+from nas.study.network_belief import Budgets, NetworkBelief
 from nas.study.record import Record
 from nas.study.trials import Trials
 
@@ -59,6 +62,18 @@ def test_draws_a_whole_picture_without_warnings(tmp_path: Path, study: str, suff
         assert content.rstrip().endswith(b"IEND\xaeB`\x82")
     else:
         assert ElementTree.parse(path).getroot().tag == "{http://www.w3.org/2000/svg}svg"
+
+
+@pytest.mark.parametrize("by", ["loss", "accuracy"])
+def test_draws_what_is_believed(tmp_path: Path, by: str) -> None:
+    trials = Trials.of(STUDIES["normal"])
+    belief = NetworkBelief.of(trials, Budgets("start", (1.0,), 1.0, 1.0))
+    front = Front.of(trials, objectives_named([by, "latency_ms"]), belief=belief)
+    with rc_context({"svg.fonttype": "none"}):
+        draw_front(front, tmp_path / "front.svg", title="small on digits")
+    text = (tmp_path / "front.svg").read_text()
+    assert "loss saved by full training" in text
+    assert ("points gained by full training" in text) is bool(np.isfinite(front.points[1].gain))
 
 
 def test_a_long_verdict_makes_a_taller_picture(tmp_path: Path) -> None:
