@@ -20,7 +20,7 @@ from nas.spec.runner import Runner, load_runner
         ("search.objectives=[accuracy, params]", "search.reduction=null", "proxy.rungs=[1, 3.5]"),
         ("proxy.backbone.weights=pretrained", "proxy.kind=probe", "search.time_limit=2h"),
         ("device=openvino",),
-        ("loggers=[tensorboard]", "workers=3", "search.patience=null", "proxy.subset=100"),
+        ("loggers=[tensorboard]", "workers=3", "search.patience=9", "proxy.subset=100"),
     ],
 )
 def test_overrides_make_the_same_runner(changes: tuple[str, ...]) -> None:

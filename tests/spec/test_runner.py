@@ -70,7 +70,10 @@ def test_overrides_reach_every_depth_and_the_last_one_counts(tmp_path: Path) -> 
             "unknown key 'worker'; allowed in the runner: checkpoints, device, executor, lease",
         ),
         ("sampler=tpe", "allowed in the runner: "),
-        ("search.samplr=tpe", "unknown key 'samplr'; allowed in search: attempts, confirm_seeds"),
+        (
+            "search.samplr=tpe",
+            "unknown key 'samplr'; allowed in search: attempts, budget, confirm_seeds",
+        ),
         ("proxy.backbone.epoch=1", "allowed in proxy.backbone: epochs, learning_rate, weights"),
         ("workers.n=3", "unknown key 'n'; allowed in workers: none, it is a value"),
         ("workers", "write key=value"),
@@ -122,7 +125,7 @@ def test_wrong_number_of_workers_says_that_numbers_are_allowed(value: str) -> No
         ),
         (
             "search: {trial: 3}",
-            "unknown key 'search.trial'; allowed here: attempts, confirm_seeds, f",
+            "unknown key 'search.trial'; allowed here: attempts, budget, confirm_seeds, f",
         ),
         ("proxy: {backbone: {weight: train}}", "'proxy.backbone.weight'; allowed here: epochs"),
         ("workers: 1\nworkers: 2", "'workers' stands twice"),
