@@ -198,6 +198,28 @@ class Relation:
         """Where the hyperparameters of the curve stand."""
         return slice(1, 1 + sum(self._counts[1:6]))
 
+    @property
+    def of_sources(self) -> slice:
+        """Where the slopes and the biases of other sources stand."""
+        first = sum(self._counts[:6])
+        return slice(first, first + 2 * self.sources)
+
+    def with_agreement(self, at: Floats, agreement: Floats) -> Floats:
+        """Return hyperparameters with which each source agrees with full training so far.
+
+        What a source's rows vary by stays as it is; how much of it is of the gain by full
+        training, and how much its own, is what rows of one source alone never tell.
+
+        agreement: (s,) correlations, between -1 and 1.
+        """
+        there = at.copy()
+        slopes, biases = np.split(at[self.of_sources], 2)
+        variance = slopes**2 + np.exp(biases)
+        there[self.of_sources] = np.concatenate(
+            [agreement * np.sqrt(variance), np.log((1 - agreement**2) * variance)]
+        )
+        return there
+
     def split(self, at: Floats) -> list[Floats]:
         """Return the parts of one row of hyperparameters, in their order."""
         return np.split(at, np.cumsum(self._counts)[:-1])

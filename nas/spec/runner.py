@@ -109,9 +109,10 @@ def _checkpoints(value: object) -> object:
     return value
 
 
-def _stop_when(text: str) -> str:
-    read_regret(text)
-    return text
+def _stop_when(value: object) -> object:
+    if value is not None:
+        read_regret(str(value))
+    return value
 
 
 def read_regret(text: str) -> tuple[float, str]:
@@ -151,7 +152,7 @@ class SearchPlan(BaseModel):
     full_trainings: Annotated[int, Field(ge=3, le=10_000)] | None = None
     """Full trainings at the end, of the networks that would be shown and of their rivals; None:
     as many as the budget allows, and none without one."""
-    stop_when: Annotated[str, AfterValidator(_stop_when)] | None = None
+    stop_when: Annotated[str | None, BeforeValidator(_stop_when)] = None
     """Stop proposing when the best network that is left is expected to be better than the best
     that is known by less than this: `0.1 points` of accuracy, or `0.005 loss` (`pareto` only)."""
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0

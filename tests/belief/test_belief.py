@@ -182,3 +182,33 @@ def test_short_trainings_in_which_attention_is_behind_say_little() -> None:
         chances.append(float((fit(short).draws(new, 4000) > 0).mean()))
     assert chances[0] > 0.9
     assert chances[1] > 0.1
+
+
+@pytest.mark.parametrize("noise", [0.0005, 0.01])
+def test_a_probe_alone_never_tells_for_certain_what_full_training_gives(noise: float) -> None:
+    """However little noise it has: how far it agrees with full training is not known."""
+    codes = networks(40)
+    rows = trained(codes, noise)
+    probe = replace(rows, source=["probe"] * 40, images=np.full(40, np.nan))
+    drawn = fit(probe).draws(networks(60, seed=1)[2:], 4000)
+    above = (drawn > 0).mean(axis=0)
+    assert 0.05 < above.min() and above.max() < 0.95
+    assert above.max() > 0.7
+
+
+def test_a_probe_beside_full_trainings_that_bear_it_out_tells_more() -> None:
+    codes = networks(40)
+    probe, full = trained(codes, 0.002), trained(codes[:12], 0.004, seed=1)
+    both = Evidence(
+        np.concatenate([codes, codes[:12]]),
+        [*["probe"] * 40, *["full"] * 12],
+        np.concatenate([np.full(40, np.nan), np.full(12, FULL)]),
+        np.arange(52),
+        np.arange(52),
+        np.concatenate([0.3 + 0.4 * probe.loss, full.loss]),
+        np.concatenate([probe.metric, full.metric]),
+    )
+    new = networks(200, seed=1)
+    with_probe, without = (fit(item).gain(new).mean for item in (both, full))
+    agreed = [np.corrcoef(mean, truth(new))[0, 1] for mean in (with_probe, without)]
+    assert agreed[0] > agreed[1] and agreed[0] > 0.8

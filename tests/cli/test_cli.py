@@ -27,14 +27,17 @@ def test_flags_are_a_promise() -> None:
             "--classes", "--data", "--device", "--json", "--plain-accuracy", "--regime", "space",
         ],
         "search": [
-            "--backbone", "--calibration", "--data", "--focus", "--out", "--prior", "--regime",
-            "--runner", "--seed", "--set", "--time-limit", "--trials", "--workers", "space",
+            "--backbone", "--budget", "--calibration", "--data", "--focus", "--full-trainings",
+            "--out", "--prior", "--regime", "--runner", "--seed", "--set", "--time-limit",
+            "--trials", "--workers", "space",
         ],
         "explain": [
             "--device", "--devices", "--for", "--importances", "--json", "--picture", "--prior",
             "run",
         ],
-        "resume": ["--time-limit", "--trials", "--workers", "run"],
+        "resume": [
+            "--budget", "--full-trainings", "--time-limit", "--trials", "--workers", "run",
+        ],
         "status": ["--json", "run"],
         "front": [
             "--at", "--by", "--csv", "--device", "--epsilon", "--findings", "--hypervolume",
@@ -137,6 +140,9 @@ def test_version_and_usage(nas) -> None:  # type: ignore[no-untyped-def]
         (["resume", "RUN", "--trials", "2"], "has 5 networks, more than 2"),
         (["status", "sqlite:////nowhere/none.db"], "there is no such file"),
         (["search", "SPACE", "--time-limit", "5x"], "--time-limit: found '5x'"),
+        (["search", "SPACE", "--budget", "5x"], "--budget: found '5x'"),
+        (["resume", "RUN", "--budget", "+5x"], "--budget: found '5x'"),
+        (["search", "SPACE", "--set", "search.stop_when=0.1"], "0.1 points or 0.005 loss"),
         (["resume", "RUN", "--time-limit", "5x"], "--time-limit: found '5x'"),
         (["search", "SPACE", "--focus", "speed=1..2"], "--focus: focus on 'speed'"),
         (
