@@ -6,10 +6,9 @@ import math
 from dataclasses import asdict, dataclass
 
 from nas.base.errors import SpecError
-from nas.base.machine import usable_cores
 from nas.data import open_data
 from nas.runs.images import decode_images
-from nas.runs.retrain.plan import seconds_of_training, visible_gpus
+from nas.runs.retrain.plan import seconds_of_training, worker_count
 from nas.runs.run import Run
 from nas.runs.weights import RETRAINED_FOLDER
 from nas.spec.architecture import Architecture
@@ -24,6 +23,7 @@ _SEED_SPREAD = 0.4
 on CIFAR-10 with small networks."""
 _SHOWN = 4  # networks that the last trainings are spent on, about
 _WIDTH = 1.645
+_MANY = 1000  # trainings: as many go side by side as there is room for
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,8 +77,7 @@ def _seconds_each(run: Run, plain: Architecture) -> tuple[float, int]:
     resolution = section.resolution or plain.resolution
     data = decode_images(run.space, run.file, resolution)
     recipe = section.resolved(len(open_data(data).train))
-    gpus = len(visible_gpus())
-    workers = max(1, gpus or usable_cores() // (section.threads or 1))
+    workers = worker_count(section, _MANY)
     about = FullTraining(
         trial=0,
         digest=plain.digest,

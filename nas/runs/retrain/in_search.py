@@ -16,11 +16,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nas.base.errors import SpecError
+from nas.base.machine import usable_cores
 from nas.execution.observer import Observer, SilentObserver
 from nas.runs.drive import write_results
 from nas.runs.images import decode_images
 from nas.runs.lock import run_lock
-from nas.runs.retrain.plan import RetrainPlan, brings_test, plan_retraining
+from nas.runs.retrain.plan import RetrainPlan, brings_test, plan_retraining, worker_count
 from nas.runs.retrain.pool import ProgressReport
 from nas.runs.retrain.retrain import retrain
 from nas.runs.run import Run, RunState
@@ -99,14 +100,15 @@ def end_in_full_trainings(run: Run, observer: Observer | None = None) -> None:
     observer = observer or SilentObserver()
     watcher = _Stages(observer)
     while (left := wanted - len(_counted(run))) > 0:
-        chosen = _choose(run, math.ceil(left / _ROUNDS) if left > _ROUNDS else left)
+        side_by_side = worker_count(run.file.retrain, left)
+        chosen = _choose(run, max(math.ceil(left / _ROUNDS), side_by_side))
         if not chosen:
             observer.stage("no network is left to train fully")
             break
         before = len(_counted(run))
-        for planned in _plans(run, chosen):
-            observer.stage(f"training {len(planned.jobs)} networks fully, of {left} that are left")
-            retrain(planned, watcher)
+        planned = _plan(run, chosen)
+        observer.stage(f"{len(planned.jobs)} full trainings, of {left} that are left")
+        retrain(planned, watcher)
         if len(_counted(run)) == before:
             observer.stage("full trainings fail; nas status says why")
             break
@@ -145,20 +147,26 @@ def _belief(state: RunState) -> NetworkBelief | None:
     return NetworkBelief.of(state.trials, Budgets.of(state.run.file, images))
 
 
-def _plans(run: Run, chosen: Sequence[tuple[int, int]]) -> list[RetrainPlan]:
-    """Return plans that give each network the seeds that were chosen, without a look at tests."""
+def _plan(run: Run, chosen: Sequence[tuple[int, int]]) -> RetrainPlan:
+    """Return one plan that gives each network the seeds that were chosen, without tests."""
     most: dict[int, int] = {}
     for trial, seeds in chosen:
         most[trial] = max(seeds, most.get(trial, 0))
-    plans = []
-    for seeds in sorted(set(most.values())):
-        trials = [trial for trial, number in most.items() if number == seeds]
-        section = run.file.retrain.model_copy(update={"seeds": seeds})
-        planned = plan_retraining(run, trials, section=section)
-        jobs = tuple(replace(job, test=False) for job in planned.jobs)
-        if jobs:
-            plans.append(replace(planned, jobs=jobs))
-    return plans
+    section = run.file.retrain
+    plans = [
+        plan_retraining(run, [trial], section=section.model_copy(update={"seeds": seeds}))
+        for trial, seeds in most.items()
+    ]
+    jobs = [job for plan in plans for job in plan.jobs]
+    workers = worker_count(section, max(1, len(jobs)))
+    threads = section.threads or max(1, usable_cores() // workers)
+    return replace(
+        plans[0],
+        jobs=tuple(
+            replace(job, test=False, about=replace(job.about, threads=threads)) for job in jobs
+        ),
+        workers=workers,
+    )
 
 
 def _test_shown(run: Run, observer: Observer) -> None:

@@ -36,6 +36,7 @@ __all__ = [
     "plan_retraining",
     "seconds_of_training",
     "visible_gpus",
+    "worker_count",
 ]
 
 _TIMED_IMAGES, _TIMED_STEPS = 32, 2
@@ -108,7 +109,7 @@ def plan_retraining(
     ]
     names = {training.about.name for training in trainings}
     shared_by = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))  # processes of torchrun, here
-    workers = 1 if shared_by > 1 else workers or _worker_count(section, len(trainings))
+    workers = 1 if shared_by > 1 else workers or worker_count(section, len(trainings))
     threads = section.threads or max(1, usable_cores() // (workers * shared_by))
     jobs = tuple(
         _job(run, training, threads, tested)
@@ -249,7 +250,8 @@ def brings_test(source: str) -> bool:
     return True
 
 
-def _worker_count(section: Retrain, trainings: int) -> int:
+def worker_count(section: Retrain, trainings: int) -> int:
+    """Return how many of so many trainings go side by side on this machine."""
     gpus = len(visible_gpus())
     side_by_side = gpus or max(1, usable_cores() // (section.threads or 1))
     return max(1, min(side_by_side, trainings))
