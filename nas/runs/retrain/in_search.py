@@ -107,7 +107,7 @@ def end_in_full_trainings(run: Run, observer: Observer | None = None) -> None:
             break
         before = len(_counted(run))
         planned = _plan(run, chosen)
-        observer.stage(f"{len(planned.jobs)} full trainings, of {left} that are left")
+        observer.stage(f"training fully: {len(planned.jobs)} of the {left} that are left")
         retrain(planned, watcher)
         if len(_counted(run)) == before:
             observer.stage("full trainings fail; nas status says why")
