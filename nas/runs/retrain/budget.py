@@ -57,9 +57,9 @@ def share_budget(run: Run, plain: Architecture) -> Share:
         needed = max(_LEAST, plan.full_trainings or _LEAST) * each / workers
         epochs = run.file.retrain.epochs
         raise SpecError(
-            f"budget {plan.budget / 3600:.2g} h: a full training takes about {each / 60:.0f} min "
+            f"budget {_duration(plan.budget)}: a full training takes about {_duration(each)} "
             f"here, {workers} side by side, and {_LEAST} at least are needed; allowed: "
-            f"{needed / plan.full_share / 3600:.1f} h or more, or fewer epochs than "
+            f"{_duration(needed / plan.full_share)} or more, or fewer epochs than "
             f"{epochs or run.file.retrain.resolved(1).epochs:g} (--set retrain.epochs=...)"
         )
     seeds = max(1.0, number / _SHOWN)
@@ -99,3 +99,9 @@ def _seconds_each(run: Run, plain: Architecture) -> tuple[float, int]:
         test=False,
     )
     return seconds_of_training(job), workers
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 60:
+        return f"{math.ceil(seconds)} s"
+    return f"{math.ceil(seconds / 60)} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"

@@ -92,6 +92,6 @@ def test_a_budget_too_small_for_three_full_trainings_leaves_nothing(
     space: SearchSpace, tmp_path: Path
 ) -> None:
     runner = load_runner(overrides=(*QUICK, "search.budget=2s"))
-    with pytest.raises(SpecError, match=r"budget .* h: a full training takes about .* allowed: "):
+    with pytest.raises(SpecError, match=r"budget 2 s: a full training takes about .* allowed: "):
         nas.search(space, runner, "digits", tmp_path / "run")
     assert not (tmp_path / "run").exists()
