@@ -1,4 +1,4 @@
-"""What full training would give: a posterior for every network of a space, from all evidence."""
+"""The posterior of what full training would give every network of a space, from all evidence."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What joint draws of gains allow one to claim, of several networks at once.
+"""The claims that joint draws of gains allow, of several networks at once.
 
 Draws are (count, k): what each of k networks may be worth, all of one row together; higher is
 better. They may be of any posterior (`nas.belief.posterior`, a `Belief`). A front says many things

@@ -25,7 +25,7 @@ Whole = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class SeedNoise:
-    """What the choice of seed does to one figure of g networks.
+    """The effect of the choice of seed on one figure of g networks.
 
     means: (g,) per network.
     exact: (g,) networks that training does not change.

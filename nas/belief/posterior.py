@@ -1,4 +1,4 @@
-"""What noisy figures allow to believe of the true ones: joint draws of what they may be.
+"""Joint draws of what true figures may be, given the noisy ones.
 
 Of many networks that were trained once, the best was mostly lucky. So each is held against what
 networks of its latency are worth (a line through all of them, and how far they lie from it), and
@@ -38,7 +38,7 @@ def draws(
     count: int = 4000,
     seed: int = 0,
 ) -> Floats | None:
-    """What the true figures of some networks may be, (count, k, m), minimised.
+    """Draw what the true figures of some networks may be, (count, k, m), minimised.
 
     columns: (n,) each, of all networks, as in `nas.study.front.network_table`.
     noises: of the figures that are trained, by name.

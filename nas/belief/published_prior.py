@@ -1,4 +1,4 @@
-"""What published comparisons let one expect of attention, before anything was trained here.
+"""The expectation of attention from published comparisons, before anything was trained here.
 
 The numbers are in `published.json`, which a person can read; `benchmarks/prior/published.py` fits
 them from the comparisons and tests them by leaving one study out.
@@ -97,7 +97,7 @@ def lateness(depth: ArrayLike) -> Floats:
 
 @dataclass(frozen=True, eq=False)
 class PublishedPrior:
-    """What published results say of the gain of attention over the same plain network.
+    """The gain of attention over the same plain network, by published results.
 
     A network's gain is `features(codes) @ weights`, with independent Gaussian weights of
     `PublishedTerms.mean` and `deviation`, in accuracy as a share, 0 to 1.

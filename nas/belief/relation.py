@@ -195,12 +195,12 @@ class Relation:
 
     @property
     def of_curve(self) -> slice:
-        """Where the hyperparameters of the curve stand."""
+        """The places of the curve's hyperparameters."""
         return slice(1, 1 + sum(self._counts[1:6]))
 
     @property
     def of_sources(self) -> slice:
-        """Where the slopes and the biases of other sources stand."""
+        """The places of the slopes, then of the biases, of other sources."""
         first = sum(self._counts[:6])
         return slice(first, first + 2 * self.sources)
 

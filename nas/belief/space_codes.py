@@ -20,7 +20,7 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True, eq=False)
 class CodedSpace:
-    """What the codes of one plain network's architectures mean.
+    """The meaning of the codes of one plain network's architectures.
 
     A network is a row of codes, (d,): the number of its choice at each decision. `nas.models`
     makes the space of a search space, and codes of architectures.
@@ -75,7 +75,7 @@ class CodedSpace:
 
     @cached_property
     def kind_of(self) -> tuple[tuple[str, ...], ...]:
-        """For each decision, the kind of block of each choice; empty where it inserts none."""
+        """The kind of block of each choice, for each decision; empty where it inserts none."""
         return tuple(
             tuple("" if label in {EMPTY, KEEP} else parse_label(label)[0] for label in labels)
             for labels in self.labels
