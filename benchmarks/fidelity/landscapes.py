@@ -78,7 +78,7 @@ class Landscape:
     def networks(self) -> Mapping[str, Architecture]:
         """Every network by its name, the same wherever this runs."""
         placed = _small(len(self.sites)) if self.name == "L1" else _deep(len(self.sites))
-        return {name: self._architecture(kinds) for name, kinds in placed.items()}
+        return {name: self.architecture(kinds) for name, kinds in placed.items()}
 
     def truth(self) -> Iterator[TruthRow]:
         """Give the trainings in their order: what is cut short holds every network once."""
@@ -108,7 +108,8 @@ class Landscape:
         """The networks that are trained for longest."""
         return "plain", "coord everywhere", "coord early", "se everywhere"
 
-    def _architecture(self, kinds: tuple[str, ...]) -> Architecture:
+    def architecture(self, kinds: tuple[str, ...]) -> Architecture:
+        """Return the network with the kind of each site; an empty one stands for no block."""
         insertions = tuple(
             Insertion(site, kind, tuple(block_named(kind).complete(_OPTIONS[kind]).items()))
             for site, kind in zip(self.sites, kinds, strict=True)
