@@ -11,11 +11,16 @@ from numpy.typing import NDArray
 from nas.belief.grid import Codes, Floats
 from nas.belief.relation import Relation
 
-__all__ = ["CURVE", "SMOOTH", "Evidence"]
+__all__ = ["CURVE", "EPOCH", "SMOOTH", "Evidence"]
 
 CURVE = ("full", "start")
 """The sources that lie on the curve of full training: full trainings of any length, and
 trainings that start as those do and stop early."""
+
+EPOCH = {name: f"epoch of {name}" for name in CURVE}
+"""Source on the curve -> that of the mean training loss of an epoch on its way, which costs nothing
+(training speed estimation, arXiv:2006.04492). Its rows follow the curve at their budget by a slope
+and a bias of their own: what fits the training images better need not be better."""
 
 SMOOTH = 3.0
 """Units from the middle of a level; beyond, the order of magnitude counts, then nothing does."""
@@ -29,7 +34,8 @@ class Evidence:
     """Trainings of networks, one row for each time that one was judged.
 
     codes: (n, d) of the networks.
-    source: (n,) how it was trained: one of `CURVE`, `probe`, `supernet`, or any other name.
+    source: (n,) how it was trained: one of `CURVE` or of `EPOCH`, `probe`, `supernet`, or any other
+        name.
     images: (n,) images seen, NaN where that has no meaning.
     seed: (n,).
     training: (n,) equal for the rows of one training.
@@ -69,7 +75,8 @@ class Evidence:
         gains: (k,) that are expected. They are taken for trainings of the commonest kind.
         """
         levels = self.levels()
-        row = int(np.flatnonzero(levels == np.bincount(levels).argmax())[0])
+        judged = [name not in EPOCH.values() for name in self.source]
+        row = int(np.flatnonzero(levels == np.bincount(levels, judged).argmax())[0])
         centre = float(np.median(self.loss[levels == levels[row]]))
         count, first = len(codes), int(self.training.max(initial=0)) + 1
         fresh = np.arange(first, first + count)
@@ -94,13 +101,13 @@ class Evidence:
 
     def relation(self, target_images: float) -> Relation:
         """Relate the rows to a full training that sees so many images."""
-        curve = np.array([name in CURVE for name in self.source], dtype=np.bool_)
+        on_curve = {*CURVE, *EPOCH.values()}
+        dated = np.array([name in on_curve for name in self.source], dtype=np.bool_)
         others = sorted({name for name in self.source if name not in CURVE})
-        share = np.where(curve & np.isfinite(self.images), self.images / target_images, 1.0)
+        share = np.where(dated & np.isfinite(self.images), self.images / target_images, 1.0)
         level = self.levels()
         groups = int(level.max(initial=-1)) + 1
         return Relation(
-            curve=curve.astype(np.int64),
             share=np.maximum(share, _LEAST_SHARE),
             source=np.array(
                 [others.index(name) if name in others else -1 for name in self.source],
@@ -113,6 +120,7 @@ class Evidence:
             repeats=np.ones(len(self)),
             known=np.full(groups, np.nan),
             degrees=np.zeros(groups),
+            akin=np.array([name in EPOCH.values() for name in others], dtype=np.bool_),
         )
 
     def unit(self, target_images: float) -> float:

@@ -29,9 +29,6 @@ _DRAWS, _FEW_DRAWS, _MANY_ROWS = 48, 12, 800
 _MOST_WEIGHT = 0.25
 _CURVATURE_STEP = 0.25
 _CHUNK = 20_000
-_AGREEMENT, _MOST_AGREEMENT = (0.5, 0.4), 0.97
-"""Mean and deviation of how far a proxy agrees with full training, before the two are compared: of
-seven ways to order thirty networks, correlations were from -.1 to .8 (docs/proxy-study.csv)."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -153,10 +150,7 @@ class _Evidence:
         drawn = centre + spread * usual
         # Nor do rows of a proxy alone tell how far it agrees with full training.
         usual[:, others] = 0.0
-        agreements = _AGREEMENT[0] + _AGREEMENT[1] * rng.standard_normal(
-            (number, self.relation.sources)
-        )
-        agreements = np.clip(agreements, -_MOST_AGREEMENT, _MOST_AGREEMENT)
+        agreements = self.relation.draw_agreements(number, rng)
         drawn[:, others] = at[others]
         drawn = np.array(
             [

@@ -13,15 +13,17 @@ loss that shows early tells little.
 
 Any other source (a probe, a restart, inherited weights, a score without training) is related to
 the gain by full training by a slope, a bias that is a function of the network, and a noise of its
-own (Kennedy and O'Hagan, Biometrika 87, 2000; Swersky, Snoek and Adams, NIPS 2013).
+own (Kennedy and O'Hagan, Biometrika 87, 2000; Swersky, Snoek and Adams, NIPS 2013). So is the mean
+training loss of an epoch, but to the curve where that epoch ends.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
+from numpy.typing import NDArray
 
 from nas.belief.grid import Codes, Floats
 
@@ -44,6 +46,10 @@ _REACH = (np.log(3.0), 0.5)
 _SLOPE = (0.7, 0.5)
 _BIAS = (np.log(0.3), 1.5)
 _NOISE = 2.0
+_AGREEMENT, _MOST_AGREEMENT = (0.5, 0.4), 0.97
+"""Mean and deviation of how far a proxy agrees with full training, before the two are compared: of
+seven ways to order thirty networks, correlations were from -.1 to .8 (docs/proxy-study.csv)."""
+_AKIN = (0.7, 0.3)
 _COMMON = (-1.0, 1.0)
 _SEED = (np.log(0.05), 1.5)
 
@@ -52,9 +58,9 @@ _SEED = (np.log(0.05), 1.5)
 class Relation:
     """The rows of evidence but for their networks, and the hyperparameters that relate them.
 
-    curve: (n,) 1 where a row lies on the curve of full training, else 0.
     share: (n,) images seen, as a share of the full training's; 1 where it has no meaning.
-    source: (n,) number of the source, for rows that are not on the curve; -1 for those that are.
+    source: (n,) number of the source, for rows that are not on the curve of full training itself;
+        -1 for those that are.
     level: (n,) number of the group of rows that are measured on one scale, whose origin is learnt;
         -1 where values are about what is usual.
     noise: (n,) number of the group of rows whose noise has one variance.
@@ -62,10 +68,10 @@ class Relation:
     repeats: (n,) trainings that a row is the mean of.
     known: (k,) of each group of noise, its variance where repeats have told it; NaN else.
     degrees: (k,) degrees of freedom that it is known to.
+    akin: (s,) of the sources, whether it comes of the very trainings that lie on the curve.
     usual_noise: its variance before anything is known of it.
     """
 
-    curve: Codes
     share: Floats
     source: Codes
     level: Codes
@@ -75,6 +81,7 @@ class Relation:
     repeats: Floats
     known: Floats
     degrees: Floats
+    akin: NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, dtype=np.bool_))
     usual_noise: float = 0.1
 
     @classmethod
@@ -86,7 +93,6 @@ class Relation:
         none, rows = np.zeros(count, dtype=np.int64), np.arange(count)
         known = np.array([np.nan if noise is None else noise])
         return cls(
-            curve=none + 1,
             share=np.ones(count),
             source=none - 1,
             level=none - 1,
@@ -102,7 +108,6 @@ class Relation:
     def __getitem__(self, rows: Codes) -> Relation:
         return replace(
             self,
-            curve=self.curve[rows],
             share=self.share[rows],
             source=self.source[rows],
             level=self.level[rows],
@@ -144,13 +149,12 @@ class Relation:
     @property
     def has_curve(self) -> bool:
         """True where rows lie at several budgets, or at another one than the full training's."""
-        shares = self.share[self.curve > 0]
-        return bool(len(shares)) and bool((np.abs(np.log2(shares)) > 1e-6).any())
+        return bool((np.abs(np.log2(self.share)) > 1e-6).any())
 
     @property
     def sources(self) -> int:
-        """The number of sources that are not on the curve."""
-        return int(self.source.max(initial=-1)) + 1
+        """The number of sources that are not on the curve itself."""
+        return len(self.akin)
 
     @property
     def _parts(self) -> list[tuple[int, float, float]]:
@@ -203,6 +207,15 @@ class Relation:
         """The places of the slopes, then of the biases, of other sources."""
         first = sum(self._counts[:6])
         return slice(first, first + 2 * self.sources)
+
+    def draw_agreements(self, count: int, rng: np.random.Generator) -> Floats:
+        """Return draws (count, s) of how far each source agrees with the gain that it is to tell.
+
+        They are from what is usual, before the two are compared.
+        """
+        means, spreads = np.where(self.akin[:, None], _AKIN, _AGREEMENT).T
+        drawn = means + spreads * rng.standard_normal((count, self.sources))
+        return np.asarray(np.clip(drawn, -_MOST_AGREEMENT, _MOST_AGREEMENT))
 
     def with_agreement(self, at: Floats, agreement: Floats) -> Floats:
         """Return hyperparameters with which each source agrees with full training so far.

@@ -13,14 +13,14 @@ from numpy.typing import NDArray
 
 from nas.base.natural_order import natural_key
 from nas.belief.belief import Belief, Gain
-from nas.belief.evidence import CURVE, Evidence
+from nas.belief.evidence import CURVE, EPOCH, Evidence
 from nas.belief.grid import Grid
 from nas.belief.points import PointSpace
 from nas.belief.terms import Place, SharedTerms
 from nas.spec.architecture import KEEP, Architecture
 from nas.spec.runner import Runner
 from nas.study.full_training import FullTraining
-from nas.study.record import PRUNED, RungResult, read_rungs
+from nas.study.record import PRUNED, RungResult, read_epoch_losses, read_rungs
 from nas.study.trials import Trials
 
 __all__ = ["Budgets", "NetworkBelief", "SeenSpace", "collect_evidence"]
@@ -283,7 +283,13 @@ class _Collected:
         """Add what a trial came to at each rung."""
         scores = [
             *read_rungs(trials["rungs"][row]),
-            RungResult(0.0, float(trials["loss"][row]), float(trials["accuracy"][row]), 0.0),
+            RungResult(
+                0.0,
+                float(trials["loss"][row]),
+                float(trials["accuracy"][row]),
+                0.0,
+                epoch_losses=read_epoch_losses(trials["epoch_losses"][row]),
+            ),
         ]
         seed, number = int(trials["seed"][row]), int(trials["trial"][row])
         for rung, score in enumerate(scores):
@@ -292,6 +298,7 @@ class _Collected:
             alike = budgets.annealed or rung >= len(budgets.images) - 1
             source = budgets.source if alike else f"{budgets.source} on its way"
             self._add(codes, (source, images, seed, number, score.loss, score.accuracy))
+            self._add_last_epoch(codes, budgets.source, (seed, number), score.epoch_losses, budgets)
 
     def add_full_training(self, training: FullTraining, codes: Codes, budgets: Budgets) -> None:
         """Add a full training; one of another length is another point of the curve."""
@@ -304,6 +311,25 @@ class _Collected:
             codes,
             (FULL, images, -1 - training.seed, number, training.loss, training.accuracy),
         )
+        own = -1 - training.seed, number
+        self._add_last_epoch(codes, FULL, own, training.epoch_losses or (), budgets)
+
+    def _add_last_epoch(
+        self,
+        codes: Codes,
+        source: str,
+        seed_and_training: tuple[int, int],
+        losses: Sequence[float],
+        budgets: Budgets,
+    ) -> None:
+        """Add the mean training loss of a training's last whole epoch.
+
+        That of a probe would be as biased as the probe, which one more source is not told.
+        """
+        if source in CURVE and losses:
+            images = budgets.train_images * len(losses)
+            own = *seed_and_training, losses[-1], math.nan
+            self._add(codes, (EPOCH[source], images, *own))
 
     def _add(self, codes: Codes, row: tuple[str, float, int, int, float, float]) -> None:
         self._codes.append(codes)

@@ -25,6 +25,7 @@ __all__ = [
     "Outcome",
     "Record",
     "RungResult",
+    "read_epoch_losses",
     "read_rungs",
     "rungs_to_json",
 ]
@@ -75,6 +76,11 @@ def rungs_to_json(rungs: Sequence[RungResult]) -> str | None:
 def read_rungs(text: str | None) -> tuple[RungResult, ...]:
     """Return the rungs of a text of `rungs_to_json`, from the lowest."""
     return tuple(RungResult.of(values) for values in json.loads(text or "[]"))
+
+
+def read_epoch_losses(text: str | None) -> tuple[float, ...]:
+    """Return the mean training losses of a text in a study; none where it holds none."""
+    return tuple(json.loads(text or "[]"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -349,7 +355,7 @@ class Record:
         """Read what `to_dict` returned; absent columns have their defaults, others are ignored."""
         values = {name: data[name] for name in cls.names() if name in data}
         values["rungs"] = read_rungs(values.get("rungs"))
-        values["epoch_losses"] = tuple(json.loads(values.get("epoch_losses") or "[]"))
+        values["epoch_losses"] = read_epoch_losses(values.get("epoch_losses"))
         values["full_trainings"] = read_full_trainings(values.pop("retrained", None))
         return cls(**values)
 

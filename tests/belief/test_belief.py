@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from nas.belief.belief import Belief
-from nas.belief.evidence import Evidence
+from nas.belief.evidence import EPOCH, Evidence
 from nas.belief.grid import Codes, Floats, Grid
 from nas.belief.points import PointSpace
 from nas.belief.terms import Place, SharedTerms
@@ -212,3 +212,39 @@ def test_a_probe_beside_full_trainings_that_bear_it_out_tells_more() -> None:
     with_probe, without = (fit(item).gain(new).mean for item in (both, full))
     agreed = [np.corrcoef(mean, truth(new))[0, 1] for mean in (with_probe, without)]
     assert agreed[0] > agreed[1] and agreed[0] > 0.8
+
+
+def _with_epochs(rows: Evidence, losses: np.ndarray) -> Evidence:
+    """Trainings from the start, each with the mean training loss of its last epoch."""
+    count, images = len(rows), np.full(len(rows), FULL / 4)
+    twice = np.concatenate([np.arange(count), np.arange(count)])
+    return Evidence(
+        rows.codes[twice],
+        [*["start"] * count, *[EPOCH["start"]] * count],
+        np.concatenate([images, images]),
+        rows.seed[twice],
+        rows.training[twice],
+        np.concatenate([rows.loss, losses]),
+        np.concatenate([rows.metric, np.full(count, np.nan)]),
+    )
+
+
+def test_epoch_losses_tell_more_of_networks_whose_validation_is_noisy() -> None:
+    codes, new = networks(40), networks(200, seed=1)
+    rows = trained(codes, noise=0.04)
+    own = 0.004 * np.random.default_rng(2).standard_normal(40)
+    both = _with_epochs(rows, 1.2 - 0.8 * truth(codes) + own)
+    start = both[np.arange(40)]
+    with_epochs, without = (fit(item).gain(new).mean for item in (both, start))
+    agreed = [np.corrcoef(mean, truth(new))[0, 1] for mean in (with_epochs, without)]
+    assert agreed[0] > agreed[1] + 0.1
+
+
+def test_epoch_losses_that_only_fit_the_training_images_better_prove_nothing() -> None:
+    """Attention lowers the training loss everywhere, and what counts not at all."""
+    codes = networks(40)
+    rows = trained(codes, noise=0.02)
+    equal = 0.7 + rows.loss - (0.7 - truth(codes))
+    blocks = (codes > 0).mean(axis=1)
+    drawn = fit(_with_epochs(replace(rows, loss=equal), 1.2 - 0.1 * blocks)).draws(codes[2:], 4000)
+    assert (drawn > 0).mean(axis=0).max() < 0.95

@@ -39,7 +39,6 @@ def _relation(count: int) -> Relation:
     other = number % 4 == 3
     share = np.where(other, 1.0, np.array([0.1, 0.3, 1.0, 1.0])[number % 4])
     return Relation(
-        curve=(~other).astype(np.int64),
         share=share,
         source=np.where(other, 0, -1),
         level=number % 4,
@@ -49,6 +48,7 @@ def _relation(count: int) -> Relation:
         repeats=1.0 + number % 3,
         known=np.array([np.nan, 0.1]),
         degrees=np.array([0.0, 7.0]),
+        akin=np.array([False]),
     )
 
 

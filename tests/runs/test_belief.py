@@ -101,3 +101,20 @@ def test_broken_figures_leave_finite_gains(losses: tuple[float, ...]) -> None:
     assert belief is not None
     gain = belief.gain(belief.seen.architectures)
     assert all(math.isfinite(value) for value in (*gain.mean, *gain.deviation))
+
+
+def test_epoch_losses_are_evidence_of_the_curve_and_not_of_a_probe() -> None:
+    records = [
+        replace(record, epoch_losses=(2.0, 1.5 - 0.1 * record.trial), images_seen=2000)
+        for record in STUDY
+    ]
+    for kind, expected in (("scratch", ["epoch of start", "start"]), ("probe", ["probe"])):
+        options = (f"proxy.kind={kind}", "proxy.rungs=[2]")
+        belief = read_belief(runner(*options), Trials.of(records), 1000)
+        assert belief is not None
+        assert sorted(set(belief.evidence.source)) == expected
+    evidence = read_belief(runner("proxy.rungs=[2]"), Trials.of(records), 1000).evidence
+    epochs = [name == "epoch of start" for name in evidence.source]
+    assert evidence.loss[epochs].tolist() == [1.5, 1.4, 1.3]
+    assert evidence.images[epochs].tolist() == [2000] * 3
+    assert evidence.training[epochs].tolist() == [0, 1, 2]
