@@ -1,14 +1,21 @@
-"""A network as a front shows it, and what is asked of a front besides."""
+"""A network as a front shows it."""
 
 from __future__ import annotations
 
+import json
 import math
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
-from nas.spec.architecture import PLAIN, Architecture
+from nas.spec.architecture import Architecture
+from nas.study.front.network_table import NetworkTable
+from nas.study.full_training import read_full_trainings
 
-__all__ = ["COLUMNS", "Choice", "Hypervolume", "Point", "RuledOut", "Trainings"]
+__all__ = ["COLUMNS", "Point", "Trainings"]
+
+_CASTS: Mapping[str, Callable[[Any], Any]] = {"int": int, "float": float, "bool": bool}
+"""From what NumPy has to what a point has, by the type of its field."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +112,25 @@ class Point:
     regime: str | None = None
     evidence: Trainings = Trainings()
 
+    @classmethod
+    def of(cls, measured: NetworkTable, row: int, *, on_front: bool) -> Point:
+        """Return a row of a table as a point of which nothing is believed."""
+        columns = measured.columns
+        figures: dict[str, Any] = {
+            item.name: _CASTS.get(str(item.type), lambda text: text)(columns[item.name][row])
+            for item in fields(cls)
+            if item.name in columns
+        }
+        accuracy, images = figures["accuracy"], float(columns["images"][row])
+        full = read_full_trainings(columns["retrained"][row])
+        return cls(
+            architecture=measured.architecture(row),
+            on_front=on_front,
+            accuracy_noise=math.sqrt(max(accuracy * (1 - accuracy), 0.0) / max(images, 1.0)),
+            evidence=Trainings(figures["seeds"], sum(item.complete for item in full)),
+            **figures,
+        )
+
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON: NaN becomes None."""
         values: dict[str, Any] = {name: getattr(self, name, None) for name in COLUMNS}
@@ -116,63 +142,13 @@ class Point:
             for name, value in values.items()
         }
 
-
-@dataclass(frozen=True, slots=True)
-class Hypervolume:
-    """value: in the objectives' units multiplied; reference: objective -> the bound that counts
-    as worth nothing.
-    """
-
-    value: float
-    reference: dict[str, float]
-
-
-@dataclass(frozen=True, slots=True)
-class Choice:
-    """The best network within a budget, and how sure that is.
-
-    probability: that it is the best of all within the budget, those with it that were trained
-        too little to be shown; NaN where the noise of training is not known.
-    rivals: the next best, each with the probability that the best one beats it.
-    networks: how many keep the budget.
-    cheapest: the cheapest of those that are worth no less than the best but for `delta`, and the
-        probability of that; None where none is as probable as .8.
-    delta: in the unit of `unit`.
-    unit: `accuracy` (a share) or the name of the objective that is chosen by.
-    ruled_out: how much there is to be gained by attention within the budget.
-    """
-
-    best: Point
-    probability: float
-    rivals: tuple[tuple[Point, float], ...]
-    networks: int
-    cheapest: tuple[Point, float] | None = None
-    delta: float = math.nan
-    unit: str = "loss"
-    ruled_out: RuledOut | None = None
-
-    @property
-    def nowhere(self) -> bool:
-        """True where the plain network is as good as the best, but for `delta`."""
-        return self.cheapest is not None and self.cheapest[0].reference == PLAIN
-
-
-@dataclass(frozen=True, slots=True)
-class RuledOut:
-    """The gain over the plain network that is ruled out, and of what.
-
-    gain: that no network exceeds with a probability of .95, in `unit`.
-    probability: that none gains more than `delta`.
-    networks: number of evaluated networks that this holds for.
-    sites: number of sites at which they had a block.
-    """
-
-    gain: float
-    probability: float
-    delta: float
-    unit: str
-    networks: int
-    sites: int
+    def to_row(self) -> dict[str, Any]:
+        """Return the values of `to_dict` as cells of a table: what is nested is canonical JSON."""
+        values = self.to_dict()
+        return values | {
+            "architecture": self.architecture.to_json(),
+            "evidence": json.dumps(values["evidence"]),
+        }
 
 
 _TYPES = {

@@ -14,8 +14,8 @@ from support.samples import make_record
 from nas.base.errors import SpecError
 from nas.spec.architecture import Architecture, Insertion
 from nas.spec.objective import objectives_named
-from nas.study.front.front import Front, Point
-from nas.study.front.point import COLUMNS, Trainings
+from nas.study.front.front import Front
+from nas.study.front.point import COLUMNS, Point, Trainings
 from nas.study.record import PRUNED, RUNNING, Record
 from nas.study.trials import Trials
 
