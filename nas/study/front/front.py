@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -336,7 +336,7 @@ class Front:
         members = set(self.member_rows.tolist())
         gains = self.believed.of_each(self.measured, rows)
         return tuple(
-            replace(Point.of(self.measured, row, on_front=row in members), **asdict(gain))
+            Point.of(self.measured, row, on_front=row in members, believed=gain)
             for row, gain in zip(rows.tolist(), gains, strict=True)
         )
 

@@ -1,7 +1,6 @@
-"""What networks are believed to gain on the plain one: the one source of every uncertainty shown.
+"""What networks may save in loss on the plain one, and whether another is better and as fast.
 
-Tables, panels, findings, choices and comparisons read these draws, so that one network does not
-carry several uncertainties.
+By the noise of short trainings where nothing is believed of full training (`believed.py`).
 """
 
 from __future__ import annotations
@@ -16,11 +15,11 @@ from numpy.typing import NDArray
 from nas.belief.claims import interval, probability_on_front
 from nas.belief.posterior import draw_figure
 from nas.spec.architecture import PLAIN
+from nas.study.front.believed_gain import GAIN_LEVEL
 from nas.study.front.network_table import NetworkTable
 from nas.study.front.point import Point
 
 __all__ = [
-    "GAIN_LEVEL",
     "UNKNOWN",
     "Gain",
     "believed_gains",
@@ -32,9 +31,6 @@ __all__ = [
 
 Floats = NDArray[np.float64]
 Whole = NDArray[np.int64]
-
-GAIN_LEVEL = 0.9
-"""The level of a gain's interval."""
 
 _DRAWS = 4000
 _MANY = 1000

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from nas.spec.architecture import Architecture
+from nas.study.front.believed_gain import UNKNOWN_GAIN, BelievedGain
 from nas.study.front.network_table import NetworkTable
 from nas.study.full_training import read_full_trainings
 
@@ -31,6 +32,17 @@ class Trainings:
 
     def __str__(self) -> str:
         return f"{self.trainings} short, {self.full} full"
+
+
+class _Believed:
+    """A figure of `Point.believed` that is read from the point, by the same name."""
+
+    def __set_name__(self, owner: type[Point], name: str) -> None:
+        self._name = name
+
+    def __get__(self, point: Point, owner: type[Point]) -> float:
+        figure: float = getattr(point.believed, self._name)
+        return figure
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,15 +74,8 @@ class Point:
     retrained_spread: standard deviation of that between seeds.
     retrained_test_accuracy, retrained_test_spread: the same on test images.
     retrained_seeds: of full training.
-    gain: what full training is believed to gain over the plain network, in accuracy as a share;
-        0 for the plain network itself, NaN where there is no belief (of one network alone), or
-        where accuracy was not measured.
-    gain_low, gain_high: the ends of its 90 % interval.
-    gain_loss, gain_loss_low, gain_loss_high: the same in loss that it saves.
-    p_better: probability that it is better than the plain network by full training: in accuracy, or
-        in loss where accuracy was not measured.
-    p_better_loss: the same in loss, which tells more; where the two differ, it is not the loss that
-        decides how often a network is right.
+    believed: what full training is believed to gain over the plain network; its figures are read
+        from the point as well, as `point.gain`.
     regime: the question of its run: `scratch`, of networks that are trained from random weights, or
         `finetune`, of trained ones that are trained on.
     evidence: the trainings behind it.
@@ -101,20 +106,24 @@ class Point:
     retrained_test_accuracy: float = math.nan
     retrained_test_spread: float = math.nan
     retrained_seeds: int = 0
-    gain: float = math.nan
-    gain_low: float = math.nan
-    gain_high: float = math.nan
-    gain_loss: float = math.nan
-    gain_loss_low: float = math.nan
-    gain_loss_high: float = math.nan
-    p_better: float = math.nan
-    p_better_loss: float = math.nan
+    believed: BelievedGain = UNKNOWN_GAIN
     regime: str | None = None
     evidence: Trainings = Trainings()
 
+    gain = _Believed()
+    gain_low = _Believed()
+    gain_high = _Believed()
+    gain_loss = _Believed()
+    gain_loss_low = _Believed()
+    gain_loss_high = _Believed()
+    p_better = _Believed()
+    p_better_loss = _Believed()
+
     @classmethod
-    def of(cls, measured: NetworkTable, row: int, *, on_front: bool) -> Point:
-        """Return a row of a table as a point of which nothing is believed."""
+    def of(
+        cls, measured: NetworkTable, row: int, *, on_front: bool, believed: BelievedGain
+    ) -> Point:
+        """Return a row of a table as a point."""
         columns = measured.columns
         figures: dict[str, Any] = {
             item.name: _CASTS.get(str(item.type), lambda text: text)(columns[item.name][row])
@@ -127,6 +136,7 @@ class Point:
             architecture=measured.architecture(row),
             on_front=on_front,
             accuracy_noise=math.sqrt(max(accuracy * (1 - accuracy), 0.0) / max(images, 1.0)),
+            believed=believed,
             evidence=Trainings(figures["seeds"], sum(item.complete for item in full)),
             **figures,
         )
@@ -167,10 +177,12 @@ _TYPES = {
     "regime": "string",
     "evidence": "string",
 }
-_ADDED = (
-    "gain", "gain_low", "gain_high", "gain_loss", "gain_loss_low", "gain_loss_high", "p_better",
-    "p_better_loss", "regime", "evidence",
-)  # fmt: skip
-_ORDER = (*(name for name in Point.__slots__ if name not in _ADDED), "digest", *_ADDED)
+_LAST = ("regime", "evidence")
+_ORDER = (
+    *(name for name in Point.__slots__ if name not in ("believed", *_LAST)),
+    "digest",
+    *BelievedGain.__slots__,
+    *_LAST,
+)
 COLUMNS = {name: _TYPES.get(name, "float64") for name in _ORDER}
 """Of a table of points: name -> Arrow's name of its type."""
