@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from nas.base.errors import SpecError
-from nas.study.front.front import Limit
+from nas.study.front.filter import Limit
 
 if TYPE_CHECKING:
     from nas.spec.runner import Runner

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from nas.report.remeasured_latency import RemeasuredLatency
-from nas.study.front.front import Point
+from nas.study.front.point import Point
 
 __all__ = ["describe_latency_source", "describe_remeasured_latency"]
 

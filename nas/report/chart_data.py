@@ -14,7 +14,8 @@ from nas.report.progress import trace_progress
 from nas.report.remeasured_latency import compare_latencies
 from nas.report.snapshot import Snapshot
 from nas.spec.architecture import Architecture
-from nas.study.front.front import Front, Point
+from nas.study.front.front import Front
+from nas.study.front.point import Point
 
 __all__ = ["MOST_NETWORKS", "chart_heights", "collect_chart_data", "is_believed", "is_measured"]
 

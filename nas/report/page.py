@@ -37,7 +37,8 @@ from nas.report.snapshot import Snapshot
 from nas.report.template_filters import FILTERS, format_duration, format_gain
 from nas.runs.run import Run
 from nas.spec.architecture import PLAIN
-from nas.study.front.front import Front, Point
+from nas.study.front.front import Front
+from nas.study.front.point import Point
 from nas.study.front.verdict import judge
 from nas.study.record import COMPLETE, FAILED, PAUSED, PRUNED, RUNNING
 

@@ -15,7 +15,7 @@ from nas.base.formats import (
     format_probability,
 )
 from nas.spec.architecture import Architecture
-from nas.study.front.front import Point
+from nas.study.front.point import Point
 
 __all__ = ["FILTERS", "format_duration", "format_gain", "format_signed"]
 

@@ -5,12 +5,13 @@ Everything is minimised inside; signs flip here, once, and nowhere else.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from nas.base.errors import SpecError
 
-__all__ = ["OBJECTIVES", "Objective", "objectives_named"]
+__all__ = ["OBJECTIVES", "Objective", "objectives_named", "values_by_objective"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,3 +57,23 @@ def objectives_named(names: str | Sequence[str]) -> tuple[Objective, ...]:
     if len(set(names)) < max(len(names), 2):
         raise SpecError(f"objectives {list(names)}: give at least two different ones")
     return tuple(OBJECTIVES[name] for name in names)
+
+
+def values_by_objective(
+    objectives: Sequence[Objective],
+    values: Mapping[str, float],
+    what: str,
+    least: float = -math.inf,
+) -> dict[str, float]:
+    """Return values that were given for some of the objectives, by their names.
+
+    what: the values are, for the error.
+    Raises SpecError for another name, and for a value that is not finite or below the least.
+    """
+    names = [objective.name for objective in objectives]
+    for name, value in values.items():
+        if name not in names:
+            raise SpecError(f"{what} of {name!r}; allowed: {', '.join(names)}")
+        if not (math.isfinite(value) and value >= least):
+            raise SpecError(f"{what} {name}={value}; allowed: a number, {least:g} or more")
+    return {name: float(value) for name, value in values.items()}

@@ -10,14 +10,11 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
-import numpy as np
-
 from nas.base.seeds import derive
-from nas.belief.grid import Codes
 from nas.models.candidates import Candidates
 from nas.spec.architecture import Architecture
 from nas.spec.objective import objectives_named
-from nas.spec.runner import SearchPlan, read_regret
+from nas.spec.runner import SearchPlan
 from nas.strategy.confirmation import Confirmation
 from nas.strategy.ledger import (
     Ledger,
@@ -27,21 +24,19 @@ from nas.strategy.ledger import (
     record_outcome,
     training_job,
 )
-from nas.strategy.repeats import summarise_repeats
+from nas.strategy.lessons import Lessons
 from nas.strategy.rungs import Ladder
 from nas.strategy.samplers.figures import SpaceFigures
-from nas.strategy.samplers.pareto import TargetedEvidence
 from nas.strategy.samplers.proposer import Proposer
+from nas.strategy.stopping import Stopping
 from nas.strategy.storage.store import Store
-from nas.study.network_belief import Budgets, collect_evidence
-from nas.study.record import COMPLETE, FAILED, PAUSED, RUNNING, Job, Outcome, Record
-from nas.study.trials import Trials
+from nas.study.network_belief import Budgets
+from nas.study.record import PAUSED, RUNNING, Job, Outcome, Record
 
 __all__ = ["Search"]
 
 _BEFORE_NOISE = 8  # proposals of the start, before references get further seeds
 _AT_RANDOM = 15  # proposals of the start; with five references, a population of NSGA-II
-_HOPELESS = 8  # failures, and nothing else, since this search was started or resumed
 
 
 class Search:
@@ -93,8 +88,6 @@ class Search:
         self.stop_reason: str | None = None
         self._store = store
         self._admit = admit
-        self._clock = clock
-        self._started = clock() if started is None else started
         self._seeds = seeds
         self._references = candidates.references()
         self._proposer = Proposer(
@@ -107,8 +100,11 @@ class Search:
             focus=plan.focus,
             trials=plan.trials,
         )
-        self._budgets = budgets
-        self._codes: dict[str, Codes] = {}
+        # No other sampler has a belief.
+        self._lessons = Lessons(
+            self._proposer, self.objectives, budgets if plan.sampler == "pareto" else None
+        )
+        self._stopping = Stopping(plan, clock, clock() if started is None else started)
         self._confirmation = Confirmation(
             self.objectives,
             [architecture.digest for architecture in self._references.values()],
@@ -120,11 +116,6 @@ class Search:
         self._ledger = Ledger(store)
         self._running: dict[int, Job] = {}
         self._lost: list[Job] = []
-        self._exhausted = False
-        self._futile = False
-        self._satisfied = False
-        self._repeats_changed = False  # since the sampler was last informed
-        self._end_states: list[str] = []  # of what was told to this object
         self._restore()
 
     # What drivers use.
@@ -143,9 +134,7 @@ class Search:
     @property
     def remaining_seconds(self) -> float:
         """The time until the plan's limit; infinite without one."""
-        if self.plan.time_limit is None:
-            return math.inf
-        return self.plan.time_limit - (self._clock() - self._started)
+        return self._stopping.remaining_seconds
 
     def expected_trials(self) -> int:
         """Estimate how many trials the study will hold at its end."""
@@ -163,12 +152,9 @@ class Search:
             again = self._lost.pop(0)
             self._running[again.trial] = again
             return again
-        if self.remaining_seconds <= 0:
-            self.stop_reason = "the time limit is reached"
-            self._stop_waiting()
-            return None
-        if self._hopeless():
-            self.stop_reason = f"the first {_HOPELESS} trials all failed"
+        obstacle = self._stopping.obstacle
+        if obstacle is not None:
+            self.stop_reason = obstacle
             self._stop_waiting()
             return None
         job = self._next_reference() or self._next_measure_of_noise() or self._next_network()
@@ -178,8 +164,7 @@ class Search:
         job = job or self._next_repeat()
         if job is None and not self._running:
             self._stop_waiting()
-            networks = self._ledger.networks
-            self.stop_reason = f"{networks} networks are evaluated{self._why_no_more()}"
+            self.stop_reason = self._stopping.reason(self._ledger.networks)
         return job
 
     def tell(self, job: Job, outcome: Outcome) -> Record | None:
@@ -190,7 +175,7 @@ class Search:
             return None
         before = self._ledger.records[job.trial]
         record = record_outcome(before, job, check_finite(outcome, self.objectives))
-        self._end_states.append(record.state)
+        self._stopping.note(record.state)
         values = objective_values(record, self.objectives)
         self._update(record, values)
         # What waits at a rung is told as an estimate, with the next proposal.
@@ -238,58 +223,29 @@ class Search:
         return job
 
     def _next_proposal(self) -> Job | None:
-        if self._exhausted or self._ledger.networks >= self.plan.trials:
+        if self._stopping.exhausted or self._ledger.networks >= self.plan.trials:
             return None
-        self._inform_sampler()  # of noise above all, without which nothing is futile
-        if self._little_is_left():
-            self._satisfied = True
-            return None
-        patience = self.plan.patience
-        self._futile = patience is not None and self._proposer.futile_proposals >= patience
-        if self._futile:
+        # Of noise above all, without which nothing is futile.
+        self._lessons.tell(self._ledger.records, self._ladder.estimates())
+        if not self._stopping.worth_proposing(self._proposer):
             return None
         proposal = self._proposer.propose(
             len(self._ledger.records),
             self._ledger.by_digest,
             at_random=self._ledger.networks < len(self._references) + _AT_RANDOM,
         )
-        self._exhausted = proposal is None
+        self._stopping.exhausted = proposal is None
         return self._start(*proposal) if proposal else None
-
-    def _little_is_left(self) -> bool:
-        """Say whether the belief expects less than the plan asks for."""
-        if self.plan.stop_when is None:
-            return False
-        least, figure = read_regret(self.plan.stop_when)
-        return self._proposer.regret.get(figure, math.nan) < least
 
     @property
     def _proposals_ended(self) -> bool:
         """True when no network will be proposed any more."""
-        if self._satisfied:
-            return True
-        return self._exhausted or self._futile or self._ledger.networks >= self.plan.trials
+        return not self._stopping.may_propose(self._ledger.networks)
 
     @property
     def _network_is_running(self) -> bool:
         """True while a first evaluation is under way, which may still change the front."""
         return any(job.repeat == 0 for job in self._running.values())
-
-    def _hopeless(self) -> bool:
-        """Say whether nothing works, so that the cause is not in single networks."""
-        return len(self._end_states) >= _HOPELESS and set(self._end_states) == {FAILED}
-
-    def _why_no_more(self) -> str:
-        if self._exhausted:
-            return "; the space gave no further one"
-        if self._satisfied:
-            return f"; less than {self.plan.stop_when} is expected of further ones"
-        if self._futile:
-            return (
-                f"; the last {self.plan.patience} of them (search.patience) promised less than "
-                "what training the front again would seem to gain by luck"
-            )
-        return ""
 
     # What comes next: further seeds.
 
@@ -340,15 +296,12 @@ class Search:
         """
         if math.isinf(self.remaining_seconds):
             return False
-        complete = [record for record in self._ledger.records if record.state == COMPLETE]
-        seconds = [record.seconds for record in complete if record.seconds]
-        if not seconds:
-            return False
         wanted = self._wanted_seeds(front=True)
         missing = sum(self._missing_seeds(digest, seeds) for digest, seeds in wanted.items())
-        # As many run side by side as now, and one more; one round is lost to what is under way.
-        rounds = 1 + math.ceil((missing + beside) / (len(self._running) + 1))
-        return self.remaining_seconds < rounds * sum(seconds) / len(seconds)
+        # As many run side by side as now, and one more.
+        return self._stopping.time_is_for(
+            missing + beside, self._ledger.records, at_once=len(self._running) + 1
+        )
 
     # What a decision changes.
 
@@ -394,7 +347,7 @@ class Search:
 
     def _observe(self, record: Record) -> None:
         self._ladder.note(record)
-        self._repeats_changed |= record.repeat > 0 and record.state == COMPLETE
+        self._lessons.note(record)
 
     def _stop_waiting(self) -> None:
         """Stop for good what waits below the top.
@@ -404,37 +357,6 @@ class Search:
         """
         for trial in self._ladder.waiting:
             self._update(prune(self._ledger.records[trial]))
-
-    def _inform_sampler(self) -> None:
-        """Tell the sampler of further seeds, and what the networks below the top may come to."""
-        if self._repeats_changed:
-            self._repeats_changed = False
-            repeats = summarise_repeats(self._ledger.records, self.objectives)
-            self._proposer.learn_noise(repeats.noise)
-            for digest, values in repeats.values.items():
-                self._proposer.tell(digest, values)
-        self._tell_evidence()
-        signs = np.array([item.sign for item in self.objectives])
-        for trial, costs in self._ladder.estimates().items():
-            record = self._ledger.records[trial]
-            if record.state != COMPLETE:
-                self._proposer.tell(record.digest, (signs * costs).tolist())
-
-    def _tell_evidence(self) -> None:
-        """Give the sampler every training as it is, where one of the objectives is a loss."""
-        names = [item.name for item in self.objectives]
-        if self._budgets is None or "loss" not in names or self.plan.sampler != "pareto":
-            return
-        for record in self._ledger.records:
-            if record.digest not in self._codes and record.loss is not None:
-                codes = self._proposer.codes(Architecture.from_json(record.architecture))
-                if codes is not None:
-                    self._codes[record.digest] = codes
-        trials = Trials.of(self._ledger.records)
-        rows = collect_evidence(trials, self._codes, self._budgets)
-        if len(rows.usable()):
-            evidence = TargetedEvidence(rows, self._budgets.full_images)
-            self._proposer.learn_evidence({names.index("loss"): evidence})
 
     def _restore(self) -> None:
         """Take up the store's trials; those that were running are given out again."""

@@ -11,8 +11,9 @@ from nas.base.formats import format_milliseconds, format_probability
 from nas.cli.output.console import print_json
 from nas.cli.output.formats import format_gain, format_numbers, format_signed, summarise_blocks
 from nas.spec.architecture import PLAIN
-from nas.study.front.front import Front, Point
-from nas.study.front.point import Choice
+from nas.study.front.choice import Choice
+from nas.study.front.front import Front
+from nas.study.front.point import Point
 
 __all__ = ["FrontQuery", "print_answers"]
 

@@ -18,7 +18,8 @@ from nas.base.tables import to_markdown
 from nas.cli.output.console import make_console, plain_table
 from nas.cli.output.formats import format_gain, format_signed, summarise_blocks
 from nas.spec.architecture import PLAIN
-from nas.study.front.front import Front, Point
+from nas.study.front.front import Front
+from nas.study.front.point import Point
 from nas.study.front.verdict import judge
 
 __all__ = ["SURE", "describe_best", "front_markdown", "front_table", "print_front"]

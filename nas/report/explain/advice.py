@@ -14,7 +14,7 @@ from nas.belief.noise import NORMAL_QUANTILE
 from nas.report.explain.contrasts import to_architectures
 from nas.report.explain.explanation import Explanation
 from nas.spec.architecture import Architecture
-from nas.study.front.front import Choice
+from nas.study.front.choice import Choice
 
 __all__ = ["Advice", "advise"]
 

@@ -17,48 +17,20 @@ from scipy.special import ndtr, ndtri
 from nas.belief.belief import Gain
 from nas.spec.architecture import PLAIN, Architecture
 from nas.spec.objective import Objective
+from nas.study.front.believed_gain import GAIN_LEVEL, NO_GAIN, UNKNOWN_GAIN, BelievedGain
 from nas.study.front.network_table import NetworkTable
 from nas.study.network_belief import NetworkBelief
 
-__all__ = ["LEVEL_OF_GAINS", "MEASURED", "UNKNOWN_GAIN", "Believed", "BelievedGain"]
+__all__ = ["MEASURED", "Believed"]
 
 Floats = NDArray[np.float64]
 Whole = NDArray[np.int64]
-
-LEVEL_OF_GAINS = 0.9
-"""The level of a gain's interval."""
 
 MEASURED = ("loss", "accuracy")
 """The objectives that a belief tells of."""
 
 _DRAWS = 4000
 _SOME = 250  # networks that a missing plain one is told from
-
-
-@dataclass(frozen=True, slots=True)
-class BelievedGain:
-    """What a network is believed to gain by full training over the plain one of its run.
-
-    gain, gain_low, gain_high: in accuracy, as a share, with the ends of the 90 % interval.
-    gain_loss, gain_loss_low, gain_loss_high: loss that it saves.
-    p_better: probability that the gain is above zero: of accuracy, or of loss where accuracy was
-        not measured.
-    p_better_loss: the same of loss.
-    All are NaN where there is no belief; of the plain network all gains are zero.
-    """
-
-    gain: float = math.nan
-    gain_low: float = math.nan
-    gain_high: float = math.nan
-    gain_loss: float = math.nan
-    gain_loss_low: float = math.nan
-    gain_loss_high: float = math.nan
-    p_better: float = math.nan
-    p_better_loss: float = math.nan
-
-
-UNKNOWN_GAIN = BelievedGain()
-_NO_GAIN = BelievedGain(*[0.0] * 6)
 
 
 @dataclass(frozen=True, eq=False)
@@ -136,7 +108,7 @@ class Believed:
             gains = _of_each(belief, measured, rows[mine])
             plain = _is_plain(measured, rows[mine])
             for place, gain, same in zip(mine.tolist(), gains, plain, strict=True):
-                found[place] = _NO_GAIN if same else gain
+                found[place] = NO_GAIN if same else gain
         return found
 
     def _anchor(self, measured: NetworkTable, run: str | None, figure: str) -> float:
@@ -217,7 +189,7 @@ def _widened(gain: Gain, noise: Floats) -> Gain:
 
 
 def _interval(gain: Gain) -> tuple[Floats, Floats, Floats]:
-    reach = float(ndtri((1 + LEVEL_OF_GAINS) / 2)) * gain.deviation
+    reach = float(ndtri((1 + GAIN_LEVEL) / 2)) * gain.deviation
     return gain.mean, gain.mean - reach, gain.mean + reach
 
 

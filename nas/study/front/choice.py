@@ -4,28 +4,63 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from nas.base.errors import SpecError
-from nas.belief.claims import Budgeted, cheapest_within, probability_best
+from nas.belief.claims import Budgeted, cheapest_within, nowhere, probability_best
+from nas.spec.architecture import PLAIN
 from nas.spec.objective import Objective
+from nas.study.front.believed import Believed
 from nas.study.front.findings import MARGIN, POINTS
+from nas.study.front.network_table import NetworkTable
 from nas.study.front.pareto import beaten_as_known
+from nas.study.front.point import Point
 
-__all__ = ["DELTAS", "Draw", "Ranking", "rank_within_budget"]
+__all__ = [
+    "DELTA",
+    "DELTAS",
+    "Choice",
+    "Draw",
+    "Ranking",
+    "RuledOut",
+    "choose",
+    "rank_within_budget",
+]
 
 Draw = Callable[[Objective, NDArray[np.int64]], NDArray[np.float64] | None]
 """(objective, (k,) rows) -> (count, k) of what it may be, minimised; None: nothing is known."""
+
+DELTA = 0.005
+"""How much less accuracy by full training, as a share, is as good where it is believed in."""
 
 DELTAS = {"loss": MARGIN, "accuracy": POINTS / 100, "retrained_accuracy": POINTS / 100}
 """How much less is as good, by objective: of shares, in shares."""
 
 _BUDGETS = ("latency_ms", "params", "macs")
 _COMPARED = 500  # networks at most that are held against each other
+_RIVALS = 3  # that are named beside a choice
+
+
+@dataclass(frozen=True, slots=True)
+class RuledOut:
+    """The gain over the plain network that is ruled out, and of what.
+
+    gain: that no network exceeds with a probability of .95, in `unit`.
+    probability: that none gains more than `delta`.
+    networks: number of evaluated networks that this holds for.
+    sites: number of sites at which they had a block.
+    """
+
+    gain: float
+    probability: float
+    delta: float
+    unit: str
+    networks: int
+    sites: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +74,9 @@ class Ranking:
     count: how many networks keep the budget, those that may not be chosen with them.
     cheapest: the cheapest by the budget that is as good but for `delta`, as a number of `rows`;
         None where the noise is unknown, or nothing says what is as good.
-    delta: in the unit of the objective that is chosen by.
+    delta: in the unit of `unit`.
+    unit: as `Choice` has it.
+    ruled_out: likewise.
     """
 
     rows: tuple[int, ...]
@@ -48,6 +85,125 @@ class Ranking:
     count: int
     cheapest: Budgeted | None = None
     delta: float = math.nan
+    unit: str = "loss"
+    ruled_out: RuledOut | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """The best network within a budget, and how sure that is.
+
+    probability: that it is the best of all within the budget, those with it that were trained
+        too little to be shown; NaN where the noise of training is not known.
+    rivals: the next best, each with the probability that the best one beats it.
+    networks: how many keep the budget.
+    cheapest: the cheapest of those that are worth no less than the best but for `delta`, and the
+        probability of that; None where none is as probable as .8.
+    delta: in the unit of `unit`.
+    unit: `accuracy` (a share) or the name of the objective that is chosen by.
+    ruled_out: how much there is to be gained by attention within the budget.
+    """
+
+    best: Point
+    probability: float
+    rivals: tuple[tuple[Point, float], ...]
+    networks: int
+    cheapest: tuple[Point, float] | None = None
+    delta: float = math.nan
+    unit: str = "loss"
+    ruled_out: RuledOut | None = None
+
+    @property
+    def nowhere(self) -> bool:
+        """True where the plain network is as good as the best, but for `delta`."""
+        return self.cheapest is not None and self.cheapest[0].reference == PLAIN
+
+    @classmethod
+    def of(
+        cls, ranking: Ranking, points_of: Callable[[NDArray[np.int64]], Sequence[Point]]
+    ) -> Choice:
+        """Name the best of a ranking, its rivals, and the cheapest where that is sure enough.
+
+        points_of: the points of rows (k,), in their order.
+        """
+        rows = np.array(ranking.rows, dtype=np.int64)
+        best, *others = points_of(rows[: _RIVALS + 1])
+        cheapest = None
+        if ranking.cheapest is not None and ranking.cheapest.shown:
+            (point,) = points_of(rows[[ranking.cheapest.row]])
+            cheapest = (point, ranking.cheapest.probability)
+        return cls(
+            best,
+            ranking.probability,
+            tuple(zip(others, ranking.ahead[1 : _RIVALS + 1], strict=True)),
+            ranking.count,
+            cheapest,
+            ranking.delta,
+            ranking.unit,
+            ranking.ruled_out,
+        )
+
+
+def choose(
+    measured: NetworkTable,
+    keep: NDArray[np.bool_],
+    objectives: Sequence[Objective],
+    believed: Believed,
+    budget: Mapping[str, float],
+    draw: Draw,
+    *,
+    within: float | None = None,
+) -> Ranking:
+    """Rank the networks of a front that keep a budget.
+
+    The cheapest that is as good is by accuracy by full training where that is believed in, else by
+    the objective that is chosen by.
+    keep: (n,) networks that the filters of the front have left.
+    budget, draw: as `rank_within_budget` has them.
+    within: points of accuracy by full training that count as no difference; None: half a point.
+    Raises SpecError for a budget of anything but latency and cost, when no network keeps it, and
+    for a `within` that is no such number or that nothing is known of.
+    """
+    if within is not None and not (math.isfinite(within) and within >= 0):
+        raise SpecError(f"within {within:g}; allowed: points of accuracy, 0 or more")
+    columns = measured.columns
+    placed = columns["reference"] != None  # noqa: E711
+    # A hand-placed network that the space does not hold can be had all the same.
+    kept = keep & ((columns["eligible"] == 1) | placed)
+    ranking = rank_within_budget(columns, kept, objectives, budget, draw, rivals=keep)
+    rows = np.array(ranking.rows, dtype=np.int64)
+    gains = believed.gains(measured, rows, "accuracy")
+    if gains is None:
+        if within is not None:
+            raise SpecError(
+                f"within {within:g} points: nothing is known of accuracy by full training"
+            )
+        return ranking
+    delta = DELTA if within is None else within / 100
+    price = np.asarray(columns[next(iter(budget))][rows], dtype=np.float64)
+    return replace(
+        ranking,
+        cheapest=cheapest_within(gains, price, delta),
+        delta=delta,
+        unit="accuracy",
+        ruled_out=_rule_out(measured, rows, gains, delta),
+    )
+
+
+def _rule_out(
+    measured: NetworkTable, rows: NDArray[np.int64], gains: NDArray[np.float64], delta: float
+) -> RuledOut | None:
+    """Return what attention gains in accuracy at most; None where all networks are plain.
+
+    gains: (count, k) draws of what the networks of `rows` gain.
+    """
+    others = np.flatnonzero(measured.columns["reference"][rows] != PLAIN)
+    if not others.size:
+        return None
+    most = nowhere(gains[:, others], delta)
+    architectures = measured.architectures_of(rows[others])
+    sites = {item.site for architecture in architectures for item in architecture.insertions}
+    return RuledOut(most.gain, most.probability, most.delta, "accuracy", len(others), len(sites))
 
 
 def rank_within_budget(

@@ -1,8 +1,9 @@
-"""A small language to filter networks with: `latency_ms < 8 and sites('coord') <= 2`.
+"""Which networks keep what is asked of them: limits by name, or an expression.
 
-Python's grammar, a handful of its nodes, and nothing evaluated: each node is computed here, on
-columns. What is not known of a network (its saving, without a plain one to compare with) makes
-a comparison neither true nor false, and such a network passes no filter.
+Expressions are of a small language: `latency_ms < 8 and sites('coord') <= 2`. Python's grammar, a
+handful of its nodes, and nothing evaluated: each node is computed here, on columns. What is not
+known of a network (its saving, without a plain one to compare with) makes a comparison neither true
+nor false, and such a network passes no filter.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import ast
 import math
 import operator
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NoReturn, Protocol
 
 import numpy as np
@@ -18,10 +19,24 @@ from numpy.typing import NDArray
 
 from nas.base.errors import SpecError
 
-__all__ = ["Table", "matching"]
+__all__ = ["Limit", "Table", "keeping", "matching"]
 
 Floats = NDArray[np.float64]
+Limit = tuple[str, float]
+"""A comparison and its bound: `("<", 8.0)`."""
+
 _LONGEST = 2000
+_LIMITED = (
+    "loss", "loss_saved", "accuracy", "latency_ms", "params", "macs", "seeds", "blocks",
+    # Not test figures: what is chosen by them has none left.
+    "retrained_accuracy", "retrained_seeds",
+)  # fmt: skip
+_SIGNS: dict[str, Callable[[Any, float], Any]] = {
+    "<": operator.lt,
+    "<=": operator.le,
+    ">": operator.gt,
+    ">=": operator.ge,
+}
 
 _COMPARE: dict[type[ast.cmpop], Callable[[Any, Any], Any]] = {
     ast.Lt: operator.lt,
@@ -64,6 +79,29 @@ class Table(Protocol):
 
     def sites(self, kind: str | None, stage: str | None) -> Floats:
         """Return (n,) counts of blocks. Raises SpecError for an unknown kind or stage."""
+
+
+def keeping(limits: Mapping[str, Limit], table: Table) -> NDArray[np.bool_]:
+    """(n,) the rows that keep every limit, by name. Raises SpecError for what cannot be read."""
+    keep = np.ones(len(table), dtype=bool)
+    for name, limit in limits.items():
+        if name not in _LIMITED:
+            raise SpecError(f"cannot filter on {name!r}; known: {', '.join(_LIMITED)}")
+        compare, bound = _read_limit(name, limit)
+        with np.errstate(invalid="ignore"):
+            keep &= compare(table.column(name), bound)
+    return keep
+
+
+def _read_limit(name: str, limit: Limit) -> tuple[Callable[[Any, float], Any], float]:
+    try:
+        sign, bound = limit
+        number = float(bound)
+        if math.isnan(number):
+            raise ValueError
+        return _SIGNS[sign], number
+    except (TypeError, ValueError, KeyError):
+        raise SpecError(f"{name}: {limit!r}; write it as in {name}=('<', 8.0)") from None
 
 
 def matching(text: str, table: Table) -> NDArray[np.bool_]:

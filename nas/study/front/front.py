@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import math
-import operator
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,48 +14,32 @@ from numpy.typing import NDArray
 
 from nas.base.errors import SpecError
 from nas.base.tables import write_csv, write_parquet
-from nas.belief.claims import Budgeted, cheapest_within, nowhere, probability_on_front
 from nas.belief.posterior import draws
-from nas.spec.architecture import PLAIN
-from nas.spec.objective import Objective
-from nas.study.front.believed import MEASURED, Believed
-from nas.study.front.choice import rank_within_budget
-from nas.study.front.filter import matching
+from nas.spec.objective import Objective, values_by_objective
+from nas.study.front.believed import Believed
+from nas.study.front.choice import Choice, choose
+from nas.study.front.cloud import Cloud
+from nas.study.front.costs import expected_costs
+from nas.study.front.filter import Limit, keeping, matching
 from nas.study.front.findings import MARGIN, POINTS
-from nas.study.front.gains import Gain, believed_gains, draw_gains
-from nas.study.front.indicators import hypervolume, knee, thin
+from nas.study.front.gains import (
+    Gain,
+    believed_gains,
+    chances_on_front,
+    draw_gains,
+    gain_of_point,
+)
+from nas.study.front.indicators import Hypervolume, knee, thin
 from nas.study.front.network_table import NetworkTable
 from nas.study.front.pareto import non_dominated
-from nas.study.front.point import COLUMNS, Choice, Hypervolume, Point, RuledOut, Trainings
-from nas.study.full_training import read_full_trainings
+from nas.study.front.point import COLUMNS, Point
 from nas.study.network_belief import NetworkBelief
 from nas.study.trials import Trials
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["DELTA", "Choice", "Front", "Hypervolume", "Limit", "Point"]
-
-Limit = tuple[str, float]
-DELTA = 0.005
-"""How much less accuracy, as a share, is as good where a budget asks for the cheapest network."""
-
-_COMPARE: dict[str, Callable[[Any, float], Any]] = {
-    "<": operator.lt,
-    "<=": operator.le,
-    ">": operator.gt,
-    ">=": operator.ge,
-}
-_FILTERS = (
-    "loss", "loss_saved", "accuracy", "latency_ms", "params", "macs", "seeds", "blocks",
-    # Not test figures: what is chosen by them has none left.
-    "retrained_accuracy", "retrained_seeds",
-)  # fmt: skip
-_RIVALS = 3  # that are named beside a choice
-_BESIDE = 300  # networks that may be better than those shown, at most
-_MOST_BELIEVED, _STRATA = 4000, 50  # networks; a belief about many more takes seconds
-_CASTS: Mapping[str, Callable[[Any], Any]] = {"int": int, "float": float, "bool": bool}
-"""From what NumPy has to what a point has, by the type of its field."""
+__all__ = ["Front"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,16 +91,9 @@ class Front:
         belief: about the networks of the trials.
         regime: that the trials are evidence of.
         """
-        measured = NetworkTable.of(trials, kinds, regime)
-        eligible = measured.columns["eligible"]
-        if latency_limit is not None:
-            eligible = eligible * (measured.columns["latency_ms"] <= latency_limit)
-        # Among many networks with one seed there are always some that were lucky. Once the first
-        # searched ones are confirmed, only confirmed ones are members.
-        confirmed = measured.columns["seeds"] >= least_seeds
-        if (confirmed & (measured.columns["reference"] == None)).any():  # noqa: E711
-            eligible = eligible * confirmed
-        measured = replace(measured, columns={**measured.columns, "eligible": eligible})
+        measured = NetworkTable.of(trials, kinds, regime).narrowed(
+            latency_limit=latency_limit, least_seeds=least_seeds
+        )
         return cls(
             measured,
             tuple(objectives),
@@ -173,16 +148,10 @@ class Front:
         `front.where(latency_ms=("<", 12), accuracy=(">=", 0.7))`.
         Raises SpecError for what cannot be read or filtered by.
         """
-        keep = self.keep.copy()
+        keep = self.keep
         if expression is not None:
-            keep &= matching(expression, self.measured)
-        for name, limit in limits.items():
-            if name not in _FILTERS:
-                raise SpecError(f"cannot filter on {name!r}; known: {', '.join(_FILTERS)}")
-            compare, bound = _read_limit(name, limit)
-            with np.errstate(invalid="ignore"):
-                keep &= compare(self.measured.column(name), bound)
-        return replace(self, keep=keep)
+            keep = keep & matching(expression, self.measured)
+        return replace(self, keep=keep & keeping(limits, self.measured))
 
     def thinned(self, **epsilon: float) -> Front:
         """Return an epsilon-front: for each network it has one that is at most so much worse.
@@ -190,7 +159,7 @@ class Front:
         `front.thinned(loss=0.005, latency_ms=0.1)`; objectives not named are exact. References
         stay shown. Raises SpecError.
         """
-        allowed = self._by_objective(epsilon, "epsilon", least=0.0)
+        allowed = values_by_objective(self.objectives, epsilon, "epsilon", least=0.0)
         worse = [allowed.get(objective.name, 0.0) for objective in self.objectives]
         return replace(self, epsilon=np.array(worse))
 
@@ -237,7 +206,7 @@ class Front:
     @property
     def cloud(self) -> Mapping[str, NDArray[Any]]:
         """Every architecture with complete trials, as columns, for pictures."""
-        return _Cloud(self.measured, self.keep)
+        return Cloud(self.measured, self.keep)
 
     def searched(self, *rows: int) -> tuple[Point, ...]:
         """Return the networks of rows of `cloud`."""
@@ -259,21 +228,11 @@ class Front:
         hand-placed networks.
         Raises SpecError for an unknown objective, and when the front is empty.
         """
-        bounds = self._by_objective(reference, "reference")
-        costs = self._costs[self.point_rows]
-        if not len(costs):
+        bounds = values_by_objective(self.objectives, reference, "reference")
+        if not len(self.point_rows):
             raise SpecError("the front is empty: it has no hypervolume")
-        signs = np.array([item.sign for item in self.objectives])
-        worst = [
-            item.sign * bounds[item.name] if item.name in bounds else np.nanmax(costs[:, number])
-            for number, item in enumerate(self.objectives)
-        ]
-        bound = np.array(worst, dtype=np.float64)
-        members = self._costs[self.member_rows]
-        names = [item.name for item in self.objectives]
-        return Hypervolume(
-            hypervolume(members, bound), dict(zip(names, (signs * bound).tolist(), strict=True))
-        )
+        members, shown = self._costs[self.member_rows], self._costs[self.point_rows]
+        return Hypervolume.of(members, shown, self.objectives, bounds)
 
     def at(self, *, within: float | None = None, **budget: float) -> Choice:
         """Return the best network that keeps a budget, and how sure that is.
@@ -284,68 +243,16 @@ class Front:
         cheapest that is as good as the best; None: half a point.
         Raises SpecError for a budget of anything else, and when no network keeps it.
         """
-        if within is not None and not (math.isfinite(within) and within >= 0):
-            raise SpecError(f"within {within:g}; allowed: points of accuracy, 0 or more")
-        columns = self.measured.columns
-        placed = columns["reference"] != None  # noqa: E711
-        # A hand-placed network that the space does not hold can be had all the same.
-        kept = self.keep & ((columns["eligible"] == 1) | placed)
-        ranking = rank_within_budget(
-            columns, kept, self.objectives, budget, self.draw, rivals=self.keep
+        ranking = choose(
+            self.measured,
+            self.keep,
+            self.objectives,
+            self.believed,
+            budget,
+            self.draw,
+            within=within,
         )
-        rows = np.array(ranking.rows, dtype=np.int64)
-        best, *others = self._points_of(rows[: _RIVALS + 1])
-        choice = Choice(
-            best,
-            ranking.probability,
-            tuple(zip(others, ranking.ahead[1 : _RIVALS + 1], strict=True)),
-            ranking.count,
-            delta=ranking.delta,
-        )
-        gains = self.believed.gains(self.measured, rows, "accuracy")
-        if gains is not None:
-            delta = DELTA if within is None else within / 100
-            price = np.asarray(columns[next(iter(budget))][rows], dtype=np.float64)
-            choice = replace(choice, delta=delta, unit="accuracy")
-            return self._with_cheapest(choice, rows, cheapest_within(gains, price, delta), gains)
-        if within is not None:
-            raise SpecError(
-                f"within {within:g} points: nothing is known of accuracy by full training"
-            )
-        if ranking.cheapest is None or not ranking.cheapest.shown:
-            return choice
-        (point,) = self._points_of(rows[[ranking.cheapest.row]])
-        return replace(choice, cheapest=(point, ranking.cheapest.probability))
-
-    def _with_cheapest(
-        self,
-        choice: Choice,
-        rows: NDArray[np.int64],
-        found: Budgeted,
-        gains: NDArray[np.float64],
-    ) -> Choice:
-        """Say which is the cheapest of some networks, and what attention gains there at most.
-
-        gains: (count, k) draws of what they gain in accuracy.
-        """
-        (point,) = self._points_of(rows[[found.row]])
-        measured = self.measured
-        others = np.flatnonzero(measured.columns["reference"][rows] != PLAIN)
-        ruled_out = None
-        if others.size:
-            told = nowhere(gains[:, others], choice.delta)
-            architectures = measured.architectures_of(rows[others])
-            sites = {
-                item.site for architecture in architectures for item in architecture.insertions
-            }
-            ruled_out = RuledOut(
-                told.gain, told.probability, told.delta, "accuracy", len(others), len(sites)
-            )
-        return replace(
-            choice,
-            cheapest=(point, found.probability) if found.shown else None,
-            ruled_out=ruled_out,
-        )
+        return Choice.of(ranking, self._points_of)
 
     def draw(
         self,
@@ -394,78 +301,17 @@ class Front:
         rows, beside = self.point_rows, np.flatnonzero(self.keep)
         if not self.believed.by_run:
             return believed_gains(self.measured, rows, beside)
+        chances = chances_on_front(self.measured, rows, beside, self.draw_gains)
         return tuple(
-            Gain(
-                point.gain_loss,
-                point.gain_loss_low,
-                point.gain_loss_high,
-                math.nan if point.reference == PLAIN else point.p_better_loss,
-                chance,
-            )
-            for point, chance in zip(self.points, self._chances_on_front(rows), strict=True)
+            gain_of_point(point, chance) for point, chance in zip(self.points, chances, strict=True)
         )
 
-    def _chances_on_front(self, rows: NDArray[np.int64]) -> list[float]:
-        """Return the probability of each of some rows that no network is better and as fast."""
-        others = np.setdiff1d(np.flatnonzero(self.keep), rows)
-        losses = self.measured.columns["loss"][others]
-        every = np.concatenate([rows, others[np.argsort(losses, kind="stable")[:_BESIDE]]])
-        drawn = self.draw_gains(every)
-        if drawn is None:
-            return [math.nan] * len(rows)
-        latencies = np.asarray(self.measured.columns["latency_ms"])[every]
-        return [float(chance) for chance in probability_on_front(drawn, latencies)[: len(rows)]]
-
-    def _by_objective(
-        self, values: Mapping[str, float], what: str, least: float = -math.inf
-    ) -> dict[str, float]:
-        names = [item.name for item in self.objectives]
-        for name, value in values.items():
-            if name not in names:
-                raise SpecError(f"{what} of {name!r}; allowed: {', '.join(names)}")
-            if not (math.isfinite(value) and value >= least):
-                raise SpecError(f"{what} {name}={value}; allowed: a number, {least:g} or more")
-        return {name: float(value) for name, value in values.items()}
+    # Points.
 
     @cached_property
     def _costs(self) -> NDArray[np.float64]:
-        """(n, m), minimised, by which it is a front.
-
-        Of very many networks, those alone are believed in that may be on the front by it; the
-        others have NaN.
-        """
-        columns = self.measured.columns
-        costs = np.column_stack([item.sign * columns[item.name] for item in self.objectives])
-        costs = costs.astype(np.float64)
-        if not self.believed.by_run:
-            return costs
-        rows = self._hopeful(costs)
-        for number, item in enumerate(self.objectives):
-            if item.name in MEASURED:
-                expected = self.believed.expected(self.measured, rows, item.name)
-                costs[:, number] = np.nan
-                costs[rows, number] = item.sign * expected
-        return costs
-
-    def _hopeful(self, costs: NDArray[np.float64]) -> NDArray[np.int64]:
-        """Return the references, and the networks with the best figures among those as fast."""
-        shown = self.keep & (self.measured.columns["reference"] != None)  # noqa: E711
-        rows = np.flatnonzero(self.keep & (self.measured.columns["eligible"] == 1))
-        if len(rows) > _MOST_BELIEVED:
-            shown[rows[non_dominated(costs[rows])]] = True
-            rows = rows[np.argsort(self.measured.columns["latency_ms"][rows], kind="stable")]
-            quality = [
-                number for number, item in enumerate(self.objectives) if item.name in MEASURED
-            ]
-            for part in np.array_split(rows, _STRATA):
-                for number in quality:
-                    order = np.argsort(costs[part, number], kind="stable")
-                    shown[part[order[: _MOST_BELIEVED // _STRATA]]] = True
-        else:
-            shown[rows] = True
-        return np.flatnonzero(shown)
-
-    # Points.
+        """(n, m), minimised, by which it is a front."""
+        return expected_costs(self.measured, self.keep, self.objectives, self.believed)
 
     @cached_property
     def member_rows(self) -> NDArray[np.int64]:
@@ -490,25 +336,8 @@ class Front:
         members = set(self.member_rows.tolist())
         gains = self.believed.of_each(self.measured, rows)
         return tuple(
-            replace(self._point(row, row in members), **asdict(gain))
+            Point.of(self.measured, row, on_front=row in members, believed=gain)
             for row, gain in zip(rows.tolist(), gains, strict=True)
-        )
-
-    def _point(self, row: int, on_front: bool) -> Point:
-        columns = self.measured.columns
-        figures: dict[str, Any] = {
-            item.name: _CASTS.get(str(item.type), lambda text: text)(columns[item.name][row])
-            for item in fields(Point)
-            if item.name in columns
-        }
-        accuracy, images = figures["accuracy"], float(columns["images"][row])
-        full = read_full_trainings(columns["retrained"][row])
-        return Point(
-            architecture=self.measured.architecture(row),
-            on_front=on_front,
-            accuracy_noise=math.sqrt(max(accuracy * (1 - accuracy), 0.0) / max(images, 1.0)),
-            evidence=Trainings(figures["seeds"], sum(item.complete for item in full)),
-            **figures,
         )
 
     # As files.
@@ -516,60 +345,16 @@ class Front:
     def to_json(self) -> str:
         return json.dumps([point.to_dict() for point in self], indent=1)
 
-    def _rows(self) -> list[dict[str, Any]]:
-        return [
-            values
-            | {
-                "architecture": point.architecture.to_json(),
-                "evidence": json.dumps(values["evidence"]),
-            }
-            for point in self
-            for values in [point.to_dict()]
-        ]
-
     def write_csv(self, path: str | Path) -> None:
         """One row per point, the architecture as canonical JSON. Raises StorageError."""
-        write_csv(Path(path), list(COLUMNS), self._rows())
+        write_csv(Path(path), list(COLUMNS), [point.to_row() for point in self])
 
     def write_parquet(self, path: str | Path) -> None:
         """The rows of `write_csv`, typed. Raises StorageError."""
-        write_parquet(Path(path), COLUMNS, self._rows())
+        write_parquet(Path(path), COLUMNS, [point.to_row() for point in self])
 
     def to_pandas(self) -> pd.DataFrame:
         """The rows of `write_csv` as a DataFrame."""
         import pandas as pd
 
-        return pd.DataFrame(self._rows(), columns=list(COLUMNS))
-
-
-@dataclass(frozen=True, eq=False)
-class _Cloud(Mapping[str, NDArray[Any]]):
-    """Columns of the kept rows, cut out when they are asked for: of a million, few are."""
-
-    measured: NetworkTable
-    keep: NDArray[np.bool_]
-
-    def __getitem__(self, name: str) -> NDArray[Any]:
-        if name not in self:
-            raise KeyError(name)
-        return self.measured.column(name)[self.keep]
-
-    def __contains__(self, name: object) -> bool:
-        return name == "blocks" or name in self.measured.columns
-
-    def __iter__(self) -> Iterator[str]:
-        return iter((*self.measured.columns, "blocks"))
-
-    def __len__(self) -> int:
-        return len(self.measured.columns) + 1
-
-
-def _read_limit(name: str, limit: Limit) -> tuple[Callable[[Any, float], Any], float]:
-    try:
-        sign, bound = limit
-        number = float(bound)
-        if math.isnan(number):
-            raise ValueError
-        return _COMPARE[sign], number
-    except (TypeError, ValueError, KeyError):
-        raise SpecError(f"{name}: {limit!r}; write it as in {name}=('<', 8.0)") from None
+        return pd.DataFrame([point.to_row() for point in self], columns=list(COLUMNS))

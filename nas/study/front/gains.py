@@ -1,12 +1,12 @@
-"""What networks are believed to gain on the plain one: the one source of every uncertainty shown.
+"""What networks may save in loss on the plain one, and whether another is better and as fast.
 
-Tables, panels, findings, choices and comparisons read these draws, so that one network does not
-carry several uncertainties.
+By the noise of short trainings where nothing is believed of full training (`believed.py`).
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,19 +15,26 @@ from numpy.typing import NDArray
 from nas.belief.claims import interval, probability_on_front
 from nas.belief.posterior import draw_figure
 from nas.spec.architecture import PLAIN
+from nas.study.front.believed_gain import GAIN_LEVEL
 from nas.study.front.network_table import NetworkTable
+from nas.study.front.point import Point
 
-__all__ = ["GAIN_LEVEL", "UNKNOWN", "Gain", "believed_gains", "draw_gains", "plain_rows"]
+__all__ = [
+    "UNKNOWN",
+    "Gain",
+    "believed_gains",
+    "chances_on_front",
+    "draw_gains",
+    "gain_of_point",
+    "plain_rows",
+]
 
 Floats = NDArray[np.float64]
 Whole = NDArray[np.int64]
 
-GAIN_LEVEL = 0.9
-"""The level of a gain's interval."""
-
 _DRAWS = 4000
 _MANY = 1000
-_BESIDE = 300
+_BESIDE = 300  # networks that may be better than those shown, at most
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +57,17 @@ class Gain:
 
 UNKNOWN = Gain(math.nan, math.nan, math.nan, math.nan, math.nan)
 """Of a network of which nothing can be told."""
+
+
+def gain_of_point(point: Point, p_front: float) -> Gain:
+    """Return what a point is believed to save in loss by full training."""
+    return Gain(
+        point.gain_loss,
+        point.gain_loss_low,
+        point.gain_loss_high,
+        math.nan if point.reference == PLAIN else point.p_better_loss,
+        p_front,
+    )
 
 
 def draw_gains(measured: NetworkTable, rows: Whole, *, count: int = _DRAWS) -> Floats | None:
@@ -89,9 +107,7 @@ def believed_gains(
     """
     shown, rows = len(rows), np.asarray(rows)
     if beside is not None:
-        beside = np.setdiff1d(beside, rows)
-        best = np.argsort(measured.columns["loss"][beside], kind="stable")[:_BESIDE]
-        rows = np.concatenate([rows, beside[best]])
+        rows = _with_rivals(measured, rows, beside)
     plain = plain_rows(measured, rows)
     # Of thousands of networks fewer draws are enough, and fit into memory.
     count = _DRAWS if len(rows) <= _MANY else _DRAWS // 4
@@ -107,3 +123,26 @@ def believed_gains(
         Gain(0.0, 0.0, 0.0, math.nan, values[-1]) if same else Gain(*values)
         for same, values in zip((plain == rows)[:shown], table.tolist(), strict=True)
     )
+
+
+def chances_on_front(
+    measured: NetworkTable, rows: Whole, beside: Whole, draw: Callable[[Whole], Floats | None]
+) -> list[float]:
+    """Return the probability of each of some networks that none is better at no more latency.
+
+    beside: as `believed_gains` has it.
+    draw: of what networks (k,) gain, (count, k); None where nothing is known, and all are NaN then.
+    """
+    every = _with_rivals(measured, rows, beside)
+    draws = draw(every)
+    if draws is None:
+        return [math.nan] * len(rows)
+    latencies = np.asarray(measured.columns["latency_ms"])[every]
+    return [float(chance) for chance in probability_on_front(draws, latencies)[: len(rows)]]
+
+
+def _with_rivals(measured: NetworkTable, rows: Whole, beside: Whole) -> Whole:
+    """Return rows, and behind them the others with the least loss."""
+    others = np.setdiff1d(beside, rows)
+    best = np.argsort(measured.columns["loss"][others], kind="stable")[:_BESIDE]
+    return np.concatenate([rows, others[best]])

@@ -2,14 +2,51 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 
+from nas.spec.objective import Objective
 from nas.study.front.pareto import non_dominated
 
-__all__ = ["hypervolume", "knee", "thin"]
+__all__ = ["Hypervolume", "hypervolume", "knee", "thin"]
 
 Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Hypervolume:
+    """value: in the objectives' units multiplied; reference: objective -> the bound that counts
+    as worth nothing.
+    """
+
+    value: float
+    reference: dict[str, float]
+
+    @classmethod
+    def of(
+        cls,
+        members: Floats,
+        shown: Floats,
+        objectives: Sequence[Objective],
+        bounds: Mapping[str, float],
+    ) -> Hypervolume:
+        """Return what members dominate below the bounds.
+
+        members: (n, m), minimised; shown: (k, m), k > 0, whose worst are the bounds of objectives
+        that `bounds` (objective -> value) does not name.
+        """
+        worst = [
+            item.sign * bounds[item.name] if item.name in bounds else np.nanmax(shown[:, number])
+            for number, item in enumerate(objectives)
+        ]
+        bound = np.array(worst, dtype=np.float64)
+        signs = np.array([item.sign for item in objectives])
+        names = [item.name for item in objectives]
+        reference = dict(zip(names, (signs * bound).tolist(), strict=True))
+        return cls(hypervolume(members, bound), reference)
 
 
 def hypervolume(costs: Floats, reference: Floats) -> float:

@@ -6,7 +6,7 @@ import json
 import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -132,6 +132,22 @@ class NetworkTable:
             _pooled([part.accuracy for part in parts.values()]),
             tuple(dict.fromkeys(kind for part in parts.values() for kind in part.kinds)),
         )
+
+    def narrowed(self, *, latency_limit: float | None = None, least_seeds: int = 1) -> NetworkTable:
+        """Return the table with fewer networks that may be members of a front.
+
+        latency_limit: ms; what is slower may not.
+        least_seeds: that members have, once some searched network has them.
+        """
+        eligible = self.columns["eligible"]
+        if latency_limit is not None:
+            eligible = eligible * (self.columns["latency_ms"] <= latency_limit)
+        # Among many networks with one seed there are always some that were lucky. Once the first
+        # searched ones are confirmed, only confirmed ones are members.
+        confirmed = self.columns["seeds"] >= least_seeds
+        if (confirmed & (self.columns["reference"] == None)).any():  # noqa: E711
+            eligible = eligible * confirmed
+        return replace(self, columns={**self.columns, "eligible": eligible})
 
     def __len__(self) -> int:
         return len(self.columns["trial"])

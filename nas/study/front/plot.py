@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 
 from nas.base.files import write_whole
 from nas.spec.architecture import PLAIN
-from nas.study.front.front import Front, Point
+from nas.study.front.front import Front
+from nas.study.front.point import Point
 from nas.study.front.verdict import judge
 
 __all__ = ["draw_front"]

@@ -1,14 +1,22 @@
-"""A network as a front shows it, and what is asked of a front besides."""
+"""A network as a front shows it."""
 
 from __future__ import annotations
 
+import json
 import math
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
-from nas.spec.architecture import PLAIN, Architecture
+from nas.spec.architecture import Architecture
+from nas.study.front.believed_gain import UNKNOWN_GAIN, BelievedGain
+from nas.study.front.network_table import NetworkTable
+from nas.study.full_training import read_full_trainings
 
-__all__ = ["COLUMNS", "Choice", "Hypervolume", "Point", "RuledOut", "Trainings"]
+__all__ = ["COLUMNS", "Point", "Trainings"]
+
+_CASTS: Mapping[str, Callable[[Any], Any]] = {"int": int, "float": float, "bool": bool}
+"""From what NumPy has to what a point has, by the type of its field."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +32,17 @@ class Trainings:
 
     def __str__(self) -> str:
         return f"{self.trainings} short, {self.full} full"
+
+
+class _Believed:
+    """A figure of `Point.believed` that is read from the point, by the same name."""
+
+    def __set_name__(self, owner: type[Point], name: str) -> None:
+        self._name = name
+
+    def __get__(self, point: Point, owner: type[Point]) -> float:
+        figure: float = getattr(point.believed, self._name)
+        return figure
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,15 +74,8 @@ class Point:
     retrained_spread: standard deviation of that between seeds.
     retrained_test_accuracy, retrained_test_spread: the same on test images.
     retrained_seeds: of full training.
-    gain: what full training is believed to gain over the plain network, in accuracy as a share;
-        0 for the plain network itself, NaN where there is no belief (of one network alone), or
-        where accuracy was not measured.
-    gain_low, gain_high: the ends of its 90 % interval.
-    gain_loss, gain_loss_low, gain_loss_high: the same in loss that it saves.
-    p_better: probability that it is better than the plain network by full training: in accuracy, or
-        in loss where accuracy was not measured.
-    p_better_loss: the same in loss, which tells more; where the two differ, it is not the loss that
-        decides how often a network is right.
+    believed: what full training is believed to gain over the plain network; its figures are read
+        from the point as well, as `point.gain`.
     regime: the question of its run: `scratch`, of networks that are trained from random weights, or
         `finetune`, of trained ones that are trained on.
     evidence: the trainings behind it.
@@ -94,16 +106,40 @@ class Point:
     retrained_test_accuracy: float = math.nan
     retrained_test_spread: float = math.nan
     retrained_seeds: int = 0
-    gain: float = math.nan
-    gain_low: float = math.nan
-    gain_high: float = math.nan
-    gain_loss: float = math.nan
-    gain_loss_low: float = math.nan
-    gain_loss_high: float = math.nan
-    p_better: float = math.nan
-    p_better_loss: float = math.nan
+    believed: BelievedGain = UNKNOWN_GAIN
     regime: str | None = None
     evidence: Trainings = Trainings()
+
+    gain = _Believed()
+    gain_low = _Believed()
+    gain_high = _Believed()
+    gain_loss = _Believed()
+    gain_loss_low = _Believed()
+    gain_loss_high = _Believed()
+    p_better = _Believed()
+    p_better_loss = _Believed()
+
+    @classmethod
+    def of(
+        cls, measured: NetworkTable, row: int, *, on_front: bool, believed: BelievedGain
+    ) -> Point:
+        """Return a row of a table as a point."""
+        columns = measured.columns
+        figures: dict[str, Any] = {
+            item.name: _CASTS.get(str(item.type), lambda text: text)(columns[item.name][row])
+            for item in fields(cls)
+            if item.name in columns
+        }
+        accuracy, images = figures["accuracy"], float(columns["images"][row])
+        full = read_full_trainings(columns["retrained"][row])
+        return cls(
+            architecture=measured.architecture(row),
+            on_front=on_front,
+            accuracy_noise=math.sqrt(max(accuracy * (1 - accuracy), 0.0) / max(images, 1.0)),
+            believed=believed,
+            evidence=Trainings(figures["seeds"], sum(item.complete for item in full)),
+            **figures,
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON: NaN becomes None."""
@@ -116,63 +152,13 @@ class Point:
             for name, value in values.items()
         }
 
-
-@dataclass(frozen=True, slots=True)
-class Hypervolume:
-    """value: in the objectives' units multiplied; reference: objective -> the bound that counts
-    as worth nothing.
-    """
-
-    value: float
-    reference: dict[str, float]
-
-
-@dataclass(frozen=True, slots=True)
-class Choice:
-    """The best network within a budget, and how sure that is.
-
-    probability: that it is the best of all within the budget, those with it that were trained
-        too little to be shown; NaN where the noise of training is not known.
-    rivals: the next best, each with the probability that the best one beats it.
-    networks: how many keep the budget.
-    cheapest: the cheapest of those that are worth no less than the best but for `delta`, and the
-        probability of that; None where none is as probable as .8.
-    delta: in the unit of `unit`.
-    unit: `accuracy` (a share) or the name of the objective that is chosen by.
-    ruled_out: how much there is to be gained by attention within the budget.
-    """
-
-    best: Point
-    probability: float
-    rivals: tuple[tuple[Point, float], ...]
-    networks: int
-    cheapest: tuple[Point, float] | None = None
-    delta: float = math.nan
-    unit: str = "loss"
-    ruled_out: RuledOut | None = None
-
-    @property
-    def nowhere(self) -> bool:
-        """True where the plain network is as good as the best, but for `delta`."""
-        return self.cheapest is not None and self.cheapest[0].reference == PLAIN
-
-
-@dataclass(frozen=True, slots=True)
-class RuledOut:
-    """The gain over the plain network that is ruled out, and of what.
-
-    gain: that no network exceeds with a probability of .95, in `unit`.
-    probability: that none gains more than `delta`.
-    networks: number of evaluated networks that this holds for.
-    sites: number of sites at which they had a block.
-    """
-
-    gain: float
-    probability: float
-    delta: float
-    unit: str
-    networks: int
-    sites: int
+    def to_row(self) -> dict[str, Any]:
+        """Return the values of `to_dict` as cells of a table: what is nested is canonical JSON."""
+        values = self.to_dict()
+        return values | {
+            "architecture": self.architecture.to_json(),
+            "evidence": json.dumps(values["evidence"]),
+        }
 
 
 _TYPES = {
@@ -191,10 +177,12 @@ _TYPES = {
     "regime": "string",
     "evidence": "string",
 }
-_ADDED = (
-    "gain", "gain_low", "gain_high", "gain_loss", "gain_loss_low", "gain_loss_high", "p_better",
-    "p_better_loss", "regime", "evidence",
-)  # fmt: skip
-_ORDER = (*(name for name in Point.__slots__ if name not in _ADDED), "digest", *_ADDED)
+_LAST = ("regime", "evidence")
+_ORDER = (
+    *(name for name in Point.__slots__ if name not in ("believed", *_LAST)),
+    "digest",
+    *BelievedGain.__slots__,
+    *_LAST,
+)
 COLUMNS = {name: _TYPES.get(name, "float64") for name in _ORDER}
 """Of a table of points: name -> Arrow's name of its type."""

@@ -195,8 +195,8 @@ def test_of_very_many_networks_the_hopeful_ones_are_believed_in(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     whole = [point.trial for point in front_of(SEVERAL)]
-    monkeypatch.setattr("nas.study.front.front._MOST_BELIEVED", 6)
-    monkeypatch.setattr("nas.study.front.front._STRATA", 3)
+    monkeypatch.setattr("nas.study.front.costs._MOST_BELIEVED", 6)
+    monkeypatch.setattr("nas.study.front.costs._STRATA", 3)
     front = front_of(SEVERAL)
     assert {point.trial for point in front.references} == {0}
     assert set(front.member_rows) <= set(range(9))

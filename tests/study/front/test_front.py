@@ -14,8 +14,9 @@ from support.samples import make_record
 from nas.base.errors import SpecError
 from nas.spec.architecture import Architecture, Insertion
 from nas.spec.objective import objectives_named
-from nas.study.front.front import Front, Point
-from nas.study.front.point import COLUMNS, Trainings
+from nas.study.front.believed_gain import BelievedGain
+from nas.study.front.front import Front
+from nas.study.front.point import COLUMNS, Point, Trainings
 from nas.study.record import PRUNED, RUNNING, Record
 from nas.study.trials import Trials
 
@@ -288,8 +289,9 @@ def test_front_reads_the_same_from_parquet(tmp_path: Path) -> None:
 
 
 def test_points_hold_plain_values() -> None:
-    kinds = {type(getattr(p, name)) for p in front_of(*STUDY) for name in Point.__slots__}
-    assert kinds == {int, float, bool, str, type(None), Architecture, Trainings}
+    names = [*Point.__slots__, *BelievedGain.__slots__]
+    kinds = {type(getattr(p, name)) for p in front_of(*STUDY) for name in names}
+    assert kinds == {int, float, bool, str, type(None), Architecture, BelievedGain, Trainings}
     assert not any(issubclass(kind, np.generic) for kind in kinds)
 
 
