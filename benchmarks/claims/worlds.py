@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["FAMILIES", "NULL", "Study", "World", "make_world", "search"]
+__all__ = ["FAMILIES", "NULL", "Study", "Trainer", "World", "make_world", "search"]
 
 Codes = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -33,6 +33,7 @@ are equal. The others: a sum of effects; one that saturates; with pairs that hel
 other; with few large effects; with a part of its own for each network.
 """
 
+_TURNS = 8
 _WAVES = 60  # of the part that is rugged
 
 
@@ -234,7 +235,7 @@ class Study:
         return np.bincount(self.network, weights=self.loss) / np.bincount(self.network)
 
 
-class _Trainer:
+class Trainer:
     """Trains networks of a world: the same seed does the same to networks that are alike."""
 
     def __init__(self, world: World, rng: np.random.Generator) -> None:
@@ -290,7 +291,7 @@ def search(
 
     The hand-placed networks and up to `best` that look best get `seeds` trainings.
     """
-    trainer = _Trainer(world, rng)
+    trainer = Trainer(world, rng)
     codes, names = world.placed()
     rows = [_trained(trainer, world, codes, np.arange(len(codes)), repeat=0)]
     for part in range(4):
@@ -324,10 +325,11 @@ def search(
 
 
 def _trained(
-    trainer: _Trainer, world: World, codes: Codes, numbers: Codes, *, repeat: int
+    trainer: Trainer, world: World, codes: Codes, numbers: Codes, *, repeat: int
 ) -> tuple[Codes, Codes, Codes, Floats]:
     """Network, seed, repeat and loss of one training of each."""
-    seeds = np.full(len(codes), repeat)
+    # Few seeds serve all networks, which take turns, as in a search.
+    seeds = (numbers + repeat) % _TURNS
     if world.own_seeds:
         seeds = 1000 * (repeat + 1) + numbers
     loss = 1.0 - world.shown_gain(codes) + trainer.shift_by_images(codes)

@@ -1,0 +1,225 @@
+"""Which short training tells what full training would give: the candidates against the truth.
+
+    python -m benchmarks.fidelity.judge [--landscape L1]
+
+A candidate's trainings inform the belief, and its means for the networks of the truth are its
+answer. Each is judged over all networks, and given how many blocks of each kind there are and log
+multiply-adds; beside it a ridge on those figures, fitted to the same trainings; and the ceiling
+that the networks which were trained twice give. Last, without a belief: what each epoch's training
+loss of the full trainings themselves tells of their ends, where noise of one training is on both
+sides.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from sklearn.linear_model import RidgeCV
+
+from benchmarks.fidelity.candidates import CANDIDATES, Candidate, fresh_networks
+from benchmarks.fidelity.candidates import rows_file as candidate_rows
+from benchmarks.fidelity.judgement import Judgement, advantage, ceiling, judge
+from benchmarks.fidelity.landscapes import LANDSCAPES, Landscape
+from benchmarks.fidelity.trainings import rows_of
+from benchmarks.fidelity.truth import rows_file as truth_rows
+from benchmarks.shared.report import print_table
+from nas.belief.belief import Belief
+from nas.belief.evidence import EPOCH, Evidence
+from nas.belief.grid import Floats
+from nas.models.cost import cost
+from nas.spec.architecture import Architecture
+from nas.study.network_belief import SeenSpace
+
+TRAIN_IMAGES, CLASSES = 40_000, 10
+Rows = Sequence[Mapping[str, Any]]
+
+
+@dataclass(frozen=True)
+class Truth:
+    """What full training gave.
+
+    names: of the n networks, in the landscape's order.
+    loss: (n,) mean judge loss of their trainings.
+    """
+
+    landscape: Landscape
+    rows: Rows
+    length: int
+
+    @cached_property
+    def names(self) -> list[str]:
+        trained = {row["network"] for row in self.rows}
+        return [name for name in self.landscape.networks if name in trained]
+
+    def losses(self, repeat: int | None = None, key: str = "loss") -> dict[str, float]:
+        """Return network -> mean loss, of one repeat or of all."""
+        kept = [row for row in self.rows if repeat in (None, row["repeat"])]
+        of = {
+            row["network"]: [r[key] for r in kept if r["network"] == row["network"]] for row in kept
+        }
+        return {name: float(np.mean(values)) for name, values in of.items()}
+
+    @cached_property
+    def loss(self) -> Floats:
+        return np.array([self.losses()[name] for name in self.names])
+
+    @cached_property
+    def known(self) -> tuple[Floats, Floats]:
+        """Counts of kinds (n, k), log multiply-adds (n,)."""
+        return known_figures([self.landscape.networks[name] for name in self.names])
+
+    @property
+    def ceiling(self) -> Judgement | None:
+        """What the truth agrees with itself; None while too few are trained twice."""
+        again = self.losses(repeat=1)
+        names = [name for name in self.names if name in again]
+        if len(names) < 5:
+            return None
+        once = self.losses(repeat=0)
+        figures = known_figures([self.landscape.networks[name] for name in names])
+        first, second = (np.array([of[name] for name in names]) for of in (once, again))
+        return ceiling(first, second, *figures, length=len(self.rows) / len(self.names))
+
+
+def known_figures(architectures: Sequence[Architecture]) -> tuple[Floats, Floats]:
+    """Return counts of kinds (n, k) and log multiply-adds (n,) of networks."""
+    kinds = ("coord", "se", "eca", "cbam")
+    counts = [
+        [sum(i.block == kind for i in item.insertions) for kind in kinds] for item in architectures
+    ]
+    macs = [cost(item, num_classes=CLASSES).macs for item in architectures]
+    return np.array(counts, dtype=np.float64), np.log(np.array(macs, dtype=np.float64))
+
+
+def answers(
+    truth: Truth, candidate: Candidate, rows: Rows
+) -> Iterator[tuple[str, Floats, Floats, float]]:
+    """Give (reading, expected loss (n,) by the belief, by a ridge, CPU seconds) of a candidate.
+
+    Of each rung: its validation loss; the training loss of the epoch before it; and both.
+    """
+    epochs = [rung["epochs"] for rung in rows[0]["rungs"]]
+    for number, length in enumerate(epochs):
+        seconds = sum(row["rungs"][number]["seconds"] for row in rows)
+        validation = [row["rungs"][number]["loss"] for row in rows]
+        curve = [row["curve"][int(length) - 1] for row in rows]
+        whole = candidate.stop is None
+        readings: dict[str, list[tuple[str, list[float]]]] = {}
+        if whole:
+            readings["validation"] = [("start", validation)]
+        readings["training loss"] = [(EPOCH["start"], curve)]
+        if whole and number == len(epochs) - 1:
+            readings["both"] = [*readings["validation"], *readings["training loss"]]
+        for name, parts in readings.items():
+            believed = by_belief(truth, rows, parts, length)
+            yield (
+                f"{name}, {length:g} epochs",
+                believed,
+                by_ridge(truth, rows, parts[0][1]),
+                seconds,
+            )
+
+
+def _architectures(truth: Truth, rows: Rows) -> list[Architecture]:
+    fresh = fresh_networks(truth.landscape)
+    named = {**fresh, "plain": truth.landscape.networks["plain"]}
+    return [named[row["network"]] for row in rows]
+
+
+def by_belief(
+    truth: Truth, rows: Rows, parts: list[tuple[str, list[float]]], epochs: float
+) -> Floats:
+    """Return the expected loss (n,) of the truth's networks, but for a constant."""
+    trained = _architectures(truth, rows)
+    judged = [truth.landscape.networks[name] for name in truth.names]
+    every = tuple(dict.fromkeys([*judged, *trained]))
+    macs = np.array([cost(item, num_classes=CLASSES).macs for item in every], dtype=np.float64)
+    seen, number = SeenSpace(every, macs), np.arange(len(rows))
+    count = len(parts) * len(rows)
+    evidence = Evidence(
+        np.concatenate([seen.codes(trained)] * len(parts)),
+        [name for name, _ in parts for _ in rows],
+        np.full(count, epochs * TRAIN_IMAGES),
+        np.tile([row["seed"] for row in rows], len(parts)),
+        np.tile(number, len(parts)),
+        np.concatenate([losses for _, losses in parts]),
+        np.full(count, np.nan),
+    )
+    target = float(truth.length * TRAIN_IMAGES)
+    belief = Belief.fit(seen.space(), evidence, target_images=target)
+    return -belief.gain(seen.codes(judged)).mean
+
+
+def by_ridge(truth: Truth, rows: Rows, losses: list[float]) -> Floats:
+    """Return the expected loss (n,) by counts of kinds and log multiply-adds alone."""
+    trained, judged = (
+        np.column_stack(known_figures(items))
+        for items in (
+            _architectures(truth, rows),
+            [truth.landscape.networks[name] for name in truth.names],
+        )
+    )
+    centre, spread = trained.mean(axis=0), np.maximum(trained.std(axis=0), 1e-9)
+    model = RidgeCV(np.logspace(-3, 3, 25)).fit((trained - centre) / spread, losses)
+    return np.asarray(model.predict((judged - centre) / spread))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--landscape", choices=tuple(LANDSCAPES), default="L1")
+    landscape = LANDSCAPES[parser.parse_args().landscape]
+    length = landscape.lengths[0]
+    rows = [row for row in rows_of(truth_rows(landscape)) if row["epochs"] == length]
+    truth = Truth(landscape, rows, length)
+    print(f"{landscape.name}: {len(truth.names)} networks of {len(landscape.networks)}, ", end="")
+    print(f"{len(rows)} trainings of {length} epochs\n")
+    print_table(
+        ["candidate", "networks", "overall", "placement", "over a ridge", "cost"], _lines(truth)
+    )
+
+
+def _lines(truth: Truth) -> list[list[str]]:
+    lines = []
+    if truth.ceiling is not None:
+        lines.append(["the truth, trained again", "", *_cells(truth.ceiling), "", ""])
+    every = rows_of(candidate_rows(truth.landscape))
+    each = _seconds_of_truth(truth)
+    for name, candidate in CANDIDATES.items():
+        rows = [row for row in every if row["candidate"] == name]
+        if candidate.plain_only or len(rows) < 8:
+            continue
+        for reading, believed, ridge, seconds in answers(truth, candidate, rows):
+            judged = judge(believed, truth.loss, *truth.known)
+            over = advantage(believed, ridge, truth.loss, *truth.known)
+            share = seconds / (each * len(truth.names))
+            line = [f"{name}: {reading}", str(len(rows)), *_cells(judged)]
+            lines.append([*line, str(over.overall), f"{share:.2f}"])
+    for epoch in range(1, truth.length + 1):
+        figure = np.array([_epoch(truth, name, epoch) for name in truth.names])
+        judged = judge(figure, truth.loss, *truth.known)
+        lines.append([f"own training loss of epoch {epoch}", "", *_cells(judged), "", ""])
+    return lines
+
+
+def _epoch(truth: Truth, name: str, epoch: int) -> float:
+    return float(np.mean([r["curve"][epoch - 1] for r in truth.rows if r["network"] == name]))
+
+
+def _seconds_of_truth(truth: Truth) -> float:
+    """Return CPU seconds of one full training: as an epoch of short ones took."""
+    rows = rows_of(candidate_rows(truth.landscape))
+    paces = [row["rungs"][-1]["seconds"] / row["rungs"][-1]["epochs"] for row in rows]
+    return truth.length * float(np.median(paces)) if paces else float("nan")
+
+
+def _cells(judged: Judgement) -> list[str]:
+    return [str(judged.overall), str(judged.placement)]
+
+
+if __name__ == "__main__":
+    main()
