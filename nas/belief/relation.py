@@ -35,7 +35,8 @@ loss: so wide that it is learnt from them alone."""
 
 _FULL = 1.0
 # Prior means and deviations, on logarithmic scales where a variance or a length is meant.
-_SCALE = (0.0, 0.5)
+# What was seen to differ may be noise for the most part: then little is to be found anywhere.
+_SCALE = (-0.3, 1.0)
 # In a deep network starts differed five times as much as ends, and had faded after a third of
 # the training; in a small one they differed hardly (docs/fidelity.md).
 _SLOW = (np.log(4.0), 1.5)

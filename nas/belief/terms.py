@@ -89,7 +89,7 @@ class SharedTerms:
     def groups(self) -> Codes:
         """The group (t,) of each term; a group's terms have one variance."""
         kinds, stages = len(self.kinds), len(self.stages)
-        sizes = [1, 2, kinds, kinds, kinds, kinds, stages]
+        sizes = [1, 1, 1, kinds, kinds, kinds, kinds, stages]
         return np.repeat(np.arange(len(sizes)), sizes).astype(np.int64)
 
     def __call__(self, codes: Codes) -> Floats:

@@ -125,7 +125,8 @@ def _check_images(space: SearchSpace, file: RunFile) -> tuple[RunFile, dict[str,
     if file.proxy.subset is not None:
         images.check_subset(file.proxy.subset)
     count = len(images.train)
-    file = file.model_copy(update={"proxy": file.proxy.settled(count)})
+    settled = {"proxy": file.proxy.settled(count), "search": file.search.settled()}
+    file = file.model_copy(update=settled)
     if PROXIES[file.proxy.kind].shared:  # a further seed would score the same weights again
         once = file.search.model_copy(update={"confirm_seeds": 1})
         file = file.model_copy(update={"search": once})

@@ -303,6 +303,16 @@ class Search:
             missing + beside, self._ledger.records, at_once=len(self._running) + 1
         )
 
+    def _seed_of(self, digest: str, repeat: int) -> int:
+        """Return the seed of a network's training: few serve all, and networks take turns.
+
+        They are shared, so that what each does to all networks is learnt and taken out. With one
+        for all, what it does to networks that are alike would look like a gain of theirs.
+        """
+        turns = self.plan.seeds_in_turn or 1
+        number = (int(digest, 16) + repeat) % turns + turns * (repeat // turns)
+        return derive(self.plan.seed, "train", number) % 2**31
+
     # What a decision changes.
 
     def _start(
@@ -322,8 +332,7 @@ class Search:
             trial=len(self._ledger.records),
             architecture=architecture.to_json(),
             digest=architecture.digest,
-            # Equal for all architectures, so that comparisons are paired.
-            seed=derive(self.plan.seed, "train", repeat) % 2**31,
+            seed=self._seed_of(architecture.digest, repeat),
             reference=reference,
             repeat=repeat,
             eligible=eligible,
