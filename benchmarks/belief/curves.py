@@ -18,30 +18,17 @@ from collections.abc import Callable
 
 import numpy as np
 
+from benchmarks.belief.spaces import space_of
 from nas.belief.belief import Belief
 from nas.belief.evidence import Evidence
-from nas.belief.grid import Codes, Floats, Grid
+from nas.belief.grid import Codes, Floats
 from nas.belief.points import PointSpace
-from nas.belief.terms import Place, SharedTerms
 
 SITES, KINDS = 8, ("none", "se/r8", "cbam/r8", "coord/r8", "eca")
 BUDGET = 100_000.0
 CERTAIN = 0.95
 
 Curve = Callable[[Floats], Floats]
-
-
-def space() -> PointSpace:
-    grid = Grid({f"site {number}": KINDS for number in range(SITES)})
-    places = [Place(f"stage {number // 3}", number / (SITES - 1), 1) for number in range(SITES)]
-    terms = SharedTerms(grid, places)
-    return PointSpace(
-        grid,
-        terms=terms,
-        groups=terms.groups,
-        load=terms.load,
-        reference=np.zeros(SITES, dtype=np.int64),
-    )
 
 
 def hand_placed() -> Codes:
@@ -131,7 +118,7 @@ def main() -> None:
     parser.add_argument("--worlds", type=int, default=500)
     parser.add_argument("--first", type=int, default=0, help="number of the first world")
     arguments = parser.parse_args()
-    at = space()
+    at = space_of(SITES, KINDS)
     print("| curves | told wrong | told at all | told at all and |gain| above half a spread |")
     print("| --- | --- | --- | --- |")
     for when in ("later", "early", "straight"):

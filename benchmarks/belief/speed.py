@@ -13,11 +13,10 @@ import time
 import numpy as np
 from threadpoolctl import ThreadpoolController
 
+from benchmarks.belief.spaces import space_of
 from nas.belief.belief import Belief
 from nas.belief.evidence import Evidence
-from nas.belief.grid import Grid
 from nas.belief.points import PointSpace
-from nas.belief.terms import Place, SharedTerms
 
 SITES, FULL = 7, 1e6
 LABELS = (
@@ -31,16 +30,8 @@ LABELS = (
 
 
 def space() -> PointSpace:
-    grid = Grid({f"site {number}": LABELS for number in range(SITES)})
-    places = [Place(f"stage {number // 3}", number / (SITES - 1), 1) for number in range(SITES)]
-    terms = SharedTerms(grid, places)
-    return PointSpace(
-        grid,
-        features=lambda codes: (codes > 0).mean(axis=1, keepdims=True) - 0.5,
-        terms=terms,
-        groups=terms.groups,
-        load=terms.load,
-        reference=np.zeros(SITES, dtype=np.int64),
+    return space_of(
+        SITES, LABELS, features=lambda codes: (codes > 0).mean(axis=1, keepdims=True) - 0.5
     )
 
 

@@ -13,16 +13,14 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from pathlib import Path
 
 import numpy as np
 
 from benchmarks.search.peers import OfOptuna, our_sampler
 from benchmarks.search.sampler_runs import Run
 from benchmarks.search.table import Table
-from benchmarks.search.table_files import load_table
+from benchmarks.search.table_files import name_table, named_table
 from benchmarks.shared.report import print_machine, print_table
-from nas.base.errors import SpecError
 from nas.base.seeds import derive
 from nas.strategy.samplers.pareto import PROMISE
 
@@ -62,17 +60,12 @@ def stopped_after(futile: list[bool], patience: int) -> int:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("table", type=Path)
-    parser.add_argument("--quality", default="acc")
-    parser.add_argument("--cost", required=True)
+    name_table(parser)
     parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--evaluations", type=int, default=400)
     given = parser.parse_args()
     os.environ["OMP_NUM_THREADS"] = "1"
-    try:
-        table = load_table(given.table, given.quality, given.cost)
-    except SpecError as error:
-        parser.error(str(error))
+    table = named_table(parser, given)
     if table.seeds < 2:
         parser.error(f"{given.table} has one seed of each network: no noise to stop by")
     runs = []

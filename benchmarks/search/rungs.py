@@ -35,9 +35,8 @@ import pandas as pd
 
 from benchmarks.search.sampler_report import half_width
 from benchmarks.search.table import Table, Whole
-from benchmarks.search.table_files import load_table
+from benchmarks.search.table_files import name_table, named_table
 from benchmarks.shared.report import print_machine, print_table
-from nas.base.errors import SpecError
 from nas.base.seeds import derive
 from nas.execution.simulated import SimulatedExecutor, VirtualClock
 from nas.models.candidates import Candidates
@@ -196,18 +195,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("table", type=Path)
-    parser.add_argument("--quality", default="acc")
-    parser.add_argument("--cost", required=True)
+    name_table(parser)
     parser.add_argument("--agreement", type=float, nargs="+", default=[0.6, 0.8, 0.9])
     parser.add_argument("--trials", type=int, nargs="+", default=[100, 200])
     parser.add_argument("--seeds", type=int, default=10)
     given = parser.parse_args()
     os.environ["OMP_NUM_THREADS"] = "1"
-    try:
-        table = load_table(given.table, given.quality, given.cost)
-    except SpecError as error:
-        parser.error(str(error))
+    table = named_table(parser, given)
     rows = []
     for seed in range(given.seeds):
         for trials in given.trials:

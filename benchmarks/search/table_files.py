@@ -24,6 +24,7 @@ table without a value is seen as bad as the worst, and is no part of a front.
 from __future__ import annotations
 
 import re
+from argparse import ArgumentParser, Namespace
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,6 +57,21 @@ class Columns:
 def columns_of(path: Path) -> Columns:
     """The pairs of quality and cost that a file holds are those of `seeds` and `costs`."""
     return _columns(_read(path), path)
+
+
+def name_table(parser: ArgumentParser) -> None:
+    """Let a command line name a table with its quality and cost; see `named_table`."""
+    parser.add_argument("table", type=Path)
+    parser.add_argument("--quality", default="acc")
+    parser.add_argument("--cost", required=True)
+
+
+def named_table(parser: ArgumentParser, given: Namespace) -> Table:
+    """Load the table that a command line names; where it cannot be, the program ends."""
+    try:
+        return load_table(given.table, given.quality, given.cost)
+    except SpecError as error:
+        parser.error(str(error))
 
 
 def load_table(path: Path, quality: str, cost: str, cache: Path | None = None) -> Table:

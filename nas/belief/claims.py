@@ -152,9 +152,9 @@ def beats(
         return Claims(chance, claimed, 1.0)
     differences = draws[:, rows] - rivals[:, columns] + margin
     chance[rows, columns] = (differences > 0).mean(axis=0)
-    found = _step_down(differences, level)
-    claimed[rows[found], columns[found]] = True
-    together = float((differences[:, found] > 0).all(axis=1).mean()) if found.any() else 1.0
+    above = _step_down(differences, level)
+    claimed[rows[above], columns[above]] = True
+    together = float((differences[:, above] > 0).all(axis=1).mean()) if above.any() else 1.0
     return Claims(chance, claimed, together)
 
 
@@ -163,7 +163,7 @@ def _step_down(differences: Floats, level: float) -> Flags:
     mean = differences.mean(axis=0)
     deviation = differences.std(axis=0)
     certain = deviation <= _CERTAIN * (1 + np.abs(mean))
-    found: Flags = certain & (mean > 0)
+    above: Flags = certain & (mean > 0)
     scaled = (mean - differences) / np.where(certain, np.inf, deviation)
     size = np.where(certain, 0.0, mean / np.where(certain, 1.0, deviation))
     left: Flags = ~certain
@@ -172,9 +172,9 @@ def _step_down(differences: Floats, level: float) -> Flags:
         more = left & (size > bound)
         if not more.any():
             break
-        found |= more
+        above |= more
         left &= ~more
-    return np.asarray(found)
+    return np.asarray(above)
 
 
 def non_inferior(draws: Floats, rival: Floats, margin: float) -> Floats:

@@ -165,11 +165,11 @@ def gain_curves(rows: Iterable[CurveRow], plain: str = "plain") -> tuple[GainCur
 
 def _cells(rows: Iterable[CurveRow]) -> Cells:
     """Sort out the finite losses, by network and length."""
-    found: dict[tuple[str, float], dict[int, float]] = defaultdict(dict)
+    cells: dict[tuple[str, float], dict[int, float]] = defaultdict(dict)
     for row in rows:
         if math.isfinite(row.loss):
-            found[row.network, row.images][row.seed] = row.loss
-    return {key: np.array(list(losses.values())) for key, losses in found.items()}
+            cells[row.network, row.images][row.seed] = row.loss
+    return {key: np.array(list(losses.values())) for key, losses in cells.items()}
 
 
 def _noise(cells: Cells, images: float | None) -> tuple[float, int]:
@@ -201,10 +201,10 @@ def _sign(value: float, margin: float) -> int:
 
 
 def _judged(name: str, gains: tuple[GainAt, ...], longest: float) -> GainCurve:
-    told = [gain for gain in gains if gain.sign]
+    signed = [gain for gain in gains if gain.sign]
     crossings = tuple(
         Crossing(_zero(before, after), after.sign > 0)
-        for before, after in pairwise(told)
+        for before, after in pairwise(signed)
         if before.sign != after.sign
     )
     reaches = bool(gains) and gains[-1].images == longest

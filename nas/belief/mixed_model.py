@@ -200,13 +200,13 @@ class MixedModel:
         weights: Floats = np.asarray(
             np.linalg.solve(grams, moments[:, :, None])[:, :, 0], dtype=np.float64
         )
-        rest = np.maximum(squares - (weights * moments).sum(axis=1), 1e-300)
+        residual = np.maximum(squares - (weights * moments).sum(axis=1), 1e-300)
         freedom = max(len(values) - terms, 1)
         log_det += np.linalg.slogdet(grams)[1] + (width - terms) * 2 * np.log(of_seed)
-        log_posterior = -0.5 * log_det - 0.5 * freedom * np.log(rest)
+        log_posterior = -0.5 * log_det - 0.5 * freedom * np.log(residual)
         log_posterior += _log_prior(own, _NETWORKS) + _log_prior(of_seed, _SEEDS)
         chance = np.exp(log_posterior - log_posterior.max())
-        variance: Floats = np.asarray(rest / freedom, dtype=np.float64)
+        variance: Floats = np.asarray(residual / freedom, dtype=np.float64)
         chance = np.asarray(chance / chance.sum())
         return _Solved(weights, grams, variance, freedom, chance)
 

@@ -102,13 +102,13 @@ def _paired(values: Floats, group: Whole, seed: Whole, shared: Whole) -> tuple[f
         means = [np.bincount(group, weights=column) / count for column in columns.T]
         return np.asarray(columns - np.stack(means, axis=1)[group])
 
-    rest = within(values[:, None])[:, 0]
+    residuals = within(values[:, None])[:, 0]
     freedom = len(values) - len(np.unique(group))
     if len(shared):
         seeds = within((seed[:, None] == shared[None, :]).astype(np.float64))
         gram = seeds.T @ seeds
-        rest = rest - seeds @ (np.linalg.pinv(gram, hermitian=True) @ (seeds.T @ rest))
+        residuals -= seeds @ (np.linalg.pinv(gram, hermitian=True) @ (seeds.T @ residuals))
         freedom -= int(np.linalg.matrix_rank(gram, hermitian=True))
     if freedom < 1:
         return math.nan, 0
-    return math.sqrt(float(rest @ rest) / freedom), freedom
+    return math.sqrt(float(residuals @ residuals) / freedom), freedom

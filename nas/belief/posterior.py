@@ -104,15 +104,15 @@ def _trained(
 
 def _terms(columns: Mapping[str, NDArray[Any]], noise: SeedNoise, trained: Whole) -> Floats:
     """(n, p): a line over the logarithm of the latency, and one over the order of the search."""
-    there = np.zeros(len(noise.means), dtype=bool)
-    there[trained] = True
-    terms = [np.ones(len(there))]
+    is_trained = np.zeros(len(noise.means), dtype=bool)
+    is_trained[trained] = True
+    terms = [np.ones(len(is_trained))]
     latency_ms = np.asarray(columns["latency_ms"], dtype=np.float64)
-    if there.sum() >= _FEW and (latency_ms > 0).all():
+    if is_trained.sum() >= _FEW and (latency_ms > 0).all():
         line = np.log(latency_ms)
-        terms.append(line - line[there].mean())
+        terms.append(line - line[is_trained].mean())
         # A search proposes what looks good: later networks are better than earlier ones.
-        order = np.argsort(np.argsort(columns["trial"], kind="stable")) / len(there)
+        order = np.argsort(np.argsort(columns["trial"], kind="stable")) / len(is_trained)
         terms.append(np.where(columns["reference"] == None, order - 0.5, 0.0))  # noqa: E711
     return np.stack(terms, axis=1)
 

@@ -213,7 +213,13 @@ class PublishedTerms:
 
     @cached_property
     def _tables(self) -> list[Floats]:
-        """For each decision, (choices, f) of what a choice adds to the sums over blocks."""
+        """For each decision, (choices, f): the terms of a choice's blocks, summed over these.
+
+        The columns are those of `names`: the number of blocks, then that number times how late the
+        decision is (-1 to 1), that of blocks after a projection, and that of each kind. A choice
+        that leaves the backbone as it comes holds blocks of the backbone's own, as many as the
+        decision could insert; one without blocks has zeros.
+        """
         space, names = self.space, _kinds(self.space)
         late = lateness(space.depth)
         positions = space.positions or ("",) * len(space)

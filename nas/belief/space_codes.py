@@ -48,8 +48,8 @@ class CodedSpace:
 
     def __post_init__(self) -> None:
         for name in ("labels", "idle", "stages", "depth", "blocks", "log_macs"):
-            found = len(getattr(self, name))
-            assert found == len(self.decisions), f"{name}: {found} of {len(self.decisions)}"
+            count = len(getattr(self, name))
+            assert count == len(self.decisions), f"{name}: {count} of {len(self.decisions)}"
         for labels, blocks, log_macs in zip(self.labels, self.blocks, self.log_macs, strict=True):
             assert len(labels) == len(blocks) == len(log_macs), labels
 
@@ -70,8 +70,8 @@ class CodedSpace:
     @cached_property
     def kinds(self) -> tuple[str, ...]:
         """The kinds of blocks that can be chosen somewhere, in the order they first appear."""
-        found = (kind for kinds in self.kind_of for kind in kinds if kind)
-        return tuple(dict.fromkeys(found))
+        inserted = (kind for kinds in self.kind_of for kind in kinds if kind)
+        return tuple(dict.fromkeys(inserted))
 
     @cached_property
     def kind_of(self) -> tuple[tuple[str, ...], ...]:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from nas.base.errors import SpecError
-from nas.base.files import make_folder, write_whole
+from nas.base.files import write_whole
 from nas.export.conversion import check, convert, open_graph
 from nas.export.parity import Parity, predict_validation
 from nas.export.target import TARGETS, target_named
-from nas.export.winner import read_trained_network
+from nas.export.winner import prepare_export
 from nas.runs.run import Run, RunState
 from nas.runs.weights import Weights
 
@@ -50,11 +50,7 @@ def export_trial(
     path = out or run.path / "exports" / f"trial-{trial}{to.main}"
     if path.is_dir() or (out is not None and path.exists()):
         raise SpecError(f"{path} exists; name a new file for --out")
-    if not path.parent.exists() and out is not None:
-        raise SpecError(f"folder {path.parent} does not exist; make it first")
-    state = run.read() if state is None else state
-    trained = read_trained_network(state, trial, weights)
-    make_folder(path.parent)
+    trained = prepare_export(run, trial, path, weights=weights, made=out is None, state=state)
     images = predict_validation(trained.winner, trained.data, _IMAGES)
     with write_whole(path) as temporary:
         temporary.write_bytes(convert(to, lambda: to.write(trained.winner)).files[to.main])

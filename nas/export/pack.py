@@ -9,7 +9,7 @@ from typing import Any
 from safetensors.torch import save
 
 from nas.base.errors import SpecError
-from nas.base.files import make_folder, write_folder_whole
+from nas.base.files import write_folder_whole
 from nas.data import Dataset
 from nas.export.pack_papers import Origin, make_report, write_papers
 from nas.export.packed_graph import PackedGraph, check_plain_torch, write_graphs
@@ -17,7 +17,7 @@ from nas.export.parity import predict_validation
 from nas.export.plain_torch import export_program, plain_source
 from nas.export.target import TARGETS, target_named
 from nas.export.target.target import Target
-from nas.export.winner import TrainedNetwork, Winner, read_trained_network
+from nas.export.winner import TrainedNetwork, Winner, prepare_export
 from nas.runs.run import Run, RunState
 from nas.runs.weights import Weights
 from nas.study.full_training import FullTraining
@@ -75,11 +75,7 @@ def export_pack(
     path = out or run.path / "exports" / f"trial-{trial}-{suffix}"
     if path.exists():
         raise SpecError(f"{path} exists; name a new folder for --out")
-    if not path.parent.exists() and out is not None:
-        raise SpecError(f"folder {path.parent} does not exist; make it first")
-    state = run.read() if state is None else state
-    trained = read_trained_network(state, trial, weights)
-    make_folder(path.parent)
+    trained = prepare_export(run, trial, path, weights=weights, made=out is None, state=state)
     return write_pack(path, trained.winner, trained.data, to, _origin(run, trained), int8=int8)
 
 

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from torch import nn
 
 from nas.base.errors import SpecError
+from nas.base.files import make_folder
 from nas.data import Dataset
 from nas.data.dataset import Channels
 from nas.runs.images import open_images
-from nas.runs.run import RunState
+from nas.runs.run import Run, RunState
 from nas.runs.weights import Weights, retrained_weights, trained_network
 from nas.spec.architecture import Architecture
 from nas.study.full_training import FullTraining
 
-__all__ = ["TrainedNetwork", "Winner", "read_trained_network"]
+__all__ = ["TrainedNetwork", "Winner", "prepare_export", "read_trained_network"]
 
 
 @dataclass(frozen=True)
@@ -77,3 +79,20 @@ def read_trained_network(state: RunState, trial: int, weights: Weights) -> Train
     architecture = Architecture.from_json(row["architecture"])
     winner = Winner(network, architecture, data.classes, data.mean, data.std)
     return TrainedNetwork(winner, data, training, row)
+
+
+def prepare_export(
+    run: Run, trial: int, path: Path, *, weights: Weights, made: bool, state: RunState | None
+) -> TrainedNetwork:
+    """Read the trained network of a trial that is to be written to a path, and make its folder.
+
+    weights: see `nas.runs.weights.retrained_weights`.
+    made: whether the folder that the path is in may be made, as where nobody has named it.
+    state: of the run, where it was read already; None: read now.
+    Raises SpecError as `read_trained_network` does, and where the folder is missing.
+    """
+    if not path.parent.exists() and not made:
+        raise SpecError(f"folder {path.parent} does not exist; make it first")
+    trained = read_trained_network(run.read() if state is None else state, trial, weights)
+    make_folder(path.parent)
+    return trained

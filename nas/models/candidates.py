@@ -14,7 +14,7 @@ from nas.models.decisions import Branch, Decision, branches_of
 from nas.spec.architecture import EMPTY, KEEP, PLAIN, Architecture, Insertion, block_label
 from nas.spec.space import SearchSpace, parse_space
 
-__all__ = ["Candidates", "check_names", "load_space"]
+__all__ = ["Candidates", "check_names", "given_space", "load_space"]
 
 
 def load_space(path: str | Path) -> SearchSpace:
@@ -28,6 +28,11 @@ def load_space(path: str | Path) -> SearchSpace:
     except SpecError as error:
         raise SpecError(f"{path}: {error}") from None
     return space
+
+
+def given_space(space: SearchSpace | str | Path) -> SearchSpace:
+    """Return a space that is given as it is, or as its file. Raises SpecError as `load_space`."""
+    return space if isinstance(space, SearchSpace) else load_space(space)
 
 
 def check_names(space: SearchSpace) -> None:

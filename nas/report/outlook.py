@@ -24,7 +24,7 @@ from nas.belief.published_prior import PublishedPrior, PublishedTerms
 from nas.belief.space_codes import Codes
 from nas.latency.profile import Prediction, Profile, load_profile
 from nas.latency.runtime import device_named
-from nas.models.candidates import Candidates, load_space
+from nas.models.candidates import Candidates, given_space
 from nas.models.choice_costs import COUNTED
 from nas.models.coded_space import CodedCandidates
 from nas.spec.architecture import Architecture
@@ -179,7 +179,7 @@ def ask(
     speed: tells the images per second that a training of a network sees; None times it here.
     Raises SpecError for a space, device or accuracy that there is not.
     """
-    candidates = Candidates(space if isinstance(space, SearchSpace) else load_space(space))
+    candidates = Candidates(given_space(space))
     profile, name = _device(device)
     prior = PublishedPrior.load(regime=regime)
     networks = tuple(

@@ -12,7 +12,7 @@ from nas.base.object_store import is_remote, location, storage_errors
 from nas.data import open_data, resolve_source
 from nas.latency.profile import Profile, load_profile
 from nas.latency.runtime import RUNTIMES, device_named
-from nas.models.candidates import Candidates, load_space
+from nas.models.candidates import Candidates, given_space
 from nas.models.cost import cost
 from nas.runs.calibrate.result import load_calibration
 from nas.runs.images import decode_images
@@ -20,7 +20,7 @@ from nas.runs.loggers import check_loggers
 from nas.runs.open_study import study_name
 from nas.runs.run import Run, RunFile, open_run
 from nas.spec.prior import Rules, load_rules
-from nas.spec.runner import Runner, check_regime, load_runner
+from nas.spec.runner import Runner, check_regime, given_runner
 from nas.spec.space import SearchSpace
 from nas.training.proxies import PROXIES
 
@@ -66,10 +66,7 @@ def check_new_run(
     Raises SpecError for a fault of any of them.
     """
     _refuse_taken(out)
-    if not isinstance(space, SearchSpace):
-        space = load_space(space)
-    if not isinstance(runner, Runner):
-        runner = load_runner(runner)
+    space, runner = given_space(space), given_runner(runner)
     check_loggers(runner.loggers)
     check_regime(runner, "runner")
     file = RunFile(**runner.model_dump(), data=resolve_source(data), study=study_name(out, runner))

@@ -354,6 +354,14 @@ def load_runner(path: str | Path | None = None, overrides: tuple[str, ...] = ())
     return runner
 
 
+def given_runner(runner: Runner | str | Path | None) -> Runner:
+    """Return a runner that is given as it is, or as its file. Raises SpecError as `load_runner`.
+
+    None means the defaults.
+    """
+    return runner if isinstance(runner, Runner) else load_runner(runner)
+
+
 def with_overrides(runner: Runner, overrides: tuple[str, ...]) -> Runner:
     """Return a runner with `key.path=value` overrides applied. Raises SpecError."""
     if not overrides:

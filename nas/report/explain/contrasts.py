@@ -14,7 +14,7 @@ from nas.belief.belief import Gain
 from nas.spec.architecture import Architecture, Insertion
 from nas.study.network_belief import NetworkBelief
 
-__all__ = ["Change", "Contrasts", "every_label", "to_architectures"]
+__all__ = ["Change", "Contrasts", "evenly", "every_label", "to_architectures"]
 
 Codes = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -23,6 +23,12 @@ Change = tuple[int, int, int]
 """(number of a site, number of the label that stands there, number of the one put there)."""
 
 _CONTEXTS = 6  # networks that a block is put into; more make it slow, and hardly differ
+
+
+def evenly(codes: Codes, count: int) -> Codes:
+    """Return at most so many of some networks (n, d), as far apart as they stand in their order."""
+    rows = np.linspace(0, len(codes) - 1, count).astype(np.int64)
+    return codes[np.unique(rows)]
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,8 +46,7 @@ class Contrasts:
 
     @cached_property
     def _contexts(self) -> Codes:
-        rows = np.linspace(0, len(self.codes) - 1, _CONTEXTS).astype(np.int64)
-        return self.codes[np.unique(rows)]
+        return evenly(self.codes, _CONTEXTS)
 
     @cached_property
     def _networks(self) -> dict[tuple[int, ...], int]:

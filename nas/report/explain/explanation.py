@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from nas.belief.additive_model import AdditiveFit
 from nas.belief.additive_terms import IDLE, TermDesign
 from nas.belief.noise import NORMAL_QUANTILE
-from nas.report.explain.contrasts import Change, Contrasts, every_label, to_architectures
+from nas.report.explain.contrasts import Change, Contrasts, evenly, every_label, to_architectures
 from nas.spec.architecture import EMPTY, parse_label
 from nas.study.front.front import Front
 
@@ -125,8 +125,7 @@ class Explanation:
     @cached_property
     def _contexts(self) -> Codes:
         """(c, 1 + s) networks that a block is put into: its effect may depend on the others."""
-        rows = np.linspace(0, len(self.codes) - 1, _CONTEXTS).astype(np.int64)
-        return self.codes[np.unique(rows)]
+        return evenly(self.codes, _CONTEXTS)
 
     def contrast(self, options: Sequence[Option], terms: TermDesign) -> Floats:
         """Return (d,) the change of the terms by an option, the mean over options and contexts."""

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from nas.base.errors import SpecError
 from nas.execution.observer import Observer
-from nas.models.candidates import load_space
+from nas.models.candidates import given_space
 from nas.runs.calibrate.agreement import Interval, agreement, bias, paired_noise, resolution
 from nas.runs.calibrate.network_sample import LEAST_NETWORKS, Sample
 from nas.runs.calibrate.plot import draw_calibration
@@ -25,7 +25,7 @@ from nas.runs.calibrate.scores import SCORES, Scores, score_all
 from nas.runs.images import open_images
 from nas.runs.run import Run, RunState
 from nas.spec.architecture import PLAIN, Architecture
-from nas.spec.runner import Runner, load_runner
+from nas.spec.runner import Runner, given_runner
 from nas.spec.space import SearchSpace
 from nas.study.trials import Trials
 from nas.training.supernet.folder import SupernetFolder
@@ -71,10 +71,7 @@ def calibrate(
     Raises SpecError, also when `out` holds another calibration.
     """
     out = Path(out)
-    if not isinstance(space, SearchSpace):
-        space = load_space(space)
-    if not isinstance(runner, Runner):
-        runner = load_runner(runner)
+    space, runner = given_space(space), given_runner(runner)
     sample = Sample(networks, seeds, full_epochs, full_weights)
     sample.check(space, out)
     folders = [SupernetFolder.open(folder) for folder in supernets]

@@ -22,7 +22,7 @@ from nas.belief.gain_curve import (
 )
 from nas.data import cached_data, check_source, open_data, resolve_source
 from nas.execution.observer import Observer, SilentObserver
-from nas.models.candidates import load_space
+from nas.models.candidates import given_space
 from nas.runs.calibrate.curve_plan import CurvePlan, curve_recipe, images_seen
 from nas.runs.calibrate.curve_plot import draw_curves
 from nas.runs.calibrate.curve_result import (
@@ -40,7 +40,7 @@ from nas.runs.retrain.plan import is_settled, visible_gpus
 from nas.runs.retrain.pool import ProgressReport, train_side_by_side
 from nas.runs.retrain.worker import carry_out
 from nas.spec.architecture import PLAIN
-from nas.spec.runner import Runner, load_runner
+from nas.spec.runner import Runner, given_runner
 from nas.spec.space import SearchSpace
 from nas.study.full_training import FullTraining
 from nas.training.full import FullTrainingJob, training_file, weights_file
@@ -75,8 +75,7 @@ def calibrate_curves(
     Raises SpecError, also when `out` holds the curves of anything else.
     """
     out, observer = Path(out), observer or SilentObserver()
-    space = space if isinstance(space, SearchSpace) else load_space(space)
-    runner = runner if isinstance(runner, Runner) else load_runner(runner)
+    space, runner = given_space(space), given_runner(runner)
     plan = CurvePlan.of(space, budget, doublings, seeds)
     if runner.proxy.subset is not None:
         raise SpecError(

@@ -22,13 +22,7 @@ from nas.study.front.cloud import Cloud
 from nas.study.front.costs import expected_costs
 from nas.study.front.filter import Limit, keeping, matching
 from nas.study.front.findings import MARGIN, POINTS
-from nas.study.front.gains import (
-    Gain,
-    believed_gains,
-    chances_on_front,
-    draw_gains,
-    gain_of_point,
-)
+from nas.study.front.gains import Gain, believed_gains, chances_on_front, draw_gains, gain_of_point
 from nas.study.front.indicators import Hypervolume, knee, thin
 from nas.study.front.network_table import NetworkTable
 from nas.study.front.pareto import non_dominated
@@ -40,6 +34,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
 __all__ = ["Front"]
+
+Floats = NDArray[np.float64]
+Whole = NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,7 +61,7 @@ class Front:
     objectives: tuple[Objective, ...]
     trust: tuple[str, ...]
     keep: NDArray[np.bool_] = field(repr=False)
-    epsilon: NDArray[np.float64] | None = field(default=None, repr=False)
+    epsilon: Floats | None = field(default=None, repr=False)
     margin: float = MARGIN
     margin_points: float = POINTS
     believed: Believed = field(default=Believed({}), repr=False)
@@ -255,12 +252,8 @@ class Front:
         return Choice.of(ranking, self._points_of)
 
     def draw(
-        self,
-        objective: Objective,
-        rows: NDArray[np.int64],
-        count: int = 4000,
-        seed: int = 0,
-    ) -> NDArray[np.float64] | None:
+        self, objective: Objective, rows: Whole, count: int = 4000, seed: int = 0
+    ) -> Floats | None:
         """Draw what an objective of some networks may be, (count, k), jointly and minimised.
 
         By full training where there is a belief, else by as many trainings as one likes of the kind
@@ -273,9 +266,7 @@ class Front:
         drawn = draws(measured.columns, measured.noises, [objective], rows, count=count, seed=seed)
         return None if drawn is None else drawn[:, :, 0]
 
-    def draw_costs(
-        self, rows: NDArray[np.int64], *, count: int = 4000, seed: int = 0
-    ) -> NDArray[np.float64] | None:
+    def draw_costs(self, rows: Whole, *, count: int = 4000, seed: int = 0) -> Floats | None:
         """Draw what all objectives of some networks may be, (count, k, m); see `draw`."""
         drawn = [
             self.draw(objective, rows, count, 100 * seed + number)
@@ -284,7 +275,7 @@ class Front:
         known = [values for values in drawn if values is not None]
         return np.stack(known, axis=2) if len(known) == len(drawn) else None
 
-    def draw_gains(self, rows: NDArray[np.int64]) -> NDArray[np.float64] | None:
+    def draw_gains(self, rows: Whole) -> Floats | None:
         """Draw what networks may gain in loss on the plain one, (count, k), jointly.
 
         Likewise.
@@ -309,12 +300,12 @@ class Front:
     # Points.
 
     @cached_property
-    def _costs(self) -> NDArray[np.float64]:
+    def _costs(self) -> Floats:
         """(n, m), minimised, by which it is a front."""
         return expected_costs(self.measured, self.keep, self.objectives, self.believed)
 
     @cached_property
-    def member_rows(self) -> NDArray[np.int64]:
+    def member_rows(self) -> Whole:
         """(k,) numbers of the members among the rows of `measured`."""
         kept = np.flatnonzero(self.keep & (self.measured.columns["eligible"] == 1))
         if self.epsilon is None:
@@ -322,16 +313,16 @@ class Front:
         return kept[thin(self._costs[kept], self.epsilon)]
 
     @cached_property
-    def point_rows(self) -> NDArray[np.int64]:
+    def point_rows(self) -> Whole:
         """(k,) numbers of `points` among the rows of `measured`."""
         shown = self.keep & (self.measured.columns["reference"] != None)  # noqa: E711
         shown[self.member_rows] = True
         return self._by_latency(np.flatnonzero(shown))
 
-    def _by_latency(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+    def _by_latency(self, rows: Whole) -> Whole:
         return rows[np.argsort(self.measured.columns["latency_ms"][rows], kind="stable")]
 
-    def _points_of(self, rows: NDArray[np.int64]) -> tuple[Point, ...]:
+    def _points_of(self, rows: Whole) -> tuple[Point, ...]:
         """Return the points of rows, in their order."""
         members = set(self.member_rows.tolist())
         gains = self.believed.of_each(self.measured, rows)

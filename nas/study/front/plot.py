@@ -107,21 +107,20 @@ class _Axis:
         return float(np.nan_to_num(self.half(point))) * self.scale
 
 
-_INTERVAL = "the 90 % interval of what full training is believed to gain"
-_GAIN_LOSS = _Axis(
-    "gain_loss",
-    lambda point: (point.gain_loss_high - point.gain_loss_low) / 2,
-    1.0,
-    "loss saved by full training against the plain network",
-    _INTERVAL,
-)
-_GAIN = _Axis(
-    "gain",
-    lambda point: (point.gain_high - point.gain_low) / 2,
-    100.0,
-    "points gained by full training over the plain network",
-    _INTERVAL,
-)
+def _believed(figure: str, scale: float, label: str) -> _Axis:
+    """Return the axis of a gain by full training, with its interval."""
+
+    def half(point: Point) -> float:
+        low, high = (getattr(point, f"{figure}_{end}") for end in ("low", "high"))
+        return float(high - low) / 2
+
+    return _Axis(
+        figure, half, scale, label, "the 90 % interval of what full training is believed to gain"
+    )
+
+
+_GAIN_LOSS = _believed("gain_loss", 1.0, "loss saved by full training against the plain network")
+_GAIN = _believed("gain", 100.0, "points gained by full training over the plain network")
 _SAVED = _Axis(
     "loss_saved",
     lambda point: float(np.hypot(point.loss_noise, np.nan_to_num(point.image_noise))),

@@ -54,7 +54,7 @@ def _front_expected(finding: Finding) -> str:
 def _loss_difference(finding: Finding) -> str:
     return (
         f"{finding.subject} against {finding.rival}: {finding.estimate:+.4f} of loss saved, "
-        f"95 % interval [{finding.low:+.4f}, {finding.high:+.4f}]."
+        f"95 % interval {_ends(finding)}."
     )
 
 
@@ -97,7 +97,7 @@ def _faster_unsure(finding: Finding) -> str:
     return (
         f"{finding.subject} is faster than hand-placed {finding.rival} "
         f"({finding.figure('latency_share'):+.0%}); the loss that it saves is "
-        f"{finding.estimate:+.4f} [{finding.low:+.4f}, {finding.high:+.4f}]; that it loses no more "
+        f"{finding.estimate:+.4f} {_ends(finding)}; that it loses no more "
         f"but for {finding.figure('margin'):g} has a probability of {_sure(finding.probability)} "
         "by itself, which is not enough beside the other comparisons."
     )
@@ -134,6 +134,10 @@ def _no_difference(finding: Finding) -> str:
         f"All {finding.count('compared')} networks on the front lose as much as {finding.rival} "
         f"but for {finding.figure('margin'):g} ({_together(finding)}): choose by latency."
     )
+
+
+def _ends(finding: Finding, digits: int = 4) -> str:
+    return f"[{finding.low:+.{digits}f}, {finding.high:+.{digits}f}]"
 
 
 def _together(finding: Finding) -> str:
@@ -200,14 +204,14 @@ def _proxy_order(finding: Finding) -> str:
 def _accuracy_difference(finding: Finding) -> str:
     return (
         f"{finding.subject}, {_beside(finding)}: {finding.estimate:+.2f} points, 95 % interval "
-        f"[{finding.low:+.2f}, {finding.high:+.2f}]: {_meaning(finding, '.1f', ' points')}."
+        f"{_ends(finding, 2)}: {_meaning(finding, '.1f', ' points')}."
     )
 
 
 def _full_loss_difference(finding: Finding) -> str:
     return (
         f"{finding.subject}, {_beside(finding)}: {finding.estimate:+.4f} of loss saved by full "
-        f"training, 95 % interval [{finding.low:+.4f}, {finding.high:+.4f}]: "
+        f"training, 95 % interval {_ends(finding)}: "
         f"{_meaning(finding, 'g', ' of loss')}."
     )
 

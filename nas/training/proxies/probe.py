@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from torch import nn
 
-from nas.models.build import build, inserted_modules
+from nas.models.build import inserted_modules
 from nas.spec.architecture import Architecture
 from nas.training.loop import Training
 from nas.training.proxies.setting import Setting
@@ -21,13 +21,7 @@ def probe(architecture: Architecture, setting: Setting, seed: int) -> Training:
 
     Below the first block nothing needs a gradient, and autograd keeps nothing there.
     """
-    network = build(
-        architecture,
-        num_classes=setting.task.num_classes,
-        start="identity",
-        weights=setting.weights[architecture.plain.digest],
-        seed=seed,
-    )
+    network = setting.grown(architecture, seed)
     network.requires_grad_(False)
     blocks = inserted_modules(network, architecture)
     for block in blocks:

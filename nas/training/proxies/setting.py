@@ -7,9 +7,11 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from nas.data import Dataset
+from nas.models.build import build
+from nas.spec.architecture import Architecture
 from nas.spec.runner import Proxy
 from nas.training.loop import Recipe
 from nas.training.task import Classification
@@ -46,6 +48,16 @@ class Setting:
     device: torch.device
     weights: Mapping[str, Mapping[str, Tensor]]
     supernets: Mapping[str, Supernet] = field(default_factory=dict)
+
+    def grown(self, architecture: Architecture, seed: int) -> nn.Module:
+        """Return the trained plain network with blocks that change nothing at first."""
+        return build(
+            architecture,
+            num_classes=self.task.num_classes,
+            start="identity",
+            weights=self.weights[architecture.plain.digest],
+            seed=seed,
+        )
 
     def length(self, rung: int = -1) -> float:
         """Return how long to train until a rung: steps, at least one; or seconds, in that unit."""

@@ -14,14 +14,7 @@ __all__ = ["finetune", "scratch"]
 
 def finetune(architecture: Architecture, setting: Setting, seed: int) -> Training:
     """Start from the trained plain network with identity blocks, and train everything."""
-    network = build(
-        architecture,
-        num_classes=setting.task.num_classes,
-        start="identity",
-        weights=setting.weights[architecture.plain.digest],
-        seed=seed,
-    )
-    return _train_all(network, setting, seed, learning_rate=0.02)
+    return _train_all(setting.grown(architecture, seed), setting, seed, learning_rate=0.02)
 
 
 def scratch(architecture: Architecture, setting: Setting, seed: int) -> Training:
