@@ -24,10 +24,12 @@ __all__ = [
     "Figure",
     "Judgement",
     "advantage",
+    "agreement",
     "best_possible",
     "bootstrap",
     "ceiling",
     "judge",
+    "judge_fits",
     "placement_residuals",
     "spearman",
     "spearman_brown",
@@ -113,11 +115,16 @@ def bootstrap(
     values = np.atleast_1d(statistic(np.arange(count)))
     rng = np.random.default_rng(seed)
     drawn = np.array([statistic(rng.integers(0, count, count)) for _ in range(draws)])
+    return _figures(values, drawn.reshape(draws, len(values)))
+
+
+def _figures(values: Floats, drawn: Floats) -> tuple[Figure, ...]:
+    """Return figures (m,) with the intervals that their draws (draws, m) leave them."""
     tail = (1 - LEVEL) / 2
     figures = []
-    for value, column in zip(values, drawn.reshape(draws, len(values)).T, strict=True):
+    for value, column in zip(values, drawn.T, strict=True):
         known = column[np.isfinite(column)]
-        share = len(known) / draws
+        share = len(known) / len(column)
         low, high = np.quantile(known, [tail, 1 - tail]) if share >= 0.5 else (np.nan, np.nan)
         figures.append(Figure(float(value), float(low), float(high), share))
     return tuple(figures)
@@ -164,12 +171,51 @@ def advantage(
     _check(candidate, truth, counts, log_macs)
     _check(rival, truth, counts, log_macs)
 
-    def difference(rows: Whole) -> Floats:
-        ours = _agreement(candidate, truth, counts, log_macs, rows)
-        theirs = _agreement(rival, truth, counts, log_macs, rows)
-        return np.asarray(ours - np.where(np.isnan(theirs) & ~np.isnan(ours), 0.0, theirs))
+    overall, placement = bootstrap(
+        lambda rows: _difference(candidate, rival, truth, counts, log_macs, rows),
+        len(truth),
+        draws=draws,
+        seed=seed,
+    )
+    return Judgement(overall, placement)
 
-    overall, placement = bootstrap(difference, len(truth), draws=draws, seed=seed)
+
+def judge_fits(
+    candidates: Floats,
+    truth: Floats,
+    counts: Floats,
+    log_macs: Floats,
+    *,
+    rivals: Floats | None = None,
+    draws: int = DRAWS,
+    seed: int = SEED,
+) -> Judgement:
+    """Judge a candidate that was fitted to several sets of trainings, each drawn by itself.
+
+    candidates: (t, n), of the same networks n by t fits; rivals: (t, n) of fits to the same sets,
+        to judge the advantage over them; None: to judge the candidate.
+
+    The value is the mean over the fits. The interval is that of one fit: a draw takes one of
+    them, and networks. Fits with no value, as of a constant, are left out.
+    """
+    for candidate in candidates:
+        _check(candidate, truth, counts, log_macs)
+
+    def found(fit: int, rows: Whole) -> Floats:
+        if rivals is None:
+            return _agreement(candidates[fit], truth, counts, log_macs, rows)
+        return _difference(candidates[fit], rivals[fit], truth, counts, log_macs, rows)
+
+    whole = np.array([found(fit, np.arange(len(truth))) for fit in range(len(candidates))])
+    known = np.isfinite(whole)
+    totals = np.where(known, whole, 0.0).sum(axis=0)
+    values = np.where(known.any(axis=0), totals / np.maximum(known.sum(axis=0), 1), np.nan)
+    rng = np.random.default_rng(seed)
+    drawn = [
+        found(number % len(candidates), rng.integers(0, len(truth), len(truth)))
+        for number in range(draws)
+    ]
+    overall, placement = _figures(values, np.array(drawn))
     return Judgement(overall, placement)
 
 
@@ -194,11 +240,11 @@ def ceiling(
     """
     _check(first, second, counts, log_macs)
 
-    def agreement(rows: Whole) -> Floats:
+    def corrected(rows: Whole) -> Floats:
         single = _agreement(first, second, counts, log_macs, rows)
         return np.array([spearman_brown(float(value), length) for value in single])
 
-    overall, placement = bootstrap(agreement, len(first), draws=draws, seed=seed)
+    overall, placement = bootstrap(corrected, len(first), draws=draws, seed=seed)
     return Judgement(overall, placement)
 
 
@@ -217,11 +263,27 @@ def best_possible(reliability: float) -> float:
     return math.sqrt(max(reliability, 0.0))
 
 
+def agreement(one: Floats, two: Floats, counts: Floats, log_macs: Floats) -> Floats:
+    """Return the rank correlation (2,) of figures (n,): overall, and of what is left of both."""
+    left = [placement_residuals(each, counts, log_macs) for each in (one, two)]
+    return np.array([spearman(one, two), spearman(*left)])
+
+
 def _agreement(one: Floats, two: Floats, counts: Floats, log_macs: Floats, rows: Whole) -> Floats:
-    """Return the rank correlation (2,) of some rows: overall, and of what is left of both."""
-    counts, log_macs = counts[rows], log_macs[rows]
-    left = [placement_residuals(each[rows], counts, log_macs) for each in (one, two)]
-    return np.array([spearman(one[rows], two[rows]), spearman(*left)])
+    return agreement(one[rows], two[rows], counts[rows], log_macs[rows])
+
+
+def _difference(
+    candidate: Floats,
+    rival: Floats,
+    truth: Floats,
+    counts: Floats,
+    log_macs: Floats,
+    rows: Whole,
+) -> Floats:
+    ours = _agreement(candidate, truth, counts, log_macs, rows)
+    theirs = _agreement(rival, truth, counts, log_macs, rows)
+    return np.asarray(ours - np.where(np.isnan(theirs) & ~np.isnan(ours), 0.0, theirs))
 
 
 def _check(one: Floats, two: Floats, counts: Floats, log_macs: Floats) -> None:

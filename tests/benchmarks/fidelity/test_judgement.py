@@ -13,6 +13,7 @@ from benchmarks.fidelity.judgement import (
     bootstrap,
     ceiling,
     judge,
+    judge_fits,
     placement_residuals,
     spearman,
     spearman_brown,
@@ -153,3 +154,25 @@ def test_wrong_figures_are_refused() -> None:
         judge(share, share, counts[:, 0], log_macs)
     with pytest.raises(ValueError, match="differ"):
         ceiling(share[:9], share, counts, log_macs)
+
+
+def test_several_fits_are_judged_by_their_mean_and_the_spread_between_them() -> None:
+    counts, log_macs, share = networks(60)
+    truth = counts[:, 0] + share
+    good, bad = truth + 0.1 * RNG.standard_normal(60), RNG.standard_normal(60)
+    one = judge_fits(good[None], truth, counts, log_macs, draws=100)
+    assert one == judge(good, truth, counts, log_macs, draws=100)
+    both = judge_fits(np.stack([good, bad]), truth, counts, log_macs, draws=100)
+    alone = judge(bad, truth, counts, log_macs, draws=100)
+    mean = (one.placement.value + alone.placement.value) / 2
+    assert both.placement.value == pytest.approx(mean)
+    assert both.placement.low < 0.3 and both.placement.high > 0.9
+    rivals = np.stack([bad, bad])
+    ahead = judge_fits(np.stack([good, bad]), truth, counts, log_macs, rivals=rivals, draws=100)
+    assert ahead.overall.value == pytest.approx((one.overall.value - alone.overall.value) / 2)
+
+
+def test_a_fit_to_nothing_has_no_figure() -> None:
+    counts, log_macs, share = networks(30)
+    found = judge_fits(np.zeros((2, 30)), share, counts, log_macs, draws=20)
+    assert math.isnan(found.overall.value) and math.isnan(found.placement.value)
