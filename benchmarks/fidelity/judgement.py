@@ -88,12 +88,13 @@ def placement_residuals(figure: Floats, counts: Floats, log_macs: Floats) -> Flo
     columns = columns - columns.mean(axis=0)
     scale = columns.std(axis=0)
     known = np.column_stack([np.ones(len(figure)), columns / np.where(scale > 0, scale, 1.0)])
-    rank = int(np.linalg.matrix_rank(known))
+    found, _, rank, _ = np.linalg.lstsq(known, figure, rcond=None)
     # A network that a bootstrap draws twice tells nothing twice.
-    if len(np.unique(np.column_stack([known, figure]), axis=0)) - rank < 2:
+    different = {row.tobytes() for row in np.column_stack([known, figure])}
+    if len(different) - int(rank) < 2:
         return np.full(len(figure), np.nan)
     spread = float(np.std(figure))
-    rest = figure - known @ np.linalg.lstsq(known, figure, rcond=None)[0]
+    rest = figure - known @ found
     if spread == 0:
         return np.zeros(len(figure))
     # What is told exactly leaves rounding, whose order would mean nothing; equal ones stay equal.
