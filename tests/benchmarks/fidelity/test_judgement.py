@@ -15,6 +15,7 @@ from benchmarks.fidelity.judgement import (
     judge,
     judge_fits,
     placement_residuals,
+    reliability,
     spearman,
     spearman_brown,
 )
@@ -143,6 +144,26 @@ def test_the_ceiling_is_what_two_trainings_of_planted_noise_give() -> None:
     assert judge(share, mean, counts, log_macs, draws=2).overall.value == pytest.approx(
         best_possible(2 / 3), abs=0.04
     )
+
+
+def test_reliability_is_that_of_planted_noise_though_few_have_two_trainings() -> None:
+    counts, log_macs, share = networks(400)
+    trainings = np.where(np.arange(400) < 100, 2.0, 1.0)
+    truth = 2 * counts[:, 0] + share + RNG.standard_normal(400) / np.sqrt(trainings)
+    first, second = (share[:100] + RNG.standard_normal(100) for _ in range(2))
+    found = reliability(truth, trainings, first, second, counts, log_macs, draws=200)
+    noise = 0.875  # a quarter has half of it
+    assert found.placement.value == pytest.approx(1 / (1 + noise), abs=0.12)
+    assert found.placement.low < 1 / (1 + noise) < found.placement.high
+    spread = 4 * np.var(counts[:, 0]) + 1
+    assert found.overall.value == pytest.approx(spread / (spread + noise), abs=0.06)
+
+
+def test_a_truth_that_is_noise_alone_is_not_reliable() -> None:
+    counts, log_macs, share = networks(200)
+    first, second = (RNG.standard_normal(50) for _ in range(2))
+    found = reliability(share, np.ones(200), first, second, counts, log_macs, draws=100)
+    assert found.placement.low == 0 and found.placement.value < 0.35
 
 
 def test_wrong_figures_are_refused() -> None:
