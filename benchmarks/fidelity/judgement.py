@@ -31,6 +31,7 @@ __all__ = [
     "judge",
     "judge_fits",
     "placement_residuals",
+    "reliability",
     "spearman",
     "spearman_brown",
 ]
@@ -88,12 +89,13 @@ def placement_residuals(figure: Floats, counts: Floats, log_macs: Floats) -> Flo
     columns = columns - columns.mean(axis=0)
     scale = columns.std(axis=0)
     known = np.column_stack([np.ones(len(figure)), columns / np.where(scale > 0, scale, 1.0)])
-    rank = int(np.linalg.matrix_rank(known))
+    found, _, rank, _ = np.linalg.lstsq(known, figure, rcond=None)
     # A network that a bootstrap draws twice tells nothing twice.
-    if len(np.unique(np.column_stack([known, figure]), axis=0)) - rank < 2:
+    different = {row.tobytes() for row in np.column_stack([known, figure])}
+    if len(different) - int(rank) < 2:
         return np.full(len(figure), np.nan)
     spread = float(np.std(figure))
-    rest = figure - known @ np.linalg.lstsq(known, figure, rcond=None)[0]
+    rest = figure - known @ found
     if spread == 0:
         return np.zeros(len(figure))
     # What is told exactly leaves rounding, whose order would mean nothing; equal ones stay equal.
@@ -235,6 +237,9 @@ def ceiling(
         where some networks have more than others. A mean agrees with another mean by more than
         one training with another does (Spearman-Brown).
 
+    Placement needs many networks: with twelve of them, four kinds and multiply-adds, six are left
+    to compare, and more than a third of the draws leave too few; then see `reliability`, too.
+
     It is the truth's reliability. A candidate with the noise of one training stays below it; one
     without any noise could reach `best_possible` of it.
     """
@@ -248,19 +253,61 @@ def ceiling(
     return Judgement(overall, placement)
 
 
-def spearman_brown(reliability: float, length: float) -> float:
+def reliability(
+    truth: Floats,
+    trainings: Floats,
+    first: Floats,
+    second: Floats,
+    counts: Floats,
+    log_macs: Floats,
+    *,
+    draws: int = DRAWS,
+    seed: int = SEED,
+) -> Judgement:
+    """Return the share of the truth's variance that is no noise, over all of its networks.
+
+    The ceiling once more, where few networks have two trainings: those tell the noise alone, all
+    networks tell the variance. By values and not by ranks; at least 0.
+    truth: (n,) means of trainings (n,) of each network, which `counts` and `log_macs` are of.
+    first, second: (p,) two trainings of the same networks.
+    """
+    _check(truth, truth, counts, log_macs)
+    squares = (first - second) ** 2 / 2
+    # Networks and repeats are drawn apart: whose repeats they are does not matter.
+    rng = np.random.default_rng(seed)
+
+    def shares(rows: Whole, noise: float) -> Floats:
+        own = noise * float(np.mean(1 / trainings[rows]))
+        rest = placement_residuals(truth[rows], counts[rows], log_macs[rows])
+        known = np.column_stack([np.ones(len(rows)), counts[rows], log_macs[rows]])
+        freedom = max(len(rows) - int(np.linalg.matrix_rank(known)), 1)
+        variances = np.array([np.var(truth[rows], ddof=1), float(rest @ rest) / freedom])
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return np.maximum(1 - own / variances, 0.0)
+
+    count, pairs = len(truth), len(squares)
+    values = shares(np.arange(count), float(squares.mean()))
+    drawn = [
+        shares(rng.integers(0, count, count), float(squares[rng.integers(0, pairs, pairs)].mean()))
+        for _ in range(draws)
+    ]
+    overall, placement = _figures(values, np.array(drawn))
+    return Judgement(overall, placement)
+
+
+def spearman_brown(single: float, length: float) -> float:
     """Return the reliability of a mean of `length` measurements, from that of one.
 
     One that is not above 0 stays as it is: means of nothing but noise agree no better.
     """
-    if not reliability > 0:
-        return reliability
-    return length * reliability / (1 + (length - 1) * reliability)
+    if not single > 0:
+        return single
+    return length * single / (1 + (length - 1) * single)
 
 
-def best_possible(reliability: float) -> float:
+def best_possible(reliable: float) -> float:
     """Return how far a candidate without noise could agree with a truth of some reliability."""
-    return math.sqrt(max(reliability, 0.0))
+    return math.sqrt(max(reliable, 0.0))
 
 
 def agreement(one: Floats, two: Floats, counts: Floats, log_macs: Floats) -> Floats:
