@@ -155,7 +155,10 @@ def _show_curves(
     for line in found.lines:
         screen.print(line)
     screen.print(f"\nWritten: {out}/curves.json, {out}/curves.png, {out}/curves.svg")
-    screen.print(f"Search: nas search {space} --data {data} {found.setting} --out RUN")
+    screen.print(
+        f"Search with it: nas search {space} --data {data} --calibration {out} --out RUN",
+        soft_wrap=True,
+    )
 
 
 def _curve_table(found: CurvesFound) -> Table:

@@ -13,6 +13,7 @@ from nas.report.backbone_sites import BackboneKey, BackboneSites, find_backbone_
 from nas.report.progress import trace_progress
 from nas.report.remeasured_latency import compare_latencies
 from nas.report.snapshot import Snapshot
+from nas.runs.calibrate.curve_result import half_of, kind_of
 from nas.spec.architecture import Architecture
 from nas.study.front.front import Front, Point
 
@@ -87,6 +88,7 @@ def collect_chart_data(snapshot: Snapshot) -> dict[str, Any]:
         "progress": _progress(snapshot),
         "latency": _latency(snapshot),
         "trust": _trust(snapshot),
+        "curves": _curves(snapshot),
     }
 
 
@@ -168,6 +170,36 @@ def _trust(snapshot: Snapshot) -> dict[str, Any] | None:
             {"name": name, "value": bias.value, "low": bias.low, "high": bias.high}
             for name, bias in calibration.searched.bias.items()
             if bias.value is not None
+        ],
+    }
+
+
+def _curves(snapshot: Snapshot) -> dict[str, Any] | None:
+    found = snapshot.curves
+    if found is None:
+        return None
+    proxy = snapshot.run.file.proxy
+    return {
+        "budgets": _numbers(found.budgets),
+        "taken": _number(proxy.budgets[-1]) if proxy.unit == "epochs" else None,
+        "advised": _number(found.advice.epochs),
+        "networks": [
+            {
+                "name": curve.network,
+                "kind": kind_of(curve.network),
+                "half": half_of(curve.network),
+                "verdict": curve.verdict,
+                "gains": [
+                    {
+                        "epochs": _number(point.epochs),
+                        "gain": _number(point.gain),
+                        "deviation": _number(point.deviation or 0.0),
+                        "points": _number(point.points),
+                    }
+                    for point in curve.gains
+                ],
+            }
+            for curve in found.curves
         ],
     }
 

@@ -35,6 +35,7 @@ from nas.report.report_file import MARK, write_report_file
 from nas.report.rerun_command import rerun_command
 from nas.report.snapshot import Snapshot
 from nas.report.template_filters import FILTERS, format_duration, format_gain
+from nas.runs.calibrate.curve_result import kind_of
 from nas.runs.run import Run
 from nas.spec.architecture import PLAIN
 from nas.study.front.front import Front, Point
@@ -114,6 +115,17 @@ def _trust(snapshot: Snapshot) -> dict[str, Any]:
     return {"calibration": snapshot.calibration, "sentences": snapshot.front.trust}
 
 
+def _curves(snapshot: Snapshot) -> dict[str, Any]:
+    found = snapshot.curves
+    assert found is not None
+    return {
+        "found": found,
+        "kinds": list(dict.fromkeys(kind_of(curve.network) for curve in found.curves)),
+        "own": snapshot.run.file.proxy.budgets[-1],
+        "unit": snapshot.run.file.proxy.unit,
+    }
+
+
 def _making(snapshot: Snapshot) -> dict[str, Any]:
     run = snapshot.run
     return {
@@ -132,6 +144,9 @@ SECTIONS = (
     Section("progress", "How the search went", _progress),
     Section("latency", "Latency, known before and measured after", _latency),
     Section("trust", "How far the proxy can be trusted", _trust),
+    Section(
+        "curves", "How long a training must be", _curves, lambda snapshot: bool(snapshot.curves)
+    ),
     Section("made", "How this was made", _making),
 )
 """The sections in the order of the page. Another one is a line here and its template."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from nas.base.errors import StorageError
+from nas.runs.calibrate.curve_result import CurvesFound
 from nas.runs.calibrate.result import Calibration
 from nas.runs.run import Run, journal_stamp
 from nas.strategy.samplers.pareto import PROMISE
@@ -47,6 +48,7 @@ class Snapshot:
     front: Front
     environment: dict[str, Any]
     calibration: Calibration | None
+    curves: CurvesFound | None
 
     @classmethod
     def of(cls, run: Run) -> Snapshot:
@@ -70,6 +72,7 @@ class Snapshot:
             front=read.front(),
             environment=read.environment or {},
             calibration=read.calibration,
+            curves=run.curves(),
         )
 
 

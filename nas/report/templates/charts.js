@@ -95,6 +95,39 @@ const CHARTS = {
     }));
   },
 
+  // One panel for each kind of block, all with the same axes.
+  curves(data, host) {
+    const found = data.curves;
+    const gains = found.networks.flatMap((network) => network.gains);
+    const mine = found.networks.filter((network) => network.kind === host.dataset.kind);
+    const ends = gains.flatMap((at) => [at.gain - at.deviation, at.gain + at.deviation]);
+    const budgets = found.budgets, last = budgets[budgets.length - 1];
+    const chart = plot(host, {
+      x: { domain: [budgets[0] / 1.18, last * 1.18], log: true, at: budgets, title: "epochs of training →" },
+      y: { domain: widened(extent([0, ...ends]), 0.12), title: "validation loss saved" },
+    }, `Gain of ${host.dataset.kind} over the plain network after ${budgets.join(", ")} epochs`);
+    const taken = found.taken ?? found.advised;
+    if (taken >= budgets[0] / 1.18 && taken <= last * 1.18) {
+      chart.area.append(svg("line", { class: "taken", x1: chart.x(taken), x2: chart.x(taken), y1: chart.box.top, y2: chart.box.bottom }));
+    }
+    chart.area.append(svg("line", { class: "zero", x1: chart.box.left, x2: chart.box.right, y1: chart.y(0), y2: chart.y(0) }),
+      svg("text", { x: chart.box.left + 2, y: chart.y(0) - 4 }, "plain"));
+    const items = [];
+    for (const network of mine) {
+      const kind = network.half || "all";
+      const places = network.gains.map((at) => [chart.x(at.epochs), chart.y(at.gain)]);
+      chart.area.append(svg("path", { class: `line curve ${kind}`, d: places.map((place, i) => `${i ? "L" : "M"}${place}`).join("") }));
+      network.gains.forEach((at, i) => {
+        const [x, y] = places[i];
+        chart.area.append(
+          svg("line", { class: "bar", x1: x, x2: x, y1: chart.y(at.gain - at.deviation), y2: chart.y(at.gain + at.deviation) }),
+          svg("circle", { class: `dot ${kind}`, cx: x, cy: y, r: 3.4 }));
+        items.push({ x, y, lines: [network.name, `after ${at.epochs} epochs`, `${signed(at.gain, 3)} ±${at.deviation.toFixed(3)} loss saved`, `${signed(at.points, 1)} points of accuracy`, network.verdict] });
+      });
+    }
+    hover(chart.root, chart, items);
+  },
+
   bias(data, host) {
     const rows = data.trust?.bias ?? [];
     if (!rows.length) { nothing(host, "No bias was measured."); return; }
