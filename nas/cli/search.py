@@ -44,7 +44,7 @@ def search(
     calibration: Annotated[
         Path | None,
         typer.Option(
-            help="Folder of nas calibrate; its trainings come first, its curves say how long to train."
+            help="Folder of nas calibrate: its trainings come first; curves say how long to train."
         ),
     ] = None,
     prior: Annotated[
