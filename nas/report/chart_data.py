@@ -146,7 +146,19 @@ def _progress(snapshot: Snapshot) -> dict[str, Any]:
             for promise in snapshot.promises
             if promise.trial in order
         ],
+        "prospects": _prospects(snapshot, order),
     }
+
+
+def _prospects(snapshot: Snapshot, order: Mapping[int, int]) -> dict[str, Any]:
+    """Return rows of [number of the network, gain, low, high, regret] in one unit, and the unit."""
+    found = [(order[trial], item) for trial, item in snapshot.prospects if trial in order]
+    # Accuracy may be related to loss only later: all are then in the unit of the last.
+    in_points = bool(found) and found[-1][1].in_points
+    rows = [
+        [number, *_numbers(item.shown())] for number, item in found if item.in_points == in_points
+    ]
+    return {"rows": rows, "unit": "points" if in_points else "loss"}
 
 
 def _latency(snapshot: Snapshot) -> dict[str, Any]:

@@ -34,8 +34,9 @@ from nas.report.remeasured_latency import compare_latencies
 from nas.report.report_file import MARK, write_report_file
 from nas.report.rerun_command import rerun_command
 from nas.report.snapshot import Snapshot
-from nas.report.template_filters import FILTERS, format_duration, format_gain
+from nas.report.template_filters import FILTERS, format_duration, format_gain, format_number
 from nas.runs.calibrate.curve_result import kind_of
+from nas.runs.elapsed import read_elapsed
 from nas.runs.run import Run
 from nas.spec.architecture import PLAIN
 from nas.study.front.front import Front, Point
@@ -98,6 +99,10 @@ def _progress(snapshot: Snapshot) -> dict[str, Any]:
         "progress": trace_progress(trials, snapshot.front.objectives),
         "objectives": snapshot.front.objectives,
         "promises": snapshot.promises,
+        "prospect": snapshot.prospects[-1][1] if snapshot.prospects else None,
+        "elapsed": read_elapsed(run, running=snapshot.state == "running"),
+        "running": snapshot.state == "running",
+        "full_trainings": run.file.search.full_trainings,
         "cost": cost,
         "rungs": summarise_rungs(trials, run.file.proxy.budgets) if cost else [],
         "unit": run.file.proxy.unit,
@@ -164,6 +169,7 @@ def _tiles(snapshot: Snapshot) -> list[_Tile]:
     return [
         _networks_tile(snapshot),
         *_front_tiles(snapshot.front),
+        *_prospect_tiles(snapshot),
         _Tile("training", format_duration(seconds), "all trials together"),
     ]
 
@@ -171,8 +177,9 @@ def _tiles(snapshot: Snapshot) -> list[_Tile]:
 def _networks_tile(snapshot: Snapshot) -> _Tile:
     trials = snapshot.trials
     firsts = int((trials["repeat"] == 0).sum())
-    planned = snapshot.run.file.search.trials
-    note = f"of {planned} planned; {len(trials) - firsts} further trainings with other seeds"
+    plan = snapshot.run.file.search
+    planned = f"of {plan.trials} planned; " if plan.budget is None else ""
+    note = f"{planned}{len(trials) - firsts} further trainings with other seeds"
     return _Tile("networks", str(firsts), note)
 
 
@@ -190,6 +197,16 @@ def _front_tiles(front: Front) -> list[_Tile]:
         ends = [format_milliseconds(members[row].latency_ms) for row in (0, -1)]
         tiles.append(_Tile("latency, ms", " – ".join(dict.fromkeys(ends)), "of the front"))
     return tiles
+
+
+def _prospect_tiles(snapshot: Snapshot) -> list[_Tile]:
+    if not snapshot.prospects:
+        return []
+    trial, prospect = snapshot.prospects[-1]
+    regret = prospect.shown()[3]
+    value = format_number(max(0.0, regret), 2 if prospect.in_points else 4)
+    title = f"may be left, {prospect.unit}"
+    return [_Tile(title, value, f"expected regret when trial {trial} was proposed")]
 
 
 def _best(front: Front) -> Point | None:

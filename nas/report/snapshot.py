@@ -12,6 +12,7 @@ from nas.runs.run import Run, journal_stamp
 from nas.strategy.samplers.pareto import PROMISE
 from nas.strategy.storage.store import Store
 from nas.study.front.front import Front
+from nas.study.prospect import PROSPECT, Prospect
 from nas.study.trials import Trials
 
 __all__ = ["Promise", "Snapshot", "read_stamp", "read_state"]
@@ -37,6 +38,7 @@ class Snapshot:
 
     stamp: name of that moment's state of its files.
     state: `running`, `finished` or `stopped`.
+    prospects: what was believed to be gained, and left to gain, when a trial was proposed; by it.
     environment: empty where it was not recorded.
     """
 
@@ -45,6 +47,7 @@ class Snapshot:
     state: str
     trials: Trials
     promises: tuple[Promise, ...]
+    prospects: tuple[tuple[int, Prospect], ...]
     front: Front
     environment: dict[str, Any]
     calibration: Calibration | None
@@ -68,6 +71,11 @@ class Snapshot:
                 Promise(trial.record.trial, *trial.marks[PROMISE])
                 for trial in stored
                 if PROMISE in trial.marks
+            ),
+            prospects=tuple(
+                (trial.record.trial, Prospect.of(trial.marks[PROSPECT]))
+                for trial in stored
+                if PROSPECT in trial.marks
             ),
             front=read.front(),
             environment=read.environment or {},

@@ -89,8 +89,8 @@ def _with_shared_budget(run: Run, new: NewRun, observer: Observer) -> Run:
     observer.stage("timing a full training")
     share = share_budget(run, new.candidates.plains()[0][0])
     observer.stage(
-        f"{share.search / 60:.0f} min to search, then {share.full_trainings} full trainings of "
-        f"about {share.each / 60:.0f} min; they tell networks apart that differ by about "
+        f"{_duration(share.search)} to search, then {share.full_trainings} full trainings of "
+        f"about {_duration(share.each)}; they tell networks apart that differ by about "
         f"{share.resolved:.1f} points"
     )
     plan = run.file.search
@@ -103,6 +103,10 @@ def _with_shared_budget(run: Run, new: NewRun, observer: Observer) -> Run:
     search = plan.model_copy(update=shared)
     write_plan(run.path, run.file.model_copy(update={"search": search}))
     return open_run(run.path)
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
 
 
 def _make_folder(new: NewRun, out: Path) -> None:

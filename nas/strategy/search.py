@@ -34,6 +34,7 @@ from nas.strategy.samplers.pareto import TargetedEvidence
 from nas.strategy.samplers.proposer import Proposer
 from nas.strategy.storage.store import Store
 from nas.study.network_belief import Budgets, collect_evidence
+from nas.study.prospect import Prospect
 from nas.study.record import COMPLETE, FAILED, PAUSED, RUNNING, Job, Outcome, Record
 from nas.study.trials import Trials
 
@@ -146,6 +147,11 @@ class Search:
         if self.plan.time_limit is None:
             return math.inf
         return self.plan.time_limit - (self._clock() - self._started)
+
+    @property
+    def prospect(self) -> Prospect | None:
+        """What was gained, and may be left to gain, as of the last proposal; None: not known."""
+        return self._proposer.prospect
 
     def expected_trials(self) -> int:
         """Estimate how many trials the study will hold at its end."""

@@ -259,6 +259,18 @@ def test_a_calibration_is_shown_with_its_bias(tmp_path: Path) -> None:
     ]
 
 
+def test_what_was_gained_and_may_be_left_is_shown(tmp_path: Path) -> None:
+    run = simulated_run(tmp_path / "run", search={"sampler": "pareto", "trials": 24}, believed=True)
+    page = render(run)
+    found = data_of(page)["progress"]["prospects"]
+    assert found["unit"] == "points" and found["rows"]
+    for _, gain, low, high, regret in found["rows"]:
+        assert low <= gain <= high and regret >= 0
+    text = " ".join("".join(_Elements(page).text).split())
+    assert "Best gain over plain +" in text and "may be left, points" in text
+    assert text.index("Best gain over plain") < text.index("Hypervolume of")
+
+
 def test_curves_are_shown_with_where_they_cross(run: Run, tmp_path: Path) -> None:
     assert "How long a training must be" not in render(run)
     shutil.copytree(run.path, tmp_path / "run")

@@ -73,6 +73,30 @@ const CHARTS = {
     hover(chart.root, chart, items);
   },
 
+  prospect(data, host) {
+    const { rows, unit } = data.progress.prospects;
+    if (!rows.length) { nothing(host, "Nothing is believed yet."); return; }
+    const chart = plot(host, {
+      x: { domain: extent([0, ...rows.map(([n]) => n)]), title: "networks, in the order they were proposed →", whole: true },
+      y: { domain: widened(extent([0, ...rows.flatMap(([, ...values]) => values)]), 0.08), title: unit === "points" ? "points of accuracy" : "loss saved" },
+    }, "What was gained so far, and what may be left");
+    const along = (column) => rows.map((row) => `${chart.x(row[0])},${chart.y(row[column])}`);
+    chart.area.append(
+      svg("path", { class: "band", d: `M${[...along(2), ...along(3).reverse()].join("L")}Z` }),
+      svg("line", { class: "zero", x1: chart.box.left, x2: chart.box.right, y1: chart.y(0), y2: chart.y(0) }),
+      svg("path", { class: "line luck", d: `M${along(4).join("L")}` }),
+      svg("path", { class: "line gain", d: `M${along(1).join("L")}` }));
+    const digits = unit === "points" ? 2 : 4;
+    const items = rows.map(([n, gain, low, high, regret]) => ({ x: chart.x(n), y: chart.y(gain), lines: [`network ${n}`,
+      `gain ${signed(gain, digits)} [${signed(low, digits)}, ${signed(high, digits)}] ${unit}`, `expected regret ${regret.toFixed(digits)} ${unit}`] }));
+    if (rows.length === 1) chart.area.append(svg("circle", { class: "dot gain", cx: items[0].x, cy: items[0].y, r: 3 }));
+    const right = chart.box.right;
+    chart.area.append(
+      svg("line", { class: "line gain", x1: right - 148, x2: right - 128, y1: 10, y2: 10 }), svg("text", { x: right - 123, y: 14 }, "gain"),
+      svg("line", { class: "line luck", x1: right - 82, x2: right - 62, y1: 10, y2: 10 }), svg("text", { x: right - 57, y: 14 }, "regret"));
+    hover(chart.root, chart, items);
+  },
+
   latency(data, host) {
     const found = data.latency;
     const rows = found.trial.map((trial, i) => ({ trial, before: found.before[i], after: found.after[i],
