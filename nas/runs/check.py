@@ -79,7 +79,8 @@ def check_new_run(
         runner = load_runner(runner)
     check_loggers(runner.loggers)
     check_regime(runner, "runner")
-    curves, notes = None, ()
+    curves: CurvesFound | None = None
+    notes: tuple[str, ...] = ()
     if calibration is not None:
         runner, curves, notes = _take_budget(runner, Path(calibration))
     file = RunFile(**runner.model_dump(), data=resolve_source(data), study=study_name(out, runner))

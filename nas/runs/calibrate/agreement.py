@@ -151,7 +151,7 @@ def agreement(
         return float(np.mean(found))
 
     def statistic(measure: Callable[[Floats, Floats], float]) -> Interval:
-        count = full.shape[-2]
+        count = int(full.shape[-2])
         all_rows = np.arange(count)
         drawn = [
             measure_draw(measure, rng.integers(count, size=count), draw) for draw in range(_DRAWS)

@@ -101,8 +101,8 @@ def score_all(
         figures = np.full((len(rows), longest), np.nan)
         for number, row in enumerate(rows):
             figures[number, : len(row)] = [math.nan if value is None else value for value in row]
-        by_groups = figures[:, 2:] if longest > 2 else None
-        scores[name] = Scores(figures[:, 0], float(figures[:, 1].mean()), by_groups)
+        groups = figures[:, 2:] if longest > 2 else None
+        scores[name] = Scores(figures[:, 0], float(figures[:, 1].mean()), groups)
     return scores
 
 
