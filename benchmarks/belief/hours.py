@@ -3,18 +3,18 @@
     python -m benchmarks.belief.hours [--worlds 40] [--short 96] [--ratio 8]
 
 Simulated worlds of `benchmarks/claims`, in which a short training shows the gain by full training
-through a crooked glass (saturated, biased by kind, slower the more blocks there are) and one short
+through a crooked glass (saturated, biased by kind, slower the more blocks there are). One short
 training is as noisy as the truth is spread, a full one half as much. A budget is counted in short
-trainings: with 96 of five minutes it is eight hours on one core; a full training takes eight of them.
+trainings: 96 of five minutes are eight hours on one core; a full training takes eight of them.
 
 means: short trainings alone, the best raw mean: how searches went.
 short: short trainings alone, half a balanced design, then rounds by the belief.
 full: three fifths of the budget so, then full trainings of winner, rival and plain, fed back.
 
 Printed of the network that each way would hand over, at no more latency than the best hand-placed
-one: its true gain by full training over that network, its regret, and whether it is truly better than
-plain; then how often the way says with 95 % that it beats plain, and how often that is false. Units:
-the spread of the truth. Means with standard errors over worlds.
+one: its true gain by full training over that network, its regret, and how often it is truly better
+than plain; then how often the way says with 95 % that it beats plain (`means` always does), and how
+often that is false. Units: the spread of the truth. Means with standard errors over worlds.
 """
 
 from __future__ import annotations

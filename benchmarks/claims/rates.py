@@ -32,6 +32,9 @@ from nas.belief.claims import (
     probability_best,
 )
 from nas.runs.calibrate.agreement import agreement
+from nas.runs.calibrate.judging_images import GROUPS, Compared
+from nas.runs.calibrate.result import Calibration, Estimate, Trust
+from nas.runs.calibrate.sides import Sides
 from nas.runs.compare import compare_fronts
 from nas.study.front.findings import Finding, Kind
 from nas.study.front.front import Front
@@ -40,6 +43,7 @@ from nas.study.front.search_findings import search_findings
 
 __all__ = ["CLAIMS", "measure"]
 
+Floats = NDArray[np.float64]
 Tallies = Mapping[str, Tally]
 _SAME = 1e-12  # of two truths that are equal
 
@@ -265,6 +269,74 @@ def ceiling_claims(world: World, rng: np.random.Generator, tallies: Tallies) -> 
     tallies["ceiling"].interval(ends.low, ends.high, ceiling)
 
 
+def calibration_claims(world: World, rng: np.random.Generator, tallies: Tallies) -> None:
+    """Whether a proxy is called trustworthy that shows nothing, and one that shows the truth.
+
+    The same images judge it and full training: by all of them, as before, or by halves.
+    """
+    codes = world.random(30, rng)
+    gain = world.gain(codes)
+    groups = world.images * math.sqrt(GROUPS) * rng.standard_normal((len(codes), 1, GROUPS))
+
+    def trained(worth: Floats, noise: float, seeds: int) -> Floats:
+        # What a training does to single images, beside what it is worth on all of them.
+        own = rng.normal(0, noise, (len(codes), seeds, 1))
+        by_image = rng.normal(0, noise, (len(codes), seeds, GROUPS))
+        return np.asarray(worth[:, None, None] + groups + own + by_image)
+
+    full = trained(gain, 0.5 * world.noise, 3)
+    something = float(np.ptp(gain)) > 0
+    for name, worth in (("worthless", 0 * gain), ("truthful", gain)):
+        proxy = trained(worth, world.noise, 2)
+        whole = Sides(proxy.mean(axis=2), full.mean(axis=2))
+        for sides, judged in (
+            (whole, "same images"),
+            (replace(whole, by_groups=Compared(proxy, full)), "halves"),
+        ):
+            true = name == "truthful" and something
+            trusted = _is_trusted(sides)
+            tallies[f"{name}, {judged}"].claim(
+                made=trusted, false=trusted and not true, possible=true
+            )
+
+
+def _is_trusted(sides: Sides) -> bool:
+    """What the program would conclude of these two sides."""
+    agreed, resolved = sides.agreement(), sides.resolution(0.5)
+    unknown = Estimate(value=None, low=None, high=None)
+    spearman = agreed.spearman
+    if math.isfinite(spearman.value):
+        known = Estimate(value=spearman.value, low=spearman.low, high=spearman.high)
+    else:
+        known = unknown
+    apart = resolved.apart if math.isfinite(resolved.apart) else None
+    trust = Trust(
+        name="scratch",
+        budget="",
+        cost=0.1,
+        seeds=sides.proxy.shape[1],
+        spearman=known,
+        kendall=unknown,
+        best_kendall=unknown,
+        apart=apart,
+    )
+    return Calibration(
+        space="",
+        data="",
+        networks=len(sides.full),
+        seeds=sides.full.shape[1],
+        full="",
+        full_seconds=1.0,
+        accuracy=0.0,
+        spread=0.0,
+        seed_noise=resolved.seed_noise,
+        ceiling=agreed.ceiling,
+        best_ceiling=agreed.best_ceiling,
+        full_seeds_needed=resolved.seeds_full,
+        proxies=[trust],
+    ).trusted
+
+
 def _spearman(one: np.ndarray, two: np.ndarray) -> float:
     ranks = [np.argsort(np.argsort(values)) for values in (one, two)]
     return float(np.corrcoef(ranks[0], ranks[1])[0, 1])
@@ -333,6 +405,7 @@ CLAIMS: dict[str, Callable[[World, np.random.Generator, Tallies], None]] = {
     "compare": compare_claims,
     "full": full_claims,
     "agreement": ceiling_claims,
+    "calibration": calibration_claims,
 }
 """What makes the claims of one world, by name."""
 

@@ -23,7 +23,7 @@ from nas.cli.output.search_progress import watch_search
 
 if TYPE_CHECKING:
     from nas.runs.calibrate.curve_result import CurvePoint, CurvesFound
-    from nas.runs.calibrate.result import Calibration
+    from nas.runs.calibrate.result import Calibration, Estimate
 
 __all__ = ["calibrate"]
 
@@ -155,7 +155,10 @@ def _show_curves(
     for line in found.lines:
         screen.print(line)
     screen.print(f"\nWritten: {out}/curves.json, {out}/curves.png, {out}/curves.svg")
-    screen.print(f"Search: nas search {space} --data {data} {found.setting} --out RUN")
+    screen.print(
+        f"Search with it: nas search {space} --data {data} --calibration {out} --out RUN",
+        soft_wrap=True,
+    )
 
 
 def _curve_table(found: CurvesFound) -> Table:
@@ -180,22 +183,43 @@ def _gain_cell(point: CurvePoint) -> str:
 def _print_calibration(calibration: Calibration, screen: Console) -> None:
     screen.print()
     screen.print(_table(calibration))
-    by_loss = (
-        "" if calibration.loss_ceiling is None else f" ({calibration.loss_ceiling:.2f} by loss)"
+    by_images = (
+        ""
+        if calibration.image_noise is None
+        else f", by the choice of images ±{calibration.image_noise:.2f}"
     )
     screen.print(
         f"Against {calibration.full}: accuracy {calibration.accuracy:.1f} %, between networks "
-        f"±{calibration.spread:.2f}, between seeds ±{calibration.seed_noise:.2f} points; a perfect "
-        f"proxy would reach Spearman {calibration.ceiling:.2f}{by_loss}, and "
-        f"{calibration.best_ceiling:.2f} in the best quarter.",
+        f"±{calibration.spread:.2f}, between seeds ±{calibration.seed_noise:.2f}{by_images} "
+        f"points. {_ceilings(calibration)}",
         style="dim",
     )
+    if calibration.judging == "other images":
+        screen.print(
+            "Each side was judged by halves of the validation images that the other was not.",
+            style="dim",
+        )
     screen.print(
         "To order two networks that differ by half a point takes "
         f"{calibration.full_seeds_needed} seeds of full training."
     )
     for line in (calibration.verdict, *calibration.warnings):
         screen.print(line)
+
+
+def _ceilings(calibration: Calibration) -> str:
+    """Say what a perfect proxy would reach, with the intervals that so few networks leave."""
+    by_loss = calibration.loss_ceiling_interval or calibration.loss_ceiling
+    among_best = calibration.best_ceiling_interval or calibration.best_ceiling
+
+    def shown(value: Estimate | float) -> str:
+        return f"{value:.2f}" if isinstance(value, float) else str(value)
+
+    return (
+        f"A perfect proxy would reach Spearman {calibration.best_possible}"
+        + ("" if by_loss is None else f", by loss {shown(by_loss)}")
+        + f", and Kendall {shown(among_best)} in the best quarter."
+    )
 
 
 def _table(calibration: Calibration) -> Table:

@@ -42,7 +42,10 @@ def search(
         list[str] | None, typer.Option(help="Instead of the space's; may be repeated.")
     ] = None,
     calibration: Annotated[
-        Path | None, typer.Option(help="Folder of nas calibrate; its trainings come first.")
+        Path | None,
+        typer.Option(
+            help="Folder of nas calibrate: its trainings come first; curves say how long to train."
+        ),
     ] = None,
     prior: Annotated[
         Path | None, typer.Option(help="Rules of another search: nas explain RUN --prior FILE.")

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from nas.cli.options import Json, RunFolderOrUrl
 from nas.cli.output.console import print_json
+from nas.cli.output.formats import format_clock
 from nas.study.record import COMPLETE, FAILED, PAUSED, PRUNED, RUNNING
 
 if TYPE_CHECKING:
     from nas.execution.exchange import Exchange
     from nas.runs.run import RunState
-    from nas.strategy.storage.store import Store
+    from nas.strategy.storage.store import Store, StoredTrial
+    from nas.study.prospect import Prospect
     from nas.study.trials import TrainingCost
 
 __all__ = ["status"]
 
+_MOST_READ = 10_000  # trials: more take long, and an ended search expects nothing any more
 _STATES = (COMPLETE, RUNNING, PAUSED, PRUNED, FAILED)
 
 
@@ -43,7 +47,8 @@ def _status_of_folder(folder: str, *, as_json: bool) -> None:
     state = run.read()
     running = run.is_running()
     cost = run.spent(state.trials)
-    report = _report_folder(folder, state, running=running, cost=cost)
+    prospect = _latest_prospect(_stored(state))
+    report = _report_folder(folder, state, running=running, cost=cost) | _of_prospect(prospect)
     if as_json:
         print_json(report)
         return
@@ -52,13 +57,14 @@ def _status_of_folder(folder: str, *, as_json: bool) -> None:
         f"{report['driver']}"
     )
     networks = report["networks"]
-    print(
-        f"networks: {networks['evaluated']} evaluated of {networks['planned']}; "
-        f"on the front: {report['front']}"
-    )
+    # With a budget, time ends a search, and its number of networks is only a bound.
+    planned = f" of {networks['planned']}" if run.file.search.budget is None else ""
+    print(f"networks: {networks['evaluated']} evaluated{planned}; on the front: {report['front']}")
     _print_counts(report["trials"])
     if cost:
         print(cost)
+    _print_time(report["time"], run.file.search.full_trainings)
+    _print_prospect(prospect)
     _print_workers(report["workers"])
     _print_failures(report["failures"])
     if not running and not run.is_finished():
@@ -68,6 +74,8 @@ def _status_of_folder(folder: str, *, as_json: bool) -> None:
 def _report_folder(
     folder: str, state: RunState, *, running: bool, cost: TrainingCost | None
 ) -> dict[str, Any]:
+    from nas.runs.elapsed import read_elapsed
+
     run, trials = state.run, state.trials
     failures = [
         {"trial": row["trial"], "state": row["state"], "reason": row["failure"]}
@@ -81,6 +89,7 @@ def _report_folder(
         from nas.runs.open_study import exchange_of
 
         workers = _report_workers(exchange_of(run))
+    elapsed = read_elapsed(run, running=running)
     return {
         "run": folder,
         "space": run.space.name,
@@ -91,6 +100,7 @@ def _report_folder(
         "networks": {"evaluated": evaluated, "planned": run.file.search.trials},
         "front": len(state.front().members),
         "training": asdict(cost) if cost else None,
+        "time": asdict(elapsed) if elapsed else None,
         "failures": failures,
         "workers": workers,
     }
@@ -123,12 +133,14 @@ def _status_of_study(url: str, *, as_json: bool) -> None:
         else "driver: none"
     )
     _print_counts(report["trials"])
+    _print_prospect(_latest_prospect(store.trials()))
     _print_workers(report["workers"])
     _print_failures(report["failures"])
 
 
 def _report_study(store: Store) -> dict[str, Any]:
-    records = store.records()
+    stored = store.trials()
+    records = [trial.record for trial in stored]
     evaluated = [
         record for record in records if record.repeat == 0 and record.state not in (RUNNING, PAUSED)
     ]
@@ -141,7 +153,7 @@ def _report_study(store: Store) -> dict[str, Any]:
             for record in records
             if record.failure
         ],
-    }
+    } | _of_prospect(_latest_prospect(stored))
 
 
 def _find_exchange(store: Store) -> Exchange | None:
@@ -155,6 +167,45 @@ def _find_exchange(store: Store) -> Exchange | None:
 
 
 # Of both.
+
+
+def _stored(state: RunState) -> Sequence[StoredTrial]:
+    """Return the trials of a run with what the sampler noted; none of a very large, ended one."""
+    from nas.strategy.storage.store import Store
+
+    if state.run.is_finished() and len(state.trials) > _MOST_READ:
+        return ()
+    return Store(state.run.study, writable=False).trials()
+
+
+def _latest_prospect(stored: Sequence[StoredTrial]) -> tuple[int, Prospect] | None:
+    """Return what was believed when a network was proposed last, and the trial of that."""
+    from nas.study.prospect import PROSPECT, Prospect
+
+    for trial in reversed(stored):
+        if PROSPECT in trial.marks:
+            return trial.record.trial, Prospect.of(trial.marks[PROSPECT])
+    return None
+
+
+def _of_prospect(found: tuple[int, Prospect] | None) -> dict[str, Any]:
+    return {"prospect": None if found is None else found[1].to_dict() | {"trial": found[0]}}
+
+
+def _print_prospect(found: tuple[int, Prospect] | None) -> None:
+    if found is not None:
+        print(f"{found[1]} (when trial {found[0]} was proposed)")
+
+
+def _print_time(time: dict[str, Any] | None, full_trainings: int | None) -> None:
+    if time is None:
+        return
+    text = f"searching: {format_clock(time['spent']).strip()} spent"
+    if time["left"] is not None:
+        text += f", about {format_clock(time['left']).strip()} left"
+        if full_trainings:
+            text += f", then {full_trainings} full trainings"
+    print(text)
 
 
 def _report_workers(exchange: Exchange) -> list[dict[str, Any]]:

@@ -13,6 +13,7 @@ from nas.report.backbone_sites import BackboneKey, BackboneSites, find_backbone_
 from nas.report.progress import trace_progress
 from nas.report.remeasured_latency import compare_latencies
 from nas.report.snapshot import Snapshot
+from nas.runs.calibrate.curve_result import half_of, kind_of
 from nas.spec.architecture import Architecture
 from nas.study.front.front import Front
 from nas.study.front.point import Point
@@ -88,6 +89,7 @@ def collect_chart_data(snapshot: Snapshot) -> dict[str, Any]:
         "progress": _progress(snapshot),
         "latency": _latency(snapshot),
         "trust": _trust(snapshot),
+        "curves": _curves(snapshot),
     }
 
 
@@ -145,7 +147,19 @@ def _progress(snapshot: Snapshot) -> dict[str, Any]:
             for promise in snapshot.promises
             if promise.trial in order
         ],
+        "prospects": _prospects(snapshot, order),
     }
+
+
+def _prospects(snapshot: Snapshot, order: Mapping[int, int]) -> dict[str, Any]:
+    """Return rows of [number of the network, gain, low, high, regret] in one unit, and the unit."""
+    found = [(order[trial], item) for trial, item in snapshot.prospects if trial in order]
+    # Accuracy may be related to loss only later: all are then in the unit of the last.
+    in_points = bool(found) and found[-1][1].in_points
+    rows = [
+        [number, *_numbers(item.shown())] for number, item in found if item.in_points == in_points
+    ]
+    return {"rows": rows, "unit": "points" if in_points else "loss"}
 
 
 def _latency(snapshot: Snapshot) -> dict[str, Any]:
@@ -169,6 +183,36 @@ def _trust(snapshot: Snapshot) -> dict[str, Any] | None:
             {"name": name, "value": bias.value, "low": bias.low, "high": bias.high}
             for name, bias in calibration.searched.bias.items()
             if bias.value is not None
+        ],
+    }
+
+
+def _curves(snapshot: Snapshot) -> dict[str, Any] | None:
+    found = snapshot.curves
+    if found is None:
+        return None
+    proxy = snapshot.run.file.proxy
+    return {
+        "budgets": _numbers(found.budgets),
+        "taken": _number(proxy.budgets[-1]) if proxy.unit == "epochs" else None,
+        "advised": _number(found.advice.epochs),
+        "networks": [
+            {
+                "name": curve.network,
+                "kind": kind_of(curve.network),
+                "half": half_of(curve.network),
+                "verdict": curve.verdict,
+                "gains": [
+                    {
+                        "epochs": _number(point.epochs),
+                        "gain": _number(point.gain),
+                        "deviation": _number(point.deviation or 0.0),
+                        "points": _number(point.points),
+                    }
+                    for point in curve.gains
+                ],
+            }
+            for curve in found.curves
         ],
     }
 

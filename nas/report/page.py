@@ -34,7 +34,9 @@ from nas.report.remeasured_latency import compare_latencies
 from nas.report.report_file import MARK, write_report_file
 from nas.report.rerun_command import rerun_command
 from nas.report.snapshot import Snapshot
-from nas.report.template_filters import FILTERS, format_duration, format_gain
+from nas.report.template_filters import FILTERS, format_duration, format_gain, format_number
+from nas.runs.calibrate.curve_result import kind_of
+from nas.runs.elapsed import read_elapsed
 from nas.runs.run import Run
 from nas.spec.architecture import PLAIN
 from nas.study.front.front import Front
@@ -98,6 +100,10 @@ def _progress(snapshot: Snapshot) -> dict[str, Any]:
         "progress": trace_progress(trials, snapshot.front.objectives),
         "objectives": snapshot.front.objectives,
         "promises": snapshot.promises,
+        "prospect": snapshot.prospects[-1][1] if snapshot.prospects else None,
+        "elapsed": read_elapsed(run, running=snapshot.state == "running"),
+        "running": snapshot.state == "running",
+        "full_trainings": run.file.search.full_trainings,
         "cost": cost,
         "rungs": summarise_rungs(trials, run.file.proxy.budgets) if cost else [],
         "unit": run.file.proxy.unit,
@@ -113,6 +119,17 @@ def _latency(snapshot: Snapshot) -> dict[str, Any]:
 
 def _trust(snapshot: Snapshot) -> dict[str, Any]:
     return {"calibration": snapshot.calibration, "sentences": snapshot.front.trust}
+
+
+def _curves(snapshot: Snapshot) -> dict[str, Any]:
+    found = snapshot.curves
+    assert found is not None
+    return {
+        "found": found,
+        "kinds": list(dict.fromkeys(kind_of(curve.network) for curve in found.curves)),
+        "own": snapshot.run.file.proxy.budgets[-1],
+        "unit": snapshot.run.file.proxy.unit,
+    }
 
 
 def _making(snapshot: Snapshot) -> dict[str, Any]:
@@ -133,6 +150,9 @@ SECTIONS = (
     Section("progress", "How the search went", _progress),
     Section("latency", "Latency, known before and measured after", _latency),
     Section("trust", "How far the proxy can be trusted", _trust),
+    Section(
+        "curves", "How long a training must be", _curves, lambda snapshot: bool(snapshot.curves)
+    ),
     Section("made", "How this was made", _making),
 )
 """The sections in the order of the page. Another one is a line here and its template."""
@@ -150,6 +170,7 @@ def _tiles(snapshot: Snapshot) -> list[_Tile]:
     return [
         _networks_tile(snapshot),
         *_front_tiles(snapshot.front),
+        *_prospect_tiles(snapshot),
         _Tile("training", format_duration(seconds), "all trials together"),
     ]
 
@@ -157,8 +178,9 @@ def _tiles(snapshot: Snapshot) -> list[_Tile]:
 def _networks_tile(snapshot: Snapshot) -> _Tile:
     trials = snapshot.trials
     firsts = int((trials["repeat"] == 0).sum())
-    planned = snapshot.run.file.search.trials
-    note = f"of {planned} planned; {len(trials) - firsts} further trainings with other seeds"
+    plan = snapshot.run.file.search
+    planned = f"of {plan.trials} planned; " if plan.budget is None else ""
+    note = f"{planned}{len(trials) - firsts} further trainings with other seeds"
     return _Tile("networks", str(firsts), note)
 
 
@@ -176,6 +198,16 @@ def _front_tiles(front: Front) -> list[_Tile]:
         ends = [format_milliseconds(members[row].latency_ms) for row in (0, -1)]
         tiles.append(_Tile("latency, ms", " – ".join(dict.fromkeys(ends)), "of the front"))
     return tiles
+
+
+def _prospect_tiles(snapshot: Snapshot) -> list[_Tile]:
+    if not snapshot.prospects:
+        return []
+    trial, prospect = snapshot.prospects[-1]
+    regret = prospect.shown()[3]
+    value = format_number(max(0.0, regret), 2 if prospect.in_points else 4)
+    title = f"may be left, {prospect.unit}"
+    return [_Tile(title, value, f"expected regret when trial {trial} was proposed")]
 
 
 def _best(front: Front) -> Point | None:

@@ -6,11 +6,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from nas.base.errors import StorageError
+from nas.runs.calibrate.curve_result import CurvesFound
 from nas.runs.calibrate.result import Calibration
 from nas.runs.run import Run, journal_stamp
 from nas.strategy.samplers.pareto import PROMISE
 from nas.strategy.storage.store import Store
 from nas.study.front.front import Front
+from nas.study.prospect import PROSPECT, Prospect
 from nas.study.trials import Trials
 
 __all__ = ["Promise", "Snapshot", "read_stamp", "read_state"]
@@ -36,6 +38,7 @@ class Snapshot:
 
     stamp: name of that moment's state of its files.
     state: `running`, `finished` or `stopped`.
+    prospects: what was believed to be gained, and left to gain, when a trial was proposed; by it.
     environment: empty where it was not recorded.
     """
 
@@ -44,9 +47,11 @@ class Snapshot:
     state: str
     trials: Trials
     promises: tuple[Promise, ...]
+    prospects: tuple[tuple[int, Prospect], ...]
     front: Front
     environment: dict[str, Any]
     calibration: Calibration | None
+    curves: CurvesFound | None
 
     @classmethod
     def of(cls, run: Run) -> Snapshot:
@@ -67,9 +72,15 @@ class Snapshot:
                 for trial in stored
                 if PROMISE in trial.marks
             ),
+            prospects=tuple(
+                (trial.record.trial, Prospect.of(trial.marks[PROSPECT]))
+                for trial in stored
+                if PROSPECT in trial.marks
+            ),
             front=read.front(),
             environment=read.environment or {},
             calibration=read.calibration,
+            curves=run.curves(),
         )
 
 

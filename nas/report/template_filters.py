@@ -17,7 +17,7 @@ from nas.base.formats import (
 from nas.spec.architecture import Architecture
 from nas.study.front.point import Point
 
-__all__ = ["FILTERS", "format_duration", "format_gain", "format_signed"]
+__all__ = ["FILTERS", "format_duration", "format_gain", "format_number", "format_signed"]
 
 _MINUS = "\N{MINUS SIGN}"
 

@@ -14,7 +14,10 @@ from nas.latency.profile import Profile, load_profile
 from nas.latency.runtime import RUNTIMES, device_named
 from nas.models.candidates import Candidates, given_space
 from nas.models.cost import cost
+from nas.runs.calibrate.curve_result import CurvesFound
+from nas.runs.calibrate.result import FILE as CALIBRATION
 from nas.runs.calibrate.result import load_calibration
+from nas.runs.calibrate.search_budget import check_fits, find_curves, with_budget
 from nas.runs.images import decode_images
 from nas.runs.loggers import check_loggers
 from nas.runs.open_study import study_name
@@ -36,6 +39,8 @@ class NewRun:
     profile: that latencies are predicted from; None: they are measured.
     begun: a run of the same space, data and proxy, whose trials this one goes on from, or None.
     rules: of another search, for a sampler that makes use of them, or None.
+    curves: of gain over budget on these images, from the calibration, or None.
+    notes: what was decided that the user should hear of, in sentences.
     """
 
     candidates: Candidates
@@ -44,6 +49,8 @@ class NewRun:
     profile: Profile | None
     begun: Run | None
     rules: Rules | None
+    curves: CurvesFound | None = None
+    notes: tuple[str, ...] = ()
 
     @property
     def space(self) -> SearchSpace:
@@ -69,6 +76,10 @@ def check_new_run(
     space, runner = given_space(space), given_runner(runner)
     check_loggers(runner.loggers)
     check_regime(runner, "runner")
+    curves: CurvesFound | None = None
+    notes: tuple[str, ...] = ()
+    if calibration is not None:
+        runner, curves, notes = _take_budget(runner, Path(calibration))
     file = RunFile(**runner.model_dump(), data=resolve_source(data), study=study_name(out, runner))
     candidates = Candidates(space)
     profile = _check_device(file, candidates)
@@ -77,9 +88,9 @@ def check_new_run(
     rules = load_rules(prior) if prior is not None else None
     if rules is not None and file.search.sampler != "pareto":
         raise SpecError(f"a prior: sampler {file.search.sampler!r} cannot use it; use pareto")
-    new = NewRun(candidates, file, about, profile, None, rules)
+    new = NewRun(candidates, file, about, profile, None, rules, curves, notes)
     if calibration is not None:
-        new = _begin_with(new, Path(calibration))
+        new = _with_calibration(new, Path(calibration))
     if file.checkpoints is not None:  # last, since it makes a folder there
         url = _make_own_folder(file.checkpoints, out.name)
         new = replace(new, file=new.file.model_copy(update={"checkpoints": url}))
@@ -142,6 +153,33 @@ def _check_limits(candidates: Candidates, num_classes: int) -> None:
                 f"{name}: the smallest has {least:,}; raise constraints.{name} or take a "
                 "smaller backbone"
             )
+
+
+def _take_budget(
+    runner: Runner, calibration: Path
+) -> tuple[Runner, CurvesFound | None, tuple[str, ...]]:
+    """Return the runner with the budget that curves advise, where the calibration has some."""
+    curves = find_curves(calibration)
+    if curves is None:
+        return runner, None, ()
+    calibrated = (calibration / CALIBRATION).exists()
+    runner, note = with_budget(runner, curves, calibration, calibrated=calibrated)
+    return runner, curves, (note,)
+
+
+def _with_calibration(new: NewRun, calibration: Path) -> NewRun:
+    """Check what the calibration is of, and begin with its trainings where it has some."""
+    if new.curves is not None:
+        check_fits(
+            new.curves,
+            calibration,
+            data=new.file.data,
+            images=new.data["key"],
+            plains=[plain for plain, _ in new.candidates.plains()],
+        )
+        if not (calibration / CALIBRATION).exists():
+            return new
+    return _begin_with(new, calibration)
 
 
 def _begin_with(new: NewRun, calibration: Path) -> NewRun:

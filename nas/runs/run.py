@@ -21,6 +21,7 @@ from nas.base.errors import SpecError, StorageError
 from nas.base.files import parse, read_yaml
 from nas.base.object_store import location
 from nas.runs.belief import read_belief, regime_of
+from nas.runs.calibrate.curve_result import CURVES_FILE, CurvesFound, load_curves
 from nas.runs.calibrate.result import FILE, Calibration, load_calibration
 from nas.runs.lock import is_locked
 from nas.runs.trust import proxy_trust
@@ -178,6 +179,14 @@ class Run:
         """
         path = self.path / FILE
         return load_calibration(path) if path.exists() else None
+
+    def curves(self) -> CurvesFound | None:
+        """Read how gains grow with the budget on its images; None where that was not calibrated.
+
+        Raises SpecError for a file that is none.
+        """
+        path = self.path / CURVES_FILE
+        return load_curves(path) if path.exists() else None
 
     def is_finished(self) -> bool:
         """Return whether its last search came to its own end."""

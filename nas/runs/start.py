@@ -13,6 +13,7 @@ from nas.base.files import dump_yaml
 from nas.base.machine import describe_environment
 from nas.base.object_store import location, remove
 from nas.execution.observer import Observer, SilentObserver
+from nas.runs.calibrate.curve_result import CURVES_FILE
 from nas.runs.calibrate.result import FILE as CALIBRATION
 from nas.runs.check import NewRun, check_new_run
 from nas.runs.drive import drive
@@ -48,7 +49,9 @@ def search(
     data: see `nas.data.load_data`.
     out: a folder that does not exist yet, or is empty.
     calibration: a folder of `calibrate` for the same space, data and proxy: its trainings are the
-        first of the search, and its verdict stands beside every front.
+        first of the search, and its verdict stands beside every front. Or one of its curves, for
+        the same images and backbone: trainings are as long as they advise, unless the runner says
+        how long.
     prior: rules of another search (`nas explain --prior`), for the sampler `pareto` alone.
     observer: hears what happens; None: nobody does.
 
@@ -58,9 +61,12 @@ def search(
     new = check_new_run(space, runner, data, out, calibration=calibration, prior=prior)
     _make_folder(new, out)
     run = open_run(out)
+    observer = observer or SilentObserver()
+    for note in new.notes:
+        observer.stage(note)
     with run_lock(out):
         try:
-            run = _with_shared_budget(run, new, observer or SilentObserver())
+            run = _with_shared_budget(run, new, observer)
             drive(SearchInputs(run, new.candidates, new.profile, new.data), observer)
         except SpecError:
             # Found out late, such as weights that cannot be had: the folder is free again.
@@ -83,8 +89,8 @@ def _with_shared_budget(run: Run, new: NewRun, observer: Observer) -> Run:
     observer.stage("timing a full training")
     share = share_budget(run, new.candidates.plains()[0][0])
     observer.stage(
-        f"{share.search / 60:.0f} min to search, then {share.full_trainings} full trainings of "
-        f"about {share.each / 60:.0f} min; they tell networks apart that differ by about "
+        f"{_duration(share.search)} to search, then {share.full_trainings} full trainings of "
+        f"about {_duration(share.each)}; they tell networks apart that differ by about "
         f"{share.resolved:.1f} points"
     )
     plan = run.file.search
@@ -97,6 +103,10 @@ def _with_shared_budget(run: Run, new: NewRun, observer: Observer) -> Run:
     search = plan.model_copy(update=shared)
     write_plan(run.path, run.file.model_copy(update={"search": search}))
     return open_run(run.path)
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
 
 
 def _make_folder(new: NewRun, out: Path) -> None:
@@ -128,6 +138,8 @@ def _fill_folder(new: NewRun, building: Path, out: Path) -> None:
         kept = location(file.checkpoints) if file.checkpoints else building / CHECKPOINTS
         take_over(begun.checkpoints, kept)
         shutil.copyfile(begun.path.parent / CALIBRATION, building / CALIBRATION)
+    if new.curves is not None:
+        new.curves.write(building / CURVES_FILE)
     if new.profile is not None:
         new.profile.write(building / DEVICE)
     if new.rules is not None:

@@ -31,6 +31,7 @@ from nas.strategy.samplers.proposer import Proposer
 from nas.strategy.stopping import Stopping
 from nas.strategy.storage.store import Store
 from nas.study.network_belief import Budgets
+from nas.study.prospect import Prospect
 from nas.study.record import PAUSED, RUNNING, Job, Outcome, Record
 
 __all__ = ["Search"]
@@ -135,6 +136,11 @@ class Search:
     def remaining_seconds(self) -> float:
         """The time until the plan's limit; infinite without one."""
         return self._stopping.remaining_seconds
+
+    @property
+    def prospect(self) -> Prospect | None:
+        """What was gained, and may be left to gain, as of the last proposal; None: not known."""
+        return self._proposer.prospect
 
     def expected_trials(self) -> int:
         """Estimate how many trials the study will hold at its end."""

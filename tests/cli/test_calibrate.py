@@ -44,7 +44,8 @@ def test_curves_are_a_table_with_sentences_and_the_next_command(
     assert row.split() == ["se/r16", "+0.125", "±0.010*", "-", "too", "short", "to", "tell"]
     assert "a noise of 0.012" in " ".join(shown.out.split())
     assert "there/curves.json" in shown.out
-    assert "--set proxy.kind=scratch --set proxy.rungs=[6] --out RUN" in " ".join(shown.out.split())
+    assert "--set proxy.kind=scratch --set proxy.rungs=[6]: but" in " ".join(shown.out.split())
+    assert "--data digits --calibration there --out RUN\n" in shown.out
     read = json.loads(nas("calibrate", small_space, "--curves", "--json").out)
     assert CurvesFound.model_validate(read) == FOUND
 

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+from support.simulated_run import simulated_run
 
 pytestmark = pytest.mark.xdist_group("run")
 
@@ -16,3 +17,21 @@ def test_how_far_a_run_is(nas, finished_run: Path) -> None:  # type: ignore[no-u
     assert status["networks"] == {"evaluated": 5, "planned": 5}
     assert status["regime"] == "finetune"  # that of its probes
     assert "regime finetune; not running" in nas("status", finished_run).out
+
+
+def test_what_was_gained_and_what_may_be_left(nas, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    run = simulated_run(
+        tmp_path / "run", search={"sampler": "pareto", "trials": 30, "time_limit": 3600.0},
+        believed=True, stop_after=34,
+    )  # fmt: skip
+    (run.path / "events.log").write_text("2026-11-29T12:00:00+00:00 searching\n")
+    status = json.loads(nas("status", run.path, "--json").out)
+    prospect = status["prospect"]
+    assert prospect["unit"] == "points" and prospect["regret"] >= 0
+    assert prospect["gain_low"] < prospect["gain"] < prospect["gain_high"]
+    assert 15 < prospect["trial"] < 34
+    assert status["time"] == {"spent": 0.0, "left": None}  # it was stopped
+    shown = nas("status", run.path).out
+    assert f"best gain over plain {prospect['gain']:+.2f}" in shown
+    assert f"points (when trial {prospect['trial']} was proposed)" in shown
+    assert "searching: 0:00 spent\n" in shown

@@ -13,6 +13,7 @@ from support.simulated_run import invented, simulated_run
 
 from nas.report import write_report
 from nas.report.server import Server
+from nas.runs.calibrate.curve_result import CURVES_FILE, Advice, Curve, CurvePoint, CurvesFound
 from nas.runs.run import Run
 from nas.study.record import Job, Outcome
 
@@ -81,6 +82,36 @@ def test_all_charts_are_drawn(page: Any, written: tuple[Run, str]) -> None:
     assert page.locator("#points .strip-cell svg").count() == len(front)
     drawn = page.locator("main").inner_html()
     assert "NaN" not in drawn and "undefined" not in drawn
+
+
+def test_curves_over_budget_are_drawn(page: Any, tmp_path: Path) -> None:
+    run = simulated_run(tmp_path / "run", search={"trials": 6})
+    gains = [
+        CurvePoint(
+            epochs=epochs, images=int(1000 * epochs), gain=gain, deviation=0.01, margin=0.03,
+            points=1.0, trainings=2,
+        )
+        for epochs, gain in ((3.0, -0.1), (6.0, 0.1))
+    ]  # fmt: skip
+    CurvesFound(
+        space="small", data="digits", recipe="", budgets=[3.0, 6.0], noise=None, trainings=9,
+        seconds=1.0,
+        curves=[
+            Curve(network=name, architecture="{}", verdict="crossed", gains=gains, crossings=[4e3])
+            for name in ("se/r24", "se/r24 early", "eca")
+        ],
+        advice=Advice(epochs=6.0, reason="longest", told=1, contradicted=1),
+    ).write(run.path / CURVES_FILE)  # fmt: skip
+    write_report(run, tmp_path / "front.html")
+    page.goto((tmp_path / "front.html").as_uri())
+    panels = page.locator("[data-chart=curves]")
+    assert panels.count() == 2
+    assert panels.nth(0).locator("path.curve").count() == 2
+    assert panels.nth(0).locator("circle.dot").count() == 4
+    assert panels.nth(1).locator("path.curve.all").count() == 1
+    assert "3" in panels.nth(1).inner_text() and "epochs of training" in panels.nth(1).inner_text()
+    panels.nth(1).locator("circle.dot").last.hover()
+    assert "1.0 points of accuracy" in page.locator("#tip").inner_text()
 
 
 def test_a_click_on_a_point_shows_its_network(page: Any, written: tuple[Run, str]) -> None:

@@ -18,6 +18,13 @@ from nas.report.backbone_sites import find_backbone_sites
 from nas.report.chart_data import collect_chart_data
 from nas.report.page import SECTIONS, render
 from nas.report.snapshot import Snapshot
+from nas.runs.calibrate.curve_result import (
+    CURVES_FILE,
+    Advice,
+    Curve,
+    CurvePoint,
+    CurvesFound,
+)
 from nas.runs.calibrate.result import FILE, Calibration, Estimate, Trust
 from nas.runs.run import Run, open_run
 from nas.strategy.storage.store import Store
@@ -101,8 +108,9 @@ def test_the_page_holds_the_front(run: Run) -> None:
         placed = {sites[site]["name"]: data["labels"][label] for site, label in item["blocks"]}
         assert placed == {part.site: part.label for part in point.architecture.insertions}
     assert data["progress"]["promises"], "this sampler promises"
+    snapshot = Snapshot.of(run)
     for section in SECTIONS:
-        assert f'id="{section.name}"' in page
+        assert (f'id="{section.name}"' in page) == section.shown(snapshot)
     text = " ".join(_Elements(page).text)
     assert "It is not known for this run" in text
     assert "they differ by" in text
@@ -249,6 +257,51 @@ def test_a_calibration_is_shown_with_its_bias(tmp_path: Path) -> None:
     assert data_of(page)["trust"]["bias"] == [
         {"name": "se", "value": -0.2, "low": -0.3, "high": -0.1}
     ]
+
+
+def test_what_was_gained_and_may_be_left_is_shown(tmp_path: Path) -> None:
+    run = simulated_run(tmp_path / "run", search={"sampler": "pareto", "trials": 24}, believed=True)
+    page = render(run)
+    found = data_of(page)["progress"]["prospects"]
+    assert found["unit"] == "points" and found["rows"]
+    for _, gain, low, high, regret in found["rows"]:
+        assert low <= gain <= high and regret >= 0
+    text = " ".join("".join(_Elements(page).text).split())
+    assert "Best gain over plain +" in text and "may be left, points" in text
+    assert text.index("Best gain over plain") < text.index("Hypervolume of")
+
+
+def test_curves_are_shown_with_where_they_cross(run: Run, tmp_path: Path) -> None:
+    assert "How long a training must be" not in render(run)
+    shutil.copytree(run.path, tmp_path / "run")
+    copied = open_run(tmp_path / "run")
+    gains = [
+        CurvePoint(
+            epochs=epochs, images=int(1000 * epochs), gain=gain, deviation=0.01, margin=0.03,
+            points=1.0, trainings=2,
+        )
+        for epochs, gain in ((3.0, -0.1), (6.0, 0.1))
+    ]  # fmt: skip
+    network = HOSTILE + " early"
+    curve = Curve(
+        network=network, architecture="{}", verdict="crossed", gains=gains, crossings=[4200.0]
+    )
+    CurvesFound(
+        space="small", data="digits", recipe="", budgets=[3.0, 6.0], noise=None, trainings=9,
+        seconds=1.0, curves=[curve],
+        advice=Advice(epochs=6.0, reason="longest", told=1, contradicted=1),
+    ).write(copied.path / CURVES_FILE)  # fmt: skip
+    page = render(copied)
+    text = " ".join("".join(_Elements(page).text).split())
+    assert f"{network} crosses plain at 4,200 images (4.2 epochs)." in text
+    assert "for 5 epochs; the curves advise 6 epochs: the longest of the curves" in text
+    assert "<img" not in page
+    found = data_of(page)["curves"]
+    assert (found["budgets"], found["taken"], found["advised"]) == ([3, 6], 5, 6)
+    assert (found["networks"][0]["kind"], found["networks"][0]["half"]) == (HOSTILE, "early")
+    (copied.path / CURVES_FILE).write_text("{")
+    with pytest.raises(SpecError, match="curves"):
+        render(copied)
 
 
 def test_of_very_many_networks_some_are_left_out_of_the_chart(

@@ -23,6 +23,7 @@ from nas.spec.space import SearchSpace
 from nas.strategy.search import Search
 from nas.strategy.storage.store import Store
 from nas.study.front.front import Front
+from nas.study.network_belief import Budgets
 from nas.study.record import Evaluation, Job, Outcome, RungResult
 from nas.study.trials import Trials
 
@@ -81,10 +82,12 @@ def simulated_run(
     observer: Observer | None = None,
     measured: Callable[[float], float] | None = None,
     data: str = "digits",
+    believed: bool = False,
     **keys: Any,
 ) -> Run:
     """A run folder. keys: of the runner, `search={"trials": 30}`. stop_after: outcomes, when its
     driver is killed. measured: the final latency of a network, from that beside the trainings.
+    believed: the sampler has a belief about gains by full training.
     """
     path.mkdir(parents=True)
     loaded = parse(SearchSpace, read_yaml(space, "space.yaml"), "space.yaml")
@@ -97,7 +100,13 @@ def simulated_run(
     (path / "environment.json").write_text(json.dumps(about | {"data": {"classes": ["a", "b"]}}))
     objectives = objectives_named(file.search.objectives)
     store = Store.create(path / "study.journal", objectives)
-    search = Search(Candidates(loaded), file.search, store, rungs=len(file.proxy.budgets))
+    search = Search(
+        Candidates(loaded),
+        file.search,
+        store,
+        rungs=len(file.proxy.budgets),
+        budgets=Budgets.of(file, 1_000) if believed else None,
+    )
     told = 0
 
     def until_stopped(job: Job) -> Outcome:

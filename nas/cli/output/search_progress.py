@@ -8,10 +8,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from rich.console import Console
+from rich.console import Console, Group
 from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
+from rich.text import Text
 
 from nas.base.formats import format_milliseconds
 from nas.cli.output.formats import format_clock, summarise_blocks
@@ -21,10 +22,14 @@ from nas.study.record import COMPLETE, FAILED, PAUSED, Job, Record
 if TYPE_CHECKING:
     from nas.execution.observer import Observer
     from nas.strategy.search import Search
+    from nas.study.prospect import Prospect
 
 __all__ = ["watch_search"]
 
 _PLAIN_STEPS = 4  # lines that a long step gets without a terminal
+_PROSPECTS = 12  # lines of what was gained and may be left, about, without a terminal
+_OVER = "searched:"  # how the stage after the last trial begins
+_WIDEST_BAR, _BESIDE_BAR = 40, 56  # characters
 
 
 @contextmanager
@@ -54,13 +59,19 @@ class _EventLines:
         self._quarter = 0
         self._seconds: list[float] = []
         self._estimated_at: int | None = None
-        self._limit = math.inf
+        self._limit, self._spent = math.inf, 0.0
+        self._full_trainings, self._budget = 0, math.inf
+        self.over = False  # the search; full trainings and measurements may go on
+        self.prospect: Prospect | None = None
+        self._prospect_said: Prospect | None = None
+        self._prospect_at = 0
 
     # As an Observer
 
     def stage(self, text: str) -> None:
         self.step_began = time.monotonic()
         self._quarter = 0
+        self.over = self.over or text.startswith(_OVER)
         self.say(text)
 
     def step(self, done: int, total: int) -> None:
@@ -76,7 +87,8 @@ class _EventLines:
 
     def finished(self, record: Record) -> None:
         self.count(record)
-        self.say(f"[{self.done}/{self.total or '?'}] {self.describe(record)}{self.left()}")
+        self.say(f"[{self.done}/{self.count_planned()}] {self.describe(record)}{self.left()}")
+        self._say_prospect()
 
     def lost(self, job: Job, reason: str) -> None:
         self.running.pop(job.trial, None)
@@ -96,6 +108,11 @@ class _EventLines:
             self._estimated_at = self.done
             self.total = search.expected_trials()
         self._limit = search.remaining_seconds
+        limit = search.plan.time_limit
+        self._spent = time.monotonic() - self.began if limit is None else limit - self._limit
+        self._full_trainings = search.plan.full_trainings or 0
+        self._budget = search.plan.budget or math.inf
+        self.prospect = search.prospect
 
     # What it prints
 
@@ -142,13 +159,55 @@ class _EventLines:
             f"{format_milliseconds(record.latency_ms)} ms  {name}"
         )
 
+    def seconds_left(self) -> float | None:
+        """Estimate the time that is left; None while too few trials say how long one takes."""
+        seconds = math.inf
+        if len(self._seconds) >= self.workers and self.total > self.done:
+            recent = self._seconds[-10:]
+            seconds = (self.total - self.done) * sum(recent) / len(recent) / self.workers
+        seconds = max(0.0, min(seconds, self._limit))
+        return seconds if math.isfinite(seconds) else None
+
     def left(self) -> str:
-        """Estimate the time that is left; empty while too few trials say how long one takes."""
-        if len(self._seconds) < self.workers or self.total <= self.done:
+        """Say how much time is left; nothing where that is not known."""
+        seconds = self.seconds_left()
+        if seconds is None or self.total <= self.done:
             return ""
-        recent = self._seconds[-10:]
-        seconds = (self.total - self.done) * sum(recent) / len(recent) / self.workers
-        return f"  ({format_clock(max(0.0, min(seconds, self._limit)))} left)"
+        return f"  ({format_clock(seconds)} left)"
+
+    def count_planned(self) -> str:
+        """Return how many trials there will be; `?` where time ends the search before."""
+        return str(self.total) if self.total and not self.ended_by_time else "?"
+
+    @property
+    def ended_by_time(self) -> bool:
+        """Whether the time limit comes before the last trial that is planned."""
+        if not self._seconds:
+            return math.isfinite(self._limit)
+        each = sum(self._seconds[-10:]) / len(self._seconds[-10:])
+        return self._limit < (self.total - self.done) * each / self.workers
+
+    def spent_and_left(self) -> str:
+        """Say how much time is spent and left, and what comes after the search."""
+        text = f"{format_clock(self._spent).strip()} spent"
+        seconds = self.seconds_left()
+        if seconds is not None:
+            text += f", {format_clock(seconds).strip()} left"
+        if self._full_trainings:
+            text += f", then {self._full_trainings} full trainings"
+        return text
+
+    def _say_prospect(self) -> None:
+        """Say what was gained and may be left, where that is known anew and some time has passed.
+
+        It is as the sampler believed when it proposed last, so that nothing is fitted for a line.
+        """
+        if self.prospect in (None, self._prospect_said):
+            return
+        if self.done - self._prospect_at < max(3, min(self.total, 300) // _PROSPECTS):
+            return
+        self._prospect_said, self._prospect_at = self.prospect, self.done
+        self.say(f"{self.prospect}; {self.spent_and_left()}")
 
     def best_so_far(self) -> str:
         """Name the lowest loss; empty while there is none."""
@@ -182,18 +241,39 @@ class _LiveBar(_EventLines):
         if record.state not in {COMPLETE, PAUSED}:
             self.say(self.describe(record))
 
-    def __rich__(self) -> Table:
-        grid = Table.grid(padding=(0, 1))
+    def __rich__(self) -> Group:
         if self._step is not None:
             done, total = self._step
             spent = time.monotonic() - self.step_began
             left = format_clock(spent * (total - done) / done) if done else "?"
-            grid.add_row(ProgressBar(total, done, width=40), f"{done}/{total} steps, {left} left")
-        elif self.total:
-            text = f"{self.done}/{self.total} trials, {len(self.running)} running"
-            text += f", {self.failed} failed" if self.failed else ""
-            grid.add_row(ProgressBar(self.total, self.done, width=40), text + self.left())
-            grid.add_row("", self.best_so_far())
-        else:
-            grid.add_row("starting the workers" if self.running or self.done else "")
+            return Group(self._bar(done / total, f"{done}/{total} steps, {left} left"))
+        if self.over:
+            return Group(Text(self._spent_of_budget()))
+        if not self.total:
+            return Group(Text("starting the workers" if self.running or self.done else ""))
+        planned = "" if self.ended_by_time else f"/{self.count_planned()}"
+        text = f"{self.done}{planned} trials, {len(self.running)} running"
+        text += f", {self.failed} failed" if self.failed else ""
+        lines = [self.spent_and_left(), str(self.prospect or ""), self.best_so_far()]
+        return Group(self._bar(self._share_done(), text), *(Text(line) for line in lines if line))
+
+    def _spent_of_budget(self) -> str:
+        spent = time.monotonic() - self.began
+        text = f"{format_clock(spent).strip()} spent"
+        if math.isinf(self._budget):
+            return text
+        left = format_clock(max(0.0, self._budget - spent)).strip()
+        return f"{text}, {left} left of the budget"
+
+    def _share_done(self) -> float:
+        """Return the share of the search that is over, by time where that ends it."""
+        by_trials = self.done / self.total
+        if not self.ended_by_time:
+            return by_trials
+        return max(by_trials, self._spent / max(self._spent + self._limit, 1e-9))
+
+    def _bar(self, share: float, text: str) -> Table:
+        grid = Table.grid(padding=(0, 1))
+        width = max(10, min(_WIDEST_BAR, self.screen.width - _BESIDE_BAR))
+        grid.add_row(ProgressBar(1.0, min(1.0, share), width=width), text)
         return grid

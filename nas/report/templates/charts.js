@@ -73,6 +73,30 @@ const CHARTS = {
     hover(chart.root, chart, items);
   },
 
+  prospect(data, host) {
+    const { rows, unit } = data.progress.prospects;
+    if (!rows.length) { nothing(host, "Nothing is believed yet."); return; }
+    const chart = plot(host, {
+      x: { domain: extent([0, ...rows.map(([n]) => n)]), title: "networks, in the order they were proposed →", whole: true },
+      y: { domain: widened(extent([0, ...rows.flatMap(([, ...values]) => values)]), 0.08), title: unit === "points" ? "points of accuracy" : "loss saved" },
+    }, "What was gained so far, and what may be left");
+    const along = (column) => rows.map((row) => `${chart.x(row[0])},${chart.y(row[column])}`);
+    chart.area.append(
+      svg("path", { class: "band", d: `M${[...along(2), ...along(3).reverse()].join("L")}Z` }),
+      svg("line", { class: "zero", x1: chart.box.left, x2: chart.box.right, y1: chart.y(0), y2: chart.y(0) }),
+      svg("path", { class: "line luck", d: `M${along(4).join("L")}` }),
+      svg("path", { class: "line gain", d: `M${along(1).join("L")}` }));
+    const digits = unit === "points" ? 2 : 4;
+    const items = rows.map(([n, gain, low, high, regret]) => ({ x: chart.x(n), y: chart.y(gain), lines: [`network ${n}`,
+      `gain ${signed(gain, digits)} [${signed(low, digits)}, ${signed(high, digits)}] ${unit}`, `expected regret ${regret.toFixed(digits)} ${unit}`] }));
+    if (rows.length === 1) chart.area.append(svg("circle", { class: "dot gain", cx: items[0].x, cy: items[0].y, r: 3 }));
+    const right = chart.box.right;
+    chart.area.append(
+      svg("line", { class: "line gain", x1: right - 148, x2: right - 128, y1: 10, y2: 10 }), svg("text", { x: right - 123, y: 14 }, "gain"),
+      svg("line", { class: "line luck", x1: right - 82, x2: right - 62, y1: 10, y2: 10 }), svg("text", { x: right - 57, y: 14 }, "regret"));
+    hover(chart.root, chart, items);
+  },
+
   latency(data, host) {
     const found = data.latency;
     const rows = found.trial.map((trial, i) => ({ trial, before: found.before[i], after: found.after[i],
@@ -93,6 +117,39 @@ const CHARTS = {
       const off = signed((row.after / row.before - 1) * 100, 1);
       return { ...at, lines: [names.get(row.trial) ?? `Trial ${row.trial}`, `${before}: ${milliseconds(row.before)} ms`, `on the idle machine: ${milliseconds(row.after)} ms (${off} %)`] };
     }));
+  },
+
+  // One panel for each kind of block, all with the same axes.
+  curves(data, host) {
+    const found = data.curves;
+    const gains = found.networks.flatMap((network) => network.gains);
+    const mine = found.networks.filter((network) => network.kind === host.dataset.kind);
+    const ends = gains.flatMap((at) => [at.gain - at.deviation, at.gain + at.deviation]);
+    const budgets = found.budgets, last = budgets[budgets.length - 1];
+    const chart = plot(host, {
+      x: { domain: [budgets[0] / 1.18, last * 1.18], log: true, at: budgets, title: "epochs of training →" },
+      y: { domain: widened(extent([0, ...ends]), 0.12), title: "validation loss saved" },
+    }, `Gain of ${host.dataset.kind} over the plain network after ${budgets.join(", ")} epochs`);
+    const taken = found.taken ?? found.advised;
+    if (taken >= budgets[0] / 1.18 && taken <= last * 1.18) {
+      chart.area.append(svg("line", { class: "taken", x1: chart.x(taken), x2: chart.x(taken), y1: chart.box.top, y2: chart.box.bottom }));
+    }
+    chart.area.append(svg("line", { class: "zero", x1: chart.box.left, x2: chart.box.right, y1: chart.y(0), y2: chart.y(0) }),
+      svg("text", { x: chart.box.left + 2, y: chart.y(0) - 4 }, "plain"));
+    const items = [];
+    for (const network of mine) {
+      const kind = network.half || "all";
+      const places = network.gains.map((at) => [chart.x(at.epochs), chart.y(at.gain)]);
+      chart.area.append(svg("path", { class: `line curve ${kind}`, d: places.map((place, i) => `${i ? "L" : "M"}${place}`).join("") }));
+      network.gains.forEach((at, i) => {
+        const [x, y] = places[i];
+        chart.area.append(
+          svg("line", { class: "bar", x1: x, x2: x, y1: chart.y(at.gain - at.deviation), y2: chart.y(at.gain + at.deviation) }),
+          svg("circle", { class: `dot ${kind}`, cx: x, cy: y, r: 3.4 }));
+        items.push({ x, y, lines: [network.name, `after ${at.epochs} epochs`, `${signed(at.gain, 3)} ±${at.deviation.toFixed(3)} loss saved`, `${signed(at.points, 1)} points of accuracy`, network.verdict] });
+      });
+    }
+    hover(chart.root, chart, items);
   },
 
   bias(data, host) {

@@ -92,7 +92,7 @@ function plot(host, axes, label) {
       svg("text", { x: box.left - 7, y: y(value) + 4, "text-anchor": "end" }, yText(value)),
     );
   }
-  let xTicks = axes.x.log ? logTicks(...axes.x.domain) : ticks(...axes.x.domain, small ? 4 : 7);
+  let xTicks = axes.x.at ?? (axes.x.log ? logTicks(...axes.x.domain) : ticks(...axes.x.domain, small ? 4 : 7));
   if (axes.x.whole) xTicks = xTicks.filter(Number.isInteger);
   const xText = axes.x.log ? powers : ticked(xTicks);
   for (const value of xTicks) {

@@ -14,7 +14,7 @@ from itertools import combinations, islice
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import kendalltau, norm, rankdata
+from scipy.stats import norm, rankdata
 
 from nas.belief.ranks import rank_correlation
 
@@ -120,40 +120,47 @@ def agreement(
     Intervals are of a bootstrap over architectures, each with its seeds. Ceilings are of
     a simulation: true qualities as spread as the means are beyond their noise, observed with the
     seed noise that was found.
-    proxy: (n, t) qualities; NaN where missing.
-    full: (n, s) qualities; NaN where missing.
+    proxy: (n, t) qualities; NaN where missing. Or (k, n, t): by k parts of the images, of which
+        none is among those that judge the same row of `full`, (k, n, s); means over k count.
+    full: (n, s) or (k, n, s) qualities; NaN where missing.
     seeds: of the proxy that are taken together, as a search would that trains with so many; the
         value is the mean over such sets. None: all of them.
-    images: standard deviations that the choice of images gives to differences between rows, by the
-        proxy and by full training, each in its unit, where the same images judge both. What they
-        have in common is no agreement: it is taken out of the correlations, as if the images did
-        the same to both, and they are noise to the ceilings. None: other images judge the two.
+    images: standard deviations that the choice of images gives to a row beside the others, by the
+        proxy and by full training, each in its unit. They are noise to the ceilings. Of (n, t) and
+        (n, s), the same images judge both: what these have in common is no agreement, and is taken
+        out of the correlations, as if the images did the same to both. None: they are no matter.
     seed: of the bootstrap and the simulation.
     """
     rng = np.random.default_rng(seed)
-    proxy, full = _level_seeds(proxy), _level_seeds(full)
-    together = min(seeds or proxy.shape[1], proxy.shape[1])
-    sets = list(islice(combinations(range(proxy.shape[1]), together), _SETS))
-    fulls = _means(full)
+    shared = images if full.ndim == 2 else None
+    proxies, fulls = _parts(proxy), _parts(full)
+    columns = proxies[0].shape[1]
+    together = min(seeds or columns, columns)
+    sets = list(islice(combinations(range(columns), together), _SETS))
+    pairs = [(one, _means(two)) for one, two in zip(proxies, fulls, strict=True)]
 
     def measure_draw(measure: Callable[[Floats, Floats], float], rows: Whole, draw: int) -> float:
-        means = _means(proxy[np.ix_(rows, list(sets[draw % len(sets)]))])
-        there = ~np.isnan(means)  # a row may lack just these seeds
-        means, truths = means[there], fulls[rows][there]
-        shared = _shared(means, truths, images) * (1.0 if measure is rank_correlation else _TAU)
-        return float(np.maximum(-1.0, measure(means, truths) - shared))
+        found = []
+        for cheap, truth in pairs:
+            means = _means(cheap[np.ix_(rows, list(sets[draw % len(sets)]))])
+            there = ~np.isnan(means)  # a row may lack just these seeds
+            means, truths = means[there], truth[rows][there]
+            common = _shared(means, truths, shared)
+            common *= 1.0 if measure is rank_correlation else _TAU
+            found.append(float(np.maximum(-1.0, measure(means, truths) - common)))
+        return float(np.mean(found))
 
     def statistic(measure: Callable[[Floats, Floats], float]) -> Interval:
-        all_rows = np.arange(len(full))
+        count = int(full.shape[-2])
+        all_rows = np.arange(count)
         drawn = [
-            measure_draw(measure, rng.integers(len(full), size=len(full)), draw)
-            for draw in range(_DRAWS)
+            measure_draw(measure, rng.integers(count, size=count), draw) for draw in range(_DRAWS)
         ]
         low, high = _quantiles(drawn)
         value = np.mean([measure_draw(measure, all_rows, number) for number in range(len(sets))])
         return Interval(float(value), low, high)
 
-    ceiling, best = _ceilings(full, rng, 0.0 if images is None else images[1])
+    ceiling, best = _ceilings(fulls[0], rng, 0.0 if images is None else images[1])
     return Agreement(
         spearman=statistic(rank_correlation),
         kendall=statistic(_kendall),
@@ -171,6 +178,11 @@ def _shared(proxy: Floats, full: Floats, images: tuple[float, float] | None) -> 
     if images is None or not spread > 0:
         return 0.0
     return min(1.0, images[0] * images[1] / spread)
+
+
+def _parts(values: Floats) -> list[Floats]:
+    """Return the table by each part of the images, with its seeds levelled."""
+    return [_level_seeds(part) for part in (values if values.ndim == 3 else values[None])]
 
 
 def _level_seeds(values: Floats) -> Floats:
@@ -195,7 +207,12 @@ def _quantiles(drawn: list[float]) -> tuple[float, float]:
 
 
 def _kendall(one: Floats, two: Floats) -> float:
-    return float(kendalltau(one, two).statistic) if _vary(one, two) else math.nan
+    """Return Kendall's tau-b, thousands of times for few rows: scipy's would be slow."""
+    if not _vary(one, two):
+        return math.nan
+    signs = [np.sign(side[:, None] - side[None, :]) for side in (one, two)]
+    pairs = math.sqrt(float((signs[0] ** 2).sum() * (signs[1] ** 2).sum()))
+    return float((signs[0] * signs[1]).sum()) / pairs
 
 
 def _best_kendall(proxy: Floats, full: Floats) -> float:
@@ -205,6 +222,10 @@ def _best_kendall(proxy: Floats, full: Floats) -> float:
 
 def _vary(one: Floats, two: Floats) -> bool:
     return len(one) > 2 and bool(np.ptp(one) > 0) and bool(np.ptp(two) > 0)
+
+
+def _covariance(proxy: Floats, full: Floats) -> float:
+    return float(np.cov(_means(proxy), _means(full))[0, 1])
 
 
 def _ceilings(full: Floats, rng: np.random.Generator, images: float) -> tuple[Interval, Interval]:
@@ -300,7 +321,13 @@ def bias(
 
 
 def resolution(
-    proxy: Floats, full: Floats, *, difference: float, seeds: int | None = None
+    proxy: Floats,
+    full: Floats,
+    *,
+    difference: float,
+    seeds: int | None = None,
+    images: tuple[float, float] | None = None,
+    apart: tuple[Floats, Floats] | None = None,
 ) -> Resolution:
     """Estimate what the proxy can tell apart, by its own error in units of full quality.
 
@@ -312,7 +339,11 @@ def resolution(
     proxy, full: (n, t) and (n, s) qualities; NaN where missing.
     difference: two architectures' true difference, in units of full quality.
     seeds: of the proxy that a search trains with; None: as many as there are here.
+    images: as of `agreement`: noise to full training, and what the covariance is too high by.
+    apart: (k, n, t) and (k, n, s) qualities by images of which none judges both, as of `agreement`;
+        the covariance is then theirs, and needs nothing taken out.
     """
+    by_images, full_by_images = images or (0.0, 0.0)
     proxy, full = _level_seeds(proxy), _level_seeds(full)
     x, y = _means(proxy), _means(full)
     seeds_x = float(np.median((~np.isnan(proxy)).sum(axis=1)))
@@ -321,7 +352,11 @@ def resolution(
     noise_x = paired_noise(proxy)
     known_y = 0.0 if math.isnan(noise_y) else noise_y
     (var_x, both), (_, var_y) = np.cov(x, y)
-    true = float(var_y) - known_y**2 / seeds_y
+    if apart is None:
+        both -= by_images * full_by_images
+    else:
+        both = np.mean([_covariance(*part) for part in zip(*map(_parts, apart), strict=True)])
+    true = float(var_y) - known_y**2 / seeds_y - full_by_images**2
     slope = float(both) / true if true > 0 else 0.0
     error = from_seeds = math.inf
     if slope > 0:

@@ -1,13 +1,15 @@
 """Calibrating a proxy: the same random networks by the proxy and by full training, then compared.
 
 Both are ordinary runs with the same seed, so they draw the same networks, resume like any other,
-and their fronts can be read; a search can go on from the one of the proxy.
+and their fronts can be read; a search can go on from the one of the proxy. Its trainings are judged
+by all validation images, as that search will; but what is said of their agreement is by halves of
+the images, of which none judges both sides.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,13 +17,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nas.base.errors import SpecError
-from nas.execution.observer import Observer
+from nas.execution.observer import Observer, SilentObserver
 from nas.models.candidates import given_space
-from nas.runs.calibrate.agreement import Interval, agreement, bias, paired_noise, resolution
-from nas.runs.calibrate.network_sample import LEAST_NETWORKS, Sample
+from nas.runs.calibrate.agreement import Interval, bias, paired_noise
+from nas.runs.calibrate.judged import judge_by_groups
+from nas.runs.calibrate.judging_images import Compared
+from nas.runs.calibrate.network_sample import FULL, LEAST_NETWORKS, PROXY, Sample
 from nas.runs.calibrate.plot import draw_calibration
 from nas.runs.calibrate.result import FILE, Calibration, Estimate, Trust
 from nas.runs.calibrate.scores import SCORES, Scores, score_all
+from nas.runs.calibrate.sides import Sides
 from nas.runs.images import open_images
 from nas.runs.run import Run, RunState
 from nas.spec.architecture import PLAIN, Architecture
@@ -72,22 +77,22 @@ def calibrate(
     """
     out = Path(out)
     space, runner = given_space(space), given_runner(runner)
+    observer = observer or SilentObserver()
     sample = Sample(networks, seeds, full_epochs, full_weights)
     sample.check(space, out)
     folders = [SupernetFolder.open(folder) for folder in supernets]
     full_run, proxy_run = sample.train(space, runner, data, out, observer)
     full, proxy = full_run.read(), proxy_run.read()
-    both = _PairedScores.of(full, proxy)
+    both = _judge_apart(_PairedScores.of(full, proxy), full, proxy, out, observer)
     calibration = _compare(full, proxy, both, seeds=runner.proxy.seeds)
-    if observer:
-        observer.stage("scoring without training")
+    observer.stage("scoring without training")
     scored = score_all(
         open_images(full_run, full.data()["key"]),
         both.architectures,
         out / "scores.json",
         names=SCORES if scores else (),
         supernets=folders,
-        progress=observer.step if observer else lambda done, of: None,
+        progress=observer.step,
     )
     trusts = [
         _trust_score(name, values, both, calibration.full_seconds)
@@ -103,6 +108,7 @@ def calibrate(
 def compare(full: Run, proxy: Run, *, seeds: int = 1) -> Calibration:
     """Tell how well a run of a proxy orders what a run of full training has trained, by accuracy.
 
+    By figures alone, which the same images gave both: that makes the proxy look better than it is.
     seeds: that the search will train candidates with.
     Raises SpecError when too few networks are in both.
     """
@@ -110,16 +116,36 @@ def compare(full: Run, proxy: Run, *, seeds: int = 1) -> Calibration:
     return _compare(*states, _PairedScores.of(*states), seeds=seeds)
 
 
+def _judge_apart(
+    both: _PairedScores, full: RunState, proxy: RunState, out: Path, observer: Observer
+) -> _PairedScores:
+    """Add what the networks are worth by groups of images, where their weights are still there."""
+    observer.stage("judging the trained networks by groups of images")
+    data = open_images(full.run, full.data()["key"])
+    seeds = both.accuracy.shape[1]
+    digests = [architecture.digest for architecture in both.architectures]
+    sides = []
+    for name, state in ((FULL, full), (PROXY, proxy)):
+        keep = out / f"judged-{name}.json"
+        side = judge_by_groups(state, data, digests, seeds, keep, progress=observer.step)
+        if side is None:
+            observer.stage(f"weights of {state.run.path} are gone: the same images judge both")
+            return both
+        sides.append(side)
+    fully, cheaply = sides
+    by_groups = _ByGroups(100 * fully[..., 1], -fully[..., 0], -cheaply[..., 0])
+    return replace(both, by_groups=by_groups)
+
+
 def _compare(full: RunState, proxy: RunState, both: _PairedScores, *, seeds: int) -> Calibration:
     run, truth = proxy.run, both.accuracy
-    trusts = [
-        _trust(run, number, quality, both, seeds) for number, quality in enumerate(both.rungs)
-    ]
+    trusts = [_trust(run, number, both, seeds) for number in range(len(both.rungs))]
     costs = _seconds(full.trials), _seconds(proxy.trials)
     budgets = np.array(run.file.proxy.budgets)
     shares = costs[1] / costs[0] * budgets / budgets[-1]
-    agreed = agreement(both.rungs[-1], truth)
-    resolved = resolution(both.rungs[-1], truth, difference=_POINTS)
+    sides = both.sides(len(both.rungs) - 1)
+    agreed, by_loss = (side.agreement() for side in sides)
+    by_groups = sides[0].by_groups
     return Calibration(
         space=run.space.name,
         data=run.file.data_name,
@@ -131,9 +157,14 @@ def _compare(full: RunState, proxy: RunState, both: _PairedScores, *, seeds: int
         spread=float(np.nanmean(truth, axis=1).std(ddof=1)),
         seed_noise=paired_noise(truth),
         ceiling=agreed.ceiling,
+        ceiling_interval=_estimate(agreed.ceiling_interval),
         best_ceiling=agreed.best_ceiling,
-        loss_ceiling=agreement(both.rungs[-1], both.loss).ceiling,
-        full_seeds_needed=resolved.seeds_full,
+        best_ceiling_interval=_estimate(agreed.best_ceiling_interval),
+        loss_ceiling=by_loss.ceiling,
+        loss_ceiling_interval=_estimate(by_loss.ceiling_interval),
+        judging="same images" if by_groups is None else "other images",
+        image_noise=None if by_groups is None else by_groups.noise[1],
+        full_seeds_needed=sides[0].resolution(_POINTS).seeds_full,
         proxies=[
             trust.model_copy(update={"cost": float(share)})
             for trust, share in zip(trusts, shares, strict=True)
@@ -141,18 +172,20 @@ def _compare(full: RunState, proxy: RunState, both: _PairedScores, *, seeds: int
     )
 
 
-def _trust(run: Run, rung: int, quality: Floats, both: _PairedScores, seeds: int) -> Trust:
-    resolved = resolution(quality, both.accuracy, difference=_POINTS, seeds=seeds)
-    proxy = run.file.proxy
+def _trust(run: Run, rung: int, both: _PairedScores, seeds: int) -> Trust:
+    proxy, sides = run.file.proxy, both.sides(rung)
+    resolved = sides[0].resolution(_POINTS, seeds)
     return Trust(
         name=proxy.kind,
         budget=f"{proxy.budgets[rung]:g} {proxy.unit}",
         cost=0.0,
         seeds=seeds,
-        **_agreement_fields(quality, both, seeds),
+        **_agreement_fields(sides, seeds),
         bias={
             name: _estimate(item.error)
-            for name, item in bias(quality, both.accuracy, groups(both.architectures)).items()
+            for name, item in bias(
+                both.rungs[rung], both.accuracy, groups(both.architectures)
+            ).items()
         },
         apart=resolved.apart if np.isfinite(resolved.apart) else None,
         seeds_needed=resolved.seeds_proxy,
@@ -161,8 +194,7 @@ def _trust(run: Run, rung: int, quality: Floats, both: _PairedScores, seeds: int
 
 def _trust_score(name: str, scores: Scores, both: _PairedScores, full_seconds: float) -> Trust:
     known = np.isfinite(scores.values)
-    quality, both = scores.values[known, None], both.only(known)
-    if len(quality) < LEAST_NETWORKS:
+    if known.sum() < LEAST_NETWORKS:
         unknown = Estimate(value=None, low=None, high=None)
         return Trust(
             name=name,
@@ -173,24 +205,25 @@ def _trust_score(name: str, scores: Scores, both: _PairedScores, full_seconds: f
             kendall=unknown,
             best_kendall=unknown,
         )
-    resolved = resolution(quality, both.accuracy, difference=_POINTS)
+    sides = both.only(known).sides_of_scores(scores.only(known))
+    resolved = sides[0].resolution(_POINTS)
     return Trust(
         name=name,
         budget="",
         cost=scores.seconds / full_seconds,
         seeds=1,
-        **_agreement_fields(quality, both, 1),
+        **_agreement_fields(sides, 1),
         apart=resolved.apart if np.isfinite(resolved.apart) else None,
     )
 
 
-def _agreement_fields(quality: Floats, both: _PairedScores, seeds: int) -> dict[str, Any]:
-    agreed = agreement(quality, both.accuracy, seeds=seeds)
+def _agreement_fields(sides: tuple[Sides, Sides], seeds: int) -> dict[str, Any]:
+    agreed, by_loss = (side.agreement(seeds) for side in sides)
     return {
         "spearman": _estimate(agreed.spearman),
         "kendall": _estimate(agreed.kendall),
         "best_kendall": _estimate(agreed.best_kendall),
-        "loss_spearman": _estimate(agreement(quality, both.loss, seeds=seeds).spearman),
+        "loss_spearman": _estimate(by_loss.spearman),
     }
 
 
@@ -221,6 +254,25 @@ def groups(architectures: list[Architecture], *, by_number: bool = True) -> dict
 
 
 @dataclass(frozen=True, slots=True)
+class _ByGroups:
+    """The same figures by k groups of validation images, higher being better throughout.
+
+    accuracy, loss: of full training, (n, s, k). proxy: its loss at the top rung, (n, t, k).
+    """
+
+    accuracy: Floats
+    loss: Floats
+    proxy: Floats
+
+    def compared(self, proxy: Floats) -> tuple[Compared, Compared]:
+        """Put a proxy beside accuracy and loss; (n, t, k)."""
+        return Compared(proxy, self.accuracy), Compared(proxy, self.loss)
+
+    def only(self, rows: NDArray[np.bool_]) -> _ByGroups:
+        return _ByGroups(self.accuracy[rows], self.loss[rows], self.proxy[rows])
+
+
+@dataclass(frozen=True, slots=True)
 class _PairedScores:
     """The n networks that two runs have trained, higher being better throughout.
 
@@ -229,12 +281,36 @@ class _PairedScores:
     loss: of full training, (n, s), negated.
     rungs: of the proxy, its loss at each, (n, s), negated.
     architectures: the n networks.
+    by_groups: what the top rung and full training are by groups of images; None: not known.
     """
 
     accuracy: Floats
     loss: Floats
     rungs: list[Floats]
     architectures: list[Architecture]
+    by_groups: _ByGroups | None = None
+
+    def sides(self, rung: int) -> tuple[Sides, Sides]:
+        """Put the proxy at a rung beside full training, by accuracy and by loss."""
+        groups = self.by_groups
+        by_groups = (None, None) if groups is None else groups.compared(groups.proxy)
+        # Weights below the top are not kept, so that no group can be judged there.
+        own = rung == len(self.rungs) - 1
+        return (
+            Sides(self.rungs[rung], self.accuracy, by_groups[0], own),
+            Sides(self.rungs[rung], self.loss, by_groups[1], own),
+        )
+
+    def sides_of_scores(self, scores: Scores) -> tuple[Sides, Sides]:
+        """Put scores beside full training, by accuracy and by loss."""
+        by_groups: tuple[Compared | None, Compared | None] = (None, None)
+        if self.by_groups is not None and scores.by_groups is not None:
+            by_groups = self.by_groups.compared(scores.by_groups[:, None, :])
+        quality = scores.values[:, None]
+        return (
+            Sides(quality, self.accuracy, by_groups[0]),
+            Sides(quality, self.loss, by_groups[1]),
+        )
 
     @classmethod
     def of(cls, full: RunState, proxy: RunState) -> _PairedScores:
@@ -266,6 +342,7 @@ class _PairedScores:
             self.loss[rows],
             [quality[rows] for quality in self.rungs],
             [item for item, wanted in zip(self.architectures, rows, strict=True) if wanted],
+            None if self.by_groups is None else self.by_groups.only(rows),
         )
 
 

@@ -24,7 +24,7 @@ from nas.training.proxies.setting import scale_rate
 
 __all__ = ["CurvePlan", "curve_recipe", "images_seen", "placed_and_halves"]
 
-_RATE, _WARM_UP = 0.1, 0.2  # of the proxy `scratch`, the rate for a batch of 128
+_RATE = 0.1  # of the proxy `scratch`, for a batch of 128
 _LEAST_EPOCHS, _MOST_DOUBLINGS = 1.0, 6
 
 
@@ -145,12 +145,17 @@ def curve_recipe(proxy: Proxy, epochs: float, images: int) -> FullRecipe:
     images: for training.
     """
     batch = min(proxy.batch_size, images)
+    # As a search settles what its runner leaves open; a warm-up in another unit is left open, too.
+    warm_up = proxy.warm_up if proxy.unit == "epochs" else None
+    alone = {"kind": "scratch", "rungs": [epochs], "unit": "epochs", "schedule": "whole"}
+    settled = proxy.model_copy(update=alone | {"warm_up": warm_up}).settled(images)
+    assert settled.warm_up is not None
     return FullRecipe(
         epochs=epochs,
         batch_size=batch,
         learning_rate=proxy.learning_rate or scale_rate(_RATE, proxy.batch_size),
         schedule="cosine",
-        warm_up=_WARM_UP * epochs,
+        warm_up=min(settled.warm_up, epochs),
         momentum=0.9,
         weight_decay=4e-5,
         label_smoothing=0.0,
@@ -159,6 +164,7 @@ def curve_recipe(proxy: Proxy, epochs: float, images: int) -> FullRecipe:
         rand_augment=0,
         ema=None,
         weights="random",
+        start=settled.start,
     )
 
 

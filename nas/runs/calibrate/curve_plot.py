@@ -9,7 +9,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from nas.base.files import write_whole
-from nas.runs.calibrate.curve_result import Curve, CurvesFound
+from nas.runs.calibrate.curve_result import Curve, CurvesFound, half_of, kind_of
 
 __all__ = ["draw_curves"]
 
@@ -23,7 +23,7 @@ def draw_curves(found: CurvesFound, path: Path) -> None:
 
     Bars are one standard deviation; the advised budget is a grey line.
     """
-    kinds = list(dict.fromkeys(_kind(curve.network) for curve in found.curves))
+    kinds = list(dict.fromkeys(kind_of(curve.network) for curve in found.curves))
     columns = min(_COLUMNS, len(kinds))
     lines = -(-len(kinds) // columns)
     height = 1.1 + 3.2 * lines
@@ -40,7 +40,7 @@ def draw_curves(found: CurvesFound, path: Path) -> None:
     for number, axes in enumerate(panels.flat):
         axes.set_visible(number < len(kinds))
         if number < len(kinds):
-            mine = [curve for curve in found.curves if _kind(curve.network) == kinds[number]]
+            mine = [curve for curve in found.curves if kind_of(curve.network) == kinds[number]]
             _panel(axes, mine, _COLOURS[number % len(_COLOURS)], found)
     for axes in panels[:, 0]:
         axes.set_ylabel("validation loss saved")
@@ -53,7 +53,7 @@ def draw_curves(found: CurvesFound, path: Path) -> None:
 
 def _panel(axes: Axes, curves: list[Curve], colour: str, found: CurvesFound) -> None:
     for curve in curves:
-        style, marker = _HALVES.get(_half(curve.network), ("-", "o"))
+        style, marker = _HALVES.get(half_of(curve.network), ("-", "o"))
         axes.errorbar(
             [point.images for point in curve.gains],
             [point.gain for point in curve.gains],
@@ -80,11 +80,3 @@ def _panel(axes: Axes, curves: list[Curve], colour: str, found: CurvesFound) -> 
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False, fontsize=7)
-
-
-def _half(network: str) -> str:
-    return network.rpartition(" ")[2]
-
-
-def _kind(network: str) -> str:
-    return network.rpartition(" ")[0] if _half(network) in _HALVES else network

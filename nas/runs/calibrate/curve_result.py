@@ -13,9 +13,19 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from nas.base.files import parse, read_json, write_whole
 
-__all__ = ["CURVES_FILE", "Advice", "Curve", "CurvePoint", "CurvesFound", "load_curves"]
+__all__ = [
+    "CURVES_FILE",
+    "Advice",
+    "Curve",
+    "CurvePoint",
+    "CurvesFound",
+    "half_of",
+    "kind_of",
+    "load_curves",
+]
 
 CURVES_FILE = "curves.json"
+_HALVES = ("early", "late")
 _STRICT = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 Verdict = Literal["ahead", "behind", "crossed", "too short to tell"]
@@ -87,6 +97,7 @@ class CurvesFound(BaseModel):
     noise: standard deviation of the validation loss of one training, between seeds, over all
         lengths; None where none was repeated.
     trainings: that have ended.
+    images: name of the decoded images; None in results of earlier versions.
     """
 
     model_config = _STRICT
@@ -101,6 +112,7 @@ class CurvesFound(BaseModel):
     seconds: float
     curves: list[Curve]
     advice: Advice
+    images: str | None = None
 
     @property
     def setting(self) -> str:
@@ -112,10 +124,69 @@ class CurvesFound(BaseModel):
         """What may be said of each network, and of the budget, in sentences."""
         return [*(_sentence(curve) for curve in self.curves), _advise(self)]
 
+    @property
+    def reason(self) -> str:
+        """Why a search should take the advised budget, to follow `N epochs: `."""
+        advice, longest = self.advice, self.budgets[-1]
+        if advice.reason == "shortest":
+            return f"no network is told otherwise than at {longest:g}"
+        if advice.reason == "longest":
+            return f"the longest of the curves, since {longest / 2:g} tell less, or otherwise"
+        which = "no network is told from plain"
+        if advice.reason == "rising":
+            which = "some network is behind plain and catching up"
+        return (
+            f"the longest of the curves, which is too short to tell, since {which}; nas calibrate "
+            f"--curves --doublings {len(self.budgets)} goes on with them"
+        )
+
+    @property
+    def crossings(self) -> list[str]:
+        """Where curves cross the plain network, in sentences; or that they have not yet."""
+        up = [
+            _crossed(curve, "crosses plain") for curve in self.curves if curve.verdict == "crossed"
+        ]
+        down = [
+            _crossed(curve, "fell behind plain")
+            for curve in self.curves
+            if curve.crossings and curve.verdict != "crossed"
+        ]
+        waiting = [curve.network for curve in self.curves if _may_cross(curve)]
+        short = [curve.network for curve in self.curves if not self._reaches(curve)]
+        found = [f"{'; '.join(up + down)}."] if up or down else []
+        if waiting:
+            verb = "has" if len(waiting) == 1 else "have"
+            found.append(
+                f"{_listed(waiting)} {verb} not crossed plain yet, and may: at "
+                f"{self.budgets[-1]:g} epochs the gain is below zero, and grows."
+            )
+        if not found:
+            found.append(f"No curve crosses plain within {self.budgets[-1]:g} epochs.")
+        if short:
+            verb = "does" if len(short) == 1 else "do"
+            found.append(
+                f"{_listed(short)} {verb} not reach {self.budgets[-1]:g} epochs: trainings failed."
+            )
+        return found
+
+    def _reaches(self, curve: Curve) -> bool:
+        return bool(curve.gains) and curve.gains[-1].epochs == self.budgets[-1]
+
     def write(self, path: Path) -> None:
         """Write it as JSON, whole."""
         with write_whole(path) as temporary:
             temporary.write_text(json.dumps(self.model_dump(), indent=1) + "\n")
+
+
+def half_of(network: str) -> str:
+    """Return `early` or `late` of a network with a kind in one half of its sites; else nothing."""
+    half = network.rpartition(" ")[2]
+    return half if half in _HALVES else ""
+
+
+def kind_of(network: str) -> str:
+    """Return the name of the network that has the same kind at all of its sites."""
+    return network.removesuffix(f" {half_of(network)}")
 
 
 def load_curves(path: str | Path) -> CurvesFound:
@@ -124,6 +195,25 @@ def load_curves(path: str | Path) -> CurvesFound:
     path = path / CURVES_FILE if path.is_dir() else path
     data = read_json(path, "the curves", "make them: nas calibrate SPACE --curves --out DIR")
     return parse(CurvesFound, data, str(path))
+
+
+def _may_cross(curve: Curve) -> bool:
+    """Say whether a curve is on its way up and still below zero."""
+    rising = curve.catching_up and bool(curve.gains) and curve.gains[-1].gain < 0
+    return rising and curve.verdict == "too short to tell"
+
+
+def _crossed(curve: Curve, how: str) -> str:
+    """Name a crossing by images, and by epochs where its curve tells how many those are."""
+    known = next((point for point in curve.gains if point.images), None)
+    epochs = ""
+    if known is not None and len(curve.crossings) == 1:
+        epochs = f" ({abs(curve.crossings[0]) * known.epochs / known.images:.3g} epochs)"
+    return f"{curve.network} {how} at {_where(curve)} images{epochs}"
+
+
+def _listed(names: list[str]) -> str:
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 
 def _sentence(curve: Curve) -> str:

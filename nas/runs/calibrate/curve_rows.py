@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,19 @@ from nas.base.errors import SpecError, StorageError
 from nas.base.files import read_json, write_whole
 from nas.study.full_training import FullTraining
 
-__all__ = ["CurveRows"]
+__all__ = ["CURVES", "CurveRows", "images_of_rows"]
+
+CURVES = "curves"
+"""The folder of the trainings of curves, in that of a calibration."""
 
 _ROWS, _ABOUT = "rows.jsonl", "about.json"
+
+
+def images_of_rows(folder: Path) -> str | None:
+    """Return the name of the decoded images that rows are of; None where nothing says so."""
+    with suppress(OSError, ValueError, LookupError, TypeError):
+        return str(json.loads((folder / _ABOUT).read_text())["data"][1])
+    return None
 
 
 class CurveRows:

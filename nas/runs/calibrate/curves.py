@@ -32,8 +32,8 @@ from nas.runs.calibrate.curve_result import (
     CurvePoint,
     CurvesFound,
 )
-from nas.runs.calibrate.curve_rows import CurveRows
-from nas.runs.calibrate.network_sample import CURVES, refuse_taken
+from nas.runs.calibrate.curve_rows import CURVES, CurveRows
+from nas.runs.calibrate.network_sample import refuse_taken
 from nas.runs.images import train_resolution
 from nas.runs.lock import run_lock
 from nas.runs.retrain.plan import is_settled, visible_gpus
@@ -246,6 +246,7 @@ def _found(
         seconds=sum(row.seconds for _, _, row in ended),
         curves=[curve_of(curve) for curve in curves],
         advice=_advice(choice, curves, epochs_of),
+        images=images.name,
     )
 
 

@@ -11,6 +11,7 @@ from nas.base.files import parse
 from nas.data import resolve_source
 from nas.execution.observer import Observer
 from nas.models.candidates import Candidates
+from nas.runs.calibrate.curve_rows import CURVES
 from nas.runs.resume import resume
 from nas.runs.run import Run, RunFile, open_run
 from nas.runs.start import search
@@ -18,10 +19,10 @@ from nas.spec.runner import Runner
 from nas.spec.space import SearchSpace
 from nas.training.proxies.setting import scale_rate
 
-__all__ = ["CURVES", "FULL", "LEAST_NETWORKS", "PROXY", "Sample", "refuse_taken"]
+__all__ = ["FULL", "LEAST_NETWORKS", "PROXY", "Sample", "refuse_taken"]
 
-FULL, PROXY, CURVES = "full", "proxy", "curves"
-"""The folders of the two runs, and of the trainings of curves."""
+FULL, PROXY = "full", "proxy"
+"""The folders of the two runs."""
 LEAST_NETWORKS = 8
 """The number of networks below which nothing can be said of ranks."""
 

@@ -59,7 +59,7 @@ def draw_calibration(
         left.errorbar(
             np.nanmean(quality[mine], axis=1),
             np.nanmean(truth[mine], axis=1),
-            yerr=calibration.seed_noise / np.sqrt(calibration.seeds),
+            yerr=_bar(calibration),
             linestyle="none",
             marker=_MARKERS[number % len(_MARKERS)],
             markersize=6,
@@ -89,3 +89,9 @@ def draw_calibration(
     figure.text(0.012, 0.02, text, fontsize=9, va="bottom", linespacing=1.4)
     with write_whole(path) as temporary:
         figure.savefig(temporary)
+
+
+def _bar(calibration: Calibration) -> float:
+    """Return a standard deviation of full training: of its seeds, and of the choice of images."""
+    of_seeds = calibration.seed_noise / np.sqrt(calibration.seeds)
+    return float(np.hypot(of_seeds, calibration.image_noise or 0.0))

@@ -6,6 +6,7 @@ Kept free of scipy and torch, since every front that rests on a calibration show
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -76,6 +77,13 @@ class Calibration(BaseModel):
     ceiling, best_ceiling: Spearman over all and Kendall in the best quarter that a perfect proxy
         would reach, since full training of a few seeds does not know the true order either.
     loss_ceiling: the former by loss.
+    ceiling_interval, best_ceiling_interval, loss_ceiling_interval: the same with what so few
+        networks and seeds leave unknown of them; None in results of earlier versions.
+    judging: whether `other images` judge the proxy than full training, or the `same images` both,
+        which favours networks in the one as in the other; None in results of earlier versions,
+        where they were the same.
+    image_noise: standard deviation of a network's accuracy beside the others, by the choice of
+        validation images, in points; None where it is not known.
     full_seeds_needed: of full training, to order two networks that differ by half a point.
     proxies: the search's own last, at each of its budgets.
     scores: those that need no training, and of supernets.
@@ -96,6 +104,11 @@ class Calibration(BaseModel):
     ceiling: float
     best_ceiling: float
     loss_ceiling: float | None = None
+    ceiling_interval: Estimate | None = None
+    best_ceiling_interval: Estimate | None = None
+    loss_ceiling_interval: Estimate | None = None
+    judging: Literal["other images", "same images"] | None = None
+    image_noise: float | None = None
     full_seeds_needed: int
     proxies: list[Trust]
     scores: list[Trust] = []
@@ -106,15 +119,27 @@ class Calibration(BaseModel):
         return self.proxies[-1]
 
     @property
+    def trusted(self) -> bool:
+        """Whether its order is one of full training, beyond what chance makes."""
+        trust = self.searched
+        agrees = (trust.spearman.low or 0.0) > 0 and trust.apart is not None
+        return agrees and math.isfinite(self.ceiling)
+
+    @property
     def verdict(self) -> str:
         """The verdict in words, for wherever a front that rests on this proxy is shown."""
         trust = self.searched
         spearman = trust.spearman.value
         against = (
             f"against full training of {self.networks} networks ({self.seeds} seeds): Spearman "
-            f"{trust.spearman}, at best {self.ceiling:.2f}"
+            f"{trust.spearman}, at best {self.best_possible}"
         )
-        if spearman is None or trust.apart is None or (trust.spearman.low or 0.0) <= 0:
+        if not math.isfinite(self.ceiling):
+            return (
+                f"The proxy is NOT TRUSTWORTHY here, {against}: full training itself tells these "
+                "networks apart by no more than its noise."
+            )
+        if spearman is None or trust.apart is None or not self.trusted:
             return f"The proxy is NOT TRUSTWORTHY here, {against}: it may order networks at random."
         share = spearman / max(self.ceiling, 1e-9)
         word = "Trustworthy" if share >= _GOOD else "Rough" if share >= _MIDDLING else "Weak"
@@ -124,14 +149,26 @@ class Calibration(BaseModel):
         return f"{word} above {trust.apart:.1f} points of accuracy, {against}; {below}."
 
     @property
+    def best_possible(self) -> Estimate:
+        """The ceiling, with its interval where that is known."""
+        ceiling = self.ceiling if math.isfinite(self.ceiling) else None
+        return self.ceiling_interval or Estimate(value=ceiling, low=None, high=None)
+
+    @property
     def warnings(self) -> list[str]:
-        """The groups that the search's proxy favours or punishes beyond what chance makes."""
+        """What speaks against its figures, and the groups that the search's proxy favours."""
         biases = []
         for name, error in self.searched.bias.items():
             if error.low is not None and error.high is not None and error.low * error.high > 0:
                 word = "favours" if error.low > 0 else "punishes"
                 biases.append(f"{word} {name} ({error.value:+.0%} of the ranks)")
-        return [f"It {', '.join(biases)}."] if biases else []
+        found = [f"It {', '.join(biases)}."] if biases else []
+        if self.judging != "other images":
+            found.append(
+                "The same validation images judged both, so that it looks better than it is; "
+                "nas calibrate on the same folder judges apart what it trained."
+            )
+        return found
 
     def write(self, path: Path) -> None:
         """Write it as JSON, whole."""

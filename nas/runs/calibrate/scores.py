@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from nas.base.errors import MeasurementError, SpecError
 from nas.base.files import write_whole
 from nas.data import Dataset
+from nas.runs.calibrate.judging_images import group_images
 from nas.spec.architecture import Architecture
 from nas.training.proxies.zero_cost import ZERO_COST, zero_cost_scores
 from nas.training.supernet.folder import SupernetFolder
@@ -30,7 +31,8 @@ SCORES = tuple(ZERO_COST)
 _SUPERNET = "supernet"
 _BATCH = 64
 
-Score = Callable[[Architecture], float]
+Score = Callable[[Architecture], tuple[float, list[float]]]
+"""A network -> its score, and that by groups of validation images; none where others judge."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,10 +41,17 @@ class Scores:
 
     values: (n,), higher is predicted better; NaN where a score is not to be had.
     seconds: that one of them takes.
+    by_groups: (n, k), the same by groups of the validation images; None where others judge.
     """
 
     values: NDArray[np.float64]
     seconds: float
+    by_groups: NDArray[np.float64] | None = None
+
+    def only(self, rows: NDArray[np.bool_]) -> Scores:
+        """Keep some networks."""
+        groups = None if self.by_groups is None else self.by_groups[rows]
+        return Scores(self.values[rows], self.seconds, groups)
 
 
 def score_all(
@@ -80,16 +89,20 @@ def score_all(
         for name, scorer in scorers.items():
             if name not in row:
                 started = time.process_time()
-                row[name] = [_score_or_none(scorer, architecture), time.process_time() - started]
+                value, by_groups = _score_or_none(scorer, architecture)
+                row[name] = [value, time.process_time() - started, *by_groups]
         with write_whole(keep) as temporary:
             temporary.write_text(json.dumps(table))
         progress(number + 1, len(architectures))
     scores = {}
     for name in scorers:
-        rows = np.array(
-            [table[item.digest][name] for item in architectures], dtype=np.float64
-        ).reshape(-1, 2)
-        scores[name] = Scores(rows[:, 0], float(rows[:, 1].mean()))
+        rows = [table[item.digest][name] for item in architectures]
+        longest = max((len(row) for row in rows), default=2)
+        figures = np.full((len(rows), longest), np.nan)
+        for number, row in enumerate(rows):
+            figures[number, : len(row)] = [math.nan if value is None else value for value in row]
+        groups = figures[:, 2:] if longest > 2 else None
+        scores[name] = Scores(figures[:, 0], float(figures[:, 1].mean()), groups)
     return scores
 
 
@@ -103,22 +116,22 @@ def _read(path: Path) -> dict[str, dict[str, Any]]:
     return table
 
 
-def _score_or_none(scorer: Score, architecture: Architecture) -> float | None:
+def _score_or_none(scorer: Score, architecture: Architecture) -> tuple[float | None, list[float]]:
     """Score a network; None where that is not finite, as synflow of blocks without a gate."""
     try:
-        value = scorer(architecture)
+        value, by_groups = scorer(architecture)
     except MeasurementError:
-        return None
-    return value if math.isfinite(value) else None
+        return None, []
+    return (value, by_groups) if math.isfinite(value) else (None, [])
 
 
 def _zero_cost_scorer(name: str, data: Dataset) -> Score:
     size = min(_BATCH, len(data.train) // 2)
 
-    def scorer(architecture: Architecture) -> float:
+    def scorer(architecture: Architecture) -> tuple[float, list[float]]:
         value = zero_cost_scores(architecture, data, names=[name], batch_size=size)[name]
         # It spans a hundred orders of magnitude.
-        return math.log10(value) if name == "synflow" and value > 0 else value
+        return (math.log10(value) if name == "synflow" and value > 0 else value), []
 
     return scorer
 
@@ -126,13 +139,16 @@ def _zero_cost_scorer(name: str, data: Dataset) -> Score:
 def _supernet_scorer(folder: SupernetFolder, data: Dataset) -> Score:
     supernets: dict[str, Supernet] = {}
     task, device = Classification(len(data.classes)), torch.device("cpu")
+    groups = group_images(len(data.validation))
 
-    def scorer(architecture: Architecture) -> float:
+    def scorer(architecture: Architecture) -> tuple[float, list[float]]:
         plain = architecture.plain
         if plain.digest not in supernets:
             supernets[plain.digest] = folder.supernet(plain)
         if not supernets[plain.digest].holds(architecture):
-            return math.nan
-        return -score(supernets[plain.digest], architecture, data, task, device=device).loss
+            return math.nan, []
+        found = score(supernets[plain.digest], architecture, data, task, device=device)
+        losses = found.losses.double().numpy()
+        return -found.loss, [-float(losses[rows].mean()) for rows in groups]
 
     return scorer

@@ -28,6 +28,7 @@ from nas.strategy.samplers.pareto import (
     balanced_design,
 )
 from nas.strategy.storage.store import StoredTrial
+from nas.study.prospect import Prospect
 from nas.study.record import COMPLETE, RUNNING
 
 __all__ = ["Proposer"]
@@ -146,7 +147,15 @@ class Proposer:
 
         Empty or NaN where it is not known.
         """
-        return {} if self._pareto is None else self._pareto.regret
+        prospect = self.prospect
+        if prospect is None:
+            return {}
+        return {"loss": prospect.regret, "accuracy": prospect.regret * prospect.per_loss}
+
+    @property
+    def prospect(self) -> Prospect | None:
+        """What the last proposal's belief said of the best network; None where it is not known."""
+        return None if self._pareto is None else self._pareto.prospect
 
     def propose(
         self, number: int, taken: Mapping[str, object], *, at_random: bool

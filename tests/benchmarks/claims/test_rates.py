@@ -79,6 +79,15 @@ def test_agreement_is_not_made_by_the_same_images() -> None:
     assert together(found["ceiling"], "additive", "saturated").coverage > 0.7
 
 
+def test_the_same_images_make_no_worthless_proxy_trustworthy() -> None:
+    """Where images weigh most: searched networks that differ by nothing, or by little."""
+    found = measure("calibration", 8, ("null", "additive"), seed=16)
+    before = together(found["worthless, same images"], "null", "additive")
+    now = together(found["worthless, halves"], "null", "additive")
+    assert now.false <= 2 and now.false <= before.false
+    assert found["truthful, halves"]["additive"].power > 0.7
+
+
 def test_the_belief_claims_by_the_same_functions() -> None:
     found = measure("belief", 12, ("null", "saturated"), seed=15)
     assert found["belief beats_plain"]["null"].false <= 2

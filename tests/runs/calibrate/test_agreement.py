@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from scipy.stats import spearmanr
+from scipy.stats import kendalltau, spearmanr
 
 from nas.runs.calibrate.agreement import agreement, bias, paired_noise, resolution
 
@@ -25,6 +25,13 @@ def test_a_perfect_proxy_agrees_up_to_the_ceiling() -> None:
     assert found.spearman.low <= found.spearman.value <= found.spearman.high
     assert found.ceiling == pytest.approx(found.spearman.value, abs=0.02)
     assert found.best_ceiling < found.ceiling
+
+
+def test_kendall_is_that_of_scipy_with_ties_too() -> None:
+    rng = np.random.default_rng(4)
+    proxy, full = rng.integers(0, 6, 24).astype(float), TRUTH + rng.normal(0, 2, 24)
+    found = agreement(proxy[:, None], full[:, None])
+    assert found.kendall.value == pytest.approx(kendalltau(proxy, full).statistic)
 
 
 def test_an_inverted_proxy_disagrees_and_a_random_one_may_be_either() -> None:

@@ -231,6 +231,8 @@ def test_a_calibration_goes_on_and_a_search_goes_on_from_it(
     assert found.networks == 8
     assert [trust.budget for trust in found.proxies] == ["1 steps", "3 steps"]
     assert (out / "calibration.png").stat().st_size > 10_000
+    assert found.judging == "other images" and found.image_noise is not None
+    assert found.ceiling_interval is not None
     with pytest.raises(SpecError, match="another space or runner"):
         calibrate(small_space, load_runner(None, ("search.seed=5",)), out=out, **asked)  # type: ignore[arg-type]
 

@@ -121,10 +121,11 @@ def test_a_training_is_that_of_the_proxy_scratch(space: Path) -> None:
     """The advice is for `proxy.rungs`, so the two must not drift apart."""
     data = load_data("digits", 8, validation=0.9, seed=0)
     network = placed_and_halves(load_space(space))["se/r24"]
-    proxy = RUNNER.proxy.model_copy(update={"kind": "scratch", "rungs": [2.0]})
+    proxy = RUNNER.proxy.model_copy(update={"kind": "scratch", "rungs": [3.0]})
+    proxy = proxy.settled(len(data.train))  # as a search does
     setting = Setting(data, Classification(10), proxy, CPU, {})
     searched = PROXIES["scratch"].begin(network, setting, 7)
-    recipe = curve_recipe(RUNNER.proxy, 2.0, len(data.train))
+    recipe = curve_recipe(RUNNER.proxy, 3.0, len(data.train))
     trained = begin(network, data, recipe, seed=7, device=CPU)
     assert trained.recipe == searched.recipe
     searched.run(3)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -42,6 +43,7 @@ def calibration(spearman: float | None = 0.8, **trust: object) -> Calibration:
         best_ceiling=0.5,
         full_seeds_needed=2,
         proxies=[found.model_copy(update=trust)],
+        judging="other images",
     )
 
 
@@ -54,6 +56,23 @@ def test_the_verdict_says_what_to_do() -> None:
     assert found.warnings == [
         "It punishes coord (-20% of the ranks), favours plain (+30% of the ranks)."
     ]
+
+
+def test_the_ceiling_has_its_interval_and_may_be_unknown() -> None:
+    found = calibration().model_copy(update={"ceiling_interval": estimate(0.9, 0.05)})
+    assert "at best 0.90 [0.85, 0.95]; below" in found.verdict
+    unknown = calibration().model_copy(update={"ceiling": float("nan")})
+    assert not unknown.trusted
+    assert "NOT TRUSTWORTHY here" in unknown.verdict
+    assert "at best ?: full training itself tells these networks apart" in unknown.verdict
+
+
+@pytest.mark.parametrize("judging", [None, "same images"])
+def test_what_the_same_images_judged_is_warned_of(judging: str | None) -> None:
+    found = calibration().model_copy(update={"judging": judging})
+    assert found.warnings[-1].startswith("The same validation images judged both")
+    apart = found.model_copy(update={"judging": "other images"})
+    assert len(apart.warnings) == len(found.warnings) - 1
 
 
 @pytest.mark.parametrize(
@@ -76,6 +95,23 @@ def test_it_reads_back_from_its_file_or_folder(tmp_path: Path) -> None:
     calibration().write(tmp_path / "calibration.json")
     assert load_calibration(tmp_path) == calibration()
     assert load_calibration(tmp_path / "calibration.json") == calibration()
+
+
+def test_that_of_an_earlier_version_still_opens(tmp_path: Path) -> None:
+    calibration().write(tmp_path / "calibration.json")
+    earlier = json.loads((tmp_path / "calibration.json").read_text())
+    for key in (
+        "ceiling_interval",
+        "best_ceiling_interval",
+        "loss_ceiling_interval",
+        "judging",
+        "image_noise",
+    ):
+        del earlier[key]
+    (tmp_path / "calibration.json").write_text(json.dumps(earlier))
+    found = load_calibration(tmp_path)
+    assert str(found.best_possible) == "0.90"
+    assert found.verdict == calibration().verdict
 
 
 def test_what_is_no_calibration_is_said_in_one_line(tmp_path: Path) -> None:

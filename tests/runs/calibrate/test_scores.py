@@ -41,7 +41,8 @@ class Of(float):
 @pytest.fixture(autouse=True)
 def told(monkeypatch: pytest.MonkeyPatch) -> None:
     def loss(supernet: float, *_: object, **__: object) -> SimpleNamespace:
-        return SimpleNamespace(loss=supernet)
+        losses = torch.full((10,), float(supernet))
+        return SimpleNamespace(loss=float(supernet), losses=losses)
 
     monkeypatch.setattr(scores, "score", loss)
 
@@ -51,6 +52,9 @@ def test_several_supernets_are_told_apart_by_their_folders(data: Dataset, tmp_pa
     found = score_all(data, NETWORKS, tmp_path / "kept.json", names=["params"], supernets=folders)
     assert found["supernet short"].values.tolist() == [-2.0, -2.0]
     assert found["supernet long"].values.tolist() == [-1.0, -1.0]
+    by_groups = found["supernet short"].by_groups
+    assert by_groups is not None and by_groups.shape[0] == 2 and (by_groups == -2.0).all()
+    assert found["params"].by_groups is None  # other images judge those
     assert found["params"].values[0] < found["params"].values[1]
     same = [supernet(tmp_path / "a" / "whole", 2.0), supernet(tmp_path / "b" / "whole", 1.0)]
     with pytest.raises(SpecError, match="two supernets are in folders named 'whole'; rename one"):

@@ -21,6 +21,7 @@ from nas.strategy.samplers.pareto.objective_model import (
 )
 from nas.strategy.samplers.pareto.posterior import Posterior
 from nas.strategy.samplers.pareto.scale import Scale
+from nas.study.prospect import Prospect
 
 __all__ = ["Acquisition", "Suggestion"]
 
@@ -43,15 +44,14 @@ class Suggestion:
         model was asked.
     luck: what evaluating a member of the front once more is expected to seem to add, by noise
         alone; NaN where no model was asked.
-    regret, regret_metric: what the best network that can be proposed is expected to be better by
-        than the one that would be chosen now, in loss and in the metric; NaN where not known.
+    prospect: what the best network gains, and what the best that can be proposed may be better by;
+        None where no model of a loss was asked.
     """
 
     codes: Codes
     gain: float = np.nan
     luck: float = np.nan
-    regret: float = np.nan
-    regret_metric: float = np.nan
+    prospect: Prospect | None = None
 
 
 class Acquisition:
@@ -111,7 +111,7 @@ class Acquisition:
             judged.codes[row],
             most,
             posterior.luck(observations.noise),
-            *posterior.regret(judged[:_CONTENDERS], seed),
+            posterior.prospect(judged[:_CONTENDERS], seed),
         )
 
     # Points to choose among.

@@ -15,10 +15,12 @@ from nas.strategy.samplers.pareto.expected_improvement import (
 )
 from nas.strategy.samplers.pareto.objective_model import BelievedObjective, ObjectiveModel
 from nas.study.front.pareto import non_dominated
+from nas.study.prospect import Prospect
 
 __all__ = ["Posterior"]
 
 _WORLDS, _RECENT = 500, 200
+_ENDS = 0.05, 0.95
 
 
 class Posterior:
@@ -41,9 +43,10 @@ class Posterior:
         pending: Points,
     ) -> None:
         self._objectives = objectives
-        self._evaluated = inputs[-_RECENT:]
         self._believed = self._expected(inputs)
         self.front: NDArray[np.bool_] = non_dominated(self._believed)
+        # Of very many the latest, and the front, of which the best is one.
+        self._evaluated = inputs[self.front | (np.arange(len(inputs)) >= len(inputs) - _RECENT)]
         believed = self._believed
         if len(pending):
             believed = np.concatenate([believed, self._expected(pending)])
@@ -79,18 +82,26 @@ class Posterior:
         ]
         return float(expected_improvement(marginals, self._boxes).mean())
 
-    def regret(self, points: Points, seed: int) -> tuple[float, float]:
-        """Return what the best of all is expected to be better by than the one that seems best.
+    def prospect(self, points: Points, seed: int) -> Prospect | None:
+        """Return what the best network gains, and what the best of all may be better by.
 
         points: that may be better than those that were evaluated.
-        Returns it in loss and in the metric; NaN where no objective is a belief about a loss.
+        Returns None where no objective is a belief about a loss.
         """
         for item in self._objectives:
             if isinstance(item, BelievedObjective):
                 drawn = item.belief.draws((self._evaluated + points).codes, _WORLDS, seed)
-                regret = float(drawn.max(axis=1).mean() - drawn.mean(axis=0).max())
-                return regret, regret * item.belief.metric_per_loss
-        return np.nan, np.nan
+                means = drawn.mean(axis=0)
+                found = int(means[: len(self._evaluated)].argmax())
+                low, high = np.quantile(drawn[:, found], _ENDS)
+                return Prospect(
+                    gain=float(means[found]),
+                    low=float(low),
+                    high=float(high),
+                    regret=float(drawn.max(axis=1).mean() - means.max()),
+                    per_loss=float(item.belief.metric_per_loss),
+                )
+        return None
 
     def uncertainty(self, points: Points) -> Floats:
         """Return how little is known of points (k,), for when no gain is expected anywhere."""

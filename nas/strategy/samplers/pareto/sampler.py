@@ -24,6 +24,7 @@ from nas.base.seeds import derive
 from nas.belief.grid import Codes, Floats, Grid
 from nas.strategy.samplers.pareto.acquisition import Acquisition
 from nas.strategy.samplers.pareto.knowledge import Knowledge, Observations, TargetedEvidence
+from nas.study.prospect import PROSPECT, Prospect
 
 __all__ = ["PROMISE", "ParetoSampler"]
 
@@ -54,8 +55,8 @@ class ParetoSampler(BaseSampler):
     to be set whenever repeats have told it; what is missing there is learnt from the values.
     The attribute `evidence`, objective, by its number -> trainings of every length and seed that
     bear on it, is to be set likewise, by who has more to say than one value a point; their codes
-    are those of all parameters in their order. `regret`, figure -> what may still be gained, is
-    that of the last proposal, as of `Suggestion`.
+    are those of all parameters in their order. `prospect`, what was gained and may be left to
+    gain, is that of the last proposal, as of `Suggestion`; its trial is marked with it.
     """
 
     def __init__(
@@ -77,7 +78,7 @@ class ParetoSampler(BaseSampler):
         self._acquisition: Acquisition | None = None
         self.noise: dict[int, float] = {}
         self.evidence: dict[int, TargetedEvidence] = {}
-        self.regret: dict[str, float] = {}
+        self.prospect: Prospect | None = None
         self._threads = ThreadpoolController()
 
     def infer_relative_search_space(
@@ -106,7 +107,9 @@ class ParetoSampler(BaseSampler):
             suggestion = self._acquisition.suggest(observations, seed)
         if suggestion is None:
             return {}
-        self.regret = {"loss": suggestion.regret, "accuracy": suggestion.regret_metric}
+        self.prospect = suggestion.prospect
+        if self.prospect is not None:
+            study._storage.set_trial_system_attr(trial._trial_id, PROSPECT, self.prospect.row)
         if np.isfinite([suggestion.gain, suggestion.luck]).all():
             promise = [suggestion.gain, suggestion.luck]
             study._storage.set_trial_system_attr(trial._trial_id, PROMISE, promise)

@@ -1,0 +1,98 @@
+"""What a search takes from the curves of a calibration: how long each training is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from nas.base.errors import SpecError
+from nas.base.files import parse
+from nas.data import resolve_source
+from nas.runs.calibrate.curve_result import CURVES_FILE, CurvesFound, load_curves
+from nas.runs.calibrate.curve_rows import CURVES, images_of_rows
+from nas.spec.architecture import Architecture
+from nas.spec.runner import Runner
+
+__all__ = ["check_fits", "find_curves", "with_budget"]
+
+
+def find_curves(folder: Path) -> CurvesFound | None:
+    """Return the curves of a calibration's folder; None where it has none.
+
+    Raises SpecError for those that no budget can be taken from.
+    """
+    if not (folder / CURVES_FILE).exists():
+        return None
+    found, path = load_curves(folder), folder / CURVES_FILE
+    if not found.curves:
+        raise SpecError(f"{path} holds the plain network alone: no gain, and no budget")
+    reached = {point.epochs for curve in found.curves for point in curve.gains}
+    if found.advice.epochs not in reached:
+        there = ", ".join(f"{epochs:g}" for epochs in sorted(reached)) or "none"
+        raise SpecError(
+            f"{path} advises {found.advice.epochs:g} epochs, which its curves do not reach (they "
+            f"have gains at: {there}); nas calibrate --curves on its folder goes on with them"
+        )
+    # An earlier version says it of the rows alone.
+    return found.model_copy(update={"images": found.images or images_of_rows(folder / CURVES)})
+
+
+def with_budget(
+    runner: Runner, found: CurvesFound, folder: Path, *, calibrated: bool
+) -> tuple[Runner, str]:
+    """Return the runner with the advised budget, and what was done in one sentence.
+
+    A budget that the user has set stays, and so does that of a proxy that was calibrated.
+    calibrated: the folder also holds trainings of the proxy, which the search goes on from.
+    Raises SpecError where trainings from scratch say nothing of the runner's proxy.
+    """
+    proxy = runner.proxy
+    if proxy.kind != "scratch":
+        raise SpecError(
+            f"{folder} holds curves of training from scratch, which say nothing of regime "
+            f"{runner.regime} with proxy.kind {proxy.kind}; leave out --calibration, or search "
+            "with regime scratch"
+        )
+    advised = f"{found.advice.epochs:g} epochs: {found.reason}"
+    twice = [curve.network for curve in found.curves if len(curve.crossings) > 1]
+    if twice:
+        advised += f" (more than once crosses plain: {', '.join(twice)}; a longer one may again)"
+    if proxy.rungs is not None or calibrated:
+        if proxy.rungs is None:
+            what = "the budget is that of the calibrated proxy"
+        else:
+            what = f"{', '.join(f'{rung:g}' for rung in proxy.rungs)} {proxy.unit}, as asked for"
+        return runner, f"{what}; the curves of {folder} advise {advised}"
+    given = runner.model_dump(exclude_unset=True)
+    section = {"rungs": [found.advice.epochs], "unit": "epochs"}
+    given["proxy"] = given.get("proxy", {}) | section
+    taken = parse(Runner, given, f"the budget of {folder}")
+    return taken, f"each training takes, by the curves of {folder}, {advised}"
+
+
+def check_fits(
+    found: CurvesFound, folder: Path, *, data: str, images: str, plains: Sequence[Architecture]
+) -> None:
+    """Raise SpecError for curves of other images, or of another backbone, than a search.
+
+    data, images: the source of the search, and the name of its decoded images.
+    plains: the plain networks of its space.
+    """
+    if found.images is None:
+        same = resolve_source(found.data) == resolve_source(data)
+    else:
+        same = found.images == images
+    if not same:
+        source = resolve_source(found.data) == resolve_source(data)
+        what = "another resolution, validation or search.seed" if source else f"{found.data}"
+        raise SpecError(
+            f"{folder} holds curves of other images than the search, which is of {data}: those are "
+            f"of {what}; draw curves for the search's, or leave out --calibration"
+        )
+    of_curves = Architecture.from_json(found.curves[0].architecture).plain
+    if [plain.digest for plain in plains] != [of_curves.digest]:
+        names = ", ".join(f"{plain.backbone} at {plain.resolution}" for plain in plains)
+        raise SpecError(
+            f"{folder} holds curves of {of_curves.backbone} at {of_curves.resolution}, and the "
+            f"search is of {names}; draw them for that, or leave out --calibration"
+        )

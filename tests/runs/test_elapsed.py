@@ -1,0 +1,51 @@
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+from support.simulated_run import simulated_run
+
+from nas.runs.elapsed import Elapsed, read_elapsed
+from nas.runs.run import Run
+
+NOW = datetime(2026, 11, 29, 12, 30, tzinfo=UTC)
+BEGUN = "2026-11-29T12:00:00+00:00 searching\n2026-11-29T12:10:00+00:00 trial 0 COMPLETE\n"
+
+
+def run_with(path: Path, log: str | None, limit: float | None = None) -> Run:
+    run = simulated_run(path / "run", search={"trials": 4, "time_limit": limit})
+    (run.path / "events.log").unlink()
+    if log is not None:
+        (run.path / "events.log").write_text(log)
+    return run
+
+
+def test_a_search_that_goes_on_counts_to_now(tmp_path: Path) -> None:
+    run = run_with(tmp_path, BEGUN, 3600.0)
+    assert read_elapsed(run, running=True, now=NOW) == Elapsed(1800.0, 1800.0)
+    late = datetime(2026, 11, 29, 14, 0, tzinfo=UTC)
+    assert read_elapsed(run, running=True, now=late) == Elapsed(7200.0, 0.0)
+
+
+def test_one_that_was_stopped_counts_to_what_it_said_last(tmp_path: Path) -> None:
+    run = run_with(tmp_path, BEGUN)
+    assert read_elapsed(run, running=False, now=NOW) == Elapsed(600.0, None)
+
+
+def test_what_comes_after_the_search_does_not_count(tmp_path: Path) -> None:
+    over = "2026-11-29T12:12:00+00:00 searched: time\n2026-11-29T12:20:00+00:00 training fully\n"
+    run = run_with(tmp_path, BEGUN + over, 3600.0)
+    assert read_elapsed(run, running=True, now=NOW) == Elapsed(720.0, None)
+
+
+def test_the_last_of_several_drives_counts(tmp_path: Path) -> None:
+    again = "2026-11-29T12:25:00+00:00 searching\n"
+    run = run_with(tmp_path, BEGUN + "no time here\nbroken\n" + again)
+    assert read_elapsed(run, running=True, now=NOW) == Elapsed(300.0, None)
+
+
+def test_without_a_log_nothing_is_said(tmp_path: Path) -> None:
+    run = run_with(tmp_path, None)
+    assert read_elapsed(run, running=False) is None
+    (run.path / "events.log").write_bytes(b"\xff\xfe\n2026-11-29T12:00:00 searching\n")
+    assert read_elapsed(run, running=False) is None
