@@ -10,7 +10,7 @@ import math
 
 from nas.base.errors import SpecError
 
-__all__ = ["is_widened", "rival_name", "split_width", "with_width"]
+__all__ = ["describe_reference", "is_widened", "rival_name", "split_width", "with_width"]
 
 _SIGN = "@"
 _RIVAL = "plain x"
@@ -62,3 +62,8 @@ def is_widened(reference: object) -> bool:
     It is neither the plain network nor one with blocks that were placed by hand.
     """
     return isinstance(reference, str) and reference.startswith(_RIVAL)
+
+
+def describe_reference(reference: str) -> str:
+    """Say what kind of reference a name is of: `hand-placed`, or `widened`."""
+    return "widened" if is_widened(reference) else "hand-placed"
