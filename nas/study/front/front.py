@@ -20,6 +20,7 @@ from nas.belief.claims import Budgeted, cheapest_within, nowhere, probability_on
 from nas.belief.posterior import draws
 from nas.spec.architecture import PLAIN
 from nas.spec.objective import Objective
+from nas.spec.width import is_widened
 from nas.study.front.believed import MEASURED, Believed
 from nas.study.front.choice import rank_within_budget
 from nas.study.front.filter import matching
@@ -217,9 +218,11 @@ class Front:
     @cached_property
     def outside(self) -> tuple[Point, ...]:
         """The hand-placed networks that the space does not hold, and that no member dominates."""
-        eligible = self.measured.columns["eligible"] == 1
+        names = self.measured.columns["reference"]
+        placed = [name is not None and not is_widened(name) for name in names.tolist()]
+        left = (self.measured.columns["eligible"] != 1) & np.array(placed, dtype=np.bool_)
         members = self.member_rows
-        left = self.point_rows[~eligible[self.point_rows]]
+        left = self.point_rows[left[self.point_rows]]
         costs = self._costs[np.concatenate([members, left])]
         best = set(left[non_dominated(costs)[len(members) :]].tolist())
         return tuple(
@@ -330,7 +333,15 @@ class Front:
         """
         (point,) = self._points_of(rows[[found.row]])
         measured = self.measured
-        others = np.flatnonzero(measured.columns["reference"][rows] != PLAIN)
+        # What is ruled out is a gain by attention, which a wider network has none of.
+        others = np.array(
+            [
+                place
+                for place, name in enumerate(measured.columns["reference"][rows].tolist())
+                if name != PLAIN and not is_widened(name)
+            ],
+            dtype=np.int64,
+        )
         ruled_out = None
         if others.size:
             told = nowhere(gains[:, others], choice.delta)
