@@ -37,6 +37,7 @@ from nas.report.snapshot import Snapshot
 from nas.report.template_filters import FILTERS, format_duration, format_gain
 from nas.runs.run import Run
 from nas.spec.architecture import PLAIN
+from nas.spec.width import is_widened
 from nas.study.front.front import Front, Point
 from nas.study.front.verdict import judge
 from nas.study.record import COMPLETE, FAILED, PAUSED, PRUNED, RUNNING
@@ -241,6 +242,7 @@ def _templates() -> Environment:
     )
     environment.filters |= FILTERS
     environment.globals["PLAIN"] = PLAIN
+    environment.tests["widened"] = is_widened
     return environment
 
 
