@@ -1,7 +1,8 @@
 """Backbones: the networks that blocks are inserted into, by name.
 
 A bare name is timm's (`mobilenetv2_100`) or our own (`mobilenext_100`); `torchvision/NAME` is
-torchvision's; `module:function` is the user's.
+torchvision's; `module:function` is the user's. `NAME@1.25` is one of them with a quarter more
+channels, where it has a width.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from nas.backbones.slot import PAPER_POSITIONS, Site, Slot
 from nas.backbones.stride import layers_to_unstride, unstride
 from nas.backbones.walk import outputs, walk
 from nas.base.errors import SpecError
+from nas.spec.width import MOST_WIDTH, split_width, with_width
 
 __all__ = [
     "FAMILIES",
@@ -29,9 +31,13 @@ __all__ = [
     "Slot",
     "check_backbone",
     "find_sites",
+    "has_width",
     "known_backbones",
     "plain_network",
+    "shapes",
     "sites_by_name",
+    "widened",
+    "widths",
 ]
 
 FAMILIES: tuple[ModuleType, ...] = (
@@ -42,8 +48,10 @@ FAMILIES: tuple[ModuleType, ...] = (
 )
 """The makers of networks, of which the first that knows a name counts.
 
-Each has names, exists and create.
+Each has names, exists, has_width and create.
 """
+
+_WIDEST = 4.0
 
 
 def _family(backbone: str) -> ModuleType:
@@ -59,8 +67,53 @@ def _family(backbone: str) -> ModuleType:
 
 
 def check_backbone(backbone: str) -> None:
-    """Check that there is such a backbone. Raises SpecError when there is none."""
-    _family(backbone)
+    """Check that there is such a backbone, of such a width.
+
+    Raises SpecError when there is none.
+    """
+    name, factor = split_width(backbone)
+    if factor != 1 and not _family(name).has_width(name):
+        raise SpecError(f"backbone {backbone!r}: {name} has no width here; take it as it comes")
+    _family(name)
+
+
+def has_width(backbone: str) -> bool:
+    """Say whether a backbone can be made wider. Raises SpecError when there is no such backbone."""
+    name, _ = split_width(backbone)
+    return bool(_family(name).has_width(name))
+
+
+def widened(backbone: str, factor: float) -> str | None:
+    """Return the name of a backbone with so many times its channels; None where it has no width.
+
+    Raises SpecError when there is no such backbone.
+    """
+    return with_width(backbone, factor) if has_width(backbone) else None
+
+
+def widths(backbone: str) -> tuple[float, ...]:
+    """Return the factors up to 4 that a backbone can be widened by, in steps of a hundredth.
+
+    Channels come in coarser steps, so that several factors make one network: see `shapes`.
+    Empty where the backbone has no width. Raises SpecError when there is no such backbone.
+    """
+    if not has_width(backbone):
+        return ()
+    _, own = split_width(backbone)
+    most = min(_WIDEST * own, MOST_WIDTH)
+    hundredths = range(round(100 * own) + 1, round(100 * most) + 1)
+    return tuple(number / 100 / own for number in hundredths)
+
+
+@lru_cache(maxsize=256)
+def shapes(backbone: str) -> tuple[torch.Size, ...]:
+    """Return the shapes of a backbone's weights: backbones of equal ones are one network.
+
+    Raises SpecError when there is no such backbone.
+    """
+    with torch.device("meta"):  # without the weights themselves
+        network = plain_network(backbone, num_classes=10)
+    return tuple(item.shape for item in network.parameters())
 
 
 def known_backbones(pattern: str) -> list[str]:
@@ -91,11 +144,17 @@ def plain_network(
     seed: of random weights.
     Raises SpecError for an unknown name, or weights that cannot be had.
     """
-    family = _family(backbone)
+    check_backbone(backbone)
+    name, width = split_width(backbone)
+    if pretrained and width != 1:
+        raise SpecError(
+            f"no pretrained weights for {backbone!r}: those of {name} are of its own width; use "
+            "weights: train"
+        )
     try:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            network: nn.Module = family.create(backbone, num_classes, pretrained)
+            network: nn.Module = _family(name).create(name, num_classes, pretrained, width)
     except SpecError:
         raise
     except Exception as error:

@@ -36,8 +36,9 @@ class HarmoniousBottleneck(nn.Module):
     ) -> None:
         super().__init__()
         hidden = in_channels * expansion
-        self.computed = out_channels // 2
-        self.passed = out_channels - self.computed
+        # Half, but of other widths than the authors' fewer channels may come in than that.
+        self.passed = min(out_channels - out_channels // 2, in_channels)
+        self.computed = out_channels - self.passed
         self.contract = _linear(in_channels, in_channels, 5, stride=2, groups=in_channels)
         self.expand = _convolution(in_channels, hidden, 1)
         self.depthwise = _convolution(hidden, hidden, groups=hidden)
@@ -109,10 +110,10 @@ class HBONet(nn.Module):
         return logits
 
 
-def _maker(width: float) -> Callable[[int], nn.Module]:
-    return lambda num_classes: HBONet(width, num_classes)
+def _maker(width: float) -> Callable[[int, float], nn.Module]:
+    return lambda num_classes, factor: HBONet(width * factor, num_classes)
 
 
-NETWORKS: dict[str, Callable[[int], nn.Module]] = {
+NETWORKS: dict[str, Callable[[int, float], nn.Module]] = {
     f"hbonet_{round(100 * width):03}": _maker(width) for width in (0.1, 0.25, 0.35, 0.5, 0.8, 1.0)
 }

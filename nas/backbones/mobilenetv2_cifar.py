@@ -22,11 +22,13 @@ _STEM, _HEAD = 16, 192
 class MobileNetV2Cifar(nn.Module):
     """A small MobileNetV2: (N, 3, H, W) -> (N, num_classes); maps at 1, 1/2 and 1/4 of the side."""
 
-    def __init__(self, num_classes: int = 10) -> None:
+    def __init__(self, num_classes: int = 10, width: float = 1.0) -> None:
         super().__init__()
-        self.stem = _convolution(3, _STEM, 3)
-        blocks, channels = [], _STEM
-        for out, stride in _BLOCKS:
+        channels = _in_eights(_STEM * width)
+        self.stem = _convolution(3, channels, 3)
+        blocks = []
+        for full, stride in _BLOCKS:
+            out = _in_eights(full * width)
             blocks.append(
                 InvertedResidual(
                     channels, out, stride=stride, exp_ratio=4.0, act_layer=partial(nn.ReLU6)
@@ -34,13 +36,19 @@ class MobileNetV2Cifar(nn.Module):
             )
             channels = out
         self.blocks = nn.Sequential(*blocks)
-        self.head = _convolution(channels, _HEAD, 1)
-        self.classifier = nn.Linear(_HEAD, num_classes)
+        head = _in_eights(_HEAD * width)
+        self.head = _convolution(channels, head, 1)
+        self.classifier = nn.Linear(head, num_classes)
 
     def forward(self, images: Tensor) -> Tensor:
         maps = self.head(self.blocks(self.stem(images)))
         logits: Tensor = self.classifier(maps.mean(dim=(2, 3)))
         return logits
+
+
+def _in_eights(channels: float) -> int:
+    """Return the nearest multiple of 8, so that of these few channels each stage has its steps."""
+    return max(8, 8 * int(channels / 8 + 0.5))
 
 
 def _convolution(channels: int, out: int, size: int) -> nn.Sequential:
@@ -51,4 +59,4 @@ def _convolution(channels: int, out: int, size: int) -> nn.Sequential:
     )
 
 
-NETWORKS: dict[str, Callable[[int], nn.Module]] = {"mobilenetv2_cifar": MobileNetV2Cifar}
+NETWORKS: dict[str, Callable[[int, float], nn.Module]] = {"mobilenetv2_cifar": MobileNetV2Cifar}

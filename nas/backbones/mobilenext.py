@@ -121,10 +121,10 @@ def _waist(in_channels: int, out_channels: int, reduction: int) -> int:
     return waist
 
 
-def _maker(width: float) -> Callable[[int], nn.Module]:
-    return lambda num_classes: MobileNeXt(width, num_classes)
+def _maker(width: float) -> Callable[[int, float], nn.Module]:
+    return lambda num_classes, factor: MobileNeXt(width * factor, num_classes)
 
 
-NETWORKS: dict[str, Callable[[int], nn.Module]] = {
+NETWORKS: dict[str, Callable[[int, float], nn.Module]] = {
     f"mobilenext_{round(100 * width):03}": _maker(width) for width in (0.35, 0.5, 0.75, 1.0, 1.4)
 }

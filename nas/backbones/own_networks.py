@@ -9,14 +9,15 @@ from torch import nn
 from nas.backbones import hbonet, mobilenetv2_cifar, mobilenext, snet
 from nas.base.errors import SpecError
 
-__all__ = ["EARLIER_NAMES", "NETWORKS", "create", "exists", "names"]
+__all__ = ["EARLIER_NAMES", "NETWORKS", "create", "exists", "has_width", "names"]
 
-NETWORKS: dict[str, Callable[[int], nn.Module]] = {
+NETWORKS: dict[str, Callable[[int, float], nn.Module]] = {
     **mobilenext.NETWORKS,
     **hbonet.NETWORKS,
     **snet.NETWORKS,
     **mobilenetv2_cifar.NETWORKS,
 }
+"""Name -> (number of classes, how many times its channels) -> network."""
 
 EARLIER_NAMES = {"benchmarks.small_mobilenet:small_mobilenet": "mobilenetv2_cifar"}
 """Names in files of earlier versions -> names of today.
@@ -35,9 +36,15 @@ def exists(name: str) -> bool:
     return EARLIER_NAMES.get(name, name) in NETWORKS
 
 
-def create(name: str, num_classes: int, pretrained: bool) -> nn.Module:
+def has_width(name: str) -> bool:
+    """Say whether the network can be made wider: all of them can."""
+    return exists(name)
+
+
+def create(name: str, num_classes: int, pretrained: bool, width: float = 1.0) -> nn.Module:
     """Make a network with random weights.
 
+    width: how many times the channels that it has, rounded as its authors round them.
     Raises SpecError when pretrained weights are wanted.
     """
     today = EARLIER_NAMES.get(name, name)
@@ -46,4 +53,4 @@ def create(name: str, num_classes: int, pretrained: bool) -> nn.Module:
         if today in mobilenetv2_cifar.NETWORKS:
             reason = "nobody has published any"
         raise SpecError(f"no pretrained weights for {name!r}: {reason}; use weights: train")
-    return NETWORKS[today](num_classes)
+    return NETWORKS[today](num_classes, width)

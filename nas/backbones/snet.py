@@ -88,10 +88,20 @@ class SNet(nn.Module):
                 nn.init.constant_(layer.bias, 0.0001)
 
 
+def _maker(stem: int, stages: tuple[int, ...], head: int = 0) -> Callable[[int, float], nn.Module]:
+    # In twos: a unit passes one half of its channels on. The paper's own numbers are no multiples
+    # of more than that.
+    def make(num_classes: int, factor: float) -> nn.Module:
+        channels = [2 * round(number * factor / 2) for number in (stem, *stages, head)]
+        return SNet(channels[0], tuple(channels[1:-1]), channels[-1], num_classes=num_classes)
+
+    return make
+
+
 # Named by the millions of multiply-adds that the paper gives. Counted, they are 51, 163 (the
 # author's own code of SNet146 holds the same) and 540.
-NETWORKS: dict[str, Callable[[int], nn.Module]] = {
-    "snet_49": lambda num_classes: SNet(24, (60, 120, 240), 512, num_classes=num_classes),
-    "snet_146": lambda num_classes: SNet(24, (132, 264, 528), num_classes=num_classes),
-    "snet_535": lambda num_classes: SNet(48, (248, 496, 992), num_classes=num_classes),
+NETWORKS: dict[str, Callable[[int, float], nn.Module]] = {
+    "snet_49": _maker(24, (60, 120, 240), 512),
+    "snet_146": _maker(24, (132, 264, 528)),
+    "snet_535": _maker(48, (248, 496, 992)),
 }

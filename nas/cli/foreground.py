@@ -17,6 +17,7 @@ from rich.console import Console
 from nas.cli.output.console import make_console
 from nas.cli.output.front_table import print_front
 from nas.cli.output.search_progress import watch_search
+from nas.spec.width import describe_reference
 from nas.study.front.front import Front
 from nas.study.front.point import Point
 from nas.study.front.verdict import judge
@@ -56,7 +57,8 @@ def carry_out(folder: Path, start: Callable[[Observer], Run]) -> None:
 
 def _print_next_commands(folder: Path, point: Point, screen: Console) -> None:
     run = shlex.quote(str(folder))
-    comment = "" if point.reference is None else f"  # {point.reference}, hand-placed"
+    name = point.reference
+    comment = "" if name is None else f"  # {name}, {describe_reference(name)}"
     screen.print("Next:")
     # A line to copy is not to be broken, nor read as markup.
     for words in (

@@ -17,6 +17,7 @@ from nas.cli.output.console import make_console, plain_table, print_json
 from nas.cli.output.formats import format_clock
 from nas.cli.output.front_table import print_front
 from nas.cli.output.retrain_progress import watch_retrain
+from nas.spec.width import describe_reference
 
 if TYPE_CHECKING:
     from nas.runs.retrain.plan import RetrainPlan
@@ -155,7 +156,9 @@ def _plan_table(jobs: Sequence[FullTraining]) -> Table:
         by_network.setdefault(job.digest, []).append(job)
     for same in by_network.values():
         first = same[0]
-        name = f"{first.reference} (hand-placed)" if first.reference else "searched"
+        name = "searched"
+        if first.reference:
+            name = f"{first.reference} ({describe_reference(first.reference)})"
         seeds = ", ".join(str(job.seed) for job in same)
         table.add_row(str(first.trial), name, str(first.resolution), seeds)
     return table

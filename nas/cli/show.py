@@ -10,6 +10,7 @@ from nas.base.formats import format_count, format_milliseconds
 from nas.cli.options import Json, RunFolder
 from nas.cli.output.console import print_json
 from nas.spec.architecture import Architecture
+from nas.spec.width import describe_reference, is_widened
 from nas.study.record import COMPLETE, PRUNED, read_rungs
 
 if TYPE_CHECKING:
@@ -52,13 +53,14 @@ def _print_network(row: dict[str, Any], architecture: Architecture) -> None:
         f"{architecture.resolution}" + (f", total stride {stride}" if stride else "")
     )
     if row["reference"]:
-        print(f"hand-placed reference: {row['reference']}")
+        print(f"{describe_reference(row['reference'])} reference: {row['reference']}")
     if row["failure"]:
         print(f"reason: {row['failure']}")
     for insertion in architecture.insertions:
         print(f"  {insertion.site:28} {insertion.label}")
     if not architecture.insertions:
-        print("  no block: the backbone as it comes")
+        wider = ", widened" if is_widened(row["reference"]) else " as it comes"
+        print(f"  no block: the backbone{wider}")
 
 
 def _print_latency(row: dict[str, Any]) -> None:

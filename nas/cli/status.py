@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from nas.cli.options import Json, RunFolderOrUrl
 from nas.cli.output.console import print_json
 from nas.cli.output.formats import format_clock
+from nas.spec.width import is_widened
 from nas.study.record import COMPLETE, FAILED, PAUSED, PRUNED, RUNNING
 
 if TYPE_CHECKING:
@@ -82,8 +83,13 @@ def _report_folder(
         for row in (trials.row(number) for number in range(len(trials)))
         if row["failure"]
     ]
-    firsts = trials["state"][trials["repeat"] == 0].tolist()
-    evaluated = sum(state not in (RUNNING, PAUSED) for state in firsts)
+    firsts = trials["repeat"] == 0
+    evaluated = sum(
+        state not in (RUNNING, PAUSED) and not is_widened(reference)
+        for state, reference in zip(
+            trials["state"][firsts], trials["reference"][firsts], strict=True
+        )
+    )
     workers: list[dict[str, Any]] = []
     if run.file.executor == "worker":
         from nas.runs.open_study import exchange_of

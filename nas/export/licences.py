@@ -8,12 +8,14 @@ from pathlib import Path
 from nas.backbones import own_networks, user_networks
 from nas.blocks import block_named
 from nas.spec.architecture import Architecture
+from nas.spec.width import split_width
 
 __all__ = ["read_licences", "write_notice"]
 
 
 def _library(backbone: str) -> str | None:
     """Return the package that the backbone's code is of; None for the user's own."""
+    backbone, _ = split_width(backbone)
     if own_networks.exists(backbone):
         return "attention-nas"
     if user_networks.exists(backbone):

@@ -39,6 +39,7 @@ from nas.runs.calibrate.curve_result import kind_of
 from nas.runs.elapsed import read_elapsed
 from nas.runs.run import Run
 from nas.spec.architecture import PLAIN
+from nas.spec.width import is_widened
 from nas.study.front.front import Front
 from nas.study.front.point import Point
 from nas.study.front.verdict import judge
@@ -274,6 +275,7 @@ def _templates() -> Environment:
     )
     environment.filters |= FILTERS
     environment.globals["PLAIN"] = PLAIN
+    environment.tests["widened"] = is_widened
     return environment
 
 

@@ -14,6 +14,7 @@ from nas.runs.prepare import SearchInputs
 from nas.runs.retrain.budget import share_budget
 from nas.runs.retrain.in_search import end_in_full_trainings
 from nas.runs.run import Run, RunFile, open_run
+from nas.spec.width import is_widened
 from nas.study.full_training import select_main_recipe
 
 __all__ = ["resume", "write_plan"]
@@ -43,7 +44,9 @@ def resume(
     """
     run = open_run(path)
     if trials is not None:
-        evaluated = int((run.trials()["repeat"] == 0).sum())
+        rows = run.trials()
+        firsts = rows["reference"][rows["repeat"] == 0].tolist()
+        evaluated = sum(not is_widened(name) for name in firsts)
         if trials < evaluated:
             raise SpecError(
                 f"{run.path} has {evaluated} networks, more than {trials}; name a new total above "

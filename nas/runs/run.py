@@ -30,6 +30,7 @@ from nas.spec.objective import objectives_named
 from nas.spec.runner import JOURNAL, Runner
 from nas.spec.space import SearchSpace
 from nas.spec.storage_url import StorageUrl
+from nas.spec.width import is_widened
 from nas.study.front.front import Front
 from nas.study.full_training import FullTraining
 from nas.study.network_belief import NetworkBelief
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CHECKPOINTS",
+    "WIDTH_ELSEWHERE",
     "FINISHED",
     "JOURNAL_FILE",
     "Run",
@@ -55,6 +57,10 @@ CHECKPOINTS = "checkpoints"
 JOURNAL_FILE = "study.journal"
 FINISHED = "finished:"
 """The beginning of the last event of a run that came to its end."""
+
+WIDTH_ELSEWHERE = 0.1
+"""How far, as a share, a wider network's latency on another device may be from the plain one's
+there and their ratio here: a guess, since no profile holds two widths."""
 
 _TRIALS_FILE = "trials.parquet"
 
@@ -333,15 +339,27 @@ class RunState:
 def _predict_latencies(trials: Trials, device: str | Path) -> Trials:
     """Return trials as they would be on another device.
 
+    A profile holds no other width of its backbone: of a widened plain network it is the plain
+    one's latency there, and how much slower the wider one is in this study.
+
     Raises SpecError for what its profile cannot predict.
     """
     from nas.latency.profile import load_profile
-    from nas.spec.architecture import Architecture
+    from nas.spec.architecture import PLAIN, Architecture
 
     profile = load_profile(device)
-    texts, row = np.unique(trials["architecture"], return_inverse=True)
-    latency_ms, half_width = profile.predict_many([Architecture.from_json(text) for text in texts])
-    return trials.with_latency(latency_ms[row], (half_width / latency_ms)[row])
+    references = trials["reference"]
+    wide = np.array([is_widened(name) for name in references.tolist()], dtype=np.bool_)
+    texts, row = np.unique(trials["architecture"][~wide], return_inverse=True)
+    predicted, half_width = profile.predict_many([Architecture.from_json(text) for text in texts])
+    latency_ms, spread = np.full(len(trials), np.nan), np.full(len(trials), np.nan)
+    latency_ms[~wide], spread[~wide] = predicted[row], (half_width / predicted)[row]
+    plain = np.flatnonzero(references == PLAIN)
+    if wide.any() and plain.size:
+        slower = trials["latency_ms"][wide] / trials["latency_ms"][plain[0]]
+        latency_ms[wide] = latency_ms[plain[0]] * slower
+        spread[wide] = WIDTH_ELSEWHERE
+    return trials.with_latency(latency_ms, spread)
 
 
 def open_run(path: str | Path) -> Run:

@@ -11,6 +11,7 @@ from optuna.distributions import CategoricalDistribution
 
 from nas.base.clock import utc_now
 from nas.spec.objective import Objective
+from nas.spec.width import is_widened
 from nas.strategy.storage.store import Store
 from nas.study.record import COMPLETE, PAUSED, PRUNED, RUNNING, Job, Latency, Outcome, Record
 
@@ -41,7 +42,7 @@ class Ledger:
 
     @property
     def networks(self) -> int:
-        """The number of networks that were given out, further seeds not counted."""
+        """The number of networks that were given out, without further seeds and widened ones."""
         return self._networks
 
     def trials_of(self, digest: str) -> list[Record]:
@@ -72,7 +73,8 @@ class Ledger:
         assert record.trial == len(self._records), "trials are numbered without gaps"
         self._records.append(record)
         self._by_digest.setdefault(record.digest, []).append(record.trial)
-        self._networks += record.repeat == 0
+        # What is trained beside the winners of a search was not proposed by it.
+        self._networks += record.repeat == 0 and not is_widened(record.reference)
 
     def update(self, record: Record, values: list[float] | None = None) -> None:
         """Enter what a trial has come to.

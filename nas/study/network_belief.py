@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -17,11 +17,13 @@ from nas.belief.evidence import CURVE, EPOCH, Evidence
 from nas.belief.grid import Grid
 from nas.belief.points import PointSpace
 from nas.belief.terms import Place, SharedTerms
-from nas.spec.architecture import KEEP, Architecture
+from nas.spec.architecture import KEEP, PLAIN, Architecture
 from nas.spec.runner import Runner
+from nas.spec.width import is_widened
 from nas.study.full_training import FullTraining
 from nas.study.record import PRUNED, RungResult, read_epoch_losses, read_rungs
 from nas.study.trials import Trials
+from nas.study.width_belief import WidthBelief
 
 __all__ = ["Budgets", "NetworkBelief", "SeenSpace", "collect_evidence"]
 
@@ -189,11 +191,13 @@ class NetworkBelief:
     seen: its networks.
     belief: about all that can be made of their sites and labels.
     evidence: what it is fitted to.
+    wider: about the plain network widened, which `seen` does not hold; None where none was trained.
     """
 
     seen: SeenSpace
     belief: Belief
     evidence: Evidence
+    wider: WidthBelief | None = None
 
     @classmethod
     def of(cls, trials: Trials, budgets: Budgets) -> NetworkBelief | None:
@@ -202,8 +206,16 @@ class NetworkBelief:
         Of very many trainings, the latest and those nearest to the best are read.
         """
         rows = _rows_to_read(trials)
-        if not len(rows):
-            return None
+        references = trials["reference"][rows]
+        widened = np.array([is_widened(name) for name in references.tolist()], dtype=np.bool_)
+        belief = cls._of_rows(trials, rows[~widened], budgets)
+        if belief is None or not widened.any():
+            return belief
+        return replace(belief, wider=belief._of_wider(trials, rows, budgets))
+
+    @classmethod
+    def _of_rows(cls, trials: Trials, rows: Codes, budgets: Budgets) -> NetworkBelief | None:
+        """Return the belief about the networks of some rows; None of fewer than two."""
         texts = [str(text) for text in trials.text("architecture").take(rows).objects()]
         architectures = {text: Architecture.from_json(text) for text in dict.fromkeys(texts)}
         if len(architectures) < _LEAST:
@@ -231,27 +243,89 @@ class NetworkBelief:
             evidence,
         )
 
+    def _of_wider(self, trials: Trials, rows: Codes, budgets: Budgets) -> WidthBelief | None:
+        """Return what is believed of the widened networks among some rows, by their own trainings.
+
+        None where the plain network was not trained beside them.
+        """
+        digests = [str(digest) for digest in trials.text("digest").take(rows).objects()]
+        references = trials["reference"][rows].tolist()
+        number = {digest: place for place, digest in enumerate(dict.fromkeys(digests))}
+        plain = [
+            number[digest]
+            for digest, name in zip(digests, references, strict=True)
+            if name == PLAIN
+        ]
+        if not plain:
+            return None
+        codes = {digest: np.array([place], dtype=np.int64) for digest, place in number.items()}
+        gain = self.belief.gain(self.seen.codes(self.seen.architectures))
+        usual = float(np.sqrt((gain.mean**2 + gain.deviation**2).mean()))
+        return WidthBelief.of(
+            collect_evidence(trials, codes, budgets),
+            {
+                digest: number[digest]
+                for digest, name in zip(digests, references, strict=True)
+                if is_widened(name)
+            },
+            plain[0],
+            full_images=budgets.full_images,
+            usual=usual,
+            usual_metric=usual * abs(self.belief.metric_per_loss),
+        )
+
+    def knows(self, architecture: Architecture) -> bool:
+        """Return whether a gain can be told of a network."""
+        return self._is_wider(architecture) or self.seen.knows(architecture)
+
     def gain(self, architectures: Sequence[Architecture]) -> Gain:
         """Return the gain in loss."""
-        return self.belief.gain(self.seen.codes(architectures))
+        narrow, wide, wider = self._split(architectures)
+        gain = self.belief.gain(self.seen.codes(narrow))
+        if self.wider is None or not wide.any():
+            return gain
+        return _put_together(wide, gain, self.wider.chosen(wider, self.wider.loss))
 
     def joint(self, architectures: Sequence[Architecture]) -> tuple[Floats, Floats]:
-        """Return mean (n,) and covariance (n, n) of the gains in loss."""
+        """Return mean (n,) and covariance (n, n) of the gains in loss, of no widened ones."""
         return self.belief.joint(self.seen.codes(architectures))
 
     def metric_gain(self, architectures: Sequence[Architecture]) -> Gain:
         """Return the gain in accuracy, as a share."""
-        return self.belief.metric_gain(self.seen.codes(architectures))
+        narrow, wide, wider = self._split(architectures)
+        gain = self.belief.metric_gain(self.seen.codes(narrow))
+        if self.wider is None or not wide.any():
+            return gain
+        return _put_together(wide, gain, self.wider.chosen(wider, self.wider.metric))
 
     def draws(self, architectures: Sequence[Architecture], count: int, seed: int = 0) -> Floats:
         """Return joint draws (count, n) of the gains in loss."""
-        return self.belief.draws(self.seen.codes(architectures), count, seed)
+        narrow, wide, wider = self._split(architectures)
+        drawn = self.belief.draws(self.seen.codes(narrow), count, seed)
+        if self.wider is None or not wide.any():
+            return drawn
+        return _put_beside(wide, drawn, self.wider.draws(wider, self.wider.loss, count, seed))
 
     def metric_draws(
         self, architectures: Sequence[Architecture], count: int, seed: int = 0
     ) -> Floats:
         """Return joint draws (count, n) of the gains in accuracy, of the worlds of `draws`."""
-        return self.belief.metric_draws(self.seen.codes(architectures), count, seed)
+        narrow, wide, wider = self._split(architectures)
+        drawn = self.belief.metric_draws(self.seen.codes(narrow), count, seed)
+        if self.wider is None or not wide.any():
+            return drawn
+        return _put_beside(wide, drawn, self.wider.draws(wider, self.wider.metric, count, seed))
+
+    def _is_wider(self, architecture: Architecture) -> bool:
+        return self.wider is not None and architecture.digest in self.wider.rows
+
+    def _split(
+        self, architectures: Sequence[Architecture]
+    ) -> tuple[list[Architecture], NDArray[np.bool_], list[str]]:
+        """Return networks of `seen`, (n,) which of all are wider, and the digests of those."""
+        wide = np.array([self._is_wider(item) for item in architectures], dtype=np.bool_)
+        narrow = [item for item in architectures if not self._is_wider(item)]
+        return narrow, wide, [item.digest for item in architectures if self._is_wider(item)]
 
 
 def collect_evidence(trials: Trials, codes: Mapping[str, Codes], budgets: Budgets) -> Evidence:
@@ -362,6 +436,25 @@ def _rows_to_read(trials: Trials) -> Codes:
     best = rows[order[: _MOST // 2]]
     rest = np.setdiff1d(rows, best)
     return np.sort(np.concatenate([best, rest[-(_MOST - len(best)) :]]))
+
+
+def _put_together(wide: NDArray[np.bool_], narrow: Gain, wider: Gain) -> Gain:
+    """Return the gains of networks (n,) of which two beliefs tell. wide: (n,) of the second."""
+    mean, deviation = np.empty(len(wide)), np.empty(len(wide))
+    mean[~wide], mean[wide] = narrow.mean, wider.mean
+    deviation[~wide], deviation[wide] = narrow.deviation, wider.deviation
+    return Gain(mean, deviation)
+
+
+def _put_beside(wide: NDArray[np.bool_], narrow: Floats, wider: Floats) -> Floats:
+    """Return draws (count, n) of two beliefs, by themselves.
+
+    Both hold the noise of the plain network's trainings, so that what a widened network has over
+    another is told a little too widely.
+    """
+    drawn = np.empty((len(narrow), len(wide)))
+    drawn[:, ~wide], drawn[:, wide] = narrow, wider
+    return drawn
 
 
 def _network(architecture: Architecture) -> str:

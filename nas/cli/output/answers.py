@@ -11,6 +11,7 @@ from nas.base.formats import format_milliseconds, format_probability
 from nas.cli.output.console import print_json
 from nas.cli.output.formats import format_gain, format_numbers, format_signed, summarise_blocks
 from nas.spec.architecture import PLAIN
+from nas.spec.width import describe_reference
 from nas.study.front.choice import Choice
 from nas.study.front.front import Front
 from nas.study.front.point import Point
@@ -150,7 +151,8 @@ def _amount(value: float, unit: str) -> str:
 
 def _describe_point(point: Point) -> str:
     run = f"{point.run}, " if point.run else ""
-    kind = f"{point.reference} hand-placed: " if point.reference else ""
+    name = point.reference
+    kind = f"{name} {describe_reference(name)}: " if name else ""
     return (
         f"{run}trial {point.trial}, {format_milliseconds(point.latency_ms)} ms, "
         f"{_describe_gain(point)}, accuracy {point.accuracy:.2%}: "

@@ -18,6 +18,7 @@ from nas.base.tables import to_markdown
 from nas.cli.output.console import make_console, plain_table
 from nas.cli.output.formats import format_gain, format_signed, summarise_blocks
 from nas.spec.architecture import PLAIN
+from nas.spec.width import describe_reference, is_widened
 from nas.study.front.front import Front
 from nas.study.front.point import Point
 from nas.study.front.verdict import judge
@@ -123,9 +124,12 @@ def _rows(front: Front) -> tuple[list[str], list[list[str | Text]]]:
 def _cells(point: Point, believed: bool, retrained: bool) -> list[str | Text]:
     name = Text(summarise_blocks(point.architecture))
     if point.reference:
-        name = Text.assemble((point.reference, "bold"), f" hand-placed: {name}")
+        kind = describe_reference(point.reference)
+        name = Text.assemble((point.reference, "bold"), f" {kind}: {name}")
         if point.reference == PLAIN:
             name = Text("plain backbone", "bold")
+        elif is_widened(point.reference):
+            name = Text.assemble((point.reference, "bold"), " plain backbone, widened")
     retrained_cells: list[str | Text] = [
         format_mean_percent(point.retrained_accuracy, point.retrained_spread),
         format_mean_percent(point.retrained_test_accuracy, point.retrained_test_spread),

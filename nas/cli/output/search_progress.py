@@ -17,6 +17,7 @@ from rich.text import Text
 from nas.base.formats import format_milliseconds
 from nas.cli.output.formats import format_clock, summarise_blocks
 from nas.spec.architecture import PLAIN, Architecture
+from nas.spec.width import describe_reference
 from nas.study.record import COMPLETE, FAILED, PAUSED, Job, Record
 
 if TYPE_CHECKING:
@@ -143,7 +144,7 @@ class _EventLines:
         """Say what came of a trial."""
         architecture = Architecture.from_json(record.architecture)
         name = (
-            f"{record.reference} (hand-placed)"
+            f"{record.reference} ({describe_reference(record.reference)})"
             if record.reference
             else summarise_blocks(architecture)
         )

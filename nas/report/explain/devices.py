@@ -13,6 +13,8 @@ from nas.report.explain.advice import Advice, advise
 from nas.report.explain.explanation import Explanation
 from nas.report.explain.rules import explain_front
 from nas.runs.run import Run
+from nas.spec.width import is_widened
+from nas.study.front.point import Point
 
 __all__ = ["DeviceComparison", "DeviceRule", "compare_devices"]
 
@@ -120,8 +122,13 @@ def _compare_effects(
 
 def _plain_latency(explanation: Explanation) -> float:
     front = explanation.front
-    plain = [point.latency_ms for point in front.references if not point.architecture.insertions]
+    plain = [point.latency_ms for point in front.references if _is_plain(point)]
     latency = front.measured.columns["latency_ms"]
     if not len(latency):
         raise SpecError("no network is complete")
     return plain[0] if plain else float(np.nanmin(latency))
+
+
+def _is_plain(point: Point) -> bool:
+    """Say whether a point is the plain network of a backbone, and not that widened."""
+    return not point.architecture.insertions and not is_widened(point.reference)

@@ -16,7 +16,9 @@ from nas.belief.additive_terms import INTERACTIONS, TermDesign
 from nas.report.explain.explanation import Explanation
 from nas.runs.run import open_run
 from nas.spec.architecture import Architecture
+from nas.spec.width import is_widened
 from nas.study.front.front import Front
+from nas.study.front.point import Point
 
 __all__ = ["explain", "explain_front"]
 
@@ -67,7 +69,9 @@ def explain_front(front: Front) -> Explanation:
 def _explained_rows(front: Front) -> NDArray[np.int64]:
     """Return the rows of the networks with loss and latency; of very many, a sample."""
     columns = front.measured.columns
-    rows = np.flatnonzero(np.isfinite(columns["loss"]) & (columns["latency_ms"] > 0))
+    # What width does is no rule of where attention pays.
+    narrow = np.array([not is_widened(name) for name in columns["reference"].tolist()], dtype=bool)
+    rows = np.flatnonzero(np.isfinite(columns["loss"]) & (columns["latency_ms"] > 0) & narrow)
     if len(rows) > _MOST:
         rows = np.sort(np.random.default_rng(0).permutation(rows)[:_MOST])
     if len(rows) < _LEAST:
@@ -142,5 +146,10 @@ def _latency_noise(columns: Mapping[str, NDArray[Any]], rows: NDArray[np.int64])
 def _plain_loss(front: Front, architectures: Sequence[Architecture], loss: Floats) -> float:
     """Return the loss of the plain network; without it, of the one with the fewest blocks."""
     least = min(range(len(loss)), key=lambda row: len(architectures[row].blocks))
-    plain = [point.loss for point in front.references if not point.architecture.insertions]
+    plain = [point.loss for point in front.references if _is_plain(point)]
     return plain[0] if plain else float(loss[least])
+
+
+def _is_plain(point: Point) -> bool:
+    """Say whether a point is the plain network of a backbone, and not that widened."""
+    return not point.architecture.insertions and not is_widened(point.reference)

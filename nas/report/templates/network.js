@@ -100,6 +100,7 @@ function legend(data) {
 
 const titleOf = (network) =>
   network.reference === "plain" ? "The plain backbone"
+    : network.reference?.startsWith("plain x") ? `${network.reference}, the plain backbone widened`
     : network.reference ? `${network.reference}, placed by hand` : `Trial ${network.trial}`;
 
 const milliseconds = (value) => value === null ? "?" : value < 10 ? value.toFixed(3) : value.toFixed(2);

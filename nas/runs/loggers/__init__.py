@@ -14,6 +14,7 @@ from nas.execution.observer import Observer, ObserverPair, SilentObserver
 from nas.runs.run import Run
 from nas.spec.architecture import Architecture
 from nas.spec.objective import objectives_named
+from nas.spec.width import describe_reference
 from nas.strategy.search import Search
 from nas.study.record import COMPLETE, PAUSED, Record
 
@@ -110,7 +111,7 @@ class LoggingObserver(SilentObserver):
         values[f"{_COUNTED}/settled"] = float(len(self._settled))
         text = str(Architecture.from_json(record.architecture))
         if record.reference:
-            text = f"{record.reference}, placed by hand: {text}"
+            text = f"{record.reference}, {describe_reference(record.reference)}: {text}"
         if record.failure:
             text = f"{record.state}, {record.failure}: {text}"
         self._tell(lambda sink: sink.figures(values, record.trial))

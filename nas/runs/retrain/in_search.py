@@ -24,9 +24,13 @@ from nas.runs.lock import run_lock
 from nas.runs.retrain.plan import RetrainPlan, brings_test, plan_retraining, worker_count
 from nas.runs.retrain.pool import ProgressReport
 from nas.runs.retrain.retrain import retrain
+from nas.runs.retrain.width_rivals import WidthRivals
 from nas.runs.run import Run, RunState
 from nas.runs.weights import RETRAINED_FOLDER
+from nas.spec.architecture import PLAIN
+from nas.spec.width import is_widened
 from nas.strategy.storage.store import Store
+from nas.study.front.width_rival import find_rival, find_winners
 from nas.study.full_training import FullTraining, select_main_recipe
 from nas.study.network_belief import Budgets, NetworkBelief
 from nas.training.full import FullTrainingJob, test_trained
@@ -45,12 +49,14 @@ class Contender:
     seeds: full trainings it has had.
     plain: whether it is the plain network, which every gain is against.
     reference: whether it was placed by hand.
+    rival: trial of the plain network widened to its latency; None where there is none.
     """
 
     trial: int
     seeds: int
     plain: bool
     reference: bool
+    rival: int | None = None
 
 
 def choose_next(
@@ -61,8 +67,9 @@ def choose_next(
     First the plain network, then whatever is most often among the two best in what may be true,
     for what it has been trained already: winner and rival, wherever they are hardest to tell
     apart (top-two sampling: Russo, Operations Research 68, 2020). The plain network keeps the
-    square root of all of them, since its noise is in every gain. One in three goes to networks
-    that were placed by hand, while none of them has had one.
+    square root of all of them, since its noise is in every gain. The plain network widened to the
+    latency of a network gets half of what that one has had. One in three goes to networks that
+    were placed by hand, while none of them has had one.
 
     draws: (w, n) gains of the contenders by full training in w possible worlds.
     count: of trainings.
@@ -76,8 +83,11 @@ def choose_next(
         total = sum(seeds) + 1
         plain = [row for row, item in enumerate(contenders) if item.plain]
         placed = [row for row, item in enumerate(contenders) if item.reference and not item.plain]
+        due = _due_rivals(contenders, seeds)
         if plain and seeds[plain[0]] < math.isqrt(total):
             row = plain[0]
+        elif due:
+            row = max(due, key=lambda item: due[item])
         elif placed and number % 3 == 2 and not any(seeds[item] for item in placed):
             row = max(placed, key=lambda item: expected[item])
         else:
@@ -86,6 +96,17 @@ def choose_next(
         seeds[row] += 1
         chosen.append((contenders[row].trial, seeds[row]))
     return chosen
+
+
+def _due_rivals(contenders: Sequence[Contender], seeds: Sequence[int]) -> dict[int, int]:
+    """Return the rivals that have had less than half of a network's full trainings: row -> its."""
+    rows = {item.trial: row for row, item in enumerate(contenders)}
+    due: dict[int, int] = {}
+    for row, item in enumerate(contenders):
+        rival = rows.get(-1 if item.rival is None else item.rival)
+        if rival is not None and 2 * seeds[rival] < seeds[row]:
+            due[rival] = max(seeds[row], due.get(rival, 0))
+    return due
 
 
 def end_in_full_trainings(run: Run, observer: Observer | None = None) -> None:
@@ -99,9 +120,13 @@ def end_in_full_trainings(run: Run, observer: Observer | None = None) -> None:
         return
     observer = observer or SilentObserver()
     watcher = _Stages(observer)
+    rivals = WidthRivals(run, observer)
     while (left := wanted - len(_counted(run))) > 0:
         side_by_side = worker_count(run.file.retrain, left)
-        chosen = _choose(run, max(math.ceil(left / _ROUNDS), side_by_side))
+        count = max(math.ceil(left / _ROUNDS), side_by_side)
+        chosen = _choose(run, count)
+        if rivals.enter([trial for trial, _ in chosen]):
+            chosen = _choose(run, count)
         if not chosen:
             observer.stage("no network is left to train fully")
             break
@@ -122,17 +147,27 @@ def _counted(run: Run) -> list[FullTraining]:
 def _choose(run: Run, count: int) -> list[tuple[int, int]]:
     """Return what is to be trained next, of the networks that would be shown and their rivals."""
     state = run.read()
-    points = state.front().points
     belief = _belief(state)
-    if belief is None or not points:
+    if belief is None:
+        return []
+    points = [point for point in state.front().points if belief.knows(point.architecture)]
+    if not points:
         return []
     seeds = Counter(training.digest for training in select_main_recipe(state.retrained()))
+    rivals = {
+        winner.trial: rival.trial
+        for winner in find_winners(points, points)
+        for rival in [find_rival(winner, points)]
+        if rival is not None
+    }
     contenders = [
         Contender(
             point.trial,
             seeds[point.architecture.digest],
-            point.architecture == point.architecture.plain,
-            point.reference is not None,
+            # By its name: other backbones have plain networks, too, and this one wider ones.
+            point.reference == PLAIN,
+            point.reference is not None and not is_widened(point.reference),
+            rivals.get(point.trial),
         )
         for point in points
     ]

@@ -136,7 +136,7 @@ class Believed:
 
     @staticmethod
     def _known(measured: NetworkTable, rows: Whole, belief: NetworkBelief) -> NDArray[np.bool_]:
-        known = [belief.seen.knows(item) for item in measured.architectures_of(rows)]
+        known = [belief.knows(item) for item in measured.architectures_of(rows)]
         return np.array(known, dtype=np.bool_)
 
 

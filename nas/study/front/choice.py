@@ -14,6 +14,7 @@ from nas.base.errors import SpecError
 from nas.belief.claims import Budgeted, cheapest_within, nowhere, probability_best
 from nas.spec.architecture import PLAIN
 from nas.spec.objective import Objective
+from nas.spec.width import is_widened
 from nas.study.front.believed import Believed
 from nas.study.front.findings import MARGIN, POINTS
 from nas.study.front.network_table import NetworkTable
@@ -193,11 +194,16 @@ def choose(
 def _rule_out(
     measured: NetworkTable, rows: NDArray[np.int64], gains: NDArray[np.float64], delta: float
 ) -> RuledOut | None:
-    """Return what attention gains in accuracy at most; None where all networks are plain.
+    """Return what attention gains in accuracy at most; None where no network has any.
 
     gains: (count, k) draws of what the networks of `rows` gain.
     """
-    others = np.flatnonzero(measured.columns["reference"][rows] != PLAIN)
+    names = measured.columns["reference"][rows].tolist()
+    # A wider network has none either.
+    others = np.array(
+        [row for row, name in enumerate(names) if name != PLAIN and not is_widened(name)],
+        dtype=np.int64,
+    )
     if not others.size:
         return None
     most = nowhere(gains[:, others], delta)

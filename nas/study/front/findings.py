@@ -61,6 +61,17 @@ kind is about (`subject`), and what its figures are:
 |                        |                   | says the opposite (figures: loss)                  |
 | placed_beaten_in_full  | full training     | estimate: hand-placed networks beaten; networks,   |
 |                        |                   | worse_than: which; counts: beaten, placed          |
+| width_difference       | a network         | estimate, low, high: what it has by full training  |
+|                        |                   | over the plain network widened to its latency;     |
+|                        |                   | counts: full trainings of winner and rival;        |
+|                        |                   | figures: latency_share, the rival's beyond its own |
+| width_checked          | the front         | estimate: networks better than width; counts:      |
+|                        |                   | better, worse, compared, wanted (full trainings);  |
+|                        |                   | networks, worse_than: which; probability: of all   |
+| width_unchecked        | the front         | estimate: networks of which it is not known;       |
+|                        |                   | networks: which; counts: winners, wanted           |
+| width_not_asked        | the front         | none: in finetune, a widened network has no weights|
+|                        |                   | to begin from                                      |
 """
 
 from __future__ import annotations
@@ -121,6 +132,10 @@ class Kind(StrEnum):
     FULL_LOSS_DIFFERENCE = "full_loss_difference"
     FIGURES_DISAGREE = "figures_disagree"
     PLACED_BEATEN_IN_FULL = "placed_beaten_in_full"
+    WIDTH_DIFFERENCE = "width_difference"
+    WIDTH_CHECKED = "width_checked"
+    WIDTH_UNCHECKED = "width_unchecked"
+    WIDTH_NOT_ASKED = "width_not_asked"
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from nas.base.errors import SpecError
 from nas.base.tables import write_csv, write_parquet
 from nas.belief.posterior import draws
 from nas.spec.objective import Objective, values_by_objective
+from nas.spec.width import is_widened
 from nas.study.front.believed import Believed
 from nas.study.front.choice import Choice, choose
 from nas.study.front.cloud import Cloud
@@ -183,9 +184,11 @@ class Front:
     @cached_property
     def outside(self) -> tuple[Point, ...]:
         """The hand-placed networks that the space does not hold, and that no member dominates."""
-        eligible = self.measured.columns["eligible"] == 1
+        names = self.measured.columns["reference"]
+        placed = [name is not None and not is_widened(name) for name in names.tolist()]
+        left = (self.measured.columns["eligible"] != 1) & np.array(placed, dtype=np.bool_)
         members = self.member_rows
-        left = self.point_rows[~eligible[self.point_rows]]
+        left = self.point_rows[left[self.point_rows]]
         costs = self._costs[np.concatenate([members, left])]
         best = set(left[non_dominated(costs)[len(members) :]].tolist())
         return tuple(

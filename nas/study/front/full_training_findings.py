@@ -14,8 +14,10 @@ from numpy.typing import NDArray
 from nas.belief.claims import simultaneous_interval
 from nas.belief.ranks import correlation_interval, rank_correlation
 from nas.spec.architecture import PLAIN
+from nas.spec.width import is_widened
 from nas.study.front.findings import FULL_TRAINING, LEVEL, PROXY, Finding, Kind
 from nas.study.front.front import Front
+from nas.study.front.width_rival import ABOVE
 from nas.study.full_training import (
     FullTraining,
     read_full_trainings,
@@ -95,7 +97,7 @@ def full_training_findings(front: Front) -> tuple[Finding, ...]:
         findings.append(_lacking_seeds(main, seeds, short))
     findings += _not_retrained(front, len(cloud["trial"]) - len(networks) - len(short))
     images = main[0].test_images if tested else main[0].images
-    findings += _proxy_order(networks)
+    findings += _proxy_order([item for item in networks if not is_widened(item.reference)])
     return (*findings, *_comparisons(front, networks, images or 0))
 
 
@@ -254,10 +256,12 @@ def _comparisons(front: Front, networks: Sequence[_Network], images: int) -> lis
         # Nothing with attention is as fast as the plain network; that comparison is of its worth.
         plain, limit = networks[rival].reference == PLAIN, networks[rival].latency_ms
         fast = [row for row in searched if plain or networks[row].latency_ms <= limit]
+        if is_widened(networks[rival].reference):
+            fast = _winners_of(networks, searched, rival)
         if fast:
             best = max(fast, key=lambda row: float(networks[row].validation.mean()))
             pairs.append((best, rival))
-        else:
+        elif not is_widened(networks[rival].reference):
             findings.append(Finding(Kind.NONE_AS_FAST, FULL_TRAINING, rival=networks[rival].name))
     by_accuracy = _differences(
         networks, judged.points, pairs, Kind.ACCURACY_DIFFERENCE, "points", front.margin_points
@@ -268,9 +272,28 @@ def _comparisons(front: Front, networks: Sequence[_Network], images: int) -> lis
             networks, judged.loss, pairs, Kind.FULL_LOSS_DIFFERENCE, "loss", front.margin
         )
         findings += _disagreements(by_accuracy, deciding)
-    by_hand = [item for item in deciding if math.isnan(item.figure("latency_share"))]
+    by_hand = [
+        item
+        for item in deciding
+        if math.isnan(item.figure("latency_share")) and not is_widened(item.rival)
+    ]
     shown = by_accuracy if judged.loss is None else [*deciding, *by_accuracy]
     return [*findings, *shown, *([_summary(by_hand)] if by_hand else [])]
+
+
+def _winners_of(networks: Sequence[_Network], searched: Sequence[int], rival: int) -> list[int]:
+    """Return the searched networks of which a widened plain network is the rival.
+
+    It is the widest of those trained that are no slower.
+    """
+    wide = [item.latency_ms for item in networks if is_widened(item.reference)]
+    limits = {row: networks[row].latency_ms * (1 + ABOVE) for row in searched}
+    return [
+        row
+        for row in searched
+        if max((one for one in wide if one <= limits[row]), default=None)
+        == networks[rival].latency_ms
+    ]
 
 
 def _judge(networks: Sequence[_Network], images: int) -> _Judged | None:
@@ -347,7 +370,7 @@ def _differences(
             ("margin", margin),
             ("no_worse", float((gained[:, number] > -margin).mean())),
         ]
-        if rival.reference == PLAIN:
+        if rival.reference == PLAIN or is_widened(rival.reference):
             figures.append(("latency_share", best.latency_ms / rival.latency_ms - 1))
         findings.append(
             Finding(

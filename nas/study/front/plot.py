@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from nas.base.files import write_whole
 from nas.spec.architecture import PLAIN
+from nas.spec.width import is_widened
 from nas.study.front.front import Front
 from nas.study.front.point import Point
 from nas.study.front.verdict import judge
@@ -211,7 +212,8 @@ def _panel(axes: Axes, front: Front, axis: _Axis, *, joined: bool) -> None:
 
 
 def _name(point: Point) -> str:
-    return f"{point.reference}" if point.reference == PLAIN else f"{point.reference} everywhere"
+    plain = point.reference == PLAIN or is_widened(point.reference)
+    return f"{point.reference}" if plain else f"{point.reference} everywhere"
 
 
 def _frame(axes: Axes, front: Front, axis: _Axis, heights: NDArray[np.float64]) -> None:

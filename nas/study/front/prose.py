@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 
+from nas.spec.width import is_widened
 from nas.study.front.findings import Finding, Kind
 
 __all__ = ["SUMMED_UP", "sentence", "sentences"]
@@ -217,6 +218,11 @@ def _full_loss_difference(finding: Finding) -> str:
 
 
 def _beside(finding: Finding) -> str:
+    if is_widened(finding.rival):
+        return (
+            f"against {finding.rival}, the plain network widened, at "
+            f"{finding.figure('latency_share'):+.0%} latency"
+        )
     if "latency_share" in dict(finding.figures):
         return f"against the plain network at {finding.figure('latency_share'):+.0%} latency"
     return f"no slower than {finding.rival}"
@@ -253,6 +259,52 @@ def _placed_beaten_in_full(finding: Finding) -> str:
     if finding.worse_than:
         text += f", and is worse than {', '.join(finding.worse_than)}"
     return text + "."
+
+
+def _width_difference(finding: Finding) -> str:
+    points = finding.unit == "points"
+    form, unit = ("+.2f", " points") if points else ("+.4f", " of loss saved")
+    return (
+        f"{finding.subject} beside {finding.rival}, the plain network widened to its latency "
+        f"({finding.figure('latency_share'):+.0%}): {finding.estimate:{form}}{unit} by full "
+        f"training, 95 % interval [{finding.low:{form}}, {finding.high:{form}}]; better with a "
+        f"probability of {_chance(finding.probability)} "
+        f"({_counted(finding.count('winner'), 'full training')} against "
+        f"{finding.count('rival')})."
+    )
+
+
+def _width_checked(finding: Finding) -> str:
+    compared = finding.count("compared")
+    better, worse = ", ".join(finding.networks), ", ".join(finding.worse_than)
+    answers = []
+    if worse:
+        answers.append(f"yes, better than {worse}")
+    if better:
+        answers.append(f"no, {better} {'are' if len(finding.networks) > 1 else 'is'} better")
+    if not answers:
+        return (
+            f"Would width do better? It is not known: of {_counted(compared, 'network')} beside "
+            "the plain network widened to the same latency, none is shown to be better or worse "
+            "(more full trainings would tell: nas resume RUN --full-trainings "
+            f"{finding.count('wanted')})."
+        )
+    sure = f"together with a probability of {_sure(finding.probability)}"
+    rest = compared - finding.count("better") - finding.count("worse")
+    more = f"; of {_counted(rest, 'other')} it is not known" if rest else ""
+    return f"Would width do better? {'; '.join(answers)} ({sure}){more}."
+
+
+def _width_unchecked(finding: Finding) -> str:
+    return (
+        f"Would width do better? Not checked for {_listed(finding)}: the plain network widened to "
+        "the same latency was not trained fully beside them; nas resume RUN --full-trainings "
+        f"{finding.count('wanted')} does that, where the backbone has a width."
+    )
+
+
+def _chance(probability: float) -> str:
+    return "less than 1 %" if probability < 0.005 else _sure(probability)
 
 
 def _listed(finding: Finding) -> str:
@@ -311,4 +363,12 @@ _SENTENCES: Mapping[Kind, str | Callable[[Finding], str]] = {
     Kind.FULL_LOSS_DIFFERENCE: _full_loss_difference,
     Kind.FIGURES_DISAGREE: _figures_disagree,
     Kind.PLACED_BEATEN_IN_FULL: _placed_beaten_in_full,
+    Kind.WIDTH_DIFFERENCE: _width_difference,
+    Kind.WIDTH_CHECKED: _width_checked,
+    Kind.WIDTH_UNCHECKED: _width_unchecked,
+    Kind.WIDTH_NOT_ASKED: (
+        "Would width do better? That is not asked of networks that are trained on: the plain "
+        "network widened has no trained weights to begin from; a search in the regime scratch asks "
+        "it."
+    ),
 }

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from nas.belief.claims import Claims, beats, interval, nowhere
 from nas.spec.architecture import PLAIN
+from nas.spec.width import is_widened
 from nas.study.front.findings import FRONT, LEVEL, Finding, Kind
 from nas.study.front.front import Front
 from nas.study.front.point import Point
@@ -39,7 +40,7 @@ def search_findings(front: Front) -> tuple[Finding, ...]:
         return (Finding(Kind.NOISE_UNKNOWN, FRONT),)
     believed = _Believed(front, draws)
     plain = next((row for row, point in enumerate(front) if point.reference == PLAIN), None)
-    placed = [row for row, point in enumerate(front) if point.reference not in (None, PLAIN)]
+    placed = [row for row, point in enumerate(front) if _is_placed(point)]
     tried = any(reference is None for reference in front.cloud["reference"])
     findings = [_seed_noise(front), *_expected(front)]
     if plain is not None:
@@ -175,7 +176,8 @@ def _spoilt(front: Front, plain: Point) -> list[Finding]:
     training (-0.59), since they left most of them worse than they had started
     (benchmarks/training/proxy_study.py).
     """
-    losses = front.cloud["loss"]
+    narrow = [not is_widened(name) for name in front.cloud["reference"].tolist()]
+    losses = front.cloud["loss"][np.array(narrow, dtype=np.bool_)]
     worse, compared = int((losses > plain.loss).sum()), len(losses) - 1
     if len(losses) < _FEW or worse < _SPOILT * compared:
         return []
@@ -321,7 +323,11 @@ def _nothing_better(believed: _Believed, plain: int | None) -> Finding:
     others = [row for row in members if row != plain]
     margin = believed.front.margin
     if not others:
-        others = [row for row in range(len(believed.points)) if row != plain]
+        others = [
+            row
+            for row, point in enumerate(believed.points)
+            if row != plain and not is_widened(point.reference)
+        ]
     gains = believed.draws[:, others] - believed.draws[:, [plain]]
     every = np.ones((len(others), 1), dtype=bool)
     worse = beats(-gains, np.zeros((len(gains), 1)), LEVEL, asked=every)
@@ -350,6 +356,11 @@ def _nothing_better(believed: _Believed, plain: int | None) -> Finding:
             if claimed
         ),
     )
+
+
+def _is_placed(point: Point) -> bool:
+    """Say whether blocks were put into a network by hand: not so the plain one, however wide."""
+    return point.reference not in (None, PLAIN) and not is_widened(point.reference)
 
 
 def _is_faster(point: Point, other: Point) -> bool:

@@ -11,6 +11,7 @@ from nas.study.front.front import Front
 from nas.study.front.full_training_findings import full_training_findings
 from nas.study.front.prose import sentence, sentences
 from nas.study.front.search_findings import search_findings
+from nas.study.front.width_rival import width_findings
 
 __all__ = ["Verdict", "compute_findings", "findings_json", "judge"]
 
@@ -31,11 +32,16 @@ def compute_findings(front: Front) -> tuple[Finding, ...]:
     """Return all that may be said of a front, the most important last.
 
     First comes how far the proxy behind the figures can be trusted, then what the search's own
-    losses tell, then what full training has found.
+    losses tell, then whether width would do as well, then what full training has found.
     """
     front = front.whole  # what is left out for the eye is still evidence
     trust = (Finding(Kind.TRUST, PROXY, text=text) for text in front.trust)
-    return (*trust, *search_findings(front), *full_training_findings(front))
+    return (
+        *trust,
+        *search_findings(front),
+        *width_findings(front),
+        *full_training_findings(front),
+    )
 
 
 def judge(front: Front) -> Verdict:

@@ -95,3 +95,35 @@ def test_a_budget_too_small_for_three_full_trainings_leaves_nothing(
     with pytest.raises(SpecError, match=r"budget 2 s: a full training takes about .* allowed: "):
         nas.search(space, runner, "digits", tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+def _with_rivals(seeds: list[int]) -> list[Contender]:
+    """Plain, a winner, its rival, another winner that has none."""
+    plain, winner, rival, other = seeds
+    return [
+        Contender(trial=10, seeds=plain, plain=True, reference=True),
+        Contender(trial=11, seeds=winner, plain=False, reference=False, rival=12),
+        Contender(trial=12, seeds=rival, plain=False, reference=False),
+        Contender(trial=13, seeds=other, plain=False, reference=False),
+    ]
+
+
+def test_a_widened_plain_network_gets_half_of_its_winners_trainings() -> None:
+    # It looks worse by far, and is trained all the same.
+    draws = _draws([0, 3, -9, 2.9], 0.3)
+    assert choose_next(_with_rivals([1, 1, 0, 0]), draws, 1) == [(12, 1)]
+    assert choose_next(_with_rivals([3, 3, 1, 3]), draws, 1) == [(12, 2)]
+    had = Counter(trial for trial, _ in choose_next(_with_rivals([0, 0, 0, 0]), draws, 12))
+    assert had[12] == -(-had[11] // 2) > 0
+
+
+def test_a_rival_that_may_be_best_is_trained_as_any_other() -> None:
+    had = Counter(
+        trial for trial, _ in choose_next(_with_rivals([2, 2, 2, 0]), _draws([0, 3, 3, -9], 0.3), 6)
+    )
+    assert had[12] >= 2 and had[13] == 0
+
+
+def test_three_trainings_are_of_plain_winner_and_rival() -> None:
+    chosen = choose_next(_with_rivals([0, 0, 0, 0]), _draws([0, 3, 0, 1], 0.3), 3)
+    assert {trial for trial, _ in chosen} == {10, 11, 12}
