@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from scipy.special import stdtrit
 
 from nas.belief.belief import Gain
-from nas.belief.evidence import CURVE, Evidence
+from nas.belief.evidence import CURVE, EPOCH, Evidence
 
 __all__ = ["WidthBelief"]
 
@@ -90,7 +90,9 @@ def _gains(
     usual: float,
 ) -> Gain:
     """Return the gains of some networks in a figure. values: (n,), higher is better."""
-    finite = np.flatnonzero(np.isfinite(values))
+    # A wider network fits the training images better, which says nothing of others.
+    judged = np.array([name not in EPOCH.values() for name in evidence.source], dtype=np.bool_)
+    finite = np.flatnonzero(np.isfinite(values) & judged)
     rows, values = evidence[finite], values[finite]
     if not len(rows) or not math.isfinite(usual):
         none = np.full(len(networks), np.nan)

@@ -50,8 +50,12 @@ def study(
     plain: Sequence[float] = (0.80, 0.82, 0.81),
     wide: Sequence[float] = (0.70, 0.71),
     spread: float = 0.01,
+    last_epoch: float | None = None,
 ) -> Trials:
-    """A study of a plain network, a wide one, and six with blocks that gain `attention`."""
+    """A study of a plain network, a wide one, and six with blocks that gain `attention`.
+
+    last_epoch: training loss of the wide one's last epoch; None: none is known of any.
+    """
     records = [
         train_fully(make_record(0, name="plain", reference="plain", loss=1.2, accuracy=0.4), plain),
         widen(make_record(1, name="plain", loss=1.15, accuracy=0.43)),
@@ -66,7 +70,14 @@ def study(
         )
         for place, record in enumerate(records[:4])
     ]
-    return Trials.of([*records, *repeats])
+    every = [*records, *repeats]
+    if last_epoch is not None:
+        losses = [last_epoch if record.architecture == WIDE.to_json() else 1.5 for record in every]
+        every = [
+            replace(record, epoch_losses=(3.0, loss), images_seen=4000)
+            for record, loss in zip(every, losses, strict=True)
+        ]
+    return Trials.of(every)
 
 
 def believe(trials: Trials) -> NetworkBelief:
@@ -132,6 +143,12 @@ def test_equal_figures_leave_finite_gains() -> None:
     gain = belief.gain([WIDE])
     assert math.isfinite(gain.mean[0]) and math.isfinite(gain.deviation[0])
     assert abs(gain.mean[0]) < 2 * gain.deviation[0]
+
+
+def test_that_it_fits_the_training_images_better_says_nothing() -> None:
+    before, after = (believe(study(last_epoch=loss)).gain([WIDE]) for loss in (None, 0.1))
+    assert after.mean == pytest.approx(before.mean, abs=0.01)
+    assert after.deviation == pytest.approx(before.deviation, rel=0.2)
 
 
 def test_intervals_hold_what_they_say() -> None:

@@ -1,7 +1,9 @@
 """The end of a search: full trainings of what its belief would show, and of their rivals.
 
 They are judged on the validation images and fed back into the belief, which decides what to train
-next; so a network that full training does not bear out gives way to another. The test images are
+next; so a network that full training does not bear out gives way to another, which may be one that
+nobody had thought of: where another network looks best now, the search goes on for a few more. The
+test images are
 opened once, when all is over, for the networks that are shown.
 """
 
@@ -21,6 +23,7 @@ from nas.execution.observer import Observer, SilentObserver
 from nas.runs.drive import write_results
 from nas.runs.images import decode_images
 from nas.runs.lock import run_lock
+from nas.runs.retrain.further_networks import search_further
 from nas.runs.retrain.plan import RetrainPlan, brings_test, plan_retraining, worker_count
 from nas.runs.retrain.pool import ProgressReport
 from nas.runs.retrain.retrain import retrain
@@ -130,13 +133,15 @@ def end_in_full_trainings(run: Run, observer: Observer | None = None) -> None:
         if not chosen:
             observer.stage("no network is left to train fully")
             break
-        before = len(_counted(run))
+        before, best = len(_counted(run)), _best(run)
         planned = _plan(run, chosen)
         observer.stage(f"training fully: {len(planned.jobs)} of the {left} that are left")
         retrain(planned, watcher)
         if len(_counted(run)) == before:
             observer.stage("full trainings fail; nas status says why")
             break
+        if _best(run) != best and len(_counted(run)) < wanted:
+            wanted -= search_further(run, observer)
     _test_shown(run, observer)
 
 
@@ -173,6 +178,18 @@ def _choose(run: Run, count: int) -> list[tuple[int, int]]:
     ]
     draws = belief.draws([point.architecture for point in points], _WORLDS)
     return choose_next(contenders, draws, count)
+
+
+def _best(run: Run) -> int | None:
+    """Return the trial of the network that is expected to gain most by full training."""
+    state = run.read()
+    belief = _belief(state)
+    points = [] if belief is None else state.front().points
+    points = [point for point in points if belief is not None and belief.knows(point.architecture)]
+    if belief is None or not points:
+        return None
+    gain = belief.gain([point.architecture for point in points])
+    return points[int(gain.mean.argmax())].trial
 
 
 def _belief(state: RunState) -> NetworkBelief | None:

@@ -76,7 +76,7 @@ def test_a_sink_hears_of_every_trial(tmp_path: Path, folder: Run) -> None:
         )
         assert values["best/loss"] == np.nanmin(trials["loss"][: trial + 1])
         assert values["trials/settled"] == trial + 1
-    assert heard.texts[0] == "plain, placed by hand: mobilenetv2_035 [as it comes]"
+    assert heard.texts[0] == "plain, hand-placed: mobilenetv2_035 [as it comes]"
     assert heard.texts[4].startswith("FAILED, loss is nan: mobilenetv2_035 [")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -12,9 +13,12 @@ from support.samples import QUICK, SMALL_SPACE
 
 import nas
 from nas.base.errors import SpecError
+from nas.runs.retrain import in_search
 from nas.runs.retrain.in_search import Contender, choose_next
 from nas.spec.runner import load_runner
 from nas.spec.space import SearchSpace
+from nas.strategy.samplers.pareto import TargetedEvidence
+from nas.strategy.samplers.proposer import Proposer
 
 pytestmark = pytest.mark.xdist_group("run")
 
@@ -85,6 +89,31 @@ def test_a_search_ends_in_full_trainings_and_looks_at_the_test_images_once(
     assert len(run.retrained()) == 3
     nas.resume(run.path, full_trainings=4)
     assert len(run.retrained()) == 4
+
+
+@pytest.mark.slow
+def test_where_full_trainings_surprise_the_search_goes_on_with_what_they_tell(
+    space: SearchSpace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    surprises = iter(range(100))
+    monkeypatch.setattr(in_search, "_best", lambda run: next(surprises))
+    told: list[str] = []
+    learn = Proposer.learn_evidence
+
+    def listen(proposer: Proposer, evidence: Mapping[int, TargetedEvidence]) -> None:
+        told.extend(name for item in evidence.values() for name in item.rows.source)
+        learn(proposer, evidence)
+
+    monkeypatch.setattr(Proposer, "learn_evidence", listen)
+    settings = ("search.full_trainings=4", "retrain.epochs=0.03", "retrain.threads=1")
+    planned = ("search.sampler=pareto", "proxy.kind=scratch", "regime=scratch")
+    runner = load_runner(overrides=(*QUICK, *settings, *planned))
+    run = nas.search(space, runner, "digits", tmp_path / "run")
+    networks = int((run.trials()["repeat"] == 0).sum())
+    assert networks > runner.search.trials
+    assert run.file.search.trials == runner.search.trials
+    assert len(run.retrained()) == 4
+    assert "full" in told
 
 
 @pytest.mark.slow
