@@ -65,6 +65,19 @@ class Evidence:
             self.metric[rows],
         )
 
+    def __add__(self, other: Evidence | None) -> Evidence:
+        if other is None:
+            return self
+        return Evidence(
+            np.concatenate([self.codes, other.codes]),
+            [*self.source, *other.source],
+            np.append(self.images, other.images),
+            np.append(self.seed, other.seed),
+            np.append(self.training, other.training),
+            np.append(self.loss, other.loss),
+            np.append(self.metric, other.metric),
+        )
+
     def usable(self) -> Evidence:
         """Leave out rows without a finite loss: of trainings that diverged."""
         return self[np.flatnonzero(np.isfinite(self.loss))]

@@ -165,6 +165,9 @@ class SearchPlan(BaseModel):
     """The seeds that networks take turns with, so that what one seed does to networks that are
     alike is not taken for a gain of theirs. None: 8 with `pareto`, which learns what each seed
     does to all of them, else one for all (see `settled`)."""
+    published_prior: bool | None = None
+    """Whether published comparisons of attention are evidence beside the trainings (`pareto`
+    only). None: they are, but in a run of an earlier version."""
     patience: Annotated[int, Field(ge=1)] | None = None
     """Proposals in a row that are expected to add less to the front than training its members
     again would seem to, by luck, before the search stops (`pareto` only). None: go on, since
@@ -207,9 +210,10 @@ class SearchPlan(BaseModel):
         much as one for all, and their 90 % intervals held 91 and 93 % for 85 %
         (benchmarks/belief/seeds.py).
         """
-        if self.seeds_in_turn is not None:
-            return self
-        return self.model_copy(update={"seeds_in_turn": 8 if self.sampler == "pareto" else 1})
+        pareto = self.sampler == "pareto"
+        usual = {"seeds_in_turn": 8 if pareto else 1, "published_prior": pareto}
+        missing = {key: value for key, value in usual.items() if getattr(self, key) is None}
+        return self.model_copy(update=missing)
 
 
 class Ray(BaseModel):

@@ -15,6 +15,7 @@ from nas.strategy.repeats import summarise_repeats
 from nas.strategy.samplers.pareto import TargetedEvidence
 from nas.strategy.samplers.proposer import Proposer
 from nas.study.network_belief import Budgets, collect_evidence
+from nas.study.published_evidence import published_evidence
 from nas.study.record import COMPLETE, PRUNED, Record
 from nas.study.trials import Trials
 
@@ -75,7 +76,17 @@ class Lessons:
                 codes = self._proposer.codes(Architecture.from_json(record.architecture))
                 if codes is not None:
                     self._codes[record.digest] = codes
-        return collect_evidence(Trials.of(records), self._codes, budgets)
+        evidence = collect_evidence(Trials.of(records), self._codes, budgets)
+        if budgets.published is None:
+            return evidence
+        known = {
+            record.digest: Architecture.from_json(record.architecture)
+            for record in records
+            if record.digest in self._codes
+        }
+        return evidence + published_evidence(
+            tuple(known.values()), budgets.published, self._proposer.codes
+        )
 
     def _tell_evidence(self, rows: Evidence, budgets: Budgets) -> None:
         if len(rows.usable()):
