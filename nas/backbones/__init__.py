@@ -22,7 +22,7 @@ from nas.backbones.slot import PAPER_POSITIONS, Site, Slot
 from nas.backbones.stride import layers_to_unstride, unstride
 from nas.backbones.walk import outputs, walk
 from nas.base.errors import SpecError
-from nas.spec.width import split_width, with_width
+from nas.spec.width import MOST_WIDTH, split_width, with_width
 
 __all__ = [
     "FAMILIES",
@@ -51,7 +51,7 @@ FAMILIES: tuple[ModuleType, ...] = (
 Each has names, exists, has_width and create.
 """
 
-_WIDEST = 2.0
+_WIDEST = 4.0
 
 
 def _family(backbone: str) -> ModuleType:
@@ -92,7 +92,7 @@ def widened(backbone: str, factor: float) -> str | None:
 
 
 def widths(backbone: str) -> tuple[float, ...]:
-    """Return the factors up to 2 that a backbone can be widened by, in steps of a hundredth.
+    """Return the factors up to 4 that a backbone can be widened by, in steps of a hundredth.
 
     Channels come in coarser steps, so that several factors make one network: see `shapes`.
     Empty where the backbone has no width. Raises SpecError when there is no such backbone.
@@ -100,7 +100,8 @@ def widths(backbone: str) -> tuple[float, ...]:
     if not has_width(backbone):
         return ()
     _, own = split_width(backbone)
-    hundredths = range(round(100 * own) + 1, round(100 * _WIDEST * own) + 1)
+    most = min(_WIDEST * own, MOST_WIDTH)
+    hundredths = range(round(100 * own) + 1, round(100 * most) + 1)
     return tuple(number / 100 / own for number in hundredths)
 
 

@@ -10,11 +10,19 @@ import math
 
 from nas.base.errors import SpecError
 
-__all__ = ["describe_reference", "is_widened", "rival_name", "split_width", "with_width"]
+__all__ = [
+    "MOST_WIDTH",
+    "describe_reference",
+    "is_widened",
+    "rival_name",
+    "split_width",
+    "with_width",
+]
 
 _SIGN = "@"
 _RIVAL = "plain x"
-_LEAST, _MOST = 0.1, 10.0
+MOST_WIDTH = 10.0
+_LEAST = 0.1
 
 
 def split_width(backbone: str) -> tuple[str, float]:
@@ -29,10 +37,10 @@ def split_width(backbone: str) -> tuple[str, float]:
         factor = float(text)
     except ValueError:
         factor = math.nan
-    if not name or not _LEAST <= factor <= _MOST or text != f"{factor:g}":
+    if not name or not _LEAST <= factor <= MOST_WIDTH or text != f"{factor:g}":
         raise SpecError(
             f"backbone {backbone!r}: width {text!r}; allowed: a number from {_LEAST:g} to "
-            f"{_MOST:g} in its shortest form, as in mobilenetv2_100{_SIGN}1.25"
+            f"{MOST_WIDTH:g} in its shortest form, as in mobilenetv2_100{_SIGN}1.25"
         )
     return name, factor
 

@@ -128,9 +128,10 @@ class WidthRivals:
             if factor is None or _is_same(plain, _widen(plain, factor)):
                 continue
             # Of the factors that make this network, the first names it.
-            first = next(
-                item for item in factors if _is_same(_widen(plain, item), _widen(plain, factor))
-            )
+            row = factors.index(factor)
+            while row and _is_same(_widen(plain, factors[row - 1]), _widen(plain, factor)):
+                row -= 1
+            first = factors[row]
             architecture = _widen(plain, first)
             if architecture.digest not in before:
                 new[architecture.digest] = first, architecture

@@ -61,7 +61,7 @@ kind is about (`subject`), and what its figures are:
 |                        |                   | says the opposite (figures: loss)                  |
 | placed_beaten_in_full  | full training     | estimate: hand-placed networks beaten; networks,   |
 |                        |                   | worse_than: which; counts: beaten, placed          |
-| width_difference       | a searched network| estimate, low, high: what it has by full training  |
+| width_difference       | a network         | estimate, low, high: what it has by full training  |
 |                        |                   | over the plain network widened to its latency;     |
 |                        |                   | counts: full trainings of winner and rival;        |
 |                        |                   | figures: latency_share, the rival's beyond its own |

@@ -29,9 +29,10 @@ _MOST = 12  # that are asked for at once: the winners that matter are checked fi
 
 
 def find_winners(points: Sequence[Point], references: Sequence[Point]) -> list[Point]:
-    """Return the searched networks on the front that are slower than the plain one of their run.
+    """Return the networks with blocks on the front that are slower than the plain one of their run.
 
-    A network that is no slower needs no rival: the plain network is that.
+    Those that were placed by hand are asked the same. A network that is no slower needs no rival:
+    the plain network is that.
     references: the plain networks among others.
     """
     plain = {point.run: point for point in references if point.reference == PLAIN}
@@ -39,7 +40,7 @@ def find_winners(points: Sequence[Point], references: Sequence[Point]) -> list[P
         point
         for point in points
         if point.on_front
-        and point.reference is None
+        and point.architecture.blocks
         and point.run in plain
         and point.latency_ms > plain[point.run].latency_ms * (1 + ABOVE)
     ]

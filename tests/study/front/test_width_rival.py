@@ -78,6 +78,15 @@ def test_the_rival_is_the_widest_that_is_no_slower() -> None:
     assert find_rival(winner, front_of(records_of(*BETTER, wide_ms=1.52)).points) is not None
 
 
+def test_a_hand_placed_network_on_the_front_is_asked_the_same() -> None:
+    records = [
+        replace(record, reference="se/r8" if record.reference is None else record.reference)
+        for record in records_of(*BETTER)
+    ]
+    answer = the(Kind.WIDTH_CHECKED, front_of(records))
+    assert answer.networks == ("se/r8",)
+
+
 def test_a_winner_no_slower_than_the_plain_network_needs_no_rival() -> None:
     records = [
         replace(item, latency_ms=1.0) if item.reference is None else item
