@@ -146,7 +146,8 @@ def _describe_cheapest(choice: Choice, limits: str) -> list[str]:
 
 
 def _amount(value: float, unit: str) -> str:
-    return f"{100 * value:.2g} points" if unit == "accuracy" else f"{value:.2g} of {unit}"
+    share = unit in ("accuracy", "retrained_accuracy")
+    return f"{100 * value:.2g} points" if share else f"{value:.2g} of {unit}"
 
 
 def _describe_point(point: Point) -> str:

@@ -101,7 +101,8 @@ class Choice:
     cheapest: the cheapest of those that are worth no less than the best but for `delta`, and the
         probability of that; None where none is as probable as .8.
     delta: in the unit of `unit`.
-    unit: `accuracy` (a share) or the name of the objective that is chosen by.
+    unit: `accuracy` (a share), by full training where that is believed in, or the name of the
+        objective that is chosen by.
     ruled_out: how much there is to be gained by attention within the budget.
     """
 
@@ -249,7 +250,8 @@ def rank_within_budget(
     count = int((against & within).sum())
     drawn = draw(by, np.concatenate([chosen, others]))
     if drawn is None:
-        return Ranking(tuple(chosen.tolist()), math.nan, (math.nan,) * len(chosen), count)
+        unknown = (math.nan,) * len(chosen)
+        return Ranking(tuple(chosen.tolist()), math.nan, unknown, count, unit=by.name)
     costs = np.column_stack([item.sign * columns[item.name][chosen] for item in objectives])
     # None is the best that another beats which is known as well.
     beaten = beaten_as_known(costs.astype(np.float64), columns["seeds"][chosen])
@@ -267,6 +269,7 @@ def rank_within_budget(
         count,
         cheapest,
         math.nan if delta is None else delta,
+        by.name,
     )
 
 

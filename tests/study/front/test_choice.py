@@ -66,3 +66,16 @@ def test_what_no_network_keeps_is_refused() -> None:
         )
     with pytest.raises(SpecError, match="found budget 'speed'"):
         rank_within_budget(COLUMNS, EVERY, OBJECTIVES, {"speed": 0.1}, lambda objective, rows: None)
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_what_is_as_good_is_in_the_unit_of_what_is_chosen_by(known: bool) -> None:
+    columns = {**COLUMNS, "accuracy": 1 - COLUMNS["loss"]}
+    by = objectives_named(["accuracy", "latency_ms"])
+
+    def draw(objective: Objective, rows: np.ndarray) -> np.ndarray | None:
+        return np.tile(-columns[objective.name][rows], (100, 1)) if known else None
+
+    found = rank_within_budget(columns, EVERY, by, {"latency_ms": 5.0}, draw)
+    assert found.unit == "accuracy"
+    assert ranked(0.1).unit == "loss"
