@@ -4,7 +4,7 @@
 
 A candidate's trainings inform the belief, and its means for the networks of the truth are its
 answer. Each is judged over all networks, and given how many blocks of each kind there are and log
-multiply-adds; beside it a ridge on those figures, fitted to the same trainings; and the ceiling
+multiply-adds; beside it a ridge on those figures, fitted to the same trainings; and the ceilings
 that the networks which were trained twice give. Last, without a belief: what each epoch's training
 loss of the full trainings themselves tells of their ends, where noise of one training is on both
 sides.
@@ -23,7 +23,13 @@ from sklearn.linear_model import RidgeCV
 
 from benchmarks.fidelity.candidates import CANDIDATES, Candidate, fresh_networks
 from benchmarks.fidelity.candidates import rows_file as candidate_rows
-from benchmarks.fidelity.judgement import Judgement, advantage, ceiling, judge
+from benchmarks.fidelity.judgement import (
+    Judgement,
+    advantage,
+    ceiling,
+    judge,
+    reliability,
+)
 from benchmarks.fidelity.landscapes import LANDSCAPES, Landscape
 from benchmarks.fidelity.trainings import rows_of
 from benchmarks.fidelity.truth import rows_file as truth_rows
@@ -36,6 +42,7 @@ from nas.spec.architecture import Architecture
 from nas.study.network_belief import SeenSpace
 
 TRAIN_IMAGES, CLASSES = 40_000, 10
+_LEAST_TWICE = 5
 Rows = Sequence[Mapping[str, Any]]
 
 
@@ -74,16 +81,28 @@ class Truth:
         return known_figures([self.landscape.networks[name] for name in self.names])
 
     @property
-    def ceiling(self) -> Judgement | None:
-        """What the truth agrees with itself; None while too few are trained twice."""
-        again = self.losses(repeat=1)
+    def ceilings(self) -> dict[str, Judgement]:
+        """What the truth agrees with itself, by name; none while too few are trained twice.
+
+        By the rank correlation of two trainings, and by the share of its variance that is no
+        noise, to which all networks contribute.
+        """
+        once, again = self.losses(repeat=0), self.losses(repeat=1)
         names = [name for name in self.names if name in again]
-        if len(names) < 5:
-            return None
-        once = self.losses(repeat=0)
-        figures = known_figures([self.landscape.networks[name] for name in names])
+        if len(names) < _LEAST_TWICE:
+            return {}
         first, second = (np.array([of[name] for name in names]) for of in (once, again))
-        return ceiling(first, second, *figures, length=len(self.rows) / len(self.names))
+        figures = known_figures([self.landscape.networks[name] for name in names])
+        counts = np.array(
+            [sum(row["network"] == name for row in self.rows) for name in self.names], dtype=float
+        )
+        length = float(counts.mean())
+        return {
+            "the truth, trained again": ceiling(first, second, *figures, length=length),
+            "the truth's share that is no noise": reliability(
+                self.loss, counts, first, second, *self.known
+            ),
+        }
 
 
 def known_figures(architectures: Sequence[Architecture]) -> tuple[Floats, Floats]:
@@ -185,8 +204,8 @@ def main() -> None:
 
 def _lines(truth: Truth) -> list[list[str]]:
     lines = []
-    if truth.ceiling is not None:
-        lines.append(["the truth, trained again", "", *_cells(truth.ceiling), "", ""])
+    for name, found in truth.ceilings.items():
+        lines.append([name, "", *_cells(found), "", ""])
     every = rows_of(candidate_rows(truth.landscape))
     each = _seconds_of_truth(truth)
     for name, candidate in CANDIDATES.items():
