@@ -111,8 +111,8 @@ class KernelShape:
 
     @property
     def _parts(self) -> list[tuple[int, float, float]]:
-        """How many, prior mean and prior deviation: two parts of the variance in sums over sites,
-        two in what combinations add, three in what sites share.
+        """How many, prior mean and prior deviation: as much of the variance in sums over sites, in
+        combinations and in features, and about twice as much in what sites share.
         """
         count = len(self.grid.sizes)
         terms = self._number_of_groups
