@@ -90,7 +90,7 @@ def belief_draws(study: Study, rows: NDArray[np.int64], count: int = 4000) -> Fl
 
     They are taken for trainings of full length: what they would show without noise is the truth.
     """
-    budgets = Budgets(START, (1e6,), 1e5, 1e6, published="scratch")
+    budgets = Budgets(START, (1e6,), 1e5, 1e6)
     belief = NetworkBelief.of(trials_of(study), budgets)
     assert belief is not None
     return belief.draws([architecture_of(study, int(row)) for row in rows], count)

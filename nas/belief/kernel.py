@@ -111,8 +111,8 @@ class KernelShape:
 
     @property
     def _parts(self) -> list[tuple[int, float, float]]:
-        """How many, prior mean and prior deviation: as much of the variance in sums over sites, in
-        combinations and in features, and about twice as much in what sites share.
+        """How many, prior mean and prior deviation: a fifth of the variance in sums over sites and
+        in features, the rest in what combinations add and in what sites share.
         """
         count = len(self.grid.sizes)
         terms = self._number_of_groups
@@ -120,7 +120,7 @@ class KernelShape:
             (count, -1.0 - np.log(count), 1.0),
             (count, 0.5 - np.log(count), 1.0),
             (3, 0.0, 0.7),
-            (1, -1.0, 1.0),
+            (1, -0.6, 1.0),
             (self.features, 0.7, 1.0),
             (1, -1.0, 1.0),
             (terms, -0.5 - np.log(max(terms, 1)), 1.0),

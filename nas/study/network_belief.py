@@ -22,7 +22,6 @@ from nas.spec.architecture import KEEP, PLAIN, Architecture
 from nas.spec.runner import Runner
 from nas.spec.width import is_widened
 from nas.study.full_training import FullTraining
-from nas.study.published_evidence import published_evidence
 from nas.study.record import PRUNED, RungResult, read_epoch_losses, read_rungs
 from nas.study.trials import Trials
 from nas.study.width_belief import WidthBelief
@@ -47,7 +46,8 @@ class Budgets:
     train_images: in one epoch.
     full_images: that a full training sees.
     annealed: the rungs below the top are read after a cooldown of their own, as the top is.
-    published: the regime whose published comparisons count beside trainings; None: none do.
+    published: the regime whose published comparisons guide the search beside trainings; None: none
+        do.
     """
 
     source: str
@@ -129,10 +129,6 @@ class SeenSpace:
                 key = item.backbone, insertion.site
                 codes[row, self._columns[key]] = self._labels[key].index(insertion.label)
         return codes
-
-    def code(self, architecture: Architecture) -> Codes | None:
-        """Return the codes (d,) of a network; None of one with a site or label never seen."""
-        return self.codes([architecture])[0] if self.knows(architecture) else None
 
     def knows(self, architecture: Architecture) -> bool:
         """Return whether a network is of the backbones, sites and labels that were seen."""
@@ -246,8 +242,6 @@ class NetworkBelief:
             )
         )
         evidence = collect_evidence(trials, codes, budgets)
-        if budgets.published is not None:
-            evidence += published_evidence(seen.architectures, budgets.published, seen.code)
         return cls(
             seen,
             Belief.fit(seen.space(), evidence, target_images=budgets.full_images),

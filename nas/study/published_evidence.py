@@ -2,7 +2,9 @@
 
 They are one more source, which is related to full training here by a slope, a bias of the network
 and a noise, as a probe is: how far the literature agrees with these images is not known before
-trainings tell it.
+trainings tell it. They guide what a search proposes. What is said of its networks rests on its own
+trainings: in simulated worlds where attention harms a little, "no worse but for a margin" was false
+in 8 % of fronts with them and in 3 % without (benchmarks/claims/rates.py).
 """
 
 from __future__ import annotations

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
-from support.samples import make_record
+from numpy.typing import NDArray
 
+from nas.belief.belief import Belief
 from nas.spec.architecture import EMPTY, Architecture, Insertion
 from nas.spec.runner import load_runner
-from nas.study.network_belief import Budgets, NetworkBelief, SeenSpace
+from nas.study.network_belief import Budgets, SeenSpace
 from nas.study.published_evidence import PUBLISHED, published_evidence
-from nas.study.trials import Trials
 
 SITES = [f"blocks.{stage}.{number}/after_depthwise" for stage in range(2) for number in range(2)]
 PLAIN = Architecture("net", 32)
@@ -28,9 +30,13 @@ def seen(*networks: Architecture) -> SeenSpace:
     return SeenSpace(networks, np.ones(len(networks)))
 
 
+def coder(space: SeenSpace) -> Callable[[Architecture], NDArray[np.int64] | None]:
+    return lambda item: space.codes([item])[0] if space.knows(item) else None
+
+
 def test_each_kind_everywhere_early_and_late_stands_beside_the_plain_network() -> None:
     space = seen(*NETWORKS)
-    evidence = published_evidence(NETWORKS, "scratch", space.code)
+    evidence = published_evidence(NETWORKS, "scratch", coder(space))
     assert evidence is not None and set(evidence.source) == {PUBLISHED}
     gain = dict(zip(map(tuple, evidence.codes.tolist()), -evidence.loss, strict=True))
     plain, everywhere, early, late = (
@@ -54,34 +60,27 @@ def test_each_kind_everywhere_early_and_late_stands_beside_the_plain_network() -
     ids=["none", "plain", "blocks taken out"],
 )
 def test_without_blocks_to_speak_of_nothing_is_said(networks: tuple[Architecture, ...]) -> None:
-    assert published_evidence(networks, "scratch", seen(*networks, PLAIN).code) is None
+    assert published_evidence(networks, "scratch", coder(seen(*networks, PLAIN))) is None
 
 
 def test_what_has_no_codes_is_left_out() -> None:
     space = seen(*NETWORKS)
     some = published_evidence(
-        NETWORKS, "scratch", lambda item: None if len(item.insertions) > 3 else space.code(item)
+        NETWORKS, "scratch", lambda item: None if len(item.insertions) > 3 else coder(space)(item)
     )
     assert some is not None and len(some) == 4
     assert published_evidence(NETWORKS, "scratch", lambda item: None) is None
 
 
-def believe(*settings: str) -> NetworkBelief:
-    records = [
-        make_record(0, name="plain", reference="plain", loss=1.0, accuracy=0.5),
-        make_record(1, name="a", loss=0.99, accuracy=0.5),
-        make_record(2, name="b", loss=1.01, accuracy=0.5),
-    ]
-    runner = load_runner(overrides=("proxy.rungs=[2]", *settings))
-    belief = NetworkBelief.of(Trials.of(records), Budgets.of(runner, 1000))
-    assert belief is not None
-    return belief
-
-
 def test_a_key_switches_it_off_and_a_run_of_before_has_none() -> None:
-    assert PUBLISHED in believe("search.published_prior=true").evidence.source
-    for settings in (("search.published_prior=false",), ()):
-        assert PUBLISHED not in believe(*settings).evidence.source
+    for settings, regime in (
+        (("search.published_prior=true",), "scratch"),
+        (("search.published_prior=true", "regime=finetune"), "finetune"),
+        (("search.published_prior=false",), None),
+        ((), None),
+    ):
+        runner = load_runner(overrides=("proxy.rungs=[2]", *settings))
+        assert Budgets.of(runner, 1000).published == regime
 
 
 def test_a_new_search_says_whether_it_counts() -> None:
@@ -94,6 +93,9 @@ def test_a_new_search_says_whether_it_counts() -> None:
 
 def test_it_proves_nothing_by_itself() -> None:
     """However well all studies agree: how far they do with these images is not known."""
-    belief = believe("search.published_prior=true")
-    drawn = belief.draws(belief.seen.architectures[1:], 4000)
+    space = seen(*NETWORKS)
+    evidence = published_evidence(NETWORKS, "scratch", coder(space))
+    assert evidence is not None
+    belief = Belief.fit(space.space(), evidence, target_images=1000.0)
+    drawn = belief.draws(space.codes(NETWORKS[1:]), 4000)
     assert ((drawn > 0).mean(axis=0) < 0.95).all()
