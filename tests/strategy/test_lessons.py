@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from nas.strategy.samplers.pareto import ParetoSampler
 from nas.strategy.search import Search
 from nas.strategy.storage.store import Store
 from nas.study.network_belief import Budgets, collect_evidence
+from nas.study.published_evidence import PUBLISHED
 from nas.study.record import Job, Outcome
 from nas.study.trials import Trials
 
@@ -108,3 +109,23 @@ def test_without_budgets_or_a_loss_there_is_no_evidence(tmp_path: Path) -> None:
         drive(search)
         assert search._proposer._pareto is not None
         assert search._proposer._pareto.evidence == {}
+
+
+def test_published_comparisons_stand_beside_the_trainings_where_they_are_wanted(
+    tmp_path: Path,
+) -> None:
+    for name, regime in (("with", "scratch"), ("without", None)):
+        (tmp_path / name).mkdir()
+        journal = tmp_path / name / "study.journal"
+        Store.create(journal, OBJECTIVES)
+        search = Search(
+            Candidates(space()),
+            SearchPlan(trials=8),
+            Store(journal, writable=True),
+            budgets=replace(BUDGETS, published=regime),
+            clock=VirtualClock(),
+        )
+        drive(search)
+        sampler = search._proposer._pareto
+        assert isinstance(sampler, ParetoSampler)
+        assert (PUBLISHED in sampler.evidence[0].rows.source) == (name == "with")
