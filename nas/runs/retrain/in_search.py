@@ -41,6 +41,8 @@ from nas.training.full import FullTrainingJob, test_trained
 __all__ = ["Contender", "choose_next", "end_in_full_trainings"]
 
 _ROUNDS = 3  # that full trainings are spent in, at least
+_WORTH_SEARCHING = 4
+"""Full trainings that must be left: of fewer, a network that is found now would get none."""
 _WORLDS = 2000
 
 
@@ -140,7 +142,7 @@ def end_in_full_trainings(run: Run, observer: Observer | None = None) -> None:
         if len(_counted(run)) == before:
             observer.stage("full trainings fail; nas status says why")
             break
-        if _best(run) != best and len(_counted(run)) < wanted:
+        if wanted - len(_counted(run)) >= _WORTH_SEARCHING and _best(run) != best:
             wanted -= search_further(run, observer)
     _test_shown(run, observer)
 
@@ -181,12 +183,20 @@ def _choose(run: Run, count: int) -> list[tuple[int, int]]:
 
 
 def _best(run: Run) -> int | None:
-    """Return the trial of the network that is expected to gain most by full training."""
+    """Return the trial of the network that is expected to gain most by full training.
+
+    Of networks of the space: that a wider one does better is no reason to search on.
+    """
     state = run.read()
     belief = _belief(state)
-    points = [] if belief is None else state.front().points
-    points = [point for point in points if belief is not None and belief.knows(point.architecture)]
-    if belief is None or not points:
+    if belief is None:
+        return None
+    points = [
+        point
+        for point in state.front().points
+        if belief.knows(point.architecture) and not is_widened(point.reference)
+    ]
+    if not points:
         return None
     gain = belief.gain([point.architecture for point in points])
     return points[int(gain.mean.argmax())].trial

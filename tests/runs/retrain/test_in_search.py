@@ -105,14 +105,14 @@ def test_where_full_trainings_surprise_the_search_goes_on_with_what_they_tell(
         learn(proposer, evidence)
 
     monkeypatch.setattr(Proposer, "learn_evidence", listen)
-    settings = ("search.full_trainings=4", "retrain.epochs=0.03", "retrain.threads=1")
+    settings = ("search.full_trainings=7", "retrain.epochs=0.03", "retrain.threads=1")
     planned = ("search.sampler=pareto", "proxy.kind=scratch", "regime=scratch")
     runner = load_runner(overrides=(*QUICK, *settings, *planned))
     run = nas.search(space, runner, "digits", tmp_path / "run")
     networks = int((run.trials()["repeat"] == 0).sum())
     assert networks > runner.search.trials
     assert run.file.search.trials == runner.search.trials
-    assert len(run.retrained()) == 4
+    assert len(run.retrained()) == 7
     assert "full" in told
 
 
