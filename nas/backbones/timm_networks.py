@@ -39,7 +39,7 @@ _MAKERS: dict[str, tuple[Any, str]] = {
     r"ghostnetv3_\d+": (ghostnet, "_create_ghostnet"),
 }
 _MORE: dict[str, dict[str, Any]] = {"ghostnetv3": {"version": "v3"}}
-"""What makers are told besides, by the beginning of the name."""
+"""Further arguments of the functions that make networks, by the beginning of the name."""
 
 
 def names() -> list[str]:

@@ -213,7 +213,7 @@ class PublishedTerms:
 
     @cached_property
     def _tables(self) -> list[Floats]:
-        """For each decision, (choices, f): the terms of a choice's blocks, summed over these.
+        """The terms of each choice's blocks, summed over these: for each decision, (choices, f).
 
         The columns are those of `names`: the number of blocks, then that number times how late the
         decision is (-1 to 1), that of blocks after a projection, and that of each kind. A choice

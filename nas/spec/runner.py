@@ -166,7 +166,7 @@ class SearchPlan(BaseModel):
     alike is not taken for a gain of theirs. None: 8 with `pareto`, which learns what each seed
     does to all of them, else one for all (see `settled`)."""
     published_prior: bool | None = None
-    """Whether published comparisons of attention guide what is proposed, beside the trainings
+    """True where published comparisons of attention guide what is proposed, beside the trainings
     (`pareto` only); what is said of a front rests on trainings alone. None: they do, but in a run
     of an earlier version."""
     patience: Annotated[int, Field(ge=1)] | None = None

@@ -1,4 +1,4 @@
-"""What a sampler is told before it proposes: of seeds, of every training, and of what waits."""
+"""The lessons that a sampler is told before it proposes: of seeds, trainings and what waits."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ __all__ = ["Lessons"]
 
 
 class Lessons:
-    """What the trials of a search tell its sampler, beside their own values.
+    """The lessons of a search's trials to its sampler, beside their own values.
 
     Nothing is told again that has not changed: between two outcomes many workers may ask.
 

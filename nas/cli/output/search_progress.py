@@ -182,7 +182,7 @@ class _EventLines:
 
     @property
     def ended_by_time(self) -> bool:
-        """Whether the time limit comes before the last trial that is planned."""
+        """True where the time limit comes before the last trial that is planned."""
         if not self._seconds:
             return math.isfinite(self._limit)
         each = sum(self._seconds[-10:]) / len(self._seconds[-10:])

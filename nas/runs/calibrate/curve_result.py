@@ -142,7 +142,7 @@ class CurvesFound(BaseModel):
 
     @property
     def crossings(self) -> list[str]:
-        """Where curves cross the plain network, in sentences; or that they have not yet."""
+        """Sentences that say where curves cross the plain network, or that they have not yet."""
         up = [
             _crossed(curve, "crosses plain") for curve in self.curves if curve.verdict == "crossed"
         ]

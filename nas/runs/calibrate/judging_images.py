@@ -1,4 +1,4 @@
-"""What the images that judge networks do to them, where each network is judged by groups of images.
+"""The effect of the judging images on networks, where each is judged by groups of images.
 
 A calibration has one set of validation images for its proxy and for full training. Networks that
 these images happen to favour are favoured by both, which is no agreement. So the two are compared

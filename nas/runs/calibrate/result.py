@@ -120,7 +120,7 @@ class Calibration(BaseModel):
 
     @property
     def trusted(self) -> bool:
-        """Whether its order is one of full training, beyond what chance makes."""
+        """True where its order is one of full training, beyond what chance makes."""
         trust = self.searched
         agrees = (trust.spearman.low or 0.0) > 0 and trust.apart is not None
         return agrees and math.isfinite(self.ceiling)
@@ -156,7 +156,7 @@ class Calibration(BaseModel):
 
     @property
     def warnings(self) -> list[str]:
-        """What speaks against its figures, and the groups that the search's proxy favours."""
+        """Sentences against its figures, and on the groups that the search's proxy favours."""
         biases = []
         for name, error in self.searched.bias.items():
             if error.low is not None and error.high is not None and error.low * error.high > 0:

@@ -1,4 +1,4 @@
-"""What a search takes from the curves of a calibration: how long each training is."""
+"""The length of a search's trainings, taken from the curves of a calibration."""
 
 from __future__ import annotations
 

@@ -143,7 +143,7 @@ class Proposer:
 
     @property
     def regret(self) -> dict[str, float]:
-        """What the last proposal's belief expected still to be gained, of loss and accuracy.
+        """The gain in loss and accuracy that the last proposal's belief still expected.
 
         Empty or NaN where it is not known.
         """
@@ -154,7 +154,7 @@ class Proposer:
 
     @property
     def prospect(self) -> Prospect | None:
-        """What the last proposal's belief said of the best network; None where it is not known."""
+        """The last proposal's belief about the best network; None where it is not known."""
         return None if self._pareto is None else self._pareto.prospect
 
     def propose(
