@@ -153,11 +153,13 @@ def _progress(snapshot: Snapshot) -> dict[str, Any]:
 
 def _prospects(snapshot: Snapshot, order: Mapping[int, int]) -> dict[str, Any]:
     """Return rows of [number of the network, gain, low, high, regret] in one unit, and the unit."""
-    found = [(order[trial], item) for trial, item in snapshot.prospects if trial in order]
+    prospects = [(order[trial], item) for trial, item in snapshot.prospects if trial in order]
     # Accuracy may be related to loss only later: all are then in the unit of the last.
-    in_points = bool(found) and found[-1][1].in_points
+    in_points = bool(prospects) and prospects[-1][1].in_points
     rows = [
-        [number, *_numbers(item.shown())] for number, item in found if item.in_points == in_points
+        [number, *_numbers(item.shown())]
+        for number, item in prospects
+        if item.in_points == in_points
     ]
     return {"rows": rows, "unit": "points" if in_points else "loss"}
 
@@ -188,14 +190,14 @@ def _trust(snapshot: Snapshot) -> dict[str, Any] | None:
 
 
 def _curves(snapshot: Snapshot) -> dict[str, Any] | None:
-    found = snapshot.curves
-    if found is None:
+    curves = snapshot.curves
+    if curves is None:
         return None
     proxy = snapshot.run.file.proxy
     return {
-        "budgets": _numbers(found.budgets),
+        "budgets": _numbers(curves.budgets),
         "taken": _number(proxy.budgets[-1]) if proxy.unit == "epochs" else None,
-        "advised": _number(found.advice.epochs),
+        "advised": _number(curves.advice.epochs),
         "networks": [
             {
                 "name": curve.network,
@@ -212,7 +214,7 @@ def _curves(snapshot: Snapshot) -> dict[str, Any] | None:
                     for point in curve.gains
                 ],
             }
-            for curve in found.curves
+            for curve in curves.curves
         ],
     }
 

@@ -123,11 +123,11 @@ def _trust(snapshot: Snapshot) -> dict[str, Any]:
 
 
 def _curves(snapshot: Snapshot) -> dict[str, Any]:
-    found = snapshot.curves
-    assert found is not None
+    curves = snapshot.curves
+    assert curves is not None
     return {
-        "found": found,
-        "kinds": list(dict.fromkeys(kind_of(curve.network) for curve in found.curves)),
+        "found": curves,
+        "kinds": list(dict.fromkeys(kind_of(curve.network) for curve in curves.curves)),
         "own": snapshot.run.file.proxy.budgets[-1],
         "unit": snapshot.run.file.proxy.unit,
     }

@@ -52,7 +52,7 @@ def _events(path: Path) -> list[tuple[datetime, str]]:
         lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
         return []
-    found = []
+    events = []
     for line in lines:
         stamp, _, text = line.partition(" ")
         try:
@@ -60,5 +60,5 @@ def _events(path: Path) -> list[tuple[datetime, str]]:
         except ValueError:
             continue
         if when.tzinfo is not None:
-            found.append((when, text))
-    return found
+            events.append((when, text))
+    return events

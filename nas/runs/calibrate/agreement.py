@@ -140,15 +140,15 @@ def agreement(
     pairs = [(one, _means(two)) for one, two in zip(proxies, fulls, strict=True)]
 
     def measure_draw(measure: Callable[[Floats, Floats], float], rows: Whole, draw: int) -> float:
-        found = []
+        agreements = []
         for cheap, truth in pairs:
             means = _means(cheap[np.ix_(rows, list(sets[draw % len(sets)]))])
             there = ~np.isnan(means)  # a row may lack just these seeds
             means, truths = means[there], truth[rows][there]
             common = _shared(means, truths, shared)
             common *= 1.0 if measure is rank_correlation else _TAU
-            found.append(float(np.maximum(-1.0, measure(means, truths) - common)))
-        return float(np.mean(found))
+            agreements.append(float(np.maximum(-1.0, measure(means, truths) - common)))
+        return float(np.mean(agreements))
 
     def statistic(measure: Callable[[Floats, Floats], float]) -> Interval:
         count = int(full.shape[-2])

@@ -153,21 +153,21 @@ class CurvesFound(BaseModel):
         ]
         waiting = [curve.network for curve in self.curves if _may_cross(curve)]
         short = [curve.network for curve in self.curves if not self._reaches(curve)]
-        found = [f"{'; '.join(up + down)}."] if up or down else []
+        sentences = [f"{'; '.join(up + down)}."] if up or down else []
         if waiting:
             verb = "has" if len(waiting) == 1 else "have"
-            found.append(
+            sentences.append(
                 f"{_listed(waiting)} {verb} not crossed plain yet, and may: at "
                 f"{self.budgets[-1]:g} epochs the gain is below zero, and grows."
             )
-        if not found:
-            found.append(f"No curve crosses plain within {self.budgets[-1]:g} epochs.")
+        if not sentences:
+            sentences.append(f"No curve crosses plain within {self.budgets[-1]:g} epochs.")
         if short:
             verb = "does" if len(short) == 1 else "do"
-            found.append(
+            sentences.append(
                 f"{_listed(short)} {verb} not reach {self.budgets[-1]:g} epochs: trainings failed."
             )
-        return found
+        return sentences
 
     def _reaches(self, curve: Curve) -> bool:
         return bool(curve.gains) and curve.gains[-1].epochs == self.budgets[-1]

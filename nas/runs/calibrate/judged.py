@@ -72,11 +72,11 @@ def judge_by_groups(
 
 def _trials(state: RunState) -> dict[tuple[str, int], int]:
     """Return the trial of each network and seed that came to its end."""
-    found = {}
+    trials = {}
     for row in np.flatnonzero(state.trials.complete):
         record = state.trials.record(int(row))
-        found[record.digest, record.repeat] = record.trial
-    return found
+        trials[record.digest, record.repeat] = record.trial
+    return trials
 
 
 def _read(path: Path, groups: int) -> dict[str, list[list[float]]]:

@@ -162,13 +162,13 @@ class Calibration(BaseModel):
             if error.low is not None and error.high is not None and error.low * error.high > 0:
                 word = "favours" if error.low > 0 else "punishes"
                 biases.append(f"{word} {name} ({error.value:+.0%} of the ranks)")
-        found = [f"It {', '.join(biases)}."] if biases else []
+        sentences = [f"It {', '.join(biases)}."] if biases else []
         if self.judging != "other images":
-            found.append(
+            sentences.append(
                 "The same validation images judged both, so that it looks better than it is; "
                 "nas calibrate on the same folder judges apart what it trained."
             )
-        return found
+        return sentences
 
     def write(self, path: Path) -> None:
         """Write it as JSON, whole."""

@@ -59,10 +59,10 @@ def with_budget(
         advised += f" (more than once crosses plain: {', '.join(twice)}; a longer one may again)"
     if proxy.rungs is not None or calibrated:
         if proxy.rungs is None:
-            what = "the budget is that of the calibrated proxy"
+            kept = "the budget is that of the calibrated proxy"
         else:
-            what = f"{', '.join(f'{rung:g}' for rung in proxy.rungs)} {proxy.unit}, as asked for"
-        return runner, f"{what}; the curves of {folder} advise {advised}"
+            kept = f"{', '.join(f'{rung:g}' for rung in proxy.rungs)} {proxy.unit}, as asked for"
+        return runner, f"{kept}; the curves of {folder} advise {advised}"
     given = runner.model_dump(exclude_unset=True)
     section = {"rungs": [found.advice.epochs], "unit": "epochs"}
     given["proxy"] = given.get("proxy", {}) | section
@@ -84,10 +84,10 @@ def check_fits(
         same = found.images == images
     if not same:
         source = resolve_source(found.data) == resolve_source(data)
-        what = "another resolution, validation or search.seed" if source else f"{found.data}"
+        theirs = "another resolution, validation or search.seed" if source else f"{found.data}"
         raise SpecError(
             f"{folder} holds curves of other images than the search, which is of {data}: those are "
-            f"of {what}; draw curves for the search's, or leave out --calibration"
+            f"of {theirs}; draw curves for the search's, or leave out --calibration"
         )
     of_curves = Architecture.from_json(found.curves[0].architecture).plain
     if [plain.digest for plain in plains] != [of_curves.digest]:
