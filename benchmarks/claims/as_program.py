@@ -13,9 +13,10 @@ from scipy.stats import norm
 from benchmarks.claims.worlds import Study
 from nas.spec.architecture import Architecture, Insertion
 from nas.spec.objective import objectives_named
+from nas.study.evidence import START, Budgets
 from nas.study.front.front import Front
 from nas.study.full_training import FullTraining, pack_flags, pack_losses
-from nas.study.network_belief import START, Budgets, NetworkBelief
+from nas.study.network_belief import NetworkBelief
 from nas.study.record import COMPLETE, Record
 from nas.study.trials import Trials
 

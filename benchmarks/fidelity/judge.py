@@ -39,7 +39,7 @@ from nas.belief.evidence import EPOCH, Evidence
 from nas.belief.grid import Floats
 from nas.models.cost import cost
 from nas.spec.architecture import Architecture
-from nas.study.network_belief import SeenSpace
+from nas.study.seen_space import SeenSpace
 
 TRAIN_IMAGES, CLASSES = 40_000, 10
 _LEAST_TWICE = 5

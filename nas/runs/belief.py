@@ -7,8 +7,9 @@ from dataclasses import replace
 import numpy as np
 
 from nas.spec.runner import Runner
+from nas.study.evidence import Budgets
 from nas.study.full_training import select_main_recipe
-from nas.study.network_belief import Budgets, NetworkBelief
+from nas.study.network_belief import NetworkBelief
 from nas.study.trials import Trials
 
 __all__ = ["read_belief", "read_budgets", "regime_of"]

@@ -36,7 +36,7 @@ from nas.spec.space import Constraints
 from nas.strategy.samplers.figures import SpaceFigures
 from nas.strategy.search import Search
 from nas.strategy.storage.store import Store
-from nas.study.network_belief import Budgets
+from nas.study.evidence import Budgets
 from nas.training.checkpoint import checkpoint_path, weights_exist
 from nas.training.device import best_device
 from nas.training.plain_backbone import prepare_backbone

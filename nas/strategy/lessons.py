@@ -14,7 +14,7 @@ from nas.spec.objective import Objective
 from nas.strategy.repeats import summarise_repeats
 from nas.strategy.samplers.pareto import TargetedEvidence
 from nas.strategy.samplers.proposer import Proposer
-from nas.study.network_belief import Budgets, collect_evidence
+from nas.study.evidence import Budgets, collect_evidence
 from nas.study.published_evidence import published_evidence
 from nas.study.record import COMPLETE, PRUNED, Record
 from nas.study.trials import Trials

@@ -30,7 +30,7 @@ from nas.strategy.samplers.figures import SpaceFigures
 from nas.strategy.samplers.proposer import Proposer
 from nas.strategy.stopping import Stopping
 from nas.strategy.storage.store import Store
-from nas.study.network_belief import Budgets
+from nas.study.evidence import Budgets
 from nas.study.prospect import Prospect
 from nas.study.record import PAUSED, RUNNING, Job, Outcome, Record
 

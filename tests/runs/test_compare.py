@@ -14,8 +14,9 @@ from nas.base.errors import SpecError
 from nas.runs.compare import compare, compare_fronts, front_of_runs
 from nas.runs.run import RunFile
 from nas.spec.objective import objectives_named
+from nas.study.evidence import Budgets
 from nas.study.front.front import Front
-from nas.study.network_belief import Budgets, NetworkBelief
+from nas.study.network_belief import NetworkBelief
 from nas.study.trials import Trials
 
 pytestmark = pytest.mark.xdist_group("run")

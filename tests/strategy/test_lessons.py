@@ -20,7 +20,7 @@ from nas.strategy import lessons
 from nas.strategy.samplers.pareto import ParetoSampler
 from nas.strategy.search import Search
 from nas.strategy.storage.store import Store
-from nas.study.network_belief import Budgets, collect_evidence
+from nas.study.evidence import Budgets, collect_evidence
 from nas.study.published_evidence import PUBLISHED
 from nas.study.record import Job, Outcome
 from nas.study.trials import Trials

@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from nas.belief.belief import Belief
 from nas.spec.architecture import EMPTY, Architecture, Insertion
 from nas.spec.runner import load_runner
-from nas.study.network_belief import Budgets, SeenSpace
+from nas.study.evidence import Budgets
 from nas.study.published_evidence import PUBLISHED, published_evidence
+from nas.study.seen_space import SeenSpace
 
 SITES = [f"blocks.{stage}.{number}/after_depthwise" for stage in range(2) for number in range(2)]
 PLAIN = Architecture("net", 32)

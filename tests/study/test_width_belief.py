@@ -11,8 +11,9 @@ import pytest
 from support.samples import make_record
 
 from nas.spec.architecture import Architecture
+from nas.study.evidence import Budgets
 from nas.study.full_training import FullTraining
-from nas.study.network_belief import Budgets, NetworkBelief
+from nas.study.network_belief import NetworkBelief
 from nas.study.record import Record
 from nas.study.trials import Trials
 
@@ -163,7 +164,7 @@ def test_intervals_hold_what_they_say() -> None:
 
 def believe_quickly(plain: list[float], wide: list[float]) -> tuple[float, float]:
     """The gain by the evidence alone, without the belief about networks with blocks."""
-    from nas.study.network_belief import collect_evidence
+    from nas.study.evidence import collect_evidence
     from nas.study.width_belief import WidthBelief
 
     trials = study(plain=plain, wide=wide)

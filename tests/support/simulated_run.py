@@ -22,8 +22,8 @@ from nas.spec.objective import objectives_named
 from nas.spec.space import SearchSpace
 from nas.strategy.search import Search
 from nas.strategy.storage.store import Store
+from nas.study.evidence import Budgets
 from nas.study.front.front import Front
-from nas.study.network_belief import Budgets
 from nas.study.record import Evaluation, Job, Outcome, RungResult
 from nas.study.trials import Trials
 

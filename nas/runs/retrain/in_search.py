@@ -33,9 +33,10 @@ from nas.runs.weights import RETRAINED_FOLDER
 from nas.spec.architecture import PLAIN
 from nas.spec.width import is_widened
 from nas.strategy.storage.store import Store
+from nas.study.evidence import Budgets
 from nas.study.front.width_rival import find_rival, find_winners
 from nas.study.full_training import FullTraining, select_main_recipe
-from nas.study.network_belief import Budgets, NetworkBelief
+from nas.study.network_belief import NetworkBelief
 from nas.training.full import FullTrainingJob, test_trained
 
 __all__ = ["Contender", "choose_next", "end_in_full_trainings"]

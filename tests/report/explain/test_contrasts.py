@@ -11,8 +11,9 @@ from support.explained_runs import SITES, front_of, records
 from nas.report.explain import advise
 from nas.report.explain.explanation import Explanation
 from nas.report.explain.rules import explain_front
+from nas.study.evidence import Budgets
 from nas.study.front.believed import Believed
-from nas.study.network_belief import Budgets, NetworkBelief
+from nas.study.network_belief import NetworkBelief
 from nas.study.trials import Trials
 
 

@@ -11,8 +11,9 @@ from support.samples import make_record
 
 from nas.base.errors import SpecError
 from nas.spec.objective import objectives_named
+from nas.study.evidence import Budgets
 from nas.study.front.front import Front
-from nas.study.network_belief import Budgets, NetworkBelief
+from nas.study.network_belief import NetworkBelief
 from nas.study.record import Record
 from nas.study.trials import Trials
 

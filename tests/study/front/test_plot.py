@@ -11,10 +11,11 @@ from support.samples import ROOT, make_record
 
 from nas.runs.run import open_run
 from nas.spec.objective import objectives_named
+from nas.study.evidence import Budgets
 from nas.study.front.front import Front
 from nas.study.front.plot import draw_front
 from nas.study.front.verdict import judge
-from nas.study.network_belief import Budgets, NetworkBelief
+from nas.study.network_belief import NetworkBelief
 from nas.study.record import Record
 from nas.study.trials import Trials
 
