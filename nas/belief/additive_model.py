@@ -17,6 +17,8 @@ from numpy.typing import NDArray
 from scipy.linalg import cho_factor, cho_solve
 from scipy.optimize import minimize
 
+from nas.base.threads import one_thread
+
 __all__ = ["AdditiveFit", "fit"]
 
 Floats = NDArray[np.float64]
@@ -59,6 +61,7 @@ class AdditiveFit:
         return np.asarray(mean + usual @ root.T)
 
 
+@one_thread()
 def fit(
     rows: Floats,
     groups: NDArray[np.int64],

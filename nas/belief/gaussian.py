@@ -15,6 +15,7 @@ import numpy as np
 from scipy.linalg import cho_solve, cholesky, lapack, solve_triangular
 from scipy.optimize import minimize
 
+from nas.base.threads import one_thread
 from nas.belief.grid import Floats
 from nas.belief.kernel import Kernel, KernelShape
 from nas.belief.points import Points, PointSpace, Precision
@@ -45,6 +46,7 @@ class Hyperparameters:
     weights: Floats
 
 
+@one_thread()
 def fit_hyperparameters(
     space: PointSpace, points: Points, relation: Relation, values: Floats, *, draws: bool = True
 ) -> Hyperparameters:
@@ -199,6 +201,7 @@ class Gaussian:
     Raises numpy.linalg.LinAlgError when rows contradict themselves beyond rounding.
     """
 
+    @one_thread()
     def __init__(
         self,
         hyperparameters: Hyperparameters,
@@ -248,6 +251,7 @@ class Gaussian:
         kept = values > values.max(initial=0.0) * 1e-12
         return np.asarray(vectors[:, kept] * np.sqrt(values[kept]))
 
+    @one_thread()
     def predict(self, points: Points, dtype: Precision = np.float64) -> tuple[Floats, Floats]:
         """Return mean and standard deviation (k,) of the target at points, without noise."""
         means, deviations = np.empty(len(points)), np.empty(len(points))
@@ -267,6 +271,7 @@ class Gaussian:
         left += np.einsum("ij,ij->i", apart, apart)
         return mean.astype(np.float64), np.sqrt(np.maximum(left, 1e-12))
 
+    @one_thread()
     def joint(self, points: Points) -> tuple[Floats, Floats]:
         """Return mean (k,) and covariance (k, k) of the target at points, without noise."""
         across = self.kernel.covariance(points, self._points)
@@ -276,6 +281,7 @@ class Gaussian:
         covariance = self._variance * self.kernel.covariance(points, points)
         return mean, covariance - explained @ explained.T + apart @ apart.T
 
+    @one_thread()
     def draws(self, points: Points, count: int, seed: int = 0) -> Floats:
         """Return joint draws (count, k) of the target at points."""
         rng = np.random.default_rng(seed)

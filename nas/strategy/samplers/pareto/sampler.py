@@ -18,9 +18,9 @@ from optuna.samplers import BaseSampler, RandomSampler
 from optuna.search_space import IntersectionSearchSpace
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
-from threadpoolctl import ThreadpoolController
 
 from nas.base.seeds import derive
+from nas.base.threads import one_thread
 from nas.belief.grid import Codes, Floats, Grid
 from nas.strategy.samplers.pareto.acquisition import Acquisition
 from nas.strategy.samplers.pareto.knowledge import Knowledge, Observations, TargetedEvidence
@@ -79,7 +79,6 @@ class ParetoSampler(BaseSampler):
         self.noise: dict[int, float] = {}
         self.evidence: dict[int, TargetedEvidence] = {}
         self.prospect: Prospect | None = None
-        self._threads = ThreadpoolController()
 
     def infer_relative_search_space(
         self, study: Study, trial: FrozenTrial
@@ -102,7 +101,7 @@ class ParetoSampler(BaseSampler):
         observations = _observations(study, trial, grid, self.noise, strict=self._space is None)
         observations = replace(observations, evidence=self.evidence)
         # The other cores are training networks; threads that wait for each other crawl there.
-        with self._threads.limit(limits=1):
+        with one_thread():
             seed = derive(self._seed, "pareto", trial.number)
             suggestion = self._acquisition.suggest(observations, seed)
         if suggestion is None:
