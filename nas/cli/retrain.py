@@ -16,11 +16,12 @@ from nas.cli.options import Json, RunFolder
 from nas.cli.output.console import make_console, plain_table, print_json
 from nas.cli.output.formats import format_clock
 from nas.cli.output.front_table import print_front
-from nas.cli.output.retrain_progress import watch_retrain
+from nas.cli.output.retrain_progress import RetrainWatcher, watch_retrain
 from nas.spec.width import describe_reference
 
 if TYPE_CHECKING:
     from nas.runs.retrain.plan import RetrainPlan
+    from nas.runs.run import Run
     from nas.spec.recipe import Retrain
     from nas.spec.runner import Runner
     from nas.study.full_training import FullTraining
@@ -37,6 +38,14 @@ def retrain(
     references: Annotated[
         bool | None, typer.Option(help="The hand-placed ones too; default: with --front.")
     ] = None,
+    rivals: Annotated[
+        int,
+        typer.Option(
+            min=0,
+            metavar="N",
+            help="With --front: the plain network widened to the latency of the N that gain most.",
+        ),
+    ] = 0,
     seeds: Annotated[int | None, typer.Option(min=1, help="To train each with; 3.")] = None,
     epochs: Annotated[float | None, typer.Option(help="200, with modern 300.")] = None,
     learning_rate: Annotated[
@@ -63,6 +72,8 @@ def retrain(
     from nas.runs.run import open_run
 
     opened = open_run(run)
+    if rivals:
+        _check_rivals(beside_front=front and references is not False, dry_run=dry_run)
     options = {"seeds": seeds, "epochs": epochs, "learning_rate": learning_rate, "recipe": recipe}
     settings = [f"retrain.{key}={value}" for key, value in options.items() if value is not None]
     section = _with_settings(opened.file, [*settings, *(set_ or [])])
@@ -72,6 +83,8 @@ def retrain(
     beside = make_console(stderr=True, quiet=screen.quiet) if json_ else screen
     try:
         with _interrupt_on_terminate(), watch_retrain(beside) as watcher:
+            if rivals:
+                _enter_rivals(opened, rivals, watcher)
             planned = plan_retraining(
                 opened,
                 trial or (),
@@ -98,6 +111,27 @@ def retrain(
         print_json([result.to_dict() for result in results])
     if not any(result.complete for result in results):
         raise typer.Exit(1)
+
+
+def _check_rivals(*, beside_front: bool, dry_run: bool) -> None:
+    """Raise SpecError where rivals cannot be entered by this command or this process."""
+    from nas.runs.retrain.retrain import is_alone
+
+    if not beside_front:
+        raise SpecError("--rivals stand beside a front: add --front, without --no-references")
+    if dry_run:
+        raise SpecError("--rivals are measured and trained for a moment: leave out --dry-run")
+    if not is_alone():
+        raise SpecError("--rivals cannot be entered under torchrun: enter them without it first")
+
+
+def _enter_rivals(run: Run, most: int, watcher: RetrainWatcher) -> None:
+    """Let the study have so many widened plain networks; those that it has count."""
+    from nas.execution.observer import Narrator
+    from nas.runs.retrain.width_rivals import WidthRivals
+
+    trials = [point.trial for point in run.front().points]
+    WidthRivals(run, Narrator(watcher.stage)).enter(trials, most=most)
 
 
 def _with_settings(file: Runner, settings: Sequence[str]) -> Retrain:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -12,7 +13,7 @@ from nas.study.record import PAUSED, Job, Record
 if TYPE_CHECKING:  # a worker that evaluates has no use for Optuna
     from nas.strategy.search import Search
 
-__all__ = ["EventLog", "Observer", "ObserverPair", "SilentObserver"]
+__all__ = ["EventLog", "Narrator", "Observer", "ObserverPair", "SilentObserver"]
 
 
 class Observer(Protocol):
@@ -57,6 +58,16 @@ class SilentObserver:
 
     def tick(self, search: Search) -> None:
         return None
+
+
+class Narrator(SilentObserver):
+    """An observer that passes on which part of a run has begun, and nothing else."""
+
+    def __init__(self, say: Callable[[str], None]) -> None:
+        self._say = say
+
+    def stage(self, text: str) -> None:
+        self._say(text)
 
 
 class EventLog:

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import math
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from statistics import median
 
 from nas.base.errors import SpecError
 from nas.data import open_data
@@ -11,11 +15,11 @@ from nas.runs.images import decode_images
 from nas.runs.retrain.plan import seconds_of_training, worker_count
 from nas.runs.run import Run
 from nas.runs.weights import RETRAINED_FOLDER
-from nas.spec.architecture import Architecture
-from nas.study.full_training import FullTraining
+from nas.spec.architecture import PLAIN, Architecture
+from nas.study.full_training import FullTraining, select_main_recipe
 from nas.training.full import FullTrainingJob
 
-__all__ = ["Share", "share_budget"]
+__all__ = ["Allowance", "Share", "share_budget"]
 
 _LEAST = 3  # full trainings: of the plain network, and of two to compare
 _SEED_SPREAD = 0.4
@@ -69,6 +73,49 @@ def share_budget(run: Run, plain: Architecture) -> Share:
         each=each,
         resolved=_WIDTH * _SEED_SPREAD * math.sqrt(2 / seeds),
     )
+
+
+class Allowance:
+    """The full trainings that a run may still have, those of before this was made counted.
+
+    Where a number of them was asked for, each is one. A budget is time: there they are as many as
+    the plain network's would be, so that a slower network takes more of them, and so does what
+    else is done meanwhile.
+    """
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+        self._before = {training.name for training in select_main_recipe(run.retrained())}
+        self._seconds_beside = 0.0
+
+    def left(self) -> int:
+        """Return how many are left."""
+        plan = self._run.file.search
+        trainings = select_main_recipe(self._run.retrained())
+        left = (plan.full_trainings or 0) - len(self._before)
+        new = [training for training in trainings if training.name not in self._before]
+        # Between processes only trainings are kept, so that those of before are counted.
+        each = _typical_seconds(trainings)
+        if plan.budget is None or not each:
+            return left - len(new)
+        workers = worker_count(self._run.file.retrain, _MANY)
+        seconds = sum(training.seconds for training in new) + workers * self._seconds_beside
+        return round(left - seconds / each)
+
+    @contextmanager
+    def beside(self) -> Iterator[None]:
+        """Count what is done within to a budget, as far as it takes time from full trainings."""
+        began = time.monotonic()
+        try:
+            yield
+        finally:
+            self._seconds_beside += time.monotonic() - began
+
+
+def _typical_seconds(trainings: Sequence[FullTraining]) -> float:
+    """Return seconds of a training of the plain network; 0 where there is none."""
+    plain = [training.seconds for training in trainings if training.reference == PLAIN]
+    return median(plain) if plain else 0.0
 
 
 def _seconds_each(run: Run, plain: Architecture) -> tuple[float, int]:

@@ -23,6 +23,7 @@ from nas.execution.observer import Observer, SilentObserver
 from nas.runs.drive import write_results
 from nas.runs.images import decode_images
 from nas.runs.lock import run_lock
+from nas.runs.retrain.budget import Allowance
 from nas.runs.retrain.further_networks import search_further
 from nas.runs.retrain.plan import RetrainPlan, brings_test, plan_retraining, worker_count
 from nas.runs.retrain.pool import ProgressReport
@@ -44,6 +45,9 @@ __all__ = ["Contender", "choose_next", "end_in_full_trainings"]
 _ROUNDS = 3  # that full trainings are spent in, at least
 _WORTH_SEARCHING = 4
 """Full trainings that must be left: of fewer, a network that is found now would get none."""
+_PER_RIVAL = 5
+"""Full trainings to each plain network that is widened: a rival takes half of what its winner gets,
+and each of them is wider, so slower to train, than most that a search finds."""
 _WORLDS = 2000
 
 
@@ -127,11 +131,16 @@ def end_in_full_trainings(run: Run, observer: Observer | None = None) -> None:
     observer = observer or SilentObserver()
     watcher = _Stages(observer)
     rivals = WidthRivals(run, observer)
-    while (left := wanted - len(_counted(run))) > 0:
+    allowance = Allowance(run)
+    while (left := allowance.left()) > 0:
         side_by_side = worker_count(run.file.retrain, left)
         count = max(math.ceil(left / _ROUNDS), side_by_side)
         chosen = _choose(run, count)
-        if rivals.enter([trial for trial, _ in chosen]):
+        with allowance.beside():
+            entered = rivals.enter(
+                [trial for trial, _ in chosen], most=max(1, wanted // _PER_RIVAL)
+            )
+        if entered:
             chosen = _choose(run, count)
         if not chosen:
             observer.stage("no network is left to train fully")
@@ -143,8 +152,9 @@ def end_in_full_trainings(run: Run, observer: Observer | None = None) -> None:
         if len(_counted(run)) == before:
             observer.stage("full trainings fail; nas status says why")
             break
-        if wanted - len(_counted(run)) >= _WORTH_SEARCHING and _best(run) != best:
-            wanted -= search_further(run, observer)
+        if allowance.left() >= _WORTH_SEARCHING and _best(run) != best:
+            with allowance.beside():
+                search_further(run, observer)
     _test_shown(run, observer)
 
 

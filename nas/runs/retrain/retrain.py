@@ -29,7 +29,7 @@ from nas.study.full_training import FullTraining
 from nas.training.device import best_device
 from nas.training.full import FullTrainingJob, TrainingStopped, train_fully, training_file
 
-__all__ = ["is_first_process", "retrain"]
+__all__ = ["is_alone", "is_first_process", "retrain"]
 
 
 def retrain(planned: RetrainPlan, watcher: Watcher) -> list[FullTraining]:
@@ -63,10 +63,15 @@ def is_first_process() -> bool:
     return int(os.environ.get("RANK", "0")) == 0
 
 
+def is_alone() -> bool:
+    """Return whether torchrun has started no other process beside this one."""
+    return int(os.environ.get("WORLD_SIZE", "1")) == 1
+
+
 @contextlib.contextmanager
 def _process_group() -> Iterator[None]:
     """Join the processes that torchrun has started, if it has."""
-    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+    if is_alone():
         yield
         return
     # Of dimensions of size 1, whose strides mean nothing.

@@ -28,7 +28,7 @@ from nas.runs.prepare import SearchInputs, prepare
 from nas.runs.run import WIDTH_ELSEWHERE, Run
 from nas.spec.architecture import PLAIN, Architecture
 from nas.spec.objective import objectives_named
-from nas.spec.width import rival_name
+from nas.spec.width import is_widened, rival_name
 from nas.strategy.ledger import Ledger, check_finite, objective_values, record_outcome
 from nas.strategy.storage.store import Store
 from nas.study.front.width_rival import ABOVE, find_winners
@@ -63,10 +63,11 @@ class WidthRivals:
         self._known: dict[str, Latency] = {}
         self._settled = False
 
-    def enter(self, trials: Sequence[int]) -> bool:
+    def enter(self, trials: Sequence[int], *, most: int) -> bool:
         """Enter the rivals of winners into the study, those that it lacks; say whether any is new.
 
         trials: of networks that are to be trained fully; those that are no winners have no rival.
+        most: rivals that the study may have; the winners that gain most, as believed, come first.
         What stands in the way is told to the observer, and the search goes on without rivals.
         Raises StorageError.
         """
@@ -75,8 +76,10 @@ class WidthRivals:
         state = self._run.read()
         points = state.front().points
         winners = [point for point in find_winners(points, points) if point.trial in trials]
+        winners.sort(key=lambda point: point.believed.gain, reverse=True)
         plain = next((point for point in points if point.reference == PLAIN), None)
-        if not winners or plain is None:
+        left = most - sum(map(is_widened, state.trials["reference"]))
+        if not winners or plain is None or left < 1:
             return False
         if obstacle := self._obstacle(plain.architecture.backbone):
             self._settled = True
@@ -86,7 +89,11 @@ class WidthRivals:
         try:
             with run_lock(self._run.path), latency_machine(self._run, self._observer) as machine:
                 return self._enter(
-                    plain.architecture, [point.latency_ms for point in winners], before, machine
+                    plain.architecture,
+                    [point.latency_ms for point in winners],
+                    before,
+                    left,
+                    machine,
                 )
         except StorageError:
             raise
@@ -109,6 +116,7 @@ class WidthRivals:
         plain: Architecture,
         limits_ms: Sequence[float],
         before: set[str],
+        most: int,
         machine: LatencyMachine,
     ) -> bool:
         inputs = SearchInputs.read(self._run)
@@ -116,7 +124,9 @@ class WidthRivals:
         latency_of = self._latencies(inputs, spec, machine)
         factors = widths(plain.backbone)
         new: dict[str, tuple[float, Architecture]] = {}
-        for limit_ms in sorted(limits_ms):
+        for limit_ms in limits_ms:
+            if len(new) == most:
+                break
             self._observer.stage(
                 f"finding the width of {plain.backbone} that takes {limit_ms:.4g} ms"
             )

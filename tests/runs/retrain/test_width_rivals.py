@@ -127,7 +127,7 @@ def test_a_rival_is_a_trial_beside_the_winners(
     placed = [point.trial for point in run.front() if point.reference == "se/r24"]
     said = _Said()
     rivals = WidthRivals(run, said)
-    assert rivals.enter(placed)
+    assert rivals.enter(placed, most=9)
     # At most a few are measured of a hundred, and each once.
     assert 0 < len(measured) <= 8 and len(set(measured)) == len(measured)
     row = run.row(len(run.trials()) - 1)
@@ -135,7 +135,7 @@ def test_a_rival_is_a_trial_beside_the_winners(
     assert name == "mobilenetv2_cifar" and 1.2 < factor <= 1.33
     assert row["reference"] == f"plain x{factor:g}" and row["state"] == "COMPLETE"
     assert not row["eligible"] and row["latency_ms"] <= 1.33 * run.row(0)["latency_ms"]
-    assert not rivals.enter(placed)
+    assert not rivals.enter(placed, most=9)
     # It is read by everything that reads a study.
     point = next(point for point in run.front() if is_widened(point.reference))
     assert not point.on_front and point.architecture.insertions == ()
@@ -146,6 +146,36 @@ def test_a_rival_is_a_trial_beside_the_winners(
     assert "networks: 5 evaluated of 5" in _status(run)
     nas.resume(run.path, trials=6)
     assert (run.trials()["repeat"] == 0).sum() == 7
+
+
+@pytest.mark.slow
+def test_winners_that_gain_most_get_the_rivals_that_a_study_may_have(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = _search(tmp_path)
+    plain_ms = float(run.row(0)["latency_ms"])
+    gains, times = {"se/r24": 0.1, "eca": 0.3}, {"se/r24": 1.6, "eca": 1.3}
+    monkeypatch.setattr(
+        "nas.runs.retrain.width_rivals.find_winners",
+        lambda points, references: [
+            replace(
+                point,
+                on_front=True,
+                latency_ms=times[point.reference] * plain_ms,
+                believed=replace(point.believed, gain=gains[point.reference]),
+            )
+            for point in points
+            if point.reference in PLACED
+        ],
+    )
+    _latencies_by_width(monkeypatch)
+    placed = [point.trial for point in run.front() if point.reference in PLACED]
+    rivals = WidthRivals(run, SilentObserver())
+    assert rivals.enter(placed, most=1)
+    (rival,) = (row for row in run.trials()["reference"] if is_widened(row))
+    assert 1.2 < float(rival.removeprefix("plain x")) <= 1.33
+    assert not rivals.enter(placed, most=1)
+    assert rivals.enter(placed, most=2)
 
 
 @pytest.mark.slow
@@ -175,7 +205,7 @@ def test_without_a_width_it_is_said_and_the_search_goes_on(
     _make_winners(monkeypatch)
     monkeypatch.setattr("nas.runs.retrain.width_rivals.widths", lambda backbone: ())
     said, placed = _Said(), list(range(len(run.trials())))
-    assert not WidthRivals(run, said).enter(placed)
+    assert not WidthRivals(run, said).enter(placed, most=9)
     assert said.lines == [
         "would width do better? Not checked: mobilenetv2_cifar has no width that could be raised"
     ]
@@ -194,7 +224,7 @@ def test_what_cannot_be_measured_is_said_once_and_the_search_goes_on(
     monkeypatch.setattr("nas.runs.retrain.width_rivals.measure_architectures", fail)
     said, placed = _Said(), list(range(len(run.trials())))
     rivals, before = WidthRivals(run, said), len(run.trials())
-    assert not rivals.enter(placed) and not rivals.enter(placed)
+    assert not rivals.enter(placed, most=9) and not rivals.enter(placed, most=9)
     assert len(run.trials()) == before
     told = [line for line in said.lines if line.startswith("would width do better?")]
     assert told == ["would width do better? It cannot be checked: no such operator"]
@@ -212,11 +242,11 @@ def test_a_rival_that_fails_is_not_tried_again(
         lambda *arguments, **more: (_ for _ in ()).throw(RuntimeError("no memory")),
     )
     said, placed = _Said(), list(range(len(run.trials())))
-    WidthRivals(run, said).enter(placed)
+    WidthRivals(run, said).enter(placed, most=9)
     row = run.row(len(run.trials()) - 1)
     assert row["state"] == "FAILED" and "no memory" in row["failure"]
     assert any("cannot be trained: " in line for line in said.lines)
-    assert not WidthRivals(run, said).enter(placed)
+    assert not WidthRivals(run, said).enter(placed, most=9)
 
 
 @pytest.mark.slow
@@ -227,8 +257,26 @@ def test_networks_that_are_trained_on_get_no_rival(
     run = nas.search(space, load_runner(overrides=QUICK), "digits", tmp_path / "run")
     _make_winners(monkeypatch)
     said = _Said()
-    assert not WidthRivals(run, said).enter(list(range(len(run.trials()))))
+    assert not WidthRivals(run, said).enter(list(range(len(run.trials()))), most=9)
     assert said.lines == [
         "would width do better? Not asked in the regime finetune: the plain network widened has no "
         "trained weights"
     ]
+
+
+@pytest.mark.slow
+def test_a_front_is_trained_fully_beside_rivals_that_are_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = _search(tmp_path)
+    _make_winners(monkeypatch)
+    _latencies_by_width(monkeypatch)
+    command = ["retrain", str(run.path), "--front", "--rivals", "1", "--seeds", "1"]
+    result = CliRunner().invoke(app, [*command, "--workers", "1"])
+    assert result.exit_code == 0, result.output
+    trained = {training.reference for training in run.retrained()}
+    assert sum(is_widened(reference) for reference in trained) == 1
+    # The same command goes on, and asks for no other.
+    result = CliRunner().invoke(app, [*command, "--workers", "1"])
+    assert result.exit_code == 0 and "are there already" in result.output
+    assert sum(is_widened(row) for row in run.trials()["reference"]) == 1
