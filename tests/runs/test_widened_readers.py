@@ -103,4 +103,4 @@ def test_it_is_named_for_what_it_is(folder: Path, command: tuple[str, ...], said
 def test_findings_have_the_question_and_how_to_answer_it(folder: Path) -> None:
     result = CliRunner().invoke(app, ["front", str(folder), "--findings", "--json"])
     found = {row["kind"]: row for row in json.loads(result.output)}
-    assert "nas resume RUN --full-trainings 12 does that" in found["width_unchecked"]["text"]
+    assert "nas resume RUN --full-trainings 12 checks those" in found["width_unchecked"]["text"]

@@ -35,7 +35,7 @@ from nas.spec.architecture import PLAIN
 from nas.spec.width import is_widened
 from nas.strategy.storage.store import Store
 from nas.study.evidence import Budgets
-from nas.study.front.width_rival import find_rival, find_winners
+from nas.study.front.width_rival import PER_RIVAL, find_rival, find_winners
 from nas.study.full_training import FullTraining, select_main_recipe
 from nas.study.network_belief import NetworkBelief
 from nas.training.full import FullTrainingJob, test_trained
@@ -45,9 +45,6 @@ __all__ = ["Contender", "choose_next", "end_in_full_trainings"]
 _ROUNDS = 3  # that full trainings are spent in, at least
 _WORTH_SEARCHING = 4
 """Full trainings that must be left: of fewer, a network that is found now would get none."""
-_PER_RIVAL = 5
-"""Full trainings to each plain network that is widened: a rival takes half of what its winner gets,
-and each of them is wider, so slower to train, than most that a search finds."""
 _WORLDS = 2000
 
 
@@ -137,9 +134,7 @@ def end_in_full_trainings(run: Run, observer: Observer | None = None) -> None:
         count = max(math.ceil(left / _ROUNDS), side_by_side)
         chosen = _choose(run, count)
         with allowance.beside():
-            entered = rivals.enter(
-                [trial for trial, _ in chosen], most=max(1, wanted // _PER_RIVAL)
-            )
+            entered = rivals.enter([trial for trial, _ in chosen], most=max(1, wanted // PER_RIVAL))
         if entered:
             chosen = _choose(run, count)
         if not chosen:

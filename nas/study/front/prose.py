@@ -299,7 +299,7 @@ def _width_unchecked(finding: Finding) -> str:
     return (
         f"Would width do better? Not checked for {_listed(finding)}: the plain network widened to "
         "the same latency was not trained fully beside them; nas resume RUN --full-trainings "
-        f"{finding.count('wanted')} does that, where the backbone has a width."
+        f"{finding.count('wanted')} checks those that gain most, where the backbone has a width."
     )
 
 

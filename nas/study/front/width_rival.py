@@ -19,12 +19,16 @@ from nas.study.front.findings import FRONT, LEVEL, Finding, Kind
 from nas.study.front.front import Front
 from nas.study.front.point import Point
 
-__all__ = ["ABOVE", "find_rival", "find_winners", "width_findings"]
+__all__ = ["ABOVE", "PER_RIVAL", "find_rival", "find_winners", "width_findings"]
 
 ABOVE = 0.02
 """How much slower than its winner a rival may be, as a share: latencies repeat to about that."""
 
-_MORE, _PLAIN = 4, 2  # full trainings of a winner and its rival, and of the plain network
+PER_RIVAL = 5
+"""Full trainings to each rival: it takes half of what its winner gets, and each is wider, so slower
+to train, than most that a search finds."""
+
+_PLAIN = 2  # full trainings of the plain network
 _MOST = 12  # that are asked for at once: the winners that matter are checked first
 
 
@@ -155,7 +159,7 @@ def _summary(found: Sequence[Finding], gained: NDArray[np.float64], had: int) ->
             ("better", len(names[0])),
             ("worse", len(names[1])),
             ("compared", len(found)),
-            ("wanted", had + min(_MORE * len(found), _MOST)),
+            ("wanted", had + min(PER_RIVAL * len(found), _MOST)),
         ),
         networks=names[0],
         worse_than=names[1],
@@ -164,12 +168,16 @@ def _summary(found: Sequence[Finding], gained: NDArray[np.float64], had: int) ->
 
 
 def _unchecked(left: Sequence[Point], had: int) -> Finding:
+    wanted = had + min(PER_RIVAL * len(left) + _PLAIN, _MOST)
     return Finding(
         Kind.WIDTH_UNCHECKED,
         FRONT,
         estimate=float(len(left)),
         unit="networks",
-        counts=(("winners", len(left)), ("wanted", had + min(_MORE * len(left) + _PLAIN, _MOST))),
+        counts=(
+            ("winners", len(left)),
+            ("wanted", had + min(PER_RIVAL * len(left) + _PLAIN, _MOST)),
+        ),
         networks=tuple(_name(point) for point in left),
     )
 

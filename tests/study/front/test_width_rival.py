@@ -134,7 +134,7 @@ def test_what_was_not_trained_fully_is_not_checked(
     (finding,) = width_findings(front_of(records_of(*trainings)))
     assert finding.kind is Kind.WIDTH_UNCHECKED and finding.networks == ("trial 1",)
     had = 3 + sum(map(len, trainings))
-    assert f"nas resume RUN --full-trainings {had + 6} does that" in sentence(finding)
+    assert f"nas resume RUN --full-trainings {had + 7} checks those" in sentence(finding)
 
 
 def test_networks_that_are_trained_on_have_no_wider_rival() -> None:
