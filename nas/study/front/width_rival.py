@@ -174,10 +174,7 @@ def _unchecked(left: Sequence[Point], had: int) -> Finding:
         FRONT,
         estimate=float(len(left)),
         unit="networks",
-        counts=(
-            ("winners", len(left)),
-            ("wanted", had + min(PER_RIVAL * len(left) + _PLAIN, _MOST)),
-        ),
+        counts=(("winners", len(left)), ("wanted", wanted)),
         networks=tuple(_name(point) for point in left),
     )
 
