@@ -44,6 +44,7 @@ __all__ = [
     "distributions",
     "family",
     "installed",
+    "known_of",
     "make_searcher",
     "our_sampler",
 ]
@@ -111,8 +112,8 @@ def _of_optuna(make: Callable[[int, int], BaseSampler]) -> Make:
     return searcher
 
 
-def our_sampler(table: Table, seed: int) -> ParetoSampler:
-    """The sampler of `nas search`, which is told what needs no evaluation."""
+def known_of(table: Table) -> Knowledge:
+    """What the sampler of `nas search` knows of a table without an evaluation."""
 
     def codes(choices: Mapping[str, Whole]) -> Whole:
         return np.stack([choices[name] for name in table.parameters], axis=1)
@@ -120,14 +121,15 @@ def our_sampler(table: Table, seed: int) -> ParetoSampler:
     def free(column: int) -> Callable[[Mapping[str, Whole]], Floats]:
         return lambda choices: table.free_of(codes(choices))[:, column]
 
-    return ParetoSampler(
-        seed=seed,
-        knowledge=Knowledge(
-            objectives={1: lambda choices: table.cost_of(codes(choices))},
-            features=[free(column) for column in range(len(table.free))],
-        ),
-        space=distributions(table),
+    return Knowledge(
+        objectives={1: lambda choices: table.cost_of(codes(choices))},
+        features=[free(column) for column in range(len(table.free))],
     )
+
+
+def our_sampler(table: Table, seed: int) -> ParetoSampler:
+    """The sampler of `nas search`, which is told what needs no evaluation."""
+    return ParetoSampler(seed=seed, knowledge=known_of(table), space=distributions(table))
 
 
 # The line-up.
