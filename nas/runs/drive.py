@@ -30,11 +30,12 @@ from nas.training.checkpoint import drop_training, training_path
 __all__ = ["drive", "write_results"]
 
 
-def drive(inputs: SearchInputs, observer: Observer | None = None) -> None:
+def drive(inputs: SearchInputs, observer: Observer | None = None, *, spent: float = 0.0) -> None:
     """Search as a run says, and write what was found, however the search ends.
 
     The caller holds the run's lock.
     observer: hears what happens, beside events.log and the run's loggers; None: they alone.
+    spent: seconds of its time limit that are used up.
     """
     run = inputs.run
     events = ObserverPair(observer or SilentObserver(), EventLog(run.path / "events.log"))
@@ -43,7 +44,7 @@ def drive(inputs: SearchInputs, observer: Observer | None = None) -> None:
         open_study(run, audience.stage) as store,
         latency_machine(run, audience) as machine,
     ):
-        started = time.monotonic()
+        started = time.monotonic() - spent
         spec = prepare(inputs, audience, machine)
         search = make_search(inputs, store, started)
         executor = EXECUTORS[run.file.executor](inputs, store, spec)
@@ -57,8 +58,8 @@ def drive(inputs: SearchInputs, observer: Observer | None = None) -> None:
             executor.run(search, audience)
             audience.stage(f"searched: {search.stop_reason}")
             _drop_trainings(spec.checkpoints, search.records)
-            if spent := run.spent(Trials.of(search.records)):
-                audience.stage(str(spent))
+            if cost := run.spent(Trials.of(search.records)):
+                audience.stage(str(cost))
             _measure_front(inputs, spec, store, audience, machine)
         except BaseException:
             with contextlib.suppress(StorageError):

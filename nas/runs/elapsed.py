@@ -8,9 +8,11 @@ from pathlib import Path
 
 from nas.runs.run import Run
 
-__all__ = ["Elapsed", "read_elapsed"]
+__all__ = ["RENEWED", "Elapsed", "read_elapsed", "read_spent"]
 
 _BEGINS, _ENDS = "searching", "searched:"
+RENEWED = "the time that it may take counts from here"
+"""What stands in the log where a run was given more time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +46,24 @@ def read_elapsed(run: Run, *, running: bool, now: datetime | None = None) -> Ela
     limit = run.file.search.time_limit
     left = None if limit is None or over is not None else max(0.0, limit - spent)
     return Elapsed(spent, left)
+
+
+def read_spent(run: Run) -> float:
+    """Return the seconds of its time limit that a run has used up, in all processes that searched.
+
+    A search that was killed goes on with what is left; so does one with a budget, which keeps the
+    rest for full trainings. Another one that came to its limit is given it once more.
+    """
+    total, began, over = 0.0, None, False
+    for when, text in _events(run.path / "events.log"):
+        if text == RENEWED:
+            total, began, over = 0.0, None, False
+        elif text == _BEGINS:
+            began, over, last = when, False, when
+        elif began is not None and not over:
+            total += max(0.0, (when - last).total_seconds())
+            last, over = when, text.startswith(_ENDS)
+    return 0.0 if over and run.file.search.budget is None else total
 
 
 def _events(path: Path) -> list[tuple[datetime, str]]:

@@ -7,8 +7,9 @@ from pathlib import Path
 
 from nas.base.errors import SpecError
 from nas.base.files import dump_yaml, parse, write_whole
-from nas.execution.observer import Observer
+from nas.execution.observer import EventLog, Observer
 from nas.runs.drive import drive
+from nas.runs.elapsed import RENEWED, read_spent
 from nas.runs.lock import run_lock
 from nas.runs.prepare import SearchInputs
 from nas.runs.retrain.budget import share_budget
@@ -34,7 +35,8 @@ def resume(
 
     path: the run folder.
     trials: a new total of networks; None: as run.yaml says.
-    time_limit: seconds from now; None: as run.yaml says.
+    time_limit: seconds from now; None: as run.yaml says, less what a search that was killed, or
+        one with a budget, has used up.
     budget: seconds more, shared between searching and full trainings as the run's file says.
     full_trainings: a new total of them; None: as run.yaml says.
     workers: at most; None: as run.yaml says.
@@ -61,7 +63,10 @@ def resume(
             write_plan(run.path, file)
         longer = open_run(path)
         try:
-            drive(SearchInputs.read(longer), observer)
+            inputs = SearchInputs.read(longer)
+            if any(more is not None for more in (trials, time_limit, budget)):
+                EventLog(run.path / "events.log").stage(RENEWED)
+            drive(inputs, observer, spent=read_spent(longer))
         except SpecError:  # what is refused changes nothing
             if file != run.file and len(longer.trials()) == before:
                 write_plan(run.path, run.file)

@@ -1,11 +1,12 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 from support.simulated_run import simulated_run
 
-from nas.runs.elapsed import Elapsed, read_elapsed
+from nas.runs.elapsed import RENEWED, Elapsed, read_elapsed, read_spent
 from nas.runs.run import Run
 
 NOW = datetime(2026, 11, 29, 12, 30, tzinfo=UTC)
@@ -49,3 +50,27 @@ def test_without_a_log_nothing_is_said(tmp_path: Path) -> None:
     assert read_elapsed(run, running=False) is None
     (run.path / "events.log").write_bytes(b"\xff\xfe\n2026-11-29T12:00:00 searching\n")
     assert read_elapsed(run, running=False) is None
+
+
+def test_a_search_that_was_killed_has_used_up_what_all_its_processes_took(tmp_path: Path) -> None:
+    again = "2026-11-29T13:00:00+00:00 searching\n2026-11-29T13:05:00+00:00 trial 1 COMPLETE\n"
+    assert read_spent(run_with(tmp_path, BEGUN + again, 3600.0)) == 900.0
+
+
+def test_one_that_was_given_more_time_counts_from_there(tmp_path: Path) -> None:
+    given = f"2026-11-29T12:50:00+00:00 {RENEWED}\n"
+    again = "2026-11-29T13:00:00+00:00 searching\n2026-11-29T13:05:00+00:00 trial 1 COMPLETE\n"
+    assert read_spent(run_with(tmp_path, BEGUN + given + again, 3600.0)) == 300.0
+
+
+def test_one_that_came_to_its_limit_is_given_it_again_but_with_a_budget(tmp_path: Path) -> None:
+    over = "2026-11-29T12:12:00+00:00 searched: the time limit is reached\n"
+    after = "2026-11-29T12:40:00+00:00 training fully: 2 of the 4 that are left\n"
+    run = run_with(tmp_path, BEGUN + over + after, 3600.0)
+    assert read_spent(run) == 0.0
+    plan = run.file.search.model_copy(update={"budget": 7200.0})
+    assert read_spent(replace(run, file=run.file.model_copy(update={"search": plan}))) == 720.0
+
+
+def test_without_a_log_nothing_is_used_up(tmp_path: Path) -> None:
+    assert read_spent(run_with(tmp_path, None, 3600.0)) == 0.0
