@@ -1,6 +1,6 @@
 """How often what the program claims is false: false claims by family, coverage, calibration, power.
 
-    python -m benchmarks.claims.rates [--worlds 2000] [--claim beats_plain] [--family null]
+    python -m benchmarks.claims.rates [--worlds 2000] [--claim belief] [--family null] [--seeds 3]
 
 Each kind of claim is made by the program's own code on what a simulated search has trained
 (`benchmarks/claims/worlds.py`), and held against the truth. A front says many things at once: it
@@ -15,6 +15,7 @@ import math
 from collections import defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -342,9 +343,12 @@ def _spearman(one: np.ndarray, two: np.ndarray) -> float:
     return float(np.corrcoef(ranks[0], ranks[1])[0, 1])
 
 
-def belief_claims(world: World, rng: np.random.Generator, tallies: Tallies) -> None:
-    """What the belief of `nas.belief` allows to claim of the same searches."""
-    study = search(world, rng)
+def belief_claims(world: World, rng: np.random.Generator, tallies: Tallies, seeds: int = 3) -> None:
+    """What the belief of `nas.belief` allows to claim of the same searches.
+
+    seeds: of the hand-placed networks and those that look best.
+    """
+    study = search(world, rng, seeds=seeds)
     rows = np.arange(len(study.codes))
     draws = belief_draws(study, rows)
     truth = study.truth[0] - study.truth
@@ -411,18 +415,20 @@ CLAIMS: dict[str, Callable[[World, np.random.Generator, Tallies], None]] = {
 
 
 def measure(
-    claim: str, worlds: int, families: tuple[str, ...] = FAMILIES, seed: int = 0
+    claim: str, worlds: int, families: tuple[str, ...] = FAMILIES, seed: int = 0, seeds: int = 3
 ) -> dict[str, dict[str, Tally]]:
     """Return the tallies of what is claimed, by name and by family.
 
     worlds: of each family.
+    seeds: see `belief_claims`; other claims are of three.
     """
+    make = partial(belief_claims, seeds=seeds) if claim == "belief" else CLAIMS[claim]
     found: dict[str, dict[str, Tally]] = {}
     for number in range(worlds * len(families)):
         family = families[number % len(families)]
         rng = np.random.default_rng([seed, number])
         tallies = found.setdefault(family, defaultdict(Tally))
-        CLAIMS[claim](make_world(rng, family), rng, tallies)
+        make(make_world(rng, family), rng, tallies)
     names = dict.fromkeys(name for tallies in found.values() for name in tallies)
     return {name: {family: found[family][name] for family in found} for name in names}
 
@@ -432,12 +438,13 @@ def main() -> None:
     parser.add_argument("--worlds", type=int, default=2000, help="of each family")
     parser.add_argument("--claim", choices=sorted(CLAIMS), help="one kind; all without")
     parser.add_argument("--family", choices=FAMILIES, help="one family; all without")
+    parser.add_argument("--seeds", type=int, default=3, help="of what is confirmed; of belief")
     options = parser.parse_args()
     families = (options.family,) if options.family else FAMILIES
     print_machine("numpy", "scipy")
     rows = []
     for claim in [options.claim] if options.claim else CLAIMS:
-        for name, tallies in measure(claim, options.worlds, families).items():
+        for name, tallies in measure(claim, options.worlds, families, seeds=options.seeds).items():
             whole = Tally()
             for family, tally in tallies.items():
                 rows.append([f"{name} {family}", *tally.row()])

@@ -137,7 +137,7 @@ class NetworkTable:
         """Return the table with fewer networks that may be members of a front.
 
         latency_limit: ms; what is slower may not.
-        least_seeds: that members have, once some searched network has them.
+        least_seeds: that members have, once some searched network has them, or a full training.
         """
         eligible = self.columns["eligible"]
         if latency_limit is not None:
@@ -145,6 +145,7 @@ class NetworkTable:
         # Among many networks with one seed there are always some that were lucky. Once the first
         # searched ones are confirmed, only confirmed ones are members.
         confirmed = self.columns["seeds"] >= least_seeds
+        confirmed |= self.columns["retrained_seeds"] > 0
         if (confirmed & (self.columns["reference"] == None)).any():  # noqa: E711
             eligible = eligible * confirmed
         return replace(self, columns={**self.columns, "eligible": eligible})

@@ -2,11 +2,14 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from study.test_width_belief import train_fully
 from support.samples import make_record
 
 from nas.spec.objective import objectives_named
+from nas.study.evidence import Budgets
 from nas.study.front.front import Front
 from nas.study.front.verdict import Verdict, judge
+from nas.study.network_belief import NetworkBelief
 from nas.study.record import Record
 from nas.study.trials import Trials
 
@@ -194,3 +197,37 @@ def test_networks_that_training_left_worse_are_pointed_out(worse: int, told: boo
     assert ("by what it spoils" in said(verdict)) == told
     if told:
         assert f"{worse} of 10 networks with attention lose more" in said(verdict)
+
+
+@pytest.mark.parametrize(("seeds", "told"), [(1, False), (2, True)])
+def test_a_belief_without_repeats_claims_nothing(seeds: int, told: bool) -> None:
+    records = [
+        make_record(
+            number + 5 * seed, name=name, reference=reference, loss=loss, repeat=seed, seed=seed
+        )
+        for seed in range(seeds)
+        for number, (name, reference, loss) in enumerate(
+            [
+                ("plain", "plain", 1.0),
+                ("hand", "se", 1.1),
+                *((f"n{i}", None, 0.5) for i in range(3)),
+            ]
+        )
+    ]
+    trials = Trials.of(records)
+    belief = NetworkBelief.of(trials, Budgets("start", (1000.0,), 1000.0, 2000.0))
+    front = Front.of(trials, objectives_named(["loss", "latency_ms"]), belief=belief)
+    assert ("so the noise is unknown" not in said(judge(front))) == told
+
+
+def test_a_network_that_was_trained_fully_needs_no_further_seeds() -> None:
+    records = [
+        make_record(0, name="plain", reference="plain", loss=1.0),
+        make_record(1, name="a", loss=0.7),
+        make_record(2, name="a", loss=0.7, repeat=1, seed=1),
+        train_fully(make_record(3, name="b", loss=0.6, latency_ms=0.5), [0.4]),
+        make_record(4, name="c", loss=0.5, latency_ms=0.4),
+    ]
+    objectives = objectives_named(["loss", "latency_ms"])
+    front = Front.of(Trials.of(records), objectives, least_seeds=2)
+    assert [point.trial for point in front.members] == [3]
