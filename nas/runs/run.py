@@ -291,11 +291,18 @@ class RunState:
         number = None if self.environment is None else self.environment["data"].get("images")
         return None if number is None else int(number)
 
-    def front(self, by: Sequence[str] | None = None, *, device: str | Path | None = None) -> Front:
+    def front(
+        self,
+        by: Sequence[str] | None = None,
+        *,
+        device: str | Path | None = None,
+        once: bool = False,
+    ) -> Front:
         """Return the front by the run's objectives, or by others.
 
         by: names of objectives; None: those of the search.
         device: a profile; latencies are then what it predicts, and nothing is trained again.
+        once: networks that were trained once may be on it, too, beside the confirmed ones.
         Raises SpecError for objectives of full training where nothing was trained fully.
         """
         run, trials = self.run, self.trials
@@ -313,7 +320,7 @@ class RunState:
             trials,
             objectives,
             latency_limit=run.space.constraints.latency_ms,
-            least_seeds=run.file.search.confirm_seeds,
+            least_seeds=1 if once else run.file.search.confirm_seeds,
             trust=proxy_trust(run.file.proxy, calibration, self.train_images),
             kinds=tuple(run.space.blocks),
             belief=self.belief(),

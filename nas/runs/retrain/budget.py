@@ -19,7 +19,7 @@ from nas.spec.architecture import PLAIN, Architecture
 from nas.study.full_training import FullTraining, select_main_recipe
 from nas.training.full import FullTrainingJob
 
-__all__ = ["Allowance", "Share", "share_budget"]
+__all__ = ["Allowance", "Share", "estimate_seconds", "share_budget"]
 
 _LEAST = 3  # full trainings: of the plain network, and of two to compare
 _SEED_SPREAD = 0.4
@@ -54,7 +54,7 @@ def share_budget(run: Run, plain: Architecture) -> Share:
     """
     plan = run.file.search
     assert plan.budget is not None
-    each, workers = _seconds_each(run, plain)
+    each, workers = estimate_seconds(run, plain), worker_count(run.file.retrain, _MANY)
     kept = plan.full_share * plan.budget
     number = plan.full_trainings or math.floor(kept * workers / each)
     if number < _LEAST or number * each / workers > plan.budget:
@@ -118,16 +118,15 @@ def _typical_seconds(trainings: Sequence[FullTraining]) -> float:
     return median(plain) if plain else 0.0
 
 
-def _seconds_each(run: Run, plain: Architecture) -> tuple[float, int]:
-    """Return seconds of one full training of the plain network, and how many go side by side."""
+def estimate_seconds(run: Run, network: Architecture) -> float:
+    """Return about what one full training of a network takes here, in seconds."""
     section = run.file.retrain
-    resolution = section.resolution or plain.resolution
+    resolution = section.resolution or network.resolution
     data = decode_images(run.space, run.file, resolution)
     recipe = section.resolved(len(open_data(data).train))
-    workers = worker_count(section, _MANY)
     about = FullTraining(
         trial=0,
-        digest=plain.digest,
+        digest=network.digest,
         reference=None,
         seed=0,
         key="",
@@ -138,14 +137,14 @@ def _seconds_each(run: Run, plain: Architecture) -> tuple[float, int]:
     )
     job = FullTrainingJob(
         about=about,
-        architecture=plain.to_json(),
+        architecture=network.to_json(),
         source=run.file.data,
         data=data.resolve(),
         folder=(run.path / RETRAINED_FOLDER).resolve(),
         run_seed=0,
         test=False,
     )
-    return seconds_of_training(job), workers
+    return seconds_of_training(job)
 
 
 def _duration(seconds: float) -> str:

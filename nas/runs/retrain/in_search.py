@@ -132,11 +132,16 @@ def end_in_full_trainings(run: Run, observer: Observer | None = None) -> None:
     while (left := allowance.left()) > 0:
         side_by_side = worker_count(run.file.retrain, left)
         count = max(math.ceil(left / _ROUNDS), side_by_side)
-        chosen = _choose(run, count)
+        affordable = left / _ROUNDS
+        chosen = _choose(run, count, affordable)
         with allowance.beside():
-            entered = rivals.enter([trial for trial, _ in chosen], most=max(1, wanted // PER_RIVAL))
+            entered = rivals.enter(
+                [trial for trial, _ in chosen],
+                most=max(1, wanted // PER_RIVAL),
+                affordable=affordable,
+            )
         if entered:
-            chosen = _choose(run, count)
+            chosen = _choose(run, count, affordable)
         if not chosen:
             observer.stage("no network is left to train fully")
             break
@@ -157,13 +162,24 @@ def _counted(run: Run) -> list[FullTraining]:
     return select_main_recipe(run.retrained())
 
 
-def _choose(run: Run, count: int) -> list[tuple[int, int]]:
-    """Return what is to be trained next, of the networks that would be shown and their rivals."""
+def _choose(run: Run, count: int, affordable: float) -> list[tuple[int, int]]:
+    """Return what is to be trained next, of the networks that would be shown and their rivals.
+
+    affordable: how many times as long as the plain network's a rival's training may take.
+    """
     state = run.read()
     belief = _belief(state)
     if belief is None:
         return []
-    points = [point for point in state.front().points if belief.knows(point.architecture)]
+    times = _times_plain(state)
+    points = [
+        point
+        for point in state.front(once=True).points
+        if belief.knows(point.architecture)
+        and not (
+            is_widened(point.reference) and times.get(point.architecture.digest, 1.0) > affordable
+        )
+    ]
     if not points:
         return []
     seeds = Counter(training.digest for training in select_main_recipe(state.retrained()))
@@ -188,6 +204,21 @@ def _choose(run: Run, count: int) -> list[tuple[int, int]]:
     return choose_next(contenders, draws, count)
 
 
+def _times_plain(state: RunState) -> dict[str, float]:
+    """Return digest -> how many times as long as the plain network's its short trainings took."""
+    trials = state.trials
+    seconds, digests = trials["train_seconds"], trials["digest"]
+    known = np.isfinite(seconds) & (seconds > 0)
+    plain = seconds[known & (trials["reference"] == PLAIN)]
+    if not len(plain):
+        return {}
+    usual = float(np.median(plain))
+    return {
+        str(digest): float(np.median(seconds[known & (digests == digest)])) / usual
+        for digest in set(digests[known].tolist())
+    }
+
+
 def _best(run: Run) -> int | None:
     """Return the trial of the network that is expected to gain most by full training.
 
@@ -199,7 +230,7 @@ def _best(run: Run) -> int | None:
         return None
     points = [
         point
-        for point in state.front().points
+        for point in state.front(once=True).points
         if belief.knows(point.architecture) and not is_widened(point.reference)
     ]
     if not points:

@@ -7,6 +7,7 @@ plain network and the winners.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
@@ -25,6 +26,7 @@ from nas.runs.choose_executor import latency_machine
 from nas.runs.drive import write_results
 from nas.runs.lock import run_lock
 from nas.runs.prepare import SearchInputs, prepare
+from nas.runs.retrain.budget import estimate_seconds
 from nas.runs.run import WIDTH_ELSEWHERE, Run
 from nas.spec.architecture import PLAIN, Architecture
 from nas.spec.objective import objectives_named
@@ -61,20 +63,22 @@ class WidthRivals:
         self._run = run
         self._observer = observer
         self._known: dict[str, Latency] = {}
+        self._times_plain: dict[str, float] = {}
         self._settled = False
 
-    def enter(self, trials: Sequence[int], *, most: int) -> bool:
+    def enter(self, trials: Sequence[int], *, most: int, affordable: float = math.inf) -> bool:
         """Enter the rivals of winners into the study, those that it lacks; say whether any is new.
 
         trials: of networks that are to be trained fully; those that are no winners have no rival.
         most: rivals that the study may have; the winners that gain most, as believed, come first.
+        affordable: how many times as long as the plain network's a rival's full training may take.
         What stands in the way is told to the observer, and the search goes on without rivals.
         Raises StorageError.
         """
         if self._settled:
             return False
         state = self._run.read()
-        points = state.front().points
+        points = state.front(once=True).points
         winners = [point for point in find_winners(points, points) if point.trial in trials]
         winners.sort(key=lambda point: point.believed.gain, reverse=True)
         plain = next((point for point in points if point.reference == PLAIN), None)
@@ -93,6 +97,7 @@ class WidthRivals:
                     [point.latency_ms for point in winners],
                     before,
                     left,
+                    affordable,
                     machine,
                 )
         except StorageError:
@@ -117,6 +122,7 @@ class WidthRivals:
         limits_ms: Sequence[float],
         before: set[str],
         most: int,
+        affordable: float,
         machine: LatencyMachine,
     ) -> bool:
         inputs = SearchInputs.read(self._run)
@@ -143,7 +149,9 @@ class WidthRivals:
                 row -= 1
             first = factors[row]
             architecture = _widen(plain, first)
-            if architecture.digest not in before:
+            if architecture.digest not in before and self._is_affordable(
+                plain, architecture, rival_name(round(first, 2)), affordable
+            ):
                 new[architecture.digest] = first, architecture
         for factor, architecture in new.values():
             self._train(spec, architecture, rival_name(round(factor, 2)), latency_of(architecture))
@@ -151,6 +159,21 @@ class WidthRivals:
             self._note_final({digest: latency_of(item) for digest, (_, item) in new.items()})
             write_results(self._run)
         return bool(new)
+
+    def _is_affordable(
+        self, plain: Architecture, rival: Architecture, name: str, affordable: float
+    ) -> bool:
+        if math.isinf(affordable):
+            return True
+        if rival.digest not in self._times_plain:
+            usual = estimate_seconds(self._run, plain)
+            times = self._times_plain[rival.digest] = estimate_seconds(self._run, rival) / usual
+            if times > affordable:
+                self._observer.stage(
+                    f"would width do better? A full training of {name} takes as long as "
+                    f"{times:.1f} of the plain network: left out"
+                )
+        return self._times_plain[rival.digest] <= affordable
 
     def _latencies(
         self, inputs: SearchInputs, spec: EvaluatorSpec, machine: LatencyMachine

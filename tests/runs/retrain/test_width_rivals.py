@@ -175,7 +175,17 @@ def test_winners_that_gain_most_get_the_rivals_that_a_study_may_have(
     (rival,) = (row for row in run.trials()["reference"] if is_widened(row))
     assert 1.2 < float(rival.removeprefix("plain x")) <= 1.33
     assert not rivals.enter(placed, most=1)
-    assert rivals.enter(placed, most=2)
+    # One that would take most of what is left is left out, and that is said once.
+    monkeypatch.setattr(
+        "nas.runs.retrain.width_rivals.estimate_seconds",
+        lambda run, network: 9.0 if split_width(network.backbone)[1] > 1 else 3.0,
+    )
+    said = _Said()
+    rivals = WidthRivals(run, said)
+    for _ in range(2):
+        assert not rivals.enter(placed, most=2, affordable=2.9)
+    assert sum("takes as long as 3.0 of the plain network" in line for line in said.lines) == 1
+    assert rivals.enter(placed, most=2, affordable=3.1)
 
 
 @pytest.mark.slow
