@@ -194,6 +194,8 @@ def _front_tiles(front: Front) -> list[_Tile]:
         name = best.reference or f"trial {best.trial}"
         title = "most gained, points" if is_measured(front) else "most gained, loss"
         chance = format_probability(best.p_better)
+        if not front.measured.knows_noise:
+            chance += " by one training of each"
         tiles.append(_Tile(title, format_gain(best), f"better with {chance}, {name}"))
     if members:
         ends = [format_milliseconds(members[row].latency_ms) for row in (0, -1)]

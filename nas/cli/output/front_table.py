@@ -163,17 +163,20 @@ def describe_best(front: Front) -> list[str]:
     Nothing where there is no belief.
     """
     members = [point for point in front.members if point.reference != PLAIN]
-    known = [point for point in members if not math.isnan(point.gain_loss)]
+    told = [point for point in members if not math.isnan(point.gain_loss)]
     plain = next((point for point in front if point.reference == PLAIN), None)
-    if not known or plain is None:
+    if not told or plain is None:
         return []
-    best = max(known, key=lambda point: (_or_least(point.gain), point.gain_loss))
+    best = max(told, key=lambda point: (_or_least(point.gain), point.gain_loss))
     what = _HOW.get(best.regime or "", "by full training")
     name = f"hand-placed {best.reference}" if best.reference else f"trial {best.trial}"
     gain = f"{name}, {format_gain(best, unit=True)} over the plain network"
     share = f"at {best.latency_ms / plain.latency_ms - 1:+.0%} latency"
     sure = f"with a probability of {format_probability(best.p_better)}"
-    if best.p_better >= SURE:
+    known = front.measured.knows_noise
+    if not known:
+        sure += ", if one training of each is to be believed"
+    if best.p_better >= SURE and known:
         return [f"Most is gained {what} by {gain}, {share}; better {sure}."]
     line = (
         f"No network is shown to gain {what}; the most promising is {gain}, {share}; better {sure}"

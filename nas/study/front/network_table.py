@@ -30,6 +30,9 @@ __all__ = ["NetworkTable"]
 _TEXTS = ("reference", "run", "regime", "backbone", "digest")
 # What is chosen by test figures has none left; `retrained` is JSON.
 _NOT_TO_FILTER_BY = {"retrained", "retrained_test_accuracy", "retrained_test_spread"}
+_LEAST_REPEATS = 3
+"""Further seeds that claims need: without any, noise passes for what networks differ by, and 9 % of
+searches in which nothing pays claim something (`benchmarks/claims/rates.py --seeds 1`)."""
 _MEANS = ("seconds", "train_seconds", "latency_wall_ms")
 _LOOKED_AT = 500  # architectures, when an error lists what there is
 
@@ -149,6 +152,13 @@ class NetworkTable:
         if (confirmed & (self.columns["reference"] == None)).any():  # noqa: E711
             eligible = eligible * confirmed
         return replace(self, columns={**self.columns, "eligible": eligible})
+
+    @property
+    def knows_noise(self) -> bool:
+        """Whether enough networks had another seed, at whichever length, for claims to be made."""
+        short = np.where(self.columns["exact"], 0, self.columns["seeds"] - 1).sum()
+        full = np.maximum(self.columns["retrained_seeds"] - 1, 0).sum()
+        return bool(short + full >= _LEAST_REPEATS)
 
     def __len__(self) -> int:
         return len(self.columns["trial"])

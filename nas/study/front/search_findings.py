@@ -22,10 +22,6 @@ Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
 
 _FEW, _SPOILT = 8, 0.7  # networks, and the share of them that training left worse
-_LEAST_REPEATS = 3
-"""Trainings with another seed, of whichever length, that claims need: without any, noise passes for
-what networks differ by, and 8 to 15 % of searches in which nothing pays claim something
-(`benchmarks/claims/rates.py --seeds 1`)."""
 _LEAST_SPREAD = 0.01  # what thread CPU time repeats to at best
 
 
@@ -40,7 +36,7 @@ def search_findings(front: Front) -> tuple[Finding, ...]:
     if obstacle is not None:
         return (obstacle,)
     draws = front.draw_gains(front.point_rows)
-    if draws is None or _repeats(front) < _LEAST_REPEATS:
+    if draws is None or not front.measured.knows_noise:
         return (Finding(Kind.NOISE_UNKNOWN, FRONT),)
     believed = _Believed(front, draws)
     plain = next((row for row, point in enumerate(front) if point.reference == PLAIN), None)
@@ -115,13 +111,6 @@ def _obstacle(front: Front) -> Finding | None:
     if front.cloud["exact"].all() and front.cloud["blocks"].any():
         return Finding(Kind.SHARED_WEIGHTS, FRONT)
     return None
-
-
-def _repeats(front: Front) -> int:
-    """Return how many trainings tell what another seed changes."""
-    columns = front.measured.columns
-    short = np.where(columns["exact"], 0, columns["seeds"] - 1).sum()
-    return int(short + np.maximum(columns["retrained_seeds"] - 1, 0).sum())
 
 
 def _seed_noise(front: Front) -> Finding:

@@ -80,11 +80,13 @@ def width_findings(front: Front) -> tuple[Finding, ...]:
     if regimes == {"finetune"}:
         return (Finding(Kind.WIDTH_NOT_ASKED, FRONT),)
     winners = [point for point in winners if point.regime == "scratch"]
+    # A narrower one that was trained fully is a rival, too: it is faster still.
+    trained = [point for point in beside if point.evidence.full]
     pairs = [
         (winner, rival)
         for winner in winners
-        for rival in [find_rival(winner, beside)]
-        if rival is not None and winner.evidence.full and rival.evidence.full
+        for rival in [find_rival(winner, trained)]
+        if rival is not None and winner.evidence.full
     ]
     checked = _differences(whole, pairs)
     left = [winner for winner in winners if all(winner is not one for one, _ in pairs)]

@@ -127,6 +127,14 @@ def test_the_question_is_answered_by_full_trainings(
     )
 
 
+def test_where_the_widest_was_not_trained_fully_a_narrower_one_that_was_is_the_rival() -> None:
+    records = records_of(*WORSE, wide_ms=1.2)
+    wider = widen(make_record(8, name="plain", loss=1.1, accuracy=0.45, latency_ms=1.49))
+    front = front_of([*records, replace(wider, digest="wider", reference="plain x1.9")])
+    difference = the(Kind.WIDTH_DIFFERENCE, front)
+    assert difference.rival == "plain x1.2" and difference.is_below
+
+
 @pytest.mark.parametrize("trainings", [([], []), ([0.5, 0.51], []), ([], [0.8, 0.81])])
 def test_what_was_not_trained_fully_is_not_checked(
     trainings: tuple[list[float], list[float]],
