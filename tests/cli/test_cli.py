@@ -66,7 +66,7 @@ def test_flags_are_a_promise() -> None:
         ],
         "retrain": [
             "--dry-run", "--epochs", "--front", "--json", "--learning-rate", "--recipe",
-            "--references", "--seeds", "--set", "--trial", "--workers", "run",
+            "--references", "--rivals", "--seeds", "--set", "--trial", "--workers", "run",
         ],
         "supernet": [
             "--data", "--epochs", "--json", "--out", "--plain", "--resolution", "--sandwich",

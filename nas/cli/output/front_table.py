@@ -22,6 +22,7 @@ from nas.spec.width import describe_reference, is_widened
 from nas.study.front.front import Front
 from nas.study.front.point import Point
 from nas.study.front.verdict import judge
+from nas.study.front.width_rival import ABOVE
 
 __all__ = ["SURE", "describe_best", "front_markdown", "front_table", "print_front"]
 
@@ -177,13 +178,36 @@ def describe_best(front: Front) -> list[str]:
     if not known:
         sure += ", if one training of each is to be believed"
     if best.p_better >= SURE and known:
-        return [f"Most is gained {what} by {gain}, {share}; better {sure}."]
+        return [
+            f"Most is gained {what} by {gain}, {share}; better {sure}.",
+            *_describe_width(best, plain, front),
+        ]
     line = (
         f"No network is shown to gain {what}; the most promising is {gain}, {share}; better {sure}"
     )
     if best.p_better_loss >= SURE and not math.isnan(best.gain):
         line += f", and lower in loss with {format_probability(best.p_better_loss)}"
-    return [f"{line}."]
+    return [f"{line}.", *_describe_width(best, plain, front)]
+
+
+def _describe_width(best: Point, plain: Point, front: Front) -> list[str]:
+    """Say which widened plain network is expected to gain more at no more latency, if any."""
+    rivals = [
+        point
+        for point in front.references
+        if is_widened(point.reference)
+        and point.evidence.full
+        and point.latency_ms <= best.latency_ms * (1 + ABOVE)
+        and point.gain_loss > best.gain_loss
+    ]
+    if not rivals:
+        return []
+    wide = max(rivals, key=lambda point: point.gain_loss)
+    share = f"at {wide.latency_ms / plain.latency_ms - 1:+.0%} latency"
+    return [
+        f"Width does more than attention here, as far as is known: {wide.reference}, the plain "
+        f"network widened, gains {format_gain(wide, unit=True)}, {share}."
+    ]
 
 
 _HOW = {

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from rich.console import Console
+from study.front.test_width_rival import BETTER, WORSE, front_of, records_of
 
-from nas.cli.output.front_table import front_table
+from nas.cli.output.front_table import describe_best, front_table
 from nas.runs.run import open_run
 
 pytestmark = pytest.mark.xdist_group("run")
@@ -28,3 +30,19 @@ def test_marks_and_names_are_shown_at_any_width(finished_run: Path, width: int) 
     for row, point in zip(rows, front, strict=True):
         assert (point.reference or "")[:5] in row
         assert "hand-" in row or not point.reference or point.reference == "plain"
+
+
+def test_the_answer_says_where_width_gains_more() -> None:
+    told = describe_best(front_of(records_of(*WORSE)))
+    assert told[-1].startswith(
+        "Width does more than attention here, as far as is known: plain x1.2"
+    )
+    assert not any("Width" in line for line in describe_best(front_of(records_of(*BETTER))))
+    # What was not trained fully is no answer.
+    assert not any("Width" in line for line in describe_best(front_of(records_of([], []))))
+
+
+def test_one_training_of_each_is_not_called_certain() -> None:
+    records = [record for record in records_of([], []) if record.repeat == 0]
+    (told,) = describe_best(front_of([*records[1:], replace(records[0], full_trainings=())]))
+    assert "if one training of each is to be believed" in told and "Most" not in told
