@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
 from scipy.stats import beta
 
-__all__ = ["Tally", "rate_interval"]
+__all__ = ["HEADINGS", "Tallies", "Tally", "rate_interval"]
 
 
 def rate_interval(count: int, total: int) -> tuple[float, float]:
@@ -122,3 +122,6 @@ def _means(figures: Iterable[tuple[str, list[float]]]) -> str:
 
 
 HEADINGS = ["worlds", "claims", "false, 95 %", "power", "coverage", "said/came (off)", "also"]
+
+Tallies = Mapping[str, Tally]
+"""Name of a kind of claim -> what came of it in one family."""

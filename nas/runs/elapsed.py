@@ -12,7 +12,7 @@ __all__ = ["RENEWED", "Elapsed", "read_elapsed", "read_spent"]
 
 _BEGINS, _ENDS = "searching", "searched:"
 RENEWED = "the time that it may take counts from here"
-"""What stands in the log where a run was given more time."""
+"""A line of the log: the run was given more time here."""
 
 
 @dataclass(frozen=True, slots=True)

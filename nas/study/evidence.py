@@ -27,7 +27,7 @@ FULL, START = CURVE
 
 @dataclass(frozen=True, slots=True)
 class Budgets:
-    """What the short trainings of a run are, as evidence of its full trainings.
+    """The short trainings of a run, as evidence of its full ones.
 
     source: `start` where they begin as full trainings do; else the kind of proxy.
     images: that a training has seen at each rung, from the lowest.
@@ -177,5 +177,5 @@ def rows_to_read(trials: Trials) -> Codes:
     named = trials["reference"][rows] != None  # noqa: E711
     order = np.lexsort((losses, ~named))
     best = rows[order[: _MOST // 2]]
-    rest = np.setdiff1d(rows, best)
-    return np.sort(np.concatenate([best, rest[-(_MOST - len(best)) :]]))
+    others = np.setdiff1d(rows, best)
+    return np.sort(np.concatenate([best, others[-(_MOST - len(best)) :]]))

@@ -164,11 +164,11 @@ def describe_best(front: Front) -> list[str]:
     Nothing where there is no belief.
     """
     members = [point for point in front.members if point.reference != PLAIN]
-    told = [point for point in members if not math.isnan(point.gain_loss)]
+    believed = [point for point in members if not math.isnan(point.gain_loss)]
     plain = next((point for point in front if point.reference == PLAIN), None)
-    if not told or plain is None:
+    if not believed or plain is None:
         return []
-    best = max(told, key=lambda point: (_or_least(point.gain), point.gain_loss))
+    best = max(believed, key=lambda point: (_or_least(point.gain), point.gain_loss))
     what = _HOW.get(best.regime or "", "by full training")
     name = f"hand-placed {best.reference}" if best.reference else f"trial {best.trial}"
     gain = f"{name}, {format_gain(best, unit=True)} over the plain network"
@@ -196,6 +196,7 @@ def _describe_width(best: Point, plain: Point, front: Front) -> list[str]:
         point
         for point in front.references
         if is_widened(point.reference)
+        and point.run == best.run
         and point.evidence.full
         and point.latency_ms <= best.latency_ms * (1 + ABOVE)
         and point.gain_loss > best.gain_loss

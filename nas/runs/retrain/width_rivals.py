@@ -80,7 +80,9 @@ class WidthRivals:
         state = self._run.read()
         points = state.front(once=True).points
         winners = [point for point in find_winners(points, points) if point.trial in trials]
-        winners.sort(key=lambda point: point.believed.gain, reverse=True)
+        # Where no accuracy is believed in, none has a gain in it.
+        known = not any(math.isnan(point.gain) for point in winners)
+        winners.sort(key=lambda point: point.gain if known else point.gain_loss, reverse=True)
         plain = next((point for point in points if point.reference == PLAIN), None)
         left = most - sum(map(is_widened, state.trials["reference"]))
         if not winners or plain is None or left < 1:

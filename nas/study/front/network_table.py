@@ -155,7 +155,7 @@ class NetworkTable:
 
     @property
     def knows_noise(self) -> bool:
-        """Whether enough networks had another seed, at whichever length, for claims to be made."""
+        """True where enough networks had another seed, at whichever length, for any claim."""
         short = np.where(self.columns["exact"], 0, self.columns["seeds"] - 1).sum()
         full = np.maximum(self.columns["retrained_seeds"] - 1, 0).sum()
         return bool(short + full >= _LEAST_REPEATS)
