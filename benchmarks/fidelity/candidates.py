@@ -84,9 +84,14 @@ CANDIDATES: Mapping[str, Candidate] = {
         _scratch([4], warm_up=_LONG, learning_rate=_RATE, schedule="whole"), networks=12
     ),
     "real schedule": Candidate(
-        _scratch([1, 2, 3, 4, 5, 15], warm_up=_LONG, learning_rate=_FULL_RATE, schedule="whole"),
+        _scratch(
+            [1, 2, 3, 4, 5, 6, 7, 8, 15],
+            warm_up=_LONG,
+            learning_rate=_FULL_RATE,
+            schedule="whole",
+        ),
         networks=12,
-        stop=5,
+        stop=8,
     ),
     "fewer images": Candidate(
         _scratch([4, 8], warm_up=_LONG, learning_rate=_RATE, subset=10_000), networks=12
