@@ -206,15 +206,13 @@ def _of_rest(
     the networks and how much is noise is fitted, on a grid.
     """
     means, _ = relation.prior()
-    first = sum(relation._counts[:8])
-    of_noise = slice(first, first + len(relation.known))
     networks = found.kernel.covariance(points, points)
     rows: list[Floats] = []
     costs: list[float] = []
     for signal in np.log([0.01, 0.03, 0.1, 0.3, 1.0]):
         for noise in np.log([0.3, 0.6, 1.0, 1.5]):
             at = means.copy()
-            at[0], at[of_noise] = signal, noise
+            at[relation.places.scale], at[relation.places.noise] = signal, noise
             covariance = networks * relation.rows(at) + relation.errors(at)
             sign, logarithm = np.linalg.slogdet(covariance)
             if sign <= 0:

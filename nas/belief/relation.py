@@ -21,6 +21,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from itertools import pairwise
+from typing import Generic, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -53,6 +55,34 @@ seven ways to order thirty networks, correlations were from -.1 to .8 (docs/prox
 _AKIN = (0.7, 0.3)
 _COMMON = (-1.0, 1.0)
 _SEED = (np.log(0.05), 1.5)
+
+
+_T = TypeVar("_T")
+
+
+class _Parts(NamedTuple, Generic[_T]):
+    """Something of each kind of hyperparameter, in the order in which a row holds them.
+
+    scale: of the gain by full training.
+    slow, fade, handicap: of the start, w, tau and c.
+    own, reach: of o.
+    slope, bias: of each other source.
+    noise: of each kind of training.
+    common: what rows of one training share of it.
+    seed: what trainings with one seed have in common.
+    """
+
+    scale: _T
+    slow: _T
+    fade: _T
+    own: _T
+    reach: _T
+    handicap: _T
+    slope: _T
+    bias: _T
+    noise: _T
+    common: _T
+    seed: _T
 
 
 @dataclass(frozen=True, eq=False)
@@ -157,40 +187,42 @@ class Relation:
         """The number of sources that are not on the curve itself."""
         return len(self.akin)
 
-    @property
-    def _parts(self) -> list[tuple[int, float, float]]:
+    @cached_property
+    def _usual(self) -> _Parts[tuple[int, float, float]]:
+        """How many hyperparameters each part has, and their prior means and deviations."""
         curve = int(self.has_curve)
         several = int(self._same_training.any())
         seeds = int((self._same_seed.sum(axis=1) > 1).any())
-        return [
-            (1, *_SCALE),
-            (curve, *_SLOW),
-            (curve, *_FADE),
-            (curve, *_OWN),
-            (curve, *_REACH),
-            (curve, *_HANDICAP),
-            (self.sources, *_SLOPE),
-            (self.sources, *_BIAS),
-            (len(self.known), np.log(self.usual_noise), _NOISE),
-            (several, *_COMMON),
-            (seeds, *_SEED),
-        ]
+        return _Parts(
+            scale=(1, *_SCALE),
+            slow=(curve, *_SLOW),
+            fade=(curve, *_FADE),
+            own=(curve, *_OWN),
+            reach=(curve, *_REACH),
+            handicap=(curve, *_HANDICAP),
+            slope=(self.sources, *_SLOPE),
+            bias=(self.sources, *_BIAS),
+            noise=(len(self.known), float(np.log(self.usual_noise)), _NOISE),
+            common=(several, *_COMMON),
+            seed=(seeds, *_SEED),
+        )
 
     @cached_property
-    def _counts(self) -> list[int]:
-        return [count for count, _, _ in self._parts]
+    def places(self) -> _Parts[slice]:
+        """Where each part is in a row of hyperparameters."""
+        ends = np.cumsum([count for count, _, _ in self._usual]).tolist()
+        return _Parts(*(slice(*pair) for pair in pairwise([0, *ends])))
 
     @property
     def size(self) -> int:
         """The number of hyperparameters."""
-        return sum(self._counts)
+        return sum(count for count, _, _ in self._usual)
 
     def prior(self) -> tuple[Floats, Floats]:
         """Return means and deviations of the hyperparameters, (size,) each."""
-        means = np.concatenate([np.full(count, mean) for count, mean, _ in self._parts])
-        spreads = np.concatenate([np.full(count, spread) for count, _, spread in self._parts])
-        first = sum(self._counts[:8])
-        of_noise = slice(first, first + len(self.known))
+        means = np.concatenate([np.full(count, mean) for count, mean, _ in self._usual])
+        spreads = np.concatenate([np.full(count, spread) for count, _, spread in self._usual])
+        of_noise = self.places.noise
         told = (self.degrees > 0) & (self.known > 0)
         # The logarithm of a variance from repeats; the bias of the logarithm is left out.
         means[of_noise] = np.where(told, np.log(np.where(told, self.known, 1.0)), means[of_noise])
@@ -201,13 +233,12 @@ class Relation:
     @property
     def of_curve(self) -> slice:
         """The places of the curve's hyperparameters."""
-        return slice(1, 1 + sum(self._counts[1:6]))
+        return slice(self.places.slow.start, self.places.handicap.stop)
 
     @property
     def of_sources(self) -> slice:
         """The places of the slopes, then of the biases, of other sources."""
-        first = sum(self._counts[:6])
-        return slice(first, first + 2 * self.sources)
+        return slice(self.places.slope.start, self.places.bias.stop)
 
     def draw_agreements(self, count: int, rng: np.random.Generator) -> Floats:
         """Return draws (count, s) of how far each source agrees with the gain that it is to tell.
@@ -234,17 +265,17 @@ class Relation:
         )
         return there
 
-    def split(self, at: Floats) -> list[Floats]:
-        """Return the parts of one row of hyperparameters, in their order."""
-        return np.split(at, np.cumsum(self._counts)[:-1])
+    def _split(self, at: Floats) -> _Parts[Floats]:
+        """Return the parts of one row of hyperparameters."""
+        return _Parts(*(at[place] for place in self.places))
 
     def starts(self, at: Floats) -> tuple[Floats, float]:
         """Return how much of the slow start is left at each row (n,), and at the full training."""
-        fade = float(np.exp(self.split(at)[2][0]))
+        fade = float(np.exp(self._split(at).fade[0]))
         return np.exp(-self.share / fade), float(np.exp(-_FULL / fade))
 
     def _slopes(self, at: Floats) -> Floats:
-        slopes = np.append(self.split(at)[6], 1.0)
+        slopes = np.append(self._split(at).slope, 1.0)
         return slopes[self.source]
 
     def target(self, at: Floats) -> tuple[Floats, float]:
@@ -252,14 +283,15 @@ class Relation:
 
         Both are in units of the kernel.
         """
-        scale, slow, _, own, reach, *_ = self.split(at)
+        part = self._split(at)
         toward, variance = np.ones(len(self.share)), 1.0
         if self.has_curve:
             start, end = self.starts(at)
-            near = np.exp(-np.abs(np.log2(self.share)) / np.exp(reach[0]))
-            toward = 1 + np.exp(slow[0]) * start * end + np.exp(own[0]) * near
-            variance = float(1 + np.exp(slow[0]) * end**2 + np.exp(own[0]))
-        unit = float(np.exp(scale[0]))
+            near = np.exp(-np.abs(np.log2(self.share)) / np.exp(part.reach[0]))
+            slow, own = np.exp(part.slow[0]), np.exp(part.own[0])
+            toward = 1 + slow * start * end + own * near
+            variance = float(1 + slow * end**2 + own)
+        unit = float(np.exp(part.scale[0]))
         return unit * self._slopes(at) * toward, unit * variance
 
     def expected(self, at: Floats, load: Floats) -> tuple[Floats, float]:
@@ -270,34 +302,34 @@ class Relation:
         if not self.has_curve:
             return np.zeros(len(load)), 0.0
         start, end = self.starts(at)
-        slower = -float(np.exp(self.split(at)[5][0]))
+        slower = -float(np.exp(self._split(at).handicap[0]))
         return self._slopes(at) * slower * load * start, slower * end
 
     def rows(self, at: Floats) -> Floats:
         """Return how rows vary with each other (n, n), in units of the kernel."""
-        scale, slow, _, own, reach, _, _, bias, *_ = self.split(at)
+        part = self._split(at)
         slopes = self._slopes(at)
         alike = np.ones_like(self._same_seed)
         if self.has_curve:
             start, _ = self.starts(at)
-            alike = alike + np.exp(slow[0]) * np.outer(start, start)
-            alike += np.exp(own[0]) * np.exp(-self._doublings / np.exp(reach[0]))
+            alike = alike + np.exp(part.slow[0]) * np.outer(start, start)
+            alike += np.exp(part.own[0]) * np.exp(-self._doublings / np.exp(part.reach[0]))
         total = np.outer(slopes, slopes) * alike
         if self.sources:
-            total += self._same_source * np.exp(bias)[self.source]
-        return np.asarray(np.exp(scale[0]) * total)
+            total += self._same_source * np.exp(part.bias)[self.source]
+        return np.asarray(np.exp(part.scale[0]) * total)
 
     def errors(self, at: Floats) -> Floats:
         """Return the covariance (n, n) of what is not of the networks: noise, seeds, levels."""
-        *_, noise, common, seed = self.split(at)
-        variance = np.exp(noise)[self.noise] / self.repeats
+        part = self._split(at)
+        variance = np.exp(part.noise)[self.noise] / self.repeats
         total = self._levels + np.diag(variance)
-        if len(common):
+        if len(part.common):
             deviation = np.sqrt(variance)
-            share = 1 / (1 + np.exp(-common[0]))
+            share = 1 / (1 + np.exp(-part.common[0]))
             total = total + share * self._same_training * np.outer(deviation, deviation)
-        if len(seed):
-            total = total + np.exp(seed[0]) * self._same_seed
+        if len(part.seed):
+            total = total + np.exp(part.seed[0]) * self._same_seed
         return total
 
     def gradient(
@@ -311,8 +343,8 @@ class Relation:
         load: (n,) of the networks.
         by_mean: (n,) derivative of the function by the rows' means, which are `expected`.
         """
-        _, slow, _, own, reach, handicap, slope, bias, noise, common, seed = self.split(at)
-        scale = float(np.exp(self.split(at)[0][0]))
+        part = self._split(at)
+        scale = float(np.exp(part.scale[0]))
         inner = by * kernel
         parts = [np.array([(inner * self.rows(at)).sum()])]
         inner = inner * scale
@@ -321,10 +353,10 @@ class Relation:
         alike = np.ones_like(between)
         if self.has_curve:
             start, _ = self.starts(at)
-            fade = float(np.exp(self.split(at)[2][0]))
-            slowness = np.exp(slow[0])
+            fade = float(np.exp(part.fade[0]))
+            slowness = np.exp(part.slow[0])
             both = slowness * np.outer(start, start)
-            falling = np.exp(own[0]) * np.exp(-self._doublings / np.exp(reach[0]))
+            falling = np.exp(part.own[0]) * np.exp(-self._doublings / np.exp(part.reach[0]))
             alike = alike + both + falling
             times = (self.share[:, None] + self.share) / fade
             slower = by_mean * self.expected(at, load)[0]
@@ -332,27 +364,27 @@ class Relation:
                 np.array([(between * both).sum()]),
                 np.array([(between * both * times).sum() + (slower * self.share / fade).sum()]),
                 np.array([(between * falling).sum()]),
-                np.array([(between * falling * self._doublings / np.exp(reach[0])).sum()]),
+                np.array([(between * falling * self._doublings / np.exp(part.reach[0])).sum()]),
                 np.array([slower.sum()]),
             ]
         each = 2 * (inner * alike) @ slopes
         if self.has_curve:
-            each = each - by_mean * np.exp(handicap[0]) * load * start
+            each = each - by_mean * np.exp(part.handicap[0]) * load * start
         other = self.source >= 0
-        parts.append(np.bincount(self.source[other], each[other], len(slope)))
-        biases = np.exp(np.append(bias, 0.0))[self.source]
+        parts.append(np.bincount(self.source[other], each[other], len(part.slope)))
+        biases = np.exp(np.append(part.bias, 0.0))[self.source]
         of_bias = (inner * self._same_source).sum(axis=1) * biases
-        parts.append(np.bincount(self.source[other], of_bias[other], len(bias)))
-        variance = np.exp(noise)[self.noise] / self.repeats
+        parts.append(np.bincount(self.source[other], of_bias[other], len(part.bias)))
+        variance = np.exp(part.noise)[self.noise] / self.repeats
         of_noise = np.diag(by) * variance
-        if len(common):
+        if len(part.common):
             deviation = np.sqrt(variance)
-            share = 1 / (1 + np.exp(-common[0]))
+            share = 1 / (1 + np.exp(-part.common[0]))
             shared = by * self._same_training * np.outer(deviation, deviation)
             of_noise = of_noise + share * shared.sum(axis=1)
-        parts.append(np.bincount(self.noise, of_noise, len(noise)))
-        if len(common):
+        parts.append(np.bincount(self.noise, of_noise, len(part.noise)))
+        if len(part.common):
             parts.append(np.array([share * (1 - share) * shared.sum()]))
-        if len(seed):
-            parts.append(np.array([np.exp(seed[0]) * (by * self._same_seed).sum()]))
+        if len(part.seed):
+            parts.append(np.array([np.exp(part.seed[0]) * (by * self._same_seed).sum()]))
         return np.concatenate(parts)

@@ -1,9 +1,9 @@
 """The measurement of latency: interleaved visits in random order, an anchor, thread CPU time.
 
-On a loaded machine wall medians repeat to 17 %, thread CPU time to about 1 % (FACTS,
-section 4). What neighbours do to caches and cores comes in bursts of seconds and only ever
-costs time, so each network is visited over and over and its quietest visits count; what is
-left, an anchor network's own quietest visits divide out.
+On a loaded machine wall medians repeat to 17 %, thread CPU time to about 1 %. What neighbours
+do to caches and cores comes in bursts of seconds and only ever costs time, so each network is
+visited over and over and its quietest visits count; what is left, an anchor network's own
+quietest visits divide out.
 """
 
 from __future__ import annotations

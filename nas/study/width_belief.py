@@ -101,14 +101,14 @@ def _gains(
     on_curve = np.array([name in CURVE for name in rows.source], dtype=np.bool_)
     at_full = on_curve & np.isclose(rows.images, full_images)
     noise, freedom = _noise(values, owner, level, at_full)
+    # Few repeats tell it: as wide as Student's t is at the ends of an interval.
+    noise *= float(stdtrit(freedom, _TAIL)) / _NORMAL_TAIL
     found = [
         _posterior(values, owner == plain, owner == network, level, at_full, noise, usual)
         for network in networks.tolist()
     ]
     mean, deviation = np.array(found, dtype=np.float64).reshape(-1, 2).T
-    # Of a noise that few repeats tell: as wide as Student's t is at the ends of an interval.
-    wider = float(stdtrit(freedom, _TAIL)) / _NORMAL_TAIL
-    return Gain(mean, wider * deviation)
+    return Gain(mean, deviation)
 
 
 def _posterior(
@@ -124,7 +124,7 @@ def _posterior(
 
     The prior is as wide as gains are in this study, and as what was seen of this one: small gains
     of blocks are no reason to doubt a large one of width. What shows in trainings of another length
-    need not last: it may be off by as much as the prior.
+    need not last: it may be off by as much as it is, or as gains usually are.
     """
     told: list[tuple[float, float, bool]] = []
     for number in np.unique(level[own]).tolist():
@@ -139,7 +139,8 @@ def _posterior(
     prior = max(_WIDE * usual, _WIDE * largest, noise, _NO_SPREAD)
     precision, total = prior**-2, 0.0
     for apart, variance, lasts in told:
-        weight = 1 / max(variance + (0.0 if lasts else prior**2), _NO_SPREAD**2)
+        changes = 0.0 if lasts else max(usual, abs(apart))
+        weight = 1 / max(variance + changes**2, _NO_SPREAD**2)
         precision += weight
         total += weight * apart
     return total / precision, precision**-0.5

@@ -164,11 +164,14 @@ def describe_best(front: Front) -> list[str]:
     Nothing where there is no belief.
     """
     members = [point for point in front.members if point.reference != PLAIN]
-    believed = [point for point in members if not math.isnan(point.gain_loss)]
-    plain = next((point for point in front if point.reference == PLAIN), None)
-    if not believed or plain is None:
+    plains = {point.run: point for point in front if point.reference == PLAIN}
+    believed = [
+        point for point in members if point.run in plains and not math.isnan(point.gain_loss)
+    ]
+    if not believed:
         return []
     best = max(believed, key=lambda point: (_or_least(point.gain), point.gain_loss))
+    plain = plains[best.run]
     what = _HOW.get(best.regime or "", "by full training")
     name = f"hand-placed {best.reference}" if best.reference else f"trial {best.trial}"
     gain = f"{name}, {format_gain(best, unit=True)} over the plain network"

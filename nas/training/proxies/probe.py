@@ -1,7 +1,7 @@
 """The probe: a frozen plain network, whose inserted blocks alone are trained.
 
-Short training from scratch punishes attention, since half-open gates slow early learning;
-a frozen backbone with blocks that start as identities has no such bias (FACTS, section 7).
+It says what blocks add to a network that is finished, and nothing of one that is trained with them
+from random weights. Blocks start as identities, so that no gate slows it down.
 """
 
 from __future__ import annotations

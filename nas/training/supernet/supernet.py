@@ -1,7 +1,7 @@
 """The supernet: a plain network with every candidate block of a space at each of its sites.
 
 Any network of the space is a path through it, and is judged in seconds by the weights that it
-inherits. They rank networks roughly (FACTS, section 7) and never have the last word; without
+inherits. They rank networks roughly and never have the last word; without
 batch norm estimated again they rank nothing, and loss ranks better than accuracy.
 """
 
