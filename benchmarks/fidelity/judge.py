@@ -33,6 +33,7 @@ from benchmarks.fidelity.judgement import (
 from benchmarks.fidelity.landscapes import LANDSCAPES, Landscape
 from benchmarks.fidelity.trainings import rows_of
 from benchmarks.fidelity.truth import rows_file as truth_rows
+from benchmarks.fidelity.untrained import rows_file as untrained_rows
 from benchmarks.shared.report import print_table
 from nas.belief.belief import Belief
 from nas.belief.evidence import EPOCH, Evidence
@@ -42,7 +43,7 @@ from nas.spec.architecture import Architecture
 from nas.study.seen_space import SeenSpace
 
 TRAIN_IMAGES, CLASSES = 40_000, 10
-_LEAST_TWICE = 5
+_LEAST_TWICE, _PARTS = 5, 6
 Rows = Sequence[Mapping[str, Any]]
 
 
@@ -156,6 +157,46 @@ def by_belief(
     """Return the expected loss (n,) of the truth's networks, but for a constant."""
     trained = _architectures(truth, rows)
     judged = [truth.landscape.networks[name] for name in truth.names]
+    return _expect(truth, rows, trained, judged, parts, epochs)
+
+
+def by_others(truth: Truth) -> tuple[Floats, Floats]:
+    """Return the expected loss (n,) of each network by full trainings of others alone.
+
+    By the belief, and by a ridge. The networks are cut into six parts at random; each is told from
+    the five others and the plain network, whose trainings are always known. A part's answers are
+    gains over it, so that parts can be held against each other.
+    """
+    named = truth.landscape.networks
+    believed, ridge = (np.zeros(len(truth.names)) for _ in range(2))
+    part_of = np.random.default_rng(0).permutation(np.arange(len(truth.names)) % _PARTS)
+    plain = truth.names.index("plain")
+    for part in range(_PARTS):
+        asked = [truth.names[place] for place in np.flatnonzero(part_of == part)]
+        rows = [
+            row for row in truth.rows if row["network"] not in asked or row["network"] == "plain"
+        ]
+        trained = [named[row["network"]] for row in rows]
+        losses = [row["loss"] for row in rows]
+        judged = [named[name] for name in asked]
+        parts = [("start", losses)]
+        believed[part_of == part] = _expect(truth, rows, trained, judged, parts, truth.length)
+        # Against the plain network as this ridge sees it.
+        told = _told_by_ridge(trained, [*judged, named["plain"]], losses)
+        ridge[part_of == part] = told[:-1] - told[-1]
+    believed[plain] = ridge[plain] = 0.0
+    return believed, ridge
+
+
+def _expect(
+    truth: Truth,
+    rows: Rows,
+    trained: Sequence[Architecture],
+    judged: Sequence[Architecture],
+    parts: list[tuple[str, list[float]]],
+    epochs: float,
+) -> Floats:
+    """Return what networks lose on the plain one by the belief that trainings inform."""
     every = tuple(dict.fromkeys([*judged, *trained]))
     macs = np.array([cost(item, num_classes=CLASSES).macs for item in every], dtype=np.float64)
     seen, number = SeenSpace(every, macs), np.arange(len(rows))
@@ -176,16 +217,17 @@ def by_belief(
 
 def by_ridge(truth: Truth, rows: Rows, losses: list[float]) -> Floats:
     """Return the expected loss (n,) by counts of kinds and log multiply-adds alone."""
-    trained, judged = (
-        np.column_stack(known_figures(items))
-        for items in (
-            _architectures(truth, rows),
-            [truth.landscape.networks[name] for name in truth.names],
-        )
-    )
-    centre, spread = trained.mean(axis=0), np.maximum(trained.std(axis=0), 1e-9)
-    model = RidgeCV(np.logspace(-3, 3, 25)).fit((trained - centre) / spread, losses)
-    return np.asarray(model.predict((judged - centre) / spread))
+    judged = [truth.landscape.networks[name] for name in truth.names]
+    return _told_by_ridge(_architectures(truth, rows), judged, losses)
+
+
+def _told_by_ridge(
+    trained: Sequence[Architecture], judged: Sequence[Architecture], losses: list[float]
+) -> Floats:
+    known, asked = (np.column_stack(known_figures(items)) for items in (trained, judged))
+    centre, spread = known.mean(axis=0), np.maximum(known.std(axis=0), 1e-9)
+    model = RidgeCV(np.logspace(-3, 3, 25)).fit((known - centre) / spread, losses)
+    return np.asarray(model.predict((asked - centre) / spread))
 
 
 def main() -> None:
@@ -218,10 +260,28 @@ def _lines(truth: Truth) -> list[list[str]]:
             share = seconds / (each * len(truth.names))
             line = [f"{name}: {reading}", str(len(rows)), *_cells(judged)]
             lines.append([*line, str(over.overall), f"{share:.2f}"])
+    believed, ridge = by_others(truth)
+    judged = judge(believed, truth.loss, *truth.known)
+    over = advantage(believed, ridge, truth.loss, *truth.known)
+    lines.append(["full trainings of others", "", *_cells(judged), str(over.overall), ""])
+    lines += _untrained(truth)
     for epoch in range(1, truth.length + 1):
         figure = np.array([_epoch(truth, name, epoch) for name in truth.names])
         judged = judge(figure, truth.loss, *truth.known)
         lines.append([f"own training loss of epoch {epoch}", "", *_cells(judged), "", ""])
+    return lines
+
+
+def _untrained(truth: Truth) -> list[list[str]]:
+    lines = []
+    rows = rows_of(untrained_rows(truth.landscape))
+    for score in dict.fromkeys(row["score"] for row in rows):
+        mine = [row for row in rows if row["score"] == score]
+        values = {row["network"]: row["value"] for row in mine}
+        # More is predicted better: a lower loss.
+        figure = -np.array([values[name] for name in truth.names])
+        judged = judge(figure, truth.loss, *truth.known)
+        lines.append([f"untrained: {score}", "", *_cells(judged), "", "0"])
     return lines
 
 
