@@ -8,12 +8,13 @@ channels, where it has a width.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
 from functools import lru_cache
 from types import ModuleType
 
 import torch
+from timm.data.constants import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 from torch import nn
 
 from nas.backbones import own_networks, timm_networks, torchvision_networks, user_networks
@@ -33,6 +34,7 @@ __all__ = [
     "find_sites",
     "has_width",
     "known_backbones",
+    "normalisation_of",
     "plain_network",
     "shapes",
     "sites_by_name",
@@ -170,6 +172,25 @@ def plain_network(
     if total_stride is not None:
         unstride(network, _unstrided(backbone, total_stride))
     return network.eval()
+
+
+def normalisation_of(
+    network: nn.Module, backbone: str
+) -> tuple[tuple[float, ...], tuple[float, ...]] | None:
+    """Return mean and deviation of pixels from 0 to 1 that a backbone's trained weights expect.
+
+    By its `pretrained_cfg`, as timm's networks have one; torchvision's expect ImageNet's. None
+    where nothing tells them.
+    """
+    if backbone.startswith("torchvision/"):
+        return IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
+    config = getattr(network, "pretrained_cfg", None)
+    if not isinstance(config, Mapping):
+        return None
+    mean, std = config.get("mean"), config.get("std")
+    if mean is None or std is None or len(mean) != 3 or len(std) != 3:
+        return None
+    return tuple(map(float, mean)), tuple(map(float, std))
 
 
 @lru_cache(maxsize=64)

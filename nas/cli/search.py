@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -37,6 +38,21 @@ def search(
     regime: Annotated[
         Literal["scratch", "finetune"] | None,
         typer.Option(help="Will networks be trained from random weights, or from trained ones?"),
+    ] = None,
+    weights: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE",
+            help="Your trained network: safetensors or a PyTorch checkpoint; sets the regime "
+            "finetune.",
+        ),
+    ] = None,
+    weights_match: Annotated[
+        str | None,
+        typer.Option(
+            metavar="HOW",
+            help="How its tensors are told: name, order, or a file of pairs (ours: theirs).",
+        ),
     ] = None,
     backbone: Annotated[
         list[str] | None, typer.Option(help="Instead of the space's; may be repeated.")
@@ -75,6 +91,11 @@ def search(
 
     # With the settings, which it may allow or contradict.
     asked = [f"regime={regime}"] if regime else []
+    if weights is not None:
+        asked += [] if regime else ["regime=finetune"]
+        asked += [f"proxy.backbone.weights={json.dumps(weights)}", "proxy.backbone.epochs=0"]
+    if weights_match is not None:
+        asked += [f"proxy.backbone.match={json.dumps(weights_match)}"]
     plan = load_runner(runner, (*asked, *(set_ or ())))
     for option, key, value in (
         ("--trials", "search.trials", trials),

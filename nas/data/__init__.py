@@ -6,12 +6,13 @@ contract 5).
 
 from __future__ import annotations
 
-from nas.data.dataset import Dataset, Split
+from nas.data.dataset import Channels, Dataset, Split
 from nas.data.decoded import cached_data, load_data, open_data, open_test
 from nas.data.kinds import DATA, check_source, resolve_source
 
 __all__ = [
     "DATA",
+    "Channels",
     "Dataset",
     "Split",
     "cached_data",

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from nas.base.errors import SpecError, StorageError
 from nas.base.machine import available_memory, cache_root
-from nas.data.dataset import Dataset, Split, split_rows, statistics
+from nas.data.dataset import Channels, Dataset, Split, split_rows, statistics
 from nas.data.images import Images, Parts, decode_ahead
 from nas.data.kinds import resolve_source, source_to_search, source_to_test
 
@@ -64,6 +64,7 @@ def cached_data(
     *,
     validation: float,
     seed: int,
+    normalisation: tuple[Channels, Channels] | None = None,
     progress: Progress | None = None,
 ) -> Path:
     """Decode a data set into the user's cache and return its folder (for `open_data`).
@@ -71,25 +72,31 @@ def cached_data(
     The folder's name changes when any image does. It may hold more than memory.
 
     validation, seed: see `load_data`.
+    normalisation: mean and deviation of pixels from 0 to 255; None: those of the training images.
     progress: called with (images decoded, all images).
     Raises SpecError for data that cannot be read.
     Raises StorageError without space.
     """
     source = resolve_source(source)
     images = source_to_search(source)
-    folder = cache_root() / "data" / _key(source, resolution, validation, seed, images.content)
+    parts = [source, resolution, validation, seed, images.content]
+    # What is normalised otherwise gives other figures.
+    named = parts if normalisation is None else [*parts, normalisation]
+    folder = cache_root() / "data" / _key(*named)
     if (folder / _ABOUT).exists():
         return folder
-    parts = images.open()
-    train, held = _divide(parts, source, validation, seed)
+    opened = images.open()
+    train, held = _divide(opened, source, validation, seed)
 
     def describe(building: Path) -> dict[str, Any]:
-        mean, std = statistics(np.load(building / "train_images.npy", mmap_mode="r"))
+        mean, std = normalisation or statistics(
+            np.load(building / "train_images.npy", mmap_mode="r")
+        )
         return {
-            "classes": parts.classes,
+            "classes": opened.classes,
             "mean": mean,
             "std": std,
-            "mirror": parts.mirror,
+            "mirror": opened.mirror,
             "source": source,
         }
 

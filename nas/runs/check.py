@@ -18,6 +18,7 @@ from nas.runs.calibrate.curve_result import CurvesFound
 from nas.runs.calibrate.result import FILE as CALIBRATION
 from nas.runs.calibrate.result import load_calibration
 from nas.runs.calibrate.search_budget import check_fits, find_curves, with_budget
+from nas.runs.given_weights import match_given_weights, settle_weights
 from nas.runs.images import decode_images
 from nas.runs.loggers import check_loggers
 from nas.runs.open_study import study_name
@@ -82,8 +83,11 @@ def check_new_run(
         runner, curves, notes = _take_budget(runner, Path(calibration))
     file = RunFile(**runner.model_dump(), data=resolve_source(data), study=study_name(out, runner))
     candidates = Candidates(space)
+    plains = [plain for plain, _ in candidates.plains()]
+    file, told = settle_weights(file, plains)
     profile = _check_device(file, candidates)
     file, about = _check_images(space, file)
+    notes += (*told, *match_given_weights(file, plains, len(about["classes"])))
     _check_limits(candidates, len(about["classes"]))
     rules = load_rules(prior) if prior is not None else None
     if rules is not None and file.search.sampler != "pareto":

@@ -6,12 +6,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 from nas.base.errors import SpecError
-from nas.data import Dataset, cached_data, open_data
+from nas.data import Channels, Dataset, cached_data, open_data
 from nas.runs.run import Run, RunFile
-from nas.spec.runner import Runner
+from nas.spec.runner import Normalisation, Runner
 from nas.spec.space import SearchSpace
 
-__all__ = ["check_images", "decode_images", "open_images", "train_resolution"]
+__all__ = ["channels_of", "check_images", "decode_images", "open_images", "train_resolution"]
 
 
 def train_resolution(space: SearchSpace, file: Runner) -> int:
@@ -48,8 +48,17 @@ def decode_images(
         resolution or train_resolution(space, file),
         validation=file.validation,
         seed=file.search.seed,
+        normalisation=channels_of(file.normalisation),
         progress=progress,
     )
+
+
+def channels_of(given: Normalisation | None) -> tuple[Channels, Channels] | None:
+    """Return mean and deviation of pixels from 0 to 255, where a runner gives them."""
+    if given is None:
+        return None
+    mean, std = ([255 * value for value in values] for values in (given.mean, given.std))
+    return (mean[0], mean[1], mean[2]), (std[0], std[1], std[2])
 
 
 def check_images(run: Run, folder: Path, key: str, way_out: str = "put them back") -> None:

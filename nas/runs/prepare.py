@@ -150,7 +150,9 @@ def _train_backbone(
     path = checkpoint_path(inputs.run.checkpoints, plain.digest)
     if weights_exist(path):
         return
-    observer.stage(f"training the plain {plain.backbone}")
+    as_it_stands = file.proxy.backbone.file is not None and not file.proxy.backbone.epochs
+    doing = "reading the weights of" if as_it_stands else "training"
+    observer.stage(f"{doing} the plain {plain.backbone}")
     score = prepare_backbone(
         plain,
         data,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
@@ -31,6 +32,7 @@ _EPOCHS = {
 }
 _WARM_UP_STEPS = 1250  # four epochs of 40,000 images in batches of 128
 _WARM_UP, _COOLDOWN = 1 / 3, 1 / 5
+_WORDS = ("train", "pretrained")
 _STRICT = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
@@ -39,14 +41,43 @@ class Backbone(BaseModel):
 
     model_config = _STRICT
 
-    weights: Literal["train", "pretrained"] = "train"
-    """`train`: on the training images, once per run; `pretrained`: timm's."""
-    epochs: Annotated[float, Field(gt=0)] = 8.0
-    """Not to the end: blocks on a backbone that fits its training images have nothing to learn.
+    weights: Annotated[str, Field(min_length=1)] = "train"
+    """`train`: on the training images, once per run; `pretrained`: timm's; else a file of weights,
+    safetensors or a PyTorch checkpoint."""
+    match: Annotated[str, Field(min_length=1)] = "name"
+    """How the tensors of such a file are told: by `name`, in `order`, or by a file of pairs."""
+    epochs: Annotated[float, Field(ge=0)] = 8.0
+    """Left out beside a file of weights: 0, which takes the network as it stands.
+    Not to the end: blocks on a backbone that fits its training images have nothing to learn.
     On digits, after 20 epochs no network saved loss; after 8, most did."""
     learning_rate: Annotated[float, Field(gt=0)] | None = None
-    """None: 0.1 from random weights and 0.01 from pretrained ones, for a batch of 128, and in
+    """None: 0.1 from random weights and 0.01 from trained ones, for a batch of 128, and in
     proportion for others."""
+    digest: str | None = None
+    """Of the file of weights, SHA-256; a search writes it down."""
+
+    @model_validator(mode="after")
+    def _as_it_stands(self) -> Self:
+        if self.file is not None and "epochs" not in self.model_fields_set:
+            object.__setattr__(self, "epochs", 0.0)
+        if self.file is None and self.match != "name":
+            raise ValueError(f"match {self.match!r} is for a file of weights; name one as weights")
+        if self.weights == "train" and not self.epochs:
+            raise ValueError("epochs 0: the backbone would keep random weights; give it some")
+        return self
+
+    @property
+    def file(self) -> Path | None:
+        """The user's file of weights; None where the backbone is trained, or has its library's."""
+        return None if self.weights in _WORDS else Path(self.weights)
+
+    @property
+    def key(self) -> dict[str, Any]:
+        """What decides how the backbone was trained; of files of weights what is in them."""
+        plain = self.model_dump(include={"weights", "epochs", "learning_rate"})
+        if self.file is None:
+            return plain
+        return {**plain, "weights": self.digest, "match": self.match}
 
 
 class Proxy(BaseModel):

@@ -28,6 +28,7 @@ from nas.spec.storage_url import PASSWORD, StorageUrl
 
 __all__ = [
     "JOURNAL",
+    "Normalisation",
     "PROBE_STEPS",
     "Backbone",
     "Proxy",
@@ -274,6 +275,18 @@ class Ray(BaseModel):
         return self
 
 
+class Normalisation(BaseModel):
+    """How pixels are scaled for the network: (pixel - mean) / std for each channel, RGB.
+
+    mean, std: of pixels from 0 to 1, as timm and torchvision give them.
+    """
+
+    model_config = _STRICT
+
+    mean: Annotated[list[float], Field(min_length=3, max_length=3)]
+    std: Annotated[list[Annotated[float, Field(gt=0)]], Field(min_length=3, max_length=3)]
+
+
 class Runner(BaseModel):
     """The runner file: everything about a run that is not the space or the data."""
 
@@ -294,12 +307,16 @@ class Runner(BaseModel):
     regime: Regime = "scratch"
     """The question. `scratch`: of networks that will be trained from random weights, which proxy
     and full training then do; `finetune`: of trained weights that will be trained on, from where
-    both start. Left out beside a kind of proxy: that of the kind."""
+    both start. Left out beside a kind of proxy: that of the kind; beside a file of weights:
+    finetune."""
     search: SearchPlan = SearchPlan()
     proxy: Proxy = Proxy()
     ray: Ray = Ray()
     validation: Annotated[float, Field(gt=0, lt=1)] = 0.2
     """Share of the training images that is cut off for validation, when there is no val/."""
+    normalisation: Normalisation | None = None
+    """None: by mean and deviation of the training images; beside trained weights, as those were
+    trained, where that is known. A search writes it down."""
     retrain: Retrain = Retrain()
     device: str = "local-onnxruntime"
     """A runtime to measure with on this machine (`openvino`, `onnxruntime-int8-threads4`), or
@@ -315,11 +332,15 @@ class Runner(BaseModel):
     @model_validator(mode="after")
     def _asked(self) -> Self:
         # What is concluded is not marked as given, so that a change of the other concludes anew.
+        asked, kind_left_out = self.regime, "kind" not in self.proxy.model_fields_set
         if "regime" not in self.model_fields_set:
-            object.__setattr__(self, "regime", self.proxy.regime)
-        elif "kind" not in self.proxy.model_fields_set:
+            # Whoever brings weights has a network to train on from.
+            given = self.proxy.backbone.file is not None and kind_left_out
+            asked = "finetune" if given else self.proxy.regime
+            object.__setattr__(self, "regime", asked)
+        if kind_left_out and self.proxy.regime != asked:
             proxy = self.proxy.model_copy()
-            object.__setattr__(proxy, "kind", KINDS[self.regime][0])
+            object.__setattr__(proxy, "kind", KINDS[asked][0])
             object.__setattr__(self, "proxy", proxy)
         if self.proxy.regime != self.regime:
             raise ValueError(
@@ -386,9 +407,10 @@ def check_regime(runner: Runner, source: str) -> None:
 
     Not part of reading: files from before there were regimes hold both, each as it was meant.
     """
-    if runner.regime == "scratch" and runner.proxy.backbone.weights == "pretrained":
+    trained = runner.proxy.backbone.weights
+    if runner.regime == "scratch" and trained != "train":
         raise SpecError(
-            f"{source}: regime scratch with proxy.backbone.weights pretrained, from which nothing "
+            f"{source}: regime scratch with proxy.backbone.weights {trained}, from which nothing "
             "would start; leave it out, or take regime finetune"
         )
     weights, regime = runner.retrain.weights, runner.regime

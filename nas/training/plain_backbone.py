@@ -1,4 +1,7 @@
-"""The trained plain network that proxies stand on: trained once, and kept for every run."""
+"""The trained plain network that proxies stand on: trained once, and kept for every run.
+
+Or a user's own, from a file of weights: taken as it stands, or trained on first.
+"""
 
 from __future__ import annotations
 
@@ -15,14 +18,16 @@ from nas.base.errors import StorageError
 from nas.base.machine import cache_root, version
 from nas.data import Dataset
 from nas.models.build import build
+from nas.models.match_weights import MatchedWeights, match_weights
+from nas.models.weights_file import read_weights
 from nas.spec.architecture import Architecture
-from nas.spec.runner import Proxy
+from nas.spec.runner import Backbone, Proxy
 from nas.training.checkpoint import load_weights, save_weights
 from nas.training.loop import Recipe, Training, evaluate, steps_in
 from nas.training.proxies.setting import scale_rate
 from nas.training.task import Classification, Score
 
-__all__ = ["fingerprint", "prepare_backbone"]
+__all__ = ["fingerprint", "given_network", "prepare_backbone"]
 
 Progress = Callable[[int, int], None]
 
@@ -46,7 +51,7 @@ def prepare_backbone(
 
     data_key: names the images.
     threads: of torch, while this goes on.
-    Raises SpecError when pretrained weights cannot be had.
+    Raises SpecError when weights cannot be had.
     Raises TrainingError when the training diverges.
     """
     before = torch.get_num_threads()
@@ -70,13 +75,17 @@ def _trained_network(
     progress: Progress | None,
 ) -> nn.Module:
     """Return the trained plain network, from the cache, or trained now and kept there."""
-    pretrained = proxy.backbone.weights == "pretrained"
     task = Classification(len(data.classes))
+    if proxy.backbone.file is not None and not proxy.backbone.epochs:
+        return given_network(plain, proxy.backbone, task.num_classes, seed)[0]
 
     def fresh() -> nn.Module:
+        if proxy.backbone.file is not None:
+            return given_network(plain, proxy.backbone, task.num_classes, seed)[0]
+        pretrained = proxy.backbone.weights == "pretrained"
         return build(plain, num_classes=task.num_classes, pretrained=pretrained, seed=seed)
 
-    parts = [plain.digest, data_key, proxy.backbone.model_dump(), proxy.batch_size, seed]
+    parts = [plain.digest, data_key, proxy.backbone.key, proxy.batch_size, seed]
     parts += [version("torch"), version("timm"), device.type]
     cacheable = True
     if ":" in plain.backbone:  # a user's own network can change without changing its name
@@ -96,6 +105,22 @@ def _trained_network(
     if cacheable:
         save_weights(cached, network.state_dict())
     return network
+
+
+def given_network(
+    plain: Architecture, backbone: Backbone, num_classes: int, seed: int = 0
+) -> tuple[nn.Module, MatchedWeights]:
+    """Build a plain network with the weights of the user's file, and say how they were matched.
+
+    seed: of a head that the file has none of for so many classes.
+    Raises SpecError where the file cannot be read or does not fit.
+    """
+    assert backbone.file is not None
+    network = build(plain, num_classes=num_classes, seed=seed)
+    given = read_weights(backbone.file)
+    matched = match_weights(network, given, backbone.match, num_classes=num_classes)
+    network.load_state_dict(dict(matched.state))
+    return network, matched
 
 
 def fingerprint(network: nn.Module, resolution: int) -> str | None:
@@ -130,7 +155,7 @@ def _train(
     device: torch.device,
     progress: Progress | None,
 ) -> None:
-    pretrained = proxy.backbone.weights == "pretrained"
+    trained = proxy.backbone.weights != "train"
     training = Training(
         network,
         data,
@@ -139,7 +164,7 @@ def _train(
             length=steps_in(proxy.backbone.epochs, len(data.train), proxy.batch_size),
             batch_size=proxy.batch_size,
             learning_rate=proxy.backbone.learning_rate
-            or scale_rate(0.01 if pretrained else 0.1, proxy.batch_size),
+            or scale_rate(0.01 if trained else 0.1, proxy.batch_size),
         ),
         parameters=network.parameters(),
         seed=seed,

@@ -74,7 +74,10 @@ def test_overrides_reach_every_depth_and_the_last_one_counts(tmp_path: Path) -> 
             "search.samplr=tpe",
             "unknown key 'samplr'; allowed in search: attempts, budget, confirm_seeds",
         ),
-        ("proxy.backbone.epoch=1", "allowed in proxy.backbone: epochs, learning_rate, weights"),
+        (
+            "proxy.backbone.epoch=1",
+            "allowed in proxy.backbone: digest, epochs, learning_rate, match, weights",
+        ),
         ("workers.n=3", "unknown key 'n'; allowed in workers: none, it is a value"),
         ("workers", "write key=value"),
         ("=3", "write key=value"),
@@ -127,7 +130,10 @@ def test_wrong_number_of_workers_says_that_numbers_are_allowed(value: str) -> No
             "search: {trial: 3}",
             "unknown key 'search.trial'; allowed here: attempts, budget, confirm_seeds, f",
         ),
-        ("proxy: {backbone: {weight: train}}", "'proxy.backbone.weight'; allowed here: epochs"),
+        (
+            "proxy: {backbone: {weight: train}}",
+            "'proxy.backbone.weight'; allowed here: digest, epochs",
+        ),
         ("workers: 1\nworkers: 2", "'workers' stands twice"),
         ("workers: &n 2\nsearch: {trials: *n}", "aliases"),
         ("workers: !!python/object:os.system {}", "python/object"),

@@ -34,7 +34,7 @@ from nas.runs.calibrate.curve_result import (
 )
 from nas.runs.calibrate.curve_rows import CURVES, CurveRows
 from nas.runs.calibrate.network_sample import refuse_taken
-from nas.runs.images import train_resolution
+from nas.runs.images import channels_of, train_resolution
 from nas.runs.lock import run_lock
 from nas.runs.retrain.plan import is_settled, visible_gpus
 from nas.runs.retrain.pool import ProgressReport, train_side_by_side
@@ -89,6 +89,7 @@ def calibrate_curves(
         train_resolution(space, runner),
         validation=runner.validation,
         seed=runner.search.seed,
+        normalisation=channels_of(runner.normalisation),
         progress=observer.step,
     )
     count = len(open_data(images).train)

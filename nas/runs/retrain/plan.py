@@ -221,7 +221,7 @@ def is_settled(training: FullTraining | None) -> bool:
 def _backbone_key(state: RunState) -> str:
     """Tell how the backbones of a run were trained: what starts from others is not its equal."""
     file = state.run.file
-    parts = [file.proxy.backbone.model_dump(), file.proxy.batch_size, state.data()["key"]]
+    parts = [file.proxy.backbone.key, file.proxy.batch_size, state.data()["key"]]
     return json.dumps([*parts, file.search.seed], sort_keys=True)
 
 

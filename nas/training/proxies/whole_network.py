@@ -13,8 +13,12 @@ __all__ = ["finetune", "scratch"]
 
 
 def finetune(architecture: Architecture, setting: Setting, seed: int) -> Training:
-    """Start from the trained plain network with identity blocks, and train everything."""
-    return _train_all(setting.grown(architecture, seed), setting, seed, learning_rate=0.02)
+    """Start from the trained plain network with identity blocks, and train everything.
+
+    Weights that the run did not train itself get half of the rate: more would spoil them.
+    """
+    rate = 0.02 if setting.proxy.backbone.weights == "train" else 0.01
+    return _train_all(setting.grown(architecture, seed), setting, seed, learning_rate=rate)
 
 
 def scratch(architecture: Architecture, setting: Setting, seed: int) -> Training:

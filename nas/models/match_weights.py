@@ -1,0 +1,212 @@
+"""Given weights in a network: which tensor of a file is which of the network's, never guessed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from nas.base.errors import SpecError
+from nas.base.files import read_text, read_yaml
+from nas.models.weights_file import GivenWeights
+
+__all__ = ["BY_NAME", "IN_ORDER", "MatchedWeights", "match_weights"]
+
+BY_NAME, IN_ORDER = "name", "order"
+_PREFIXES = ("module.", "_orig_mod.", "model.", "backbone.", "encoder.")
+_COUNTER = "num_batches_tracked"  # that files from before 2018, and many converters, leave out
+_NAMED = 6  # tensors of each kind that a message lists
+
+
+@dataclass(frozen=True, eq=False)
+class MatchedWeights:
+    """A network's whole state with given weights in it.
+
+    replaced: the tensors of a head of another number of classes, which stay random.
+    notes: what was decided on the way, in sentences.
+    """
+
+    state: Mapping[str, Tensor]
+    replaced: tuple[str, ...]
+    notes: tuple[str, ...]
+
+
+def match_weights(
+    network: nn.Module, given: GivenWeights, how: str, *, num_classes: int
+) -> MatchedWeights:
+    """Match the weights of a file with those of a network.
+
+    how: `name`: equal names, but for what wrappers put before them; `order`: equal shapes in equal
+        order; else a YAML or JSON file of the network's names with the file's, where those differ.
+    num_classes: of the network. A head of another number is not taken: the network keeps its own.
+    Raises SpecError where a tensor is missing, left over, of another shape or not finite, all of
+    them in one line.
+    """
+    own = network.state_dict()
+    found, notes = _rename(own, given, how)
+    replaced = _head(own, found, num_classes)
+    _check(own, found, replaced, given, how)
+    state = {
+        name: tensor if name in replaced or name not in found else found[name].to(tensor.dtype)
+        for name, tensor in own.items()
+    }
+    if given.taken is not None:
+        notes.append(f"of {given.path.name} the weights under {given.taken!r} are taken")
+    if replaced:
+        had = len(found[replaced[0]])
+        notes.append(
+            f"{given.path.name} is of {had} classes, the images of {num_classes}: its head is "
+            "replaced by a random one"
+        )
+    return MatchedWeights(state, replaced, tuple(notes))
+
+
+def _rename(
+    own: Mapping[str, Tensor], given: GivenWeights, how: str
+) -> tuple[dict[str, Tensor], list[str]]:
+    """Return the file's tensors by the network's names, as far as they have one, and notes."""
+    if how == IN_ORDER:
+        return _in_order(own, given), []
+    tensors, dropped = _without_prefixes(own, given.tensors)
+    notes = [f"{''.join(dropped)!r} before the names in {given.path.name} is dropped"]
+    if how == BY_NAME:
+        return tensors, notes if dropped else []
+    pairs = _read_pairs(Path(how), own, {**given.tensors, **tensors})
+    for ours, theirs in pairs.items():
+        tensors[ours] = tensors.pop(theirs) if theirs in tensors else given.tensors[theirs]
+    return tensors, notes if dropped else []
+
+
+def _without_prefixes(
+    own: Mapping[str, Tensor], tensors: Mapping[str, Tensor]
+) -> tuple[dict[str, Tensor], list[str]]:
+    """Drop what wrappers put before every name, as long as more names of the network appear."""
+    current, dropped = dict(tensors), list[str]()
+    while True:
+        for prefix in _PREFIXES:
+            if all(name.startswith(prefix) for name in current):
+                shorter = {name.removeprefix(prefix): value for name, value in current.items()}
+                if _common(own, shorter) >= _common(own, current):
+                    current, dropped = shorter, [*dropped, prefix]
+                    break
+        else:
+            return current, dropped
+
+
+def _common(own: Mapping[str, Tensor], tensors: Iterable[str]) -> int:
+    return len(own.keys() & set(tensors))
+
+
+def _in_order(own: Mapping[str, Tensor], given: GivenWeights) -> dict[str, Tensor]:
+    """Return the file's tensors by the network's names at the same place.
+
+    Counters of batch norms are passed over on both sides.
+    """
+    ours, theirs = (
+        [name for name, tensor in tensors.items() if not _is_counter(name, tensor)]
+        for tensors in (own, given.tensors)
+    )
+    if len(ours) != len(theirs):
+        raise SpecError(
+            f"weights {given.path}: {len(theirs)} tensors, and the network has {len(ours)}, so "
+            f"that {IN_ORDER!r} cannot tell which is which; name them in a file of pairs"
+        )
+    return {mine: given.tensors[other] for mine, other in zip(ours, theirs, strict=True)}
+
+
+def _read_pairs(
+    path: Path, own: Mapping[str, Tensor], tensors: Mapping[str, Tensor]
+) -> dict[str, str]:
+    """Read a file of pairs: a name in the network, and the name of the same tensor in the file."""
+    pairs = read_yaml(read_text(path, "the pairs of weights"), str(path))
+    texts = isinstance(pairs, dict) and all(
+        isinstance(text, str) for pair in pairs.items() for text in pair
+    )
+    if not texts:
+        raise SpecError(f"{path}: write a name of the network, a colon and one of the weights")
+    for side, names, known in (
+        ("the network", pairs.keys(), own),
+        ("the weights", pairs.values(), tensors),
+    ):
+        unknown = [name for name in names if name not in known]
+        if unknown:
+            raise SpecError(f"{path}: {side} has no {_some(unknown)}")
+    return {str(ours): str(theirs) for ours, theirs in pairs.items()}
+
+
+def _head(
+    own: Mapping[str, Tensor], found: Mapping[str, Tensor], num_classes: int
+) -> tuple[str, ...]:
+    """Return the tensors of the head, where only the number of classes is another.
+
+    They are the last that differ, by the first dimension alone, and by the same two numbers.
+    """
+    differing = [name for name in own if name in found and own[name].shape != found[name].shape]
+    if not differing:
+        return ()
+    had = found[differing[0]].shape[:1]
+    alike = all(
+        own[name].shape[:1] == (num_classes,)
+        and found[name].shape[:1] == had
+        and own[name].shape[1:] == found[name].shape[1:]
+        for name in differing
+    )
+    return tuple(differing) if alike and len(differing) <= 2 else ()
+
+
+def _check(
+    own: Mapping[str, Tensor],
+    found: Mapping[str, Tensor],
+    replaced: Sequence[str],
+    given: GivenWeights,
+    how: str,
+) -> None:
+    missing = [name for name in own if name not in found and not _is_counter(name, own[name])]
+    left_over = [name for name in found if name not in own and not _is_counter(name, found[name])]
+    other = [
+        f"{name} {_shape(found[name])} for {_shape(own[name])}"
+        for name in own
+        if name in found and name not in replaced and own[name].shape != found[name].shape
+    ]
+    faults = [
+        f"{what}: {_some(names)}"
+        for what, names in (
+            ("missing", missing),
+            ("left over", left_over),
+            ("of another shape", other),
+        )
+        if names
+    ]
+    if faults:
+        way = {
+            BY_NAME: "--weights-match order takes them by their order, or a file of pairs by name",
+            IN_ORDER: "Name them in a file of pairs",
+        }.get(how, "Add what is missing to the pairs")
+        if not missing and not left_over:
+            way = "They are of a network of another width or kind: name it with --backbone"
+        raise SpecError(f"weights {given.path} do not fit the network: {'; '.join(faults)}. {way}")
+    # What is replaced need not be sound.
+    broken = [
+        name
+        for name, tensor in found.items()
+        if name not in replaced and tensor.is_floating_point() and not torch.isfinite(tensor).all()
+    ]
+    if broken:
+        raise SpecError(f"weights {given.path}: not finite: {_some(broken)}; take an earlier one")
+
+
+def _is_counter(name: str, tensor: Tensor) -> bool:
+    """Say whether a tensor counts batches, as the one whole number of a batch norm does."""
+    return name.endswith(_COUNTER) or (tensor.dim() == 0 and not tensor.is_floating_point())
+
+
+def _shape(tensor: Tensor) -> str:
+    return "x".join(str(side) for side in tensor.shape) or "scalar"
+
+
+def _some(names: Sequence[str]) -> str:
+    more = len(names) - _NAMED
+    return ", ".join(names[:_NAMED]) + (f" and {more} more" if more > 0 else "")

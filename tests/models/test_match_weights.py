@@ -1,0 +1,140 @@
+"""Which tensor of a file is which of a network's: by name, by order, by pairs, never guessed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from nas.base.errors import SpecError
+from nas.models.match_weights import match_weights
+from nas.models.weights_file import GivenWeights
+
+
+def network(classes: int = 3, width: int = 4) -> nn.Module:
+    return nn.Sequential(
+        nn.Conv2d(3, width, 1), nn.BatchNorm2d(width), nn.Flatten(), nn.Linear(width, classes)
+    )
+
+
+def given(tensors: Mapping[str, Tensor], taken: str | None = None) -> GivenWeights:
+    return GivenWeights(Path("own.pth"), tensors, taken)
+
+
+def trained(classes: int = 3, width: int = 4) -> dict[str, Tensor]:
+    torch.manual_seed(7)
+    return {
+        name: torch.randn(tensor.shape) if tensor.is_floating_point() else torch.tensor(5)
+        for name, tensor in network(classes, width).state_dict().items()
+    }
+
+
+def same(state: Mapping[str, Tensor], tensors: Mapping[str, Tensor]) -> bool:
+    return all(torch.equal(state[name], tensor) for name, tensor in tensors.items())
+
+
+@pytest.mark.parametrize("prefix", ["", "module.", "_orig_mod.", "model.", "module._orig_mod."])
+def test_what_wrappers_put_before_the_names_is_dropped(prefix: str) -> None:
+    tensors = {prefix + name: tensor for name, tensor in trained().items()}
+    matched = match_weights(network(), given(tensors), "name", num_classes=3)
+    assert same(matched.state, trained()) and not matched.replaced
+    assert any(prefix in note for note in matched.notes) is bool(prefix)
+
+
+def test_a_prefix_that_is_the_networks_own_stays() -> None:
+    own = nn.ModuleDict({"model": network()})
+    tensors = {f"model.{name}": tensor for name, tensor in trained().items()}
+    assert same(match_weights(own, given(tensors), "name", num_classes=3).state, tensors)
+
+
+def test_a_head_of_other_classes_is_replaced_and_said() -> None:
+    matched = match_weights(network(), given(trained(classes=1000)), "name", num_classes=3)
+    assert matched.replaced == ("3.weight", "3.bias")
+    assert same(matched.state, {k: v for k, v in trained(1000).items() if not k.startswith("3.")})
+    assert matched.state["3.weight"].shape == (3, 4)
+    assert "of 1000 classes, the images of 3" in matched.notes[-1]
+
+
+def test_counters_may_be_missing_and_types_are_the_networks() -> None:
+    tensors = {k: v.half() for k, v in trained().items() if not k.endswith("num_batches_tracked")}
+    matched = match_weights(network(), given(tensors, "model"), "name", num_classes=3)
+    assert matched.state["0.weight"].dtype == torch.float32
+    assert "under 'model'" in matched.notes[0]
+
+
+def test_by_order_where_no_name_fits() -> None:
+    tensors = {f"layer_{row}": tensor for row, tensor in enumerate(trained().values())}
+    matched = match_weights(network(), given(tensors), "order", num_classes=3)
+    assert list(matched.state) == list(trained())
+    # How many batches a batch norm has seen is of no consequence, and not told by order.
+    assert same(matched.state, {k: v for k, v in trained().items() if v.dim()})
+
+
+def test_an_order_that_does_not_fit_is_not_guessed() -> None:
+    names = list(trained())
+    names[0], names[1] = names[1], names[0]
+    with pytest.raises(SpecError, match=r"another shape: 0\.weight 4 for 4x3x1x1, 0\.bias 4x3x1x1"):
+        match_weights(
+            network(), given({name: trained()[name] for name in names}), "order", num_classes=3
+        )
+    with pytest.raises(SpecError, match="8 tensors, and the network has 8|9 tensors, and the"):
+        more = {**trained(), "extra": torch.zeros(1)}
+        match_weights(network(), given(more), "order", num_classes=3)
+
+
+def test_pairs_name_what_differs(tmp_path: Path) -> None:
+    tensors = {name.replace("3.", "fc."): tensor for name, tensor in trained().items()}
+    pairs = tmp_path / "pairs.yaml"
+    pairs.write_text("3.weight: fc.weight\n3.bias: fc.bias\n")
+    assert same(
+        match_weights(network(), given(tensors), str(pairs), num_classes=3).state, trained()
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ("3.weight: nothing\n", "the weights has no nothing"),
+        ("nothing: 3.weight\n", "the network has no nothing"),
+        ("- 3.weight\n", "write a name of the network"),
+        ("3.weight: 5\n", "write a name of the network"),
+    ],
+)
+def test_wrong_pairs_are_one_line(tmp_path: Path, text: str, fault: str) -> None:
+    pairs = tmp_path / "pairs.yaml"
+    pairs.write_text(text)
+    with pytest.raises(SpecError, match=fault):
+        match_weights(network(), given(trained()), str(pairs), num_classes=3)
+
+
+def test_all_that_does_not_fit_is_in_one_message() -> None:
+    tensors = trained()
+    tensors["0.weight"] = torch.zeros(4, 5, 1, 1)
+    tensors["extra"] = tensors.pop("1.bias")
+    with pytest.raises(SpecError) as error:
+        match_weights(network(), given(tensors), "name", num_classes=3)
+    text = str(error.value)
+    assert "missing: 1.bias" in text and "left over: extra" in text
+    assert "of another shape: 0.weight 4x5x1x1 for 4x3x1x1" in text and "\n" not in text
+
+
+def test_weights_of_another_width_say_so() -> None:
+    with pytest.raises(SpecError, match="another width or kind: name it with --backbone"):
+        match_weights(network(), given(trained(width=8)), "name", num_classes=3)
+
+
+def test_a_head_that_differs_in_more_than_classes_is_no_head_of_other_classes() -> None:
+    tensors = trained()
+    tensors["3.weight"] = torch.zeros(10, 7)
+    with pytest.raises(SpecError, match=r"another shape: 3\.weight 10x7 for 3x4"):
+        match_weights(network(), given(tensors), "name", num_classes=3)
+
+
+def test_weights_that_are_not_finite_are_refused() -> None:
+    tensors = trained()
+    tensors["1.running_var"][0] = float("nan")
+    with pytest.raises(SpecError, match=r"not finite: 1\.running_var"):
+        match_weights(network(), given(tensors), "name", num_classes=3)
