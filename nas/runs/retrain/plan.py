@@ -149,7 +149,12 @@ def _prepare_networks(
         architecture = Architecture.from_json(row["architecture"])
         resolution = section.resolution or architecture.resolution
         data = decode_images(run.space, run.file, resolution, progress=step)
-        recipe = section.resolved(len(open_data(data).train), run.file.regime, run.file.proxy.start)
+        recipe = section.resolved(
+            len(open_data(data).train),
+            run.file.regime,
+            run.file.proxy.start,
+            given=run.file.proxy.backbone.file is not None,
+        )
         if brings_test:
             test_images = len(open_test(run.file.data, resolution, progress=step))
         about = _about(state, row, recipe, resolution, data)
