@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from nas.models.build import build, uniform
     from nas.models.candidates import Candidates, load_space
     from nas.models.cost import Cost, cost
+    from nas.models.insert import insert, sites
     from nas.report.outlook import ask
     from nas.runs.choose_executor import tuning
     from nas.runs.compare import compare, front_of_runs
@@ -47,11 +48,13 @@ __all__ = [
     "compare",
     "cost",
     "front_of_runs",
+    "insert",
     "load_runner",
     "load_space",
     "open_run",
     "resume",
     "search",
+    "sites",
     "tuning",
     "uniform",
 ]
@@ -80,11 +83,13 @@ _HOMES = {
     "compare": "runs.compare",
     "cost": "models.cost",
     "front_of_runs": "runs.compare",
+    "insert": "models.insert",
     "load_runner": "spec.runner",
     "load_space": "models.candidates",
     "open_run": "runs.run",
     "resume": "runs.resume",
     "search": "runs.start",
+    "sites": "models.insert",
     "tuning": "runs.choose_executor",
     "uniform": "models.build",
 }

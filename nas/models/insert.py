@@ -1,0 +1,149 @@
+"""Blocks in anybody's network: its sites, and the network with blocks that change nothing yet."""
+
+from __future__ import annotations
+
+import copy
+import difflib
+from collections.abc import Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import nn
+
+from nas.backbones import Site
+from nas.backbones.walk import outputs, walk
+from nas.base.errors import SpecError
+from nas.blocks import block_named
+from nas.spec.architecture import parse_label
+
+__all__ = ["insert", "sites"]
+
+_SAME = 1e-5  # of the largest score: batched and single arithmetic round differently
+_BATCH = 2
+
+
+def sites(network: nn.Module, size: int = 224) -> tuple[Site, ...]:
+    """Return the places of a network where a block may go, in the order of the forward pass.
+
+    They are found by sending an image of (1, 3, size, size) through a copy without arithmetic:
+    behind depthwise convolutions, projections and shortcuts. Any other module that gives a feature
+    map takes a block, too, by its path (see `insert`).
+    Raises SpecError when the network cannot read such an image.
+    """
+    with _reading(network, size):
+        return walk(copy.deepcopy(network), size)
+
+
+def insert(
+    network: nn.Module,
+    blocks: Mapping[str, str],
+    size: int = 224,
+    *,
+    start: str = "identity",
+    seed: int = 0,
+) -> nn.Module:
+    """Return a copy of a network with blocks in it; the network itself stays as it is.
+
+    blocks: where -> what: `{"layer3.1": "coord/r32", "blocks.2.1/after_depthwise": "se"}`. Where is
+        the name of a site (see `sites`), or the path of a module, on whose output the block works.
+    size: side of the images, of (N, 3, size, size), that some blocks need to know.
+    start: `identity`, so that the network gives what it gave, which is checked; or `paper`.
+    seed: of the blocks' first weights.
+
+    The network's own weights keep their names: what was saved of it is loaded by
+    `load_state_dict(..., strict=False)`, which then misses the blocks' alone.
+    Raises SpecError for a place or block that there is not, a block that does not fit, and a
+    network that gives something else with identity blocks in it.
+    """
+    if start not in {"identity", "paper"}:
+        raise SpecError(f"start {start!r}; allowed: identity, paper")
+    grown = copy.deepcopy(network)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        for where, label in blocks.items():
+            site = _find_site(network, where, size)
+            kind, options = parse_label(label)
+            block = block_named(kind)
+            reason = block.applies(site, options)
+            if reason:
+                raise SpecError(f"{label} does not fit {where}: {reason}")
+            taken = {path for path, _ in grown.named_modules()}
+            if site.slot.way != "in" and site.slot.path in taken:
+                raise SpecError(f"{where} holds a block already; one at a place")
+            made = block.assemble(site.channels, site.height, site.width, start, options)
+            site.slot.fill(grown, made.to(_device(network)).train(network.training))
+    if start == "identity":
+        _check_same(network, grown, blocks, size)
+    return grown
+
+
+def _find_site(network: nn.Module, where: str, size: int) -> Site:
+    found = {site.name: site for site in sites(network, size)}
+    if where in found:
+        site = found[where]
+        if site.filled:
+            raise SpecError(
+                f"{where} holds a block already; replace it by its own path, if need be"
+            )
+        return site
+    with _reading(network, size):
+        path = where.removesuffix("/output")
+        matching = [
+            site for site in outputs(copy.deepcopy(network), size, path) if site.slot.module == path
+        ]
+    if matching:
+        return matching[0]
+    paths = [path for path, _ in network.named_modules() if path]
+    if where in paths:
+        raise SpecError(f"{where}: gives no feature map (N, C, H, W), so no block works on it")
+    near = difflib.get_close_matches(where, [*found, *paths], n=4) or [*found, *paths][:4]
+    raise SpecError(f"the network has no {where!r}; it has: {', '.join(near)}, ...")
+
+
+@contextmanager
+def _reading(network: nn.Module, size: int) -> Any:
+    """Turn what a network says of a wrong image into one line."""
+    try:
+        yield
+    except SpecError:
+        raise
+    except Exception as error:  # whatever the user's code provokes
+        lines = str(error).splitlines() or [type(error).__name__]
+        raise SpecError(
+            f"{type(network).__name__} cannot read (1, 3, {size}, {size}): {lines[0]}"
+        ) from None
+
+
+def _check_same(network: nn.Module, grown: nn.Module, blocks: Mapping[str, str], size: int) -> None:
+    """Raise SpecError where identity blocks change what a network gives."""
+    before, after = (_scores(each, size) for each in (network, grown))
+    limit = _SAME * max(1.0, float(before.abs().max()))
+    largest = float((before - after).abs().max())
+    if not largest <= limit:
+        there = ", ".join(f"{label} at {where}" for where, label in blocks.items())
+        raise SpecError(
+            f"with {there} the network gives other scores (by {largest:.2g}), though blocks start "
+            "as identities: is it random in evaluation mode, too?"
+        )
+
+
+def _scores(network: nn.Module, size: int) -> torch.Tensor:
+    training = {module: module.training for module in network.modules()}
+    images = torch.randn(_BATCH, 3, size, size, generator=torch.Generator().manual_seed(0)).to(
+        _device(network)
+    )
+    try:
+        with torch.no_grad():
+            given = network.eval()(images)
+    finally:
+        for module, was in training.items():
+            module.training = was
+    while not isinstance(given, torch.Tensor):
+        values = list(given.values()) if isinstance(given, Mapping) else list(given)
+        given = values[0]
+    return given.float()
+
+
+def _device(network: nn.Module) -> torch.device:
+    return next((each.device for each in network.parameters()), torch.device("cpu"))

@@ -1,0 +1,111 @@
+"""Blocks in anybody's network, in memory."""
+
+from __future__ import annotations
+
+import pytest
+import timm
+import torch
+from torch import Tensor, nn
+
+import nas
+from nas.base.errors import SpecError
+
+SIZE = 64
+
+
+@pytest.fixture(scope="module")
+def resnet() -> nn.Module:
+    torch.manual_seed(0)
+    network: nn.Module = timm.create_model("resnet18", num_classes=7)
+    return network.eval()
+
+
+def scores(network: nn.Module) -> Tensor:
+    with torch.no_grad():
+        given: Tensor = network.eval()(torch.ones(1, 3, SIZE, SIZE))
+    return given
+
+
+def test_a_network_with_identity_blocks_gives_what_it_gave(resnet: nn.Module) -> None:
+    before, keys = scores(resnet), list(resnet.state_dict())
+    grown = nas.insert(resnet, {"layer3.1": "coord/r32", "layer4": "se", "layer1.0": "cbam"}, SIZE)
+    assert scores(grown) == pytest.approx(before, abs=1e-5)
+    # The network itself stays as it is.
+    assert list(resnet.state_dict()) == keys and torch.equal(scores(resnet), before)
+    missing, unexpected = grown.load_state_dict(resnet.state_dict(), strict=False)
+    assert not unexpected and set(keys) <= set(grown.state_dict())
+    assert {name.partition(".attention_after.")[0] for name in missing} == {
+        "layer3.1", "layer4", "layer1.0",
+    }  # fmt: skip
+
+
+def test_blocks_as_their_papers_start_them_change_it(resnet: nn.Module) -> None:
+    grown = nas.insert(resnet, {"layer3.1": "se"}, SIZE, start="paper")
+    assert not torch.allclose(scores(grown), scores(resnet))
+    again = nas.insert(resnet, {"layer3.1": "se"}, SIZE, start="paper")
+    assert torch.equal(scores(grown), scores(again))
+
+
+def test_blocks_learn_where_they_are_put(resnet: nn.Module) -> None:
+    grown = nas.insert(resnet.train(), {"layer3.1": "coord/r8"}, SIZE)
+    assert grown.training
+    grown(torch.randn(4, 3, SIZE, SIZE)).square().sum().backward()
+    own = [value for name, value in grown.named_parameters() if "attention_after" in name]
+    assert own and any(value.grad is not None and value.grad.abs().sum() > 0 for value in own)
+
+
+def test_sites_are_found_and_take_blocks_by_their_names() -> None:
+    network = timm.create_model("mobilenetv2_035", num_classes=7)
+    found = {site.name: site for site in nas.sites(network, SIZE)}
+    site = found["blocks.2.1/after_depthwise"]
+    assert (site.channels, site.height, site.width) == (96, 8, 8)
+    assert {name.rpartition("/")[2] for name in found} >= {"after_depthwise", "after_projection"}
+    grown = nas.insert(network, {"blocks.2.1/after_depthwise": "eca"}, SIZE)
+    assert scores(grown) == pytest.approx(scores(network), abs=1e-5)
+    assert type(next(network.parameters()).device) is torch.device
+
+
+@pytest.mark.parametrize(
+    ("blocks", "fault"),
+    [
+        ({"layer3.9": "se"}, r"has no 'layer3\.9'; it has: layer3"),
+        ({"fc": "se"}, r"fc: gives no feature map"),
+        ({"layer3": "nothing"}, "unknown block 'nothing'"),
+        ({"layer3": "se/r0"}, r"se\.reduction: found 0"),
+        ({"layer3": "se/r5000"}, r"does not fit layer3: reduction 5000"),
+        ({"layer3": "se", "layer3/output": "eca"}, "layer3/output holds a block already"),
+    ],
+)
+def test_what_does_not_fit_is_one_line(
+    resnet: nn.Module, blocks: dict[str, str], fault: str
+) -> None:
+    with pytest.raises(SpecError, match=fault):
+        nas.insert(resnet, blocks, SIZE)
+
+
+class Odd(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Conv2d(3, 8, 3)
+
+    def forward(self, x: Tensor) -> dict[str, Tensor]:
+        if x.shape[-1] < 16:
+            raise RuntimeError("too small\nfor this")
+        return {"maps": self.layer(x)}
+
+
+def test_outputs_of_any_form_are_compared_and_a_wrong_size_is_one_line() -> None:
+    grown = nas.insert(Odd(), {"layer": "se"}, 32)
+    assert "layer.attention_after.fc1.weight" in grown.state_dict()
+    with pytest.raises(SpecError, match=r"Odd cannot read \(1, 3, 8, 8\): too small$"):
+        nas.insert(Odd(), {"layer": "se"}, 8)
+
+
+class Random(Odd):
+    def forward(self, x: Tensor) -> dict[str, Tensor]:
+        return {"maps": self.layer(x) + torch.randn(())}
+
+
+def test_a_network_that_cannot_be_compared_is_refused() -> None:
+    with pytest.raises(SpecError, match="random in evaluation mode"):
+        nas.insert(Random(), {"layer": "se"}, 32)
