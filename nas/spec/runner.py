@@ -72,6 +72,20 @@ def parse_seconds(option: str, text: str) -> float:
 Duration = Annotated[float, BeforeValidator(_seconds), Field(gt=0)]
 
 
+def _validation(value: object) -> object:
+    number = isinstance(value, float | int) and not isinstance(value, bool) and 0 < value < 1
+    folder = isinstance(value, str) and re.fullmatch(r"[\s\d.+-]*", value) is None
+    if not number and not folder:
+        raise ValueError(
+            f"found {value!r}; allowed: less than 1 and above 0, as a share, or the path of a "
+            "folder with <class>/<images>"
+        )
+    return value
+
+
+Validation = Annotated[float | str, BeforeValidator(_validation)]
+
+
 def _workers(value: object) -> object:
     whole = isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= 1024
     if value != "auto" and not whole:
@@ -298,8 +312,12 @@ class Runner(BaseModel):
     search: SearchPlan = SearchPlan()
     proxy: Proxy = Proxy()
     ray: Ray = Ray()
-    validation: Annotated[float, Field(gt=0, lt=1)] = 0.2
-    """Share of the training images that is cut off for validation, when there is no val/."""
+    validation: Validation = 0.2
+    """Share of the training images that is cut off for validation, when there is no val/; or the
+    path of a folder with <class>/<images>, which are used instead."""
+    resize: Literal["crop", "stretch", "pad"] = "crop"
+    """What becomes of images that are not square: `crop` takes the largest square in the middle,
+    `stretch` all of it in another shape, `pad` all of it between black bars."""
     retrain: Retrain = Retrain()
     device: str = "local-onnxruntime"
     """A runtime to measure with on this machine (`openvino`, `onnxruntime-int8-threads4`), or
