@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import warnings
@@ -177,13 +178,16 @@ def _pillow_as_needed() -> Iterator[None]:
     """Let Pillow read images as large as the user allows, and keep silent about odd metadata."""
     # Pillow knows no other place for either; around all threads, since both are of the process.
     before = Image.MAX_IMAGE_PIXELS
+    logger, silent = logging.getLogger("PIL"), logging.NullHandler()
     if IMAGE_PIXELS in os.environ:
         Image.MAX_IMAGE_PIXELS = -(-_allowed_pixels() // 2)  # it refuses twice as many
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", module=r"PIL\.")
+            logger.addHandler(silent)
             yield
     finally:
+        logger.removeHandler(silent)
         Image.MAX_IMAGE_PIXELS = before
 
 
