@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import csv
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from nas.base.files import write_whole
 
-__all__ = ["to_markdown", "write_csv", "write_parquet"]
+__all__ = ["parquet_source", "to_markdown", "write_csv", "write_parquet"]
 
 Rows = Sequence[Mapping[str, Any]]
 
@@ -20,11 +21,26 @@ def write_csv(path: Path, names: Sequence[str], rows: Rows) -> None:
     names: the columns, in their order.
     Raises StorageError when the file cannot be written.
     """
-    with write_whole(path) as temporary, temporary.open("w", newline="") as file:
+    with (
+        write_whole(path) as temporary,
+        temporary.open("w", newline="", encoding="utf-8", errors="backslashreplace") as file,
+    ):
         writer = csv.writer(file)
         writer.writerow(names)
         for row in rows:
             writer.writerow(["" if row[name] is None else row[name] for name in names])
+
+
+def parquet_source(path: Path) -> Any:
+    """Return what pyarrow reads a file from: its path where that is plain, else its content.
+
+    Arrow takes every path for UTF-8, which it need not be in this locale, or at all.
+    """
+    if os.fsencode(path).isascii():
+        return path
+    import pyarrow as pa
+
+    return pa.BufferReader(path.read_bytes())
 
 
 def write_parquet(path: Path, types: Mapping[str, str], rows: Rows) -> None:
@@ -38,7 +54,8 @@ def write_parquet(path: Path, types: Mapping[str, str], rows: Rows) -> None:
 
     schema = pa.schema(list(types.items()))
     with write_whole(path) as temporary:
-        parquet.write_table(pa.Table.from_pylist(list(rows), schema=schema), temporary)
+        with temporary.open("wb") as file:
+            parquet.write_table(pa.Table.from_pylist(list(rows), schema=schema), file)
 
 
 def to_markdown(names: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from io import TextIOWrapper
 from typing import Annotated
 
 import typer
@@ -34,6 +35,9 @@ def _print_version(
 
 def main() -> None:
     """Run the command line; wrong input ends with one line and exit code 2."""
+    for stream in (sys.stdout, sys.stderr):  # what a locale has no letter for is printed as numbers
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
         sys.exit(app(standalone_mode=False) or 0)
     except typer.TyperException as error:

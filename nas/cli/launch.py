@@ -9,6 +9,7 @@ import typer
 
 from nas.base.errors import SpecError
 from nas.cli.options import SpaceFile
+from nas.cli.parsing import is_share
 
 if TYPE_CHECKING:
     from nas.runs.submit import Submission
@@ -82,6 +83,9 @@ def _read_submission(
     files = {name: Path(path) for name, path in named.items() if path is not None}
     kind, _, place = data.partition(":")
     folders = {f"--data {data}": place} if kind in _DATA_FOLDERS else {}
+    validation = options["validation"]
+    if validation is not None and not is_share(validation):
+        folders[f"--validation {validation}"] = validation
     if calibration is not None:
         folders[f"--calibration {calibration}"] = str(calibration)
     return Submission(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import re
 from collections.abc import Sequence
@@ -13,7 +14,15 @@ from nas.study.front.filter import Limit
 if TYPE_CHECKING:
     from nas.spec.runner import Runner
 
-__all__ = ["parse_focus", "parse_limit", "parse_names", "parse_numbers", "with_option"]
+__all__ = [
+    "is_share",
+    "parse_focus",
+    "parse_limit",
+    "parse_names",
+    "parse_numbers",
+    "parse_validation",
+    "with_option",
+]
 
 
 def parse_numbers(text: str, option: str) -> dict[str, float]:
@@ -68,6 +77,19 @@ def parse_focus(texts: Sequence[str]) -> str:
             raise SpecError(f"--focus {text!r}: write NAME=LOW..HIGH, as in latency_ms=5..10")
         ranges.append(f"{match[1]}: [{match[2]}, {match[3]}]")
     return "{" + ", ".join(ranges) + "}"
+
+
+def is_share(text: str) -> bool:
+    """Return whether what was typed behind --validation is a number, not the path of a folder."""
+    try:
+        return math.isfinite(float(text))
+    except ValueError:
+        return False
+
+
+def parse_validation(text: str) -> str:
+    """Return a share, or the path of a folder, as the value of the runner's key `validation`."""
+    return text if is_share(text) else json.dumps(text, ensure_ascii=False)
 
 
 def with_option(runner: Runner, option: str, setting: str) -> Runner:

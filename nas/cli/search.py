@@ -18,7 +18,7 @@ from nas.cli.options import (
     Trials,
     Workers,
 )
-from nas.cli.parsing import parse_focus, with_option
+from nas.cli.parsing import parse_focus, parse_validation, with_option
 
 __all__ = ["search"]
 
@@ -79,6 +79,13 @@ def search(
     ] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="Of everything random.")] = None,
     workers: Workers = None,
+    validation: Annotated[
+        str | None,
+        typer.Option(
+            metavar="PATH",
+            help="Folder of <class>/<images> to validate on; or a share of the training images.",
+        ),
+    ] = None,
     set_: RunnerSettings = None,
 ) -> None:
     """Search a space and show the front.
@@ -105,6 +112,7 @@ def search(
         ("--seed", "search.seed", seed),
         ("--focus", "search.focus", parse_focus(focus) if focus else None),
         ("--workers", "workers", workers),
+        ("--validation", "validation", parse_validation(validation) if validation else validation),
     ):
         if value is not None:
             plan = with_option(plan, option, f"{key}={value}")

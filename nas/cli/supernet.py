@@ -83,26 +83,42 @@ def _open_folder(
     out: Path, candidates: Candidates, runner: Runner, data: str, *, paths: Paths, frozen: bool
 ) -> tuple[SupernetFolder, Dataset]:
     """Make the folder, or open the one that goes on; with the images to train on."""
-    from nas.data import cached_data, open_data, resolve_source
+    from nas.data import (
+        Reading,
+        cached_data,
+        data_names,
+        open_data,
+        resolve_source,
+        resolve_validation,
+    )
     from nas.runs.images import train_resolution
     from nas.training.supernet.folder import SupernetFile, SupernetFolder
 
     seed, side = runner.search.seed, train_resolution(candidates.space, runner)
-    cached = cached_data(data, side, validation=runner.validation, seed=seed)
+    reading, held = Reading(runner.resize, normalisation=runner.pixel_levels), runner.validation
+    cached = cached_data(
+        data,
+        side,
+        validation=held,
+        seed=seed,
+        reading=reading,
+        note=lambda text: print(text, file=sys.stderr),
+    )
+    names = data_names(data, side, validation=held, seed=seed, reading=reading)
     images = open_data(cached)
     file = SupernetFile(
         space=candidates.space,
         data=resolve_source(data),
         key=cached.name,
         classes=len(images.classes),
-        validation=runner.validation,
+        validation=resolve_validation(held),
         seed=seed,
         frozen=frozen,
         plain=paths.plain,
         sandwich=paths.sandwich,
         proxy=runner.proxy,
     )
-    return SupernetFolder.prepare(out, file, candidates), images
+    return SupernetFolder.prepare(out, file, candidates, names.values()), images
 
 
 def _train_and_score(

@@ -6,19 +6,30 @@ contract 5).
 
 from __future__ import annotations
 
-from nas.data.dataset import Channels, Dataset, Split
-from nas.data.decoded import cached_data, load_data, open_data, open_test
-from nas.data.kinds import DATA, check_source, resolve_source
+from nas.data.dataset import Dataset, Split
+from nas.data.decoded import (
+    cached_data,
+    data_names,
+    load_data,
+    open_data,
+    open_test,
+    same_images,
+)
+from nas.data.kinds import DATA, check_source, resolve_source, resolve_validation
+from nas.data.reading import Reading
 
 __all__ = [
     "DATA",
-    "Channels",
     "Dataset",
+    "Reading",
     "Split",
     "cached_data",
     "check_source",
+    "data_names",
     "load_data",
     "open_data",
     "open_test",
     "resolve_source",
+    "resolve_validation",
+    "same_images",
 ]

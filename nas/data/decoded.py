@@ -11,6 +11,7 @@ import tempfile
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,35 +22,51 @@ from torch import Tensor
 
 from nas.base.errors import SpecError, StorageError
 from nas.base.machine import available_memory, cache_root
-from nas.data.dataset import Channels, Dataset, Split, split_rows, statistics
-from nas.data.images import Images, Parts, decode_ahead
-from nas.data.kinds import resolve_source, source_to_search, source_to_test
+from nas.data.dataset import Dataset, Split, statistics
+from nas.data.images import Images, decode_ahead
+from nas.data.kinds import resolve_source, source_to_test
+from nas.data.reading import Reading, Resize, Rules
+from nas.data.searched import Searched, folder_name, identity
 
-__all__ = ["cached_data", "load_data", "open_data", "open_test"]
+__all__ = ["cached_data", "data_names", "load_data", "open_data", "open_test", "same_images"]
 
-_VERSION = 2  # of how images are decoded: a new one leaves the old caches alone
 _MEMORY_SHARE = 0.6
 _ABOUT = "data.json"
+_READING = Reading()
+_RULES: tuple[Rules, Rules] = (2, 1)
 
 Progress = Callable[[int, int], None]
+Note = Callable[[str], None]
 
 
-def load_data(source: str, resolution: int, *, validation: float, seed: int) -> Dataset:
+def load_data(
+    source: str,
+    resolution: int,
+    *,
+    validation: float | str,
+    seed: int,
+    resize: Resize = "crop",
+    note: Note | None = None,
+) -> Dataset:
     """Load a data set into memory and cut off its validation part.
 
     source: `digits`, `folder:PATH` or another of `DATA`, or `module:function`.
-    validation: share of the training images used for it when the source brings none.
+    validation: share of the training images used for it when the source brings none; or the path
+        of a folder with <class>/<images> that are used instead of any others.
     seed: of the cut.
+    resize: see `Reading`.
+    note: hears in sentences what is left out, and the like.
     Raises SpecError when the images cannot be read, or are more than memory holds.
     """
-    parts = source_to_search(source).open()
-    train, held = _divide(parts, source, validation, seed)
+    search = Searched.of(source, validation, seed, 2)
+    search.tell(note)
+    parts, train, held = search.divide()
     _check_memory(source, len(train) + len(held), resolution)
-    images = _array(train, resolution)
+    images = _array(train, resolution, resize)
     mean, std = statistics(images)
     return Dataset(
         train=_split(images, train.labels),
-        validation=_split(_array(held, resolution), held.labels),
+        validation=_split(_array(held, resolution, resize), held.labels),
         classes=parts.classes,
         mean=mean,
         std=std,
@@ -62,46 +79,87 @@ def cached_data(
     source: str,
     resolution: int,
     *,
-    validation: float,
+    validation: float | str,
     seed: int,
-    normalisation: tuple[Channels, Channels] | None = None,
+    reading: Reading = _READING,
     progress: Progress | None = None,
+    note: Note | None = None,
 ) -> Path:
     """Decode a data set into the user's cache and return its folder (for `open_data`).
 
-    The folder's name changes when any image does. It may hold more than memory.
+    The folder's name changes when any image does, and not when the same images lie elsewhere. It
+    may hold more than memory.
 
-    validation, seed: see `load_data`.
-    normalisation: mean and deviation of pixels from 0 to 255; None: those of the training images.
+    validation, seed, note: see `load_data`.
     progress: called with (images decoded, all images).
     Raises SpecError for data that cannot be read.
     Raises StorageError without space.
     """
     source = resolve_source(source)
-    images = source_to_search(source)
-    parts = [source, resolution, validation, seed, images.content]
-    # What is normalised otherwise gives other figures.
-    named = parts if normalisation is None else [*parts, normalisation]
-    folder = cache_root() / "data" / _key(*named)
+    search = Searched.of(source, validation, seed, reading.rules)
+    search.tell(note)
+    folder = cache_root() / "data" / search.name(resolution, reading)
     if (folder / _ABOUT).exists():
         return folder
-    opened = images.open()
-    train, held = _divide(opened, source, validation, seed)
+    parts, train, held = search.divide()
 
     def describe(building: Path) -> dict[str, Any]:
-        mean, std = normalisation or statistics(
+        mean, std = reading.normalisation or statistics(
             np.load(building / "train_images.npy", mmap_mode="r")
         )
         return {
-            "classes": opened.classes,
+            "classes": parts.classes,
             "mean": mean,
             "std": std,
-            "mirror": opened.mirror,
+            "mirror": parts.mirror,
             "source": source,
         }
 
-    _keep(folder, {"train": train, "validation": held}, resolution, describe, progress)
+    splits = {"train": train, "validation": held}
+    _keep(folder, splits, resolution, reading.resize, describe, progress)
     return folder
+
+
+def data_names(
+    source: str,
+    resolution: int,
+    *,
+    validation: float | str,
+    seed: int,
+    reading: Reading = _READING,
+) -> dict[Rules, str]:
+    """Return what the folder of decoded images is called by today's rules, and by earlier ones
+    where these find the same images.
+
+    The arguments are those of `cached_data`, the rules left out. Nothing is decoded.
+    Raises SpecError for data that cannot be read.
+    """
+    source = resolve_source(source)
+    found: dict[Rules, Searched] = {
+        rules: Searched.of(source, validation, seed, rules) for rules in _RULES
+    }
+    return {
+        rules: search.name(resolution, replace(reading, rules=rules))
+        for rules, search in found.items()
+        if search.same_as(found[2])
+    }
+
+
+def same_images(one: Path, other: Path) -> bool:
+    """Return whether two folders of decoded images hold the same; not where one is gone."""
+    names = ("train_images", "train_labels", "validation_images", "validation_labels")
+    return all(_same_file(one / f"{name}.npy", other / f"{name}.npy") for name in names)
+
+
+def _same_file(one: Path, other: Path) -> bool:
+    try:
+        if one.stat().st_size != other.stat().st_size:
+            return False
+        with one.open("rb") as first, other.open("rb") as second:
+            digests = [hashlib.file_digest(file, "sha256").digest() for file in (first, second)]
+    except OSError:
+        return False
+    return digests[0] == digests[1]
 
 
 def open_data(folder: Path) -> Dataset:
@@ -118,43 +176,32 @@ def open_data(folder: Path) -> Dataset:
     )
 
 
-def open_test(source: str, resolution: int, *, progress: Progress | None = None) -> Split:
+def open_test(
+    source: str,
+    resolution: int,
+    *,
+    reading: Reading = _READING,
+    progress: Progress | None = None,
+    note: Note | None = None,
+) -> Split:
     """Return the test part of a source, decoded as its other images are and kept apart from them.
 
     It is for a final figure of a chosen network, never for choosing one.
+    progress, note: see `cached_data`.
     Raises SpecError when the source brings none.
     Raises StorageError without space.
     """
     source = resolve_source(source)
-    images = source_to_test(source)
-    folder = cache_root() / "test" / _key(source, resolution, images.content)
+    images = source_to_test(source, reading.rules)
+    for text in images.notes:
+        if note is not None:
+            note(text)
+    kind, content = identity(source, images, reading.rules)
+    folder = cache_root() / "test" / folder_name(kind, resolution, content, reading=reading)
     if not (folder / _ABOUT).exists():
-        _keep(folder, {"test": images.open()}, resolution, lambda _: {"source": source}, progress)
+        splits = {"test": images.open()}
+        _keep(folder, splits, resolution, reading.resize, lambda _: {"source": source}, progress)
     return _open(folder, "test")[1][0]
-
-
-def _key(*parts: object) -> str:
-    return hashlib.sha256(json.dumps([_VERSION, *parts]).encode()).hexdigest()[:16]
-
-
-def _divide(parts: Parts, source: str, validation: float, seed: int) -> tuple[Images, Images]:
-    """Return training and validation images; the second are cut from the first, or given.
-
-    Raises SpecError for a class that is too small to be in both.
-    """
-    labels = parts.train.labels
-    if parts.validation is not None:
-        return parts.train, parts.validation
-    counts = np.bincount(labels)
-    single = np.flatnonzero(counts == 1)
-    if len(single):
-        others = f" (and {len(single) - 1} more)" if len(single) > 1 else ""
-        raise SpecError(
-            f"data {source!r}: class {parts.classes[single[0]]!r}{others} has 1 image; every class "
-            "needs at least 2 images, one of them for validation"
-        )
-    kept, held = split_rows(labels, 1 - validation, seed)
-    return parts.train.only(kept), parts.train.only(held)
 
 
 def _check_memory(source: str, count: int, resolution: int) -> None:
@@ -167,10 +214,10 @@ def _check_memory(source: str, count: int, resolution: int) -> None:
         )
 
 
-def _array(images: Images, resolution: int) -> NDArray[np.uint8]:
+def _array(images: Images, resolution: int, resize: Resize) -> NDArray[np.uint8]:
     pixels = np.empty((len(images), resolution, resolution, 3), dtype=np.uint8)
     done = 0
-    for block in decode_ahead(images, resolution):
+    for block in decode_ahead(images, resolution, resize):
         pixels[done : done + len(block)] = block
         done += len(block)
     return pixels
@@ -184,6 +231,7 @@ def _keep(
     folder: Path,
     splits: Mapping[str, Images],
     resolution: int,
+    resize: Resize,
     describe: Callable[[Path], dict[str, Any]],
     progress: Progress | None,
 ) -> None:
@@ -200,7 +248,7 @@ def _keep(
             _check_disk(folder.parent, sum(len(images) for images in splits.values()), resolution)
             building = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
             try:
-                _write(building, splits, resolution, progress)
+                _write(building, splits, resolution, resize, progress)
                 (building / _ABOUT).write_text(json.dumps(describe(building)))
                 building.rename(folder)
             finally:
@@ -237,7 +285,11 @@ def _check_disk(place: Path, count: int, resolution: int) -> None:
 
 
 def _write(
-    building: Path, splits: Mapping[str, Images], resolution: int, progress: Progress | None
+    building: Path,
+    splits: Mapping[str, Images],
+    resolution: int,
+    resize: Resize,
+    progress: Progress | None,
 ) -> None:
     """Write NAME_images.npy and NAME_labels.npy of each split; they are on the disk afterwards."""
     # Block by block: a map of the file would end the process on a full disk.
@@ -248,7 +300,7 @@ def _write(
         with (building / f"{name}_images.npy").open("wb") as file:
             header = {"descr": "|u1", "fortran_order": False, "shape": shape}
             np.lib.format.write_array_header_1_0(file, header)
-            for block in decode_ahead(images, resolution):
+            for block in decode_ahead(images, resolution, resize):
                 file.write(block.data)
                 done += len(block)
                 if progress is not None:

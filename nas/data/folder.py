@@ -2,51 +2,56 @@
 
 from __future__ import annotations
 
-import hashlib
-import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 from nas.base.errors import NoTestPart, SpecError
-from nas.data.images import Images, ImageSource, Parts
+from nas.data.content import content_digest, stamps_digest
+from nas.data.formats import open_image
+from nas.data.images import Held, Images, ImageSource, Parts
+from nas.data.listing import Listing, list_classes, list_images, local_path, readable
+from nas.data.reading import Rules
 
-__all__ = ["folder", "folder_test", "imagenet", "imagenet_test"]
+__all__ = ["Numbered", "folder", "folder_test", "imagenet", "imagenet_test", "validation_folder"]
 
-_SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm"}
+_OTHERWISE_NAMED = ("valid", "validation", "dev", "eval")
 
-_File = tuple[str, str]
-"""The class and the path of an image."""
+Numbered = Callable[[Sequence[str]], Images]
+"""The classes of the training images, in order -> images of these classes."""
 
 
-def folder(argument: str) -> ImageSource[Parts]:
+def folder(argument: str, rules: Rules) -> ImageSource[Parts]:
     """Return train/<class>/*, and val/<class>/* when there is one.
 
     Raises SpecError when the folder is not as it must be.
     """
     root = _root(argument)
     classes = _classes(root)
-    train = _files(root / "train", classes)
-    validation_files = _files(root / "val", classes) if (root / "val").is_dir() else []
+    train = list_images(root / "train", classes, rules=rules)
+    held = _list_part(root / "val", classes, rules) if (root / "val").is_dir() else None
 
     def read() -> Parts:
-        validation = _images(classes, validation_files) if validation_files else None
+        validation = None if held is None else _images(classes, held)
         return Parts(classes, _images(classes, train), validation)
 
-    return ImageSource(_content([train, validation_files]), read)
+    listings = [train] if held is None else [train, held]
+    # The second is empty for runs of before, whose digest has a place for it.
+    stamps = stamps_digest([train, held or Listing.empty(root / "val")])
+    notes = _notes(*listings) + (_unread(root) if held is None else ())
+    return ImageSource(stamps, read, lambda: content_digest(listings), notes)
 
 
-def folder_test(argument: str) -> ImageSource[Images]:
+def folder_test(argument: str, rules: Rules) -> ImageSource[Images]:
     """Return test/<class>/*, its classes numbered as those of train/.
 
     Raises SpecError when there is none.
     """
-    return _test_part(argument, "test")
+    return _test_part(argument, "test", rules)
 
 
-def imagenet(argument: str) -> ImageSource[Parts]:
+def imagenet(argument: str, rules: Rules) -> ImageSource[Parts]:
     """Return train/<class>/* alone; what ImageNet calls val is what papers report, its test part.
 
     Raises SpecError when the folder is not as it must be.
@@ -54,32 +59,74 @@ def imagenet(argument: str) -> ImageSource[Parts]:
     root = _root(argument)
     _check_unpacked(root, "train")
     classes = _classes(root)
-    files = _files(root / "train", classes)
-    return ImageSource(_content([files]), lambda: Parts(classes, _images(classes, files)))
+    train = list_images(root / "train", classes, rules=rules)
+    return _source(train, lambda: Parts(classes, _images(classes, train)))
 
 
-def imagenet_test(argument: str) -> ImageSource[Images]:
+def imagenet_test(argument: str, rules: Rules) -> ImageSource[Images]:
     """Return val/<class>/*. Raises SpecError when there is none."""
     _check_unpacked(_root(argument), "val")
-    return _test_part(argument, "val")
+    return _test_part(argument, "val", rules)
 
 
-def _test_part(argument: str, name: str) -> ImageSource[Images]:
+def validation_folder(argument: str, rules: Rules) -> ImageSource[Numbered]:
+    """Return <class>/* of a folder, for validation beside whichever training images.
+
+    Raises SpecError when there is no such folder, or it has no classes.
+    """
+    root = local_path(argument).expanduser()
+    if not root.is_dir():
+        raise SpecError(
+            f"validation {str(argument)!r}: no such folder; allowed: a share between 0 and 1, or "
+            "the path of a folder with <class>/<images>"
+        )
+    listing = list_images(root, tuple(list_classes(root)), rules=rules)
+    if not listing.files:
+        raise SpecError(
+            f"validation folder {readable(root)}: it has no class folders; needed: "
+            f"{readable(root)}/<class>/<images>"
+        )
+
+    def number(classes: Sequence[str]) -> Images:
+        there = {name for name, _ in listing.files}
+        for one, other, where in (
+            (there, set(classes), "the training images"),
+            (set(classes), there, readable(root)),
+        ):
+            if one - other:
+                raise SpecError(
+                    f"validation folder {readable(root)}: class {min(one - other)!r} is not in "
+                    f"{where}; both need the same classes"
+                )
+        return _images(classes, listing)
+
+    return _source(listing, lambda: number)
+
+
+def _test_part(argument: str, name: str, rules: Rules) -> ImageSource[Images]:
     root = _root(argument)
     classes = _classes(root)
     if not (root / name).is_dir():
         raise NoTestPart(
-            f"data folder {root}: it has no test part; needed: {root}/{name}/<class>/<images>"
+            f"data folder {readable(root)}: it has no test part; needed: "
+            f"{readable(root)}/{name}/<class>/<images>"
         )
-    files = _files(root / name, classes)
-    return ImageSource(_content([files]), lambda: _images(classes, files))
+    listing = _list_part(root / name, classes, rules)
+    return _source(listing, lambda: _images(classes, listing))
+
+
+def _source(listing: Listing, read: Callable[[], Held]) -> ImageSource[Held]:
+    return ImageSource(
+        stamps_digest([listing]), read, lambda: content_digest([listing]), _notes(listing)
+    )
 
 
 def _root(argument: str) -> Path:
-    root = Path(argument).expanduser()
+    root = local_path(argument).expanduser()
     if not root.is_dir():
         raise SpecError(
-            f"data folder {root}: no such folder; needed: {root}/train/<class>/<images>"
+            f"data folder {readable(root)}: no such folder; needed: "
+            f"{readable(root)}/train/<class>/<images>"
         )
     return root
 
@@ -97,79 +144,46 @@ def _classes(root: Path) -> tuple[str, ...]:
     train = root / "train"
     if not train.is_dir():
         raise SpecError(
-            f"data folder {root}: it has no folder train/; needed: {root}/train/<class>/<images>"
+            f"data folder {readable(root)}: it has no folder train/; needed: "
+            f"{readable(root)}/train/<class>/<images>"
         )
-    classes = tuple(sorted(_class_folders(train)))
+    classes = tuple(list_classes(train))
     if len(classes) < 2:
         raise SpecError(
-            f"data folder {train}: {len(classes)} class folders; at least 2 are needed, "
+            f"data folder {readable(train)}: {len(classes)} class folders; at least 2 are needed, "
             "one for each class"
         )
     return classes
 
 
-def _class_folders(part: Path) -> set[str]:
-    """Return the names of the class folders; hidden ones (.ipynb_checkpoints) are left out."""
-    try:
-        return {
-            path.name for path in part.iterdir() if path.is_dir() and not path.name.startswith(".")
-        }
-    except OSError as error:
-        raise SpecError(f"data folder {part} cannot be read ({error.strerror})") from None
-
-
-def _files(part: Path, classes: Sequence[str]) -> list[_File]:
-    """List the images of a part, class by class. Raises SpecError for a class without any."""
-    unknown = _class_folders(part) - set(classes)
+def _list_part(part: Path, classes: Sequence[str], rules: Rules) -> Listing:
+    """List the images of a part beside train/. Raises SpecError for other classes."""
+    unknown = set(list_classes(part)) - set(classes)
     if unknown:
         raise SpecError(
-            f"data folder {part}: class {min(unknown)!r} is not in {part.parent / 'train'}; both "
-            "need the same classes"
+            f"data folder {readable(part)}: class {min(unknown)!r} is not in "
+            f"{readable(part.parent / 'train')}; both need the same classes"
         )
-    files: list[_File] = []
-    for name in classes:
-        paths = sorted(_images_below(part / name))
-        if not paths:
-            raise SpecError(
-                f"class folder {part / name} holds no image; read are: "
-                f"{', '.join(sorted(_SUFFIXES))}"
-            )
-        files += [(name, path) for path in paths]
-    return files
+    return list_images(part, classes, rules=rules)
 
 
-def _images_below(top: Path) -> Iterator[str]:
-    """Yield images in a class folder and the folders in it.
-
-    Hidden ones are left out, such as a Mac's ._image.jpg.
-    """
-    for place, folders, names in os.walk(top):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        for name in names:
-            if not name.startswith(".") and os.path.splitext(name)[1].lower() in _SUFFIXES:
-                yield os.path.join(place, name)
+def _notes(*listings: Listing) -> tuple[str, ...]:
+    return tuple(listing.note for listing in listings if listing.note)
 
 
-def _content(parts: Sequence[Sequence[_File]]) -> str:
-    """Return a digest that changes when any image is added, removed, moved or written again."""
-    digest = hashlib.sha256()
-    for files in parts:
-        for _, path in files:
-            try:
-                stat = os.stat(path)
-            except OSError as error:  # a link that leads nowhere
-                raise SpecError(
-                    f"image {path} cannot be read ({error.strerror}); mend or remove it"
-                ) from None
-            digest.update(os.fsencode(f"{path}\0{stat.st_size}\0{stat.st_mtime_ns}\n"))
-        digest.update(b"\n")
-    return digest.hexdigest()
+def _unread(root: Path) -> tuple[str, ...]:
+    """Say that a folder is not read which looks as if it were meant for validation."""
+    return tuple(
+        f"{readable(root / name)} is not read; --validation {readable(root / name)} validates on it"
+        for name in _OTHERWISE_NAMED
+        if (root / name).is_dir()
+    )
 
 
-def _images(classes: Sequence[str], files: Sequence[_File]) -> Images:
+def _images(classes: Sequence[str], listing: Listing) -> Images:
     number = {name: label for label, name in enumerate(classes)}
     return Images(
-        np.asarray([number[name] for name, _ in files], dtype=np.int64),
-        lambda row: Image.open(files[row][1]),
-        lambda row: f"image {files[row][1]}",
+        np.asarray([number[name] for name, _ in listing.files], dtype=np.int64),
+        lambda row: open_image(listing.files[row][1]),
+        lambda row: f"image {readable(listing.files[row][1])}",
     )

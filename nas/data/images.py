@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+import logging
+import os
+import re
+import warnings
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import ExifTags, Image, ImageOps
 
 from nas.base.errors import SpecError
 from nas.base.machine import usable_cores
+from nas.data.reading import Resize
 
 __all__ = [
+    "Held",
+    "IMAGE_PIXELS",
     "ImageSource",
     "Images",
     "Parts",
@@ -24,7 +32,11 @@ __all__ = [
     "in_memory",
     "number_classes",
     "square",
+    "upright",
 ]
+
+IMAGE_PIXELS = "NAS_IMAGE_PIXELS"
+"""The environment variable that raises how many pixels an image may have."""
 
 _BLOCK = 64  # images decoded in one go by one thread
 _OPAQUE = "white"  # behind transparent pixels: logos and drawings are made for paper
@@ -75,12 +87,18 @@ class Parts:
 class ImageSource(Generic[Held]):
     """A source of images, not read yet.
 
-    content: a text that changes when any image or label does; known without decoding.
+    content: a text that changes when any image or label does; known without decoding. Of files:
+        also when they are moved or written again.
     open: reads labels.
+    digest: reads files; returns a text that changes when what they hold does, and not otherwise.
+        None: `content` is such a text.
+    notes: what a user should hear of, in sentences, such as what is left out.
     """
 
     content: str
     open: Callable[[], Held]
+    digest: Callable[[], str] | None = None
+    notes: tuple[str, ...] = ()
 
 
 def in_memory(pixels: NDArray[np.uint8], labels: NDArray[np.int64], name: str) -> Images:
@@ -128,21 +146,25 @@ def _is_number(label: object) -> bool:
 
 def error_reason(error: Exception) -> str:
     """Return what an error of another library says, in one line."""
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
+    said = getattr(error, "strerror", None) or str(error)
+    return (said.strip() or type(error).__name__).splitlines()[0]
 
 
-def decode_ahead(images: Images, resolution: int) -> Iterator[NDArray[np.uint8]]:
+def decode_ahead(
+    images: Images, resolution: int, resize: Resize = "crop"
+) -> Iterator[NDArray[np.uint8]]:
     """Yield blocks of (n, H, W, 3) in their order, decoded ahead by threads.
 
+    resize: see `Reading`.
     Raises SpecError, which names the first image that cannot be read.
     """
     workers = usable_cores()
-    with ThreadPoolExecutor(max_workers=workers) as pool:
+    with _pillow_as_needed(), ThreadPoolExecutor(max_workers=workers) as pool:
         ahead: deque[Future[NDArray[np.uint8]]] = deque()
         try:
             for start in range(0, len(images), _BLOCK):
                 rows = range(start, min(start + _BLOCK, len(images)))
-                ahead.append(pool.submit(_block, images, rows, resolution))
+                ahead.append(pool.submit(_block, images, rows, resolution, resize))
                 if len(ahead) > 2 * workers:  # a slow disk is not outrun until memory is full
                     yield ahead.popleft().result()
             while ahead:
@@ -151,31 +173,115 @@ def decode_ahead(images: Images, resolution: int) -> Iterator[NDArray[np.uint8]]
             pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _block(images: Images, rows: range, resolution: int) -> NDArray[np.uint8]:
-    return np.stack([_pixels(images, row, resolution) for row in rows])
+@contextmanager
+def _pillow_as_needed() -> Iterator[None]:
+    """Let Pillow read images as large as the user allows, and keep silent about odd metadata."""
+    # Pillow knows no other place for either; around all threads, since both are of the process.
+    before = Image.MAX_IMAGE_PIXELS
+    logger, silent = logging.getLogger("PIL"), logging.NullHandler()
+    if IMAGE_PIXELS in os.environ:
+        Image.MAX_IMAGE_PIXELS = -(-_allowed_pixels() // 2)  # it refuses twice as many
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", module=r"PIL\.")
+            logger.addHandler(silent)
+            yield
+    finally:
+        logger.removeHandler(silent)
+        Image.MAX_IMAGE_PIXELS = before
 
 
-def _pixels(images: Images, row: int, resolution: int) -> NDArray[np.uint8]:
+def _allowed_pixels() -> int:
+    text = os.environ[IMAGE_PIXELS]
+    if not text.isascii() or not text.isdigit() or int(text) == 0:
+        raise SpecError(f"{IMAGE_PIXELS}={text!r}; allowed: a number of pixels, such as 500000000")
+    return int(text)
+
+
+def _block(images: Images, rows: range, resolution: int, resize: Resize) -> NDArray[np.uint8]:
+    return np.stack([_pixels(images, row, resolution, resize) for row in rows])
+
+
+def _pixels(images: Images, row: int, resolution: int, resize: Resize) -> NDArray[np.uint8]:
     try:
         with images.read(row) as image:
-            return square(image, resolution)
+            return square(image, resolution, resize)
+    except Image.DecompressionBombError as error:
+        found = re.search(r"\d+", str(error))
+        pixels = int(found[0]) if found else 0
+        raise SpecError(
+            f"{images.called(row)} has {pixels:,} pixels; at most "
+            f"{2 * (Image.MAX_IMAGE_PIXELS or 0):,} are read, for the memory that it takes; make "
+            f"it smaller, or set {IMAGE_PIXELS}={pixels} in the environment"
+        ) from None
     except Exception as error:  # a damaged file makes its decoder raise anything
         raise SpecError(
             f"{images.called(row)} cannot be read ({error_reason(error)}); mend or remove it"
         ) from None
 
 
-def square(image: Image.Image, resolution: int) -> NDArray[np.uint8]:
-    """Return the largest square in the middle of an image, upright, RGB and scaled: (H, W, 3).
+def square(image: Image.Image, resolution: int, resize: Resize = "crop") -> NDArray[np.uint8]:
+    """Return an image upright, RGB and square: (H, W, 3).
 
+    resize: see `Reading`.
     Raises ValueError for pixels that are no colours.
     """
     # A JPEG far too large is decoded at 1/2, 1/4 or 1/8 of its side, which is much faster.
     image.draft(None, (2 * resolution, 2 * resolution))
-    rgb = _rgb(ImageOps.exif_transpose(image))
+    rgb = _rgb(upright(image))
     if rgb.size != (resolution, resolution):
-        rgb = ImageOps.fit(rgb, (resolution, resolution), Image.Resampling.BILINEAR)
+        rgb = _RESIZED[resize](rgb, resolution)
     return np.asarray(rgb, dtype=np.uint8)
+
+
+def _crop(image: Image.Image, side: int) -> Image.Image:
+    return ImageOps.fit(image, (side, side), _BILINEAR)
+
+
+def _stretch(image: Image.Image, side: int) -> Image.Image:
+    return image.resize((side, side), _BILINEAR)
+
+
+def _pad(image: Image.Image, side: int) -> Image.Image:
+    width, height = (max(1, round(side * length / max(image.size))) for length in image.size)
+    padded = Image.new("RGB", (side, side))
+    padded.paste(
+        image.resize((width, height), _BILINEAR), ((side - width) // 2, (side - height) // 2)
+    )
+    return padded
+
+
+_BILINEAR = Image.Resampling.BILINEAR
+_RESIZED: dict[Resize, Callable[[Image.Image, int], Image.Image]] = {
+    "crop": _crop,
+    "stretch": _stretch,
+    "pad": _pad,
+}
+
+
+def upright(image: Image.Image) -> Image.Image:
+    """Turn an image as EXIF says; nothing else of it is read, and nothing written.
+
+    Pillow's own function writes the rest of EXIF anew, which fails for many an odd header.
+    """
+    image.load()
+    try:
+        orientation = image.getexif().get(ExifTags.Base.Orientation)
+    except Exception:  # a header that cannot be read says nothing of sound pixels
+        return image
+    turn = _TURNS.get(orientation) if isinstance(orientation, int) else None
+    return image if turn is None else image.transpose(turn)
+
+
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 
 
 def _rgb(image: Image.Image) -> Image.Image:

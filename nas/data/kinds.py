@@ -12,10 +12,20 @@ from nas.data.cluttered_digits import cluttered_digits, cluttered_digits_test
 from nas.data.folder import folder, folder_test, imagenet, imagenet_test
 from nas.data.huggingface import huggingface, huggingface_test
 from nas.data.images import Images, ImageSource, Parts
+from nas.data.listing import local_path, portable_path
 from nas.data.own_function import own_function
 from nas.data.published import PUBLISHED, digits, digits_test
+from nas.data.reading import Rules
 
-__all__ = ["DATA", "Kind", "check_source", "resolve_source", "source_to_search", "source_to_test"]
+__all__ = [
+    "DATA",
+    "Kind",
+    "check_source",
+    "resolve_source",
+    "resolve_validation",
+    "source_to_search",
+    "source_to_test",
+]
 
 _PATH = "PATH"
 
@@ -24,14 +34,18 @@ _PATH = "PATH"
 class Kind:
     """A kind of data.
 
-    search: argument behind the colon -> what a search may see.
-    test: argument -> the test part; None when it brings none.
+    search: argument behind the colon, and the rules of a folder -> what a search may see.
+    test: the same -> the test part; None when it brings none.
     argument: what must be behind the colon; empty means no colon.
     """
 
-    search: Callable[[str], ImageSource[Parts]]
-    test: Callable[[str], ImageSource[Images]] | None = None
+    search: Callable[..., ImageSource[Parts]]
+    test: Callable[..., ImageSource[Images]] | None = None
     argument: str = ""
+
+    def arguments(self, argument: str, rules: Rules) -> tuple[str] | tuple[str, Rules]:
+        """Return what its functions are called with."""
+        return (argument, rules) if self.argument == _PATH else (argument,)
 
 
 DATA: dict[str, Kind] = {
@@ -52,7 +66,16 @@ def resolve_source(source: str) -> str:
     name, _, argument = source.partition(":")
     if not argument or name not in DATA or DATA[name].argument != _PATH:
         return source
-    return f"{name}:{Path(argument).expanduser().resolve()}"
+    return f"{name}:{_absolute(argument)}"
+
+
+def resolve_validation(validation: float | str) -> float | str:
+    """Make the path of a folder absolute; a share stays as it is."""
+    return _absolute(validation) if isinstance(validation, str) else validation
+
+
+def _absolute(path: str) -> str:
+    return portable_path(local_path(path).expanduser().resolve())
 
 
 def check_source(source: str) -> None:
@@ -61,26 +84,30 @@ def check_source(source: str) -> None:
         _kind(source)
 
 
-def source_to_search(source: str) -> ImageSource[Parts]:
+def source_to_search(source: str, rules: Rules = 2) -> ImageSource[Parts]:
     """Return what a search may see of a source, not read yet.
 
+    rules: see `Reading`.
     Raises SpecError when there is no such source.
     """
     if _is_own(source):
         return own_function(source)
     kind, argument = _kind(source)
-    return kind.search(argument)
+    return kind.search(*kind.arguments(argument, rules))
 
 
-def source_to_test(source: str) -> ImageSource[Images]:
-    """Return the test part of a source, not read yet. Raises SpecError when it brings none."""
+def source_to_test(source: str, rules: Rules = 2) -> ImageSource[Images]:
+    """Return the test part of a source, not read yet. Raises SpecError when it brings none.
+
+    rules: see `Reading`.
+    """
     kind, argument = (None, "") if _is_own(source) else _kind(source)
     if kind is None or kind.test is None:
         raise NoTestPart(
             f"data {source!r} brings no test part; these do: "
             f"{', '.join(_usage(name) for name in DATA if DATA[name].test)}"
         )
-    return kind.test(argument)
+    return kind.test(*kind.arguments(argument, rules))
 
 
 def _is_own(source: str) -> bool:

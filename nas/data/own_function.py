@@ -10,11 +10,19 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import Image
 
 from nas.base.errors import SpecError
 from nas.base.user_code import user_function
-from nas.data.images import Images, ImageSource, Parts, error_reason, in_memory, number_classes
+from nas.data.images import (
+    Images,
+    ImageSource,
+    Parts,
+    error_reason,
+    in_memory,
+    number_classes,
+    upright,
+)
 
 __all__ = ["own_function"]
 
@@ -92,9 +100,9 @@ def _are_pictures(images: object) -> bool:
 
 def _bytes(picture: Image.Image, name: str) -> bytes:
     try:
-        upright = ImageOps.exif_transpose(picture)
-        about = f"{upright.mode} {upright.size} {upright.getpalette()}"
-        return about.encode() + upright.tobytes()
+        turned = upright(picture)
+        about = f"{turned.mode} {turned.size} {turned.getpalette()}"
+        return about.encode() + turned.tobytes()
     except Exception as error:  # opened from a damaged file, it is read only now
         raise SpecError(
             f"{name} cannot be read ({error_reason(error)}); mend or remove it"

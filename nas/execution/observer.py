@@ -77,8 +77,10 @@ class EventLog:
         self._path = path
 
     def _write(self, text: str) -> None:
-        with contextlib.suppress(OSError), self._path.open("a") as file:
-            file.write(f"{utc_now()} {text}\n")
+        # The errors of workers come here as bytes, too: whatever is no UTF-8 is written as numbers.
+        line = f"{utc_now()} {text}\n".encode("utf-8", "backslashreplace")
+        with contextlib.suppress(OSError), self._path.open("ab") as file:
+            file.write(line)
 
     def stage(self, text: str) -> None:
         self._write(text)

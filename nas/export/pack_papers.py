@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from nas.base.machine import processor
+from nas.data.reading import Resize
 from nas.export import verify
 from nas.export.card import write_card
 from nas.export.licences import read_licences, write_notice
@@ -130,7 +131,7 @@ def write_papers(
         "verify.py": Path(verify.__file__).read_text(encoding="utf-8"),
     }
     for name, text in texts.items():
-        (folder / name).write_text(text, encoding="utf-8")
+        (folder / name).write_text(text, encoding="utf-8", errors="backslashreplace")
     (folder / "licences").mkdir()
     for name, content in read_licences(winner.architecture).items():
         (folder / "licences" / name).write_bytes(content)
@@ -143,7 +144,7 @@ def _preprocessing(winner: Winner) -> dict[str, Any]:
         "size": [winner.side, winner.side],
         "channels": "RGB; grey images three times the same, transparent pixels over white",
         "orientation": "upright, as EXIF says",
-        "crop": "the largest square in the middle",
+        **_SQUARE[winner.resize],
         "resize": "bilinear, antialiased (Pillow's BILINEAR)",
         "range": [0, 255],
         "mean": list(winner.mean),
@@ -152,6 +153,14 @@ def _preprocessing(winner: Winner) -> dict[str, Any]:
         "dtype": "float32",
         "formula": "(pixel - mean) / std, for each channel, with pixels from 0 to 255",
     }
+
+
+_SQUARE: dict[Resize, dict[str, str]] = {
+    "crop": {"crop": "the largest square in the middle"},
+    "stretch": {"crop": "none", "shape": "width and height are scaled apart, to the size"},
+    "pad": {"crop": "none", "shape": "the longer side to the size, black bars beside the other"},
+}
+"""How images that are not square become so."""
 
 
 def _write_samples(path: Path, images: ValidationScores) -> None:

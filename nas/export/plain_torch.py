@@ -252,9 +252,10 @@ class Network(nn.Module):
 
 def load(path):
     """The trained network, in evaluation mode. Needs safetensors."""
-    from safetensors.torch import load_file
+    from safetensors.torch import load as read
 
     network = Network()
-    network.load_state_dict(load_file(path))
+    with open(path, "rb") as file:
+        network.load_state_dict(read(file.read()))
     return network.eval()
 '''

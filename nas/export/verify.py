@@ -11,6 +11,7 @@ Needs numpy and the runtime that the pack is for, nothing else. Exit code 0: all
 from __future__ import annotations
 
 import importlib.util
+import io
 import json
 import sys
 import time
@@ -31,7 +32,8 @@ def load_onnx(path: Path) -> Session:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.log_severity_level = 3
-    session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    graph = path.read_bytes()  # a path need not be plain ASCII, which some runtimes cannot open
+    session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
     source = session.get_inputs()[0].name
     return lambda images: np.asarray(session.run(None, {source: images})[0])
 
@@ -46,14 +48,16 @@ def load_openvino(path: Path) -> Session:
         "ENABLE_CPU_PINNING": False,
         "INFERENCE_PRECISION_HINT": "f32",
     }
-    request = openvino.Core().compile_model(str(path), "CPU", settings).create_infer_request()
+    core = openvino.Core()
+    graph = core.read_model(path.read_bytes(), path.with_suffix(".bin").read_bytes())
+    request = core.compile_model(graph, "CPU", settings).create_infer_request()
     return _each(lambda image: np.array(request.infer([image])[0]))
 
 
 def load_litert(path: Path) -> Session:
     from ai_edge_litert.interpreter import Interpreter
 
-    interpreter = Interpreter(model_path=str(path), num_threads=1)
+    interpreter = Interpreter(model_content=path.read_bytes(), num_threads=1)
     interpreter.allocate_tensors()
     source, result = interpreter.get_input_details()[0], interpreter.get_output_details()[0]
 
@@ -108,8 +112,9 @@ def load_ncnn(path: Path) -> Session:
     network.opt.use_fp16_packed = network.opt.use_fp16_storage = False
     network.opt.use_fp16_arithmetic = False
     weights = path.with_suffix(".bin")
-    if network.load_param(str(path)) or network.load_model(str(weights)):
-        raise RuntimeError(f"ncnn cannot read {path.name} and {weights.name}")
+    if network.load_param_mem(path.read_text(encoding="utf-8")):
+        raise RuntimeError(f"ncnn cannot read {path.name}")
+    network.load_model_mem(weights.read_bytes())
 
     def infer(image: Images) -> Images:
         with network.create_extractor() as extractor:
@@ -125,13 +130,13 @@ def load_ncnn(path: Path) -> Session:
 def load_pt2(path: Path) -> Session:
     import torch
 
-    return _torch(torch.export.load(str(path)).module(check_guards=False))
+    return _torch(torch.export.load(io.BytesIO(path.read_bytes())).module(check_guards=False))
 
 
 def load_torchscript(path: Path) -> Session:
     import torch
 
-    return _torch(torch.jit.load(str(path)))
+    return _torch(torch.jit.load(io.BytesIO(path.read_bytes())))
 
 
 def load_timm(path: Path) -> Session:

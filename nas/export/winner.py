@@ -12,6 +12,7 @@ from nas.base.errors import SpecError
 from nas.base.files import make_folder
 from nas.data import Dataset
 from nas.data.dataset import Channels
+from nas.data.reading import Resize
 from nas.runs.images import open_images
 from nas.runs.run import Run, RunState
 from nas.runs.weights import Weights, retrained_weights, trained_network
@@ -29,6 +30,7 @@ class Winner:
     classes: their names, in the order of the scores.
     mean: of each channel, on the scale 0 to 255.
     std: likewise.
+    resize: what becomes of images that are not square; see `Reading`.
     """
 
     network: nn.Module
@@ -36,6 +38,7 @@ class Winner:
     classes: tuple[str, ...]
     mean: Channels
     std: Channels
+    resize: Resize = "crop"
 
     @property
     def side(self) -> int:
@@ -77,7 +80,7 @@ def read_trained_network(state: RunState, trial: int, weights: Weights) -> Train
         )
     row = state.row(trial)
     architecture = Architecture.from_json(row["architecture"])
-    winner = Winner(network, architecture, data.classes, data.mean, data.std)
+    winner = Winner(network, architecture, data.classes, data.mean, data.std, run.file.resize)
     return TrainedNetwork(winner, data, training, row)
 
 

@@ -84,14 +84,14 @@ def pack(
             files[name] = key
             progress(len(files), total)
         rows = [",".join((*_COLUMNS, _AGAIN)), *(f"{name},," for name in files)]
-        (directory / "timings.csv").write_text("\n".join(rows) + "\n")
+        (directory / "timings.csv").write_text("\n".join(rows) + "\n", encoding="utf-8")
         (directory / "README.md").write_text(
-            _README.format(device=device, runtime=runtime, how=how)
+            _README.format(device=device, runtime=runtime, how=how), encoding="utf-8"
         )
         manifest = Manifest(device=device, runtime=runtime, classes=classes, plan=plan, files=files)
         # Last: a folder with a manifest is whole.
         with write_whole(directory / "manifest.json") as temporary:
-            temporary.write_text(manifest.model_dump_json(indent=1))
+            temporary.write_text(manifest.model_dump_json(indent=1), encoding="utf-8")
     except OSError as error:
         raise StorageError(f"{directory} cannot be written: {error.strerror or error}") from None
     return directory

@@ -264,7 +264,7 @@ def write_report(run: Run, out: Path) -> None:
 
     Raises SpecError when out is another file, and StorageError.
     """
-    write_report_file(out, lambda path: path.write_text(render(run), encoding="utf-8"))
+    write_report_file(out, lambda path: path.write_text(render(run), "utf-8", "backslashreplace"))
 
 
 def _templates() -> Environment:

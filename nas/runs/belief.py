@@ -45,5 +45,5 @@ def regime_of(runner: Runner) -> str:
 def _told_from_validation(runner: Runner, trials: Trials) -> int:
     """Return about how many training images there were, by how many were kept for validation."""
     kept = trials["images"][np.isfinite(trials["images"])]
-    share = runner.validation
+    share = runner.validation if isinstance(runner.validation, float) else 0.2
     return max(1, round(float(kept[0]) * (1 - share) / share)) if kept.size else 1

@@ -9,7 +9,7 @@ from typing import Any
 
 from nas.base.errors import MeasurementError, SpecError, StorageError
 from nas.base.object_store import is_remote, location, storage_errors
-from nas.data import open_data, resolve_source
+from nas.data import open_data
 from nas.latency.profile import Profile, load_profile
 from nas.latency.runtime import RUNTIMES, device_named
 from nas.models.candidates import Candidates, given_space
@@ -19,7 +19,7 @@ from nas.runs.calibrate.result import FILE as CALIBRATION
 from nas.runs.calibrate.result import load_calibration
 from nas.runs.calibrate.search_budget import check_fits, find_curves, with_budget
 from nas.runs.given_weights import match_given_weights, settle_weights
-from nas.runs.images import decode_images
+from nas.runs.images import decode_images, image_names
 from nas.runs.loggers import check_loggers
 from nas.runs.open_study import study_name
 from nas.runs.run import Run, RunFile, open_run
@@ -81,13 +81,13 @@ def check_new_run(
     notes: tuple[str, ...] = ()
     if calibration is not None:
         runner, curves, notes = _take_budget(runner, Path(calibration))
-    file = RunFile(**runner.model_dump(), data=resolve_source(data), study=study_name(out, runner))
+    file = RunFile.of(runner, data, study_name(out, runner))
     candidates = Candidates(space)
     plains = [plain for plain, _ in candidates.plains()]
     file, told = settle_weights(file, plains)
     profile = _check_device(file, candidates)
-    file, about = _check_images(space, file)
-    notes += (*told, *match_given_weights(file, plains, len(about["classes"])))
+    file, about, remarks = _check_images(space, file)
+    notes += (*remarks, *told, *match_given_weights(file, plains, len(about["classes"])))
     _check_limits(candidates, len(about["classes"]))
     rules = load_rules(prior) if prior is not None else None
     if rules is not None and file.search.sampler != "pareto":
@@ -128,11 +128,14 @@ def _check_device(file: RunFile, candidates: Candidates) -> Profile | None:
     return profile
 
 
-def _check_images(space: SearchSpace, file: RunFile) -> tuple[RunFile, dict[str, Any]]:
+def _check_images(
+    space: SearchSpace, file: RunFile
+) -> tuple[RunFile, dict[str, Any], tuple[str, ...]]:
     """Decode the images; return the file with what is left to the program decided for so many,
-    and what environment.json says of them.
+    what environment.json says of them, and what a user should hear of them.
     """
-    folder = decode_images(space, file)
+    notes: list[str] = []
+    folder = decode_images(space, file, note=notes.append)
     images = open_data(folder)
     if file.proxy.subset is not None:
         images.check_subset(file.proxy.subset)
@@ -142,7 +145,8 @@ def _check_images(space: SearchSpace, file: RunFile) -> tuple[RunFile, dict[str,
     if PROXIES[file.proxy.kind].shared:  # a further seed would score the same weights again
         once = file.search.model_copy(update={"confirm_seeds": 1})
         file = file.model_copy(update={"search": once})
-    return file, {"key": folder.name, "classes": list(images.classes), "images": count}
+    about = {"key": folder.name, "classes": list(images.classes), "images": count}
+    return file, about, tuple(notes)
 
 
 def _check_limits(candidates: Candidates, num_classes: int) -> None:
@@ -178,7 +182,7 @@ def _with_calibration(new: NewRun, calibration: Path) -> NewRun:
             new.curves,
             calibration,
             data=new.file.data,
-            images=new.data["key"],
+            images=image_names(new.space, new.file),
             plains=[plain for plain, _ in new.candidates.plains()],
         )
         if not (calibration / CALIBRATION).exists():
@@ -197,7 +201,7 @@ def _begin_with(new: NewRun, calibration: Path) -> NewRun:
     theirs, ours = begun.file, new.file
     compared = {
         "space": (begun.space, new.space),
-        "images": (state.data()["key"], new.data["key"]),
+        "images": (_today(state.data()["key"], new), new.data["key"]),
         "proxy": (
             theirs.proxy.model_copy(update={"seeds": 1}),
             ours.proxy.model_copy(update={"seeds": 1}),
@@ -216,6 +220,11 @@ def _begin_with(new: NewRun, calibration: Path) -> NewRun:
     return replace(new, file=file, begun=begun)
 
 
+def _today(key: str, new: NewRun) -> str:
+    """Return what images are called now, where a name by the rules of before is that of these."""
+    return new.data["key"] if key in image_names(new.space, new.file) else key
+
+
 def _make_own_folder(url: str, name: str) -> str:
     """Make a folder for one run's weights in object storage, so that runs of one name share none.
 
@@ -227,7 +236,7 @@ def _make_own_folder(url: str, name: str) -> str:
         with storage_errors(folder):
             if not is_remote(folder):  # file://: another folder of a shared file system
                 folder.mkdir(parents=True)
-            (folder / "run.txt").write_text(f"{name}\n")
+            (folder / "run.txt").write_text(f"{name}\n", encoding="utf-8")
     except (StorageError, OSError) as error:
         raise SpecError(f"checkpoints: {error}; name a bucket that can be written to") from None
     return url

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nas.base.errors import SpecError
-from nas.runs.run import Run, RunState, open_run
+from nas.runs.run import Run, RunFile, RunState, open_run
 from nas.study.front.front import Front
 from nas.study.front.indicators import hypervolume
 
@@ -153,11 +153,22 @@ def _conditions(state: RunState, projected: bool) -> dict[str, str]:
     data, file = state.data(), state.run.file
     proxy = file.proxy
     conditions = {
-        "data": f"{file.data}, {file.validation:.0%} for validation, cut with seed "
-        f"{file.search.seed} [{data['key'][:8]}]",
+        "data": f"{_source(file)}, {_validation(file)} [{data['key'][:8]}]",
         "proxy": f"{proxy.kind}, {proxy.budgets[-1]:g} {proxy.unit}, batches of {proxy.batch_size}",
     }
     return conditions if projected else conditions | {"device": _device(state.run)}
+
+
+def _source(file: RunFile) -> str:
+    """Name the data; where the key tells files by content, they may lie anywhere."""
+    by_content = file.image_rules > 1 and file.data_name != file.data
+    return file.data.partition(":")[0] if by_content else file.data
+
+
+def _validation(file: RunFile) -> str:
+    if isinstance(file.validation, str):
+        return "validated on a folder of its own"
+    return f"{file.validation:.0%} for validation, cut with seed {file.search.seed}"
 
 
 def _device(run: Run) -> str:

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 from nas.base.errors import SpecError
-from nas.data import Channels, Dataset, cached_data, open_data
+from nas.data import Dataset, cached_data, data_names, open_data, same_images
 from nas.runs.run import Run, RunFile
-from nas.spec.runner import Normalisation, Runner
+from nas.spec.runner import Runner
 from nas.spec.space import SearchSpace
 
-__all__ = ["channels_of", "check_images", "decode_images", "open_images", "train_resolution"]
+__all__ = [
+    "are_images",
+    "decode_images",
+    "find_images",
+    "image_names",
+    "open_images",
+    "train_resolution",
+]
 
 
 def train_resolution(space: SearchSpace, file: Runner) -> int:
@@ -35,12 +42,14 @@ def decode_images(
     resolution: int | None = None,
     *,
     progress: Callable[[int, int], None] | None = None,
+    note: Callable[[str], None] | None = None,
 ) -> Path:
     """Return the folder of a run's decoded images, which is named by their digest.
 
     They are decoded now where this machine does not have them.
     resolution: their side; None: that of the proxies.
     progress: called with (images decoded, all images).
+    note: hears in sentences what is left out, and the like.
     Raises SpecError for images that cannot be read, StorageError without space.
     """
     return cached_data(
@@ -48,29 +57,67 @@ def decode_images(
         resolution or train_resolution(space, file),
         validation=file.validation,
         seed=file.search.seed,
-        normalisation=channels_of(file.normalisation),
+        reading=file.reading,
         progress=progress,
+        note=note,
     )
 
 
-def channels_of(given: Normalisation | None) -> tuple[Channels, Channels] | None:
-    """Return mean and deviation of pixels from 0 to 255, where a runner gives them."""
-    if given is None:
-        return None
-    mean, std = ([255 * value for value in values] for values in (given.mean, given.std))
-    return (mean[0], mean[1], mean[2]), (std[0], std[1], std[2])
+def image_names(space: SearchSpace, file: RunFile) -> Collection[str]:
+    """Return what the folder of a run's decoded images is called, now and by the rules of before.
+
+    Raises SpecError for images that cannot be read.
+    """
+    names = data_names(
+        file.data,
+        train_resolution(space, file),
+        validation=file.validation,
+        seed=file.search.seed,
+        reading=file.reading,
+    )
+    return names.values()
 
 
-def check_images(run: Run, folder: Path, key: str, way_out: str = "put them back") -> None:
-    """Raise SpecError when decoded images are not those that a run was started with.
+def find_images(
+    run: Run,
+    key: str,
+    way_out: str = "put them back",
+    *,
+    progress: Callable[[int, int], None] | None = None,
+) -> Path:
+    """Return the folder of the decoded images that a run was started with.
 
     key: of the images in the run's environment.json.
-    way_out: what is to be done then.
+    way_out: what is to be done when they have changed.
+    progress: see `decode_images`.
+    Raises SpecError when they are gone or have changed.
     """
-    if folder.name != key:
+    try:
+        folder = decode_images(run.space, run.file, progress=progress)
+    except SpecError as error:
+        place = Path(run.file.data.partition(":")[2])
+        if place.is_absolute() and not place.is_dir():
+            raise SpecError(
+                f"{error}; where it lies elsewhere now, say so behind data: in "
+                f"{run.path / 'run.yaml'}"
+            ) from None
+        raise
+    if not are_images(run, folder, key):
         raise SpecError(
             f"the images of {run.file.data} have changed since {run.path} was started; {way_out}"
         )
+    return folder
+
+
+def are_images(run: Run, folder: Path, key: str) -> bool:
+    """Return whether decoded images are those that a run was started with.
+
+    By the rules of before, images that were only copied or touched have another name, too: they
+    are told by what is still kept under the old one.
+    key: of the images in the run's environment.json.
+    """
+    before = run.file.image_rules == 1
+    return folder.name == key or (before and same_images(folder, folder.parent / key))
 
 
 def open_images(run: Run, key: str, resolution: int | None = None) -> Dataset:
@@ -80,8 +127,7 @@ def open_images(run: Run, key: str, resolution: int | None = None) -> Dataset:
     resolution: of the same images for a full training; None: that of the proxies.
     Raises SpecError when they are gone or have changed.
     """
-    folder = decode_images(run.space, run.file)
-    check_images(run, folder, key)
+    folder = find_images(run, key)
     if resolution is not None:
         folder = decode_images(run.space, run.file, resolution)
     return open_data(folder)

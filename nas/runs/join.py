@@ -23,7 +23,7 @@ from nas.execution.exchange import Exchange, WorkerTerms
 from nas.execution.exchange.study import StudyExchange
 from nas.execution.workers.worker_process import WorkerProcess
 from nas.latency.runtime import RUNTIMES
-from nas.runs.images import decode_images
+from nas.runs.images import are_images, decode_images
 from nas.runs.open_study import exchange_of
 from nas.runs.prepare import DEVICE
 from nas.runs.run import CHECKPOINTS, Run, open_run
@@ -142,7 +142,7 @@ def _fit_spec(run: Run, terms: WorkerTerms) -> EvaluatorSpec:
     for text in (*spec.plains, spec.anchor):
         _check_backbone(run, text)
     data = decode_images(run.space, run.file)
-    if data.name != terms.data:
+    if not are_images(run, data, terms.data):
         raise SpecError(
             f"the images of {run.file.data} are not those that {run.path} was started with; "
             "copy them from there"

@@ -27,7 +27,7 @@ from nas.latency.runtime import clock_of, device_named
 from nas.latency.source import machine_of, measure_device
 from nas.models.candidates import Candidates
 from nas.models.cost import cost_by_parts
-from nas.runs.images import check_images, decode_images
+from nas.runs.images import find_images
 from nas.runs.run import Run
 from nas.spec.architecture import PLAIN, Architecture
 from nas.spec.prior import load_rules
@@ -129,9 +129,12 @@ def _find_images(inputs: SearchInputs, observer: Observer) -> Path:
     """Return the folder of the decoded images. Raises SpecError when they have changed."""
     run = inputs.run
     observer.stage("reading images")
-    folder = decode_images(run.space, run.file, progress=observer.step)
-    check_images(run, folder, inputs.data["key"], "put them back, or start another run")
-    return folder
+    return find_images(
+        run,
+        inputs.data["key"],
+        "put them back, or start another run",
+        progress=observer.step,
+    )
 
 
 def _plain_networks(inputs: SearchInputs) -> list[Architecture]:

@@ -12,7 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
 from pydantic import Field
@@ -39,7 +39,7 @@ from nas.study.trials import TrainingCost, Trials
 if TYPE_CHECKING:
     from torch import nn
 
-    from nas.data import Dataset
+    from nas.data import Dataset, Reading
 
 __all__ = [
     "CHECKPOINTS",
@@ -73,6 +73,25 @@ class RunFile(Runner):
     """Its name in the storage."""
     begun: Annotated[int, Field(ge=0)] = 0
     """Trials that it began with, of a calibration."""
+    image_rules: Literal[1, 2] = 1
+    """How files of images are found and known: see `Reading`. Runs of before do not say."""
+
+    @classmethod
+    def of(cls, runner: Runner, data: str, study: str = "search") -> RunFile:
+        """Return the file of a new run: its images are found from anywhere, by today's rules."""
+        from nas.data import Reading, resolve_source, resolve_validation
+
+        named = runner.model_dump()
+        named |= {"data": resolve_source(data), "image_rules": Reading().rules}
+        named |= {"validation": resolve_validation(runner.validation)}
+        return cls(**named, study=study)
+
+    @property
+    def reading(self) -> Reading:
+        """How its images are read."""
+        from nas.data import Reading
+
+        return Reading(self.resize, self.image_rules, self.pixel_levels)
 
     @property
     def data_name(self) -> str:
@@ -197,9 +216,10 @@ class Run:
     def is_finished(self) -> bool:
         """Return whether its last search came to its own end."""
         try:
-            events = (self.path / "events.log").read_text().splitlines()
+            log = (self.path / "events.log").read_text(encoding="utf-8", errors="replace")
         except OSError:
             return False
+        events = log.splitlines()
         return bool(events) and FINISHED in events[-1]
 
     def is_running(self) -> bool:

@@ -125,10 +125,10 @@ def submit(steps: Sequence[Step], *, run: Callable[..., Any] = subprocess.run) -
     for step in steps:
         with tempfile.TemporaryDirectory() as folder:
             for name, text in step.files.items():
-                (Path(folder) / name).write_text(text)
+                (Path(folder) / name).write_text(text, encoding="utf-8")
             command = [word.replace("{folder}", folder) for word in step.command]
             command[0] = _program(command[0]) or command[0]
-            done = run(command, input=step.text, text=True)
+            done = run(command, input=step.text, encoding="utf-8")
         if done.returncode != 0:
             raise NasError(f"{step.command[0]} failed with exit code {done.returncode}")
 

@@ -43,6 +43,8 @@ __all__ = [
     "with_overrides",
 ]
 
+Channels = tuple[float, float, float]
+
 _STRICT = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
@@ -71,6 +73,20 @@ def parse_seconds(option: str, text: str) -> float:
 
 
 Duration = Annotated[float, BeforeValidator(_seconds), Field(gt=0)]
+
+
+def _validation(value: object) -> object:
+    number = isinstance(value, float | int) and not isinstance(value, bool) and 0 < value < 1
+    folder = isinstance(value, str) and re.fullmatch(r"[\s\d.+-]*", value) is None
+    if not number and not folder:
+        raise ValueError(
+            f"found {value!r}; allowed: less than 1 and above 0, as a share, or the path of a "
+            "folder with <class>/<images>"
+        )
+    return value
+
+
+Validation = Annotated[float | str, BeforeValidator(_validation)]
 
 
 def _workers(value: object) -> object:
@@ -287,6 +303,11 @@ class Normalisation(BaseModel):
     std: Annotated[list[Annotated[float, Field(gt=0)]], Field(min_length=3, max_length=3)]
 
 
+def _levels(shares: list[float]) -> Channels:
+    red, green, blue = (255 * share for share in shares)
+    return red, green, blue
+
+
 class Runner(BaseModel):
     """The runner file: everything about a run that is not the space or the data."""
 
@@ -312,8 +333,12 @@ class Runner(BaseModel):
     search: SearchPlan = SearchPlan()
     proxy: Proxy = Proxy()
     ray: Ray = Ray()
-    validation: Annotated[float, Field(gt=0, lt=1)] = 0.2
-    """Share of the training images that is cut off for validation, when there is no val/."""
+    validation: Validation = 0.2
+    """Share of the training images that is cut off for validation, when there is no val/; or the
+    path of a folder with <class>/<images>, which are used instead."""
+    resize: Literal["crop", "stretch", "pad"] = "crop"
+    """What becomes of images that are not square: `crop` takes the largest square in the middle,
+    `stretch` all of it in another shape, `pad` all of it between black bars."""
     normalisation: Normalisation | None = None
     """None: by mean and deviation of the training images; beside trained weights, as those were
     trained, where that is known. A search writes it down."""
@@ -323,6 +348,13 @@ class Runner(BaseModel):
     the path of a device profile (`device.json`), from which latencies are then predicted."""
     loggers: list[Literal["tensorboard", "mlflow", "wandb"]] = []
     """Tools that are told what happens as well; each needs its extra."""
+
+    @property
+    def pixel_levels(self) -> tuple[Channels, Channels] | None:
+        """Mean and deviation of pixels from 0 to 255, where `normalisation` gives them."""
+        if self.normalisation is None:
+            return None
+        return _levels(self.normalisation.mean), _levels(self.normalisation.std)
 
     @property
     def device_profile(self) -> Path | None:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from nas.base.errors import StorageError
 from nas.base.files import write_whole
+from nas.base.tables import parquet_source
 from nas.study.full_training import FullTraining, read_full_trainings
 from nas.study.record import COMPLETE, PRUNED, Record
 from nas.study.text_columns import StoredTexts, Texts
@@ -183,7 +184,8 @@ class Trials:
         }
         table = pa.table(arrays).replace_schema_metadata({"nas.stamp": stamp, "nas.version": "1"})
         with write_whole(path) as temporary:
-            parquet.write_table(table, temporary, row_group_size=_GROUP)
+            with temporary.open("wb") as file:  # Arrow takes every path for UTF-8
+                parquet.write_table(table, file, row_group_size=_GROUP)
 
     @classmethod
     def read(cls, path: Path, *, stamp: str | None = None) -> Trials | None:
@@ -196,7 +198,7 @@ class Trials:
         from pyarrow import parquet
 
         try:
-            file = parquet.ParquetFile(path)
+            file = parquet.ParquetFile(parquet_source(path))
             written = (file.schema_arrow.metadata or {}).get(b"nas.stamp", b"").decode()
             missing = set(Record.names()) - set(file.schema_arrow.names) - _LATER
             if stamp is not None and (written != stamp or missing):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -79,6 +80,10 @@ def load_weights(path: Path) -> dict[str, Tensor]:
             with storage_errors(path):
                 content = path.read_bytes()
             return load(content)
+        try:
+            os.fsencode(path).decode("utf-8")
+        except UnicodeDecodeError:  # a path that safetensors refuses
+            return load(path.read_bytes())
         return load_file(path)
     except (OSError, SafetensorError) as error:
         raise StorageError(f"weights {path} cannot be read ({error})") from None

@@ -15,7 +15,7 @@ from torch import distributed as dist
 
 from nas.base.errors import TrainingError
 from nas.base.seeds import derive
-from nas.data import Dataset, open_data, open_test
+from nas.data import Dataset, Reading, open_data, open_test
 from nas.models.build import build
 from nas.spec.architecture import Architecture
 from nas.spec.recipe import FullRecipe
@@ -63,6 +63,7 @@ class FullTrainingJob:
     test: whether the source brings a test part.
     backbone: file of the plain network's weights, for a recipe that starts from them.
     looks: at the validation images on the way, the last one at the end.
+    reading: how the images are read.
     """
 
     about: FullTraining
@@ -74,6 +75,7 @@ class FullTrainingJob:
     test: bool
     backbone: Path | None = None
     looks: int = 10
+    reading: Reading = Reading()
 
     @property
     def recipe(self) -> FullRecipe:
@@ -96,6 +98,7 @@ class FullTrainingJob:
             "data": Path(data["data"]),
             "folder": Path(data["folder"]),
             "backbone": Path(data["backbone"]) if data["backbone"] else None,
+            "reading": Reading(**data["reading"]),
         }
         return cls(**data | values)
 
@@ -276,16 +279,22 @@ def _test(
     job: FullTrainingJob, training: Training, data: Dataset, device: torch.device
 ) -> dict[str, Any]:
     """Take the one look at the test images."""
-    test = open_test(job.source, job.about.resolution)
+    test = open_test(job.source, job.about.resolution, reading=job.reading)
     return _tested(_judge(training, replace(data, validation=test), device), len(test))
 
 
 def test_trained(
-    folder: Path, architecture: Architecture, training: FullTraining, source: str, data: Path
+    folder: Path,
+    architecture: Architecture,
+    training: FullTraining,
+    source: str,
+    data: Path,
+    reading: Reading,
 ) -> FullTraining:
     """Take the one look at the test images with weights that were kept; return the training so.
 
     folder: that the weights are in.
+    source, reading: the test images, and how they are read.
     data: the folder of the decoded images that it was trained on.
     Raises StorageError when the weights are gone.
     """
@@ -297,7 +306,7 @@ def test_trained(
         start=FullRecipe(**training.recipe).block_start,
     )
     network.load_state_dict(load_weights(folder / training.weights))
-    test = open_test(source, training.resolution)
+    test = open_test(source, training.resolution, reading=reading)
     task = Classification(len(images.classes))
     score = evaluate(network, replace(images, validation=test), task, device=device)
     return replace(training, **_tested(score, len(test)))

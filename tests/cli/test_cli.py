@@ -29,7 +29,7 @@ def test_flags_are_a_promise() -> None:
         "search": [
             "--backbone", "--budget", "--calibration", "--data", "--focus", "--full-trainings",
             "--out", "--prior", "--regime", "--runner", "--seed", "--set", "--time-limit",
-            "--trials", "--weights", "--weights-match", "--workers", "space",
+            "--trials", "--validation", "--weights", "--weights-match", "--workers", "space",
         ],
         "explain": [
             "--device", "--devices", "--for", "--importances", "--json", "--picture", "--prior",

@@ -5,7 +5,15 @@ from __future__ import annotations
 import pytest
 
 from nas.base.errors import SpecError
-from nas.cli.parsing import parse_focus, parse_limit, parse_names, parse_numbers, with_option
+from nas.cli.parsing import (
+    is_share,
+    parse_focus,
+    parse_limit,
+    parse_names,
+    parse_numbers,
+    parse_validation,
+    with_option,
+)
 from nas.spec.runner import load_runner
 
 
@@ -23,6 +31,20 @@ def test_what_is_typed_becomes_values() -> None:
 def test_wrong_numbers_name_their_option(text: str) -> None:
     with pytest.raises(SpecError, match="^--at .*: write name=number"):
         parse_numbers(text, "--at")
+
+
+@pytest.mark.parametrize("path", ["held out", "a: b", "*all", "#1", "ä/日", "0.3/x", "~/val"])
+def test_a_folder_for_validation_is_taken_as_it_is_typed(path: str) -> None:
+    runner = with_option(load_runner(), "--validation", f"validation={parse_validation(path)}")
+    assert runner.validation == path
+
+
+def test_a_share_for_validation_is_a_number() -> None:
+    assert is_share("0.3") and not is_share("03-val") and not is_share("nan")
+    runner = with_option(load_runner(), "--validation", f"validation={parse_validation('0.3')}")
+    assert runner.validation == 0.3
+    with pytest.raises(SpecError, match="^--validation: found 3.0; allowed: less than 1"):
+        with_option(load_runner(), "--validation", f"validation={parse_validation('3.0')}")
 
 
 def test_faults_are_said_of_the_option_that_was_typed() -> None:

@@ -32,7 +32,7 @@ def make_folder(tmp_path: Path) -> MakeFolder:
                 folder = root / part / label
                 folder.mkdir(parents=True)
                 for number in range(count):
-                    pixels = np.full((20, 30), 40 + 150 * level + number, dtype=np.uint8)
+                    pixels = np.full((20, 30), (40 + 150 * level + number) % 256, dtype=np.uint8)
                     Image.fromarray(pixels).save(folder / f"{number}.png")
         return root
 

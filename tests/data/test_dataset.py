@@ -33,6 +33,21 @@ def test_the_cut_keeps_every_class_in_both_parts() -> None:
 
 
 @given(
+    counts=st.lists(st.integers(2, 30), min_size=2, max_size=5),
+    share=st.floats(0.01, 0.99),
+)
+def test_classes_of_few_images_are_in_both_parts_by_their_shares(
+    counts: list[int], share: float
+) -> None:
+    labels = np.repeat(np.arange(len(counts)), counts)
+    first, second = (np.bincount(labels[rows]) for rows in split_rows(labels, share, seed=0))
+    assert (first >= 1).all() and (second >= 1).all()
+    assert (first + second).tolist() == counts
+    free = (first > 1) & (second > 1)
+    assert (abs(first - share * np.array(counts))[free] <= 0.5).all()
+
+
+@given(
     counts=st.lists(st.integers(1, 30), min_size=2, max_size=5),
     share=st.floats(0.01, 1.0),
     seed=st.integers(0, 9),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -16,7 +17,16 @@ import torch
 from PIL import Image
 
 from nas.base.errors import SpecError, StorageError
-from nas.data import cached_data, load_data, open_data, open_test
+from nas.data import (
+    Reading,
+    cached_data,
+    data_names,
+    load_data,
+    open_data,
+    open_test,
+    same_images,
+)
+from nas.data.reading import Resize, Rules
 
 MakeFolder = Callable[..., Path]
 
@@ -56,6 +66,83 @@ def test_another_folder_is_named_when_anything_changes(make_folder: MakeFolder) 
     shutil.copytree(root / "train", root / "val")
     changed()
     assert len(open_data(cached(root)).train) == 9
+
+
+def test_the_same_images_have_the_same_name_wherever_they_lie(
+    make_folder: MakeFolder, tmp_path: Path
+) -> None:
+    root = make_folder(parts={"train": 5, "test": 2})
+    name, test = cached(root).name, open_test(f"folder:{root}", 16)
+    for path in root.rglob("*.png"):
+        os.utime(path)
+    assert cached(root).name == name
+    shutil.copytree(root, tmp_path / "fresh")
+    shutil.rmtree(root)
+    assert cached(tmp_path / "fresh").name == name
+    assert torch.equal(open_test(f"folder:{tmp_path / 'fresh'}", 16).images, test.images)
+
+
+def test_by_the_rules_of_before_places_and_times_count(make_folder: MakeFolder) -> None:
+    root = make_folder(parts={"train": 5})
+    (root / "train" / "a" / "new.jfif").write_bytes(b"of no suffix that counted")
+
+    def before() -> Path:
+        return cached_data(f"folder:{root}", 16, validation=0.2, seed=0, reading=Reading(rules=1))
+
+    first = before()
+    os.utime(root / "train" / "a" / "0.png")
+    second = before()
+    assert first != second and same_images(first, second)
+    assert len(open_data(second).train) == 8
+    shutil.rmtree(second)
+    assert not same_images(first, second)
+    Image.new("RGB", (20, 20)).save(root / "train" / "a" / "0.png")
+    assert not same_images(first, before())
+
+
+def test_names_by_the_rules_of_before_are_of_the_same_images_alone(make_folder: MakeFolder) -> None:
+    root = make_folder(parts={"train": 5})
+
+    def names() -> dict[Rules, str]:
+        return data_names(f"folder:{root}", 16, validation=0.2, seed=0)
+
+    def name(rules: Rules) -> str:
+        reading = Reading(rules=rules)
+        source = f"folder:{root}"
+        return cached_data(source, 16, validation=0.2, seed=0, reading=reading).name
+
+    assert names() == {1: name(1), 2: name(2)}
+    (root / "train" / "a" / "0.png").rename(root / "train" / "a" / "0.jfif")
+    assert names() == {2: name(2)}
+    digits = data_names("digits", 8, validation=0.2, seed=0)
+    assert digits[1] == digits[2]
+
+
+def test_images_are_normalised_as_asked_and_kept_apart_from_others() -> None:
+    levels = ((1.0, 2.0, 3.0), (4.0, 5.0, 6.0))
+    usual, other = (
+        cached_data("digits", 8, validation=0.2, seed=0, reading=Reading(normalisation=given))
+        for given in (None, levels)
+    )
+    assert usual != other and same_images(usual, other)
+    assert (open_data(other).mean, open_data(other).std) == levels
+    assert open_data(usual).mean != levels[0]
+
+
+def test_what_is_read_otherwise_has_another_name(make_folder: MakeFolder, tmp_path: Path) -> None:
+    root = make_folder(parts={"train": 5, "val": 2})
+    held = make_folder("other", parts={"val": 2}) / "val"
+
+    def name(validation: float | str = 0.2, resize: Resize = "crop") -> str:
+        source, reading = f"folder:{root}", Reading(resize)
+        return cached_data(source, 16, validation=validation, seed=0, reading=reading).name
+
+    names = {name(), name(resize="stretch"), name(resize="pad"), name(str(held))}
+    assert len(names) == 4
+    shutil.copytree(held, tmp_path / "moved")
+    assert name(str(tmp_path / "moved")) in names
+    (held / "a" / "0.png").unlink()
+    assert name(str(held)) not in names
 
 
 def test_images_that_did_not_change_are_decoded_once(make_folder: MakeFolder) -> None:

@@ -3,6 +3,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -48,6 +49,84 @@ def test_images_lie_in_deeper_folders_too_and_hidden_ones_are_none(
     (root / "train" / ".hidden").mkdir()
     data = load_data(f"folder:{root}", 16, validation=0.2, seed=0)
     assert len(data.train) + len(data.validation) == 10
+
+
+def test_classes_of_twelve_are_twelve_whatever_their_suffixes(make_folder: MakeFolder) -> None:
+    root = make_folder(parts={"train": 12}, classes=("a", "b", "c"))
+    for name, suffix in (("b", "jfif"), ("c", "avif")):
+        for path in sorted((root / "train" / name).iterdir())[2:]:
+            with Image.open(path) as image:
+                image.convert("RGB").save(path.with_suffix(f".{suffix}"))
+            path.unlink()
+    told: list[str] = []
+    data = load_data(f"folder:{root}", 16, validation=0.2, seed=0, note=told.append)
+    assert np.bincount(data.train.labels).tolist() == [10, 10, 10]
+    assert np.bincount(data.validation.labels).tolist() == [2, 2, 2]
+    assert told == []
+
+
+def test_what_is_left_out_is_told(make_folder: MakeFolder) -> None:
+    root = make_folder(parts={"train": 3, "test": 2})
+    (root / "train" / "a" / "x.heic").write_bytes(b"")
+    (root / "test" / "b" / "y.svg").write_bytes(b"")
+    (root / "valid").mkdir()
+    told: list[str] = []
+    load_data(f"folder:{root}", 16, validation=0.2, seed=0, note=told.append)
+    assert told[0].startswith(f"left out of {root}/train: 1 .heic;")
+    assert told[1].startswith(f"{root}/valid is not read; --validation {root}/valid")
+    open_test(f"folder:{root}", 16, note=told.append)
+    assert told[2].startswith(f"left out of {root}/test: 1 .svg;")
+
+
+def test_a_folder_of_its_own_may_be_validated_on(make_folder: MakeFolder) -> None:
+    root = make_folder(parts={"train": 4, "val": 3})
+    other = make_folder("other", parts={"val": 2}) / "val"
+    told: list[str] = []
+    source = f"folder:{root}"
+    data = load_data(source, 16, validation=str(other), seed=0, note=told.append)
+    assert (len(data.train), data.validation.labels.tolist()) == (8, [0, 0, 1, 1])
+    assert told == [f"validated on {other} alone"]
+    single = make_folder("single", parts={"train": 1})
+    held = load_data(f"folder:{single}", 16, validation=str(other), seed=0).validation
+    assert len(held) == 4
+
+
+def test_digits_may_be_validated_on_a_folder(make_folder: MakeFolder) -> None:
+    ten = tuple("0123456789")
+    root = make_folder(parts={"val": 1}, classes=ten) / "val"
+    data = load_data("digits", 8, validation=str(root), seed=0)
+    assert data.validation.labels.tolist() == list(range(10))
+
+
+@pytest.mark.parametrize(
+    ("parts", "classes", "said"),
+    [
+        ({}, (), "no such folder; allowed: a share between 0 and 1, or the path"),
+        ({"val": 0}, (), "it has no class folders; needed: .*/<class>/<images>"),
+        ({"val": 1}, ("a", "b", "c"), "class 'c' is not in the training images"),
+        ({"val": 1}, ("a",), "class 'b' is not in .*; both need the same classes"),
+    ],
+)
+def test_a_wrong_folder_for_validation_is_named(
+    make_folder: MakeFolder,
+    tmp_path: Path,
+    parts: dict[str, int],
+    classes: tuple[str, ...],
+    said: str,
+) -> None:
+    root = make_folder(parts={"train": 4})
+    make_folder("other", parts=parts, classes=classes)
+    if parts:
+        (tmp_path / "other" / "val").mkdir(parents=True, exist_ok=True)
+    with pytest.raises(SpecError, match=said) as caught:
+        load_data(f"folder:{root}", 16, validation=str(tmp_path / "other" / "val"), seed=0)
+    assert "\n" not in str(caught.value)
+
+
+def test_training_images_are_no_validation(make_folder: MakeFolder) -> None:
+    root = make_folder(parts={"train": 4})
+    with pytest.raises(SpecError, match="these are the training images"):
+        load_data(f"folder:{root}", 16, validation=str(root / "train"), seed=0)
 
 
 def test_broken_folders_are_named(make_folder: MakeFolder, tmp_path: Path) -> None:

@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import io
+import struct
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from nas.base.errors import SpecError
-from nas.data.images import Images, decode_ahead, in_memory, number_classes, square
+from nas.data.images import (
+    IMAGE_PIXELS,
+    Images,
+    decode_ahead,
+    in_memory,
+    number_classes,
+    square,
+)
 
 RED, GREEN, BLUE, WHITE = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255)
 
@@ -88,6 +96,90 @@ def test_a_turned_photo_is_set_upright(
     across, down = tuple(pixels[1, 14]), tuple(pixels[14, 1])
     assert (across == bottom_right) == (orientation in (1, 2, 3))
     assert (down == bottom_right) == (orientation in (6, 8))
+
+
+def header(*entries: bytes, offset: int = 8, count: int | None = None) -> bytes:
+    """An EXIF header of these entries, little-endian."""
+    number = struct.pack("<H", len(entries) if count is None else count)
+    start = b"Exif\0\0II*\0" + struct.pack("<I", offset)
+    return start + number + b"".join(entries) + struct.pack("<I", 0)
+
+
+def entry(tag: int, kind: int, count: int, value: bytes) -> bytes:
+    return struct.pack("<HHI", tag, kind, count) + value
+
+
+TURNED = entry(0x112, 3, 1, b"\6\0\0\0")
+ODD = {
+    "a width below zero": header(TURNED, entry(0x100, 8, 1, b"\xff\xff\0\0")),
+    "a long width below zero": header(TURNED, entry(0x100, 9, 1, b"\xfb\xff\xff\xff")),
+    "a width in letters": header(TURNED, entry(0x100, 2, 4, b"abc\0")),
+    "dots per inch in letters": header(TURNED, entry(0x11A, 2, 4, b"72/\0")),
+    "a unit of any bytes": header(TURNED, entry(0x128, 7, 4, b"\xff\xfe\xfd\xfc")),
+    "more entries than there are": header(TURNED, count=65535),
+    "a maker far away": header(TURNED, entry(0x10F, 2, 100, struct.pack("<I", 10**6))),
+    "entries within that are far away": header(
+        TURNED, entry(0x8769, 4, 1, struct.pack("<I", 10**7))
+    ),
+    "turned twice": header(entry(0x112, 3, 2, b"\6\0\6\0")),
+}
+UNREADABLE = {
+    "nothing": b"Exif\0\0",
+    "cut short": b"Exif\0\0II*",
+    "no TIFF": b"Exif\0\0XX*\0\x08\0\0\0",
+    "entries far away": header(TURNED, offset=10**6),
+    "turned in letters": header(entry(0x112, 2, 2, b"6\0\0\0")),
+    "turned by 9": header(entry(0x112, 3, 1, b"\x09\0\0\0")),
+    "turned in an unknown type": header(entry(0x112, 99, 1, b"\6\0\0\0")),
+}
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
+@pytest.mark.parametrize("about", [*ODD, *UNREADABLE])
+def test_an_odd_header_stops_nothing(kind: str, about: str) -> None:
+    exif = (ODD | UNREADABLE)[about]
+    quality = {"lossless": True} if kind == "WEBP" else {"quality": 95}
+    content = io.BytesIO()
+    halves(RED, BLUE).save(content, kind, exif=exif, **quality)
+    images = Images(np.zeros(1, np.int64), lambda _: Image.open(content), lambda row: about)
+    (pixels,) = next(decode_ahead(images, 16))
+    upright = pixels[1, 14, 0] > 128  # red above, where it was on the left
+    assert upright == (about in ODD)
+
+
+def test_an_image_too_large_says_how_large_it_may_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
+    content = io.BytesIO()
+    flat("RGB", GREEN, (20, 30)).save(content, "PNG")
+
+    def read(_: int) -> Image.Image:
+        return Image.open(io.BytesIO(content.getvalue()))
+
+    images = Images(np.zeros(1, np.int64), read, lambda row: f"image {row} of mine")
+    said = "^image 0 of mine has 600 pixels; at most 200 are read.*set NAS_IMAGE_PIXELS=600 in"
+    with pytest.raises(SpecError, match=said):
+        list(decode_ahead(images, 8))
+    monkeypatch.setenv(IMAGE_PIXELS, "600")
+    (block,) = decode_ahead(images, 8)
+    assert (block == GREEN).all()
+    assert Image.MAX_IMAGE_PIXELS == 100
+    monkeypatch.setenv(IMAGE_PIXELS, "1e9")
+    with pytest.raises(SpecError, match="NAS_IMAGE_PIXELS='1e9'; allowed: a number of pixels"):
+        list(decode_ahead(images, 8))
+
+
+def test_other_shapes_are_stretched_or_padded_where_that_is_asked_for() -> None:
+    image = flat("RGB", RED, (48, 16))
+    image.paste(GREEN, (16, 0, 32, 16))
+    stretched = square(image, 24, "stretch")
+    assert (stretched[:, :6] == RED).all() and (stretched[:, 9:15] == GREEN).all()
+    padded = square(image, 24, "pad")
+    assert (padded[:7] == 0).all() and (padded[17:] == 0).all()
+    assert (padded[9:15, :6] == RED).all() and (padded[9:15, 9:15] == GREEN).all()
+    lying = square(image.transpose(Image.Transpose.ROTATE_90), 24, "pad")
+    assert (lying[:, :7] == 0).all() and (lying[9:15, 9:15] == GREEN).all()
+    line = square(flat("RGB", GREEN, (1, 60_000)), 8, "pad")
+    assert (line[:, 3] == GREEN).all() and line.sum() == 8 * 255
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 50), (200, 1), (3, 7), (1, 60_000)])

@@ -16,7 +16,7 @@ from support.tiny_network import CLASSES, SIDE, data, winner
 from nas.base.errors import ExportError, MeasurementError, SpecError
 from nas.export import TARGETS
 from nas.export.pack import Pack, write_pack
-from nas.export.pack_papers import Origin
+from nas.export.pack_papers import Origin, _preprocessing
 from nas.export.packed_graph import describe_int8
 from nas.export.target import Target
 from nas.export.target.target import WrittenGraph
@@ -67,6 +67,22 @@ def test_a_pack_holds_what_a_stranger_needs(onnx_pack: Pack) -> None:
     parameters = sum(item.numel() for item in winner("coord").network.parameters())
     assert f"{parameters:,} parameters, " in card and " multiply-adds for an image" in card
     assert not list(folder.parent.glob(".*"))
+
+
+@pytest.mark.parametrize("name", ["äö 日", os.fsdecode(b"caf\xe9")])
+def test_a_pack_may_lie_anywhere(tmp_path: Path, name: str) -> None:
+    pack = write_pack(tmp_path / name, winner("eca"), data(), TARGETS["onnx"], ORIGIN, int8=False)
+    assert verify(pack.path, "--model").returncode == 0
+
+
+def test_a_pack_says_how_other_shapes_became_square() -> None:
+    made = winner("eca")
+    said = {how: _preprocessing(replace(made, resize=how)) for how in ("crop", "stretch", "pad")}
+    assert said["crop"]["crop"] == "the largest square in the middle"
+    assert "apart" in said["stretch"]["shape"] and "black bars" in said["pad"]["shape"]
+    assert {about["crop"] for about in said.values()} == {"none", said["crop"]["crop"]}
+    config = json.loads(TARGETS["timm"].write(replace(made, resize="pad")).files["/config.json"])
+    assert config["pretrained_cfg"]["crop_mode"] == "border"
 
 
 def test_what_an_accelerator_takes_and_leaves_is_the_whole_graph() -> None:

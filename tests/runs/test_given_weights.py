@@ -31,7 +31,7 @@ def plains(space: Path) -> list[Architecture]:
 
 
 def file_of(*overrides: str) -> RunFile:
-    return RunFile(**load_runner(None, overrides).model_dump(), data="digits")
+    return RunFile.of(load_runner(None, overrides), "digits")
 
 
 @pytest.fixture

@@ -159,6 +159,7 @@ def test_a_runner_that_is_the_recipe_brings_its_device(order: Submission, tmp_pa
         (["--prior", "none.json"], "cannot read none.json"),
         (["--calibration", "runs/c"], "--calibration runs/c: name it as the cluster's"),
         (["--data", "folder:images"], "--data folder:images: name it as the cluster's"),
+        (["--validation", "held"], "--validation held: name it as the cluster's"),
     ],
 )
 def test_what_the_cluster_would_not_find_is_one_line(

@@ -10,7 +10,7 @@ import torch
 
 import nas.training.full as full
 from nas.base.errors import TrainingError
-from nas.data import cached_data, open_data, open_test
+from nas.data import Reading, cached_data, open_data, open_test
 from nas.models.build import build, uniform
 from nas.spec.architecture import Architecture
 from nas.spec.recipe import Retrain
@@ -131,9 +131,9 @@ def test_test_images_are_looked_at_once_and_only_at_the_end(
 ) -> None:
     looks: list[str] = []
 
-    def counted(source: str, resolution: int) -> object:
+    def counted(source: str, resolution: int, *, reading: Reading) -> object:
         looks.append(source)
-        return open_test(source, resolution)
+        return open_test(source, resolution, reading=reading)
 
     monkeypatch.setattr(full, "open_test", counted)
     stops = iter([False, False, False, True])

@@ -8,6 +8,7 @@ import json
 import torch
 from safetensors.torch import save
 
+from nas.data.reading import Resize
 from nas.export.plain_torch import export_program, plain_source
 from nas.export.target.target import Target, WrittenGraph
 from nas.export.winner import Winner
@@ -45,7 +46,7 @@ def _write_timm(winner: Winner) -> WrittenGraph:
             "fixed_input_size": True,
             "interpolation": "bilinear",
             "crop_pct": 1.0,
-            "crop_mode": "center",
+            "crop_mode": _CROP_MODES[winner.resize],
             "mean": [value / 255 for value in winner.mean],
             "std": [value / 255 for value in winner.std],
             "num_classes": len(winner.classes),
@@ -60,6 +61,9 @@ def _write_timm(winner: Winner) -> WrittenGraph:
         }
     )
 
+
+_CROP_MODES: dict[Resize, str] = {"crop": "center", "stretch": "squash", "pad": "border"}
+"""Timm's names; its border is of the mean colour, ours is black."""
 
 _ENTRY = '''
 

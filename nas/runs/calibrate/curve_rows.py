@@ -30,7 +30,7 @@ def images_of_rows(folder: Path) -> str | None:
 class CurveRows:
     """A folder of ended trainings, all on the same images of the same space.
 
-    about: what they have in common.
+    about: what they have in common; its `data` are the source and the name of the decoded images.
     Raises SpecError when the folder holds those of anything else.
     """
 
@@ -40,6 +40,8 @@ class CurveRows:
         wanted = json.loads(json.dumps(about))
         if (folder / _ABOUT).exists():
             there = read_json(folder / _ABOUT, "the curves")
+            if "data" in wanted and wanted["data"][1] == images_of_rows(folder):
+                wanted["data"] = there["data"]  # the same images, wherever they lie
             if there != wanted:
                 changed = [key for key in wanted if there.get(key) != wanted[key]]
                 raise SpecError(

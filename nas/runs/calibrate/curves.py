@@ -20,7 +20,14 @@ from nas.belief.gain_curve import (
     gain_curves,
     training_noise,
 )
-from nas.data import cached_data, check_source, open_data, resolve_source
+from nas.data import (
+    Reading,
+    cached_data,
+    check_source,
+    data_names,
+    open_data,
+    resolve_source,
+)
 from nas.execution.observer import Observer, SilentObserver
 from nas.models.candidates import given_space
 from nas.runs.calibrate.curve_plan import CurvePlan, curve_recipe, images_seen
@@ -32,9 +39,9 @@ from nas.runs.calibrate.curve_result import (
     CurvePoint,
     CurvesFound,
 )
-from nas.runs.calibrate.curve_rows import CURVES, CurveRows
+from nas.runs.calibrate.curve_rows import CURVES, CurveRows, images_of_rows
 from nas.runs.calibrate.network_sample import refuse_taken
-from nas.runs.images import channels_of, train_resolution
+from nas.runs.images import train_resolution
 from nas.runs.lock import run_lock
 from nas.runs.retrain.plan import is_settled, visible_gpus
 from nas.runs.retrain.pool import ProgressReport, train_side_by_side
@@ -84,14 +91,7 @@ def calibrate_curves(
     check_source(data)
     refuse_taken(out)
     observer.stage("decoding images")
-    images = cached_data(
-        data,
-        train_resolution(space, runner),
-        validation=runner.validation,
-        seed=runner.search.seed,
-        normalisation=channels_of(runner.normalisation),
-        progress=observer.step,
-    )
+    images = _decode(space, runner, data, out / CURVES, observer)
     count = len(open_data(images).train)
     rows = CurveRows(
         out / CURVES,
@@ -108,6 +108,25 @@ def calibrate_curves(
     for suffix in ("png", "svg"):
         draw_curves(found, out / f"curves.{suffix}")
     return found
+
+
+def _decode(space: SearchSpace, runner: Runner, data: str, rows: Path, observer: Observer) -> Path:
+    """Decode the images, by the rules of before where rows are of them."""
+    side = train_resolution(space, runner)
+    held, seed = runner.validation, runner.search.seed
+    reading = Reading(runner.resize, normalisation=runner.pixel_levels)
+    names = data_names(data, side, validation=held, seed=seed, reading=reading)
+    known = images_of_rows(rows)
+    rules = next((rules for rules, name in names.items() if name == known), reading.rules)
+    return cached_data(
+        data,
+        side,
+        validation=held,
+        seed=seed,
+        reading=replace(reading, rules=rules),
+        progress=observer.step,
+        note=observer.stage,
+    )
 
 
 def _train(

@@ -8,7 +8,6 @@ from typing import Any, Literal
 
 from nas.base.errors import SpecError
 from nas.base.files import parse
-from nas.data import resolve_source
 from nas.execution.observer import Observer
 from nas.models.candidates import Candidates
 from nas.runs.calibrate.curve_rows import CURVES
@@ -124,7 +123,8 @@ def _start_or_resume(
         return search(space, runner, data, out, observer=observer)
     run = open_run(out)
     there = run.file.model_dump()
-    wanted = RunFile(**runner.model_dump(), data=resolve_source(data)).model_dump()
+    wanted = RunFile.of(runner, data).model_dump()
+    wanted["image_rules"] = there["image_rules"]  # the run knows whether its images have changed
     if runner.checkpoints is not None:  # a run has a folder of its own there
         wanted["checkpoints"] = there["checkpoints"]
     if runner.proxy.rungs is None:  # then it was settled by the number of images

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from nas.base.errors import SpecError
@@ -71,17 +71,22 @@ def with_budget(
 
 
 def check_fits(
-    found: CurvesFound, folder: Path, *, data: str, images: str, plains: Sequence[Architecture]
+    found: CurvesFound,
+    folder: Path,
+    *,
+    data: str,
+    images: Collection[str],
+    plains: Sequence[Architecture],
 ) -> None:
     """Raise SpecError for curves of other images, or of another backbone, than a search.
 
-    data, images: the source of the search, and the name of its decoded images.
+    data, images: the source of the search, and the names of its decoded images, by any rules.
     plains: the plain networks of its space.
     """
     if found.images is None:
         same = resolve_source(found.data) == resolve_source(data)
     else:
-        same = found.images == images
+        same = found.images in images
     if not same:
         source = resolve_source(found.data) == resolve_source(data)
         theirs = "another resolution, validation or search.seed" if source else f"{found.data}"

@@ -297,6 +297,7 @@ def _test_shown(run: Run, observer: Observer) -> None:
                     training,
                     run.file.data,
                     images[training.digest],
+                    run.file.reading,
                 )
             )
     write_results(run)

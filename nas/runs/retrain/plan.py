@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -143,7 +143,7 @@ def _prepare_networks(
     Returns the networks, and how many test images there are; None: they bring none.
     """
     run = state.run
-    step = watcher.step if watcher else None
+    step, say = (watcher.step, _once(watcher.stage)) if watcher else (None, None)
     networks, test_images = [], None
     for row in rows:
         architecture = Architecture.from_json(row["architecture"])
@@ -156,10 +156,25 @@ def _prepare_networks(
             given=run.file.proxy.backbone.file is not None,
         )
         if brings_test:
-            test_images = len(open_test(run.file.data, resolution, progress=step))
+            test = open_test(
+                run.file.data, resolution, reading=run.file.reading, progress=step, note=say
+            )
+            test_images = len(test)
         about = _about(state, row, recipe, resolution, data)
         networks.append(_Network(about, architecture.to_json(), data))
     return networks, test_images
+
+
+def _once(say: Callable[[str], None]) -> Callable[[str], None]:
+    """Return a function that says each sentence once."""
+    said: set[str] = set()
+
+    def say_once(text: str) -> None:
+        if text not in said:
+            said.add(text)
+            say(text)
+
+    return say_once
 
 
 def _job(run: Run, network: _Network, threads: int, brings_test: bool) -> FullTrainingJob:
@@ -168,6 +183,7 @@ def _job(run: Run, network: _Network, threads: int, brings_test: bool) -> FullTr
         about=replace(network.about, threads=threads),
         architecture=network.architecture,
         source=run.file.data,
+        reading=run.file.reading,
         data=network.data.resolve(),
         folder=(run.path / RETRAINED_FOLDER).resolve(),
         run_seed=run.file.search.seed,

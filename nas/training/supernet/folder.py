@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -45,7 +45,7 @@ class SupernetFile(BaseModel):
     data: str
     key: str
     classes: Annotated[int, Field(ge=2)]
-    validation: float
+    validation: float | str
     seed: int
     frozen: bool = True
     plain: float = 0.0
@@ -76,14 +76,26 @@ class SupernetFolder:
     candidates: Candidates
 
     @classmethod
-    def prepare(cls, path: Path, file: SupernetFile, candidates: Candidates) -> SupernetFolder:
+    def prepare(
+        cls,
+        path: Path,
+        file: SupernetFile,
+        candidates: Candidates,
+        names: Collection[str] = (),
+    ) -> SupernetFolder:
         """Make a folder, or take up one that is there.
 
+        names: what the images were called by the rules of before.
         Raises SpecError when it is of something else.
         Raises StorageError when it cannot be made.
         """
         if (path / _FILE).exists():
             there = _read(path)
+            if there.key in names:
+                file = file.model_copy(update={"key": there.key})
+            if there.key == file.key:  # the same images, wherever they lie
+                place = {"data": there.data, "validation": there.validation}
+                file = file.model_copy(update=place)
             if there != file:
                 what = _difference(there.model_dump(), file.model_dump())
                 raise SpecError(f"{path} holds supernets of {what}; name another --out")

@@ -1,0 +1,31 @@
+"""How the images of a source are found, and how they become square."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from nas.data.dataset import Channels
+
+__all__ = ["Reading", "Resize", "Rules"]
+
+Resize = Literal["crop", "stretch", "pad"]
+
+Rules = Literal[1, 2]
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """How images are read.
+
+    resize: what becomes of an image that is not square. `crop`: the largest square in its middle;
+        `stretch`: all of it, in another shape; `pad`: all of it, between black bars.
+    rules: 1, of runs of before: ten suffixes are images, links to folders are not followed, and
+        images are known by their paths, sizes and times. 2: every suffix that Pillow decodes here,
+        links are followed, and images are known by relative names and content.
+    normalisation: mean and deviation of pixels from 0 to 255; None: of the training images.
+    """
+
+    resize: Resize = "crop"
+    rules: Rules = 2
+    normalisation: tuple[Channels, Channels] | None = None

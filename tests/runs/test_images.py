@@ -1,0 +1,148 @@
+"""What a run takes for the images that it was started with."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from PIL import Image
+from support.samples import SMALL_SPACE
+
+from nas.base.errors import SpecError
+from nas.models.candidates import load_space
+from nas.runs.check import check_new_run
+from nas.runs.images import are_images, decode_images, find_images, image_names
+from nas.runs.run import Run, RunFile, open_run
+from nas.runs.start import _make_folder
+from nas.spec.runner import Runner, load_runner
+
+
+@pytest.fixture
+def photos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    root = tmp_path / "photos"
+    for level, name in enumerate("ab"):
+        folder = root / "train" / name
+        folder.mkdir(parents=True)
+        for number in range(5):
+            pixels = np.full((20, 30), 40 + 100 * level + number, dtype=np.uint8)
+            Image.fromarray(pixels).save(folder / f"{number}.png")
+    return root
+
+
+@pytest.fixture
+def started(photos: Path, tmp_path: Path) -> Callable[..., Run]:
+    """A run folder as it is before the first training."""
+    (tmp_path / "space.yaml").write_text(SMALL_SPACE)
+
+    def start(*settings: str) -> Run:
+        out = tmp_path / "run"
+        new = check_new_run(
+            load_space(tmp_path / "space.yaml"),
+            load_runner(None, settings),
+            f"folder:{photos}",
+            out,
+        )
+        _make_folder(new, out)
+        return open_run(out)
+
+    return start
+
+
+def as_of_before(run: Run) -> Run:
+    """The same run as earlier versions wrote it: its images known by paths, sizes and times."""
+    content = yaml.safe_load((run.path / "run.yaml").read_text())
+    del content["image_rules"], content["resize"]
+    (run.path / "run.yaml").write_text(yaml.safe_dump(content))
+    before = open_run(run.path)
+    about = run.environment()
+    about["data"]["key"] = decode_images(before.space, before.file).name
+    (run.path / "environment.json").write_text(json.dumps(about))
+    return open_run(run.path)
+
+
+def key(run: Run) -> str:
+    name: str = run.environment()["data"]["key"]
+    return name
+
+
+def touch(photos: Path) -> None:
+    for path in photos.rglob("*.png"):
+        os.utime(path)
+
+
+def unpack_again(photos: Path) -> None:
+    shutil.copytree(photos, photos.with_name("copy"))
+    shutil.rmtree(photos)
+    photos.with_name("copy").rename(photos)
+
+
+@pytest.mark.parametrize("happens", [touch, unpack_again])
+@pytest.mark.parametrize("before", [False, True])
+def test_the_same_images_are_the_same(
+    started: Callable[..., Run], photos: Path, happens: Callable[[Path], None], before: bool
+) -> None:
+    run = as_of_before(started()) if before else started()
+    happens(photos)
+    assert are_images(run, find_images(run, key(run)), key(run))
+
+
+@pytest.mark.parametrize("before", [False, True])
+def test_others_are_refused(started: Callable[..., Run], photos: Path, before: bool) -> None:
+    run = as_of_before(started()) if before else started()
+    (photos / "train" / "a" / "0.png").rename(photos / "train" / "b" / "9.png")
+    with pytest.raises(SpecError, match="have changed since .* was started; put them back"):
+        find_images(run, key(run))
+
+
+def test_images_that_were_moved_are_found_where_the_run_says(
+    started: Callable[..., Run], photos: Path
+) -> None:
+    run = started()
+    photos.rename(photos.with_name("moved"))
+    with pytest.raises(SpecError, match="no such folder.*; where it lies elsewhere now, say so"):
+        find_images(run, key(run))
+    file = run.path / "run.yaml"
+    file.write_text(file.read_text().replace("photos", "moved"))
+    assert find_images(open_run(run.path), key(run)).name == key(run)
+
+
+def test_a_run_of_before_reads_what_it_read(started: Callable[..., Run], photos: Path) -> None:
+    run = as_of_before(started())
+    Image.new("L", (8, 8)).save(photos / "train" / "a" / "new.jfif", "JPEG")
+    assert find_images(run, key(run)).name == key(run)
+    today = RunFile.of(Runner(), f"folder:{photos}")
+    assert key(run) not in image_names(run.space, today)
+
+
+def test_a_name_of_before_is_known(started: Callable[..., Run]) -> None:
+    run = started()
+    assert key(run) in image_names(run.space, run.file)
+    assert key(as_of_before(run)) in image_names(run.space, run.file)
+
+
+def test_a_folder_for_validation_is_kept_and_watched(
+    started: Callable[..., Run], photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(photos / "train", tmp_path / "held")
+    monkeypatch.chdir(tmp_path)
+    run = started("validation=held")
+    assert run.file.validation == str(tmp_path / "held")
+    monkeypatch.chdir("/")
+    find_images(run, key(run))
+    (tmp_path / "held" / "a" / "0.png").unlink()
+    with pytest.raises(SpecError, match="have changed since"):
+        find_images(run, key(run))
+
+
+def test_what_is_left_out_is_told(photos: Path, tmp_path: Path) -> None:
+    (photos / "train" / "a" / "x.heic").write_bytes(b"")
+    (tmp_path / "space.yaml").write_text(SMALL_SPACE)
+    new = check_new_run(tmp_path / "space.yaml", None, f"folder:{photos}", tmp_path / "run")
+    assert [note for note in new.notes if "1 .heic" in note]
