@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 import sqlalchemy
@@ -77,6 +78,15 @@ def test_the_only_study_needs_no_name(sqlite: StorageUrl) -> None:
         Store(plain, writable=False)
     with pytest.raises(SpecError, match="holds no such study; there are: one, two"):
         Store(sqlite.of("three"), writable=False)
+
+
+def test_a_file_is_the_one_that_was_named(tmp_path: Path) -> None:
+    """Whatever its name means in a URL, or in a template, which Optuna takes its URLs for."""
+    name = "50%25 of {what}? #1+2 ä.db"
+    address = StorageUrl.parse(f"sqlite:///{tmp_path}/{quote(name)}").of("one")
+    filled(Store.create(address, OBJECTIVES))
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+    assert len(Store(StorageUrl.parse(str(address)), writable=False).records()) == 3
 
 
 def test_a_guard_is_asked_before_every_write(sqlite: StorageUrl) -> None:
