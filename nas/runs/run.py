@@ -34,6 +34,7 @@ from nas.spec.width import is_widened
 from nas.study.front.front import Front
 from nas.study.full_training import FullTraining
 from nas.study.network_belief import NetworkBelief
+from nas.study.record import COMPLETE, FAILED, PRUNED
 from nas.study.trials import TrainingCost, Trials
 
 if TYPE_CHECKING:
@@ -135,7 +136,7 @@ class Run:
         """Read every trial of the study.
 
         They come from trials.parquet where that shows the study as it is, else from the study.
-        Raises StorageError when it cannot be read, or was cut short.
+        Raises StorageError when it cannot be read, or was cut short since it was copied.
         """
         copy = self.path / _TRIALS_FILE
         if copy.exists() and self.file.address is None:
@@ -147,22 +148,36 @@ class Run:
         from nas.strategy.storage.store import Store
 
         # Looked at first: a search that goes on meanwhile makes both longer.
-        copied = self._count_copied(copy)
+        copied = self._copied_trials(copy)
         trials = Trials.of(Store(self.study, writable=False).records())
-        if len(trials) < copied:
-            raise StorageError(
-                f"{self.path / JOURNAL_FILE} holds {len(trials)} trials, where {copy} has "
-                f"{copied}: it was cut short; put back a copy, or remove {copy.name} to go on "
-                "with what is left"
-            )
+        if copied is not None:
+            self._refuse_cut_short(trials, copied)
         return trials
 
-    def _count_copied(self, copy: Path) -> int:
-        """Count the trials in the copy of a journal, which only ever grows."""
+    def _copied_trials(self, copy: Path) -> Trials | None:
+        """Return the trials in the copy of a journal, as it was at some time before."""
         if self.file.address is None and copy.exists():
             with suppress(StorageError):
-                return len(Trials.read(copy) or ())
-        return 0
+                return Trials.read(copy)
+        return None
+
+    def _refuse_cut_short(self, trials: Trials, copied: Trials) -> None:
+        """Raise StorageError where a journal, which only ever grows, lacks what its copy has.
+
+        To go on from there would write over the copy, which is then all that is left of it.
+        """
+        for what, held, had in (
+            ("trials", len(trials), len(copied)),
+            ("trials that have ended", _count_ended(trials), _count_ended(copied)),
+            ("full trainings", len(trials.full_trainings()), len(copied.full_trainings())),
+        ):
+            if held < had:
+                copy = self.path / _TRIALS_FILE
+                raise StorageError(
+                    f"{self.path / JOURNAL_FILE} holds {held} {what}, where {copy} has {had}: it "
+                    f"was cut short; put back a copy, or move {copy.name} away to go on with what "
+                    "is left"
+                )
 
     def environment(self) -> dict[str, Any]:
         """Read environment.json: versions, hardware and data of the run.
@@ -341,6 +356,10 @@ class RunState:
     def retrained(self) -> list[FullTraining]:
         """Return every full training, of whichever recipe, by network and seed."""
         return self.trials.full_trainings()
+
+
+def _count_ended(trials: Trials) -> int:
+    return sum(trials.count(state) for state in (COMPLETE, PRUNED, FAILED))
 
 
 def _predict_latencies(trials: Trials, device: str | Path) -> Trials:

@@ -238,3 +238,27 @@ def test_a_finished_trial_is_not_finished_again_by_another(sqlite: StorageUrl) -
 def test_connections_say_nothing_of_their_password(sqlite: StorageUrl) -> None:
     assert isinstance(connect(sqlite), Connection)
     assert "password" not in json.dumps(repr(sqlite))
+
+
+def test_a_damaged_journal_is_left_as_it_is(tmp_path: Path) -> None:
+    path = tmp_path / "study.journal"
+    filled(Store.create(path, OBJECTIVES))
+    lines = path.read_bytes().splitlines(keepends=True)
+    damaged = b"".join([*lines[:5], b"\0\0\0\n", *lines[5:], b'{"op_code": 5, "tor'])
+    path.write_bytes(damaged)
+    with pytest.raises(StorageError, match="is damaged"):
+        Store(path, writable=True)
+    assert path.read_bytes() == damaged
+
+
+def test_who_goes_on_after_half_a_line_writes_whole_ones(tmp_path: Path) -> None:
+    path = tmp_path / "study.journal"
+    filled(Store.create(path, OBJECTIVES))
+    path.write_bytes(path.read_bytes() + b'{"op_code": 5, "tor')
+    store = Store(path, writable=True)
+    store.finish(make_record(2, loss=0.5), [0.5, 1.0])
+    assert [record.state for record in Store(path, writable=False).records()] == [
+        COMPLETE,
+        "FAILED",
+        COMPLETE,
+    ]
