@@ -188,6 +188,7 @@ class Evaluator:
                 latency_predicted=self.spec.profile is not None,
                 params=counted.params,
                 macs=counted.macs,
+                uncounted=counted.unsupported,
                 images=len(self.setting.data.validation),
                 seconds=time.perf_counter() - started,
                 train_seconds=top.seconds,

@@ -7,6 +7,7 @@ reading a front needs neither.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CHECKPOINTS",
+    "DEVICE",
     "WIDTH_ELSEWHERE",
     "FINISHED",
     "JOURNAL_FILE",
@@ -55,6 +57,8 @@ __all__ = [
 ]
 
 CHECKPOINTS = "checkpoints"
+DEVICE = "device.json"
+"""The profile that latencies are predicted from, or the anchor's latency, in a run folder."""
 JOURNAL_FILE = "study.journal"
 FINISHED = "finished:"
 """The beginning of the last event of a run that came to its end."""
@@ -306,6 +310,11 @@ class RunState:
         number = None if self.environment is None else self.environment["data"].get("images")
         return None if number is None else int(number)
 
+    @property
+    def doubts(self) -> tuple[str, ...]:
+        """What is to be said of the profile that latencies are predicted from, where it is one."""
+        return tuple(doubt for doubt, _ in _uncertified(self.run, None))
+
     def front(
         self,
         by: Sequence[str] | None = None,
@@ -337,6 +346,7 @@ class RunState:
             latency_limit=run.space.constraints.latency_ms,
             least_seeds=1 if once else run.file.search.confirm_seeds,
             trust=proxy_trust(run.file.proxy, calibration, self.train_images),
+            uncertified=_uncertified(run, device),
             kinds=tuple(run.space.blocks),
             belief=self.belief(),
             regime=regime_of(run.file),
@@ -360,6 +370,23 @@ class RunState:
 
 def _count_ended(trials: Trials) -> int:
     return sum(trials.count(state) for state in (COMPLETE, PRUNED, FAILED))
+
+
+def _uncertified(run: Run, device: str | Path | None) -> list[tuple[str, float]]:
+    """Return what is to be said of the profile that latencies come from; empty for certified ones.
+
+    device: another profile than the run's own, or None.
+    """
+    if device is None and run.file.device_profile is None:
+        return []
+    from nas.latency.profile import load_profile
+
+    try:
+        profile = load_profile(run.path / DEVICE if device is None else device)
+    except SpecError:  # of a damaged folder: who predicts with it is told
+        return []
+    repeatability = math.nan if profile.repeatability is None else profile.repeatability
+    return [] if profile.doubt is None else [(profile.doubt, repeatability)]
 
 
 def _predict_latencies(trials: Trials, device: str | Path) -> Trials:
