@@ -19,6 +19,7 @@ from torch import nn
 
 from nas.backbones import own_networks, timm_networks, torchvision_networks, user_networks
 from nas.backbones.line_up import LINE_UP
+from nas.backbones.scores import find_fault
 from nas.backbones.slot import PAPER_POSITIONS, Site, Slot
 from nas.backbones.stride import layers_to_unstride, unstride
 from nas.backbones.walk import outputs, walk
@@ -54,6 +55,9 @@ Each has names, exists, has_width and create.
 """
 
 _WIDEST = 4.0
+_CLASSES = 10  # of a network that is only looked at
+_OF_FORWARD = (RuntimeError, AssertionError, ValueError, TypeError, AttributeError, LookupError)
+"""What the forward pass of somebody's own network may raise."""
 
 
 def _family(backbone: str) -> ModuleType:
@@ -257,11 +261,18 @@ def sites_by_name(
 
 @lru_cache(maxsize=64)
 def _walked(backbone: str, resolution: int, total_stride: int | None) -> tuple[Site, ...]:
-    network = plain_network(backbone, num_classes=10, total_stride=total_stride)
+    network = plain_network(backbone, num_classes=_CLASSES, total_stride=total_stride)
     try:
-        return walk(network, resolution)
-    except (RuntimeError, AssertionError, ValueError) as error:
+        sites = walk(network, resolution)
+        fault = find_fault(network, resolution, _CLASSES)
+    except _OF_FORWARD as error:
         raise _unreadable(backbone, resolution, error) from None
+    if fault is not None:
+        raise SpecError(
+            f"backbone {backbone!r} gives {fault}; allowed: one tensor of scores, images x "
+            "classes: wrap it in a module whose forward returns its logits"
+        )
+    return sites
 
 
 @lru_cache(maxsize=256)
@@ -271,12 +282,12 @@ def _outputs(
     network = plain_network(backbone, num_classes=10, total_stride=total_stride)
     try:
         return outputs(network, resolution, pattern)
-    except (RuntimeError, AssertionError, ValueError) as error:
+    except _OF_FORWARD as error:
         raise _unreadable(backbone, resolution, error) from None
 
 
 def _unreadable(backbone: str, resolution: int, error: Exception) -> SpecError:
-    reason = str(error).splitlines()[0]
+    reason = next(iter(str(error).splitlines()), type(error).__name__)
     return SpecError(
         f"backbone {backbone!r} cannot read {resolution}x{resolution} images: {reason}"
     )

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 __all__ = [
+    "describe_uncounted",
     "format_count",
     "format_interval",
     "format_mean_percent",
     "format_milliseconds",
     "format_probability",
+    "one_line",
 ]
 
 _UNITS = ((1e9, "G", 2), (1e6, "M", 2), (1e3, "k", 0))
@@ -25,6 +28,16 @@ def format_count(number: float, *, space: str = "") -> str:
         if number >= size:
             return f"{number / size:.{digits}f}{space}{letter}"
     return f"{number:.0f}"
+
+
+def one_line(text: str) -> str:
+    """Return a text with spaces for line ends, and for all else that would act on a terminal."""
+    return "".join(char if char.isprintable() else " " for char in text)
+
+
+def describe_uncounted(operators: Sequence[str]) -> str:
+    """Say what a count of multiply-adds leaves out."""
+    return f"Multiply-adds leave out what {', '.join(operators)} compute, which nobody counts."
 
 
 def format_milliseconds(value: float) -> str:

@@ -57,11 +57,12 @@ class Grid:
         """Return the codes (d,) of a point.
 
         strict: whether every parameter must have a value; else it has the first choice.
+        True is not 1, nor 1 1.0, where both are choices.
         Raises ValueError for a choice that is not there, KeyError for a parameter without any.
         """
         return np.array(
             [
-                choices.index(values[name]) if strict or name in values else 0
+                _index(choices, values[name]) if strict or name in values else 0
                 for name, choices in self.parameters.items()
             ],
             dtype=np.int64,
@@ -134,6 +135,19 @@ class Grid:
                 apart = np.abs(coordinates[:, None, :] - coordinates[None, :, :]).sum(axis=2)
                 differences[number, own, own] = apart
         return differences
+
+
+def _index(choices: Sequence[Hashable], value: Hashable) -> int:
+    """Return the number of a choice: of equal ones that of the value's own type."""
+    number = choices.index(value)
+    if type(choices[number]) is type(value) or isinstance(choices, range):
+        return number
+    same = (
+        other
+        for other, choice in enumerate(choices)
+        if choice == value and type(choice) is type(value)
+    )
+    return next(same, number)
 
 
 def _coordinates(choices: Sequence[Hashable]) -> tuple[Floats, Floats, Floats]:

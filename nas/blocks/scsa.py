@@ -131,6 +131,10 @@ def _limits_channel(
     channels: int, height: int, width: int, options: Mapping[str, Option]
 ) -> str | None:
     window, heads = int(options["window"]), int(options["heads"])
+    if channels == 1:
+        # Its attention is 1 and its normalised mean 0, whatever the image; and of one window
+        # torch's group norm refuses a single image.
+        return "its one channel has no others to attend to"
     if (reason := undivided(channels, heads, "heads")) is not None:
         return reason
     if min(height, width) < window:

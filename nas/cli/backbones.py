@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from nas.base.formats import format_count
+from nas.base.formats import describe_uncounted, format_count
 from nas.cli.options import Json
 from nas.cli.output.console import make_console, plain_table, print_json
 
@@ -39,7 +39,11 @@ def backbones(
         print_json(rows)
         return
     title = f"At {resolution}x{resolution}, 1000 classes; sites by where in their blocks they are"
-    make_console().print(_table(title, rows))
+    screen = make_console()
+    screen.print(_table(title, rows))
+    for row in rows:
+        if row.get("unsupported"):
+            screen.print(f"{row['name']}: {describe_uncounted(row['unsupported'])}")
 
 
 def _row(name: str, resolution: int) -> dict[str, Any]:
@@ -61,6 +65,7 @@ def _row(name: str, resolution: int) -> dict[str, Any]:
         "filled": sum(site.filled for site in sites),
         "params": counted.params,
         "macs": counted.macs,
+        "unsupported": list(counted.unsupported),
     }
 
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from nas.base.formats import format_count
+from nas.base.formats import describe_uncounted, format_count
 from nas.cli.options import Json
 from nas.cli.output.console import make_console, plain_table, print_json
 
@@ -28,7 +28,11 @@ def blocks(
         print_json(rows)
         return
     title = f"On a map of {channels}x{side}x{side}, with the paper's options (the first)"
-    make_console().print(_table(title, rows))
+    screen = make_console()
+    screen.print(_table(title, rows))
+    for row in rows:
+        if row.get("unsupported"):
+            screen.print(f"{row['name']}: {describe_uncounted(row['unsupported'])}")
 
 
 def _rows(channels: int, side: int) -> list[dict[str, Any]]:
@@ -51,7 +55,11 @@ def _rows(channels: int, side: int) -> list[dict[str, Any]]:
         if row["refused"] is None:
             module = make_block(name, channels=channels, height=side, width=side)
             counted = cost_of_module(module, torch.zeros(1, channels, side, side))
-            row |= {"params": counted.params, "macs": counted.macs}
+            row |= {
+                "params": counted.params,
+                "macs": counted.macs,
+                "unsupported": list(counted.unsupported),
+            }
         rows.append(row)
     return rows
 

@@ -56,6 +56,8 @@ def _print_comparison(comparison: FrontComparison, first: Path, second: Path) ->
         interval += f"; the first is ahead with a probability of {comparison.probability:.0%}"
     print(f"difference {difference:+.3g}{interval}")
     print(comparison.verdict)
+    for line in comparison.caveats:
+        print(line)
 
 
 def _without_nan(value: Any) -> Any:

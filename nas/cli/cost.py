@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from nas.base.errors import SpecError
-from nas.base.formats import format_count
+from nas.base.formats import describe_uncounted, format_count
 from nas.cli.options import Json
 from nas.cli.output.console import print_json
 
@@ -61,7 +61,7 @@ def cost(
     print(f"params  {counted.params:,} ({params})")
     print(f"MACs    {counted.macs:,} ({macs}; convolutions and matrix products)")
     if counted.unsupported:
-        print(f"not counted: {', '.join(counted.unsupported)}")
+        print(describe_uncounted(counted.unsupported))
 
 
 def _place(

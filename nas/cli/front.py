@@ -17,6 +17,7 @@ from nas.cli.output.answers import FrontQuery, print_answers
 from nas.cli.output.console import make_console
 from nas.cli.output.front_table import front_markdown, print_front
 from nas.cli.parsing import parse_limit, parse_names, parse_numbers
+from nas.study.front.caveats import caveat_lines
 from nas.study.front.front import Front
 from nas.study.front.verdict import findings_json, judge
 
@@ -113,6 +114,10 @@ def front(
     if not len(narrowed) and (json_ or markdown or written):
         # What is printed or written does not say why.
         typer.echo(judge(narrowed).lines[-1], err=True)
+    if query.asks or json_ or markdown or written:
+        # Answers and rows do not say where their figures come from.
+        for line in caveat_lines(narrowed):
+            typer.echo(line, err=True)
     if query.asks:
         print_answers(narrowed, query, as_json=json_)
     elif json_:

@@ -104,4 +104,12 @@ def with_option(runner: Runner, option: str, setting: str) -> Runner:
     try:
         return with_overrides(runner, (setting,))
     except SpecError as error:
-        raise SpecError(re.sub(r"^--set: [\w.]+:", f"{option}:", str(error))) from None
+        key = setting.partition("=")[0]
+        found = re.match(r"--set: ([\w.]+):", str(error))
+        if found is None or not _one_holds_the_other(key, found[1]):
+            raise  # a fault of another key, which this option did not make
+        raise SpecError(f"{option}:{str(error)[found.end() :]}") from None
+
+
+def _one_holds_the_other(key: str, other: str) -> bool:
+    return f"{key}.".startswith(f"{other}.") or f"{other}.".startswith(f"{key}.")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from nas.base.formats import format_count, format_milliseconds
+from nas.base.formats import describe_uncounted, format_count, format_milliseconds
 from nas.cli.options import Json, RunFolder
 from nas.cli.output.console import print_json
 from nas.spec.architecture import Architecture
@@ -39,6 +39,8 @@ def show(
     _print_network(row, architecture)
     if row["latency_ms"] is not None:
         _print_latency(row)
+        for doubt in state.doubts if row["latency_predicted"] else ():
+            print(f"          {doubt}")
         _print_training(row, state.run.file.proxy)
     rows = (state.trials["digest"] == row["digest"]).nonzero()[0]
     others = [int(number) for number in rows if number != trial]
@@ -86,6 +88,8 @@ def _print_training(row: dict[str, Any], proxy: Proxy) -> None:
     print(f"accuracy  {row['accuracy']:.2%}")
     print(f"params    {format_count(row['params'])}")
     print(f"MACs      {format_count(row['macs'])}")
+    if row["uncounted"]:
+        print(f"          {describe_uncounted(row['uncounted'].split())}")
     print(f"seed      {row['seed']}")
     print(f"took      {row['seconds']:.1f} s, of them {row['train_seconds']:.1f} s training")
     for rung in below:

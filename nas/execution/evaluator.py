@@ -188,6 +188,7 @@ class Evaluator:
                 latency_predicted=self.spec.profile is not None,
                 params=counted.params,
                 macs=counted.macs,
+                uncounted=counted.unsupported,
                 images=len(self.setting.data.validation),
                 seconds=time.perf_counter() - started,
                 train_seconds=top.seconds,
@@ -224,12 +225,12 @@ class Evaluator:
         if len(reached) > goal:
             if branches:  # what was kept is the trunk that this rung's branch left
                 climb(training, setting, goal)
-            score = self._judge(training.network)
+            score = self._judge_training(training)
         for rung in rungs[len(reached) : goal + 1]:
             started = time.perf_counter()
             going_on = climb(training, setting, rung)
             seconds += time.perf_counter() - started
-            score = self._judge(training.network)
+            score = self._judge_training(training)
             figures = proxy.budgets[rung], score.loss, score.accuracy, seconds
             reached.append((*figures, training.images_seen, *_rounded(training.epoch_losses)))
             if rung != rungs[-1]:
@@ -239,6 +240,12 @@ class Evaluator:
         if goal == rungs[-1]:
             drop_training(path)
         return training, reached, score
+
+    def _judge_training(self, training: Training) -> Score:
+        """Judge a network where it stands. Raises TrainingError when its training has diverged."""
+        score = self._judge(training.network)
+        training.check(score)
+        return score
 
     def _judge(self, network: nn.Module) -> Score:
         setting = self.setting

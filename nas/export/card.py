@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from nas.base.formats import describe_uncounted
 from nas.export.target.target import Target
 from nas.export.winner import Winner
 
@@ -163,6 +164,7 @@ def _architecture(winner: Winner, network: Report) -> list[str]:
     return [
         f"{architecture.backbone}, total stride {architecture.total_stride or 'as it comes'}: "
         f"{network['params']:,} parameters, {network['macs']:,} multiply-adds for an image.",
+        *([describe_uncounted(network["uncounted"])] if network["uncounted"] else []),
         "",
         *(["| site | block |", "| --- | --- |", *rows] if rows else ["As it comes."]),
     ]

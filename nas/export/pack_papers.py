@@ -81,6 +81,7 @@ def make_report(
             "accuracy": images.accuracy,
             "params": costs.params,
             "macs": costs.macs,
+            "uncounted": list(costs.unsupported),
         },
         "calibration_images": CALIBRATION_IMAGES if quantised else 0,
         "int8": describe_int8(graphs) if quantised else to.no_int8 or "not asked for (--int8)",

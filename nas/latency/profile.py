@@ -15,10 +15,11 @@ from typing import Annotated, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from nas.base.errors import SpecError
 from nas.base.files import parse, read_json, write_whole
+from nas.base.formats import one_line
 from nas.spec.architecture import EMPTY, KEEP, Architecture
 
 __all__ = [
@@ -40,7 +41,11 @@ _BETWEEN_PROCESSES = 0.007
 _COVERAGE = 0.9
 _LEAST_NOISE = 0.005
 """The relative noise that repeated measurements of one network have at best."""
+_CERTIFIED = 0.03
+"""How far measurements of whole networks repeat in a profile that is certified."""
 Milliseconds = Annotated[float, Field(gt=0)]
+Line = Annotated[str, AfterValidator(one_line)]
+"""A text that is shown: a profile may come from anywhere."""
 
 
 class BackboneLatencies(BaseModel):
@@ -122,12 +127,12 @@ class Profile(BaseModel):
     model_config = _STRICT
 
     version: Literal[1] = 1
-    device: str
-    runtime: str
-    processor: str
-    clock: str
-    measured: str
-    space: str
+    device: Line
+    runtime: Line
+    processor: Line
+    clock: Line
+    measured: Line
+    space: Line
     classes: int
     branches: list[BackboneLatencies]
     networks: list[WholeNetwork]
@@ -136,8 +141,19 @@ class Profile(BaseModel):
 
     @property
     def certified(self) -> bool:
-        """True where repeated measurements of whole networks agree within 3 %."""
-        return self.repeatability is not None and self.repeatability <= 0.03
+        """True where repeated measurements of whole networks agree well enough."""
+        return self.repeatability is not None and self.repeatability <= _CERTIFIED
+
+    @property
+    def doubt(self) -> str | None:
+        """A sentence on why its latencies are to be doubted; None where it is certified."""
+        if self.certified:
+            return None
+        why = "it was timed once, so how far its latencies can be trusted is not known"
+        if self.repeatability is not None:
+            repeats = f"{self.repeatability:.1%} ({_CERTIFIED:.0%} is asked for)"
+            why = f"its measurements repeat to {repeats}"
+        return f"The profile of {self.device} on {self.processor} is not certified: {why}."
 
     def predict(self, architecture: Architecture) -> Prediction:
         """Predict the latency of a network.

@@ -25,11 +25,13 @@ __all__ = ["Cost", "cost", "cost_by_parts", "cost_of_module"]
 # One multiply-add is one multiplication with its addition, in convolutions, linear layers and
 # matrix products alone: so the tables of arXiv:2103.02907 count (fvcore adds batch norm).
 _NOTHING = (
-    "adaptive_avg_pool1d adaptive_avg_pool2d adaptive_max_pool2d add add_ amax amin "
-    "avg_pool2d batch_norm clamp clamp_ div dropout exp expand_as gelu group_norm "
-    "hardsigmoid hardsigmoid_ hardswish hardswish_ hardtanh hardtanh_ im2col layer_norm "
-    "leaky_relu max max_pool2d mean mul mul_ pad prelu relu relu6 relu_ rsub sigmoid "
-    "sigmoid_ silu silu_ softmax sqrt sub sum tanh topk upsample_nearest2d"
+    "abs adaptive_avg_pool1d adaptive_avg_pool2d adaptive_max_pool2d add add_ addcmul amax amin "
+    "avg_pool2d batch_norm ceil clamp clamp_ clamp_min cos cumsum div dropout erf exp expand_as "
+    "floor gelu group_norm hardsigmoid hardsigmoid_ hardswish hardswish_ hardtanh hardtanh_ "
+    "im2col layer_norm leaky_relu linalg_vector_norm log max max_pool2d mean mish mul mul_ neg "
+    "norm numpy_T pad pow prelu reciprocal relu relu6 relu_ round rsqrt rsub sigmoid sigmoid_ "
+    "sign silu silu_ sin softmax softplus sqrt square std sub sum tanh topk unflatten "
+    "upsample_nearest2d var"
 ).split()
 
 
@@ -40,14 +42,48 @@ def _nothing(_inputs: list[object], _outputs: list[object]) -> int:
 def _convolution_1d_or_2d(inputs: list[object], outputs: list[object]) -> int:
     """Count batch x out channels x out map x (in channels / groups) x kernel."""
     # fvcore's own handle counts the same but refuses 1-D maps of ECA in some versions.
-    weight: list[int] = inputs[1].type().sizes()  # type: ignore[attr-defined]
-    out: list[int] = outputs[0].type().sizes()  # type: ignore[attr-defined]
-    return math.prod(out) * math.prod(weight[1:])
+    return math.prod(_sizes(outputs[0])) * math.prod(_sizes(inputs[1])[1:])
+
+
+def _attention(inputs: list[object], _outputs: list[object]) -> int:
+    """Count the two products of scaled dot-product attention: by the keys, and of the values.
+
+    What a mask leaves out counts, as it is computed.
+    """
+    (*queries, width), keys, values = (_sizes(item) for item in inputs[:3])
+    return math.prod(queries) * keys[-2] * (width + values[-1])
+
+
+def _whole_attention(inputs: list[object], _outputs: list[object]) -> int:
+    """Count torch's attention in one operator: four projections and the two products."""
+    (batch, queries, width), (_, keys, _) = (_sizes(item) for item in inputs[:2])
+    return 2 * batch * width * ((queries + keys) * width + queries * keys)
+
+
+def _added_product(inputs: list[object], _outputs: list[object]) -> int:
+    """Count the product of batches of matrices that is added to the first input."""
+    (batch, rows, inner), (*_, columns) = (_sizes(item) for item in inputs[1:3])
+    return batch * rows * inner * columns
+
+
+def _product_with_vector(inputs: list[object], _outputs: list[object]) -> int:
+    return math.prod(_sizes(inputs[0]))
+
+
+def _sizes(value: object) -> list[int]:
+    sizes: list[int] = value.type().sizes()  # type: ignore[attr-defined]
+    return sizes
 
 
 _HANDLES: dict[str, Callable[[list[object], list[object]], int]] = {
     **{f"aten::{name}": _nothing for name in _NOTHING},
     "aten::_convolution": _convolution_1d_or_2d,
+    "aten::scaled_dot_product_attention": _attention,
+    "aten::_native_multi_head_attention": _whole_attention,
+    "aten::addbmm": _added_product,
+    "aten::baddbmm": _added_product,
+    "aten::dot": _product_with_vector,
+    "aten::mv": _product_with_vector,
 }
 
 

@@ -27,6 +27,7 @@ from nas.latency.runtime import device_named
 from nas.models.candidates import Candidates, given_space
 from nas.models.choice_costs import COUNTED
 from nas.models.coded_space import CodedCandidates
+from nas.models.cost import cost
 from nas.spec.architecture import Architecture
 from nas.spec.space import Constraints, SearchSpace
 
@@ -115,6 +116,7 @@ class NetworkOutlook:
     suggested: the first to train among those that are allowed; None where nothing is.
     p_late: probability that the late half gains more than the early half; None without halves.
     narrowing: for `suggested`.
+    uncounted: operators of the plain network that its multiply-adds leave out.
     """
 
     backbone: str
@@ -127,6 +129,7 @@ class NetworkOutlook:
     suggested: Placement | None
     p_late: float | None
     narrowing: Narrowing | None
+    uncounted: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +153,7 @@ class Outlook:
     device: name of the device whose latencies are predicted, or that a profile is wanted of;
         None when none was named.
     profiled: whether its latencies are known.
+    doubt: what is to be said of its profile; None where that is certified, or there is none.
     """
 
     space: str
@@ -159,6 +163,7 @@ class Outlook:
     profiled: bool
     published: Published
     networks: tuple[NetworkOutlook, ...]
+    doubt: str | None = None
 
 
 def ask(
@@ -185,6 +190,7 @@ def ask(
     networks = tuple(
         _network(
             CodedCandidates.of(candidates, plain, num_classes=num_classes),
+            num_classes,
             prior,
             plain_accuracy,
             profile,
@@ -200,6 +206,7 @@ def ask(
         profiled=profile is not None,
         published=_published(prior, tuple(candidates.space.blocks)),
         networks=networks,
+        doubt=None if profile is None else profile.doubt,
     )
 
 
@@ -232,6 +239,7 @@ def _published(prior: PublishedPrior, kinds: Sequence[str]) -> Published:
 
 def _network(
     coded: CodedCandidates,
+    num_classes: int,
     prior: PublishedPrior,
     plain_accuracy: float | None,
     profile: Profile | None,
@@ -273,6 +281,7 @@ def _network(
         suggested=suggested,
         p_late=_p_late(terms, choices),
         narrowing=_narrowing(suggested, speed(coded.plain)) if suggested else None,
+        uncounted=cost(coded.plain, num_classes=num_classes).unsupported,
     )
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from nas.base.errors import MeasurementError, SpecError, StorageError
+from nas.base.formats import describe_uncounted
 from nas.base.object_store import is_remote, location, storage_errors
 from nas.data import open_data
 from nas.latency.profile import Profile, load_profile
@@ -86,9 +87,11 @@ def check_new_run(
     plains = [plain for plain, _ in candidates.plains()]
     file, told = settle_weights(file, plains)
     profile = _check_device(file, candidates)
+    if profile is not None and profile.doubt is not None:
+        notes += (profile.doubt,)
     file, about, remarks = _check_images(space, file)
     notes += (*remarks, *told, *match_given_weights(file, plains, len(about["classes"])))
-    _check_limits(candidates, len(about["classes"]))
+    notes += _check_limits(candidates, len(about["classes"]))
     rules = load_rules(prior) if prior is not None else None
     if rules is not None and file.search.sampler != "pareto":
         raise SpecError(f"a prior: sampler {file.search.sampler!r} cannot use it; use pareto")
@@ -149,8 +152,11 @@ def _check_images(
     return file, about, tuple(notes)
 
 
-def _check_limits(candidates: Candidates, num_classes: int) -> None:
-    """Raise SpecError when no network of the space can keep its limits."""
+def _check_limits(candidates: Candidates, num_classes: int) -> tuple[str, ...]:
+    """Return what is to be said of the limits of a space.
+
+    Raises SpecError when no network of the space can keep them.
+    """
     limits = candidates.space.constraints
     costs = [cost(leanest, num_classes=num_classes) for leanest in candidates.leanest()]
     for name in ("params", "macs"):
@@ -161,6 +167,12 @@ def _check_limits(candidates: Candidates, num_classes: int) -> None:
                 f"{name}: the smallest has {least:,}; raise constraints.{name} or take a "
                 "smaller backbone"
             )
+    uncounted = {name for counted in costs for name in counted.unsupported}
+    if limits.macs is None or not uncounted:
+        return ()
+    return (
+        f"constraints.macs lets more pass than it says. {describe_uncounted(sorted(uncounted))}",
+    )
 
 
 def _take_budget(

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from nas.base.errors import SpecError
 from nas.runs.run import Run, RunFile, RunState, open_run
+from nas.study.front.caveats import caveat_lines
 from nas.study.front.front import Front
 from nas.study.front.indicators import hypervolume
 
@@ -31,6 +32,7 @@ class FrontComparison:
         and latencies makes; NaN where the noise is not known.
     probability: that the first is ahead.
     reference: the corner that volumes are measured from, by objective.
+    caveats: what is to be said of where latencies and multiply-adds come from.
     """
 
     first: float
@@ -39,6 +41,7 @@ class FrontComparison:
     high: float
     probability: float
     reference: dict[str, float]
+    caveats: tuple[str, ...] = ()
 
     @property
     def verdict(self) -> str:
@@ -115,7 +118,9 @@ def compare_fronts(first: Front, second: Front) -> FrontComparison:
         tail = (1 - _COVERAGE) / 2
         low, high = np.quantile(difference, [tail, 1 - tail]).tolist()
         probability = float((difference > 0).mean())
-    return FrontComparison(volumes[0], volumes[1], low, high, probability, reference)
+    return FrontComparison(
+        volumes[0], volumes[1], low, high, probability, reference, caveat_lines(joined)
+    )
 
 
 def _drawn_volumes(

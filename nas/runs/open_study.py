@@ -81,10 +81,12 @@ def open_study(run: Run, say: Callable[[str], None]) -> Iterator[Store]:
 
     A journal is guarded by the lock of its run folder, a database by a lease.
     say: hears that a database has to be waited for.
-    Raises SpecError, naming it, when there is another driver.
+    Raises SpecError, naming it, when there is another driver, and StorageError, before anything is
+    written, for a journal that is damaged or was cut short.
     """
     address = run.file.address
     if address is None:
+        run.trials()
         yield Store(run.path / JOURNAL_FILE, writable=True)
         return
     reader = Store(address, writable=False)

@@ -28,7 +28,7 @@ from nas.latency.source import machine_of, measure_device
 from nas.models.candidates import Candidates
 from nas.models.cost import cost_by_parts
 from nas.runs.images import find_images
-from nas.runs.run import Run
+from nas.runs.run import DEVICE, Run
 from nas.spec.architecture import PLAIN, Architecture
 from nas.spec.prior import load_rules
 from nas.spec.runner import Runner
@@ -55,8 +55,6 @@ __all__ = [
 
 PRIOR = "prior.json"
 """The file of rules in a run folder, where the search began with those of another."""
-DEVICE = "device.json"
-"""The profile that latencies are predicted from, or the anchor's latency, in a run folder."""
 
 _IMBALANCED = 3.0
 

@@ -7,6 +7,7 @@ reading a front needs neither.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -34,6 +35,7 @@ from nas.spec.width import is_widened
 from nas.study.front.front import Front
 from nas.study.full_training import FullTraining
 from nas.study.network_belief import NetworkBelief
+from nas.study.record import COMPLETE, FAILED, PRUNED
 from nas.study.trials import TrainingCost, Trials
 
 if TYPE_CHECKING:
@@ -43,6 +45,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CHECKPOINTS",
+    "DEVICE",
     "WIDTH_ELSEWHERE",
     "FINISHED",
     "JOURNAL_FILE",
@@ -54,6 +57,8 @@ __all__ = [
 ]
 
 CHECKPOINTS = "checkpoints"
+DEVICE = "device.json"
+"""The profile that latencies are predicted from, or the anchor's latency, in a run folder."""
 JOURNAL_FILE = "study.journal"
 FINISHED = "finished:"
 """The beginning of the last event of a run that came to its end."""
@@ -154,7 +159,7 @@ class Run:
         """Read every trial of the study.
 
         They come from trials.parquet where that shows the study as it is, else from the study.
-        Raises StorageError when it cannot be read, or was cut short.
+        Raises StorageError when it cannot be read, or was cut short since it was copied.
         """
         copy = self.path / _TRIALS_FILE
         if copy.exists() and self.file.address is None:
@@ -166,22 +171,36 @@ class Run:
         from nas.strategy.storage.store import Store
 
         # Looked at first: a search that goes on meanwhile makes both longer.
-        copied = self._count_copied(copy)
+        copied = self._copied_trials(copy)
         trials = Trials.of(Store(self.study, writable=False).records())
-        if len(trials) < copied:
-            raise StorageError(
-                f"{self.path / JOURNAL_FILE} holds {len(trials)} trials, where {copy} has "
-                f"{copied}: it was cut short; put back a copy, or remove {copy.name} to go on "
-                "with what is left"
-            )
+        if copied is not None:
+            self._refuse_cut_short(trials, copied)
         return trials
 
-    def _count_copied(self, copy: Path) -> int:
-        """Count the trials in the copy of a journal, which only ever grows."""
+    def _copied_trials(self, copy: Path) -> Trials | None:
+        """Return the trials in the copy of a journal, as it was at some time before."""
         if self.file.address is None and copy.exists():
             with suppress(StorageError):
-                return len(Trials.read(copy) or ())
-        return 0
+                return Trials.read(copy)
+        return None
+
+    def _refuse_cut_short(self, trials: Trials, copied: Trials) -> None:
+        """Raise StorageError where a journal, which only ever grows, lacks what its copy has.
+
+        To go on from there would write over the copy, which is then all that is left of it.
+        """
+        for what, held, had in (
+            ("trials", len(trials), len(copied)),
+            ("trials that have ended", _count_ended(trials), _count_ended(copied)),
+            ("full trainings", len(trials.full_trainings()), len(copied.full_trainings())),
+        ):
+            if held < had:
+                copy = self.path / _TRIALS_FILE
+                raise StorageError(
+                    f"{self.path / JOURNAL_FILE} holds {held} {what}, where {copy} has {had}: it "
+                    f"was cut short; put back a copy, or move {copy.name} away to go on with what "
+                    "is left"
+                )
 
     def environment(self) -> dict[str, Any]:
         """Read environment.json: versions, hardware and data of the run.
@@ -311,6 +330,11 @@ class RunState:
         number = None if self.environment is None else self.environment["data"].get("images")
         return None if number is None else int(number)
 
+    @property
+    def doubts(self) -> tuple[str, ...]:
+        """What is to be said of the profile that latencies are predicted from, where it is one."""
+        return tuple(doubt for doubt, _ in _uncertified(self.run, None))
+
     def front(
         self,
         by: Sequence[str] | None = None,
@@ -342,6 +366,7 @@ class RunState:
             latency_limit=run.space.constraints.latency_ms,
             least_seeds=1 if once else run.file.search.confirm_seeds,
             trust=proxy_trust(run.file.proxy, calibration, self.train_images),
+            uncertified=_uncertified(run, device),
             kinds=tuple(run.space.blocks),
             belief=self.belief(),
             regime=regime_of(run.file),
@@ -361,6 +386,27 @@ class RunState:
     def retrained(self) -> list[FullTraining]:
         """Return every full training, of whichever recipe, by network and seed."""
         return self.trials.full_trainings()
+
+
+def _count_ended(trials: Trials) -> int:
+    return sum(trials.count(state) for state in (COMPLETE, PRUNED, FAILED))
+
+
+def _uncertified(run: Run, device: str | Path | None) -> list[tuple[str, float]]:
+    """Return what is to be said of the profile that latencies come from; empty for certified ones.
+
+    device: another profile than the run's own, or None.
+    """
+    if device is None and run.file.device_profile is None:
+        return []
+    from nas.latency.profile import load_profile
+
+    try:
+        profile = load_profile(run.path / DEVICE if device is None else device)
+    except SpecError:  # of a damaged folder: who predicts with it is told
+        return []
+    repeatability = math.nan if profile.repeatability is None else profile.repeatability
+    return [] if profile.doubt is None else [(profile.doubt, repeatability)]
 
 
 def _predict_latencies(trials: Trials, device: str | Path) -> Trials:

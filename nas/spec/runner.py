@@ -112,7 +112,10 @@ def _storage(value: object) -> object:
             f"{PASSWORD} in the environment"
         )
     if address.study:
-        raise ValueError("leave out '#...': a run names its study itself")
+        raise ValueError(
+            f"leave out '#{address.study}': a run names its study itself (a # in the name of a "
+            "file or a database is written %23)"
+        )
     return str(address)
 
 

@@ -31,6 +31,7 @@ _EXAMPLES = (
     "postgresql://USER@HOST/DATABASE, mysql+pymysql://USER@HOST/DATABASE, sqlite:////PATH.db, "
     "grpc://HOST:PORT"
 )
+_FILE_SAFE = " +/"  # SQLAlchemy's own choice: what it writes without quotes in a database's name
 _SECRET = re.compile(r"pass|pwd|secret|token", re.IGNORECASE)
 _HARMLESS = {"passfile"}  # where it lies, not what it is
 
@@ -44,7 +45,7 @@ def is_url(text: str) -> bool:
 class StorageUrl:
     """A storage and a study in it; as text, it is safe to show and to write down.
 
-    url: without password and study.
+    url: without password and study, quoted: reading it again gives the same.
     study: None means the only one.
     """
 
@@ -90,7 +91,7 @@ class StorageUrl:
 
         Raises SpecError when it is not.
         """
-        path = Path(urlsplit(self.url).path)
+        path = Path(unquote(urlsplit(self.url).path))
         if self.kind == "sqlite" and not path.exists():
             raise SpecError(f"{self.url}: there is no such file")
 
@@ -130,12 +131,22 @@ def _check_scheme(text: str, parts: SplitResult) -> None:
 
 
 def _database_path(parts: SplitResult) -> str:
-    """Return the path of a URL, of a file as one that means the same anywhere. Raises SpecError."""
+    """Return the quoted path of a URL, of a file as one that means the same anywhere.
+
+    Raises SpecError.
+    """
     if parts.scheme == "sqlite":
         if not parts.path.strip("/"):
             raise SpecError("an SQLite storage needs a file: sqlite:////PATH.db")
+        if parts.query:
+            raise SpecError(
+                f"an SQLite storage takes no options; found ?{parts.query}: leave them out, or "
+                "write a ? in the name of its file as %3F"
+            )
+        if "\0" in (name := unquote(parts.path[1:])):
+            raise SpecError("the file of an SQLite storage has a zero byte (%00) in its name")
         # Three slashes and a relative path would mean another file from another folder.
-        return "/" + str(Path(unquote(parts.path[1:])).resolve())
+        return "/" + quote(str(Path(name).resolve()), safe=_FILE_SAFE)
     if parts.scheme != "grpc" and not parts.path.strip("/"):
         raise SpecError(f"a storage needs a database; write one of: {_EXAMPLES}")
     return parts.path

@@ -106,6 +106,7 @@ class Evaluation:
     images_seen: training images that it had seen, one that came again counted again; None where
         an earlier version has not kept it.
     epoch_losses: mean training loss of each whole epoch, from the first.
+    uncounted: operators of the network whose multiply-adds `macs` leaves out.
     """
 
     loss: float
@@ -126,16 +127,22 @@ class Evaluation:
     parts: int = 1
     images_seen: int | None = None
     epoch_losses: tuple[float, ...] = ()
+    uncounted: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for JSON."""
         values = {item.name: getattr(self, item.name) for item in fields(self)}
-        values |= {"rungs": rungs_to_json(self.rungs), "epoch_losses": list(self.epoch_losses)}
+        values |= {
+            "rungs": rungs_to_json(self.rungs),
+            "epoch_losses": list(self.epoch_losses),
+            "uncounted": list(self.uncounted),
+        }
         # Left out where they say nothing: messages are then as earlier versions read them.
         if self.images_seen is None:
             del values["images_seen"]
-        if not self.epoch_losses:
-            del values["epoch_losses"]
+        for name in ("epoch_losses", "uncounted"):
+            if not values[name]:
+                del values[name]
         return values
 
     @classmethod
@@ -144,6 +151,7 @@ class Evaluation:
         read = {
             "rungs": read_rungs(data.get("rungs")),
             "epoch_losses": tuple(data.get("epoch_losses", ())),
+            "uncounted": tuple(data.get("uncounted", ())),
         }
         return cls(**{**data, **read})
 
@@ -250,6 +258,7 @@ class Record:
     final_latency_ms: latency of its network, measured with the rest of the front on a quiet
         machine.
     images_seen, epoch_losses: of its training, as in `Evaluation`.
+    uncounted: of its multiply-adds, likewise; as a column, names with spaces between.
     full_trainings: of its network, by recipe and seed; the column `retrained`.
     finished: when it ended, in ISO 8601.
     failure: the reason why there are no values, or None.
@@ -285,6 +294,7 @@ class Record:
     full_trainings: tuple[FullTraining, ...] = ()
     finished: str | None = None
     failure: str | None = None
+    uncounted: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, job: Job, outcome: Outcome | None, finished: str | None = None) -> Record:
@@ -342,6 +352,8 @@ class Record:
         if name == "epoch_losses":
             lists = [list(record.epoch_losses) for record in records]
             return [json.dumps(losses) if losses else None for losses in lists]
+        if name == "uncounted":
+            return [" ".join(record.uncounted) or None for record in records]
         if name == "retrained":
             return [full_trainings_to_json(record.full_trainings) for record in records]
         return [getattr(record, name) for record in records]
@@ -356,6 +368,7 @@ class Record:
         values = {name: data[name] for name in cls.names() if name in data}
         values["rungs"] = read_rungs(values.get("rungs"))
         values["epoch_losses"] = read_epoch_losses(values.get("epoch_losses"))
+        values["uncounted"] = tuple((values.get("uncounted") or "").split())
         values["full_trainings"] = read_full_trainings(values.pop("retrained", None))
         return cls(**values)
 

@@ -32,11 +32,12 @@ _TEXT = {
     "rungs",
     "epoch_losses",
     "retrained",
+    "uncounted",
 }
 _FLAGS = {"eligible", "trained", "latency_predicted"}
 _WHOLE = {"trial", "repeat", "seed", "parts"} | _FLAGS
 _ALWAYS = ("trial", "state", "digest", "loss", "accuracy", "latency_ms")
-_LATER = {"images_seen", "epoch_losses"}  # absent from files of earlier versions
+_LATER = {"images_seen", "epoch_losses", "uncounted"}  # absent from files of earlier versions
 _GROUP = 2000  # rows that are read to have the architecture of one of them
 _COUNTS = {"params", "macs", "images", "images_seen"}
 

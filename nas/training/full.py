@@ -224,6 +224,8 @@ def train_fully(
         with _failing_together(device):
             if first:
                 score = _judge(training, data, device)
+                if until == looks[-1]:
+                    training.check(score)
         if score is not None:
             curve.append((watch.epoch, score.loss, score.accuracy, watch.seconds))
             say(watch.news() | {"loss": score.loss, "accuracy": score.accuracy})
@@ -232,7 +234,9 @@ def train_fully(
     if not first:
         return about
     # A training that was stopped behind its last look has not been judged by this process.
-    score = score or _judge(training, data, device)
+    if score is None:
+        score = _judge(training, data, device)
+        training.check(score)
     save_weights(job.folder / weights_file(about), training.trained.state_dict())
     return replace(
         about,

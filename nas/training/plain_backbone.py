@@ -171,3 +171,4 @@ def _train(
         device=device,
     )
     training.run(progress=progress)
+    training.check(evaluate(network, data, task, device=device))

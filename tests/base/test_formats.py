@@ -10,6 +10,7 @@ from nas.base.formats import (
     format_mean_percent,
     format_milliseconds,
     format_probability,
+    one_line,
 )
 
 
@@ -46,3 +47,7 @@ def test_intervals_have_signs_and_say_what_is_not_known() -> None:
 )
 def test_probabilities_are_never_certain(value: float, text: str) -> None:
     assert format_probability(value) == text
+
+
+def test_texts_from_elsewhere_are_one_line() -> None:
+    assert one_line("a phone\n\x1b[31mred\u2028ä") == "a phone  [31mred ä"

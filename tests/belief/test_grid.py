@@ -72,3 +72,11 @@ def test_a_parameter_with_one_choice_never_changes() -> None:
     rng = np.random.default_rng(0)
     mutated = grid.mutate(np.zeros((50, 2), dtype=np.int64), np.full(50, 2), rng)
     assert not mutated[:, 0].any() and mutated[:, 1].all()
+
+
+def test_equal_choices_of_different_types_are_told_apart() -> None:
+    grid = Grid({"kind": (True, 1, 1.0), "size": range(3)})
+    for kind, code in ((True, 0), (1, 1), (1.0, 2)):
+        assert grid.codes({"kind": kind, "size": 2}).tolist() == [code, 2]
+    # Who knows no types, as a storage of Optuna's, means the first that is equal.
+    assert Grid({"kind": (0.5, 2.0)}).codes({"kind": 2}).tolist() == [1]

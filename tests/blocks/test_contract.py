@@ -70,6 +70,24 @@ def test_every_choice_keeps_the_shape_or_is_refused_with_a_reason(
 
 
 @every_block
+@pytest.mark.parametrize("shape", [(1, 7, 7), (1, 7, 14), (2, 7, 7), (3, 2, 2), (1, 1, 1)])
+def test_a_few_channels_are_refused_or_fit_a_single_image(
+    name: str, shape: tuple[int, int, int]
+) -> None:
+    """Costs, latencies and packs are of single images, which a norm of one value refuses."""
+    for options in combinations(name):
+        if BLOCKS[name].applies(Shape(*shape), options) is None:
+            block = made(name, shape, **options).eval()
+            assert torch.isfinite(block(images_for(shape, batch=1))).all(), options
+
+
+def test_attention_among_channels_needs_more_than_one() -> None:
+    for window in (4, 7):
+        reason = BLOCKS["pcsa"].applies(Shape(1, 14, 14), {"window": window})
+        assert reason == "its one channel has no others to attend to"
+
+
+@every_block
 def test_every_choice_fits_a_usual_map(name: str) -> None:
     assert [BLOCKS[name].applies(Shape(*SHAPE), options) for options in combinations(name)] == [
         None for _ in combinations(name)

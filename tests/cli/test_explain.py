@@ -74,7 +74,13 @@ def test_two_devices_are_compared(nas: Call, known: Path, tmp_path: Path) -> Non
         phone = path.with_name(f"phone{number}.json")
         phone.write_text(path.read_text().replace(f'"{path.stem}"', '"onnxruntime"'))
         paths[number] = phone
-    assert "phone0 against phone1" in nas("explain", known, "--devices", *paths)[1]
+    said = nas("explain", known, "--devices", *paths)[1]
+    assert "phone0 against phone1" in said and "certified" not in said
+    paths[1].write_text(
+        paths[1].read_text().replace('"repeatability": 0.02', '"repeatability": 0.2')
+    )
+    for options in (("--devices", *paths), ("--device", paths[1])):
+        assert nas("explain", known, *options)[1].count("is not certified") == 1
 
 
 @pytest.mark.parametrize(

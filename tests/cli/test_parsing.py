@@ -50,3 +50,13 @@ def test_a_share_for_validation_is_a_number() -> None:
 def test_faults_are_said_of_the_option_that_was_typed() -> None:
     with pytest.raises(SpecError, match="^--trials: "):
         with_option(load_runner(), "--trials", "search.trials=many")
+    with pytest.raises(SpecError, match="^--focus: .*sampler 'gp' cannot"):
+        with_option(
+            load_runner(None, ("search.sampler=gp",)), "--focus", "search.focus={latency_ms: [1,2]}"
+        )
+
+
+def test_a_fault_of_another_key_is_not_the_options() -> None:
+    broken = load_runner().model_copy(update={"storage": "nowhere", "lease": 2.0})
+    with pytest.raises(SpecError, match="^--set: storage: unknown storage"):
+        with_option(broken, "--trials", "search.trials=3")

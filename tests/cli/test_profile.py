@@ -27,6 +27,35 @@ def test_profiles_are_measured_shown_and_compared(  # type: ignore[no-untyped-de
     projected = json.loads(nas("front", finished_run, "--device", out, "--json").out)
     assert all(point["latency_predicted"] for point in projected)
     assert "~" in nas("front", finished_run, "--device", out).out
+    check_doubts_are_said(nas, out, finished_run, space)
+
+
+def check_doubts_are_said(  # type: ignore[no-untyped-def]
+    nas, profile: Path, run: Path, space: Path
+) -> None:
+    """Wherever figures of a profile are shown."""
+    content = json.loads(profile.read_text()) | {"processor": "a phone\n[/bold]"}
+    certified, doubtful = profile.with_name("certified.json"), profile.with_name("doubtful.json")
+    doubtful.write_text(json.dumps(json.loads(profile.read_text()) | {"repeatability": 0.08}))
+    assert "is not certified" in nas("profile", "check", doubtful).out
+    certified.write_text(json.dumps(content | {"repeatability": 0.01}))
+    doubtful.write_text(json.dumps(content | {"repeatability": 0.08}))
+    for arguments in (
+        ("profile", "show", "PROFILE"),
+        ("profile", "compare", "PROFILE", certified),
+        ("profile", "compare", certified, "PROFILE"),
+        ("front", run, "--device", "PROFILE"),
+        ("front", run, "--device", "PROFILE", "--json"),
+        ("front", run, "--device", "PROFILE", "--markdown"),
+        ("front", run, "--device", "PROFILE", "--findings"),
+        ("front", run, "--device", "PROFILE", "--at", "latency_ms=100"),
+        ("ask", space, "--device", "PROFILE"),
+    ):
+        for path, words in ((certified, 0), (doubtful, 1)):
+            ran = nas(*[path if word == "PROFILE" else word for word in arguments])
+            said = " ".join((ran.out + ran.err).split())
+            assert ran.code in {0, 1}, said
+            assert said.count("on a phone [/bold] is not certified") == words, (arguments, said)
 
 
 @pytest.mark.parametrize(

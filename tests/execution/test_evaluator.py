@@ -10,7 +10,7 @@ from nas.execution.evaluator import Evaluator, EvaluatorSpec
 from nas.models.build import build, uniform
 from nas.spec.runner import Proxy
 from nas.spec.space import Constraints
-from nas.study.record import Evaluation, Job, Latency, RungResult
+from nas.study.record import FAILED, Evaluation, Job, Latency, Record, RungResult
 from nas.training.checkpoint import checkpoint_path, load_weights, training_path
 from nas.training.loop import Recipe, Training, evaluate
 from nas.training.plain_backbone import prepare_backbone
@@ -251,3 +251,16 @@ def test_losses_of_epochs_and_images_are_kept_at_every_rung(
     assert (whole.epoch_losses[3] == low.epoch_losses[3]) is (schedule == "whole")
     assert evaluated(evaluator, seed=14, rung=0).epoch_losses == low.epoch_losses
     assert timeless(evaluated(evaluator, seed=14)) == timeless(whole)
+
+
+def test_a_training_that_loses_far_more_than_guessing_has_failed(
+    spec: EvaluatorSpec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Evaluator, "_latencies", unmeasured)
+    update = {"kind": "finetune", "rungs": [24.0], "learning_rate": 100.0}
+    evaluator = Evaluator(replace(spec, proxy=spec.proxy.model_copy(update=update)))
+    job = Job(trial=0, architecture=SE.to_json(), digest=SE.digest, seed=9)
+    outcome = evaluator.evaluate(job)
+    assert outcome.failure is not None and outcome.failure.startswith("training diverged:")
+    assert Record.of(job, outcome).state == FAILED
+    assert not checkpoint_path(spec.checkpoints, SE.digest, 9).exists()

@@ -147,3 +147,6 @@ def test_times_taken_once_certify_nothing(
     assert twice.certified
     shaky = profile_of(plan, times, {key: Latency(5.0, 5.0, 0.05) for key in plan.networks})
     assert not shaky.certified
+    assert once.doubt is not None and "not certified: it was timed once" in once.doubt
+    assert twice.doubt is None
+    assert shaky.doubt is not None and "repeat to 10.0% (3% is asked for)" in shaky.doubt

@@ -3,7 +3,9 @@ from __future__ import annotations
 import pytest
 import torch
 from torch import nn
+from torch.nn import functional
 
+from nas.backbones import plain_network
 from nas.models.build import uniform
 from nas.models.cost import Cost, cost, cost_by_parts, cost_of_module
 from nas.spec.architecture import Architecture, Insertion
@@ -58,6 +60,77 @@ def test_parts_add_up_to_the_whole() -> None:
 def test_an_operator_that_nobody_counts_is_named() -> None:
     class Odd(nn.Module):
         def forward(self, x: torch.Tensor) -> torch.Tensor:
-            return torch.cumsum(x, dim=1)
+            return torch.cdist(x, x)
 
-    assert cost_of_module(Odd(), torch.zeros(1, 3, 8, 8)).unsupported == ("aten::cumsum",)
+    assert cost_of_module(Odd(), torch.zeros(1, 3, 8, 8)).unsupported == ("aten::cdist",)
+
+
+class Tokens(nn.Module):
+    """A module over the positions of a map, (N, H * W, C)."""
+
+    def __init__(self, inner: nn.Module) -> None:
+        super().__init__()
+        self.inner = inner
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        tokens: torch.Tensor = self.inner(x.flatten(2).transpose(1, 2))
+        return tokens
+
+
+class ToOthers(nn.Module):
+    """Attention of each position to the first five."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        others = x[:, :5]
+        return functional.scaled_dot_product_attention(x, others, others[..., :2])
+
+
+def test_attention_is_counted_by_its_two_products() -> None:
+    # 16 queries of width 8 by 5 keys, and 16 x 5 weights of values of width 2
+    found = cost_of_module(Tokens(ToOthers()), torch.zeros(1, 8, 4, 4))
+    assert found == Cost(params=0, macs=16 * 5 * 8 + 16 * 5 * 2)
+
+
+@pytest.mark.parametrize("name", ["mobilevit_xxs", "pvt_v2_b0"])
+def test_fused_attention_costs_what_its_parts_cost(name: str) -> None:
+    """A fifth of mobilevit_xxs was missing."""
+    network = plain_network(name)
+    images = torch.zeros(1, 3, 64, 64)
+    fused = cost_of_module(network, images)
+    for module in network.modules():
+        if hasattr(module, "fused_attn"):
+            module.fused_attn = False
+    apart = cost_of_module(network, images)
+    assert fused.unsupported == apart.unsupported == ()
+    assert fused.macs == apart.macs
+
+
+def test_attention_in_one_operator_costs_what_its_parts_cost() -> None:
+    layer = Tokens(nn.TransformerEncoderLayer(32, 4, 64, batch_first=True))
+    images = torch.zeros(1, 32, 4, 4)
+    whole = cost_of_module(layer, images)
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        apart = cost_of_module(layer, images)
+    finally:
+        torch.backends.mha.set_fastpath_enabled(True)
+    assert whole.unsupported == apart.unsupported == ()
+    # Four projections, two products, two layers.
+    assert whole.macs == apart.macs == 16 * 32 * 32 * 4 + 16 * 16 * 32 * 2 + 16 * 32 * 64 * 2
+
+
+def test_other_products_are_counted() -> None:
+    class Products(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            rows = x.flatten(2)  # (1, 8, 16)
+            columns = rows.transpose(1, 2)
+            first, vector = rows[0], rows[0, 0]
+            return (
+                torch.baddbmm(torch.zeros(1, 8, 8), rows, columns)
+                + torch.addbmm(torch.zeros(8, 8), rows, columns)
+                + torch.mv(first, vector)
+                + torch.dot(vector, vector)
+            )
+
+    found = cost_of_module(Products(), torch.zeros(1, 8, 4, 4))
+    assert found == Cost(params=0, macs=2 * 8 * 16 * 8 + 8 * 16 + 16)

@@ -11,7 +11,7 @@ import pytest
 from support.samples import SMALL_SPACE
 
 import nas
-from nas.base.errors import SpecError
+from nas.base.errors import SpecError, StorageError
 from nas.execution.observer import SilentObserver
 from nas.runs.resume import resume
 from nas.runs.run import open_run
@@ -112,3 +112,42 @@ def test_changed_images_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     (tmp_path / "images" / "train" / "a" / "0.png").unlink()
     with pytest.raises(SpecError, match="have changed since"):
         resume(tmp_path / "run", trials=4)
+
+
+def cut(path: Path, lines: int) -> bytes:
+    """Take the last lines off a journal; return what is left."""
+    left = b"".join(path.read_bytes().splitlines(keepends=True)[:-lines])
+    path.write_bytes(left)
+    return left
+
+
+@pytest.mark.parametrize("lines", [6, 15])
+@pytest.mark.parametrize("more", [None, 9])
+def test_a_journal_that_was_cut_short_is_refused_and_nothing_written_over(
+    finished_run: Path, tmp_path: Path, lines: int, more: int | None
+) -> None:
+    """Few lines less leave every trial there, but the last without its end."""
+    copy = tmp_path / "run"
+    shutil.copytree(finished_run, copy)
+    journal = copy / "study.journal"
+    cut(journal, lines)
+    journal.write_bytes(journal.read_bytes() + b'{"op_code": 5, "tor')
+    before = {path.name: path.read_bytes() for path in copy.iterdir() if path.is_file()}
+    with pytest.raises(StorageError, match="was cut short; put back a copy, or move trials"):
+        open_run(copy).front()
+    with pytest.raises(StorageError, match="was cut short; put back a copy, or move trials"):
+        resume(copy, trials=more)
+    after = {path.name: path.read_bytes() for path in copy.iterdir() if path.is_file()}
+    del before[".lock"], after[".lock"]
+    assert after == before
+
+
+def test_a_journal_without_its_copy_goes_on_with_what_is_left(
+    finished_run: Path, tmp_path: Path
+) -> None:
+    copy = tmp_path / "run"
+    shutil.copytree(finished_run, copy)
+    cut(copy / "study.journal", 6)
+    (copy / "trials.parquet").rename(copy / "kept.parquet")
+    count = len(open_run(finished_run).trials())
+    assert (resume(copy, workers=1).trials()["state"] == COMPLETE).sum() == count

@@ -1,11 +1,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
+import sqlalchemy
+from hypothesis import given
+from hypothesis import strategies as st
 
 from nas.base.errors import SpecError
 from nas.base.files import dump_yaml
+from nas.cli.parsing import with_option
 from nas.spec.runner import load_runner
 from nas.spec.storage_url import PASSWORD, StorageUrl
 
@@ -43,9 +48,40 @@ def test_a_file_is_the_same_from_every_folder(
     assert StorageUrl.parse(str(again)) == again
 
 
+NAMES = st.text(st.characters(exclude_characters="/\0", exclude_categories=["Cs"]), min_size=1)
+
+
+@given(NAMES.map(lambda name: f"/{name}.db"))
+def test_a_file_of_any_name_is_the_same_however_often_its_url_is_read(path: str) -> None:
+    """Each option of a command reads the whole runner again: `%25`, `?` and `#` got lost there."""
+    address = StorageUrl.parse(f"sqlite:///{quote(path)}")
+    again = StorageUrl.parse(str(StorageUrl.parse(str(address))))
+    assert again == address
+    assert sqlalchemy.make_url(address.connection_url()).database == path
+
+
+@given(name=NAMES, study=NAMES)
+def test_names_of_users_databases_and_studies_come_through(name: str, study: str) -> None:
+    quoted = quote(name, safe="")
+    text = f"postgresql://{quoted}@host:5432/{quoted}?application_name={quoted}"
+    address = StorageUrl.parse(text).of(study)
+    assert StorageUrl.parse(str(address)) == address
+    url = sqlalchemy.make_url(address.connection_url())
+    assert (url.username, url.database, url.query["application_name"]) == (name, name, name)
+
+
+@pytest.mark.parametrize("name", ["a%25b", "a%3Fb", "a%23b", "a%2541", "a b", "{x}", "a+b", "ä"])
+def test_options_of_a_command_leave_the_storage_as_it_was(name: str, tmp_path: Path) -> None:
+    runner = load_runner(None, (f"storage=sqlite:///{tmp_path}/{name}.db",))
+    changed = with_option(runner, "--trials", "search.trials=3")
+    assert changed.storage == runner.storage
+
+
 @pytest.mark.parametrize(
     ("text", "told"),
     [
+        ("sqlite:////tmp/a?b.db", "a ? in the name of its file as %3F"),
+        ("sqlite:////tmp/a%00.db", "zero byte"),
         ("redis://host/0", "unknown storage 'redis'; allowed: postgresql://"),
         ("postgres://host/db", "unknown storage 'postgres'; allowed: postgresql://"),
         ("postgresql://me@host", "needs a database"),
@@ -71,7 +107,8 @@ def test_wrong_urls_say_what_is_allowed(text: str, told: str) -> None:
     [
         ("storage=postgresql://me:hush@host/db", "the URL holds a password"),
         ("storage=nowhere", "unknown storage 'nowhere'; allowed: journal, postgresql://"),
-        ("storage=sqlite:////tmp/a.db#run", "leave out '#...'"),
+        ("storage=sqlite:////tmp/a.db#run", "leave out '#run'"),
+        ("storage=sqlite:////tmp/a#b.db", "is written %23"),
         ("lease=0.1", "lease: found 0.1"),
         ("search.attempts=0", "search.attempts: found 0"),
     ],

@@ -45,7 +45,7 @@ def test_record_tells_its_state_and_keeps_the_job(outcome: Outcome | None, state
     assert [getattr(record, name) for name in shared] == [getattr(JOB, name) for name in shared]
     assert record.failure == (outcome.failure if outcome else None)
     assert record.eligible is JOB.eligible
-    defaults = {"trained", "latency_predicted", "parts", "rungs", "epoch_losses"}
+    defaults = {"trained", "latency_predicted", "parts", "rungs", "epoch_losses", "uncounted"}
     for name in set(asdict(EVALUATION)) & set(Record.names()) - defaults:
         value = getattr(EVALUATION, name)
         assert getattr(record, name) == (value if state == COMPLETE else None)

@@ -23,7 +23,7 @@ from nas.training.checkpoint import (
 )
 from nas.training.loop import Recipe, Training, evaluate, steps_in
 from nas.training.proxies import PROXIES, Setting
-from nas.training.task import Classification
+from nas.training.task import Classification, Score
 
 CPU = torch.device("cpu")
 TASK = Classification(10)
@@ -83,6 +83,50 @@ def test_divergence_names_the_step(data: Dataset) -> None:
     network = small()
     with pytest.raises(TrainingError, match=r"diverged: the loss is \w+ at step \d+"):
         trained(network, data, Recipe(20, batch_size=32, learning_rate=1e12))
+
+
+def test_what_loses_far_more_than_guessing_has_diverged(data: Dataset) -> None:
+    """Finite losses, in the thousands: nothing but the weights' size is left of the network."""
+    network = build(COORD.plain, num_classes=10)
+    training = trained(network, data, Recipe(length=24, batch_size=64, learning_rate=30.0))
+    score = evaluate(network, data, TASK, device=CPU)
+    assert training.recent_loss > 100 and score.loss > 100
+    with pytest.raises(TrainingError, match=r"diverged: .* where guessing has 2\.30; a smaller"):
+        training.check(score)
+
+
+@pytest.mark.parametrize("steps", [1, 4, 12])
+def test_short_honest_trainings_may_be_judged_worse_than_guessing(
+    data: Dataset, steps: int
+) -> None:
+    """Running means lag behind: with four steps of ten times the usual rate as well."""
+    for rate in (0.05, 0.1, 0.5):
+        network = build(COORD, num_classes=10)
+        training = trained(network, data, Recipe(length=steps, batch_size=64, learning_rate=rate))
+        training.check(evaluate(network, data, TASK, device=CPU))
+    assert steps < 12 or evaluate(network, data, TASK, device=CPU).loss > 2.31
+
+
+def test_what_is_good_at_either_has_not_diverged(data: Dataset) -> None:
+    training = begin(build(COORD, num_classes=10), data, Recipe(1, 64, 0.1))
+    good, bad = torch.tensor([0.1, 0.2]), torch.tensor([1e6, 1e6])
+    told = torch.tensor([False, False])
+    training.check(Score(bad, told))  # not trained at all
+    training.step = 1
+    training._note(torch.tensor(1e6))
+    assert training.recent_loss == 1e6
+    training.check(Score(good, told))
+    with pytest.raises(TrainingError, match="diverged"):
+        training.check(Score(bad, told))
+
+
+def test_recent_losses_are_of_the_last_epoch_and_what_came_after(data: Dataset) -> None:
+    training = begin(build(COORD, num_classes=10), data, Recipe(1, 64, 0.1))
+    epoch = len(data.train) // 64
+    for step in range(2 * epoch + 3):
+        training.step += 1
+        training._note(torch.tensor(float(step >= epoch) + float(step >= 2 * epoch)))
+    assert training.recent_loss == pytest.approx((epoch * 1 + 3 * 2) / (epoch + 3))
 
 
 def test_a_rate_rises_and_falls_in_each_cycle() -> None:

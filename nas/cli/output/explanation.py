@@ -176,6 +176,8 @@ def _print_devices(comparison: DeviceComparison, screen: Console) -> None:
         screen.print(f"For {format_milliseconds(budget)} ms on {name}:")
         _print_network(advice, screen)
     screen.print(f"They agree at {comparison.agreed} of {comparison.sites} sites.")
+    for doubt in comparison.doubts:
+        screen.print(doubt)
 
 
 def _print_importances(importances: Mapping[str, Mapping[str, float]], screen: Console) -> None:

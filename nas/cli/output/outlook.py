@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from rich.table import Table
 
-from nas.base.formats import format_count, format_milliseconds
+from nas.base.formats import describe_uncounted, format_count, format_milliseconds
 from nas.cli.output.console import make_console, plain_table, print_json
 
 if TYPE_CHECKING:
@@ -38,6 +38,8 @@ def print_outlook(
         for line in [_headline(network), *_answer(network)]:
             screen.print(line, soft_wrap=True)
         screen.print(_table(network))
+        if network.uncounted:
+            screen.print(describe_uncounted(network.uncounted), soft_wrap=True)
         left = len(network.placements) - _SHOWN
         if left > 0:
             screen.print(f"and {left} more: --json shows all", style="dim")
@@ -145,7 +147,8 @@ def _sources(outlook: Outlook) -> str:
 
 def _latency_lines(outlook: Outlook, space: Path, device: str | None) -> list[str]:
     if outlook.profiled:
-        return [f"Latencies are predicted by the profile of {outlook.device}."]
+        line = f"Latencies are predicted by the profile of {outlook.device}."
+        return [line] if outlook.doubt is None else [line, outlook.doubt]
     runtime = f" --runtime {outlook.device.partition('-')[0]}" if outlook.device else ""
     file = "device.json"
     return [

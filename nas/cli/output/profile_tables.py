@@ -64,8 +64,9 @@ def _print_trust(profile: Profile, screen: Console) -> None:
             f"{quality.worst:.1%} at most; rank correlation {quality.spearman:.2f}; "
             f"{quality.covered:.0%} within their 90 % intervals."
         )
-    if profile.repeatability is None:
-        screen.print("Not certified: timed once, so how far it can be trusted is not known.")
+    if profile.doubt is not None:
+        screen.print(profile.doubt)
         return
-    word = "Certified" if profile.certified else "Not certified (3 % is asked for)"
-    screen.print(f"{word}: measurements repeat to {profile.repeatability:.1%} (95th percentile).")
+    screen.print(
+        f"Certified: measurements repeat to {profile.repeatability:.1%} (95th percentile)."
+    )

@@ -22,8 +22,11 @@ def check(
     from nas.latency.profile import load_profile
     from nas.latency.survey import measure_drift
 
-    result = measure_drift(load_profile(file))
+    profile = load_profile(file)
+    result = measure_drift(profile)
     print(f"now {result.ratio:.3f} times what the profile says, spread {result.spread:.1%}")
+    if profile.doubt is not None:
+        print(profile.doubt)
     if abs(result.ratio - 1) > _MOST_DRIFT:
         print("this machine has drifted: measure the profile again")
         raise typer.Exit(1)

@@ -37,3 +37,6 @@ def compare(
     screen.print(
         f"Rank correlation of {comparison.entries} table entries: {comparison.spearman:.2f}"
     )
+    for doubt in dict.fromkeys((one.doubt, two.doubt)):
+        if doubt is not None:
+            screen.print(doubt)

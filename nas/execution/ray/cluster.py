@@ -20,6 +20,7 @@ _STORE_BYTES = 128 * 2**20  # of objects in memory; jobs and outcomes are small
 _STARTS = 3  # of a cluster of our own
 _LOOPBACK = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
 _SLACK = 1e-6
+_SOCKET_TOO_LONG = "AF_UNIX path length"
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
@@ -74,6 +75,8 @@ def _join(address: str, own: Mapping[str, Any]) -> Any:
                 )
             except Exception as error:  # Ray raises that very class where a node is slow to start
                 ray.shutdown()
+                if _SOCKET_TOO_LONG in str(error):
+                    raise SpecError(_say_shorter(str(error))) from None
                 if address != "local":
                     raise SpecError(
                         f"no Ray cluster at {address} ({_first_line(error)}); start one "
@@ -83,6 +86,17 @@ def _join(address: str, own: Mapping[str, Any]) -> Any:
                 if attempt == _STARTS - 1:
                     raise NasError(f"Ray does not start: {_first_line(error)}") from None
     raise AssertionError("unreachable")
+
+
+def _say_shorter(error: str) -> str:
+    """Say where Ray's sockets would lie, and how to have them elsewhere."""
+    path = error.rpartition(": ")[2].strip()
+    folder = path.partition("/ray/session_")[0]
+    return (
+        f"Ray keeps its sockets under {folder}, and their paths ({len(path)} characters) are "
+        "longer than the system allows; name a short folder on a local disk: export "
+        "RAY_TMPDIR=/tmp"
+    )
 
 
 def _check(plan: Ray, gauge_gpus: float, *, fixed: bool) -> None:

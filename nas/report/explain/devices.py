@@ -45,6 +45,7 @@ class DeviceComparison:
     advice: the best network by the rules on each.
     agreed: number of sites where both say the same.
     sites: number of all sites.
+    doubts: what is to be said of profiles that are not certified.
     """
 
     names: tuple[str, str]
@@ -53,6 +54,7 @@ class DeviceComparison:
     advice: tuple[Advice, Advice]
     agreed: int
     sites: int
+    doubts: tuple[str, ...] = ()
 
 
 def compare_devices(
@@ -85,6 +87,11 @@ def compare_devices(
         advice=(advice[0], advice[1]),
         agreed=int(alike[1:].sum()) if alike[0] else 0,
         sites=len(alike) - 1,
+        doubts=tuple(
+            dict.fromkeys(
+                doubt for explanation in explanations for doubt, _ in explanation.front.uncertified
+            )
+        ),
     )
 
 

@@ -22,6 +22,7 @@ from nas.strategy.samplers import make_sampler
 from nas.strategy.samplers.figures import SpaceFigures
 from nas.strategy.samplers.pareto import (
     PROMISE,
+    PROPOSED,
     Knowledge,
     ParetoSampler,
     TargetedEvidence,
@@ -255,11 +256,15 @@ class Proposer:
         trial.state = TrialState.FAIL if values is None else TrialState.COMPLETE
 
     def marks(self, digest: str) -> dict[str, Any]:
-        """Return what the sampler noted of an architecture (NSGA-II: its generation)."""
+        """Return what the sampler noted of an architecture (NSGA-II: its generation).
+
+        Its values stand in the study anyway.
+        """
         if digest not in self._numbers:
             return {}
         trials = self._study.get_trials(deepcopy=False)
-        return dict(trials[self._numbers[digest]].system_attrs)
+        marks = trials[self._numbers[digest]].system_attrs
+        return {name: value for name, value in marks.items() if name != PROPOSED}
 
     def restore(self, stored: StoredTrial, values: list[float] | None) -> None:
         """Take up a first evaluation from the store.

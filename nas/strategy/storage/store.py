@@ -94,9 +94,9 @@ class Store:
         if isinstance(where, Path):
             if not where.exists():
                 raise StorageError(f"no study at {where}")
-            if writable:
-                drop_torn_line(where)
             self._medium, self.name = Journal(where), _STUDY
+            if writable:  # once it is read: a damaged file stays as it is
+                drop_torn_line(where)
         else:
             if connection is None:
                 where.check_there()

@@ -6,6 +6,10 @@ kind is about (`subject`), and what its figures are:
 | kind                   | subject           | figures                                            |
 | ---------------------- | ----------------- | -------------------------------------------------- |
 | trust                  | the proxy         | text, as it was given with the run                 |
+| uncertified_profile    | the front         | estimate: how far measurements of the profile that |
+|                        |                   | latencies come from repeat, as a share (NaN: timed |
+|                        |                   | once); text, as it was given with the profile      |
+| uncounted_macs         | the front         | text: operators that multiply-adds leave out       |
 | no_front               | the front         | estimate: least latency; counts: networks          |
 | shared_weights         | the front         | none: all inherit the weights of one training      |
 | noise_unknown          | the front         | none: too few networks with several seeds          |
@@ -101,6 +105,8 @@ class Kind(StrEnum):
     """What a finding may be about; see the table above."""
 
     TRUST = "trust"
+    UNCERTIFIED_PROFILE = "uncertified_profile"
+    UNCOUNTED_MACS = "uncounted_macs"
     NO_FRONT = "no_front"
     SHARED_WEIGHTS = "shared_weights"
     NOISE_UNKNOWN = "noise_unknown"

@@ -54,6 +54,8 @@ class Front:
     epsilon: (m,) how much worse a member may be that stands for others; None: every member.
     margin, margin_points: how much loss, and how many points of accuracy by full training, count
         as no difference.
+    uncertified: of each device profile that latencies are predicted from and that is not
+        certified, what that means, and how far its measurements repeat (NaN: timed once).
     believed: what the networks are believed to gain by full training; the front is then by that,
         not by what short trainings came to. Empty: it is by the measured figures.
     """
@@ -65,6 +67,7 @@ class Front:
     epsilon: Floats | None = field(default=None, repr=False)
     margin: float = MARGIN
     margin_points: float = POINTS
+    uncertified: tuple[tuple[str, float], ...] = ()
     believed: Believed = field(default=Believed({}), repr=False)
 
     @classmethod
@@ -76,6 +79,7 @@ class Front:
         latency_limit: float | None = None,
         least_seeds: int = 1,
         trust: Sequence[str] = (),
+        uncertified: Sequence[tuple[str, float]] = (),
         kinds: Sequence[str] = (),
         belief: NetworkBelief | None = None,
         regime: str | None = None,
@@ -85,6 +89,7 @@ class Front:
         latency_limit: ms; what is slower is shown only as a reference.
         least_seeds: that members have, once some searched network has them.
         trust: sentences on how far the proxy behind the figures can be trusted.
+        uncertified: profiles that latencies are predicted from, as the front has them.
         kinds: of blocks that the space knows.
         belief: about the networks of the trials.
         regime: that the trials are evidence of.
@@ -97,6 +102,7 @@ class Front:
             tuple(objectives),
             tuple(trust),
             np.ones(len(measured), dtype=bool),
+            uncertified=tuple(uncertified),
             believed=Believed({} if belief is None else {None: belief}),
         )
 
@@ -115,6 +121,9 @@ class Front:
             np.concatenate([front.keep for front in fronts.values()]),
             margin=first.margin,
             margin_points=first.margin_points,
+            uncertified=tuple(
+                dict.fromkeys(item for front in fronts.values() for item in front.uncertified)
+            ),
             believed=Believed(
                 {
                     name: belief

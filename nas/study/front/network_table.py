@@ -28,8 +28,13 @@ from nas.study.trials import Trials
 __all__ = ["NetworkTable"]
 
 _TEXTS = ("reference", "run", "regime", "backbone", "digest")
-# What is chosen by test figures has none left; `retrained` is JSON.
-_NOT_TO_FILTER_BY = {"retrained", "retrained_test_accuracy", "retrained_test_spread"}
+# What is chosen by test figures has none left; `retrained` is JSON, `uncounted` names.
+_NOT_TO_FILTER_BY = {
+    "retrained",
+    "retrained_test_accuracy",
+    "retrained_test_spread",
+    "uncounted",
+}
 _LEAST_REPEATS = 3
 """Further seeds that claims need: without any, noise passes for what networks differ by, and 9 % of
 searches in which nothing pays claim something (`benchmarks/claims/rates.py --seeds 1`)."""
@@ -80,7 +85,7 @@ class NetworkTable:
         loss = mean_over_seeds(trials["loss"][rows], group, seed, exact)
         accuracy = mean_over_seeds(trials["accuracy"][rows], group, seed, exact)
         columns["loss"], columns["accuracy"] = loss.means, accuracy.means
-        for name in ("trial", "params", "macs", "images", "eligible", "retrained"):
+        for name in ("trial", "params", "macs", "uncounted", "images", "eligible", "retrained"):
             columns[name] = trials[name][rows][first]
         columns |= average_full_trainings(columns["retrained"])
         columns |= _confirmed(trials, rows, group, loss)

@@ -79,6 +79,7 @@ class Point:
     regime: the question of its run: `scratch`, of networks that are trained from random weights, or
         `finetune`, of trained ones that are trained on.
     evidence: the trainings behind it.
+    uncounted: operators whose multiply-adds `macs` leaves out, with spaces between; None: nothing.
     """
 
     trial: int
@@ -109,6 +110,7 @@ class Point:
     believed: BelievedGain = UNKNOWN_GAIN
     regime: str | None = None
     evidence: Trainings = Trainings()
+    uncounted: str | None = None
 
     gain = _Believed()
     gain_low = _Believed()
@@ -176,8 +178,9 @@ _TYPES = {
     "run": "string",
     "regime": "string",
     "evidence": "string",
+    "uncounted": "string",
 }
-_LAST = ("regime", "evidence")
+_LAST = ("regime", "evidence", "uncounted")
 _ORDER = (
     *(name for name in Point.__slots__ if name not in ("believed", *_LAST)),
     "digest",

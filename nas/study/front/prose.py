@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 
+from nas.base.formats import describe_uncounted
 from nas.spec.width import is_widened
 from nas.study.front.findings import Finding, Kind
 
@@ -317,6 +318,8 @@ def _counted(number: int, what: str) -> str:
 
 _SENTENCES: Mapping[Kind, str | Callable[[Finding], str]] = {
     Kind.TRUST: lambda finding: finding.text or "",
+    Kind.UNCERTIFIED_PROFILE: lambda finding: finding.text or "",
+    Kind.UNCOUNTED_MACS: lambda finding: describe_uncounted((finding.text or "").split()),
     Kind.NO_FRONT: _no_front,
     Kind.SHARED_WEIGHTS: (
         "All networks inherit the weights of one training: another seed of theirs changes "

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from nas.study.front.caveats import caveats
 from nas.study.front.findings import PROXY, Finding, Kind
 from nas.study.front.front import Front
 from nas.study.front.full_training_findings import full_training_findings
@@ -31,13 +32,15 @@ class Verdict:
 def compute_findings(front: Front) -> tuple[Finding, ...]:
     """Return all that may be said of a front, the most important last.
 
-    First comes how far the proxy behind the figures can be trusted, then what the search's own
-    losses tell, then whether width would do as well, then what full training has found.
+    First comes how far the proxy behind the figures can be trusted, and where latencies and
+    multiply-adds come from; then what the search's own losses tell, whether width would do as
+    well, and what full training has found.
     """
     front = front.whole  # what is left out for the eye is still evidence
     trust = (Finding(Kind.TRUST, PROXY, text=text) for text in front.trust)
     return (
         *trust,
+        *caveats(front),
         *search_findings(front),
         *width_findings(front),
         *full_training_findings(front),

@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 import sqlalchemy
@@ -77,6 +78,15 @@ def test_the_only_study_needs_no_name(sqlite: StorageUrl) -> None:
         Store(plain, writable=False)
     with pytest.raises(SpecError, match="holds no such study; there are: one, two"):
         Store(sqlite.of("three"), writable=False)
+
+
+def test_a_file_is_the_one_that_was_named(tmp_path: Path) -> None:
+    """Whatever its name means in a URL, or in a template, which Optuna takes its URLs for."""
+    name = "50%25 of {what}? #1+2 ä.db"
+    address = StorageUrl.parse(f"sqlite:///{tmp_path}/{quote(name)}").of("one")
+    filled(Store.create(address, OBJECTIVES))
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+    assert len(Store(StorageUrl.parse(str(address)), writable=False).records()) == 3
 
 
 def test_a_guard_is_asked_before_every_write(sqlite: StorageUrl) -> None:
@@ -228,3 +238,27 @@ def test_a_finished_trial_is_not_finished_again_by_another(sqlite: StorageUrl) -
 def test_connections_say_nothing_of_their_password(sqlite: StorageUrl) -> None:
     assert isinstance(connect(sqlite), Connection)
     assert "password" not in json.dumps(repr(sqlite))
+
+
+def test_a_damaged_journal_is_left_as_it_is(tmp_path: Path) -> None:
+    path = tmp_path / "study.journal"
+    filled(Store.create(path, OBJECTIVES))
+    lines = path.read_bytes().splitlines(keepends=True)
+    damaged = b"".join([*lines[:5], b"\0\0\0\n", *lines[5:], b'{"op_code": 5, "tor'])
+    path.write_bytes(damaged)
+    with pytest.raises(StorageError, match="is damaged"):
+        Store(path, writable=True)
+    assert path.read_bytes() == damaged
+
+
+def test_who_goes_on_after_half_a_line_writes_whole_ones(tmp_path: Path) -> None:
+    path = tmp_path / "study.journal"
+    filled(Store.create(path, OBJECTIVES))
+    path.write_bytes(path.read_bytes() + b'{"op_code": 5, "tor')
+    store = Store(path, writable=True)
+    store.finish(make_record(2, loss=0.5), [0.5, 1.0])
+    assert [record.state for record in Store(path, writable=False).records()] == [
+        COMPLETE,
+        "FAILED",
+        COMPLETE,
+    ]

@@ -23,7 +23,7 @@ trial architecture reference on_front seeds loss loss_noise image_noise loss_sav
 accuracy_noise latency_ms latency_spread latency_final latency_predicted params macs confirmed_loss
 confirmed_seeds run retrained_accuracy retrained_spread retrained_test_accuracy
 retrained_test_spread retrained_seeds digest gain gain_low gain_high gain_loss gain_loss_low
-gain_loss_high p_better p_better_loss regime evidence
+gain_loss_high p_better p_better_loss regime evidence uncounted
 """.split()
 
 

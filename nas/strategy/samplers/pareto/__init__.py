@@ -2,10 +2,11 @@
 
 from nas.strategy.samplers.pareto.design import balanced_design
 from nas.strategy.samplers.pareto.knowledge import Feature, Knowledge, TargetedEvidence
-from nas.strategy.samplers.pareto.sampler import PROMISE, ParetoSampler
+from nas.strategy.samplers.pareto.sampler import PROMISE, PROPOSED, ParetoSampler
 
 __all__ = [
     "PROMISE",
+    "PROPOSED",
     "Feature",
     "Knowledge",
     "ParetoSampler",

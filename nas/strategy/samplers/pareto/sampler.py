@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -26,7 +27,7 @@ from nas.strategy.samplers.pareto.acquisition import Acquisition
 from nas.strategy.samplers.pareto.knowledge import Knowledge, Observations, TargetedEvidence
 from nas.study.prospect import PROSPECT, Prospect
 
-__all__ = ["PROMISE", "ParetoSampler"]
+__all__ = ["PROMISE", "PROPOSED", "ParetoSampler"]
 
 PROMISE = "pareto:promise"
 """The system attribute of a trial that a model proposed.
@@ -34,6 +35,18 @@ PROMISE = "pareto:promise"
 It holds the hypervolume that the trial was expected to add, and what evaluating a member of the
 front once more was expected to seem to add by noise alone.
 """
+
+PROPOSED = "pareto:proposed"
+"""The system attribute of a trial with the values that it was given.
+
+A trial has its parameters only when its objective has asked for them, and others may be proposed
+meanwhile; and Optuna keeps the first of equal choices, such as True of True and 1.
+"""
+
+_FIXED = "fixed_params"
+"""Optuna's own, of a trial that was enqueued."""
+_TRIES = 8  # for a point that nobody else has taken at the same moment
+_PLAIN = {type(None), bool, int, float, str}  # what every storage keeps
 
 
 class ParetoSampler(BaseSampler):
@@ -76,9 +89,16 @@ class ParetoSampler(BaseSampler):
         self._intersection = IntersectionSearchSpace()
         self._others = RandomSampler(seed=seed)
         self._acquisition: Acquisition | None = None
+        self._lock = threading.Lock()
         self.noise: dict[int, float] = {}
         self.evidence: dict[int, TargetedEvidence] = {}
         self.prospect: Prospect | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if name != "_lock"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__ |= state | {"_lock": threading.Lock()}
 
     def infer_relative_search_space(
         self, study: Study, trial: FrozenTrial
@@ -93,6 +113,17 @@ class ParetoSampler(BaseSampler):
         """Return the next point; nothing where all have been evaluated."""
         if not search_space:
             return {}
+        with self._lock:  # of the threads of `study.optimize(..., n_jobs=)`
+            for _ in range(_TRIES):
+                values = self._propose(study, trial, search_space)
+                if not values or not _is_taken(study, trial, values):
+                    break
+            return values
+
+    def _propose(
+        self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
+    ) -> dict[str, Any]:
+        """Return the next point, and note in its trial what it is and what it promises."""
         grid = Grid({name: _choices(item) or () for name, item in search_space.items()})
         if self._acquisition is None or self._acquisition.grid.parameters != grid.parameters:
             self._acquisition = Acquisition(
@@ -100,19 +131,27 @@ class ParetoSampler(BaseSampler):
             )
         observations = _observations(study, trial, grid, self.noise, strict=self._space is None)
         observations = replace(observations, evidence=self.evidence)
+        if self._knowledge.settled is not None:  # what is proposed has more than will be asked for
+            codes = self._knowledge.settled(observations.codes)
+            observations = replace(observations, codes=codes)
         # The other cores are training networks; threads that wait for each other crawl there.
         with one_thread():
             seed = derive(self._seed, "pareto", trial.number)
             suggestion = self._acquisition.suggest(observations, seed)
         if suggestion is None:
             return {}
+        values = grid.values(suggestion.codes)
+        noted: dict[str, Any] = {
+            PROPOSED: {name: value for name, value in values.items() if type(value) in _PLAIN}
+        }
         self.prospect = suggestion.prospect
         if self.prospect is not None:
-            study._storage.set_trial_system_attr(trial._trial_id, PROSPECT, self.prospect.row)
+            noted[PROSPECT] = self.prospect.row
         if np.isfinite([suggestion.gain, suggestion.luck]).all():
-            promise = [suggestion.gain, suggestion.luck]
-            study._storage.set_trial_system_attr(trial._trial_id, PROMISE, promise)
-        return grid.values(suggestion.codes)
+            noted[PROMISE] = [suggestion.gain, suggestion.luck]
+        for name, value in noted.items():
+            study._storage.set_trial_system_attr(trial._trial_id, name, value)
+        return values
 
     def sample_independent(
         self,
@@ -141,6 +180,32 @@ def _choices(distribution: BaseDistribution) -> Sequence[Hashable] | None:
     return None
 
 
+def _is_taken(study: Study, trial: FrozenTrial, values: Mapping[str, Any]) -> bool:
+    """Say whether another process has proposed the same meanwhile; each then looks further."""
+    proposed = {name: value for name, value in values.items() if type(value) in _PLAIN}
+    if len(proposed) < len(values):
+        return False
+    others = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+    return any(other.number != trial.number and _same(_values(other), proposed) for other in others)
+
+
+def _same(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Compare values of parameters; True is not 1."""
+    return one == other and all(type(one[name]) is type(other[name]) for name in one)
+
+
+def _values(trial: FrozenTrial) -> dict[str, Any]:
+    """Return the values of a trial: those that it has, and until it ends those it will have."""
+    marks = trial.system_attrs
+    given = {**marks.get(PROPOSED, {}), **marks.get(_FIXED, {})}
+    # Of equal choices the one that was given, not the first.
+    values = {
+        name: given[name] if name in given and given[name] == value else value
+        for name, value in trial.params.items()
+    }
+    return values if trial.state.is_finished() else given | values
+
+
 def _observations(
     study: Study, trial: FrozenTrial, grid: Grid, noise: Mapping[int, float], *, strict: bool
 ) -> Observations:
@@ -150,10 +215,11 @@ def _observations(
     costs: list[Floats] = []
     failed: list[bool] = []
     for other in study.get_trials(deepcopy=False):
-        if other.number == trial.number or not other.params:
+        values = _values(other)
+        if other.number == trial.number or not values:
             continue
         try:
-            codes.append(grid.codes(other.params, strict=strict))
+            codes.append(grid.codes(values, strict=strict))
         except (KeyError, ValueError):  # of another space, or its parameters are still drawn
             continue
         whole = other.state == TrialState.COMPLETE

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import optuna
@@ -8,7 +11,7 @@ import pytest
 from optuna.distributions import BaseDistribution, CategoricalDistribution, IntDistribution
 from optuna.trial import Trial, TrialState
 
-from nas.strategy.samplers.pareto import PROMISE, Knowledge, ParetoSampler
+from nas.strategy.samplers.pareto import PROMISE, PROPOSED, Knowledge, ParetoSampler
 from nas.study.front.indicators import hypervolume
 
 SITES, LABELS = 6, ("none", "se/r8", "se/r32", "coord/r8", "coord/r32")
@@ -119,6 +122,83 @@ def test_workers_side_by_side_are_given_different_points() -> None:
     study = run(small(knowledge=KNOWN), 10)
     asked = [suggested(study.ask()) for _ in range(8)]
     assert len(set(asked)) == 8
+
+
+@pytest.mark.parametrize("stored", [False, True])
+def test_threads_side_by_side_are_given_different_points(stored: bool, tmp_path: Path) -> None:
+    """Optuna's n_jobs: a trial has no parameters yet while the next one is asked for."""
+    storage = f"sqlite:///{tmp_path}/study.db" if stored else None
+    study = optuna.create_study(
+        directions=["minimize", "minimize"], sampler=small(space=space()), storage=storage
+    )
+    study.optimize(lambda trial: costs(suggested(trial)), n_trials=32, n_jobs=4)
+    assert len({tuple(sorted(trial.params.items())) for trial in study.trials}) == 32
+
+
+def test_processes_side_by_side_are_given_different_points() -> None:
+    """Each has a sampler of its own, with the same seed, and has asked for no parameter yet."""
+    study = study_of(small(space=space()))
+    asked = []
+    for _ in range(12):
+        study.sampler = small(space=space())
+        asked.append(study.ask())
+    assert len({suggested(trial) for trial in asked}) == 12
+
+
+def test_what_another_process_proposes_meanwhile_is_left_to_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    study = study_of(small(space=small_space()))
+    other = study.ask()
+    taken = dict(other.relative_params)
+    del other.storage.get_trial(other._trial_id).system_attrs[PROPOSED]
+    propose = ParetoSampler._propose
+
+    def and_so_does_the_other(self: ParetoSampler, *given: Any) -> dict[str, Any]:
+        mine = propose(self, *given)
+        other.storage.set_trial_system_attr(other._trial_id, PROPOSED, taken)
+        return mine
+
+    monkeypatch.setattr(ParetoSampler, "_propose", and_so_does_the_other)
+    for _ in range(5):
+        assert study.ask().relative_params != taken
+
+
+def test_points_that_wait_are_not_proposed() -> None:
+    study = study_of(small(space=small_space()))
+    waiting = {"kind": "se/r8", "size": 2}
+    study.enqueue_trial(waiting)
+    first = study.ask()
+    assert all(study.ask().relative_params != waiting for _ in range(5))
+    assert [first.suggest_categorical("kind", ("none", "se/r8")), first.suggest_int("size", 1, 3)]
+
+
+def test_a_sampler_can_be_sent_to_another_process() -> None:
+    study = study_of(copy.deepcopy(small(space=small_space())))
+    study.ask()
+    assert study.ask().relative_params
+
+
+@pytest.mark.parametrize("stored", [False, True])
+def test_equal_choices_of_different_types_are_different(stored: bool, tmp_path: Path) -> None:
+    """True == 1 == 1.0, and Optuna itself keeps the first of them."""
+    kinds, sizes = (True, 1, 0, False), (1, 1.0, "1")
+    study = optuna.create_study(
+        directions=["minimize", "minimize"],
+        sampler=small(start=3),
+        storage=f"sqlite:///{tmp_path}/study.db" if stored else None,
+    )
+    seen: list[str] = []
+
+    def objective(trial: Trial) -> tuple[float, float]:
+        kind, size = trial.suggest_categorical("kind", kinds), trial.suggest_categorical("s", sizes)
+        seen.append(repr((kind, size)))
+        return float(kind is True) - float(size == "1"), float(isinstance(size, float))
+
+    study.enqueue_trial({"kind": 1, "s": 1.0})
+    study.optimize(objective, n_trials=12)
+    assert seen[0] == "(1, 1.0)"
+    assert len(set(seen)) == 12
 
 
 def test_failed_trials_are_left_alone() -> None:
