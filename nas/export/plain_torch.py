@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import math
 import operator
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import groupby
@@ -53,7 +54,9 @@ def export_program(network: nn.Module, side: int, *, dynamic: bool = True) -> Ex
     images = torch.zeros(2 if dynamic else 1, 3, side, side)
     shapes = ({0: torch.export.Dim("batch", min=1)},) if dynamic else None
     try:
-        with torch.no_grad():
+        with torch.no_grad(), warnings.catch_warnings():
+            # It warns of weights that the older norms write before each call.
+            warnings.simplefilter("ignore")
             return torch.export.export(network.eval(), (images,), dynamic_shapes=shapes)
     except Exception as error:  # it raises whatever an operator provokes
         raise SpecError(
@@ -159,8 +162,11 @@ class _Writer:
             return f"{args[0]} {_INFIX[target]} {args[1]}"
         if not isinstance(target, torch._ops.OpOverload) or target.namespace != "aten":
             raise SpecError(f"model.py cannot be written: {target} is no operator of plain torch")
-        if str(target) in _TRAINING:
-            args[_TRAINING[str(target)]] = "self.training"
+        place = _TRAINING.get(str(target))
+        # Exported in evaluation mode: what trains there does so always, as where batch norm's
+        # operator standardises weights.
+        if place is not None and node.args[place] is False:
+            args[place] = "self.training"
         named = [f"{key}={self._value(value)}" for key, value in node.kwargs.items()]
         return f"{target}({', '.join([*args, *named])})"
 
