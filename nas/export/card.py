@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from nas.backbones import timm_networks
 from nas.export.target.target import Target
 from nas.export.winner import Winner
 
@@ -36,7 +37,7 @@ def write_card(winner: Winner, target: Target, report: Report) -> str:
             "",
             "## Use",
             "",
-            *_use(target),
+            *_use(target, winner.architecture.backbone),
             "",
             "## Architecture",
             "",
@@ -154,7 +155,7 @@ def _delegates(graphs: Sequence[Report]) -> list[str]:
     return ["", "## What accelerators take", "", *lines] if lines else []
 
 
-def _use(target: Target) -> list[str]:
+def _use(target: Target, backbone: str) -> list[str]:
     return [
         f"    python verify.py            # needs {', '.join(('numpy', *target.runs))}",
         "    python verify.py --model    # model.py too: needs torch and safetensors",
@@ -163,19 +164,26 @@ def _use(target: Target) -> list[str]:
         + ("" if target.any_batch else ", one image at a time")
         + ". Out: scores (N, classes) before softmax. `load_"
         + f"{target.name}` in verify.py shows how the graph is opened."
-        + _timm(target),
+        + _timm(target, backbone),
         "",
         "    from model import load      # plain torch: to finetune, or convert otherwise",
         '    network = load("weights.safetensors")',
     ]
 
 
-def _timm(target: Target) -> str:
+def _timm(target: Target, backbone: str) -> str:
     if target.name != "timm":
         return ""
     return (
         '\n\n    import sys, timm; sys.path.insert(0, "network"); import winner\n'
-        '    network = timm.create_model("local-dir:network", pretrained=True)'
+        '    network = timm.create_model("local-dir:network", pretrained=True).eval()\n\n'
+        + (
+            "A whole model of timm: it takes num_classes, in_chans and features_only, and has "
+            "forward_features and reset_classifier."
+            if timm_networks.exists(backbone)
+            else f"timm has no {backbone}: it is the graph as it was trained, and other options "
+            "are refused."
+        )
     )
 
 

@@ -139,7 +139,7 @@ def load_timm(path: Path) -> Session:
     import timm
 
     _module(path.with_name("winner.py"))
-    return _torch(timm.create_model(f"local-dir:{path.parent}", pretrained=True))
+    return _torch(timm.create_model(f"local-dir:{path.parent}", pretrained=True).eval())
 
 
 def load_model(path: Path) -> Session:
