@@ -26,8 +26,9 @@ class Slot:
         leaves whatever else reads that map alone.
     stage: path of the group of blocks, or the size of the map when the network is flat.
     filled: whether the backbone comes with a block there already.
-    follower: path of the convolution that reads the slot's output and nothing else does, into
-        whose weights a constant factor may be folded; None when there is none.
+    follower: path of the convolution that reads the slot's output and nothing else does, and
+        that computes with weights of its own as they are stored: a constant factor may be folded
+        into them. None when there is none.
     """
 
     host: str

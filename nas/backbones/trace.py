@@ -16,12 +16,16 @@ __all__ = ["Call", "Trace", "is_convolution"]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Call:
-    """One call of a module; its tensors are compared by identity."""
+    """One call of a module; its tensors are compared by identity.
+
+    number: its place in the order of completion, in the whole network.
+    """
 
     path: str
     module: nn.Module
     read: Tensor
     gave: Tensor
+    number: int
 
     def acts_on(self, tensor: Tensor) -> bool:
         """Say whether the call reads a tensor and does something with it."""
@@ -38,10 +42,14 @@ class Trace:
     """The calls of modules from tensor to tensor, in order of completion.
 
     readers: id of a tensor -> how many operations read it, those in place left out.
+    changes: (id of a tensor, number of calls completed before) of what was changed in place.
+    plain: paths of the convolutions that compute with weights of their own as they are stored.
     """
 
     calls: list[Call]
     readers: Counter[int]
+    changes: list[tuple[int, int]]
+    plain: frozenset[str]
 
     @classmethod
     def of(cls, network: nn.Module, resolution: int) -> Trace:
@@ -51,16 +59,17 @@ class Trace:
         def noting(path: str) -> Callable[..., None]:
             def note(module: nn.Module, inputs: tuple[object, ...], output: object) -> None:
                 if inputs and isinstance(inputs[0], Tensor) and isinstance(output, Tensor):
-                    calls.append(Call(path, module, inputs[0], output))
+                    calls.append(Call(path, module, inputs[0], output, len(calls)))
 
             return note
 
+        plain = _plain_convolutions(network)  # moving to another device unties what is shared
         network = network.to("meta").eval()
         for path, module in network.named_modules():
             module.register_forward_hook(noting(path))
-        with torch.no_grad(), _Reading() as reading:
+        with torch.no_grad(), _Reading(calls) as reading:
             network(torch.zeros(1, 3, resolution, resolution, device="meta"))
-        return cls(calls, reading.count)
+        return cls(calls, reading.count, reading.changes, plain)
 
     def within(self, path: str) -> Trace:
         """Return the calls of a module and inside it."""
@@ -105,25 +114,47 @@ class Trace:
             None,
         )
 
+    def takes_factor(self, reader: Call) -> bool:
+        """Say whether a constant factor on all that a convolution reads may go into its weights.
+
+        That is where nothing but this one call reads them.
+        """
+        return reader.path in self.plain and self.readers[id(reader.module.weight)] == 1
+
+    def is_changed(self, call: Call, reader: Call) -> bool:
+        """Say whether what a call gave is changed in place before a later call has read it."""
+        return any(
+            tensor == id(call.gave) and call.number < completed <= reader.number
+            for tensor, completed in self.changes
+        )
+
 
 class _Reading(TorchFunctionMode):
     """A counter of the operations that read each tensor; it keeps the tensors, so ids stay theirs.
 
     A sum in place (`x += shortcut`) gives a tensor of its own, as any other sum.
+
+    calls: grows while it counts.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, calls: list[Call]) -> None:
         super().__init__()
         self.count: Counter[int] = Counter()
+        self.changes: list[tuple[int, int]] = []
+        self._calls = calls
         self._kept: list[Tensor] = []
 
     def __torch_function__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
     ) -> Any:
+        arguments = list(_tensors((*args, *(kwargs or {}).values())))
+        versions = [argument._version for argument in arguments]
         result = func(*args, **(kwargs or {}))
+        for argument, version in zip(arguments, versions, strict=True):
+            if argument._version != version:
+                self.changes.append((id(argument), len(self._calls)))
         if not isinstance(result, Tensor | tuple | list):
             return result  # a question such as x.shape
-        arguments = list(_tensors((*args, *(kwargs or {}).values())))
         if len(arguments) > 1 and isinstance(result, Tensor) and arguments[0] is result:
             result = result.view_as(result)
         for argument in arguments:
@@ -136,6 +167,28 @@ class _Reading(TorchFunctionMode):
 def holds(outer: str, inner: str) -> bool:
     """Say whether the module at one path is, or holds, that at another."""
     return not outer or f"{inner}.".startswith(f"{outer}.")
+
+
+def _plain_convolutions(network: nn.Module) -> frozenset[str]:
+    """Return the paths of the convolutions that compute with weights of their own as stored.
+
+    Not so are subclasses, which may standardise them; parametrisations, and the older norms that
+    write the weights before each call; and weights that are stored for another layer as well.
+    """
+    owners = Counter(
+        tensor.untyped_storage()._cdata
+        for module in network.modules()
+        for tensor in (*module._parameters.values(), *module._buffers.values())
+        if tensor is not None
+    )
+    return frozenset(
+        path
+        for path, module in network.named_modules()
+        if type(module) is nn.Conv2d
+        and not (module._forward_pre_hooks or module._forward_hooks or "forward" in vars(module))
+        and isinstance(weight := module._parameters.get("weight"), Tensor)
+        and owners[weight.untyped_storage()._cdata] == 1
+    )
 
 
 def _tensors(values: object) -> Iterator[Tensor]:

@@ -222,14 +222,21 @@ def _behind_depthwise(
 
 
 def _after(host: str, position: str, call: Call, whole: Trace) -> Slot:
-    reader = whole.only_reader(call.gave)
-    return Slot(host, position, call.path, "after", follower=reader.path if reader else None)
+    follower = _follower(call, whole)
+    return Slot(host, position, call.path, "after", follower=follower)
+
+
+def _follower(call: Call, trace: Trace) -> str | None:
+    """Return the convolution into which a factor on what a call gives may go, if there is one."""
+    reader = trace.only_reader(call.gave)
+    if reader is None or trace.is_changed(call, reader) or not trace.takes_factor(reader):
+        return None
+    return reader.path
 
 
 def _in_place(host: str, position: str, call: Call, trace: Trace) -> tuple[Slot, Call]:
-    reader = trace.only_reader(call.gave)
     filled = not isinstance(call.module, nn.Identity)
-    follower = reader.path if reader else None
+    follower = _follower(call, trace)
     return Slot(host, position, call.path, "in", filled=filled, follower=follower), call
 
 
@@ -241,7 +248,8 @@ def _behind(host: str, position: str, conv: Call, trace: Trace) -> tuple[Slot, C
             return _in_place(host, position, call, trace)
     reader = trace.only_reader(end.gave) or _next_reader(end, trace)
     if reader:
-        return Slot(host, position, reader.path, "before", follower=reader.path), reader
+        follower = reader.path if trace.takes_factor(reader) else None
+        return Slot(host, position, reader.path, "before", follower=follower), reader
     return Slot(host, position, end.path, "after"), end
 
 

@@ -39,6 +39,15 @@ def export(
     int8: Annotated[
         bool, typer.Option("--int8", help="A graph in int8 as well, with what it does to scores.")
     ] = False,
+    max_drop: Annotated[
+        float | None,
+        typer.Option(
+            "--max-drop",
+            metavar="POINTS",
+            help="Points of accuracy that the graph in int8 may lose on validation images; where "
+            "it loses more, nothing is written.",
+        ),
+    ] = None,
     weights: Annotated[
         str,
         typer.Option(
@@ -55,7 +64,7 @@ def export(
 
     Example: nas export runs/demo 17 --to openvino --int8 --out winner
     """
-    from nas.export import export_pack, export_trial, target_named
+    from nas.export import check_max_drop, export_pack, export_trial, target_named
 
     chosen = _trial(trial, number)
     if weights not in get_args(Weights):
@@ -65,6 +74,7 @@ def export(
     one_file = out is not None and _is_one_file(target, out)
     if one_file and int8:
         raise SpecError(f"--int8 makes two graphs; name a folder for --out instead of {out}")
+    check_max_drop(max_drop, int8=int8)
     state = open_run(run).read()
     if one_file:
         path, parity = export_trial(state.run, chosen, to, out, weights=which, state=state)
@@ -75,7 +85,9 @@ def export(
             f"allowed {parity.tolerance:.0e} of that)"
         )
         return
-    pack = export_pack(state.run, chosen, to, out, int8=int8, weights=which, state=state)
+    pack = export_pack(
+        state.run, chosen, to, out, int8=int8, max_drop=max_drop, weights=which, state=state
+    )
     print(_describe_weights(state, chosen, which))
     _print_pack(pack)
 
@@ -105,12 +117,20 @@ def _is_one_file(target: Target, out: Path) -> bool:
 
 
 def _print_pack(pack: Pack) -> None:
+    from nas.export.card import DEPARTS
     from nas.export.packed_graph import describe_int8
 
-    print(
-        f"trained network: {pack.network_accuracy:.1%} of {pack.images} validation images right, "
-        f"loss {pack.network_loss:.4f}"
+    recorded = (
+        "" if pack.recorded_accuracy is None else f" (recorded: {pack.recorded_accuracy:.1%})"
     )
+    print(
+        f"trained network: {pack.network_accuracy:.1%} of {pack.images} validation images right"
+        f"{recorded}, loss {pack.network_loss:.4f}"
+    )
+    if pack.departs_from_record:
+        print(f"warning: {pack.network_accuracy:.1%} for {pack.recorded_accuracy:.1%}: {DEPARTS}")
+    if not pack.folded:
+        print("doubled gates stay operators: folded, they would change what the network says")
     for graph in pack.graphs:
         print(f"{graph.file}: {_describe_graph(graph)}")
         for part in graph.delegates:
@@ -153,8 +173,10 @@ def _describe_graph(graph: PackedGraph) -> str:
     if graph.scores is None or graph.latency is None:
         return "converted, not verified: it does not run here"
     scores, parity = graph.scores, graph.scores.parity
+    lost = f", loses {scores.drop}" if graph.precision == "int8" else ""
     return (
         f"{graph.precision}, differs by {parity.share:.1e} of the largest score, same class for "
-        f"{parity.agreement:.1%}, {scores.accuracy:.1%} right, loss {scores.loss_change:+.4f} "
-        f"± {scores.half_width:.4f} against the network, {graph.latency.latency_ms:.3f} ms"
+        f"{parity.agreement:.1%}, {scores.accuracy:.1%} right{lost}, loss "
+        f"{scores.loss_change:+.4f} ± {scores.half_width:.4f} against the network, "
+        f"{graph.latency.latency_ms:.3f} ms"
     )

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from nas.export.one_file import export_trial
-from nas.export.pack import Pack, export_pack
+from nas.export.pack import Pack, check_max_drop, export_pack
 from nas.export.parity import GraphScores, Parity
 from nas.export.target import TARGETS, Target, target_named
 
@@ -16,6 +16,7 @@ __all__ = [
     "Pack",
     "Parity",
     "Target",
+    "check_max_drop",
     "export_pack",
     "export_trial",
     "target_named",

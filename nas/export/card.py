@@ -5,11 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from nas.backbones import timm_networks
 from nas.base.formats import describe_uncounted
 from nas.export.target.target import Target
 from nas.export.winner import Winner
 
-__all__ = ["write_card"]
+__all__ = ["DEPARTS", "write_card"]
+
+DEPARTS = (
+    "that is beyond the noise of these images, as where training was judged at another resolution"
+)
 
 Report = Mapping[str, Any]
 
@@ -33,7 +38,7 @@ def write_card(winner: Winner, target: Target, report: Report) -> str:
             "",
             "## Use",
             "",
-            *_use(target),
+            *_use(target, winner.architecture.backbone),
             "",
             "## Architecture",
             "",
@@ -59,9 +64,20 @@ def _summary(winner: Winner, target: Target, report: Report) -> list[str]:
         f"of the run `{origin['run']}`, on `{origin['data']}`; shipped for {target.title}.",
         "",
         f"On {network['images']} validation images, that training has not seen, but the "
-        f"search has chosen by: {network['accuracy']:.1%} right, loss {network['loss']:.4f}. "
+        f"search has chosen by: {network['accuracy']:.1%} right, loss {network['loss']:.4f}"
+        + _recorded(network)
+        + ". "
         + _weights(origin, side),
     ]
+
+
+def _recorded(network: Report) -> str:
+    """Say what was recorded beside what is measured now."""
+    recorded = network["recorded_accuracy"]
+    if recorded is None:
+        return ""
+    text = f"; recorded when its training was judged: {recorded:.1%}"
+    return text + (f" ({DEPARTS})" if network["departs_from_record"] else "")
 
 
 def _weights(origin: Report, side: int) -> str:
@@ -85,23 +101,29 @@ def _weights(origin: Report, side: int) -> str:
 
 def _graphs(graphs: Sequence[Report]) -> list[str]:
     lines = [
-        "| file | precision | differs by | same class | right | loss beside network | ms | KiB |",
-        "| --- | --- | --- | --- | --- | --- | --- | --- |",
+        "| file | precision | differs by | same class | right | accuracy lost, points "
+        "| loss beside network | ms | KiB |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
     for graph in graphs:
         size = f"{graph['bytes'] / 1024:.0f}"
         if graph["difference"] is None:
             lines.append(
-                f"| {graph['file']} | {graph['precision']} | not run here | | | | | {size} |"
+                f"| {graph['file']} | {graph['precision']} | not run here | | | | | | {size} |"
             )
             continue
         change = f"{graph['loss_change']:+.4f} ± {graph['loss_half_width']:.4f}"
         lines.append(
             f"| {graph['file']} | {graph['precision']} | {graph['difference']:.1e} | "
-            f"{graph['agreement']:.1%} | {graph['accuracy']:.1%} | {change} | "
+            f"{graph['agreement']:.1%} | {graph['accuracy']:.1%} | {_drop(graph)} | {change} | "
             f"{graph['latency_ms']:.3f} ± {graph['latency_spread']:.0%} | {size} |"
         )
     return lines
+
+
+def _drop(graph: Report) -> str:
+    low, high = graph["accuracy_drop_interval"]
+    return f"{100 * graph['accuracy_drop']:.1f} ({100 * low:.1f} to {100 * high:.1f})"
 
 
 def _protocol(report: Report) -> str:
@@ -109,8 +131,9 @@ def _protocol(report: Report) -> str:
     versions = ", ".join(f"{name} {version}" for name, version in report["versions"].items())
     return (
         f"{report['machine']}, {report['made']}, one image, one thread; {versions}. "
-        "`differs by`: the largest difference of any score from the trained network's, as a "
-        "share of the largest score."
+        "`differs by`: the largest difference of any score from that of the network as it "
+        "was trained, as a share of the largest score. `accuracy lost`: of the network's, with its "
+        "95 % interval, paired by image."
     )
 
 
@@ -133,7 +156,7 @@ def _delegates(graphs: Sequence[Report]) -> list[str]:
     return ["", "## What accelerators take", "", *lines] if lines else []
 
 
-def _use(target: Target) -> list[str]:
+def _use(target: Target, backbone: str) -> list[str]:
     return [
         f"    python verify.py            # needs {', '.join(('numpy', *target.runs))}",
         "    python verify.py --model    # model.py too: needs torch and safetensors",
@@ -142,19 +165,26 @@ def _use(target: Target) -> list[str]:
         + ("" if target.any_batch else ", one image at a time")
         + ". Out: scores (N, classes) before softmax. `load_"
         + f"{target.name}` in verify.py shows how the graph is opened."
-        + _timm(target),
+        + _timm(target, backbone),
         "",
         "    from model import load      # plain torch: to finetune, or convert otherwise",
         '    network = load("weights.safetensors")',
     ]
 
 
-def _timm(target: Target) -> str:
+def _timm(target: Target, backbone: str) -> str:
     if target.name != "timm":
         return ""
     return (
         '\n\n    import sys, timm; sys.path.insert(0, "network"); import winner\n'
-        '    network = timm.create_model("local-dir:network", pretrained=True)'
+        '    network = timm.create_model("local-dir:network", pretrained=True).eval()\n\n'
+        + (
+            "A whole model of timm: it takes num_classes, in_chans and features_only, and has "
+            "forward_features and reset_classifier."
+            if timm_networks.exists(backbone)
+            else f"timm has no {backbone}: it is the graph as it was trained, and other options "
+            "are refused."
+        )
     )
 
 

@@ -66,10 +66,15 @@ def check(kind: str, session: Session, network: ValidationScores, tolerance: flo
 
     kind: of the graph, for the error.
     network: what the network says of the validation images.
-    tolerance: allowed share of max(1, largest score).
-    Raises ExportError when they differ by more than allowed.
+    tolerance: allowed share of the largest score.
+    Raises ExportError when they differ by more than allowed, or the graph does not run.
     """
-    scores = network.compare(session, tolerance)
+    try:
+        scores = network.compare(session, tolerance)
+    except Exception as error:  # each runtime has errors of its own
+        raise ExportError(
+            f"the {kind} graph does not run ({first_line(error)}); nothing was written"
+        ) from error
     if not scores.parity.holds:
         raise ExportError(
             f"the {kind} graph differs from the network by {scores.parity.difference:.2e} "

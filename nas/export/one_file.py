@@ -7,7 +7,7 @@ from pathlib import Path
 from nas.base.errors import SpecError
 from nas.base.files import write_whole
 from nas.export.conversion import check, convert, open_graph
-from nas.export.parity import Parity, predict_validation
+from nas.export.parity import Parity, predict_validation, without_wrong_folds
 from nas.export.target import TARGETS, target_named
 from nas.export.winner import prepare_export
 from nas.runs.run import Run, RunState
@@ -52,7 +52,8 @@ def export_trial(
         raise SpecError(f"{path} exists; name a new file for --out")
     trained = prepare_export(run, trial, path, weights=weights, made=out is None, state=state)
     images = predict_validation(trained.winner, trained.data, _IMAGES)
+    winner = without_wrong_folds(trained.winner, images)
     with write_whole(path) as temporary:
-        temporary.write_bytes(convert(to, lambda: to.write(trained.winner)).files[to.main])
+        temporary.write_bytes(convert(to, lambda: to.write(winner)).files[to.main])
         scores = check(target, open_graph(target, temporary), images, to.tolerance)
     return path, scores.parity

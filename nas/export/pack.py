@@ -13,7 +13,7 @@ from nas.base.files import write_folder_whole
 from nas.data import Dataset
 from nas.export.pack_papers import Origin, make_report, write_papers
 from nas.export.packed_graph import PackedGraph, check_plain_torch, write_graphs
-from nas.export.parity import predict_validation
+from nas.export.parity import departs, predict_validation, without_wrong_folds
 from nas.export.plain_torch import export_program, plain_source
 from nas.export.target import TARGETS, target_named
 from nas.export.target.target import Target
@@ -22,7 +22,7 @@ from nas.runs.run import Run, RunState
 from nas.runs.weights import Weights
 from nas.study.full_training import FullTraining
 
-__all__ = ["Pack", "export_pack", "write_pack"]
+__all__ = ["Pack", "check_max_drop", "export_pack", "write_pack"]
 
 _MOST_IMAGES = 512  # of the validation part, that graphs are compared on
 
@@ -35,6 +35,9 @@ class Pack:
     network_loss: mean cross-entropy of the trained network itself on validation images.
     network_accuracy: the share of them that it gets right.
     images: number of these images.
+    recorded_accuracy: the share that was right when its training was judged; None: not known.
+    folded: whether doubled gates are folded, where they can be: else folding would have changed
+        what the network says of these images.
     """
 
     path: Path
@@ -43,6 +46,13 @@ class Pack:
     network_loss: float
     network_accuracy: float
     images: int
+    recorded_accuracy: float | None
+    folded: bool
+
+    @property
+    def departs_from_record(self) -> bool:
+        """True where its accuracy is beyond the noise of the images from the recorded one."""
+        return departs(self.network_accuracy, self.recorded_accuracy, self.images)
 
 
 def export_pack(
@@ -52,6 +62,7 @@ def export_pack(
     out: Path | None = None,
     *,
     int8: bool = False,
+    max_drop: float | None = None,
     weights: Weights = "best",
     state: RunState | None = None,
 ) -> Pack:
@@ -60,23 +71,37 @@ def export_pack(
     target: a name in `TARGETS`.
     out: the folder to make; None: beside the run's files.
     int8: whether to write a quantised graph, too.
+    max_drop: points of accuracy that it may lose; None: any.
     weights: see `nas.runs.weights.retrained_weights`.
     state: of the run, where it was read already; None: read now.
     Raises SpecError when there is no such target or trial, packages are not installed, a folder
-    is in the way, or the target lacks an operator of the network.
+    is in the way, the target lacks an operator of the network, or the quantised graph loses too
+    much.
     Raises ExportError when a graph disagrees with the network.
     """
     to = target_named(target)
     if int8 and to.quantise is None:
         able = ", ".join(name for name, other in TARGETS.items() if other.quantise)
         raise SpecError(f"{target} has no int8 here: {to.no_int8}; these have: {able}")
+    check_max_drop(max_drop, int8=int8)
     to.check_installed()
     suffix = f"{target}-int8" if int8 else target
     path = out or run.path / "exports" / f"trial-{trial}-{suffix}"
     if path.exists():
         raise SpecError(f"{path} exists; name a new folder for --out")
     trained = prepare_export(run, trial, path, weights=weights, made=out is None, state=state)
-    return write_pack(path, trained.winner, trained.data, to, _origin(run, trained), int8=int8)
+    origin = _origin(run, trained)
+    return write_pack(path, trained.winner, trained.data, to, origin, int8=int8, max_drop=max_drop)
+
+
+def check_max_drop(max_drop: float | None, *, int8: bool) -> None:
+    """Check a limit to what a quantised graph may lose. Raises SpecError."""
+    if max_drop is None:
+        return
+    if not int8:
+        raise SpecError("--max-drop limits what a graph in int8 loses; write --int8 as well")
+    if not 0 <= max_drop <= 100:
+        raise SpecError(f"--max-drop {max_drop:g}; allowed: points of accuracy, from 0 to 100")
 
 
 def _origin(run: Run, trained: TrainedNetwork) -> Origin:
@@ -111,27 +136,44 @@ def _training_to_dict(training: FullTraining) -> dict[str, Any]:
 
 
 def write_pack(
-    path: Path, winner: Winner, data: Dataset, to: Target, origin: Origin, *, int8: bool
+    path: Path,
+    winner: Winner,
+    data: Dataset,
+    to: Target,
+    origin: Origin,
+    *,
+    int8: bool,
+    max_drop: float | None = None,
 ) -> Pack:
     """Write a pack of any trained network.
 
     data: images to compare graphs on, and to quantise with.
     origin: where the network comes from, for the card.
     int8: whether to write a quantised graph, too.
+    max_drop: points of accuracy that it may lose; None: any.
     Raises as `export_pack` does.
     """
     versions = to.check_installed()
     images = predict_validation(winner, data, _MOST_IMAGES)
+    shipped = without_wrong_folds(winner, images)
     with write_folder_whole(path) as folder:
-        _write_plain_torch(folder, winner)
+        _write_plain_torch(folder, shipped)
         graphs = [
             check_plain_torch(folder, images),
-            *write_graphs(folder, winner, to, data, images, int8=int8),
+            *write_graphs(folder, shipped, to, data, images, int8=int8, max_drop=max_drop),
         ]
-        report = make_report(winner, origin, to, versions, images, graphs)
-        write_papers(folder, winner, images, to, report)
-    loss = float(images.losses.mean())
-    return Pack(path, to, tuple(graphs), loss, images.accuracy, len(images.labels))
+        report = make_report(shipped, origin, to, versions, images, graphs)
+        write_papers(folder, shipped, images, to, report)
+    return Pack(
+        path,
+        to,
+        tuple(graphs),
+        network_loss=float(images.losses.mean()),
+        network_accuracy=images.accuracy,
+        images=len(images.labels),
+        recorded_accuracy=origin.recorded_accuracy,
+        folded=shipped is winner,
+    )
 
 
 def _write_plain_torch(folder: Path, winner: Winner) -> None:

@@ -18,7 +18,7 @@ from nas.export import verify
 from nas.export.card import write_card
 from nas.export.licences import read_licences, write_notice
 from nas.export.packed_graph import CALIBRATION_IMAGES, PackedGraph, describe_int8
-from nas.export.parity import ValidationScores
+from nas.export.parity import ValidationScores, departs
 from nas.export.target.target import Target
 from nas.export.winner import Winner
 from nas.models.cost import cost_of_module
@@ -52,6 +52,11 @@ class Origin:
     found: Mapping[str, float]
     retrained: Mapping[str, Any] | None = None
 
+    @property
+    def recorded_accuracy(self) -> float | None:
+        """The share of validation images that was right when these weights' training was judged."""
+        return (self.found if self.retrained is None else self.retrained).get("accuracy")
+
 
 def make_report(
     winner: Winner,
@@ -79,6 +84,10 @@ def make_report(
             "images": len(images.labels),
             "loss": float(images.losses.mean()),
             "accuracy": images.accuracy,
+            "recorded_accuracy": origin.recorded_accuracy,
+            "departs_from_record": departs(
+                images.accuracy, origin.recorded_accuracy, len(images.labels)
+            ),
             "params": costs.params,
             "macs": costs.macs,
             "uncounted": list(costs.unsupported),
@@ -102,6 +111,8 @@ def _graph_to_dict(graph: PackedGraph) -> dict[str, Any]:
         "agreement": scores and scores.parity.agreement,
         "loss": scores and scores.loss,
         "accuracy": scores and scores.accuracy,
+        "accuracy_drop": scores and scores.drop.mean,
+        "accuracy_drop_interval": scores and [scores.drop.low, scores.drop.high],
         "loss_change": scores and scores.loss_change,
         "loss_half_width": scores and scores.half_width,
         "latency_ms": latency and latency.latency_ms,

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from nas.base.errors import SpecError
 from nas.data import Dataset
 from nas.export.conversion import check, convert, open_graph, write_files
 from nas.export.parity import GraphScores, ValidationScores, sample_images
@@ -44,7 +45,7 @@ class PackedGraph:
     kind: of `verify.LOADERS`: the target's name, or `model.py`.
     precision: `fp32` or `int8`.
     bytes: size of its files.
-    tolerance: how far its scores may be from the network's, as a share of max(1, largest).
+    tolerance: how far its scores may be from the network's, as a share of the largest score.
     least_agreement: the share of images whose best class must stay.
     scores: beside the network's; None where it cannot run here.
     latency: of one image, in CPU time of one thread; None where it cannot run here.
@@ -79,13 +80,15 @@ def write_graphs(
     images: ValidationScores,
     *,
     int8: bool,
+    max_drop: float | None = None,
 ) -> list[PackedGraph]:
     """Write the graphs of a target into a pack, open them again, compare and time them.
 
     data: whose training images an int8 graph is quantised with.
     images: that the graphs are compared on.
     int8: whether to write a quantised graph, too.
-    Raises SpecError when the target cannot take the network.
+    max_drop: points of accuracy that the quantised graph may lose; None: any.
+    Raises SpecError when the target cannot take the network, or the quantised graph loses more.
     Raises ExportError when a graph disagrees with it.
     """
     written = _convert(winner, to, data, int8=int8)
@@ -101,6 +104,8 @@ def write_graphs(
             precision: check(f"{to.name} {precision}", session, images, tolerances[precision])
             for precision, session in sessions.items()
         }
+        if int8 and max_drop is not None:
+            _check_drop(to, scores["int8"], max_drop)
         latencies = _latencies(sessions, images)
     return [
         PackedGraph(
@@ -116,6 +121,16 @@ def write_graphs(
         )
         for precision, graph in written.items()
     ]
+
+
+def _check_drop(to: Target, scores: GraphScores, max_drop: float) -> None:
+    """Raise SpecError where an int8 graph loses more points of accuracy than are allowed."""
+    if 100 * scores.drop.mean > max_drop:
+        raise SpecError(
+            f"the {to.name} graph in int8 loses {scores.drop} of accuracy on "
+            f"{scores.parity.images} validation images, more than the {max_drop:g} of --max-drop; "
+            "nothing was written; allow more, or export without --int8"
+        )
 
 
 def _convert(winner: Winner, to: Target, data: Dataset, *, int8: bool) -> dict[str, WrittenGraph]:

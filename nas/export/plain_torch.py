@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import math
 import operator
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import groupby
@@ -21,7 +22,7 @@ from torch.export import ExportedProgram
 from nas.base.errors import SpecError
 from nas.latency.runtime.runtime import first_line
 
-__all__ = ["NetworkSource", "export_program", "plain_source"]
+__all__ = ["NetworkSource", "block_source", "export_block", "export_program", "plain_source"]
 
 _TRAINING = {"aten.batch_norm.default": 5, "aten.dropout.default": 2}
 """Operator that behaves otherwise in training -> the place of the argument that says so."""
@@ -53,7 +54,9 @@ def export_program(network: nn.Module, side: int, *, dynamic: bool = True) -> Ex
     images = torch.zeros(2 if dynamic else 1, 3, side, side)
     shapes = ({0: torch.export.Dim("batch", min=1)},) if dynamic else None
     try:
-        with torch.no_grad():
+        with torch.no_grad(), warnings.catch_warnings():
+            # It warns of weights that the older norms write before each call.
+            warnings.simplefilter("ignore")
             return torch.export.export(network.eval(), (images,), dynamic_shapes=shapes)
     except Exception as error:  # it raises whatever an operator provokes
         raise SpecError(
@@ -72,24 +75,48 @@ def plain_source(program: ExportedProgram, *, title: str, side: int) -> NetworkS
     Raises SpecError when the program cannot be written as plain torch.
     """
     writer = _Writer(program)
-    parts = list(writer.parts())
-    calls = "\n".join(f"        {part.call}" for part in parts)
-    methods = "\n\n".join(part.method for part in parts)
-    tensors = "\n".join(
-        f"    {json.dumps(name)}: "
-        f"({tuple(tensor.shape)}, {tensor.dtype}, {name in writer.trained}),"
-        for name, tensor in writer.weights.items()
-    )
     code = _TEMPLATE.format(
-        title=title.replace("\\", "/").replace('"', "'"),
-        side=side,
-        tensors=tensors,
-        images=_IMAGES,
-        calls=calls,
-        scores=writer.scores,
-        methods=methods,
+        title=title.replace("\\", "/").replace('"', "'"), side=side, **writer.fields()
     )
     return NetworkSource(code, writer.weights)
+
+
+def export_block(block: nn.Module, shape: tuple[int, int, int]) -> tuple[ExportedProgram, bool]:
+    """Export a block for maps (N, C, height, width), of any size where it computes with any.
+
+    shape: of the map that it was made for, (channels, height, width).
+    Returns the program, and whether it takes maps of that size alone.
+    Raises SpecError when it holds what torch.export cannot follow.
+    """
+    channels, height, width = shape
+    names = {0: "batch", 2: "height", 3: "width"}
+    sides = {axis: torch.export.Dim(name, min=1) for axis, name in names.items()}
+    for axes, size in ((sides, (height + 2, width + 3)), ({0: sides[0]}, (height, width))):
+        try:
+            with torch.no_grad(), warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                maps = torch.zeros(2, channels, *size)
+                program = torch.export.export(block.eval(), (maps,), dynamic_shapes=(axes,))
+                _Writer(program).fields()
+                return program, axes is not sides
+        except Exception as error:  # it raises whatever an operator provokes
+            reason = first_line(error)
+    raise SpecError(
+        f"torch.export cannot follow {type(block).__name__}: {reason}; choose another target"
+    )
+
+
+def block_source(
+    program: ExportedProgram, *, name: str, side: tuple[int, int] | None
+) -> NetworkSource:
+    """Write `class NAME(Written)` with the program's weights; see `WRITTEN`.
+
+    side: the only (height, width) of maps that it takes; None: any.
+    Raises SpecError when the program cannot be written as plain torch.
+    """
+    writer = _Writer(program)
+    check = "" if side is None else _CHECK.format(images=_IMAGES, side=side)
+    return NetworkSource(_BLOCK.format(name=name, check=check, **writer.fields()), writer.weights)
 
 
 @dataclass(frozen=True)
@@ -119,6 +146,22 @@ class _Writer:
         (self.scores,) = signature.user_outputs
         self._body = [node for node in nodes if node.op == "call_function"]
         self._step = {node: number for number, node in enumerate(self._body) if not _is_check(node)}
+
+    def fields(self) -> dict[str, str]:
+        """Return what a template of a class holds."""
+        parts = list(self.parts())
+        tensors = "\n".join(
+            f"    {json.dumps(name)}: "
+            f"({tuple(tensor.shape)}, {tensor.dtype}, {name in self.trained}),"
+            for name, tensor in self.weights.items()
+        )
+        return {
+            "tensors": tensors,
+            "images": _IMAGES,
+            "calls": "\n".join(f"        {part.call}" for part in parts),
+            "scores": self.scores,
+            "methods": "\n\n".join(part.method for part in parts),
+        }
 
     def parts(self) -> Iterator[_Part]:
         """Write each piece of the network as a method and the line that calls it."""
@@ -159,8 +202,11 @@ class _Writer:
             return f"{args[0]} {_INFIX[target]} {args[1]}"
         if not isinstance(target, torch._ops.OpOverload) or target.namespace != "aten":
             raise SpecError(f"model.py cannot be written: {target} is no operator of plain torch")
-        if str(target) in _TRAINING:
-            args[_TRAINING[str(target)]] = "self.training"
+        place = _TRAINING.get(str(target))
+        # Exported in evaluation mode: what trains there does so always, as where batch norm's
+        # operator standardises weights.
+        if place is not None and node.args[place] is False:
+            args[place] = "self.training"
         named = [f"{key}={self._value(value)}" for key, value in node.kwargs.items()]
         return f"{target}({', '.join([*args, *named])})"
 
@@ -203,6 +249,46 @@ def _place(node: fx.Node) -> str:
         place.append(name)
     return ".".join(place)
 
+
+WRITTEN = '''class Written(nn.Module):
+    """A block in plain torch, with its weights by name."""
+
+    TENSORS = {}
+
+    def __init__(self):
+        super().__init__()
+        for name, (shape, dtype, trained) in self.TENSORS.items():
+            *path, last = name.split(".")
+            owner = self
+            for part in path:
+                if part not in owner._modules:
+                    owner.add_module(part, nn.Module())
+                owner = owner._modules[part]
+            tensor = torch.zeros(shape, dtype=dtype)
+            if trained:
+                owner.register_parameter(last, nn.Parameter(tensor))
+            else:
+                owner.register_buffer(last, tensor)
+'''
+"""The class that those of `block_source` are of."""
+
+_CHECK = """
+        if {images}.shape[-2:] != {side}:
+            raise ValueError(f"this block reads maps of {side}, not {{tuple({images}.shape[-2:])}}")
+"""
+
+_BLOCK = """class {name}(Written):
+    TENSORS = {{
+{tensors}
+    }}
+
+    def forward(self, {images}):{check}
+        w = {{**dict(self.named_parameters()), **dict(self.named_buffers())}}
+{calls}
+        return {scores}
+
+{methods}
+"""
 
 _TEMPLATE = '''"""{title}
 

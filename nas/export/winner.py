@@ -26,11 +26,13 @@ __all__ = ["TrainedNetwork", "Winner", "prepare_export", "read_trained_network"]
 class Winner:
     """A trained network with what a target may want to know about it.
 
-    network: in evaluation mode.
+    network: to be shipped, in evaluation mode.
     classes: their names, in the order of the scores.
     mean: of each channel, on the scale 0 to 255.
     std: likewise.
     resize: what becomes of images that are not square; see `Reading`.
+    unfolded: the network as it was trained, before gates were folded, which all that is shipped
+        is compared with; None: `network` is as it was trained.
     """
 
     network: nn.Module
@@ -39,11 +41,17 @@ class Winner:
     mean: Channels
     std: Channels
     resize: Resize = "crop"
+    unfolded: nn.Module | None = None
 
     @property
     def side(self) -> int:
         """The side of the images that it reads where it is deployed, pixels."""
         return self.architecture.resolution
+
+    @property
+    def trained(self) -> nn.Module:
+        """The network as it was trained."""
+        return self.network if self.unfolded is None else self.unfolded
 
 
 @dataclass(frozen=True)
@@ -70,6 +78,8 @@ def read_trained_network(state: RunState, trial: int, weights: Weights) -> Train
     """
     run, about = state.run, state.data()
     network = trained_network(state, trial, weights)
+    # Built anew, not copied: what computes its weights may hold tensors that cannot be copied.
+    unfolded = trained_network(state, trial, weights, folded=False)
     retrained = retrained_weights(state, trial, weights)
     training = retrained[1] if retrained else None
     data = open_images(run, about["key"], training.resolution if training else None)
@@ -80,7 +90,15 @@ def read_trained_network(state: RunState, trial: int, weights: Weights) -> Train
         )
     row = state.row(trial)
     architecture = Architecture.from_json(row["architecture"])
-    winner = Winner(network, architecture, data.classes, data.mean, data.std, run.file.resize)
+    winner = Winner(
+        network,
+        architecture,
+        data.classes,
+        data.mean,
+        data.std,
+        run.file.resize,
+        unfolded,
+    )
     return TrainedNetwork(winner, data, training, row)
 
 

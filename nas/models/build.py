@@ -105,8 +105,9 @@ def deploy(network: nn.Module, architecture: Architecture) -> nn.Module:
 
     The output stays the same to the last bit (factors are powers of two), and what is left
     is the block as its authors wrote it: the identity start costs nothing after export.
-    Where no single convolution reads a slot, the doubled gates stay; so they do beside blocks
-    at modules that a pattern names, which may stand between a slot and its reader.
+    Where no single convolution reads a slot, or its weights are computed or shared (see
+    `Slot.follower`), the doubled gates stay; so they do beside blocks at modules that a pattern
+    names, which may stand between a slot and its reader.
     """
     placements = _block_placements(architecture)
     if any(site.position == "output" for site, _ in placements):
@@ -115,7 +116,7 @@ def deploy(network: nn.Module, architecture: Architecture) -> nn.Module:
         if site.slot.follower is None:
             continue
         follower = network.get_submodule(site.slot.follower)
-        assert isinstance(follower, nn.Conv2d)
+        assert type(follower) is nn.Conv2d
         with torch.no_grad():
             follower.weight.mul_(block_named(insertion.block).fold(site.slot.block(network)))
     return network

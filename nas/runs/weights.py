@@ -62,10 +62,13 @@ def retrained_weights(
     return None if better else best
 
 
-def trained_network(state: RunState, trial: int, which: Weights = "best") -> nn.Module:
+def trained_network(
+    state: RunState, trial: int, which: Weights = "best", *, folded: bool = True
+) -> nn.Module:
     """Build the trained network of a trial, ready to ship: in evaluation mode, gates folded.
 
     which: see `retrained_weights`.
+    folded: whether gates are folded; else it is the network as it was trained.
     Raises SpecError when the trial is not complete, StorageError when its weights are gone.
     """
     from nas.models.build import build, deploy
@@ -95,4 +98,4 @@ def trained_network(state: RunState, trial: int, which: Weights = "best") -> nn.
             raise StorageError(
                 f"{error}; train it anew: nas retrain {run.path} --trial {trial}"
             ) from None
-    return deploy(network.eval(), architecture)
+    return deploy(network.eval(), architecture) if folded else network.eval()

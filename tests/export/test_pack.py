@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import copy
 import json
 import os
 import subprocess
@@ -11,6 +12,7 @@ import numpy as np
 import onnx
 import pytest
 import torch
+from support import computed_weights
 from support.tiny_network import CLASSES, SIDE, data, winner
 
 from nas.base.errors import ExportError, MeasurementError, SpecError
@@ -18,8 +20,10 @@ from nas.export import TARGETS
 from nas.export.pack import Pack, write_pack
 from nas.export.pack_papers import Origin, _preprocessing
 from nas.export.packed_graph import describe_int8
+from nas.export.parity import predict_validation
 from nas.export.target import Target
 from nas.export.target.target import WrittenGraph
+from nas.export.verify import load_onnx
 from nas.export.winner import Winner
 
 ORIGIN = Origin("run", 3, "noise", "probe", 0, "local-onnxruntime", False, {"loss": 0.1})
@@ -249,6 +253,92 @@ def test_a_graph_that_disagrees_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(ExportError, match="differs from the network by"):
         write_pack(tmp_path / "pack", winner("se"), data(), target, ORIGIN, int8=False)
     assert not list(tmp_path.iterdir())
+
+
+def test_graphs_are_compared_with_the_network_as_it_was_trained(tmp_path: Path) -> None:
+    trained, other = winner("se"), winner("eca")
+    folded_wrongly = replace(trained, network=other.network, unfolded=trained.network)
+    pack = write_pack(
+        tmp_path / "pack", folded_wrongly, data(), TARGETS["onnx"], ORIGIN, int8=False
+    )
+    assert not pack.folded  # what is shipped is the network as it was trained
+    wanted = predict_validation(trained, data(), 512)
+    assert pack.network_accuracy == wanted.accuracy
+    scores = load_onnx(pack.path / "network.onnx")(wanted.images)
+    assert np.abs(scores - wanted.scores).max() < 1e-4 * np.abs(wanted.scores).max()
+    alike = replace(trained, unfolded=winner("se").network)
+    assert write_pack(tmp_path / "alike", alike, data(), TARGETS["onnx"], ORIGIN, int8=False).folded
+
+
+@pytest.mark.parametrize("name", ["scaled", "parametrised", "spectral", "used_twice", "tied"])
+def test_networks_that_compute_or_share_weights_are_shipped(name: str, tmp_path: Path) -> None:
+    found = replace(winner(), network=trained_network(name))
+    pack = write_pack(tmp_path / "pack", found, data(), TARGETS["onnx"], ORIGIN, int8=True)
+    model, plain, small = pack.graphs
+    assert model.scores is not None and plain.scores is not None and small.scores is not None
+    assert model.scores.parity.share < 1e-6 and plain.scores.parity.share < 1e-5
+    assert pack.network_accuracy == pytest.approx(plain.scores.accuracy) and small.bytes
+    assert verify(pack.path, "--model").returncode == 0
+
+
+def trained_network(name: str) -> torch.nn.Module:
+    torch.manual_seed(0)
+    network, images = getattr(computed_weights, name)(len(CLASSES)), data().train
+    optimiser = torch.optim.AdamW(network.parameters(), 0.02)
+    pixels = (images.images.float().permute(0, 3, 1, 2) - 80) / 40
+    for _ in range(8):
+        loss = torch.nn.functional.cross_entropy(network(pixels), images.labels)
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+    built_anew: torch.nn.Module = getattr(computed_weights, name)(len(CLASSES))
+    built_anew.load_state_dict(network.state_dict())
+    return built_anew.eval()
+
+
+def rounded(target: Target, digits: int) -> Target:
+    """Quantised so coarsely that it knows little more."""
+
+    def write(winner: Winner, images: object) -> WrittenGraph:
+        coarse = copy.deepcopy(winner.network)
+        with torch.no_grad():
+            for parameter in coarse.parameters():
+                parameter.copy_(parameter.round(decimals=digits))
+        return target.write(replace(winner, network=coarse))
+
+    return replace(target, quantise=write)
+
+
+def test_int8_that_loses_too_much_is_not_written(tmp_path: Path) -> None:
+    coarse = rounded(TARGETS["onnx"], 0)
+    pack = write_pack(tmp_path / "any", winner("se"), data(), coarse, ORIGIN, int8=True)
+    scores = pack.graphs[-1].scores
+    assert scores is not None and scores.drop.low < scores.drop.mean < scores.drop.high
+    lost = 100 * (pack.network_accuracy - scores.accuracy)
+    assert lost == pytest.approx(100 * scores.drop.mean) and lost > 5
+    said = rf"in int8 loses {lost:.1f} points \(95 %: .* more than the 5 of --max-drop; nothing was"
+    with pytest.raises(SpecError, match=said) as caught:
+        write_pack(tmp_path / "pack", winner("se"), data(), coarse, ORIGIN, int8=True, max_drop=5)
+    assert caught.value.exit_code == 2 and "\n" not in str(caught.value)
+    assert [path.name for path in tmp_path.iterdir()] == ["any"]
+    kept = write_pack(
+        tmp_path / "kept", winner("se"), data(), coarse, ORIGIN, int8=True, max_drop=lost + 0.1
+    )
+    report = json.loads((kept.path / "report.json").read_text())["graphs"][-1]
+    assert report["accuracy_drop_interval"] == [scores.drop.low, scores.drop.high]
+
+
+@pytest.mark.parametrize("said", [False, True])
+def test_the_recorded_accuracy_stands_beside_the_measured(tmp_path: Path, said: bool) -> None:
+    recorded = 0.18 if said else predict_validation(winner("se"), data(), 512).accuracy
+    origin = replace(ORIGIN, found={"accuracy": recorded})
+    pack = write_pack(tmp_path / "p", winner("se"), data(), TARGETS["onnx"], origin, int8=False)
+    network = json.loads((pack.path / "report.json").read_text())["network"]
+    assert (network["recorded_accuracy"], network["departs_from_record"]) == (recorded, said)
+    assert pack.recorded_accuracy == recorded and pack.departs_from_record is said
+    card = (pack.path / "README.md").read_text()
+    assert f"recorded when its training was judged: {recorded:.1%}" in card
+    assert ("beyond the noise of these images" in card) is said
 
 
 def test_nothing_is_overwritten(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from functools import lru_cache
 
 import pytest
 import torch
+from support import computed_weights
 
 from nas.backbones import Site, sites_by_name
 from nas.base.errors import SpecError
@@ -93,6 +94,22 @@ def test_identity_start_gives_the_plain_output_and_deploys_as_trained(
     folded = [site for site in sites_of(architecture) if site.slot.follower]
     doubled = repr(deployed).count("DoubledGate")
     assert doubled == 0 or len(folded) < len(architecture.blocks)
+
+
+@pytest.mark.parametrize("name", computed_weights.NETWORKS)
+def test_gates_are_folded_only_where_the_network_stays_the_same(name: str) -> None:
+    backbone = f"support.computed_weights:{name}"
+    places = ("after_depthwise", "after_residual") if name == "activated" else ()
+    architecture = uniform(backbone, "coord", resolution=32, reduction=4, position=places)
+    network = build(architecture, num_classes=5, start="identity").train()
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for _ in range(5):
+            network(3 * torch.randn(8, 3, 32, 32, generator=generator))
+        some = 3 * torch.randn(4, 3, 32, 32, generator=generator)
+        trained = network.eval()(some)
+        assert torch.equal(deploy(network, architecture)(some), trained)
+    assert (repr(network).count("DoubledGate") == 0) == (name in computed_weights.FOLDED)
 
 
 def sites_of(architecture: Architecture) -> list[Site]:

@@ -10,7 +10,8 @@ from nas.export.target.ncnn import NCNN
 from nas.export.target.onnx import ONNX
 from nas.export.target.openvino import OPENVINO
 from nas.export.target.target import Target
-from nas.export.target.torch_files import PT2, TIMM, TORCHSCRIPT
+from nas.export.target.timm_model import TIMM
+from nas.export.target.torch_files import PT2, TORCHSCRIPT
 
 __all__ = ["TARGETS", "Target", "target_named"]
 

@@ -66,7 +66,7 @@ class Target:
     main: of its files the one that is opened.
     alone: whether it is the only one, and may be had without a pack.
     any_batch: whether it reads any number of images; else one.
-    tolerance: how far its scores may be from the network's, as a share of max(1, largest).
+    tolerance: how far its scores may be from the network's, as a share of the largest score.
     runs_here: whether this machine can run it.
     quantise: writes the graph in int8, with the ranges seen on training images; None: it cannot.
     no_int8: why it cannot.

@@ -10,7 +10,6 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
-import onnx
 import onnxruntime
 import torch
 from numpy.typing import NDArray
@@ -118,9 +117,12 @@ def quantise(graph: bytes, batches: Iterable[NDArray[np.float32]]) -> bytes:
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
     with tempfile.TemporaryDirectory() as folder:
-        prepared, path = Path(folder, "prepared.onnx"), Path(folder, "int8.onnx")
+        plain, prepared = Path(folder, "plain.onnx"), Path(folder, "prepared.onnx")
+        path = Path(folder, "int8.onnx")
+        # As a file: of a graph in memory it does not find the shapes that constants hold.
+        plain.write_bytes(graph)
         # The symbolic half knows fewer operators, and all shapes are fixed here.
-        quant_pre_process(onnx.load_from_string(graph), prepared, skip_symbolic_shape=True)
+        quant_pre_process(plain, prepared, skip_symbolic_shape=True)
         quantize_static(
             prepared,
             path,
