@@ -43,7 +43,11 @@ _LEAST_NOISE = 0.005
 """The relative noise that repeated measurements of one network have at best."""
 _CERTIFIED = 0.03
 """How far measurements of whole networks repeat in a profile that is certified."""
-Milliseconds = Annotated[float, Field(gt=0)]
+_MOST = 1e9
+"""Above any figure of a profile in size; squares of it are still numbers."""
+Milliseconds = Annotated[float, Field(ge=1e-9, le=_MOST)]
+Bounded = Annotated[float, Field(ge=-_MOST, le=_MOST)]
+Row = Annotated[list[Bounded], Field(min_length=3, max_length=3)]
 Line = Annotated[str, AfterValidator(one_line)]
 """A text that is shown: a profile may come from anywhere."""
 
@@ -57,11 +61,11 @@ class BackboneLatencies(BaseModel):
 
     model_config = _STRICT
 
-    backbone: str
+    backbone: Line
     resolution: int
     total_stride: int | None
     plain_ms: Milliseconds
-    added_ms: dict[str, dict[str, float]]
+    added_ms: dict[Line, dict[Line, Bounded]]
 
 
 class WholeNetwork(BaseModel):
@@ -90,12 +94,12 @@ class Correction(BaseModel):
 
     model_config = _STRICT
 
-    offset_ms: float = 0.0
-    slope: float = 1.0
-    each_ms: float = 0.0
-    covariance: list[list[float]] = [[0.0] * 3] * 3
-    noise: Annotated[float, Field(ge=0)] = 0.0
-    freedom: Annotated[float, Field(ge=1)] = 1.0
+    offset_ms: Bounded = 0.0
+    slope: Bounded = 1.0
+    each_ms: Bounded = 0.0
+    covariance: Annotated[list[Row], Field(min_length=3, max_length=3)] = [[0.0] * 3] * 3
+    noise: Annotated[float, Field(ge=0, le=_MOST)] = 0.0
+    freedom: Annotated[float, Field(ge=1, le=_MOST)] = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -276,6 +280,7 @@ def correct(
     mean = plain_ms + np.where(blocks > 0, rows @ coefficients, added_ms)
     mean = np.maximum(mean, 0.01 * plain_ms)
     variance = np.einsum("ni,ij,nj->n", rows, np.array(correction.covariance), rows)
+    variance = np.maximum(variance, 0.0)  # of what is no covariance, from elsewhere
     variance += (correction.noise**2 + _BETWEEN_PROCESSES**2) * mean**2
     from scipy.stats import t as student  # half a second, for those who ask for a prediction
 

@@ -82,7 +82,7 @@ class ProfileComparison:
     rows: (block, what it adds at all its sites as a share of the plain network's time, the same
         on the other device).
     entries: number of table entries that both have.
-    spearman: rank correlation over them; NaN below three.
+    spearman: rank correlation over them; NaN below three, and where all are the same.
     """
 
     rows: tuple[tuple[str, float, float], ...]
@@ -118,7 +118,9 @@ def compare_profiles(one: Profile, two: Profile) -> ProfileComparison:
         raise SpecError(
             f"profiles of spaces {one.space!r} and {two.space!r} have no site in common"
         )
-    ranks = spearmanr(*zip(*pairs, strict=True)).statistic if len(pairs) > 2 else float("nan")
+    ours_ms, theirs_ms = zip(*pairs, strict=True)
+    ranked = len(pairs) > 2 and len(set(ours_ms)) > 1 and len(set(theirs_ms)) > 1
+    ranks = spearmanr(ours_ms, theirs_ms).statistic if ranked else float("nan")
     return ProfileComparison(
         rows=tuple((label, *pair) for label, pair in sorted(shares.items())),
         entries=len(pairs),

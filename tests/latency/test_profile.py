@@ -8,6 +8,7 @@ import pytest
 from support.latency_profiles import example_profile
 
 from nas.base.errors import SpecError
+from nas.cli.profile.compare import compare
 from nas.latency.profile import Correction, correct, fit_correction, load_profile
 from nas.latency.quality import compare_profiles, judge_profile
 from nas.spec.architecture import EMPTY, Architecture, Insertion
@@ -162,3 +163,29 @@ def test_devices_are_compared_on_what_they_share() -> None:
 
 def test_a_correction_is_plain_by_default() -> None:
     assert Correction().slope == 1.0
+
+
+def test_blocks_that_add_nothing_are_compared(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "device.json"
+    example_profile(factor=0.0).write(path)
+    compare(path, path)
+    assert "coord/r32" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("changes", "key"),
+    [
+        ({"correction": {"covariance": [[0.0, 0.0], [0.0]]}}, "correction.covariance"),
+        ({"correction": {"noise": 1e200}}, "correction.noise"),
+        ({"correction": {"slope": -1e300}}, "correction.slope"),
+    ],
+)
+def test_figures_that_nothing_can_be_computed_with_are_refused(
+    tmp_path: Path, changes: dict[str, object], key: str
+) -> None:
+    path = tmp_path / "device.json"
+    path.write_text(json.dumps(example_profile().model_dump() | changes))
+    with pytest.raises(SpecError, match=key):
+        load_profile(path)

@@ -31,7 +31,8 @@ def compare(
     for name in (one.device, two.device, "ratio"):
         table.add_column(name, justify="right", no_wrap=True)
     for name, ours, theirs in comparison.rows:
-        table.add_row(name, f"{ours:+.1%}", f"{theirs:+.1%}", f"{theirs / ours:.2f}")
+        ratio = f"{theirs / ours:.2f}" if ours else ""
+        table.add_row(name, f"{ours:+.1%}", f"{theirs:+.1%}", ratio)
     screen.print("What a block at all its sites adds, of the plain network's time:")
     screen.print(table)
     screen.print(
