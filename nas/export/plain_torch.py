@@ -14,6 +14,7 @@ import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import groupby
+from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
@@ -91,19 +92,32 @@ def export_block(block: nn.Module, shape: tuple[int, int, int]) -> tuple[Exporte
     channels, height, width = shape
     names = {0: "batch", 2: "height", 3: "width"}
     sides = {axis: torch.export.Dim(name, min=1) for axis, name in names.items()}
-    for axes, size in ((sides, (height + 2, width + 3)), ({0: sides[0]}, (height, width))):
-        try:
-            with torch.no_grad(), warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                maps = torch.zeros(2, channels, *size)
-                program = torch.export.export(block.eval(), (maps,), dynamic_shapes=(axes,))
-                _Writer(program).fields()
-                return program, axes is not sides
-        except Exception as error:  # it raises whatever an operator provokes
-            reason = first_line(error)
-    raise SpecError(
-        f"torch.export cannot follow {type(block).__name__}: {reason}; choose another target"
-    )
+    fixed = _export_maps(block, (channels, height, width), {0: sides[0]})
+    if any(str(node.target) == "aten.pad.default" for node in fixed.graph.nodes):
+        return fixed, True  # it tiles the map: torch.export reasons on such sizes for minutes
+    try:
+        # Sizes of its own: one that it was made for may be taken for a constant.
+        program = _export_maps(block, (channels, height + 2, width + 3), sides)
+        _Writer(program).fields()
+        return program, False
+    except SpecError:
+        return fixed, True
+
+
+def _export_maps(
+    block: nn.Module, shape: tuple[int, int, int], sides: dict[int, Any]
+) -> ExportedProgram:
+    """Export a block for maps whose axes `sides` are of any size. Raises SpecError."""
+    try:
+        with torch.no_grad(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            maps = torch.zeros(2, *shape)
+            return torch.export.export(block.eval(), (maps,), dynamic_shapes=(sides,))
+    except Exception as error:  # it raises whatever an operator provokes
+        raise SpecError(
+            f"torch.export cannot follow {type(block).__name__}: {first_line(error)}; choose "
+            "another target"
+        ) from None
 
 
 def block_source(
