@@ -64,11 +64,13 @@ class Trace:
             return note
 
         plain = _plain_convolutions(network)  # moving to another device unties what is shared
-        network = network.to("meta").eval()
-        for path, module in network.named_modules():
-            module.register_forward_hook(noting(path))
-        with torch.no_grad(), _Reading(calls) as reading:
-            network(torch.zeros(1, 3, resolution, resolution, device="meta"))
+        # Tensors of inference mode, in which a network may be built, do not count their changes.
+        with torch.inference_mode(False), torch.no_grad():
+            network = network.to("meta").eval()
+            for path, module in network.named_modules():
+                module.register_forward_hook(noting(path))
+            with _Reading(calls) as reading:
+                network(torch.zeros(1, 3, resolution, resolution, device="meta"))
         return cls(calls, reading.count, reading.changes, plain)
 
     def within(self, path: str) -> Trace:

@@ -159,6 +159,12 @@ def test_without_a_shortcut_behind_the_block_is_behind_its_projection() -> None:
     ] * 2
 
 
+def test_what_is_built_in_inference_mode_has_the_same_sites() -> None:
+    with torch.inference_mode():
+        inside = found(Network(Inverted(), Straight()))
+    assert inside == found(Network(Inverted(), Straight()))
+
+
 def test_factors_are_folded_only_into_what_alone_reads_the_map() -> None:
     sites = found(Network(Straight(), Inverted()))
     assert sites["blocks.0/after_depthwise"].slot.follower == "blocks.0.project"

@@ -207,7 +207,8 @@ def test_wrong_orders_are_one_line(
 def test_steps_are_carried_out_in_order_until_one_fails() -> None:
     calls: list[tuple[list[str], str | None]] = []
 
-    def run(command: list[str], *, input: str | None, text: bool) -> Any:
+    def run(command: list[str], *, input: str | None, encoding: str) -> Any:
+        assert encoding == "utf-8"
         calls.append((command, input))
         if "{" not in command[-1] and len(command) > 2:
             assert Path(command[1], "a.txt").read_text() == "hello"
