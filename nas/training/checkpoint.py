@@ -60,7 +60,7 @@ def weights_exist(path: Path) -> bool:
 
 def save_weights(path: Path, weights: Mapping[str, Tensor]) -> None:
     """Write weights by name. Raises StorageError when there is no space."""
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()}
+    tensors = _apart(weights)
     if is_remote(path):
         with storage_errors(path):  # an object is there whole or not at all
             path.write_bytes(save(tensors))
@@ -71,6 +71,22 @@ def save_weights(path: Path, weights: Mapping[str, Tensor]) -> None:
             save_file(tensors, temporary)
     except (OSError, SafetensorError) as error:
         raise StorageError(f"weights {path} cannot be written ({error}); free some space") from None
+
+
+def _apart(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return weights in memory of their own, as safetensors wants them.
+
+    Tied ones are written under each of their names, which loading asks for.
+    """
+    tensors: dict[str, Tensor] = {}
+    held: set[int] = set()
+    for name, tensor in weights.items():
+        tensor = tensor.detach().cpu().contiguous()
+        storage = tensor.untyped_storage()
+        whole = storage.nbytes() == tensor.numel() * tensor.element_size()
+        tensors[name] = tensor if whole and storage.data_ptr() not in held else tensor.clone()
+        held.add(storage.data_ptr())
+    return tensors
 
 
 def load_weights(path: Path) -> dict[str, Tensor]:
