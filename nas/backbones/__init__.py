@@ -57,7 +57,7 @@ Each has names, exists, has_width and create.
 _WIDEST = 4.0
 _CLASSES = 10  # of a network that is only looked at
 _OF_FORWARD = (RuntimeError, AssertionError, ValueError, TypeError, AttributeError, LookupError)
-"""What the forward pass of somebody's own network may raise."""
+"""The errors that the forward pass of somebody's own network may raise."""
 
 
 def _family(backbone: str) -> ModuleType:

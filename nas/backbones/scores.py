@@ -1,4 +1,4 @@
-"""What a network gives for images: one tensor of scores, since it is searched as a classifier."""
+"""The check that a network gives one tensor of scores: it is searched as a classifier."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ def find_fault(network: nn.Module, resolution: int, num_classes: int) -> str | N
         )
     if isinstance(given, Tensor) and given.shape == (_IMAGES, num_classes):
         return None
-    found = f"a tensor {_shape(given)}" if isinstance(given, Tensor) else _describe(given)
-    return f"{found} for {_IMAGES} images and {num_classes} classes"
+    output = f"a tensor {_shape(given)}" if isinstance(given, Tensor) else _describe(given)
+    return f"{output} for {_IMAGES} images and {num_classes} classes"
 
 
 def _describe(given: object) -> str:

@@ -209,7 +209,7 @@ class Relation:
 
     @cached_property
     def places(self) -> _Parts[slice]:
-        """Where each part is in a row of hyperparameters."""
+        """The place of each part in a row of hyperparameters."""
         ends = np.cumsum([count for count, _, _ in self._usual]).tolist()
         return _Parts(*(slice(*pair) for pair in pairwise([0, *ends])))
 

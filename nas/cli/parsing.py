@@ -105,10 +105,10 @@ def with_option(runner: Runner, option: str, setting: str) -> Runner:
         return with_overrides(runner, (setting,))
     except SpecError as error:
         key = setting.partition("=")[0]
-        found = re.match(r"--set: ([\w.]+):", str(error))
-        if found is None or not _one_holds_the_other(key, found[1]):
+        blamed = re.match(r"--set: ([\w.]+):", str(error))
+        if blamed is None or not _one_holds_the_other(key, blamed[1]):
             raise  # a fault of another key, which this option did not make
-        raise SpecError(f"{option}:{str(error)[found.end() :]}") from None
+        raise SpecError(f"{option}:{str(error)[blamed.end() :]}") from None
 
 
 def _one_holds_the_other(key: str, other: str) -> bool:

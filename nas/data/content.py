@@ -1,4 +1,4 @@
-"""What a set of image files holds: a digest that does not change with places and times."""
+"""The digest of a set of image files, which does not change with places and times."""
 
 from __future__ import annotations
 

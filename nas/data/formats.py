@@ -11,7 +11,7 @@ from PIL import Image, ImageFile, features
 __all__ = ["image_formats", "open_image"]
 
 _NEEDED = {"AVIF": "avif", "JPEG": "jpg", "JPEG2000": "jpg_2000", "WEBP": "webp"}
-"""What Pillow must have been built with to decode a format that it lists all the same."""
+"""The parts that Pillow must have been built with to decode formats that it lists anyhow."""
 
 # PostScript is a program, which Ghostscript would run; of MPEG, Pillow reads the size alone.
 _NEVER = {"EPS", "MPEG"}

@@ -207,8 +207,8 @@ def _pixels(images: Images, row: int, resolution: int, resize: Resize) -> NDArra
         with images.read(row) as image:
             return square(image, resolution, resize)
     except Image.DecompressionBombError as error:
-        found = re.search(r"\d+", str(error))
-        pixels = int(found[0]) if found else 0
+        number = re.search(r"\d+", str(error))
+        pixels = int(number[0]) if number else 0
         raise SpecError(
             f"{images.called(row)} has {pixels:,} pixels; at most "
             f"{2 * (Image.MAX_IMAGE_PIXELS or 0):,} are read, for the memory that it takes; make "

@@ -50,7 +50,7 @@ class Listing:
 
     @property
     def note(self) -> str | None:
-        """What is left out, in a sentence; None where nothing is."""
+        """The sentence that says what is left out; None where nothing is."""
         if not self.left_out:
             return None
         kinds = ", ".join(f"{number} {kind}" for kind, number in self.left_out.most_common())

@@ -1,4 +1,4 @@
-"""What a search is given of a source: how it is divided, and what tells it from others."""
+"""The part of a source that a search is given: how it is divided, and what names it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _VERSION = 2  # of how images are decoded: a new one leaves the old caches alone
 
 @dataclass(frozen=True)
 class Searched:
-    """What a search is given of a source, not read yet, and how it is divided.
+    """The part of a source that a search is given, not read yet, and how it is divided.
 
     held: the validation images where they were named; None: the source's own, or cut off.
     """

@@ -140,7 +140,7 @@ class ValidationScores:
 
     @property
     def right(self) -> NDArray[np.bool_]:
-        """Whether each image is right."""
+        """True for each image whose best class is the right one."""
         right: NDArray[np.bool_] = self.scores.argmax(axis=1) == self.labels
         return right
 

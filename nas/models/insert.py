@@ -61,8 +61,9 @@ def insert(
     grown = copy.deepcopy(network)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
+        by_name = {site.name: site for site in sites(network, size)} if blocks else {}
         for where, label in blocks.items():
-            site = _find_site(network, where, size)
+            site = _find_site(network, where, size, by_name)
             kind, options = parse_label(label)
             block = block_named(kind)
             reason = block.applies(site, options)
@@ -71,17 +72,17 @@ def insert(
             taken = {path for path, _ in grown.named_modules()}
             if site.slot.way != "in" and site.slot.path in taken:
                 raise SpecError(f"{where} holds a block already; one at a place")
-            made = block.assemble(site.channels, site.height, site.width, start, options)
-            site.slot.fill(grown, made.to(_device(network)).train(network.training))
+            module = block.assemble(site.channels, site.height, site.width, start, options)
+            site.slot.fill(grown, module.to(_device(network)).train(network.training))
     if start == "identity":
         _check_same(network, grown, blocks, size)
     return grown
 
 
-def _find_site(network: nn.Module, where: str, size: int) -> Site:
-    found = {site.name: site for site in sites(network, size)}
-    if where in found:
-        site = found[where]
+def _find_site(network: nn.Module, where: str, size: int, by_name: Mapping[str, Site]) -> Site:
+    """Return a site by its name, of `by_name`, or the one behind a module."""
+    if where in by_name:
+        site = by_name[where]
         if site.filled:
             raise SpecError(
                 f"{where} holds a block already; replace it by its own path, if need be"
@@ -97,7 +98,7 @@ def _find_site(network: nn.Module, where: str, size: int) -> Site:
     paths = [path for path, _ in network.named_modules() if path]
     if where in paths:
         raise SpecError(f"{where}: gives no feature map (N, C, H, W), so no block works on it")
-    near = difflib.get_close_matches(where, [*found, *paths], n=4) or [*found, *paths][:4]
+    near = difflib.get_close_matches(where, [*by_name, *paths], n=4) or [*by_name, *paths][:4]
     raise SpecError(f"the network has no {where!r}; it has: {', '.join(near)}, ...")
 
 

@@ -29,7 +29,7 @@ from nas.base.errors import SpecError
 __all__ = ["NESTED", "GivenWeights", "read_weights"]
 
 NESTED = ("state_dict_ema", "model_ema", "ema", "state_dict", "model_state", "model")
-"""Where training scripts keep a network's weights in a checkpoint; of several the first counts, as
+"""The keys under which training scripts keep a network's weights; of several the first counts, as
 running means are what their authors report."""
 
 _SCALAR = np.float64(0.0).__reduce__()[0]
@@ -69,9 +69,9 @@ def read_weights(path: Path) -> GivenWeights:
     Raises SpecError for one that is missing, broken, no file of weights, or in need of unpickling.
     """
     if not path.is_file():
-        found = "is a folder" if path.is_dir() else "is not there"
+        state = "is a folder" if path.is_dir() else "is not there"
         raise SpecError(
-            f"weights {path}: {found}; name a .safetensors file or a PyTorch checkpoint"
+            f"weights {path}: {state}; name a .safetensors file or a PyTorch checkpoint"
         )
     content = _read_safetensors(path) if path.suffix == ".safetensors" else _read_checkpoint(path)
     taken, tensors = _find_tensors(content)

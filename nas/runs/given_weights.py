@@ -81,17 +81,17 @@ def match_given_weights(
 def _with_digest(proxy: Proxy, path: Path) -> Proxy:
     """Return the proxy with the file's place, whole, and its digest."""
     if not path.is_file():
-        found = "a folder" if path.is_dir() else "no such file"
+        state = "a folder" if path.is_dir() else "no such file"
         raise SpecError(
-            f"weights {str(path)!r}: {found}; allowed: a .safetensors file or a PyTorch "
+            f"weights {str(path)!r}: {state}; allowed: a .safetensors file or a PyTorch "
             "checkpoint, train or pretrained"
         )
     with path.open("rb") as content:
         digest = hashlib.file_digest(content, "sha256").hexdigest()
     if proxy.backbone.digest not in (None, digest):
         raise SpecError(f"weights {str(path)!r} have changed: proxy.backbone.digest says of others")
-    told = {"weights": str(path.resolve()), "digest": digest}
-    return proxy.model_copy(update={"backbone": proxy.backbone.model_copy(update=told)})
+    settled = {"weights": str(path.resolve()), "digest": digest}
+    return proxy.model_copy(update={"backbone": proxy.backbone.model_copy(update=settled)})
 
 
 def _find_normalisation(file: RunFile, backbone: str) -> tuple[Normalisation | None, str]:
@@ -108,8 +108,8 @@ def _find_normalisation(file: RunFile, backbone: str) -> tuple[Normalisation | N
             return Normalisation(**scaled), str(path)
         except (ValueError, KeyError, TypeError):
             raise SpecError(f"{path}: found no mean and std of three channels; mend it") from None
-    found = normalisation_of(plain_network(backbone, num_classes=2), backbone)
-    if found is None:
+    channels = normalisation_of(plain_network(backbone, num_classes=2), backbone)
+    if channels is None:
         return None, ""
-    mean, std = found
+    mean, std = channels
     return Normalisation(mean=list(mean), std=list(std)), f"the configuration of {backbone}"

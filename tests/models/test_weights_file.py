@@ -106,7 +106,8 @@ def test_what_is_no_file_of_weights_is_one_line(tmp_path: Path, name: str) -> No
 @pytest.mark.parametrize("suffix", ["pth", "safetensors"])
 def test_a_damaged_file_is_read_or_refused_and_nothing_else(tmp_path: Path, suffix: str) -> None:
     path, rng = tmp_path / f"w.{suffix}", random.Random(0)
-    save_file(STATE, path) if suffix == "safetensors" else saved(path, {"model": STATE, "epoch": 3})
+    beside = {"args": argparse.Namespace(lr=0.1, output=Path("out")), "metric": np.float64(0.7)}
+    save_file(STATE, path) if suffix == "safetensors" else saved(path, {"model": STATE, **beside})
     whole = path.read_bytes()
     for _ in range(60):
         damaged = bytearray(whole)

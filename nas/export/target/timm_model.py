@@ -192,7 +192,7 @@ UNSTRIDED = {unstrided!r}
 """Layers that have lost their stride."""
 
 REDUCTIONS = {reductions!r}
-"""Of timm's feature maps; empty: as timm says."""
+"""The form of timm's feature maps; empty: as timm says."""
 
 
 def _after(module, inputs, output):
@@ -254,8 +254,9 @@ from timm.models import register_model  # noqa: E402
 def {name}(
     pretrained=False, pretrained_cfg=None, pretrained_cfg_overlay=None, cache_dir=None, **options
 ):
-    """For timm: import this file, then timm.create_model("local-dir:THIS_FOLDER",
-    pretrained=True), or timm.create_model("{name}", pretrained=True).
+    """The network as it was trained. Import this file, then
+    timm.create_model("local-dir:THIS_FOLDER", pretrained=True), or
+    timm.create_model("{name}", pretrained=True).
     """
     import json
     from pathlib import Path
