@@ -23,7 +23,7 @@ import torch
 
 from benchmarks.fidelity.landscapes import LANDSCAPES, Landscape
 from benchmarks.fidelity.trainings import Images, append, rows_of
-from nas.base.errors import NasError
+from benchmarks.shared.command import carry_out
 from nas.base.seeds import derive
 from nas.belief.grid import Grid
 from nas.belief.terms import Place
@@ -221,11 +221,7 @@ def main() -> None:
     running.add_argument("--of", type=int, default=1)
     running.set_defaults(run=run)
     commands.add_parser("list").set_defaults(run=show)
-    arguments = parser.parse_args()
-    try:
-        arguments.run(arguments)
-    except NasError as error:
-        parser.exit(2, f"{error}\n")
+    carry_out(parser)
 
 
 if __name__ == "__main__":

@@ -54,9 +54,10 @@ from torch import Tensor, nn
 from benchmarks.fidelity.ean_policy import SCHEMES, Policy, Scheme
 from benchmarks.fidelity.landscapes import LANDSCAPES, Landscape
 from benchmarks.fidelity.trainings import Images, append, rows_of
+from benchmarks.shared.command import carry_out
 from benchmarks.shared.report import print_machine, print_table
 from nas.backbones import sites_by_name
-from nas.base.errors import NasError, StorageError
+from nas.base.errors import StorageError
 from nas.base.seeds import derive
 from nas.data import Dataset
 from nas.models.build import build
@@ -391,12 +392,8 @@ def main() -> None:
     printing = commands.add_parser("table")
     printing.add_argument("rows", type=Path)
     printing.set_defaults(run=table)
-    arguments = parser.parse_args()
     torch.set_num_threads(1)
-    try:
-        arguments.run(arguments)
-    except NasError as error:
-        parser.exit(2, f"{error}\n")
+    carry_out(parser)
 
 
 if __name__ == "__main__":

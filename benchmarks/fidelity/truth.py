@@ -28,7 +28,7 @@ from benchmarks.fidelity.trainings import (
     finish,
     rows_of,
 )
-from nas.base.errors import NasError
+from benchmarks.shared.command import carry_out
 
 FOLDER = Path(__file__).parent
 KEYS = ("network", "repeat", "epochs")
@@ -118,11 +118,7 @@ def main() -> None:
     printing = commands.add_parser("table")
     printing.add_argument("--landscape", choices=tuple(LANDSCAPES))
     printing.set_defaults(run=table)
-    arguments = parser.parse_args()
-    try:
-        arguments.run(arguments)
-    except NasError as error:
-        parser.exit(2, f"{error}\n")
+    carry_out(parser)
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ import torch
 
 from benchmarks.fidelity.landscapes import LANDSCAPES, Landscape
 from benchmarks.fidelity.trainings import Images, append, rows_of
-from nas.base.errors import NasError
+from benchmarks.shared.command import carry_out
 from nas.training.proxies.zero_cost import ZERO_COST, zero_cost_scores
 
 __all__ = ["rows_file"]
@@ -54,11 +54,7 @@ def main() -> None:
     running.add_argument("data")
     running.add_argument("--landscape", choices=tuple(LANDSCAPES), required=True)
     running.set_defaults(run=run)
-    arguments = parser.parse_args()
-    try:
-        arguments.run(arguments)
-    except NasError as error:
-        parser.exit(2, f"{error}\n")
+    carry_out(parser)
 
 
 if __name__ == "__main__":
