@@ -20,7 +20,7 @@ from torch import nn
 from nas.backbones import own_networks, timm_networks, torchvision_networks, user_networks
 from nas.backbones.line_up import LINE_UP
 from nas.backbones.scores import find_fault
-from nas.backbones.slot import PAPER_POSITIONS, Site, Slot
+from nas.backbones.slot import Site, Slot, usual_positions
 from nas.backbones.stride import layers_to_unstride, unstride
 from nas.backbones.walk import outputs, walk
 from nas.base.errors import SpecError
@@ -199,7 +199,15 @@ def normalisation_of(
 
 @lru_cache(maxsize=64)
 def _unstrided(backbone: str, total_stride: int) -> tuple[str, ...]:
-    return layers_to_unstride(plain_network(backbone, num_classes=10), total_stride, backbone)
+    network = plain_network(backbone, num_classes=_CLASSES)
+    try:
+        return layers_to_unstride(network, total_stride, backbone)
+    except _OF_FORWARD as error:
+        reason = next(iter(str(error).splitlines()), type(error).__name__)
+        raise SpecError(
+            f"backbone {backbone!r} has no total_stride to choose, since it cannot read larger "
+            f"images than it is used for: {reason}; leave total_stride out"
+        ) from None
 
 
 def find_sites(
@@ -211,13 +219,14 @@ def find_sites(
 ) -> tuple[Site, ...]:
     """Find the sites of a backbone, in the order of the forward pass.
 
-    positions: some of `POSITIONS`; empty means the paper's, behind the (first) depthwise
-        convolution of a block, or none beside `modules`.
+    positions: some of `POSITIONS`; empty means none beside `modules`, else the paper's, behind the
+        (first) depthwise convolution of a block; in a network without any, the first that it has
+        of after_projection, after_convolution and after_residual.
     modules: patterns of module paths, whose outputs are sites too.
     Raises SpecError when there is no such site, or images are too small for the network.
     """
-    wanted = tuple(positions) or (() if modules else PAPER_POSITIONS)
     walked = _walked(backbone, resolution, total_stride)
+    wanted = tuple(positions) or (() if modules else usual_positions(walked))
     sites = [site for site in walked if site.position in wanted]
     for pattern in modules:
         matching = _outputs(backbone, resolution, total_stride, pattern)
@@ -226,8 +235,8 @@ def find_sites(
         sites.extend(site for site in matching if site not in sites)
     if not walked and not sites:
         raise SpecError(
-            f"backbone {backbone!r} has no site: none of its blocks has a depthwise convolution; "
-            "patterns of modules make sites anywhere (`sites: {modules: [...]}`)"
+            f"backbone {backbone!r} has no site: it has no residual block and no spatial "
+            "convolution; patterns of modules make sites anywhere (`sites: {modules: [...]}`)"
         )
     if not sites:
         have = ", ".join(sorted({site.position for site in walked}))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -9,10 +10,17 @@ from torch import Tensor, nn
 
 from nas.spec.space import Position
 
-__all__ = ["PAPER_POSITIONS", "Site", "Slot"]
+__all__ = ["OTHER_POSITIONS", "PAPER_POSITIONS", "Site", "Slot", "usual_positions"]
 
 PAPER_POSITIONS: tuple[Position, ...] = ("after_depthwise", "after_first_depthwise")
 """The positions at which arXiv:2103.02907 puts blocks: inverted residuals', and sandglasses'."""
+
+OTHER_POSITIONS: tuple[Position, ...] = ("after_projection", "after_convolution", "after_residual")
+"""Where blocks go in a network without depthwise convolutions, the most usual first.
+
+Squeeze-excitation in a ResNet stands behind the last convolution, before the sum (arXiv:1709.01507,
+section 3.3).
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,3 +115,11 @@ class Site:
     def filled(self) -> bool:
         """True where the backbone comes with a block in the slot."""
         return self.slot.filled
+
+
+def usual_positions(sites: Iterable[Site]) -> tuple[Position, ...]:
+    """Return the positions, of those that sites have, at which papers put blocks."""
+    have = {site.position for site in sites}
+    if have.intersection(PAPER_POSITIONS):
+        return PAPER_POSITIONS
+    return next(((position,) for position in OTHER_POSITIONS if position in have), PAPER_POSITIONS)

@@ -1,4 +1,4 @@
-"""The mobile networks of torchvision, as `torchvision/NAME`."""
+"""The convolutional networks of torchvision, as `torchvision/NAME`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,11 @@ from nas.base.errors import SpecError
 __all__ = ["create", "exists", "has_width", "names"]
 
 _PREFIX = "torchvision/"
-_FAMILIES = ("efficientnet", "mnasnet", "mobilenet_v2", "mobilenet_v3", "shufflenet_v2")
+_FAMILIES = (
+    *("alexnet", "convnext", "densenet", "efficientnet", "mnasnet", "mobilenet_v2", "mobilenet_v3"),
+    *("regnet", "resnet", "resnext", "shufflenet_v2", "vgg", "wide_resnet"),
+)
+"""Those with one tensor of scores, by a linear layer at the end, from images of any size."""
 
 
 def _mnasnet(own: float) -> Callable[[float], nn.Module]:
@@ -37,13 +41,13 @@ _WIDER: dict[str, Callable[[float], nn.Module]] = {
 
 
 def names() -> list[str]:
-    """List the names of torchvision's mobile networks."""
+    """List the names of torchvision's convolutional networks."""
     known = torchvision.models.list_models(module=torchvision.models)
     return [_PREFIX + name for name in known if name.startswith(_FAMILIES)]
 
 
 def exists(name: str) -> bool:
-    """Say whether torchvision has a mobile network of this name."""
+    """Say whether torchvision has a convolutional network of this name."""
     return name in names()
 
 

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.overrides import TorchFunctionMode
 
-__all__ = ["Call", "Trace", "is_convolution"]
+from nas.backbones.operations import Operation, Recorder, tensors_in
+
+__all__ = ["Call", "Trace", "holds", "is_convolution"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -43,23 +44,31 @@ class Trace:
 
     readers: id of a tensor -> how many operations read it, those in place left out.
     changes: (id of a tensor, number of calls completed before) of what was changed in place.
+    operations: by the id of what they gave, in order.
     plain: paths of the convolutions that compute with weights of their own as they are stored.
     """
 
     calls: list[Call]
     readers: Counter[int]
     changes: list[tuple[int, int]]
+    operations: dict[int, Operation]
     plain: frozenset[str]
 
     @classmethod
     def of(cls, network: nn.Module, resolution: int) -> Trace:
         """Trace on torch's meta device: shapes and identities, no arithmetic, no memory."""
         calls: list[Call] = []
+        running: list[str] = []
+
+        def entering(path: str) -> Callable[..., None]:
+            return lambda _module, _inputs: running.append(path)
 
         def noting(path: str) -> Callable[..., None]:
-            def note(module: nn.Module, inputs: tuple[object, ...], output: object) -> None:
-                if inputs and isinstance(inputs[0], Tensor) and isinstance(output, Tensor):
-                    calls.append(Call(path, module, inputs[0], output, len(calls)))
+            def note(module: nn.Module, args: Any, kwargs: Any, output: object) -> None:
+                running.pop()
+                read = next(tensors_in((args, kwargs)), None)
+                if read is not None and isinstance(output, Tensor):
+                    calls.append(Call(path, module, read, output, len(calls)))
 
             return note
 
@@ -68,10 +77,11 @@ class Trace:
         with torch.inference_mode(False), torch.no_grad():
             network = network.to("meta").eval()
             for path, module in network.named_modules():
-                module.register_forward_hook(noting(path))
-            with _Reading(calls) as reading:
+                module.register_forward_pre_hook(entering(path))
+                module.register_forward_hook(noting(path), with_kwargs=True)
+            with Recorder(calls, running) as seen:
                 network(torch.zeros(1, 3, resolution, resolution, device="meta"))
-        return cls(calls, reading.count, reading.changes, plain)
+        return cls(calls, seen.readers, seen.changes, seen.operations, plain)
 
     def within(self, path: str) -> Trace:
         """Return the calls of a module and inside it."""
@@ -116,6 +126,35 @@ class Trace:
             None,
         )
 
+    def sums(self) -> list[Operation]:
+        """Return the sums of feature maps of one shape, in order."""
+        return [operation for operation in self.operations.values() if operation.added]
+
+    def is_made_of(self, tensor: Tensor, origin: Tensor) -> bool:
+        """Say whether a map is another one, or that one behind norms, activations and gates."""
+        waiting, seen = [tensor], set[int]()
+        while waiting:
+            made = waiting.pop()
+            if made is origin:
+                return True
+            if id(made) in self.operations and id(made) not in seen:
+                seen.add(id(made))
+                waiting += self.operations[id(made)].origins
+        return False
+
+    def depths(self, start: Tensor) -> dict[int, int]:
+        """Count the convolutions on the longest way from a tensor, by the id of what they reach."""
+        reached = {id(start): 0}
+        for made, operation in self.operations.items():
+            ways = [reached[id(read)] for read in operation.read if id(read) in reached]
+            if ways:
+                reached.setdefault(made, max(ways) + operation.convolves)
+        return reached
+
+    def is_called_once(self, path: str) -> bool:
+        """Say whether a module is called a single time, so that what is put there is, too."""
+        return sum(call.path == path for call in self.calls) == 1
+
     def takes_factor(self, reader: Call) -> bool:
         """Say whether a constant factor on all that a convolution reads may go into its weights.
 
@@ -129,41 +168,6 @@ class Trace:
             tensor == id(call.gave) and call.number < completed <= reader.number
             for tensor, completed in self.changes
         )
-
-
-class _Reading(TorchFunctionMode):
-    """A counter of the operations that read each tensor; it keeps the tensors, so ids stay theirs.
-
-    A sum in place (`x += shortcut`) gives a tensor of its own, as any other sum.
-
-    calls: grows while it counts.
-    """
-
-    def __init__(self, calls: list[Call]) -> None:
-        super().__init__()
-        self.count: Counter[int] = Counter()
-        self.changes: list[tuple[int, int]] = []
-        self._calls = calls
-        self._kept: list[Tensor] = []
-
-    def __torch_function__(
-        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
-    ) -> Any:
-        arguments = list(_tensors((*args, *(kwargs or {}).values())))
-        versions = [argument._version for argument in arguments]
-        result = func(*args, **(kwargs or {}))
-        for argument, version in zip(arguments, versions, strict=True):
-            if argument._version != version:
-                self.changes.append((id(argument), len(self._calls)))
-        if not isinstance(result, Tensor | tuple | list):
-            return result  # a question such as x.shape
-        if len(arguments) > 1 and isinstance(result, Tensor) and arguments[0] is result:
-            result = result.view_as(result)
-        for argument in arguments:
-            if argument is not result:
-                self.count[id(argument)] += 1
-                self._kept.append(argument)
-        return result
 
 
 def holds(outer: str, inner: str) -> bool:
@@ -191,14 +195,6 @@ def _plain_convolutions(network: nn.Module) -> frozenset[str]:
         and isinstance(weight := module._parameters.get("weight"), Tensor)
         and owners[weight.untyped_storage()._cdata] == 1
     )
-
-
-def _tensors(values: object) -> Iterator[Tensor]:
-    if isinstance(values, Tensor):
-        yield values
-    elif isinstance(values, tuple | list):
-        for value in values:
-            yield from _tensors(value)
 
 
 def _depth(branch: Call, inside: list[Call]) -> int:

@@ -3,6 +3,8 @@
 Nothing is known of any network by its name. A residual block (the host of a site) is what
 holds a depthwise and a pointwise convolution. Where it keeps a slot `se` for attention, as
 timm's do, that is the place behind the depthwise convolution; otherwise it is found.
+Blocks of full convolutions are hosts by the sum that they end in (see residual_blocks.py); without
+any block, each full convolution is one.
 """
 
 from __future__ import annotations
@@ -14,6 +16,12 @@ from fnmatch import fnmatchcase
 
 from torch import Tensor, nn
 
+from nas.backbones.residual_blocks import (
+    full_convolutions,
+    is_spatial,
+    last_convolution,
+    residual_blocks,
+)
 from nas.backbones.slot import Site, Slot
 from nas.backbones.trace import Call, Trace, is_convolution
 
@@ -26,13 +34,19 @@ _MOST_DEPTHWISE = 3
 def walk(network: nn.Module, resolution: int) -> tuple[Site, ...]:
     """Find every site of a network that reads (N, 3, resolution, resolution), in call order."""
     trace = Trace.of(network, resolution).without_shortcuts()
-    numbered: list[tuple[int, Site]] = []
-    hosts = _hosts(network, trace)
-    for host in hosts:
-        for slot, call in _slots(host, _block(host, trace, hosts), trace):
-            numbered.append((trace.calls.index(call), _site(slot, call)))
-    numbered.sort(key=lambda pair: pair[0])
-    return _with_stages(site for _, site in numbered)
+    depthwise = _hosts(network, trace)
+    full = residual_blocks(trace, depthwise)
+    hosts = [*depthwise, *full]
+    found: list[tuple[Slot, Call]] = []
+    for host in depthwise:
+        found += _slots(host, _block(host, trace, hosts), trace)
+    for host in full:
+        found += _full_slots(host, _block(host, trace, hosts), trace)
+    if not depthwise:
+        for host, convolution in full_convolutions(network, trace, full):
+            found.append(_behind_alone(host, convolution, trace))
+    found.sort(key=lambda pair: trace.calls.index(pair[1]))
+    return _with_stages(_site(slot, call) for slot, call in found)
 
 
 def outputs(network: nn.Module, resolution: int, pattern: str) -> tuple[Site, ...]:
@@ -207,6 +221,30 @@ def _slots(host: str, trace: Trace, whole: Trace) -> Iterator[tuple[Slot, Call]]
         yield _after(host, "after_residual", own, whole), own
 
 
+def _full_slots(host: str, trace: Trace, whole: Trace) -> Iterator[tuple[Slot, Call]]:
+    """Yield the slots of a residual block without depthwise convolutions.
+
+    They are behind its last spatial convolution where a projection follows, as in a bottleneck;
+    behind its last convolution, before the sum; and behind the sum. Where convolutions side by side
+    are added, as in RepVGG, only behind.
+    """
+    own = next(call for call in trace.calls if call.path == host)
+    last = last_convolution(own, trace)
+    if last is not None:
+        spatial = [call for call in trace.calls if is_spatial(call.module)]
+        if spatial and not is_spatial(last.module):
+            yield _behind(host, "after_convolution", spatial[-1], trace)
+        yield _behind(host, "after_projection", last, trace)
+    if _is_sum(own.gave, trace, host):
+        yield _after(host, "after_residual", own, whole), own
+
+
+def _behind_alone(host: str, convolution: Call, trace: Trace) -> tuple[Slot, Call]:
+    """Return the slot behind a convolution that is in no block."""
+    end = _end_of_layer(convolution, trace)
+    return _after(host, "after_convolution", end, trace), end
+
+
 def _behind_depthwise(
     host: str, convolutions: list[Call], depthwise: list[Call], trace: Trace
 ) -> Iterator[tuple[Slot, Call]]:
@@ -257,7 +295,7 @@ def _end_of_layer(conv: Call, trace: Trace) -> Call:
     """Return the last of the norms and activations that follow a convolution one by one."""
     end = conv
     for call in trace.calls[trace.calls.index(conv) + 1 :]:
-        if call.read is end.gave and _is_elementwise(call):
+        if call.read is end.gave and _is_elementwise(call) and trace.is_called_once(call.path):
             end = call
     return end
 

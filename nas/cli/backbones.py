@@ -14,7 +14,7 @@ from nas.cli.output.console import make_console, plain_table, print_json
 
 __all__ = ["backbones"]
 
-_FIGURES = ("params", "MACs", "depthwise", "projection", "residual", "filled")
+_FIGURES = ("params", "MACs", "depthwise", "convolution", "projection", "residual", "filled")
 
 
 def backbones(
@@ -26,8 +26,8 @@ def backbones(
 ) -> None:
     """List backbones with their sites, parameters and multiply-adds.
 
-    Without a pattern the mobile line-up; any network of timm or torchvision with a depthwise
-    convolution works, and one's own as module:function.
+    Without a pattern the mobile line-up; any network of timm or torchvision with residual blocks or
+    plain convolutions works, and one's own as module:function.
 
     Example: nas backbones 'mobilenetv4_conv*'
     """
@@ -93,6 +93,7 @@ def _cells(row: dict[str, Any]) -> list[str]:
         format_count(row["params"]),
         format_count(row["macs"]),
         " + ".join(map(str, depthwise)),
+        str(sites.get("after_convolution", "")),
         str(sites.get("after_projection", "")),
         str(sites.get("after_residual", "")),
         str(row["filled"] or ""),

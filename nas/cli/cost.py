@@ -30,7 +30,10 @@ def cost(
     ] = None,
     position: Annotated[
         list[str] | None,
-        typer.Option(metavar="POSITION", help="after_depthwise, after_projection, after_residual."),
+        typer.Option(
+            metavar="POSITION",
+            help="after_depthwise, after_convolution, after_projection, after_residual.",
+        ),
     ] = None,
     resolution: Annotated[int, typer.Option(min=8, max=1024)] = 224,
     total_stride: Annotated[int | None, typer.Option(help="4, 8, 16 or 32.")] = None,

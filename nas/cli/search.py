@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -19,6 +19,10 @@ from nas.cli.options import (
     Workers,
 )
 from nas.cli.parsing import parse_focus, parse_validation, with_option
+
+if TYPE_CHECKING:
+    from nas.execution.observer import Observer
+    from nas.runs.run import Run
 
 __all__ = ["search"]
 
@@ -92,7 +96,8 @@ def search(
 
     Example: nas search search_spaces/mobilenetv2-small.yaml --data digits --out runs/demo
     """
-    from nas.models.candidates import check_names, load_space
+    from nas.models.candidates import load_space
+    from nas.models.other_backbones import with_backbones
     from nas.runs import start
     from nas.spec.runner import load_runner
 
@@ -116,13 +121,15 @@ def search(
     ):
         if value is not None:
             plan = with_option(plan, option, f"{key}={value}")
-    loaded = load_space(space)
+    loaded, notes = load_space(space), list[str]()
     if backbone:
-        loaded = loaded.model_copy(update={"backbones": backbone})
-        check_names(loaded)
-    carry_out(
-        out,
-        lambda observer: start.search(
+        loaded, notes = with_backbones(loaded, backbone)
+
+    def run(observer: Observer) -> Run:
+        for note in notes:
+            observer.stage(note)
+        return start.search(
             loaded, plan, data, out, calibration=calibration, prior=prior, observer=observer
-        ),
-    )
+        )
+
+    carry_out(out, run)

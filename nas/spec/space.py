@@ -22,17 +22,23 @@ Position = Literal[
     "after_depthwise",
     "after_first_depthwise",
     "after_last_depthwise",
+    "after_convolution",
     "after_projection",
     "after_residual",
 ]
 POSITIONS: tuple[Position, ...] = get_args(Position)
-"""The positions in a residual block; a sandglass has a first and a last depthwise convolution."""
+"""The positions in a residual block; a sandglass has a first and a last depthwise convolution.
+
+One without depthwise convolutions has its last spatial one in their place, as a bottleneck has.
+"""
 
 
 class SiteRule(BaseModel):
     """The rule for which of a backbone's sites take part, and how finely they are chosen.
 
-    position: one or several; empty means the paper's, behind the (first) depthwise convolution.
+    position: one or several; empty means the paper's, behind the (first) depthwise convolution; in
+        a network without any, the first that it has of after_projection, as squeeze-excitation
+        has it in a ResNet, after_convolution and after_residual.
     modules: patterns of module paths whose outputs are sites (of the user's own network, say),
         instead of positions or beside them.
     exclude: patterns of the sites to leave out.

@@ -68,9 +68,26 @@ def test_near_names_are_offered() -> None:
         check_backbone("mobilenet_v2_100")
 
 
-def test_a_network_without_slots_is_refused() -> None:
+def test_a_network_without_convolutions_is_refused() -> None:
     with pytest.raises(SpecError, match="has no site"):
-        find_sites("resnet18")
+        find_sites("vit_tiny_patch16_224")
+
+
+@pytest.mark.parametrize(
+    ("name", "position", "number"),
+    [
+        ("resnet18", "after_projection", 8),
+        ("torchvision/resnet50", "after_projection", 16),
+        ("repvgg_a0", "after_residual", 22),
+        ("torchvision/vgg11_bn", "after_convolution", 8),
+        ("mobilenetv2_100", "after_depthwise", 17),
+    ],
+)
+def test_blocks_go_where_papers_put_them(name: str, position: str, number: int) -> None:
+    """Squeeze-excitation is behind the last convolution of a residual block, arXiv:1709.01507."""
+    sites = find_sites(name, 64)
+    assert {site.position for site in sites} == {position}
+    assert len(sites) == number
 
 
 def test_a_total_stride_above_its_own_is_refused() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -99,6 +101,105 @@ class Sandglass(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return x + self.last(self.expand(self.reduce(self.first(x))))
+
+
+def full(channels: int, out: int = 0, stride: int = 1) -> nn.Conv2d:
+    return nn.Conv2d(channels, out or channels, 3, stride, 1, bias=False)
+
+
+class Basic(nn.Module):
+    """A ResNet's block as torchvision writes it: one activation for both, the sum in place."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.one, self.norm, self.two, self.last_norm = (
+            *(full(8), nn.BatchNorm2d(8)),
+            *(full(8), nn.BatchNorm2d(8)),
+        )
+        self.act = nn.ReLU(inplace=True)
+        self.side = nn.Sequential(nn.Conv2d(8, 8, 1), nn.BatchNorm2d(8))
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.last_norm(self.two(self.act(self.norm(self.one(x)))))
+        y += self.side(x)
+        return self.act(y)
+
+
+class Bottleneck(nn.Module):
+    """The activations are functions; the shortcut is made first."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.side = nn.Conv2d(8, 8, 1)
+        self.reduce, self.filter, self.expand = nn.Conv2d(8, 4, 1), full(4), nn.Conv2d(4, 8, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = F.relu(x)
+        side = self.side(x)
+        return self.expand(F.relu(self.filter(F.relu(self.reduce(x))))) + side
+
+
+class SideBySide(nn.Module):
+    """RepVGG's block."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.wide, self.narrow = full(8), nn.Conv2d(8, 8, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.relu(self.wide(x) + self.narrow(x) + x)
+
+
+class CrossStage(nn.Module):
+    """C2f: blocks with shortcuts, on a list that grows, concatenated."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.begin, self.end = nn.Conv2d(8, 16, 1), nn.Conv2d(32, 8, 1)
+        self.inner = nn.ModuleList([Basic(), Basic()])
+
+    def forward(self, x: Tensor) -> Tensor:
+        maps = list(self.begin(x).chunk(2, 1))
+        maps.extend(block(maps[-1]) for block in self.inner)
+        return self.end(torch.cat(maps, 1))
+
+
+class OfMappings(nn.Module):
+    """Its inner blocks take a list, a mapping and a named argument."""
+
+    class OfList(Basic):
+        def forward(self, x: list[Tensor]) -> Tensor:  # type: ignore[override]
+            return super().forward(x[0])
+
+    class OfMapping(Basic):
+        def forward(self, x: dict[str, Tensor]) -> Tensor:  # type: ignore[override]
+            return super().forward(x["x"])
+
+    class Named(Basic):
+        def forward(self, *, x: Tensor) -> Tensor:  # type: ignore[override]
+            return super().forward(x)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second, self.third = self.OfList(), self.OfMapping(), self.Named()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.third(x=self.second({"x": self.first([x])}))
+
+
+class Outside(nn.Module):
+    """The shortcuts are added by the network, not by its blocks."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.parts = nn.ModuleList(
+            nn.Sequential(nn.BatchNorm2d(8), full(8), nn.ReLU(), full(8)) for _ in range(2)
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        for part in self.parts:
+            x = x + part(x)
+        return x
 
 
 class Seeing(nn.Identity):
@@ -210,13 +311,73 @@ def test_a_flat_network_has_a_site_for_each_depthwise_convolution() -> None:
     assert sites["blocks.0.0/after_depthwise"].slot.module == "blocks.0.2"
 
 
+FULL = {
+    Basic: {"": ["after_projection", "after_residual"]},
+    Bottleneck: {"": ["after_convolution", "after_projection", "after_residual"]},
+    SideBySide: {"": ["after_residual"]},
+    CrossStage: {f".inner.{at}": ["after_projection", "after_residual"] for at in (0, 1)},
+    OfMappings: {
+        f".{name}": ["after_projection", "after_residual"] for name in ("first", "second", "third")
+    },
+    Outside: {
+        ".parts.0": ["after_projection"],
+        ".parts.1": ["after_projection"],
+        "": ["after_residual"],
+    },
+}
+
+
+@pytest.mark.parametrize("kind", FULL)
+def test_blocks_of_full_convolutions_are_found_by_their_sums(kind: type[nn.Module]) -> None:
+    names = [name for name in found(Network(kind(), nn.Identity())) if name.startswith("blocks")]
+    assert names == [
+        f"blocks.0{host}/{place}" for host, places in FULL[kind].items() for place in places
+    ]
+
+
+def test_behind_the_last_convolution_is_before_the_sum() -> None:
+    sites = found(Network(Basic(), Bottleneck()))
+    assert sites["blocks.0/after_projection"].slot.module == "blocks.0.last_norm"
+    assert sites["blocks.1/after_projection"].slot.module == "blocks.1.expand"
+    assert sites["blocks.1/after_convolution"].slot.module == "blocks.1.expand"
+    assert sites["blocks.1/after_convolution"].slot.way == "before"
+    assert sites["blocks.1/after_convolution"].channels == 4
+
+
+def test_depthwise_blocks_stay_as_they_are_beside_others() -> None:
+    alone = found(Network(Inverted(), nn.Identity()))
+    beside = found(Network(Inverted(), Basic()))
+    assert {name: beside[name] for name in alone} == {
+        name: replace(site, slot=replace(site.slot, follower=beside[name].slot.follower))
+        for name, site in alone.items()
+    }
+    assert set(beside) - set(alone) == {"blocks.1/after_projection", "blocks.1/after_residual"}
+
+
+def test_plain_convolutions_are_sites_where_there_is_no_block() -> None:
+    layers = [full(8), nn.BatchNorm2d(8), nn.ReLU(), full(8), nn.ReLU(), nn.Conv2d(8, 8, 1)]
+    sites = found(Network(nn.Sequential(*layers), nn.Identity()))
+    assert list(sites) == [
+        f"{host}/after_convolution" for host in ("stem", "blocks.0.0", "blocks.0.3")
+    ]
+    assert sites["blocks.0.0/after_convolution"].slot.module == "blocks.0.2"
+    assert sites["blocks.0.0/after_convolution"].slot.follower == "blocks.0.3"
+
+
+def test_patches_that_are_cut_are_no_site() -> None:
+    network = nn.Sequential(nn.Conv2d(3, 8, 4, 4), nn.Flatten(), nn.Linear(128, 5))
+    assert walk(network, 16) == ()
+
+
 def test_patterns_make_sites_anywhere() -> None:
     sites = outputs(Network(Inverted(), Inverted()), 16, "blocks.*.expand")
     assert [site.name for site in sites] == ["blocks.0.expand/output", "blocks.1.expand/output"]
     assert outputs(Network(Inverted(), Inverted()), 16, "head") == ()
 
 
-@pytest.mark.parametrize("kind", [Inverted, Bare, Straight, Squeezed, WithShortcut, Sandglass])
+@pytest.mark.parametrize(
+    "kind", [Inverted, Bare, Straight, Squeezed, WithShortcut, Sandglass, *FULL]
+)
 def test_a_block_is_applied_to_the_map_that_its_site_tells(kind: type[nn.Module]) -> None:
     for name, site in found(Network(kind(), Inverted())).items():
         network = Network(kind(), Inverted()).eval()

@@ -13,5 +13,5 @@ def test_backbones_lists_the_line_up_and_patterns(nas) -> None:  # type: ignore[
         "after_projection": 17,
         "after_residual": 10,
     }
-    assert "has no site" in " ".join(nas("backbones", "resnet18").out.split())
+    assert "has no site" in " ".join(nas("backbones", "vit_tiny_patch16_224").out.split())
     assert nas("backbones", "mobilenet_v9").code == 2

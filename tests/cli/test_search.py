@@ -93,7 +93,7 @@ def test_wrong_spaces_end_with_one_line_and_code_2(  # type: ignore[no-untyped-d
         (["--time-limit", "soon"], "--time-limit"),
         (["--data", "mnist"], "allowed: digits, cifar10, folder:PATH"),
         (["--data", "folder:/nowhere"], "no such folder"),
-        (["--backbone", "resnet18"], "has no site"),
+        (["--backbone", "vit_tiny_patch16_224"], "leave total_stride out"),
         (["--runner", "/nowhere.yaml"], "cannot read the runner"),
         (["--set", "proxy.subset=5"], "allowed: 10 (one of each class) to"),
         (["--set", "checkpoints=here"], "allowed: s3://BUCKET/FOLDER"),

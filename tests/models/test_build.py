@@ -26,11 +26,15 @@ def hand_placed(backbone: str, block: str, position: str = "") -> Architecture:
 
 
 def calibrated(network: torch.nn.Module) -> torch.nn.Module:
-    """Batch norm that has seen data: freshly initialised ones hide every difference."""
+    """Batch norm that has seen data: freshly initialised ones hide every difference.
+
+    Some of timm's begin at zero, which switches residual branches off.
+    """
     network.train()
     for layer in network.modules():
         if isinstance(layer, torch.nn.BatchNorm2d):
             layer.momentum = None  # the mean of what it sees
+            torch.nn.init.ones_(layer.weight)
     with torch.no_grad():
         for _ in range(2):
             network(images().repeat(4, 1, 1, 1) + torch.randn(8, 3, 112, 112))
@@ -64,6 +68,12 @@ OTHER_BACKBONES = [
     ("mobilenext_035", "after_last_depthwise"),
     ("mobilenetv2_035", "after_projection"),
     ("mobilenetv2_035", "after_residual"),
+    ("resnet18", ""),
+    ("torchvision/resnet50", ""),
+    ("torchvision/resnet50", "after_convolution"),
+    ("resnet18", "after_residual"),
+    ("torchvision/vgg11_bn", ""),
+    ("cs3darknet_focus_s", ""),
 ]
 
 
@@ -94,6 +104,16 @@ def test_identity_start_gives_the_plain_output_and_deploys_as_trained(
     folded = [site for site in sites_of(architecture) if site.slot.follower]
     doubled = repr(deployed).count("DoubledGate")
     assert doubled == 0 or len(folded) < len(architecture.blocks)
+
+
+@pytest.mark.parametrize("block", sorted(BLOCKS))
+def test_every_block_trains_before_a_sum_in_place(block: str) -> None:
+    """torchvision's ResNets add the shortcut to what a block gives, in place."""
+    architecture = hand_placed("torchvision/resnet18", block)
+    network = build(architecture, num_classes=10, start="paper").train()
+    network(images()).square().mean().backward()
+    for module in inserted_modules(network, architecture):
+        assert all(parameter.grad is not None for parameter in module.parameters())
 
 
 @pytest.mark.parametrize("name", computed_weights.NETWORKS)

@@ -204,7 +204,11 @@ def test_what_the_space_does_not_hold_has_no_values() -> None:
         ({"blocks": {"se": {"reduction": [4096]}}}, "'se' fits no site"),
         ({"sites": {"exclude": ["layer.*"]}}, "matches no site"),
         ({"sites": {"exclude": ["*"]}}, "leaves no site"),
-        ({"resolutions": [32], "backbones": ["resnet18"]}, "has no site"),
+        (
+            {"resolutions": [224], "total_stride": None, "backbones": ["vit_tiny_patch16_224"]},
+            "has no site",
+        ),
+        ({"backbones": ["vit_tiny_patch16_224"]}, "leave total_stride out"),
     ],
 )
 def test_wrong_space_is_said_in_one_line(changes: dict[str, object], said: str) -> None:
