@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from nas.base.errors import SpecError
+from nas.base.size import Resolution, Size
 
 __all__ = [
     "EMPTY",
@@ -116,13 +117,13 @@ class Insertion:
 class Architecture:
     """A backbone with blocks at some of its sites. Sites not named stay as they come.
 
-    resolution: side of the square input at deployment, pixels.
-    total_stride: input side / side of the last map; None leaves the backbone's own.
+    resolution: size of the input at deployment, pixels: 224, or "224x160" (height first).
+    total_stride: input height / height of the last map; None leaves the backbone's own.
     digest: a hash of all the others.
     """
 
     backbone: str
-    resolution: int = 224
+    resolution: Resolution = 224
     insertions: tuple[Insertion, ...] = ()
     total_stride: int | None = None
     digest: str = field(init=False, compare=False)
@@ -133,10 +134,14 @@ class Architecture:
         twice = sorted({site for site in sites if sites.count(site) > 1})
         if twice:
             raise SpecError(f"site {twice[0]!r} holds two insertions; one is allowed")
-        if self.resolution < 1:
-            raise SpecError(f"resolution {self.resolution}; at least 1 is allowed")
         object.__setattr__(self, "insertions", insertions)
+        object.__setattr__(self, "resolution", Size.of(self.resolution).written)
         object.__setattr__(self, "digest", _digest(self.to_json()))
+
+    @property
+    def size(self) -> Size:
+        """The size of the input: the resolution as height and width."""
+        return Size.of(self.resolution)
 
     @property
     def blocks(self) -> tuple[Insertion, ...]:

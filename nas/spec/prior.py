@@ -38,7 +38,7 @@ class SiteLocation:
     """A place in any network.
 
     depth: 0 at the first site to 1 at the last.
-    stride: side of the image by side of the map.
+    stride: height of the image by height of the map.
     """
 
     depth: float

@@ -8,6 +8,8 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from nas.spec.resolution import SearchedResolution
+
 __all__ = ["KINDS", "PROBE_STEPS", "Backbone", "BlockStart", "Proxy", "Regime"]
 
 Regime = Literal["scratch", "finetune"]
@@ -117,7 +119,7 @@ class Proxy(BaseModel):
     batch_size: Annotated[int, Field(ge=2)] = 64
     learning_rate: Annotated[float, Field(gt=0)] | None = None
     """None: what suits the kind and the batch."""
-    resolution: Annotated[int, Field(ge=8, le=1024)] | None = None
+    resolution: SearchedResolution | None = None
     """Train on smaller images than the network will be deployed at; None: the same."""
     backbone: Backbone = Backbone()
 

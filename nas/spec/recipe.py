@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from nas.spec.proxy import BlockStart, Regime
+from nas.spec.resolution import SearchedResolution
 
 __all__ = ["WEIGHTS", "FullRecipe", "Retrain"]
 
@@ -152,7 +153,7 @@ class Retrain(BaseModel):
     weights: Literal["random", "pretrained", "backbone"] | None = None
     """`random` in the regime `scratch`; in `finetune` `backbone`, the run's own trained plain
     network, or `pretrained`, timm's. None: the first of `WEIGHTS` for the regime."""
-    resolution: Annotated[int, Field(ge=8, le=1024)] | None = None
+    resolution: SearchedResolution | None = None
     """None: that of the network, where it will be deployed."""
     threads: Annotated[int, Field(ge=1)] | None = None
     """Threads of one training; None: the cores, shared among the trainings side by side."""

@@ -340,8 +340,9 @@ class Runner(BaseModel):
     """Share of the training images that is cut off for validation, when there is no val/; or the
     path of a folder with <class>/<images>, which are used instead."""
     resize: Literal["crop", "stretch", "pad"] = "crop"
-    """What becomes of images that are not square: `crop` takes the largest square in the middle,
-    `stretch` all of it in another shape, `pad` all of it between black bars."""
+    """What becomes of images of another shape than networks read: `crop` takes the largest part of
+    that shape in the middle, `stretch` all of it in that shape, `pad` all of it between black
+    bars."""
     normalisation: Normalisation | None = None
     """None: by mean and deviation of the training images; beside trained weights, as those were
     trained, where that is known. A search writes it down."""

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from nas.base.files import parse, read_text, read_yaml
 from nas.spec.architecture import Option
+from nas.spec.resolution import SearchedResolution
 
 __all__ = ["POSITIONS", "Constraints", "Position", "SearchSpace", "SiteRule", "parse_space"]
 
@@ -74,7 +75,7 @@ class SearchSpace(BaseModel):
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
     backbones: Annotated[list[str], Field(min_length=1)]
-    resolutions: Annotated[list[Annotated[int, Field(ge=8, le=1024)]], Field(min_length=1)] = [224]
+    resolutions: Annotated[list[SearchedResolution], Field(min_length=1)] = [224]
     total_stride: Literal[4, 8, 16, 32] | None = None
     sites: SiteRule = SiteRule()
     blocks: Annotated[dict[str, dict[str, list[Option]]], Field(min_length=1)]

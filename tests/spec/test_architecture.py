@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nas.base.errors import SpecError
+from nas.base.size import Size
 from nas.spec.architecture import Architecture, Insertion, block_label, parse_label
 
 values = st.one_of(
@@ -81,3 +82,19 @@ def test_two_insertions_at_one_site_are_refused() -> None:
 def test_json_of_something_else_is_refused(text: str) -> None:
     with pytest.raises(SpecError, match="not an architecture"):
         Architecture.from_json(text)
+
+
+def test_square_architectures_keep_their_digests() -> None:
+    # As they were when there were squares alone.
+    assert Architecture("mobilenetv2_100").digest == "cfb3d6502730ff31"
+    assert Architecture("mobilenetv2_100", 32, total_stride=16).digest == "723975992aa97d56"
+    assert Architecture("net", "96x96") == Architecture("net", (96, 96)) == Architecture("net", 96)
+
+
+def test_an_architecture_tells_height_from_width() -> None:
+    tall, wide = Architecture("net", "96x64"), Architecture("net", "64x96")
+    assert tall.digest != wide.digest and tall.size == Size(96, 64)
+    assert tall.to_dict()["resolution"] == "96x64"
+    assert Architecture.from_json(tall.to_json()) == tall
+    with pytest.raises(SpecError, match="size \\[96, 64\\]"):
+        Architecture.from_json(tall.to_json().replace('"96x64"', "[96,64]"))
