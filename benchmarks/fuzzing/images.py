@@ -29,6 +29,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from nas.base.errors import SpecError
+from nas.base.size import Size
 from nas.data.images import Images, decode_ahead
 from nas.data.kinds import source_to_search
 
@@ -178,7 +179,7 @@ def _decode(images: Images, row: int, tally: Tally) -> None:
     with warnings.catch_warnings(record=True) as heard, redirect_stderr(io.StringIO()) as printed:
         warnings.simplefilter("always")
         try:
-            (block,) = decode_ahead(images.only(_one(row)), SIDE)
+            (block,) = decode_ahead(images.only(_one(row)), Size.of(SIDE))
             assert block.shape == (1, SIDE, SIDE, 3)
             tally.read[path.suffix] += 1
         except SpecError as error:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nas.base.natural_order import natural_key
+from nas.base.size import Resolution
 from nas.spec.architecture import EMPTY, Architecture, parse_label
 
 __all__ = ["IDLE", "INTERACTIONS", "TermDesign"]
@@ -37,7 +38,7 @@ class TermDesign:
     what is the same everywhere is learnt from all, and what differs from less.
     """
 
-    networks: tuple[tuple[str, int], ...]
+    networks: tuple[tuple[str, Resolution], ...]
     sites: tuple[str, ...]
     labels: tuple[tuple[str, ...], ...]
     interactions: tuple[str, ...] = ()
@@ -46,7 +47,8 @@ class TermDesign:
     def of(
         cls, architectures: Sequence[Architecture], interactions: tuple[str, ...] = ()
     ) -> TermDesign:
-        networks = sorted({(item.backbone, item.resolution) for item in architectures})
+        named = {(item.backbone, item.size) for item in architectures}
+        networks = [(backbone, size.written) for backbone, size in sorted(named)]
         several = len({backbone for backbone, _ in networks}) > 1
         seen: dict[str, set[str]] = {}
         for architecture in architectures:
@@ -101,7 +103,7 @@ class TermDesign:
     @cached_property
     def names(self) -> tuple[tuple[str, str], ...]:
         """(d,) group and name of each term."""
-        names = [("network", f"{backbone} {side}") for backbone, side in self.networks[1:]]
+        names = [("network", f"{backbone} {size}") for backbone, size in self.networks[1:]]
         names += [("kind", kind) for kind in self.kinds]
         names += [("site", site) for site in self.sites]
         names += [("stage", stage) for stage in self.stages]

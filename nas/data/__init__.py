@@ -1,4 +1,4 @@
-"""Images as uint8 tensors of one resolution, cut into training and validation parts.
+"""Images as uint8 tensors of one size, cut into training and validation parts.
 
 The test part of a data set is opened by `open_test` alone: a search cannot see it (DESIGN,
 contract 5).

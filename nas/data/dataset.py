@@ -1,4 +1,4 @@
-"""Images of one resolution, and how their rows are cut and thinned out class by class."""
+"""Images of one size, and how their rows are cut and thinned out class by class."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from nas.base.errors import SpecError
+from nas.base.size import Resolution, Size
 
 __all__ = ["Channels", "Dataset", "Split", "split_rows", "statistics", "thinning"]
 
@@ -36,7 +37,7 @@ class Split:
 
 @dataclass(frozen=True)
 class Dataset:
-    """Training and validation images of one resolution.
+    """Training and validation images of one size.
 
     mean, std: per channel over the training images, on the scale 0 to 255.
     mirror: whether a mirrored image is still of its class (false for digits).
@@ -52,9 +53,15 @@ class Dataset:
     source: str
 
     @property
-    def resolution(self) -> int:
-        """The side of the images, pixels."""
-        return int(self.train.images.shape[1])
+    def size(self) -> Size:
+        """The size of the images."""
+        _, height, width, _ = self.train.images.shape
+        return Size(height, width)
+
+    @property
+    def resolution(self) -> Resolution:
+        """Their size as it is written."""
+        return self.size.written
 
     @property
     def _class_sizes(self) -> Tensor:

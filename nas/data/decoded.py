@@ -22,6 +22,7 @@ from torch import Tensor
 
 from nas.base.errors import SpecError, StorageError
 from nas.base.machine import available_memory, cache_root
+from nas.base.size import Resolution, Size
 from nas.data.dataset import Dataset, Split, statistics
 from nas.data.images import Images, decode_ahead
 from nas.data.kinds import resolve_source, source_to_test
@@ -41,7 +42,7 @@ Note = Callable[[str], None]
 
 def load_data(
     source: str,
-    resolution: int,
+    resolution: Resolution,
     *,
     validation: float | str,
     seed: int,
@@ -51,6 +52,7 @@ def load_data(
     """Load a data set into memory and cut off its validation part.
 
     source: `digits`, `folder:PATH` or another of `DATA`, or `module:function`.
+    resolution: size of the images: 32, or "32x24" (height first).
     validation: share of the training images used for it when the source brings none; or the path
         of a folder with <class>/<images> that are used instead of any others.
     seed: of the cut.
@@ -58,15 +60,16 @@ def load_data(
     note: hears in sentences what is left out, and the like.
     Raises SpecError when the images cannot be read, or are more than memory holds.
     """
+    size = Size.of(resolution)
     search = Searched.of(source, validation, seed, 2)
     search.tell(note)
     parts, train, held = search.divide()
-    _check_memory(source, len(train) + len(held), resolution)
-    images = _array(train, resolution, resize)
+    _check_memory(source, len(train) + len(held), size)
+    images = _array(train, size, resize)
     mean, std = statistics(images)
     return Dataset(
         train=_split(images, train.labels),
-        validation=_split(_array(held, resolution, resize), held.labels),
+        validation=_split(_array(held, size, resize), held.labels),
         classes=parts.classes,
         mean=mean,
         std=std,
@@ -77,7 +80,7 @@ def load_data(
 
 def cached_data(
     source: str,
-    resolution: int,
+    resolution: Resolution,
     *,
     validation: float | str,
     seed: int,
@@ -98,7 +101,8 @@ def cached_data(
     source = resolve_source(source)
     search = Searched.of(source, validation, seed, reading.rules)
     search.tell(note)
-    folder = cache_root() / "data" / search.name(resolution, reading)
+    size = Size.of(resolution)
+    folder = cache_root() / "data" / search.name(size, reading)
     if (folder / _ABOUT).exists():
         return folder
     parts, train, held = search.divide()
@@ -116,13 +120,13 @@ def cached_data(
         }
 
     splits = {"train": train, "validation": held}
-    _keep(folder, splits, resolution, reading.resize, describe, progress)
+    _keep(folder, splits, size, reading.resize, describe, progress)
     return folder
 
 
 def data_names(
     source: str,
-    resolution: int,
+    resolution: Resolution,
     *,
     validation: float | str,
     seed: int,
@@ -134,12 +138,12 @@ def data_names(
     The arguments are those of `cached_data`, the rules left out. Nothing is decoded.
     Raises SpecError for data that cannot be read.
     """
-    source = resolve_source(source)
+    source, size = resolve_source(source), Size.of(resolution)
     found: dict[Rules, Searched] = {
         rules: Searched.of(source, validation, seed, rules) for rules in _RULES
     }
     return {
-        rules: search.name(resolution, replace(reading, rules=rules))
+        rules: search.name(size, replace(reading, rules=rules))
         for rules, search in found.items()
         if search.same_as(found[2])
     }
@@ -178,7 +182,7 @@ def open_data(folder: Path) -> Dataset:
 
 def open_test(
     source: str,
-    resolution: int,
+    resolution: Resolution,
     *,
     reading: Reading = _READING,
     progress: Progress | None = None,
@@ -197,27 +201,28 @@ def open_test(
         if note is not None:
             note(text)
     kind, content = identity(source, images, reading.rules)
-    folder = cache_root() / "test" / folder_name(kind, resolution, content, reading=reading)
+    size = Size.of(resolution)
+    folder = cache_root() / "test" / folder_name(kind, size.written, content, reading=reading)
     if not (folder / _ABOUT).exists():
         splits = {"test": images.open()}
-        _keep(folder, splits, resolution, reading.resize, lambda _: {"source": source}, progress)
+        _keep(folder, splits, size, reading.resize, lambda _: {"source": source}, progress)
     return _open(folder, "test")[1][0]
 
 
-def _check_memory(source: str, count: int, resolution: int) -> None:
-    wanted, free = count * resolution**2 * 3, available_memory()
+def _check_memory(source: str, count: int, size: Size) -> None:
+    wanted, free = count * size.pixels * 3, available_memory()
     if free is not None and wanted > free * _MEMORY_SHARE:
         raise SpecError(
-            f"data {source!r}: {count} images of {resolution}x{resolution} take "
+            f"data {source!r}: {count} images of {size} take "
             f"{wanted / 2**30:.1f} GiB and {free / 2**30:.1f} are free; train on smaller ones "
             "(--set proxy.resolution=...), or map them from disk (cached_data, open_data)"
         )
 
 
-def _array(images: Images, resolution: int, resize: Resize) -> NDArray[np.uint8]:
-    pixels = np.empty((len(images), resolution, resolution, 3), dtype=np.uint8)
+def _array(images: Images, size: Size, resize: Resize) -> NDArray[np.uint8]:
+    pixels = np.empty((len(images), size.height, size.width, 3), dtype=np.uint8)
     done = 0
-    for block in decode_ahead(images, resolution, resize):
+    for block in decode_ahead(images, size, resize):
         pixels[done : done + len(block)] = block
         done += len(block)
     return pixels
@@ -230,7 +235,7 @@ def _split(images: NDArray[np.uint8], labels: NDArray[np.int64]) -> Split:
 def _keep(
     folder: Path,
     splits: Mapping[str, Images],
-    resolution: int,
+    size: Size,
     resize: Resize,
     describe: Callable[[Path], dict[str, Any]],
     progress: Progress | None,
@@ -245,10 +250,10 @@ def _keep(
             if (folder / _ABOUT).exists():  # made by another process meanwhile
                 return
             _clear(folder)
-            _check_disk(folder.parent, sum(len(images) for images in splits.values()), resolution)
+            _check_disk(folder.parent, sum(len(images) for images in splits.values()), size)
             building = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
             try:
-                _write(building, splits, resolution, resize, progress)
+                _write(building, splits, size, resize, progress)
                 (building / _ABOUT).write_text(json.dumps(describe(building)))
                 building.rename(folder)
             finally:
@@ -274,11 +279,11 @@ def _clear(folder: Path) -> None:
         shutil.rmtree(left, ignore_errors=True)
 
 
-def _check_disk(place: Path, count: int, resolution: int) -> None:
-    wanted, free = count * resolution**2 * 3, shutil.disk_usage(place).free
+def _check_disk(place: Path, count: int, size: Size) -> None:
+    wanted, free = count * size.pixels * 3, shutil.disk_usage(place).free
     if wanted > free:
         raise StorageError(
-            f"{count} images of {resolution}x{resolution} take {wanted / 2**30:.1f} GiB and "
+            f"{count} images of {size} take {wanted / 2**30:.1f} GiB and "
             f"{free / 2**30:.1f} are free in {place}; free some space there, point XDG_CACHE_HOME "
             "to another disk, or train on smaller ones (--set proxy.resolution=...)"
         )
@@ -287,7 +292,7 @@ def _check_disk(place: Path, count: int, resolution: int) -> None:
 def _write(
     building: Path,
     splits: Mapping[str, Images],
-    resolution: int,
+    size: Size,
     resize: Resize,
     progress: Progress | None,
 ) -> None:
@@ -296,11 +301,11 @@ def _write(
     done, total = 0, sum(len(images) for images in splits.values())
     for name, images in splits.items():
         np.save(building / f"{name}_labels.npy", images.labels)
-        shape = (len(images), resolution, resolution, 3)
+        shape = (len(images), size.height, size.width, 3)
         with (building / f"{name}_images.npy").open("wb") as file:
             header = {"descr": "|u1", "fortran_order": False, "shape": shape}
             np.lib.format.write_array_header_1_0(file, header)
-            for block in decode_ahead(images, resolution, resize):
+            for block in decode_ahead(images, size, resize):
                 file.write(block.data)
                 done += len(block)
                 if progress is not None:

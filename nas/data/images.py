@@ -19,6 +19,7 @@ from PIL import ExifTags, Image, ImageOps
 
 from nas.base.errors import SpecError
 from nas.base.machine import usable_cores
+from nas.base.size import Size
 from nas.data.reading import Resize
 
 __all__ = [
@@ -31,7 +32,7 @@ __all__ = [
     "error_reason",
     "in_memory",
     "number_classes",
-    "square",
+    "to_size",
     "upright",
 ]
 
@@ -151,7 +152,7 @@ def error_reason(error: Exception) -> str:
 
 
 def decode_ahead(
-    images: Images, resolution: int, resize: Resize = "crop"
+    images: Images, size: Size, resize: Resize = "crop"
 ) -> Iterator[NDArray[np.uint8]]:
     """Yield blocks of (n, H, W, 3) in their order, decoded ahead by threads.
 
@@ -164,7 +165,7 @@ def decode_ahead(
         try:
             for start in range(0, len(images), _BLOCK):
                 rows = range(start, min(start + _BLOCK, len(images)))
-                ahead.append(pool.submit(_block, images, rows, resolution, resize))
+                ahead.append(pool.submit(_block, images, rows, size, resize))
                 if len(ahead) > 2 * workers:  # a slow disk is not outrun until memory is full
                     yield ahead.popleft().result()
             while ahead:
@@ -198,14 +199,14 @@ def _allowed_pixels() -> int:
     return int(text)
 
 
-def _block(images: Images, rows: range, resolution: int, resize: Resize) -> NDArray[np.uint8]:
-    return np.stack([_pixels(images, row, resolution, resize) for row in rows])
+def _block(images: Images, rows: range, size: Size, resize: Resize) -> NDArray[np.uint8]:
+    return np.stack([_pixels(images, row, size, resize) for row in rows])
 
 
-def _pixels(images: Images, row: int, resolution: int, resize: Resize) -> NDArray[np.uint8]:
+def _pixels(images: Images, row: int, size: Size, resize: Resize) -> NDArray[np.uint8]:
     try:
         with images.read(row) as image:
-            return square(image, resolution, resize)
+            return to_size(image, size, resize)
     except Image.DecompressionBombError as error:
         number = re.search(r"\d+", str(error))
         pixels = int(number[0]) if number else 0
@@ -220,39 +221,46 @@ def _pixels(images: Images, row: int, resolution: int, resize: Resize) -> NDArra
         ) from None
 
 
-def square(image: Image.Image, resolution: int, resize: Resize = "crop") -> NDArray[np.uint8]:
-    """Return an image upright, RGB and square: (H, W, 3).
+def to_size(image: Image.Image, size: Size, resize: Resize = "crop") -> NDArray[np.uint8]:
+    """Return an image upright, RGB and of a size: (H, W, 3).
 
     resize: see `Reading`.
     Raises ValueError for pixels that are no colours.
     """
-    # A JPEG far too large is decoded at 1/2, 1/4 or 1/8 of its side, which is much faster.
-    image.draft(None, (2 * resolution, 2 * resolution))
+    # A JPEG far too large is decoded at 1/2, 1/4 or 1/8 of its side, which is much faster. It may
+    # lie on its side.
+    least = 2 * max(size.height, size.width)
+    image.draft(None, (least, least))
     rgb = _rgb(upright(image))
-    if rgb.size != (resolution, resolution):
-        rgb = _RESIZED[resize](rgb, resolution)
+    if rgb.size != (size.width, size.height):
+        rgb = _RESIZED[resize](rgb, size)
     return np.asarray(rgb, dtype=np.uint8)
 
 
-def _crop(image: Image.Image, side: int) -> Image.Image:
-    return ImageOps.fit(image, (side, side), _BILINEAR)
+def _crop(image: Image.Image, size: Size) -> Image.Image:
+    return ImageOps.fit(image, (size.width, size.height), _BILINEAR)
 
 
-def _stretch(image: Image.Image, side: int) -> Image.Image:
-    return image.resize((side, side), _BILINEAR)
+def _stretch(image: Image.Image, size: Size) -> Image.Image:
+    return image.resize((size.width, size.height), _BILINEAR)
 
 
-def _pad(image: Image.Image, side: int) -> Image.Image:
-    width, height = (max(1, round(side * length / max(image.size))) for length in image.size)
-    padded = Image.new("RGB", (side, side))
+def _pad(image: Image.Image, size: Size) -> Image.Image:
+    width, height = size.width, size.height
+    if image.width * height >= image.height * width:
+        height = max(1, round(width * image.height / image.width))
+    else:
+        width = max(1, round(height * image.width / image.height))
+    padded = Image.new("RGB", (size.width, size.height))
     padded.paste(
-        image.resize((width, height), _BILINEAR), ((side - width) // 2, (side - height) // 2)
+        image.resize((width, height), _BILINEAR),
+        ((size.width - width) // 2, (size.height - height) // 2),
     )
     return padded
 
 
 _BILINEAR = Image.Resampling.BILINEAR
-_RESIZED: dict[Resize, Callable[[Image.Image, int], Image.Image]] = {
+_RESIZED: dict[Resize, Callable[[Image.Image, Size], Image.Image]] = {
     "crop": _crop,
     "stretch": _stretch,
     "pad": _pad,

@@ -1,4 +1,4 @@
-"""How the images of a source are found, and how they become square."""
+"""How the images of a source are found, and how they become of one size."""
 
 from __future__ import annotations
 
@@ -18,8 +18,9 @@ Rules = Literal[1, 2]
 class Reading:
     """How images are read.
 
-    resize: what becomes of an image that is not square. `crop`: the largest square in its middle;
-        `stretch`: all of it, in another shape; `pad`: all of it, between black bars.
+    resize: what becomes of an image of another shape. `crop`: the largest part in its middle that
+        has the shape (a square, of squares); `stretch`: all of it, in that shape; `pad`: all of it,
+        between black bars.
     rules: 1, of runs of before: ten suffixes are images, links to folders are not followed, and
         images are known by their paths, sizes and times. 2: every suffix that Pillow decodes here,
         links are followed, and images are known by relative names and content.

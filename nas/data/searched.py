@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from nas.base.errors import SpecError
+from nas.base.size import Size
 from nas.data.dataset import split_rows
 from nas.data.folder import Numbered, validation_folder
 from nas.data.images import Images, ImageSource, Parts
@@ -60,13 +61,13 @@ class Searched:
             if note is not None:
                 note(text)
 
-    def name(self, resolution: int, reading: Reading) -> str:
+    def name(self, size: Size, reading: Reading) -> str:
         """Return the name of the folder of decoded images."""
         held = self.validation if self.held is None else identity("", self.held, reading.rules)
         images = identity(self.source, self.images, reading.rules)
         # What is normalised otherwise gives other figures.
         own = () if reading.normalisation is None else (reading.normalisation,)
-        parts = *images[:-1], resolution, held, self.seed, images[-1], *own
+        parts = *images[:-1], size.written, held, self.seed, images[-1], *own
         return folder_name(*parts, reading=reading)
 
     def same_as(self, other: Searched) -> bool:

@@ -45,16 +45,15 @@ class Batches:
         rows: (B,).
         share: of the rows, to make those images alone, as they are among all.
         """
-        count, side = len(rows), split.images.shape[1]
-        reach = max(1, side // _SHIFT)
+        count, height, width = len(rows), *split.images.shape[1:3]
         # Drawn for all rows, whichever share is wanted, so that processes agree on every image.
-        down, right = torch.randint(-reach, reach + 1, (2, count, 1), generator=generator)
-        line = torch.arange(side)
-        columns = line.expand(count, side)
+        down, right = (_shifts(count, side, generator) for side in (height, width))
+        columns = torch.arange(width).expand(count, width)
         if self.mirror:
             mirrored = torch.rand(count, 1, generator=generator) < 0.5
-            columns = torch.where(mirrored, line.flip(0), columns)
-        lines, columns = _reflect(line + down, side), _reflect(columns + right, side)
+            columns = torch.where(mirrored, columns.flip(1), columns)
+        lines = _reflect(torch.arange(height) + down, height)
+        columns = _reflect(columns + right, width)
         images, rows, lines, columns = split.images, rows[share], lines[share], columns[share]
         if self.gather_on_device:
             images, rows = images[rows].to(self.device), torch.arange(len(rows))
@@ -71,6 +70,12 @@ class Batches:
     def _normalised(self, pixels: Tensor) -> Tensor:
         floats = pixels.to(self.device, torch.float32).mul_(self.scale).add_(self.offset)
         return floats.permute(0, 3, 1, 2)
+
+
+def _shifts(count: int, side: int, generator: torch.Generator) -> Tensor:
+    """Draw by how much each image is moved along one of its sides: (count, 1)."""
+    reach = max(1, side // _SHIFT)
+    return torch.randint(-reach, reach + 1, (count, 1), generator=generator)
 
 
 def _reflect(index: Tensor, side: int) -> Tensor:

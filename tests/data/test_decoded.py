@@ -17,6 +17,7 @@ import torch
 from PIL import Image
 
 from nas.base.errors import SpecError, StorageError
+from nas.base.size import Resolution, Size
 from nas.data import (
     Reading,
     cached_data,
@@ -31,7 +32,7 @@ from nas.data.reading import Resize, Rules
 MakeFolder = Callable[..., Path]
 
 
-def cached(root: Path, *, resolution: int = 16, seed: int = 0) -> Path:
+def cached(root: Path, *, resolution: Resolution = 16, seed: int = 0) -> Path:
     return cached_data(f"folder:{root}", resolution, validation=0.2, seed=seed)
 
 
@@ -44,6 +45,20 @@ def test_the_cache_maps_the_same_images(make_folder: MakeFolder) -> None:
         assert torch.equal(one.labels, other.labels)
     assert (loaded.classes, loaded.mean, loaded.std) == (mapped.classes, mapped.mean, mapped.std)
     assert (loaded.mirror, loaded.source) == (mapped.mirror, mapped.source)
+
+
+def test_images_that_are_not_square_are_kept_apart_from_others(make_folder: MakeFolder) -> None:
+    root = make_folder(parts={"train": 5})
+    folders = {cached(root, resolution=size) for size in (16, "16x12", "12x16")}
+    assert len(folders) == 3
+    assert cached(root, resolution="16x16") == cached(root)
+    tall = open_data(cached(root, resolution="16x12"))
+    assert (tall.size, tall.resolution) == (Size(16, 12), "16x12")
+    loaded = load_data(f"folder:{root}", "16x12", validation=0.2, seed=0)
+    assert tall.train.images.shape[1:] == (16, 12, 3)
+    assert torch.equal(tall.validation.images, loaded.validation.images)
+    with pytest.raises(SpecError, match="size '16x'; allowed: whole pixels, or height x width"):
+        cached(root, resolution="16x")
 
 
 def test_another_folder_is_named_when_anything_changes(make_folder: MakeFolder) -> None:

@@ -10,14 +10,16 @@ import pytest
 from PIL import Image
 
 from nas.base.errors import SpecError
+from nas.base.size import Size
 from nas.data.images import (
     IMAGE_PIXELS,
     Images,
     decode_ahead,
     in_memory,
     number_classes,
-    square,
+    to_size,
 )
+from nas.data.reading import Resize
 
 RED, GREEN, BLUE, WHITE = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255)
 
@@ -64,13 +66,13 @@ KINDS: dict[str, tuple[Image.Image, tuple[int, int, int]]] = {
 @pytest.mark.parametrize("kind", KINDS)
 def test_pictures_of_every_kind_become_rgb(kind: str) -> None:
     image, colour = KINDS[kind]
-    pixels = square(image, 4)
+    pixels = to_size(image, Size.of(4))
     assert (pixels.shape, pixels.dtype) == ((4, 4, 3), np.uint8)
     assert np.abs(pixels.astype(int) - np.array(colour)).max() <= 1
 
 
 def test_a_jpeg_of_four_inks_is_read() -> None:
-    pixels = square(saved(flat("CMYK", (0, 255, 255, 0)), "JPEG"), 4).astype(int)
+    pixels = to_size(saved(flat("CMYK", (0, 255, 255, 0)), "JPEG"), Size.of(4)).astype(int)
     assert (pixels[..., 0] > 200).all() and (pixels[..., 1:] < 60).all()
 
 
@@ -90,7 +92,7 @@ def test_a_turned_photo_is_set_upright(
     exif = Image.Exif()
     exif[0x0112] = orientation
     image = saved(halves(RED, BLUE), "PNG", exif=exif)
-    pixels = square(image, 16)
+    pixels = to_size(image, Size.of(16))
     assert tuple(pixels[1, 1]) == top_left
     assert tuple(pixels[14, 14]) == bottom_right
     across, down = tuple(pixels[1, 14]), tuple(pixels[14, 1])
@@ -142,7 +144,7 @@ def test_an_odd_header_stops_nothing(kind: str, about: str) -> None:
     content = io.BytesIO()
     halves(RED, BLUE).save(content, kind, exif=exif, **quality)
     images = Images(np.zeros(1, np.int64), lambda _: Image.open(content), lambda row: about)
-    (pixels,) = next(decode_ahead(images, 16))
+    (pixels,) = next(decode_ahead(images, Size.of(16)))
     upright = pixels[1, 14, 0] > 128  # red above, where it was on the left
     assert upright == (about in ODD)
 
@@ -158,47 +160,85 @@ def test_an_image_too_large_says_how_large_it_may_be(monkeypatch: pytest.MonkeyP
     images = Images(np.zeros(1, np.int64), read, lambda row: f"image {row} of mine")
     said = "^image 0 of mine has 600 pixels; at most 200 are read.*set NAS_IMAGE_PIXELS=600 in"
     with pytest.raises(SpecError, match=said):
-        list(decode_ahead(images, 8))
+        list(decode_ahead(images, Size.of(8)))
     monkeypatch.setenv(IMAGE_PIXELS, "600")
-    (block,) = decode_ahead(images, 8)
+    (block,) = decode_ahead(images, Size.of(8))
     assert (block == GREEN).all()
     assert Image.MAX_IMAGE_PIXELS == 100
     monkeypatch.setenv(IMAGE_PIXELS, "1e9")
     with pytest.raises(SpecError, match="NAS_IMAGE_PIXELS='1e9'; allowed: a number of pixels"):
-        list(decode_ahead(images, 8))
+        list(decode_ahead(images, Size.of(8)))
 
 
 def test_other_shapes_are_stretched_or_padded_where_that_is_asked_for() -> None:
     image = flat("RGB", RED, (48, 16))
     image.paste(GREEN, (16, 0, 32, 16))
-    stretched = square(image, 24, "stretch")
+    stretched = to_size(image, Size.of(24), "stretch")
     assert (stretched[:, :6] == RED).all() and (stretched[:, 9:15] == GREEN).all()
-    padded = square(image, 24, "pad")
+    padded = to_size(image, Size.of(24), "pad")
     assert (padded[:7] == 0).all() and (padded[17:] == 0).all()
     assert (padded[9:15, :6] == RED).all() and (padded[9:15, 9:15] == GREEN).all()
-    lying = square(image.transpose(Image.Transpose.ROTATE_90), 24, "pad")
+    lying = to_size(image.transpose(Image.Transpose.ROTATE_90), Size.of(24), "pad")
     assert (lying[:, :7] == 0).all() and (lying[9:15, 9:15] == GREEN).all()
-    line = square(flat("RGB", GREEN, (1, 60_000)), 8, "pad")
+    line = to_size(flat("RGB", GREEN, (1, 60_000)), Size.of(8), "pad")
     assert (line[:, 3] == GREEN).all() and line.sum() == 8 * 255
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 50), (200, 1), (3, 7), (1, 60_000)])
 def test_any_shape_fits(size: tuple[int, int]) -> None:
-    assert (square(flat("RGB", GREEN, size), 8) == GREEN).all()
+    assert (to_size(flat("RGB", GREEN, size), Size.of(8)) == GREEN).all()
 
 
 def test_the_middle_is_cut_out() -> None:
     image = flat("RGB", RED, (48, 16))
     image.paste(GREEN, (16, 0, 32, 16))
-    assert (square(image, 16) == GREEN).all()
-    assert (square(image.transpose(Image.Transpose.ROTATE_90), 16) == GREEN).all()
+    assert (to_size(image, Size.of(16)) == GREEN).all()
+    assert (to_size(image.transpose(Image.Transpose.ROTATE_90), Size.of(16)) == GREEN).all()
+
+
+def test_sizes_that_are_not_square_are_height_by_width() -> None:
+    # A band of red, green and blue, 90 pixels wide and 30 high.
+    image = flat("RGB", RED, (90, 30))
+    image.paste(GREEN, (30, 0, 60, 30))
+    image.paste(BLUE, (60, 0, 90, 30))
+    cut = to_size(image, Size(20, 10))  # of 30 lines, 15 columns in the middle
+    assert cut.shape == (20, 10, 3) and (cut == GREEN).all()
+    wide = to_size(image, Size(10, 30))  # its own shape: all of it
+    assert (wide[:, :9] == RED).all() and (wide[:, -9:] == BLUE).all()
+    stretched = to_size(image, Size(30, 9), "stretch")
+    assert (stretched[:, 0] == RED).all() and (stretched[:, 4] == GREEN).all()
+    padded = to_size(image, Size(20, 18), "pad")  # 6 lines of picture, bars above and below
+    assert (padded[:7] == 0).all() and (padded[13:] == 0).all()
+    assert (padded[9:11, :5] == RED).all() and (padded[9:11, 13:] == BLUE).all()
+    beside = to_size(image, Size(10, 60), "pad")  # 30 columns of picture
+    assert (beside[:, :15] == 0).all() and (beside[:, 45:] == 0).all()
+    assert (beside[:, 15:24] == RED).all()
+
+
+@pytest.mark.parametrize("resize", ["crop", "stretch", "pad"])
+@pytest.mark.parametrize("shape", [(1, 1), (1, 50), (200, 1), (3, 7), (1, 60_000)])
+def test_any_shape_becomes_any_size(resize: Resize, shape: tuple[int, int]) -> None:
+    pixels = to_size(flat("RGB", GREEN, shape), Size(8, 24), resize)
+    assert pixels.shape == (8, 24, 3)
+    assert (pixels == GREEN).all(axis=2).any()
+
+
+@pytest.mark.parametrize("size", [Size(16, 48), Size(48, 16)])
+def test_a_large_jpeg_on_its_side_is_decoded_large_enough(size: Size) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (6, 18, 3)).astype(np.uint8)
+    image = Image.fromarray(noise).resize((768, 256), Image.Resampling.BICUBIC)
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be turned by 90 degrees
+    turned = image.transpose(Image.Transpose.ROTATE_270)
+    small = to_size(saved(image, "JPEG", quality=95, exif=exif), size).astype(int)
+    assert np.abs(small - to_size(turned, size)).max() < 20
 
 
 def test_a_large_jpeg_is_decoded_small_and_looks_the_same() -> None:
     noise = np.random.default_rng(0).integers(0, 256, (6, 6, 3)).astype(np.uint8)
     image = Image.fromarray(noise).resize((512, 512), Image.Resampling.BICUBIC)
-    small = square(saved(image, "JPEG", quality=95), 16).astype(int)
-    assert np.abs(small - square(image, 16)).max() < 16
+    small = to_size(saved(image, "JPEG", quality=95), Size.of(16)).astype(int)
+    assert np.abs(small - to_size(image, Size.of(16))).max() < 16
 
 
 @pytest.mark.parametrize(
@@ -212,18 +252,18 @@ def test_a_large_jpeg_is_decoded_small_and_looks_the_same() -> None:
 def test_pixels_that_are_no_colours_are_named(image: Image.Image, said: str) -> None:
     images = Images(np.zeros(1, np.int64), lambda _: image, lambda row: f"image {row} of mine")
     with pytest.raises(SpecError, match=f"image 0 of mine cannot be read .*{said}.*mend or"):
-        list(decode_ahead(images, 8))
+        list(decode_ahead(images, Size.of(8)))
 
 
 def test_blocks_come_in_order_and_only_some_rows_may_be_wanted() -> None:
     pixels = np.arange(200, dtype=np.uint8)[:, None, None].repeat(2, 1).repeat(2, 2)
     images = in_memory(pixels, np.arange(200), "made")
-    found = np.concatenate(list(decode_ahead(images, 2)))
+    found = np.concatenate(list(decode_ahead(images, Size.of(2))))
     assert (found[:, 0, 0, 0] == np.arange(200)).all()
     rows = np.array([7, 3, 199])
     some = images.only(rows)
     assert (some.labels.tolist(), some.called(2)) == ([7, 3, 199], "image 199 of made")
-    assert np.concatenate(list(decode_ahead(some, 2)))[:, 0, 0, 0].tolist() == [7, 3, 199]
+    assert np.concatenate(list(decode_ahead(some, Size.of(2))))[:, 0, 0, 0].tolist() == [7, 3, 199]
 
 
 def test_the_first_broken_image_is_named_whatever_its_decoder_raises() -> None:
@@ -234,7 +274,7 @@ def test_the_first_broken_image_is_named_whatever_its_decoder_raises() -> None:
 
     images = Images(np.zeros(300, np.int64), read, lambda row: f"image {row}")
     with pytest.raises(SpecError, match=r"^image 150 cannot be read \(beyond\)") as caught:
-        list(decode_ahead(images, 4))
+        list(decode_ahead(images, Size.of(4)))
     assert "\n" not in str(caught.value)
 
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from nas.data import Dataset, load_data
-from nas.training.batches import Batches
+from nas.training.batches import Batches, _shifts
 
 CPU = torch.device("cpu")
 
@@ -47,3 +47,25 @@ def test_batches_are_the_same_wherever_they_are_cut(data: Dataset) -> None:
     batches.gather_on_device = True
     there = batches.augmented(data.train, rows, torch.Generator().manual_seed(1))
     assert torch.equal(here, there)
+
+
+def test_images_that_are_not_square_are_shifted_by_an_eighth_of_each_side(data: Dataset) -> None:
+    """Every pixel tells its line in the first channel, and its column in the second."""
+    lines = torch.arange(16, dtype=torch.uint8)[:, None].expand(16, 40)
+    columns = torch.arange(40, dtype=torch.uint8).expand(16, 40)
+    image = torch.stack([lines, columns, columns], dim=2)
+    split = replace(data.train, images=image.repeat(200, 1, 1, 1), labels=torch.zeros(200))
+    plain = replace(data, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0), mirror=False)
+    generator = torch.Generator().manual_seed(0)
+    images = Batches(plain, CPU).augmented(split, torch.arange(200), generator)
+    assert images.shape == (200, 3, 16, 40)
+    assert set((images[:, 0, 8, 20] - 8).int().tolist()) == set(range(-2, 3))
+    assert set((images[:, 1, 8, 20] - 20).int().tolist()) == set(range(-5, 6))
+
+
+def test_squares_are_shifted_as_they_always_were() -> None:
+    one, other = (torch.Generator().manual_seed(7) for _ in range(2))
+    down, right = torch.randint(-4, 5, (2, 1000, 1), generator=one)
+    assert torch.equal(_shifts(1000, 32, other), down)
+    assert torch.equal(_shifts(1000, 32, other), right)
+    assert torch.equal(torch.rand(5, generator=one), torch.rand(5, generator=other))
