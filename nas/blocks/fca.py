@@ -72,9 +72,10 @@ class _FrequencyAttention(nn.Module):
 
     def _squeeze(self, x: Tensor) -> Tensor:
         """Return every channel's coefficient at its group's frequency: (N, C)."""
-        groups, height, _ = self.rows.shape
-        width, group = self.columns.shape[1], self.fc1.in_features // groups
-        # The batch is named and not -1, so that a map of another size is an error.
+        groups, (height, width) = self.rows.shape[0], x.shape[2:]
+        group = self.fc1.in_features // groups
+        # The map's own sides, and the batch named and not -1, so that a map of another size is an
+        # error: by the cosines' sides, one of 12x16 would pass for one of 16x12.
         lines = x.reshape(x.shape[0], groups, group * height, width)
         points = torch.matmul(lines, self.columns).reshape(-1, groups, group, height)
         return torch.matmul(points, self.rows).reshape(-1, groups * group)

@@ -138,8 +138,15 @@ def test_fca_stretches_a_small_map_to_the_smallest_transform() -> None:
 def test_fca_weights_fit_any_map() -> None:
     small, large = made("fca", (32, 5, 5)), made("fca", (32, 14, 14))
     small.load_state_dict(large.state_dict())
-    with pytest.raises(RuntimeError, match="invalid for input"):
+    with pytest.raises(RuntimeError, match="size"):
         small(images_for(32, 14, 14)[:1])
+
+
+@pytest.mark.parametrize("size", [(12, 16), (16, 16), (12, 12), (24, 8), (16, 24)])
+def test_fca_refuses_a_map_of_another_shape(size: tuple[int, int]) -> None:
+    """One of as many positions, too: it would read lines as what they are not."""
+    with pytest.raises(RuntimeError, match="size"):
+        made("fca", (32, 16, 12))(images_for(32, *size))
 
 
 def test_bam_adds_a_branch_for_channels_and_one_for_positions() -> None:
