@@ -25,6 +25,7 @@ from benchmarks.fidelity.landscapes import LANDSCAPES, Landscape
 from benchmarks.fidelity.trainings import Images, append, rows_of
 from benchmarks.shared.command import carry_out
 from nas.base.seeds import derive
+from nas.base.size import Size
 from nas.belief.grid import Grid
 from nas.belief.terms import Place
 from nas.data import Dataset
@@ -199,7 +200,7 @@ def run(arguments: argparse.Namespace) -> None:
 
 
 def _images(source: str, landscape: Landscape, candidate: Candidate) -> Dataset:
-    resolution = candidate.proxy.resolution or landscape.resolution
+    resolution = Size.of(candidate.proxy.resolution or landscape.resolution).height
     data = Images(source, replace(landscape, resolution=resolution)).proxies
     subset = candidate.proxy.subset
     return data if subset is None else data.subset(subset, seed=0)

@@ -73,7 +73,7 @@ def main() -> None:
             drawn = candidates.architecture(candidates.sample(random.Random(number)))
             number += 1
             if drawn.blocks:
-                found.append(measured(drawn, min(drawn.resolution, 64)))
+                found.append(measured(drawn, min(drawn.size.height, 64)))
         shares, sizes = zip(*found, strict=True)
         rows.append(
             [name, f"{median(shares):.0%}", f"{max(shares):.0%}", f"{median(sizes):.1f} GB"]

@@ -61,7 +61,7 @@ class Augmented(Images[tuple[Tensor, int]]):
         self.split = data.train
         self.transform = v2.Compose(
             [
-                v2.RandomCrop(data.resolution, padding=data.resolution // 8),
+                v2.RandomCrop(data.size.height, padding=data.size.height // 8),
                 v2.RandomHorizontalFlip(),
                 v2.ToDtype(torch.float32, scale=True),
                 v2.Normalize([mean / 255 for mean in data.mean], [std / 255 for std in data.std]),

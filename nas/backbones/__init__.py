@@ -24,6 +24,7 @@ from nas.backbones.slot import Site, Slot, usual_positions
 from nas.backbones.stride import layers_to_unstride, unstride
 from nas.backbones.walk import outputs, walk
 from nas.base.errors import SpecError
+from nas.base.size import Resolution, Size
 from nas.spec.width import MOST_WIDTH, split_width, with_width
 
 __all__ = [
@@ -145,7 +146,7 @@ def plain_network(
 ) -> nn.Module:
     """Make the backbone as it comes, in evaluation mode.
 
-    total_stride: input side / side of the last map; None leaves the backbone's own.
+    total_stride: input height / height of the last map; None leaves the backbone's own.
     pretrained: whether it has its library's weights, or random ones.
     seed: of random weights.
     Raises SpecError for an unknown name, or weights that cannot be had.
@@ -212,13 +213,14 @@ def _unstrided(backbone: str, total_stride: int) -> tuple[str, ...]:
 
 def find_sites(
     backbone: str,
-    resolution: int = 224,
+    resolution: Resolution = 224,
     total_stride: int | None = None,
     positions: Sequence[str] = (),
     modules: Sequence[str] = (),
 ) -> tuple[Site, ...]:
     """Find the sites of a backbone, in the order of the forward pass.
 
+    resolution: of its input: 224, or "224x160" (height first).
     positions: some of `POSITIONS`; empty means none beside `modules`, else the paper's, behind the
         (first) depthwise convolution of a block; in a network without any, the first that it has
         of after_projection, after_convolution and after_residual.
@@ -245,7 +247,7 @@ def find_sites(
 
 
 def sites_by_name(
-    backbone: str, resolution: int, total_stride: int | None, names: Sequence[str]
+    backbone: str, resolution: Resolution, total_stride: int | None, names: Sequence[str]
 ) -> dict[str, Site]:
     """Find the sites with these names, wherever in the network they are.
 
@@ -269,7 +271,7 @@ def sites_by_name(
 
 
 @lru_cache(maxsize=64)
-def _walked(backbone: str, resolution: int, total_stride: int | None) -> tuple[Site, ...]:
+def _walked(backbone: str, resolution: Resolution, total_stride: int | None) -> tuple[Site, ...]:
     network = plain_network(backbone, num_classes=_CLASSES, total_stride=total_stride)
     try:
         sites = walk(network, resolution)
@@ -286,7 +288,7 @@ def _walked(backbone: str, resolution: int, total_stride: int | None) -> tuple[S
 
 @lru_cache(maxsize=256)
 def _outputs(
-    backbone: str, resolution: int, total_stride: int | None, pattern: str
+    backbone: str, resolution: Resolution, total_stride: int | None, pattern: str
 ) -> tuple[Site, ...]:
     network = plain_network(backbone, num_classes=10, total_stride=total_stride)
     try:
@@ -295,8 +297,6 @@ def _outputs(
         raise _unreadable(backbone, resolution, error) from None
 
 
-def _unreadable(backbone: str, resolution: int, error: Exception) -> SpecError:
+def _unreadable(backbone: str, resolution: Resolution, error: Exception) -> SpecError:
     reason = next(iter(str(error).splitlines()), type(error).__name__)
-    return SpecError(
-        f"backbone {backbone!r} cannot read {resolution}x{resolution} images: {reason}"
-    )
+    return SpecError(f"backbone {backbone!r} cannot read {Size.of(resolution)} images: {reason}")

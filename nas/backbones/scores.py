@@ -5,19 +5,21 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from nas.base.size import Resolution, Size
+
 __all__ = ["find_fault"]
 
 _IMAGES = 2
 
 
-def find_fault(network: nn.Module, resolution: int, num_classes: int) -> str | None:
+def find_fault(network: nn.Module, resolution: Resolution, num_classes: int) -> str | None:
     """Return what a network gives in place of scores (N, num_classes); None where it gives them.
 
     Asked on torch's meta device, to which the network is moved: no arithmetic, no memory.
     """
     with torch.no_grad():
         given = network.to("meta").eval()(
-            torch.zeros(_IMAGES, 3, resolution, resolution, device="meta")
+            torch.zeros(_IMAGES, *Size.of(resolution).shape, device="meta")
         )
     if isinstance(given, Tensor) and given.shape == (_IMAGES, num_classes):
         return None

@@ -10,7 +10,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+
 from nas.backbones.operations import Operation, Recorder, tensors_in
+from nas.base.size import Resolution, Size
 
 __all__ = ["Call", "Trace", "holds", "is_convolution"]
 
@@ -55,7 +57,7 @@ class Trace:
     plain: frozenset[str]
 
     @classmethod
-    def of(cls, network: nn.Module, resolution: int) -> Trace:
+    def of(cls, network: nn.Module, resolution: Resolution) -> Trace:
         """Trace on torch's meta device: shapes and identities, no arithmetic, no memory."""
         calls: list[Call] = []
         running: list[str] = []
@@ -80,7 +82,7 @@ class Trace:
                 module.register_forward_pre_hook(entering(path))
                 module.register_forward_hook(noting(path), with_kwargs=True)
             with Recorder(calls, running) as seen:
-                network(torch.zeros(1, 3, resolution, resolution, device="meta"))
+                network(torch.zeros(1, *Size.of(resolution).shape, device="meta"))
         return cls(calls, seen.readers, seen.changes, seen.operations, plain)
 
     def within(self, path: str) -> Trace:

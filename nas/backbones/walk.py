@@ -24,6 +24,7 @@ from nas.backbones.residual_blocks import (
 )
 from nas.backbones.slot import Site, Slot
 from nas.backbones.trace import Call, Trace, is_convolution
+from nas.base.size import Resolution
 
 __all__ = ["outputs", "walk"]
 
@@ -31,8 +32,8 @@ _MOST_DEPTHWISE = 3
 """The depthwise convolutions in one residual block: universal inverted residuals have up to 3."""
 
 
-def walk(network: nn.Module, resolution: int) -> tuple[Site, ...]:
-    """Find every site of a network that reads (N, 3, resolution, resolution), in call order."""
+def walk(network: nn.Module, resolution: Resolution) -> tuple[Site, ...]:
+    """Find every site of a network that reads images of a size, in call order."""
     trace = Trace.of(network, resolution).without_shortcuts()
     depthwise = _hosts(network, trace)
     full = residual_blocks(trace, depthwise)
@@ -49,7 +50,7 @@ def walk(network: nn.Module, resolution: int) -> tuple[Site, ...]:
     return _with_stages(_site(slot, call) for slot, call in found)
 
 
-def outputs(network: nn.Module, resolution: int, pattern: str) -> tuple[Site, ...]:
+def outputs(network: nn.Module, resolution: Resolution, pattern: str) -> tuple[Site, ...]:
     """Return a site behind every module whose path matches and that gives a feature map."""
     return _with_stages(
         _site(Slot(call.path, "output", call.path, "after"), call)

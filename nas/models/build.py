@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from nas.backbones import Site, find_sites, plain_network, sites_by_name
 from nas.base.errors import SpecError
 from nas.base.seeds import derive
+from nas.base.size import Resolution, Size
 from nas.blocks import block_named
 from nas.spec.architecture import EMPTY, KEEP, Architecture, Insertion, Option, block_label
 
@@ -156,7 +157,7 @@ def uniform(
     backbone: str,
     block: str,
     *,
-    resolution: int = 224,
+    resolution: Resolution | tuple[int, int] = 224,
     total_stride: int | None = None,
     exclude: str | Sequence[str] = (),
     position: str | Sequence[str] = (),
@@ -166,6 +167,7 @@ def uniform(
 ) -> Architecture:
     """Place one block at every site by hand, as the papers do.
 
+    resolution: of the input: 224, or height and width, (224, 160) or "224x160".
     block: a name in BLOCKS, `none` (every slot emptied) or `keep` (the backbone as it comes).
     exclude: patterns of sites to leave out.
     position, modules: which sites (see `find_sites`).
@@ -175,7 +177,8 @@ def uniform(
     """
     positions = (position,) if isinstance(position, str) else tuple(position)
     exclude = (exclude,) if isinstance(exclude, str) else tuple(exclude)
-    sites = find_sites(backbone, resolution, total_stride, positions, modules)
+    written = Size.of(resolution).written
+    sites = find_sites(backbone, written, total_stride, positions, modules)
     _check_exclude(sites, exclude, backbone)
     sites = selected_sites(sites, exclude, backbone)
     if block in {KEEP, EMPTY} and options:
@@ -194,4 +197,4 @@ def uniform(
                 label = block_label(block, options)
                 raise SpecError(f"{label} does not fit {site.name}: {reason}")
             insertions.append(Insertion(site.name, block, tuple(complete.items())))
-    return Architecture(backbone, resolution, tuple(insertions), total_stride)
+    return Architecture(backbone, written, tuple(insertions), total_stride)

@@ -132,8 +132,7 @@ def cost_by_parts(architecture: Architecture, *, num_classes: int = 1000) -> Cos
 @lru_cache(maxsize=4096)
 def _cost(architecture: Architecture, num_classes: int) -> Cost:
     network = build(architecture, num_classes=num_classes)
-    side = architecture.resolution
-    return cost_of_module(network, torch.zeros(1, 3, side, side))
+    return cost_of_module(network, torch.zeros(1, *architecture.size.shape))
 
 
 def cost_of_module(module: nn.Module, images: torch.Tensor) -> Cost:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from nas.backbones import Site, find_sites
 from nas.base.errors import SpecError
+from nas.base.size import Resolution
 from nas.blocks import BLOCKS, Block, block_named
 from nas.models.build import is_excluded, selected_sites
 from nas.spec.architecture import EMPTY, KEEP, Architecture, Insertion, Option, block_label
@@ -38,7 +39,7 @@ class Branch:
     """A backbone at a resolution, with its decisions and the patterns that left sites out."""
 
     backbone: str
-    resolution: int
+    resolution: Resolution
     total_stride: int | None
     decisions: tuple[Decision, ...]
     exclude: tuple[str, ...]
@@ -96,7 +97,7 @@ def branches_of(space: SearchSpace) -> tuple[Branch, ...]:
     return branches
 
 
-def _branch(space: SearchSpace, backbone: str, resolution: int) -> Branch:
+def _branch(space: SearchSpace, backbone: str, resolution: Resolution) -> Branch:
     rule = space.sites
     sites = find_sites(backbone, resolution, space.total_stride, rule.position, rule.modules)
     exclude = tuple(

@@ -14,6 +14,7 @@ from torch import nn
 from nas.backbones import Site
 from nas.backbones.walk import outputs, walk
 from nas.base.errors import SpecError
+from nas.base.size import Resolution, Size
 from nas.blocks import block_named
 from nas.spec.architecture import parse_label
 
@@ -23,22 +24,25 @@ _SAME = 1e-5  # of the largest score: batched and single arithmetic round differ
 _BATCH = 2
 
 
-def sites(network: nn.Module, size: int = 224) -> tuple[Site, ...]:
+def sites(network: nn.Module, size: Resolution | tuple[int, int] = 224) -> tuple[Site, ...]:
     """Return the places of a network where a block may go, in the order of the forward pass.
 
-    They are found by sending an image of (1, 3, size, size) through a copy without arithmetic:
-    behind depthwise convolutions, projections and shortcuts. Any other module that gives a feature
-    map takes a block, too, by its path (see `insert`).
+    size: of the images: 224, or height and width, (224, 160) or "224x160".
+
+    They are found by sending one through a copy without arithmetic: behind depthwise convolutions,
+    projections and shortcuts. Any other module that gives a feature map takes a block, too, by its
+    path (see `insert`).
     Raises SpecError when the network cannot read such an image.
     """
-    with _reading(network, size):
-        return walk(copy.deepcopy(network), size)
+    images = Size.of(size)
+    with _reading(network, images):
+        return walk(copy.deepcopy(network), images.written)
 
 
 def insert(
     network: nn.Module,
     blocks: Mapping[str, str],
-    size: int = 224,
+    size: Resolution | tuple[int, int] = 224,
     *,
     start: str = "identity",
     seed: int = 0,
@@ -47,7 +51,7 @@ def insert(
 
     blocks: where -> what: `{"layer3.1": "coord/r32", "blocks.2.1/after_depthwise": "se"}`. Where is
         the name of a site (see `sites`), or the path of a module, on whose output the block works.
-    size: side of the images, of (N, 3, size, size), that some blocks need to know.
+    size: of the images, as of `sites`; some blocks need to know it.
     start: `identity`, so that the network gives what it gave, which is checked; or `paper`.
     seed: of the blocks' first weights.
 
@@ -58,12 +62,13 @@ def insert(
     """
     if start not in {"identity", "paper"}:
         raise SpecError(f"start {start!r}; allowed: identity, paper")
+    images = Size.of(size)
     grown = copy.deepcopy(network)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        by_name = {site.name: site for site in sites(network, size)} if blocks else {}
+        by_name = {site.name: site for site in sites(network, images.written)} if blocks else {}
         for where, label in blocks.items():
-            site = _find_site(network, where, size, by_name)
+            site = _find_site(network, where, images, by_name)
             kind, options = parse_label(label)
             block = block_named(kind)
             reason = block.applies(site, options)
@@ -75,11 +80,11 @@ def insert(
             module = block.assemble(site.channels, site.height, site.width, start, options)
             site.slot.fill(grown, module.to(_device(network)).train(network.training))
     if start == "identity":
-        _check_same(network, grown, blocks, size)
+        _check_same(network, grown, blocks, images)
     return grown
 
 
-def _find_site(network: nn.Module, where: str, size: int, by_name: Mapping[str, Site]) -> Site:
+def _find_site(network: nn.Module, where: str, size: Size, by_name: Mapping[str, Site]) -> Site:
     """Return a site by its name, of `by_name`, or the one behind a module."""
     if where in by_name:
         site = by_name[where]
@@ -90,9 +95,8 @@ def _find_site(network: nn.Module, where: str, size: int, by_name: Mapping[str, 
         return site
     with _reading(network, size):
         path = where.removesuffix("/output")
-        matching = [
-            site for site in outputs(copy.deepcopy(network), size, path) if site.slot.module == path
-        ]
+        there = outputs(copy.deepcopy(network), size.written, path)
+        matching = [site for site in there if site.slot.module == path]
     if matching:
         return matching[0]
     paths = [path for path, _ in network.named_modules() if path]
@@ -103,7 +107,7 @@ def _find_site(network: nn.Module, where: str, size: int, by_name: Mapping[str, 
 
 
 @contextmanager
-def _reading(network: nn.Module, size: int) -> Any:
+def _reading(network: nn.Module, size: Size) -> Any:
     """Turn what a network says of a wrong image into one line."""
     try:
         yield
@@ -112,11 +116,13 @@ def _reading(network: nn.Module, size: int) -> Any:
     except Exception as error:  # whatever the user's code provokes
         lines = str(error).splitlines() or [type(error).__name__]
         raise SpecError(
-            f"{type(network).__name__} cannot read (1, 3, {size}, {size}): {lines[0]}"
+            f"{type(network).__name__} cannot read {(1, *size.shape)}: {lines[0]}"
         ) from None
 
 
-def _check_same(network: nn.Module, grown: nn.Module, blocks: Mapping[str, str], size: int) -> None:
+def _check_same(
+    network: nn.Module, grown: nn.Module, blocks: Mapping[str, str], size: Size
+) -> None:
     """Raise SpecError where identity blocks change what a network gives."""
     before, after = (_scores(each, size) for each in (network, grown))
     limit = _SAME * max(1.0, float(before.abs().max()))
@@ -129,9 +135,9 @@ def _check_same(network: nn.Module, grown: nn.Module, blocks: Mapping[str, str],
         )
 
 
-def _scores(network: nn.Module, size: int) -> torch.Tensor:
+def _scores(network: nn.Module, size: Size) -> torch.Tensor:
     training = {module: module.training for module in network.modules()}
-    images = torch.randn(_BATCH, 3, size, size, generator=torch.Generator().manual_seed(0)).to(
+    images = torch.randn(_BATCH, *size.shape, generator=torch.Generator().manual_seed(0)).to(
         _device(network)
     )
     try:

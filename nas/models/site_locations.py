@@ -15,7 +15,7 @@ def site_locations(candidates: Candidates, plain: Architecture) -> dict[str, Sit
     last = max(1, len(sites) - 1)
     return {
         site.name: SiteLocation(
-            number / last, site.channels, plain.resolution / max(site.height, 1)
+            number / last, site.channels, plain.size.height / max(site.height, 1)
         )
         for number, site in enumerate(sites)
     }

@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection
 from pathlib import Path
 
 from nas.base.errors import SpecError
+from nas.base.size import Resolution, Size
 from nas.data import Dataset, cached_data, data_names, open_data, same_images
 from nas.runs.run import Run, RunFile
 from nas.spec.runner import Runner
@@ -21,17 +22,18 @@ __all__ = [
 ]
 
 
-def train_resolution(space: SearchSpace, file: Runner) -> int:
-    """Return the side of the images that proxies train on.
+def train_resolution(space: SearchSpace, file: Runner) -> Resolution:
+    """Return the size of the images that proxies train on.
 
     Raises SpecError when the space has several and the runner names none.
     """
     if file.proxy.resolution is not None:
         return file.proxy.resolution
     if len(space.resolutions) > 1:
+        smallest = min(space.resolutions, key=lambda size: Size.of(size).pixels)
         raise SpecError(
             f"space {space.name!r} has resolutions {space.resolutions}: say at which all are "
-            f"trained, as in --set proxy.resolution={min(space.resolutions)}"
+            f"trained, as in --set proxy.resolution={smallest}"
         )
     return space.resolutions[0]
 
@@ -39,7 +41,7 @@ def train_resolution(space: SearchSpace, file: Runner) -> int:
 def decode_images(
     space: SearchSpace,
     file: RunFile,
-    resolution: int | None = None,
+    resolution: Resolution | None = None,
     *,
     progress: Callable[[int, int], None] | None = None,
     note: Callable[[str], None] | None = None,
@@ -47,7 +49,7 @@ def decode_images(
     """Return the folder of a run's decoded images, which is named by their digest.
 
     They are decoded now where this machine does not have them.
-    resolution: their side; None: that of the proxies.
+    resolution: their size; None: that of the proxies.
     progress: called with (images decoded, all images).
     note: hears in sentences what is left out, and the like.
     Raises SpecError for images that cannot be read, StorageError without space.
@@ -120,7 +122,7 @@ def are_images(run: Run, folder: Path, key: str) -> bool:
     return folder.name == key or (before and same_images(folder, folder.parent / key))
 
 
-def open_images(run: Run, key: str, resolution: int | None = None) -> Dataset:
+def open_images(run: Run, key: str, resolution: Resolution | None = None) -> Dataset:
     """Open the images that a run was trained and judged on; decoded again where need be.
 
     key: of the images in the run's environment.json.

@@ -21,6 +21,7 @@ from pydantic import Field
 from nas.base.errors import SpecError, StorageError
 from nas.base.files import parse, read_yaml
 from nas.base.object_store import location
+from nas.base.size import Resolution
 from nas.runs.belief import read_belief, regime_of
 from nas.runs.calibrate.curve_result import CURVES_FILE, CurvesFound, load_curves
 from nas.runs.calibrate.result import FILE, Calibration, load_calibration
@@ -273,7 +274,7 @@ class Run:
         """
         return trained_network(self.read(), trial, weights)
 
-    def dataset(self, resolution: int | None = None) -> Dataset:
+    def dataset(self, resolution: Resolution | None = None) -> Dataset:
         """Open the images that the run was trained and judged on; decoded again where need be.
 
         resolution: of the same images for a full training; None: that of the proxies.

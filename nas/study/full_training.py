@@ -18,6 +18,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from nas.base.size import Resolution
+
 __all__ = [
     "FIGURES",
     "Curve",
@@ -49,7 +51,7 @@ class FullTraining:
     key: of the recipe on these images.
     recipe: its values.
     description: the recipe in words.
-    resolution: of the images.
+    resolution: of the images: 224, or "224x160" (height first).
     loss, accuracy: on the validation images.
     images: number of validation images.
     losses, test_losses: of each validation and each test image, see `unpack_losses`: networks are
@@ -76,7 +78,7 @@ class FullTraining:
     key: str
     recipe: dict[str, Any]
     description: str
-    resolution: int
+    resolution: Resolution
     loss: float | None = None
     accuracy: float | None = None
     images: int | None = None

@@ -16,6 +16,7 @@ from torch import nn
 
 from nas.base.errors import StorageError
 from nas.base.machine import cache_root, version
+from nas.base.size import Resolution, Size
 from nas.data import Dataset
 from nas.models.build import build
 from nas.models.match_weights import MatchedWeights, match_weights
@@ -123,7 +124,7 @@ def given_network(
     return network, matched
 
 
-def fingerprint(network: nn.Module, resolution: int) -> str | None:
+def fingerprint(network: nn.Module, resolution: Resolution) -> str | None:
     """Return a digest of all that a network computes in training and of its weights.
 
     None means that it cannot be told, as of a network that branches on what it sees.
@@ -133,7 +134,7 @@ def fingerprint(network: nn.Module, resolution: int) -> str | None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             program = torch.export.export(
-                network.train(), (torch.zeros(2, 3, resolution, resolution),)
+                network.train(), (torch.zeros(2, *Size.of(resolution).shape),)
             )
     except Exception:  # whatever an operator provokes
         return None

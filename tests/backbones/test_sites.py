@@ -188,3 +188,17 @@ def test_the_line_up_takes_blocks_at_every_position(name: str) -> None:
         assert architecture.blocks
         network = build(architecture, num_classes=7)
         assert network(torch.zeros(2, 3, 64, 64)).shape == (2, 7)
+
+
+def test_maps_of_images_that_are_not_square_are_height_by_width() -> None:
+    tall, wide = (find_sites("mobilenetv2_100", size) for size in ("224x160", "160x224"))
+    assert (tall[0].height, tall[0].width) == (112, 80)
+    assert (tall[-1].height, tall[-1].width) == (7, 5)
+    assert [(site.width, site.height) for site in wide] == [
+        (site.height, site.width) for site in tall
+    ]
+    assert [site.name for site in tall] == [site.name for site in find_sites("mobilenetv2_100")]
+    strided = find_sites("mobilenetv2_035", "32x48", total_stride=16)
+    assert (strided[-1].height, strided[-1].width) == (2, 3)
+    with pytest.raises(SpecError, match="cannot read 96x224 images"):
+        find_sites("levit_128s", "96x224", modules=["*"])

@@ -199,3 +199,17 @@ def test_an_unknown_site_lists_the_known_ones() -> None:
     architecture = Architecture("mobilenetv2_035", 64, (Insertion("blocks.9.9/x", "se"),))
     with pytest.raises(SpecError, match=r"no site 'blocks.9.9/x'; it has: blocks.0.0/after"):
         build(architecture)
+
+
+def test_a_size_is_given_as_it_is_written_or_as_height_and_width() -> None:
+    found = uniform("mobilenetv2_035", "fca", resolution=(96, 64), total_stride=16)
+    assert found.resolution == "96x64"
+    assert found == uniform("mobilenetv2_035", "fca", resolution="96x64", total_stride=16)
+    assert uniform("mobilenetv2_035", "se", resolution=(64, 64)).resolution == 64
+    with torch.no_grad():
+        network = build(found, num_classes=3)
+        assert network(torch.randn(2, 3, 96, 64)).shape == (2, 3)
+        with pytest.raises(RuntimeError):  # its cosines are of maps that are higher than wide
+            network(torch.randn(2, 3, 64, 96))
+    with pytest.raises(SpecError, match="size '96x'; allowed: whole pixels"):
+        uniform("mobilenetv2_035", "se", resolution="96x")

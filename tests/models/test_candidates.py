@@ -9,8 +9,10 @@ import torch
 from support.samples import ROOT
 
 from nas.base.errors import SpecError
+from nas.base.size import Size
 from nas.models.build import build, uniform
 from nas.models.candidates import Candidates, load_space
+from nas.models.site_locations import site_locations
 from nas.spec.space import SearchSpace
 
 SPACES = sorted((ROOT / "search_spaces").glob("*.yaml"))
@@ -215,3 +217,20 @@ def test_wrong_space_is_said_in_one_line(changes: dict[str, object], said: str) 
     with pytest.raises(SpecError, match=said) as caught:
         Candidates(space(**changes))
     assert "\n" not in str(caught.value)
+
+
+def test_squares_and_other_shapes_in_one_space() -> None:
+    candidates = Candidates(space(resolutions=[32, "32x48"]))
+    assert candidates.head == {"resolution": ("32", "32x48")}
+    assert {network.resolution for network in candidates.leanest()} == {32, "32x48"}
+    assert "plain@mobilenetv2_035-32x48" in candidates.references()
+    rng = random.Random(0)
+    drawn = set()
+    for _ in range(20):
+        values = candidates.sample(rng)
+        architecture = candidates.architecture(values)
+        drawn.add(architecture.size)
+        assert candidates.values(architecture) == values
+        locations = site_locations(candidates, architecture.plain)
+        assert locations["blocks.1.0/after_depthwise"].stride == 2
+    assert drawn == {Size(32, 32), Size(32, 48)}

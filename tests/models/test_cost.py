@@ -134,3 +134,17 @@ def test_other_products_are_counted() -> None:
 
     found = cost_of_module(Products(), torch.zeros(1, 8, 4, 4))
     assert found == Cost(params=0, macs=2 * 8 * 16 * 8 + 8 * 16 + 16)
+
+
+def test_costs_are_of_the_shape_that_is_deployed() -> None:
+    square, tall, wide = (
+        cost(uniform("mobilenetv2_035", "se", resolution=size)) for size in (64, (64, 32), "32x64")
+    )
+    assert tall.params == square.params and tall.macs == wide.macs
+    # What is done once, at one position: the blocks' own layers, and the head.
+    assert square.macs / 2 < tall.macs < square.macs
+    axes = [
+        cost(uniform("mobilenetv2_035", "coord", resolution=size)).macs
+        for size in ("64x32", "32x64")
+    ]
+    assert axes[0] == axes[1], "one axis has no more weight than the other"

@@ -109,3 +109,26 @@ class Random(Odd):
 def test_a_network_that_cannot_be_compared_is_refused() -> None:
     with pytest.raises(SpecError, match="random in evaluation mode"):
         nas.insert(Random(), {"layer": "se"}, 32)
+
+
+def test_images_need_not_be_square(resnet: nn.Module) -> None:
+    depthwise = timm.create_model("mobilenetv2_035", num_classes=7)
+    found = {site.name: site for site in nas.sites(depthwise, size=(64, 96))}
+    last = found["blocks.5.2/after_depthwise"]
+    assert (last.height, last.width) == (2, 3)
+    # Of its cosines, those along the height are of another length than those along the width.
+    grown = nas.insert(resnet, {"layer2.1": "fca", "layer3": "coord/r8"}, size=(64, 96))
+    with torch.no_grad():
+        images = torch.randn(2, 3, 64, 96)
+        assert torch.allclose(grown(images), resnet.eval()(images), atol=1e-4)
+        with pytest.raises(RuntimeError):
+            grown(images.transpose(2, 3))
+    assert nas.sites(depthwise, size="64x96") == nas.sites(depthwise, size=(64, 96))
+
+
+@pytest.mark.parametrize("size", ["64x", (64,), (64, 0), [64, 96], 64.0, None])
+def test_what_is_no_size_is_told_in_one_line(resnet: nn.Module, size: object) -> None:
+    for call in (nas.sites, lambda network, size: nas.insert(network, {"layer3": "se"}, size)):
+        with pytest.raises(SpecError) as caught:
+            call(resnet, size)  # type: ignore[operator]
+        assert str(caught.value).startswith(f"size {size!r}; allowed: whole pixels, or height x")

@@ -17,10 +17,17 @@ from support.samples import SMALL_SPACE
 from nas.base.errors import SpecError
 from nas.models.candidates import load_space
 from nas.runs.check import check_new_run
-from nas.runs.images import are_images, decode_images, find_images, image_names
+from nas.runs.images import (
+    are_images,
+    decode_images,
+    find_images,
+    image_names,
+    train_resolution,
+)
 from nas.runs.run import Run, RunFile, open_run
 from nas.runs.start import _make_folder
 from nas.spec.runner import Runner, load_runner
+from nas.spec.space import SearchSpace
 
 
 @pytest.fixture
@@ -146,3 +153,11 @@ def test_what_is_left_out_is_told(photos: Path, tmp_path: Path) -> None:
     (tmp_path / "space.yaml").write_text(SMALL_SPACE)
     new = check_new_run(tmp_path / "space.yaml", None, f"folder:{photos}", tmp_path / "run")
     assert [note for note in new.notes if "1 .heic" in note]
+
+
+def test_the_smallest_of_several_sizes_is_offered() -> None:
+    values = yaml.safe_load(SMALL_SPACE) | {"resolutions": ["40x40", "32x48", "16x90"]}
+    several = SearchSpace.model_validate(values)
+    with pytest.raises(SpecError, match="has resolutions .*--set proxy.resolution=16x90$"):
+        train_resolution(several, Runner())
+    assert train_resolution(several, load_runner(None, ("proxy.resolution=48x24",))) == "48x24"

@@ -115,3 +115,9 @@ def test_of_one_that_branches_on_what_it_sees_nothing_is_known() -> None:
     network = Branching().eval()
     assert fingerprint(network, 8) is None
     assert not network.training
+
+
+def test_a_network_of_one_shape_alone_is_told_by_images_of_it() -> None:
+    network = nn.Sequential(nn.Conv2d(3, 2, 3), nn.Flatten(), nn.Linear(2 * 6 * 4, 5))
+    assert fingerprint(network, "8x6") is not None
+    assert fingerprint(network, 8) is None

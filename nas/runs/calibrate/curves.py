@@ -112,15 +112,15 @@ def calibrate_curves(
 
 def _decode(space: SearchSpace, runner: Runner, data: str, rows: Path, observer: Observer) -> Path:
     """Decode the images, by the rules of before where rows are of them."""
-    side = train_resolution(space, runner)
+    size = train_resolution(space, runner)
     held, seed = runner.validation, runner.search.seed
     reading = Reading(runner.resize, normalisation=runner.pixel_levels)
-    names = data_names(data, side, validation=held, seed=seed, reading=reading)
+    names = data_names(data, size, validation=held, seed=seed, reading=reading)
     known = images_of_rows(rows)
     rules = next((rules for rules, name in names.items() if name == known), reading.rules)
     return cached_data(
         data,
-        side,
+        size,
         validation=held,
         seed=seed,
         reading=replace(reading, rules=rules),

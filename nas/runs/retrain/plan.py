@@ -15,6 +15,7 @@ import torch
 from nas.base.errors import NoTestPart, SpecError
 from nas.base.machine import usable_cores
 from nas.base.object_store import is_remote
+from nas.base.size import Resolution
 from nas.data import open_data, open_test
 from nas.data.kinds import source_to_test
 from nas.runs.images import decode_images, open_images
@@ -218,7 +219,7 @@ def _chosen_rows(
 
 
 def _about(
-    state: RunState, row: dict[str, Any], recipe: FullRecipe, resolution: int, data: Path
+    state: RunState, row: dict[str, Any], recipe: FullRecipe, resolution: Resolution, data: Path
 ) -> FullTraining:
     return FullTraining(
         trial=row["trial"],

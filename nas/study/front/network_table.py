@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nas.base.errors import SpecError
+from nas.base.size import Size
 from nas.belief.mixed_model import Trainings
 from nas.belief.noise import SeedNoise, mean_over_seeds
 from nas.spec.architecture import EMPTY, PLAIN, Architecture, parse_label
@@ -35,6 +36,12 @@ _NOT_TO_FILTER_BY = {
     "retrained_test_spread",
     "uncounted",
 }
+_SIZES: dict[str, Callable[[Size], float]] = {
+    "height": lambda size: size.height,
+    "width": lambda size: size.width,
+    "resolution": lambda size: size.height if size.height == size.width else math.nan,
+}
+"""Figures of the images that a network is deployed for; a resolution is of squares alone."""
 _LEAST_REPEATS = 3
 """Further seeds that claims need: without any, noise passes for what networks differ by, and 9 % of
 searches in which nothing pays claim something (`benchmarks/claims/rates.py --seeds 1`)."""
@@ -220,7 +227,7 @@ class NetworkTable:
     def numbers(self) -> tuple[str, ...]:
         first = ("loss", "loss_saved", "accuracy", "latency_ms", "params", "macs", "seeds")
         rest = sorted(set(self.columns) - set(first) - set(_TEXTS) - _NOT_TO_FILTER_BY)
-        return (*first, "blocks", *(name for name in rest if name != "blocks"), "resolution")
+        return (*first, "blocks", *(name for name in rest if name != "blocks"), *_SIZES)
 
     @property
     def texts(self) -> tuple[str, ...]:
@@ -242,8 +249,10 @@ class NetworkTable:
         if name == "digest":
             return self.digests.objects()
         data = [json.loads(text) for text in self.architectures.objects()]
-        kind = object if name == "backbone" else np.float64
-        return np.array([item[name] for item in data], dtype=kind)
+        if name == "backbone":
+            return np.array([item[name] for item in data], dtype=object)
+        sizes = [Size.of(item["resolution"]) for item in data]
+        return np.array([_SIZES[name](size) for size in sizes], dtype=np.float64)
 
     def sites(self, kind: str | None, stage: str | None) -> NDArray[np.float64]:
         """(n,) blocks of a kind (`coord`, or `coord/r32`) in a stage (`blocks.3`); None: any.

@@ -23,6 +23,7 @@ from torch.utils.hooks import RemovableHandle
 
 from nas.base.errors import MeasurementError, SpecError
 from nas.base.seeds import derive
+from nas.base.size import Resolution, Size
 from nas.data import Dataset, Split
 from nas.models.build import build
 from nas.models.cost import cost_of_module
@@ -57,13 +58,13 @@ class ScoredNetwork:
     """A network with the images that it is scored on; no score changes any of it.
 
     batches: images (N, C, H, W) with labels (N,).
-    resolution: side of the input at deployment, pixels, which `macs` is for.
+    resolution: of the input at deployment, which `macs` is for.
     """
 
     network: nn.Module
     batches: Sequence[Batch]
     task: Classification
-    resolution: int
+    resolution: Resolution
 
     @cached_property
     def gradients(self) -> list[tuple[Tensor, Tensor]]:
@@ -114,8 +115,8 @@ def params(subject: ScoredNetwork) -> float:
 
 def macs(subject: ScoredNetwork) -> float:
     """Count the multiply-adds of one image at deployment."""
-    network, side = copy.deepcopy(subject.network).to(_CPU), subject.resolution
-    return float(cost_of_module(network, torch.zeros(1, 3, side, side)).macs)
+    network, size = copy.deepcopy(subject.network).to(_CPU), Size.of(subject.resolution)
+    return float(cost_of_module(network, torch.zeros(1, *size.shape)).macs)
 
 
 def grad_norm(subject: ScoredNetwork) -> float:

@@ -12,7 +12,10 @@ from support.samples import make_record
 
 from nas.base.errors import SpecError
 from nas.belief.additive_model import _Evidence, fit
+from nas.belief.additive_terms import TermDesign
 from nas.report.explain import Explanation, advise, explain_front
+from nas.report.explain.contrasts import to_architectures
+from nas.spec.architecture import Architecture
 from nas.study.record import PRUNED, Record
 
 
@@ -191,3 +194,11 @@ def test_draws_have_the_moments_that_are_said() -> None:
     drawn = model.draws(np.eye(3), 20_000)
     assert np.allclose(drawn.mean(axis=0), mean, atol=0.01)
     assert np.allclose(drawn.std(axis=0), deviation, rtol=0.05)
+
+
+def test_networks_of_several_shapes_are_told_apart() -> None:
+    shapes = ("64x32", 32, "32x64", 9)
+    design = TermDesign.of([Architecture("net", size) for size in shapes])
+    assert design.networks == (("net", 9), ("net", 32), ("net", "32x64"), ("net", "64x32"))
+    found = to_architectures(design, np.arange(4)[:, None], None)
+    assert [network.resolution for network in found] == [9, 32, "32x64", "64x32"]

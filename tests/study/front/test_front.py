@@ -15,6 +15,7 @@ from nas.base.errors import SpecError
 from nas.spec.architecture import Architecture, Insertion
 from nas.spec.objective import objectives_named
 from nas.study.front.believed_gain import BelievedGain
+from nas.study.front.filter import matching
 from nas.study.front.front import Front
 from nas.study.front.point import COLUMNS, Point, Trainings
 from nas.study.record import PRUNED, RUNNING, Record
@@ -327,9 +328,25 @@ def test_sites_are_counted_by_kind_ratio_and_stage() -> None:
     assert found["none", None] == [1, 0]
     assert table.column("blocks").tolist() == [2, 1]
     assert table.column("backbone").tolist() == ["net", "other"]
-    assert table.column("resolution").tolist() == [32, 64]
+    assert table.column("resolution").tolist() == table.column("width").tolist() == [32, 64]
     with pytest.raises(SpecError, match="unknown stage 'blocks.2'; there are: blocks.1, blocks.10"):
         table.sites("se", "blocks.2")
+
+
+def test_sizes_that_are_not_square_are_told_by_height_and_width() -> None:
+    records = [
+        replace(make_record(number, loss=1 - number, latency_ms=1 + number),
+                architecture=item.to_json(), digest=item.digest)
+        for number, item in enumerate((Architecture("net", 32), Architecture("net", "32x24")))
+    ]  # fmt: skip
+    front = front_of(*records)
+    table = front.measured
+    assert table.column("height").tolist() == [32, 32]
+    assert table.column("width").tolist() == [32, 24]
+    assert table.column("resolution").tolist() == pytest.approx([32, math.nan], nan_ok=True)
+    assert matching("width < height", table).tolist() == [False, True]
+    assert matching("resolution == 32", table).tolist() == [True, False]
+    assert matching("resolution < 64", table).tolist() == [True, False]
 
 
 def test_three_objectives() -> None:

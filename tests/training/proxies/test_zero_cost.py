@@ -194,3 +194,9 @@ def test_counts_are_those_of_the_deployed_network(data: Dataset) -> None:
     scores = zero_cost_scores(large, data, names=names, batches=1, batch_size=2)
     counted = cost(large, num_classes=2)
     assert scores == {"params": counted.params, "macs": counted.macs}
+
+
+def test_counts_are_of_the_deployed_shape(data: Dataset) -> None:
+    tall = replace(SE, resolution="64x32")
+    scores = zero_cost_scores(tall, data, names=["macs"], batches=1, batch_size=2)
+    assert scores == {"macs": cost(tall, num_classes=2).macs}
