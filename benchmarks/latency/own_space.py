@@ -55,9 +55,9 @@ def timed(profile: Profile, networks: list[Architecture]) -> np.ndarray:
     prepare = loader_of(device)
 
     def subject(architecture: Architecture) -> Subject:
-        side = architecture.resolution
-        session = prepare(build_deployed(architecture, profile.classes), (3, side, side))
-        return Subject(session, (device.batch, 3, side, side))
+        shape = architecture.size.shape
+        session = prepare(build_deployed(architecture, profile.classes), shape)
+        return Subject(session, (device.batch, *shape))
 
     branch = profile.branches[0]
     plain = Architecture(branch.backbone, branch.resolution, (), branch.total_stride)

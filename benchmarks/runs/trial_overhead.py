@@ -98,17 +98,17 @@ def case_of(run: Run, trial: int | None) -> Case:
 def parts(case: Case, scratch: Path) -> dict[str, Part]:
     data, task = case.run.dataset(), Classification(case.num_classes)
     network, shipped = case.network(), case.shipped()
-    resolution = case.architecture.resolution
-    graph = to_onnx(shipped, resolution)
-    subject = Subject(load_onnx(graph), (1, 3, resolution, resolution))
+    shape = case.architecture.size.shape
+    graph = to_onnx(shipped, shape)
+    subject = Subject(load_onnx(graph), (1, *shape))
     plain = build(case.architecture.plain, num_classes=case.num_classes)
-    beside = Subject(load_onnx(to_onnx(plain, resolution)), (1, 3, resolution, resolution))
+    beside = Subject(load_onnx(to_onnx(plain, shape)), (1, *shape))
     anchor = Anchor(beside, measure_anchor(beside))
     return {
         "build": case.network,
         "build and deploy": case.shipped,
-        "cost (fvcore)": lambda: cost_of_module(network, torch.zeros(1, 3, resolution, resolution)),
-        "to_onnx": lambda: to_onnx(shipped, resolution),
+        "cost (fvcore)": lambda: cost_of_module(network, torch.zeros(1, *shape)),
+        "to_onnx": lambda: to_onnx(shipped, shape),
         "load_onnx": lambda: load_onnx(graph),
         "measure_together": lambda: measure_together({"": subject}, anchor, seed=0),
         f"evaluate on {len(data.validation):,} images": lambda: evaluate(

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from nas.backbones import Site
+from nas.base.size import Resolution, Size
 from nas.blocks import BLOCKS
 from nas.spec.architecture import EMPTY, parse_label
 
@@ -79,10 +80,10 @@ def _block(label: str, site: Site) -> nn.Module:
     return module.eval()
 
 
-def input_shapes(network: nn.Module, resolution: int) -> dict[str, tuple[int, int, int]]:
+def input_shapes(network: nn.Module, resolution: Resolution) -> dict[str, tuple[int, int, int]]:
     """Return path of a module -> (channels, height, width) of the map that it reads.
 
-    resolution: side of the square images.
+    resolution: of the images.
     """
     shapes: dict[str, tuple[int, int, int]] = {}
 
@@ -98,7 +99,7 @@ def input_shapes(network: nn.Module, resolution: int) -> dict[str, tuple[int, in
         module.register_forward_pre_hook(hook(path)) for path, module in network.named_modules()
     ]
     with torch.inference_mode():
-        network.eval()(torch.zeros(1, 3, resolution, resolution))
+        network.eval()(torch.zeros(1, *Size.of(resolution).shape))
     for handle in handles:
         handle.remove()
     return shapes

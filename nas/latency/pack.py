@@ -104,9 +104,8 @@ def _contents(
     for number, graph in enumerate(graphs):
         yield f"block-{number:04d}{suffix}", graph.key, write(graph.module(), graph.shape)
     for number, (digest, architecture) in enumerate(plan.architectures.items()):
-        side = architecture.resolution
         network = build_deployed(architecture, classes)
-        yield f"network-{number:02d}{suffix}", digest, write(network, (3, side, side))
+        yield f"network-{number:02d}{suffix}", digest, write(network, architecture.size.shape)
 
 
 def pack_space(

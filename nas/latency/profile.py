@@ -21,6 +21,7 @@ from nas.base.errors import SpecError
 from nas.base.files import parse, read_json, write_whole
 from nas.base.formats import one_line
 from nas.spec.architecture import EMPTY, KEEP, Architecture
+from nas.spec.resolution import WrittenResolution
 
 __all__ = [
     "BackboneLatencies",
@@ -62,7 +63,7 @@ class BackboneLatencies(BaseModel):
     model_config = _STRICT
 
     backbone: Line
-    resolution: int
+    resolution: WrittenResolution
     total_stride: int | None
     plain_ms: Milliseconds
     added_ms: dict[Line, dict[Line, Bounded]]
@@ -207,7 +208,7 @@ class Profile(BaseModel):
             if (branch.backbone, branch.resolution, branch.total_stride) == wanted:
                 return branch
         stride = f", total stride {wanted[2]}" if wanted[2] else ""
-        raise SpecError(self._lacks(f"no {wanted[0]} at {wanted[1]}x{wanted[1]}{stride}"))
+        raise SpecError(self._lacks(f"no {wanted[0]} at {architecture.size}{stride}"))
 
     def _lacks(self, what: str) -> str:
         return (

@@ -106,14 +106,14 @@ def machine_of(device: Device) -> tuple[str, str]:
 def _subject(architecture: Architecture, num_classes: int, device: Device) -> Subject:
     """Load a network as it would be shipped into the device's runtime."""
     runtime = RUNTIMES[device.runtime]
-    side = architecture.resolution
+    shape = architecture.size.shape
 
     def convert() -> bytes:
         network = build_deployed(architecture, num_classes)
-        return runtime.convert(network, (3, side, side), device.batch, device.precision)
+        return runtime.convert(network, shape, device.batch, device.precision)
 
     # A user's own network can change without changing its name.
     own = ":" in architecture.backbone
     key = f"{version('attention-nas')} {architecture.digest} {num_classes}"
     graph = convert() if own else cached_graph(key, device, convert)
-    return Subject(runtime.load(graph, device), (device.batch, 3, side, side))
+    return Subject(runtime.load(graph, device), (device.batch, *shape))

@@ -75,8 +75,7 @@ def survey(
         return Subject(load(module, shape), (batch, *shape))
 
     def whole(architecture: Architecture) -> Subject:
-        side = architecture.resolution
-        return subject(build_deployed(architecture, classes), (3, side, side))
+        return subject(build_deployed(architecture, classes), architecture.size.shape)
 
     # The first of the plain networks stands beside everything that is timed, now and after an
     # interruption, so that its latency is measured once.
@@ -196,9 +195,9 @@ def measure_drift(profile: Profile, *, networks: int = 5) -> Drift:
     whole = [Architecture.from_json(item.architecture) for item in profile.networks[:networks]]
     ratios = []
     for item, architecture in zip(profile.networks, whole, strict=False):
-        side = architecture.resolution
-        session = load(build_deployed(architecture, profile.classes), (3, side, side))
-        subject = Subject(session, (device.batch, 3, side, side))
+        shape = architecture.size.shape
+        session = load(build_deployed(architecture, profile.classes), shape)
+        subject = Subject(session, (device.batch, *shape))
         now_ms = measure_anchor(subject, core=core_of(device), clock=clock_of(device))
         ratios.append(now_ms / item.measured_ms)
     return Drift(median(ratios), (max(ratios) - min(ratios)) / 2)

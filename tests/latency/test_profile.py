@@ -8,13 +8,16 @@ import pytest
 from support.latency_profiles import example_profile
 
 from nas.base.errors import SpecError
+from nas.base.size import Resolution
 from nas.cli.profile.compare import compare
 from nas.latency.profile import Correction, correct, fit_correction, load_profile
 from nas.latency.quality import compare_profiles, judge_profile
 from nas.spec.architecture import EMPTY, Architecture, Insertion
 
 
-def placed(*labels: tuple[str, str], backbone: str = "net", resolution: int = 32) -> Architecture:
+def placed(
+    *labels: tuple[str, str], backbone: str = "net", resolution: Resolution = 32
+) -> Architecture:
     return Architecture(backbone, resolution, tuple(Insertion.of(*item) for item in labels))
 
 
@@ -189,3 +192,21 @@ def test_figures_that_nothing_can_be_computed_with_are_refused(
     path.write_text(json.dumps(example_profile().model_dump() | changes))
     with pytest.raises(SpecError, match=key):
         load_profile(path)
+
+
+def test_a_profile_is_of_a_shape(tmp_path: Path) -> None:
+    square = example_profile()
+    (branch,) = square.branches
+    other = branch.model_copy(update={"resolution": "32x24", "plain_ms": 4.0})
+    profile = square.model_copy(update={"branches": [branch, other]})
+    profile.write(tmp_path / "device.json")
+    read = load_profile(tmp_path / "device.json")
+    assert [item.resolution for item in read.branches] == [32, "32x24"]
+    assert read.predict(placed(resolution="32x24")).latency_ms == pytest.approx(4.0)
+    assert read.predict(placed()).latency_ms == pytest.approx(5.0)
+    with pytest.raises(SpecError, match="no net at 24x32"):
+        read.predict(placed(resolution="24x32"))
+    text = (tmp_path / "device.json").read_text()
+    (tmp_path / "wrong.json").write_text(text.replace('"32x24"', '"32x"'))
+    with pytest.raises(SpecError, match="resolution: found '32x'; allowed: whole pixels"):
+        load_profile(tmp_path / "wrong.json")

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from nas.base.errors import MeasurementError
+from nas.base.size import Resolution
 from nas.latency.device import Device
 from nas.latency.runtime.runtime import Runtime, Session, Shape, first_line, full_shape
 
@@ -32,7 +33,7 @@ def runtime_name() -> str:
 
 
 def to_onnx(
-    network: nn.Module, shape: Shape | int, *, batch: int = 1, dynamic_batch: bool = False
+    network: nn.Module, shape: Shape | Resolution, *, batch: int = 1, dynamic_batch: bool = False
 ) -> bytes:
     """Write a network as an ONNX graph.
 

@@ -17,6 +17,7 @@ from torch import nn
 
 from nas.base.errors import MeasurementError
 from nas.base.machine import version
+from nas.base.size import Resolution, Size
 from nas.latency.device import Clock, Device
 
 __all__ = ["Runtime", "Session", "Shape", "first_line", "full_shape"]
@@ -76,11 +77,11 @@ class Runtime:
         return tuple(filter(None, versions))
 
     def convert(
-        self, network: nn.Module, shape: Shape | int, batch: int = 1, precision: str = "fp32"
+        self, network: nn.Module, shape: Shape | Resolution, batch: int = 1, precision: str = "fp32"
     ) -> bytes:
         """Convert a module, which stays as it is, to one self-contained file.
 
-        shape: (channels, height, width) of what it reads, or the side of square images.
+        shape: (channels, height, width) of what it reads, or the size of images.
         Returns the content of the file.
         Raises MeasurementError when the network holds what this runtime cannot do, or something
         is not installed.
@@ -111,9 +112,9 @@ class Runtime:
             ) from error
 
 
-def full_shape(shape: Shape | int) -> Shape:
-    """Return the shape of one image; an integer is the side of a square one with 3 channels."""
-    return (3, shape, shape) if isinstance(shape, int) else shape
+def full_shape(shape: Shape | Resolution) -> Shape:
+    """Return the shape of one image; a size is that of one with 3 channels."""
+    return shape if isinstance(shape, tuple) else Size.of(shape).shape
 
 
 def first_line(error: Exception) -> str:
