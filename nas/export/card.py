@@ -7,6 +7,7 @@ from typing import Any
 
 from nas.backbones import timm_networks
 from nas.base.formats import describe_uncounted
+from nas.base.size import Size
 from nas.export.target.target import Target
 from nas.export.winner import Winner
 
@@ -54,12 +55,13 @@ def write_card(winner: Winner, target: Target, report: Report) -> str:
 
 
 def _summary(winner: Winner, target: Target, report: Report) -> list[str]:
-    architecture, side = winner.architecture, winner.side
+    architecture, size = winner.architecture, winner.size
+    order = "" if size.height == size.width else " (height x width)"
     network, origin = report["network"], report["origin"]
     return [
         f"# {architecture.backbone} with {len(architecture.blocks)} attention blocks",
         "",
-        f"Classifies images of {side}x{side} pixels into {len(winner.classes)} classes "
+        f"Classifies images of {size} pixels{order} into {len(winner.classes)} classes "
         f"(labels.txt). Found by attention-nas as trial {origin['trial']} "
         f"of the run `{origin['run']}`, on `{origin['data']}`; shipped for {target.title}.",
         "",
@@ -67,7 +69,7 @@ def _summary(winner: Winner, target: Target, report: Report) -> list[str]:
         f"search has chosen by: {network['accuracy']:.1%} right, loss {network['loss']:.4f}"
         + _recorded(network)
         + ". "
-        + _weights(origin, side),
+        + _weights(origin, size),
     ]
 
 
@@ -80,7 +82,7 @@ def _recorded(network: Report) -> str:
     return text + (f" ({DEPARTS})" if network["departs_from_record"] else "")
 
 
-def _weights(origin: Report, side: int) -> str:
+def _weights(origin: Report, size: Size) -> str:
     full = origin["retrained"]
     if full is None:
         return (
@@ -89,7 +91,7 @@ def _weights(origin: Report, side: int) -> str:
         )
     text = f"Weights: trained fully ({full['description']}; seed {full['seed']}"
     text += ", the best full training on validation images). "
-    if full["resolution"] != side:
+    if full["resolution"] != size.written:
         text += f"It was trained on images of {full['resolution']} pixels. "
     if full["test_accuracy"] is None:
         return text + "There are no test images."

@@ -179,7 +179,7 @@ def write_pack(
 def _write_plain_torch(folder: Path, winner: Winner) -> None:
     title = str(winner.architecture)
     source = plain_source(
-        export_program(winner.network, winner.side), title=title, side=winner.side
+        export_program(winner.network, winner.size), title=title, size=winner.size
     )
     (folder / "model.py").write_text(source.code, encoding="utf-8")
     (folder / "weights.safetensors").write_bytes(save(source.weights))

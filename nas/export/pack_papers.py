@@ -71,7 +71,7 @@ def make_report(
     versions: of the target's packages.
     images: that graphs were compared on.
     """
-    costs = cost_of_module(winner.network, torch.zeros(1, 3, winner.side, winner.side))
+    costs = cost_of_module(winner.network, torch.zeros(1, *winner.size.shape))
     quantised = any(graph.precision == "int8" for graph in graphs)
     return {
         "version": 1,
@@ -152,11 +152,13 @@ def write_papers(
 
 def _preprocessing(winner: Winner) -> dict[str, Any]:
     """Return what preprocessing.json holds: how a picture becomes what the network reads."""
+    size = winner.size
+    shaped = _SQUARE if size.height == size.width else _SHAPED
     return {
-        "size": [winner.side, winner.side],
+        "size": [size.height, size.width],
         "channels": "RGB; grey images three times the same, transparent pixels over white",
         "orientation": "upright, as EXIF says",
-        **_SQUARE[winner.resize],
+        **shaped[winner.resize],
         "resize": "bilinear, antialiased (Pillow's BILINEAR)",
         "range": [0, 255],
         "mean": list(winner.mean),
@@ -173,6 +175,13 @@ _SQUARE: dict[Resize, dict[str, str]] = {
     "pad": {"crop": "none", "shape": "the longer side to the size, black bars beside the other"},
 }
 """How images that are not square become so."""
+
+_SHAPED: dict[Resize, dict[str, str]] = {
+    "crop": {"crop": "the largest part in the middle that has the shape of the size"},
+    "stretch": _SQUARE["stretch"],
+    "pad": {"crop": "none", "shape": "as large as fits into the size, black bars at two sides"},
+}
+"""How images become of a size that is not square; it is height, then width."""
 
 
 def _write_samples(path: Path, images: ValidationScores) -> None:

@@ -144,7 +144,7 @@ def _convert(winner: Winner, to: Target, data: Dataset, *, int8: bool) -> dict[s
 
 
 def _calibration_images(winner: Winner, data: Dataset) -> Images:
-    pixels, _ = sample_images(data.train, winner.side, CALIBRATION_IMAGES)
+    pixels, _ = sample_images(data.train, winner.size, CALIBRATION_IMAGES)
     return normalised(pixels, {"mean": winner.mean, "std": winner.std})
 
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import nn
 from torch.nn import functional
 
+from nas.base.size import Size
 from nas.belief.noise import NORMAL_QUANTILE
 from nas.data import Dataset, Split
 from nas.data.dataset import thinning
@@ -194,7 +195,7 @@ def predict_validation(winner: Winner, data: Dataset, most: int) -> ValidationSc
 
     most: number of images, every class in its share.
     """
-    pixels, labels = sample_images(data.validation, winner.side, most)
+    pixels, labels = sample_images(data.validation, winner.size, most)
     images = normalised(pixels, {"mean": winner.mean, "std": winner.std})
     session = _session(winner.trained)
     parts = [session(images[row : row + 64]) for row in range(0, len(images), 64)]
@@ -224,23 +225,24 @@ def _session(network: nn.Module) -> Session:
 
 
 def sample_images(
-    split: Split, side: int, most: int
+    split: Split, size: Size, most: int
 ) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
     """Return images as they are deployed and their labels, every class in its share.
 
-    side: of the images, pixels: a network may be deployed larger than it was trained and its
-        images were decoded.
+    size: of the images: a network may be deployed larger than it was trained and its images were
+        decoded.
     most: number of images.
-    Returns (N, side, side, 3) and (N,).
+    Returns (N, height, width, 3) and (N,).
     """
     labels = split.labels.numpy()
     rows = np.arange(len(labels))
     if len(rows) > most:
         rows = np.sort(thinning(labels, 0)[:most])
     pixels = split.images[torch.from_numpy(rows)]
-    if pixels.shape[1] != side:
+    deployed = (size.height, size.width)
+    if pixels.shape[1:3] != deployed:
         scaled = functional.interpolate(
-            pixels.permute(0, 3, 1, 2).float(), size=(side, side), mode="bilinear"
+            pixels.permute(0, 3, 1, 2).float(), size=deployed, mode="bilinear"
         )
         pixels = scaled.round().clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1)
     return np.ascontiguousarray(pixels.numpy()), labels[rows]

@@ -21,6 +21,7 @@ from torch import Tensor, fx, nn
 from torch.export import ExportedProgram
 
 from nas.base.errors import SpecError
+from nas.base.size import Size
 from nas.latency.runtime.runtime import first_line
 
 __all__ = ["NetworkSource", "block_source", "export_block", "export_program", "plain_source"]
@@ -44,15 +45,15 @@ class NetworkSource:
     weights: dict[str, Tensor]
 
 
-def export_program(network: nn.Module, side: int, *, dynamic: bool = True) -> ExportedProgram:
-    """Export a network for images (N, 3, side, side) by torch.export.
+def export_program(network: nn.Module, size: Size, *, dynamic: bool = True) -> ExportedProgram:
+    """Export a network for images (N, 3, height, width) by torch.export.
 
-    side: of the images, pixels.
+    size: of the images.
     dynamic: whether N is any; else 1.
     Raises SpecError when it holds what torch.export cannot follow.
     """
     # A batch of one would be taken for a constant.
-    images = torch.zeros(2 if dynamic else 1, 3, side, side)
+    images = torch.zeros(2 if dynamic else 1, *size.shape)
     shapes = ({0: torch.export.Dim("batch", min=1)},) if dynamic else None
     try:
         with torch.no_grad(), warnings.catch_warnings():
@@ -66,18 +67,20 @@ def export_program(network: nn.Module, side: int, *, dynamic: bool = True) -> Ex
         ) from None
 
 
-def plain_source(program: ExportedProgram, *, title: str, side: int) -> NetworkSource:
+def plain_source(program: ExportedProgram, *, title: str, size: Size) -> NetworkSource:
     """Write `class Network(torch.nn.Module)` with the program's weights.
 
-    The class reads (N, 3, side, side), normalised, and returns scores.
+    The class reads (N, 3, height, width), normalised, and returns scores.
 
     title: for the first line.
-    side: of the images, pixels.
+    size: of the images.
     Raises SpecError when the program cannot be written as plain torch.
     """
     writer = _Writer(program)
     code = _TEMPLATE.format(
-        title=title.replace("\\", "/").replace('"', "'"), side=side, **writer.fields()
+        title=title.replace("\\", "/").replace('"', "'"),
+        shape=", ".join(map(str, size.shape)),
+        **writer.fields(),
     )
     return NetworkSource(code, writer.weights)
 
@@ -121,15 +124,15 @@ def _export_maps(
 
 
 def block_source(
-    program: ExportedProgram, *, name: str, side: tuple[int, int] | None
+    program: ExportedProgram, *, name: str, maps: tuple[int, int] | None
 ) -> NetworkSource:
     """Write `class NAME(Written)` with the program's weights; see `WRITTEN`.
 
-    side: the only (height, width) of maps that it takes; None: any.
+    maps: the only (height, width) of maps that it takes; None: any.
     Raises SpecError when the program cannot be written as plain torch.
     """
     writer = _Writer(program)
-    check = "" if side is None else _CHECK.format(images=_IMAGES, side=side)
+    check = "" if maps is None else _CHECK.format(images=_IMAGES, maps=maps)
     return NetworkSource(_BLOCK.format(name=name, check=check, **writer.fields()), writer.weights)
 
 
@@ -287,8 +290,8 @@ WRITTEN = '''class Written(nn.Module):
 """The class that those of `block_source` are of."""
 
 _CHECK = """
-        if {images}.shape[-2:] != {side}:
-            raise ValueError(f"this block reads maps of {side}, not {{tuple({images}.shape[-2:])}}")
+        if {images}.shape[-2:] != {maps}:
+            raise ValueError(f"this block reads maps of {maps}, not {{tuple({images}.shape[-2:])}}")
 """
 
 _BLOCK = """class {name}(Written):
@@ -306,7 +309,7 @@ _BLOCK = """class {name}(Written):
 
 _TEMPLATE = '''"""{title}
 
-Plain torch; written by attention-nas. Reads images (N, 3, {side}, {side}) that are normalised as
+Plain torch; written by attention-nas. Reads images (N, {shape}) that are normalised as
 preprocessing.json says, returns scores (N, classes) before softmax:
 
     from model import load

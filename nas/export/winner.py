@@ -10,6 +10,7 @@ from torch import nn
 
 from nas.base.errors import SpecError
 from nas.base.files import make_folder
+from nas.base.size import Size
 from nas.data import Dataset
 from nas.data.dataset import Channels
 from nas.data.reading import Resize
@@ -30,7 +31,7 @@ class Winner:
     classes: their names, in the order of the scores.
     mean: of each channel, on the scale 0 to 255.
     std: likewise.
-    resize: what becomes of images that are not square; see `Reading`.
+    resize: what becomes of images of another shape; see `Reading`.
     unfolded: the network as it was trained, before gates were folded, which all that is shipped
         is compared with; None: `network` is as it was trained.
     """
@@ -44,9 +45,9 @@ class Winner:
     unfolded: nn.Module | None = None
 
     @property
-    def side(self) -> int:
-        """The side of the images that it reads where it is deployed, pixels."""
-        return self.architecture.resolution
+    def size(self) -> Size:
+        """The size of the images that it reads where it is deployed."""
+        return self.architecture.size
 
     @property
     def trained(self) -> nn.Module:

@@ -89,6 +89,17 @@ def test_a_pack_says_how_other_shapes_became_square() -> None:
     assert config["pretrained_cfg"]["crop_mode"] == "border"
 
 
+def test_a_pack_says_how_pictures_become_of_a_shape_that_is_not_square() -> None:
+    made = winner("eca")
+    tall = replace(made, architecture=replace(made.architecture, resolution="16x12"))
+    said = {how: _preprocessing(replace(tall, resize=how)) for how in ("crop", "stretch", "pad")}
+    assert [about["size"] for about in said.values()] == [[16, 12]] * 3
+    assert said["crop"]["crop"] == "the largest part in the middle that has the shape of the size"
+    assert "as large as fits into the size" in said["pad"]["shape"]
+    config = json.loads(TARGETS["timm"].write(tall).files["/config.json"])
+    assert config["pretrained_cfg"]["input_size"] == [3, 16, 12]
+
+
 def test_what_an_accelerator_takes_and_leaves_is_the_whole_graph() -> None:
     """eca's Expand works on a shape that is known as soon as constants are folded."""
     for told in TARGETS["onnx"].write(winner("eca")).delegates():

@@ -13,10 +13,13 @@ from support.tiny_network import SIDE, winner
 from torch import nn
 
 from nas.base.errors import SpecError
+from nas.base.size import Size
 from nas.blocks import BLOCKS
 from nas.blocks.block import Shape
 from nas.export.plain_torch import export_program, plain_source
 from nas.export.verify import load_model
+
+IMAGES = Size.of(SIDE)
 
 # Stands in the place of this project: who imports it, fails.
 ALONE = """
@@ -37,7 +40,7 @@ assert "nas.export" not in sys.modules
 
 def test_the_file_is_the_network_where_this_project_is_not(tmp_path: Path) -> None:
     found = winner("coord", "cbam", "eca")
-    source = plain_source(export_program(found.network, SIDE), title='a "title"', side=SIDE)
+    source = plain_source(export_program(found.network, IMAGES), title='a "title"', size=IMAGES)
     (tmp_path / "model.py").write_text(source.code)
     save_file(source.weights, tmp_path / "weights.safetensors")
     images = np.random.default_rng(0).standard_normal((3, 3, SIDE, SIDE), np.float32)
@@ -51,14 +54,14 @@ def test_the_file_is_the_network_where_this_project_is_not(tmp_path: Path) -> No
 
 def test_weights_keep_their_names() -> None:
     network = winner("se").network
-    source = plain_source(export_program(network, SIDE), title="", side=SIDE)
+    source = plain_source(export_program(network, IMAGES), title="", size=IMAGES)
     assert source.weights.keys() == network.state_dict().keys()
     for name, tensor in network.state_dict().items():
         assert torch.equal(source.weights[name], tensor)
 
 
 def test_pieces_are_named_as_in_the_network() -> None:
-    code = plain_source(export_program(winner("se").network, SIDE), title="", side=SIDE).code
+    code = plain_source(export_program(winner("se").network, IMAGES), title="", size=IMAGES).code
     for piece in ("part_stem_0", "part_attention_0", "part_depthwise", "part_head"):
         assert f"def {piece}(self, w, " in code
     assert "self.training" in code  # of batch norm and dropout
@@ -70,7 +73,7 @@ def test_every_block_is_the_same_in_plain_torch(name: str, tmp_path: Path) -> No
     if BLOCKS[name].applies(Shape(16, 8, 8)):
         pytest.skip("does not fit the tiny network")
     network = winner(name).network
-    source = plain_source(export_program(network, SIDE), title=name, side=SIDE)
+    source = plain_source(export_program(network, IMAGES), title=name, size=IMAGES)
     (tmp_path / "model.py").write_text(source.code)
     save_file(source.weights, tmp_path / "weights.safetensors")
     images = np.random.default_rng(0).standard_normal((3, 3, SIDE, SIDE), np.float32)
@@ -86,5 +89,5 @@ class Odd(nn.Module):
 
 def test_what_cannot_be_followed_is_one_line() -> None:
     with pytest.raises(SpecError, match="torch.export cannot follow this network") as caught:
-        export_program(Odd(), SIDE)
+        export_program(Odd(), IMAGES)
     assert "\n" not in str(caught.value)

@@ -20,7 +20,7 @@ __all__ = ["EXECUTORCH"]
 
 
 def _write(winner: Winner) -> WrittenGraph:
-    images = torch.zeros(1, 3, winner.side, winner.side)
+    images = torch.zeros(1, *winner.size.shape)
     return _lower(rewrite_for_xnnpack(copy.deepcopy(winner.network), images), images)
 
 

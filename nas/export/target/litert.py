@@ -19,14 +19,14 @@ __all__ = ["LITERT"]
 
 
 def _write(winner: Winner) -> WrittenGraph:
-    return _with_delegates(RUNTIMES["litert"].convert(winner.network, winner.side))
+    return _with_delegates(RUNTIMES["litert"].convert(winner.network, winner.size.shape))
 
 
 def _quantise(winner: Winner, images: Images) -> WrittenGraph:
     from ai_edge_litert.interpreter import Interpreter
     from ai_edge_quantizer import quantizer, recipe
 
-    graph = RUNTIMES["litert"].convert(winner.network, winner.side)
+    graph = RUNTIMES["litert"].convert(winner.network, winner.size.shape)
     ((signature, ends),) = Interpreter(model_content=graph).get_signature_list().items()
     (source,) = ends["inputs"]
     with tempfile.TemporaryDirectory() as folder:

@@ -18,7 +18,7 @@ __all__ = ["ONNX", "quantised_onnx"]
 
 
 def _write(winner: Winner) -> WrittenGraph:
-    graph = to_onnx(winner.network, winner.side, dynamic_batch=True)
+    graph = to_onnx(winner.network, winner.size.shape, dynamic_batch=True)
     onnx.checker.check_model(graph)
     return WrittenGraph({".onnx": graph}, lambda: _delegates(winner))
 
@@ -29,7 +29,7 @@ def quantised_onnx(winner: Winner, images: Images, *, dynamic_batch: bool) -> by
     images: (N, 3, H, W), normalised.
     dynamic_batch: whether it reads any number of images; else one.
     """
-    graph = to_onnx(winner.network, winner.side, dynamic_batch=dynamic_batch)
+    graph = to_onnx(winner.network, winner.size.shape, dynamic_batch=dynamic_batch)
     at_once = 16 if dynamic_batch else 1
     return quantise(graph, [images[row : row + at_once] for row in range(0, len(images), at_once)])
 
@@ -43,7 +43,7 @@ def _delegates(winner: Winner) -> tuple[Delegates, ...]:
     from onnxruntime.tools.mobile_helpers import usability_checker as checker
 
     # It asks for fixed shapes, which an app gives with the session's options.
-    model = onnx.shape_inference.infer_shapes(_folded(to_onnx(winner.network, winner.side)))
+    model = onnx.shape_inference.infer_shapes(_folded(to_onnx(winner.network, winner.size.shape)))
     partitions = {
         "NNAPI (Android)": checker.check_nnapi_partitions(model, True),
         "Core ML (iOS)": checker.check_coreml_partitions(

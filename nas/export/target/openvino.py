@@ -22,7 +22,7 @@ __all__ = ["OPENVINO"]
 
 
 def _write(winner: Winner) -> WrittenGraph:
-    return _save(to_onnx(winner.network, winner.side))
+    return _save(to_onnx(winner.network, winner.size.shape))
 
 
 def _quantise(winner: Winner, images: Images) -> WrittenGraph:

@@ -43,7 +43,7 @@ def _write(winner: Winner) -> WrittenGraph:
         "architecture": name,
         "num_classes": len(winner.classes),
         "pretrained_cfg": {
-            "input_size": [3, winner.side, winner.side],
+            "input_size": [*winner.size.shape],
             "fixed_input_size": fixed,
             "interpolation": "bilinear",
             "crop_pct": 1.0,
@@ -112,7 +112,7 @@ def _block(
     """
     shape = (site.channels, site.height, site.width)
     program, fixed = export_block(site.slot.block(network), shape)
-    source = block_source(program, name="NAME", side=shape[1:] if fixed else None)
+    source = block_source(program, name="NAME", maps=shape[1:] if fixed else None)
     code = source.code.replace("{", "{{").replace("}", "}}")
     code = code.replace("class NAME(", "class {name}(", 1)
     return classes.setdefault(code, f"Block{len(classes) + 1}"), source.weights, fixed
@@ -152,8 +152,8 @@ def _reductions(architecture: Architecture) -> tuple[int, ...]:
 
 def _graph_alone(winner: Winner, name: str) -> tuple[str, dict[str, Tensor], bool]:
     """Return the module with the network's graph as it is: timm has no class for its backbone."""
-    program = export_program(winner.network, winner.side)
-    source = plain_source(program, title=str(winner.architecture), side=winner.side)
+    program = export_program(winner.network, winner.size)
+    source = plain_source(program, title=str(winner.architecture), size=winner.size)
     entry = _ENTRY.format(name=name, backbone=winner.architecture.backbone)
     return source.code + entry, source.weights, True
 
