@@ -9,7 +9,8 @@ import typer
 from rich.table import Table
 
 from nas.base.formats import describe_uncounted, format_count
-from nas.cli.options import Json
+from nas.base.size import Size
+from nas.cli.options import ImageSize, Json
 from nas.cli.output.console import make_console, plain_table, print_json
 
 __all__ = ["backbones"]
@@ -21,7 +22,7 @@ def backbones(
     pattern: Annotated[
         str | None, typer.Argument(help="Names to show, such as 'mobilenetv4*'; all families.")
     ] = None,
-    resolution: Annotated[int, typer.Option(min=8, max=1024)] = 224,
+    resolution: ImageSize = "224",
     json_: Json = False,
 ) -> None:
     """List backbones with their sites, parameters and multiply-adds.
@@ -32,13 +33,15 @@ def backbones(
     Example: nas backbones 'mobilenetv4_conv*'
     """
     from nas.backbones import LINE_UP, known_backbones
+    from nas.spec.resolution import parse_resolution
 
+    size = Size.of(parse_resolution(resolution, "--resolution"))
     names = known_backbones(pattern) if pattern else list(LINE_UP)
-    rows = [_row(name, resolution) for name in names]
+    rows = [_row(name, size) for name in names]
     if json_:
         print_json(rows)
         return
-    title = f"At {resolution}x{resolution}, 1000 classes; sites by where in their blocks they are"
+    title = f"At {size}, 1000 classes; sites by where in their blocks they are"
     screen = make_console()
     screen.print(_table(title, rows))
     for row in rows:
@@ -46,7 +49,7 @@ def backbones(
             screen.print(f"{row['name']}: {describe_uncounted(row['unsupported'])}")
 
 
-def _row(name: str, resolution: int) -> dict[str, Any]:
+def _row(name: str, size: Size) -> dict[str, Any]:
     """Describe a backbone; one that cannot be searched in has a reason instead of figures."""
     from nas.backbones import LINE_UP, find_sites
     from nas.base.errors import SpecError
@@ -56,8 +59,8 @@ def _row(name: str, resolution: int) -> dict[str, Any]:
 
     row: dict[str, Any] = {"name": name, "what": LINE_UP.get(name, "")}
     try:
-        sites = find_sites(name, resolution, positions=POSITIONS)
-        counted = cost(Architecture(name, resolution))
+        sites = find_sites(name, size.written, positions=POSITIONS)
+        counted = cost(Architecture(name, size.written))
     except SpecError as error:
         return row | {"refused": str(error)}
     return row | {

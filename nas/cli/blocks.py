@@ -7,7 +7,9 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
+from nas.base.errors import SpecError
 from nas.base.formats import describe_uncounted, format_count
+from nas.base.size import Size
 from nas.cli.options import Json
 from nas.cli.output.console import make_console, plain_table, print_json
 
@@ -16,18 +18,21 @@ __all__ = ["blocks"]
 
 def blocks(
     channels: Annotated[int, typer.Option(min=1)] = 96,
-    side: Annotated[int, typer.Option(min=1, help="Height and width of the map.")] = 14,
+    side: Annotated[
+        str, typer.Option(metavar="SIZE", help="Of the map: 14, or height x width, as in 14x10.")
+    ] = "14",
     json_: Json = False,
 ) -> None:
     """List the attention blocks, their options, and what each costs on an example map.
 
     Example: nas blocks --channels 240 --side 7
     """
-    rows = _rows(channels, side)
+    size = _map_size(side)
+    rows = _rows(channels, size)
     if json_:
         print_json(rows)
         return
-    title = f"On a map of {channels}x{side}x{side}, with the paper's options (the first)"
+    title = f"On a map of {channels}x{size}, with the paper's options (the first)"
     screen = make_console()
     screen.print(_table(title, rows))
     for row in rows:
@@ -35,7 +40,14 @@ def blocks(
             screen.print(f"{row['name']}: {describe_uncounted(row['unsupported'])}")
 
 
-def _rows(channels: int, side: int) -> list[dict[str, Any]]:
+def _map_size(text: str) -> Size:
+    try:
+        return Size.of(text)
+    except SpecError as error:
+        raise SpecError(f"--side: {error}") from None
+
+
+def _rows(channels: int, size: Size) -> list[dict[str, Any]]:
     """Describe each block; a block that does not fit the map has no costs, but a reason."""
     import torch
 
@@ -50,11 +62,11 @@ def _rows(channels: int, side: int) -> list[dict[str, Any]]:
             "title": block.title,
             "paper": block.paper,
             "options": {option: list(values) for option, values in block.options.items()},
-            "refused": block.applies(Shape(channels, side, side)),
+            "refused": block.applies(Shape(channels, size.height, size.width)),
         }
         if row["refused"] is None:
-            module = make_block(name, channels=channels, height=side, width=side)
-            counted = cost_of_module(module, torch.zeros(1, channels, side, side))
+            module = make_block(name, channels=channels, height=size.height, width=size.width)
+            counted = cost_of_module(module, torch.zeros(1, channels, size.height, size.width))
             row |= {
                 "params": counted.params,
                 "macs": counted.macs,

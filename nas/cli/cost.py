@@ -9,10 +9,11 @@ import typer
 
 from nas.base.errors import SpecError
 from nas.base.formats import describe_uncounted, format_count
-from nas.cli.options import Json
+from nas.cli.options import ImageSize, Json
 from nas.cli.output.console import print_json
 
 if TYPE_CHECKING:
+    from nas.base.size import Resolution
     from nas.spec.architecture import Architecture
 
 __all__ = ["cost"]
@@ -35,7 +36,7 @@ def cost(
             help="after_depthwise, after_convolution, after_projection, after_residual.",
         ),
     ] = None,
-    resolution: Annotated[int, typer.Option(min=8, max=1024)] = 224,
+    resolution: ImageSize = "224",
     total_stride: Annotated[int | None, typer.Option(help="4, 8, 16 or 32.")] = None,
     classes: Annotated[int, typer.Option(min=1)] = 1000,
     json_: Json = False,
@@ -45,8 +46,10 @@ def cost(
     Example: nas cost --backbone mobilenetv2_100 --uniform coord/r32 --exclude 'blocks.0.*'
     """
     from nas.models.cost import cost as count_cost
+    from nas.spec.resolution import parse_resolution
 
-    architecture = _place(backbone, uniform, resolution, total_stride, exclude, position)
+    size = parse_resolution(resolution, "--resolution")
+    architecture = _place(backbone, uniform, size, total_stride, exclude, position)
     counted, insertions = count_cost(architecture, num_classes=classes), len(architecture.blocks)
     if json_:
         values = {
@@ -60,7 +63,7 @@ def cost(
         print_json(values, indent=None)
         return
     params, macs = format_count(counted.params), format_count(counted.macs)
-    print(f"{backbone}, {uniform} at {insertions} sites, {resolution}x{resolution}")
+    print(f"{backbone}, {uniform} at {insertions} sites, {architecture.size}")
     print(f"params  {counted.params:,} ({params})")
     print(f"MACs    {counted.macs:,} ({macs}; convolutions and matrix products)")
     if counted.unsupported:
@@ -70,7 +73,7 @@ def cost(
 def _place(
     backbone: str,
     label: str,
-    resolution: int,
+    resolution: Resolution,
     total_stride: int | None,
     exclude: Sequence[str] | None,
     position: Sequence[str] | None,

@@ -12,6 +12,7 @@ __all__ = [
     "FullTrainings",
     "DataSource",
     "Json",
+    "ImageSize",
     "ObjectiveNames",
     "OtherDevice",
     "ResumableFolder",
@@ -28,6 +29,9 @@ RunFolder = Annotated[Path, typer.Argument(help="Run folder.")]
 RunFolderOrUrl = Annotated[str, typer.Argument(help="Run folder, or URL of its study.")]
 SpaceFile = Annotated[Path, typer.Argument(help="Search space file.")]
 
+ImageSize = Annotated[
+    str, typer.Option(metavar="SIZE", help="224, or height x width, as in 224x160.")
+]
 Json = Annotated[bool, typer.Option("--json", help="For machines.")]
 
 # What a search, and what trains as it does, is told.

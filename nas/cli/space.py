@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 
+from nas.base.size import Size
 from nas.cli.options import Json, SpaceFile
 from nas.cli.output.console import make_console, plain_table, print_json
 
@@ -50,10 +51,10 @@ def _to_dict(candidates: Candidates) -> dict[str, Any]:
 
 
 def _print(candidates: Candidates) -> None:
-    number, side = candidates.count(), candidates.space.resolutions[0]
+    number, size = candidates.count(), Size.of(candidates.space.resolutions[0])
     screen = make_console()
     for backbone, places in candidates.sites.items():
-        screen.print(_site_table(f"{backbone} at {side}x{side}", places))
+        screen.print(_site_table(f"{backbone} at {size}", places))
     screen.print(f"{number:.3g} different networks" if number > 1e6 else f"{number} networks")
     limit = candidates.space.max_insertions
     screen.print(f"at most {limit} blocks in each" if limit else "any number of blocks in each")

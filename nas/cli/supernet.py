@@ -32,7 +32,7 @@ def supernet(
     out: ResumableFolder = Path("runs/supernet"),
     epochs: Annotated[float, typer.Option(min=0.01, help="Over the training images.")] = 20.0,
     resolution: Annotated[
-        int | None, typer.Option(min=8, max=1024, help="Side of the images to train on.")
+        str | None, typer.Option(metavar="SIZE", help="Size of the images to train on.")
     ] = None,
     train_backbone: Annotated[
         bool, typer.Option("--train-backbone", help="Train it too, and not the blocks alone.")
@@ -56,6 +56,7 @@ def supernet(
     Example: nas supernet search_spaces/mobilenetv2-small.yaml --out runs/supernet --score 20
     """
     from nas.models.candidates import Candidates, load_space
+    from nas.spec.resolution import parse_resolution
     from nas.spec.runner import load_runner
     from nas.training.supernet.supernet import Paths
 
@@ -64,7 +65,9 @@ def supernet(
     # The kind means nothing here; all folders say this one, and another would not go on with them.
     settings = [f"search.seed={seed}", "proxy.kind=probe"]
     settings += ["proxy.unit=epochs", f"proxy.rungs=[{epochs}]"]
-    settings += [f"proxy.resolution={resolution}"] if resolution else []
+    if resolution is not None:
+        size = parse_resolution(resolution, "--resolution")
+        settings.append(f"proxy.resolution={size}")
     runner = load_runner(None, (*settings, *(set_ or ())))
     candidates = Candidates(load_space(space))
     folder, images = _open_folder(
@@ -94,17 +97,17 @@ def _open_folder(
     from nas.runs.images import train_resolution
     from nas.training.supernet.folder import SupernetFile, SupernetFolder
 
-    seed, side = runner.search.seed, train_resolution(candidates.space, runner)
+    seed, size = runner.search.seed, train_resolution(candidates.space, runner)
     reading, held = Reading(runner.resize, normalisation=runner.pixel_levels), runner.validation
     cached = cached_data(
         data,
-        side,
+        size,
         validation=held,
         seed=seed,
         reading=reading,
         note=lambda text: print(text, file=sys.stderr),
     )
-    names = data_names(data, side, validation=held, seed=seed, reading=reading)
+    names = data_names(data, size, validation=held, seed=seed, reading=reading)
     images = open_data(cached)
     file = SupernetFile(
         space=candidates.space,

@@ -7,12 +7,13 @@ from dataclasses import dataclass
 
 from nas.base.errors import NasError
 from nas.base.natural_order import natural_key
+from nas.base.size import Resolution
 from nas.spec.architecture import Architecture
 from nas.spec.space import SearchSpace
 
 __all__ = ["BackboneKey", "BackboneSites", "DrawnSite", "find_backbone_sites"]
 
-BackboneKey = tuple[str, int]
+BackboneKey = tuple[str, Resolution]
 """(backbone, resolution)."""
 
 
@@ -20,14 +21,15 @@ BackboneKey = tuple[str, int]
 class DrawnSite:
     """A site of a backbone.
 
-    channels, side: its map is channels x side x side; None where only its name is known.
+    channels, height, width: of its map; None where only its name is known.
     filled: whether the backbone has a block of its own there.
     """
 
     name: str
     stage: str
     channels: int | None = None
-    side: int | None = None
+    height: int | None = None
+    width: int | None = None
     filled: bool = False
 
 
@@ -36,7 +38,7 @@ class BackboneSites:
     """One backbone at one resolution, and its sites in the order of the data."""
 
     name: str
-    resolution: int
+    resolution: Resolution
     sites: tuple[DrawnSite, ...]
 
 
@@ -79,7 +81,9 @@ def _trace(space: SearchSpace) -> dict[BackboneKey, BackboneSites]:
             plain.backbone,
             plain.resolution,
             tuple(
-                DrawnSite(site.name, site.stage, site.channels, site.height, site.filled)
+                DrawnSite(
+                    site.name, site.stage, site.channels, site.height, site.width, site.filled
+                )
                 for site in sites
             ),
         )

@@ -20,6 +20,7 @@ from torch import nn
 
 from nas.backbones import plain_network
 from nas.base.errors import SpecError
+from nas.base.size import Resolution
 from nas.belief.published_prior import PublishedPrior, PublishedTerms
 from nas.belief.space_codes import Codes
 from nas.latency.profile import Prediction, Profile, load_profile
@@ -120,7 +121,7 @@ class NetworkOutlook:
     """
 
     backbone: str
-    resolution: int
+    resolution: Resolution
     sites: int
     params: int
     macs: int
@@ -423,10 +424,10 @@ def _timed_speed(plain: Architecture) -> float:
 
     Two steps are timed, after one, of few images: a moment on small ones, seconds at 224 pixels.
     """
-    batch, steps = (4 if plain.resolution > _LARGE else 16), 2
+    batch, steps = (4 if plain.size.pixels > _LARGE**2 else 16), 2
     network = plain_network(plain.backbone, num_classes=10, total_stride=plain.total_stride).train()
     optimiser = torch.optim.SGD(network.parameters(), 1e-3)
-    images = torch.zeros(batch, 3, plain.resolution, plain.resolution)
+    images = torch.zeros(batch, *plain.size.shape)
     labels = torch.zeros(batch, dtype=torch.int64)
 
     def step() -> None:

@@ -16,3 +16,15 @@ def test_blocks_lists_what_there_is(nas) -> None:  # type: ignore[no-untyped-def
     assert refused["simam"] == "a map of one position has no variance"
     assert "its 17 channels do not divide" in refused["fca"]
     assert "not here: a map of one" in " ".join(nas("blocks", "--side", 1).out.split())
+
+
+def test_blocks_on_a_map_that_is_not_square(nas) -> None:  # type: ignore[no-untyped-def]
+    found = {row["name"]: row for row in json.loads(nas("blocks", "--side", "14x7", "--json").out)}
+    other = {row["name"]: row for row in json.loads(nas("blocks", "--side", "7x14", "--json").out)}
+    assert found["coord"]["macs"] == other["coord"]["macs"] > 0
+    assert "On a map of 96x14x7" in nas("blocks", "--side", "14x7").out
+    wrong = nas("blocks", "--side", "14x")
+    assert (wrong.code, wrong.err) == (
+        2,
+        "error: --side: size '14x'; allowed: whole pixels, or height x width, as in \"224x160\"\n",
+    )

@@ -118,9 +118,17 @@ def test_the_page_holds_the_front(run: Run) -> None:
 
 def test_sites_come_in_the_order_of_the_data(run: Run) -> None:
     (backbone,) = find_backbone_sites(run.space, []).values()
-    sides = [site.side or 0 for site in backbone.sites]
+    sides = [site.height or 0 for site in backbone.sites]
     assert sides == sorted(sides, reverse=True) and sides[0] == 16
     assert backbone.sites[0].name == "blocks.1.0/after_depthwise"
+
+
+def test_maps_that_are_not_square_are_drawn_with_both_sides(run: Run) -> None:
+    space = run.space.model_copy(update={"resolutions": [32, "32x48"]})
+    found = find_backbone_sites(space, [])
+    assert [backbone.resolution for backbone in found.values()] == [32, "32x48"]
+    spot = found["mobilenetv2_035", "32x48"].sites[0]
+    assert (spot.height, spot.width) == (16, 24)
 
 
 def test_users_code_is_not_run_for_a_report(run: Run) -> None:
@@ -128,7 +136,7 @@ def test_users_code_is_not_run_for_a_report(run: Run) -> None:
     points = run.front().points
     found = find_backbone_sites(space, [point.architecture for point in points])
     spots = found["mobilenetv2_035", 32].sites
-    assert spots[0].name == "blocks.1.0/after_depthwise" and spots[0].side is None
+    assert spots[0].name == "blocks.1.0/after_depthwise" and spots[0].height is None
     assert len(spots) > 5
 
 

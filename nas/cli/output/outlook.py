@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 
 from nas.base.formats import describe_uncounted, format_count, format_milliseconds
+from nas.base.size import Size
 from nas.cli.output.console import make_console, plain_table, print_json
 
 if TYPE_CHECKING:
@@ -54,8 +55,8 @@ def print_outlook(
 def _headline(network: NetworkOutlook) -> str:
     costs = f"{format_count(network.macs)} multiply-adds, {format_count(network.params)} parameters"
     latency = f", {format_milliseconds(network.latency_ms)} ms" if network.latency_ms else ""
-    side = network.resolution
-    return f"{network.backbone} at {side}x{side}: {network.sites} sites; plain: {costs}{latency}"
+    size = Size.of(network.resolution)
+    return f"{network.backbone} at {size}: {network.sites} sites; plain: {costs}{latency}"
 
 
 def _answer(network: NetworkOutlook) -> list[str]:

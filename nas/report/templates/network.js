@@ -18,12 +18,16 @@ function stagesOf(backbone) {
   const groups = [];
   backbone.sites.forEach((site, index) => {
     const last = groups.at(-1);
-    const same = last && last.stage === site.stage && last.side === site.side && last.channels === site.channels;
+    const same = last && last.stage === site.stage && last.height === site.height && last.width === site.width && last.channels === site.channels;
     if (same) last.sites.push({ ...site, index });
     else groups.push({ ...site, sites: [{ ...site, index }] });
   });
   return groups;
 }
+
+// A number is the side of a square; a text is height x width.
+const sizeOf = ({ resolution }) =>
+  typeof resolution === "number" ? `${resolution}×${resolution}` : resolution.replace("x", "×");
 
 const labelsOf = (data, network) => new Map(network.blocks.map(([site, label]) => [site, data.labels[label]]));
 
@@ -61,7 +65,7 @@ function spoken(data, network) {
 function strip(data, network) {
   const labels = labelsOf(data, network);
   const stages = stagesOf(data.backbones[network.backbone]).map((group) => {
-    const size = group.side === null ? "" : `${group.side}×${group.side} · ${group.channels} ch`;
+    const size = group.height === null ? "" : `${group.height}×${group.width} · ${group.channels} ch`;
     return html("div", { class: "stage", role: "listitem" }, html("span", {}, size || group.stage),
       html("div", {}, ...group.sites.map((site) => cell(data, site, labels.get(site.index)))));
   });
@@ -69,7 +73,7 @@ function strip(data, network) {
 }
 
 function cell(data, site, label) {
-  const tall = site.side === null ? 34 : 22 + 6 * Math.log2(Math.max(2, site.side));
+  const tall = site.height === null ? 34 : 22 + 6 * Math.log2(Math.max(2, site.height));
   const made = html("div", { class: "cell", title: `${site.name}: ${label ?? (site.filled ? "as the backbone comes" : "no block")}` });
   made.style.minHeight = `${tall}px`;
   if (label === undefined) {
@@ -160,7 +164,7 @@ function describe(data, network) {
   panel.replaceChildren(
     html("h3", {}, `${titleOf(network)} `, network.front ? html("span", { class: "badge" }, "front") : ""),
     html("dl", {}, ...rows.flatMap(([name, value]) => [html("dt", {}, name), html("dd", {}, value)])),
-    html("div", { class: "small" }, `${backbone.name}, from the ${backbone.resolution}×${backbone.resolution} image to the classes`),
+    html("div", { class: "small" }, `${backbone.name}, from the ${sizeOf(backbone)} image to the classes`),
     strip(data, network),
     html("pre", {}, html("code", {}, `nas show ${run} ${network.trial}\nnas export ${run} ${network.trial} --to onnx --out winner.onnx`)),
   );
