@@ -21,7 +21,7 @@ from nas.backbones import own_networks, timm_networks, torchvision_networks, use
 from nas.backbones.line_up import LINE_UP
 from nas.backbones.scores import find_fault
 from nas.backbones.slot import Site, Slot, usual_positions
-from nas.backbones.stride import layers_to_unstride, unstride
+from nas.backbones.stride import TRACED_SIDE, layers_to_unstride, unstride
 from nas.backbones.walk import outputs, walk
 from nas.base.errors import SpecError
 from nas.base.size import Resolution, Size
@@ -206,8 +206,9 @@ def _unstrided(backbone: str, total_stride: int) -> tuple[str, ...]:
     except _OF_FORWARD as error:
         reason = next(iter(str(error).splitlines()), type(error).__name__)
         raise SpecError(
-            f"backbone {backbone!r} has no total_stride to choose, since it cannot read larger "
-            f"images than it is used for: {reason}; leave total_stride out"
+            f"backbone {backbone!r}, total_stride {total_stride}: it is asked of a network that "
+            f"reads images of any size, and this one cannot read {TRACED_SIDE}x{TRACED_SIDE} "
+            f"({reason}); leave total_stride out"
         ) from None
 
 

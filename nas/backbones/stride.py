@@ -7,9 +7,10 @@ from torch import Tensor, nn
 
 from nas.base.errors import SpecError
 
-__all__ = ["layers_to_unstride", "unstride"]
+__all__ = ["TRACED_SIDE", "layers_to_unstride", "unstride"]
 
-_TRACED_SIDE = 256
+TRACED_SIDE = 256
+"""The side of the square image by which strides are found, of whatever shape others are."""
 
 
 def layers_to_unstride(network: nn.Module, total_stride: int, name: str) -> tuple[str, ...]:
@@ -35,7 +36,7 @@ def layers_to_unstride(network: nn.Module, total_stride: int, name: str) -> tupl
         if _can_unstride(module)
     ]
     with torch.inference_mode():
-        network.eval()(torch.zeros(1, 3, _TRACED_SIDE, _TRACED_SIDE))
+        network.eval()(torch.zeros(1, 3, TRACED_SIDE, TRACED_SIDE))
     for handle in handles:
         handle.remove()
     own = 2 ** len(levels)

@@ -202,3 +202,25 @@ def test_maps_of_images_that_are_not_square_are_height_by_width() -> None:
     assert (strided[-1].height, strided[-1].width) == (2, 3)
     with pytest.raises(SpecError, match="cannot read 96x224 images"):
         find_sites("levit_128s", "96x224", modules=["*"])
+
+
+def test_a_total_stride_of_a_network_of_one_size_is_refused_in_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "one_size.py").write_text(
+        "from torch import nn\n"
+        "def make(num_classes):\n"
+        "    return nn.Sequential(\n"
+        "        nn.Conv2d(3, 8, 3, 2, 1), nn.Conv2d(8, 8, 3, 1, 1, groups=8),\n"
+        "        nn.Conv2d(8, 8, 1),\n"
+        "        nn.Flatten(), nn.Linear(8 * 8 * 6, num_classes),\n"
+        "    )\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    (site,) = find_sites("one_size:make", "16x12")
+    assert (site.height, site.width) == (8, 6)
+    with pytest.raises(
+        SpecError, match="cannot read 256x256 .*; leave total_stride out$"
+    ) as caught:
+        find_sites("one_size:make", "16x12", total_stride=2)
+    assert "\n" not in str(caught.value)
