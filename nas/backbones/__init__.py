@@ -1,8 +1,8 @@
 """Backbones: the networks that blocks are inserted into, by name.
 
 A bare name is timm's (`mobilenetv2_100`) or our own (`mobilenext_100`); `torchvision/NAME` is
-torchvision's; `module:function` is the user's. `NAME@1.25` is one of them with a quarter more
-channels, where it has a width.
+torchvision's; `module:name` or `path/to/file.py:name` is the user's. `NAME@1.25` is one of them
+with a quarter more channels, where it has a width.
 """
 
 from __future__ import annotations
@@ -17,7 +17,12 @@ import torch
 from timm.data.constants import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 from torch import nn
 
-from nas.backbones import own_networks, timm_networks, torchvision_networks, user_networks
+from nas.backbones import (
+    own_networks,
+    timm_networks,
+    torchvision_networks,
+    user_networks,
+)
 from nas.backbones.line_up import LINE_UP
 from nas.backbones.scores import find_fault
 from nas.backbones.slot import Site, Slot, usual_positions
@@ -68,7 +73,8 @@ def _family(backbone: str) -> ModuleType:
         near = difflib.get_close_matches(backbone, known, n=3) or ["mobilenetv2_100"]
         raise SpecError(
             f"unknown backbone {backbone!r}; a name of timm, torchvision/NAME, one of "
-            f"`nas backbones` or one's own module:function is allowed, such as: {', '.join(near)}"
+            "`nas backbones` or one's own (module:name, path/to/file.py:name) is allowed, such as: "
+            + ", ".join(near)
         )
     return family
 

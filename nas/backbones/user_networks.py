@@ -1,7 +1,8 @@
-"""A user's own network, as `module:function`: called with num_classes=, it returns the network.
+"""A user's own network, as `module:name` or `path/to/file.py:name`, a function or a class.
 
-Where the function takes `width`, `width_mult` or `channel_multiplier` as well, with a number as its
-default, the network has a width.
+Called with num_classes=, and with the arguments in its name (`nets:tiny(width=0.5)`), it returns
+the network. Where it takes `width`, `width_mult` or `channel_multiplier` as well, with a number as
+its default, the network has a width.
 Naming one runs its code, as importing it would: read a space file from elsewhere before.
 """
 
@@ -13,7 +14,8 @@ from typing import Any
 from torch import nn
 
 from nas.base.errors import SpecError
-from nas.base.user_code import user_function
+from nas.base.own_name import OwnName
+from nas.base.user_code import call_user_function, user_function
 
 __all__ = ["create", "exists", "has_width", "names"]
 
@@ -32,7 +34,15 @@ def exists(name: str) -> bool:
     """
     if ":" not in name:
         return False
-    user_function(name, "backbone")
+    made = user_function(name, "backbone")
+    own = OwnName.parse(name)
+    assert own is not None
+    if isinstance(made, nn.Module):
+        raise SpecError(
+            f"backbone {name!r}: {own.name} is a network; name a function or a class that makes one"
+        )
+    if "num_classes" in dict(own.arguments):
+        raise SpecError(f"backbone {name!r}: num_classes is the data's; leave it out")
     return True
 
 
@@ -54,12 +64,8 @@ def create(name: str, num_classes: int, pretrained: bool, width: float = 1.0) ->
         raise SpecError(
             "the weights of one's own network are not known here; use proxy.backbone.weights=train"
         )
-    function = user_function(name, "backbone")
     wider = {} if width == 1 else _width(name, width)
-    try:
-        network = function(num_classes=num_classes, **wider)
-    except TypeError as error:
-        raise SpecError(f"backbone {name!r}: called with num_classes=: {error}") from None
+    network = call_user_function(name, "backbone", num_classes=num_classes, **wider)
     if not isinstance(network, nn.Module):
         kind = type(network).__name__
         raise SpecError(f"backbone {name!r} returned {kind}; a torch.nn.Module is allowed")
@@ -72,8 +78,11 @@ def _width(name: str, factor: float) -> dict[str, Any]:
         parameters = inspect.signature(user_function(name, "backbone")).parameters
     except (TypeError, ValueError):  # something callable that does not say what it takes
         return {}
+    own = OwnName.parse(name)
+    given = dict(own.arguments) if own else {}
     for known in _WIDTHS:
-        own = parameters[known].default if known in parameters else None
-        if isinstance(own, int | float) and not isinstance(own, bool) and own > 0:
-            return {known: factor * own}
+        default = parameters[known].default if known in parameters else None
+        usual = given.get(known, default)
+        if isinstance(usual, int | float) and not isinstance(usual, bool) and usual > 0:
+            return {known: factor * usual}
     return {}

@@ -9,8 +9,9 @@ import typer
 
 from nas.base.errors import SpecError
 from nas.base.formats import describe_uncounted, format_count
-from nas.cli.options import ImageSize, Json
+from nas.cli.options import BackboneArguments, ImageSize, Json
 from nas.cli.output.console import print_json
+from nas.cli.parsing import parse_arguments
 
 if TYPE_CHECKING:
     from nas.base.size import Resolution
@@ -23,6 +24,7 @@ _STRIDES = (4, 8, 16, 32)
 
 def cost(
     backbone: Annotated[str, typer.Option(help="See nas backbones.")],
+    backbone_args: BackboneArguments = None,
     uniform: Annotated[
         str, typer.Option(metavar="BLOCK", help="coord/r32, se, none, or keep.")
     ] = "keep",
@@ -46,8 +48,10 @@ def cost(
     Example: nas cost --backbone mobilenetv2_100 --uniform coord/r32 --exclude 'blocks.0.*'
     """
     from nas.models.cost import cost as count_cost
+    from nas.spec.own_backbone import with_arguments
     from nas.spec.resolution import parse_resolution
 
+    backbone = with_arguments([backbone], parse_arguments(backbone_args))[0]
     size = parse_resolution(resolution, "--resolution")
     architecture = _place(backbone, uniform, size, total_stride, exclude, position)
     counted, insertions = count_cost(architecture, num_classes=classes), len(architecture.blocks)

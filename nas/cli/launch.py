@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from nas.base.errors import SpecError
+from nas.base.own_name import OwnName
 from nas.cli.options import SpaceFile
 from nas.cli.parsing import is_share
 
@@ -83,6 +85,7 @@ def _read_submission(
     files = {name: Path(path) for name, path in named.items() if path is not None}
     kind, _, place = data.partition(":")
     folders = {f"--data {data}": place} if kind in _DATA_FOLDERS else {}
+    folders |= _files_of_code(space, data, options["backbone"] or ())
     validation = options["validation"]
     if validation is not None and not is_share(validation):
         folders[f"--validation {validation}"] = validation
@@ -99,6 +102,20 @@ def _read_submission(
         },
         folders=folders,
     )
+
+
+def _files_of_code(space: Path, data: str, backbones: Sequence[str]) -> dict[str, str]:
+    """Return the user's own files that a search runs, by what names them: they are not sent."""
+    from nas.spec.space import parse_space
+    from nas.spec.width import split_width
+
+    named = {f"backbone {name}": split_width(name)[0] for name in parse_space(space).backbones}
+    if backbones:
+        named = {f"--backbone {name}": split_width(name)[0] for name in backbones}
+    owns = {
+        words: OwnName.parse(name) for words, name in (named | {f"--data {data}": data}).items()
+    }
+    return {words: own.place for words, own in owns.items() if own is not None and own.is_file}
 
 
 def _search_options(context: typer.Context, space: Path) -> dict[str, Any]:

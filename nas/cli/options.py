@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 __all__ = [
+    "BackboneArguments",
     "Budget",
     "FullTrainings",
     "DataSource",
@@ -55,6 +56,13 @@ Budget = Annotated[
 ]
 FullTrainings = Annotated[
     int | None, typer.Option(min=3, help="Full trainings at the end, instead of a budget's.")
+]
+
+BackboneArguments = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="NAME=VALUE", help="What your own network is called with; may be repeated."
+    ),
 ]
 
 # How a front is looked at.

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from nas.base.errors import SpecError
+from nas.base.files import read_yaml
 from nas.study.front.filter import Limit
 
 if TYPE_CHECKING:
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "is_share",
+    "parse_arguments",
     "parse_focus",
     "parse_limit",
     "parse_names",
@@ -77,6 +79,22 @@ def parse_focus(texts: Sequence[str]) -> str:
             raise SpecError(f"--focus {text!r}: write NAME=LOW..HIGH, as in latency_ms=5..10")
         ranges.append(f"{match[1]}: [{match[2]}, {match[3]}]")
     return "{" + ", ".join(ranges) + "}"
+
+
+def parse_arguments(texts: Sequence[str] | None) -> dict[str, object]:
+    """Return every `width=0.5` behind --backbone-args by name; values are read as YAML.
+
+    Raises SpecError when one is no NAME=VALUE, or a name is given twice.
+    """
+    arguments: dict[str, object] = {}
+    for text in texts or ():
+        name, equals, value = text.partition("=")
+        if not equals or not name.strip().isidentifier():
+            raise SpecError(f"--backbone-args {text!r}: write NAME=VALUE, as in width=0.5")
+        if name.strip() in arguments:
+            raise SpecError(f"--backbone-args: {name.strip()} is given twice; leave one")
+        arguments[name.strip()] = read_yaml(value, f"--backbone-args {name.strip()}")
+    return arguments
 
 
 def is_share(text: str) -> bool:

@@ -10,6 +10,7 @@ import typer
 
 from nas.cli.foreground import carry_out
 from nas.cli.options import (
+    BackboneArguments,
     Budget,
     FullTrainings,
     RunnerSettings,
@@ -18,7 +19,7 @@ from nas.cli.options import (
     Trials,
     Workers,
 )
-from nas.cli.parsing import parse_focus, parse_validation, with_option
+from nas.cli.parsing import parse_arguments, parse_focus, parse_validation, with_option
 
 if TYPE_CHECKING:
     from nas.execution.observer import Observer
@@ -34,7 +35,7 @@ def search(
         typer.Option(
             metavar="DATA",
             help="digits, cifar10, folder:PATH, imagenet:PATH, cluttered-digits, cifar100, "
-            "fashion-mnist, svhn, hf:NAME or module:function.",
+            "fashion-mnist, svhn, hf:NAME, module:function or FILE.py:function.",
         ),
     ] = "digits",
     out: Annotated[Path, typer.Option(help="Run folder to make.")] = Path("runs/demo"),
@@ -61,6 +62,7 @@ def search(
     backbone: Annotated[
         list[str] | None, typer.Option(help="Instead of the space's; may be repeated.")
     ] = None,
+    backbone_args: BackboneArguments = None,
     calibration: Annotated[
         Path | None,
         typer.Option(
@@ -96,10 +98,11 @@ def search(
 
     Example: nas search search_spaces/mobilenetv2-small.yaml --data digits --out runs/demo
     """
-    from nas.models.candidates import load_space
-    from nas.models.other_backbones import with_backbones
+    from nas.models.candidates import check_names, load_space
+    from nas.models.fitting_sites import with_fitting_sites
     from nas.runs import start
     from nas.spec.runner import load_runner
+    from nas.spec.space import with_backbones
 
     # With the settings, which it may allow or contradict.
     asked = [f"regime={regime}"] if regime else []
@@ -122,8 +125,11 @@ def search(
         if value is not None:
             plan = with_option(plan, option, f"{key}={value}")
     loaded, notes = load_space(space), list[str]()
+    if backbone or backbone_args:
+        loaded = with_backbones(loaded, backbone or (), parse_arguments(backbone_args))
+        check_names(loaded)
     if backbone:
-        loaded, notes = with_backbones(loaded, backbone)
+        loaded, notes = with_fitting_sites(loaded)
 
     def run(observer: Observer) -> Run:
         for note in notes:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nas.base.errors import NoTestPart, SpecError
+from nas.base.own_name import OwnName
 from nas.base.user_code import is_function
 from nas.data.cluttered_digits import cluttered_digits, cluttered_digits_test
 from nas.data.folder import folder, folder_test, imagenet, imagenet_test
@@ -62,8 +63,14 @@ DATA: dict[str, Kind] = {
 
 
 def resolve_source(source: str) -> str:
-    """Make a folder's path in a source absolute, since a run is resumed from anywhere."""
+    """Make the path in a source, of a folder or a file of code, absolute.
+
+    A run is resumed from anywhere.
+    """
     name, _, argument = source.partition(":")
+    own = OwnName.parse(source) if _is_own(source) else None
+    if own is not None:
+        return str(own.absolute())
     if not argument or name not in DATA or DATA[name].argument != _PATH:
         return source
     return f"{name}:{_absolute(argument)}"
@@ -119,7 +126,8 @@ def _kind(source: str) -> tuple[Kind, str]:
     if name not in DATA or bool(argument) != bool(DATA[name].argument):
         if source and Path(source).expanduser().is_dir():
             raise SpecError(f"data {source!r} is a folder; write folder:{source}")
-        allowed = ", ".join([*(_usage(name) for name in DATA), "module:function"])
+        own = ["module:function", "path/to/file.py:function"]
+        allowed = ", ".join([*(_usage(name) for name in DATA), *own])
         raise SpecError(f"data {source!r}; allowed: {allowed}")
     return DATA[name], argument
 

@@ -1,4 +1,6 @@
-"""A user's own images, as `module:function`: called without arguments, it returns them.
+"""A user's own images, as `module:function` or `path/to/file.py:function`, which returns them.
+
+It is called with the arguments in its name: `mine:photos(side=64)`; most often there are none.
 
 Naming one runs its code, as importing it would.
 """
@@ -13,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from nas.base.errors import SpecError
-from nas.base.user_code import user_function
+from nas.base.user_code import call_user_function
 from nas.data.images import (
     Images,
     ImageSource,
@@ -40,11 +42,7 @@ def own_function(name: str) -> ImageSource[Parts]:
     It returns (images, labels) for training, or two such pairs, the second for validation.
     Raises SpecError when it fails or returns something else.
     """
-    function = user_function(name, "data")
-    try:
-        returned = function()
-    except Exception as error:
-        raise SpecError(f"data {name!r}: {type(error).__name__}: {error_reason(error)}") from error
+    returned = call_user_function(name, "data")
     pairs = _pairs(returned, f"data {name!r}")
     classes, train, content = _read_pair(pairs[0], None, f"data {name!r} (training)")
     if len(classes) < 2:

@@ -10,6 +10,7 @@ from nas.base.formats import describe_uncounted
 from nas.base.size import Size
 from nas.export.target.target import Target
 from nas.export.winner import Winner
+from nas.spec.own_backbone import brief
 
 __all__ = ["DEPARTS", "write_card"]
 
@@ -59,7 +60,7 @@ def _summary(winner: Winner, target: Target, report: Report) -> list[str]:
     order = "" if size.height == size.width else " (height x width)"
     network, origin = report["network"], report["origin"]
     return [
-        f"# {architecture.backbone} with {len(architecture.blocks)} attention blocks",
+        f"# {brief(architecture.backbone)} with {len(architecture.blocks)} attention blocks",
         "",
         f"Classifies images of {size} pixels{order} into {len(winner.classes)} classes "
         f"(labels.txt). Found by attention-nas as trial {origin['trial']} "
@@ -184,8 +185,8 @@ def _timm(target: Target, backbone: str) -> str:
             "A whole model of timm: it takes num_classes, in_chans and features_only, and has "
             "forward_features and reset_classifier."
             if timm_networks.exists(backbone)
-            else f"timm has no {backbone}: it is the graph as it was trained, and other options "
-            "are refused."
+            else f"timm has no {brief(backbone)}: it is the graph as it was trained, and other "
+            "options are refused."
         )
     )
 
@@ -193,9 +194,10 @@ def _timm(target: Target, backbone: str) -> str:
 def _architecture(winner: Winner, network: Report) -> list[str]:
     architecture = winner.architecture
     rows = [f"| `{insertion.site}` | {insertion.label} |" for insertion in architecture.insertions]
+    stride = architecture.total_stride or "as it comes"
     return [
-        f"{architecture.backbone}, total stride {architecture.total_stride or 'as it comes'}: "
-        f"{network['params']:,} parameters, {network['macs']:,} multiply-adds for an image.",
+        f"{brief(architecture.backbone)}, total stride {stride}: {network['params']:,} parameters, "
+        f"{network['macs']:,} multiply-adds for an image.",
         *([describe_uncounted(network["uncounted"])] if network["uncounted"] else []),
         "",
         *(["| site | block |", "| --- | --- |", *rows] if rows else ["As it comes."]),

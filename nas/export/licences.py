@@ -5,9 +5,10 @@ from __future__ import annotations
 from importlib import metadata
 from pathlib import Path
 
-from nas.backbones import own_networks, user_networks
+from nas.backbones import own_networks
 from nas.blocks import block_named
 from nas.spec.architecture import Architecture
+from nas.spec.own_backbone import brief
 from nas.spec.width import split_width
 
 __all__ = ["read_licences", "write_notice"]
@@ -18,7 +19,7 @@ def _library(backbone: str) -> str | None:
     backbone, _ = split_width(backbone)
     if own_networks.exists(backbone):
         return "attention-nas"
-    if user_networks.exists(backbone):
+    if ":" in backbone:  # of one's own
         return None
     return "torchvision" if backbone.startswith("torchvision/") else "timm"
 
@@ -31,7 +32,7 @@ def write_notice(architecture: Architecture, pretrained: bool) -> str:
     library = _library(architecture.backbone)
     lines = ["This network was found and exported with attention-nas (Apache-2.0).", ""]
     if library is None:
-        lines.append(f"Backbone {architecture.backbone}: the user's own code and licence.")
+        lines.append(f"Backbone {brief(architecture.backbone)}: the user's own code and licence.")
     else:
         about = metadata.metadata(library)
         named = [about[key] for key in ("License-Expression", "License") if key in about]

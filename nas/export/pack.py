@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from nas.export.target.target import Target
 from nas.export.winner import TrainedNetwork, Winner, prepare_export
 from nas.runs.run import Run, RunState
 from nas.runs.weights import Weights
+from nas.spec.own_backbone import brief
 from nas.study.full_training import FullTraining
 
 __all__ = ["Pack", "check_max_drop", "export_pack", "write_pack"]
@@ -177,7 +178,8 @@ def write_pack(
 
 
 def _write_plain_torch(folder: Path, winner: Winner) -> None:
-    title = str(winner.architecture)
+    architecture = winner.architecture
+    title = str(replace(architecture, backbone=brief(architecture.backbone)))
     source = plain_source(
         export_program(winner.network, winner.size), title=title, size=winner.size
     )

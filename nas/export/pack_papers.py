@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,8 @@ from nas.export.parity import ValidationScores, departs
 from nas.export.target.target import Target
 from nas.export.winner import Winner
 from nas.models.cost import cost_of_module
+from nas.spec.architecture import Architecture
+from nas.spec.own_backbone import brief
 
 __all__ = ["Origin", "make_report", "write_papers"]
 
@@ -137,7 +139,7 @@ def write_papers(
         "README.md": write_card(winner, to, report),
         "report.json": json.dumps(report, indent=1),
         "preprocessing.json": json.dumps(_preprocessing(winner), indent=1),
-        "architecture.json": json.dumps(winner.architecture.to_dict(), indent=1),
+        "architecture.json": json.dumps(_for_others(winner.architecture), indent=1),
         "labels.txt": "".join(f"{' '.join(name.split())}\n" for name in winner.classes),
         "NOTICE": write_notice(winner.architecture, report["origin"]["pretrained"]),
         "verify.py": Path(verify.__file__).read_text(encoding="utf-8"),
@@ -148,6 +150,11 @@ def write_papers(
     for name, content in read_licences(winner.architecture).items():
         (folder / "licences" / name).write_bytes(content)
     _write_samples(folder / "samples.npz", images)
+
+
+def _for_others(architecture: Architecture) -> dict[str, Any]:
+    """Return the plain values of an architecture, without the folder of a user's file."""
+    return replace(architecture, backbone=brief(architecture.backbone)).to_dict()
 
 
 def _preprocessing(winner: Winner) -> dict[str, Any]:

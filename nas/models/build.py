@@ -14,6 +14,7 @@ from nas.base.seeds import derive
 from nas.base.size import Resolution, Size
 from nas.blocks import block_named
 from nas.spec.architecture import EMPTY, KEEP, Architecture, Insertion, Option, block_label
+from nas.spec.own_backbone import absolute
 
 __all__ = [
     "build",
@@ -175,6 +176,7 @@ def uniform(
     options: of the block; those not given are the paper's.
     Raises SpecError for an unknown name, or a block that does not fit.
     """
+    backbone = absolute(backbone)
     positions = (position,) if isinstance(position, str) else tuple(position)
     exclude = (exclude,) if isinstance(exclude, str) else tuple(exclude)
     written = Size.of(resolution).written

@@ -12,6 +12,7 @@ from nas.blocks import BLOCKS, block_named
 from nas.models.build import uniform
 from nas.models.decisions import Branch, Decision, branches_of
 from nas.spec.architecture import EMPTY, KEEP, PLAIN, Architecture, Insertion, block_label
+from nas.spec.own_backbone import absolute
 from nas.spec.space import SearchSpace, parse_space
 
 __all__ = ["Candidates", "check_names", "given_space", "load_space"]
@@ -27,12 +28,20 @@ def load_space(path: str | Path) -> SearchSpace:
         check_names(space)
     except SpecError as error:
         raise SpecError(f"{path}: {error}") from None
-    return space
+    return _found_from_anywhere(space)
 
 
 def given_space(space: SearchSpace | str | Path) -> SearchSpace:
     """Return a space that is given as it is, or as its file. Raises SpecError as `load_space`."""
-    return space if isinstance(space, SearchSpace) else load_space(space)
+    return _found_from_anywhere(space) if isinstance(space, SearchSpace) else load_space(space)
+
+
+def _found_from_anywhere(space: SearchSpace) -> SearchSpace:
+    """Return the space with the paths of user's files from the root."""
+    backbones = [absolute(backbone) for backbone in space.backbones]
+    if backbones == space.backbones:
+        return space
+    return space.model_copy(update={"backbones": backbones})
 
 
 def check_names(space: SearchSpace) -> None:
@@ -59,6 +68,7 @@ class Candidates:
 
     def __init__(self, space: SearchSpace) -> None:
         check_names(space)
+        space = _found_from_anywhere(space)
         self.space = space
         self._branches = branches_of(space)
         choices: dict[tuple[str, str], set[tuple[str, ...]]] = {}

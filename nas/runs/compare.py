@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nas.base.errors import SpecError
+from nas.base.user_code import is_function
 from nas.runs.run import Run, RunFile, RunState, open_run
 from nas.study.front.caveats import caveat_lines
 from nas.study.front.front import Front
@@ -166,7 +167,8 @@ def _conditions(state: RunState, projected: bool) -> dict[str, str]:
 
 def _source(file: RunFile) -> str:
     """Name the data; where the key tells files by content, they may lie anywhere."""
-    by_content = file.image_rules > 1 and file.data_name != file.data
+    named = file.data_name == file.data or is_function(file.data)
+    by_content = file.image_rules > 1 and not named
     return file.data.partition(":")[0] if by_content else file.data
 
 

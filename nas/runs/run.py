@@ -21,6 +21,7 @@ from pydantic import Field
 from nas.base.errors import SpecError, StorageError
 from nas.base.files import parse, read_yaml
 from nas.base.object_store import location
+from nas.base.own_name import OwnName
 from nas.base.size import Resolution
 from nas.runs.belief import read_belief, regime_of
 from nas.runs.calibrate.curve_result import CURVES_FILE, CurvesFound, load_curves
@@ -103,6 +104,9 @@ class RunFile(Runner):
     def data_name(self) -> str:
         """The data for pictures and packs: where a folder lies here is nobody's business."""
         kind, _, argument = self.data.partition(":")
+        own = OwnName.parse(self.data)
+        if own is not None and own.is_file:
+            return own.brief
         return f"{kind}:{Path(argument).name}" if argument.startswith("/") else self.data
 
     @property

@@ -5,16 +5,27 @@ Only its content is read here; nas/models finds the sites that it means.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from nas.base.errors import SpecError
 from nas.base.files import parse, read_text, read_yaml
 from nas.spec.architecture import Option
+from nas.spec.own_backbone import with_arguments
 from nas.spec.resolution import SearchedResolution
 
-__all__ = ["POSITIONS", "Constraints", "Position", "SearchSpace", "SiteRule", "parse_space"]
+__all__ = [
+    "POSITIONS",
+    "Constraints",
+    "Position",
+    "SearchSpace",
+    "SiteRule",
+    "parse_space",
+    "with_backbones",
+]
 
 _STRICT = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 Positive = Annotated[float, Field(gt=0)]
@@ -69,7 +80,11 @@ class Constraints(BaseModel):
 
 
 class SearchSpace(BaseModel):
-    """The backbones, sites and blocks to choose from."""
+    """The backbones, sites and blocks to choose from.
+
+    A file may also say `backbone_args: {width: 0.5}`, what one's own networks are called with,
+    which becomes part of the names of all backbones: `nets:tiny(width=0.5)`.
+    """
 
     model_config = _STRICT
 
@@ -81,6 +96,23 @@ class SearchSpace(BaseModel):
     blocks: Annotated[dict[str, dict[str, list[Option]]], Field(min_length=1)]
     max_insertions: Annotated[int, Field(ge=1)] | None = None
     constraints: Constraints = Constraints()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _named_with_arguments(cls, data: object) -> object:
+        if not isinstance(data, dict) or not isinstance(data.get("backbones"), list):
+            return data
+        arguments = data.get("backbone_args") or {}
+        if not isinstance(arguments, dict):
+            raise ValueError(f"backbone_args: found {arguments!r}; allowed: {{argument: value}}")
+        if not all(isinstance(name, str) for name in data["backbones"]):
+            return data
+        try:
+            names = with_arguments(data["backbones"], arguments)
+        except SpecError as error:
+            raise ValueError(str(error)) from None
+        rest = {key: value for key, value in data.items() if key != "backbone_args"}
+        return rest | {"backbones": names}
 
     @field_validator("backbones", "resolutions")
     @classmethod
@@ -118,3 +150,15 @@ def parse_space(path: str | Path) -> SearchSpace:
     path = Path(path)
     text = read_text(path, "the search space")
     return parse(SearchSpace, read_yaml(text, str(path)), str(path))
+
+
+def with_backbones(
+    space: SearchSpace, names: Sequence[str], arguments: Mapping[str, object] | None = None
+) -> SearchSpace:
+    """Return the space with other backbones; none: its own.
+
+    arguments: of the user's own networks, beside those in their names.
+    Raises SpecError for arguments that are not allowed, or backbones named twice.
+    """
+    values = space.model_dump() | {"backbone_args": dict(arguments or {})}
+    return parse(SearchSpace, values | ({"backbones": list(names)} if names else {}), "--backbone")

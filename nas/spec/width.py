@@ -21,6 +21,7 @@ __all__ = [
 
 _SIGN = "@"
 _RIVAL = "plain x"
+_OF_OWN_NAMES = set(':/\\()"')
 MOST_WIDTH = 10.0
 _LEAST = 0.1
 
@@ -30,9 +31,11 @@ def split_width(backbone: str) -> tuple[str, float]:
 
     Raises SpecError where what follows the sign is no such number.
     """
-    name, sign, text = backbone.partition(_SIGN)
-    if not sign:
-        return name, 1.0
+    name, sign, text = backbone.rpartition(_SIGN)
+    if not sign or _OF_OWN_NAMES & set(text):  # that of a path or an argument of one's own
+        return backbone, 1.0
+    if split_width(name)[0] != name:  # it has a width already
+        name, _, text = backbone.partition(_SIGN)
     try:
         factor = float(text)
     except ValueError:

@@ -27,9 +27,10 @@ def test_flags_are_a_promise() -> None:
             "--classes", "--data", "--device", "--json", "--plain-accuracy", "--regime", "space",
         ],
         "search": [
-            "--backbone", "--budget", "--calibration", "--data", "--focus", "--full-trainings",
-            "--out", "--prior", "--regime", "--runner", "--seed", "--set", "--time-limit",
-            "--trials", "--validation", "--weights", "--weights-match", "--workers", "space",
+            "--backbone", "--backbone-args", "--budget", "--calibration", "--data", "--focus",
+            "--full-trainings", "--out", "--prior", "--regime", "--runner", "--seed", "--set",
+            "--time-limit", "--trials", "--validation", "--weights", "--weights-match", "--workers",
+            "space",
         ],
         "explain": [
             "--device", "--devices", "--for", "--importances", "--json", "--picture", "--prior",
@@ -50,8 +51,8 @@ def test_flags_are_a_promise() -> None:
         "show": ["--json", "run", "trial"],
         "space": ["--json", "space"],
         "cost": [
-            "--backbone", "--classes", "--exclude", "--json", "--position", "--resolution",
-            "--total-stride", "--uniform",
+            "--backbone", "--backbone-args", "--classes", "--exclude", "--json", "--position",
+            "--resolution", "--total-stride", "--uniform",
         ],
         "blocks": ["--channels", "--json", "--side"],
         "backbones": ["--json", "--resolution", "pattern"],

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from support.samples import ROOT
+from support.samples import QUICK, ROOT
 
 from nas.base.files import read_yaml
 
@@ -136,3 +136,73 @@ def _keys(data: object, above: str = "") -> set[str]:
     if not isinstance(data, dict) or not data:
         return {above}
     return set().union(*(_keys(value, f"{above}.{name}") for name, value in data.items()))
+
+
+OWN = """
+from torch import nn
+from parts import STEM
+
+
+class Own(nn.Module):
+    def __init__(self, num_classes, width=1.0):
+        super().__init__()
+        channels = int(STEM * width)
+        self.stem = nn.Conv2d(3, channels, 3, 2, 1)
+        self.block = nn.Sequential(
+            nn.Conv2d(channels, channels, 3, padding=1, groups=channels),
+            nn.Conv2d(channels, channels, 1),
+        )
+        self.head = nn.Linear(channels, num_classes)
+
+    def forward(self, x):
+        x = self.stem(x)
+        return self.head((x + self.block(x)).mean((2, 3)))
+"""
+
+
+def test_a_network_in_a_file_is_searched_and_resumed_from_anywhere(  # type: ignore[no-untyped-def]
+    nas, small_space: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "my nets (old)"
+    folder.mkdir()
+    (folder / "own-net.py").write_text(OWN)
+    (folder / "parts.py").write_text("STEM = 16\n")
+    space = tmp_path / "space.yaml"
+    space.write_text(
+        "name: own\nbackbones: ['my nets (old)/own-net.py:Own']\nbackbone_args: {width: 0.5}\n"
+        "resolutions: [16]\nblocks: {eca: {}}\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    settings = [part for each in QUICK for part in ("--set", each)]
+    ran = nas("search", space, *settings, "--trials", 2, "--out", "run")
+    assert ran.code == 0, ran.err
+    name = f"{folder}/own-net.py:Own(width=0.5)"
+    assert read_yaml((tmp_path / "run" / "space.yaml").read_text(), "")["backbones"] == [name]
+    monkeypatch.chdir("/")
+    (tmp_path / "run" / "front.csv").unlink()
+    ran = nas("resume", tmp_path / "run", "--workers", 1)
+    assert ran.code == 0, ran.err
+    assert (tmp_path / "run" / "front.csv").exists()
+    (folder / "own-net.py").rename(folder / "gone.txt")
+    ran = nas("resume", tmp_path / "run", "--trials", 4)
+    assert ran.code == 2 and ran.err.count("\n") == 1
+    assert f"there is no file {folder}/own-net.py" in ran.err
+    assert nas("front", tmp_path / "run").code == 0
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--backbone-args", "width"], "--backbone-args 'width': write NAME=VALUE"),
+        (["--backbone-args", "width=1"], "'mobilenetv2_035' takes no arguments (width)"),
+        (["--backbone-args", "a=1", "--backbone-args", "a=2"], "a is given twice"),
+        (["--backbone", "nets.py:Own", "--backbone-args", "a=[1]"], "argument a: found [1]"),
+        (["--backbone", "nets.py:Own"], "there is no file nets.py (from "),
+    ],
+)
+def test_wrong_arguments_of_a_backbone_are_one_line(  # type: ignore[no-untyped-def]
+    nas, small_space: Path, tmp_path: Path, options: list[str], said: str
+) -> None:
+    ran = nas("search", small_space, "--out", tmp_path / "run", *options)
+    assert ran.code == 2 and said in ran.err and ran.err.count("\n") == 1
+    assert not (tmp_path / "run").exists()

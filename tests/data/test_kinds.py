@@ -37,6 +37,7 @@ def test_a_path_is_made_absolute_and_nothing_else(
     monkeypatch.chdir(tmp_path)
     assert resolve_source("folder:images") == f"folder:{tmp_path.resolve()}/images"
     assert resolve_source("imagenet:.") == f"imagenet:{tmp_path.resolve()}"
+    assert resolve_source("own images/load.py:f(a=1)") == f"{tmp_path}/own images/load.py:f(a=1)"
     for source in ("digits", "hf:a/b:c", "module:function", "folder:", "unknown"):
         assert resolve_source(source) == source
 

@@ -80,7 +80,7 @@ def test_it_brings_no_test_part(module: Path) -> None:
 @pytest.mark.parametrize(
     ("body", "said"),
     [
-        ("raise ValueError('no\\nsuch disk')", "ValueError: no$"),
+        ("raise ValueError('no\\nsuch disk')", r"ValueError: no \(.*my_images.py, line 15\)$"),
         ("return None", "it returned NoneType; allowed: .images, labels."),
         ("return COLOUR", r"it returned uint8 \(8, 6, 4, 3\); allowed"),
         ("return COLOUR, NAMES, NAMES", r"it returned a tuple of 3 .*; allowed"),
@@ -131,3 +131,16 @@ def test_a_picture_from_a_damaged_file_is_named(module: Path) -> None:
     module.write_text(CODE + body)
     with pytest.raises(SpecError, match="image 7 of data 'my_images:wrong' .* cannot be read"):
         load_data("my_images:wrong", 4, validation=0.25, seed=0)
+
+
+def test_a_file_s_function_is_called_with_the_arguments_in_its_name(tmp_path: Path) -> None:
+    file = tmp_path / "some images" / "load-them.py"
+    file.parent.mkdir()
+    file.write_text(CODE + "\ndef some(count=8): return COLOUR[:count], NAMES[:count]\n")
+    whole, some = (
+        load_data(f"{file}:some{more}", 4, validation=0.25, seed=0) for more in ("", "(count=4)")
+    )
+    assert len(whole.train) + len(whole.validation) == 8
+    assert len(some.train) + len(some.validation) == 4
+    with pytest.raises(SpecError, match=r"unexpected .* 'colour'; it takes: count=8"):
+        load_data(f"{file}:some(colour=1)", 4, validation=0.25, seed=0)

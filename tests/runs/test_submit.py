@@ -249,3 +249,20 @@ def test_the_command_line_shows_and_checks(small_space: Path, tmp_path: Path) ->
     elsewhere = ["--data", "folder:/only/there", "--set", "search.patience=null"]
     elsewhere += ["--regime", "finetune", "--set", "proxy.backbone.weights=pretrained"]
     assert CliRunner().invoke(app, [*words, "--dry-run", *elsewhere]).exit_code == 0
+
+
+@pytest.mark.parametrize("named", ["space", "--backbone", "--data"])
+def test_files_of_code_must_be_where_the_cluster_sees_them(
+    small_space: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, named: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("mine.py").write_text("import torchvision\nnet = torchvision.models.mobilenet_v2\n")
+    space = Path("space.yaml")
+    text = small_space.read_text()
+    space.write_text(text.replace("mobilenetv2_035", "mine.py:net") if named == "space" else text)
+    recipe = (RUNNERS / "kuberay-rayjob.yaml").read_text()
+    Path("job.yaml").write_text(recipe.replace("REGISTRY", "here").replace("PUT-IN", "claim"))
+    words = ["launch", "job.yaml", str(space), "--out", "/shared/x", "--dry-run"]
+    words += [] if named == "space" else [named, "mine.py:net"]
+    with pytest.raises(SpecError, match="mine.py:net: name it as the cluster's machines see it"):
+        CliRunner().invoke(app, words, catch_exceptions=False)

@@ -1,26 +1,22 @@
-"""A search space with other backbones than its own."""
+"""What a space says of sites, as far as the backbones have them that took the place of its own."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from nas.backbones import Site, find_sites
 from nas.models.build import is_excluded
-from nas.models.candidates import check_names
 from nas.spec.space import POSITIONS, SearchSpace
 
-__all__ = ["with_backbones"]
+__all__ = ["with_fitting_sites"]
 
 
-def with_backbones(space: SearchSpace, backbones: Sequence[str]) -> tuple[SearchSpace, list[str]]:
-    """Return a space with other backbones, and what it no longer says of sites, in sentences.
+def with_fitting_sites(space: SearchSpace) -> tuple[SearchSpace, list[str]]:
+    """Return a space whose backbones were exchanged, and what it no longer says, in sentences.
 
     Positions that none of them has give way to the usual ones (see `find_sites`), and patterns to
     exclude that match none of their sites are left out: both are of other networks.
     Raises SpecError for a backbone that there is not, or without sites.
     """
-    space = space.model_copy(update={"backbones": list(backbones)})
-    check_names(space)
+    backbones = space.backbones
     rule, notes = space.sites, list[str]()
     sites = {name: _all_sites(space, name) for name in backbones}
     have = {site.position for each in sites.values() for site in each}
