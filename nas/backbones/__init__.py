@@ -1,8 +1,9 @@
 """Backbones: the networks that blocks are inserted into, by name.
 
 A bare name is timm's (`mobilenetv2_100`) or our own (`mobilenext_100`); `torchvision/NAME` is
-torchvision's; `module:name` or `path/to/file.py:name` is the user's. `NAME@1.25` is one of them
-with a quarter more channels, where it has a width.
+torchvision's; `module:name` or `path/to/file.py:name` is the user's, and `object:...` a network
+that was given in memory. `NAME@1.25` is one of them with a quarter more channels, where it has a
+width.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from timm.data.constants import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 from torch import nn
 
 from nas.backbones import (
+    held_networks,
     own_networks,
     timm_networks,
     torchvision_networks,
@@ -30,6 +32,7 @@ from nas.backbones.stride import TRACED_SIDE, layers_to_unstride, unstride
 from nas.backbones.walk import outputs, walk
 from nas.base.errors import SpecError
 from nas.base.size import Resolution, Size
+from nas.spec.own_backbone import is_held
 from nas.spec.width import MOST_WIDTH, split_width, with_width
 
 __all__ = [
@@ -38,6 +41,7 @@ __all__ = [
     "Site",
     "Slot",
     "check_backbone",
+    "check_classes",
     "find_sites",
     "has_width",
     "known_backbones",
@@ -53,6 +57,7 @@ FAMILIES: tuple[ModuleType, ...] = (
     timm_networks,
     torchvision_networks,
     own_networks,
+    held_networks,
     user_networks,
 )
 """The makers of networks, of which the first that knows a name counts.
@@ -282,7 +287,8 @@ def _walked(backbone: str, resolution: Resolution, total_stride: int | None) -> 
     network = plain_network(backbone, num_classes=_CLASSES, total_stride=total_stride)
     try:
         sites = walk(network, resolution)
-        fault = find_fault(network, resolution, _CLASSES)
+        # One that was given in memory has as many classes as it has: see `check_classes`.
+        fault = None if is_held(backbone) else find_fault(network, resolution, _CLASSES)
     except _OF_FORWARD as error:
         raise _unreadable(backbone, resolution, error) from None
     if fault is not None:
@@ -291,6 +297,20 @@ def _walked(backbone: str, resolution: Resolution, total_stride: int | None) -> 
             "classes: wrap it in a module whose forward returns its logits"
         )
     return sites
+
+
+def check_classes(
+    backbone: str, resolution: Resolution, total_stride: int | None, num_classes: int
+) -> None:
+    """Raise SpecError where a network that was given in memory has a head for other data."""
+    if not is_held(backbone):  # all others are made for as many classes as there are
+        return
+    fault = find_fault(plain_network(backbone, total_stride=total_stride), resolution, num_classes)
+    if fault is not None:
+        raise SpecError(
+            f"backbone {backbone!r} gives {fault}; the data have {num_classes}: give it a head of "
+            "as many, trained"
+        )
 
 
 @lru_cache(maxsize=256)

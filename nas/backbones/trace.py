@@ -10,7 +10,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-
 from nas.backbones.operations import Operation, Recorder, tensors_in
 from nas.base.size import Resolution, Size
 

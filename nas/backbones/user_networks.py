@@ -39,7 +39,8 @@ def exists(name: str) -> bool:
     assert own is not None
     if isinstance(made, nn.Module):
         raise SpecError(
-            f"backbone {name!r}: {own.name} is a network; name a function or a class that makes one"
+            f"backbone {name!r}: {own.name} is a network; name a function or a class that makes "
+            "one, or give the network itself in Python: nas.search(space, backbone=network)"
         )
     if "num_classes" in dict(own.arguments):
         raise SpecError(f"backbone {name!r}: num_classes is the data's; leave it out")

@@ -58,7 +58,7 @@ def user_function(name: str, what: str) -> Callable[..., object]:
     if own.place == "__main__":  # a worker's is another
         raise SpecError(
             f"{what} {name!r}: what a session defines is found by no other process; put it into a "
-            "file and name that, path/to/file.py:name"
+            "file and name that, path/to/file.py:name (a network may also be given in memory)"
         )
     if own.is_file and not os.path.isfile(own.place):
         raise SpecError(

@@ -19,7 +19,7 @@ def _library(backbone: str) -> str | None:
     backbone, _ = split_width(backbone)
     if own_networks.exists(backbone):
         return "attention-nas"
-    if ":" in backbone:  # of one's own
+    if ":" in backbone:  # of one's own, or given in memory
         return None
     return "torchvision" if backbone.startswith("torchvision/") else "timm"
 

@@ -36,10 +36,22 @@ def _changes(
 
 
 def rerun_command(run: Run) -> str:
-    """Return the search with the same space, data and runner, into a new folder beside the run."""
+    """Return the search with the same space, data and runner, into a new folder beside the run.
+
+    Of a network that was given in memory, the call in Python.
+    """
     file = Runner(**{name: getattr(run.file, name) for name in Runner.model_fields})
     if file.device_profile is not None:
         file = file.model_copy(update={"device": str(run.path / _PROFILE)})
+    if run.in_process:
+        settings = [
+            setting for setting in list_overrides(file) if not setting.startswith("proxy.backbone.")
+        ]
+        return (
+            f"nas.search({str(run.path / 'space.yaml')!r}, nas.load_runner(None, "
+            f"{tuple(settings)!r}), data={run.file.data!r}, out={f'{run.path}-again'!r}, "
+            "backbone=network)"
+        )
     words = ["nas", "search", str(run.path / "space.yaml"), "--data", run.file.data]
     for setting in list_overrides(file):
         words += ["--set", setting]

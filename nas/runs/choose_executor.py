@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from nas.base.machine import usable_cores
 from nas.execution.evaluator import EvaluatorSpec
 from nas.execution.executor import Executor, LatencyMachine, on_this_machine
+from nas.execution.in_process import InProcessExecutor
 from nas.execution.local import LocalExecutor
 from nas.execution.observer import Observer, SilentObserver
 from nas.execution.workers.worker_executor import WorkerExecutor
@@ -31,6 +32,8 @@ __all__ = ["EXECUTORS", "latency_machine", "reopen_search", "tuning"]
 
 def _local(inputs: SearchInputs, store: Store, spec: EvaluatorSpec) -> Executor:
     run = inputs.run
+    if run.in_process:
+        return InProcessExecutor(spec)
     return LocalExecutor(spec, workers=worker_count(run.file), log=run.path / "events.log")
 
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from nas.base.errors import SpecError
 from nas.base.files import dump_yaml, parse, write_whole
 from nas.execution.observer import EventLog, Observer
 from nas.runs.drive import drive
 from nas.runs.elapsed import RENEWED, read_spent
+from nas.runs.given_network import check_held, check_runs_in_process
 from nas.runs.lock import run_lock
 from nas.runs.prepare import SearchInputs
 from nas.runs.retrain.budget import share_budget
@@ -17,6 +19,9 @@ from nas.runs.retrain.in_search import end_in_full_trainings
 from nas.runs.run import Run, RunFile, open_run
 from nas.spec.width import is_widened
 from nas.study.full_training import select_main_recipe
+
+if TYPE_CHECKING:
+    from torch import nn
 
 __all__ = ["resume", "write_plan"]
 
@@ -29,6 +34,7 @@ def resume(
     budget: float | None = None,
     full_trainings: int | None = None,
     workers: int | None = None,
+    backbone: nn.Module | None = None,
     observer: Observer | None = None,
 ) -> Run:
     """Go on with a run and return it when its search has ended.
@@ -40,11 +46,13 @@ def resume(
     budget: seconds more, shared between searching and full trainings as the run's file says.
     full_trainings: a new total of them; None: as run.yaml says.
     workers: at most; None: as run.yaml says.
+    backbone: the network that the search was given in memory, as it was then.
     observer: hears what happens; None: nobody does.
 
     Raises SpecError for what is refused, which changes nothing.
     """
-    run = open_run(path)
+    run = open_run(path, backbone=backbone)
+    check_held(run)
     if trials is not None:
         rows = run.trials()
         firsts = rows["reference"][rows["repeat"] == 0].tolist()
@@ -55,6 +63,8 @@ def resume(
                 "that"
             )
     file = _change_plan(run.file, trials, time_limit, workers, full_trainings)
+    if run.in_process:
+        check_runs_in_process(file)
     if budget is not None:
         file = _with_more(run, file, budget)
     with run_lock(run.path):

@@ -30,6 +30,7 @@ from nas.runs.lock import is_locked
 from nas.runs.trust import proxy_trust
 from nas.runs.weights import Weights, retrained_weights, trained_network
 from nas.spec.objective import objectives_named
+from nas.spec.own_backbone import is_held
 from nas.spec.runner import JOURNAL, Runner
 from nas.spec.space import SearchSpace
 from nas.spec.storage_url import StorageUrl
@@ -131,6 +132,11 @@ class Run:
     def title(self) -> str:
         """The space and the data, for headings."""
         return f"{self.space.name} on {self.file.data_name}"
+
+    @property
+    def in_process(self) -> bool:
+        """Whether its network was given in memory, so that no other process can train it."""
+        return any(is_held(backbone) for backbone in self.space.backbones)
 
     @property
     def study(self) -> Path | StorageUrl:
@@ -440,9 +446,22 @@ def _predict_latencies(trials: Trials, device: str | Path) -> Trials:
     return trials.with_latency(latency_ms, spread)
 
 
-def open_run(path: str | Path) -> Run:
-    """Open a run folder for reading. Raises SpecError when it is none."""
-    path = Path(path)
+def open_run(path: str | Path, *, backbone: nn.Module | None = None) -> Run:
+    """Open a run folder for reading.
+
+    backbone: the network that its search was given in memory, for whoever builds its networks.
+    Raises SpecError when it is none, or the network is another.
+    """
+    run = _open_run(Path(path))
+    if backbone is not None:
+        from nas.backbones.held_networks import check_same, hold
+
+        check_same(backbone, run.space.backbones, str(run.path))
+        hold(backbone)
+    return run
+
+
+def _open_run(path: Path) -> Run:
     if not (path / "run.yaml").is_file():
         if path.is_file():
             raise SpecError(f"{path} is a file; name the folder of a run")

@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nas.base.errors import SpecError, StorageError
 from nas.base.files import dump_yaml
@@ -17,6 +18,7 @@ from nas.runs.calibrate.curve_result import CURVES_FILE
 from nas.runs.calibrate.result import FILE as CALIBRATION
 from nas.runs.check import NewRun, check_new_run
 from nas.runs.drive import drive
+from nas.runs.given_network import GivenNetwork, given_network
 from nas.runs.lock import run_lock
 from nas.runs.open_study import drop_study, make_study
 from nas.runs.prepare import DEVICE, PRIOR, SearchInputs, take_over
@@ -26,6 +28,9 @@ from nas.runs.retrain.in_search import end_in_full_trainings
 from nas.runs.run import CHECKPOINTS, Run, open_run
 from nas.spec.runner import Runner, SearchPlan
 from nas.spec.space import SearchSpace
+
+if TYPE_CHECKING:
+    from torch import nn
 
 __all__ = ["search"]
 
@@ -40,6 +45,7 @@ def search(
     *,
     calibration: str | Path | None = None,
     prior: str | Path | None = None,
+    backbone: str | nn.Module | None = None,
     observer: Observer | None = None,
 ) -> Run:
     """Search a space and return the finished run.
@@ -53,16 +59,23 @@ def search(
         the same images and backbone: trainings are as long as they advise, unless the runner says
         how long.
     prior: rules of another search (`nas explain --prior`), for the sampler `pareto` alone.
+    backbone: in the place of the space's: a name, or a network in memory. A copy of that is
+        searched with its own weights, which are not trained further before; its head must fit the
+        data. It is trained in this process, and asked for again by `nas.resume`.
     observer: hears what happens; None: nobody does.
 
     Raises SpecError for a fault of any of them, before anything is written.
     """
     out = Path(out)
-    new = check_new_run(space, runner, data, out, calibration=calibration, prior=prior)
-    _make_folder(new, out)
+    with given_network(space, runner, backbone) as given:
+        new = check_new_run(
+            given.space, given.runner, data, out, calibration=calibration, prior=prior
+        )
+        new = replace(new, file=given.keep(new.file, out))
+        _make_folder(new, out, given)
     run = open_run(out)
     observer = observer or SilentObserver()
-    for note in new.notes:
+    for note in (*given.notes, *new.notes):
         observer.stage(note)
     with run_lock(out):
         try:
@@ -109,7 +122,7 @@ def _duration(seconds: float) -> str:
     return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
 
 
-def _make_folder(new: NewRun, out: Path) -> None:
+def _make_folder(new: NewRun, out: Path, given: GivenNetwork) -> None:
     """Make the run folder whole: beside its place first, then moved there."""
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
@@ -117,6 +130,7 @@ def _make_folder(new: NewRun, out: Path) -> None:
         building.chmod(0o755)
         try:
             _fill_folder(new, building, out)
+            given.put(building)
             if out.exists():
                 out.rmdir()
             building.rename(out)

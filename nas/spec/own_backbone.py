@@ -1,4 +1,8 @@
-"""Names of a user's own networks, whose arguments are part of them: `nets:tiny(width=0.5)`."""
+"""Names of a user's own networks.
+
+Arguments are part of them: `nets:tiny(width=0.5)`. Those of networks that were given in memory
+begin with `object:`.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +12,9 @@ from nas.base.errors import SpecError
 from nas.base.own_name import OwnName
 from nas.spec.width import split_width, with_width
 
-__all__ = ["absolute", "brief", "with_arguments"]
+__all__ = ["HELD", "absolute", "brief", "is_held", "with_arguments"]
+
+HELD = "object:"
 
 
 def with_arguments(backbones: Sequence[str], arguments: Mapping[str, object]) -> list[str]:
@@ -45,3 +51,11 @@ def brief(backbone: str) -> str:
     name, width = split_width(backbone)
     own = OwnName.parse(name)
     return backbone if own is None else with_width(own.brief, width)
+
+
+def is_held(backbone: str) -> bool:
+    """Say whether a name is of a network that was given in memory, to whichever process.
+
+    That process alone can make it.
+    """
+    return backbone.startswith(HELD)

@@ -7,7 +7,7 @@ from support.searches import space
 
 from nas.base.errors import SpecError
 from nas.base.files import parse
-from nas.spec.own_backbone import absolute, brief, with_arguments
+from nas.spec.own_backbone import absolute, brief, is_held, with_arguments
 from nas.spec.space import SearchSpace, with_backbones
 from nas.spec.width import split_width
 
@@ -39,6 +39,7 @@ def test_a_file_is_named_from_the_root_and_told_without_its_folder(
     assert brief(whole) == "nets.py:tiny(width=2)@1.5"
     for other in ("mobilenetv2_100@1.25", "nets:tiny", "object:Net-0a-1b"):
         assert absolute(other) == brief(other) == other
+    assert is_held("object:Net-0a-1b") and not is_held("objects:net")
 
 
 def test_a_space_keeps_arguments_in_its_names_alone() -> None:

@@ -54,7 +54,8 @@ def share_budget(run: Run, plain: Architecture) -> Share:
     """
     plan = run.file.search
     assert plan.budget is not None
-    each, workers = estimate_seconds(run, plain), worker_count(run.file.retrain, _MANY)
+    each = estimate_seconds(run, plain)
+    workers = worker_count(run.file.retrain, _MANY, alone=run.in_process)
     kept = plan.full_share * plan.budget
     number = plan.full_trainings or math.floor(kept * workers / each)
     if number < _LEAST or number * each / workers > plan.budget:
@@ -98,7 +99,7 @@ class Allowance:
         each = _typical_seconds(trainings)
         if plan.budget is None or not each:
             return left - len(new)
-        workers = worker_count(self._run.file.retrain, _MANY)
+        workers = worker_count(self._run.file.retrain, _MANY, alone=self._run.in_process)
         seconds = sum(training.seconds for training in new) + workers * self._seconds_beside
         return round(left - seconds / each)
 

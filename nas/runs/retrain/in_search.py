@@ -130,7 +130,7 @@ def end_in_full_trainings(run: Run, observer: Observer | None = None) -> None:
     rivals = WidthRivals(run, observer)
     allowance = Allowance(run)
     while (left := allowance.left()) > 0:
-        side_by_side = worker_count(run.file.retrain, left)
+        side_by_side = worker_count(run.file.retrain, left, alone=run.in_process)
         count = max(math.ceil(left / _ROUNDS), side_by_side)
         affordable = left / _ROUNDS
         chosen = _choose(run, count, affordable)
@@ -257,7 +257,7 @@ def _plan(run: Run, chosen: Sequence[tuple[int, int]]) -> RetrainPlan:
         for trial, seeds in most.items()
     ]
     jobs = [job for plan in plans for job in plan.jobs]
-    workers = worker_count(section, max(1, len(jobs)))
+    workers = worker_count(section, max(1, len(jobs)), alone=run.in_process)
     threads = section.threads or max(1, usable_cores() // workers)
     return replace(
         plans[0],

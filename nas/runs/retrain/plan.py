@@ -18,6 +18,7 @@ from nas.base.object_store import is_remote
 from nas.base.size import Resolution
 from nas.data import open_data, open_test
 from nas.data.kinds import source_to_test
+from nas.runs.given_network import check_held
 from nas.runs.images import decode_images, open_images
 from nas.runs.retrain.pool import Watcher
 from nas.runs.run import Run, RunState
@@ -93,6 +94,7 @@ def plan_retraining(
 
     Raises SpecError for networks, images or a test part that cannot be used.
     """
+    check_held(run)
     section = section or run.file.retrain
     if section.weights is None:  # the file's may be those of before there were regimes
         section = section.model_copy(update={"weights": run.file.retrain.weights})
@@ -110,7 +112,8 @@ def plan_retraining(
     ]
     names = {training.about.name for training in trainings}
     shared_by = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))  # processes of torchrun, here
-    workers = 1 if shared_by > 1 else workers or worker_count(section, len(trainings))
+    alone = shared_by > 1 or run.in_process
+    workers = 1 if alone else workers or worker_count(section, len(trainings))
     threads = section.threads or max(1, usable_cores() // (workers * shared_by))
     jobs = tuple(
         _job(run, training, threads, tested)
@@ -272,8 +275,13 @@ def brings_test(source: str) -> bool:
     return True
 
 
-def worker_count(section: Retrain, trainings: int) -> int:
-    """Return how many of so many trainings go side by side on this machine."""
+def worker_count(section: Retrain, trainings: int, *, alone: bool = False) -> int:
+    """Return how many of so many trainings go side by side on this machine.
+
+    alone: whether they go one after another, as in a process that no other can stand in for.
+    """
+    if alone:
+        return 1
     gpus = len(visible_gpus())
     side_by_side = gpus or max(1, usable_cores() // (section.threads or 1))
     return max(1, min(side_by_side, trainings))

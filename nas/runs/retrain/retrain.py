@@ -22,6 +22,7 @@ from nas.runs.drive import write_results
 from nas.runs.lock import run_lock
 from nas.runs.retrain.plan import RetrainPlan, is_settled, visible_gpus
 from nas.runs.retrain.pool import ProgressReport, Watcher, train_side_by_side
+from nas.runs.retrain.worker import carry_out
 from nas.runs.run import Run
 from nas.runs.weights import RETRAINED_FOLDER
 from nas.strategy.storage.store import Store
@@ -44,6 +45,8 @@ def retrain(planned: RetrainPlan, watcher: Watcher) -> list[FullTraining]:
     with _process_group(), _locked_by_first(run), _result_keeper(run, watcher) as keep:
         if dist.is_initialized():
             _train_together(planned, keep, watcher)
+        elif run.in_process:
+            _train_here(planned, keep, watcher)
         elif planned.jobs:
             train_side_by_side(
                 planned.jobs,
@@ -163,6 +166,20 @@ def _train_together(planned: RetrainPlan, keep: Any, watcher: Watcher) -> None:
         if first:
             keep(job, result)
             watcher.ended(job, result)
+
+
+def _train_here(planned: RetrainPlan, keep: Any, watcher: Watcher) -> None:
+    """Carry out trainings one after another in this process, which alone can make the network."""
+    before = torch.get_num_threads()
+    try:
+        for job in planned.jobs:
+            watcher.began(job)
+            torch.set_num_threads(job.about.threads)
+            result = carry_out(job, say=functools.partial(watcher.progressed, job))
+            keep(job, result)
+            watcher.ended(job, result)
+    finally:
+        torch.set_num_threads(before)
 
 
 def _nothing(_report: ProgressReport) -> None:

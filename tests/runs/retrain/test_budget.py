@@ -32,7 +32,7 @@ def _training(seed: int, seconds: float, reference: str | None = None) -> FullTr
 
 def _run(trainings: list[FullTraining], *overrides: str) -> Run:
     file = load_runner(overrides=("search.full_trainings=10", "retrain.threads=1", *overrides))
-    return cast(Run, SimpleNamespace(file=file, retrained=lambda: trainings))
+    return cast(Run, SimpleNamespace(file=file, in_process=False, retrained=lambda: trainings))
 
 
 def test_a_number_that_was_asked_for_is_counted() -> None:
@@ -52,7 +52,7 @@ def test_of_a_budget_slow_networks_take_more(monkeypatch: pytest.MonkeyPatch) ->
     # Two cores train two networks in the time that all of the machine takes for something else.
     clock = iter([0.0, 60.0])
     monkeypatch.setattr(budget.time, "monotonic", lambda: next(clock))
-    monkeypatch.setattr(budget, "worker_count", lambda *arguments: 2)
+    monkeypatch.setattr(budget, "worker_count", lambda *arguments, **named: 2)
     with allowance.beside():
         pass
     assert allowance.left() == 4
