@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from nas.base.errors import SpecError
-from nas.blocks.gate import double_gates, undouble_gates
+from nas.blocks.gate import double_gates, single_gates, undouble_gates
 from nas.spec.architecture import Option
 
 __all__ = ["Block", "FeatureMap", "Shape", "paper_width"]
+
+_SAME = 1e-5  # of the largest value
+_MAPS, _SCALE = 4, 8.0  # that a function is tried on; so large that gates of other shapes differ
 
 
 def paper_width(channels: int, reduction: int) -> int:
@@ -63,6 +67,10 @@ class Block:
         behind one of its gates: they take over that gate's doubling when it is folded away.
     open: what else makes it an identity, in place, where zeros and doubled gates cannot; it
         must leave nothing behind that costs time.
+
+    read: (a module that a backbone comes with, a block of this kind) -> the block's weights with
+        which it computes what the module computes; None where that is of another kind or shape.
+        A block that takes its place then starts from what it learnt.
     """
 
     name: str
@@ -73,6 +81,7 @@ class Block:
     gates: int = 1
     reads_gated: tuple[str, ...] = ()
     open: Callable[[nn.Module], None] | None = None
+    read: Callable[[nn.Module, nn.Module], Mapping[str, Tensor] | None] | None = None
     options: Mapping[str, tuple[Option, ...]] = field(default_factory=dict)
     width: Callable[[int, Mapping[str, Option]], int] | None = None
     limits: Callable[[int, int, int, Mapping[str, Option]], str | None] | None = None
@@ -135,6 +144,24 @@ class Block:
                 self.open(module)
         return module
 
+    def take_over(self, module: nn.Module, trained: nn.Module, site: FeatureMap) -> bool:
+        """Let a block of an identity start begin as the trained module in whose place it comes.
+
+        In place, where both are of one kind and compute the same of any map, which is tried.
+        Returns whether it did; else the block stays as it was.
+        trained: in evaluation mode, as the block is.
+        """
+        weights = self.read(trained, module) if self.read else None
+        if weights is None:
+            return False
+        taught = copy.deepcopy(module)
+        taught.load_state_dict(dict(weights), strict=False)
+        single_gates(taught)
+        if not _same_function(taught, trained, site):
+            return False
+        module.load_state_dict(taught.state_dict())
+        return True
+
     def fold(self, module: nn.Module) -> float:
         """Undo the doubled gates of an identity start, in place.
 
@@ -156,3 +183,14 @@ class Block:
         rest = {name: value for name, value in options.items() if name != "reduction"}
         width = self.width(channels, options) if self.width else options.get("reduction")
         return (self.name, width, *sorted(rest.items()))
+
+
+def _same_function(one: nn.Module, other: nn.Module, site: FeatureMap) -> bool:
+    """Say whether two modules compute the same of maps, but for rounding."""
+    generator = torch.Generator().manual_seed(0)
+    maps = torch.randn(_MAPS, site.channels, site.height, site.width, generator=generator)
+    # Means of whole maps differ, too.
+    maps = _SCALE * (maps + torch.randn(_MAPS, site.channels, 1, 1, generator=generator))
+    with torch.no_grad():
+        before, after = other(maps.clone()), one(maps.clone())
+    return bool((before - after).abs().max() <= _SAME * maps.abs().max())

@@ -5,8 +5,12 @@ timm's `SEModule`, with the hidden width of arXiv:2103.02907. Parameters: 2Cm + 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+import torch
 from timm.layers.squeeze_excite import SEModule
-from torch import nn
+from torch import Tensor, nn
+from torch.nn import functional as F
 
 from nas.blocks.block import Block, paper_width
 
@@ -17,12 +21,43 @@ def _make(channels: int, height: int, width: int, *, reduction: int) -> nn.Modul
     return SEModule(channels, rd_channels=paper_width(channels, reduction))
 
 
+_LAYERS = (("fc1", "fc2"), ("conv_reduce", "conv_expand"))
+"""What libraries call the two layers: timm's `SEModule` and torchvision, timm's `SqueezeExcite`."""
+
+
+def _read(module: nn.Module, block: nn.Module) -> Mapping[str, Tensor] | None:
+    """Read the weights of a library's squeeze-and-excitation into a block that is no narrower.
+
+    Hidden channels that the block has beyond those of the module begin with nothing to say.
+    """
+    children = dict(module.named_children())
+    names = next((names for names in _LAYERS if children.keys() >= set(names)), None)
+    if names is None:
+        return None
+    squeeze, excite = (children[name].state_dict() for name in names)
+    own = block.state_dict()
+    channels, hidden = own["fc2.weight"].shape[:2]
+    if not all("weight" in layer and "bias" in layer for layer in (squeeze, excite)):
+        return None
+    theirs = len(squeeze["bias"])
+    shapes = (theirs, channels, 1, 1), (channels, theirs, 1, 1)
+    if (squeeze["weight"].shape, excite["weight"].shape) != shapes or theirs > hidden:
+        return None
+    return {
+        "fc1.weight": torch.cat([squeeze["weight"], own["fc1.weight"][theirs:]]),
+        "fc1.bias": torch.cat([squeeze["bias"], own["fc1.bias"][theirs:]]),
+        "fc2.weight": F.pad(excite["weight"], (0, 0, 0, 0, 0, hidden - theirs)),
+        "fc2.bias": excite["bias"],
+    }
+
+
 SE = Block(
     name="se",
     title="Squeeze-and-excitation",
     paper="https://arxiv.org/abs/1709.01507",
     make=_make,
     closed_by=("fc2.weight", "fc2.bias"),
+    read=_read,
     options={"reduction": (24, 8, 16, 32)},
     width=lambda channels, options: paper_width(channels, int(options["reduction"])),
 )

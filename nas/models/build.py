@@ -13,6 +13,7 @@ from nas.base.errors import SpecError
 from nas.base.seeds import derive
 from nas.base.size import Resolution, Size
 from nas.blocks import block_named
+from nas.blocks.gate import drop_single_gates
 from nas.spec.architecture import EMPTY, KEEP, Architecture, Insertion, Option, block_label
 from nas.spec.own_backbone import absolute
 
@@ -37,7 +38,8 @@ def build(
 ) -> nn.Module:
     """Build the network of an architecture, in evaluation mode: NCHW images to class scores.
 
-    start: `paper` or `identity`, the first weights of the inserted blocks (see make_block).
+    start: `paper` or `identity`, the first weights of the inserted blocks (see make_block). With
+        `identity`, a block that takes the place of a trained one of its kind starts as that.
     weights: the plain backbone's, by their names there; blocks keep their own. None means
         random ones, or pretrained ones.
     pretrained: whether the backbone comes with its library's weights.
@@ -54,8 +56,13 @@ def build(
     )
     if weights is not None:
         network.load_state_dict(dict(weights))
+    trained = start == "identity" and (weights is not None or pretrained)
     for site, insertion in _placements(architecture):
-        site.slot.fill(network, _module(insertion, site, start, seed))
+        module = _module(insertion, site, start, seed)
+        if trained and site.filled and insertion.block != EMPTY:
+            held = network.get_submodule(site.slot.module)
+            block_named(insertion.block).take_over(module, held, site)
+        site.slot.fill(network, module)
     return network.eval()
 
 
@@ -112,6 +119,8 @@ def deploy(network: nn.Module, architecture: Architecture) -> nn.Module:
     names, which may stand between a slot and its reader.
     """
     placements = _block_placements(architecture)
+    for site, _ in placements:
+        drop_single_gates(site.slot.block(network))
     if any(site.position == "output" for site, _ in placements):
         return network
     for site, insertion in placements:

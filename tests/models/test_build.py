@@ -6,8 +6,9 @@ from functools import lru_cache
 import pytest
 import torch
 from support import computed_weights
+from torch import nn
 
-from nas.backbones import Site, sites_by_name
+from nas.backbones import Site, find_sites, sites_by_name
 from nas.base.errors import SpecError
 from nas.blocks import BLOCKS
 from nas.models.build import build, deploy, inserted_modules, uniform
@@ -213,3 +214,72 @@ def test_a_size_is_given_as_it_is_written_or_as_height_and_width() -> None:
             network(torch.randn(2, 3, 64, 96))
     with pytest.raises(SpecError, match="size '96x'; allowed: whole pixels"):
         uniform("mobilenetv2_035", "se", resolution="96x")
+
+
+def trained_network(backbone: str) -> nn.Module:
+    """A network whose statistics and filled slots are those of some training."""
+    generator = torch.Generator().manual_seed(0)
+    network = build(Architecture(backbone, 64), num_classes=7, seed=1).train()
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.add_(0.1 * torch.randn(parameter.shape, generator=generator))
+        for _ in range(5):
+            network(torch.randn(16, 3, 64, 64, generator=generator))
+    return network.eval()
+
+
+def refilled(backbone: str, label: str) -> Architecture:
+    """A block in every slot that comes filled."""
+    sites = [site for site in find_sites(backbone, 64) if site.filled]
+    return Architecture(backbone, 64, tuple(Insertion.of(site.name, label) for site in sites))
+
+
+@pytest.mark.parametrize(
+    ("backbone", "label", "taken"),
+    [
+        # ReLU and sigmoid behind as many hidden channels as ours, or fewer.
+        ("semnasnet_050", "se/r4", True),
+        ("semnasnet_050", "se/r24", True),
+        ("mnasnet_small", "se/r24", True),
+        ("mnasnet_small", "eca", False),  # of another kind
+        ("mobilenetv3_small_050", "se/r4", False),  # hard sigmoid
+        ("efficientnet_b0", "se/r24", False),  # SiLU
+        ("rexnet_100", "se/r12", False),  # a batch norm between
+        ("torchvision/mobilenet_v3_small", "se/r4", False),
+    ],
+)
+def test_a_block_starts_as_the_trained_one_that_it_replaces_where_they_agree(
+    backbone: str, label: str, taken: bool
+) -> None:
+    plain, architecture = trained_network(backbone), refilled(backbone, label)
+    some = torch.randn(3, 3, 64, 64, generator=torch.Generator().manual_seed(2))
+    with torch.no_grad():
+        expected = plain(some)
+        network = build(architecture, num_classes=7, start="identity", weights=plain.state_dict())
+        given = network(some)
+        if not taken:
+            emptied = build(refilled(backbone, "none"), num_classes=7, weights=plain.state_dict())
+            expected = emptied(some)
+        torch.testing.assert_close(given, expected, rtol=1e-4, atol=1e-4 * float(expected.std()))
+        # Whoever builds it anew, without the plain weights, loads the same network.
+        again = build(architecture, num_classes=7, start="identity")
+        again.load_state_dict(network.state_dict())
+        assert torch.equal(again(some), given)
+        if taken:
+            deployed = deploy(again, architecture)
+            assert torch.equal(deployed(some), given)
+            assert "DoubledGate" not in repr(deployed)
+            assert not any("single" in name for name in deployed.state_dict())
+
+
+def test_weights_of_before_are_read_as_the_doubled_gates_that_they_were() -> None:
+    architecture = refilled("mnasnet_small", "se/r24")
+    plain = trained_network("mnasnet_small")
+    before = build(architecture, num_classes=7, start="identity", seed=3)
+    assert not any("single" in name for name in before.state_dict())
+    # Built with the plain weights, as a resumed training is, and loaded with what was kept.
+    network = build(architecture, num_classes=7, start="identity", weights=plain.state_dict())
+    network.load_state_dict(before.state_dict())
+    some = torch.randn(2, 3, 64, 64)
+    with torch.no_grad():
+        assert torch.equal(network(some), before(some))
