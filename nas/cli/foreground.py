@@ -17,6 +17,7 @@ from rich.console import Console
 from nas.cli.output.console import make_console
 from nas.cli.output.front_table import print_front
 from nas.cli.output.search_progress import watch_search
+from nas.spec.architecture import PLAIN
 from nas.spec.width import describe_reference
 from nas.study.front.front import Front
 from nas.study.front.point import Point
@@ -70,10 +71,15 @@ def _print_next_commands(folder: Path, point: Point, screen: Console) -> None:
 
 
 def _choose_example(front: Front) -> Point:
-    """Return the best loss on the front, but the fastest where losses do not clearly differ."""
+    """Return the best loss on the front, but the fastest where losses do not clearly differ.
+
+    Where nothing on it is to be recommended, that is the plain network.
+    """
+    plain = [point for point in front.references if point.reference == PLAIN]
+    points = front.recommended or plain or front.members
     if judge(front).clear or math.isnan(front.seed_noise):
-        return min(front.members, key=lambda point: point.loss)
-    return min(front.members, key=lambda point: point.latency_ms)
+        return min(points, key=lambda point: point.loss)
+    return min(points, key=lambda point: point.latency_ms)
 
 
 def _program() -> str:

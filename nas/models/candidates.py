@@ -239,6 +239,10 @@ class Candidates:
         assert branch is not None, plain
         return branch
 
+    def emptied(self, plain: Architecture) -> Architecture:
+        """Return one of `plains` without what its slots came with; itself where they are empty."""
+        return self._own_branch(plain).emptied
+
     def leanest(self) -> tuple[Architecture, ...]:
         """Return the network without any block, for each backbone and resolution.
 

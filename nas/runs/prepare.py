@@ -39,9 +39,10 @@ from nas.strategy.storage.store import Store
 from nas.study.evidence import Budgets
 from nas.training.checkpoint import checkpoint_path, weights_exist
 from nas.training.device import best_device
-from nas.training.plain_backbone import prepare_backbone
+from nas.training.plain_backbone import judge_emptied, prepare_backbone
 from nas.training.proxies import PROXIES
 from nas.training.supernet.folder import SupernetFile, SupernetFolder
+from nas.training.task import Score
 
 __all__ = [
     "DEVICE",
@@ -154,6 +155,7 @@ def _train_backbone(
     as_it_stands = file.proxy.backbone.file is not None and not file.proxy.backbone.epochs
     doing = "reading the weights of" if as_it_stands else "training"
     observer.stage(f"{doing} the plain {plain.backbone}")
+    threads = min(usable_cores(), worker_count(file) * file.proxy.threads)
     score = prepare_backbone(
         plain,
         data,
@@ -161,13 +163,24 @@ def _train_backbone(
         file.proxy,
         path,
         seed=file.search.seed,
-        threads=min(usable_cores(), worker_count(file) * file.proxy.threads),
+        threads=threads,
         device=best_device(),
         progress=observer.step,
     )
-    observer.stage(
-        f"plain {plain.backbone}: validation loss {score.loss:.4f}, accuracy {score.accuracy:.1%}"
-    )
+    observer.stage(f"plain {plain.backbone}: {_describe_score(score)}")
+    emptied = inputs.candidates.emptied(plain)
+    if emptied != plain:
+        score = judge_emptied(emptied, data, path, threads=threads, device=best_device())
+        slots = len(emptied.insertions)
+        observer.stage(
+            f"the same with {'its filled slot' if slots == 1 else f'its {slots} filled slots'} "
+            f"emptied: {_describe_score(score)}; what a slot held has to be learnt again where it "
+            "is emptied, or replaced by a block of another kind"
+        )
+
+
+def _describe_score(score: Score) -> str:
+    return f"validation loss {score.loss:.4f}, accuracy {score.accuracy:.1%}"
 
 
 def _train_supernets(

@@ -28,7 +28,7 @@ from nas.training.loop import Recipe, Training, evaluate, steps_in
 from nas.training.proxies.setting import scale_rate
 from nas.training.task import Classification, Score
 
-__all__ = ["fingerprint", "given_network", "prepare_backbone"]
+__all__ = ["fingerprint", "given_network", "judge_emptied", "prepare_backbone"]
 
 Progress = Callable[[int, int], None]
 
@@ -64,6 +64,25 @@ def prepare_backbone(
         torch.set_num_threads(before)
     save_weights(path, network.state_dict())
     return score
+
+
+def judge_emptied(
+    emptied: Architecture, data: Dataset, path: Path, *, threads: int, device: torch.device
+) -> Score:
+    """Return the validation score of a trained plain network without what its slots came with.
+
+    path: of the weights that `prepare_backbone` kept.
+    threads: of torch, while this goes on.
+    Raises StorageError when they cannot be read.
+    """
+    task = Classification(len(data.classes))
+    network = build(emptied, num_classes=task.num_classes, weights=load_weights(path))
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        return evaluate(network, data, task, device=device)
+    finally:
+        torch.set_num_threads(before)
 
 
 def _trained_network(

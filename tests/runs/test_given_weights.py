@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +14,17 @@ from support.samples import QUICK, SMALL_SPACE
 
 from nas.backbones import plain_network
 from nas.base.errors import SpecError
+from nas.base.files import parse, read_yaml
 from nas.execution.observer import SilentObserver
 from nas.models.candidates import Candidates, load_space
 from nas.runs.given_weights import match_given_weights, settle_weights
 from nas.runs.images import open_images
+from nas.runs.resume import resume
 from nas.runs.run import Run, RunFile, open_run
 from nas.runs.start import search
 from nas.spec.architecture import PLAIN, Architecture
 from nas.spec.runner import load_runner
+from nas.spec.space import SearchSpace
 from nas.training.checkpoint import checkpoint_path, load_weights, save_weights
 
 BACKBONE = "mobilenetv2_035"
@@ -183,3 +187,19 @@ def test_given_weights_are_trained_on_when_that_is_asked_for() -> None:
     assert runner.proxy.backbone.epochs == 2 and runner.proxy.kind == "finetune"
     probe = load_runner(None, ("proxy.backbone.weights=w.pth", "proxy.kind=probe"))
     assert probe.regime == "finetune" and probe.proxy.kind == "probe"
+
+
+@pytest.mark.xdist_group("run")
+def test_what_emptying_filled_slots_costs_is_said_once_before_the_search(tmp_path: Path) -> None:
+    space = parse(SearchSpace, read_yaml(SMALL_SPACE, "space"), "space")
+    space = space.model_copy(update={"backbones": ["mnasnet_small"]})
+    runner = load_runner(None, (*QUICK, "search.trials=1", "search.confirm_seeds=1"))
+    listener = Listener()
+    run = search(space, runner, "digits", tmp_path / "run", observer=listener)
+    said = [line for line in listener.heard if "filled slots emptied" in line]
+    assert len(said) == 1 and re.search(r"its \d+ filled slots emptied: validation loss", said[0])
+    before = listener.heard[listener.heard.index(said[0]) - 1]
+    assert before.startswith("plain mnasnet_small: validation loss")
+    listener = Listener()
+    resume(run.path, observer=listener)
+    assert not any("emptied" in line for line in listener.heard)

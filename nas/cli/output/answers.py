@@ -71,7 +71,13 @@ def print_answers(front: Front, query: FrontQuery, *, as_json: bool) -> None:
 
 def _describe_knee(front: Front, knee: Point | None) -> str:
     if knee:
-        return f"Knee: {_describe_point(knee)}"
+        line = f"Knee: {_describe_point(knee)}"
+        if knee not in front.recommended and knee.reference != PLAIN:
+            line += (
+                ". It is not to be recommended: it is shown to be worse than the trained network "
+                "that it came from, or is without what that was trained with."
+            )
+        return line
     if front.members:
         return "There is no knee: the front is straight or hollow."
     return "There is no knee: the front is empty."

@@ -120,9 +120,14 @@ def _interactions(explanation: Explanation) -> str:
 def _print_advice(advice: Advice, limit: float, screen: Console) -> None:
     screen.print(f"\nFor latency_ms <= {limit:g}, by the rules:", style="bold")
     _print_network(advice, screen)
+    if advice.worse:
+        screen.print(
+            "It is not to be recommended: it is predicted to be worse than the trained network "
+            "that it comes from, and nothing better keeps the budget."
+        )
     choice = advice.evaluated
     if choice is None:
-        screen.print("No evaluated network keeps this budget.")
+        screen.print("No evaluated network keeps this budget and is to be recommended.")
         return
     if math.isnan(advice.ahead):
         screen.print("It is the best evaluated one as well.")
@@ -231,4 +236,5 @@ def _advice_to_dict(advice: Advice) -> dict[str, Any]:
         "latency_ms": [advice.latency_low, advice.latency_ms, advice.latency_high],
         "best_evaluated": choice.best.to_dict() if choice else None,
         "ahead": None if math.isnan(advice.ahead) else advice.ahead,
+        "worse": advice.worse,
     }

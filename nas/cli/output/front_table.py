@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 from rich.console import Console
 from rich.table import Table
@@ -170,6 +171,9 @@ def describe_best(front: Front) -> list[str]:
     ]
     if not believed:
         return []
+    believed, left_out = [point for point in believed if point in front.recommended], believed
+    if not believed:
+        return [_describe_setbacks(left_out)]
     best = max(believed, key=lambda point: (_or_least(point.gain), point.gain_loss))
     plain = plains[best.run]
     what = _HOW.get(best.regime or "", "by full training")
@@ -191,6 +195,17 @@ def describe_best(front: Front) -> list[str]:
     if best.p_better_loss >= SURE and not math.isnan(best.gain):
         line += f", and lower in loss with {format_probability(best.p_better_loss)}"
     return [f"{line}.", *_describe_width(best, plain, front)]
+
+
+def _describe_setbacks(points: Sequence[Point]) -> str:
+    """Say that networks are not to be recommended, of a front with no others but the plain one."""
+    best = max(points, key=lambda point: (_or_least(point.gain), point.gain_loss))
+    name = f"hand-placed {best.reference}" if best.reference else f"trial {best.trial}"
+    return (
+        f"No network is shown to gain {_HOW['finetune']}: keep the plain one. The others on the "
+        "front are shown to be worse, or are without what it was trained with; the best of them is "
+        f"{name}, {format_gain(best, unit=True)} over the plain network."
+    )
 
 
 def _describe_width(best: Point, plain: Point, front: Front) -> list[str]:

@@ -35,6 +35,8 @@ class Advice:
     evaluated: the best that was evaluated; None where none keeps the budget.
     ahead: probability that the predicted one loses less than that, by the rules; NaN where they
         are one network.
+    worse: whether it is a trained network that was changed, and all of its interval says that it
+        loses more than as it was: nothing to recommend, though nothing better keeps the budget.
     """
 
     architecture: Architecture
@@ -47,6 +49,7 @@ class Advice:
     latency_high: float
     evaluated: Choice | None
     ahead: float
+    worse: bool = False
 
 
 def advise(
@@ -64,7 +67,7 @@ def advise(
     latency, latency_half = _predict_latency(explanation, codes)
     try:
         evaluated = explanation.front.at(latency_ms=latency_ms)
-    except SpecError:  # none of those that were evaluated keeps the budget
+    except SpecError:  # none of those that were evaluated keeps the budget and is recommended
         evaluated = None
     ahead = math.nan
     if evaluated is not None and evaluated.best.architecture != architecture:
@@ -81,7 +84,13 @@ def advise(
         latency_high=latency + latency_half,
         evaluated=evaluated,
         ahead=ahead,
+        worse=saved + saved_half < 0 and _is_tuned(explanation),
     )
+
+
+def _is_tuned(explanation: Explanation) -> bool:
+    regimes = explanation.front.measured.columns["regime"]
+    return bool((regimes == "finetune").all())
 
 
 def _predict_saved(explanation: Explanation, codes: Codes) -> tuple[float, float]:

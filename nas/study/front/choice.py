@@ -155,6 +155,7 @@ def choose(
     draw: Draw,
     *,
     within: float | None = None,
+    setbacks: Callable[[NDArray[np.int64]], NDArray[np.bool_]] | None = None,
 ) -> Ranking:
     """Rank the networks of a front that keep a budget.
 
@@ -163,8 +164,10 @@ def choose(
     keep: (n,) networks that the filters of the front have left.
     budget, draw: as `rank_within_budget` has them.
     within: points of accuracy by full training that count as no difference; None: half a point.
-    Raises SpecError for a budget of anything but latency and cost, when no network keeps it, and
-    for a `within` that is no such number or that nothing is known of.
+    setbacks: (k,) rows -> which of them are shown to be worse than the trained network that they
+        came from, and are not to be chosen; None: none are.
+    Raises SpecError for a budget of anything but latency and cost, when no network keeps it that
+    may be chosen, and for a `within` that is no such number or that nothing is known of.
     """
     if within is not None and not (math.isfinite(within) and within >= 0):
         raise SpecError(f"within {within:g}; allowed: points of accuracy, 0 or more")
@@ -174,6 +177,13 @@ def choose(
     kept = keep & ((columns["eligible"] == 1) | placed)
     ranking = rank_within_budget(columns, kept, objectives, budget, draw, rivals=keep)
     rows = np.array(ranking.rows, dtype=np.int64)
+    worse = rows[setbacks(rows)] if setbacks is not None else rows[:0]
+    if worse.size:
+        keep, kept = (_without(flags, worse) for flags in (keep, kept))
+        if len(worse) == len(rows):
+            raise _nothing_but_setbacks(measured, worse, budget)
+        ranking = rank_within_budget(columns, kept, objectives, budget, draw, rivals=keep)
+        rows = np.array(ranking.rows, dtype=np.int64)
     gains = believed.gains(measured, rows, "accuracy")
     if gains is None:
         if within is not None:
@@ -189,6 +199,27 @@ def choose(
         delta=delta,
         unit="accuracy",
         ruled_out=_rule_out(measured, rows, gains, delta),
+    )
+
+
+def _without(flags: NDArray[np.bool_], rows: NDArray[np.int64]) -> NDArray[np.bool_]:
+    left = flags.copy()
+    left[rows] = False
+    return left
+
+
+def _nothing_but_setbacks(
+    measured: NetworkTable, rows: NDArray[np.int64], budget: Mapping[str, float]
+) -> SpecError:
+    limits = ", ".join(f"{name} <= {bound:g}" for name, bound in budget.items())
+    names = measured.columns["reference"][rows].tolist()
+    trials = measured.columns["trial"][rows].tolist()
+    worse = [name or f"trial {trial}" for name, trial in zip(names, trials, strict=True)]
+    more = f" and {len(worse) - _RIVALS} more" if len(worse) > _RIVALS else ""
+    return SpecError(
+        f"no evaluated network that keeps {limits} is to be recommended: "
+        f"{', '.join(worse[:_RIVALS])}{more} are shown or likely to be worse than the trained "
+        "network that they came from; allow more, or take a smaller backbone"
     )
 
 

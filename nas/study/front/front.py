@@ -28,6 +28,7 @@ from nas.study.front.indicators import Hypervolume, knee, thin
 from nas.study.front.network_table import NetworkTable
 from nas.study.front.pareto import non_dominated
 from nas.study.front.point import COLUMNS, Point
+from nas.study.front.setbacks import find_setbacks, without_emptied
 from nas.study.network_belief import NetworkBelief
 from nas.study.trials import Trials
 
@@ -250,7 +251,8 @@ class Front:
         by the first objective that has none.
         within: how many points of accuracy by full training count as no difference, for the
         cheapest that is as good as the best; None: half a point.
-        Raises SpecError for a budget of anything else, and when no network keeps it.
+        Raises SpecError for a budget of anything else, and when no network keeps it, or those alone
+        that are shown to be worse than the trained one that they came from.
         """
         ranking = choose(
             self.measured,
@@ -260,8 +262,25 @@ class Front:
             budget,
             self.draw,
             within=within,
+            setbacks=self._setbacks,
         )
         return Choice.of(ranking, self._points_of)
+
+    @cached_property
+    def recommended(self) -> tuple[Point, ...]:
+        """Those of `members` that may be recommended, by latency.
+
+        None that is shown to be worse than the trained network it came from, or that is without
+        what that came with and not shown to be better.
+        """
+        worse = set(self.member_rows[self._setbacks(self.member_rows)].tolist())
+        rows = zip(self.point_rows.tolist(), self.points, strict=True)
+        shown = [point for row, point in rows if point.on_front and row not in worse]
+        return tuple(without_emptied(shown))
+
+    def _setbacks(self, rows: Whole) -> NDArray[np.bool_]:
+        """Return (k,) which networks are shown to be worse than the trained one they came from."""
+        return find_setbacks(self.measured, rows, self.draw_gains)
 
     def draw(
         self, objective: Objective, rows: Whole, count: int = 4000, seed: int = 0
