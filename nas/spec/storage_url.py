@@ -77,6 +77,11 @@ class StorageUrl:
         password = unquote(parts.password) if parts.password else None
         return cls(url, unquote(parts.fragment) or None, password)
 
+    @classmethod
+    def of_file(cls, path: Path) -> StorageUrl:
+        """Return the URL of an SQLite file, whatever its name holds."""
+        return cls(f"sqlite:///{quote(str(path.resolve()), safe=_FILE_SAFE)}")
+
     @property
     def kind(self) -> str:
         """The kind of storage: `postgresql`, `mysql`, `sqlite` or `grpc`."""

@@ -122,3 +122,14 @@ def test_a_runner_keeps_no_password(override: str, told: str) -> None:
 def test_a_runner_remembers_its_storage() -> None:
     runner = load_runner(None, ("storage=postgresql://me@host/db", "executor=worker"))
     assert "storage: postgresql://me@host/db\n" in dump_yaml(runner)
+
+
+@pytest.mark.parametrize(
+    "name", ["study.db", "a b.db", "100%.db", "%2F.db", "?x=1.db", "#1.db", "ü"]
+)
+def test_a_file_of_any_name_has_a_url_that_means_it(name: str, tmp_path: Path) -> None:
+    address = StorageUrl.of_file(tmp_path / name)
+    assert sqlalchemy.make_url(address.connection_url()).database == str(tmp_path / name)
+    assert StorageUrl.parse(address.url) == address
+    with sqlalchemy.create_engine(address.connection_url()).connect():
+        assert (tmp_path / name).is_file()

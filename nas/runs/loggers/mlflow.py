@@ -15,6 +15,7 @@ from mlflow.exceptions import MlflowException
 
 from nas.base.errors import SpecError
 from nas.runs.run import Run
+from nas.spec.storage_url import StorageUrl
 
 __all__ = ["Mlflow", "open"]
 
@@ -54,7 +55,7 @@ def open(run: Run) -> Mlflow:
     """
     folder = run.path.resolve()
     uri = os.environ.get("MLFLOW_TRACKING_URI")
-    where = uri or f"sqlite:///{folder}/mlflow.db"
+    where = uri or StorageUrl.of_file(folder / "mlflow.db").connection_url()
     files = None if uri else (folder / "mlflow").as_uri()
     try:
         client = MlflowClient(where)

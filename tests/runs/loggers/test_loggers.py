@@ -19,6 +19,7 @@ from nas.runs import loggers
 from nas.runs.loggers import LoggingObserver, check_loggers, with_loggers
 from nas.runs.run import Run, open_run
 from nas.spec.runner import load_runner
+from nas.spec.storage_url import StorageUrl
 from nas.study.record import Job, Outcome
 
 
@@ -175,11 +176,17 @@ def test_tensorboard_reads_what_was_told(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
-def test_mlflow_reads_what_was_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("folder", ["runs", "100%2F at ?x=1 #1 ü"])
+def test_mlflow_reads_what_was_told(
+    folder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     mlflow = pytest.importorskip("mlflow", reason='pip install "attention-nas[mlflow]"')
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    tmp_path = tmp_path / folder
     run = searched_with("mlflow", tmp_path)
-    client: Any = mlflow.MlflowClient(f"sqlite:///{tmp_path}/about/mlflow.db")
+    database = tmp_path / "about" / "mlflow.db"
+    assert database.is_file()
+    client: Any = mlflow.MlflowClient(StorageUrl.of_file(database).url)
     experiment = client.get_experiment_by_name("attention-nas")
     (told,) = client.search_runs([experiment.experiment_id])
     history = client.get_metric_history(told.info.run_id, "trial/loss")
@@ -187,7 +194,7 @@ def test_mlflow_reads_what_was_told(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert losses == pytest.approx(dict(enumerate(run.trials()["loss"])))
     assert told.info.status == "FINISHED"
     assert told.data.params["space"] == "small"
-    assert told.data.tags["network.0"].startswith("plain, placed by hand")
+    assert told.data.tags["network.0"].startswith("plain, hand-placed")
     assert [item.path for item in client.list_artifacts(told.info.run_id)] == ["front.png"]
     # A resumed search goes on with the same.
     with with_loggers(open_run(tmp_path / "about"), SilentObserver()):
