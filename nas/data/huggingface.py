@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -38,7 +39,7 @@ class _Query:
     def parse(cls, argument: str) -> _Query:
         """Read the text behind `hf:`. Raises SpecError."""
         place, *options = argument.split(",")
-        name, _, config = place.partition(":")
+        name, _, config = (place, "", "") if Path(place).is_dir() else place.partition(":")
         values = dict(option.split("=", 1) for option in options if option.count("=") == 1)
         allowed = set(values) <= {"image", "label", "mirror"} and values.get("mirror", "no") == "no"
         whole = len(values) == len(options) and all(values.values())
@@ -118,6 +119,13 @@ def _builder(query: _Query) -> Any:
         builder.download_and_prepare()
     except Exception as error:  # of requests, the Hub, the disk, or a wrong name
         reason = " ".join(str(error).split()) or type(error).__name__
+        if "scripts are no longer supported" in reason:
+            raise SpecError(
+                f"data {query.text!r}: read by a script of its own ({reason.rpartition(' ')[2]}), "
+                "which would have to be run, and which datasets refuses since version 4; where an "
+                "earlier one reads it, load_dataset(...).save_to_disk(FOLDER) keeps it; then name "
+                "hf:FOLDER"
+            ) from None
         raise SpecError(f"data {query.text!r} cannot be had: {reason[:_LONGEST]}") from None
     return builder
 
@@ -141,6 +149,7 @@ def _images(
     """
     datasets = _datasets()
     name = f"data {query.text!r} ({called})"
+    part = _with_images(part)
     image = _column(part.features, "image", query.image, datasets.Image, name)
     label = _column(part.features, "label", query.label, datasets.ClassLabel, name)
     classes, labels = _labels(part[label][:], part.features[label], classes, name)
@@ -149,6 +158,14 @@ def _images(
         _reader(part.select_columns([image]), image),
         lambda row: f"image {row} of {name}",
     )
+
+
+def _with_images(part: Any) -> Any:
+    """Let columns of encoded images, which files without datasets' own notes hold, be images."""
+    for name, feature in part.features.items():
+        if isinstance(feature, dict) and feature.keys() == {"bytes", "path"}:
+            part = part.cast_column(name, _datasets().Image())
+    return part
 
 
 def _reader(part: Any, column: str) -> Callable[[int], Image.Image]:

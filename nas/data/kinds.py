@@ -71,9 +71,22 @@ def resolve_source(source: str) -> str:
     own = OwnName.parse(source) if _is_own(source) else None
     if own is not None:
         return str(own.absolute())
+    if name == "hf":
+        return f"hf:{_absolute_folder(argument)}"
     if not argument or name not in DATA or DATA[name].argument != _PATH:
         return source
     return f"{name}:{_absolute(argument)}"
+
+
+def _absolute_folder(argument: str) -> str:
+    """Make the folder in what names a data set of the Hub, or one kept here, absolute."""
+    place, comma, options = argument.partition(",")
+    whole, (name, colon, config) = place, place.partition(":")
+    if whole and local_path(whole).expanduser().is_dir():
+        place = _absolute(whole)
+    elif name and local_path(name).expanduser().is_dir():
+        place = f"{_absolute(name)}{colon}{config}"
+    return place + comma + options
 
 
 def resolve_validation(validation: float | str) -> float | str:

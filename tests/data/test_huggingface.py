@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,6 +14,7 @@ from PIL import Image
 
 from nas.base.errors import SpecError
 from nas.data import cached_data, load_data, open_data, open_test
+from nas.data.kinds import resolve_source
 
 
 class FakeImage:
@@ -71,6 +74,8 @@ def hub(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
 
     def load_dataset_builder(name: str, config: str | None) -> SimpleNamespace:
         found.asked.append((name, config))
+        if name == "scripted":
+            raise RuntimeError("Dataset scripts are no longer supported, but found scripted.py")
         if name == "no/such":
             raise FileNotFoundError("Dataset 'no/such' doesn't exist\non the Hub")
         return SimpleNamespace(
@@ -175,3 +180,63 @@ def test_without_the_package_the_extra_is_named(
     """None makes the import fail; a folder called datasets imports as an empty package."""
     monkeypatch.setitem(sys.modules, "datasets", instead)
     fails("hf:some/pets", r'pip install "attention-nas\[huggingface\]"')
+
+
+def test_a_script_that_would_have_to_run_is_refused_with_the_way_out(hub: SimpleNamespace) -> None:
+    fails("hf:scripted", r"script of its own \(scripted.py\).*save_to_disk.*name hf:FOLDER")
+
+
+@pytest.mark.usefixtures("hub")
+def test_a_folder_is_found_from_anywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "pets").mkdir()
+    (tmp_path / "at 10:30").mkdir()
+    assert resolve_source("hf:pets") == f"hf:{tmp_path}/pets"
+    assert resolve_source("hf:pets:small,label=x") == f"hf:{tmp_path}/pets:small,label=x"
+    assert resolve_source("hf:./at 10:30,mirror=no") == f"hf:{tmp_path}/at 10:30,mirror=no"
+    assert resolve_source("hf:some/pets:small") == "hf:some/pets:small"
+    assert resolve_source("hf:") == "hf:"
+
+
+def test_a_colon_in_the_name_of_a_folder_is_no_configuration(
+    hub: SimpleNamespace, tmp_path: Path
+) -> None:
+    (tmp_path / "at 10:30").mkdir()
+    load_data(f"hf:{tmp_path}/at 10:30", 4, validation=0.25, seed=0)
+    assert hub.asked == [(f"{tmp_path}/at 10:30", None)]
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("style", ["saved", "saved by datasets 1", "parquet alone"])
+def test_folders_of_every_style_are_read(
+    style: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the real package, as earlier ones kept data and as pandas would write them."""
+    datasets = pytest.importorskip("datasets", reason='pip install "attention-nas[huggingface]"')
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
+    file = tmp_path / "one.png"
+    picture(7).save(file)
+    kinds = datasets.Features(
+        {"image": datasets.Image(), "label": datasets.ClassLabel(names=["cat", "dog"])}
+    )
+    encoded = {
+        "image": [{"bytes": file.read_bytes(), "path": None}] * 8,
+        "label": [row % 2 for row in range(8)],
+    }
+    folder = tmp_path / "pets"
+    if style == "parquet alone":
+        folder.mkdir()
+        pyarrow = pytest.importorskip("pyarrow")
+        pyarrow.parquet.write_table(pyarrow.table(encoded), folder / "train.parquet")
+    else:
+        part = datasets.Dataset.from_dict(encoded, features=kinds)
+        datasets.DatasetDict(train=part).save_to_disk(str(folder))
+    if style == "saved by datasets 1":
+        (folder / "train" / "data-00000-of-00001.arrow").rename(folder / "train" / "dataset.arrow")
+        state = json.loads((folder / "train" / "state.json").read_text())
+        state |= {"_data_files": [{"filename": "dataset.arrow"}], "_indices_data_files": None}
+        (folder / "train" / "state.json").write_text(json.dumps(state))
+    options = ",label=label" if style == "parquet alone" else ""
+    data = load_data(f"hf:{folder}{options}", 4, validation=0.25, seed=0)
+    assert len(data.classes) == 2 and (len(data.train), len(data.validation)) == (6, 2)
