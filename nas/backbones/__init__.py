@@ -33,6 +33,7 @@ from nas.backbones.walk import outputs, walk
 from nas.base.errors import SpecError
 from nas.base.size import Resolution, Size
 from nas.spec.own_backbone import is_held
+from nas.spec.proxy import WEIGHT_PLACES
 from nas.spec.width import MOST_WIDTH, split_width, with_width
 
 __all__ = [
@@ -72,9 +73,21 @@ _OF_FORWARD = (RuntimeError, AssertionError, ValueError, TypeError, AttributeErr
 
 
 def _family(backbone: str) -> ModuleType:
+    if backbone.startswith(WEIGHT_PLACES):
+        raise SpecError(
+            f"backbone {backbone!r}: names weights; give them as --weights {backbone}, and as the "
+            "backbone the name of their network"
+        )
     family = next((family for family in FAMILIES if family.exists(backbone)), None)
     if family is None:
         known = [name for family in FAMILIES for name in family.names()]
+        plain, dot, _ = backbone.partition(".")
+        if dot and timm_networks.exists(plain):
+            known = [name for name in timm_networks.tagged_names() if name.startswith(f"{plain}.")]
+            raise SpecError(
+                f"unknown backbone {backbone!r}; timm has {plain} with the weights: "
+                f"{', '.join(known) or 'none'}"
+            )
         near = difflib.get_close_matches(backbone, known, n=3) or ["mobilenetv2_100"]
         raise SpecError(
             f"unknown backbone {backbone!r}; a name of timm, torchvision/NAME, one of "
@@ -140,6 +153,8 @@ def known_backbones(pattern: str) -> list[str]:
     Raises SpecError when there is none.
     """
     names = [name for family in FAMILIES for name in family.names()]
+    if "." in pattern:  # of pretrained weights
+        names += timm_networks.tagged_names()
     matches = [name for name in names if fnmatchcase(name, pattern)]
     if not matches:
         check_backbone(pattern)

@@ -7,17 +7,16 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-import huggingface_hub
 import timm
 from timm.models import efficientnet, ghostnet, mobilenetv3
 from torch import nn
 
+from nas.backbones.hub import hub_file
 from nas.base.errors import SpecError
 
-__all__ = ["create", "exists", "has_width", "names"]
+__all__ = ["create", "exists", "has_width", "names", "tagged_names"]
 
 _WEIGHTS = "model.safetensors"
-_PATIENCE_S = 5.0
 
 # timm's functions of a name take no width, but those that they call do. They are not part of its
 # promise: a test builds every network of this table by them and by its name, and one that a later
@@ -45,6 +44,11 @@ _MORE: dict[str, dict[str, Any]] = {"ghostnetv3": {"version": "v3"}}
 def names() -> list[str]:
     """List the names of timm's networks."""
     return list(timm.list_models())
+
+
+def tagged_names() -> list[str]:
+    """List the networks with pretrained weights, as `mobilenetv2_100.ra_in1k`."""
+    return list(timm.list_pretrained())
 
 
 def exists(name: str) -> bool:
@@ -102,17 +106,15 @@ def _weights(name: str) -> str:
     config = timm.get_pretrained_cfg(name)
     if config is None or not config.hf_hub_id:
         raise SpecError(f"timm has no pretrained weights for {name!r}; use weights: train")
-    cached = huggingface_hub.try_to_load_from_cache(config.hf_hub_id, _WEIGHTS)
-    if isinstance(cached, str):
-        return cached
-    hub = huggingface_hub.constants.ENDPOINT
-    try:
-        # Offline, the hub's client tries again for most of a minute; so one short question first.
-        huggingface_hub.get_session().head(hub, timeout=_PATIENCE_S)
-    except Exception as error:
+    path = hub_file(
+        config.hf_hub_id,
+        (_WEIGHTS,),
+        subject=f"no pretrained weights for {name!r}",
+        instead="connect, or use proxy.backbone.weights=train",
+    )
+    if path is None:
         raise SpecError(
-            f"no pretrained weights for {name!r}: they are not in the cache and {hub} cannot be "
-            f"reached ({error}); connect, or use proxy.backbone.weights=train"
-        ) from None
-    path: str = huggingface_hub.hf_hub_download(config.hf_hub_id, _WEIGHTS)
-    return path
+            f"no pretrained weights for {name!r}: {config.hf_hub_id} has no {_WEIGHTS}; use "
+            "weights: train"
+        )
+    return str(path)

@@ -48,8 +48,8 @@ def search(
         str | None,
         typer.Option(
             metavar="FILE",
-            help="Your trained network: safetensors or a PyTorch checkpoint; sets the regime "
-            "finetune.",
+            help="Your trained network: safetensors or a PyTorch checkpoint, local-dir:PATH or "
+            "hf-hub:OWNER/NAME; sets the regime finetune.",
         ),
     ] = None,
     weights_match: Annotated[

@@ -6,10 +6,12 @@ import hashlib
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
-from nas.backbones import normalisation_of, plain_network
+from nas.backbones import normalisation_of, plain_network, timm_networks
 from nas.base.errors import SpecError
 from nas.base.files import read_text
+from nas.models.named_weights import CONFIG, NamedWeights, find_weights, read_config
 from nas.runs.run import RunFile
 from nas.spec.architecture import Architecture
 from nas.spec.runner import Normalisation, Proxy
@@ -31,7 +33,7 @@ def settle_weights(file: RunFile, plains: Sequence[Architecture]) -> tuple[RunFi
     """
     backbone = file.proxy.backbone
     if backbone.weights == "train":
-        return file, []
+        return file, _tags_not_taken(plains)
     if backbone.file is not None:
         names = list(dict.fromkeys(plain.backbone for plain in plains))
         if len(names) > 1:
@@ -39,7 +41,11 @@ def settle_weights(file: RunFile, plains: Sequence[Architecture]) -> tuple[RunFi
                 f"weights {backbone.file} are of one network, and the space has "
                 f"{', '.join(names)}; name one with --backbone"
             )
-        file = file.model_copy(update={"proxy": _with_digest(file.proxy, backbone.file)})
+        named = find_weights(backbone.weights)
+        if named is not None:
+            _check_is_of(named, backbone.weights, names[0])
+        path = backbone.file if named is None else named.file
+        file = file.model_copy(update={"proxy": _with_digest(file.proxy, path)})
     if file.normalisation is not None:
         return file, []
     found, told_by = _find_normalisation(file, plains[0].backbone)
@@ -78,13 +84,34 @@ def match_given_weights(
     return notes
 
 
+def _tags_not_taken(plains: Sequence[Architecture]) -> list[str]:
+    """Say of backbones whose names tell pretrained weights that those are not taken."""
+    names = {plain.backbone: None for plain in plains if plain.backbone.count(".") == 1}
+    tagged = [name for name in names if timm_networks.exists(name)]
+    return [
+        f"the weights that {name} names are not taken; --regime finetune --set "
+        "proxy.backbone.weights=pretrained begins from them"
+        for name in tagged
+    ]
+
+
+def _check_is_of(named: NamedWeights, weights: str, backbone: str) -> None:
+    """Raise SpecError where weights say that they are of another network of timm's."""
+    own = backbone.partition(".")[0]
+    if named.architecture not in (None, own) and timm_networks.exists(str(named.architecture)):
+        raise SpecError(
+            f"weights {weights!r} are of {named.architecture}, and the space has {backbone}; name "
+            f"it with --backbone {named.architecture}"
+        )
+
+
 def _with_digest(proxy: Proxy, path: Path) -> Proxy:
     """Return the proxy with the file's place, whole, and its digest."""
     if not path.is_file():
         state = "a folder" if path.is_dir() else "no such file"
         raise SpecError(
             f"weights {str(path)!r}: {state}; allowed: a .safetensors file or a PyTorch "
-            "checkpoint, train or pretrained"
+            "checkpoint, local-dir:PATH, hf-hub:OWNER/NAME, train or pretrained"
         )
     with path.open("rb") as content:
         digest = hashlib.file_digest(content, "sha256").hexdigest()
@@ -108,8 +135,20 @@ def _find_normalisation(file: RunFile, backbone: str) -> tuple[Normalisation | N
             return Normalisation(**scaled), str(path)
         except (ValueError, KeyError, TypeError):
             raise SpecError(f"{path}: found no mean and std of three channels; mend it") from None
+    if given is not None and (kept := _of_config(given.parent)) is not None:
+        return kept, str(given.parent / CONFIG)
     channels = normalisation_of(plain_network(backbone, num_classes=2), backbone)
     if channels is None:
         return None, ""
     mean, std = channels
     return Normalisation(mean=list(mean), std=list(std)), f"the configuration of {backbone}"
+
+
+def _of_config(folder: Path) -> Normalisation | None:
+    """Return what timm's configuration beside weights says of images; None where it does not."""
+    about: Any = read_config(folder).get("pretrained_cfg")
+    try:
+        channels = {key: [float(value) for value in about[key]] for key in ("mean", "std")}
+        return Normalisation(**channels)
+    except (ValueError, KeyError, TypeError):  # of another program, or silent
+        return None

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 from nas.spec.resolution import SearchedResolution
 
-__all__ = ["KINDS", "PROBE_STEPS", "Backbone", "BlockStart", "Proxy", "Regime"]
+__all__ = ["KINDS", "PROBE_STEPS", "WEIGHT_PLACES", "Backbone", "BlockStart", "Proxy", "Regime"]
 
 Regime = Literal["scratch", "finetune"]
 """The question that a search answers: of networks that will be trained from random weights, or of
@@ -35,6 +35,8 @@ _EPOCHS = {
 _WARM_UP_STEPS = 1250  # four epochs of 40,000 images in batches of 128
 _WARM_UP, _COOLDOWN = 1 / 3, 1 / 5
 _WORDS = ("train", "pretrained")
+WEIGHT_PLACES = ("hf-hub:", "local-dir:")
+"""How weights begin that are named as timm names them: on the Hub, and in a folder."""
 _STRICT = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
@@ -45,7 +47,8 @@ class Backbone(BaseModel):
 
     weights: Annotated[str, Field(min_length=1)] = "train"
     """`train`: on the training images, once per run; `pretrained`: timm's; else a file of weights,
-    safetensors or a PyTorch checkpoint."""
+    safetensors or a PyTorch checkpoint, or `hf-hub:OWNER/NAME` or `local-dir:PATH`, as timm writes
+    them; a search writes down the file that it found."""
     match: Annotated[str, Field(min_length=1)] = "name"
     """How the tensors of such a file are told: by `name`, in `order`, or by a file of pairs."""
     epochs: Annotated[float, Field(ge=0)] = 8.0

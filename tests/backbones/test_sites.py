@@ -3,11 +3,12 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import huggingface_hub
 import pytest
 import torch
 from safetensors.torch import save_file
 
-from nas.backbones import LINE_UP, check_backbone, find_sites, plain_network, timm_networks
+from nas.backbones import LINE_UP, check_backbone, find_sites, known_backbones, plain_network
 from nas.base.errors import SpecError
 from nas.models.build import build, uniform
 from nas.spec.architecture import Architecture, Insertion
@@ -107,9 +108,8 @@ class NoHub:
 def test_pretrained_weights_out_of_reach_are_one_clear_line(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    hub = timm_networks.huggingface_hub
-    monkeypatch.setattr(hub, "try_to_load_from_cache", lambda *_: None)
-    monkeypatch.setattr(hub, "get_session", NoHub)
+    monkeypatch.setattr(huggingface_hub, "try_to_load_from_cache", lambda *_, **__: None)
+    monkeypatch.setattr(huggingface_hub, "get_session", NoHub)
     with pytest.raises(SpecError, match="no pretrained weights.*weights=train") as caught:
         plain_network("mobilenetv2_050", pretrained=True)
     assert "\n" not in str(caught.value)
@@ -120,10 +120,9 @@ def test_pretrained_weights_in_the_cache_need_no_network(
 ) -> None:
     published = plain_network("mobilenetv2_050", seed=3).state_dict()
     save_file(published, tmp_path / "model.safetensors")
-    hub = timm_networks.huggingface_hub
     kept = str(tmp_path / "model.safetensors")
-    monkeypatch.setattr(hub, "try_to_load_from_cache", lambda *_: kept)
-    monkeypatch.setattr(hub, "get_session", NoHub)
+    monkeypatch.setattr(huggingface_hub, "try_to_load_from_cache", lambda *_, **__: kept)
+    monkeypatch.setattr(huggingface_hub, "get_session", NoHub)
     network = plain_network("mobilenetv2_050", num_classes=10, pretrained=True)
     assert torch.equal(network.state_dict()["conv_stem.weight"], published["conv_stem.weight"])
     assert network(torch.zeros(1, 3, 64, 64)).shape == (1, 10)
@@ -224,3 +223,21 @@ def test_a_total_stride_of_a_network_of_one_size_is_refused_in_one_line(
     ) as caught:
         find_sites("one_size:make", "16x12", total_stride=2)
     assert "\n" not in str(caught.value)
+
+
+def test_pretrained_weights_are_told_by_their_tags() -> None:
+    tagged = known_backbones("mobilenetv2_100.*")
+    assert "mobilenetv2_100.ra_in1k" in tagged
+    assert all(name.startswith("mobilenetv2_100.") for name in tagged)
+    assert "mobilenetv2_100.ra_in1k" not in known_backbones("mobilenetv2_100*")
+    assert len(find_sites("mobilenetv2_100.ra_in1k", 64)) == len(find_sites("mobilenetv2_100", 64))
+    with pytest.raises(SpecError, match="timm has mobilenetv2_100 with the weights: .*ra_in1k"):
+        find_sites("mobilenetv2_100.best", 64)
+    with pytest.raises(SpecError, match="timm has mobilenetv2_035 with the weights: none"):
+        find_sites("mobilenetv2_035.ra_in1k", 64)
+
+
+@pytest.mark.parametrize("name", ["hf-hub:timm/mobilenetv2_100.ra_in1k", "local-dir:kept"])
+def test_what_names_weights_is_no_backbone(name: str) -> None:
+    with pytest.raises(SpecError, match=f"names weights; give them as --weights {name}"):
+        find_sites(name, 64)

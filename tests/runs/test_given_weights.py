@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import timm
 import torch
 from support.samples import QUICK, SMALL_SPACE
+from timm.models import save_for_hf
 
 from nas.backbones import plain_network
 from nas.base.errors import SpecError
@@ -203,3 +205,30 @@ def test_what_emptying_filled_slots_costs_is_said_once_before_the_search(tmp_pat
     listener = Listener()
     resume(run.path, observer=listener)
     assert not any("emptied" in line for line in listener.heard)
+
+
+def test_a_folder_of_timm_is_taken_with_its_normalisation(tmp_path: Path) -> None:
+    network = timm.create_model(BACKBONE, num_classes=10)
+    network.pretrained_cfg["mean"] = (0.1, 0.2, 0.3)
+    save_for_hf(network, str(tmp_path / "kept"), safe_serialization=True)
+    given = file_of("regime=finetune", f"proxy.backbone.weights=local-dir:{tmp_path}/kept")
+    space = tmp_path / "space.yaml"
+    space.write_text(SMALL_SPACE)
+    settled, notes = settle_weights(given, plains(space))
+    assert settled.proxy.backbone.file == tmp_path / "kept" / "model.safetensors"
+    assert settled.proxy.backbone.epochs == 0 and settled.proxy.backbone.digest
+    assert settled.normalisation is not None and settled.normalisation.mean == [0.1, 0.2, 0.3]
+    assert "config.json says" in notes[0]
+    assert match_given_weights(settled, plains(space), 10) == []
+    # Read again, as a resumed run is.
+    assert RunFile(**settled.model_dump(exclude_unset=True)) == settled
+    space.write_text(SMALL_SPACE.replace(BACKBONE, "mobilenetv3_small_050"))
+    with pytest.raises(SpecError, match=f"are of {BACKBONE}.*--backbone {BACKBONE}"):
+        settle_weights(given, plains(space))
+
+
+def test_a_tag_whose_weights_are_not_taken_is_said(tmp_path: Path) -> None:
+    space = tmp_path / "space.yaml"
+    space.write_text(SMALL_SPACE.replace(BACKBONE, "mobilenetv2_050.lamb_in1k"))
+    _, notes = settle_weights(file_of(), plains(space))
+    assert len(notes) == 1 and "that mobilenetv2_050.lamb_in1k names are not taken" in notes[0]
