@@ -23,6 +23,7 @@ from nas.cli import (
     retrain,
     search,
     show,
+    sites,
     space,
     status,
     supernet,
@@ -44,6 +45,7 @@ app.command()(show.show)
 app.command()(explain.explain)
 app.command()(report.report)
 app.command()(space.space)
+app.command()(sites.sites)
 app.command()(cost.cost)
 app.command()(export.export)
 app.command()(blocks.blocks)

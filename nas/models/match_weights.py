@@ -27,11 +27,13 @@ class MatchedWeights:
 
     replaced: the tensors of a head of another number of classes, which stay random.
     notes: what was decided on the way, in sentences.
+    head_classes: of the head in the file, where it was not taken.
     """
 
     state: Mapping[str, Tensor]
     replaced: tuple[str, ...]
     notes: tuple[str, ...]
+    head_classes: int | None = None
 
 
 def match_weights(
@@ -55,13 +57,13 @@ def match_weights(
     }
     if given.taken is not None:
         notes.append(f"of {given.path.name} the weights under {given.taken!r} are taken")
+    had = len(found[replaced[0]]) if replaced else None
     if replaced:
-        had = len(found[replaced[0]])
         notes.append(
             f"{given.path.name} is of {had} classes, the images of {num_classes}: its head is "
             "replaced by a random one"
         )
-    return MatchedWeights(state, replaced, tuple(notes))
+    return MatchedWeights(state, replaced, tuple(notes), had)
 
 
 def _rename(

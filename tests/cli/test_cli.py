@@ -50,6 +50,7 @@ def test_flags_are_a_promise() -> None:
         "worker": ["--folder", "--grace", "--idle", "run"],
         "show": ["--json", "run", "trial"],
         "space": ["--json", "space"],
+        "sites": ["--block", "--json", "--size", "--weights", "--weights-match", "network"],
         "cost": [
             "--backbone", "--backbone-args", "--classes", "--exclude", "--json", "--position",
             "--resolution", "--total-stride", "--uniform",

@@ -1,0 +1,223 @@
+"""`nas sites`: where blocks may go in a network, and what they would cost there."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.table import Table
+
+from nas.base.formats import describe_uncounted, format_count
+from nas.cli.options import Json
+from nas.cli.output.console import make_console, plain_table, print_json
+
+if TYPE_CHECKING:
+    from nas.backbones import Site
+    from nas.blocks import Block
+    from nas.spec.architecture import Architecture, Option
+
+__all__ = ["sites"]
+
+_BLOCKS = ("se", "cbam", "coord", "eca")
+_CLASSES = 1000
+_REFUSED = 6  # reasons that are shown
+
+
+def sites(
+    network: Annotated[
+        str, typer.Argument(help="Of timm, torchvision/NAME, or one's own module:function.")
+    ],
+    weights: Annotated[
+        str | None,
+        typer.Option(metavar="FILE", help="Say whether this file, as of nas search, is of it."),
+    ] = None,
+    weights_match: Annotated[
+        str, typer.Option(metavar="HOW", help="How its tensors are told, as of nas search.")
+    ] = "name",
+    size: Annotated[int, typer.Option(min=8, max=1024, help="Side of the images.")] = 224,
+    block: Annotated[
+        list[str] | None,
+        typer.Option(metavar="BLOCK", help="Such as coord/r32; may be repeated."),
+    ] = None,
+    json_: Json = False,
+) -> None:
+    """Show the sites of a network with their maps, and what blocks would cost there.
+
+    Example: nas sites mobilenetv3_small_050 --size 64 --block coord/r32 --block se
+    """
+    from nas.backbones import find_sites
+    from nas.models.cost import cost
+    from nas.spec.architecture import Architecture
+    from nas.spec.space import POSITIONS
+
+    blocks = _read_blocks(block or _BLOCKS)
+    found = find_sites(network, size, positions=POSITIONS)
+    matched = None if weights is None else _match(network, weights, weights_match)
+    plain = Architecture(network, size)
+    counted, rows = cost(plain, num_classes=_CLASSES), _rows(plain, found, blocks)
+    about = {
+        "network": network,
+        "size": size,
+        "params": counted.params,
+        "macs": counted.macs,
+        "unsupported": _uncounted(plain, rows),
+        "sites": rows,
+        "weights": matched,
+    }
+    if json_:
+        print_json(about)
+    else:
+        _print(about, list(blocks))
+
+
+def _read_blocks(labels: Sequence[str]) -> dict[str, tuple[Block, Mapping[str, Option]]]:
+    """Return blocks with all their options, by their whole labels. Raises SpecError."""
+    from nas.blocks import block_named
+    from nas.spec.architecture import block_label, parse_label
+
+    blocks: dict[str, tuple[Block, Mapping[str, Option]]] = {}
+    for label in labels:
+        name, options = parse_label(label)
+        kind = block_named(name)
+        blocks[block_label(name, kind.complete(options))] = kind, options
+    return blocks
+
+
+def _rows(
+    plain: Architecture,
+    sites: Sequence[Site],
+    blocks: Mapping[str, tuple[Block, Mapping[str, Option]]],
+) -> list[dict[str, Any]]:
+    """Describe each site; a block that does not fit has a reason instead of costs."""
+    from nas.models.choice_costs import ChoiceCosts
+    from nas.models.decisions import Decision
+
+    costs = ChoiceCosts(_CLASSES)
+    rows = []
+    for site in sites:
+        held: dict[str, dict[str, Any]] = {}
+        for label, (kind, options) in blocks.items():
+            reason = kind.applies(site, options)
+            if reason is None:
+                params, macs, _ = costs.added(plain, Decision(site.name, (site,), (label,)))[0]
+                held[label] = {"params": int(params), "macs": int(macs)}
+            else:
+                held[label] = {"refused": reason}
+        rows.append(
+            {
+                "name": site.name,
+                "position": site.position,
+                "stage": site.stage,
+                "channels": site.channels,
+                "height": site.height,
+                "width": site.width,
+                "filled": site.filled,
+                "blocks": held,
+            }
+        )
+    return rows
+
+
+def _uncounted(plain: Architecture, rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return the operators of the network and of the blocks that multiply-adds leave out."""
+    from nas.models.cost import cost
+    from nas.spec.architecture import Insertion
+
+    first = {
+        label: Insertion.of(row["name"], label)
+        for row in reversed(rows)
+        for label, costs in row["blocks"].items()
+        if "refused" not in costs
+    }
+    networks = [plain, *(replace(plain, insertions=(one,)) for one in first.values())]
+    counted = [cost(network, num_classes=_CLASSES) for network in networks]
+    return sorted({name for each in counted for name in each.unsupported})
+
+
+def _match(network: str, weights: str, how: str) -> dict[str, Any]:
+    """Match a file of weights with the network. Raises SpecError where they do not fit."""
+    from nas.backbones import plain_network
+    from nas.models.match_weights import match_weights
+    from nas.models.named_weights import find_weights
+    from nas.models.weights_file import read_weights
+
+    named = find_weights(weights)
+    given = read_weights(Path(weights) if named is None else named.file)
+    matched = match_weights(plain_network(network), given, how, num_classes=_CLASSES)
+    classes = matched.head_classes
+    if classes is not None:  # of another number of classes: all of it, with a head of its own
+        own = plain_network(network, num_classes=classes)
+        matched = match_weights(own, given, how, num_classes=classes)
+    return {
+        "file": str(given.path),
+        "tensors": len(given.tensors),
+        "head_classes": classes or _CLASSES,
+        "notes": list(matched.notes),
+    }
+
+
+def _print(about: Mapping[str, Any], labels: Sequence[str]) -> None:
+    screen = make_console()
+    rows, size = about["sites"], about["size"]
+    costs = f"{format_count(about['params'])} params, {format_count(about['macs'])} MACs"
+    screen.print(_table(f"{about['network']} at {size}x{size}: {costs}", rows, labels))
+    refused = {
+        f"{label} does not fit {row['name']}: {cell['refused']}"
+        for row in rows
+        for label, cell in row["blocks"].items()
+        if "refused" in cell
+    }
+    for line in sorted(refused)[:_REFUSED]:
+        screen.print(line)
+    if len(refused) > _REFUSED:
+        screen.print(f"and {len(refused) - _REFUSED} more that do not fit (--json has all)")
+    if any(row["filled"] for row in rows):
+        screen.print(
+            "Filled: the slot comes with a block, which can be kept or emptied; costs are "
+            "beside what it holds.",
+            style="dim",
+        )
+    if about["unsupported"]:
+        screen.print(describe_uncounted(about["unsupported"]))
+    if about["weights"] is not None:
+        for line in _describe_match(about["weights"], about["network"]):
+            screen.print(line, soft_wrap=True)
+
+
+def _describe_match(matched: Mapping[str, Any], network: str) -> list[str]:
+    return [
+        f"Weights: all {matched['tensors']} tensors of {matched['file']} are those of {network}, "
+        f"with a head of {matched['head_classes']} classes.",
+        *(f"  {note}" for note in matched["notes"]),
+    ]
+
+
+def _table(title: str, rows: Sequence[Mapping[str, Any]], labels: Sequence[str]) -> Table:
+    table = plain_table(title)
+    table.add_column("site", no_wrap=True)
+    table.add_column("stage", overflow="fold")
+    table.add_column("channels x map", justify="right", no_wrap=True)
+    table.add_column("", no_wrap=True)
+    for label in labels:
+        table.add_column(f"{label}\nparams, MACs", justify="right", no_wrap=True)
+    for row in rows:
+        table.add_row(
+            row["name"],
+            row["stage"],
+            f"{row['channels']}x{row['height']}x{row['width']}",
+            "filled" if row["filled"] else "",
+            *(_cell(row["blocks"][label]) for label in labels),
+        )
+    return table
+
+
+def _cell(costs: Mapping[str, Any]) -> str:
+    if "refused" in costs:
+        return "does not fit"
+    return ", ".join(
+        f"{'-' if value < 0 else '+'}{format_count(abs(value))}"
+        for value in (costs["params"], costs["macs"])
+    )

@@ -1,0 +1,107 @@
+"""`nas sites` as its users meet it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import timm
+import torch
+from timm.models import save_for_hf
+
+from nas.models.cost import cost
+from nas.spec.architecture import Architecture, Insertion
+
+BACKBONE = "mobilenetv2_035"
+
+
+def shown(nas: Any, *arguments: object) -> dict[str, Any]:
+    ran = nas("sites", *arguments, "--json")
+    assert ran.code == 0, ran.err
+    found: dict[str, Any] = json.loads(ran.out)
+    return found
+
+
+def test_costs_are_what_a_network_with_the_block_has_more(nas: Any) -> None:
+    name = "mobilenetv3_small_050"
+    found = shown(nas, name, "--size", 64, "--block", "coord", "--block", "eca")
+    plain = cost(Architecture(name, 64))
+    assert (found["params"], found["macs"]) == (plain.params, plain.macs)
+    sites = {site["name"]: site for site in found["sites"]}
+    for where, filled in (
+        ("blocks.0.0/after_depthwise", True),
+        ("blocks.1.1/after_residual", False),
+    ):
+        site = sites[where]
+        assert (site["filled"], set(site["blocks"])) == (filled, {"coord/r32", "eca"})
+        grown = cost(Architecture(name, 64, (Insertion.of(where, "coord/r32"),)))
+        assert site["blocks"]["coord/r32"] == {
+            "params": grown.params - plain.params,
+            "macs": grown.macs - plain.macs,
+        }
+    first = sites["blocks.0.0/after_depthwise"]
+    assert (first["channels"], first["height"], first["width"]) == (16, 16, 16)
+    assert (first["stage"], first["position"]) == ("blocks.0", "after_depthwise")
+    assert found["weights"] is None
+
+
+def test_people_see_a_table_and_what_does_not_fit(nas: Any) -> None:
+    ran = nas("sites", BACKBONE, "--size", 32, "--block", "coord/r32", "--block", "se/r64")
+    assert ran.code == 0
+    assert f"{BACKBONE} at 32x32" in ran.out and "blocks.1.0/after_depthwise" in ran.out
+    assert "does not fit" in ran.out
+    assert "reduction 64 is larger than its 16 channels" in " ".join(ran.out.split())
+
+
+@pytest.mark.parametrize("classes", [10, 1000])
+def test_weights_are_told_whole_with_the_classes_of_their_head(
+    nas: Any, tmp_path: Path, classes: int
+) -> None:
+    network = timm.create_model(BACKBONE, num_classes=classes)
+    file = tmp_path / "own.pth"
+    torch.save({"model": network.state_dict()}, file)
+    told = shown(nas, BACKBONE, "--size", 32, "--block", "eca", "--weights", file)["weights"]
+    assert told["tensors"] == len(network.state_dict())
+    assert (told["head_classes"], told["file"]) == (classes, str(file))
+    assert told["notes"] == ["of own.pth the weights under 'model' are taken"]
+    save_for_hf(network, str(tmp_path / "kept"), safe_serialization=True)
+    ran = nas("sites", BACKBONE, "--size", 32, "--weights", f"local-dir:{tmp_path}/kept")
+    said = " ".join(ran.out.split())
+    assert f"are those of {BACKBONE}, with a head of {classes} classes" in said
+
+
+def test_weights_are_told_in_order_where_names_differ(nas: Any, tmp_path: Path) -> None:
+    network = timm.create_model(BACKBONE, num_classes=5)
+    file = tmp_path / "own.pth"
+    torch.save({f"net{i}": t for i, t in enumerate(network.state_dict().values())}, file)
+    options = (BACKBONE, "--size", 32, "--block", "eca", "--weights", file)
+    assert nas("sites", *options).code == 2
+    assert shown(nas, *options, "--weights-match", "order")["weights"]["head_classes"] == 5
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("mobilenet_v9",), "unknown backbone"),
+        ((BACKBONE, "--block", "coord/x"), "cannot read 'x'"),
+        ((BACKBONE, "--block", "nope"), "unknown block 'nope'"),
+        ((BACKBONE, "--block", "none"), "unknown block 'none'"),
+        ((BACKBONE, "--weights", "nowhere.pth"), "is not there"),
+        ((BACKBONE, "--weights", "local-dir:nowhere"), "there is no folder"),
+        (("no_such_module:network",), "no_such_module"),
+    ],
+)
+def test_wrong_input_is_one_line(nas: Any, arguments: tuple[str, ...], said: str) -> None:
+    ran = nas("sites", *arguments, "--size", 32)
+    assert ran.code == 2 and said in ran.err
+    assert len(ran.err.strip().splitlines()) == 1
+
+
+def test_weights_of_another_network_are_refused(nas: Any, tmp_path: Path) -> None:
+    file = tmp_path / "other.pth"
+    torch.save(timm.create_model("mobilenetv2_050", num_classes=5).state_dict(), file)
+    ran = nas("sites", BACKBONE, "--size", 32, "--weights", file)
+    assert ran.code == 2 and "do not fit the network" in ran.err
+    assert len(ran.err.strip().splitlines()) == 1
