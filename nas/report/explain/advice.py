@@ -15,6 +15,7 @@ from nas.report.explain.contrasts import to_architectures
 from nas.report.explain.explanation import Explanation
 from nas.spec.architecture import Architecture
 from nas.study.front.choice import Choice
+from nas.study.front.setbacks import empties
 
 __all__ = ["Advice", "advise"]
 
@@ -35,8 +36,9 @@ class Advice:
     evaluated: the best that was evaluated; None where none keeps the budget.
     ahead: probability that the predicted one loses less than that, by the rules; NaN where they
         are one network.
-    worse: whether it is a trained network that was changed, and all of its interval says that it
-        loses more than as it was: nothing to recommend, though nothing better keeps the budget.
+    worse: whether it is a trained network that was changed and loses more than as it was, by all
+        of its interval, or by what is expected where slots were emptied: nothing to recommend,
+        though nothing better keeps the budget.
     """
 
     architecture: Architecture
@@ -84,7 +86,7 @@ def advise(
         latency_high=latency + latency_half,
         evaluated=evaluated,
         ahead=ahead,
-        worse=saved + saved_half < 0 and _is_tuned(explanation),
+        worse=_is_tuned(explanation) and saved + (0 if empties(architecture) else saved_half) < 0,
     )
 
 

@@ -217,9 +217,9 @@ def _nothing_but_setbacks(
     worse = [name or f"trial {trial}" for name, trial in zip(names, trials, strict=True)]
     more = f" and {len(worse) - _RIVALS} more" if len(worse) > _RIVALS else ""
     return SpecError(
-        f"no evaluated network that keeps {limits} is to be recommended: "
-        f"{', '.join(worse[:_RIVALS])}{more} are shown or likely to be worse than the trained "
-        "network that they came from; allow more, or take a smaller backbone"
+        f"no evaluated network that keeps {limits} is to be recommended: what does "
+        f"({', '.join(worse[:_RIVALS])}{more}) is shown or likely to be worse than the trained "
+        "network that it came from; allow more, or take a smaller backbone"
     )
 
 

@@ -16,14 +16,14 @@ from nas.study.front.findings import LEVEL, MARGIN
 from nas.study.front.network_table import NetworkTable
 from nas.study.front.point import Point
 
-__all__ = ["find_setbacks", "without_emptied"]
+__all__ = ["empties", "find_setbacks", "without_emptied"]
 
 Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
 Whole = NDArray[np.int64]
 
 _FINETUNE = "finetune"
-_LIKELY = 0.8
+_LIKELY = 0.5
 
 
 def find_setbacks(
@@ -50,7 +50,7 @@ def find_setbacks(
         worse[asked] = loss[ones] > loss[others] + MARGIN
         return worse
     lost = draws[:, np.searchsorted(every, others)] - draws[:, np.searchsorted(every, ones)]
-    emptied = np.array([_empties(item) for item in measured.architectures_of(ones)])
+    emptied = np.array([empties(item) for item in measured.architectures_of(ones)])
     worse[asked] = (lost > 0).mean(axis=0) >= np.where(emptied, _LIKELY, LEVEL)
     return worse
 
@@ -79,10 +79,11 @@ def _own_plains(measured: NetworkTable, rows: Whole) -> Whole:
 
 def _has_emptied_slots(point: Point) -> bool:
     """Say whether a network is without something that its trained backbone came with."""
-    return point.regime == _FINETUNE and _empties(point.architecture)
+    return point.regime == _FINETUNE and empties(point.architecture)
 
 
-def _empties(architecture: Architecture) -> bool:
+def empties(architecture: Architecture) -> bool:
+    """Say whether an architecture takes out what a slot came with, and puts nothing there."""
     return any(item.block == EMPTY for item in architecture.insertions)
 
 

@@ -13,6 +13,8 @@ from nas.base.errors import SpecError
 from nas.cli.foreground import _choose_example
 from nas.cli.output.answers import FrontQuery, print_answers
 from nas.cli.output.front_table import describe_best
+from nas.report.explain import advise
+from nas.report.explain.rules import explain_front
 from nas.spec.architecture import EMPTY, Architecture, Insertion
 from nas.spec.objective import objectives_named
 from nas.study.evidence import Budgets
@@ -88,7 +90,7 @@ def test_the_emptied_network_is_never_recommended(
     assert choice.best.reference == "plain"
     assert choice.cheapest is None or choice.nowhere
     assert "emptied" not in names(point for point, _ in choice.rivals)
-    with pytest.raises(SpecError, match="emptied.* worse than the trained network"):
+    with pytest.raises(SpecError, match=r"emptied.*\) is .* worse than the trained network"):
         front.at(latency_ms=1.1)
     for line in describe_best(front):
         assert "most promising" not in line and "keep the plain one" in line
@@ -128,3 +130,30 @@ def test_an_emptied_network_that_is_shown_to_be_better_may_be_recommended() -> N
     emptied = next(point for point in front if point.reference == "emptied")
     assert ("emptied" in names(front.recommended)) == (emptied.p_better >= 0.95)
     assert front.at(latency_ms=0.9).best.reference == "emptied"
+
+
+@pytest.mark.parametrize("regime", ["finetune", "scratch"])
+def test_advice_by_the_rules_says_what_is_not_to_be_recommended(regime: str) -> None:
+    cut = [
+        (
+            None,
+            hand_placed("none", SITES[:emptied]),
+            0.97 - 0.12 * emptied,
+            0.09 + 0.33 * emptied,
+            1.2 - 0.07 * emptied,
+        )
+        for emptied in range(1, 6)
+    ]
+    added = [
+        (None, hand_placed("eca", (site,)), 0.85, 0.4, 1.23 + 0.01 * number)
+        for number, site in enumerate(SITES)
+    ]
+    front = front_of(planted(*FILLED[:2], *cut, *added, seeds=2), regime=regime)
+    explanation = explain_front(front)
+    fastest = advise(explanation, 0.85)
+    assert fastest.architecture == EMPTIED
+    assert fastest.worse == (regime == "finetune")
+    assert (fastest.evaluated is None) == (regime == "finetune")
+    enough = advise(explanation, 1.3)
+    assert enough.architecture == PLAIN and not enough.worse
+    assert enough.evaluated is not None and enough.evaluated.best.reference == "plain"
