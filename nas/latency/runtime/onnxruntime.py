@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import logging
 import tempfile
@@ -51,7 +52,7 @@ def to_onnx(
     level = logger.level
     try:
         logger.setLevel(logging.ERROR)
-        with warnings.catch_warnings(), torch.no_grad():
+        with _without_log(), warnings.catch_warnings(), torch.no_grad():
             warnings.simplefilter("ignore")
             torch.onnx.export(
                 network.eval().to("cpu"),
@@ -65,12 +66,31 @@ def to_onnx(
             )
     except Exception as error:  # the exporter raises whatever an operator provokes
         raise MeasurementError(
-            f"this network cannot be written as ONNX: {first_line(error)}; an inserted block uses "
-            "an operator that the exporter does not know"
+            f"this network cannot be written as ONNX: {_reason(error)}"
         ) from error
     finally:
         logger.setLevel(level)
     return buffer.getvalue()
+
+
+def _reason(error: Exception) -> str:
+    """Return the exporter's reason without what it asks its users for."""
+    return first_line(error).partition(". Please ")[0]
+
+
+@contextlib.contextmanager
+def _without_log() -> Iterator[None]:
+    """Keep the exporter from printing whole graphs when it fails.
+
+    It switches that log on by itself: it asks whether the function that tells is true.
+    """
+    switch = torch._C._jit_set_onnx_log_enabled
+    switch(False)
+    torch._C._jit_set_onnx_log_enabled = lambda enabled: None
+    try:
+        yield
+    finally:
+        torch._C._jit_set_onnx_log_enabled = switch
 
 
 def load_onnx(graph: bytes | Path, *, threads: int = 1) -> Session:
