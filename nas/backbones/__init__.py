@@ -8,6 +8,7 @@ width.
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
@@ -42,7 +43,7 @@ __all__ = [
     "Site",
     "Slot",
     "check_backbone",
-    "check_classes",
+    "check_scores",
     "find_sites",
     "has_width",
     "known_backbones",
@@ -68,6 +69,7 @@ Each has names, exists, has_width and create.
 
 _WIDEST = 4.0
 _CLASSES = 10  # of a network that is only looked at
+_USUAL_SIDES = (32, 64, 96, 112, 128, 160, 192, 224, 240, 256, 288, 299, 320, 384, 448, 512)
 _OF_FORWARD = (RuntimeError, AssertionError, ValueError, TypeError, AttributeError, LookupError)
 """The errors that the forward pass of somebody's own network may raise."""
 
@@ -297,35 +299,29 @@ def sites_by_name(
     return chosen
 
 
+def check_scores(
+    backbone: str, resolution: Resolution, total_stride: int | None, num_classes: int
+) -> None:
+    """Check that a backbone gives so many scores for an image. Raises SpecError."""
+    network = plain_network(backbone, num_classes=num_classes, total_stride=total_stride)
+    try:
+        fault = find_fault(network, resolution, num_classes)
+    except _OF_FORWARD as error:
+        raise _unreadable(backbone, resolution, total_stride, error) from None
+    if fault is not None:
+        raise SpecError(f"backbone {backbone!r} gives {fault}")
+
+
 @lru_cache(maxsize=64)
 def _walked(backbone: str, resolution: Resolution, total_stride: int | None) -> tuple[Site, ...]:
     network = plain_network(backbone, num_classes=_CLASSES, total_stride=total_stride)
     try:
         sites = walk(network, resolution)
-        # One that was given in memory has as many classes as it has: see `check_classes`.
-        fault = None if is_held(backbone) else find_fault(network, resolution, _CLASSES)
     except _OF_FORWARD as error:
-        raise _unreadable(backbone, resolution, error) from None
-    if fault is not None:
-        raise SpecError(
-            f"backbone {backbone!r} gives {fault}; allowed: one tensor of scores, images x "
-            "classes: wrap it in a module whose forward returns its logits"
-        )
+        raise _unreadable(backbone, resolution, total_stride, error) from None
+    if not is_held(backbone):  # one that was given in memory has as many classes as it has
+        check_scores(backbone, resolution, total_stride, _CLASSES)
     return sites
-
-
-def check_classes(
-    backbone: str, resolution: Resolution, total_stride: int | None, num_classes: int
-) -> None:
-    """Raise SpecError where a network that was given in memory has a head for other data."""
-    if not is_held(backbone):  # all others are made for as many classes as there are
-        return
-    fault = find_fault(plain_network(backbone, total_stride=total_stride), resolution, num_classes)
-    if fault is not None:
-        raise SpecError(
-            f"backbone {backbone!r} gives {fault}; the data have {num_classes}: give it a head of "
-            "as many, trained"
-        )
 
 
 @lru_cache(maxsize=256)
@@ -336,9 +332,34 @@ def _outputs(
     try:
         return outputs(network, resolution, pattern)
     except _OF_FORWARD as error:
-        raise _unreadable(backbone, resolution, error) from None
+        raise _unreadable(backbone, resolution, total_stride, error) from None
 
 
-def _unreadable(backbone: str, resolution: Resolution, error: Exception) -> SpecError:
+def _unreadable(
+    backbone: str, resolution: Resolution, total_stride: int | None, error: Exception
+) -> SpecError:
     reason = next(iter(str(error).splitlines()), type(error).__name__)
-    return SpecError(f"backbone {backbone!r} cannot read {Size.of(resolution)} images: {reason}")
+    unread = f"backbone {backbone!r} cannot read {Size.of(resolution)} images: {reason}"
+    if "meta" in reason.lower():
+        return SpecError(
+            f"{unread}: sites are found without values, so that forward may not ask for any "
+            "(item(), numpy(), an `if` on a tensor)"
+        )
+    sides = _readable(backbone, total_stride)
+    if not sides:
+        return SpecError(unread)
+    if resolution in sides:
+        return SpecError(f"{unread}; it reads two at once: let its batch be of any size, also one")
+    read = ", ".join(f"{side}x{side}" for side in sides)
+    return SpecError(f"{unread}; of the usual sizes it reads {read}: give one as the resolution")
+
+
+def _readable(backbone: str, total_stride: int | None) -> list[int]:
+    """Return the usual sides of images that a backbone reads."""
+    network = plain_network(backbone, num_classes=_CLASSES, total_stride=total_stride)
+    sides = []
+    for side in _USUAL_SIDES:
+        with contextlib.suppress(*_OF_FORWARD):
+            if find_fault(network, side, _CLASSES) is None:
+                sides.append(side)
+    return sides

@@ -7,7 +7,6 @@ goes on has to bring the same.
 
 from __future__ import annotations
 
-import copy
 import hashlib
 import re
 from collections.abc import Sequence
@@ -15,6 +14,7 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
+from nas.backbones.own_module import copied, taken_in, unwrapped
 from nas.base.errors import SpecError
 from nas.spec.own_backbone import HELD, is_held
 
@@ -32,18 +32,10 @@ _held: dict[str, nn.Module] = {}
 def hold(network: nn.Module) -> str:
     """Keep a copy of a network for this process, and return the name that it is made by.
 
-    Raises SpecError for one that cannot be copied.
+    Raises SpecError for one that cannot be copied, changed or saved (see `taken_in`).
     """
-    network = _unwrapped(network)
     name = name_of(network)
-    try:
-        _held[name] = copy.deepcopy(network).cpu().eval()
-    except Exception as error:  # whatever the user's code provokes
-        lines = str(error).splitlines() or [type(error).__name__]
-        raise SpecError(
-            f"backbone {type(network).__name__}: it cannot be copied ({lines[0]}); write a "
-            "function that makes it, module:name, and give its weights with --weights"
-        ) from None
+    _held[name] = taken_in(network, type(unwrapped(network)).__name__)
     return name
 
 
@@ -52,7 +44,7 @@ def name_of(network: nn.Module) -> str:
 
     Raises SpecError for one that has no weights yet.
     """
-    network = _unwrapped(network)
+    network = unwrapped(network)
     kind = type(network).__name__
     if any(isinstance(weight, nn.UninitializedParameter) for weight in network.parameters()):
         raise SpecError(
@@ -67,17 +59,6 @@ def name_of(network: nn.Module) -> str:
             flat = tensor.detach().cpu().contiguous().reshape(-1)
             weights.update(flat.view(torch.uint8).numpy().tobytes())
     return f"{HELD}{kind}-{structure.hexdigest()[:_DIGITS]}-{weights.hexdigest()[:_DIGITS]}"
-
-
-def _unwrapped(network: nn.Module) -> nn.Module:
-    """Return the network inside what compiles it, or spreads it over devices."""
-    while True:
-        inner = getattr(network, "_orig_mod", None)
-        if isinstance(network, nn.DataParallel | nn.parallel.DistributedDataParallel):
-            inner = network.module
-        if not isinstance(inner, nn.Module):
-            return network
-        network = inner
 
 
 def check_same(network: nn.Module, backbones: Sequence[str], source: str) -> None:
@@ -130,4 +111,4 @@ def create(name: str, num_classes: int, pretrained: bool, width: float = 1.0) ->
     Raises SpecError where this process does not hold it.
     """
     assert exists(name) and width == 1
-    return copy.deepcopy(_held[name])
+    return copied(_held[name])

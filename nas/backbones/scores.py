@@ -1,39 +1,89 @@
-"""The check that a network gives one tensor of scores: it is searched as a classifier."""
+"""The scores that a network gives: it is searched as a classifier, of one tensor of them."""
 
 from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
 
 from nas.base.size import Resolution, Size
 
-__all__ = ["find_fault"]
+__all__ = ["describe_fault", "describe_output", "find_fault", "take_named_scores"]
+
+_NAMES = ("logits", "scores", "out", "output", "pred", "preds", "prediction", "predictions")
+"""The names under which scores are taken from an output of several parts; the first counts."""
 
 _IMAGES = 2
+
+
+def take_named_scores(_module: object, _inputs: object, given: object) -> Tensor | None:
+    """Return the scores among the named parts of what a network gives: a forward hook.
+
+    Parts are the keys of a dictionary or the attributes of a dataclass, a namedtuple or the like.
+    None, which leaves the output as it is, where it is a tensor already or no part has such a name.
+    """
+    if isinstance(given, Tensor):
+        return None
+    for name in _NAMES:
+        part = given.get(name) if isinstance(given, Mapping) else getattr(given, name, None)
+        if isinstance(part, Tensor):
+            return part
+    return None
 
 
 def find_fault(network: nn.Module, resolution: Resolution, num_classes: int) -> str | None:
     """Return what a network gives in place of scores (N, num_classes); None where it gives them.
 
-    Asked on torch's meta device, to which the network is moved: no arithmetic, no memory.
+    With what to do about it. Asked on torch's meta device, to which the network is moved: no
+    arithmetic, no memory.
     """
     with torch.no_grad():
         given = network.to("meta").eval()(
             torch.zeros(_IMAGES, *Size.of(resolution).shape, device="meta")
         )
-    if isinstance(given, Tensor) and given.shape == (_IMAGES, num_classes):
+    return describe_fault(given, _IMAGES, num_classes)
+
+
+def describe_fault(given: object, images: int, num_classes: int) -> str | None:
+    """Say what is wrong with an output, and what to do; None where it is (images, num_classes)."""
+    if isinstance(given, Tensor) and given.shape == (images, num_classes):
         return None
-    output = f"a tensor {_shape(given)}" if isinstance(given, Tensor) else _describe(given)
-    return f"{output} for {_IMAGES} images and {num_classes} classes"
+    plural = "image" if images == 1 else "images"
+    found = f"{describe_output(given)} for {images} {plural} and {num_classes} classes"
+    if not isinstance(given, Tensor):
+        names = ", ".join(_NAMES)
+        return (
+            f"{found}; allowed: one tensor of scores, images x classes, alone or named as one of "
+            f"{names}: name it so, or wrap it in a module whose forward returns its logits"
+        )
+    if given.ndim == 2 and len(given) == images:
+        return (
+            f"{found}; allowed: one score for each class: let its last layer have num_classes "
+            "outputs"
+        )
+    if images == 1 and given.numel() == num_classes:
+        return (
+            f"{found}; allowed: images x classes: keep the axis of the images, which squeeze() "
+            "takes away where there is one"
+        )
+    return (
+        f"{found}; allowed: one tensor of scores, images x classes: wrap it in a module whose "
+        "forward returns its logits"
+    )
 
 
-def _describe(given: object) -> str:
-    if isinstance(given, dict):
-        return f"a {type(given).__name__} of {', '.join(map(repr, given))}"
+def describe_output(given: object) -> str:
+    """Say what a network gives: a tensor of which shape, or which parts."""
+    if isinstance(given, Tensor):
+        return f"a tensor {'x'.join(map(str, given.shape)) or 'without dimensions'}"
+    kind = f"a {type(given).__name__}"
+    if isinstance(given, Mapping):
+        return f"{kind} of {', '.join(map(repr, given))}"
+    if dataclasses.is_dataclass(given):
+        return f"{kind} of {', '.join(field.name for field in dataclasses.fields(given))}"
     if isinstance(given, tuple | list):
-        return f"a {type(given).__name__} of {len(given)}"
-    return f"a {type(given).__name__}"
-
-
-def _shape(tensor: Tensor) -> str:
-    return "x".join(map(str, tensor.shape)) or "without dimensions"
+        fields = getattr(given, "_fields", None)
+        return f"{kind} of {', '.join(fields) if fields else len(given)}"
+    return kind

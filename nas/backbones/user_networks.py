@@ -13,6 +13,7 @@ from typing import Any
 
 from torch import nn
 
+from nas.backbones.own_module import taken_in
 from nas.base.errors import SpecError
 from nas.base.own_name import OwnName
 from nas.base.user_code import call_user_function, user_function
@@ -70,7 +71,7 @@ def create(name: str, num_classes: int, pretrained: bool, width: float = 1.0) ->
     if not isinstance(network, nn.Module):
         kind = type(network).__name__
         raise SpecError(f"backbone {name!r} returned {kind}; a torch.nn.Module is allowed")
-    return network
+    return taken_in(network, name)
 
 
 def _width(name: str, factor: float) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import difflib
 from collections.abc import Mapping
 from contextlib import contextmanager
@@ -12,6 +11,7 @@ import torch
 from torch import nn
 
 from nas.backbones import Site
+from nas.backbones.own_module import copied
 from nas.backbones.walk import outputs, walk
 from nas.base.errors import SpecError
 from nas.base.size import Resolution, Size
@@ -36,7 +36,7 @@ def sites(network: nn.Module, size: Resolution | tuple[int, int] = 224) -> tuple
     """
     images = Size.of(size)
     with _reading(network, images):
-        return walk(copy.deepcopy(network), images.written)
+        return walk(copied(network), images.written)
 
 
 def insert(
@@ -63,7 +63,7 @@ def insert(
     if start not in {"identity", "paper"}:
         raise SpecError(f"start {start!r}; allowed: identity, paper")
     images = Size.of(size)
-    grown = copy.deepcopy(network)
+    grown = copied(network)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         by_name = {site.name: site for site in sites(network, images.written)} if blocks else {}
@@ -95,7 +95,7 @@ def _find_site(network: nn.Module, where: str, size: Size, by_name: Mapping[str,
         return site
     with _reading(network, size):
         path = where.removesuffix("/output")
-        there = outputs(copy.deepcopy(network), size.written, path)
+        there = outputs(copied(network), size.written, path)
         matching = [site for site in there if site.slot.module == path]
     if matching:
         return matching[0]

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from nas.backbones import check_classes
+from nas.backbones import check_scores
 from nas.base.errors import MeasurementError, SpecError, StorageError
 from nas.base.formats import describe_uncounted
 from nas.base.object_store import is_remote, location, storage_errors
@@ -92,7 +92,7 @@ def check_new_run(
         notes += (profile.doubt,)
     file, about, remarks = _check_images(space, file)
     for plain in plains:
-        check_classes(plain.backbone, plain.resolution, plain.total_stride, len(about["classes"]))
+        check_scores(plain.backbone, plain.resolution, plain.total_stride, len(about["classes"]))
     notes += (*remarks, *told, *match_given_weights(file, plains, len(about["classes"])))
     notes += _check_limits(candidates, len(about["classes"]))
     rules = load_rules(prior) if prior is not None else None

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from nas.backbones import check_backbone, check_classes, find_sites, has_width, plain_network
+from nas.backbones import check_backbone, check_scores, find_sites, has_width, plain_network
 from nas.backbones.held_networks import check_same, hold, name_of
 from nas.base.errors import SpecError
 from nas.models.build import build
@@ -96,10 +96,12 @@ def test_another_process_says_what_it_needs() -> None:
 
 def test_a_head_for_other_data_is_refused() -> None:
     name = hold(network(classes=3))
-    check_classes(name, 16, None, 3)
-    check_classes("mobilenetv2_050", 16, None, 3)
-    with pytest.raises(SpecError, match="tensor 2x3 .* the data have 10: give it a head of as"):
-        check_classes(name, 16, None, 10)
+    check_scores(name, 16, None, 3)
+    check_scores("mobilenetv2_050", 16, None, 3)
+    with pytest.raises(
+        SpecError, match="tensor 2x3 for 2 images and 10 classes; allowed: one score for each class"
+    ):
+        check_scores(name, 16, None, 10)
 
 
 def test_what_cannot_be_copied_or_has_no_weights_is_one_line() -> None:

@@ -57,7 +57,8 @@ def test_a_classifier_has_sites(own: Callable[[str, Gives], str]) -> None:
     ("name", "gives", "told"),
     [
         ("maps", lambda maps, head: head(maps), "a tensor 2x10x16x16 for 2 images and 10 classes"),
-        ("dict", lambda maps, head: {"out": head(maps)}, "a dict of 'out'"),
+        ("dict", lambda maps, head: {"out": head(maps)}, "a tensor 2x10x16x16 for 2 images"),
+        ("keys", lambda maps, head: {"mine": _scores(maps, head)}, "a dict of 'mine'"),
         ("pair", lambda maps, head: (_scores(maps, head), maps), "a tuple of 2"),
         ("few", lambda maps, head: _scores(maps, head)[:, :3], "a tensor 2x3"),
         ("one", lambda maps, head: _scores(maps, head).mean(0), "a tensor 10 for"),

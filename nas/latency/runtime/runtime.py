@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import copy
 import io
 import textwrap
 import warnings
@@ -15,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from nas.backbones.own_module import copied
 from nas.base.errors import MeasurementError
 from nas.base.machine import version
 from nas.base.size import Resolution, Size
@@ -87,7 +87,7 @@ class Runtime:
         is not installed.
         """
         self._versions()
-        shipped = copy.deepcopy(network).eval().to("cpu")
+        shipped = copied(network).eval().to("cpu")
         try:
             with _quiet(), torch.no_grad():
                 return self.write(shipped, full_shape(shape), batch, precision)

@@ -1,0 +1,152 @@
+"""A network as somebody made it, made ready to be searched, or refused in one line.
+
+Wrappers that hide its modules are taken off, so that weights and sites have the names that they
+have in the network itself.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator, Mapping
+
+import torch
+from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
+
+from nas.backbones.scores import take_named_scores
+from nas.base.errors import SpecError
+
+__all__ = ["copied", "taken_in", "unwrapped"]
+
+# By the names of their classes: importing that of torch.compile takes two seconds.
+_WRAPPERS = {
+    "OptimizedModule": "_orig_mod",
+    "DataParallel": "module",
+    "DistributedDataParallel": "module",
+}
+"""Modules of torch that only run another one, and the name that they have it under."""
+
+
+def taken_in(network: nn.Module, name: str) -> nn.Module:
+    """Return a copy of a network in evaluation mode, which gives its scores as one tensor.
+
+    What `torch.compile` and data parallelism put around it is gone. Of an output of several
+    parts the scores are taken by their name (see `take_named_scores`).
+
+    name: of the backbone, in errors.
+    Raises SpecError where it cannot be trained, changed or saved as it is.
+    """
+    network = unwrapped(network)
+    _refuse_unfit(network, name)
+    try:
+        # A function may give the same network whenever it is called, and blocks go into it.
+        network = copied(network).eval()
+    except Exception as error:  # whatever the user's own attributes provoke
+        raise SpecError(
+            f"backbone {name!r} cannot be copied ({_reason(error)}); return a plain "
+            "torch.nn.Module, whose attributes copy.deepcopy can copy"
+        ) from None
+    _refuse_unsaved(network, name)
+    for module in network.modules():
+        module._compiled_call_impl = None  # of module.compile(), which would not see blocks
+    network.register_forward_hook(take_named_scores)
+    on = {tensor.device.type for tensor in (*network.parameters(), *network.buffers())}
+    return network if on <= {"cpu", "meta"} else network.to("cpu")
+
+
+def copied(network: nn.Module) -> nn.Module:
+    """Return a deep copy, also where modules keep tensors that they computed with gradients.
+
+    Those of `torch.nn.utils.weight_norm` do, and those that remember a map; `copy.deepcopy`
+    refuses them. The copy gets their values.
+    """
+    computed = {
+        id(tensor): tensor.detach().clone()
+        for module in network.modules()
+        for tensor in _tensors(vars(module))
+        if not tensor.is_leaf
+    }
+    return copy.deepcopy(network, computed)
+
+
+def _tensors(value: object) -> Iterator[Tensor]:
+    if isinstance(value, Tensor):
+        yield value
+    elif isinstance(value, Mapping):
+        for item in value.values():
+            yield from _tensors(item)
+    elif isinstance(value, tuple | list):
+        for item in value:
+            yield from _tensors(item)
+
+
+def unwrapped(network: nn.Module) -> nn.Module:
+    """Take the wrappers off a network and its modules."""
+    while (inner := _within(network)) is not None:
+        network = inner
+    for module in list(network.modules()):
+        for child_name, child in list(module.named_children()):
+            bare = child
+            while (inner := _within(bare)) is not None:
+                bare = inner
+            if bare is not child:
+                setattr(module, child_name, bare)
+    return network
+
+
+def _within(module: nn.Module) -> nn.Module | None:
+    """Return the module that a wrapper runs; None where the module is no wrapper."""
+    kind = type(module)
+    if kind.__module__.startswith("torch.") and kind.__name__ in _WRAPPERS:
+        inner: nn.Module = getattr(module, _WRAPPERS[kind.__name__])
+        return inner
+    return None
+
+
+def _refuse_unfit(network: nn.Module, name: str) -> None:
+    """Raise SpecError for modules and weights that cannot be searched with."""
+    for path, module in network.named_modules():
+        if isinstance(module, torch.jit.ScriptModule):
+            raise SpecError(
+                f"backbone {name!r}: {_called(path)} is a scripted or traced module of torch.jit, "
+                "into which no block can be put; return it as it is before torch.jit.script or "
+                "torch.jit.trace"
+            )
+    making_on_meta = torch.get_default_device().type == "meta"
+    for path, tensor in (*network.named_parameters(), *network.named_buffers()):
+        if is_lazy(tensor):
+            raise SpecError(
+                f"backbone {name!r}: {path} has no shape yet, as it is of a lazy module; send "
+                "images through the network before it is returned: "
+                "network(torch.zeros(2, 3, 224, 224))"
+            )
+        if tensor.is_meta and not making_on_meta:
+            raise SpecError(
+                f"backbone {name!r}: {path} is on the meta device, without values; make the "
+                "network on the CPU"
+            )
+    for path, weight in network.named_parameters():
+        if weight.is_floating_point() and weight.dtype != torch.float32:
+            kind = str(weight.dtype).removeprefix("torch.")
+            raise SpecError(
+                f"backbone {name!r}: {path} is {kind}; networks are trained in float32 here: "
+                "return network.float()"
+            )
+
+
+def _refuse_unsaved(network: nn.Module, name: str) -> None:
+    """Raise SpecError where the state of a network is more than tensors, which files hold."""
+    for path, value in network.state_dict().items():
+        if not isinstance(value, Tensor):
+            raise SpecError(
+                f"backbone {name!r}: its state_dict() holds a {type(value).__name__} as {path}; "
+                "only tensors are saved: keep it in a buffer, or take it out of get_extra_state()"
+            )
+
+
+def _called(path: str) -> str:
+    return f"its module {path!r}" if path else "it"
+
+
+def _reason(error: Exception) -> str:
+    return next(iter(str(error).splitlines()), type(error).__name__)
