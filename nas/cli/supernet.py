@@ -94,9 +94,12 @@ def _open_folder(
         resolve_source,
         resolve_validation,
     )
+    from nas.runs.check_network import check_networks
     from nas.runs.images import train_resolution
     from nas.training.supernet.folder import SupernetFile, SupernetFolder
 
+    for note in check_networks(candidates, runner.proxy, None):
+        print(note, file=sys.stderr)
     seed, size = runner.search.seed, train_resolution(candidates.space, runner)
     reading, held = Reading(runner.resize, normalisation=runner.pixel_levels), runner.validation
     cached = cached_data(

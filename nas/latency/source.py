@@ -16,6 +16,7 @@ from nas.spec.architecture import Architecture
 
 __all__ = [
     "LatencyOf",
+    "convert_deployed",
     "latency_measurer",
     "latency_predictor",
     "machine_of",
@@ -103,17 +104,25 @@ def machine_of(device: Device) -> tuple[str, str]:
     return f"{device.runtime} {RUNTIMES[device.runtime].version()}", processor()
 
 
-def _subject(architecture: Architecture, num_classes: int, device: Device) -> Subject:
-    """Load a network as it would be shipped into the device's runtime."""
-    runtime = RUNTIMES[device.runtime]
-    shape = architecture.size.shape
+def convert_deployed(architecture: Architecture, num_classes: int, device: Device) -> bytes:
+    """Convert a network as it would be shipped for the device's runtime, or find it converted.
+
+    Raises MeasurementError where the runtime cannot.
+    """
 
     def convert() -> bytes:
         network = build_deployed(architecture, num_classes)
-        return runtime.convert(network, shape, device.batch, device.precision)
+        runtime = RUNTIMES[device.runtime]
+        return runtime.convert(network, architecture.size.shape, device.batch, device.precision)
 
     # A user's own network can change without changing its name.
     own = ":" in architecture.backbone
     key = f"{version('attention-nas')} {architecture.digest} {num_classes}"
-    graph = convert() if own else cached_graph(key, device, convert)
-    return Subject(runtime.load(graph, device), (device.batch, *shape))
+    return convert() if own else cached_graph(key, device, convert)
+
+
+def _subject(architecture: Architecture, num_classes: int, device: Device) -> Subject:
+    """Load a network as it would be shipped into the device's runtime."""
+    graph = convert_deployed(architecture, num_classes, device)
+    session = RUNTIMES[device.runtime].load(graph, device)
+    return Subject(session, (device.batch, *architecture.size.shape))

@@ -20,6 +20,7 @@ from nas.runs.calibrate.curve_result import CurvesFound
 from nas.runs.calibrate.result import FILE as CALIBRATION
 from nas.runs.calibrate.result import load_calibration
 from nas.runs.calibrate.search_budget import check_fits, find_curves, with_budget
+from nas.runs.check_network import check_networks
 from nas.runs.given_weights import match_given_weights, settle_weights
 from nas.runs.images import decode_images, image_names
 from nas.runs.loggers import check_loggers
@@ -90,6 +91,8 @@ def check_new_run(
     profile = _check_device(file, candidates)
     if profile is not None and profile.doubt is not None:
         notes += (profile.doubt,)
+    device = device_named(file.device) if profile is None else None
+    notes += check_networks(candidates, file.proxy, device)
     file, about, remarks = _check_images(space, file)
     for plain in plains:
         check_scores(plain.backbone, plain.resolution, plain.total_stride, len(about["classes"]))

@@ -98,9 +98,7 @@ def test_a_head_for_other_data_is_refused() -> None:
     name = hold(network(classes=3))
     check_scores(name, 16, None, 3)
     check_scores("mobilenetv2_050", 16, None, 3)
-    with pytest.raises(
-        SpecError, match="tensor 2x3 for 2 images and 10 classes; allowed: one score for each class"
-    ):
+    with pytest.raises(SpecError, match="a tensor 2x3 .* one score for each class"):
         check_scores(name, 16, None, 10)
 
 

@@ -54,6 +54,23 @@ BAD = {
 }
 
 
+@pytest.mark.parametrize("command", ["search", "supernet", "calibrate", "curves"])
+def test_a_network_that_does_not_fit_ends_with_one_line_and_code_2(  # type: ignore[no-untyped-def]
+    nas, tmp_path: Path, command: str
+) -> None:
+    space, out = tmp_path / "space.yaml", tmp_path / "out"
+    network = "pooled" if command in {"search", "calibrate"} else "viewed"
+    space.write_text(
+        f"name: odd\nbackbones: ['support.odd_networks:{network}']\nresolutions: [32]\n"
+        "blocks: {se: {}}\n"
+    )
+    words = ["calibrate", "--curves"] if command == "curves" else [command]
+    ran = nas(*words, space, "--out", out)
+    assert ran.code == 2 and len(ran.err.strip().splitlines()) == 1, ran.err
+    said = "--set device=torch" if network == "pooled" else "Use .reshape(...) instead"
+    assert said in ran.err and not out.exists()
+
+
 @pytest.mark.parametrize("fault", BAD)
 @pytest.mark.parametrize("command", ["space", "search"])
 def test_wrong_spaces_end_with_one_line_and_code_2(  # type: ignore[no-untyped-def]

@@ -29,7 +29,7 @@ from nas.data import (
     resolve_source,
 )
 from nas.execution.observer import Observer, SilentObserver
-from nas.models.candidates import given_space
+from nas.models.candidates import Candidates, given_space
 from nas.runs.calibrate.curve_plan import CurvePlan, curve_recipe, images_seen
 from nas.runs.calibrate.curve_plot import draw_curves
 from nas.runs.calibrate.curve_result import (
@@ -41,6 +41,7 @@ from nas.runs.calibrate.curve_result import (
 )
 from nas.runs.calibrate.curve_rows import CURVES, CurveRows, images_of_rows
 from nas.runs.calibrate.network_sample import refuse_taken
+from nas.runs.check_network import check_networks
 from nas.runs.images import train_resolution
 from nas.runs.lock import run_lock
 from nas.runs.retrain.plan import is_settled, visible_gpus
@@ -90,6 +91,8 @@ def calibrate_curves(
         )
     check_source(data)
     refuse_taken(out)
+    for note in check_networks(Candidates(space), runner.proxy, None):
+        observer.stage(note)
     observer.stage("decoding images")
     images = _decode(space, runner, data, out / CURVES, observer)
     count = len(open_data(images).train)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from nas.base.object_store import is_remote
 from nas.base.size import Resolution
 from nas.data import open_data, open_test
 from nas.data.kinds import source_to_test
+from nas.runs.check_network import check_training
 from nas.runs.given_network import check_held
 from nas.runs.images import decode_images, open_images
 from nas.runs.retrain.pool import Watcher
@@ -100,6 +101,7 @@ def plan_retraining(
         section = section.model_copy(update={"weights": run.file.retrain.weights})
     state = run.read()
     rows = _chosen_rows(state, trials, front, front if references is None else references)
+    check_training({_plain(row) for row in rows}, section.resolution)
     # Whose images have changed would be trained on others than it was searched on.
     open_images(run, state.data()["key"])
     tested = brings_test(run.file.data)
@@ -167,6 +169,11 @@ def _prepare_networks(
         about = _about(state, row, recipe, resolution, data)
         networks.append(_Network(about, architecture.to_json(), data))
     return networks, test_images
+
+
+def _plain(row: Mapping[str, Any]) -> Architecture:
+    """Return the plain network of a row's architecture."""
+    return Architecture.from_json(row["architecture"]).plain
 
 
 def _once(say: Callable[[str], None]) -> Callable[[str], None]:

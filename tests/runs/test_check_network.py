@@ -1,0 +1,173 @@
+"""Networks as people have them are searched, or refused in one line that leaves no run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from support.odd_networks import FIT, REFUSED, SIDE
+
+from nas.backbones import own_module
+from nas.base.errors import SpecError
+from nas.latency.runtime import device_named
+from nas.models.candidates import Candidates
+from nas.runs.check_network import check_networks, check_training
+from nas.runs.start import search
+from nas.spec.architecture import Architecture
+from nas.spec.proxy import Proxy
+from nas.spec.runner import load_runner
+from nas.spec.space import SearchSpace
+
+pytestmark = pytest.mark.xdist_group("run")
+
+QUICK = (
+    "workers=1",
+    "search.trials=2",
+    "search.confirm_seeds=1",
+    "proxy.unit=steps",
+    "proxy.rungs=[2]",
+    "proxy.backbone.epochs=0.05",
+)
+
+
+def _space(name: str) -> SearchSpace:
+    return SearchSpace(
+        name="odd",
+        backbones=[f"support.odd_networks:{name}"],
+        resolutions=[SIDE],
+        blocks={"se": {}},
+    )
+
+
+def _check(name: str, kind: str = "probe", device: str | None = "onnxruntime") -> tuple[str, ...]:
+    proxy = Proxy.model_validate({"kind": kind})
+    where = None if device is None else device_named(device)
+    return check_networks(Candidates(_space(name)), proxy, where)
+
+
+@pytest.mark.parametrize("name", FIT)
+def test_odd_networks_that_fit(name: str) -> None:
+    _check(name)
+
+
+@pytest.mark.filterwarnings("ignore:None of the inputs have requires_grad")
+@pytest.mark.parametrize("name", REFUSED)
+def test_odd_networks_that_do_not_fit(name: str) -> None:
+    with pytest.raises(SpecError, match=REFUSED[name]) as caught:
+        _check(name, device=None)
+    assert "\n" not in str(caught.value) and caught.value.exit_code == 2
+
+
+@pytest.mark.parametrize("name", ["tied", "used_twice", "older_weight_norm", "auxiliary_named"])
+@pytest.mark.parametrize("kind", ["probe", "finetune"])
+def test_odd_networks_are_searched(name: str, kind: str, tmp_path: Path) -> None:
+    """Tied weights, and norms that write weights, ended in a traceback after the first training."""
+    runner = load_runner(None, (*QUICK, f"proxy.kind={kind}", "executor=local"))
+    with pytest.MonkeyPatch.context() as environment:
+        tests = str(Path(__file__).parents[1])
+        environment.setenv("PYTHONPATH", tests, prepend=":")
+        run = search(_space(name), runner, "digits", tmp_path / "run")
+    assert run.trials().complete.all() and len(run.trials())
+
+
+@pytest.mark.parametrize("name", ["auxiliary_tuple", "pooled", "viewed"])
+def test_what_does_not_fit_leaves_no_run(name: str, tmp_path: Path) -> None:
+    with pytest.raises(SpecError):
+        search(_space(name), load_runner(None, QUICK), "digits", tmp_path / "run")
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_a_runtime_cannot_convert_is_named(capfd: pytest.CaptureFixture[str]) -> None:
+    """The exporter printed 171 lines of graph, and a block was blamed that was not there."""
+    with pytest.raises(SpecError, match="in its module pool, AdaptiveAvgPool2d on maps 16x16x16"):
+        _check("pooled")
+    with pytest.raises(SpecError, match="in its module blocks.0.project, ParametrizedConv2d"):
+        _check("newer_spectral_norm")
+    assert capfd.readouterr() == ("", "")
+    _check("pooled", device="torch")
+
+
+def test_an_unconverted_block_is_told_from_the_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    from nas.base.errors import MeasurementError
+    from nas.runs import check_network
+
+    def convert(architecture: Architecture, *_: object) -> bytes:
+        if architecture.insertions:
+            raise MeasurementError("no such operator")
+        return b""
+
+    monkeypatch.setattr(check_network, "convert_deployed", convert)
+    with pytest.raises(SpecError, match="block se/r24: no such operator, though the plain"):
+        _check("tied")
+
+
+@pytest.mark.parametrize(
+    ("name", "note"),
+    [
+        ("auxiliary_named", "a Auxiliary of logits, aux_logits in training: its scores are taken"),
+        ("auxiliary_named", "aux.weight, aux.bias get no gradient in training"),
+        ("frozen_stem", "stem.0.weight, stem.0.bias, stem.1.weight and 1 more weights are frozen"),
+        ("own_init", "has other first weights each time it is made (head.weight)"),
+    ],
+)
+def test_what_a_user_should_hear(name: str, note: str) -> None:
+    assert any(note in text for text in _check(name, device=None))
+    assert not _check("tied", device=None)
+
+
+def test_other_numbers_of_classes_start_no_run(tmp_path: Path) -> None:
+    """A head that is fixed at ten classes gave a pack with ten scores for three labels."""
+    for label in ("a", "b", "c"):
+        _pictures(tmp_path / "photos" / "train" / label)
+    with pytest.raises(SpecError, match="gives a tensor 2x10 for 2 images and 3 classes"):
+        search(
+            _space("fixed_head"),
+            load_runner(None, QUICK),
+            f"folder:{tmp_path / 'photos'}",
+            tmp_path / "run",
+        )
+    assert not (tmp_path / "run").exists()
+
+
+def _pictures(folder: Path) -> None:
+    from PIL import Image
+
+    folder.mkdir(parents=True)
+    for number in range(6):
+        Image.new("RGB", (32, 32), (40 * number, 0, 0)).save(folder / f"{number}.png")
+
+
+def test_networks_of_runs_from_before_are_checked_when_they_are_trained_fully() -> None:
+    plain = Architecture("support.odd_networks:auxiliary_tuple", SIDE)
+    with pytest.raises(SpecError, match="in training mode gives a tuple"):
+        check_training([plain])
+
+
+def test_images_of_another_size_are_tried_where_a_proxy_trains_on_them() -> None:
+    proxy = Proxy.model_validate({"kind": "finetune", "resolution": 32})
+    space = _space("fixed_size").model_copy(update={"resolutions": [64]})
+    with pytest.raises(SpecError, match="fails in .* mode"):
+        check_networks(Candidates(space), proxy, None)
+
+
+def test_networks_of_libraries_fit() -> None:
+    space = SearchSpace(
+        name="several",
+        backbones=["mobilenetv2_035", "torchvision/shufflenet_v2_x0_5", "mobilenext_100"],
+        resolutions=[64, 32],
+        blocks={"coord": {}},
+    )
+    for kind in ("probe", "scratch"):
+        proxy = Proxy.model_validate({"kind": kind})
+        assert check_networks(Candidates(space), proxy, None) == ()
+
+
+def test_copies_hold_what_was_computed() -> None:
+    """copy.deepcopy refuses tensors that are the result of a computation with gradients."""
+    import torch
+    from support import odd_networks
+
+    for network in (odd_networks.remembering(3), odd_networks.older_weight_norm(3)):
+        images = torch.zeros(2, 3, SIDE, SIDE)
+        given = network.train()(images)
+        assert torch.equal(own_module.copied(network)(images), given)
