@@ -8,7 +8,6 @@ width.
 
 from __future__ import annotations
 
-import contextlib
 import difflib
 from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
@@ -345,21 +344,20 @@ def _unreadable(
             f"{unread}: sites are found without values, so that forward may not ask for any "
             "(item(), numpy(), an `if` on a tensor)"
         )
-    sides = _readable(backbone, total_stride)
-    if not sides:
-        return SpecError(unread)
-    if resolution in sides:
+    network = plain_network(backbone, num_classes=_CLASSES, total_stride=total_stride)
+    if _reads(network, resolution):
+        if _reads(network, resolution, images=1):
+            return SpecError(unread)  # it reads them, and its sites cannot be found
         return SpecError(f"{unread}; it reads two at once: let its batch be of any size, also one")
-    read = ", ".join(f"{side}x{side}" for side in sides)
+    read = ", ".join(f"{side}x{side}" for side in _USUAL_SIDES if _reads(network, side))
+    if not read:
+        return SpecError(unread)
     return SpecError(f"{unread}; of the usual sizes it reads {read}: give one as the resolution")
 
 
-def _readable(backbone: str, total_stride: int | None) -> list[int]:
-    """Return the usual sides of images that a backbone reads."""
-    network = plain_network(backbone, num_classes=_CLASSES, total_stride=total_stride)
-    sides = []
-    for side in _USUAL_SIDES:
-        with contextlib.suppress(*_OF_FORWARD):
-            if find_fault(network, side, _CLASSES) is None:
-                sides.append(side)
-    return sides
+def _reads(network: nn.Module, side: int, images: int = 2) -> bool:
+    """Say whether a network gives scores for images of this side."""
+    try:
+        return find_fault(network, side, _CLASSES, images) is None
+    except _OF_FORWARD:
+        return False

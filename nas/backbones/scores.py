@@ -15,8 +15,6 @@ __all__ = ["describe_fault", "describe_output", "find_fault", "take_named_scores
 _NAMES = ("logits", "scores", "out", "output", "pred", "preds", "prediction", "predictions")
 """The names under which scores are taken from an output of several parts; the first counts."""
 
-_IMAGES = 2
-
 
 def take_named_scores(_module: object, _inputs: object, given: object) -> Tensor | None:
     """Return the scores among the named parts of what a network gives: a forward hook.
@@ -33,7 +31,9 @@ def take_named_scores(_module: object, _inputs: object, given: object) -> Tensor
     return None
 
 
-def find_fault(network: nn.Module, resolution: Resolution, num_classes: int) -> str | None:
+def find_fault(
+    network: nn.Module, resolution: Resolution, num_classes: int, images: int = 2
+) -> str | None:
     """Return what a network gives in place of scores (N, num_classes); None where it gives them.
 
     With what to do about it. Asked on torch's meta device, to which the network is moved: no
@@ -41,9 +41,9 @@ def find_fault(network: nn.Module, resolution: Resolution, num_classes: int) -> 
     """
     with torch.no_grad():
         given = network.to("meta").eval()(
-            torch.zeros(_IMAGES, *Size.of(resolution).shape, device="meta")
+            torch.zeros(images, *Size.of(resolution).shape, device="meta")
         )
-    return describe_fault(given, _IMAGES, num_classes)
+    return describe_fault(given, images, num_classes)
 
 
 def describe_fault(given: object, images: int, num_classes: int) -> str | None:

@@ -90,3 +90,14 @@ def test_a_search_in_a_segmentation_network_leaves_no_run(
     with pytest.raises(SpecError, match="wrap it in a module whose forward returns its logits"):
         search(space, None, "digits", tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+def test_what_is_no_fault_of_the_batch_is_not_called_one(
+    own: Callable[[str, Gives], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_: object) -> object:
+        raise ValueError("no such place")
+
+    monkeypatch.setattr("nas.backbones.walk", fails)
+    with pytest.raises(SpecError, match="cannot read 16x16 images: no such place$"):
+        find_sites(own("unwalked", _scores), 16)
