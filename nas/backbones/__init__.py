@@ -355,9 +355,9 @@ def _unreadable(
     return SpecError(f"{unread}; of the usual sizes it reads {read}: give one as the resolution")
 
 
-def _reads(network: nn.Module, side: int, images: int = 2) -> bool:
+def _reads(network: nn.Module, size: Resolution, images: int = 2) -> bool:
     """Say whether a network gives scores for images of this side."""
     try:
-        return find_fault(network, side, _CLASSES, images) is None
+        return find_fault(network, size, _CLASSES, images) is None
     except _OF_FORWARD:
         return False

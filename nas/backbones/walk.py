@@ -47,7 +47,7 @@ def walk(network: nn.Module, resolution: Resolution) -> tuple[Site, ...]:
         for host, convolution in full_convolutions(network, trace, full):
             found.append(_behind_alone(host, convolution, trace))
     found.sort(key=lambda pair: trace.calls.index(pair[1]))
-    return _with_stages(_site(slot, call) for slot, call in found)
+    return _with_stages(_site(slot, call) for slot, call in found if _map(slot, call).ndim == 4)
 
 
 def outputs(network: nn.Module, resolution: Resolution, pattern: str) -> tuple[Site, ...]:
@@ -60,8 +60,13 @@ def outputs(network: nn.Module, resolution: Resolution, pattern: str) -> tuple[S
 
 
 def _site(slot: Slot, call: Call) -> Site:
-    _, channels, height, width = (call.read if slot.way == "before" else call.gave).shape
+    _, channels, height, width = _map(slot, call).shape
     return Site(channels, height, width, slot)
+
+
+def _map(slot: Slot, call: Call) -> Tensor:
+    """Return what passes through a slot: of some transformers tokens, which no block reads."""
+    return call.read if slot.way == "before" else call.gave
 
 
 def _with_stages(sites: Iterable[Site]) -> tuple[Site, ...]:

@@ -11,7 +11,8 @@ import typer
 from rich.table import Table
 
 from nas.base.formats import describe_uncounted, format_count
-from nas.cli.options import Json
+from nas.base.size import Size
+from nas.cli.options import ImageSize, Json
 from nas.cli.output.console import make_console, plain_table, print_json
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ def sites(
     weights_match: Annotated[
         str, typer.Option(metavar="HOW", help="How its tensors are told, as of nas search.")
     ] = "name",
-    size: Annotated[int, typer.Option(min=8, max=1024, help="Side of the images.")] = 224,
+    size: ImageSize = "224",
     block: Annotated[
         list[str] | None,
         typer.Option(metavar="BLOCK", help="Such as coord/r32; may be repeated."),
@@ -51,16 +52,18 @@ def sites(
     from nas.backbones import find_sites
     from nas.models.cost import cost
     from nas.spec.architecture import Architecture
+    from nas.spec.resolution import parse_resolution
     from nas.spec.space import POSITIONS
 
+    resolution = parse_resolution(size, "--size")
     blocks = _read_blocks(block or _BLOCKS)
-    found = find_sites(network, size, positions=POSITIONS)
+    found = find_sites(network, resolution, positions=POSITIONS)
     matched = None if weights is None else _match(network, weights, weights_match)
-    plain = Architecture(network, size)
+    plain = Architecture(network, resolution)
     counted, rows = cost(plain, num_classes=_CLASSES), _rows(plain, found, blocks)
     about = {
         "network": network,
-        "size": size,
+        "size": resolution,
         "params": counted.params,
         "macs": counted.macs,
         "unsupported": _uncounted(plain, rows),
@@ -161,9 +164,9 @@ def _match(network: str, weights: str, how: str) -> dict[str, Any]:
 
 def _print(about: Mapping[str, Any], labels: Sequence[str]) -> None:
     screen = make_console()
-    rows, size = about["sites"], about["size"]
+    rows, size = about["sites"], Size.of(about["size"])
     costs = f"{format_count(about['params'])} params, {format_count(about['macs'])} MACs"
-    screen.print(_table(f"{about['network']} at {size}x{size}: {costs}", rows, labels))
+    screen.print(_table(f"{about['network']} at {size}: {costs}", rows, labels))
     refused = {
         f"{label} does not fit {row['name']}: {cell['refused']}"
         for row in rows

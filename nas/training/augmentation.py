@@ -63,7 +63,6 @@ class Augmentation:
         targets = labels
         if mixers and len(images) > 1:
             images, targets = v2.RandomChoice(mixers)(images, labels)
-            images = images.contiguous(memory_format=torch.channels_last)
         if self.label_smoothing > 0:
             if targets.dim() == 1:
                 targets = functional.one_hot(targets, self.num_classes).to(images.dtype)

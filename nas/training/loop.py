@@ -19,6 +19,7 @@ from nas.base.seeds import derive
 from nas.data import Dataset
 from nas.training.augmentation import Augmentation
 from nas.training.batches import Batches
+from nas.training.layout import lay_out, memory_format
 from nas.training.task import Classification, Score
 
 __all__ = ["Recipe", "Training", "evaluate", "steps_in"]
@@ -119,7 +120,8 @@ class Training:
         self._data, self._task, self._seed, self._device = data, task, seed, device
         self._set_mode, self._before_step = set_mode, before_step
         self._parameters = list(parameters)
-        _channels_last(network.to(device))
+        self._layout = memory_format(network, device)
+        lay_out(network.to(device), self._layout)
         self._optimiser = _optimiser(self._parameters, recipe) if self._parameters else None
         self._batches = Batches(data, device, augmentation)
         self._augmentation = augmentation
@@ -293,6 +295,7 @@ class Training:
         wanted = self._data.train.labels[rows[share]].to(self._device)
         if self._augmentation is not None:
             images, wanted = self._augmentation.mixed(images, wanted)
+        images = images.contiguous(memory_format=self._layout)
         optimiser.zero_grad(set_to_none=True)
         total = torch.zeros((), device=self._device)
         # Each piece counts by its share of the images, so that gradients add up to the batch's.
@@ -336,16 +339,6 @@ def _below(prefix: str, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         for name, tensor in state.items()
         if name.startswith(prefix)
     }
-
-
-def _channels_last(network: nn.Module) -> None:
-    """Lay out the weights of 2-D convolutions.
-
-    `network.to` refuses a network with a 3-D convolution (lambda).
-    """
-    for parameter in network.parameters():
-        if parameter.dim() == 4:
-            parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
 
 
 def _out_of_memory(error: Exception) -> bool:
@@ -415,7 +408,7 @@ def evaluate(
 
     Raises TrainingError when scores are not finite.
     """
-    _channels_last(network.eval().to(device))
+    lay_out(network.eval().to(device), memory_format(network, device))
     batches = Batches(data, device)
     split = data.validation
     with torch.inference_mode():

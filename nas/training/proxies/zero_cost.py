@@ -29,6 +29,7 @@ from nas.models.build import build
 from nas.models.cost import cost_of_module
 from nas.spec.architecture import Architecture
 from nas.training.batches import Batches
+from nas.training.layout import memory_format
 from nas.training.task import Classification
 
 __all__ = ["ZERO_COST", "ScoredNetwork", "ZeroCost", "zero_cost_scores"]
@@ -290,7 +291,11 @@ def zero_cost_scores(
     _check(wanted, len(data.train), batch_size, batches)
     task = Classification(len(data.classes))
     network = build(architecture, num_classes=task.num_classes, start="paper", seed=seed)
-    images = _batches(data, seed, batch_size, batches, device)
+    layout = memory_format(network, device)
+    images = [
+        (batch.contiguous(memory_format=layout), labels)
+        for batch, labels in _batches(data, seed, batch_size, batches, device)
+    ]
     subject = ScoredNetwork(network.to(device), images, task, architecture.resolution)
     return {name: _finite(name, ZERO_COST[name].score(subject), architecture) for name in wanted}
 
