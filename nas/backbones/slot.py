@@ -89,12 +89,17 @@ def _attend_to_input(module: Any, inputs: tuple[Tensor]) -> Tensor:
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """A slot with the map that passes through it: (channels, height, width)."""
+    """A slot with the map that passes through it: (channels, height, width).
+
+    maps: (height, width) of each time, where it is passed several times in one forward pass, as in
+        a module that runs at several scales; the largest is the site's own. Empty: once.
+    """
 
     channels: int
     height: int
     width: int
     slot: Slot
+    maps: tuple[tuple[int, int], ...] = ()
 
     @property
     def name(self) -> str:

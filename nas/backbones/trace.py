@@ -92,6 +92,11 @@ class Trace:
         """Return some of the calls; who reads what stays as it is in the whole network."""
         return replace(self, calls=[call for call in self.calls if keeps(call)])
 
+    def before_again(self, path: str) -> Trace:
+        """Return the calls up to the first end of a module, of one that is called several times."""
+        first = next((call.number for call in self.calls if call.path == path), None)
+        return self.where(lambda call: first is None or call.number <= first)
+
     def without_shortcuts(self) -> Trace:
         """Leave out shortcuts with weights.
 
@@ -152,9 +157,9 @@ class Trace:
                 reached.setdefault(made, max(ways) + operation.convolves)
         return reached
 
-    def is_called_once(self, path: str) -> bool:
-        """Say whether a module is called a single time, so that what is put there is, too."""
-        return sum(call.path == path for call in self.calls) == 1
+    def times(self, path: str) -> int:
+        """Count how often a module is called."""
+        return sum(call.path == path for call in self.calls)
 
     def takes_factor(self, reader: Call) -> bool:
         """Say whether a constant factor on all that a convolution reads may go into its weights.

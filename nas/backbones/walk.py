@@ -47,21 +47,29 @@ def walk(network: nn.Module, resolution: Resolution) -> tuple[Site, ...]:
         for host, convolution in full_convolutions(network, trace, full):
             found.append(_behind_alone(host, convolution, trace))
     found.sort(key=lambda pair: trace.calls.index(pair[1]))
-    return _with_stages(_site(slot, call) for slot, call in found if _map(slot, call).ndim == 4)
+    return _with_stages(_sites(found, trace))
 
 
 def outputs(network: nn.Module, resolution: Resolution, pattern: str) -> tuple[Site, ...]:
     """Return a site behind every module whose path matches and that gives a feature map."""
-    return _with_stages(
-        _site(Slot(call.path, "output", call.path, "after"), call)
-        for call in Trace.of(network, resolution).calls
-        if call.path and fnmatchcase(call.path, pattern) and call.gave.ndim == 4
-    )
+    trace = Trace.of(network, resolution)
+    found = [
+        (Slot(call.path, "output", call.path, "after"), call)
+        for call in trace.calls
+        if call.path and fnmatchcase(call.path, pattern)
+    ]
+    return _with_stages(_sites(found, trace))
 
 
-def _site(slot: Slot, call: Call) -> Site:
-    _, channels, height, width = _map(slot, call).shape
-    return Site(channels, height, width, slot)
+def _sites(found: Iterable[tuple[Slot, Call]], trace: Trace) -> Iterator[Site]:
+    """Yield the sites of slots, each with the maps of all the calls that pass through it."""
+    for slot, call in found:
+        shapes = [_map(slot, each).shape for each in trace.calls if each.path == call.path]
+        if any(len(shape) != 4 or shape[1] != shapes[0][1] for shape in shapes):
+            continue  # tokens, or an activation that several layers share
+        maps = tuple((height, width) for _, _, height, width in shapes)
+        largest = max(maps, key=math.prod)
+        yield Site(shapes[0][1], *largest, slot, maps if len(maps) > 1 else ())
 
 
 def _map(slot: Slot, call: Call) -> Tensor:
@@ -187,7 +195,7 @@ def _up_to_shortcut(network: nn.Module, path: str, trace: Trace) -> str:
         parent = network.get_submodule(ancestor)
         if isinstance(parent, nn.Sequential | nn.ModuleList):
             break
-        if trace.weighted(ancestor) != weights:
+        if trace.weighted(ancestor) != weights or trace.times(path) > 1:
             break
         path = ancestor
     return path
@@ -198,7 +206,7 @@ def _up_to_shortcut(network: nn.Module, path: str, trace: Trace) -> str:
 
 def _block(host: str, trace: Trace, hosts: list[str]) -> Trace:
     """Return the calls of a block and inside it, but not inside other blocks or attention."""
-    inside = trace.within(host)
+    inside = trace.within(host).before_again(host)
     nested = [other for other in hosts if other.startswith(f"{host}.")]
     attention = [call.path for call in inside.calls if _is_attention(call, host)]
     closed = tuple(f"{path}." for path in (*nested, *attention))
@@ -209,7 +217,8 @@ def _slots(host: str, trace: Trace, whole: Trace) -> Iterator[tuple[Slot, Call]]
     """Yield the slots of one residual block, each with the call whose map passes through it."""
     own = next((call for call in trace.calls if call.path == host), None)
     held = next((call for call in trace.calls if call.path == f"{host}.se"), None)
-    convolutions = [call for call in trace.calls if is_convolution(call.module)]
+    firsts = {call.path: call for call in reversed(trace.calls) if is_convolution(call.module)}
+    convolutions = [call for call in trace.calls if firsts.get(call.path) is call]
     depthwise = [call for call in convolutions if _is_depthwise(call.module)]
     if own and not any(map(_mixes_channels, own.module.modules())):
         yield _behind(host, "after_depthwise", own, whole)
@@ -298,10 +307,13 @@ def _behind(host: str, position: str, conv: Call, trace: Trace) -> tuple[Slot, C
 
 
 def _end_of_layer(conv: Call, trace: Trace) -> Call:
-    """Return the last of the norms and activations that follow a convolution one by one."""
-    end = conv
+    """Return the last of the norms and activations that follow a convolution one by one.
+
+    One that other layers share is none of them, since a block there would follow those, too.
+    """
+    end, times = conv, trace.times(conv.path)
     for call in trace.calls[trace.calls.index(conv) + 1 :]:
-        if call.read is end.gave and _is_elementwise(call) and trace.is_called_once(call.path):
+        if call.read is end.gave and _is_elementwise(call) and trace.times(call.path) == times:
             end = call
     return end
 

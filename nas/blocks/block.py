@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
@@ -37,6 +37,9 @@ class FeatureMap(Protocol):
     def height(self) -> int: ...
     @property
     def width(self) -> int: ...
+    @property
+    def maps(self) -> tuple[tuple[int, int], ...]:
+        """Height and width of each map, where there are several; empty: of that one alone."""
 
 
 class Shape(NamedTuple):
@@ -45,6 +48,11 @@ class Shape(NamedTuple):
     channels: int
     height: int
     width: int
+
+    @property
+    def maps(self) -> tuple[tuple[int, int], ...]:
+        """No others."""
+        return ()
 
 
 @dataclass(frozen=True)
@@ -101,9 +109,28 @@ class Block:
         reduction = chosen.get("reduction", 0)
         if site.channels < int(reduction) != self.defaults.get("reduction"):
             return f"reduction {reduction} is larger than its {site.channels} channels"
-        if self.limits is None:
-            return None
-        return self.limits(site.channels, site.height, site.width, self.complete(chosen))
+        options = self.complete(chosen)
+        maps = tuple(dict.fromkeys(site.maps)) or ((site.height, site.width),)
+        if self.limits is not None:
+            reasons = (self.limits(site.channels, *each, options) for each in maps)
+            reason = next((reason for reason in reasons if reason), None)
+            if reason:
+                return reason
+        return self._bound_to(site.channels, maps, options) if len(maps) > 1 else None
+
+    def _bound_to(
+        self, channels: int, maps: Sequence[tuple[int, int]], options: Mapping[str, Option]
+    ) -> str | None:
+        """Return why a block that is made for the first of several maps cannot read the others."""
+        with torch.random.fork_rng(devices=[]), torch.no_grad():
+            module = self.assemble(channels, *maps[0], "paper", options).eval()
+            try:
+                for height, width in maps[1:]:
+                    module(torch.zeros(1, channels, height, width))
+            except (RuntimeError, AssertionError):
+                written = " and ".join(f"{height}x{width}" for height, width in maps)
+                return f"it is made for maps of one size, and there they are {written}"
+        return None
 
     def complete(self, options: Mapping[str, Option]) -> dict[str, Option]:
         """Check options and add the paper's choice for those not given.

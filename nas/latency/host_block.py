@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 import hashlib
+import math
+from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
@@ -37,21 +39,32 @@ class TimedGraph:
 class HostBlock:
     """A residual block of a plain network, by itself, with one of its sites.
 
+    Where its forward reads more than one map, it cannot run by itself: then the module that the
+    block is tied to stands for it, or nothing at all.
+
     network: the plain network.
-    shapes: path of a module -> (channels, height, width) of the map that it reads.
+    shapes: as `input_shapes` returns them.
     """
 
     def __init__(
         self, network: nn.Module, site: Site, shapes: Mapping[str, tuple[int, int, int]]
     ) -> None:
         self.site = site
+        self.module: nn.Module
         slot = site.slot
         inside = f"{slot.module}.".startswith(f"{slot.host}.")
         # In a flat network the block stands before a layer of the next module.
         path = slot.host if inside else slot.module
-        self.module = network.get_submodule(path)
-        self.shape = shapes[path]
-        self.slot = replace(slot, module=slot.module.removeprefix(path).removeprefix("."))
+        if path in shapes:
+            self.module, self.shape = network.get_submodule(path), shapes[path]
+            self.slot = replace(slot, module=slot.module.removeprefix(path).removeprefix("."))
+            return
+        alone = slot.module in shapes
+        tied = network.get_submodule(slot.module) if alone else nn.Identity()
+        own = site.channels, site.height, site.width
+        self.shape = shapes[slot.module] if alone else own
+        self.module = nn.Sequential(OrderedDict(tied=tied))
+        self.slot = replace(slot, module="tied")
 
     def graph(self, label: str | None) -> TimedGraph:
         """Return the graph of the block with an insertion, emptied, or as it comes (None)."""
@@ -83,23 +96,29 @@ def _block(label: str, site: Site) -> nn.Module:
 def input_shapes(network: nn.Module, resolution: Resolution) -> dict[str, tuple[int, int, int]]:
     """Return path of a module -> (channels, height, width) of the map that it reads.
 
-    resolution: of the images.
+    Of those that read one map and nothing else; the largest, where they are called several times.
+    resolution: of the network's input.
     """
     shapes: dict[str, tuple[int, int, int]] = {}
+    others: set[str] = set()
 
     def hook(path: str) -> Callable[..., None]:
-        def note(_module: nn.Module, inputs: tuple[object, ...]) -> None:
-            if inputs and isinstance(inputs[0], Tensor) and inputs[0].ndim == 4:
-                _, channels, height, width = inputs[0].shape
-                shapes[path] = (channels, height, width)
+        def note(_module: nn.Module, args: tuple[object, ...], kwargs: dict[str, object]) -> None:
+            if kwargs or len(args) != 1 or not isinstance(args[0], Tensor) or args[0].ndim != 4:
+                others.add(path)
+                return
+            _, channels, height, width = args[0].shape
+            known = shapes.get(path, (0, 0, 0))
+            shapes[path] = max(known, (channels, height, width), key=math.prod)
 
         return note
 
     handles = [
-        module.register_forward_pre_hook(hook(path)) for path, module in network.named_modules()
+        module.register_forward_pre_hook(hook(path), with_kwargs=True)
+        for path, module in network.named_modules()
     ]
     with torch.inference_mode():
         network.eval()(torch.zeros(1, *Size.of(resolution).shape))
     for handle in handles:
         handle.remove()
-    return shapes
+    return {path: shape for path, shape in shapes.items() if path not in others}

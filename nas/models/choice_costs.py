@@ -23,7 +23,7 @@ COUNTED = ("params", "macs", "blocks")
 
 
 class ChoiceCosts:
-    """The costs of choices, counted once for all sites with such a map.
+    """The costs of choices, counted once for all sites with such a map, or such maps.
 
     Blocks keep the shape of their map, so what several choices add is the sum of what each adds.
     """
@@ -63,7 +63,8 @@ class ChoiceCosts:
         return np.array([before.params - after.params, before.macs - after.macs, 0.0])
 
     def _block(self, site: Site, label: str) -> Floats:
-        key = (site.channels, site.height, site.width, label)
+        maps = site.maps or ((site.height, site.width),)
+        key = (site.channels, maps, label)
         if key not in self._blocks:
             name, options = parse_label(label)
             block = block_named(name)
@@ -71,6 +72,9 @@ class ChoiceCosts:
                 module = block.assemble(
                     site.channels, site.height, site.width, "paper", block.complete(options)
                 )
-            counted = cost_of_module(module, torch.zeros(1, site.channels, site.height, site.width))
-            self._blocks[key] = np.array([counted.params, counted.macs, 1.0])
+            counted = [
+                cost_of_module(module, torch.zeros(1, site.channels, *each)) for each in maps
+            ]
+            macs = sum(each.macs for each in counted)
+            self._blocks[key] = np.array([counted[0].params, macs, 1.0])
         return self._blocks[key]

@@ -364,6 +364,43 @@ def test_plain_convolutions_are_sites_where_there_is_no_block() -> None:
     assert sites["blocks.0.0/after_convolution"].slot.follower == "blocks.0.3"
 
 
+class AtScales(nn.Module):
+    """One block at two scales, and at the second twice."""
+
+    def __init__(self, block: nn.Module) -> None:
+        super().__init__()
+        self.shared = block
+
+    def forward(self, x: Tensor) -> Tensor:
+        small = self.shared(self.shared(F.avg_pool2d(x, 2)))
+        return torch.maximum(F.interpolate(small, scale_factor=2.0), self.shared(x))
+
+
+@pytest.mark.parametrize("kind", [Inverted, Basic])
+def test_a_block_that_runs_at_several_scales_is_one_site_with_all_its_maps(
+    kind: type[nn.Module],
+) -> None:
+    once = found(Network(kind(), nn.Identity()))
+    sites = found(Network(AtScales(kind()), nn.Identity()))
+    assert [name.replace(".shared", "") for name in sites] == list(once)
+    for name, site in sites.items():
+        assert (site.height, site.width) == (8, 8)
+        assert name.startswith("stem") or site.maps == ((4, 4), (4, 4), (8, 8))
+    assert all(site.maps == () for site in once.values())
+
+
+def test_what_is_shared_by_maps_of_other_channels_is_no_site() -> None:
+    class Shared(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.norm, self.wide, self.narrow = nn.Identity(), full(8, 16), full(16, 8)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.norm(self.narrow(self.norm(self.wide(x))))
+
+    assert outputs(Network(Shared(), nn.Identity()), 16, "blocks.0.norm") == ()
+
+
 def test_patches_that_are_cut_are_no_site() -> None:
     network = nn.Sequential(nn.Conv2d(3, 8, 4, 4), nn.Flatten(), nn.Linear(128, 5))
     assert walk(network, 16) == ()

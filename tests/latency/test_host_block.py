@@ -1,0 +1,77 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from nas.backbones.walk import walk
+from nas.latency.host_block import HostBlock, input_shapes
+
+
+class Residual(nn.Module):
+    """A residual block with a slot of its own in the middle."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.one, self.se, self.two = nn.Conv2d(8, 8, 3, 1, 1), nn.Identity(), nn.Conv2d(8, 8, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.two(self.se(self.one(x)))
+
+
+class OfSeveral(Residual):
+    """It reads the shortcut beside its map."""
+
+    def forward(self, x: Tensor, shortcut: Tensor) -> Tensor:  # type: ignore[override]
+        return shortcut + self.two(self.se(self.one(x)))
+
+
+class OfList(Residual):
+    def forward(self, x: list[Tensor]) -> Tensor:  # type: ignore[override]
+        return super().forward(x[0])
+
+
+class Network(nn.Module):
+    def __init__(self, block: nn.Module) -> None:
+        super().__init__()
+        self.stem, self.block = nn.Conv2d(3, 8, 3, 2, 1), block
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.stem(x)
+        inputs = (x, x) if isinstance(self.block, OfSeveral) else (x,)
+        given: Tensor = self.block([x]) if isinstance(self.block, OfList) else self.block(*inputs)
+        return given
+
+
+@pytest.mark.parametrize("kind", [Residual, OfSeveral, OfList])
+def test_a_site_is_timed_also_where_its_block_cannot_run_by_itself(kind: type[nn.Module]) -> None:
+    network = Network(kind()).eval()
+    shapes = input_shapes(network, "16x12")
+    assert ("block" in shapes) == (kind is Residual)
+    sites = {site.name: site for site in walk(Network(kind()), "16x12")}
+    assert list(sites)[1:] == [
+        f"block/{name}" for name in ("after_convolution", "after_projection", "after_residual")
+    ]
+    for site in sites.values():
+        host = HostBlock(network, site, shapes)
+        without, with_block = host.graph(None).module(), host.graph("se/r4").module()
+        image = torch.randn(1, *host.shape)
+        with torch.no_grad():
+            assert without(image).shape == with_block(image).shape
+        added = sum(item.numel() for item in with_block.parameters()) - sum(
+            item.numel() for item in without.parameters()
+        )
+        assert added > 0
+
+
+def test_a_module_that_runs_at_several_scales_is_timed_at_the_largest() -> None:
+    class Scales(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.shared = nn.Conv2d(3, 3, 3, 1, 1)
+
+        def forward(self, x: Tensor) -> Tensor:
+            small: Tensor = self.shared(x[:, :, ::2, ::2]).mean((2, 3))
+            return small + self.shared(x).mean((2, 3))
+
+    assert input_shapes(Scales(), 16)["shared"] == (3, 16, 16)
