@@ -57,6 +57,8 @@ def taken_in(network: nn.Module, name: str) -> nn.Module:
 def copied(network: nn.Module) -> nn.Module:
     """Return a deep copy, also where modules keep tensors that they computed with gradients.
 
+    Weights that share memory do so in the copy.
+
     Those of `torch.nn.utils.weight_norm` do, and those that remember a map; `copy.deepcopy`
     refuses them. The copy gets their values.
     """
@@ -66,7 +68,23 @@ def copied(network: nn.Module) -> nn.Module:
         for tensor in _tensors(vars(module))
         if not tensor.is_leaf
     }
-    return copy.deepcopy(network, computed)
+    copied_network = copy.deepcopy(network, computed)
+    _share_again(network, copied_network)
+    return copied_network
+
+
+def _share_again(network: nn.Module, copied_network: nn.Module) -> None:
+    """Let weights of a copy share memory where those of the network do; a deep copy parts them."""
+    sharing: dict[int, list[tuple[Tensor, Tensor]]] = {}
+    for own, other in zip(network.parameters(), copied_network.parameters(), strict=True):
+        if not is_lazy(own):
+            sharing.setdefault(own.untyped_storage()._cdata, []).append((own, other))
+    for pairs in sharing.values():
+        if len(pairs) > 1:
+            memory = pairs[0][0].untyped_storage().clone()  # type: ignore[no-untyped-call]
+            for one, other in pairs:
+                place = one.storage_offset(), one.shape, one.stride()
+                other.data = torch.empty(0, dtype=one.dtype, device=one.device).set_(memory, *place)
 
 
 def _tensors(value: object) -> Iterator[Tensor]:

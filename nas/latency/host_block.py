@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import hashlib
 import math
 from collections import OrderedDict
@@ -13,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from nas.backbones import Site
+from nas.backbones.own_module import copied
 from nas.base.size import Resolution, Size
 from nas.blocks import BLOCKS
 from nas.spec.architecture import EMPTY, parse_label
@@ -75,7 +75,7 @@ class HostBlock:
         return TimedGraph(key, what, self.shape, lambda: self._with(label))
 
     def _with(self, label: str | None) -> nn.Module:
-        module = copy.deepcopy(self.module)
+        module = copied(self.module)
         if label == EMPTY:
             self.slot.fill(module, nn.Identity())
         elif label is not None:

@@ -226,8 +226,8 @@ def test_a_runner_that_does_not_fit_is_refused(
         (nn.Linear, "found the class Linear; allowed: a name"),
         (3, "found 3; allowed: a name"),
         ("nobody", "unknown backbone 'nobody'"),
-        (network(classes=5), "tensor 2x5 for 2 images and 3 classes; the data have 3"),
-        (nn.Conv2d(3, 3, 3), "has no site"),
+        (network(classes=5), "tensor 2x5 for 2 images and 3 classes; allowed: one score for each"),
+        (nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(3, 3)), "has no site"),
     ],
 )
 def test_what_is_no_backbone_is_one_line(folder: Path, backbone: object, said: str) -> None:

@@ -17,6 +17,7 @@ from support.samples import SMALL_SPACE
 from nas.base.errors import SpecError
 from nas.models.candidates import load_space
 from nas.runs.check import check_new_run
+from nas.runs.given_network import GivenNetwork
 from nas.runs.images import (
     are_images,
     decode_images,
@@ -50,13 +51,8 @@ def started(photos: Path, tmp_path: Path) -> Callable[..., Run]:
 
     def start(*settings: str) -> Run:
         out = tmp_path / "run"
-        new = check_new_run(
-            load_space(tmp_path / "space.yaml"),
-            load_runner(None, settings),
-            f"folder:{photos}",
-            out,
-        )
-        _make_folder(new, out)
+        given = GivenNetwork(load_space(tmp_path / "space.yaml"), load_runner(None, settings))
+        _make_folder(check_new_run(given.space, given.runner, f"folder:{photos}", out), out, given)
         return open_run(out)
 
     return start

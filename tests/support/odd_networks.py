@@ -516,7 +516,7 @@ REFUSED = {
     "of_pair": f"gives a tuple of 2 .* {NAMED}",
     "of_the_batch": "the scores of an image depend on the others in its batch",
     "of_unknown_key": f"gives a dict of 'species', 'maps' .* {NAMED}",
-    "raising": "called with num_classes=10, it fails: weights.pth is not here",
+    "raising": "called with num_classes=: FileNotFoundError: weights.pth is not here",
     "random_always": r"F.dropout is random there unless it gets training=self.training",
     "reentrant_always": "with se/.* at blocks.0/.*: no gradient reaches .* use_reentrant=False",
     "scripted": "it is a scripted or traced module of torch.jit",

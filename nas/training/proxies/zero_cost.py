@@ -7,7 +7,6 @@ blocks. grad_norm, snip, synflow and zico are sums over layers: any block adds t
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.conv import _ConvNd
 from torch.utils.hooks import RemovableHandle
 
+from nas.backbones.own_module import copied
 from nas.base.errors import MeasurementError, SpecError
 from nas.base.seeds import derive
 from nas.base.size import Resolution, Size
@@ -93,7 +93,7 @@ def _with_batch_statistics(network: nn.Module) -> nn.Module:
     Untrained ones give next to nothing by their running statistics. Dropout stays off: it would
     be noise.
     """
-    network = copy.deepcopy(network).eval()
+    network = copied(network).eval()
     for module in network.modules():
         if isinstance(module, _BatchNorm):
             module.train()
@@ -116,7 +116,7 @@ def params(subject: ScoredNetwork) -> float:
 
 def macs(subject: ScoredNetwork) -> float:
     """Count the multiply-adds of one image at deployment."""
-    network, size = copy.deepcopy(subject.network).to(_CPU), Size.of(subject.resolution)
+    network, size = copied(subject.network).to(_CPU), Size.of(subject.resolution)
     return float(cost_of_module(network, torch.zeros(1, *size.shape)).macs)
 
 
@@ -163,7 +163,7 @@ def synflow(subject: ScoredNetwork) -> float:
     without a gate (LKA, lambda) make it overflow.
     Tanaka et al., arXiv:2006.05467, summed as in arXiv:2101.08134.
     """
-    network = copy.deepcopy(subject.network).double().eval().requires_grad_(True)
+    network = copied(subject.network).double().eval().requires_grad_(True)
     _lift_ceilings(network)
     for tensor in network.state_dict().values():
         if tensor.is_floating_point():
