@@ -27,9 +27,9 @@ from nas.backbones import (
 )
 from nas.backbones.line_up import LINE_UP
 from nas.backbones.scores import find_fault
-from nas.backbones.slot import Site, Slot, usual_positions
+from nas.backbones.sites.slot import Site, Slot, usual_positions
+from nas.backbones.sites.walk import outputs, walk
 from nas.backbones.stride import TRACED_SIDE, layers_to_unstride, unstride
-from nas.backbones.walk import outputs, walk
 from nas.base.errors import SpecError
 from nas.base.size import Resolution, Size
 from nas.spec.own_backbone import is_held

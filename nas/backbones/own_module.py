@@ -82,9 +82,9 @@ def _share_again(network: nn.Module, copied_network: nn.Module) -> None:
     for pairs in sharing.values():
         if len(pairs) > 1:
             memory = pairs[0][0].untyped_storage().clone()  # type: ignore[no-untyped-call]
-            for one, other in pairs:
+            for one, twin in pairs:
                 place = one.storage_offset(), one.shape, one.stride()
-                other.data = torch.empty(0, dtype=one.dtype, device=one.device).set_(memory, *place)
+                twin.data = torch.empty(0, dtype=one.dtype, device=one.device).set_(memory, *place)
 
 
 def _tensors(value: object) -> Iterator[Tensor]:

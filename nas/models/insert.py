@@ -12,7 +12,7 @@ from torch import nn
 
 from nas.backbones import Site
 from nas.backbones.own_module import copied
-from nas.backbones.walk import outputs, walk
+from nas.backbones.sites.walk import outputs, walk
 from nas.base.errors import SpecError
 from nas.base.size import Resolution, Size
 from nas.blocks import block_named

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from nas.backbones.walk import walk
+from nas.backbones.sites.walk import walk
 from nas.latency.host_block import HostBlock, input_shapes
 
 

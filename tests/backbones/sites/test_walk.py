@@ -9,8 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from nas.backbones.slot import Site
-from nas.backbones.walk import outputs, walk
+from nas.backbones.sites.slot import Site
+from nas.backbones.sites.walk import outputs, walk
 
 
 def depthwise(channels: int, stride: int = 1) -> nn.Conv2d:

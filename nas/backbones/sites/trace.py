@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from nas.backbones.operations import Operation, Recorder, tensors_in
+from nas.backbones.sites.operations import Operation, Recorder, tensors_in
 from nas.base.size import Resolution, Size
 
 __all__ = ["Call", "Trace", "holds", "is_convolution"]

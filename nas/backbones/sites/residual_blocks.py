@@ -10,8 +10,8 @@ import math
 
 from torch import Tensor, nn
 
-from nas.backbones.operations import Operation
-from nas.backbones.trace import Call, Trace, holds, is_convolution
+from nas.backbones.sites.operations import Operation
+from nas.backbones.sites.trace import Call, Trace, holds, is_convolution
 
 __all__ = ["full_convolutions", "is_spatial", "last_convolution", "residual_blocks"]
 

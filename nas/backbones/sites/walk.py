@@ -16,14 +16,14 @@ from fnmatch import fnmatchcase
 
 from torch import Tensor, nn
 
-from nas.backbones.residual_blocks import (
+from nas.backbones.sites.residual_blocks import (
     full_convolutions,
     is_spatial,
     last_convolution,
     residual_blocks,
 )
-from nas.backbones.slot import Site, Slot
-from nas.backbones.trace import Call, Trace, is_convolution
+from nas.backbones.sites.slot import Site, Slot
+from nas.backbones.sites.trace import Call, Trace, is_convolution
 from nas.base.size import Resolution
 
 __all__ = ["outputs", "walk"]

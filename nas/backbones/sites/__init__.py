@@ -1,0 +1,1 @@
+"""Where blocks may go in a network, found by sending one image through it."""
