@@ -80,6 +80,14 @@ def test_all_charts_are_drawn(page: Any, written: tuple[Run, str]) -> None:
     assert page.locator("[data-chart=front] path.placed").count() == len(front.references)
     assert page.locator("#points tbody tr").count() == len(front)
     assert page.locator("#points .strip-cell svg").count() == len(front)
+    outside = page.evaluate(
+        """() => [...document.querySelectorAll("[data-chart=front] line")].filter((line) => {
+            const box = line.ownerSVGElement.viewBox.baseVal;
+            return ["y1", "y2"].some((name) => line[name].baseVal.value < 0
+                || line[name].baseVal.value > box.height);
+        }).length"""
+    )
+    assert outside == 0, "bars of noise go over the page"
     drawn = page.locator("main").inner_html()
     assert "NaN" not in drawn and "undefined" not in drawn
 

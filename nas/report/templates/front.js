@@ -66,7 +66,7 @@ function filtered(data) {
 function frame(networks, y) {
   const values = networks.map(y.of).filter(Number.isFinite).sort((a, b) => a - b);
   const ends = networks.filter((n) => n.front || n.reference)
-    .flatMap((n) => [-1, 1].map((sign) => y.of(n) + (n.front ? sign * (y.error(n) ?? 0) : 0)));
+    .flatMap((n) => [-1, 1].map((sign) => y.of(n) + sign * (y.error(n) ?? 0)));
   const [low, high] = extent([...ends, values[Math.floor(values.length * 0.1)], values.at(-1)]);
   return widened([low, high], 0.06);
 }
@@ -123,11 +123,20 @@ function drawFront(data, host) {
   listen(data, host, chart.root);
 }
 
+// As long as the noise, as far as the chart goes.
 function bars(chart, network, x, y, [cx, cy]) {
   const kind = network.reference ? "placed-bar" : "front-bar";
   const up = y.error(network), side = x.error(network);
-  if (up) chart.area.append(svg("line", { class: kind, x1: cx, x2: cx, y1: chart.y(y.of(network) - up), y2: chart.y(y.of(network) + up) }));
-  if (side) chart.area.append(svg("line", { class: kind, x1: chart.x(x.of(network) - side), x2: chart.x(x.of(network) + side), y1: cy, y2: cy }));
+  const { left, right, top, bottom } = chart.box;
+  const within = (low, value, high) => Math.max(low, Math.min(high, value));
+  if (up) {
+    const [y1, y2] = [-up, up].map((by) => within(top, chart.y(y.of(network) + by), bottom + 6));
+    chart.area.append(svg("line", { class: kind, x1: cx, x2: cx, y1, y2 }));
+  }
+  if (side) {
+    const [x1, x2] = [-side, side].map((by) => within(left, chart.x(x.of(network) + by), right));
+    chart.area.append(svg("line", { class: kind, x1, x2, y1: cy, y2: cy }));
+  }
 }
 
 // Beside its mark, where no other mark or name is in the way; in a crowd, pointing at it tells.
