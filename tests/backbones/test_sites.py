@@ -80,6 +80,7 @@ def test_a_network_without_convolutions_is_refused() -> None:
         ("resnet18", "after_projection", 8),
         ("torchvision/resnet50", "after_projection", 16),
         ("repvgg_a0", "after_residual", 22),
+        ("repvgg_d2se", "after_residual", 48),  # with attention behind its sums
         ("torchvision/vgg11_bn", "after_convolution", 8),
         ("mobilenetv2_100", "after_depthwise", 17),
     ],

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from nas.backbones.sites.operations import Operation
 from nas.backbones.sites.trace import Call, Trace, holds, is_convolution
 
-__all__ = ["full_convolutions", "is_spatial", "last_convolution", "residual_blocks"]
+__all__ = ["adds", "full_convolutions", "is_spatial", "last_convolution", "residual_blocks"]
 
 
 def residual_blocks(trace: Trace, others: list[str]) -> list[str]:
@@ -79,6 +79,11 @@ def last_convolution(own: Call, trace: Trace) -> Call | None:
         ),
         None,
     )
+
+
+def adds(own: Call, trace: Trace) -> bool:
+    """Say whether a module's own forward ends in a sum, with norm, activation or attention."""
+    return len(_branches(own.gave, own.path, trace)) > 1
 
 
 def _branches(total: Tensor, path: str, trace: Trace) -> list[Tensor]:

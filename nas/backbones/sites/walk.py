@@ -17,6 +17,7 @@ from fnmatch import fnmatchcase
 from torch import Tensor, nn
 
 from nas.backbones.sites.residual_blocks import (
+    adds,
     full_convolutions,
     is_spatial,
     last_convolution,
@@ -250,7 +251,7 @@ def _full_slots(host: str, trace: Trace, whole: Trace) -> Iterator[tuple[Slot, C
         if spatial and not is_spatial(last.module):
             yield _behind(host, "after_convolution", spatial[-1], trace)
         yield _behind(host, "after_projection", last, trace)
-    if _is_sum(own.gave, trace, host):
+    if adds(own, trace):
         yield _after(host, "after_residual", own, whole), own
 
 
