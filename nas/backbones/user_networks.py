@@ -20,6 +20,7 @@ from nas.base.user_code import call_user_function, user_function
 
 __all__ = ["create", "exists", "has_width", "names"]
 
+_LONGEST_DETAIL = 200
 _WIDTHS = ("width", "width_mult", "channel_multiplier")
 
 
@@ -67,7 +68,18 @@ def create(name: str, num_classes: int, pretrained: bool, width: float = 1.0) ->
             "the weights of one's own network are not known here; use proxy.backbone.weights=train"
         )
     wider = {} if width == 1 else _width(name, width)
-    network = call_user_function(name, "backbone", num_classes=num_classes, **wider)
+    try:
+        network = call_user_function(name, "backbone", num_classes=num_classes, **wider)
+    except SpecError as error:
+        _, found, details = str(error.__cause__).partition("loading state_dict for ")
+        if not found:
+            raise
+        # Sites are looked for with another number of classes than the images have.
+        detail = " ".join(details.split())[:_LONGEST_DETAIL]
+        raise SpecError(
+            f"backbone {name!r} loads weights that do not fit a head of {num_classes} classes "
+            f"({detail}); let it make the network alone, and give their file with --weights"
+        ) from None
     if not isinstance(network, nn.Module):
         kind = type(network).__name__
         raise SpecError(f"backbone {name!r} returned {kind}; a torch.nn.Module is allowed")

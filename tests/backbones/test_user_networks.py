@@ -3,6 +3,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import timm
+import torch
 from torch import nn
 
 from nas.backbones import find_sites, plain_network, widened, widths
@@ -108,3 +110,22 @@ def test_what_makes_no_network_is_one_line(file: Path, name: str, said: str) -> 
         find_sites(f"{file}:{name}", 32)
     assert said.replace("FILE", str(file)) in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_what_loads_its_weights_itself_is_told_how_to_give_them(tmp_path: Path) -> None:
+    """Sites are looked for with another number of classes, which ended in a traceback."""
+    weights = tmp_path / "own.pth"
+    torch.save(timm.create_model("mobilenetv2_035", num_classes=7).state_dict(), weights)
+    path = tmp_path / "loading.py"
+    path.write_text(
+        "import timm, torch\n"
+        "def own(num_classes):\n"
+        "    network = timm.create_model('mobilenetv2_035', num_classes=num_classes)\n"
+        f"    network.load_state_dict(torch.load({str(weights)!r}))\n"
+        "    return network\n"
+    )
+    with pytest.raises(SpecError) as caught:
+        find_sites(f"{path}:own", 32)
+    message = str(caught.value)
+    assert "size mismatch for classifier.weight" in message and "\n" not in message
+    assert message.endswith("let it make the network alone, and give their file with --weights")
