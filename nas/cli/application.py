@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from nas.base.errors import NasError
+from nas.base.formats import one_line
 
 __all__ = ["app", "main"]
 
@@ -43,7 +44,8 @@ def main() -> None:
     except typer.TyperException as error:
         sys.exit(_print_misuse(error))
     except NasError as error:
-        print(f"error: {error}", file=sys.stderr)
+        # Names of files, columns and tensors are whatever somebody wrote.
+        print(f"error: {one_line(str(error))}", file=sys.stderr)
         sys.exit(error.exit_code)
     except BrokenPipeError:
         # `nas front RUN | head` closes our output: nothing is wrong.

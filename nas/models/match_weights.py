@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from nas.base.errors import SpecError
 from nas.base.files import read_text, read_yaml
+from nas.base.formats import one_line
 from nas.models.weights_file import GivenWeights
 
 __all__ = ["BY_NAME", "IN_ORDER", "MatchedWeights", "match_weights"]
@@ -18,6 +19,8 @@ __all__ = ["BY_NAME", "IN_ORDER", "MatchedWeights", "match_weights"]
 BY_NAME, IN_ORDER = "name", "order"
 _PREFIXES = ("module.", "_orig_mod.", "model.", "backbone.", "encoder.")
 _COUNTER = "num_batches_tracked"  # that files from before 2018, and many converters, leave out
+_VARIANCE = "running_var"
+_LONGEST = 120  # signs of a name that a message shows
 _NAMED = 6  # tensors of each kind that a message lists
 
 
@@ -44,26 +47,45 @@ def match_weights(
     how: `name`: equal names, but for what wrappers put before them; `order`: equal shapes in equal
         order; else a YAML or JSON file of the network's names with the file's, where those differ.
     num_classes: of the network. A head of another number is not taken: the network keeps its own.
-    Raises SpecError where a tensor is missing, left over, of another shape or not finite, all of
-    them in one line.
+    Raises SpecError where a tensor is missing, left over, of another shape or kind, or not finite,
+    all of them in one line.
     """
+    try:
+        return _match(network, given, how, num_classes)
+    except SpecError as error:
+        raise SpecError(one_line(str(error))) from None
+
+
+def _match(network: nn.Module, given: GivenWeights, how: str, num_classes: int) -> MatchedWeights:
     own = network.state_dict()
     found, notes = _rename(own, given, how)
     replaced = _head(own, found, num_classes)
-    _check(own, found, replaced, given, how)
+    _check_names(own, found, replaced, given, how)
+    taken, aside = _sort_out(own, found, replaced)
+    _check_values(own, taken, given)
     state = {
-        name: tensor if name in replaced or name not in found else found[name].to(tensor.dtype)
+        name: taken[name].to(tensor.dtype) if name in taken else tensor
         for name, tensor in own.items()
     }
     if given.taken is not None:
         notes.append(f"of {given.path.name} the weights under {given.taken!r} are taken")
+    if aside or given.aside:
+        notes.append(
+            f"{_some([*given.aside, *aside])} in {given.path.name}: no weights, and left aside"
+        )
+    rounded = [name for name, tensor in taken.items() if not _is_kept(tensor, own[name].dtype)]
+    if rounded:
+        notes.append(
+            f"{given.path.name} has more digits than the network, to which are rounded: "
+            f"{_some(rounded)}"
+        )
     had = len(found[replaced[0]]) if replaced else None
     if replaced:
         notes.append(
             f"{given.path.name} is of {had} classes, the images of {num_classes}: its head is "
             "replaced by a random one"
         )
-    return MatchedWeights(state, replaced, tuple(notes), had)
+    return MatchedWeights(state, replaced, tuple(map(one_line, notes)), had)
 
 
 def _rename(
@@ -77,9 +99,20 @@ def _rename(
     if how == BY_NAME:
         return tensors, notes if dropped else []
     pairs = _read_pairs(Path(how), own, {**given.tensors, **tensors})
-    for ours, theirs in pairs.items():
-        tensors[ours] = tensors.pop(theirs) if theirs in tensors else given.tensors[theirs]
-    return tensors, notes if dropped else []
+    before = "".join(dropped)
+    sources = {
+        ours: theirs if theirs in tensors else theirs.removeprefix(before)
+        for ours, theirs in pairs.items()
+    }
+    unnamed = {name: value for name, value in tensors.items() if name not in sources.values()}
+    twice = [name for name in sources if name in unnamed]
+    if twice:
+        raise SpecError(
+            f"{how}: the weights have {_some(twice)}, for which the pairs name another tensor; "
+            "name what else they are of"
+        )
+    renamed = {ours: tensors[theirs] for ours, theirs in sources.items()}
+    return {**unnamed, **renamed}, notes if dropped else []
 
 
 def _without_prefixes(
@@ -144,32 +177,65 @@ def _head(
 ) -> tuple[str, ...]:
     """Return the tensors of the head, where only the number of classes is another.
 
-    They are the last that differ, by the first dimension alone, and by the same two numbers.
+    They are all that one module has, and differ from the file's in the first dimension alone.
     """
     differing = [name for name in own if name in found and own[name].shape != found[name].shape]
     if not differing:
         return ()
+    module = differing[0].rpartition(".")[0]
+    whole = [name for name in own if name.rpartition(".")[0] == module]
     had = found[differing[0]].shape[:1]
-    alike = all(
-        own[name].shape[:1] == (num_classes,)
-        and found[name].shape[:1] == had
-        and own[name].shape[1:] == found[name].shape[1:]
-        for name in differing
+    alike = (
+        len(had) == 1
+        and had[0] > 0
+        and all(
+            own[name].shape[:1] == (num_classes,)
+            and found[name].shape[:1] == had
+            and own[name].shape[1:] == found[name].shape[1:]
+            for name in differing
+        )
     )
-    return tuple(differing) if alike and len(differing) <= 2 else ()
+    return tuple(differing) if alike and differing == whole and len(whole) <= 2 else ()
 
 
-def _check(
+def _sort_out(
+    own: Mapping[str, Tensor], found: Mapping[str, Tensor], replaced: Sequence[str]
+) -> tuple[dict[str, Tensor], list[str]]:
+    """Return what the network takes, and the names of single whole numbers that it has no use for.
+
+    Counters of batches are of no consequence: where they are not whole, as those that became halves
+    with all else, the network keeps its own.
+    """
+    taken: dict[str, Tensor] = {}
+    aside: list[str] = []
+    for name, tensor in found.items():
+        if name in own and name not in replaced:
+            if name.endswith(_COUNTER) and not _is_kept(tensor, own[name].dtype):
+                aside.append(name)
+            else:
+                taken[name] = tensor
+        elif name not in own and not name.endswith(_COUNTER):
+            aside.append(name)
+    return taken, aside
+
+
+def _check_names(
     own: Mapping[str, Tensor],
     found: Mapping[str, Tensor],
     replaced: Sequence[str],
     given: GivenWeights,
     how: str,
 ) -> None:
-    missing = [name for name in own if name not in found and not _is_counter(name, own[name])]
+    # By order, no single whole number is told from a counter of batches.
+    passed_over = {
+        name
+        for name, tensor in own.items()
+        if name.endswith(_COUNTER) or (how == IN_ORDER and _is_counter(name, tensor))
+    }
+    missing = [name for name in own if name not in found and name not in passed_over]
     left_over = [name for name in found if name not in own and not _is_counter(name, found[name])]
     other = [
-        f"{name} {_shape(found[name])} for {_shape(own[name])}"
+        f"{_short(name)} {_shape(found[name])} for {_shape(own[name])}"
         for name in own
         if name in found and name not in replaced and own[name].shape != found[name].shape
     ]
@@ -179,6 +245,7 @@ def _check(
             ("missing", missing),
             ("left over", left_over),
             ("of another shape", other),
+            ("no tensor", given.aside if missing else ()),
         )
         if names
     ]
@@ -190,14 +257,49 @@ def _check(
         if not missing and not left_over:
             way = "They are of a network of another width or kind: name it with --backbone"
         raise SpecError(f"weights {given.path} do not fit the network: {'; '.join(faults)}. {way}")
-    # What is replaced need not be sound.
-    broken = [
-        name
-        for name, tensor in found.items()
-        if name not in replaced and tensor.is_floating_point() and not torch.isfinite(tensor).all()
+
+
+def _check_values(
+    own: Mapping[str, Tensor], taken: Mapping[str, Tensor], given: GivenWeights
+) -> None:
+    """Raise SpecError where a network would compute with other values than those of the file."""
+    odd = [
+        f"{_short(name)} {_kind(tensor)} for {_kind(own[name])}"
+        for name, tensor in taken.items()
+        if own[name].is_floating_point()
+        and not tensor.is_floating_point()
+        or not own[name].is_floating_point()
+        and not _is_kept(tensor, own[name].dtype)
     ]
+    if odd:
+        raise SpecError(
+            f"weights {given.path}: of another kind: {_some(odd)}; give them as the network was "
+            "trained, before they were quantised"
+        )
+    broken = [name for name, tensor in taken.items() if not _is_finite(tensor, own[name].dtype)]
     if broken:
         raise SpecError(f"weights {given.path}: not finite: {_some(broken)}; take an earlier one")
+    below = [
+        name for name, tensor in taken.items() if name.endswith(_VARIANCE) and (tensor < 0).any()
+    ]
+    if below:
+        raise SpecError(
+            f"weights {given.path}: variances below 0: {_some(below)}; take an earlier one"
+        )
+
+
+def _is_finite(tensor: Tensor, dtype: torch.dtype) -> bool:
+    """Say whether all numbers are, and can be told in a type, as not every double can."""
+    return bool(torch.isfinite(tensor.to(dtype)).all())
+
+
+def _is_kept(tensor: Tensor, dtype: torch.dtype) -> bool:
+    """Say whether a type tells all numbers of a tensor exactly."""
+    return tensor.dtype == dtype or torch.equal(tensor.to(dtype).to(tensor.dtype), tensor)
+
+
+def _kind(tensor: Tensor) -> str:
+    return str(tensor.dtype).removeprefix("torch.")
 
 
 def _is_counter(name: str, tensor: Tensor) -> bool:
@@ -211,4 +313,8 @@ def _shape(tensor: Tensor) -> str:
 
 def _some(names: Sequence[str]) -> str:
     more = len(names) - _NAMED
-    return ", ".join(names[:_NAMED]) + (f" and {more} more" if more > 0 else "")
+    return ", ".join(map(_short, names[:_NAMED])) + (f" and {more} more" if more > 0 else "")
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= _LONGEST else f"{name[:_LONGEST]}..."

@@ -12,6 +12,7 @@ from nas.backbones import normalisation_of, plain_network, timm_networks
 from nas.base.errors import SpecError
 from nas.base.files import read_text
 from nas.models.named_weights import CONFIG, NamedWeights, find_weights, read_config
+from nas.models.weights_file import not_a_file
 from nas.runs.run import RunFile
 from nas.spec.architecture import Architecture
 from nas.spec.runner import Normalisation, Proxy
@@ -107,14 +108,18 @@ def _check_is_of(named: NamedWeights, weights: str, backbone: str) -> None:
 
 def _with_digest(proxy: Proxy, path: Path) -> Proxy:
     """Return the proxy with the file's place, whole, and its digest."""
-    if not path.is_file():
-        state = "a folder" if path.is_dir() else "no such file"
+    state, digest = not_a_file(path), ""
+    if state is None:
+        try:
+            with path.open("rb") as content:
+                digest = hashlib.file_digest(content, "sha256").hexdigest()
+        except OSError:  # as on a disk that fails
+            state = "a file that cannot be read to its end"
+    if state is not None:
         raise SpecError(
             f"weights {str(path)!r}: {state}; allowed: a .safetensors file or a PyTorch "
             "checkpoint, local-dir:PATH, hf-hub:OWNER/NAME, train or pretrained"
         )
-    with path.open("rb") as content:
-        digest = hashlib.file_digest(content, "sha256").hexdigest()
     if proxy.backbone.digest not in (None, digest):
         raise SpecError(f"weights {str(path)!r} have changed: proxy.backbone.digest says of others")
     settled = {"weights": str(path.resolve()), "digest": digest}

@@ -33,7 +33,7 @@ def given(tensors: Mapping[str, Tensor], taken: str | None = None) -> GivenWeigh
 def trained(classes: int = 3, width: int = 4) -> dict[str, Tensor]:
     torch.manual_seed(7)
     return {
-        name: torch.randn(tensor.shape) if tensor.is_floating_point() else torch.tensor(5)
+        name: torch.rand(tensor.shape) if tensor.is_floating_point() else torch.tensor(5)
         for name, tensor in network(classes, width).state_dict().items()
     }
 
@@ -144,6 +144,139 @@ def test_weights_that_are_not_finite_are_refused() -> None:
     tensors["1.running_var"][0] = float("nan")
     with pytest.raises(SpecError, match=r"not finite: 1\.running_var"):
         match_weights(network(), given(tensors), "name", num_classes=3)
+
+
+def test_a_single_number_that_no_network_has_is_left_aside_and_said() -> None:
+    tensors = {**trained(), "step": torch.tensor(3)}
+    matched = match_weights(network(), given(tensors), "name", num_classes=3)
+    assert same(matched.state, trained())
+    assert matched.notes == ("step in own.pth: no weights, and left aside",)
+
+
+def test_a_single_number_of_the_network_is_missing_where_it_is_missing() -> None:
+    own = network()
+    own.register_buffer("scale", torch.tensor(3))
+    with pytest.raises(SpecError, match="missing: scale"):
+        match_weights(own, given(trained()), "name", num_classes=3)
+
+
+def test_what_is_missing_as_a_tensor_and_there_as_something_else_says_so() -> None:
+    tensors = {name: tensor for name, tensor in trained().items() if name != "0.bias"}
+    found = GivenWeights(Path("own.pth"), tensors, None, ("0.bias",))
+    with pytest.raises(SpecError, match=r"missing: 0\.bias; no tensor: 0\.bias\. "):
+        match_weights(network(), found, "name", num_classes=3)
+
+
+@pytest.mark.parametrize("shape", [(), (0,)])
+def test_a_bias_of_no_classes_is_no_head(shape: tuple[int, ...]) -> None:
+    tensors = {**trained(), "3.bias": torch.zeros(shape)}
+    with pytest.raises(SpecError, match=r"another shape: 3\.bias"):
+        match_weights(network(), given(tensors), "name", num_classes=3)
+
+
+@pytest.mark.parametrize("name", ["3.bias", "1.bias"])
+def test_a_head_is_all_of_a_module(name: str) -> None:
+    # A norm of as many channels as there are classes has a vector like a head's bias.
+    tensors = {**trained(classes=4), name: torch.zeros(9)}
+    with pytest.raises(SpecError, match=rf"another shape: {name} 9 for 4"):
+        match_weights(network(classes=4), given(tensors), "name", num_classes=4)
+
+
+def test_other_floats_are_taken_exactly_and_doubles_are_said_to_be_rounded() -> None:
+    for kind in (torch.float16, torch.bfloat16):
+        tensors = {name: tensor.to(kind) for name, tensor in trained().items()}  # counters, too
+        matched = match_weights(network(), given(tensors), "name", num_classes=3)
+        assert same(matched.state, {n: t.to(trained()[n].dtype) for n, t in tensors.items()})
+        assert not matched.notes
+    doubles = {**trained(), "0.bias": torch.full((4,), 0.1, dtype=torch.float64)}
+    matched = match_weights(network(), given(doubles), "name", num_classes=3)
+    assert matched.notes == (
+        "own.pth has more digits than the network, to which are rounded: 0.bias",
+    )
+
+
+def test_a_counter_that_became_endless_as_a_half_is_the_networks_own() -> None:
+    tensors = {**trained(), "1.num_batches_tracked": torch.tensor(float("inf")).half()}
+    matched = match_weights(network(), given(tensors), "name", num_classes=3)
+    assert matched.state["1.num_batches_tracked"] == 0
+    assert "1.num_batches_tracked in own.pth: no weights" in matched.notes[0]
+
+
+@pytest.mark.parametrize("kind", [torch.int8, torch.uint8, torch.int64, torch.bool])
+def test_whole_numbers_are_no_weights(kind: torch.dtype) -> None:
+    tensors = {**trained(), "0.weight": torch.ones(4, 3, 1, 1, dtype=kind)}
+    with pytest.raises(SpecError, match=r"another kind: 0\.weight \w+ for float32"):
+        match_weights(network(), given(tensors), "name", num_classes=3)
+
+
+def test_whole_numbers_of_the_network_are_taken_as_such_alone() -> None:
+    own = network()
+    own.register_buffer("index", torch.arange(3))
+    for values, sound in ((torch.tensor([2.0, 0, 1]), True), (torch.tensor([0.5, 0, 1]), False)):
+        tensors = {**trained(), "index": values}
+        if sound:
+            matched = match_weights(own, given(tensors), "name", num_classes=3)
+            assert matched.state["index"].tolist() == [2, 0, 1]
+        else:
+            with pytest.raises(SpecError, match="another kind: index float32 for int64"):
+                match_weights(own, given(tensors), "name", num_classes=3)
+
+
+def test_doubles_beyond_what_the_network_can_tell_are_not_finite() -> None:
+    tensors = {**trained(), "0.bias": torch.full((4,), 1e300, dtype=torch.float64)}
+    with pytest.raises(SpecError, match=r"not finite: 0\.bias"):
+        match_weights(network(), given(tensors), "name", num_classes=3)
+
+
+def test_variances_below_zero_are_refused() -> None:
+    tensors = {**trained(), "1.running_var": torch.tensor([1.0, 1, -1, 1])}
+    with pytest.raises(SpecError, match=r"variances below 0: 1\.running_var"):
+        match_weights(network(), given(tensors), "name", num_classes=3)
+
+
+def test_what_is_not_finite_in_a_head_that_is_replaced_does_not_matter() -> None:
+    tensors = trained(classes=9)
+    tensors["3.bias"][0] = float("nan")
+    assert match_weights(network(), given(tensors), "name", num_classes=3).replaced
+
+
+@pytest.mark.parametrize(
+    "text", ["0.bias: 1.bias\n1.bias: 0.bias\n", "1.bias: 0.bias\n0.bias: 1.bias\n"]
+)
+def test_pairs_may_exchange_names(tmp_path: Path, text: str) -> None:
+    pairs = tmp_path / "pairs.yaml"
+    pairs.write_text(text)
+    state = match_weights(network(), given(trained()), str(pairs), num_classes=3).state
+    expected = trained()
+    expected["0.bias"], expected["1.bias"] = expected["1.bias"], expected["0.bias"]
+    assert same(state, expected)
+
+
+def test_pairs_lose_nothing_in_silence(tmp_path: Path) -> None:
+    pairs = tmp_path / "pairs.yaml"
+    pairs.write_text("0.bias: 1.bias\n")
+    with pytest.raises(SpecError, match=r"have 0\.bias, for which the pairs name another"):
+        match_weights(network(), given(trained()), str(pairs), num_classes=3)
+
+
+def test_pairs_name_one_tensor_twice_and_with_or_without_what_is_dropped(tmp_path: Path) -> None:
+    named = {name.replace("3.", "fc."): tensor for name, tensor in trained().items()}
+    named["both"] = named.pop("0.bias")
+    del named["1.bias"]
+    tensors = {f"module.{name}": tensor for name, tensor in named.items()}
+    pairs = tmp_path / "pairs.yaml"
+    pairs.write_text(
+        "3.weight: module.fc.weight\n3.bias: fc.bias\n0.bias: both\n1.bias: module.both\n"
+    )
+    state = match_weights(network(), given(tensors), str(pairs), num_classes=3).state
+    assert same(state, {**trained(), "1.bias": trained()["0.bias"]})
+
+
+def test_odd_names_are_told_in_one_line() -> None:
+    tensors = {**trained(), "a\n\x1b[2J": torch.zeros(2), "b" * 5000: torch.zeros(2)}
+    with pytest.raises(SpecError) as error:
+        match_weights(network(), given(tensors), "name", num_classes=3)
+    assert str(error.value).isprintable() and len(str(error.value)) < 500
 
 
 @pytest.mark.slow

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import os
 import pickle
 import random
+import resource
+import zipfile
 from collections import OrderedDict
 from pathlib import Path
 from typing import Any
@@ -120,3 +123,109 @@ def test_a_damaged_file_is_read_or_refused_and_nothing_else(tmp_path: Path, suff
             read_weights(path)
         except SpecError as error:
             assert "\n" not in str(error)
+
+
+@pytest.mark.parametrize(
+    ("tensor", "oddity"),
+    [
+        (torch.zeros(2, dtype=torch.complex64), "is of complex64"),
+        (torch.zeros(2).to(torch.float8_e4m3fn), "is of float8_e4m3fn"),
+        (torch.eye(2).to_sparse(), "is sparse or nested"),
+        (torch.zeros(2, device="meta"), r"has no values \(it lies on meta"),
+        (torch.zeros(1).expand(10**12), "claims 1,000,000,000,000 values"),
+    ],
+)
+def test_tensors_that_are_not_plain_numbers_are_named(
+    tmp_path: Path, tensor: torch.Tensor, oddity: str
+) -> None:
+    with pytest.raises(SpecError, match=rf"odd {oddity}.*; allowed: plain tensors"):
+        read_weights(saved(tmp_path / "w.pth", {**STATE, "odd": tensor}))
+
+
+@pytest.mark.filterwarnings("ignore:torch.quantize_per_tensor")
+def test_quantised_tensors_are_named(tmp_path: Path) -> None:
+    odd = torch.quantize_per_tensor(torch.rand(2), 0.1, 0, torch.qint8)
+    with pytest.raises(SpecError, match=r"odd is of qint8; allowed: plain tensors"):
+        read_weights(saved(tmp_path / "w.pth", {**STATE, "odd": odd}))
+
+
+def test_what_stands_among_weights_and_is_no_tensor_is_told(tmp_path: Path) -> None:
+    given = read_weights(saved(tmp_path / "w.pth", {**STATE, "epoch": 3, 7: STATE}))
+    assert list(given.tensors) == ["weight", "bias"] and given.aside == ("epoch", "a int")
+
+
+@pytest.mark.parametrize("suffix", ["safetensors", "SAFETENSORS", "bin", "pth"])
+def test_a_file_is_what_it_holds_and_not_what_its_suffix_says(tmp_path: Path, suffix: str) -> None:
+    paths = [tmp_path / f"one.{suffix}", saved(tmp_path / f"other.{suffix}", STATE)]
+    save_file(STATE, paths[0])
+    for path in paths:
+        assert set(read_weights(path).tensors) == {"weight", "bias"}
+
+
+def changed_where(path: Path, content: bytes) -> None:
+    """Flip one bit within what a file holds of something."""
+    data = bytearray(path.read_bytes())
+    data[data.index(content)] ^= 1
+    path.write_bytes(data)
+
+
+def test_a_flipped_bit_is_noticed_by_the_checksums_of_an_archive(tmp_path: Path) -> None:
+    path = saved(tmp_path / "w.pth", STATE)
+    changed_where(path, STATE["weight"].numpy().tobytes())
+    assert not torch.equal(torch.load(path, weights_only=True)["weight"], STATE["weight"])
+    with pytest.raises(SpecError, match=r"its part w/data/\d is not as it was written; copy it"):
+        read_weights(path)
+
+
+def test_an_archive_without_checksums_is_read(tmp_path: Path) -> None:
+    before = torch.serialization.get_crc32_options()
+    torch.serialization.set_crc32_options(False)
+    try:
+        path = saved(tmp_path / "w.pth", STATE)
+    finally:
+        torch.serialization.set_crc32_options(before)
+    assert set(read_weights(path).tensors) == {"weight", "bias"}
+
+
+def test_what_claims_more_than_the_file_holds_is_refused(tmp_path: Path) -> None:
+    path = saved(tmp_path / "w.pth", STATE)
+    with zipfile.ZipFile(path) as archive:
+        parts = {name: archive.read(name) for name in archive.namelist()}
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in {**parts, "w/data/0": bytes(10**6)}.items():
+            archive.writestr(name, content)
+    with pytest.raises(SpecError, match="its part w/data/0 is not as it was written"):
+        read_weights(path)
+
+
+class Spacious:
+    """Asks for so many bytes, of which a file need hold none."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return bytearray, (2_000_000_000,)
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+def test_a_few_bytes_make_no_room_for_many(tmp_path: Path, zipped: bool) -> None:
+    content = {"model": STATE, "more": Spacious()}
+    path = saved(tmp_path / "w.pth", content, _use_new_zipfile_serialization=zipped)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(SpecError, match=r"holds builtins\.bytearray, .*save_file"):
+        read_weights(path)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 500_000  # kB
+
+
+@pytest.mark.parametrize("name", ["pipe", "loop", "x" * 300 + ".pth", "nul\0.pth"])
+def test_what_is_no_regular_file_is_one_line_and_not_waited_for(tmp_path: Path, name: str) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    with pytest.raises(SpecError) as error:
+        read_weights(tmp_path / name)
+    assert str(error.value).isprintable()
+
+
+def test_odd_names_are_shown_in_one_line(tmp_path: Path) -> None:
+    path = tmp_path / "w\n\x1b[2J.pth"
+    with pytest.raises(SpecError) as error:
+        read_weights(saved(path, {"a\n\x1b[2J": 1, "b" * 5000: 2}))
+    assert str(error.value).isprintable() and len(str(error.value)) < 500 + len(str(tmp_path))
