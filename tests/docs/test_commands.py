@@ -36,6 +36,7 @@ SHOWN = [item for block in BLOCKS_SHOWN for item in commands(block)]
 RIGHT = [item for block in BLOCKS_SHOWN if not block.exit_code for item in commands(block)]
 INLINE = [item for page in pages() for item in inline_commands(page)]
 _FILES = re.compile(r"(?<![\w/.-])((?:search_spaces|runners|docs|benchmarks|tests|nas)/[\w./-]*\w)")
+_TESTS = re.compile(r"(tests/[\w/]+\.py)::(test_\w+)")
 _LINKS = re.compile(r"\]\(([^)\s]+)\)")
 _LEFT_OUT = {"MissingParameter", "BadOptionUsage", "NoArgsIsHelpError"}
 _PLACEHOLDER = re.compile(r"[A-Z][A-Z_]+")
@@ -145,6 +146,12 @@ def test_what_is_wrong_is_found() -> None:
 def test_files_that_are_named_exist(page: Path) -> None:
     for name in _FILES.findall(page.read_text(encoding="utf-8")):
         assert (ROOT / name).exists() or _made_by(page, name), f"{page.name} names {name}"
+
+
+@pytest.mark.parametrize("page", pages(), ids=lambda page: page.name)
+def test_tests_that_are_named_exist(page: Path) -> None:
+    for name, test in _TESTS.findall(page.read_text(encoding="utf-8")):
+        assert f"def {test}(" in (ROOT / name).read_text(encoding="utf-8"), f"{name}::{test}"
 
 
 def _made_by(page: Path, name: str) -> bool:
