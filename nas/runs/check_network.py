@@ -217,9 +217,11 @@ class _Trial:
         with self.saying("in training"):
             training = PROXIES[kind].begin(own, setting, 0)
             notes = self.first_weights(plain, training.network) if kind == "scratch" else []
+            first = [weight.detach().clone() for weight in training.network.parameters()]
             training.run()
         network = training.network.to("cpu")
         notes += self.gradients(network, kind)
+        self.settle(network, first)
         with self.saying("when it is copied, saved and loaded"), torch.no_grad():
             with tempfile.TemporaryDirectory() as folder:
                 place = Path(folder)
@@ -235,6 +237,26 @@ class _Trial:
                     "training changes is not in its state_dict(); keep it in a parameter or buffer"
                 )
         return notes
+
+    def settle(self, network: nn.Module, first: list[Tensor]) -> None:
+        """Give a network its first weights back where the step has led to no finite scores.
+
+        Two images say nothing of more: through batch norms of maps of 1x1, which see two values
+        of each channel, gradients grow without limit. What training changes beside stays.
+
+        first: its parameters before the step.
+        """
+        with torch.no_grad():
+            images = self.images(self.network.size)
+            if network(images).isfinite().all():
+                return
+            for weight, before in zip(network.parameters(), first, strict=True):
+                weight.copy_(before)
+            if not network(images).isfinite().all():
+                raise SpecError(
+                    f"{self.name} gives scores that are not finite (NaN or infinite) after a step "
+                    "of training, whatever its weights; look for what its forward keeps"
+                )
 
     def first_weights(self, plain: nn.Module, again: nn.Module) -> list[str]:
         """Return what is to be said where a second making gives other weights."""

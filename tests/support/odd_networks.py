@@ -143,6 +143,11 @@ class Squeezed(Network):
 squeezed = Squeezed
 
 
+explosive = _giving(lambda network, _, maps: network.head(torch.exp(20 * maps.mean((2, 3)))))
+"""One step of training leads to scores that are not finite, as two images do to batch norms of 1x1
+maps."""
+
+
 # Weights.
 
 
@@ -476,6 +481,7 @@ FIT = (
     "compiled_in_place",
     "compiled_inside",
     "data_parallel",
+    "explosive",
     "frozen_stem",
     "newer_weight_norm",
     "normed_at_one_pixel",
