@@ -135,10 +135,31 @@ def report(arguments: argparse.Namespace) -> None:
     )
     counts = Counter(row.outcome for row in rows)
     print(", ".join(f"{counts[outcome]} {outcome}" for outcome in _OUTCOMES))
+    for what, values in _most(gone).items():
+        print(f"{what}: at most {max(values):.1e} ({len(values)} networks)")
     for row in gone:
         if row.outcome != HELD or row.failed:
             print(f"{row.name}: {row.stage}: {row.reason} {'; '.join(row.failed)}")
     sys.exit(1 if counts[FAULT] else 0)
+
+
+def _most(rows: list[Row]) -> dict[str, list[float]]:
+    """Return what was compared of the networks, each as a difference."""
+    pairs: dict[str, list[tuple[float | None, float | None]]] = {
+        "accuracy said from measured": [(row.said_accuracy, row.accuracy) for row in rows],
+        "loss said from measured": [(row.said_loss, row.loss) for row in rows],
+        "blocks that start as identities": [(row.start, 0.0) for row in rows],
+        "folding": [(row.fold, 0.0) for row in rows],
+        "graph from the network as trained": [(row.graph, 0.0) for row in rows],
+        "accuracy in the pack from the trial's": [
+            (row.pack_accuracy, row.trial_accuracy) for row in rows
+        ],
+    }
+    return {
+        what: [abs(one - other) for one, other in each if one is not None and other is not None]
+        or [0.0]
+        for what, each in pairs.items()
+    }
 
 
 def _cells(row: Row) -> list[str]:

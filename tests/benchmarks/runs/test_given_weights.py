@@ -6,7 +6,7 @@ import random
 import subprocess
 import sys
 from argparse import Namespace
-from dataclasses import replace
+from dataclasses import asdict, replace
 from itertools import islice
 from pathlib import Path
 
@@ -16,6 +16,7 @@ import pytest
 from PIL import Image, ImageOps
 from sklearn.datasets import load_sample_images
 
+from benchmarks.fidelity.trainings import append
 from benchmarks.runs import given_weights, network_way
 from benchmarks.runs.given_weights import UNFINISHED, drawn, read_rows
 from benchmarks.runs.network_way import (
@@ -71,10 +72,12 @@ def lite() -> Path:
 def test_real_weights_are_searched_and_exported(lite: Path, tmp_path: Path) -> None:
     """ImageNet weights of EfficientNet-Lite0, under another port's names, with a new head."""
     row = Row("tf_efficientnet_lite0", 0, side=64)
-    row = follow(row, lite, tmp_path, "--weights-match", "order")
+    # Its batch norms take over a hundredth of what they see with each step.
+    longer = ("--set", "proxy.rungs=[60]")
+    row = follow(row, lite, tmp_path, "--weights-match", "order", *longer)
     assert (row.outcome, row.reason, row.failed) == (HELD, "", ())
     assert row.blocks and row.graph is not None and row.graph <= 1e-4
-    assert row.trial_accuracy is not None and row.trial_accuracy > 0.3  # by a head of some steps
+    assert row.trial_accuracy is not None and row.trial_accuracy > 0.5  # 0.94 where it was made
     assert row.pack_accuracy == pytest.approx(row.trial_accuracy, abs=0.01)
 
 
@@ -125,6 +128,23 @@ def test_a_run_goes_on_behind_its_last_row(monkeypatch: pytest.MonkeyPatch, tmp_
     rows = read_rows(arguments.rows)
     assert [row.name for row in rows] == [name for _, name in islice(drawn(0), 4)]
     assert rows[1].blocks == ("se/r16@a",) and replace(rows[1], seconds=0.0).graph == 1e-6
+
+
+@pytest.mark.parametrize(("outcome", "code"), [(REFUSED, 0), (FAULT, 1)])
+def test_a_report_ends_with_code_1_where_there_is_a_fault(
+    outcome: str, code: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = tmp_path / "rows.jsonl"
+    append(rows, asdict(Row("lcnet_035", 3, side=32, graph=2e-6, start=0.0)))
+    append(rows, asdict(Row("lcnet_050", 4, outcome, "search", "exit code 2: no", side=32)))
+    append(rows, asdict(Row("vit", 5, LEFT_OUT, "sites", "has no site")))
+    with pytest.raises(SystemExit) as ended:
+        given_weights.report(Namespace(rows=rows))
+    assert ended.value.code == code
+    shown = capsys.readouterr().out
+    assert "lcnet_050: search: exit code 2: no" in shown and "vit" not in shown
+    assert "graph from the network as trained: at most 2.0e-06 (1 networks)" in shown
+    assert "1 held" in shown and "1 left out" in shown
 
 
 @pytest.mark.parametrize(
