@@ -196,7 +196,7 @@ class Proxy(BaseModel):
         A training from scratch gets 5 epochs; how long it must be depends on network and images,
         and nas calibrate measures it. Its blocks start as identities: coordinate attention
         everywhere had a loss of .74 and .23 after 5 and 8 epochs of digits, and of 1.11 and .52
-        as its paper starts it; after 15 of CIFAR-10 there was no difference (.693 and .696). A
+        as its paper starts it; CIFAR-10 did not tell the two starts apart (docs/fidelity.md). A
         probe gets 300 steps: thirty networks were ranked no better by three times as many, and
         the wrong way round by a third (benchmarks/training/proxy_study.py). Of a small set it gets
         no more than 3 epochs, which is then said. A supernet that trains its backbone gets 3,750
