@@ -16,6 +16,7 @@ from nas.latency.profile import Profile, load_profile
 from nas.latency.runtime import RUNTIMES, device_named
 from nas.models.candidates import Candidates, given_space
 from nas.models.cost import cost
+from nas.runs.beside_weights import compare_with_images
 from nas.runs.calibrate.curve_result import CurvesFound
 from nas.runs.calibrate.result import FILE as CALIBRATION
 from nas.runs.calibrate.result import load_calibration
@@ -97,6 +98,7 @@ def check_new_run(
     for plain in plains:
         check_scores(plain.backbone, plain.resolution, plain.total_stride, len(about["classes"]))
     notes += (*remarks, *told, *match_given_weights(file, plains, len(about["classes"])))
+    notes += tuple(compare_with_images(file.proxy.backbone, plains, about["classes"]))
     notes += _check_limits(candidates, len(about["classes"]))
     rules = load_rules(prior) if prior is not None else None
     if rules is not None and file.search.sampler != "pareto":
