@@ -88,7 +88,7 @@ def test_weights_are_told_in_order_where_names_differ(nas: Any, tmp_path: Path) 
         ((BACKBONE, "--block", "coord/x"), "cannot read 'x'"),
         ((BACKBONE, "--block", "nope"), "unknown block 'nope'"),
         ((BACKBONE, "--block", "none"), "unknown block 'none'"),
-        ((BACKBONE, "--weights", "nowhere.pth"), "is not there"),
+        ((BACKBONE, "--weights", "nowhere.pth"), "no such file"),
         ((BACKBONE, "--weights", "local-dir:nowhere"), "there is no folder"),
         (("no_such_module:network",), "no_such_module"),
     ],
