@@ -58,7 +58,7 @@ class OwnName:
 
     @property
     def is_file(self) -> bool:
-        """Whether its place is a file."""
+        """True where its place is a file."""
         return self.place.endswith(_FILE)
 
     @property

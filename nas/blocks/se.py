@@ -22,7 +22,7 @@ def _make(channels: int, height: int, width: int, *, reduction: int) -> nn.Modul
 
 
 _LAYERS = (("fc1", "fc2"), ("conv_reduce", "conv_expand"))
-"""What libraries call the two layers: timm's `SEModule` and torchvision, timm's `SqueezeExcite`."""
+"""The names of the two layers: in timm's `SEModule` and torchvision, in timm's `SqueezeExcite`."""
 
 
 def _read(module: nn.Module, block: nn.Module) -> Mapping[str, Tensor] | None:

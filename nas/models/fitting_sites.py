@@ -1,4 +1,4 @@
-"""What a space says of sites, as far as the backbones have them that took the place of its own."""
+"""The site rule of a space, as far as the backbones that took the place of its own fit it."""
 
 from __future__ import annotations
 

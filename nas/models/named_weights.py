@@ -17,7 +17,7 @@ from nas.spec.proxy import WEIGHT_PLACES
 __all__ = ["CONFIG", "NamedWeights", "find_weights", "read_config"]
 
 CONFIG = "config.json"
-"""What timm says of a network and of its images, beside its weights."""
+"""The file beside weights in which timm describes a network and its images."""
 _HUB, _FOLDER = WEIGHT_PLACES
 _FILES = ("model.safetensors", "pytorch_model.bin")
 """The files of weights that timm writes."""

@@ -1,4 +1,4 @@
-"""What a network is, found out before anything is trained, by all that a run does with it.
+"""The check of networks before anything is trained, by all that a run does with them.
 
 A backbone, by itself and with a block, is trained for a step, copied, saved, loaded, counted and
 converted for the device, on two images of noise. What does not fit is said in one line.

@@ -31,7 +31,7 @@ WEIGHTS = "given.safetensors"
 
 @dataclass(frozen=True, slots=True)
 class GivenNetwork:
-    """What a search is given, with its backbone in it.
+    """The space and the runner that a search is given, with its backbone in them.
 
     weights: a file of those of a network in memory, as long as it is there; None: it has a name.
     notes: what a space's own words on sites no longer say, in sentences.

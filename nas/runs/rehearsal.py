@@ -36,7 +36,7 @@ _SHOWN = 3
 
 @dataclass(frozen=True, slots=True)
 class Rehearsal:
-    """What a run does with one network, plain or with a block, on images of noise.
+    """The steps of a run with one network, plain or with a block, on images of noise.
 
     size: of the images that it trains on.
     """

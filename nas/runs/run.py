@@ -135,7 +135,7 @@ class Run:
 
     @property
     def in_process(self) -> bool:
-        """Whether its network was given in memory, so that no other process can train it."""
+        """True where its network was given in memory, so that no other process can train it."""
         return any(is_held(backbone) for backbone in self.space.backbones)
 
     @property

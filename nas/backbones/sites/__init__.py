@@ -1,1 +1,1 @@
-"""Where blocks may go in a network, found by sending one image through it."""
+"""The search for sites: the places of a network where blocks may go, by one image sent through."""

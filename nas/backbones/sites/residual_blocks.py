@@ -100,7 +100,7 @@ def full_convolutions(network: nn.Module, trace: Trace, hosts: list[str]) -> lis
     That is the convolution with its norm and activation, as people wrap them; or itself. Patches
     that are cut and projected (as large as their stride, a transformer's) do not count.
     """
-    found = []
+    convolutions = []
     for call in trace.calls:
         layer = call.module
         if not is_spatial(layer) or layer.stride == layer.kernel_size:
@@ -113,8 +113,8 @@ def full_convolutions(network: nn.Module, trace: Trace, hosts: list[str]) -> lis
             if _is_list(network.get_submodule(parent)) or trace.weighted(parent) != weights:
                 break
             path = parent
-        found.append((path, call))
-    return found
+        convolutions.append((path, call))
+    return convolutions
 
 
 def _is_list(module: nn.Module) -> bool:

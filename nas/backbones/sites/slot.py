@@ -16,7 +16,7 @@ PAPER_POSITIONS: tuple[Position, ...] = ("after_depthwise", "after_first_depthwi
 """The positions at which arXiv:2103.02907 puts blocks: inverted residuals', and sandglasses'."""
 
 OTHER_POSITIONS: tuple[Position, ...] = ("after_projection", "after_convolution", "after_residual")
-"""Where blocks go in a network without depthwise convolutions, the most usual first.
+"""The positions of blocks in a network without depthwise convolutions, the most usual first.
 
 Squeeze-excitation in a ResNet stands behind the last convolution, before the sum (arXiv:1709.01507,
 section 3.3).

@@ -140,12 +140,12 @@ class Trace:
         """Say whether a map is another one, or that one behind norms, activations and gates."""
         waiting, seen = [tensor], set[int]()
         while waiting:
-            made = waiting.pop()
-            if made is origin:
+            current = waiting.pop()
+            if current is origin:
                 return True
-            if id(made) in self.operations and id(made) not in seen:
-                seen.add(id(made))
-                waiting += self.operations[id(made)].origins
+            if id(current) in self.operations and id(current) not in seen:
+                seen.add(id(current))
+                waiting += self.operations[id(current)].origins
         return False
 
     def depths(self, start: Tensor) -> dict[int, int]:

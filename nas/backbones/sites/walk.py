@@ -54,12 +54,12 @@ def walk(network: nn.Module, resolution: Resolution) -> tuple[Site, ...]:
 def outputs(network: nn.Module, resolution: Resolution, pattern: str) -> tuple[Site, ...]:
     """Return a site behind every module whose path matches and that gives a feature map."""
     trace = Trace.of(network, resolution)
-    found = [
+    slots = [
         (Slot(call.path, "output", call.path, "after"), call)
         for call in trace.calls
         if call.path and fnmatchcase(call.path, pattern)
     ]
-    return _with_stages(_sites(found, trace))
+    return _with_stages(_sites(slots, trace))
 
 
 def _sites(found: Iterable[tuple[Slot, Call]], trace: Trace) -> Iterator[Site]:
