@@ -154,7 +154,7 @@ class Training:
             total = total + self._epoch * self._epoch_losses[-1]
         return float(total) / steps if steps else math.nan
 
-    def check(self, score: Score) -> None:
+    def check(self, score: Score, beyond: float = _BEYOND_GUESSING) -> None:
         """Check that the training has not diverged to where it loses far more than guessing.
 
         Both on the images that it saw last and on those that it is judged by. The latter alone
@@ -162,15 +162,21 @@ class Training:
         of EfficientNet-B0 that learn well are judged with a loss of 90,000.
 
         score: of the trained network.
+        beyond: how much more than guessing is too much, in nats.
         Raises TrainingError when it has.
         """
-        guessing = _loss_of_guessing(self._data.train.labels)
-        recent = self.recent_loss
-        if min(recent, score.loss) > guessing + _BEYOND_GUESSING:
+        recent, guessing = self.recent_loss, self.loss_of_guessing
+        if min(recent, score.loss) > guessing + beyond:
             raise TrainingError(
                 f"training diverged: its loss is {recent:.4g} in training and {score.loss:.4g} on "
                 f"validation, where guessing has {guessing:.2f}; a smaller learning rate may help"
             )
+
+    @property
+    def loss_of_guessing(self) -> float:
+        """The loss of giving every training image the classes' shares among all of them."""
+        shares = torch.bincount(self._data.train.labels).double() / len(self._data.train)
+        return float(torch.special.entr(shares).sum())
 
     @property
     def images_seen(self) -> int:
@@ -324,12 +330,6 @@ class Training:
     def _seconds(self) -> float:
         alone = self._device.type == "cpu" and torch.get_num_threads() == 1
         return time.thread_time() if alone else time.perf_counter()
-
-
-def _loss_of_guessing(labels: Tensor) -> float:
-    """Return the loss of giving every image the classes' shares among labels (N,)."""
-    shares = torch.bincount(labels).double() / len(labels)
-    return float(torch.special.entr(shares).sum())
 
 
 def _below(prefix: str, state: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import math
 import random
 from collections import Counter
 from collections.abc import Iterator
@@ -12,7 +13,7 @@ import torch
 import typer
 from torch import nn
 
-from nas.base.errors import SpecError, StorageError
+from nas.base.errors import SpecError, StorageError, TrainingError
 from nas.base.seeds import derive
 from nas.cli.supernet import supernet as command
 from nas.data import Dataset, Split
@@ -21,7 +22,7 @@ from nas.models.candidates import Candidates
 from nas.spec.architecture import Architecture, Insertion
 from nas.spec.space import SearchSpace
 from nas.training.checkpoint import load_weights, save_weights
-from nas.training.loop import Recipe, evaluate
+from nas.training.loop import Recipe, Training, evaluate
 from nas.training.supernet import train as supernet_training
 from nas.training.supernet import weights as supernet_weights
 from nas.training.supernet.folder import SupernetFolder
@@ -332,6 +333,67 @@ def test_ratios_that_build_one_network_are_one_path(weights: dict[str, torch.Ten
         supernet.choose(path("se/r2"))
     with pytest.raises(SpecError, match=r"no site 'blocks.0.0/after_depthwise'"):
         supernet.choose(path("eca", "blocks.0.0/after_depthwise"))
+
+
+@pytest.fixture(scope="module")
+def told_by_brightness() -> Dataset:
+    """Classes that a backbone soon tells apart."""
+
+    def split(count: int, seed: int) -> Split:
+        generator = torch.Generator().manual_seed(seed)
+        labels = torch.arange(count) % 4
+        noise = torch.randint(0, 60, (count, 32, 32, 3), generator=generator)
+        return Split((noise + 60 * labels[:, None, None, None]).to(torch.uint8), labels)
+
+    return Dataset(
+        split(64, 0), split(32, 1), tuple("abcd"), (127.0,) * 3, (74.0,) * 3, True, "brightness"
+    )
+
+
+@pytest.fixture(scope="module")
+def trained(told_by_brightness: Dataset) -> dict[str, torch.Tensor]:
+    network = build(PLAIN, num_classes=4, seed=1)
+    training = Training(
+        network, told_by_brightness, TASK, Recipe(length=30, batch_size=16, learning_rate=0.05),
+        parameters=network.parameters(), seed=0, device=CPU,
+    )  # fmt: skip
+    training.run()
+    recalibrate(network, told_by_brightness, device=CPU)
+    assert evaluate(network, told_by_brightness, TASK, device=CPU).loss < math.log(4)
+    return network.state_dict()
+
+
+@pytest.mark.parametrize(("frozen", "rate"), [(True, 10.0), (False, 100.0)])
+def test_a_supernet_worse_than_guessing_has_diverged(
+    told_by_brightness: Dataset, trained: dict[str, torch.Tensor],
+    frozen: bool, rate: float, tmp_path: Path,
+) -> None:  # fmt: skip
+    """Finite throughout; and it stays refused, however often it is read again."""
+    recipe = replace(RECIPE, length=12, learning_rate=rate)
+    keep = tmp_path / "supernet.safetensors"
+    for _ in range(2):
+        with pytest.raises(
+            TrainingError, match=r"diverged: .* where guessing has 1\.39; a smaller"
+        ):
+            train_supernet(
+                small(trained, frozen=frozen), told_by_brightness, TASK, recipe,
+                seed=0, device=CPU, keep=keep,
+            )  # fmt: skip
+    assert all(tensor.isfinite().all() for tensor in load_weights(keep).values())
+
+
+@pytest.mark.parametrize("frozen", [True, False])
+@pytest.mark.parametrize("start", ["trained", "random"])
+def test_a_supernet_that_learnt_little_has_not(
+    told_by_brightness: Dataset, trained: dict[str, torch.Tensor],
+    weights: dict[str, torch.Tensor], frozen: bool, start: str,
+) -> None:  # fmt: skip
+    """One that begins with a backbone worse than guessing may stay so."""
+    given = trained if start == "trained" else weights
+    recipe = replace(RECIPE, learning_rate=0.001)
+    train_supernet(
+        small(given, frozen=frozen), told_by_brightness, TASK, recipe, seed=0, device=CPU
+    )
 
 
 def test_a_frozen_backbone_learns_nothing_on_its_plain_path(
