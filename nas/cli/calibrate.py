@@ -12,14 +12,17 @@ from rich.table import Table
 from nas.base.errors import SpecError
 from nas.cli.options import (
     DataSource,
+    GivenWeights,
     Json,
     ResumableFolder,
     RunnerSettings,
     SpaceFile,
+    WeightsMatch,
     Workers,
 )
 from nas.cli.output.console import make_console, plain_table, print_json
 from nas.cli.output.search_progress import watch_search
+from nas.cli.parsing import settings_of_weights
 
 if TYPE_CHECKING:
     from nas.runs.calibrate.curve_result import CurvePoint, CurvesFound
@@ -33,6 +36,8 @@ def calibrate(
     data: DataSource = "digits",
     out: ResumableFolder = Path("runs/calibration"),
     runner: Annotated[Path | None, typer.Option(help="Runner file: the proxy is in it.")] = None,
+    weights: GivenWeights = None,
+    weights_match: WeightsMatch = None,
     networks: Annotated[int, typer.Option(help="To train, the hand-placed ones among them.")] = 30,
     seeds: Annotated[
         int | None, typer.Option(help="To train each with; default: 3, of curves 2.")
@@ -42,9 +47,12 @@ def calibrate(
         typer.Option(min=0.01, help="Of full training; default: 40, from the backbone 3."),
     ] = None,
     full_weights: Annotated[
-        Literal["random", "backbone"],
-        typer.Option(help="What full training starts from, as retrain.weights."),
-    ] = "random",
+        Literal["random", "backbone"] | None,
+        typer.Option(
+            help="What full training starts from, as retrain.weights; default: random, beside "
+            "trained weights backbone."
+        ),
+    ] = None,
     scores: Annotated[bool, typer.Option(help="Compare zero-cost scores as well.")] = True,
     supernet: Annotated[
         list[Path] | None,
@@ -79,13 +87,17 @@ def calibrate(
     from nas.runs.calibrate.curves import calibrate_curves
     from nas.spec.runner import load_runner
 
-    settings = [*(set_ or []), *([f"workers={workers}"] if workers else [])]
+    settings = [
+        *settings_of_weights(weights, weights_match),
+        *(set_ or []),
+        *([f"workers={workers}"] if workers else []),
+    ]
     screen = make_console()
     loaded = load_runner(runner, tuple(settings))
     _refuse_others(
         curves,
         {"--budget": budget, "--doublings": doublings},
-        {"--full-epochs": full_epochs, "--supernet": supernet},
+        {"--full-epochs": full_epochs, "--supernet": supernet, "--weights": weights},
     )
     try:
         with watch_search(screen) as observer:

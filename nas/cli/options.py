@@ -12,6 +12,7 @@ __all__ = [
     "Budget",
     "FullTrainings",
     "DataSource",
+    "GivenWeights",
     "Json",
     "ImageSize",
     "ObjectiveNames",
@@ -23,6 +24,7 @@ __all__ = [
     "SpaceFile",
     "TimeLimit",
     "Trials",
+    "WeightsMatch",
     "Workers",
 ]
 
@@ -41,6 +43,23 @@ ResumableFolder = Annotated[Path, typer.Option(help="Folder to make, or to go on
 RunnerSettings = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Any key of the runner; may be repeated."),
+]
+GivenWeights = Annotated[
+    str | None,
+    typer.Option(
+        "--weights",
+        metavar="FILE",
+        help="Your trained network: safetensors or a PyTorch checkpoint, local-dir:PATH or "
+        "hf-hub:OWNER/NAME; sets the regime finetune.",
+    ),
+]
+WeightsMatch = Annotated[
+    str | None,
+    typer.Option(
+        "--weights-match",
+        metavar="HOW",
+        help="How its tensors are told: name, order, or a file of pairs (ours: theirs).",
+    ),
 ]
 TimeLimit = Annotated[
     str | None, typer.Option(metavar="TIME", help="Stop after this long: 90s, 30m, 2h.")

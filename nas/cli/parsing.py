@@ -23,6 +23,7 @@ __all__ = [
     "parse_names",
     "parse_numbers",
     "parse_validation",
+    "settings_of_weights",
     "with_option",
 ]
 
@@ -131,3 +132,19 @@ def with_option(runner: Runner, option: str, setting: str) -> Runner:
 
 def _one_holds_the_other(key: str, other: str) -> bool:
     return f"{key}.".startswith(f"{other}.") or f"{other}.".startswith(f"{key}.")
+
+
+def settings_of_weights(
+    weights: str | None, match: str | None, regime: str | None = None
+) -> list[str]:
+    """Return the settings of a runner that `--weights` and `--weights-match` stand for.
+
+    regime: as it was asked for; None: `finetune`, beside weights.
+    """
+    settings = []
+    if weights is not None:
+        settings += [] if regime else ["regime=finetune"]
+        settings += [f"proxy.backbone.weights={json.dumps(weights)}", "proxy.backbone.epochs=0"]
+    if match is not None:
+        settings += [f"proxy.backbone.match={json.dumps(match)}"]
+    return settings

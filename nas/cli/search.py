@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -13,13 +12,21 @@ from nas.cli.options import (
     BackboneArguments,
     Budget,
     FullTrainings,
+    GivenWeights,
     RunnerSettings,
     SpaceFile,
     TimeLimit,
     Trials,
+    WeightsMatch,
     Workers,
 )
-from nas.cli.parsing import parse_arguments, parse_focus, parse_validation, with_option
+from nas.cli.parsing import (
+    parse_arguments,
+    parse_focus,
+    parse_validation,
+    settings_of_weights,
+    with_option,
+)
 
 if TYPE_CHECKING:
     from nas.execution.observer import Observer
@@ -44,21 +51,8 @@ def search(
         Literal["scratch", "finetune"] | None,
         typer.Option(help="Will networks be trained from random weights, or from trained ones?"),
     ] = None,
-    weights: Annotated[
-        str | None,
-        typer.Option(
-            metavar="FILE",
-            help="Your trained network: safetensors or a PyTorch checkpoint, local-dir:PATH or "
-            "hf-hub:OWNER/NAME; sets the regime finetune.",
-        ),
-    ] = None,
-    weights_match: Annotated[
-        str | None,
-        typer.Option(
-            metavar="HOW",
-            help="How its tensors are told: name, order, or a file of pairs (ours: theirs).",
-        ),
-    ] = None,
+    weights: GivenWeights = None,
+    weights_match: WeightsMatch = None,
     backbone: Annotated[
         list[str] | None, typer.Option(help="Instead of the space's; may be repeated.")
     ] = None,
@@ -106,11 +100,7 @@ def search(
 
     # With the settings, which it may allow or contradict.
     asked = [f"regime={regime}"] if regime else []
-    if weights is not None:
-        asked += [] if regime else ["regime=finetune"]
-        asked += [f"proxy.backbone.weights={json.dumps(weights)}", "proxy.backbone.epochs=0"]
-    if weights_match is not None:
-        asked += [f"proxy.backbone.match={json.dumps(weights_match)}"]
+    asked += settings_of_weights(weights, weights_match, regime)
     plan = load_runner(runner, (*asked, *(set_ or ())))
     for option, key, value in (
         ("--trials", "search.trials", trials),

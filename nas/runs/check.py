@@ -223,8 +223,8 @@ def _begin_with(new: NewRun, calibration: Path) -> NewRun:
         "space": (begun.space, new.space),
         "images": (_today(state.data()["key"], new), new.data["key"]),
         "proxy": (
-            theirs.proxy.model_copy(update={"seeds": 1}),
-            ours.proxy.model_copy(update={"seeds": 1}),
+            theirs.proxy.by_content.model_copy(update={"seeds": 1}),
+            ours.proxy.by_content.model_copy(update={"seeds": 1}),
         ),
         "objectives": (theirs.search.objectives, ours.search.objectives),
         "search.seed": (theirs.search.seed, ours.search.seed),

@@ -164,6 +164,14 @@ class Proxy(BaseModel):
         return self
 
     @property
+    def by_content(self) -> Proxy:
+        """The same, with a file of weights known by its digest, wherever it lies."""
+        if self.backbone.digest is None:
+            return self
+        known = self.backbone.model_copy(update={"weights": self.backbone.digest})
+        return self.model_copy(update={"backbone": known})
+
+    @property
     def regime(self) -> Regime:
         """The regime that a training of this kind gives evidence of."""
         return "scratch" if self.kind in KINDS["scratch"] else "finetune"

@@ -64,7 +64,7 @@ def test_flags_are_a_promise() -> None:
         "calibrate": [
             "--budget", "--curves", "--data", "--doublings", "--full-epochs", "--full-weights",
             "--json", "--networks", "--out", "--runner", "--scores", "--seeds", "--set",
-            "--supernet", "--workers", "space",
+            "--supernet", "--weights", "--weights-match", "--workers", "space",
         ],
         "retrain": [
             "--dry-run", "--epochs", "--front", "--json", "--learning-rate", "--recipe",

@@ -50,7 +50,7 @@ def calibrate(
     networks: int = 30,
     seeds: int = 3,
     full_epochs: float | None = None,
-    full_weights: Literal["random", "backbone"] = "random",
+    full_weights: Literal["random", "backbone"] | None = None,
     scores: bool = True,
     supernets: Sequence[str | Path] = (),
     observer: Observer | None = None,
@@ -68,7 +68,7 @@ def calibrate(
     full_epochs: of full training; None: 40 from random weights, 3 from the backbone's.
     full_weights: full training is from `random` weights, with blocks as `proxy.start` says; or of
         all weights of the trained `backbone`, with blocks that change nothing at first (as
-        `retrain.weights`).
+        `retrain.weights`). None: `backbone` where the runner names trained weights, else `random`.
     scores: compare the zero-cost scores as well.
     supernets: folders of `nas supernet` that hold the networks of this space, compared as well.
     observer: hears what happens; None: nobody does.
@@ -78,7 +78,7 @@ def calibrate(
     out = Path(out)
     space, runner = given_space(space), given_runner(runner)
     observer = observer or SilentObserver()
-    sample = Sample(networks, seeds, full_epochs, full_weights)
+    sample = Sample.of(runner, networks, seeds, full_epochs, full_weights)
     sample.check(space, out)
     folders = [SupernetFolder.open(folder) for folder in supernets]
     full_run, proxy_run = sample.train(space, runner, data, out, observer)

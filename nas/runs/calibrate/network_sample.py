@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -11,7 +11,10 @@ from nas.base.files import parse
 from nas.execution.observer import Observer
 from nas.models.candidates import Candidates
 from nas.runs.calibrate.curve_rows import CURVES
-from nas.runs.resume import resume
+from nas.runs.given_weights import settle_weights
+from nas.runs.images import are_images, decode_images
+from nas.runs.lock import run_lock
+from nas.runs.resume import resume, write_plan
 from nas.runs.run import Run, RunFile, open_run
 from nas.runs.start import search
 from nas.spec.runner import Runner
@@ -44,6 +47,29 @@ class Sample:
     seeds: int
     full_epochs: float | None
     full_weights: Literal["random", "backbone"]
+
+    @classmethod
+    def of(
+        cls,
+        runner: Runner,
+        networks: int,
+        seeds: int,
+        full_epochs: float | None,
+        full_weights: Literal["random", "backbone"] | None,
+    ) -> Sample:
+        """Return that of a runner; full training starts from the weights that are given, if any.
+
+        Raises SpecError where random ones are asked for instead.
+        """
+        given = runner.proxy.backbone.weights
+        if given == "train":
+            return cls(networks, seeds, full_epochs, full_weights or "random")
+        if full_weights == "random":
+            raise SpecError(
+                f"--full-weights random beside weights {given}: the search would start from these, "
+                "and so must full training; leave it out"
+            )
+        return cls(networks, seeds, full_epochs, "backbone")
 
     def check(self, space: SearchSpace, out: Path) -> None:
         """Raise SpecError for too few networks or seeds, or a folder with anything else in it."""
@@ -122,19 +148,65 @@ def _start_or_resume(
     if not (out / "run.yaml").exists():
         return search(space, runner, data, out, observer=observer)
     run = open_run(out)
-    there = run.file.model_dump()
-    wanted = RunFile.of(runner, data).model_dump()
-    wanted["image_rules"] = there["image_rules"]  # the run knows whether its images have changed
+    plains = [plain for plain, _ in Candidates(space).plains()]
+    asked, _ = settle_weights(RunFile.of(runner, data), plains)
+    there, wanted = (file.model_copy(update={"proxy": file.proxy.by_content}).model_dump()
+                     for file in (run.file, asked))  # fmt: skip
+    for name in _OF_IMAGES:  # the images themselves are compared
+        wanted[name] = there[name]
     if runner.checkpoints is not None:  # a run has a folder of its own there
         wanted["checkpoints"] = there["checkpoints"]
     if runner.proxy.rungs is None:  # then it was settled by the number of images
         wanted["proxy"] |= {name: there["proxy"][name] for name in ("rungs", "unit")}
     for name in ("warm_up", "start"):  # from scratch, these too
         wanted["proxy"][name] = wanted["proxy"][name] or there["proxy"][name]
-    if run.space != space or there | {"workers": 1} != wanted | {"workers": 1}:
+    for name in ("seeds_in_turn", "published_prior"):  # and these by the sampler
+        if wanted["search"][name] is None:
+            wanted["search"][name] = there["search"][name]
+    same = run.space == space and there | {"workers": 1} == wanted | {"workers": 1}
+    if not same or not _same_images(run, asked):
         raise SpecError(
             f"{out.parent} is the calibration of another space or runner, or of other data; name "
             "another folder"
         )
+    run = _found_where_asked(run, asked)
     workers = runner.workers if isinstance(runner.workers, int) else None
     return run if run.is_finished() else resume(out, workers=workers, observer=observer)
+
+
+_OF_IMAGES = "data", "validation", "image_rules"
+"""The keys of a run that say which its images are."""
+
+
+def _same_images(run: Run, asked: RunFile) -> bool:
+    """Say whether the images that are asked for are a run's, wherever they lie now.
+
+    Raises SpecError when they cannot be read.
+    """
+    places = [(file.data, file.validation) for file in (run.file, asked)]
+    if places[0] == places[1]:  # the run knows whether its images have changed
+        return True
+    there = _at(run, asked)
+    folder = decode_images(there.space, there.file)
+    return are_images(there, folder, run.environment()["data"]["key"])
+
+
+def _found_where_asked(run: Run, asked: RunFile) -> Run:
+    """Return a run that finds its images and its weights where they are asked for."""
+    there = _at(run, asked)
+    if there.file == run.file:
+        return run
+    with run_lock(run.path):
+        write_plan(run.path, there.file)
+    return open_run(run.path)
+
+
+def _at(run: Run, asked: RunFile) -> Run:
+    """Return a run whose images and weights lie where others do that are asked for."""
+    backbone = run.file.proxy.backbone.model_copy(update={"weights": asked.proxy.backbone.weights})
+    places = {
+        "data": asked.data,
+        "validation": asked.validation,
+        "proxy": run.file.proxy.model_copy(update={"backbone": backbone}),
+    }
+    return replace(run, file=run.file.model_copy(update=places))

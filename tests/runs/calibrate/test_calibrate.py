@@ -195,8 +195,11 @@ def test_other_images_are_another_calibration(
     )
     full = ("proxy.kind=scratch", "proxy.rungs=[40]")
     made_run(tmp_path / "out" / "full", small_space, records(TRUTH), *sampled, *full)
-    with pytest.raises(SpecError, match="or of other data"):
+    with pytest.raises(SpecError, match="data folder .*elsewhere: no such folder"):
         calibrate(small_space, data="folder:elsewhere", out=tmp_path / "out", networks=8)
+    with pytest.raises(SpecError, match="another space or runner, or of other data"):
+        other = load_runner(None, ("search.seed=1",))
+        calibrate(small_space, other, out=tmp_path / "out", networks=8)
     monkeypatch.setattr(
         "nas.runs.calibrate.network_sample.resume", lambda *_, **__: pytest.fail("goes on")
     )
