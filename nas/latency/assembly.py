@@ -96,5 +96,7 @@ def _repeatability(networks: Sequence[WholeNetwork]) -> float | None:
 
 
 def _added_ms(entry: BlockOverhead, graphs: Mapping[str, float]) -> float:
-    ends = graphs[entry.low] * (1 - entry.part) + graphs[entry.high] * entry.part
-    return ends - graphs[entry.without]
+    low, high, without = (
+        sum(graphs[key] for key in keys) for keys in (entry.low, entry.high, entry.without)
+    )
+    return low * (1 - entry.part) + high * entry.part - without

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import math
-from collections import OrderedDict
+from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
@@ -17,7 +16,10 @@ from nas.base.size import Resolution, Size
 from nas.blocks import BLOCKS
 from nas.spec.architecture import EMPTY, parse_label
 
-__all__ = ["HostBlock", "TimedGraph", "input_shapes"]
+__all__ = ["HostBlock", "Shape", "TimedGraph", "input_shapes"]
+
+Shape = tuple[int, int, int]
+"""The channels, height and width of a map."""
 
 
 @dataclass(frozen=True)
@@ -26,13 +28,13 @@ class TimedGraph:
 
     key: equal for graphs that take equally long.
     what: for people.
-    shape: of one image, (channels, height, width).
+    shape: of one image.
     module: builds what is timed.
     """
 
     key: str
     what: str
-    shape: tuple[int, int, int]
+    shape: Shape
     module: Callable[[], nn.Module]
 
 
@@ -43,36 +45,44 @@ class HostBlock:
     block is tied to stands for it, or nothing at all.
 
     network: the plain network.
-    shapes: as `input_shapes` returns them.
+    inputs: as `input_shapes` returns them.
     """
 
     def __init__(
-        self, network: nn.Module, site: Site, shapes: Mapping[str, tuple[int, int, int]]
+        self, network: nn.Module, site: Site, inputs: Mapping[str, tuple[Shape, ...]]
     ) -> None:
         self.site = site
         self.module: nn.Module
+        self.shapes: tuple[Shape, ...]
         slot = site.slot
         inside = f"{slot.module}.".startswith(f"{slot.host}.")
         # In a flat network the block stands before a layer of the next module.
         path = slot.host if inside else slot.module
-        if path in shapes:
-            self.module, self.shape = network.get_submodule(path), shapes[path]
+        if path in inputs:
+            self.module, self.shapes = network.get_submodule(path), inputs[path]
             self.slot = replace(slot, module=slot.module.removeprefix(path).removeprefix("."))
             return
-        alone = slot.module in shapes
+        alone = slot.module in inputs
         tied = network.get_submodule(slot.module) if alone else nn.Identity()
-        own = site.channels, site.height, site.width
-        self.shape = shapes[slot.module] if alone else own
+        maps = site.maps or ((site.height, site.width),)
+        own = tuple((site.channels, *each) for each in maps)
+        self.shapes = inputs[slot.module] if alone else own
         self.module = nn.Sequential(OrderedDict(tied=tied))
         self.slot = replace(slot, module="tied")
 
-    def graph(self, label: str | None) -> TimedGraph:
-        """Return the graph of the block with an insertion, emptied, or as it comes (None)."""
+    def graphs(self, label: str | None) -> tuple[TimedGraph, ...]:
+        """Return the graphs of the block with an insertion, emptied, or as it comes (None).
+
+        One for each time that it runs in a forward pass: their times add up.
+        """
         probe = self._with(label)
-        text = f"{self.shape} {probe!r} {self.slot.module} {self.slot.way}"
-        key = hashlib.sha256(text.encode()).hexdigest()[:16]
         what = f"{self.site.name} {label or 'as it comes'}"
-        return TimedGraph(key, what, self.shape, lambda: self._with(label))
+        graphs = []
+        for shape in self.shapes:
+            text = f"{shape} {probe!r} {self.slot.module} {self.slot.way}"
+            key = hashlib.sha256(text.encode()).hexdigest()[:16]
+            graphs.append(TimedGraph(key, what, shape, lambda: self._with(label)))
+        return tuple(graphs)
 
     def _with(self, label: str | None) -> nn.Module:
         module = copied(self.module)
@@ -93,13 +103,13 @@ def _block(label: str, site: Site) -> nn.Module:
     return module.eval()
 
 
-def input_shapes(network: nn.Module, resolution: Resolution) -> dict[str, tuple[int, int, int]]:
-    """Return path of a module -> (channels, height, width) of the map that it reads.
+def input_shapes(network: nn.Module, resolution: Resolution) -> dict[str, tuple[Shape, ...]]:
+    """Return path of a module -> the map that it reads, each time that it is called.
 
-    Of those that read one map and nothing else; the largest, where they are called several times.
+    Of those that read one map and nothing else.
     resolution: of the network's input.
     """
-    shapes: dict[str, tuple[int, int, int]] = {}
+    shapes: defaultdict[str, list[Shape]] = defaultdict(list)
     others: set[str] = set()
 
     def hook(path: str) -> Callable[..., None]:
@@ -108,8 +118,7 @@ def input_shapes(network: nn.Module, resolution: Resolution) -> dict[str, tuple[
                 others.add(path)
                 return
             _, channels, height, width = args[0].shape
-            known = shapes.get(path, (0, 0, 0))
-            shapes[path] = max(known, (channels, height, width), key=math.prod)
+            shapes[path].append((channels, height, width))
 
         return note
 
@@ -121,4 +130,4 @@ def input_shapes(network: nn.Module, resolution: Resolution) -> dict[str, tuple[
         network.eval()(torch.zeros(1, *Size.of(resolution).shape))
     for handle in handles:
         handle.remove()
-    return {path: shape for path, shape in shapes.items() if path not in others}
+    return {path: tuple(read) for path, read in shapes.items() if path not in others}

@@ -10,9 +10,10 @@ from __future__ import annotations
 import itertools
 import random
 from collections.abc import Iterator, Sequence
+from typing import Annotated
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from nas.backbones import Site, plain_network
 from nas.blocks import BLOCKS, Block
@@ -26,17 +27,26 @@ __all__ = ["BlockOverhead", "MeasurementPlan", "PlannedNetwork", "plan_measureme
 _STRICT = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
+def _of_one_map(keys: object) -> object:
+    """Read what packs of before say: a single key, of the largest map."""
+    return [keys] if isinstance(keys, str) else keys
+
+
+Keys = Annotated[list[str], Field(min_length=1), BeforeValidator(_of_one_map)]
+
+
 class BlockOverhead(BaseModel):
     """The graphs that an entry of the table comes from, by their keys.
 
-    An entry is `part` of the way from `low` to `high`, less the graph without the block.
+    Each is of one map of the site, whose times add up. An entry is `part` of the way from `low` to
+    `high`, less the graphs without the block.
     """
 
     model_config = _STRICT
 
-    without: str
-    low: str
-    high: str
+    without: Keys
+    low: Keys
+    high: Keys
     part: float
 
 
@@ -88,9 +98,9 @@ def plan_measurements(
     entries: dict[str, dict[str, dict[str, BlockOverhead]]] = {}
     for plain, sites in candidates.plains():
         network = plain_network(plain.backbone, num_classes=10, total_stride=plain.total_stride)
-        shapes = input_shapes(network, plain.resolution)
+        inputs = input_shapes(network, plain.resolution)
         entries[plain.to_json()] = {
-            site.name: _entries(HostBlock(network, site, shapes), candidates, graphs)
+            site.name: _entries(HostBlock(network, site, inputs), candidates, graphs)
             for site in sites
         }
     networks = _whole_networks(candidates, whole, held_out, seed)
@@ -103,21 +113,23 @@ def _entries(
 ) -> dict[str, BlockOverhead]:
     """Return the table's entries at one site, by label; `graphs` takes up those they need."""
 
-    def note(variant: TimedGraph) -> str:
-        graphs.setdefault(variant.key, variant)
-        return variant.key
+    def note(label: str | None) -> list[str]:
+        variants = host.graphs(label)
+        for variant in variants:
+            graphs.setdefault(variant.key, variant)
+        return [variant.key for variant in variants]
 
-    without = note(host.graph(None))
+    without = note(None)
     entries: dict[str, BlockOverhead] = {}
     if host.site.filled:
-        emptied = note(host.graph(EMPTY))
+        emptied = note(EMPTY)
         entries[EMPTY] = BlockOverhead(without=without, low=emptied, high=emptied, part=0.0)
     for name, block, combinations in _blocks(candidates):
         fitting = [values for values in combinations if not block.applies(host.site, values)]
         for group in _by_width(block, fitting, host.site):
             low, high = group[0], group[-1]
-            first = note(host.graph(block_label(name, low[1])))
-            last = note(host.graph(block_label(name, high[1])))
+            first = note(block_label(name, low[1]))
+            last = note(block_label(name, high[1]))
             for width, values in group:
                 # Time hardly follows the hidden width; what it does is a straight line.
                 part = (width - low[0]) / max(1, high[0] - low[0])
@@ -189,7 +201,8 @@ def _features(candidates: Candidates, pool: Sequence[Architecture]) -> np.ndarra
     """
     kinds = list(candidates.space.blocks)
     sizes = {
-        (plain.backbone, plain.resolution, site.name): site.channels * site.height * site.width
+        (plain.backbone, plain.resolution, site.name): site.channels
+        * sum(height * width for height, width in site.maps or ((site.height, site.width),))
         for plain, sites in candidates.plains()
         for site in sites
     }

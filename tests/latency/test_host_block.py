@@ -54,8 +54,10 @@ def test_a_site_is_timed_also_where_its_block_cannot_run_by_itself(kind: type[nn
     ]
     for site in sites.values():
         host = HostBlock(network, site, shapes)
-        without, with_block = host.graph(None).module(), host.graph("se/r4").module()
-        image = torch.randn(1, *host.shape)
+        (without,), (with_block,) = (
+            [graph.module() for graph in host.graphs(label)] for label in (None, "se/r4")
+        )
+        image = torch.randn(1, *host.shapes[0])
         with torch.no_grad():
             assert without(image).shape == with_block(image).shape
         added = sum(item.numel() for item in with_block.parameters()) - sum(
@@ -64,14 +66,45 @@ def test_a_site_is_timed_also_where_its_block_cannot_run_by_itself(kind: type[nn
         assert added > 0
 
 
-def test_a_module_that_runs_at_several_scales_is_timed_at_the_largest() -> None:
-    class Scales(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.shared = nn.Conv2d(3, 3, 3, 1, 1)
+class Scales(nn.Module):
+    """Its one block runs at two scales, and at one of them twice."""
 
-        def forward(self, x: Tensor) -> Tensor:
-            small: Tensor = self.shared(x[:, :, ::2, ::2]).mean((2, 3))
-            return small + self.shared(x).mean((2, 3))
+    def __init__(self) -> None:
+        super().__init__()
+        self.shared = Residual()
 
-    assert input_shapes(Scales(), 16)["shared"] == (3, 16, 16)
+    def forward(self, x: Tensor) -> Tensor:
+        x = torch.cat([x, x, x[:, :2]], dim=1)
+        small: Tensor = self.shared(x[:, :, ::2, ::2]).mean((2, 3))
+        return small + self.shared(self.shared(x)).mean((2, 3))
+
+
+class ListedScales(Scales):
+    """A module that reads a list of maps cannot run by itself."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.shared = OfList()
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = torch.cat([x, x, x[:, :2]], dim=1)
+        small: Tensor = self.shared([x[:, :, ::2, ::2]]).mean((2, 3))
+        return small + self.shared([self.shared([x])]).mean((2, 3))
+
+
+@pytest.mark.parametrize("kind", [Scales, ListedScales])
+def test_a_module_that_runs_several_times_is_timed_at_each_of_its_maps(
+    kind: type[nn.Module],
+) -> None:
+    network = kind().eval()
+    inputs = input_shapes(network, 16)
+    sizes = (8, 8, 8), (8, 16, 16), (8, 16, 16)
+    assert inputs.get("shared", sizes) == sizes
+    for site in walk(kind(), 16):
+        assert HostBlock(network, site, inputs).shapes == sizes
+        graphs = HostBlock(network, site, inputs).graphs("se/r4")
+        assert [graph.shape for graph in graphs] == list(sizes)
+        assert len({graph.key for graph in graphs}) == 2
+        with torch.no_grad():
+            for graph in graphs:
+                graph.module()(torch.zeros(1, *graph.shape))

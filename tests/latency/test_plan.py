@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import math
 import random
 from pathlib import Path
@@ -11,9 +12,10 @@ from support.latency_profiles import small_space
 from nas.latency.assembly import assemble_profile
 from nas.latency.host_block import TimedGraph
 from nas.latency.measure import Latency
-from nas.latency.plan import MeasurementPlan, plan_measurements
+from nas.latency.plan import BlockOverhead, MeasurementPlan, plan_measurements
 from nas.models.candidates import Candidates
 from nas.spec.architecture import Architecture
+from nas.spec.space import SearchSpace
 
 
 @pytest.fixture(scope="module")
@@ -98,6 +100,34 @@ def test_ratios_between_the_ends_are_not_timed(
     assert 0 < last["se/r8"].part < last["se/r4"].part == 1.0
     timed = [graph.what for graph in graphs if "blocks.6.0" in graph.what and " se" in graph.what]
     assert len(timed) == 2
+
+
+def test_what_a_block_adds_at_several_scales_is_summed() -> None:
+    """Of the three maps of the head, 16, 8 and 4 pixels wide, the largest is 3/4 of the sum."""
+    values = {
+        "name": "scales", "backbones": ["support.at_scales:make"], "resolutions": [32],
+        "blocks": {"se": {"reduction": [4, 8]}, "eca": {}},
+    }  # fmt: skip
+    candidates = Candidates(SearchSpace.model_validate(values))
+    plan, graphs = plan_measurements(candidates, whole=2, held_out=1)
+    times = {graph.key: additive(graph) for graph in graphs}
+    latencies = {digest: Latency(1.0, 1.0, 0.01) for digest in plan.networks}
+    ((table,),) = (
+        branch.added_ms.values() for branch in profile_of(plan, times, latencies).branches
+    )
+    assert sorted({graph.shape for graph in graphs}) == [(32, side, side) for side in (4, 8, 16)]
+    sizes = [32 * side**2 / 1e4 for side in (4, 8, 16)]
+    assert table["se/r8"] == pytest.approx(0.05 * sum(sizes))
+    assert table["eca"] == pytest.approx(0.1 * sum(sizes))
+    assert MeasurementPlan.model_validate(json.loads(plan.model_dump_json())) == plan
+
+
+def test_packs_of_before_name_one_graph() -> None:
+    before = {"without": "a", "low": "b", "high": "c", "part": 0.25}
+    read = BlockOverhead.model_validate(before)
+    assert (read.without, read.low, read.high) == (["a"], ["b"], ["c"])
+    with pytest.raises(ValueError, match="low"):
+        BlockOverhead.model_validate(before | {"low": []})
 
 
 def test_graphs_run(planned: tuple[MeasurementPlan, tuple[TimedGraph, ...]]) -> None:
