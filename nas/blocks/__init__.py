@@ -29,7 +29,7 @@ from nas.blocks.lambda_layer import LAMBDA
 from nas.blocks.lka import LKA
 from nas.blocks.non_local import NL
 from nas.blocks.scsa import PCSA, SCSA, SMSA
-from nas.blocks.se import SE
+from nas.blocks.se import SE, SE_HARD
 from nas.blocks.simam import SIMAM
 from nas.blocks.srm import SRM
 from nas.blocks.strip import SPM, STRIP
@@ -74,6 +74,7 @@ BLOCKS: dict[str, Block] = {
         SMSA,
         PCSA,
         LAMBDA,
+        SE_HARD,
     )
 }
 

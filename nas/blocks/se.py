@@ -1,24 +1,41 @@
 """Squeeze-and-excitation. Hu et al., https://arxiv.org/abs/1709.01507
 
-timm's `SEModule`, with the hidden width of arXiv:2103.02907. Parameters: 2Cm + m + C.
+timm's `SEModule`, with the hidden width of arXiv:2103.02907. Parameters: 2Cm + m + C. `se_hard` is
+that of MobileNetV3, https://arxiv.org/abs/1905.02244: its gate is a hard sigmoid, and its hidden
+width a multiple of eight.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 
 import torch
+from timm.layers.helpers import make_divisible
 from timm.layers.squeeze_excite import SEModule
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from nas.blocks.block import Block, paper_width
 
-__all__ = ["SE"]
+__all__ = ["SE", "SE_HARD"]
 
 
 def _make(channels: int, height: int, width: int, *, reduction: int) -> nn.Module:
     return SEModule(channels, rd_channels=paper_width(channels, reduction))
+
+
+def _make_hard(channels: int, height: int, width: int, *, reduction: int) -> nn.Module:
+    hidden = _divisible_width(channels, reduction)
+    return SEModule(channels, rd_channels=hidden, gate_layer="hard_sigmoid")
+
+
+_in_steps = partial(make_divisible, divisor=8)
+
+
+def _divisible_width(channels: int, reduction: int) -> int:
+    """Return the hidden width of MobileNetV3's: a multiple of 8, and at least 0.9 C / r."""
+    return int(_in_steps(channels / reduction))
 
 
 _LAYERS = (("fc1", "fc2"), ("conv_reduce", "conv_expand"))
@@ -60,4 +77,15 @@ SE = Block(
     read=_read,
     options={"reduction": (24, 8, 16, 32)},
     width=lambda channels, options: paper_width(channels, int(options["reduction"])),
+)
+
+SE_HARD = Block(
+    name="se_hard",
+    title="Squeeze-and-excitation, hard sigmoid",
+    paper="https://arxiv.org/abs/1905.02244",
+    make=_make_hard,
+    closed_by=("fc2.weight", "fc2.bias"),
+    read=_read,
+    options={"reduction": (4, 8, 16)},
+    width=lambda channels, options: _divisible_width(channels, int(options["reduction"])),
 )

@@ -27,17 +27,18 @@ from nas.latency.runtime import clock_of, device_named
 from nas.latency.source import machine_of, measure_device
 from nas.models.candidates import Candidates
 from nas.models.cost import cost_by_parts
+from nas.models.held_blocks import count_starts
 from nas.runs.images import find_images
 from nas.runs.run import DEVICE, Run
 from nas.spec.architecture import PLAIN, Architecture
 from nas.spec.prior import load_rules
 from nas.spec.runner import Runner
-from nas.spec.space import Constraints
+from nas.spec.space import Constraints, SearchSpace
 from nas.strategy.samplers.figures import SpaceFigures
 from nas.strategy.search import Search
 from nas.strategy.storage.store import Store
 from nas.study.evidence import Budgets
-from nas.training.checkpoint import checkpoint_path, weights_exist
+from nas.training.checkpoint import checkpoint_path, load_weights, weights_exist
 from nas.training.device import best_device
 from nas.training.plain_backbone import judge_emptied, prepare_backbone
 from nas.training.proxies import PROXIES
@@ -177,6 +178,17 @@ def _train_backbone(
             f"emptied: {_describe_score(score)}; what a slot held has to be learnt again where it "
             "is emptied, or replaced by a block of another kind"
         )
+        starts = count_starts(emptied, len(data.classes), load_weights(path))
+        observer.stage(_describe_starts(starts, slots, inputs.run.space))
+
+
+def _describe_starts(starts: Mapping[str, int], slots: int, space: SearchSpace) -> str:
+    """Say which blocks start as what the filled slots of a backbone hold."""
+    found = [
+        f"{name} in {number} of {slots}{'' if name in space.blocks else ' (not in this space)'}"
+        for name, number in starts.items()
+    ]
+    return f"blocks that start as what a slot holds, if as wide: {', '.join(found) or 'none'}"
 
 
 def _describe_score(score: Score) -> str:

@@ -243,9 +243,13 @@ def refilled(backbone: str, label: str) -> Architecture:
         ("mnasnet_small", "se/r24", True),
         ("mnasnet_small", "eca", False),  # of another kind
         ("mobilenetv3_small_050", "se/r4", False),  # hard sigmoid
+        ("mobilenetv3_small_050", "se_hard/r4", True),
+        ("lcnet_050", "se_hard/r4", True),
+        ("semnasnet_050", "se_hard/r4", False),  # sigmoid
         ("efficientnet_b0", "se/r24", False),  # SiLU
         ("rexnet_100", "se/r12", False),  # a batch norm between
         ("torchvision/mobilenet_v3_small", "se/r4", False),
+        ("torchvision/mobilenet_v3_small", "se_hard/r4", True),
     ],
 )
 def test_a_block_starts_as_the_trained_one_that_it_replaces_where_they_agree(

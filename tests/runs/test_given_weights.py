@@ -202,6 +202,8 @@ def test_what_emptying_filled_slots_costs_is_said_once_before_the_search(tmp_pat
     assert len(said) == 1 and re.search(r"its \d+ filled slots emptied: validation loss", said[0])
     before = listener.heard[listener.heard.index(said[0]) - 1]
     assert before.startswith("plain mnasnet_small: validation loss")
+    after = listener.heard[listener.heard.index(said[0]) + 1]
+    assert re.search(r"start as what a slot holds, if as wide: se in (\d+) of \1$", after)
     listener = Listener()
     resume(run.path, observer=listener)
     assert not any("emptied" in line for line in listener.heard)

@@ -1,0 +1,45 @@
+"""The kinds of the trained blocks that a backbone comes with, told by what can start as them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+from nas.backbones import Site, plain_network, sites_by_name
+from nas.blocks import BLOCKS, Block
+from nas.spec.architecture import Architecture
+
+__all__ = ["count_starts"]
+
+
+def count_starts(
+    emptied: Architecture, num_classes: int, weights: Mapping[str, Tensor]
+) -> Counter[str]:
+    """Return name of a block -> in how many filled slots it starts as what is there.
+
+    emptied: the plain network with every filled slot of a space emptied.
+    weights: of the trained plain network.
+    """
+    network = plain_network(
+        emptied.backbone, num_classes=num_classes, total_stride=emptied.total_stride
+    )
+    network.load_state_dict(dict(weights))
+    names = tuple(insertion.site for insertion in emptied.insertions)
+    sites = sites_by_name(emptied.backbone, emptied.resolution, emptied.total_stride, names)
+    return Counter(
+        name
+        for site in sites.values()
+        for name, block in BLOCKS.items()
+        if block.read and _starts_as(block, network.eval().get_submodule(site.slot.module), site)
+    )
+
+
+def _starts_as(block: Block, held: nn.Module, site: Site) -> bool:
+    """Say whether a block that is wide enough starts as a module of a network."""
+    widest = {name: 1 for name in block.options if name == "reduction"}
+    with torch.random.fork_rng(devices=[]):
+        module = block.assemble(site.channels, site.height, site.width, "identity", widest)
+    return block.take_over(module.eval(), held, site)
