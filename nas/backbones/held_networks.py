@@ -23,7 +23,8 @@ __all__ = ["check_same", "create", "exists", "has_width", "hold", "name_of", "na
 _DIGITS = 12
 _ELSEWHERE = (
     "was given in memory, and this process does not hold it; in Python, give the same network to "
-    "nas.resume(run, backbone=network) or nas.open_run(run, backbone=network)"
+    "nas.resume(run, backbone=network), or to nas.open_run(run, backbone=network) and what that "
+    "returns to nas.export.export_pack or nas.runs.retrain.plan.plan_retraining"
 )
 
 _held: dict[str, nn.Module] = {}

@@ -13,8 +13,10 @@ from torch import nn
 
 import nas
 from nas.base.errors import SpecError
+from nas.export import export_pack
 from nas.report.rerun_command import rerun_command
 from nas.runs.retrain.plan import plan_retraining
+from nas.runs.retrain.retrain import retrain
 from nas.spec.runner import load_runner
 
 pytestmark = pytest.mark.xdist_group("run")
@@ -160,6 +162,28 @@ def test_it_goes_on_with_the_same_network_and_trains_it_fully_here(
     assert plan_retraining(longer, trials=[0], workers=4).workers == 1
 
 
+class Silent:
+    """A watcher of trainings that hears nothing."""
+
+    def __getattr__(self, name: str) -> object:
+        return lambda *_: None
+
+
+def test_it_is_shipped_and_trained_fully_from_python(
+    searched: tuple[nas.Run, list[str]], folder: Path
+) -> None:
+    """In a process that has to be given it again, where commands say what they need."""
+    run = nas.open_run(searched[0].path, backbone=network())
+    pack = export_pack(run, 1, "onnx", folder / "shipped")
+    assert pack.recorded_accuracy == pytest.approx(pack.network_accuracy)
+    command = [sys.executable, str(folder / "shipped" / "verify.py")]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=folder / "shipped")
+    assert done.returncode == 0 and "network.onnx: ok" in done.stdout
+    section = run.file.retrain.model_copy(update={"seeds": 1})
+    (training,) = retrain(plan_retraining(run, [1], section=section), Silent())
+    assert training.complete
+
+
 def test_another_process_reads_the_front_and_says_what_the_rest_needs(
     searched: tuple[nas.Run, list[str]], folder: Path
 ) -> None:
@@ -181,6 +205,7 @@ def test_another_process_reads_the_front_and_says_what_the_rest_needs(
         assert done.returncode == 2
         (line,) = done.stderr.strip().splitlines()
         assert "was given in memory" in line and "backbone=network)" in line
+        assert "nas.export.export_pack" in line
     assert (run.path / "run.yaml").read_text() == before
     assert not (folder / "pack").exists()
 
