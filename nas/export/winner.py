@@ -15,6 +15,7 @@ from nas.data import Dataset
 from nas.data.dataset import Channels
 from nas.data.reading import Resize
 from nas.runs.images import open_images
+from nas.runs.own_backbones import check_own_backbones
 from nas.runs.run import Run, RunState
 from nas.runs.weights import Weights, retrained_weights, trained_network
 from nas.spec.architecture import Architecture
@@ -78,6 +79,7 @@ def read_trained_network(state: RunState, trial: int, weights: Weights) -> Train
     Raises SpecError when the trial is not COMPLETE, or the images have changed.
     """
     run, about = state.run, state.data()
+    check_own_backbones(run)
     network = trained_network(state, trial, weights)
     # Built anew, not copied: what computes its weights may hold tensors that cannot be copied.
     unfolded = trained_network(state, trial, weights, folded=False)

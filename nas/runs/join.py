@@ -25,6 +25,7 @@ from nas.execution.workers.worker_process import WorkerProcess
 from nas.latency.runtime import RUNTIMES
 from nas.runs.images import are_images, decode_images
 from nas.runs.open_study import exchange_of
+from nas.runs.own_backbones import check_own_backbones
 from nas.runs.prepare import DEVICE
 from nas.runs.run import CHECKPOINTS, Run, open_run
 from nas.spec.architecture import Architecture
@@ -51,9 +52,12 @@ def work(
     folder: where the run folder is on this machine; None: where the study says.
     grace, idle: seconds; see `WorkerProcess`.
     say: hears what happens, a line each.
-    Raises SpecError when this machine's versions, images or processor do not fit the run.
+    Raises SpecError when this machine's versions, images, processor or own networks do not fit the
+    run.
     """
     run, exchange = join_run(target, folder)
+    for note in check_own_backbones(run):
+        say(note)
     if isinstance(exchange, StudyExchange):
         exchange.connection.say = say
     terms = _wait_for_terms(exchange, idle, say)

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 
 from nas.base.errors import SpecError
 from nas.base.files import dump_yaml, parse, write_whole
-from nas.execution.observer import EventLog, Observer
+from nas.execution.observer import EventLog, Observer, SilentObserver
 from nas.runs.drive import drive
 from nas.runs.elapsed import RENEWED, read_spent
 from nas.runs.given_network import check_held, check_runs_in_process
 from nas.runs.lock import run_lock
+from nas.runs.own_backbones import check_own_backbones
 from nas.runs.prepare import SearchInputs
 from nas.runs.retrain.budget import share_budget
 from nas.runs.retrain.in_search import end_in_full_trainings
@@ -53,6 +54,7 @@ def resume(
     """
     run = open_run(path, backbone=backbone)
     check_held(run)
+    notes = check_own_backbones(run)
     if trials is not None:
         rows = run.trials()
         firsts = rows["reference"][rows["repeat"] == 0].tolist()
@@ -72,6 +74,8 @@ def resume(
             before = len(run.trials())
             write_plan(run.path, file)
         longer = open_run(path)
+        for note in notes:
+            (observer or SilentObserver()).stage(note)
         try:
             inputs = SearchInputs.read(longer)
             if any(more is not None for more in (trials, time_limit, budget)):

@@ -21,6 +21,7 @@ from nas.runs.drive import drive
 from nas.runs.given_network import GivenNetwork, given_network
 from nas.runs.lock import run_lock
 from nas.runs.open_study import drop_study, make_study
+from nas.runs.own_backbones import OWN_BACKBONES, describe_own_backbones
 from nas.runs.prepare import DEVICE, PRIOR, SearchInputs, take_over
 from nas.runs.resume import write_plan
 from nas.runs.retrain.budget import share_budget
@@ -146,6 +147,9 @@ def _fill_folder(new: NewRun, building: Path, out: Path) -> None:
     (building / "space.yaml").write_text(dump_yaml(new.space))
     (building / "run.yaml").write_text(dump_yaml(file))
     environment = describe_environment(new.data)
+    own = describe_own_backbones(new.space.backbones, len(new.data["classes"]))
+    if own:
+        environment[OWN_BACKBONES] = own
     (building / "environment.json").write_text(json.dumps(environment, indent=1))
     if begun is not None:
         shutil.copyfile(begun.path / DEVICE, building / DEVICE)

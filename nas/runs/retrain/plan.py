@@ -21,6 +21,7 @@ from nas.data.kinds import source_to_test
 from nas.runs.check_network import check_training
 from nas.runs.given_network import check_held
 from nas.runs.images import decode_images, open_images
+from nas.runs.own_backbones import check_own_backbones
 from nas.runs.retrain.pool import Watcher
 from nas.runs.run import Run, RunState
 from nas.runs.weights import RETRAINED_FOLDER
@@ -96,6 +97,10 @@ def plan_retraining(
     Raises SpecError for networks, images or a test part that cannot be used.
     """
     check_held(run)
+    notes = check_own_backbones(run)
+    for note in notes:
+        if watcher is not None:
+            watcher.stage(note)
     section = section or run.file.retrain
     if section.weights is None:  # the file's may be those of before there were regimes
         section = section.model_copy(update={"weights": run.file.retrain.weights})
