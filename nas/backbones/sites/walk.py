@@ -249,10 +249,25 @@ def _full_slots(host: str, trace: Trace, whole: Trace) -> Iterator[tuple[Slot, C
     if last is not None:
         spatial = [call for call in trace.calls if is_spatial(call.module)]
         if spatial and not is_spatial(last.module):
-            yield _behind(host, "after_convolution", spatial[-1], trace)
+            merged = _before_merging(host, spatial[-1], last, trace)
+            yield merged or _behind(host, "after_convolution", spatial[-1], trace)
         yield _behind(host, "after_projection", last, trace)
     if adds(own, trace):
         yield _after(host, "after_residual", own, whole), own
+
+
+def _before_merging(
+    host: str, spatial: Call, projection: Call, trace: Trace
+) -> tuple[Slot, Call] | None:
+    """Return the slot before a projection that reads more than the last convolution gives.
+
+    As in Res2Net, whose convolutions each see a part of the channels: what is put together of them
+    stands for the map of one. None where the projection reads what that gives.
+    """
+    if projection.read.shape[1] <= spatial.gave.shape[1]:
+        return None
+    follower = projection.path if trace.takes_factor(projection) else None
+    return Slot(host, "after_convolution", projection.path, "before", follower=follower), projection
 
 
 def _behind_alone(host: str, convolution: Call, trace: Trace) -> tuple[Slot, Call]:

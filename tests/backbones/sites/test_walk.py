@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+import timm
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -276,6 +277,35 @@ def test_factors_are_folded_only_into_what_alone_reads_the_map() -> None:
     )
     twice = found(Network(Inverted(), TwiceRead(), out=16))["blocks.1/after_depthwise"].slot
     assert (twice.module, twice.way, twice.follower) == ("blocks.1.act", "after", None)
+
+
+class Split(nn.Module):
+    """A block of Res2Net: its convolutions see a part of the channels each, one after the other."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.reduce, self.merge = nn.Conv2d(8, 12, 1), nn.Conv2d(12, 8, 1)
+        self.parts = nn.ModuleList(nn.Conv2d(4, 4, 3, padding=1) for _ in range(2))
+        self.norms = nn.ModuleList(nn.BatchNorm2d(4) for _ in range(2))
+
+    def forward(self, x: Tensor) -> Tensor:
+        first, *others = self.reduce(x).chunk(3, dim=1)
+        seen, last = [first], first
+        for convolution, norm, part in zip(self.parts, self.norms, others, strict=True):
+            last = norm(convolution(last + part)).relu()
+            seen.append(last)
+        return (x + self.merge(torch.cat(seen, dim=1))).relu()
+
+
+def test_convolutions_of_split_channels_are_one_place_where_they_are_put_together() -> None:
+    site = found(Network(Split(), Split()))["blocks.0/after_convolution"]
+    assert site.channels == 12
+    assert (site.slot.module, site.slot.way) == ("blocks.0.merge", "before")
+    assert site.slot.follower == "blocks.0.merge"
+    network = timm.create_model("res2net50_14w_8s", num_classes=2)
+    assert {name: site.channels for name, site in found(network).items() if "layer2" in name}[
+        "layer2.3/after_convolution"
+    ] == 8 * 28
 
 
 def test_attention_that_a_network_brings_is_a_filled_slot() -> None:
