@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.fuzzing import checkpoints
-from benchmarks.fuzzing.checkpoints import Case, judge, make_case, read_changed
+from benchmarks.fuzzing.changed_checkpoints import KINDS, Case, make_case, tiny
+from benchmarks.fuzzing.checkpoints import judge, read_changed
 from nas.base.errors import SpecError
 from nas.models.match_weights import MatchedWeights, match_weights
 from nas.models.weights_file import read_weights
@@ -19,12 +19,12 @@ def test_changed_checkpoints_are_read_as_they_say_or_refused_in_one_line(tmp_pat
     tally = read_changed(tmp_path, 80, seed=1)
     assert tally.faults == []
     assert tally.outcomes.total() == 80
-    assert {kind for kind, _ in tally.outcomes} == set(checkpoints._KINDS)
+    assert {kind for kind, _ in tally.outcomes} == set(KINDS)
     assert {outcome for _, outcome in tally.outcomes} == {"read", "refused"}
 
 
 def read(path: Path, how: str) -> MatchedWeights:
-    return match_weights(checkpoints.tiny(5), read_weights(path), how, num_classes=5)
+    return match_weights(tiny(5), read_weights(path), how, num_classes=5)
 
 
 def raising(error: Exception) -> Callable[[Path, str], MatchedWeights]:
