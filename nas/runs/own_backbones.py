@@ -42,6 +42,8 @@ def check_own_backbones(run: Run) -> list[str]:
     """
     about = run.environment()
     before: dict[str, dict[str, Any]] = about.get(OWN_BACKBONES, {})
+    if not before:
+        return []
     now = describe_own_backbones(before, len(about["data"]["classes"]))
     same_torch = about["versions"].get("torch") == version("torch")  # it writes layers as they are
     notes = []
