@@ -179,7 +179,7 @@ def _decode(images: Images, row: int, tally: Tally) -> None:
     with warnings.catch_warnings(record=True) as heard, redirect_stderr(io.StringIO()) as printed:
         warnings.simplefilter("always")
         try:
-            (block,) = decode_ahead(images.only(_one(row)), Size.of(SIDE))
+            ((block, _),) = decode_ahead(images.only(_one(row)), Size.of(SIDE))
             assert block.shape == (1, SIDE, SIDE, 3)
             tally.read[path.suffix] += 1
         except SpecError as error:

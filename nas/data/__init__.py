@@ -1,4 +1,4 @@
-"""Images as uint8 tensors of one size, cut into training and validation parts.
+"""Images as uint8 tensors of one size with their annotations, cut into training and validation.
 
 The test part of a data set is opened by `open_test` alone: a search cannot see it (DESIGN,
 contract 5).
@@ -15,20 +15,35 @@ from nas.data.decoded import (
     open_test,
     same_images,
 )
-from nas.data.kinds import DATA, check_source, resolve_source, resolve_validation
-from nas.data.reading import Reading
+from nas.data.geometry import IGNORED, map_back
+from nas.data.kinds import (
+    DATA,
+    check_source,
+    guess_annotated,
+    resolve_source,
+    resolve_validation,
+)
+from nas.data.original import OriginalMasks, original_masks
+from nas.data.reading import Annotated, Merging, Reading
 
 __all__ = [
+    "Annotated",
     "DATA",
     "Dataset",
+    "IGNORED",
+    "Merging",
+    "OriginalMasks",
     "Reading",
     "Split",
     "cached_data",
     "check_source",
     "data_names",
+    "guess_annotated",
     "load_data",
+    "map_back",
     "open_data",
     "open_test",
+    "original_masks",
     "resolve_source",
     "resolve_validation",
     "same_images",

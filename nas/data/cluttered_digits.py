@@ -18,7 +18,14 @@ from nas.base.seeds import derive
 from nas.data.dataset import split_rows
 from nas.data.images import Images, ImageSource, Parts, in_memory
 
-__all__ = ["Clutter", "cluttered_digits", "cluttered_digits_test", "draw_canvases"]
+__all__ = [
+    "Clutter",
+    "Part",
+    "cluttered_digits",
+    "cluttered_digits_test",
+    "draw_canvases",
+    "part_digits",
+]
 
 Part = Literal["train", "validation", "test"]
 Pixels = NDArray[np.uint8]
@@ -68,13 +75,13 @@ def cluttered_digits_test(_argument: str) -> ImageSource[Images]:
 
 
 def _images(part: Part) -> Images:
-    digits, labels = _digits(part)
+    digits, labels = part_digits(part)
     rng = np.random.default_rng(derive(0, "cluttered-digits", part))
     pixels, drawn = draw_canvases(digits, labels, _COUNTS[part], rng, Clutter())
     return in_memory(pixels, drawn, f"cluttered-digits ({part})")
 
 
-def _digits(part: Part) -> tuple[Grey, Labels]:
+def part_digits(part: Part) -> tuple[Grey, Labels]:
     """Return the digits of a part, (n, 8, 8) from 0 to 16, and their labels."""
     from sklearn.datasets import load_digits
 

@@ -11,10 +11,18 @@ from torch import Tensor
 
 from nas.base.errors import SpecError
 from nas.base.size import Resolution, Size
+from nas.data.reading import Annotated, Channels
 
-__all__ = ["Channels", "Dataset", "Split", "split_rows", "statistics", "thinning"]
-
-Channels = tuple[float, float, float]
+__all__ = [
+    "Annotated",
+    "Channels",
+    "Dataset",
+    "Split",
+    "split_groups",
+    "split_rows",
+    "statistics",
+    "thinning",
+]
 
 _JUDGED = 10_000  # images are enough for a mean
 _AT_ONCE = 64  # images, so that large ones are not all in memory
@@ -22,17 +30,32 @@ _AT_ONCE = 64  # images, so that large ones are not all in memory
 
 @dataclass(frozen=True)
 class Split:
-    """Images with their labels.
+    """Images with what is known of them.
 
     images: (N, H, W, 3) uint8, so that a batch seen as NCHW is channels_last as it lies.
-    labels: (N,) int64.
+    labels: (N,) int64, the class of each image, by which images are divided and thinned out. Of
+        masks: the class among theirs that fewest images have. Of retrieval: the identity.
+    annotations: what a task learns from and judges by, where that is more than the label. Masks:
+        (N, H, W) uint8, the class of each pixel, 255 where none counts. Retrieval: (N, 2) int64,
+        the camera (-1: not known), and 1 for a query, 0 for an image of the gallery.
     """
 
     images: Tensor
     labels: Tensor
+    annotations: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    @property
+    def targets(self) -> Tensor:
+        """What the task learns from: the annotations where there are any, else the labels."""
+        return self.labels if self.annotations is None else self.annotations
+
+    def only(self, rows: Tensor) -> Split:
+        """Return the images of some rows, in their order, copied into memory."""
+        held = None if self.annotations is None else self.annotations[rows]
+        return Split(self.images[rows], self.labels[rows], held)
 
 
 @dataclass(frozen=True)
@@ -42,6 +65,7 @@ class Dataset:
     mean, std: per channel over the training images, on the scale 0 to 255.
     mirror: whether a mirrored image is still of its class (false for digits).
     source: the name of the data, such as `digits` or `folder:PATH`.
+    annotated: what is known of its images.
     """
 
     train: Split
@@ -51,6 +75,7 @@ class Dataset:
     std: Channels
     mirror: bool
     source: str
+    annotated: Annotated = "labels"
 
     @property
     def size(self) -> Size:
@@ -65,8 +90,15 @@ class Dataset:
 
     @property
     def _class_sizes(self) -> Tensor:
-        """The numbers of training images of each class that has any."""
-        counts = torch.bincount(self.train.labels)
+        """The numbers of training images of each class, or identity, that has any.
+
+        Of masks: the images that show it, so that an image counts for several.
+        """
+        if self.annotated == "masks":
+            assert self.train.annotations is not None
+            counts = _showing(self.train.annotations)
+        else:
+            counts = torch.bincount(self.train.labels)
         return counts[counts > 0]
 
     @property
@@ -75,31 +107,43 @@ class Dataset:
         sizes = self._class_sizes
         return float(sizes.max() / sizes.min())
 
+    @property
+    def _labels(self) -> int:
+        """How many labels the training images have."""
+        return int(torch.count_nonzero(torch.bincount(self.train.labels)))
+
+    @property
+    def _least(self) -> int:
+        """How many images of each label any subset has: of an identity two, to tell it by."""
+        return 2 if self.annotated == "identities" else 1
+
     def check_subset(self, images: int) -> None:
         """Check that a subset of so many training images can be taken.
 
         Raises SpecError when there are fewer, or more classes than that.
         """
-        least, most = len(self._class_sizes), len(self.train)
+        least, most = self._least * self._labels, len(self.train)
         if not least <= images <= most:
+            each = "two of each identity" if self._least > 1 else "one of each class"
             raise SpecError(
-                f"a subset of {images} training images of {self.source}; allowed: {least} (one of "
-                f"each class) to {most}"
+                f"a subset of {images} training images of {self.source}; allowed: {least} ({each}) "
+                f"to {most}"
             )
 
     def subset(self, images: int, seed: int) -> Dataset:
         """Return the same data with fewer training images; validation, mean and std stay.
 
-        Every class keeps its share, and one image at least. Equal seeds give equal images, and
-        a smaller subset is part of a larger one. The images are copied into memory.
+        Every class keeps its share, and one image at least; every identity two. Equal seeds give
+        equal images, and a smaller subset is part of a larger one. The images are copied into
+        memory.
         Raises SpecError when there are not so many, or more classes than that.
         """
         self.check_subset(images)
         if images == len(self.train):
             return self
-        order = thinning(self.train.labels.numpy(), seed)
+        order = thinning(self.train.labels.numpy(), seed, self._least)
         rows = torch.from_numpy(np.sort(order[:images]))
-        return replace(self, train=Split(self.train.images[rows], self.train.labels[rows]))
+        return replace(self, train=self.train.only(rows))
 
 
 def split_rows(
@@ -120,18 +164,57 @@ def split_rows(
     return np.sort(np.concatenate(first)), np.sort(np.concatenate(second))
 
 
-def thinning(labels: NDArray[np.int64], seed: int) -> NDArray[np.int64]:
+def split_groups(
+    labels: NDArray[np.int64], groups: NDArray[np.int64], share: float, seed: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Split row numbers in two, about as `split_rows` does, so that no group is in both.
+
+    Both parts hold a group at least. A class may be in one part alone.
+    Raises SpecError for a single group.
+    """
+    numbers, group = np.unique(groups, return_inverse=True)
+    if len(numbers) < 2:
+        raise SpecError(
+            "all images are of one group, which is not cut apart; give them two or more, or name a "
+            "folder of others for validation (--validation PATH)"
+        )
+    counts = np.zeros((len(numbers), int(labels.max()) + 1))
+    np.add.at(counts, (group, labels), 1)
+    wanted = (1 - share) * counts.sum(axis=0)
+    # Greedy: a group goes to the second part where that comes closer to its share by it.
+    order = np.random.default_rng(seed).permutation(len(numbers))
+    held = np.zeros(len(numbers), dtype=np.bool_)
+    for number in order:
+        missing = wanted - counts[held].sum(axis=0)
+        held[number] = ((missing - counts[number]) ** 2).sum() < (missing**2).sum()
+    if held.all() or not held.any():
+        held[order[-1]] = not held.any()
+    return np.flatnonzero(~held[group]), np.flatnonzero(held[group])
+
+
+def thinning(labels: NDArray[np.int64], seed: int, least: int = 1) -> NDArray[np.int64]:
     """Order all rows so that every beginning holds the classes in their proportions.
 
-    One image of each class comes first.
+    least: how many images of each class come first.
     """
     rng = np.random.default_rng(seed)
     place = np.empty(len(labels))
     for label in np.unique(labels):
         rows = rng.permutation(np.flatnonzero(labels == label))
         place[rows] = (np.arange(len(rows)) + 0.5) / len(rows)
-        place[rows[0]] = 0
+        place[rows[:least]] = 0
     return np.argsort(place, kind="stable")
+
+
+def _showing(masks: Tensor) -> Tensor:
+    """Return in how many masks each of 255 classes is: (255,).
+
+    masks: (N, H, W) uint8.
+    """
+    counts = torch.zeros(256, dtype=torch.int64)
+    for mask in masks:
+        counts += torch.bincount(mask.flatten(), minlength=256) > 0
+    return counts[:255]
 
 
 def statistics(images: NDArray[np.uint8]) -> tuple[Channels, Channels]:

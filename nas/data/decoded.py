@@ -9,15 +9,14 @@ import os
 import shutil
 import tempfile
 import warnings
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from nas.base.errors import SpecError, StorageError
@@ -26,7 +25,7 @@ from nas.base.size import Resolution, Size
 from nas.data.dataset import Dataset, Split, statistics
 from nas.data.images import Images, decode_ahead
 from nas.data.kinds import resolve_source, source_to_test
-from nas.data.reading import Reading, Resize, Rules
+from nas.data.reading import Annotated, Merging, Reading, Resize, Rules
 from nas.data.searched import Searched, folder_name, identity
 
 __all__ = ["cached_data", "data_names", "load_data", "open_data", "open_test", "same_images"]
@@ -47,6 +46,8 @@ def load_data(
     validation: float | str,
     seed: int,
     resize: Resize = "crop",
+    annotated: Annotated = "labels",
+    classes: Merging = (),
     note: Note | None = None,
 ) -> Dataset:
     """Load a data set into memory and cut off its validation part.
@@ -54,27 +55,31 @@ def load_data(
     source: `digits`, `folder:PATH` or another of `DATA`, or `module:function`.
     resolution: size of the images: 32, or "32x24" (height first).
     validation: share of the training images used for it when the source brings none; or the path
-        of a folder with <class>/<images> that are used instead of any others.
+        of a folder with <class>/<images> that are used instead of any others. With masks: of one
+        with images/ and masks/; with identities the share is of these.
     seed: of the cut.
-    resize: see `Reading`.
+    resize, annotated, classes: see `Reading`.
     note: hears in sentences what is left out, and the like.
     Raises SpecError when the images cannot be read, or are more than memory holds.
     """
     size = Size.of(resolution)
-    search = Searched.of(source, validation, seed, 2)
-    search.tell(note)
+    reading = Reading(resize, annotated=annotated, classes=classes)
+    search = Searched.of(source, validation, seed, reading)
+    _tell(search.notes, note)
     parts, train, held = search.divide()
-    _check_memory(source, len(train) + len(held), size)
-    images = _array(train, size, resize)
-    mean, std = statistics(images)
+    _tell(_found_late(train, held), note)
+    _check_memory(source, {"train": train, "validation": held}, size)
+    learnt = _split(train, size, resize)
+    mean, std = statistics(learnt.images.numpy())
     return Dataset(
-        train=_split(images, train.labels),
-        validation=_split(_array(held, size, resize), held.labels),
+        train=learnt,
+        validation=_split(held, size, resize),
         classes=parts.classes,
         mean=mean,
         std=std,
         mirror=parts.mirror,
         source=source,
+        annotated=annotated,
     )
 
 
@@ -99,13 +104,14 @@ def cached_data(
     Raises StorageError without space.
     """
     source = resolve_source(source)
-    search = Searched.of(source, validation, seed, reading.rules)
-    search.tell(note)
+    search = Searched.of(source, validation, seed, reading)
+    _tell(search.notes, note)
     size = Size.of(resolution)
-    folder = cache_root() / "data" / search.name(size, reading)
+    folder = cache_root() / "data" / search.name(size)
     if (folder / _ABOUT).exists():
         return folder
     parts, train, held = search.divide()
+    _tell(_found_late(train, held), note)
 
     def describe(building: Path) -> dict[str, Any]:
         mean, std = reading.normalisation or statistics(
@@ -117,6 +123,7 @@ def cached_data(
             "std": std,
             "mirror": parts.mirror,
             "source": source,
+            "annotated": reading.annotated,
         }
 
     splits = {"train": train, "validation": held}
@@ -140,19 +147,18 @@ def data_names(
     """
     source, size = resolve_source(source), Size.of(resolution)
     found: dict[Rules, Searched] = {
-        rules: Searched.of(source, validation, seed, rules) for rules in _RULES
+        rules: Searched.of(source, validation, seed, replace(reading, rules=rules))
+        for rules in _RULES
     }
-    return {
-        rules: search.name(size, replace(reading, rules=rules))
-        for rules, search in found.items()
-        if search.same_as(found[2])
-    }
+    return {rules: search.name(size) for rules, search in found.items() if search.same_as(found[2])}
 
 
 def same_images(one: Path, other: Path) -> bool:
     """Return whether two folders of decoded images hold the same; not where one is gone."""
+    kept = {path.name for folder in (one, other) for path in folder.glob("*_annotations.npy")}
     names = ("train_images", "train_labels", "validation_images", "validation_labels")
-    return all(_same_file(one / f"{name}.npy", other / f"{name}.npy") for name in names)
+    files = {f"{name}.npy" for name in names} | kept
+    return all(_same_file(one / name, other / name) for name in sorted(files))
 
 
 def _same_file(one: Path, other: Path) -> bool:
@@ -177,6 +183,7 @@ def open_data(folder: Path) -> Dataset:
         std=tuple(about["std"]),
         mirror=about["mirror"],
         source=about["source"],
+        annotated=about.get("annotated", "labels"),  # of before there were others
     )
 
 
@@ -196,40 +203,62 @@ def open_test(
     Raises StorageError without space.
     """
     source = resolve_source(source)
-    images = source_to_test(source, reading.rules)
-    for text in images.notes:
-        if note is not None:
-            note(text)
+    images = source_to_test(source, reading)
+    _tell(images.notes, note)
     kind, content = identity(source, images, reading.rules)
     size = Size.of(resolution)
     folder = cache_root() / "test" / folder_name(kind, size.written, content, reading=reading)
     if not (folder / _ABOUT).exists():
-        splits = {"test": images.open()}
-        _keep(folder, splits, size, reading.resize, lambda _: {"source": source}, progress)
+        test = images.open()
+        _tell(test.notes, note)
+        about = {"source": source, "annotated": reading.annotated}
+        _keep(folder, {"test": test}, size, reading.resize, lambda _: about, progress)
     return _open(folder, "test")[1][0]
 
 
-def _check_memory(source: str, count: int, size: Size) -> None:
-    wanted, free = count * size.pixels * 3, available_memory()
+def _tell(texts: Sequence[str], note: Note | None) -> None:
+    for text in texts:
+        if note is not None:
+            note(text)
+
+
+def _found_late(*parts: Images) -> tuple[str, ...]:
+    """Return the notes on what was only found when images were divided."""
+    return tuple(dict.fromkeys(text for images in parts for text in images.notes))
+
+
+def _bytes(splits: Mapping[str, Images], size: Size) -> int:
+    """Return how much decoded images take: three bytes a pixel, and a fourth for the mask's."""
+    return size.pixels * sum(
+        len(images) * (3 if images.masks is None else 4) for images in splits.values()
+    )
+
+
+def _check_memory(source: str, splits: Mapping[str, Images], size: Size) -> None:
+    wanted, free = _bytes(splits, size), available_memory()
     if free is not None and wanted > free * _MEMORY_SHARE:
         raise SpecError(
-            f"data {source!r}: {count} images of {size} take "
+            f"data {source!r}: {sum(map(len, splits.values()))} images of {size} take "
             f"{wanted / 2**30:.1f} GiB and {free / 2**30:.1f} are free; train on smaller ones "
             "(--set proxy.resolution=...), or map them from disk (cached_data, open_data)"
         )
 
 
-def _array(images: Images, size: Size, resize: Resize) -> NDArray[np.uint8]:
+def _split(images: Images, size: Size, resize: Resize) -> Split:
     pixels = np.empty((len(images), size.height, size.width, 3), dtype=np.uint8)
+    masks = None if images.masks is None else np.empty(pixels.shape[:3], dtype=np.uint8)
     done = 0
-    for block in decode_ahead(images, size, resize):
+    for block, drawn in decode_ahead(images, size, resize):
         pixels[done : done + len(block)] = block
+        if masks is not None and drawn is not None:
+            masks[done : done + len(block)] = drawn
         done += len(block)
-    return pixels
-
-
-def _split(images: NDArray[np.uint8], labels: NDArray[np.int64]) -> Split:
-    return Split(torch.from_numpy(images), torch.from_numpy(labels))
+    held = images.annotations if masks is None else masks
+    return Split(
+        torch.from_numpy(pixels),
+        torch.from_numpy(images.labels),
+        None if held is None else torch.from_numpy(held),
+    )
 
 
 def _keep(
@@ -250,7 +279,7 @@ def _keep(
             if (folder / _ABOUT).exists():  # made by another process meanwhile
                 return
             _clear(folder)
-            _check_disk(folder.parent, sum(len(images) for images in splits.values()), size)
+            _check_disk(folder.parent, splits, size)
             building = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
             try:
                 _write(building, splits, size, resize, progress)
@@ -279,11 +308,11 @@ def _clear(folder: Path) -> None:
         shutil.rmtree(left, ignore_errors=True)
 
 
-def _check_disk(place: Path, count: int, size: Size) -> None:
-    wanted, free = count * size.pixels * 3, shutil.disk_usage(place).free
+def _check_disk(place: Path, splits: Mapping[str, Images], size: Size) -> None:
+    wanted, free = _bytes(splits, size), shutil.disk_usage(place).free
     if wanted > free:
         raise StorageError(
-            f"{count} images of {size} take {wanted / 2**30:.1f} GiB and "
+            f"{sum(map(len, splits.values()))} images of {size} take {wanted / 2**30:.1f} GiB and "
             f"{free / 2**30:.1f} are free in {place}; free some space there, point XDG_CACHE_HOME "
             "to another disk, or train on smaller ones (--set proxy.resolution=...)"
         )
@@ -296,22 +325,39 @@ def _write(
     resize: Resize,
     progress: Progress | None,
 ) -> None:
-    """Write NAME_images.npy and NAME_labels.npy of each split; they are on the disk afterwards."""
+    """Write NAME_images.npy, NAME_labels.npy, and NAME_annotations.npy where there are any.
+
+    They are on the disk afterwards.
+    """
     # Block by block: a map of the file would end the process on a full disk.
     done, total = 0, sum(len(images) for images in splits.values())
     for name, images in splits.items():
         np.save(building / f"{name}_labels.npy", images.labels)
-        shape = (len(images), size.height, size.width, 3)
-        with (building / f"{name}_images.npy").open("wb") as file:
-            header = {"descr": "|u1", "fortran_order": False, "shape": shape}
-            np.lib.format.write_array_header_1_0(file, header)
-            for block in decode_ahead(images, size, resize):
+        noted = building / f"{name}_annotations.npy"
+        if images.annotations is not None:
+            np.save(noted, images.annotations)
+        shape = (len(images), size.height, size.width)
+        with ExitStack() as files:
+            file = files.enter_context(_begun(building / f"{name}_images.npy", (*shape, 3)))
+            masks = None if images.masks is None else files.enter_context(_begun(noted, shape))
+            for block, drawn in decode_ahead(images, size, resize):
                 file.write(block.data)
+                if masks is not None and drawn is not None:
+                    masks.write(drawn.data)
                 done += len(block)
                 if progress is not None:
                     progress(done, total)
-            file.flush()
-            os.fsync(file.fileno())
+
+
+@contextmanager
+def _begun(path: Path, shape: tuple[int, ...]) -> Iterator[BinaryIO]:
+    """Open a file for bytes of this shape; it is on the disk afterwards."""
+    with path.open("wb") as file:
+        header = {"descr": "|u1", "fortran_order": False, "shape": shape}
+        np.lib.format.write_array_header_1_0(file, header)
+        yield file
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def _open(folder: Path, *names: str) -> tuple[dict[str, Any], list[Split]]:
@@ -322,6 +368,9 @@ def _open(folder: Path, *names: str) -> tuple[dict[str, Any], list[Split]]:
             Split(
                 _map(folder / f"{name}_images.npy", size),
                 _map(folder / f"{name}_labels.npy", size),
+                _map(noted, size)
+                if (noted := folder / f"{name}_annotations.npy").exists()
+                else None,
             )
             for name in names
         ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -10,16 +11,14 @@ import numpy as np
 from nas.base.errors import NoTestPart, SpecError
 from nas.data.content import content_digest, stamps_digest
 from nas.data.formats import open_image
-from nas.data.images import Held, Images, ImageSource, Parts
+from nas.data.groups import Groups
+from nas.data.images import Held, Images, ImageSource, Numbered, Parts
 from nas.data.listing import Listing, list_classes, list_images, local_path, readable
 from nas.data.reading import Rules
 
-__all__ = ["Numbered", "folder", "folder_test", "imagenet", "imagenet_test", "validation_folder"]
+__all__ = ["folder", "folder_test", "imagenet", "imagenet_test", "validation_folder"]
 
 _OTHERWISE_NAMED = ("valid", "validation", "dev", "eval")
-
-Numbered = Callable[[Sequence[str]], Images]
-"""The classes of the training images, in order -> images of these classes."""
 
 
 def folder(argument: str, rules: Rules) -> ImageSource[Parts]:
@@ -32,15 +31,19 @@ def folder(argument: str, rules: Rules) -> ImageSource[Parts]:
     train = list_images(root / "train", classes, rules=rules)
     held = _list_part(root / "val", classes, rules) if (root / "val").is_dir() else None
 
+    groups = Groups.beside(root) if held is None else None
+
     def read() -> Parts:
         validation = None if held is None else _images(classes, held)
-        return Parts(classes, _images(classes, train), validation)
+        images = _images(classes, train)
+        return Parts(classes, images if groups is None else groups.numbered(images), validation)
 
     listings = [train] if held is None else [train, held]
     # The second is empty for runs of before, whose digest has a place for it.
     stamps = stamps_digest([train, held or Listing.empty(root / "val")])
     notes = _notes(*listings) + (_unread(root) if held is None else ())
-    return ImageSource(stamps, read, lambda: content_digest(listings), notes)
+    content = partial(content_digest, listings)
+    return ImageSource(stamps, read, content if groups is None else groups.digest(content), notes)
 
 
 def folder_test(argument: str, rules: Rules) -> ImageSource[Images]:
@@ -87,8 +90,8 @@ def validation_folder(argument: str, rules: Rules) -> ImageSource[Numbered]:
             f"{readable(root)}/<class>/<images>"
         )
 
-    def number(classes: Sequence[str]) -> Images:
-        there = {name for name, _ in listing.files}
+    def number(parts: Parts) -> Images:
+        classes, there = parts.classes, {name for name, _ in listing.files}
         for one, other, where in (
             (there, set(classes), "the training images"),
             (set(classes), there, readable(root)),

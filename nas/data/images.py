@@ -7,7 +7,7 @@ import os
 import re
 import warnings
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,11 +15,12 @@ from typing import Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import ExifTags, Image, ImageOps
+from PIL import Image
 
 from nas.base.errors import SpecError
 from nas.base.machine import usable_cores
 from nas.base.size import Size
+from nas.data.geometry import mask_to_size, to_size, turn_of
 from nas.data.reading import Resize
 
 __all__ = [
@@ -27,36 +28,72 @@ __all__ = [
     "IMAGE_PIXELS",
     "ImageSource",
     "Images",
+    "Masks",
+    "Numbered",
     "Parts",
     "decode_ahead",
     "error_reason",
     "in_memory",
     "number_classes",
-    "to_size",
-    "upright",
+    "pillow_as_needed",
+    "upright_mask",
 ]
 
 IMAGE_PIXELS = "NAS_IMAGE_PIXELS"
 """The environment variable that raises how many pixels an image may have."""
 
 _BLOCK = 64  # images decoded in one go by one thread
-_OPAQUE = "white"  # behind transparent pixels: logos and drawings are made for paper
-
 Held = TypeVar("Held")
+
+
+@dataclass(frozen=True)
+class Masks:
+    """The masks of images, read when they are asked for.
+
+    read: row -> the class of each pixel, (height, width) uint8, 255 where none counts; whatever it
+        raises makes the mask a broken one.
+    called: row -> what to call it in an error.
+    """
+
+    read: Callable[[int], NDArray[np.uint8]]
+    called: Callable[[int], str]
+
+    def only(self, rows: NDArray[np.int64]) -> Masks:
+        """Return the masks of some rows, in their order."""
+        return Masks(lambda row: self.read(int(rows[row])), lambda row: self.called(int(rows[row])))
+
+    def checked(self, row: int) -> NDArray[np.uint8]:
+        """Read a mask. Raises SpecError, which names it, when it is broken."""
+        try:
+            return self.read(row)
+        except SpecError:
+            raise
+        except Exception as error:  # a damaged file makes its decoder raise anything
+            raise SpecError(
+                f"{self.called(row)} cannot be read ({error_reason(error)}); mend or remove it"
+            ) from None
 
 
 @dataclass(frozen=True)
 class Images:
     """The images of one part of a source, decoded when they are asked for.
 
-    labels: (N,) int64.
+    labels: (N,) int64; see `Split`.
     read: row -> image; whatever it raises makes the image a broken one.
     called: row -> what to call it in an error.
+    masks: where they are annotated with masks.
+    annotations: what else is known of each, (N, ...) int64; see `Split`.
+    groups: (N,) int64; images of one group are not cut apart. None: each stands for itself.
+    notes: what a user should hear of when they are decoded, in sentences.
     """
 
     labels: NDArray[np.int64]
     read: Callable[[int], Image.Image]
     called: Callable[[int], str]
+    masks: Masks | None = None
+    annotations: NDArray[np.int64] | None = None
+    groups: NDArray[np.int64] | None = None
+    notes: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -67,6 +104,10 @@ class Images:
             self.labels[rows],
             lambda row: self.read(int(rows[row])),
             lambda row: self.called(int(rows[row])),
+            None if self.masks is None else self.masks.only(rows),
+            None if self.annotations is None else self.annotations[rows],
+            None if self.groups is None else self.groups[rows],
+            self.notes,
         )
 
 
@@ -76,12 +117,18 @@ class Parts:
 
     validation: None when the source brings none.
     mirror: see `Dataset`.
+    numbers: of masks, the class that each number in a file stands for; see `Numbering`.
     """
 
     classes: tuple[str, ...]
     train: Images
     validation: Images | None = None
     mirror: bool = True
+    numbers: Mapping[int, str] | None = None
+
+
+Numbered = Callable[[Parts], Images]
+"""What a source is for training -> other images, their classes numbered as those."""
 
 
 @dataclass(frozen=True)
@@ -151,17 +198,19 @@ def error_reason(error: Exception) -> str:
     return (said.strip() or type(error).__name__).splitlines()[0]
 
 
-def decode_ahead(
-    images: Images, size: Size, resize: Resize = "crop"
-) -> Iterator[NDArray[np.uint8]]:
-    """Yield blocks of (n, H, W, 3) in their order, decoded ahead by threads.
+Block = tuple[NDArray[np.uint8], NDArray[np.uint8] | None]
+"""Images, (n, H, W, 3), and their masks where they have any, (n, H, W)."""
+
+
+def decode_ahead(images: Images, size: Size, resize: Resize = "crop") -> Iterator[Block]:
+    """Yield images and their masks in their order, block by block, decoded ahead by threads.
 
     resize: see `Reading`.
-    Raises SpecError, which names the first image that cannot be read.
+    Raises SpecError, which names the first image or mask that cannot be read.
     """
     workers = usable_cores()
-    with _pillow_as_needed(), ThreadPoolExecutor(max_workers=workers) as pool:
-        ahead: deque[Future[NDArray[np.uint8]]] = deque()
+    with pillow_as_needed(), ThreadPoolExecutor(max_workers=workers) as pool:
+        ahead: deque[Future[Block]] = deque()
         try:
             for start in range(0, len(images), _BLOCK):
                 rows = range(start, min(start + _BLOCK, len(images)))
@@ -175,7 +224,7 @@ def decode_ahead(
 
 
 @contextmanager
-def _pillow_as_needed() -> Iterator[None]:
+def pillow_as_needed() -> Iterator[None]:
     """Let Pillow read images as large as the user allows, and keep silent about odd metadata."""
     # Pillow knows no other place for either; around all threads, since both are of the process.
     before = Image.MAX_IMAGE_PIXELS
@@ -199,14 +248,27 @@ def _allowed_pixels() -> int:
     return int(text)
 
 
-def _block(images: Images, rows: range, size: Size, resize: Resize) -> NDArray[np.uint8]:
-    return np.stack([_pixels(images, row, size, resize) for row in rows])
+def _block(images: Images, rows: range, size: Size, resize: Resize) -> Block:
+    if images.masks is None:
+        return np.stack([_pixels(images, row, size, resize) for row in rows]), None
+    pixels = np.empty((len(rows), size.height, size.width, 3), dtype=np.uint8)
+    masks = np.empty((len(rows), size.height, size.width), dtype=np.uint8)
+    for place, row in enumerate(rows):
+        pixels[place] = _pixels(images, row, size, resize)
+        masks[place] = mask_to_size(upright_mask(images, row), size, resize)
+    return pixels, masks
 
 
 def _pixels(images: Images, row: int, size: Size, resize: Resize) -> NDArray[np.uint8]:
+    with _named(images, row), images.read(row) as image:
+        return to_size(image, size, resize, exact=images.masks is not None)
+
+
+@contextmanager
+def _named(images: Images, row: int) -> Iterator[None]:
+    """Let what an image raises be a SpecError that names it."""
     try:
-        with images.read(row) as image:
-            return to_size(image, size, resize)
+        yield
     except Image.DecompressionBombError as error:
         number = re.search(r"\d+", str(error))
         pixels = int(number[0]) if number else 0
@@ -221,91 +283,31 @@ def _pixels(images: Images, row: int, size: Size, resize: Resize) -> NDArray[np.
         ) from None
 
 
-def to_size(image: Image.Image, size: Size, resize: Resize = "crop") -> NDArray[np.uint8]:
-    """Return an image upright, RGB and of a size: (H, W, 3).
+def upright_mask(images: Images, row: int) -> NDArray[np.uint8]:
+    """Return the mask of an image as it lies on the upright image: (height, width).
 
-    resize: see `Reading`.
-    Raises ValueError for pixels that are no colours.
+    A mask of the stored image's size is turned with it; one of the upright image's size lies as it
+    must, as programs draw it that show images upright.
+    Raises SpecError for a mask of another size, or one that cannot be read.
     """
-    # A JPEG far too large is decoded at 1/2, 1/4 or 1/8 of its side, which is much faster. It may
-    # lie on its side.
-    least = 2 * max(size.height, size.width)
-    image.draft(None, (least, least))
-    rgb = _rgb(upright(image))
-    if rgb.size != (size.width, size.height):
-        rgb = _RESIZED[resize](rgb, size)
-    return np.asarray(rgb, dtype=np.uint8)
-
-
-def _crop(image: Image.Image, size: Size) -> Image.Image:
-    return ImageOps.fit(image, (size.width, size.height), _BILINEAR)
-
-
-def _stretch(image: Image.Image, size: Size) -> Image.Image:
-    return image.resize((size.width, size.height), _BILINEAR)
-
-
-def _pad(image: Image.Image, size: Size) -> Image.Image:
-    width, height = size.width, size.height
-    if image.width * height >= image.height * width:
-        height = max(1, round(width * image.height / image.width))
-    else:
-        width = max(1, round(height * image.width / image.height))
-    padded = Image.new("RGB", (size.width, size.height))
-    padded.paste(
-        image.resize((width, height), _BILINEAR),
-        ((size.width - width) // 2, (size.height - height) // 2),
+    assert images.masks is not None
+    mask = images.masks.checked(row)
+    with _named(images, row), images.read(row) as image:
+        (width, height), turn = image.size, turn_of(image)
+    if mask.shape == (height, width):
+        turned = Image.fromarray(mask) if turn is None else Image.fromarray(mask).transpose(turn)
+        return np.asarray(turned, dtype=np.uint8)
+    if turn in _ON_ITS_SIDE and mask.shape == (width, height):
+        return mask
+    raise SpecError(
+        f"{images.masks.called(row)} is {mask.shape[1]}x{mask.shape[0]} and {images.called(row)} "
+        f"{width}x{height} (width x height); a mask needs the size of its image"
     )
-    return padded
 
 
-_BILINEAR = Image.Resampling.BILINEAR
-_RESIZED: dict[Resize, Callable[[Image.Image, Size], Image.Image]] = {
-    "crop": _crop,
-    "stretch": _stretch,
-    "pad": _pad,
+_ON_ITS_SIDE = {
+    Image.Transpose.TRANSPOSE,
+    Image.Transpose.ROTATE_270,
+    Image.Transpose.TRANSVERSE,
+    Image.Transpose.ROTATE_90,
 }
-
-
-def upright(image: Image.Image) -> Image.Image:
-    """Turn an image as EXIF says; nothing else of it is read, and nothing written.
-
-    Pillow's own function writes the rest of EXIF anew, which fails for many an odd header.
-    """
-    image.load()
-    try:
-        orientation = image.getexif().get(ExifTags.Base.Orientation)
-    except Exception:  # a header that cannot be read says nothing of sound pixels
-        return image
-    turn = _TURNS.get(orientation) if isinstance(orientation, int) else None
-    return image if turn is None else image.transpose(turn)
-
-
-_TURNS = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
-
-
-def _rgb(image: Image.Image) -> Image.Image:
-    if image.mode == "F":
-        raise ValueError("its pixels are floating-point numbers; 8 or 16 bits are read")
-    if image.mode.startswith("I"):
-        image = _eight_bits(image)
-    if image.has_transparency_data:
-        image = image.convert("RGBA")
-        image = Image.alpha_composite(Image.new("RGBA", image.size, _OPAQUE), image)
-    return image.convert("RGB")
-
-
-def _eight_bits(image: Image.Image) -> Image.Image:
-    """Scale 16 bits of grey to 8; Pillow's own conversion would cut off all above 255."""
-    levels = np.asarray(image).astype(np.int64)
-    if levels.min() < 0 or levels.max() > 65535:
-        raise ValueError("its pixels have 32 bits; 8 or 16 are read")
-    return Image.fromarray(((levels + 128) // 257).astype(np.uint8))

@@ -15,6 +15,7 @@ from nas.data.reading import Rules
 
 __all__ = [
     "Listing",
+    "list_below",
     "list_classes",
     "list_images",
     "local_path",
@@ -115,6 +116,16 @@ def list_images(top: Path, classes: Collection[str], *, rules: Rules) -> Listing
         files += [(name, path) for path in paths]
         left_out += others
     return Listing(top, tuple(files), left_out)
+
+
+def list_below(top: Path) -> Listing:
+    """List all images in a folder and the folders in it, of no class.
+
+    Raises SpecError for a folder that cannot be read.
+    """
+    left_out: Counter[str] = Counter()
+    paths = sorted(_images_below(str(top), left_out, 2), key=os.fsencode)
+    return Listing(top, tuple(("", path) for path in paths), left_out)
 
 
 def _suffixes(rules: Rules) -> Collection[str]:

@@ -16,6 +16,7 @@ from PIL import Image
 
 from nas.base.errors import SpecError
 from nas.base.user_code import call_user_function
+from nas.data.geometry import upright
 from nas.data.images import (
     Images,
     ImageSource,
@@ -23,7 +24,6 @@ from nas.data.images import (
     error_reason,
     in_memory,
     number_classes,
-    upright,
 )
 
 __all__ = ["own_function"]

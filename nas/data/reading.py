@@ -5,13 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from nas.data.dataset import Channels
-
-__all__ = ["Reading", "Resize", "Rules"]
+__all__ = ["Annotated", "Channels", "Merging", "Reading", "Resize", "Rules"]
 
 Resize = Literal["crop", "stretch", "pad"]
 
 Rules = Literal[1, 2]
+
+Channels = tuple[float, float, float]
+
+Annotated = Literal["labels", "masks", "identities"]
+"""What is known of images: the class of each, of each of its pixels, or whom it shows."""
+
+Merging = tuple[tuple[str, tuple[str, ...]], ...]
+"""New classes, in order, and the old ones of each; `*`: all that are in no other."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,8 +31,13 @@ class Reading:
         images are known by their paths, sizes and times. 2: every suffix that Pillow decodes here,
         links are followed, and images are known by relative names and content.
     normalisation: mean and deviation of pixels from 0 to 255; None: of the training images.
+    annotated: what is read of each image beside its pixels.
+    classes: of masks: the classes that are told apart, each of one or more in the files; what is in
+        none does not count. Empty: those of the files.
     """
 
     resize: Resize = "crop"
     rules: Rules = 2
     normalisation: tuple[Channels, Channels] | None = None
+    annotated: Annotated = "labels"
+    classes: Merging = ()

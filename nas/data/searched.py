@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from nas.base.errors import SpecError
 from nas.base.size import Size
-from nas.data.dataset import split_rows
-from nas.data.folder import Numbered, validation_folder
-from nas.data.images import Images, ImageSource, Parts
-from nas.data.kinds import source_to_search
+from nas.data.dataset import split_groups, split_rows
+from nas.data.identities import cut_identities, taught
+from nas.data.images import Images, ImageSource, Numbered, Parts
+from nas.data.kinds import source_to_search, source_to_validate
 from nas.data.listing import local_path
 from nas.data.reading import Reading, Rules
 
@@ -36,33 +37,33 @@ class Searched:
     held: ImageSource[Numbered] | None
     validation: float | str
     seed: int
+    reading: Reading
 
     @classmethod
-    def of(cls, source: str, validation: float | str, seed: int, rules: Rules) -> Searched:
+    def of(cls, source: str, validation: float | str, seed: int, reading: Reading) -> Searched:
         """Raises SpecError for data that cannot be read."""
+        _check_merging(reading)
         held = None
         if isinstance(validation, str):
-            held = validation_folder(validation, rules)
+            held = source_to_validate(validation, source, reading)
             _, _, place = source.partition(":")
             if local_path(validation).resolve() == (local_path(place) / "train").resolve():
                 raise SpecError(
                     f"validation {validation!r}: these are the training images; name a folder of "
                     "others, or a share of them"
                 )
-        return cls(source, source_to_search(source, rules), held, validation, seed)
+        return cls(source, source_to_search(source, reading), held, validation, seed, reading)
 
-    def tell(self, note: Callable[[str], None] | None) -> None:
-        """Tell the notes on what is read."""
-        notes = self.images.notes
-        if self.held is not None:
-            alone = f"validated on {self.validation} alone"
-            notes = (*notes, alone, *self.held.notes)
-        for text in notes:
-            if note is not None:
-                note(text)
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a user should hear of, in sentences, before images are divided."""
+        if self.held is None:
+            return self.images.notes
+        return (*self.images.notes, f"validated on {self.validation} alone", *self.held.notes)
 
-    def name(self, size: Size, reading: Reading) -> str:
+    def name(self, size: Size) -> str:
         """Return the name of the folder of decoded images."""
+        reading = self.reading
         held = self.validation if self.held is None else identity("", self.held, reading.rules)
         images = identity(self.source, self.images, reading.rules)
         # What is normalised otherwise gives other figures.
@@ -81,12 +82,24 @@ class Searched:
         Raises SpecError for a class that is too small to be in both.
         """
         parts = self.images.open()
+        if self.reading.annotated == "identities" and parts.validation is None:
+            parts = self._identities(parts)
         if self.held is not None:
-            return parts, parts.train, self.held.open()(parts.classes)
+            return parts, parts.train, self.held.open()(parts)
         if parts.validation is not None:
             return parts, parts.train, parts.validation
         assert isinstance(self.validation, float | int)
-        return parts, *_divide(parts, self.source, self.validation, self.seed)
+        return parts, *_divide(parts, self.source, self.validation, self.seed, self.reading)
+
+    def _identities(self, parts: Parts) -> Parts:
+        """Return parts whose identities are those to train on; others are cut off where needed."""
+        if isinstance(self.validation, str):
+            names, train = taught(parts.train, parts.classes, self.source)
+            return replace(parts, classes=names, train=train)
+        names, train, held = cut_identities(
+            parts.train, parts.classes, self.validation, self.seed, self.source
+        )
+        return replace(parts, classes=names, train=train, validation=held)
 
 
 def _same_files(one: ImageSource[Any] | None, other: ImageSource[Any] | None) -> bool:
@@ -106,23 +119,75 @@ def folder_name(*parts: object, reading: Reading) -> str:
     """Return the name of a folder of decoded images, which changes with any of the parts."""
     # What is read as it always was keeps the name that it always had.
     resize = () if reading.resize == "crop" else (reading.resize,)
-    return hashlib.sha256(json.dumps([_VERSION, *parts, *resize]).encode()).hexdigest()[:16]
+    annotated = () if reading.annotated == "labels" else (reading.annotated, reading.classes)
+    named = [_VERSION, *parts, *resize, *annotated]
+    return hashlib.sha256(json.dumps(named).encode()).hexdigest()[:16]
 
 
-def _divide(parts: Parts, source: str, validation: float, seed: int) -> tuple[Images, Images]:
+def _check_merging(reading: Reading) -> None:
+    if reading.classes and reading.annotated != "masks":
+        raise SpecError(
+            f"classes: merges classes of masks, and the images are read with {reading.annotated}; "
+            "leave it out, or use --task segmentation"
+        )
+
+
+def _divide(
+    parts: Parts, source: str, validation: float, seed: int, reading: Reading
+) -> tuple[Images, Images]:
     """Return training and validation images; the second are cut from the first.
 
     Raises SpecError for a class that is too small to be in both.
     """
-    labels = parts.train.labels
+    images, masks = parts.train, reading.annotated == "masks"
+    if images.groups is not None:
+        kept, held = split_groups(images.labels, images.groups, 1 - validation, seed)
+        if not masks:
+            _check_taught(images.labels, kept, parts.classes, source)
+    else:
+        labels = _pooled(images.labels, source) if masks else images.labels
+        _check_several(labels, parts.classes, source)
+        kept, held = split_rows(labels, 1 - validation, seed)
+    return images.only(kept), images.only(held)
+
+
+def _pooled(labels: NDArray[np.int64], source: str) -> NDArray[np.int64]:
+    """Return labels of masks to cut by, those of a single image taken as one.
+
+    Such a class is in one part alone; the others in both.
+    Raises SpecError for a single image.
+    """
+    if len(labels) < 2:
+        raise SpecError(
+            f"data {source!r}: {len(labels)} image with a mask; at least 2 are needed, one of them "
+            "for validation; add one, or name a folder of others (--validation PATH)"
+        )
     counts = np.bincount(labels)
-    single = np.flatnonzero(counts == 1)
+    single = counts[labels] == 1
+    if single.sum() == 1:  # it joins the largest
+        return np.where(single, counts.argmax(), labels)
+    return np.where(single, labels[single].min(initial=len(counts)), labels)
+
+
+def _check_several(labels: NDArray[np.int64], classes: Sequence[str], source: str) -> None:
+    """Raises SpecError for a class of one image."""
+    single = np.flatnonzero(np.bincount(labels) == 1)
     if len(single):
         others = f" (and {len(single) - 1} more)" if len(single) > 1 else ""
         raise SpecError(
-            f"data {source!r}: class {parts.classes[single[0]]!r}{others} has 1 image; every class "
+            f"data {source!r}: class {classes[single[0]]!r}{others} has 1 image; every class "
             "needs at least 2 images, one of them for validation; add one, or name a folder of "
             "others for validation (--validation PATH)"
         )
-    kept, held = split_rows(labels, 1 - validation, seed)
-    return parts.train.only(kept), parts.train.only(held)
+
+
+def _check_taught(
+    labels: NDArray[np.int64], kept: NDArray[np.int64], classes: Sequence[str], source: str
+) -> None:
+    """Raises SpecError for a class all of whose images were cut off."""
+    gone = np.setdiff1d(labels, labels[kept])
+    if len(gone):
+        raise SpecError(
+            f"data {source!r}: class {classes[gone[0]]!r} has too few groups to be in training, "
+            "too; add one, or name a folder of others for validation (--validation PATH)"
+        )

@@ -37,3 +37,26 @@ def make_folder(tmp_path: Path) -> MakeFolder:
         return root
 
     return make
+
+
+@pytest.fixture
+def draw_pairs() -> Callable[..., None]:
+    """Draw images and masks, 30x20: row upon row of classes, each its own grey."""
+
+    def draw(
+        images: Path,
+        masks: Path,
+        drawn: dict[str, list[int]],
+        *,
+        size: tuple[int, int] = (30, 20),
+        suffix: str = "png",
+    ) -> None:
+        for name, classes in drawn.items():
+            stripes = np.repeat(np.asarray(classes, dtype=np.uint8), -(-size[1] // len(classes)))
+            mask = np.tile(stripes[: size[1], None], (1, size[0]))
+            for folder in (images, masks):
+                (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray((mask * 50) % 251).save(images / f"{name}.{suffix}")
+            Image.fromarray(mask).save(masks / f"{name}.png")
+
+    return draw

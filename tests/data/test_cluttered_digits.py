@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from nas.data import load_data, open_test
-from nas.data.cluttered_digits import Clutter, _digits, draw_canvases
+from nas.data.cluttered_digits import Clutter, draw_canvases, part_digits
 from nas.data.kinds import source_to_search, source_to_test
 
 RNG = np.random.default_rng
@@ -59,9 +59,10 @@ def test_equal_generators_draw_equal_canvases_and_every_digit_as_often() -> None
 
 def test_the_parts_hold_every_class_and_share_no_digit() -> None:
     kept = [
-        {image.tobytes() for image in _digits(part)[0]} for part in ("train", "validation", "test")
+        {image.tobytes() for image in part_digits(part)[0]}
+        for part in ("train", "validation", "test")
     ]
-    assert sum(len(_digits(part)[0]) for part in ("train", "validation", "test")) == 1797
+    assert sum(len(part_digits(part)[0]) for part in ("train", "validation", "test")) == 1797
     assert not kept[0] & kept[1] and not (kept[0] | kept[1]) & kept[2]
     data = load_data("cluttered-digits", 16, validation=0.5, seed=7)
     test = open_test("cluttered-digits", 16)

@@ -108,3 +108,10 @@ def test_statistics_equal_the_obvious_ones() -> None:
     assert std == pytest.approx(np.maximum(pixels.std(axis=0), 1.0))
     many = np.repeat(images, 300, axis=0)  # every second image is judged
     assert statistics(many)[0] == pytest.approx(mean)
+
+
+def test_so_many_of_each_class_come_first() -> None:
+    labels = np.repeat([0, 1, 2], [50, 3, 2])
+    order = thinning(labels, seed=0, least=2)
+    assert np.bincount(labels[order[:6]]).tolist() == [2, 2, 2]
+    assert sorted(order) == list(range(55))

@@ -286,4 +286,4 @@ def test_the_test_part_is_decoded_once_and_again_when_it_changes(
     (root / "test" / "a" / "0.png").unlink()
     assert len(open_test(f"folder:{root}", 16)) == 3
     abouts = [json.loads(path.read_text()) for path in (cache / "test").glob("*/data.json")]
-    assert abouts == [{"source": f"folder:{root}"}] * 2
+    assert abouts == [{"source": f"folder:{root}", "annotated": "labels"}] * 2

@@ -11,14 +11,8 @@ from PIL import Image
 
 from nas.base.errors import SpecError
 from nas.base.size import Size
-from nas.data.images import (
-    IMAGE_PIXELS,
-    Images,
-    decode_ahead,
-    in_memory,
-    number_classes,
-    to_size,
-)
+from nas.data.geometry import to_size
+from nas.data.images import IMAGE_PIXELS, Images, decode_ahead, in_memory, number_classes
 from nas.data.reading import Resize
 
 RED, GREEN, BLUE, WHITE = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255)
@@ -144,7 +138,7 @@ def test_an_odd_header_stops_nothing(kind: str, about: str) -> None:
     content = io.BytesIO()
     halves(RED, BLUE).save(content, kind, exif=exif, **quality)
     images = Images(np.zeros(1, np.int64), lambda _: Image.open(content), lambda row: about)
-    (pixels,) = next(decode_ahead(images, Size.of(16)))
+    ((pixels,), _) = next(decode_ahead(images, Size.of(16)))
     upright = pixels[1, 14, 0] > 128  # red above, where it was on the left
     assert upright == (about in ODD)
 
@@ -162,7 +156,7 @@ def test_an_image_too_large_says_how_large_it_may_be(monkeypatch: pytest.MonkeyP
     with pytest.raises(SpecError, match=said):
         list(decode_ahead(images, Size.of(8)))
     monkeypatch.setenv(IMAGE_PIXELS, "600")
-    (block,) = decode_ahead(images, Size.of(8))
+    ((block, _),) = decode_ahead(images, Size.of(8))
     assert (block == GREEN).all()
     assert Image.MAX_IMAGE_PIXELS == 100
     monkeypatch.setenv(IMAGE_PIXELS, "1e9")
@@ -258,12 +252,13 @@ def test_pixels_that_are_no_colours_are_named(image: Image.Image, said: str) -> 
 def test_blocks_come_in_order_and_only_some_rows_may_be_wanted() -> None:
     pixels = np.arange(200, dtype=np.uint8)[:, None, None].repeat(2, 1).repeat(2, 2)
     images = in_memory(pixels, np.arange(200), "made")
-    found = np.concatenate(list(decode_ahead(images, Size.of(2))))
+    found = np.concatenate([block for block, _ in decode_ahead(images, Size.of(2))])
     assert (found[:, 0, 0, 0] == np.arange(200)).all()
     rows = np.array([7, 3, 199])
     some = images.only(rows)
     assert (some.labels.tolist(), some.called(2)) == ([7, 3, 199], "image 199 of made")
-    assert np.concatenate(list(decode_ahead(some, Size.of(2))))[:, 0, 0, 0].tolist() == [7, 3, 199]
+    found = np.concatenate([block for block, _ in decode_ahead(some, Size.of(2))])
+    assert found[:, 0, 0, 0].tolist() == [7, 3, 199]
 
 
 def test_the_first_broken_image_is_named_whatever_its_decoder_raises() -> None:

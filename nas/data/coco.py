@@ -1,0 +1,257 @@
+"""COCO: a folder of images and a file of annotations, as coco:IMAGES,FILE.json.
+
+Two more of such pairs, behind commas, are for validation and the test part. As in torchvision's
+reference for segmentation, pixels of no thing are background, and what two things claim does not
+count; nor does a crowd.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter, defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nas.base.errors import NoTestPart, SpecError
+from nas.base.machine import available_memory
+from nas.data.content import content_digest, stamps_digest
+from nas.data.geometry import IGNORED
+from nas.data.images import Images, ImageSource, Masks, Parts
+from nas.data.listing import Listing, list_below, local_path, readable
+from nas.data.masked_part import MaskedPart
+from nas.data.masks import Numbering
+from nas.data.rasterise import area_of
+from nas.data.reading import Reading
+
+__all__ = ["COCO_ARGUMENT", "coco", "coco_test"]
+
+COCO_ARGUMENT = "IMAGES,FILE.json"
+
+_BACKGROUND = "background"
+_TIMES_READ = 8  # as much memory as the file has bytes
+_MEMORY_SHARE = 0.6
+
+
+def coco(argument: str, reading: Reading) -> ImageSource[Parts]:
+    """Return the images of the first pair, and those of the second for validation, with masks.
+
+    Raises SpecError when they are not as they must be.
+    """
+    train, held, _ = _pairs(argument)
+    assert train is not None
+
+    def read() -> Parts:
+        annotated = train.read()
+        numbering = Numbering.of(annotated.names, reading.classes, f"coco:{argument}")
+        validation = None
+        if held is not None:
+            validation = held.read(annotated).part.images(numbering)
+        return Parts(
+            numbering.classes,
+            annotated.part.images(numbering),
+            validation,
+            numbers=annotated.names,
+        )
+
+    return _source([pair for pair in (train, held) if pair is not None], read)
+
+
+def coco_test(argument: str, reading: Reading) -> ImageSource[Images]:
+    """Return the images of the third pair with their masks. Raises SpecError without one."""
+    train, _, test = _pairs(argument)
+    if train is None or test is None:
+        raise NoTestPart(
+            f"data 'coco:{argument}' brings no test part; a third pair is one: "
+            f"coco:{COCO_ARGUMENT},{COCO_ARGUMENT},{COCO_ARGUMENT} (the second is for validation)"
+        )
+
+    def read() -> Images:
+        annotated = train.read()
+        numbering = Numbering.of(annotated.names, reading.classes, f"coco:{argument}")
+        return test.read(annotated).part.images(numbering)
+
+    files = [*test.files, train.files[1]]  # which says what is called how
+    return ImageSource(stamps_digest(files), read, lambda: content_digest(files), test.notes)
+
+
+def _source(pairs: Sequence[_Pair], read: Callable[[], Parts]) -> ImageSource[Parts]:
+    files = [listing for pair in pairs for listing in pair.files]
+    notes = tuple(note for pair in pairs for note in pair.notes)
+    return ImageSource(stamps_digest(files), read, lambda: content_digest(files), notes)
+
+
+def _pairs(argument: str) -> tuple[_Pair | None, _Pair | None, _Pair | None]:
+    places = argument.split(",")
+    if len(places) not in {2, 4, 6} or not places[0]:
+        raise SpecError(
+            f"data 'coco:{argument}'; allowed: coco:{COCO_ARGUMENT}, then another pair for "
+            "validation and a third for the test part, each behind a comma (a pair may be empty; a "
+            "path holds no comma)"
+        )
+    places += [""] * (6 - len(places))
+    one, two, three = (
+        _Pair.of(images, file) if images or file else None
+        for images, file in zip(places[::2], places[1::2], strict=True)
+    )
+    return one, two, three
+
+
+@dataclass(frozen=True)
+class _Annotated:
+    """A file of annotations that was read.
+
+    names: class number -> name; 0 is the background.
+    numbers: the file's number of a category -> class number.
+    """
+
+    names: Mapping[int, str]
+    numbers: Mapping[int, int]
+    part: MaskedPart
+
+
+@dataclass(frozen=True)
+class _Thing:
+    """What an annotation says of an image: a class number, where, and whether of a crowd."""
+
+    number: int
+    segmentation: Any
+    crowd: bool
+
+
+@dataclass(frozen=True)
+class _Pair:
+    """A folder of images and a file of annotations, not read yet."""
+
+    images: Listing
+    file: Path
+
+    @classmethod
+    def of(cls, images: str, file: str) -> _Pair:
+        folder, path = local_path(images).expanduser(), local_path(file).expanduser()
+        if not images or not folder.is_dir():
+            raise SpecError(f"images {readable(folder)}: no such folder; needed: {COCO_ARGUMENT}")
+        if not file or not path.is_file():
+            raise SpecError(f"annotations {readable(path)}: no such file; needed: {COCO_ARGUMENT}")
+        return cls(list_below(folder), path)
+
+    @property
+    def files(self) -> tuple[Listing, Listing]:
+        """All that it is read from."""
+        return self.images, Listing(self.file.parent, (("", str(self.file)),), Counter())
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What is left out of the folder."""
+        return (self.images.note,) if self.images.note else ()
+
+    def read(self, train: _Annotated | None = None) -> _Annotated:
+        """Read the annotations.
+
+        train: those whose categories they are numbered by; None: by their own.
+        Raises SpecError for a file that is none of COCO's, or too large for memory.
+        """
+        given, called = _load(self.file), readable(self.file)
+        try:
+            if train is None:
+                names, numbers = _categories(given["categories"])
+            else:
+                names, numbers = dict(train.names), dict(train.numbers)
+            images = {image["id"]: image for image in given["images"]}
+            things: dict[Any, list[_Thing]] = defaultdict(list)
+            for entry in given["annotations"]:
+                if entry["category_id"] not in numbers:
+                    raise SpecError(
+                        f"{called}: category {entry['category_id']!r} is not among those of the "
+                        f"training file: {', '.join(map(str, sorted(numbers)[:12]))}"
+                    )
+                if entry["image_id"] not in images:
+                    raise SpecError(
+                        f"{called}: an annotation of image {entry['image_id']!r}, which is not "
+                        "among its images"
+                    )
+                number, crowd = numbers[entry["category_id"]], bool(entry.get("iscrowd", 0))
+                things[entry["image_id"]].append(_Thing(number, entry["segmentation"], crowd))
+            rows = [
+                (str(image["file_name"]), int(image["height"]), int(image["width"]), things[key])
+                for key, image in images.items()
+            ]
+        except KeyError as error:
+            raise SpecError(f"{called}: an entry without {error}; needed: a file of COCO") from None
+        except (TypeError, ValueError, AttributeError) as error:
+            raise SpecError(f"{called} is no file of COCO ({error})") from None
+        if not rows:
+            raise SpecError(f"{called}: it names no image")
+        return _Annotated(names, numbers, self._part(rows))
+
+    def _part(self, rows: Sequence[tuple[str, int, int, list[_Thing]]]) -> MaskedPart:
+        there = {readable(path): path for _, path in self.images.files}
+        paths: list[str] = []
+        for name, *_ in rows:
+            path = f"{readable(self.images.top)}/{name}"
+            if path not in there:
+                raise SpecError(
+                    f"image {path} is not there, which {readable(self.file)} names; add it, or "
+                    "name another folder"
+                )
+            paths.append(there[path])
+
+        def read(row: int) -> NDArray[np.uint8]:
+            _, height, width, things = rows[row]
+            return _drawn(things, height, width)
+
+        def found() -> NDArray[np.bool_]:
+            numbers = np.zeros((len(rows), 256), dtype=np.bool_)
+            numbers[:, 0] = True
+            for row, (_, _, _, things) in enumerate(rows):
+                numbers[row, [thing.number for thing in things if not thing.crowd]] = True
+            return numbers
+
+        masks = Masks(read, lambda row: f"mask of {rows[row][0]} in {readable(self.file)}")
+        listed = Listing(self.images.top, tuple(("", path) for path in paths), Counter())
+        return MaskedPart(listed, masks, found, self.files)
+
+
+def _load(path: Path) -> Any:
+    wanted, free = path.stat().st_size * _TIMES_READ, available_memory()
+    if free is not None and wanted > free * _MEMORY_SHARE:
+        raise SpecError(
+            f"{readable(path)} is {path.stat().st_size / 2**30:.1f} GiB, which takes about "
+            f"{wanted / 2**30:.1f} to read, and {free / 2**30:.1f} are free; keep the annotations "
+            "of fewer images in it, or draw masks (folder:PATH with images and masks)"
+        )
+    try:
+        return json.loads(path.read_bytes())
+    except OSError as error:
+        raise SpecError(f"{readable(path)} cannot be read ({error.strerror})") from None
+    except (ValueError, RecursionError) as error:
+        raise SpecError(f"{readable(path)} is no JSON ({error}); mend it") from None
+
+
+def _categories(given: Any) -> tuple[dict[int, str], dict[int, int]]:
+    """Return the names of classes, and the class number of each category, which may have gaps."""
+    order = sorted(given, key=lambda category: category["id"])
+    if len(order) > IGNORED - 1:
+        raise SpecError(f"{len(order)} categories; at most {IGNORED - 1} are read")
+    names = {0: _BACKGROUND} | {place: str(one["name"]) for place, one in enumerate(order, 1)}
+    return names, {int(one["id"]): place for place, one in enumerate(order, 1)}
+
+
+def _drawn(things: Sequence[_Thing], height: int, width: int) -> NDArray[np.uint8]:
+    """Return the class of each pixel: of the one thing that claims it, else background."""
+    mask = np.zeros((height, width), dtype=np.uint8)
+    claims = np.zeros((height, width), dtype=np.int64)
+    crowds = np.zeros((height, width), dtype=np.bool_)
+    for thing in things:
+        area = area_of(thing.segmentation, height, width)
+        if thing.crowd:
+            crowds |= area
+            continue
+        mask[area] = thing.number
+        claims += area
+    mask[(claims > 1) | (crowds & (claims == 0))] = IGNORED
+    return mask
