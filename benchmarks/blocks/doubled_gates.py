@@ -15,6 +15,7 @@ from nas.latency.measure import Anchor, Subject, measure_anchor, measure_togethe
 from nas.latency.survey import loader_of
 from nas.models.build import build, uniform
 from nas.spec.architecture import Architecture
+from nas.spec.task import Task
 
 NETWORKS = (("mobilenetv2_100", 224, None), ("mobilenetv2_035", 32, 16))
 POSITIONS = ("after_depthwise", "after_projection", "after_residual")
@@ -33,13 +34,15 @@ def main() -> None:
                     backbone, block, resolution=side, total_stride=stride, position=position
                 )
                 for start, network in (
-                    ("deployed", build_deployed(placed, 10)),
+                    ("deployed", build_deployed(placed, Task(outputs=10))),
                     ("without", build(placed, num_classes=10)),
                 ):
                     name = f"{position} {block} {start}"
                     subjects[name] = Subject(prepare(network, shape), (1, *shape))
         plain = Subject(
-            prepare(build_deployed(Architecture(backbone, side, (), stride), 10), shape),
+            prepare(
+                build_deployed(Architecture(backbone, side, (), stride), Task(outputs=10)), shape
+            ),
             (1, *shape),
         )
         found = measure_together(subjects, Anchor(plain, measure_anchor(plain)), seed=0, rounds=24)

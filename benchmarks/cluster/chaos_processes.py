@@ -174,9 +174,12 @@ def _on_ray(run: Run) -> dict[str, Any]:
 
 def _spec(run: Run) -> Any:
     from nas.execution.evaluator import EvaluatorSpec
+    from nas.spec.task import Task
 
     nowhere = Path("nowhere")
-    return EvaluatorSpec(nowhere, nowhere, run.file.proxy, run.space.constraints, (), "{}", 1.0)
+    return EvaluatorSpec(
+        nowhere, nowhere, run.file.proxy, run.space.constraints, (), "{}", 1.0, Task()
+    )
 
 
 _CLUSTER_FAULTS: dict[str, float] = {

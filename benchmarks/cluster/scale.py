@@ -39,6 +39,7 @@ from nas.spec.objective import objectives_named
 from nas.spec.runner import Proxy, Ray, SearchPlan
 from nas.spec.space import Constraints, SearchSpace
 from nas.spec.storage_url import StorageUrl
+from nas.spec.task import Task
 from nas.strategy.samplers.figures import SpaceFigures
 from nas.strategy.search import Search
 from nas.strategy.storage.store import Store
@@ -119,7 +120,7 @@ def _local(workers: int, seconds: float, folder: Path) -> Iterator[Executor]:
     from nas.execution.local import LocalExecutor
 
     nowhere = Path("nowhere")
-    spec = EvaluatorSpec(nowhere, nowhere, Proxy(), Constraints(), (), "{}", 1.0)
+    spec = EvaluatorSpec(nowhere, nowhere, Proxy(), Constraints(), (), "{}", 1.0, Task())
     program = (sys.executable, "-m", MODULE, "worker", str(seconds))
     yield LocalExecutor(spec, workers=workers, log=folder / "log", program=program)
 
@@ -190,7 +191,9 @@ def searched(where: Path | StorageUrl, trials: int, sampler: Any) -> Search:
     plan = SearchPlan(trials=trials, sampler=sampler, confirm_seeds=1, patience=None)
     store = Store.create(where, objectives_named(plan.objectives))
     figures = (
-        SpaceFigures(candidates, num_classes=10, profile=None) if sampler == "pareto" else None
+        SpaceFigures(candidates, task=Task(outputs=10), profile=None)
+        if sampler == "pareto"
+        else None
     )
     return Search(candidates, plan, store, figures=figures)
 

@@ -31,11 +31,11 @@ from nas.belief.terms import Place
 from nas.data import Dataset
 from nas.spec.architecture import Architecture
 from nas.spec.proxy import Proxy
+from nas.spec.task import Task
 from nas.strategy.samplers.pareto.design import balanced_design
 from nas.training.climb import climb
 from nas.training.loop import evaluate
 from nas.training.proxies import PROXIES, Setting
-from nas.training.task import Classification
 
 __all__ = ["CANDIDATES", "Candidate", "fresh_networks", "rows_file"]
 
@@ -151,7 +151,7 @@ def train(
     if candidate.proxy.resolution is not None:
         architecture = replace(architecture, resolution=candidate.proxy.resolution)
     seed = derive(0, landscape.number_of_seeds, "candidate", name, network, repeat) % 2**31
-    setting = Setting(data, Classification(len(data.classes)), candidate.proxy, _CPU, weights={})
+    setting = Setting(data, Task(outputs=len(data.classes)), candidate.proxy, _CPU, weights={})
     training = PROXIES[candidate.proxy.kind].begin(architecture, setting, seed)
     begun, judging, rungs = time.process_time(), 0.0, []
     for number, epochs in enumerate(candidate.proxy.budgets):

@@ -29,8 +29,8 @@ from nas.belief.gain_curve import CurveRow, gain_curves
 from nas.data import Dataset, load_data, open_test
 from nas.models.build import build, uniform
 from nas.spec.architecture import PLAIN, Architecture
+from nas.spec.task import Task
 from nas.training.loop import Recipe, Training, evaluate, steps_in
-from nas.training.task import Classification
 
 BACKBONE, RESOLUTION, SOURCE = "mobilenetv2_cifar", 16, "cluttered-digits"
 EPOCHS, BATCH, RATE, WARM_UP = 5.0, 32, 0.075, 0.2
@@ -61,7 +61,7 @@ def _images() -> Dataset:
 def _row(name: str, repeat: int) -> dict[str, Any]:
     """Train one network and judge it."""
     seed = derive(0, "demonstration", name, repeat) % 2**31
-    data, task = _images(), Classification(10)
+    data, task = _images(), Task(outputs=10)
     network = build(networks()[name], num_classes=10, seed=seed)
     recipe = Recipe(
         length=steps_in(EPOCHS, len(data.train), BATCH),

@@ -62,9 +62,9 @@ from nas.base.seeds import derive
 from nas.data import Dataset
 from nas.models.build import build
 from nas.spec.architecture import Architecture
+from nas.spec.task import Task
 from nas.training.checkpoint import load_weights, save_weights
 from nas.training.loop import Recipe, Training, evaluate, steps_in
-from nas.training.task import Classification
 
 __all__ = ["KINDS", "Rival", "Supernet", "Switch"]
 
@@ -170,7 +170,7 @@ class Rival:
         return Training(
             supernet.network,
             self.data,
-            Classification(len(self.data.classes)),
+            Task(outputs=len(self.data.classes)),
             self.recipe,
             parameters=supernet.network.parameters(),
             seed=self.seed,
@@ -196,7 +196,7 @@ class Rival:
     def accuracy(self, supernet: Supernet, scheme: Scheme) -> float:
         """Return the accuracy of a scheme with the shared weights, in points."""
         supernet.choose(scheme)
-        task = Classification(len(self.data.classes))
+        task = Task(outputs=len(self.data.classes))
         return (
             100 * evaluate(supernet.network, self.data, task, device=_CPU, batch_size=250).accuracy
         )

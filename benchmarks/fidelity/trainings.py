@@ -18,9 +18,9 @@ from benchmarks.fidelity.landscapes import Landscape
 from nas.base.errors import SpecError, StorageError
 from nas.data import Dataset, Split, load_data
 from nas.models.build import build
+from nas.spec.task import Task
 from nas.training.checkpoint import load_weights, save_weights
 from nas.training.loop import Recipe, Training, evaluate, steps_in
-from nas.training.task import Classification
 
 __all__ = ["Images", "Job", "append", "begin", "finish", "rows_of"]
 
@@ -109,7 +109,7 @@ def begin(landscape: Landscape, images: Images, job: Job) -> Training:
     return Training(
         network,
         data,
-        Classification(classes),
+        Task(outputs=classes),
         _recipe(landscape, job, len(data.train)),
         parameters=network.parameters(),
         seed=job.seed,
@@ -156,7 +156,7 @@ def finish(landscape: Landscape, images: Images, job: Job, work: Path) -> dict[s
         training.run(until)
         save_weights(kept, training.state())
     seen, judged = (
-        evaluate(training.trained, data, Classification(len(data.classes)), device=_CPU)
+        evaluate(training.trained, data, Task(outputs=len(data.classes)), device=_CPU)
         for data in (images.proxies, images.judges)
     )
     kept.unlink(missing_ok=True)

@@ -45,6 +45,7 @@ from nas.runs.given_weights import match_given_weights, settle_weights
 from nas.runs.run import RunFile
 from nas.spec.architecture import Architecture
 from nas.spec.runner import load_runner
+from nas.spec.task import Task
 from nas.training.plain_backbone import given_network
 
 __all__ = ["Tally", "judge", "read_changed"]
@@ -103,8 +104,8 @@ def _read(path: Path, how: str) -> MatchedWeights:
     settings = (f"proxy.backbone.weights={json.dumps(str(path))}", f"proxy.backbone.match={how}")
     file = RunFile.of(load_runner(None, settings), "digits")
     settled, _ = settle_weights(file, [_PLAIN])
-    notes = match_given_weights(settled, [_PLAIN], CLASSES)
-    _, matched = given_network(_PLAIN, settled.proxy.backbone, CLASSES)
+    notes = match_given_weights(settled, [_PLAIN], Task(outputs=CLASSES))
+    _, matched = given_network(_PLAIN, settled.proxy.backbone, Task(outputs=CLASSES))
     assert notes == list(matched.notes)
     return matched
 

@@ -56,7 +56,7 @@ def timed(profile: Profile, networks: list[Architecture]) -> np.ndarray:
 
     def subject(architecture: Architecture) -> Subject:
         shape = architecture.size.shape
-        session = prepare(build_deployed(architecture, profile.classes), shape)
+        session = prepare(build_deployed(architecture, profile.task), shape)
         return Subject(session, (device.batch, *shape))
 
     branch = profile.branches[0]

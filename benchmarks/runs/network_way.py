@@ -33,10 +33,10 @@ from nas.runs.run import RunState, open_run
 from nas.runs.weights import trained_network
 from nas.spec.architecture import Architecture
 from nas.spec.space import POSITIONS
+from nas.spec.task import Task
 from nas.study.record import COMPLETE, FAILED
 from nas.training.checkpoint import save_weights
 from nas.training.loop import Recipe, Training, evaluate
-from nas.training.task import Classification
 
 __all__ = [
     "FAULT",
@@ -172,7 +172,7 @@ def walk_through(name: str, number: int, folder: Path) -> Row:
     )
     network, data = train(name, side)
     row = replace(row, params=sum(weight.numel() for weight in network.parameters()))
-    score = evaluate(network, data, Classification(_CLASSES), device=_CPU)
+    score = evaluate(network, data, Task(outputs=_CLASSES), device=_CPU)
     row = replace(row, accuracy=score.accuracy, loss=score.loss)
     if len(everywhere) > row.filled:
         images = normalised(data.validation.images[:16].numpy(), _pixels(data))
@@ -196,7 +196,7 @@ def train(name: str, side: int) -> tuple[nn.Module, Dataset]:
     training = Training(
         network,
         data,
-        Classification(_CLASSES),
+        Task(outputs=_CLASSES),
         Recipe(length=_STEPS, batch_size=batch_size(side), learning_rate=_RATE),
         parameters=network.parameters(),
         seed=0,

@@ -34,11 +34,11 @@ from nas.models.cost import cost_of_module
 from nas.runs.run import Run, open_run
 from nas.spec.architecture import Architecture
 from nas.spec.objective import objectives_named
+from nas.spec.task import Task
 from nas.strategy.storage.store import Store
 from nas.study.record import COMPLETE, Job, Record
 from nas.training.checkpoint import save_trained
 from nas.training.loop import evaluate
-from nas.training.task import Classification
 
 CPU = torch.device("cpu")
 
@@ -96,7 +96,7 @@ def case_of(run: Run, trial: int | None) -> Case:
 
 
 def parts(case: Case, scratch: Path) -> dict[str, Part]:
-    data, task = case.run.dataset(), Classification(case.num_classes)
+    data, task = case.run.dataset(), Task(outputs=case.num_classes)
     network, shipped = case.network(), case.shipped()
     shape = case.architecture.size.shape
     graph = to_onnx(shipped, shape)

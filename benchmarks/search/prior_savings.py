@@ -39,6 +39,7 @@ from nas.spec.objective import objectives_named
 from nas.spec.prior import Rules, SiteLocation
 from nas.spec.runner import SearchPlan
 from nas.spec.space import SearchSpace
+from nas.spec.task import Task
 from nas.strategy.samplers.figures import SpaceFigures
 from nas.strategy.search import Search
 from nas.strategy.storage.store import Store
@@ -227,7 +228,7 @@ def main() -> None:
     given = parser.parse_args()
     source, target = space_of(given.source), space_of(given.target)
     known, figures = (
-        SpaceFigures(space, num_classes=10, profile=None) for space in (source, target)
+        SpaceFigures(space, task=Task(outputs=10), profile=None) for space in (source, target)
     )
     results: dict[str, list[Floats]] = {"no prior": [], "rules": [], "unrelated rules": []}
     for seed in range(given.first, given.first + given.truths):

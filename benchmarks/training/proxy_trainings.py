@@ -45,6 +45,7 @@ from nas.data import Dataset, Split, load_data
 from nas.models.build import build, inserted_modules
 from nas.models.candidates import Candidates
 from nas.spec.architecture import Architecture
+from nas.spec.task import Task
 from nas.training.batches import Batches
 from nas.training.checkpoint import load_weights, save_weights
 from nas.training.loop import Recipe, Training, evaluate
@@ -52,7 +53,6 @@ from nas.training.proxies.zero_cost import zero_cost_scores
 from nas.training.supernet.supernet import Supernet
 from nas.training.supernet.train import train_supernet
 from nas.training.supernet.weights import inherit, score
-from nas.training.task import Classification
 
 FIELDS = ("method", "network", "seed", "loss", "accuracy", "seconds")
 
@@ -85,7 +85,7 @@ def training(
     return Training(
         network,
         data,
-        Classification(CLASSES),
+        Task(outputs=CLASSES),
         recipe,
         parameters=[item for module in trained for item in module.parameters()],
         seed=seed,
@@ -98,7 +98,7 @@ def taught(data: Dataset, method: Method, work: Path) -> Dataset:
     """Labels that are mixed with what the plain network says of the images as they are."""
     plain = build(
         networks()["plain"],
-        num_classes=CLASSES,
+        task=Task(outputs=CLASSES),
         weights=load_weights(backbone_path(work, method.backbone)),
     ).eval()
     trainer, split = Batches(data, CPU), data.train
@@ -121,7 +121,7 @@ def scorer(method: Inherited | Untrained, seed: int, data: Dataset, work: Path) 
     supernet = Supernet(
         Candidates(space()),
         networks()["plain"],
-        num_classes=CLASSES,
+        task=Task(outputs=CLASSES),
         weights=load_weights(backbone_path(work, FULL)),
         seed=seed,
         frozen=method.frozen,
@@ -129,7 +129,7 @@ def scorer(method: Inherited | Untrained, seed: int, data: Dataset, work: Path) 
     train_supernet(
         supernet,
         data,
-        Classification(CLASSES),
+        Task(outputs=CLASSES),
         Recipe(method.images // BATCH, BATCH, SUPERNET_RATE, optimiser="adamw"),
         seed=seed,
         device=CPU,
@@ -137,7 +137,7 @@ def scorer(method: Inherited | Untrained, seed: int, data: Dataset, work: Path) 
     )
 
     def inherited(architecture: Architecture) -> tuple[float, float]:
-        task = Classification(CLASSES)
+        task = Task(outputs=CLASSES)
         if images := method.recalibration:
             found = score(supernet, architecture, data, task, device=CPU, images=images, seed=seed)
         else:
@@ -224,7 +224,7 @@ def work_through(
             run.run()
             seconds = time.process_time() - begun
             data = found.judges if method.name == REFERENCE else found.data
-            judged = evaluate(run.trained, data, Classification(CLASSES), device=CPU)
+            judged = evaluate(run.trained, data, Task(outputs=CLASSES), device=CPU)
             loss, accuracy = judged.loss, judged.accuracy
         else:
             if (method.name, seed) not in scorers:
@@ -255,7 +255,7 @@ def prepare(data: Dataset, work: Path, images: int) -> None:
         return
     run = training(replace(BEFORE, images=images), networks()["plain"], 1000, data, work)
     run.run()
-    score = evaluate(run.trained, data, Classification(CLASSES), device=CPU)
+    score = evaluate(run.trained, data, Task(outputs=CLASSES), device=CPU)
     print(f"plain network, {images} images: {score.loss:.4f}, {score.accuracy:.1%}", flush=True)
     save_weights(path, run.network.state_dict())
 

@@ -35,9 +35,9 @@ from benchmarks.shared.report import print_machine, print_table
 from nas.data import Dataset, Split, load_data
 from nas.models.build import build
 from nas.spec.architecture import Architecture
+from nas.spec.task import Task
 from nas.training.batches import Batches
 from nas.training.loop import Recipe, Training
-from nas.training.task import Classification
 
 BACKBONE, RESOLUTION, TOTAL_STRIDE = "mobilenetv2_035", 32, 16
 CPU = torch.device("cpu")
@@ -96,7 +96,7 @@ def network_for(data: Dataset) -> nn.Module:
 
 
 def ours(data: Dataset) -> Contestant:
-    network, task = network_for(data), Classification(len(data.classes))
+    network, task = network_for(data), Task(outputs=len(data.classes))
 
     def run(recipe: Recipe) -> None:
         parameters = network.parameters()

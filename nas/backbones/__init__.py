@@ -25,11 +25,18 @@ from nas.backbones import (
     torchvision_networks,
     user_networks,
 )
+from nas.backbones.feature_maps import FeatureMap, Maps, maps_of, read_maps
 from nas.backbones.line_up import LINE_UP
 from nas.backbones.scores import find_fault
 from nas.backbones.sites.slot import Site, Slot, usual_positions
 from nas.backbones.sites.walk import outputs, walk
-from nas.backbones.stride import TRACED_SIDE, layers_to_unstride, unstride
+from nas.backbones.stride import (
+    TRACED_SIDE,
+    Dilation,
+    layers_to_dilate,
+    layers_to_unstride,
+    unstride,
+)
 from nas.base.errors import SpecError
 from nas.base.size import Resolution, Size
 from nas.spec.own_backbone import is_held
@@ -39,15 +46,19 @@ from nas.spec.width import MOST_WIDTH, split_width, with_width
 __all__ = [
     "FAMILIES",
     "LINE_UP",
+    "FeatureMap",
+    "Maps",
     "Site",
     "Slot",
     "check_backbone",
     "check_scores",
+    "find_maps",
     "find_sites",
     "has_width",
     "known_backbones",
     "normalisation_of",
     "plain_network",
+    "read_maps",
     "shapes",
     "sites_by_name",
     "widened",
@@ -168,12 +179,14 @@ def plain_network(
     *,
     num_classes: int = 1000,
     total_stride: int | None = None,
+    output_stride: int | None = None,
     pretrained: bool = False,
     seed: int = 0,
 ) -> nn.Module:
     """Make the backbone as it comes, in evaluation mode.
 
     total_stride: input height / height of the last map; None leaves the backbone's own.
+    output_stride: the same by a dilated end, where a head reads finer maps; None: not dilated.
     pretrained: whether it has its library's weights, or random ones.
     seed: of random weights.
     Raises SpecError for an unknown name, or weights that cannot be had.
@@ -203,6 +216,8 @@ def plain_network(
         ) from None
     if total_stride is not None:
         unstride(network, _unstrided(backbone, total_stride))
+    if output_stride is not None:
+        _dilation(backbone, total_stride, output_stride).apply(network)
     return network.eval()
 
 
@@ -231,12 +246,25 @@ def _unstrided(backbone: str, total_stride: int) -> tuple[str, ...]:
     try:
         return layers_to_unstride(network, total_stride, backbone)
     except _OF_FORWARD as error:
-        reason = next(iter(str(error).splitlines()), type(error).__name__)
-        raise SpecError(
-            f"backbone {backbone!r}, total_stride {total_stride}: it is asked of a network that "
-            f"reads images of any size, and this one cannot read {TRACED_SIDE}x{TRACED_SIDE} "
-            f"({reason}); leave total_stride out"
-        ) from None
+        raise _of_one_size(backbone, "total_stride", total_stride, error) from None
+
+
+@lru_cache(maxsize=64)
+def _dilation(backbone: str, total_stride: int | None, output_stride: int) -> Dilation:
+    network = plain_network(backbone, num_classes=_CLASSES, total_stride=total_stride)
+    try:
+        return layers_to_dilate(network, output_stride, backbone)
+    except _OF_FORWARD as error:
+        raise _of_one_size(backbone, "output_stride", output_stride, error) from None
+
+
+def _of_one_size(backbone: str, key: str, stride: int, error: Exception) -> SpecError:
+    reason = next(iter(str(error).splitlines()), type(error).__name__)
+    return SpecError(
+        f"backbone {backbone!r}, {key} {stride}: it is asked of a network that reads images of "
+        f"any size, and this one cannot read {TRACED_SIDE}x{TRACED_SIDE} ({reason}); leave {key} "
+        "out"
+    )
 
 
 def find_sites(
@@ -245,6 +273,7 @@ def find_sites(
     total_stride: int | None = None,
     positions: Sequence[str] = (),
     modules: Sequence[str] = (),
+    output_stride: int | None = None,
 ) -> tuple[Site, ...]:
     """Find the sites of a backbone, in the order of the forward pass.
 
@@ -255,11 +284,11 @@ def find_sites(
     modules: patterns of module paths, whose outputs are sites too.
     Raises SpecError when there is no such site, or images are too small for the network.
     """
-    walked = _walked(backbone, resolution, total_stride)
+    walked = _walked(backbone, resolution, total_stride, output_stride)
     wanted = tuple(positions) or (() if modules else usual_positions(walked))
     sites = [site for site in walked if site.position in wanted]
     for pattern in modules:
-        matching = _outputs(backbone, resolution, total_stride, pattern)
+        matching = _outputs(backbone, resolution, total_stride, pattern, output_stride)
         if not matching:
             raise SpecError(f"backbone {backbone!r}: no module {pattern!r} gives a feature map")
         sites.extend(site for site in matching if site not in sites)
@@ -275,20 +304,24 @@ def find_sites(
 
 
 def sites_by_name(
-    backbone: str, resolution: Resolution, total_stride: int | None, names: Sequence[str]
+    backbone: str,
+    resolution: Resolution,
+    total_stride: int | None,
+    names: Sequence[str],
+    output_stride: int | None = None,
 ) -> dict[str, Site]:
     """Find the sites with these names, wherever in the network they are.
 
     Raises SpecError when there is none of a name.
     """
-    sites = {site.name: site for site in _walked(backbone, resolution, total_stride)}
+    walked = _walked(backbone, resolution, total_stride, output_stride)
+    sites = {site.name: site for site in walked}
     chosen = {}
     for name in names:
         host, _, position = name.rpartition("/")
         if name not in sites and position == "output":
-            sites |= {
-                site.name: site for site in _outputs(backbone, resolution, total_stride, host)
-            }
+            matching = _outputs(backbone, resolution, total_stride, host, output_stride)
+            sites |= {site.name: site for site in matching}
         if name not in sites:
             near = difflib.get_close_matches(name, sites, n=5) or list(sites)[:5]
             raise SpecError(
@@ -311,9 +344,56 @@ def check_scores(
         raise SpecError(f"backbone {backbone!r} gives {fault}")
 
 
+def find_maps(
+    backbone: str,
+    resolution: Resolution = 224,
+    total_stride: int | None = None,
+    output_stride: int | None = None,
+) -> Maps:
+    """Find the maps of a backbone that a head may read, from the finest to the coarsest.
+
+    Raises SpecError where there is none, or images are too small for the network.
+    """
+    return _mapped(backbone, resolution, total_stride, output_stride)
+
+
 @lru_cache(maxsize=64)
-def _walked(backbone: str, resolution: Resolution, total_stride: int | None) -> tuple[Site, ...]:
-    network = plain_network(backbone, num_classes=_CLASSES, total_stride=total_stride)
+def _mapped(
+    backbone: str, resolution: Resolution, total_stride: int | None, output_stride: int | None
+) -> Maps:
+    def made() -> nn.Module:
+        return plain_network(
+            backbone,
+            num_classes=_CLASSES,
+            total_stride=total_stride,
+            output_stride=output_stride,
+        )
+
+    try:
+        found = maps_of(made, resolution)
+    except _OF_FORWARD as error:
+        raise _unreadable(backbone, resolution, total_stride, error) from None
+    if not found.all:
+        raise SpecError(
+            f"backbone {backbone!r} gives no maps that a head could read: it has no residual block "
+            "and no spatial convolution whose output is a feature map"
+        )
+    if output_stride is not None and found.all[-1].stride != output_stride:
+        raise SpecError(
+            f"backbone {backbone!r}: its last map has stride {found.all[-1].stride}, and not "
+            f"output_stride {output_stride}: a pooling, or a convolution of even size, makes it "
+            "smaller, which cannot be dilated"
+        )
+    return found
+
+
+@lru_cache(maxsize=64)
+def _walked(
+    backbone: str, resolution: Resolution, total_stride: int | None, output_stride: int | None
+) -> tuple[Site, ...]:
+    network = plain_network(
+        backbone, num_classes=_CLASSES, total_stride=total_stride, output_stride=output_stride
+    )
     try:
         sites = walk(network, resolution)
     except _OF_FORWARD as error:
@@ -325,9 +405,15 @@ def _walked(backbone: str, resolution: Resolution, total_stride: int | None) -> 
 
 @lru_cache(maxsize=256)
 def _outputs(
-    backbone: str, resolution: Resolution, total_stride: int | None, pattern: str
+    backbone: str,
+    resolution: Resolution,
+    total_stride: int | None,
+    pattern: str,
+    output_stride: int | None,
 ) -> tuple[Site, ...]:
-    network = plain_network(backbone, num_classes=10, total_stride=total_stride)
+    network = plain_network(
+        backbone, num_classes=10, total_stride=total_stride, output_stride=output_stride
+    )
     try:
         return outputs(network, resolution, pattern)
     except _OF_FORWARD as error:

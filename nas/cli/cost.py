@@ -9,17 +9,23 @@ import typer
 
 from nas.base.errors import SpecError
 from nas.base.formats import describe_uncounted, format_count
-from nas.cli.options import BackboneArguments, ImageSize, Json
+from nas.cli.options import (
+    BackboneArguments,
+    Head,
+    ImageSize,
+    Json,
+    OutputStride,
+    TaskOption,
+    TotalStride,
+)
 from nas.cli.output.console import print_json
-from nas.cli.parsing import parse_arguments
+from nas.cli.parsing import check_strides, parse_arguments
 
 if TYPE_CHECKING:
     from nas.base.size import Resolution
     from nas.spec.architecture import Architecture
 
 __all__ = ["cost"]
-
-_STRIDES = (4, 8, 16, 32)
 
 
 def cost(
@@ -39,7 +45,10 @@ def cost(
         ),
     ] = None,
     resolution: ImageSize = "224",
-    total_stride: Annotated[int | None, typer.Option(help="4, 8, 16 or 32.")] = None,
+    total_stride: TotalStride = None,
+    output_stride: OutputStride = None,
+    task: TaskOption = None,
+    head: Head = None,
     classes: Annotated[int, typer.Option(min=1)] = 1000,
     json_: Json = False,
 ) -> None:
@@ -50,15 +59,19 @@ def cost(
     from nas.models.cost import cost as count_cost
     from nas.spec.own_backbone import with_arguments
     from nas.spec.resolution import parse_resolution
+    from nas.spec.task import Task
 
     backbone = with_arguments([backbone], parse_arguments(backbone_args))[0]
     size = parse_resolution(resolution, "--resolution")
-    architecture = _place(backbone, uniform, size, total_stride, exclude, position)
-    counted, insertions = count_cost(architecture, num_classes=classes), len(architecture.blocks)
+    architecture = _place(backbone, uniform, size, total_stride, output_stride, exclude, position)
+    purpose = Task.of(task or "classification", classes, head)
+    counted, insertions = count_cost(architecture, task=purpose), len(architecture.blocks)
     if json_:
         values = {
             "backbone": backbone,
             "uniform": uniform,
+            "task": purpose.name,
+            "head": purpose.head,
             "insertions": insertions,
             "params": counted.params,
             "macs": counted.macs,
@@ -67,7 +80,8 @@ def cost(
         print_json(values, indent=None)
         return
     params, macs = format_count(counted.params), format_count(counted.macs)
-    print(f"{backbone}, {uniform} at {insertions} sites, {architecture.size}")
+    around = "" if purpose.is_classification else f", {purpose.name} with {purpose.head}"
+    print(f"{backbone}, {uniform} at {insertions} sites, {architecture.size}{around}")
     print(f"params  {counted.params:,} ({params})")
     print(f"MACs    {counted.macs:,} ({macs}; convolutions and matrix products)")
     if counted.unsupported:
@@ -79,6 +93,7 @@ def _place(
     label: str,
     resolution: Resolution,
     total_stride: int | None,
+    output_stride: int | None,
     exclude: Sequence[str] | None,
     position: Sequence[str] | None,
 ) -> Architecture:
@@ -87,8 +102,7 @@ def _place(
     from nas.spec.architecture import parse_label
     from nas.spec.space import POSITIONS
 
-    if total_stride is not None and total_stride not in _STRIDES:
-        raise SpecError(f"total stride {total_stride}; allowed: {', '.join(map(str, _STRIDES))}")
+    check_strides(total_stride, output_stride)
     unknown = [name for name in position or () if name not in POSITIONS]
     if unknown:
         raise SpecError(f"position {unknown[0]!r}; allowed: {', '.join(POSITIONS)}")
@@ -98,6 +112,7 @@ def _place(
         block,
         resolution=resolution,
         total_stride=total_stride,
+        output_stride=output_stride,
         exclude=tuple(exclude or ()),
         position=tuple(position or ()),
         **dict[str, Any](options),

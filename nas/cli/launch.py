@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
 __all__ = ["PASSES_OPTIONS_ON", "launch"]
 
-_DATA_FOLDERS = ("folder", "imagenet")  # kinds of data that are read from a path
+_DATA_FOLDERS = ("folder", "imagenet", "voc", "market1501")
+"""The kinds of data that are read from a path."""
 
 
 PASSES_OPTIONS_ON = {"allow_extra_args": True, "ignore_unknown_options": True}

@@ -11,6 +11,7 @@ __all__ = [
     "BackboneArguments",
     "Budget",
     "FullTrainings",
+    "Head",
     "DataSource",
     "GivenWeights",
     "Json",
@@ -22,6 +23,7 @@ __all__ = [
     "RunFolderOrUrl",
     "RunnerSettings",
     "SpaceFile",
+    "TaskOption",
     "TimeLimit",
     "Trials",
     "WeightsMatch",
@@ -83,6 +85,25 @@ BackboneArguments = Annotated[
         metavar="NAME=VALUE", help="What your own network is called with; may be repeated."
     ),
 ]
+
+TaskOption = Annotated[
+    str | None,
+    typer.Option(
+        "--task",
+        metavar="TASK",
+        help="classification, segmentation or retrieval; default: what the data is annotated for.",
+    ),
+]
+Head = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help="Around the backbone, of segmentation: lraspp (default), deeplabv3, unet or fpn.",
+    ),
+]
+
+TotalStride = Annotated[int | None, typer.Option(help="4, 8, 16 or 32.")]
+OutputStride = Annotated[int | None, typer.Option(help="8, 16 or 32: by a dilated end.")]
 
 # How a front is looked at.
 ObjectiveNames = Annotated[

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from nas.spec.runner import Runner
 
 __all__ = [
+    "check_strides",
     "is_share",
     "parse_arguments",
     "parse_focus",
@@ -26,6 +27,20 @@ __all__ = [
     "settings_of_weights",
     "with_option",
 ]
+
+
+_STRIDES = (4, 8, 16, 32)
+_OUTPUT_STRIDES = (8, 16, 32)
+
+
+def check_strides(total_stride: int | None, output_stride: int | None) -> None:
+    """Check strides as they were typed. Raises SpecError."""
+    for name, stride, allowed in (
+        ("total stride", total_stride, _STRIDES),
+        ("output stride", output_stride, _OUTPUT_STRIDES),
+    ):
+        if stride is not None and stride not in allowed:
+            raise SpecError(f"{name} {stride}; allowed: {', '.join(map(str, allowed))}")
 
 
 def parse_numbers(text: str, option: str) -> dict[str, float]:

@@ -20,6 +20,12 @@ def report(
     figures: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Each figure as PNG and SVG, for a paper.")
     ] = None,
+    images: Annotated[
+        bool,
+        typer.Option(
+            "--images/--no-images", help="Show validation images, and what winners tell of them."
+        ),
+    ] = True,
     serve: Annotated[
         bool, typer.Option("--serve", help="Follow the run in a browser on this machine.")
     ] = False,
@@ -42,8 +48,10 @@ def report(
     if figures is not None and figures.exists() and not figures.is_dir():
         raise SpecError(f"--figures {figures} is a file; name a folder")
     page = out or run / PAGE
-    write_report(opened, page)
+    why_not = write_report(opened, page, images=images)
     print(f"Written: {page}")
+    if why_not is not None:
+        print(f"It shows no images: {why_not}")
     if figures is not None:
         for path in write_figures(opened, figures):
             print(f"Written: {path}")

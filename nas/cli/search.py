@@ -13,8 +13,10 @@ from nas.cli.options import (
     Budget,
     FullTrainings,
     GivenWeights,
+    Head,
     RunnerSettings,
     SpaceFile,
+    TaskOption,
     TimeLimit,
     Trials,
     WeightsMatch,
@@ -41,12 +43,15 @@ def search(
         str,
         typer.Option(
             metavar="DATA",
-            help="digits, cifar10, folder:PATH, imagenet:PATH, cluttered-digits, cifar100, "
-            "fashion-mnist, svhn, hf:NAME, module:function or FILE.py:function.",
+            help="digits, cifar10, folder:PATH, imagenet:PATH, voc:PATH, coco:IMAGES,FILE.json, "
+            "market1501:PATH, cluttered-digits, cifar100, fashion-mnist, svhn, hf:NAME, "
+            "module:function or FILE.py:function.",
         ),
     ] = "digits",
     out: Annotated[Path, typer.Option(help="Run folder to make.")] = Path("runs/demo"),
     runner: Annotated[Path | None, typer.Option(help="Runner file.")] = None,
+    task: TaskOption = None,
+    head: Head = None,
     regime: Annotated[
         Literal["scratch", "finetune"] | None,
         typer.Option(help="Will networks be trained from random weights, or from trained ones?"),
@@ -103,6 +108,8 @@ def search(
     asked += settings_of_weights(weights, weights_match, regime)
     plan = load_runner(runner, (*asked, *(set_ or ())))
     for option, key, value in (
+        ("--task", "task", task),
+        ("--head", "head", head),
         ("--trials", "search.trials", trials),
         ("--time-limit", "search.time_limit", time_limit),
         ("--budget", "search.budget", budget),

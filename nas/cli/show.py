@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -14,7 +15,7 @@ from nas.spec.width import describe_reference, is_widened
 from nas.study.record import COMPLETE, PRUNED, read_rungs
 
 if TYPE_CHECKING:
-    from nas.spec.runner import Proxy
+    from nas.runs.run import RunFile
 
 __all__ = ["show"]
 
@@ -22,6 +23,10 @@ __all__ = ["show"]
 def show(
     run: RunFolder,
     trial: Annotated[int, typer.Argument(help="Number of the trial.")],
+    picture: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE.png", help="Draw what it, plain and hand-placed ones go by."),
+    ] = None,
     json_: Json = False,
 ) -> None:
     """Show one trial: which block stands where, and what was measured.
@@ -32,27 +37,36 @@ def show(
 
     state = open_run(run).read()
     row = state.row(trial)
+    if picture is not None:
+        from nas.report.pictures import draw_feature_maps  # torch is imported for it
+
+        draw_feature_maps(state, trial, picture)
     architecture = Architecture.from_json(row["architecture"])
     if json_:
-        print_json(row | {"architecture": architecture.to_dict()})
+        named = {state.run.file.figure.column(name): value for name, value in row.items()}
+        print_json(named | {"architecture": architecture.to_dict()})
         return
     _print_network(row, architecture)
     if row["latency_ms"] is not None:
         _print_latency(row)
         for doubt in state.doubts if row["latency_predicted"] else ():
             print(f"          {doubt}")
-        _print_training(row, state.run.file.proxy)
+        _print_training(row, state.run.file)
     rows = (state.trials["digest"] == row["digest"]).nonzero()[0]
     others = [int(number) for number in rows if number != trial]
     if others:
         print(f"same network, other seeds: trials {', '.join(map(str, others))}")
+    if picture is not None:
+        print(f"Written: {picture}")
 
 
 def _print_network(row: dict[str, Any], architecture: Architecture) -> None:
-    stride = architecture.total_stride
+    stride, dilated = architecture.total_stride, architecture.output_stride
     print(
         f"trial {row['trial']} ({row['state']}), {architecture.backbone} at "
-        f"{architecture.resolution}" + (f", total stride {stride}" if stride else "")
+        f"{architecture.resolution}"
+        + (f", total stride {stride}" if stride else "")
+        + (f", output stride {dilated}" if dilated else "")
     )
     if row["reference"]:
         print(f"{describe_reference(row['reference'])} reference: {row['reference']}")
@@ -77,15 +91,15 @@ def _print_latency(row: dict[str, Any]) -> None:
         print(f"          {format_milliseconds(row['final_latency_ms'])} ms on the idle machine")
 
 
-def _print_training(row: dict[str, Any], proxy: Proxy) -> None:
+def _print_training(row: dict[str, Any], file: RunFile) -> None:
     """Print what training came to, here and at the rungs below."""
-    below = read_rungs(row["rungs"])
+    below, proxy, title = read_rungs(row["rungs"]), file.proxy, file.figure.title
     if row["state"] != COMPLETE:
         what = "stopped early" if row["state"] == PRUNED else "so far"
         budgets = proxy.budgets
         print(f"{what}: trained for {budgets[len(below)]:g} of {budgets[-1]:g} {proxy.unit}")
     print(f"loss      {row['loss']:.4f} on {row['images']} validation images")
-    print(f"accuracy  {row['accuracy']:.2%}")
+    print(f"{title:9} {row['accuracy']:.2%}")
     print(f"params    {format_count(row['params'])}")
     print(f"MACs      {format_count(row['macs'])}")
     if row["uncounted"]:
@@ -93,7 +107,7 @@ def _print_training(row: dict[str, Any], proxy: Proxy) -> None:
     print(f"seed      {row['seed']}")
     print(f"took      {row['seconds']:.1f} s, of them {row['train_seconds']:.1f} s training")
     for rung in below:
-        scores = f"loss {rung.loss:.4f}, accuracy {rung.accuracy:.2%}"
+        scores = f"loss {rung.loss:.4f}, {title} {rung.accuracy:.2%}"
         print(f"  at {rung.budget:g}: {scores}, {rung.seconds:.1f} s")
     if row["parts"] > 1:
         print(f"memory ran out: batches were computed in {row['parts']} pieces")

@@ -12,8 +12,9 @@ from rich.table import Table
 
 from nas.base.formats import describe_uncounted, format_count
 from nas.base.size import Size
-from nas.cli.options import ImageSize, Json
+from nas.cli.options import ImageSize, Json, OutputStride, TotalStride
 from nas.cli.output.console import make_console, plain_table, print_json
+from nas.cli.parsing import check_strides
 
 if TYPE_CHECKING:
     from nas.backbones import Site
@@ -39,6 +40,8 @@ def sites(
         str, typer.Option(metavar="HOW", help="How its tensors are told, as of nas search.")
     ] = "name",
     size: ImageSize = "224",
+    total_stride: TotalStride = None,
+    output_stride: OutputStride = None,
     block: Annotated[
         list[str] | None,
         typer.Option(metavar="BLOCK", help="Such as coord/r32; may be repeated."),
@@ -57,9 +60,14 @@ def sites(
 
     resolution = parse_resolution(size, "--size")
     blocks = _read_blocks(block or _BLOCKS)
-    found = find_sites(network, resolution, positions=POSITIONS)
+    check_strides(total_stride, output_stride)
+    found = find_sites(
+        network, resolution, total_stride, positions=POSITIONS, output_stride=output_stride
+    )
     matched = None if weights is None else _match(network, weights, weights_match)
-    plain = Architecture(network, resolution)
+    plain = Architecture(
+        network, resolution, total_stride=total_stride, output_stride=output_stride
+    )
     counted, rows = cost(plain, num_classes=_CLASSES), _rows(plain, found, blocks)
     about = {
         "network": network,
@@ -97,8 +105,9 @@ def _rows(
     """Describe each site; a block that does not fit has a reason instead of costs."""
     from nas.models.choice_costs import ChoiceCosts
     from nas.models.decisions import Decision
+    from nas.spec.task import Task
 
-    costs = ChoiceCosts(_CLASSES)
+    costs = ChoiceCosts(Task(outputs=_CLASSES))
     rows = []
     for site in sites:
         held: dict[str, dict[str, Any]] = {}

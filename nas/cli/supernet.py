@@ -87,21 +87,22 @@ def _open_folder(
 ) -> tuple[SupernetFolder, Dataset]:
     """Make the folder, or open the one that goes on; with the images to train on."""
     from nas.data import (
-        Reading,
         cached_data,
         data_names,
         open_data,
         resolve_source,
         resolve_validation,
     )
-    from nas.runs.check_network import check_networks
+    from nas.runs.check_network import CLASSES, check_networks
     from nas.runs.images import train_resolution
+    from nas.runs.reading import reading_of, settle_task
     from nas.training.supernet.folder import SupernetFile, SupernetFolder
 
-    for note in check_networks(candidates, runner.proxy, None):
+    runner = settle_task(runner, data)
+    for note in check_networks(candidates, runner.proxy, None, runner.task_on(CLASSES)):
         print(note, file=sys.stderr)
     seed, size = runner.search.seed, train_resolution(candidates.space, runner)
-    reading, held = Reading(runner.resize, normalisation=runner.pixel_levels), runner.validation
+    reading, held = reading_of(runner), runner.validation
     cached = cached_data(
         data,
         size,
@@ -117,6 +118,8 @@ def _open_folder(
         data=resolve_source(data),
         key=cached.name,
         classes=len(images.classes),
+        task=runner.task_on(1).name,
+        head=runner.task_on(1).head,
         validation=resolve_validation(held),
         seed=seed,
         frozen=frozen,
@@ -157,6 +160,7 @@ def _train(folder: SupernetFolder, plain: Architecture, images: Dataset) -> Supe
                 plain,
                 images,
                 folder.file.key,
+                folder.file.purpose,
                 proxy,
                 backbone,
                 seed=folder.file.seed,
@@ -172,10 +176,9 @@ def _score(supernet: Supernet, images: Dataset, number: int) -> list[dict[str, A
     """Score hand-placed and drawn networks by inherited weights; the lowest loss comes first."""
     from nas.training.device import best_device
     from nas.training.supernet import weights
-    from nas.training.task import Classification
 
     networks = _networks_to_score(supernet, number)
-    task, device = Classification(len(images.classes)), best_device()
+    task, device = supernet.task, best_device()
     rows: list[dict[str, Any]] = []
     with show_count(f"scoring networks of {supernet.plain.backbone}") as progress:
         for done, (architecture, reference) in enumerate(networks, start=1):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from nas.models.cost import Cost, cost
 from nas.spec.architecture import Architecture
 from nas.spec.runner import Proxy
 from nas.spec.space import Constraints
+from nas.spec.task import Task
 from nas.study.record import Evaluation, Job, Latency, Outcome, RungResult
 from nas.training.checkpoint import (
     Rungs,
@@ -39,7 +40,7 @@ from nas.training.loop import Training, evaluate
 from nas.training.proxies import PROXIES, Setting
 from nas.training.supernet.folder import SupernetFolder
 from nas.training.supernet.supernet import Supernet
-from nas.training.task import Classification, Score
+from nas.training.tasks import Score
 
 __all__ = ["Evaluator", "EvaluatorSpec"]
 
@@ -57,6 +58,7 @@ class EvaluatorSpec:
     plains: canonical JSON of the plain networks whose trained weights are there.
     anchor: canonical JSON of the network that latencies are taken beside.
     anchor_ms: its latency, milliseconds.
+    task: what networks are for.
     device: name of what is measured on.
     profile: a file that predicts latencies instead; None: they are measured.
     supernets: folder of the supernets that candidates inherit from; None: they do not.
@@ -71,6 +73,7 @@ class EvaluatorSpec:
     plains: tuple[str, ...]
     anchor: str
     anchor_ms: float
+    task: Task
     device: str = "onnxruntime"
     profile: Path | None = None
     supernets: Path | None = None
@@ -85,6 +88,7 @@ class EvaluatorSpec:
             "plains": list(self.plains),
             "anchor": self.anchor,
             "anchor_ms": self.anchor_ms,
+            "task": asdict(self.task),
             "device": self.device,
             "profile": str(self.profile) if self.profile else None,
             "supernets": str(self.supernets) if self.supernets else None,
@@ -101,6 +105,7 @@ class EvaluatorSpec:
             plains=tuple(data["plains"]),
             anchor=data["anchor"],
             anchor_ms=data["anchor_ms"],
+            task=Task(**data["task"]),
             device=data["device"],
             profile=location(data["profile"]) if data["profile"] else None,
             supernets=location(data["supernets"]) if data["supernets"] else None,
@@ -137,7 +142,7 @@ class Evaluator:
         plains = [Architecture.from_json(text) for text in spec.plains]
         self.setting = Setting(
             data=data,
-            task=Classification(len(data.classes)),
+            task=spec.task,
             proxy=spec.proxy,
             device=best_device(),
             weights={
@@ -164,7 +169,7 @@ class Evaluator:
             return Outcome(failure=reason_of(error, _SMALLER))
 
     def _evaluate(self, job: Job, architecture: Architecture, started: float) -> Outcome:
-        counted = cost(architecture, num_classes=self.setting.task.num_classes)
+        counted = cost(architecture, task=self.setting.task)
         # What goes on from a rung below keeps its latency, and its place among others.
         latency = job.latency or self.latency_of(architecture, job.seed)
         exceeded = self._exceeded(counted, latency)
@@ -234,7 +239,7 @@ class Evaluator:
             figures = proxy.budgets[rung], score.loss, score.accuracy, seconds
             reached.append((*figures, training.images_seen, *_rounded(training.epoch_losses)))
             if rung != rungs[-1]:
-                save_training(path, going_on, architecture, proxy.kind, reached)
+                save_training(path, training.network, going_on, architecture, proxy.kind, reached)
             if branches and rung != goal:
                 training.load(going_on)
         if goal == rungs[-1]:
@@ -258,7 +263,7 @@ class Evaluator:
         return latency_measurer(
             Architecture.from_json(spec.anchor),
             spec.anchor_ms,
-            self.setting.task.num_classes,
+            self.setting.task,
             device_named(spec.device),
             worker=worker,
         )
@@ -289,7 +294,7 @@ class Evaluator:
             else:
                 network = build(
                     anchor,
-                    num_classes=self.setting.task.num_classes,
+                    task=self.setting.task,
                     weights=self.setting.weights[anchor.digest],
                 )
             self._plain_score = self._judge(network)

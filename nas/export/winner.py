@@ -99,7 +99,7 @@ def read_trained_network(state: RunState, trial: int, weights: Weights) -> Train
         data.classes,
         data.mean,
         data.std,
-        run.file.resize,
+        run.file.reading.resize,
         unfolded,
     )
     return TrainedNetwork(winner, data, training, row)

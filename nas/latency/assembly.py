@@ -12,6 +12,7 @@ from nas.latency.measure import Latency
 from nas.latency.plan import BlockOverhead, MeasurementPlan
 from nas.latency.profile import BackboneLatencies, Correction, Profile, WholeNetwork, fit_correction
 from nas.spec.architecture import Architecture
+from nas.spec.task import Task
 
 __all__ = ["assemble_profile"]
 
@@ -25,14 +26,14 @@ def assemble_profile(
     runtime: str,
     processor: str,
     clock: str,
-    classes: int,
+    task: Task,
 ) -> Profile:
     """Put a profile together from what was timed.
 
     graphs: milliseconds by key.
     networks: by digest.
     clock: what the times were told by; for people.
-    classes: number of them, in the whole networks.
+    task: what the whole networks are for.
     """
     whole = _whole_networks(plan, networks)
     draft = Profile(
@@ -42,7 +43,9 @@ def assemble_profile(
         clock=clock,
         measured=utc_now(),
         space=plan.space,
-        classes=classes,
+        classes=task.outputs,
+        purpose=task.name,
+        head=task.head,
         branches=_branches(plan, graphs, networks),
         networks=whole,
         correction=Correction(),
@@ -67,6 +70,7 @@ def _branches(
                 backbone=plain.backbone,
                 resolution=plain.resolution,
                 total_stride=plain.total_stride,
+                output_stride=plain.output_stride,
                 plain_ms=networks[plain.digest].latency_ms,
                 added_ms={
                     site: {label: _added_ms(entry, graphs) for label, entry in labels.items()}

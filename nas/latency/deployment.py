@@ -6,11 +6,12 @@ from torch import nn
 
 from nas.models.build import build, deploy
 from nas.spec.architecture import Architecture
+from nas.spec.task import Task
 
 __all__ = ["build_deployed"]
 
 
-def build_deployed(architecture: Architecture, num_classes: int) -> nn.Module:
+def build_deployed(architecture: Architecture, task: Task) -> nn.Module:
     """Build a whole network as it would be shipped: gates folded, head included."""
-    network = build(architecture, num_classes=num_classes, start="identity")
+    network = build(architecture, task=task, start="identity")
     return deploy(network, architecture)

@@ -22,6 +22,7 @@ from nas.latency.plan import MeasurementPlan, plan_measurements
 from nas.latency.profile import Profile
 from nas.latency.runtime import RUNTIMES
 from nas.models.candidates import Candidates
+from nas.spec.task import Task, TaskName
 
 __all__ = ["Manifest", "fit_pack", "pack", "pack_space", "read_timings"]
 
@@ -44,8 +45,15 @@ class Manifest(BaseModel):
     device: str
     runtime: str
     classes: int
+    purpose: TaskName = "classification"
+    head: str = "classifier"
     plan: MeasurementPlan
     files: dict[str, str]
+
+    @property
+    def task(self) -> Task:
+        """What its whole networks are for."""
+        return Task(self.purpose, self.classes, self.head)
 
 
 def pack(
@@ -58,7 +66,7 @@ def pack(
     runtime: str,
     suffix: str,
     how: str,
-    classes: int,
+    task: Task,
     progress: Callable[[int, int], None] = lambda done, of: None,
 ) -> Path:
     """Write every graph, a manifest, an empty timings.csv and a README into a new folder.
@@ -67,7 +75,7 @@ def pack(
     device, runtime: their names; for people, and for the profile.
     suffix: of the files.
     how: a paragraph that says how the runtime times one.
-    classes: number of them, in the whole networks.
+    task: what the whole networks are for.
     progress: is called with how many are written, of how many.
     Returns the folder.
     Raises SpecError when the folder is not empty, MeasurementError when a block cannot be
@@ -79,7 +87,7 @@ def pack(
     total = len(graphs) + len(plan.networks)
     try:
         directory.mkdir(parents=True, exist_ok=True)
-        for name, key, content in _contents(plan, graphs, write, suffix, classes):
+        for name, key, content in _contents(plan, graphs, write, suffix, task):
             (directory / name).write_bytes(content)
             files[name] = key
             progress(len(files), total)
@@ -88,7 +96,15 @@ def pack(
         (directory / "README.md").write_text(
             _README.format(device=device, runtime=runtime, how=how), encoding="utf-8"
         )
-        manifest = Manifest(device=device, runtime=runtime, classes=classes, plan=plan, files=files)
+        manifest = Manifest(
+            device=device,
+            runtime=runtime,
+            classes=task.outputs,
+            purpose=task.name,
+            head=task.head,
+            plan=plan,
+            files=files,
+        )
         # Last: a folder with a manifest is whole.
         with write_whole(directory / "manifest.json") as temporary:
             temporary.write_text(manifest.model_dump_json(indent=1), encoding="utf-8")
@@ -98,13 +114,13 @@ def pack(
 
 
 def _contents(
-    plan: MeasurementPlan, graphs: Sequence[TimedGraph], write: Write, suffix: str, classes: int
+    plan: MeasurementPlan, graphs: Sequence[TimedGraph], write: Write, suffix: str, task: Task
 ) -> Iterator[tuple[str, str, bytes]]:
     """Yield name, key and content of each file, one at a time: together they are large."""
     for number, graph in enumerate(graphs):
         yield f"block-{number:04d}{suffix}", graph.key, write(graph.module(), graph.shape)
     for number, (digest, architecture) in enumerate(plan.architectures.items()):
-        network = build_deployed(architecture, classes)
+        network = build_deployed(architecture, task)
         yield f"network-{number:02d}{suffix}", digest, write(network, architecture.size.shape)
 
 
@@ -114,6 +130,7 @@ def pack_space(
     directory: Path,
     *,
     classes: int = 1000,
+    task: Task | None = None,
     networks: int = 8,
     held_out: int = 6,
     seed: int = 0,
@@ -121,7 +138,8 @@ def pack_space(
 ) -> Path:
     """Pack what a profile of a space needs, in the files of a device's runtime.
 
-    directory, classes, progress: see `pack`.
+    directory, progress: see `pack`.
+    task: what the whole networks are for; None: to classify images of so many `classes`.
     networks, held_out, seed: see `plan_measurements`.
     Raises SpecError for a runtime without a tool of its own, and as `pack` does.
     """
@@ -139,7 +157,7 @@ def pack_space(
         runtime=f"{runtime.name} {runtime.version()}",
         suffix=suffix,
         how=how,
-        classes=classes,
+        task=task or Task(outputs=classes),
         progress=progress,
     )
 
@@ -225,7 +243,7 @@ def fit_pack(directory: Path, timings: Path, *, processor: str) -> Profile:
         runtime=manifest.runtime,
         processor=processor,
         clock="as timed on the device",
-        classes=manifest.classes,
+        task=manifest.task,
     )
 
 

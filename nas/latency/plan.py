@@ -97,7 +97,12 @@ def plan_measurements(
     graphs: dict[str, TimedGraph] = {}
     entries: dict[str, dict[str, dict[str, BlockOverhead]]] = {}
     for plain, sites in candidates.plains():
-        network = plain_network(plain.backbone, num_classes=10, total_stride=plain.total_stride)
+        network = plain_network(
+            plain.backbone,
+            num_classes=10,
+            total_stride=plain.total_stride,
+            output_stride=plain.output_stride,
+        )
         inputs = input_shapes(network, plain.resolution)
         entries[plain.to_json()] = {
             site.name: _entries(HostBlock(network, site, inputs), candidates, graphs)

@@ -20,8 +20,10 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from nas.base.errors import SpecError
 from nas.base.files import parse, read_json, write_whole
 from nas.base.formats import one_line
+from nas.base.size import Resolution
 from nas.spec.architecture import EMPTY, KEEP, Architecture
 from nas.spec.resolution import WrittenResolution
+from nas.spec.task import Task, TaskName
 
 __all__ = [
     "BackboneLatencies",
@@ -65,8 +67,14 @@ class BackboneLatencies(BaseModel):
     backbone: Line
     resolution: WrittenResolution
     total_stride: int | None
+    output_stride: Annotated[int | None, Field(exclude_if=lambda stride: stride is None)] = None
     plain_ms: Milliseconds
     added_ms: dict[Line, dict[Line, Bounded]]
+
+    @property
+    def key(self) -> tuple[str, Resolution, int | None, int | None]:
+        """What it is of: backbone, resolution, total stride and output stride."""
+        return self.backbone, self.resolution, self.total_stride, self.output_stride
 
 
 class WholeNetwork(BaseModel):
@@ -123,6 +131,7 @@ class Profile(BaseModel):
     clock: what the times were told by.
     measured: the date and time.
     classes: number of them, in the whole networks.
+    purpose, head: the task of the whole networks, and what stands around their backbone.
     branches: one for each backbone and resolution.
     networks: those that were measured whole.
     repeatability: 95th percentile of the relative split-half difference of whole networks; None
@@ -139,10 +148,17 @@ class Profile(BaseModel):
     measured: Line
     space: Line
     classes: int
+    purpose: TaskName = "classification"
+    head: str = "classifier"
     branches: list[BackboneLatencies]
     networks: list[WholeNetwork]
     correction: Correction
     repeatability: Annotated[float, Field(ge=0)] | None
+
+    @property
+    def task(self) -> Task:
+        """What its networks are for."""
+        return Task(self.purpose, self.classes, self.head)
 
     @property
     def certified(self) -> bool:
@@ -203,11 +219,17 @@ class Profile(BaseModel):
 
         Raises SpecError when nothing was.
         """
-        wanted = (architecture.backbone, architecture.resolution, architecture.total_stride)
+        wanted = (
+            architecture.backbone,
+            architecture.resolution,
+            architecture.total_stride,
+            architecture.output_stride,
+        )
         for branch in self.branches:
-            if (branch.backbone, branch.resolution, branch.total_stride) == wanted:
+            if branch.key == wanted:
                 return branch
         stride = f", total stride {wanted[2]}" if wanted[2] else ""
+        stride += f", output stride {wanted[3]}" if wanted[3] else ""
         raise SpecError(self._lacks(f"no {wanted[0]} at {architecture.size}{stride}"))
 
     def _lacks(self, what: str) -> str:

@@ -96,11 +96,7 @@ def compare_profiles(one: Profile, two: Profile) -> ProfileComparison:
     Raises SpecError when the profiles have nothing in common.
     """
     branches = [
-        (ours, theirs)
-        for ours in one.branches
-        for theirs in two.branches
-        if (ours.backbone, ours.resolution, ours.total_stride)
-        == (theirs.backbone, theirs.resolution, theirs.total_stride)
+        (ours, theirs) for ours in one.branches for theirs in two.branches if ours.key == theirs.key
     ]
     pairs: list[tuple[float, float]] = []
     shares: dict[str, tuple[float, float]] = {}

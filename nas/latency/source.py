@@ -13,6 +13,7 @@ from nas.latency.profile import load_profile
 from nas.latency.runtime import RUNTIMES, clock_of, core_of
 from nas.latency.runtime.graph_cache import cached_graph
 from nas.spec.architecture import Architecture
+from nas.spec.task import Task
 
 __all__ = [
     "LatencyOf",
@@ -29,7 +30,7 @@ LatencyOf = Callable[[Architecture, int], Latency]
 
 
 def latency_measurer(
-    anchor: Architecture, anchor_ms: float, num_classes: int, device: Device, *, worker: int = 0
+    anchor: Architecture, anchor_ms: float, task: Task, device: Device, *, worker: int = 0
 ) -> LatencyOf:
     """Return a function that measures latencies on this machine, beside an anchor.
 
@@ -37,11 +38,11 @@ def latency_measurer(
     worker: number of the caller among those that measure here, each on a core of its own.
     Raises MeasurementError when the anchor cannot be converted.
     """
-    beside = Anchor(_subject(anchor, num_classes, device), anchor_ms)
+    beside = Anchor(_subject(anchor, task, device), anchor_ms)
     core = None if core_of(device) is None else worker
 
     def latency_of(architecture: Architecture, seed: int) -> Latency:
-        subjects = {"candidate": _subject(architecture, num_classes, device)}
+        subjects = {"candidate": _subject(architecture, task, device)}
         latencies = measure_together(subjects, beside, seed=seed, core=core, clock=clock_of(device))
         return latencies["candidate"]
 
@@ -66,12 +67,12 @@ def latency_predictor(path: Path) -> LatencyOf:
     return latency_of
 
 
-def measure_device(anchor: Architecture, num_classes: int, device: Device) -> float:
+def measure_device(anchor: Architecture, task: Task, device: Device) -> float:
     """Measure the latency of an anchor on this machine, milliseconds.
 
     Raises MeasurementError.
     """
-    subject = _subject(anchor, num_classes, device)
+    subject = _subject(anchor, task, device)
     return measure_anchor(subject, core=core_of(device), clock=clock_of(device))
 
 
@@ -80,7 +81,7 @@ def measure_architectures(
     *,
     anchor: Architecture,
     anchor_ms: float,
-    num_classes: int,
+    task: Task,
     device: Device,
 ) -> dict[str, Latency]:
     """Measure networks in turn with each other; best while nothing else runs.
@@ -90,8 +91,8 @@ def measure_architectures(
     Raises MeasurementError.
     """
     return measure_together(
-        {item.digest: _subject(item, num_classes, device) for item in architectures},
-        Anchor(_subject(anchor, num_classes, device), anchor_ms),
+        {item.digest: _subject(item, task, device) for item in architectures},
+        Anchor(_subject(anchor, task, device), anchor_ms),
         seed=0,
         core=core_of(device),
         clock=clock_of(device),
@@ -104,25 +105,25 @@ def machine_of(device: Device) -> tuple[str, str]:
     return f"{device.runtime} {RUNTIMES[device.runtime].version()}", processor()
 
 
-def convert_deployed(architecture: Architecture, num_classes: int, device: Device) -> bytes:
+def convert_deployed(architecture: Architecture, task: Task, device: Device) -> bytes:
     """Convert a network as it would be shipped for the device's runtime, or find it converted.
 
     Raises MeasurementError where the runtime cannot.
     """
 
     def convert() -> bytes:
-        network = build_deployed(architecture, num_classes)
+        network = build_deployed(architecture, task)
         runtime = RUNTIMES[device.runtime]
         return runtime.convert(network, architecture.size.shape, device.batch, device.precision)
 
     # A user's own network can change without changing its name.
     own = ":" in architecture.backbone
-    key = f"{version('attention-nas')} {architecture.digest} {num_classes}"
+    key = f"{version('attention-nas')} {architecture.digest} {task.key}"
     return convert() if own else cached_graph(key, device, convert)
 
 
-def _subject(architecture: Architecture, num_classes: int, device: Device) -> Subject:
+def _subject(architecture: Architecture, task: Task, device: Device) -> Subject:
     """Load a network as it would be shipped into the device's runtime."""
-    graph = convert_deployed(architecture, num_classes, device)
+    graph = convert_deployed(architecture, task, device)
     session = RUNTIMES[device.runtime].load(graph, device)
     return Subject(session, (device.batch, *architecture.size.shape))

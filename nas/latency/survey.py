@@ -23,6 +23,7 @@ from nas.latency.runtime import RUNTIMES, Session, clock_of, core_of, device_nam
 from nas.latency.timings import Timings
 from nas.models.candidates import Candidates
 from nas.spec.architecture import Architecture
+from nas.spec.task import Task
 
 __all__ = [
     "Drift",
@@ -50,7 +51,7 @@ def survey(
     *,
     keep: Path,
     device: str,
-    classes: int,
+    task: Task,
     batch: int = 1,
     clock: Clock = "thread",
     core: int | None = 0,
@@ -61,7 +62,7 @@ def survey(
     load: converts and loads for the device.
     keep: a file that holds what was timed so far; whoever has written the profile removes it.
     device: what the timings are of, in words.
-    classes: number of them, in the whole networks.
+    task: what the whole networks are for.
     batch: images in one inference.
     core: see `measure_together`.
     progress: is called with how many are timed, of how many.
@@ -75,7 +76,7 @@ def survey(
         return Subject(load(module, shape), (batch, *shape))
 
     def whole(architecture: Architecture) -> Subject:
-        return subject(build_deployed(architecture, classes), architecture.size.shape)
+        return subject(build_deployed(architecture, task), architecture.size.shape)
 
     # The first of the plain networks stands beside everything that is timed, now and after an
     # interruption, so that its latency is measured once.
@@ -114,6 +115,7 @@ def measure_profile(
     out: Path,
     *,
     classes: int = 1000,
+    task: Task | None = None,
     networks: int = 8,
     held_out: int = 6,
     seed: int = 0,
@@ -125,12 +127,12 @@ def measure_profile(
     goes on when it is made again.
 
     out: file of the profile.
-    classes: number of them, in the whole networks.
+    task: what the whole networks are for; None: to classify images of so many `classes`.
     networks, held_out, seed: see `plan_measurements`.
     progress: is called with how many are timed, of how many.
     Raises SpecError, MeasurementError, StorageError.
     """
-    runtime = RUNTIMES[device.runtime]
+    runtime, task = RUNTIMES[device.runtime], task or Task(outputs=classes)
     version = f"{runtime.name} {runtime.version()}"
     plan, graphs = plan_measurements(candidates, whole=networks, held_out=held_out, seed=seed)
     keep = out.with_name(f".{out.name}.timings")
@@ -139,8 +141,8 @@ def measure_profile(
         graphs,
         loader_of(device),
         keep=keep,
-        device=f"{device.name}, {version}, {processor()}, {classes} classes",
-        classes=classes,
+        device=f"{device.name}, {version}, {processor()}, {task.key} classes",
+        task=task,
         batch=device.batch,
         clock=clock_of(device),
         core=core_of(device),
@@ -154,7 +156,7 @@ def measure_profile(
         runtime=version,
         processor=processor(),
         clock=clock_of(device),
-        classes=classes,
+        task=task,
     )
     profile.write(out)
     keep.unlink(missing_ok=True)
@@ -196,7 +198,7 @@ def measure_drift(profile: Profile, *, networks: int = 5) -> Drift:
     ratios = []
     for item, architecture in zip(profile.networks, whole, strict=False):
         shape = architecture.size.shape
-        session = load(build_deployed(architecture, profile.classes), shape)
+        session = load(build_deployed(architecture, profile.task), shape)
         subject = Subject(session, (device.batch, *shape))
         now_ms = measure_anchor(subject, core=core_of(device), clock=clock_of(device))
         ratios.append(now_ms / item.measured_ms)

@@ -14,8 +14,16 @@ from nas.base.seeds import derive
 from nas.base.size import Resolution, Size
 from nas.blocks import block_named
 from nas.blocks.gate import drop_single_gates
+from nas.models.task_network import (
+    TaskNetwork,
+    backbone_of,
+    backbone_prefix,
+    check_read,
+    task_network,
+)
 from nas.spec.architecture import EMPTY, KEEP, Architecture, Insertion, Option, block_label
 from nas.spec.own_backbone import absolute
+from nas.spec.task import Task
 
 __all__ = [
     "build",
@@ -31,6 +39,7 @@ def build(
     architecture: Architecture,
     *,
     num_classes: int = 1000,
+    task: Task | None = None,
     start: str = "paper",
     weights: Mapping[str, Tensor] | None = None,
     pretrained: bool = False,
@@ -38,31 +47,38 @@ def build(
 ) -> nn.Module:
     """Build the network of an architecture, in evaluation mode: NCHW images to class scores.
 
+    task: what it is for: scores of images (N, outputs), for segmentation of their pixels
+        (N, outputs, H, W), for retrieval vectors (N, outputs) of length 1; None: to classify images
+        of `num_classes`.
     start: `paper` or `identity`, the first weights of the inserted blocks (see make_block). With
         `identity`, a block that takes the place of a trained one of its kind starts as that.
-    weights: the plain backbone's, by their names there; blocks keep their own. None means
-        random ones, or pretrained ones.
+    weights: the plain network's, by their names there; blocks keep their own. None means random
+        ones, or pretrained ones of the backbone.
     pretrained: whether the backbone comes with its library's weights.
     seed: with one seed, a block gets the same first weights in every architecture that has
         it at that site, which pairs comparisons.
     Raises SpecError for an unknown name, a block that does not fit, or weights that cannot be had.
     """
-    network = plain_network(
+    task = task or Task(outputs=num_classes)
+    backbone = plain_network(
         architecture.backbone,
-        num_classes=num_classes,
+        num_classes=task.outputs,
         total_stride=architecture.total_stride,
+        output_stride=architecture.output_stride,
         pretrained=pretrained,
         seed=seed,
     )
+    network = task_network(backbone, architecture.plain, task, seed=seed)
     if weights is not None:
         network.load_state_dict(dict(weights))
     trained = start == "identity" and (weights is not None or pretrained)
     for site, insertion in _placements(architecture):
+        check_read(architecture.plain, task, site.name, site.slot.module)
         module = _module(insertion, site, start, seed)
         if trained and site.filled and insertion.block != EMPTY:
-            held = network.get_submodule(site.slot.module)
+            held = backbone.get_submodule(site.slot.module)
             block_named(insertion.block).take_over(module, held, site)
-        site.slot.fill(network, module)
+        site.slot.fill(backbone, module)
     return network.eval()
 
 
@@ -86,6 +102,7 @@ def _placements(architecture: Architecture) -> list[tuple[Site, Insertion]]:
         architecture.resolution,
         architecture.total_stride,
         tuple(insertions),
+        architecture.output_stride,
     )
     return [(site, insertions[name]) for name, site in sites.items()]
 
@@ -101,12 +118,14 @@ def _block_placements(architecture: Architecture) -> list[tuple[Site, Insertion]
 
 def inserted_modules(network: nn.Module, architecture: Architecture) -> list[nn.Module]:
     """Return the inserted blocks of a network, in the order of the forward pass."""
-    return [site.slot.block(network) for site, _ in _block_placements(architecture)]
+    backbone = backbone_of(network)
+    return [site.slot.block(backbone) for site, _ in _block_placements(architecture)]
 
 
-def inserted_prefixes(architecture: Architecture) -> tuple[str, ...]:
+def inserted_prefixes(network: nn.Module, architecture: Architecture) -> tuple[str, ...]:
     """Return what the names of the inserted blocks' weights begin with in the network's state."""
-    return tuple(f"{site.slot.path}." for site, _ in _block_placements(architecture))
+    before = backbone_prefix(network)
+    return tuple(f"{before}{site.slot.path}." for site, _ in _block_placements(architecture))
 
 
 def deploy(network: nn.Module, architecture: Architecture) -> nn.Module:
@@ -115,21 +134,23 @@ def deploy(network: nn.Module, architecture: Architecture) -> nn.Module:
     The output stays the same to the last bit (factors are powers of two), and what is left
     is the block as its authors wrote it: the identity start costs nothing after export.
     Where no single convolution reads a slot, or its weights are computed or shared (see
-    `Slot.follower`), the doubled gates stay; so they do beside blocks at modules that a pattern
-    names, which may stand between a slot and its reader.
+    `Slot.follower`), the doubled gates stay; so they do between residual blocks where a head reads
+    maps, and beside blocks at modules that a pattern names, which may stand between a slot and its
+    reader.
     """
-    placements = _block_placements(architecture)
+    reads = isinstance(network, TaskNetwork) and bool(network.reads)
+    placements, backbone = _block_placements(architecture), backbone_of(network)
     for site, _ in placements:
-        drop_single_gates(site.slot.block(network))
+        drop_single_gates(site.slot.block(backbone))
     if any(site.position == "output" for site, _ in placements):
         return network
     for site, insertion in placements:
-        if site.slot.follower is None:
+        if site.slot.follower is None or (reads and not site.slot.is_inner):
             continue
-        follower = network.get_submodule(site.slot.follower)
+        follower = backbone.get_submodule(site.slot.follower)
         assert type(follower) is nn.Conv2d
         with torch.no_grad():
-            follower.weight.mul_(block_named(insertion.block).fold(site.slot.block(network)))
+            follower.weight.mul_(block_named(insertion.block).fold(site.slot.block(backbone)))
     return network
 
 
@@ -169,6 +190,7 @@ def uniform(
     *,
     resolution: Resolution | tuple[int, int] = 224,
     total_stride: int | None = None,
+    output_stride: int | None = None,
     exclude: str | Sequence[str] = (),
     position: str | Sequence[str] = (),
     modules: Sequence[str] = (),
@@ -178,6 +200,7 @@ def uniform(
     """Place one block at every site by hand, as the papers do.
 
     resolution: of the input: 224, or height and width, (224, 160) or "224x160".
+    total_stride, output_stride: as of an Architecture.
     block: a name in BLOCKS, `none` (every slot emptied) or `keep` (the backbone as it comes).
     exclude: patterns of sites to leave out.
     position, modules: which sites (see `find_sites`).
@@ -189,7 +212,7 @@ def uniform(
     positions = (position,) if isinstance(position, str) else tuple(position)
     exclude = (exclude,) if isinstance(exclude, str) else tuple(exclude)
     written = Size.of(resolution).written
-    sites = find_sites(backbone, written, total_stride, positions, modules)
+    sites = find_sites(backbone, written, total_stride, positions, modules, output_stride)
     _check_exclude(sites, exclude, backbone)
     sites = selected_sites(sites, exclude, backbone)
     if block in {KEEP, EMPTY} and options:
@@ -208,4 +231,4 @@ def uniform(
                 label = block_label(block, options)
                 raise SpecError(f"{label} does not fit {site.name}: {reason}")
             insertions.append(Insertion(site.name, block, tuple(complete.items())))
-    return Architecture(backbone, written, tuple(insertions), total_stride)
+    return Architecture(backbone, written, tuple(insertions), total_stride, output_stride)

@@ -267,6 +267,7 @@ class Candidates:
                     block,
                     resolution=branch.resolution,
                     total_stride=branch.total_stride,
+                    output_stride=branch.output_stride,
                     exclude=branch.exclude,
                     position=tuple(self.space.sites.position),
                     modules=tuple(self.space.sites.modules),

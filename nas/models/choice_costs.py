@@ -13,6 +13,7 @@ from nas.blocks import block_named
 from nas.models.cost import cost, cost_of_module
 from nas.models.decisions import Decision
 from nas.spec.architecture import EMPTY, KEEP, Architecture, Insertion, parse_label
+from nas.spec.task import Task
 
 __all__ = ["COUNTED", "ChoiceCosts"]
 
@@ -28,13 +29,13 @@ class ChoiceCosts:
     Blocks keep the shape of their map, so what several choices add is the sum of what each adds.
     """
 
-    def __init__(self, num_classes: int) -> None:
-        self._num_classes = num_classes
+    def __init__(self, task: Task) -> None:
+        self._task = task
         self._blocks: dict[tuple[object, ...], Floats] = {}
 
     def plain(self, plain: Architecture) -> Floats:
         """Return what a network holds before anything is chosen, (3,). Raises SpecError."""
-        whole = cost(plain, num_classes=self._num_classes)
+        whole = cost(plain, task=self._task)
         return np.array([whole.params, whole.macs, len(plain.blocks)], dtype=np.float64)
 
     def added(self, plain: Architecture, decision: Decision) -> Floats:
@@ -59,7 +60,7 @@ class ChoiceCosts:
         It does not count among the inserted ones.
         """
         emptied = replace(plain, insertions=(Insertion(site.name, EMPTY),))
-        before, after = (cost(item, num_classes=self._num_classes) for item in (plain, emptied))
+        before, after = (cost(item, task=self._task) for item in (plain, emptied))
         return np.array([before.params - after.params, before.macs - after.macs, 0.0])
 
     def _block(self, site: Site, label: str) -> Floats:

@@ -15,6 +15,7 @@ from nas.models.choice_costs import COUNTED, ChoiceCosts
 from nas.models.decisions import Decision
 from nas.models.site_locations import site_locations
 from nas.spec.architecture import Architecture
+from nas.spec.task import Task
 
 __all__ = ["CodedCandidates"]
 
@@ -42,12 +43,16 @@ class CodedCandidates:
 
     @classmethod
     def of(
-        cls, candidates: Candidates, plain: Architecture | None = None, *, num_classes: int = 1000
+        cls,
+        candidates: Candidates,
+        plain: Architecture | None = None,
+        *,
+        task: Task | None = None,
     ) -> CodedCandidates:
         """Return the codes of one backbone at one resolution.
 
         plain: one of `candidates.plains()`; None is the first.
-        num_classes: of the head, which counts among the multiply-adds.
+        task: whose head counts among the multiply-adds; None: to classify 1,000 classes.
         Raises SpecError when the space does not hold it.
         """
         plains = [network for network, _ in candidates.plains()]
@@ -59,7 +64,7 @@ class CodedCandidates:
                 + ", ".join(f"{network.backbone} at {network.resolution}" for network in plains)
             )
         head, decisions = candidates.parameters_of(plain)
-        costs = ChoiceCosts(num_classes)
+        costs = ChoiceCosts(task or Task())
         whole = costs.plain(plain)
         added = tuple(costs.added(plain, decision) for decision in decisions.values())
         space = _coded(candidates, plain, tuple(decisions.values()), whole, added)

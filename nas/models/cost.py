@@ -14,6 +14,7 @@ from torch import nn
 
 from nas.models.build import build
 from nas.spec.architecture import Architecture
+from nas.spec.task import Task
 
 with warnings.catch_warnings():
     # fvcore scripts its losses when imported, which torch has deprecated.
@@ -27,11 +28,12 @@ __all__ = ["Cost", "cost", "cost_by_parts", "cost_of_module"]
 _NOTHING = (
     "abs adaptive_avg_pool1d adaptive_avg_pool2d adaptive_max_pool2d add add_ addcmul amax amin "
     "avg_pool2d batch_norm ceil clamp clamp_ clamp_min cos cumsum div dropout erf exp expand_as "
+    "feature_dropout "
     "floor gelu group_norm hardsigmoid hardsigmoid_ hardswish hardswish_ hardtanh hardtanh_ "
     "im2col layer_norm leaky_relu linalg_vector_norm log max max_pool2d mean mish mul mul_ neg "
     "norm numpy_T pad pow prelu reciprocal relu relu6 relu_ round rsqrt rsub sigmoid sigmoid_ "
     "sign silu silu_ sin softmax softplus sqrt square std sub sum tanh topk unflatten "
-    "upsample_nearest2d var"
+    "upsample_bilinear2d upsample_nearest2d var"
 ).split()
 
 
@@ -101,24 +103,25 @@ class Cost:
     unsupported: tuple[str, ...] = ()
 
 
-def cost(architecture: Architecture, *, num_classes: int = 1000) -> Cost:
+def cost(architecture: Architecture, *, num_classes: int = 1000, task: Task | None = None) -> Cost:
     """Count an architecture at its own resolution.
 
+    task: what the network is for; None: to classify images of `num_classes`.
     Raises SpecError when it cannot be built.
     """
-    return _cost(architecture, num_classes)
+    return _cost(architecture, task or Task(outputs=num_classes))
 
 
-def cost_by_parts(architecture: Architecture, *, num_classes: int = 1000) -> Cost:
+def cost_by_parts(architecture: Architecture, task: Task) -> Cost:
     """Count the same as `cost`, from the plain network and what each insertion adds to it.
 
     Blocks keep the shape of their map, so their costs add up exactly; and a search that asks
     about thousands of networks counts each insertion once.
     Raises SpecError when it cannot be built.
     """
-    plain = cost(architecture.plain, num_classes=num_classes)
+    plain = cost(architecture.plain, task=task)
     singles = [
-        cost(replace(architecture, insertions=(insertion,)), num_classes=num_classes)
+        cost(replace(architecture, insertions=(insertion,)), task=task)
         for insertion in architecture.insertions
     ]
     unsupported = {name for part in (plain, *singles) for name in part.unsupported}
@@ -130,8 +133,8 @@ def cost_by_parts(architecture: Architecture, *, num_classes: int = 1000) -> Cos
 
 
 @lru_cache(maxsize=4096)
-def _cost(architecture: Architecture, num_classes: int) -> Cost:
-    network = build(architecture, num_classes=num_classes)
+def _cost(architecture: Architecture, task: Task) -> Cost:
+    network = build(architecture, task=task)
     return cost_of_module(network, torch.zeros(1, *architecture.size.shape))
 
 

@@ -43,6 +43,7 @@ class Branch:
     total_stride: int | None
     decisions: tuple[Decision, ...]
     exclude: tuple[str, ...]
+    output_stride: int | None = None
 
     @property
     def sites(self) -> tuple[Site, ...]:
@@ -61,7 +62,13 @@ class Branch:
 
     def architecture(self, insertions: Iterable[Insertion]) -> Architecture:
         """Return the backbone with these insertions."""
-        return Architecture(self.backbone, self.resolution, tuple(insertions), self.total_stride)
+        return Architecture(
+            self.backbone,
+            self.resolution,
+            tuple(insertions),
+            self.total_stride,
+            self.output_stride,
+        )
 
     def count(self, limit: int | None) -> int:
         """Count the distinct networks with at most this many blocks; None means any number."""
@@ -99,7 +106,14 @@ def branches_of(space: SearchSpace) -> tuple[Branch, ...]:
 
 def _branch(space: SearchSpace, backbone: str, resolution: Resolution) -> Branch:
     rule = space.sites
-    sites = find_sites(backbone, resolution, space.total_stride, rule.position, rule.modules)
+    sites = find_sites(
+        backbone,
+        resolution,
+        space.total_stride,
+        rule.position,
+        rule.modules,
+        space.output_stride,
+    )
     exclude = tuple(
         pattern
         for pattern in rule.exclude
@@ -116,7 +130,7 @@ def _branch(space: SearchSpace, backbone: str, resolution: Resolution) -> Branch
                 f"block {block!r} fits no site of {backbone!r}: "
                 + _why_nowhere(block_named(block), options, decisions)
             )
-    return Branch(backbone, resolution, space.total_stride, decisions, exclude)
+    return Branch(backbone, resolution, space.total_stride, decisions, exclude, space.output_stride)
 
 
 def _grouped(sites: tuple[Site, ...], rule: SiteRule) -> dict[str, tuple[Site, ...]]:

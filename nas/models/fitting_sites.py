@@ -42,9 +42,16 @@ def with_fitting_sites(space: SearchSpace) -> tuple[SearchSpace, list[str]]:
 
 def _all_sites(space: SearchSpace, backbone: str) -> tuple[Site, ...]:
     return find_sites(
-        backbone, space.resolutions[0], space.total_stride, POSITIONS, space.sites.modules
+        backbone,
+        space.resolutions[0],
+        space.total_stride,
+        POSITIONS,
+        space.sites.modules,
+        space.output_stride,
     )
 
 
 def _usual_sites(space: SearchSpace, backbone: str) -> tuple[Site, ...]:
-    return find_sites(backbone, space.resolutions[0], space.total_stride)
+    return find_sites(
+        backbone, space.resolutions[0], space.total_stride, output_stride=space.output_stride
+    )

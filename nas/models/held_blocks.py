@@ -8,32 +8,33 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from nas.backbones import Site, plain_network, sites_by_name
+from nas.backbones import Site, sites_by_name
 from nas.blocks import BLOCKS, Block
+from nas.models.build import build
+from nas.models.task_network import backbone_of
 from nas.spec.architecture import Architecture
+from nas.spec.task import Task
 
 __all__ = ["count_starts"]
 
 
-def count_starts(
-    emptied: Architecture, num_classes: int, weights: Mapping[str, Tensor]
-) -> Counter[str]:
+def count_starts(emptied: Architecture, task: Task, weights: Mapping[str, Tensor]) -> Counter[str]:
     """Return name of a block -> in how many filled slots it starts as what is there.
 
     emptied: the plain network with every filled slot of a space emptied.
+    task: what it is for.
     weights: of the trained plain network.
     """
-    network = plain_network(
-        emptied.backbone, num_classes=num_classes, total_stride=emptied.total_stride
-    )
-    network.load_state_dict(dict(weights))
+    network = backbone_of(build(emptied.plain, task=task, weights=weights))
     names = tuple(insertion.site for insertion in emptied.insertions)
-    sites = sites_by_name(emptied.backbone, emptied.resolution, emptied.total_stride, names)
+    sites = sites_by_name(
+        emptied.backbone, emptied.resolution, emptied.total_stride, names, emptied.output_stride
+    )
     return Counter(
         name
         for site in sites.values()
         for name, block in BLOCKS.items()
-        if block.read and _starts_as(block, network.eval().get_submodule(site.slot.module), site)
+        if block.read and _starts_as(block, network.get_submodule(site.slot.module), site)
     )
 
 

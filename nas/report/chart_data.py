@@ -55,7 +55,8 @@ def chart_heights(front: Front) -> list[tuple[str, str]]:
         gains.reverse()
     known = {"gain_loss": is_believed(front), "gain": is_measured(front)}
     shown = [item for item in gains if known[item[0]]]
-    return [*shown, ("loss_saved", "loss saved, measured"), ("accuracy", "accuracy, measured")]
+    shown += [("loss_saved", "loss saved, measured"), ("accuracy", "accuracy, measured")]
+    return [(name, front.figure.worded(title)) for name, title in shown]
 
 
 def collect_chart_data(snapshot: Snapshot) -> dict[str, Any]:
@@ -74,6 +75,7 @@ def collect_chart_data(snapshot: Snapshot) -> dict[str, Any]:
         "stamp": snapshot.stamp,
         "state": snapshot.state,
         "believed": is_believed(snapshot.front),
+        "figure": snapshot.front.figure.title,
         "objectives": [objective.name for objective in snapshot.front.objectives],
         "labels": labels,
         "backbones": [asdict(backbone) for backbone in backbones.values()],

@@ -72,7 +72,8 @@ def _progress(snapshot: Snapshot) -> Figure | None:
         left.set_ylabel("hypervolume, % of that at the end")
         scale = 100.0 if first.name == "accuracy" else 1.0
         right.step(networks, progress.best * scale, where="post", color=_BLUE)
-        right.set_ylabel(f"best {first.title}" + (", %" if scale > 1 else ""))
+        title = snapshot.front.figure.worded(first.title)
+        right.set_ylabel(f"best {title}" + (", %" if scale > 1 else ""))
         for axes in (left, right):
             axes.set_xlabel("networks evaluated")
 

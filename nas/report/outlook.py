@@ -31,6 +31,7 @@ from nas.models.coded_space import CodedCandidates
 from nas.models.cost import cost
 from nas.spec.architecture import Architecture
 from nas.spec.space import Constraints, SearchSpace
+from nas.spec.task import Task
 
 __all__ = [
     "Narrowing",
@@ -187,11 +188,11 @@ def ask(
     """
     candidates = Candidates(given_space(space))
     profile, name = _device(device)
-    prior = PublishedPrior.load(regime=regime)
+    prior, task = PublishedPrior.load(regime=regime), Task(outputs=num_classes)
     networks = tuple(
         _network(
-            CodedCandidates.of(candidates, plain, num_classes=num_classes),
-            num_classes,
+            CodedCandidates.of(candidates, plain, task=task),
+            task,
             prior,
             plain_accuracy,
             profile,
@@ -240,7 +241,7 @@ def _published(prior: PublishedPrior, kinds: Sequence[str]) -> Published:
 
 def _network(
     coded: CodedCandidates,
-    num_classes: int,
+    task: Task,
     prior: PublishedPrior,
     plain_accuracy: float | None,
     profile: Profile | None,
@@ -282,7 +283,7 @@ def _network(
         suggested=suggested,
         p_late=_p_late(terms, choices),
         narrowing=_narrowing(suggested, speed(coded.plain)) if suggested else None,
-        uncounted=cost(coded.plain, num_classes=num_classes).unsupported,
+        uncounted=cost(coded.plain, task=task).unsupported,
     )
 
 
@@ -425,7 +426,12 @@ def _timed_speed(plain: Architecture) -> float:
     Two steps are timed, after one, of few images: a moment on small ones, seconds at 224 pixels.
     """
     batch, steps = (4 if plain.size.pixels > _LARGE**2 else 16), 2
-    network = plain_network(plain.backbone, num_classes=10, total_stride=plain.total_stride).train()
+    network = plain_network(
+        plain.backbone,
+        num_classes=10,
+        total_stride=plain.total_stride,
+        output_stride=plain.output_stride,
+    ).train()
     optimiser = torch.optim.SGD(network.parameters(), 1e-3)
     images = torch.zeros(batch, *plain.size.shape)
     labels = torch.zeros(batch, dtype=torch.int64)

@@ -11,7 +11,7 @@ import hashlib
 import math
 import shlex
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib import metadata, resources
 from pathlib import Path
@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from nas.base.errors import NasError
 from nas.base.formats import format_milliseconds, format_probability
 from nas.report.captions import describe_latency_source, describe_remeasured_latency
 from nas.report.chart_data import (
@@ -84,7 +85,8 @@ def _front(snapshot: Snapshot) -> dict[str, Any]:
         "measured": is_measured(front),
         "retrained": any(point.retrained_seeds for point in front),
         "tested": any(not math.isnan(point.retrained_test_accuracy) for point in front),
-        "names": " and ".join(item.title for item in front.objectives),
+        "names": front.figure.worded(" and ".join(item.title for item in front.objectives)),
+        "figure": front.figure.title,
         "latency": describe_latency_source(front.points, snapshot.run.file.device),
         "left_out": max(0, networks - MOST_NETWORKS),
         "every": networks,
@@ -133,6 +135,10 @@ def _curves(snapshot: Snapshot) -> dict[str, Any]:
     }
 
 
+def _predictions(snapshot: Snapshot) -> dict[str, Any]:
+    return {"found": snapshot.predictions}
+
+
 def _making(snapshot: Snapshot) -> dict[str, Any]:
     run = snapshot.run
     return {
@@ -148,6 +154,12 @@ def _making(snapshot: Snapshot) -> dict[str, Any]:
 SECTIONS = (
     Section("verdict", "What can be said", _verdict),
     Section("front", "The front", _front),
+    Section(
+        "predictions",
+        "What the winners make of images",
+        _predictions,
+        lambda snapshot: snapshot.predictions is not None,
+    ),
     Section("progress", "How the search went", _progress),
     Section("latency", "Latency, known before and measured after", _latency),
     Section("trust", "How far the proxy can be trusted", _trust),
@@ -226,13 +238,16 @@ def _best(front: Front) -> Point | None:
 
 
 def render(run: Run, *, live: bool = False) -> str:
-    """Return the whole page.
+    """Return the whole page, but for pictures of predictions.
 
     live: whether it asks the server that it came from for news.
     Raises SpecError, StorageError.
     """
-    snapshot = Snapshot.of(run)
-    script = _script()
+    return _render(Snapshot.of(run), live=live)
+
+
+def _render(snapshot: Snapshot, *, live: bool) -> str:
+    run, script = snapshot.run, _script()
     return (
         _templates()
         .get_template("page.html")
@@ -252,19 +267,43 @@ def render(run: Run, *, live: bool = False) -> str:
             ],
             data=collect_chart_data(snapshot),
             live=live,
-            policy=_policy(script, live=live),
+            policy=_policy(script, live=live, pictures=snapshot.predictions is not None),
             style=_style(),
             script=script,
         )
     )
 
 
-def write_report(run: Run, out: Path) -> None:
+def write_report(run: Run, out: Path, *, images: bool = True) -> str | None:
     """Write the page whole.
 
+    images: whether it shows validation images, with what the winners tell of them.
+    Returns why these are not shown although they were to be.
     Raises SpecError when out is another file, and StorageError.
     """
-    write_report_file(out, lambda path: path.write_text(render(run), "utf-8", "backslashreplace"))
+    why: list[str] = []
+
+    def write(path: Path) -> None:
+        snapshot = Snapshot.of(run)
+        if images:
+            snapshot, reason = _with_predictions(snapshot)
+            why.extend([reason] if reason else [])
+        path.write_text(_render(snapshot, live=False), "utf-8", "backslashreplace")
+
+    write_report_file(out, write)
+    return why[0] if why else None
+
+
+def _with_predictions(snapshot: Snapshot) -> tuple[Snapshot, str | None]:
+    """Return it with pictures of predictions, or why there are none."""
+    # torch is imported for these alone.
+    from nas.report.pictures import find_predictions
+
+    try:
+        state = snapshot.run.read(snapshot.trials)
+        return replace(snapshot, predictions=find_predictions(state, snapshot.front)), None
+    except NasError as error:
+        return snapshot, str(error)
 
 
 def _templates() -> Environment:
@@ -294,8 +333,11 @@ def _style() -> str:
     return _asset("report.css")
 
 
-def _policy(script: str, *, live: bool) -> str:
-    """Return the Content-Security-Policy: this script and this style, and nothing else."""
+def _policy(script: str, *, live: bool, pictures: bool) -> str:
+    """Return the Content-Security-Policy: this script and this style, and nothing else.
+
+    pictures: whether it holds some, which are written in it.
+    """
 
     def digest(text: str) -> str:
         return base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
@@ -307,4 +349,6 @@ def _policy(script: str, *, live: bool) -> str:
         "base-uri 'none'",
         "form-action 'none'",
     ]
+    if pictures:
+        parts.append("img-src data:")
     return "; ".join([*parts, "connect-src 'self'"] if live else parts)

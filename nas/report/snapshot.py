@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nas.base.errors import StorageError
 from nas.runs.calibrate.curve_result import CurvesFound
@@ -14,6 +14,9 @@ from nas.strategy.storage.store import Store
 from nas.study.front.front import Front
 from nas.study.prospect import PROSPECT, Prospect
 from nas.study.trials import Trials
+
+if TYPE_CHECKING:
+    from nas.report.pictures import Predictions
 
 __all__ = ["Promise", "Snapshot", "read_stamp", "read_state"]
 
@@ -40,6 +43,7 @@ class Snapshot:
     state: `running`, `finished` or `stopped`.
     prospects: what was believed to be gained, and left to gain, when a trial was proposed; by it.
     environment: empty where it was not recorded.
+    predictions: of the winners on some validation images; None where these are not to be shown.
     """
 
     run: Run
@@ -52,6 +56,7 @@ class Snapshot:
     environment: dict[str, Any]
     calibration: Calibration | None
     curves: CurvesFound | None
+    predictions: Predictions | None = None
 
     @classmethod
     def of(cls, run: Run) -> Snapshot:

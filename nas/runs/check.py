@@ -21,7 +21,7 @@ from nas.runs.calibrate.curve_result import CurvesFound
 from nas.runs.calibrate.result import FILE as CALIBRATION
 from nas.runs.calibrate.result import load_calibration
 from nas.runs.calibrate.search_budget import check_fits, find_curves, with_budget
-from nas.runs.check_network import check_networks
+from nas.runs.check_network import CLASSES, check_networks
 from nas.runs.given_weights import match_given_weights, settle_weights
 from nas.runs.images import decode_images, image_names
 from nas.runs.loggers import check_loggers
@@ -30,7 +30,9 @@ from nas.runs.run import Run, RunFile, open_run
 from nas.spec.prior import Rules, load_rules
 from nas.spec.runner import Runner, check_regime, given_runner
 from nas.spec.space import SearchSpace
+from nas.spec.task import Task
 from nas.training.proxies import PROXIES
+from nas.training.tasks import training_task
 
 __all__ = ["NewRun", "check_new_run"]
 
@@ -86,6 +88,7 @@ def check_new_run(
     if calibration is not None:
         runner, curves, notes = _take_budget(runner, Path(calibration))
     file = RunFile.of(runner, data, study_name(out, runner))
+    training_task(file.task_on(CLASSES))  # which needs its packages
     candidates = Candidates(space)
     plains = [plain for plain, _ in candidates.plains()]
     file, told = settle_weights(file, plains)
@@ -93,13 +96,16 @@ def check_new_run(
     if profile is not None and profile.doubt is not None:
         notes += (profile.doubt,)
     device = device_named(file.device) if profile is None else None
-    notes += check_networks(candidates, file.proxy, device)
+    notes += check_networks(candidates, file.proxy, device, file.task_on(CLASSES))
     file, about, remarks = _check_images(space, file)
-    for plain in plains:
-        check_scores(plain.backbone, plain.resolution, plain.total_stride, len(about["classes"]))
-    notes += (*remarks, *told, *match_given_weights(file, plains, len(about["classes"])))
-    notes += tuple(compare_with_images(file.proxy.backbone, plains, about["classes"]))
-    notes += _check_limits(candidates, len(about["classes"]))
+    task = file.task_on(len(about["classes"]))
+    if task.is_classification:
+        for plain in plains:
+            check_scores(plain.backbone, plain.resolution, plain.total_stride, task.outputs)
+    notes += (*remarks, *told, *match_given_weights(file, plains, task))
+    if task.is_classification:  # else labels beside weights are of something else
+        notes += tuple(compare_with_images(file.proxy.backbone, plains, about["classes"]))
+    notes += _check_limits(candidates, task)
     rules = load_rules(prior) if prior is not None else None
     if rules is not None and file.search.sampler != "pareto":
         raise SpecError(f"a prior: sampler {file.search.sampler!r} cannot use it; use pareto")
@@ -131,6 +137,13 @@ def _check_device(file: RunFile, candidates: Candidates) -> Profile | None:
             raise SpecError(str(error)) from None
         return None
     profile = load_profile(file.device_profile)
+    task, of = file.task_on(profile.classes), profile.task
+    if (of.name, of.head) != (task.name, task.head):
+        raise SpecError(
+            f"profile {file.device_profile} is of {of.name} with head {of.head}, and networks are "
+            f"for {task.name} with head {task.head}; measure another: nas profile SPACE --task "
+            f"{task.name} --head {task.head} --out FILE.json"
+        )
     for plain, sites in candidates.plains():
         branch = profile.branch(plain)
         for decision in candidates.decisions(plain):
@@ -160,13 +173,13 @@ def _check_images(
     return file, about, tuple(notes)
 
 
-def _check_limits(candidates: Candidates, num_classes: int) -> tuple[str, ...]:
+def _check_limits(candidates: Candidates, task: Task) -> tuple[str, ...]:
     """Return what is to be said of the limits of a space.
 
     Raises SpecError when no network of the space can keep them.
     """
     limits = candidates.space.constraints
-    costs = [cost(leanest, num_classes=num_classes) for leanest in candidates.leanest()]
+    costs = [cost(leanest, task=task) for leanest in candidates.leanest()]
     for name in ("params", "macs"):
         limit, least = getattr(limits, name), min(getattr(counted, name) for counted in costs)
         if limit is not None and limit < least:

@@ -27,20 +27,25 @@ from nas.runs.rehearsal import IMAGES, Rehearsal, reason_of
 from nas.spec.architecture import EMPTY, KEEP, Architecture, Insertion
 from nas.spec.own_backbone import is_held
 from nas.spec.runner import Proxy
+from nas.spec.task import Task
 from nas.training.proxies import PROXIES
 
-__all__ = ["check_networks", "check_training"]
+__all__ = ["CLASSES", "check_networks", "check_training"]
 
-_CLASSES = 10  # as many as sites are found with
+CLASSES = 10
+"""As many as networks are checked with before images are read: as sites are found with."""
 _TO_TORCH = "--set device=torch, which runs whatever torch runs"
 
 
-def check_networks(candidates: Candidates, proxy: Proxy, device: Device | None) -> tuple[str, ...]:
+def check_networks(
+    candidates: Candidates, proxy: Proxy, device: Device | None, task: Task
+) -> tuple[str, ...]:
     """Check every backbone of a space, at its smallest resolution, by itself and with a block.
 
     proxy: that candidates will be trained by.
     device: that latencies will be measured on; None: a profile predicts them, whose networks were
         converted when it was measured.
+    task: what networks are for, on images of whatever number of classes.
     Returns what a user should hear of them, in sentences.
     Raises SpecError for one that cannot be searched.
     """
@@ -53,22 +58,25 @@ def check_networks(candidates: Candidates, proxy: Proxy, device: Device | None) 
     for plain in smallest.values():
         grown = _with_a_block(candidates, plain)
         frozen = PROXIES[proxy.kind].frozen
-        notes += _check_training(plain, grown, proxy.resolution, frozen)
-        _check_cost(plain)
-        _check_cost(grown)
+        notes += _check_training(plain, grown, proxy.resolution, frozen, task)
+        _check_cost(plain, task)
+        _check_cost(grown, task)
         if device is not None:
-            _check_conversion(plain, grown, device)
+            _check_conversion(plain, grown, device, task)
     return tuple(notes)
 
 
-def check_training(plains: Iterable[Architecture], resolution: Resolution | None = None) -> None:
+def check_training(
+    plains: Iterable[Architecture], task: Task, resolution: Resolution | None = None
+) -> None:
     """Check that the plain networks of a run can be trained fully.
 
+    task: what they are for.
     resolution: of the images that they are trained on; None: their own.
     Raises SpecError for one that cannot.
     """
     for plain in plains:
-        _check_training(plain, plain, resolution, frozen=False)
+        _check_training(plain, plain, resolution, False, task)
 
 
 def _with_a_block(candidates: Candidates, plain: Architecture) -> Architecture:
@@ -85,7 +93,11 @@ def _with_a_block(candidates: Candidates, plain: Architecture) -> Architecture:
 
 @lru_cache(maxsize=256)
 def _check_training(
-    plain: Architecture, grown: Architecture, resolution: Resolution | None, frozen: bool
+    plain: Architecture,
+    grown: Architecture,
+    resolution: Resolution | None,
+    frozen: bool,
+    task: Task,
 ) -> tuple[str, ...]:
     """Check that a network trains, and gives the same after it was saved and loaded.
 
@@ -95,12 +107,13 @@ def _check_training(
     Raises SpecError.
     """
     size = plain.size if resolution is None else Size.of(resolution)
-    classes = _num_classes(plain)
-    alone, together = Rehearsal(plain, size, classes), Rehearsal(grown, size, classes)
+    if task.is_classification:
+        task = Task(outputs=_num_classes(plain))
+    alone, together = Rehearsal(plain, size, task), Rehearsal(grown, size, task)
     with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # what torch says of a network, it says in the run
         torch.manual_seed(0)
-        network = build(plain, num_classes=classes)
+        network = build(plain, task=task)
         notes = [*alone.weights(network), *alone.outputs(network)]
         alone.scores(network)
         notes += alone.training(network, "scratch")
@@ -114,19 +127,19 @@ def _check_training(
 def _num_classes(plain: Architecture) -> int:
     """Return how many classes a backbone is tried with: one given in memory has its own head."""
     if not is_held(plain.backbone):
-        return _CLASSES
+        return CLASSES
     with torch.no_grad():
         given = build(plain)(torch.zeros(IMAGES, *plain.size.shape))
-    return given.shape[1] if isinstance(given, Tensor) and given.ndim == 2 else _CLASSES
+    return given.shape[1] if isinstance(given, Tensor) and given.ndim == 2 else CLASSES
 
 
 # Counting and converting.
 
 
-def _check_cost(architecture: Architecture) -> None:
+def _check_cost(architecture: Architecture, task: Task) -> None:
     """Raise SpecError for a network that cannot be counted."""
     try:
-        cost(architecture, num_classes=_CLASSES)
+        cost(architecture, task=task)
     except NasError:
         raise
     except Exception as error:  # torch.jit.trace raises whatever a network provokes
@@ -137,18 +150,18 @@ def _check_cost(architecture: Architecture) -> None:
         ) from None
 
 
-def _check_conversion(plain: Architecture, grown: Architecture, device: Device) -> None:
+def _check_conversion(plain: Architecture, grown: Architecture, device: Device, task: Task) -> None:
     """Raise SpecError for a network that the device's runtime cannot take."""
     try:
-        convert_deployed(grown, _CLASSES, device)  # which holds the plain network
+        convert_deployed(grown, task, device)  # which holds the plain network
         return
     except MeasurementError as error:
         fault = str(error)
     offer = "" if device.runtime == "torch" else f", or measure with {_TO_TORCH}"
     try:
-        convert_deployed(plain, _CLASSES, device)
+        convert_deployed(plain, task, device)
     except MeasurementError as error:
-        network = build(plain, num_classes=_CLASSES)
+        network = build(plain, task=task)
         where = _unconverted(network, plain.size, device, str(error))
         raise SpecError(
             f"backbone {plain.backbone!r}: {error}; {where}; put another layer there{offer}"

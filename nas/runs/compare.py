@@ -74,8 +74,13 @@ def front_of_runs(
         return states[0].front(by, device=device)
     if not mixed:
         _refuse_unlike(states, projected=device is not None)
-    by = list(by) if by else states[0].run.file.search.objectives
+    by = list(by) if by else _objectives(states[0].run)
     return Front.joined({str(state.run.path): state.front(by, device=device) for state in states})
+
+
+def _objectives(run: Run) -> list[str]:
+    """Return the names of a run's objectives as its task has them."""
+    return [run.file.figure.column(name) for name in run.file.search.objectives]
 
 
 def compare(
@@ -97,7 +102,7 @@ def compare(
         raise SpecError(f"{first} is given twice; name two runs")
     if not mixed:
         _refuse_unlike(states, projected=device is not None)
-    by = list(by) if by else states[0].run.file.search.objectives
+    by = list(by) if by else _objectives(states[0].run)
     fronts = [state.front(by, device=device) for state in states]
     for state, front in zip(states, fronts, strict=True):
         if not front.members:

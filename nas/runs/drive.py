@@ -108,7 +108,7 @@ def _measure_front(
             new,
             anchor=Architecture.from_json(spec.anchor),
             anchor_ms=spec.anchor_ms,
-            num_classes=len(inputs.data["classes"]),
+            task=inputs.task,
             device=device_named(spec.device),
         )
         final |= {

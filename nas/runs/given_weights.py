@@ -16,6 +16,7 @@ from nas.models.weights_file import not_a_file
 from nas.runs.run import RunFile
 from nas.spec.architecture import Architecture
 from nas.spec.runner import Normalisation, Proxy
+from nas.spec.task import Task
 from nas.training.plain_backbone import given_network
 from nas.training.proxies import PROXIES
 
@@ -63,9 +64,7 @@ def settle_weights(file: RunFile, plains: Sequence[Architecture]) -> tuple[RunFi
     return file.model_copy(update={"normalisation": found}), [note]
 
 
-def match_given_weights(
-    file: RunFile, plains: Sequence[Architecture], num_classes: int
-) -> list[str]:
+def match_given_weights(file: RunFile, plains: Sequence[Architecture], task: Task) -> list[str]:
     """Match the file of weights with each plain network, and say what was decided.
 
     Raises SpecError where they do not fit, and for a random head that nothing would train.
@@ -74,10 +73,12 @@ def match_given_weights(
     if backbone.file is None or not PROXIES[file.proxy.kind].warm:
         return notes
     for plain in plains:
-        _, matched = given_network(plain, backbone, num_classes)
-        if matched.replaced and not backbone.epochs and file.proxy.kind != "finetune":
+        _, matched = given_network(plain, backbone, task)
+        fresh = matched.replaced or not task.is_classification
+        if fresh and not backbone.epochs and file.proxy.kind != "finetune":
+            of = "another number of classes" if matched.replaced else "classification"
             raise SpecError(
-                f"weights {backbone.file}: their head is of another number of classes, and proxy "
+                f"weights {backbone.file}: their head is of {of}, and proxy "
                 f"{file.proxy.kind} trains blocks alone; train a new head first, as with --set "
                 "proxy.backbone.epochs=2"
             )

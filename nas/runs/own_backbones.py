@@ -23,13 +23,18 @@ OWN_BACKBONES = "backbones"
 
 def describe_own_backbones(backbones: Iterable[str], num_classes: int) -> dict[str, dict[str, Any]]:
     """Return what environment.json keeps of a user's own networks: name -> what it is made of."""
-    own = {name: OwnName.parse(split_width(name)[0]) for name in backbones}
+    own = {name: _own_name(name) for name in backbones}
     return {
         name: Structure.of(plain_network(name, num_classes=num_classes)).to_dict()
         | {"source": _source(place)}
         for name, place in own.items()
         if place is not None
     }
+
+
+def _own_name(backbone: str) -> OwnName | None:
+    """Return where the code of a backbone is; None where it is no user's own."""
+    return OwnName.parse(split_width(backbone)[0])
 
 
 def check_own_backbones(run: Run) -> list[str]:
@@ -40,6 +45,8 @@ def check_own_backbones(run: Run) -> list[str]:
     before do not say what theirs were.
     Raises SpecError where it is made of others: trained weights and candidates would not fit it.
     """
+    if not any(_own_name(name) for name in run.space.backbones):
+        return []
     about = run.environment()
     before: dict[str, dict[str, Any]] = about.get(OWN_BACKBONES, {})
     if not before:

@@ -34,6 +34,7 @@ from nas.spec.architecture import PLAIN, Architecture
 from nas.spec.prior import load_rules
 from nas.spec.runner import Runner
 from nas.spec.space import Constraints, SearchSpace
+from nas.spec.task import Task
 from nas.strategy.samplers.figures import SpaceFigures
 from nas.strategy.search import Search
 from nas.strategy.storage.store import Store
@@ -43,7 +44,7 @@ from nas.training.device import best_device
 from nas.training.plain_backbone import judge_emptied, prepare_backbone
 from nas.training.proxies import PROXIES
 from nas.training.supernet.folder import SupernetFile, SupernetFolder
-from nas.training.task import Score
+from nas.training.tasks import Score
 
 __all__ = [
     "DEVICE",
@@ -73,6 +74,11 @@ class SearchInputs:
     candidates: Candidates
     profile: Profile | None
     data: Mapping[str, Any]
+
+    @property
+    def task(self) -> Task:
+        """What networks are for."""
+        return self.run.file.task_on(len(self.data["classes"]))
 
     @classmethod
     def read(cls, run: Run) -> SearchInputs:
@@ -109,7 +115,7 @@ def prepare(inputs: SearchInputs, observer: Observer, machine: LatencyMachine) -
     if profile:
         anchor_ms = profile.branch(anchor).plain_ms
     else:
-        anchor_ms = _anchor_ms(run, anchor, len(data.classes), device, machine)
+        anchor_ms = _anchor_ms(run, anchor, inputs.task, device, machine)
     checkpoints = run.checkpoints
     return EvaluatorSpec(
         data=send(images, checkpoints.parent / "images"),
@@ -119,6 +125,7 @@ def prepare(inputs: SearchInputs, observer: Observer, machine: LatencyMachine) -
         plains=tuple(plain.to_json() for plain in plains),
         anchor=anchor.to_json(),
         anchor_ms=anchor_ms,
+        task=inputs.task,
         device=device.name,
         profile=send(run.path / DEVICE, checkpoints) if profile else None,
         supernets=send(supernets, checkpoints) if supernets else None,
@@ -161,6 +168,7 @@ def _train_backbone(
         plain,
         data,
         inputs.data["key"],
+        inputs.task,
         file.proxy,
         path,
         seed=file.search.seed,
@@ -168,17 +176,19 @@ def _train_backbone(
         device=best_device(),
         progress=observer.step,
     )
-    observer.stage(f"plain {plain.backbone}: {_describe_score(score)}")
+    observer.stage(f"plain {plain.backbone}: {_describe_score(score, inputs.task)}")
     emptied = inputs.candidates.emptied(plain)
     if emptied != plain:
-        score = judge_emptied(emptied, data, path, threads=threads, device=best_device())
+        score = judge_emptied(
+            emptied, data, inputs.task, path, threads=threads, device=best_device()
+        )
         slots = len(emptied.insertions)
         observer.stage(
             f"the same with {'its filled slot' if slots == 1 else f'its {slots} filled slots'} "
-            f"emptied: {_describe_score(score)}; what a slot held has to be learnt again where it "
-            "is emptied, or replaced by a block of another kind"
+            f"emptied: {_describe_score(score, inputs.task)}; what a slot held has to be learnt "
+            "again where it is emptied, or replaced by a block of another kind"
         )
-        starts = count_starts(emptied, len(data.classes), load_weights(path))
+        starts = count_starts(emptied, inputs.task, load_weights(path))
         observer.stage(_describe_starts(starts, slots, inputs.run.space))
 
 
@@ -191,8 +201,9 @@ def _describe_starts(starts: Mapping[str, int], slots: int, space: SearchSpace) 
     return f"blocks that start as what a slot holds, if as wide: {', '.join(found) or 'none'}"
 
 
-def _describe_score(score: Score) -> str:
-    return f"validation loss {score.loss:.4f}, accuracy {score.accuracy:.1%}"
+def _describe_score(score: Score, task: Task) -> str:
+    title = task.kind.figures[0].title
+    return f"validation loss {score.loss:.4f}, {title} {score.accuracy:.1%}"
 
 
 def _train_supernets(
@@ -209,6 +220,8 @@ def _train_supernets(
         data=file.data,
         key=inputs.data["key"],
         classes=len(data.classes),
+        task=inputs.task.name,
+        head=inputs.task.head,
         validation=file.validation,
         seed=file.search.seed,
         proxy=file.proxy,
@@ -225,14 +238,14 @@ def _train_supernets(
 
 
 def _anchor_ms(
-    run: Run, anchor: Architecture, num_classes: int, device: Device, machine: LatencyMachine
+    run: Run, anchor: Architecture, task: Task, device: Device, machine: LatencyMachine
 ) -> float:
     """Return the latency of the anchor from device.json, measured on first use."""
     path = run.path / DEVICE
     runtime, processor = machine(machine_of, device)
     if path.exists():
         return _read_anchor_ms(run, runtime, processor)
-    latency_ms = machine(measure_device, anchor, num_classes, device)
+    latency_ms = machine(measure_device, anchor, task, device)
     about = {
         "version": 1,
         "device": device.name,
@@ -315,6 +328,7 @@ def make_search(inputs: SearchInputs, store: Store, started: float) -> Search:
             figures=_figures(inputs),
             budgets=_budgets(inputs),
             started=started,
+            figure=file.figure,
         )
     except SpecError as error:
         raise SpecError(f"{run.path}: its study was made for another space ({error})") from None
@@ -330,9 +344,7 @@ def _figures(inputs: SearchInputs) -> SpaceFigures | None:
     """Count the space, which takes some seconds, for the sampler that makes use of it."""
     if inputs.run.file.search.sampler != "pareto":
         return None
-    figures = SpaceFigures(
-        inputs.candidates, num_classes=len(inputs.data["classes"]), profile=inputs.profile
-    )
+    figures = SpaceFigures(inputs.candidates, task=inputs.task, profile=inputs.profile)
     prior = inputs.run.path / PRIOR
     return figures.with_prior(load_rules(prior)) if prior.exists() else figures
 
@@ -340,11 +352,11 @@ def _figures(inputs: SearchInputs) -> SpaceFigures | None:
 def _admission(inputs: SearchInputs) -> Callable[[Architecture], bool]:
     """Return whether an architecture keeps the limits that are known without measuring."""
     limits, profile = inputs.run.space.constraints, inputs.profile
-    num_classes = len(inputs.data["classes"])
+    task = inputs.task
 
     def admit(architecture: Architecture) -> bool:
         return _is_fast_enough(architecture, limits, profile) and _is_small_enough(
-            architecture, limits, num_classes
+            architecture, limits, task
         )
 
     return admit
@@ -358,10 +370,10 @@ def _is_fast_enough(
     return profile.predict(architecture).latency_ms <= limits.latency_ms
 
 
-def _is_small_enough(architecture: Architecture, limits: Constraints, num_classes: int) -> bool:
+def _is_small_enough(architecture: Architecture, limits: Constraints, task: Task) -> bool:
     if limits.params is None and limits.macs is None:
         return True
-    counted = cost_by_parts(architecture, num_classes=num_classes)
+    counted = cost_by_parts(architecture, task)
     return (limits.params is None or counted.params <= limits.params) and (
         limits.macs is None or counted.macs <= limits.macs
     )

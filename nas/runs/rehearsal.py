@@ -20,12 +20,13 @@ from nas.base.errors import SpecError
 from nas.base.size import Size
 from nas.data import Dataset, Split
 from nas.models.build import inserted_modules
+from nas.models.task_network import backbone_of
 from nas.spec.architecture import Architecture
 from nas.spec.proxy import Proxy
+from nas.spec.task import Task
 from nas.training.checkpoint import checkpoint_path, restore, save_trained, save_weights
 from nas.training.device import best_device
 from nas.training.proxies import PROXIES, Setting
-from nas.training.task import Classification
 
 __all__ = ["IMAGES", "Rehearsal", "reason_of"]
 
@@ -39,11 +40,12 @@ class Rehearsal:
     """The steps of a run with one network, plain or with a block, on images of noise.
 
     size: of the images that it trains on.
+    task: what it is for.
     """
 
     network: Architecture
     size: Size
-    num_classes: int
+    task: Task
 
     @property
     def name(self) -> str:
@@ -53,6 +55,7 @@ class Rehearsal:
 
     def weights(self, network: nn.Module) -> list[str]:
         """Return what is to be said of weights that are not trained."""
+        network = backbone_of(network)  # what a task puts around it is known
         frozen = [name for name, item in network.named_parameters() if not item.requires_grad]
         if not frozen:
             return []
@@ -100,7 +103,7 @@ class Rehearsal:
 
     def checked(self, given: object, mode: str, images: int) -> Tensor:
         """Return finite scores. Raises SpecError for anything else."""
-        fault = describe_fault(given, images, self.num_classes)
+        fault = self._fault(given, images)
         if fault is not None:
             raise SpecError(f"{self.name} in {mode} mode gives {fault}")
         assert isinstance(given, Tensor)
@@ -110,6 +113,13 @@ class Rehearsal:
                 "infinite) with its first weights; look for a division or logarithm of zero"
             )
         return given
+
+    def _fault(self, given: object, images: int) -> str | None:
+        """Say what is wrong with an output; of a task's own network it has the right shape."""
+        if self.task.is_classification:
+            return describe_fault(given, images, self.task.outputs)
+        assert isinstance(given, Tensor) and given.shape[:2] == (images, self.task.outputs)
+        return None
 
     def training(self, plain: nn.Module, kind: str) -> list[str]:
         """Train for one step as a proxy does, save, load and compare.
@@ -131,7 +141,7 @@ class Rehearsal:
                 place = Path(folder)
                 save_weights(checkpoint_path(place, own.plain.digest), plain.state_dict())
                 save_trained(checkpoint_path(place, own.digest, 0), network, own, kind)
-                loaded = restore(place, own, setting.proxy, 0, self.num_classes)
+                loaded = restore(place, own, setting.proxy, 0, self.task)
             images = self.images(self.network.size)
             wanted, copy, found = (each(images) for each in (network, copied(network), loaded))
         for given, how in ((copy, "copied"), (found, "saved and loaded")):
@@ -207,13 +217,27 @@ class Rehearsal:
         """Return what a proxy trains in, with noise in the place of images."""
         shape = IMAGES, self.size.height, self.size.width, 3
         pixels = torch.randint(0, 256, shape, generator=_generator(), dtype=torch.uint8)
-        split = Split(pixels, torch.arange(IMAGES))
-        classes = tuple(map(str, range(self.num_classes)))
+        split = Split(pixels, *self._known())
+        classes = tuple(map(str, range(self.task.outputs)))
+        annotated = self.task.kind.annotated
         grey = 128.0, 128.0, 128.0
-        data = Dataset(split, split, classes, grey, (64.0, 64.0, 64.0), False, "noise")
+        data = Dataset(split, split, classes, grey, (64.0, 64.0, 64.0), False, "noise", annotated)
         proxy = Proxy.model_validate({"kind": kind, "rungs": [1], "unit": "steps", "batch_size": 2})
         weights = {self.network.plain.digest: dict(plain.state_dict())}
-        return Setting(data, Classification(self.num_classes), proxy, best_device(), weights)
+        return Setting(data, self.task, proxy, best_device(), weights)
+
+    def _known(self) -> tuple[Tensor, Tensor | None]:
+        """Return what is known of two images of noise: labels, and annotations where it has any."""
+        shape = IMAGES, self.size.height, self.size.width
+        labels = torch.arange(IMAGES)
+        match self.task.kind.annotated:
+            case "labels":
+                return labels, None
+            case "masks":
+                classes = torch.randint(0, self.task.outputs, shape, generator=_generator())
+                return labels, classes.to(torch.uint8)
+            case "identities":
+                return torch.zeros_like(labels), torch.tensor([[0, 1], [1, 0]])
 
     def images(self, size: Size | None = None) -> Tensor:
         """Return two images of noise."""

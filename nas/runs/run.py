@@ -27,6 +27,7 @@ from nas.runs.belief import read_belief, regime_of
 from nas.runs.calibrate.curve_result import CURVES_FILE, CurvesFound, load_curves
 from nas.runs.calibrate.result import FILE, Calibration, load_calibration
 from nas.runs.lock import is_locked
+from nas.runs.reading import reading_of, settle_task
 from nas.runs.trust import proxy_trust
 from nas.runs.weights import Weights, retrained_weights, trained_network
 from nas.spec.objective import objectives_named
@@ -34,6 +35,7 @@ from nas.spec.own_backbone import is_held
 from nas.spec.runner import JOURNAL, Runner
 from nas.spec.space import SearchSpace
 from nas.spec.storage_url import StorageUrl
+from nas.spec.task import Task
 from nas.spec.width import is_widened
 from nas.study.front.front import Front
 from nas.study.full_training import FullTraining
@@ -89,7 +91,7 @@ class RunFile(Runner):
         """Return the file of a new run: its images are found from anywhere, by today's rules."""
         from nas.data import Reading, resolve_source, resolve_validation
 
-        named = runner.model_dump()
+        named = settle_task(runner, data).model_dump()
         named |= {"data": resolve_source(data), "image_rules": Reading().rules}
         named |= {"validation": resolve_validation(runner.validation)}
         return cls(**named, study=study)
@@ -97,9 +99,7 @@ class RunFile(Runner):
     @property
     def reading(self) -> Reading:
         """How its images are read."""
-        from nas.data import Reading
-
-        return Reading(self.resize, self.image_rules, self.pixel_levels)
+        return reading_of(self, self.image_rules)
 
     @property
     def data_name(self) -> str:
@@ -336,6 +336,11 @@ class RunState:
         return data
 
     @property
+    def task(self) -> Task:
+        """What its networks are for. Raises StorageError as `data` does."""
+        return self.run.file.task_on(len(self.data()["classes"]))
+
+    @property
     def train_images(self) -> int | None:
         """The number of training images; None in a run of an earlier version."""
         number = None if self.environment is None else self.environment["data"].get("images")
@@ -363,7 +368,8 @@ class RunState:
         run, trials = self.run, self.trials
         if device is not None:
             trials = _predict_latencies(trials, device)
-        objectives = objectives_named(by or run.file.search.objectives)
+        asked = [run.file.figure.known_as(name) for name in by or ()]
+        objectives = objectives_named(asked or run.file.search.objectives)
         late = [objective.name for objective in objectives if not objective.searched]
         if late and not any(training.complete for training in self.retrained()):
             raise SpecError(
@@ -381,6 +387,7 @@ class RunState:
             kinds=tuple(run.space.blocks),
             belief=self.belief(),
             regime=regime_of(run.file),
+            figure=run.file.figure,
         )
 
     def row(self, trial: int) -> dict[str, Any]:

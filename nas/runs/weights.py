@@ -82,18 +82,16 @@ def trained_network(
             f"trial {trial} is {row['state']}{cause}; only COMPLETE trials have a network"
         )
     architecture = Architecture.from_json(row["architecture"])
-    num_classes = len(state.data()["classes"])
+    task = state.task
     best = retrained_weights(state, trial, which)
     if best is not None:
         file, training = best
         start = FullRecipe(**training.recipe).block_start
-        network = build(architecture, num_classes=num_classes, start=start)
+        network = build(architecture, task=task, start=start)
         network.load_state_dict(load_weights(file))
     else:
         try:
-            network = restore(
-                run.checkpoints, architecture, run.file.proxy, row["seed"], num_classes
-            )
+            network = restore(run.checkpoints, architecture, run.file.proxy, row["seed"], task)
         except StorageError as error:
             raise StorageError(
                 f"{error}; train it anew: nas retrain {run.path} --trial {trial}"

@@ -119,6 +119,7 @@ class Architecture:
 
     resolution: size of the input at deployment, pixels: 224, or "224x160" (height first).
     total_stride: input height / height of the last map; None leaves the backbone's own.
+    output_stride: the same by a dilated end, as heads of segmentation read it; None: not dilated.
     digest: a hash of all the others.
     """
 
@@ -126,6 +127,7 @@ class Architecture:
     resolution: Resolution = 224
     insertions: tuple[Insertion, ...] = ()
     total_stride: int | None = None
+    output_stride: int | None = None
     digest: str = field(init=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -155,10 +157,13 @@ class Architecture:
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for JSON."""
+        # Only where it is set: architectures without it keep their digests.
+        dilated = {} if self.output_stride is None else {"output_stride": self.output_stride}
         return {
             "backbone": self.backbone,
             "resolution": self.resolution,
             "total_stride": self.total_stride,
+            **dilated,
             "insertions": [
                 {
                     "site": insertion.site,
@@ -182,6 +187,7 @@ class Architecture:
                 backbone=data["backbone"],
                 resolution=data["resolution"],
                 total_stride=data["total_stride"],
+                output_stride=data.get("output_stride"),
                 insertions=tuple(
                     Insertion(entry["site"], entry["block"], tuple(entry["options"].items()))
                     for entry in data["insertions"]

@@ -10,8 +10,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from nas.base.errors import SpecError
 from nas.spec.proxy import BlockStart, Regime
 from nas.spec.resolution import SearchedResolution
+from nas.spec.task import Task
 
 __all__ = ["WEIGHTS", "FullRecipe", "Retrain"]
 
@@ -23,6 +25,8 @@ WEIGHTS: dict[Regime, tuple[str, ...]] = {
 
 _BATCH, _RATE = 256, 0.05
 _LEAST_BATCH, _STEPS = 32, 50
+
+_OF_LABELS = ("label_smoothing", "mixup", "cutmix", "rand_augment")
 
 Positive = Annotated[float, Field(gt=0)]
 Share = Annotated[float, Field(ge=0, lt=1)]
@@ -60,6 +64,20 @@ class FullRecipe:
     ema: float | None
     weights: str
     start: str | None = None
+
+    def check(self, task: Task) -> None:
+        """Check that the recipe is one of a task.
+
+        Raises SpecError where it mixes images or labels of a task that has no label of each image.
+        """
+        if task.is_classification:
+            return
+        asked = [name for name in _OF_LABELS if getattr(self, name)]
+        if asked:
+            raise SpecError(
+                f"{', '.join(asked)} of a recipe {'is' if len(asked) == 1 else 'are'} for "
+                f"classification alone; for {task.name} set to 0, or take recipe: paper"
+            )
 
     @property
     def block_start(self) -> str:

@@ -25,6 +25,7 @@ from nas.spec.objective import objectives_named
 from nas.spec.proxy import KINDS, PROBE_STEPS, Backbone, Proxy, Regime
 from nas.spec.recipe import WEIGHTS, Retrain
 from nas.spec.storage_url import PASSWORD, StorageUrl
+from nas.spec.task import ACCURACY, TASKS, Figure, Task, TaskName
 
 __all__ = [
     "JOURNAL",
@@ -46,6 +47,8 @@ __all__ = [
 Channels = tuple[float, float, float]
 
 _STRICT = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+_FIGURES = {kind.figures[0].name: ACCURACY.name for kind in TASKS.values()}
+"""Whatever a task calls the figure that stands for it, it is one objective."""
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 
@@ -201,13 +204,13 @@ class SearchPlan(BaseModel):
     @classmethod
     def _known(cls, names: list[str]) -> list[str]:
         try:
-            objectives = objectives_named(names)
+            objectives = objectives_named([_FIGURES.get(name, name) for name in names])
         except SpecError as error:
             raise ValueError(str(error)) from None
         late = [objective.name for objective in objectives if not objective.searched]
         if late:
             raise ValueError(f"found {late[0]!r}, which is known after a search only (nas retrain)")
-        return names
+        return [objective.name for objective in objectives]
 
     @model_validator(mode="after")
     def _focused(self) -> Self:
@@ -339,10 +342,18 @@ class Runner(BaseModel):
     validation: Validation = 0.2
     """Share of the training images that is cut off for validation, when there is no val/; or the
     path of a folder with <class>/<images>, which are used instead."""
-    resize: Literal["crop", "stretch", "pad"] = "crop"
+    task: TaskName | None = None
+    """What networks are for; None: what the data is clearly annotated for, else classification. A
+    search writes it down."""
+    head: str | None = None
+    """The network around the backbone (see `nas.spec.task`); None: the task's usual one."""
+    classes: dict[str, list[str]] = {}
+    """Of masks: the name of a class -> those of the classes that it is made of; `*` stands for all
+    that no other names, and what none names does not count. Empty: the data's own classes."""
+    resize: Literal["crop", "stretch", "pad"] | None = None
     """What becomes of images of another shape than networks read: `crop` takes the largest part of
     that shape in the middle, `stretch` all of it in that shape, `pad` all of it between black
-    bars."""
+    bars. None: crop, but stretch where all of an image counts, as for segmentation."""
     normalisation: Normalisation | None = None
     """None: by mean and deviation of the training images; beside trained weights, as those were
     trained, where that is known. A search writes it down."""
@@ -359,6 +370,15 @@ class Runner(BaseModel):
         if self.normalisation is None:
             return None
         return _levels(self.normalisation.mean), _levels(self.normalisation.std)
+
+    @property
+    def figure(self) -> Figure:
+        """The figure that networks are judged by, beside their loss."""
+        return TASKS[self.task or "classification"].figures[0]
+
+    def task_on(self, classes: int) -> Task:
+        """Return what networks are for, on images of so many classes. Raises SpecError."""
+        return Task.of(self.task or "classification", classes, self.head)
 
     @property
     def device_profile(self) -> Path | None:

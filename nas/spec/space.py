@@ -84,6 +84,8 @@ class SearchSpace(BaseModel):
 
     A file may also say `backbone_args: {width: 0.5}`, what one's own networks are called with,
     which becomes part of the names of all backbones: `nets:tiny(width=0.5)`.
+
+    output_stride: input height / height of the last map, by a dilated end (see Architecture).
     """
 
     model_config = _STRICT
@@ -92,6 +94,7 @@ class SearchSpace(BaseModel):
     backbones: Annotated[list[str], Field(min_length=1)]
     resolutions: Annotated[list[SearchedResolution], Field(min_length=1)] = [224]
     total_stride: Literal[4, 8, 16, 32] | None = None
+    output_stride: Literal[8, 16, 32] | None = None
     sites: SiteRule = SiteRule()
     blocks: Annotated[dict[str, dict[str, list[Option]]], Field(min_length=1)]
     max_insertions: Annotated[int, Field(ge=1)] | None = None

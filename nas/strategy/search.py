@@ -15,6 +15,7 @@ from nas.models.candidates import Candidates
 from nas.spec.architecture import Architecture
 from nas.spec.objective import objectives_named
 from nas.spec.runner import SearchPlan
+from nas.spec.task import ACCURACY, Figure
 from nas.strategy.confirmation import Confirmation
 from nas.strategy.ledger import (
     Ledger,
@@ -65,6 +66,7 @@ class Search:
         each network is all there is.
     clock: reads seconds.
     started: reading of the clock from which the time limit counts; None: now.
+    figure: that networks are judged by beside their loss.
     Raises SpecError when the store holds trials that the space does not.
     """
 
@@ -82,10 +84,12 @@ class Search:
         budgets: Budgets | None = None,
         clock: Callable[[], float] = time.monotonic,
         started: float | None = None,
+        figure: Figure = ACCURACY,
     ) -> None:
         self.candidates = candidates
         self.plan = plan
         self.objectives = objectives_named(plan.objectives)
+        self.figure = figure
         self.stop_reason: str | None = None
         self._store = store
         self._admit = admit

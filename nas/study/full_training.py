@@ -11,7 +11,7 @@ import json
 import math
 import zlib
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
@@ -19,6 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nas.base.size import Resolution
+from nas.spec.task import TaskName
+from nas.study.marks import Marks
 
 __all__ = [
     "FIGURES",
@@ -28,10 +30,12 @@ __all__ = [
     "full_trainings_to_json",
     "pack_flags",
     "pack_losses",
+    "pack_marks",
     "read_full_trainings",
     "select_main_recipe",
     "unpack_flags",
     "unpack_losses",
+    "unpack_marks",
 ]
 
 Curve = list[tuple[float, float, float, float]]
@@ -39,7 +43,13 @@ Curve = list[tuple[float, float, float, float]]
 
 Flags = NDArray[np.bool_]
 _MOST_LOSSES = 10_000
-_LATER = ("losses", "test_losses", "images_seen", "epoch_losses")
+# Of other tasks marks take more than a bit, and all of a training is one text.
+_MOST_MARKED = 4000
+_MOST_GROUPS, _FEWEST_GROUPS = 200, 20
+_LATER = (
+    "losses", "test_losses", "images_seen", "epoch_losses", "task", "figures", "marks",
+    "test_figures", "test_marks",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,14 +62,19 @@ class FullTraining:
     recipe: its values.
     description: the recipe in words.
     resolution: of the images: 224, or "224x160" (height first).
-    loss, accuracy: on the validation images.
-    images: number of validation images.
+    loss, accuracy: on the validation images; of another task than classification, accuracy is the
+        figure that stands for the task.
+    images: number of validation images, or of queries.
     losses, test_losses: of each validation and each test image, see `unpack_losses`: networks are
         compared on the same images. None in trainings of earlier versions.
     test_loss, test_accuracy: on the test images, which were looked at once, when the training had
         ended; None where the data brings none.
     test_images: number of test images.
-    test_correct: which of them it got right, see `unpack_flags`.
+    test_correct: which of them it got right, see `unpack_flags`; of classification alone.
+    task: what the network is for; None: classification.
+    figures, test_figures: all figures of the task by name, the one that stands for it first, which
+        is `accuracy` above; None of classification, which has no other.
+    marks, test_marks: what the figures are made of, see `unpack_marks`; None of classification.
     curve: scores on the way.
     images_seen: training images that it had seen, one that came again counted again.
     epoch_losses: mean training loss of each whole epoch, from the first.
@@ -99,11 +114,21 @@ class FullTraining:
     failure: str | None = None
     diverged: bool = False
     finished: str | None = None
+    task: TaskName | None = None
+    figures: dict[str, float] | None = None
+    test_figures: dict[str, float] | None = None
+    marks: str | None = None
+    test_marks: str | None = None
 
     @property
     def complete(self) -> bool:
         """True where the training came to its end."""
         return self.failure is None
+
+    @property
+    def task_name(self) -> TaskName:
+        """The name of the task that the network is for."""
+        return self.task or "classification"
 
     @property
     def name(self) -> str:
@@ -137,36 +162,107 @@ def full_trainings_to_json(trainings: Sequence[FullTraining]) -> str | None:
 
 def pack_flags(flags: Flags) -> str:
     """Return (N,) flags as a text of about a bit each."""
-    return base64.b64encode(zlib.compress(np.packbits(flags).tobytes(), 9)).decode()
+    return _text(np.packbits(flags))
 
 
 def unpack_flags(text: str, count: int) -> Flags:
     """Return the (count,) flags of a text of `pack_flags`."""
-    bits = np.frombuffer(zlib.decompress(base64.b64decode(text)), dtype=np.uint8)
-    return np.unpackbits(bits, count=count).astype(bool)
+    return np.unpackbits(_bytes(text), count=count).astype(bool)
 
 
-def pack_losses(losses: NDArray[Any]) -> str:
+def pack_losses(losses: NDArray[Any], *, marked: bool = False) -> str:
     """Return (N,) losses as a text of about two bytes each, to three digits.
 
     Of more than 10,000 images only some are kept, evenly spaced and the same for all networks: a
     study in MySQL holds no text of more than 64 kB.
+
+    marked: beside marks of `pack_marks`, then of more than 4,000.
     """
-    kept = losses[:: _stride(len(losses))].astype(np.float64)
+    kept = losses[:: _stride(len(losses), _MOST_MARKED if marked else _MOST_LOSSES)].astype(
+        np.float64
+    )
     half = np.minimum(kept, np.finfo(np.float16).max).astype("<f2")
     # The high bytes are much alike, and beside each other they are compressed.
-    planes = half.view(np.uint8).reshape(-1, 2).T
-    return base64.b64encode(zlib.compress(planes.tobytes(), 9)).decode()
+    return _text(half.view(np.uint8).reshape(-1, 2).T)
 
 
 def unpack_losses(text: str) -> NDArray[np.float64]:
     """Return the losses of a text of `pack_losses`, (N,) or those that it has kept."""
-    planes = np.frombuffer(zlib.decompress(base64.b64decode(text)), dtype=np.uint8)
-    return np.ascontiguousarray(planes.reshape(2, -1).T).view("<f2")[:, 0].astype(np.float64)
+    planes = _bytes(text).reshape(2, -1)
+    return np.ascontiguousarray(planes.T).view("<f2")[:, 0].astype(np.float64)
 
 
-def _stride(images: int) -> int:
-    return max(1, math.ceil(images / _MOST_LOSSES))
+def pack_marks(task: TaskName, marks: Marks) -> str:
+    """Return the marks of another task than classification, or a part of them, as a text.
+
+    Small enough that the study of a MySQL database, whose texts end at 64 kB, holds those of
+    validation and test beside the losses of both. The same are kept of all networks.
+    Segmentation: sums over groups of images, evenly mixed: 200, or fewer of many classes (20 at
+    least), so that a bootstrap over groups stands for one over images.
+    Retrieval: of more than 4,000 queries some, evenly spaced, their average precision to three
+    digits.
+    """
+    return _PACKED[task](marks)
+
+
+def unpack_marks(task: TaskName, text: str) -> Marks:
+    """Return the marks of a text of `pack_marks`: one row for each group, or query, that it kept.
+
+    They say how networks differ; their figures are near those of all marks, and not the same.
+    """
+    return _UNPACKED[task](text)
+
+
+def _pack_counts(marks: Marks) -> str:
+    images, classes, _ = marks.shape
+    groups = min(images, _MOST_GROUPS, max(_FEWEST_GROUPS, _MOST_MARKED // (3 * classes)))
+    sums = np.stack([marks[group::groups].sum(axis=0) for group in range(groups)])
+    # What was told wrongly is less than what was told.
+    sums[..., 1:] -= sums[..., :1]
+    planes = sums.astype("<i8").view(np.uint8).reshape(-1, 8).T
+    return f"{classes}:{_text(planes)}"
+
+
+def _unpack_counts(text: str) -> Marks:
+    classes, _, packed = text.partition(":")
+    planes = _bytes(packed).reshape(8, -1)
+    sums = np.ascontiguousarray(planes.T).view("<i8").reshape(-1, int(classes), 3).copy()
+    sums[..., 1:] += sums[..., :1]
+    return sums
+
+
+def _pack_queries(marks: Marks) -> str:
+    kept = marks[:: _stride(len(marks), _MOST_MARKED)]
+    places = [pack_flags(kept[:, column] > 0.5) for column in (1, 2)]
+    return ":".join([str(len(kept)), pack_losses(kept[:, 0], marked=True), *places])
+
+
+def _unpack_queries(text: str) -> Marks:
+    count, precision, *places = text.split(":")
+    columns = [unpack_losses(precision)] + [unpack_flags(place, int(count)) for place in places]
+    return np.stack([column.astype(np.float64) for column in columns], axis=1)
+
+
+_PACKED: Mapping[TaskName, Callable[[Marks], str]] = {
+    "segmentation": _pack_counts,
+    "retrieval": _pack_queries,
+}
+_UNPACKED: Mapping[TaskName, Callable[[str], Marks]] = {
+    "segmentation": _unpack_counts,
+    "retrieval": _unpack_queries,
+}
+
+
+def _text(values: NDArray[np.uint8]) -> str:
+    return base64.b64encode(zlib.compress(values.tobytes(), 9)).decode()
+
+
+def _bytes(text: str) -> NDArray[np.uint8]:
+    return np.frombuffer(zlib.decompress(base64.b64decode(text)), dtype=np.uint8)
+
+
+def _stride(images: int, most: int) -> int:
+    return max(1, math.ceil(images / most))
 
 
 def select_main_recipe(trainings: Sequence[FullTraining]) -> list[FullTraining]:

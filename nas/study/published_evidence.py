@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -96,9 +97,7 @@ def _hand_placed(architectures: Sequence[Architecture]) -> list[Architecture]:
         for part in (sites, sites[: round(half)], sites[round(half) :]):
             insertions = tuple(of_kind[site] for site in part if site in of_kind)
             if insertions:
-                networks.append(
-                    Architecture(plain.backbone, plain.resolution, insertions, plain.total_stride)
-                )
+                networks.append(replace(plain, insertions=insertions))
     return list(dict.fromkeys(networks))
 
 

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from nas.data import Dataset, Split
 from nas.training.augmentation import Augmentation
+from nas.training.view import View
 
 __all__ = ["Batches"]
 
@@ -29,6 +30,7 @@ class Batches:
         self.scale = 1.0 / std
         self.offset = -torch.tensor(data.mean, device=device) / std
         self.mirror = data.mirror
+        self.border = [round(value) for value in data.mean]
         self.device = device
         self.change = augmentation if augmentation and augmentation.changes_pixels else None
         self.gather_on_device = device.type != "cpu" and self.change is None
@@ -62,6 +64,29 @@ class Batches:
         if self.change is not None:
             pixels = self.change.pixels(pixels)
         return self._normalised(pixels)
+
+    def augmented_with_masks(
+        self, split: Split, rows: Tensor, generator: torch.Generator, share: slice = _ALL
+    ) -> tuple[Tensor, Tensor]:
+        """Return images, (B, 3, H, W), and the classes of their pixels, (B, H, W) uint8.
+
+        Each image is seen in a `View` drawn at random, and its mask in the same. On the CPU, one
+        by one: a core makes 5,000 a second at 128 pixels.
+
+        rows, share: as of `augmented`.
+        """
+        assert split.annotations is not None
+        # Drawn for all rows, as above.
+        drawn = torch.rand(len(rows), 4, generator=generator)[share].tolist()
+        rows = rows[share]
+        height, width = split.images.shape[1:3]
+        images = torch.empty(len(rows), height, width, 3, dtype=torch.uint8)
+        masks = torch.empty(len(rows), height, width, dtype=torch.uint8)
+        for index, (row, draws) in enumerate(zip(rows.tolist(), drawn, strict=True)):
+            view = View.drawn(height, width, draws, mirror=self.mirror)
+            images[index] = view.image(split.images[row], self.border)
+            masks[index] = view.mask(split.annotations[row])
+        return self._normalised(images), masks.to(self.device)
 
     def plain(self, split: Split, rows: slice) -> Tensor:
         """Return images as they are: (B, 3, H, W)."""

@@ -18,6 +18,7 @@ from nas.base.object_store import is_remote, storage_errors
 from nas.models.build import build, inserted_prefixes
 from nas.spec.architecture import Architecture
 from nas.spec.runner import Proxy
+from nas.spec.task import Task
 from nas.training.loop import Training
 from nas.training.proxies import PROXIES
 
@@ -112,7 +113,7 @@ def save_trained(path: Path, network: nn.Module, architecture: Architecture, kin
     """
     weights = network.state_dict()
     save_weights(
-        path, {name: weights[name] for name in _trained_names(weights, architecture, kind)}
+        path, {name: weights[name] for name in _trained_names(network, weights, architecture, kind)}
     )
 
 
@@ -122,16 +123,23 @@ such as losses of epochs, of which there are more at each rung. The last number 
 
 
 def save_training(
-    path: Path, state: Mapping[str, Tensor], architecture: Architecture, kind: str, rungs: Rungs
+    path: Path,
+    network: nn.Module,
+    state: Mapping[str, Tensor],
+    architecture: Architecture,
+    kind: str,
+    rungs: Rungs,
 ) -> None:
     """Write what a training needs to go on.
 
     That is what it changed, its optimiser's state and its rungs.
 
+    network: that is trained.
     state: of the training (`Training.state`).
     """
     weights = {name.removeprefix(_NETWORK) for name in state if name.startswith(_NETWORK)}
-    kept = {_NETWORK + name for name in weights - _trained_names(weights, architecture, kind)}
+    trained = _trained_names(network, weights, architecture, kind)
+    kept = {_NETWORK + name for name in weights - trained}
     changed = {name: value for name, value in state.items() if name not in kept}
     width = max(map(len, rungs))
     table = [[*row, *[math.nan] * (width - len(row))] for row in rungs]
@@ -171,18 +179,20 @@ def _without_padding(row: list[float]) -> tuple[float, ...]:
     return tuple(row[: known[-1] + 1])
 
 
-def _trained_names(names: Iterable[str], architecture: Architecture, kind: str) -> set[str]:
+def _trained_names(
+    network: nn.Module, names: Iterable[str], architecture: Architecture, kind: str
+) -> set[str]:
     """Return the names of the weights that a kind of proxy trains."""
     # By the slot and not by what the plain network lacks: a block may stand in the place of
     # one of the backbone's own, whose weights have the same names.
     if not PROXIES[kind].frozen:
         return set(names)
-    prefixes = inserted_prefixes(architecture)
+    prefixes = inserted_prefixes(network, architecture)
     return {name for name in names if name.startswith(prefixes)}
 
 
 def restore(
-    folder: Path, architecture: Architecture, proxy: Proxy, seed: int, num_classes: int
+    folder: Path, architecture: Architecture, proxy: Proxy, seed: int, task: Task
 ) -> nn.Module:
     """Build a candidate as it was when its training ended.
 
@@ -193,7 +203,7 @@ def restore(
     plain = checkpoint_path(folder, architecture.plain.digest)
     network = build(
         architecture,
-        num_classes=num_classes,
+        task=task,
         start=proxy.block_start,
         weights=load_weights(plain) if kind.frozen else None,
     )
@@ -204,6 +214,8 @@ def restore(
     except RuntimeError as error:
         reason = str(error).splitlines()[-1].strip()
         raise StorageError(f"{path} is of another network: {reason}") from None
-    if unexpected or set(missing) & _trained_names(network.state_dict(), architecture, proxy.kind):
+    if unexpected or set(missing) & _trained_names(
+        network, network.state_dict(), architecture, proxy.kind
+    ):
         raise StorageError(f"{path} is of another network: its names differ")
     return network.eval()

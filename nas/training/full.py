@@ -15,11 +15,12 @@ from torch import distributed as dist
 
 from nas.base.errors import TrainingError
 from nas.base.seeds import derive
-from nas.data import Dataset, Reading, open_data, open_test
+from nas.data import Dataset, Reading, open_data
 from nas.models.build import build
 from nas.spec.architecture import Architecture
 from nas.spec.recipe import FullRecipe
-from nas.study.full_training import FullTraining, pack_flags, pack_losses
+from nas.spec.task import Task
+from nas.study.full_training import FullTraining, pack_flags, pack_losses, pack_marks
 from nas.training.augmentation import Augmentation
 from nas.training.checkpoint import (
     Rungs,
@@ -30,7 +31,8 @@ from nas.training.checkpoint import (
 )
 from nas.training.device import best_device
 from nas.training.loop import Recipe, Training, evaluate, steps_in
-from nas.training.task import Classification, Score
+from nas.training.original_size import judge_on_test_images
+from nas.training.tasks import Score
 
 __all__ = [
     "FullTrainingJob",
@@ -60,6 +62,7 @@ class FullTrainingJob:
     data: the folder of those decoded for training.
     folder: for weights and checkpoints.
     run_seed: of the run that it belongs to.
+    task: what the network is for.
     test: whether the source brings a test part.
     backbone: file of the plain network's weights, for a recipe that starts from them.
     looks: at the validation images on the way, the last one at the end.
@@ -72,6 +75,7 @@ class FullTrainingJob:
     data: Path
     folder: Path
     run_seed: int
+    task: Task
     test: bool
     backbone: Path | None = None
     looks: int = 10
@@ -99,6 +103,7 @@ class FullTrainingJob:
             "folder": Path(data["folder"]),
             "backbone": Path(data["backbone"]) if data["backbone"] else None,
             "reading": Reading(**data["reading"]),
+            "task": Task(**data["task"]),
         }
         return cls(**data | values)
 
@@ -120,6 +125,7 @@ def begin(
     architecture: Architecture,
     data: Dataset,
     recipe: FullRecipe,
+    task: Task,
     *,
     seed: int,
     device: torch.device,
@@ -128,13 +134,13 @@ def begin(
     """Return the training of a network at its start.
 
     backbone: file of weights that the plain network starts from; None takes the recipe's.
-    Raises SpecError when pretrained weights cannot be had.
+    Raises SpecError when pretrained weights cannot be had, or the recipe is of another task.
     Raises StorageError when `backbone` cannot be read.
     """
-    task = Classification(len(data.classes))
+    recipe.check(task)
     network = build(
         architecture,
-        num_classes=task.num_classes,
+        task=task,
         start=recipe.block_start,
         weights=None if backbone is None else load_weights(backbone),
         pretrained=recipe.weights == "pretrained",
@@ -158,7 +164,7 @@ def begin(
         seed=seed,
         device=device,
         augmentation=Augmentation(
-            task.num_classes,
+            len(data.classes),
             label_smoothing=recipe.label_smoothing,
             mixup=recipe.mixup,
             cutmix=recipe.cutmix,
@@ -192,7 +198,9 @@ def train_fully(
     data = open_data(job.data)
     architecture = Architecture.from_json(job.architecture)
     seed = derive(job.run_seed, "retrain", about.seed)
-    training = begin(architecture, data, recipe, seed=seed, device=device, backbone=job.backbone)
+    training = begin(
+        architecture, data, recipe, job.task, seed=seed, device=device, backbone=job.backbone
+    )
     path = job.folder / training_file(about)
     earlier = load_training(path, training)
     # The last row of a checkpoint between two looks has no figures, only the time.
@@ -201,7 +209,7 @@ def train_fully(
 
     def keep(rows: Rungs) -> None:
         if first:
-            save_training(path, training.state(), architecture, _KIND, rows)
+            save_training(path, training.network, training.state(), architecture, _KIND, rows)
         watch.note_save()
 
     def after_step(_done: int, _of: int) -> None:
@@ -223,7 +231,7 @@ def train_fully(
         watch.pause()
         with _failing_together(device):
             if first:
-                score = _judge(training, data, device)
+                score = _judge(training, data, job.task, device)
                 if until == looks[-1]:
                     training.check(score)
         if score is not None:
@@ -235,15 +243,15 @@ def train_fully(
         return about
     # A training that was stopped behind its last look has not been judged by this process.
     if score is None:
-        score = _judge(training, data, device)
+        score = _judge(training, data, job.task, device)
         training.check(score)
     save_weights(job.folder / weights_file(about), training.trained.state_dict())
     return replace(
         about,
         loss=score.loss,
         accuracy=score.accuracy,
-        images=len(data.validation),
-        losses=pack_losses(score.losses.numpy()),
+        images=len(score.losses),
+        losses=pack_losses(score.losses.numpy(), marked=not job.task.is_classification),
         curve=[(epoch, loss, accuracy, spent) for epoch, loss, accuracy, spent in curve],
         images_seen=training.images_seen,
         epoch_losses=training.epoch_losses,
@@ -251,6 +259,7 @@ def train_fully(
         processes=dist.get_world_size() if dist.is_initialized() else 1,
         device=device.type,
         weights=weights_file(about),
+        **_beyond_accuracy(job.task, score),
         **(_test(job, training, data, device) if job.test else {}),
     )
 
@@ -275,16 +284,24 @@ def _failing_together(device: torch.device) -> Iterator[None]:
         raise failure
 
 
-def _judge(training: Training, data: Dataset, device: torch.device) -> Score:
-    return evaluate(training.trained, data, Classification(len(data.classes)), device=device)
+def _judge(training: Training, data: Dataset, task: Task, device: torch.device) -> Score:
+    return evaluate(training.trained, data, task, device=device)
 
 
 def _test(
     job: FullTrainingJob, training: Training, data: Dataset, device: torch.device
 ) -> dict[str, Any]:
     """Take the one look at the test images."""
-    test = open_test(job.source, job.about.resolution, reading=job.reading)
-    return _tested(_judge(training, replace(data, validation=test), device), len(test))
+    score = judge_on_test_images(
+        training.trained,
+        data,
+        job.task,
+        job.source,
+        job.about.resolution,
+        job.reading,
+        device=device,
+    )
+    return _tested(score, job.task)
 
 
 def test_trained(
@@ -294,36 +311,51 @@ def test_trained(
     source: str,
     data: Path,
     reading: Reading,
+    task: Task,
 ) -> FullTraining:
     """Take the one look at the test images with weights that were kept; return the training so.
 
     folder: that the weights are in.
     source, reading: the test images, and how they are read.
     data: the folder of the decoded images that it was trained on.
+    task: what the network is for.
     Raises StorageError when the weights are gone.
     """
     assert training.weights is not None
     images, device = open_data(data), best_device()
     network = build(
         architecture,
-        num_classes=len(images.classes),
+        task=task,
         start=FullRecipe(**training.recipe).block_start,
     )
     network.load_state_dict(load_weights(folder / training.weights))
-    test = open_test(source, training.resolution, reading=reading)
-    task = Classification(len(images.classes))
-    score = evaluate(network, replace(images, validation=test), task, device=device)
-    return replace(training, **_tested(score, len(test)))
+    score = judge_on_test_images(
+        network, images, task, source, training.resolution, reading, device=device
+    )
+    return replace(training, **_tested(score, task))
 
 
-def _tested(score: Score, images: int) -> dict[str, Any]:
-    return {
+def _tested(score: Score, task: Task) -> dict[str, Any]:
+    values = {
         "test_loss": score.loss,
         "test_accuracy": score.accuracy,
-        "test_images": images,
-        "test_correct": pack_flags(score.correct.numpy()),
-        "test_losses": pack_losses(score.losses.numpy()),
+        "test_images": len(score.losses),
+        "test_losses": pack_losses(score.losses.numpy(), marked=not task.is_classification),
     }
+    if task.is_classification:
+        return values | {"test_correct": pack_flags(score.marks)}
+    return values | {
+        "test_figures": dict(score.figures),
+        "test_marks": pack_marks(task.name, score.marks),
+    }
+
+
+def _beyond_accuracy(task: Task, score: Score) -> dict[str, Any]:
+    """Return what is kept of the validation images of another task than classification."""
+    if task.is_classification:
+        return {}
+    marks = pack_marks(task.name, score.marks)
+    return {"task": task.name, "figures": dict(score.figures), "marks": marks}
 
 
 class _Watch:

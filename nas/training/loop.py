@@ -17,10 +17,11 @@ from torch.nn.parallel import DistributedDataParallel
 from nas.base.errors import TrainingError
 from nas.base.seeds import derive
 from nas.data import Dataset
+from nas.spec.task import Task
 from nas.training.augmentation import Augmentation
 from nas.training.batches import Batches
 from nas.training.layout import lay_out, memory_format
-from nas.training.task import Classification, Score
+from nas.training.tasks import Score, training_task
 
 __all__ = ["Recipe", "Training", "evaluate", "steps_in"]
 
@@ -101,7 +102,7 @@ class Training:
         self,
         network: nn.Module,
         data: Dataset,
-        task: Classification,
+        task: Task,
         recipe: Recipe,
         *,
         parameters: Iterable[nn.Parameter],
@@ -117,7 +118,8 @@ class Training:
         self.spent = 0.0
         self.parts = 1
         """The pieces that batches are computed in: two since memory ran out, else one."""
-        self._data, self._task, self._seed, self._device = data, task, seed, device
+        self._data, self._seed, self._device = data, seed, device
+        self._task = training_task(task)
         self._set_mode, self._before_step = set_mode, before_step
         self._parameters = list(parameters)
         self._layout = memory_format(network, device)
@@ -174,9 +176,8 @@ class Training:
 
     @property
     def loss_of_guessing(self) -> float:
-        """The loss of giving every training image the classes' shares among all of them."""
-        shares = torch.bincount(self._data.train.labels).double() / len(self._data.train)
-        return float(torch.special.entr(shares).sum())
+        """The loss of whoever knows how often each answer is right in training, and no more."""
+        return self._task.guessing_loss(self._data.train)
 
     @property
     def images_seen(self) -> int:
@@ -297,8 +298,10 @@ class Training:
         torch.manual_seed(derive(self._seed, "network", self.step, *others))
         rows = self._rows()
         share = slice(self._rank, None, self._ranks)
-        images = self._batches.augmented(self._data.train, rows, generator, share)
-        wanted = self._data.train.labels[rows[share]].to(self._device)
+        images, wanted = self._task.augmented(
+            self._batches, self._data.train, rows, generator, share
+        )
+        wanted = wanted.to(self._device)
         if self._augmentation is not None:
             images, wanted = self._augmentation.mixed(images, wanted)
         images = images.contiguous(memory_format=self._layout)
@@ -318,7 +321,7 @@ class Training:
         epoch, batch = divmod(self.step, self._epoch)
         if self._order is None or self._order[0] != epoch:
             generator = torch.Generator().manual_seed(derive(self._seed, "order", epoch))
-            self._order = epoch, torch.randperm(count, generator=generator)
+            self._order = epoch, self._task.order(self._data.train, size, generator)
         return self._order[1][batch * size : (batch + 1) * size]
 
     @property
@@ -399,25 +402,24 @@ _SCHEDULES: dict[str, Callable[[float, Recipe], float]] = {
 def evaluate(
     network: nn.Module,
     data: Dataset,
-    task: Classification,
+    task: Task,
     *,
     device: torch.device,
-    batch_size: int = 64,
+    batch_size: int | None = None,
 ) -> Score:
     """Judge a network on all of data.validation.
 
+    batch_size: None: as many images at once as the task says.
     Raises TrainingError when scores are not finite.
     """
     lay_out(network.eval().to(device), memory_format(network, device))
     batches = Batches(data, device)
-    split = data.validation
+    split, judge = data.validation, training_task(task)
+    scorer, size = judge.scorer(split), batch_size or judge.judged_at_once(split)
     with torch.inference_mode():
-        scores = torch.cat(
-            [
-                network(batches.plain(split, slice(start, start + batch_size))).cpu()
-                for start in range(0, len(split), batch_size)
-            ]
-        )
-        if not torch.isfinite(scores).all():
-            raise TrainingError("training diverged: some scores on validation are not finite")
-        return task.score(scores, split.labels)
+        for start in range(0, len(split), size):
+            outputs = network(batches.plain(split, slice(start, start + size)))
+            if not torch.isfinite(outputs).all():
+                raise TrainingError("training diverged: some scores on validation are not finite")
+            scorer.add(outputs)
+        return scorer.score()

@@ -14,19 +14,22 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from nas.backbones import plain_network
 from nas.base.errors import StorageError
 from nas.base.machine import cache_root, version
 from nas.base.size import Resolution, Size
 from nas.data import Dataset
 from nas.models.build import build
 from nas.models.match_weights import MatchedWeights, match_weights
+from nas.models.task_network import task_network
 from nas.models.weights_file import read_weights
 from nas.spec.architecture import Architecture
 from nas.spec.runner import Backbone, Proxy
+from nas.spec.task import Task
 from nas.training.checkpoint import load_weights, save_weights
 from nas.training.loop import Recipe, Training, evaluate, steps_in
 from nas.training.proxies.setting import scale_rate
-from nas.training.task import Classification, Score
+from nas.training.tasks import Score
 
 __all__ = ["fingerprint", "given_network", "judge_emptied", "prepare_backbone"]
 
@@ -37,6 +40,7 @@ def prepare_backbone(
     plain: Architecture,
     data: Dataset,
     data_key: str,
+    task: Task,
     proxy: Proxy,
     path: Path,
     *,
@@ -51,6 +55,7 @@ def prepare_backbone(
     the user's cache instead of being trained again.
 
     data_key: names the images.
+    task: what the network is for.
     threads: of torch, while this goes on.
     Raises SpecError when weights cannot be had.
     Raises TrainingError when the training diverges.
@@ -58,8 +63,8 @@ def prepare_backbone(
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:
-        network = _trained_network(plain, data, data_key, proxy, seed, device, progress)
-        score = evaluate(network, data, Classification(len(data.classes)), device=device)
+        network = _trained_network(plain, data, data_key, task, proxy, seed, device, progress)
+        score = evaluate(network, data, task, device=device)
     finally:
         torch.set_num_threads(before)
     save_weights(path, network.state_dict())
@@ -67,7 +72,13 @@ def prepare_backbone(
 
 
 def judge_emptied(
-    emptied: Architecture, data: Dataset, path: Path, *, threads: int, device: torch.device
+    emptied: Architecture,
+    data: Dataset,
+    task: Task,
+    path: Path,
+    *,
+    threads: int,
+    device: torch.device,
 ) -> Score:
     """Return the validation score of a trained plain network without what its slots came with.
 
@@ -75,8 +86,7 @@ def judge_emptied(
     threads: of torch, while this goes on.
     Raises StorageError when they cannot be read.
     """
-    task = Classification(len(data.classes))
-    network = build(emptied, num_classes=task.num_classes, weights=load_weights(path))
+    network = build(emptied, task=task, weights=load_weights(path))
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:
@@ -89,23 +99,23 @@ def _trained_network(
     plain: Architecture,
     data: Dataset,
     data_key: str,
+    task: Task,
     proxy: Proxy,
     seed: int,
     device: torch.device,
     progress: Progress | None,
 ) -> nn.Module:
     """Return the trained plain network, from the cache, or trained now and kept there."""
-    task = Classification(len(data.classes))
     if proxy.backbone.file is not None and not proxy.backbone.epochs:
-        return given_network(plain, proxy.backbone, task.num_classes, seed)[0]
+        return given_network(plain, proxy.backbone, task, seed)[0]
 
     def fresh() -> nn.Module:
         if proxy.backbone.file is not None:
-            return given_network(plain, proxy.backbone, task.num_classes, seed)[0]
+            return given_network(plain, proxy.backbone, task, seed)[0]
         pretrained = proxy.backbone.weights == "pretrained"
-        return build(plain, num_classes=task.num_classes, pretrained=pretrained, seed=seed)
+        return build(plain, task=task, pretrained=pretrained, seed=seed)
 
-    parts = [plain.digest, data_key, proxy.backbone.key, proxy.batch_size, seed]
+    parts = [plain.digest, data_key, *_beside(task), proxy.backbone.key, proxy.batch_size, seed]
     parts += [version("torch"), version("timm"), device.type]
     cacheable = True
     if ":" in plain.backbone:  # a user's own network can change without changing its name
@@ -117,7 +127,7 @@ def _trained_network(
     if cacheable and cached.exists():
         try:
             weights = load_weights(cached)
-            return build(plain, num_classes=task.num_classes, weights=weights)
+            return build(plain, task=task, weights=weights)
         except (StorageError, RuntimeError):
             cached.unlink(missing_ok=True)  # cut short: made again below
     network = fresh()
@@ -128,19 +138,28 @@ def _trained_network(
 
 
 def given_network(
-    plain: Architecture, backbone: Backbone, num_classes: int, seed: int = 0
+    plain: Architecture, backbone: Backbone, task: Task, seed: int = 0
 ) -> tuple[nn.Module, MatchedWeights]:
     """Build a plain network with the weights of the user's file, and say how they were matched.
+
+    They are of a classifier, whatever the task.
 
     seed: of a head that the file has none of for so many classes.
     Raises SpecError where the file cannot be read or does not fit.
     """
     assert backbone.file is not None
-    network = build(plain, num_classes=num_classes, seed=seed)
+    own = plain_network(
+        plain.backbone, num_classes=task.outputs, total_stride=plain.total_stride, seed=seed
+    )
     given = read_weights(backbone.file)
-    matched = match_weights(network, given, backbone.match, num_classes=num_classes)
-    network.load_state_dict(dict(matched.state))
-    return network, matched
+    matched = match_weights(own, given, backbone.match, num_classes=task.outputs)
+    own.load_state_dict(dict(matched.state))
+    return task_network(own, plain, task, seed=seed).eval(), matched
+
+
+def _beside(task: Task) -> list[str]:
+    """Return what tells a task's networks from a classifier, which is known by its images."""
+    return [] if task.is_classification else [task.key]
 
 
 def fingerprint(network: nn.Module, resolution: Resolution) -> str | None:
@@ -169,7 +188,7 @@ def fingerprint(network: nn.Module, resolution: Resolution) -> str | None:
 def _train(
     network: nn.Module,
     data: Dataset,
-    task: Classification,
+    task: Task,
     proxy: Proxy,
     seed: int,
     device: torch.device,

@@ -28,9 +28,9 @@ def test_flags_are_a_promise() -> None:
         ],
         "search": [
             "--backbone", "--backbone-args", "--budget", "--calibration", "--data", "--focus",
-            "--full-trainings", "--out", "--prior", "--regime", "--runner", "--seed", "--set",
-            "--time-limit", "--trials", "--validation", "--weights", "--weights-match", "--workers",
-            "space",
+            "--full-trainings", "--head", "--out", "--prior", "--regime", "--runner", "--seed",
+            "--set", "--task", "--time-limit", "--trials", "--validation", "--weights",
+            "--weights-match", "--workers", "space",
         ],
         "explain": [
             "--device", "--devices", "--for", "--importances", "--json", "--picture", "--prior",
@@ -46,14 +46,18 @@ def test_flags_are_a_promise() -> None:
             "--reference", "--where", "--within", "runs",
         ],
         "compare": ["--by", "--device", "--json", "--mixed", "first", "second"],
-        "report": ["--figures", "--out", "--port", "--serve", "run"],
+        "report": ["--figures", "--images", "--out", "--port", "--serve", "run"],
         "worker": ["--folder", "--grace", "--idle", "run"],
-        "show": ["--json", "run", "trial"],
+        "show": ["--json", "--picture", "run", "trial"],
         "space": ["--json", "space"],
-        "sites": ["--block", "--json", "--size", "--weights", "--weights-match", "network"],
+        "sites": [
+            "--block", "--json", "--output-stride", "--size", "--total-stride", "--weights",
+            "--weights-match", "network",
+        ],
         "cost": [
-            "--backbone", "--backbone-args", "--classes", "--exclude", "--json", "--position",
-            "--resolution", "--total-stride", "--uniform",
+            "--backbone", "--backbone-args", "--classes", "--exclude", "--head", "--json",
+            "--output-stride", "--position", "--resolution", "--task", "--total-stride",
+            "--uniform",
         ],
         "blocks": ["--channels", "--json", "--side"],
         "backbones": ["--json", "--resolution", "pattern"],
@@ -76,8 +80,8 @@ def test_flags_are_a_promise() -> None:
         ],
     }  # fmt: skip
     measuring = [
-        "--batch", "--classes", "--held-out", "--networks", "--out", "--precision", "--runtime",
-        "--threads", "space",
+        "--batch", "--classes", "--head", "--held-out", "--networks", "--out", "--precision",
+        "--runtime", "--task", "--threads", "space",
     ]  # fmt: skip
     profile = command.commands["profile"]  # type: ignore[attr-defined]
     assert {

@@ -56,3 +56,12 @@ def test_what_is_no_size_is_one_line(nas, command: tuple[str, ...], size: str) -
         f"error: --resolution: found {size!r}; allowed: 8 to 1024 pixels, or height x width of so "
         'many, as in "224x160"\n',
     )
+
+
+def test_cost_of_a_dilated_end(nas) -> None:  # type: ignore[no-untyped-def]
+    arguments = ["cost", "--backbone", "mobilenetv2_035", "--uniform", "se", "--resolution", 64]
+    usual = json.loads(nas(*arguments, "--json").out)
+    dilated = json.loads(nas(*arguments, "--output-stride", 16, "--json").out)
+    assert dilated["params"] == usual["params"] and dilated["macs"] > usual["macs"]
+    wrong = nas(*arguments, "--output-stride", 4)
+    assert (wrong.code, wrong.err) == (2, "error: output stride 4; allowed: 8, 16, 32\n")

@@ -105,3 +105,10 @@ def test_weights_of_another_network_are_refused(nas: Any, tmp_path: Path) -> Non
     ran = nas("sites", BACKBONE, "--size", 32, "--weights", file)
     assert ran.code == 2 and "do not fit the network" in ran.err
     assert len(ran.err.strip().splitlines()) == 1
+
+
+def test_sites_of_a_dilated_end_have_larger_maps(nas: Any) -> None:
+    usual = shown(nas, BACKBONE, "--size", 64, "--block", "se")
+    dilated = shown(nas, BACKBONE, "--size", 64, "--block", "se", "--output-stride", 8)
+    assert [site["name"] for site in dilated["sites"]] == [site["name"] for site in usual["sites"]]
+    assert (usual["sites"][-1]["height"], dilated["sites"][-1]["height"]) == (2, 8)

@@ -10,6 +10,7 @@ from nas.execution.evaluator import Evaluator, EvaluatorSpec
 from nas.models.build import build, uniform
 from nas.spec.runner import Proxy
 from nas.spec.space import Constraints
+from nas.spec.task import Task
 from nas.study.record import FAILED, Evaluation, Job, Latency, Record, RungResult
 from nas.training.checkpoint import checkpoint_path, load_weights, training_path
 from nas.training.loop import Recipe, Training, evaluate
@@ -36,6 +37,7 @@ def spec(tmp_path_factory: pytest.TempPathFactory) -> EvaluatorSpec:
         SE.plain,
         open_data(data),
         data.name,
+        Task(outputs=10),
         PROXY,
         checkpoint_path(checkpoints, SE.plain.digest),
         seed=0,
@@ -50,6 +52,7 @@ def spec(tmp_path_factory: pytest.TempPathFactory) -> EvaluatorSpec:
         plains=(SE.plain.to_json(),),
         anchor=SE.plain.to_json(),
         anchor_ms=1.0,
+        task=Task(outputs=10),
     )
 
 

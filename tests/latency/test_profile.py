@@ -43,6 +43,7 @@ def test_an_emptied_slot_takes_time_away() -> None:
         (placed(backbone="other"), "no other at 32x32"),
         (placed(resolution=64), "no net at 64x64"),
         (Architecture("net", 32, (), 16), "total stride 16"),
+        (Architecture("net", 32, output_stride=16), "no net at 32x32, output stride 16"),
         (placed(("c", "se/r24")), "no site c"),
         (placed(("a", "se/r8")), "no se/r8 at a"),
         (placed(("a", "cbam/r24/k7")), "no cbam/r24/k7 at a"),
@@ -88,6 +89,13 @@ def test_profiles_travel_as_json(tmp_path: Path) -> None:
     profile = example_profile()
     profile.write(tmp_path / "device.json")
     assert load_profile(tmp_path / "device.json") == profile
+    assert "output_stride" not in (tmp_path / "device.json").read_text()  # where it is not set
+
+    (branch,) = profile.branches
+    dilated = branch.model_copy(update={"output_stride": 16})
+    profile.model_copy(update={"branches": [branch, dilated]}).write(tmp_path / "both.json")
+    read = load_profile(tmp_path / "both.json")
+    assert read.branch(Architecture("net", 32, output_stride=16)) == dilated
 
 
 @pytest.mark.parametrize(

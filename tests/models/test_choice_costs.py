@@ -11,6 +11,7 @@ from nas.models.choice_costs import ChoiceCosts
 from nas.models.cost import cost
 from nas.models.decisions import Decision
 from nas.spec.architecture import Architecture, Insertion
+from nas.spec.task import Task
 
 AT_SCALES = "support.at_scales:make"
 
@@ -20,7 +21,9 @@ def test_what_a_choice_adds_is_what_the_whole_network_costs_more(backbone: str) 
     plain = Architecture(backbone, 32)
     site = find_sites(backbone, 32)[1 if backbone != AT_SCALES else 0]
     for label in ("se/r4", "coord/r8"):
-        added = ChoiceCosts(10).added(plain, Decision(site.name, (site,), (label,)))[0]
+        added = ChoiceCosts(Task(outputs=10)).added(plain, Decision(site.name, (site,), (label,)))[
+            0
+        ]
         grown = replace(plain, insertions=(Insertion.of(site.name, label),))
         before, after = cost(plain, num_classes=10), cost(grown, num_classes=10)
         assert list(added) == [after.params - before.params, after.macs - before.macs, 1]
@@ -29,9 +32,9 @@ def test_what_a_choice_adds_is_what_the_whole_network_costs_more(backbone: str) 
 def test_a_block_at_several_scales_costs_once_in_weights_and_each_time_in_work() -> None:
     (site,) = find_sites(AT_SCALES, 32)
     assert site.maps == ((16, 16), (8, 8), (4, 4))
-    once = replace(site, maps=())
+    once, costs = replace(site, maps=()), ChoiceCosts(Task(outputs=10))
     several, single = (
-        ChoiceCosts(10).added(Architecture(AT_SCALES, 32), Decision("it", (each,), ("simam",)))[0]
+        costs.added(Architecture(AT_SCALES, 32), Decision("it", (each,), ("simam",)))[0]
         for each in (site, once)
     )
     assert several[0] == single[0] and several[1] >= single[1]

@@ -15,6 +15,7 @@ from nas.models.coded_space import CodedCandidates
 from nas.models.cost import cost
 from nas.spec.architecture import EMPTY, KEEP
 from nas.spec.space import SearchSpace
+from nas.spec.task import Task
 
 
 def candidates_of(text: str = SMALL_SPACE) -> Candidates:
@@ -39,7 +40,7 @@ def test_the_plain_network_has_the_idle_codes() -> None:
 
 
 def test_multiply_adds_are_those_of_the_built_network() -> None:
-    coded = CodedCandidates.of(candidates_of(), num_classes=10)
+    coded = CodedCandidates.of(candidates_of(), task=Task(outputs=10))
     plain = cost(coded.plain, num_classes=10).macs
     for decision, labels in enumerate(coded.space.labels):
         codes = coded.space.plain

@@ -9,6 +9,7 @@ from nas.backbones import plain_network
 from nas.models.build import uniform
 from nas.models.cost import Cost, cost, cost_by_parts, cost_of_module
 from nas.spec.architecture import Architecture, Insertion
+from nas.spec.task import Task
 
 
 @pytest.mark.parametrize(
@@ -54,7 +55,7 @@ def test_parts_add_up_to_the_whole() -> None:
         ),
     )
     for architecture in (mixed, uniform("efficientnet_b0", "none", resolution=64)):
-        assert cost_by_parts(architecture) == cost(architecture)
+        assert cost_by_parts(architecture, Task()) == cost(architecture)
 
 
 def test_an_operator_that_nobody_counts_is_named() -> None:

@@ -54,3 +54,12 @@ def test_locations_go_from_the_first_site_to_the_last() -> None:
     assert list(located) == [site.name for site in sites]
     assert located[sites[0].name].depth == 0 and located[sites[-1].name].depth == 1
     assert located[sites[-1].name].stride == 16
+
+
+def test_an_output_stride_is_that_of_every_network_and_its_sites() -> None:
+    text = SMALL_SPACE.replace("total_stride: 16", "total_stride: 16\noutput_stride: 8")
+    candidates, usual = Candidates(space_of(text)), Candidates(space_of(SMALL_SPACE))
+    networks = [*candidates.references().values(), *(plain for plain, _ in candidates.plains())]
+    assert {network.output_stride for network in networks} == {8}
+    ((_, sites),), ((_, before),) = candidates.plains(), usual.plains()
+    assert sites[-1].height == 2 * before[-1].height

@@ -8,15 +8,19 @@ from pathlib import Path
 from threading import Thread
 from typing import Any
 
+import numpy as np
 import pytest
 from support.simulated_run import invented, simulated_run
 
 from nas.report import write_report
+from nas.report.pictures.predictions import Answer, Example, Predictions, _encoder
+from nas.report.pictures.tasks import Key, Picture
 from nas.report.server import Server
 from nas.runs.calibrate.curve_result import CURVES_FILE, Advice, Curve, CurvePoint, CurvesFound
 from nas.runs.run import Run
 from nas.study.record import Job, Outcome
 
+HOSTILE = "<b>' \" &</b>"
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 playwright = pytest.importorskip(
     "playwright.sync_api", reason="the page is not opened: pip install playwright"
@@ -120,6 +124,29 @@ def test_curves_over_budget_are_drawn(page: Any, tmp_path: Path) -> None:
     assert "3" in panels.nth(1).inner_text() and "epochs of training" in panels.nth(1).inner_text()
     panels.nth(1).locator("circle.dot").last.hover()
     assert "1.0 points of accuracy" in page.locator("#tip").inner_text()
+
+
+def test_pictures_of_predictions_are_shown(
+    page: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown = Picture(np.full((20, 10, 3), 90, np.uint8), HOSTILE)
+    images = tuple(map(_encoder([shown]), [shown] * 5))
+    told = ((True, 0), (None, 5))
+    found = [Answer("plain", HOSTILE, right, images[:count]) for right, count in told]
+    examples = tuple(Example(3, images[:1], (answer,)) for answer in found)
+    made = Predictions(examples, (Key("#c2410c", HOSTILE),), "Explained.", ("trial 9: gone",))
+    monkeypatch.setattr("nas.report.pictures.find_predictions", lambda *_: made)
+    write_report(simulated_run(tmp_path / "run", search={"trials": 4}), tmp_path / "front.html")
+    page.goto((tmp_path / "front.html").as_uri())
+    for width in (1400, 390):
+        page.set_viewport_size({"width": width, "height": 900})
+        pictures = page.locator("#predictions img")
+        assert pictures.count() == 7
+        drawn = pictures.evaluate_all("all => all.map((a) => [a.naturalWidth, a.clientWidth])")
+        assert all(natural == 10 and shown > 20 for natural, shown in drawn), drawn
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+    assert HOSTILE in page.locator("#predictions .text").first.inner_text()
+    assert "trial 9: gone" in page.locator("#predictions").inner_text()
 
 
 def test_a_click_on_a_point_shows_its_network(page: Any, written: tuple[Run, str]) -> None:

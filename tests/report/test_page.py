@@ -55,7 +55,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
 
 
 def data_of(page: str) -> dict:  # type: ignore[type-arg]
-    found = re.search(r'<script type="application/json" id="data">(.*?)</script>', page, re.S)
+    found = re.search(r'<script type="application/json" id="data"[^>]*>(.*?)</script>', page, re.S)
     assert found
     return dict(json.loads(found[1]))
 

@@ -17,6 +17,7 @@ from nas.spec.architecture import Architecture
 from nas.spec.proxy import Proxy
 from nas.spec.runner import load_runner
 from nas.spec.space import SearchSpace
+from nas.spec.task import Task
 
 pytestmark = pytest.mark.xdist_group("run")
 
@@ -42,7 +43,7 @@ def _space(name: str) -> SearchSpace:
 def _check(name: str, kind: str = "probe", device: str | None = "onnxruntime") -> tuple[str, ...]:
     proxy = Proxy.model_validate({"kind": kind})
     where = None if device is None else device_named(device)
-    return check_networks(Candidates(_space(name)), proxy, where)
+    return check_networks(Candidates(_space(name)), proxy, where, Task(outputs=10))
 
 
 @pytest.mark.parametrize("name", FIT)
@@ -81,7 +82,10 @@ def test_what_does_not_fit_leaves_no_run(name: str, tmp_path: Path) -> None:
 def test_a_step_that_goes_too_far_is_no_fault_of_the_network(name: str) -> None:
     """At 32x32 its scores were not finite after a step on two images: "gives other scores"."""
     space = _space("tied").model_copy(update={"backbones": [name], "blocks": {"coord": {}}})
-    assert check_networks(Candidates(space), Proxy.model_validate({"kind": "finetune"}), None) == ()
+    assert (
+        check_networks(Candidates(space), Proxy.model_validate({"kind": "finetune"}), None, Task())
+        == ()
+    )
 
 
 def test_what_a_runtime_cannot_convert_is_named(capfd: pytest.CaptureFixture[str]) -> None:
@@ -147,14 +151,14 @@ def _pictures(folder: Path) -> None:
 def test_networks_of_runs_from_before_are_checked_when_they_are_trained_fully() -> None:
     plain = Architecture("support.odd_networks:auxiliary_tuple", SIDE)
     with pytest.raises(SpecError, match="in training mode gives a tuple"):
-        check_training([plain])
+        check_training([plain], Task())
 
 
 def test_images_of_another_size_are_tried_where_a_proxy_trains_on_them() -> None:
     proxy = Proxy.model_validate({"kind": "finetune", "resolution": 32})
     space = _space("fixed_size").model_copy(update={"resolutions": [64]})
     with pytest.raises(SpecError, match="fails in .* mode"):
-        check_networks(Candidates(space), proxy, None)
+        check_networks(Candidates(space), proxy, None, Task())
 
 
 def test_networks_of_libraries_fit() -> None:
@@ -166,7 +170,7 @@ def test_networks_of_libraries_fit() -> None:
     )
     for kind in ("probe", "scratch"):
         proxy = Proxy.model_validate({"kind": kind})
-        assert check_networks(Candidates(space), proxy, None) == ()
+        assert check_networks(Candidates(space), proxy, None, Task()) == ()
 
 
 def test_copies_hold_what_was_computed() -> None:

@@ -27,6 +27,7 @@ from nas.runs.start import search
 from nas.spec.architecture import PLAIN, Architecture
 from nas.spec.runner import load_runner
 from nas.spec.space import SearchSpace
+from nas.spec.task import Task
 from nas.training.checkpoint import checkpoint_path, load_weights, save_weights
 
 BACKBONE = "mobilenetv2_035"
@@ -155,12 +156,14 @@ def test_one_file_is_of_one_backbone(tmp_path: Path, weights: Path) -> None:
 
 def test_a_new_head_wants_a_training(small_space: Path, weights: Path) -> None:
     settled, _ = settle_weights(file_of(f"proxy.backbone.weights={weights}"), plains(small_space))
-    assert match_given_weights(settled, plains(small_space), 10) == []
-    (note,) = match_given_weights(settled, plains(small_space), 7)
+    assert match_given_weights(settled, plains(small_space), Task(outputs=10)) == []
+    (note,) = match_given_weights(settled, plains(small_space), Task(outputs=7))
     assert "of 10 classes, the images of 7" in note
     probe = settled.proxy.model_copy(update={"kind": "probe"})
     with pytest.raises(SpecError, match=r"train a new head first, .* proxy.backbone.epochs=2"):
-        match_given_weights(settled.model_copy(update={"proxy": probe}), plains(small_space), 7)
+        match_given_weights(
+            settled.model_copy(update={"proxy": probe}), plains(small_space), Task(outputs=7)
+        )
 
 
 @pytest.mark.parametrize(
@@ -221,7 +224,7 @@ def test_a_folder_of_timm_is_taken_with_its_normalisation(tmp_path: Path) -> Non
     assert settled.proxy.backbone.epochs == 0 and settled.proxy.backbone.digest
     assert settled.normalisation is not None and settled.normalisation.mean == [0.1, 0.2, 0.3]
     assert "config.json says" in notes[0]
-    assert match_given_weights(settled, plains(space), 10) == []
+    assert match_given_weights(settled, plains(space), Task(outputs=10)) == []
     # Read again, as a resumed run is.
     assert RunFile(**settled.model_dump(exclude_unset=True)) == settled
     space.write_text(SMALL_SPACE.replace(BACKBONE, "mobilenetv3_small_050"))

@@ -23,6 +23,7 @@ from nas.runs.images import (
     decode_images,
     find_images,
     image_names,
+    open_decoded,
     train_resolution,
 )
 from nas.runs.run import Run, RunFile, open_run
@@ -157,3 +158,20 @@ def test_the_smallest_of_several_sizes_is_offered() -> None:
     with pytest.raises(SpecError, match="has resolutions .*--set proxy.resolution=16x90$"):
         train_resolution(several, Runner())
     assert train_resolution(several, load_runner(None, ("proxy.resolution=48x24",))) == "48x24"
+
+
+def test_what_is_decoded_opens_without_the_source(
+    started: Callable[..., Run], photos: Path, tmp_path: Path
+) -> None:
+    run = started()
+    larger = decode_images(run.space, run.file, 40)
+    assert open_decoded(run, key(run)).resolution == 32
+    assert open_decoded(run, key(run), 40).classes == ("a", "b")
+    with pytest.raises(SpecError, match="not decoded on this machine"):
+        open_decoded(run, key(run), 48)
+    shutil.rmtree(photos)
+    assert len(open_decoded(run, key(run)).validation) > 0
+    shutil.copytree(larger, tmp_path / "elsewhere")
+    for name in ("../../elsewhere", str(tmp_path / "elsewhere"), "gone", "", ".."):
+        with pytest.raises(SpecError, match="not decoded on this machine"):
+            open_decoded(run, name)

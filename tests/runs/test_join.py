@@ -27,6 +27,7 @@ from nas.spec.architecture import Architecture
 from nas.spec.runner import Proxy
 from nas.spec.space import Constraints, SearchSpace
 from nas.spec.storage_url import StorageUrl
+from nas.spec.task import Task
 
 PLAIN = Architecture("mobilenetv2_035", 32, ()).to_json()
 
@@ -59,6 +60,7 @@ def terms(run: Run):  # type: ignore[no-untyped-def]
         plains=(),
         anchor=PLAIN,
         anchor_ms=1.0,
+        task=Task(outputs=10),
     )
     return worker_terms(run, spec, data_key=run.environment()["data"]["key"])
 

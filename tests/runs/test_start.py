@@ -22,10 +22,10 @@ from nas.runs.start import search
 from nas.spec.architecture import PLAIN, Architecture
 from nas.spec.prior import KnownEffect, KnownSite, Rules, load_rules
 from nas.spec.runner import load_runner
+from nas.spec.task import Task
 from nas.study.record import COMPLETE, FAILED
 from nas.training.loop import evaluate
 from nas.training.proxies import PROXIES
-from nas.training.task import Classification
 
 pytestmark = pytest.mark.xdist_group("run")
 
@@ -99,7 +99,7 @@ def test_a_trained_network_gives_its_recorded_loss(finished_run: Path) -> None:
     run = open_run(finished_run)
     for trial in (0, 1, 4):
         network = run.network(trial)
-        score = evaluate(network, run.dataset(), Classification(10), device=torch.device("cpu"))
+        score = evaluate(network, run.dataset(), Task(outputs=10), device=torch.device("cpu"))
         assert score.loss == pytest.approx(run.row(trial)["loss"], abs=1e-4)
         assert score.accuracy == run.row(trial)["accuracy"]
 
@@ -180,7 +180,7 @@ def test_other_proxies_run(tmp_path: Path, kind: str) -> None:
     assert again is (not PROXIES[kind].shared)  # where all inherit, a seed changes nothing
     for trial in (0, 1):  # the plain one, which inherits under supernet-whole, and SE
         network = run.network(trial)
-        score = evaluate(network, run.dataset(), Classification(10), device=torch.device("cpu"))
+        score = evaluate(network, run.dataset(), Task(outputs=10), device=torch.device("cpu"))
         assert score.loss == pytest.approx(run.row(trial)["loss"], rel=1e-3)
 
 

@@ -98,3 +98,11 @@ def test_an_architecture_tells_height_from_width() -> None:
     assert Architecture.from_json(tall.to_json()) == tall
     with pytest.raises(SpecError, match="size \\[96, 64\\]"):
         Architecture.from_json(tall.to_json().replace('"96x64"', "[96,64]"))
+
+
+def test_an_output_stride_is_in_the_digest_only_where_it_is_set() -> None:
+    usual, dilated = Architecture("net", 32), Architecture("net", 32, output_stride=16)
+    assert "output_stride" not in usual.to_json()
+    assert usual.digest != dilated.digest != Architecture("net", 32, total_stride=16).digest
+    assert Architecture.from_json(dilated.to_json()) == dilated
+    assert dilated.plain.output_stride == 16

@@ -67,7 +67,7 @@ def test_overrides_reach_every_depth_and_the_last_one_counts(tmp_path: Path) -> 
     [
         (
             "worker=3",
-            "unknown key 'worker'; allowed in the runner: checkpoints, device, executor, lease",
+            "unknown key 'worker'; allowed in the runner: checkpoints, classes, device, executor, ",
         ),
         ("sampler=tpe", "allowed in the runner: "),
         (
@@ -124,7 +124,7 @@ def test_wrong_number_of_workers_says_that_numbers_are_allowed(value: str) -> No
         ),
         (
             "serch: {}",
-            "unknown key 'serch'; allowed here: checkpoints, device, executor, lease, log",
+            "unknown key 'serch'; allowed here: checkpoints, classes, device, executor, head, ",
         ),
         (
             "search: {trial: 3}",

@@ -15,6 +15,7 @@ name: mobilenetv2
 backbones: [mobilenetv2_050, mobilenetv2_100]
 resolutions: [96, 224]
 total_stride: 32
+output_stride: 16
 sites: {position: after_depthwise, granularity: stage, exclude: ["blocks.0.*"]}
 blocks:
   cbam: {reduction: [8, 16], kernel_size: [3, 7]}
@@ -35,6 +36,7 @@ def test_every_key_is_read(tmp_path: Path) -> None:
     space = parsed(tmp_path, FULL)
     assert space.backbones == ["mobilenetv2_050", "mobilenetv2_100"]
     assert (space.resolutions, space.total_stride) == ([96, 224], 32)
+    assert space.output_stride == 16
     assert (space.sites.granularity, space.sites.exclude) == ("stage", ["blocks.0.*"])
     assert space.blocks == {"cbam": {"reduction": [8, 16], "kernel_size": [3, 7]}, "eca": {}}
     assert (space.max_insertions, space.constraints.latency_ms) == (8, 20)
@@ -44,6 +46,7 @@ def test_every_key_is_read(tmp_path: Path) -> None:
 def test_what_is_left_out_has_a_default(tmp_path: Path) -> None:
     space = parsed(tmp_path, yaml.safe_dump(LEAST))
     assert (space.resolutions, space.total_stride, space.max_insertions) == ([224], None, None)
+    assert space.output_stride is None
     assert (space.sites.position, space.sites.granularity) == ([], "block")
     assert set(space.constraints.model_dump().values()) == {None}
 
@@ -81,6 +84,7 @@ def test_shipped_spaces_parse(path: Path) -> None:
         ({"resolutions": [64, "64x64"]}, "names something twice"),
         ({"resolutions": [64, 64]}, "names something twice"),
         ({"total_stride": 12}, "total_stride: found 12; allowed: 4, 8, 16 or 32"),
+        ({"output_stride": 4}, "output_stride: found 4; allowed: 8, 16 or 32"),
         ({"sites": {"granularity": "layer"}}, "found 'layer'; allowed: 'block', 'stage' or 'net"),
         ({"blocks": {}}, "blocks: found {}"),
         ({"blocks": ["se"]}, "blocks: found ['se']"),

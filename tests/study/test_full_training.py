@@ -277,3 +277,16 @@ def test_a_full_training_of_an_earlier_version_is_read_without_losses() -> None:
     old = earlier.to_dict()
     assert not set(old) & {"losses", "test_losses", "images_seen", "epoch_losses"}
     assert FullTraining.from_dict(old) == earlier
+
+
+def test_a_full_training_of_another_task_keeps_its_figures_in_their_order() -> None:
+    one = FullTraining(
+        3, "d1", None, 0, "paper", {}, "200 epochs", 32, task="retrieval",
+        figures={"rank1": 0.5, "map": 0.25, "rank5": 0.75}, marks="x",
+    )  # fmt: skip
+    back = FullTraining.from_dict(json.loads(json.dumps(one.to_dict())))
+    assert back == one and list(back.figures or {}) == ["rank1", "map", "rank5"]
+    assert back.task_name == "retrieval"
+    plain = FullTraining(3, "d1", None, 0, "paper", {}, "200 epochs", 32)
+    assert plain.task_name == "classification"
+    assert not set(plain.to_dict()) & {"task", "figures", "marks", "test_figures", "test_marks"}

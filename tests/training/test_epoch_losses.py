@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from nas.data import Dataset, load_data
+from nas.spec.task import Task
 from nas.training.loop import Recipe, Training
-from nas.training.task import Classification
 
 
 @cache
@@ -25,7 +25,7 @@ def _training(recipe: Recipe) -> Training:
     return Training(
         network,
         data,
-        Classification(10),
+        Task(outputs=10),
         recipe,
         parameters=network.parameters(),
         seed=0,
@@ -39,12 +39,12 @@ def test_the_loss_of_an_epoch_is_the_mean_over_its_steps() -> None:
     losses: list[float] = []
     task = training._task
 
-    class Listening(Classification):
+    class Listening(type(task)):
         def loss(self, scores: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
             losses.append(float((loss := task.loss(scores, labels)).detach()))
             return loss
 
-    training._task = Listening(10)
+    training._task = Listening(Task(outputs=10))
     training.run(2 * steps + 1)
     assert training.epoch_losses == pytest.approx(
         [sum(losses[:steps]) / steps, sum(losses[steps : 2 * steps]) / steps]

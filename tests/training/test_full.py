@@ -8,12 +8,13 @@ from pathlib import Path
 import pytest
 import torch
 
-import nas.training.full as full
+import nas.training.original_size as original_size
 from nas.base.errors import TrainingError
 from nas.data import Reading, cached_data, open_data, open_test
 from nas.models.build import build, uniform
 from nas.spec.architecture import Architecture
 from nas.spec.recipe import Retrain
+from nas.spec.task import Task
 from nas.study.full_training import FullTraining, unpack_flags, unpack_losses
 from nas.training.augmentation import Augmentation
 from nas.training.batches import Batches
@@ -27,9 +28,9 @@ from nas.training.full import (
     weights_file,
 )
 from nas.training.loop import Recipe, evaluate
-from nas.training.task import Classification
 
 CPU = torch.device("cpu")
+TASK = Task(outputs=10)
 SE = uniform("mobilenetv2_035", "se", resolution=16, total_stride=8, reduction=24)
 
 
@@ -52,7 +53,9 @@ def job(images: Path, folder: Path, steps: int = 5, **section: object) -> FullTr
         description=str(recipe),
         resolution=16,
     )
-    return FullTrainingJob(about, SE.to_json(), "digits", images, folder, run_seed=0, test=True)
+    return FullTrainingJob(
+        about, SE.to_json(), "digits", images, folder, run_seed=0, task=TASK, test=True
+    )
 
 
 MODERN = {"recipe": "modern", "rand_augment": 5, "warm_up": 0.001}
@@ -92,10 +95,9 @@ def test_trained_weights_are_where_it_begins(images: Path, tmp_path: Path) -> No
     given = replace(given, backbone=tmp_path / "plain.safetensors")
     assert FullTrainingJob.from_dict(given.to_dict()) == given
     data = open_data(images)
-    begun = begin(SE, data, given.recipe, seed=0, device=CPU, backbone=given.backbone)
-    task = Classification(10)
-    assert evaluate(begun.network, data, task, device=CPU).loss == pytest.approx(
-        evaluate(plain, data, task, device=CPU).loss, rel=1e-5
+    begun = begin(SE, data, given.recipe, TASK, seed=0, device=CPU, backbone=given.backbone)
+    assert evaluate(begun.network, data, TASK, device=CPU).loss == pytest.approx(
+        evaluate(plain, data, TASK, device=CPU).loss, rel=1e-5
     )
     assert train_fully(given, device=CPU).complete
 
@@ -106,12 +108,12 @@ def test_what_is_kept_is_what_was_judged_and_tested(images: Path, tmp_path: Path
     assert found.weights is not None and found.images == len(open_data(images).validation)
     network = build(Architecture.from_json(given.architecture), num_classes=10)
     network.load_state_dict(load_weights(tmp_path / found.weights))
-    task, data, test = Classification(10), open_data(images), open_test("digits", 16)
-    assert evaluate(network, data, task, device=CPU).loss == found.loss
-    score = evaluate(network, replace(data, validation=test), task, device=CPU)
+    data, test = open_data(images), open_test("digits", 16)
+    assert evaluate(network, data, TASK, device=CPU).loss == found.loss
+    score = evaluate(network, replace(data, validation=test), TASK, device=CPU)
     assert (score.loss, score.accuracy) == (found.test_loss, found.test_accuracy)
     assert found.test_correct is not None and found.test_images == len(test)
-    assert unpack_flags(found.test_correct, len(test)).tolist() == score.correct.tolist()
+    assert unpack_flags(found.test_correct, len(test)).tolist() == score.marks.tolist()
     assert found.losses is not None and found.test_losses is not None
     assert unpack_losses(found.losses).mean() == pytest.approx(found.loss, rel=1e-3)
     assert unpack_losses(found.test_losses) == pytest.approx(score.losses.numpy(), rel=1e-3)
@@ -135,7 +137,7 @@ def test_test_images_are_looked_at_once_and_only_at_the_end(
         looks.append(source)
         return open_test(source, resolution, reading=reading)
 
-    monkeypatch.setattr(full, "open_test", counted)
+    monkeypatch.setattr(original_size, "open_test", counted)
     stops = iter([False, False, False, True])
     with pytest.raises(TrainingStopped):
         train_fully(job(images, tmp_path), device=CPU, stopping=lambda: next(stops))

@@ -49,13 +49,13 @@ from nas.data import Dataset, Split
 from nas.spec.architecture import Architecture
 from nas.spec.proxy import Proxy
 from nas.training.proxies import PROXIES, Setting
-from nas.training.task import Classification
+from nas.spec.task import Task
 
 split = Split(torch.randint(0, 256, (8, 112, 112, 3), dtype=torch.uint8), torch.arange(8))
 grey = (128.0, 128.0, 128.0)
 data = Dataset(split, split, tuple("abcdefgh"), grey, grey, False, "noise")
 proxy = Proxy.model_validate({"kind": "scratch", "rungs": [8], "unit": "steps", "batch_size": 2})
-setting = Setting(data, Classification(8), proxy, torch.device("cpu"), {})
+setting = Setting(data, Task(outputs=8), proxy, torch.device("cpu"), {})
 training = PROXIES["scratch"].begin(Architecture("support.narrow_shortcut:make", 112), setting, 0)
 training.run()
 """

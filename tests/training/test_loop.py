@@ -14,6 +14,7 @@ from nas.data import Dataset, load_data
 from nas.models.build import build, deploy, inserted_modules, uniform
 from nas.spec.architecture import Architecture
 from nas.spec.runner import Proxy
+from nas.spec.task import Task
 from nas.training.checkpoint import (
     checkpoint_path,
     load_weights,
@@ -23,10 +24,10 @@ from nas.training.checkpoint import (
 )
 from nas.training.loop import Recipe, Training, evaluate, steps_in
 from nas.training.proxies import PROXIES, Setting
-from nas.training.task import Classification, Score
+from nas.training.tasks import Score
 
 CPU = torch.device("cpu")
-TASK = Classification(10)
+TASK = Task(outputs=10)
 COORD = uniform("mobilenetv2_035", "coord", resolution=32, total_stride=16)
 
 
@@ -111,13 +112,13 @@ def test_what_is_good_at_either_has_not_diverged(data: Dataset) -> None:
     training = begin(build(COORD, num_classes=10), data, Recipe(1, 64, 0.1))
     good, bad = torch.tensor([0.1, 0.2]), torch.tensor([1e6, 1e6])
     told = torch.tensor([False, False])
-    training.check(Score(bad, told))  # not trained at all
+    training.check(Score(bad, told, {}))  # not trained at all
     training.step = 1
     training._note(torch.tensor(1e6))
     assert training.recent_loss == 1e6
-    training.check(Score(good, told))
+    training.check(Score(good, told, {}))
     with pytest.raises(TrainingError, match="diverged"):
-        training.check(Score(bad, told))
+        training.check(Score(bad, told, {}))
 
 
 def test_recent_losses_are_of_the_last_epoch_and_what_came_after(data: Dataset) -> None:
@@ -257,7 +258,7 @@ def test_checkpoints_give_the_trained_network_back(
     save_trained(path, network, COORD, kind)
     images = torch.randn(2, 3, 32, 32)
     proxy = setting.proxy.model_copy(update={"kind": kind})
-    restored = restore(tmp_path, COORD, proxy, 5, 10)
+    restored = restore(tmp_path, COORD, proxy, 5, TASK)
     torch.testing.assert_close(restored(images), network(images), atol=1e-4, rtol=1e-4)
     if kind == "probe":
         assert set(load_weights(path)).isdisjoint(plain)

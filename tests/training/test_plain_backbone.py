@@ -12,6 +12,7 @@ from nas.data import Dataset, cached_data, open_data
 from nas.models.build import build, uniform
 from nas.spec.architecture import Architecture
 from nas.spec.runner import Proxy
+from nas.spec.task import Task
 from nas.training.checkpoint import load_weights
 from nas.training.plain_backbone import fingerprint, prepare_backbone
 
@@ -71,7 +72,9 @@ def test_it_is_trained_once_for_all_runs(
 
     def prepared(name: str, proxy: Proxy = PROXY, seed: int = 0) -> dict[str, torch.Tensor]:
         path = tmp_path / name
-        prepare_backbone(plain, *images, proxy, path, seed=seed, threads=1, device=CPU)
+        prepare_backbone(
+            plain, *images, Task(outputs=10), proxy, path, seed=seed, threads=1, device=CPU
+        )
         return load_weights(path)
 
     first, again = prepared("first"), prepared("again")

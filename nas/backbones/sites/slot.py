@@ -57,6 +57,11 @@ class Slot:
         """The path of the block once it is there; all other weights keep their names."""
         return self.module if self.way == "in" else f"{self.module}.attention_{self.way}"
 
+    @property
+    def is_inner(self) -> bool:
+        """True where what reads the slot's output is in its residual block, as nothing else is."""
+        return self.follower is not None and self.follower.startswith(f"{self.host}.")
+
     def fill(self, network: nn.Module, block: nn.Module) -> None:
         """Put a block into a network, in place."""
         if self.way == "in":

@@ -27,7 +27,7 @@ from nas.backbones.sites.slot import Site, Slot
 from nas.backbones.sites.trace import Call, Trace, is_convolution
 from nas.base.size import Resolution
 
-__all__ = ["outputs", "walk"]
+__all__ = ["block_paths", "end_of_layer", "outputs", "walk"]
 
 _MOST_DEPTHWISE = 3
 """The depthwise convolutions in one residual block: universal inverted residuals have up to 3."""
@@ -49,6 +49,12 @@ def walk(network: nn.Module, resolution: Resolution) -> tuple[Site, ...]:
             found.append(_behind_alone(host, convolution, trace))
     found.sort(key=lambda pair: trace.calls.index(pair[1]))
     return _with_stages(_sites(found, trace))
+
+
+def block_paths(network: nn.Module, trace: Trace) -> list[str]:
+    """Return the paths of the residual blocks of a network that was traced without shortcuts."""
+    depthwise = _hosts(network, trace)
+    return [*depthwise, *residual_blocks(trace, depthwise)]
 
 
 def outputs(network: nn.Module, resolution: Resolution, pattern: str) -> tuple[Site, ...]:
@@ -231,7 +237,7 @@ def _slots(host: str, trace: Trace, whole: Trace) -> Iterator[tuple[Slot, Call]]
     if own is None or not convolutions:
         return
     if _mixes_channels(convolutions[-1].module):
-        end = _end_of_layer(convolutions[-1], trace)
+        end = end_of_layer(convolutions[-1], trace)
         yield _after(host, "after_projection", end, whole), end
     if _is_sum(own.gave, trace, host):
         yield _after(host, "after_residual", own, whole), own
@@ -272,7 +278,7 @@ def _before_merging(
 
 def _behind_alone(host: str, convolution: Call, trace: Trace) -> tuple[Slot, Call]:
     """Return the slot behind a convolution that is in no block."""
-    end = _end_of_layer(convolution, trace)
+    end = end_of_layer(convolution, trace)
     return _after(host, "after_convolution", end, trace), end
 
 
@@ -311,7 +317,7 @@ def _in_place(host: str, position: str, call: Call, trace: Trace) -> tuple[Slot,
 
 def _behind(host: str, position: str, conv: Call, trace: Trace) -> tuple[Slot, Call]:
     """Return the slot behind a convolution with its norm and activation."""
-    end = _end_of_layer(conv, trace)
+    end = end_of_layer(conv, trace)
     for call in trace.calls:
         if call.read is end.gave and call is not end and _is_attention(call, host):
             return _in_place(host, position, call, trace)
@@ -322,7 +328,7 @@ def _behind(host: str, position: str, conv: Call, trace: Trace) -> tuple[Slot, C
     return Slot(host, position, end.path, "after"), end
 
 
-def _end_of_layer(conv: Call, trace: Trace) -> Call:
+def end_of_layer(conv: Call, trace: Trace) -> Call:
     """Return the last of the norms and activations that follow a convolution one by one.
 
     One that other layers share is none of them, since a block there would follow those, too.

@@ -51,12 +51,12 @@ def print_answers(front: Front, query: FrontQuery, *, as_json: bool) -> None:
     lines: list[str] = []
     if query.at is not None:
         choice = front.at(within=query.within, **query.at)
-        values["at"] = _choice_to_dict(choice, query.at)
-        lines += _describe_choice(choice, query.at)
+        values["at"] = _choice_to_dict(front, choice, query.at)
+        lines += map(front.figure.worded, _describe_choice(choice, query.at))
     if query.knee:
         knee = front.knee
-        values["knee"] = knee.to_dict() if knee else None
-        lines.append(_describe_knee(front, knee))
+        values["knee"] = front.described(knee) if knee else None
+        lines.append(front.figure.worded(_describe_knee(front, knee)))
     if query.hypervolume:
         volume = front.hypervolume(**query.reference)
         values["hypervolume"] = asdict(volume)
@@ -83,24 +83,24 @@ def _describe_knee(front: Front, knee: Point | None) -> str:
     return "There is no knee: the front is empty."
 
 
-def _choice_to_dict(choice: Choice, budget: Mapping[str, float]) -> dict[str, Any]:
+def _choice_to_dict(front: Front, choice: Choice, budget: Mapping[str, float]) -> dict[str, Any]:
     known = not math.isnan(choice.probability)
     cheapest = None
     if choice.cheapest is not None:
         point, chance = choice.cheapest
-        cheapest = {"point": point.to_dict(), "probability": chance}
+        cheapest = {"point": front.described(point), "probability": chance}
     return {
         "budget": dict(budget),
         "networks": choice.networks,
-        "best": choice.best.to_dict(),
+        "best": front.described(choice.best),
         "probability": choice.probability if known else None,
         "rivals": [
-            {"point": point.to_dict(), "probability": chance if known else None}
+            {"point": front.described(point), "probability": chance if known else None}
             for point, chance in choice.rivals
         ],
         "cheapest": cheapest,
         "within": None if math.isnan(choice.delta) else choice.delta,
-        "within_of": choice.unit,
+        "within_of": front.figure.column(choice.unit),
         "nowhere": choice.nowhere,
         "ruled_out": asdict(choice.ruled_out) if choice.ruled_out else None,
     }

@@ -29,7 +29,7 @@ __all__ = ["SURE", "describe_best", "front_markdown", "front_table", "print_fron
 
 _TABLE_WIDTH = 1000  # characters of a table in a file or pipe
 _COLUMN_GAP, _LEAST_NAME = 2, 24  # characters
-_LEAST_NEEDED = ("MACs", "params", "loss saved", "retrained %", "accuracy %", "better")
+_LEAST_NEEDED = ("MACs", "params", "loss saved", "retrained %", "better")
 SURE = 0.95
 """The probability from which on a gain is said to be shown."""
 
@@ -43,18 +43,19 @@ def print_front(front: Front, screen: Console) -> None:
         screen.print(line)
     wide = screen if screen.is_terminal else make_console(width=_TABLE_WIDTH, file=screen.file)
     wide.print(front_table(front, wide.width))
-    names = " and ".join(objective.title for objective in front.objectives)
+    names = front.figure.worded(" and ".join(objective.title for objective in front.objectives))
     screen.print(
         f"* on the front of {names}"
         + ("; + would be, but the space does not hold it" if front.outside else "")
         + f". Latency: {_describe_latency(front)}. {_describe_gain(front)}"
-        "Loss saved (against the plain network), accuracy: as measured. n: seeds it had.",
+        f"Loss saved (against the plain network), {front.figure.title}: as measured. n: seeds it "
+        "had.",
         style="dim",
     )
     if any(point.retrained_seeds for point in front):
         screen.print(
-            "retrained, test: accuracy after full training, on validation and on test images, "
-            "± standard deviation between its n seeds.",
+            f"retrained, test: {front.figure.title} after full training, on validation and on test "
+            "images, ± standard deviation between its n seeds.",
             style="dim",
         )
     for line in judge(front).lines:
@@ -75,7 +76,8 @@ def front_table(front: Front, width: int) -> Table:
         """Count the characters that are left for the names of the networks."""
         return width - sum(widths[number] + _COLUMN_GAP for number in shown[:-1])
 
-    for name in _LEAST_NEEDED:
+    *first, last = _LEAST_NEEDED
+    for name in (*first, f"{front.figure.title} %", last):
         if room() >= min(widths[-1], _LEAST_NAME):
             break
         if name in headings:
@@ -109,7 +111,7 @@ def _rows(front: Front) -> tuple[list[str], list[list[str | Text]]]:
         *(["run"] if several else []),
         *("trial", "latency ms"),
         *([f"gain{_gain_unit(front)}", "better"] if believed else []),
-        *("loss saved", "accuracy %", "params", "MACs", "n"),
+        *("loss saved", f"{front.figure.title} %", "params", "MACs", "n"),
         *(["retrained %", "test %", "n"] if retrained else []),
         "network",
     ]

@@ -81,7 +81,7 @@ class RetrainWatcher:
 
     def progressed(self, job: FullTrainingJob, progress: ProgressReport) -> None:
         if "accuracy" in progress:
-            figures = _describe_figures(progress)
+            figures = _describe_figures(job, progress)
             self.say(f"{_describe_job(job)}  {figures}  ({_time_left(progress)} left)")
 
     def ended(self, job: FullTrainingJob, result: FullTraining) -> None:
@@ -91,7 +91,8 @@ class RetrainWatcher:
         else:
             # Test figures come with the others at the end: nothing is to be stopped by them.
             assert result.loss is not None and result.accuracy is not None
-            text = f"done: validation loss {result.loss:.4f}, accuracy {result.accuracy:.2%}"
+            figure = f"{job.task.figure.title} {result.accuracy:.2%}"
+            text = f"done: validation loss {result.loss:.4f}, {figure}"
         self.say(f"[{self.done}/{self.total}] {_describe_job(job)} {text}")
 
     def lost(self, job: FullTrainingJob, reason: str) -> None:
@@ -121,7 +122,7 @@ class _TrainingBars(RetrainWatcher):
         bar = self._bars[job.about.name]
         self.progress.update(bar, completed=progress["epoch"], total=progress["of"])
         if "accuracy" in progress:
-            self.progress.update(bar, figures=_describe_figures(progress))
+            self.progress.update(bar, figures=_describe_figures(job, progress))
 
     def ended(self, job: FullTrainingJob, result: FullTraining) -> None:
         self.progress.remove_task(self._bars.pop(job.about.name))
@@ -133,10 +134,10 @@ def _describe_job(job: FullTrainingJob) -> str:
     return f"{name} seed {job.about.seed}"
 
 
-def _describe_figures(progress: ProgressReport) -> str:
+def _describe_figures(job: FullTrainingJob, progress: ProgressReport) -> str:
     return (
         f"epoch {progress['epoch']:.4g}/{progress['of']:g}  loss {progress['loss']:.4f}  "
-        f"accuracy {progress['accuracy']:.2%}"
+        f"{job.task.figure.title} {progress['accuracy']:.2%}"
     )
 
 

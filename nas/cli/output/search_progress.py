@@ -17,6 +17,7 @@ from rich.text import Text
 from nas.base.formats import format_milliseconds
 from nas.cli.output.formats import format_clock, summarise_blocks
 from nas.spec.architecture import PLAIN, Architecture
+from nas.spec.task import ACCURACY
 from nas.spec.width import describe_reference
 from nas.study.record import COMPLETE, FAILED, PAUSED, Job, Record
 
@@ -62,6 +63,7 @@ class _EventLines:
         self._estimated_at: int | None = None
         self._limit, self._spent = math.inf, 0.0
         self._full_trainings, self._budget = 0, math.inf
+        self._figure = ACCURACY
         self.over = False  # the search; full trainings and measurements may go on
         self.prospect: Prospect | None = None
         self._prospect_said: Prospect | None = None
@@ -114,6 +116,7 @@ class _EventLines:
         self._full_trainings = search.plan.full_trainings or 0
         self._budget = search.plan.budget or math.inf
         self.prospect = search.prospect
+        self._figure = search.figure
 
     # What it prints
 
@@ -156,7 +159,8 @@ class _EventLines:
         assert record.loss is not None and record.accuracy is not None
         assert record.latency_ms is not None
         return (
-            f"trial {record.trial}{again}  loss {record.loss:.4f}  accuracy {record.accuracy:.1%}  "
+            f"trial {record.trial}{again}  loss {record.loss:.4f}  "
+            f"{self._figure.title} {record.accuracy:.1%}  "
             f"{format_milliseconds(record.latency_ms)} ms  {name}"
         )
 

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from nas.base.files import refuse_taken
-from nas.cli.options import SpaceFile
+from nas.cli.options import Head, SpaceFile, TaskOption
 from nas.cli.output.count_progress import show_count
 from nas.cli.output.profile_tables import print_profile
 from nas.cli.profile.options import (
@@ -32,6 +32,8 @@ def measure(
     batch: Batch = 1,
     precision: Precision = "fp32",
     classes: Classes = 1000,
+    task: TaskOption = None,
+    head: Head = None,
     networks: Networks = 8,
     held_out: HeldOut = 6,
 ) -> None:
@@ -44,6 +46,7 @@ def measure(
     from nas.latency.runtime import check_device
     from nas.latency.survey import measure_profile
     from nas.models.candidates import Candidates, load_space
+    from nas.spec.task import Task
 
     refuse_taken(out, "--out")
     device = check_device(Device(runtime, threads, batch, precision))
@@ -52,7 +55,7 @@ def measure(
             Candidates(load_space(space)),
             device,
             out,
-            classes=classes,
+            task=Task.of(task or "classification", classes, head),
             networks=networks,
             held_out=held_out,
             progress=progress,

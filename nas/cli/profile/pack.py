@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from nas.cli.options import SpaceFile
+from nas.cli.options import Head, SpaceFile, TaskOption
 from nas.cli.output.count_progress import show_count
 from nas.cli.profile.options import (
     Batch,
@@ -30,6 +30,8 @@ def pack(
     batch: Batch = 1,
     precision: Precision = "fp32",
     classes: Classes = 1000,
+    task: TaskOption = None,
+    head: Head = None,
     networks: Networks = 8,
     held_out: HeldOut = 6,
 ) -> None:
@@ -41,6 +43,7 @@ def pack(
     from nas.latency.pack import pack_space
     from nas.latency.runtime import check_device
     from nas.models.candidates import Candidates, load_space
+    from nas.spec.task import Task
 
     device = check_device(Device(runtime, threads, batch, precision))
     with show_count("writing graphs") as progress:
@@ -48,7 +51,7 @@ def pack(
             Candidates(load_space(space)),
             device,
             out,
-            classes=classes,
+            task=Task.of(task or "classification", classes, head),
             networks=networks,
             held_out=held_out,
             progress=progress,

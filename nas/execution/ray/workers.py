@@ -60,7 +60,6 @@ def gauge(spec: dict[str, Any]) -> Callable[[Architecture, int], Latency]:
 
     Raises StorageError where the images cannot be seen.
     """
-    from nas.data import open_data
     from nas.execution.evaluator import EvaluatorSpec
     from nas.latency.runtime import device_named
     from nas.latency.source import latency_measurer
@@ -70,7 +69,7 @@ def gauge(spec: dict[str, Any]) -> Callable[[Architecture, int], Latency]:
     return latency_measurer(
         Architecture.from_json(evaluator_spec.anchor),
         evaluator_spec.anchor_ms,
-        len(open_data(evaluator_spec.data).classes),
+        evaluator_spec.task,
         device_named(evaluator_spec.device),
     )
 

@@ -244,12 +244,12 @@ def _neighbours(explanation: Explanation, codes: Codes) -> Codes:
 def _architecture(explanation: Explanation, codes: Codes) -> Architecture:
     terms, measured = explanation.terms, explanation.front.measured
     backbone, _ = terms.networks[codes[0]]
-    stride = next(
-        measured.architecture(row).total_stride
+    like = next(
+        measured.architecture(row)
         for row in range(len(measured))
         if measured.architecture(row).backbone == backbone
     )
-    (architecture,) = to_architectures(terms, codes[None], stride)
+    (architecture,) = to_architectures(terms, codes[None], like.total_stride, like.output_stride)
     return architecture
 
 

@@ -36,13 +36,14 @@ class Contrasts:
     """The belief about some networks, each with every label that was seen at each site.
 
     codes: (n, 1 + s), networks by `terms`, of which some serve as contexts.
-    stride: total stride of the networks.
+    stride, output_stride: of the networks.
     """
 
     belief: NetworkBelief
     terms: TermDesign
     codes: Codes
     stride: int | None
+    output_stride: int | None = None
 
     @cached_property
     def _contexts(self) -> Codes:
@@ -61,15 +62,18 @@ class Contrasts:
     @cached_property
     def _joint(self) -> tuple[Floats, Floats]:
         codes = np.array(list(self._networks), dtype=np.int64)
-        return self.belief.joint(to_architectures(self.terms, codes, self.stride))
+        return self.belief.joint(self._architectures(codes))
+
+    def _architectures(self, codes: Codes) -> list[Architecture]:
+        return to_architectures(self.terms, codes, self.stride, self.output_stride)
 
     def gain(self, codes: Codes) -> Gain:
         """Return the loss that networks (k, 1 + s) save by full training."""
-        return self.belief.gain(to_architectures(self.terms, codes, self.stride))
+        return self.belief.gain(self._architectures(codes))
 
     def ahead(self, codes: Codes, rival: Architecture) -> tuple[float, float]:
         """Return mean and deviation of the loss that a network (1 + s,) saves beside a rival."""
-        networks = [*to_architectures(self.terms, codes[None], self.stride), rival]
+        networks = [*self._architectures(codes[None]), rival]
         mean, covariance = self.belief.joint(networks)
         variance = covariance[0, 0] + covariance[1, 1] - 2 * covariance[0, 1]
         return float(mean[0] - mean[1]), float(np.sqrt(max(variance, 0.0)))
@@ -90,7 +94,9 @@ class Contrasts:
         return weights @ mean, weights @ covariance @ weights.T
 
 
-def to_architectures(terms: TermDesign, codes: Codes, stride: int | None) -> list[Architecture]:
+def to_architectures(
+    terms: TermDesign, codes: Codes, stride: int | None, output_stride: int | None = None
+) -> list[Architecture]:
     """Return the networks that some codes (n, 1 + s) stand for."""
     found = []
     for row in codes.tolist():
@@ -100,7 +106,7 @@ def to_architectures(terms: TermDesign, codes: Codes, stride: int | None) -> lis
             for site, labels, code in zip(terms.sites, terms.labels, row[1:], strict=True)
             if code
         ]
-        found.append(Architecture(backbone, resolution, tuple(insertions), stride))
+        found.append(Architecture(backbone, resolution, tuple(insertions), stride, output_stride))
     return found
 
 

@@ -197,12 +197,12 @@ class Explanation:
         belief = self.front.believed.by_run.get(None)
         if belief is None:
             return None
-        measured = self.front.measured
-        stride = measured.architecture(0).total_stride
-        every = to_architectures(self.terms, every_label(self.terms, self.codes[0]), stride)
+        one = self.front.measured.architecture(0)
+        strides = one.total_stride, one.output_stride
+        every = to_architectures(self.terms, every_label(self.terms, self.codes[0]), *strides)
         if not all(belief.seen.knows(item) for item in every):
             return None
-        return Contrasts(belief, self.terms, self.codes, stride)
+        return Contrasts(belief, self.terms, self.codes, *strides)
 
     def _saved(
         self, rows: Floats, changes: Sequence[Sequence[Change]]

@@ -41,7 +41,7 @@ const CHARTS = {
   best(data, host) {
     const name = data.objectives[0];
     const values = data.progress.best.map((value) => name === "accuracy" ? value * 100 : value);
-    const title = { loss: "lowest validation loss", accuracy: "highest validation accuracy, %" }[name] ?? `best ${name}`;
+    const title = { loss: "lowest validation loss", accuracy: `highest validation ${FIGURE}, %` }[name] ?? `best ${name}`;
     staircase(data, host, values, { domain: widened(extent(values), 0.08), title }, `${title} after each network`,
       (value) => `${title} ${+value.toPrecision(5)}`);
   },
@@ -78,7 +78,7 @@ const CHARTS = {
     if (!rows.length) { nothing(host, "Nothing is believed yet."); return; }
     const chart = plot(host, {
       x: { domain: extent([0, ...rows.map(([n]) => n)]), title: "networks, in the order they were proposed →", whole: true },
-      y: { domain: widened(extent([0, ...rows.flatMap(([, ...values]) => values)]), 0.08), title: unit === "points" ? "points of accuracy" : "loss saved" },
+      y: { domain: widened(extent([0, ...rows.flatMap(([, ...values]) => values)]), 0.08), title: unit === "points" ? `points of ${FIGURE}` : "loss saved" },
     }, "What was gained so far, and what may be left");
     const along = (column) => rows.map((row) => `${chart.x(row[0])},${chart.y(row[column])}`);
     chart.area.append(
@@ -146,7 +146,7 @@ const CHARTS = {
         chart.area.append(
           svg("line", { class: "bar", x1: x, x2: x, y1: chart.y(at.gain - at.deviation), y2: chart.y(at.gain + at.deviation) }),
           svg("circle", { class: `dot ${kind}`, cx: x, cy: y, r: 3.4 }));
-        items.push({ x, y, lines: [network.name, `after ${at.epochs} epochs`, `${signed(at.gain, 3)} ±${at.deviation.toFixed(3)} loss saved`, `${signed(at.points, 1)} points of accuracy`, network.verdict] });
+        items.push({ x, y, lines: [network.name, `after ${at.epochs} epochs`, `${signed(at.gain, 3)} ±${at.deviation.toFixed(3)} loss saved`, `${signed(at.points, 1)} points of ${FIGURE}`, network.verdict] });
       });
     }
     hover(chart.root, chart, items);

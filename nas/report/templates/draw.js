@@ -1,5 +1,7 @@
 // Elements, scales and axes. Text from a run only ever becomes text nodes and attribute values.
 
+// What networks are judged by beside their loss: accuracy, or the figure of another task.
+const FIGURE = document.getElementById("data").dataset.figure;
 const SVG = "http://www.w3.org/2000/svg";
 
 function fill(element, attributes, children) {

@@ -4,9 +4,9 @@ const AXES = {
   gain_loss: { title: "↑ loss that full training is believed to save against the plain network", of: (n) => n.gain_loss, error: (n) => halfWidth(n, "gain_loss") },
   gain: { title: "↑ points that full training is believed to gain over the plain network", of: (n) => percent(n.gain), error: (n) => percent(halfWidth(n, "gain")) },
   loss_saved: { title: "↑ validation loss saved against the plain network", of: (n) => n.loss_saved, error: () => null },
-  accuracy: { title: "↑ validation accuracy, %", of: (n) => n.accuracy * 100, error: () => null },
-  retrained_accuracy: { title: "↑ validation accuracy after full training, %", of: (n) => percent(n.retrained_accuracy), error: (n) => standardError(n, n.retrained_spread) },
-  retrained_test_accuracy: { title: "↑ test accuracy after full training, %", of: (n) => percent(n.retrained_test_accuracy), error: (n) => standardError(n, n.retrained_test_spread) },
+  accuracy: { title: `↑ validation ${FIGURE}, %`, of: (n) => n.accuracy * 100, error: () => null },
+  retrained_accuracy: { title: `↑ validation ${FIGURE} after full training, %`, of: (n) => percent(n.retrained_accuracy), error: (n) => standardError(n, n.retrained_spread) },
+  retrained_test_accuracy: { title: `↑ test ${FIGURE} after full training, %`, of: (n) => percent(n.retrained_test_accuracy), error: (n) => standardError(n, n.retrained_test_spread) },
   latency_ms: { title: "latency, ms →", of: (n) => n.latency_ms, error: (n) => n.latency_ms * (n.latency_spread ?? 0) },
   params: { title: "parameters →", of: (n) => n.params, error: () => null },
   macs: { title: "multiply-adds →", of: (n) => n.macs, error: () => null },
@@ -82,7 +82,7 @@ function drawFront(data, host) {
     row.hidden = !usable.some((network) => network.trial === +row.dataset.trial);
   }
   if (!every.length) {
-    nothing(host, data.networks.length ? "Not known without the plain network: choose accuracy." : "No network is complete yet.");
+    nothing(host, data.networks.length ? `Not known without the plain network: choose ${FIGURE}.` : "No network is complete yet.");
     return;
   }
   const across = widened(extent(every.flatMap((n) => [x.of(n) - (n.front ? x.error(n) ?? 0 : 0), x.of(n)])), 0.04);
@@ -176,7 +176,7 @@ function choose(data, network) {
 const lines = (network) => [
   titleOf(network) + (network.front ? ", on the front" : ""),
   ...(network.gain_loss === null ? [] : [`gain ${gainOf(network)}`]),
-  `loss saved ${signed(network.loss_saved)}, accuracy ${(network.accuracy * 100).toFixed(2)} %, measured`,
+  `loss saved ${signed(network.loss_saved)}, ${FIGURE} ${(network.accuracy * 100).toFixed(2)} %, measured`,
   `latency ${milliseconds(network.latency_ms)} ms ± ${((network.latency_spread ?? 0) * 100).toFixed(1)} %, ${latencyNote(network)}`,
   `${count(network.params)} parameters, ${network.seeds} seed${network.seeds === 1 ? "" : "s"}`,
 ];

@@ -136,7 +136,7 @@ function fullTraining(network) {
   const figure = (mean, spread) => `${(mean * 100).toFixed(2)}${plusMinus(spread == null ? null : spread * 100, 2)} %`;
   const test = network.retrained_test_accuracy == null ? ""
     : `, of test images ${figure(network.retrained_test_accuracy, network.retrained_test_spread)}`;
-  return `accuracy ${figure(network.retrained_accuracy, network.retrained_spread)}${test}, ${network.retrained_seeds} seed${network.retrained_seeds === 1 ? "" : "s"}`;
+  return `${FIGURE} ${figure(network.retrained_accuracy, network.retrained_spread)}${test}, ${network.retrained_seeds} seed${network.retrained_seeds === 1 ? "" : "s"}`;
 }
 
 function describe(data, network) {
@@ -153,7 +153,7 @@ function describe(data, network) {
     ...(network.gain_loss === null || network === plain ? [] : [["gain, full training", `${gainOf(network)}, better with ${chance(network.p_better)}`]]),
     ["loss saved", signed(network.loss_saved)],
     ["loss", network.loss === null ? "?" : network.loss.toFixed(4)],
-    ["accuracy", `${(network.accuracy * 100).toFixed(2)} %`],
+    [FIGURE, `${(network.accuracy * 100).toFixed(2)} %`],
     ...(network.retrained_seeds ? [["fully trained", fullTraining(network)]] : []),
     ["latency", `${milliseconds(network.latency_ms)} ms ± ${((network.latency_spread ?? 0) * 100).toFixed(1)} %${beside}, ${latencyNote(network)}`],
     ["parameters", count(network.params)],

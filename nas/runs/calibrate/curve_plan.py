@@ -12,11 +12,13 @@ from nas.base.errors import SpecError
 from nas.base.seeds import derive
 from nas.data import Dataset
 from nas.models.candidates import Candidates
+from nas.runs.reading import reading_of
 from nas.spec.architecture import PLAIN, Architecture
 from nas.spec.proxy import Proxy
 from nas.spec.recipe import FullRecipe
 from nas.spec.runner import Runner
 from nas.spec.space import SearchSpace
+from nas.spec.task import Task
 from nas.study.full_training import FullTraining
 from nas.training.full import FullTrainingJob
 from nas.training.loop import steps_in
@@ -80,7 +82,7 @@ class CurvePlan:
         return sum(self.budgets) / len(self.budgets) * len(self)
 
     def jobs(
-        self, runner: Runner, source: str, data: Path, folder: Path, images: int
+        self, runner: Runner, source: str, data: Path, folder: Path, images: int, task: Task
     ) -> list[tuple[str, FullTrainingJob]]:
         """Return every training with the name of its network.
 
@@ -105,6 +107,8 @@ class CurvePlan:
                             # Every training has a seed of its own: one for all would make the
                             # errors of networks with equal blocks alike.
                             run_seed=derive(runner.search.seed, "curve", about.digest, about.key),
+                            task=task,
+                            reading=reading_of(runner),
                             test=False,
                             looks=1,  # ten cost a third more, where trainings are short
                         )

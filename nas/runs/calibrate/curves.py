@@ -21,7 +21,6 @@ from nas.belief.gain_curve import (
     training_noise,
 )
 from nas.data import (
-    Reading,
     cached_data,
     check_source,
     data_names,
@@ -41,9 +40,10 @@ from nas.runs.calibrate.curve_result import (
 )
 from nas.runs.calibrate.curve_rows import CURVES, CurveRows, images_of_rows
 from nas.runs.calibrate.network_sample import refuse_taken
-from nas.runs.check_network import check_networks
+from nas.runs.check_network import CLASSES, check_networks
 from nas.runs.images import train_resolution
 from nas.runs.lock import run_lock
+from nas.runs.reading import reading_of, settle_task
 from nas.runs.retrain.plan import is_settled, visible_gpus
 from nas.runs.retrain.pool import ProgressReport, train_side_by_side
 from nas.runs.retrain.worker import carry_out
@@ -83,7 +83,7 @@ def calibrate_curves(
     Raises SpecError, also when `out` holds the curves of anything else.
     """
     out, observer = Path(out), observer or SilentObserver()
-    space, runner = given_space(space), given_runner(runner)
+    space, runner = given_space(space), settle_task(given_runner(runner), data)
     plan = CurvePlan.of(space, budget, doublings, seeds)
     if runner.proxy.subset is not None:
         raise SpecError(
@@ -91,7 +91,7 @@ def calibrate_curves(
         )
     check_source(data)
     refuse_taken(out)
-    for note in check_networks(Candidates(space), runner.proxy, None):
+    for note in check_networks(Candidates(space), runner.proxy, None, runner.task_on(CLASSES)):
         observer.stage(note)
     observer.stage("decoding images")
     images = _decode(space, runner, data, out / CURVES, observer)
@@ -117,7 +117,7 @@ def _decode(space: SearchSpace, runner: Runner, data: str, rows: Path, observer:
     """Decode the images, by the rules of before where rows are of them."""
     size = train_resolution(space, runner)
     held, seed = runner.validation, runner.search.seed
-    reading = Reading(runner.resize, normalisation=runner.pixel_levels)
+    reading = reading_of(runner)
     names = data_names(data, size, validation=held, seed=seed, reading=reading)
     known = images_of_rows(rows)
     rules = next((rules for rules, name in names.items() if name == known), reading.rules)
@@ -138,7 +138,8 @@ def _train(
     """Carry out the trainings that have not ended yet."""
     there = rows.read()
     count = len(open_data(images).train)
-    jobs = plan.jobs(runner, resolve_source(data), images, rows.folder, count)
+    task = runner.task_on(len(open_data(images).classes))
+    jobs = plan.jobs(runner, resolve_source(data), images, rows.folder, count, task)
     missing = [job for _, job in jobs if not is_settled(there.get(job.about.name))]
     observer.stage(
         f"training {len(plan.networks)} networks from scratch for "
@@ -209,7 +210,8 @@ def _found(
 ) -> CurvesFound:
     """Judge what has been trained. Raises SpecError where it gives no curve."""
     dataset, there = open_data(images), rows.read()
-    jobs = plan.jobs(runner, resolve_source(data), images, rows.folder, len(dataset.train))
+    task = runner.task_on(len(dataset.classes))
+    jobs = plan.jobs(runner, resolve_source(data), images, rows.folder, len(dataset.train), task)
     ended = [(name, job, there[job.about.name]) for name, job in jobs if job.about.name in there]
     seen = {epochs: images_seen(curve_recipe(runner.proxy, epochs, len(dataset.train)), dataset)
             for epochs in plan.budgets}  # fmt: skip

@@ -15,9 +15,9 @@ from nas.data import Dataset
 from nas.runs.calibrate.judging_images import group_images
 from nas.runs.run import RunState
 from nas.runs.weights import trained_network
+from nas.study.marks import first_figure
 from nas.training.device import best_device
 from nas.training.loop import evaluate
-from nas.training.task import Classification
 
 __all__ = ["judge_by_groups"]
 
@@ -40,13 +40,14 @@ def judge_by_groups(
     keep: a file of what was judged so far, which is not judged again.
     progress: called with (done, of).
 
-    Returns (n, seeds, groups, 2): mean loss, and share of images that are told right. NaN where a
-    training is missing. None where weights are gone: then nothing can be said by groups.
+    Returns (n, seeds, groups, 2): mean loss, and the figure that stands for the task. NaN where a
+    training is missing. None where weights are gone, or queries are too few: then nothing can be
+    said by groups.
     Raises SpecError when `keep` cannot be read.
     """
     groups = group_images(len(data.validation))
     there = _read(keep, len(groups))
-    task, device = Classification(len(data.classes)), best_device()
+    task, device = state.task, best_device()
     trials = _trials(state)
     wanted = [(digest, seed) for digest in digests for seed in range(seeds)]
     for done, (digest, seed) in enumerate(wanted, start=1):
@@ -57,9 +58,13 @@ def judge_by_groups(
             score = evaluate(trained_network(state, trial, "search"), data, task, device=device)
         except (StorageError, TrainingError):
             return None
-        losses, correct = score.losses.double().numpy(), score.correct.double().numpy()
+        losses = score.losses.double().numpy()
+        dealt = group_images(len(losses))  # of queries there are fewer than of images
+        if len(dealt) != len(groups):
+            return None
         there[name] = [
-            [float(figure[rows].mean()) for rows in groups] for figure in (losses, correct)
+            [float(losses[rows].mean()) for rows in dealt],
+            [first_figure(task.name, score.marks[rows]) for rows in dealt],
         ]
         with write_whole(keep) as temporary:
             temporary.write_text(json.dumps(there))

@@ -14,6 +14,7 @@ from nas.runs.calibrate.curve_rows import CURVES
 from nas.runs.given_weights import settle_weights
 from nas.runs.images import are_images, decode_images
 from nas.runs.lock import run_lock
+from nas.runs.reading import settle_task
 from nas.runs.resume import resume, write_plan
 from nas.runs.run import Run, RunFile, open_run
 from nas.runs.start import search
@@ -150,8 +151,10 @@ def _start_or_resume(
     run = open_run(out)
     plains = [plain for plain, _ in Candidates(space).plains()]
     asked, _ = settle_weights(RunFile.of(runner, data), plains)
+    # Calibrations of before do not say what they are for; nor do they need to.
+    known = RunFile.model_validate(settle_task(run.file, data).model_dump())
     there, wanted = (file.model_copy(update={"proxy": file.proxy.by_content}).model_dump()
-                     for file in (run.file, asked))  # fmt: skip
+                     for file in (known, asked))  # fmt: skip
     for name in _OF_IMAGES:  # the images themselves are compared
         wanted[name] = there[name]
     if runner.checkpoints is not None:  # a run has a folder of its own there

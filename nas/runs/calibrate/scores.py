@@ -23,7 +23,6 @@ from nas.training.proxies.zero_cost import ZERO_COST, zero_cost_scores
 from nas.training.supernet.folder import SupernetFolder
 from nas.training.supernet.supernet import Supernet
 from nas.training.supernet.weights import score
-from nas.training.task import Classification
 
 __all__ = ["SCORES", "Scores", "score_all"]
 
@@ -138,8 +137,7 @@ def _zero_cost_scorer(name: str, data: Dataset) -> Score:
 
 def _supernet_scorer(folder: SupernetFolder, data: Dataset) -> Score:
     supernets: dict[str, Supernet] = {}
-    task, device = Classification(len(data.classes)), torch.device("cpu")
-    groups = group_images(len(data.validation))
+    task, device = folder.file.purpose, torch.device("cpu")
 
     def scorer(architecture: Architecture) -> tuple[float, list[float]]:
         plain = architecture.plain
@@ -149,6 +147,7 @@ def _supernet_scorer(folder: SupernetFolder, data: Dataset) -> Score:
             return math.nan, []
         found = score(supernets[plain.digest], architecture, data, task, device=device)
         losses = found.losses.double().numpy()
-        return -found.loss, [-float(losses[rows].mean()) for rows in groups]
+        dealt = group_images(len(losses))  # of queries there are fewer than of images
+        return -found.loss, [-float(losses[rows].mean()) for rows in dealt]
 
     return scorer

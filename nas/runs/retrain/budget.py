@@ -143,6 +143,7 @@ def estimate_seconds(run: Run, network: Architecture) -> float:
         data=data.resolve(),
         folder=(run.path / RETRAINED_FOLDER).resolve(),
         run_seed=0,
+        task=run.read().task,
         test=False,
     )
     return seconds_of_training(job)

@@ -279,7 +279,7 @@ def _test_shown(run: Run, observer: Observer) -> None:
     ]
     if not waiting:
         return
-    if not brings_test(run.file.data):
+    if not brings_test(run.file):
         return
     networks = len({training.digest for training in waiting})
     observer.stage(f"opening the test images, once, for the {networks} networks that are shown")
@@ -298,6 +298,7 @@ def _test_shown(run: Run, observer: Observer) -> None:
                     run.file.data,
                     images[training.digest],
                     run.file.reading,
+                    run.read().task,
                 )
             )
     write_results(run)

@@ -23,7 +23,7 @@ from nas.runs.given_network import check_held
 from nas.runs.images import decode_images, open_images
 from nas.runs.own_backbones import check_own_backbones
 from nas.runs.retrain.pool import Watcher
-from nas.runs.run import Run, RunState
+from nas.runs.run import Run, RunFile, RunState
 from nas.runs.weights import RETRAINED_FOLDER
 from nas.spec.architecture import Architecture
 from nas.spec.recipe import WEIGHTS, FullRecipe, Retrain
@@ -106,10 +106,10 @@ def plan_retraining(
         section = section.model_copy(update={"weights": run.file.retrain.weights})
     state = run.read()
     rows = _chosen_rows(state, trials, front, front if references is None else references)
-    check_training({_plain(row) for row in rows}, section.resolution)
+    check_training({_plain(row) for row in rows}, state.task, section.resolution)
     # Whose images have changed would be trained on others than it was searched on.
     open_images(run, state.data()["key"])
-    tested = brings_test(run.file.data)
+    tested = brings_test(run.file)
     networks, test_images = _prepare_networks(state, rows, section, tested, watcher)
     recorded = {training.name: training for training in state.retrained()}
     trainings = [
@@ -123,7 +123,7 @@ def plan_retraining(
     workers = 1 if alone else workers or worker_count(section, len(trainings))
     threads = section.threads or max(1, usable_cores() // (workers * shared_by))
     jobs = tuple(
-        _job(run, training, threads, tested)
+        _job(state, training, threads, tested)
         for training in trainings
         if not is_settled(recorded.get(training.about.name))
     )
@@ -166,6 +166,7 @@ def _prepare_networks(
             run.file.proxy.start,
             given=run.file.proxy.backbone.file is not None,
         )
+        recipe.check(state.task)
         if brings_test:
             test = open_test(
                 run.file.data, resolution, reading=run.file.reading, progress=step, note=say
@@ -193,7 +194,8 @@ def _once(say: Callable[[str], None]) -> Callable[[str], None]:
     return say_once
 
 
-def _job(run: Run, network: _Network, threads: int, brings_test: bool) -> FullTrainingJob:
+def _job(state: RunState, network: _Network, threads: int, brings_test: bool) -> FullTrainingJob:
+    run = state.run
     from_backbone = network.about.recipe["weights"] == "backbone"
     return FullTrainingJob(
         about=replace(network.about, threads=threads),
@@ -203,6 +205,7 @@ def _job(run: Run, network: _Network, threads: int, brings_test: bool) -> FullTr
         data=network.data.resolve(),
         folder=(run.path / RETRAINED_FOLDER).resolve(),
         run_seed=run.file.search.seed,
+        task=state.task,
         test=brings_test,
         backbone=_backbone(run, network.architecture) if from_backbone else None,
     )
@@ -278,10 +281,10 @@ def _backbone(run: Run, architecture: str) -> Path:
     return path if is_remote(path) else path.resolve()
 
 
-def brings_test(source: str) -> bool:
-    """Return whether a source has a test part. Raises SpecError for one that cannot be used."""
+def brings_test(file: RunFile) -> bool:
+    """Return whether a run's data has a test part. Raises SpecError for what cannot be used."""
     try:
-        source_to_test(source)
+        source_to_test(file.data, file.reading)
     except NoTestPart:
         return False
     return True
@@ -315,7 +318,7 @@ def seconds_of_training(job: FullTrainingJob) -> float:
     try:
         small = replace(recipe, batch_size=size, weights="random", epochs=1e9)
         architecture = Architecture.from_json(job.architecture)
-        training = begin(architecture, data, small, seed=0, device=best_device())
+        training = begin(architecture, data, small, job.task, seed=0, device=best_device())
         training.run(1)
         started = time.perf_counter()
         training.run(1 + _TIMED_STEPS)

@@ -199,7 +199,7 @@ class WidthRivals:
                     [architecture],
                     anchor=Architecture.from_json(spec.anchor),
                     anchor_ms=spec.anchor_ms,
-                    num_classes=len(inputs.data["classes"]),
+                    task=inputs.task,
                     device=device,
                 )[architecture.digest]
                 if elsewhere:

@@ -18,6 +18,7 @@ from nas.models.site_locations import site_locations
 from nas.spec.architecture import Architecture
 from nas.spec.objective import Objective
 from nas.spec.prior import Rules
+from nas.spec.task import Task
 from nas.strategy.samplers.pareto import Feature, Knowledge
 
 __all__ = ["SpaceFigures"]
@@ -54,13 +55,11 @@ class SpaceFigures:
     Raises SpecError when the profile does not hold the space.
     """
 
-    def __init__(
-        self, candidates: Candidates, *, num_classes: int, profile: Profile | None
-    ) -> None:
+    def __init__(self, candidates: Candidates, *, task: Task, profile: Profile | None) -> None:
         self._candidates = candidates
         self._profile = profile
         self._names = tuple(candidates.parameters())
-        self._costs_of = ChoiceCosts(num_classes)
+        self._costs_of = ChoiceCosts(task)
         self._branches = [self._branch(plain) for plain, _ in candidates.plains()]
 
     def __contains__(self, name: str) -> bool:

@@ -26,11 +26,6 @@ Limit = tuple[str, float]
 """A comparison and its bound: `("<", 8.0)`."""
 
 _LONGEST = 2000
-_LIMITED = (
-    "loss", "loss_saved", "accuracy", "latency_ms", "params", "macs", "seeds", "blocks",
-    # Not test figures: what is chosen by them has none left.
-    "retrained_accuracy", "retrained_seeds",
-)  # fmt: skip
 _SIGNS: dict[str, Callable[[Any, float], Any]] = {
     "<": operator.lt,
     "<=": operator.le,
@@ -72,6 +67,10 @@ class Table(Protocol):
     def texts(self) -> Sequence[str]:
         """The names of columns of text."""
 
+    @property
+    def limited(self) -> Sequence[str]:
+        """The names of columns that limits by name may be of."""
+
     def __len__(self) -> int: ...
 
     def column(self, name: str) -> NDArray[Any]:
@@ -85,8 +84,8 @@ def keeping(limits: Mapping[str, Limit], table: Table) -> NDArray[np.bool_]:
     """(n,) the rows that keep every limit, by name. Raises SpecError for what cannot be read."""
     keep = np.ones(len(table), dtype=bool)
     for name, limit in limits.items():
-        if name not in _LIMITED:
-            raise SpecError(f"cannot filter on {name!r}; known: {', '.join(_LIMITED)}")
+        if name not in table.limited:
+            raise SpecError(f"cannot filter on {name!r}; known: {', '.join(table.limited)}")
         compare, bound = _read_limit(name, limit)
         with np.errstate(invalid="ignore"):
             keep &= compare(table.column(name), bound)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -16,6 +17,7 @@ from nas.base.errors import SpecError
 from nas.base.tables import write_csv, write_parquet
 from nas.belief.posterior import draws
 from nas.spec.objective import Objective, values_by_objective
+from nas.spec.task import ACCURACY, Figure
 from nas.spec.width import is_widened
 from nas.study.front.believed import Believed
 from nas.study.front.choice import Choice, choose
@@ -25,6 +27,7 @@ from nas.study.front.filter import Limit, keeping, matching
 from nas.study.front.findings import MARGIN, POINTS
 from nas.study.front.gains import Gain, believed_gains, chances_on_front, draw_gains, gain_of_point
 from nas.study.front.indicators import Hypervolume, knee, thin
+from nas.study.front.named_table import NamedTable
 from nas.study.front.network_table import NetworkTable
 from nas.study.front.pareto import non_dominated
 from nas.study.front.point import COLUMNS, Point
@@ -57,6 +60,7 @@ class Front:
         as no difference.
     uncertified: of each device profile that latencies are predicted from and that is not
         certified, what that means, and how far its measurements repeat (NaN: timed once).
+    figure: that networks are judged by beside their loss, whose names `where` and files take.
     believed: what the networks are believed to gain by full training; the front is then by that,
         not by what short trainings came to. Empty: it is by the measured figures.
     """
@@ -69,6 +73,7 @@ class Front:
     margin: float = MARGIN
     margin_points: float = POINTS
     uncertified: tuple[tuple[str, float], ...] = ()
+    figure: Figure = ACCURACY
     believed: Believed = field(default=Believed({}), repr=False)
 
     @classmethod
@@ -84,6 +89,7 @@ class Front:
         kinds: Sequence[str] = (),
         belief: NetworkBelief | None = None,
         regime: str | None = None,
+        figure: Figure = ACCURACY,
     ) -> Front:
         """Make the front of some trials.
 
@@ -94,6 +100,7 @@ class Front:
         kinds: of blocks that the space knows.
         belief: about the networks of the trials.
         regime: that the trials are evidence of.
+        figure: that they are judged by beside their loss.
         """
         measured = NetworkTable.of(trials, kinds, regime).narrowed(
             latency_limit=latency_limit, least_seeds=least_seeds
@@ -104,6 +111,7 @@ class Front:
             tuple(trust),
             np.ones(len(measured), dtype=bool),
             uncertified=tuple(uncertified),
+            figure=figure,
             believed=Believed({} if belief is None else {None: belief}),
         )
 
@@ -111,10 +119,12 @@ class Front:
     def joined(cls, fronts: Mapping[str, Front]) -> Front:
         """Make one front over the networks of several.
 
-        fronts: by the name that their points carry as `run`; all by the same objectives.
+        fronts: by the name that their points carry as `run`; all by the same objectives, and judged
+            by the same figure.
         """
         first = next(iter(fronts.values()))
-        assert all(front.objectives == first.objectives for front in fronts.values())
+        asked = first.objectives, first.figure
+        assert all((front.objectives, front.figure) == asked for front in fronts.values())
         return cls(
             NetworkTable.joined({name: front.measured for name, front in fronts.items()}),
             first.objectives,
@@ -122,6 +132,7 @@ class Front:
             np.concatenate([front.keep for front in fronts.values()]),
             margin=first.margin,
             margin_points=first.margin_points,
+            figure=first.figure,
             uncertified=tuple(
                 dict.fromkeys(item for front in fronts.values() for item in front.uncertified)
             ),
@@ -157,9 +168,10 @@ class Front:
         Raises SpecError for what cannot be read or filtered by.
         """
         keep = self.keep
+        table = NamedTable(self.measured, self.figure)
         if expression is not None:
-            keep = keep & matching(expression, self.measured)
-        return replace(self, keep=keep & keeping(limits, self.measured))
+            keep = keep & matching(expression, table)
+        return replace(self, keep=keep & keeping(limits, table))
 
     def thinned(self, **epsilon: float) -> Front:
         """Return an epsilon-front: for each network it has one that is at most so much worse.
@@ -357,26 +369,41 @@ class Front:
         """Return the points of rows, in their order."""
         members = set(self.member_rows.tolist())
         gains = self.believed.of_each(self.measured, rows)
-        return tuple(
+        points = (
             Point.of(self.measured, row, on_front=row in members, believed=gain)
             for row, gain in zip(rows.tolist(), gains, strict=True)
         )
+        if self.figure == ACCURACY:
+            return tuple(points)
+        # Another figure is no share of the images: what it would be of them is no noise of it.
+        return tuple(replace(point, accuracy_noise=math.nan) for point in points)
 
     # As files.
 
     def to_json(self) -> str:
-        return json.dumps([point.to_dict() for point in self], indent=1)
+        return json.dumps([self.described(point) for point in self], indent=1)
+
+    def described(self, point: Point) -> dict[str, Any]:
+        """Return a point as plain values, its figures by their names."""
+        return self._named(point.to_dict())
+
+    def _named(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Return values of a point, or of all, by the names that they have here."""
+        return {self.figure.column(name): value for name, value in values.items()}
+
+    def _rows(self) -> list[dict[str, Any]]:
+        return [self._named(point.to_row()) for point in self]
 
     def write_csv(self, path: str | Path) -> None:
         """One row per point, the architecture as canonical JSON. Raises StorageError."""
-        write_csv(Path(path), list(COLUMNS), [point.to_row() for point in self])
+        write_csv(Path(path), list(self._named(COLUMNS)), self._rows())
 
     def write_parquet(self, path: str | Path) -> None:
         """The rows of `write_csv`, typed. Raises StorageError."""
-        write_parquet(Path(path), COLUMNS, [point.to_row() for point in self])
+        write_parquet(Path(path), self._named(COLUMNS), self._rows())
 
     def to_pandas(self) -> pd.DataFrame:
         """The rows of `write_csv` as a DataFrame."""
         import pandas as pd
 
-        return pd.DataFrame([point.to_row() for point in self], columns=list(COLUMNS))
+        return pd.DataFrame(self._rows(), columns=list(self._named(COLUMNS)))

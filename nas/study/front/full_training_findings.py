@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from nas.belief.claims import simultaneous_interval
 from nas.belief.ranks import correlation_interval, rank_correlation
 from nas.spec.architecture import PLAIN
+from nas.spec.task import TaskName
 from nas.spec.width import is_widened
 from nas.study.front.findings import FULL_TRAINING, LEVEL, PROXY, Finding, Kind
 from nas.study.front.front import Front
@@ -24,7 +25,9 @@ from nas.study.full_training import (
     select_main_recipe,
     unpack_flags,
     unpack_losses,
+    unpack_marks,
 )
+from nas.study.marks import Marks, figure_covariance, is_share
 
 __all__ = ["full_training_findings"]
 
@@ -43,7 +46,7 @@ class _Network:
 
     loss: the proxy's.
     validation, accuracy: (s,) by seed; accuracy is what counts, on test images where there are any.
-    correct: (N,) share of the seeds that got an image right, or None.
+    marks: of each seed, on the same images as accuracy, or what was kept of them; or None.
     full_loss: (s,) by seed, on the same images as accuracy; losses: (N,) mean over seeds of each
         image's. Both None where they were not kept.
     """
@@ -54,7 +57,7 @@ class _Network:
     loss: float
     validation: Floats
     accuracy: Floats
-    correct: Floats | None
+    marks: tuple[Marks, ...] | None
     full_loss: Floats | None = None
     losses: Floats | None = None
 
@@ -98,7 +101,7 @@ def full_training_findings(front: Front) -> tuple[Finding, ...]:
     findings += _not_retrained(front, len(cloud["trial"]) - len(networks) - len(short))
     images = main[0].test_images if tested else main[0].images
     findings += _proxy_order([item for item in networks if not is_widened(item.reference)])
-    return (*findings, *_comparisons(front, networks, images or 0))
+    return (*findings, *_comparisons(front, networks, main[0].task_name, images or 0))
 
 
 def _networks(
@@ -211,10 +214,7 @@ def _network(
     used = sorted((item for item in items if item.seed in seeds), key=lambda item: item.seed)
     validation = np.array([item.accuracy for item in used], dtype=np.float64)
     tests = [item.test_accuracy for item in used]
-    correct = None
-    if tested and all(item.test_correct for item in used):
-        flags = [unpack_flags(item.test_correct or "", item.test_images or 0) for item in used]
-        correct = np.mean(flags, axis=0)
+    marks = [_marks(item, tested) for item in used]
     full_loss, losses = _losses(used, tested)
     return _Network(
         name=reference or f"trial {items[0].trial}",
@@ -223,10 +223,25 @@ def _network(
         loss=loss,
         validation=validation,
         accuracy=np.array(tests, dtype=np.float64) if tested else validation,
-        correct=correct,
+        marks=_all_known(marks),
         full_loss=full_loss,
         losses=losses,
     )
+
+
+def _marks(item: FullTraining, tested: bool) -> Marks | None:
+    """Return the marks that were kept of a training; of validation, classification kept none."""
+    if item.task is None:
+        if not tested or not item.test_correct:
+            return None
+        return unpack_flags(item.test_correct, item.test_images or 0)
+    text = item.test_marks if tested else item.marks
+    return None if text is None else unpack_marks(item.task, text)
+
+
+def _all_known(marks: Sequence[Marks | None]) -> tuple[Marks, ...] | None:
+    known = tuple(item for item in marks if item is not None)
+    return known if len(known) == len(marks) and len({len(item) for item in known}) == 1 else None
 
 
 def _losses(used: Sequence[FullTraining], tested: bool) -> tuple[Floats | None, Floats | None]:
@@ -242,13 +257,15 @@ def _losses(used: Sequence[FullTraining], tested: bool) -> tuple[Floats | None, 
     return np.array([loss for loss, _ in figures], dtype=np.float64), np.mean(kept, axis=0)
 
 
-def _comparisons(front: Front, networks: Sequence[_Network], images: int) -> list[Finding]:
+def _comparisons(
+    front: Front, networks: Sequence[_Network], task: TaskName, images: int
+) -> list[Finding]:
     """Compare each hand-placed network, and the plain one, with the best of the search."""
     searched = [row for row, item in enumerate(networks) if item.reference is None]
     placed = [row for row, item in enumerate(networks) if item.reference is not None]
     if not searched or not placed:
         return [Finding(Kind.NO_PLACED if searched else Kind.NO_SEARCHED, FULL_TRAINING)]
-    judged = _judge(networks, images)
+    judged = _judge(networks, task, images)
     if judged is None:
         return [Finding(Kind.FULL_NOISE_UNKNOWN, FULL_TRAINING)]
     pairs, findings = [], []
@@ -296,40 +313,44 @@ def _winners_of(networks: Sequence[_Network], searched: Sequence[int], rival: in
     ]
 
 
-def _judge(networks: Sequence[_Network], images: int) -> _Judged | None:
-    """Draw what networks come to; None where the noise between seeds is not known."""
-    points = _drawn(
-        [100 * item.accuracy for item in networks],
-        [None if item.correct is None else 100 * item.correct for item in networks],
-        [
-            1e4 * float(item.accuracy.mean() * (1 - item.accuracy.mean())) / max(images, 1)
-            for item in networks
-        ],
-        images,
-    )
+def _judge(networks: Sequence[_Network], task: TaskName, images: int) -> _Judged | None:
+    """Draw what networks come to; None where the noise of seeds or of images is not known."""
+    covariance = _covariance(networks, task, images)
+    if covariance is None:
+        return None
+    points = _drawn([100 * item.accuracy for item in networks], covariance)
     if points is None:
         return None
     losses = [item.full_loss for item in networks if item.full_loss is not None]
     drawn = None
     if len(losses) == len(networks):
-        by_image = [item.losses for item in networks]
-        drawn = _drawn(losses, by_image, [0.0] * len(networks), images)
+        by_image = [item.losses for item in networks if item.losses is not None]
+        drawn = _drawn(losses, np.atleast_2d(np.cov(np.stack(by_image))) / max(images, 1))
     return _Judged(points, None if drawn is None else -drawn)
 
 
-def _drawn(
-    values: Sequence[Floats],
-    by_image: Sequence[Floats | None],
-    alone: Sequence[float],
-    images: int,
-) -> Floats | None:
+def _covariance(networks: Sequence[_Network], task: TaskName, images: int) -> Floats | None:
+    """Return how figures in points vary over images, (k, k); None where that is not known.
+
+    Where marks of one network are not known, images are taken as independent of each other: that is
+    too wide, and can be told of shares of images alone.
+    """
+    known = [item.marks for item in networks if item.marks is not None]
+    alike = len({len(marks[0]) for marks in known}) == 1
+    if alike and len(known) == len(networks):
+        return figure_covariance(task, known, images, unit=100)
+    if not is_share(task):
+        return None
+    means = [item.accuracy.mean() for item in networks]
+    return np.diag([1e4 * float(mean * (1 - mean)) / max(images, 1) for mean in means])
+
+
+def _drawn(values: Sequence[Floats], covariance: Floats) -> Floats | None:
     """Draw means over all seeds and all images, (count, k).
 
     Not shrunk: what is compared was chosen by other images, and all comparisons count together.
     values: (s,) of each network, with the same seeds.
-    by_image: (N,) of each network; where one is not known, images are taken as independent of each
-        other, with the variances `alone`: that is too wide.
-    images: that there are, of which some thousands may stand for all in `by_image`.
+    covariance: (k, k), of their means over other images.
     """
     table = np.array(values)
     if min(table.shape) < 2:
@@ -341,10 +362,6 @@ def _drawn(
     variance = float((rest**2).sum()) / rng.chisquare(freedom, _DRAWS)
     usual = rng.standard_normal((_DRAWS, len(table)))
     drawn = table.mean(axis=1) + usual * np.sqrt(variance / table.shape[1])[:, None]
-    known = [item for item in by_image if item is not None]
-    covariance = np.diag(alone)
-    if len(known) == len(values):
-        covariance = np.atleast_2d(np.cov(np.stack(known))) / max(images, 1)
     scales, vectors = np.linalg.eigh(covariance)
     root = vectors * np.sqrt(np.maximum(scales, 0.0))
     drawn += rng.standard_normal(drawn.shape) @ root.T

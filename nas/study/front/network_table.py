@@ -28,6 +28,11 @@ from nas.study.trials import Trials
 
 __all__ = ["NetworkTable"]
 
+_LIMITED = (
+    "loss", "loss_saved", "accuracy", "latency_ms", "params", "macs", "seeds", "blocks",
+    # Not test figures: what is chosen by them has none left.
+    "retrained_accuracy", "retrained_seeds",
+)  # fmt: skip
 _TEXTS = ("reference", "run", "regime", "backbone", "digest")
 # What is chosen by test figures has none left; `retrained` is JSON, `uncounted` names.
 _NOT_TO_FILTER_BY = {
@@ -232,6 +237,10 @@ class NetworkTable:
     @property
     def texts(self) -> tuple[str, ...]:
         return _TEXTS
+
+    @property
+    def limited(self) -> tuple[str, ...]:
+        return _LIMITED
 
     def column(self, name: str) -> NDArray[Any]:
         """(n,); those that are read from the architectures are read when they are asked for."""

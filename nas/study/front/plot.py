@@ -64,7 +64,7 @@ def draw_front(front: Front, path: Path, *, title: str, mark: str | None = None)
     _panel(left, front, left_axis, joined=chosen == {"loss", "latency_ms"})
     _panel(right, front, right_axis, joined=chosen == {"accuracy", "latency_ms"})
     left.set_ylabel(left_axis.label)
-    right.set_ylabel(right_axis.label)
+    right.set_ylabel(front.figure.worded(right_axis.label))
     for axes in (left, right):
         axes.set_xlabel("latency, ms (one image, one thread)")
         axes.grid(color="#e2e8f0", linewidth=0.8)

@@ -60,7 +60,8 @@ class Point:
         is not known.
     loss_saved: loss of the plain reference minus `loss`; NaN without that reference.
     accuracy: share of validation images, mean over seeds, corrected like `loss`.
-    accuracy_noise: binomial standard error, from the number of validation images.
+    accuracy_noise: binomial standard error, from the number of validation images; of no other
+        figure than accuracy.
     latency_ms: of one inference.
     latency_spread: relative, between halves of a measurement or between several.
     latency_final: it was measured on the quiet machine at the end of the run, together with the

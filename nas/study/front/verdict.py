@@ -50,7 +50,8 @@ def compute_findings(front: Front) -> tuple[Finding, ...]:
 def judge(front: Front) -> Verdict:
     """Put all findings of a front into words."""
     findings = compute_findings(front)
-    return Verdict(sentences(findings), _is_clear(findings))
+    lines = tuple(front.figure.worded(line) for line in sentences(findings))
+    return Verdict(lines, _is_clear(findings))
 
 
 def findings_json(front: Front) -> str:
@@ -58,7 +59,10 @@ def findings_json(front: Front) -> str:
 
     Besides those that `judge` puts into words, each difference in loss stands there by itself.
     """
-    rows = [finding.to_dict() | {"text": sentence(finding)} for finding in compute_findings(front)]
+    rows = [
+        finding.to_dict() | {"text": front.figure.worded(sentence(finding))}
+        for finding in compute_findings(front)
+    ]
     return json.dumps(rows, indent=1, allow_nan=False)
 
 

@@ -13,8 +13,8 @@ from nas.data import Dataset
 from nas.models.build import build
 from nas.spec.architecture import Architecture
 from nas.spec.runner import Proxy
+from nas.spec.task import Task
 from nas.training.loop import Recipe
-from nas.training.task import Classification
 
 if TYPE_CHECKING:
     from nas.training.supernet.supernet import Supernet
@@ -43,7 +43,7 @@ class Setting:
     """
 
     data: Dataset
-    task: Classification
+    task: Task
     proxy: Proxy
     device: torch.device
     weights: Mapping[str, Mapping[str, Tensor]]
@@ -53,7 +53,7 @@ class Setting:
         """Return the trained plain network with blocks that change nothing at first."""
         return build(
             architecture,
-            num_classes=self.task.num_classes,
+            task=self.task,
             start="identity",
             weights=self.weights[architecture.plain.digest],
             seed=seed,

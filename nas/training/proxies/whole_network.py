@@ -25,7 +25,7 @@ def scratch(architecture: Architecture, setting: Setting, seed: int) -> Training
     """Start from random weights, with blocks as the proxy says, as full training will."""
     network = build(
         architecture,
-        num_classes=setting.task.num_classes,
+        task=setting.task,
         start=setting.proxy.block_start,
         seed=seed,
     )

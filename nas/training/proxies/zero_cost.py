@@ -28,9 +28,10 @@ from nas.data import Dataset, Split
 from nas.models.build import build
 from nas.models.cost import cost_of_module
 from nas.spec.architecture import Architecture
+from nas.spec.task import Task
 from nas.training.batches import Batches
 from nas.training.layout import memory_format
-from nas.training.task import Classification
+from nas.training.tasks import training_task
 
 __all__ = ["ZERO_COST", "ScoredNetwork", "ZeroCost", "zero_cost_scores"]
 
@@ -64,7 +65,7 @@ class ScoredNetwork:
 
     network: nn.Module
     batches: Sequence[Batch]
-    task: Classification
+    task: Task
     resolution: Resolution
 
     @cached_property
@@ -76,7 +77,8 @@ class ScoredNetwork:
         network = _with_batch_statistics(self.network).requires_grad_(True)
         weights = _layer_weights(network)
         with torch.enable_grad():
-            losses = (self.task.loss(network(images), labels) for images, labels in self.batches)
+            task = training_task(self.task)
+            losses = (task.loss(network(images), labels) for images, labels in self.batches)
             by_batch = [
                 torch.autograd.grad(loss, weights, materialize_grads=True) for loss in losses
             ]
@@ -288,9 +290,14 @@ def zero_cost_scores(
     Raises MeasurementError when a score is not finite.
     """
     wanted = tuple(ZERO_COST) if names is None else tuple(names)
+    if data.annotated != "labels":
+        raise SpecError(
+            f"zero-cost scores are of classification alone, and these images have "
+            f"{data.annotated}; leave them out (nas calibrate --no-scores)"
+        )
     _check(wanted, len(data.train), batch_size, batches)
-    task = Classification(len(data.classes))
-    network = build(architecture, num_classes=task.num_classes, start="paper", seed=seed)
+    task = Task(outputs=len(data.classes))
+    network = build(architecture, task=task, start="paper", seed=seed)
     layout = memory_format(network, device)
     images = [
         (batch.contiguous(memory_format=layout), labels)

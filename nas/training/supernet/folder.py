@@ -18,11 +18,11 @@ from nas.models.candidates import Candidates
 from nas.spec.architecture import Architecture
 from nas.spec.runner import Proxy
 from nas.spec.space import SearchSpace
+from nas.spec.task import Task, TaskName
 from nas.training.checkpoint import checkpoint_path, load_weights
 from nas.training.proxies.setting import Setting
 from nas.training.supernet.supernet import Paths, Supernet
 from nas.training.supernet.train import load_supernet, train_supernet
-from nas.training.task import Classification
 
 __all__ = ["SupernetFile", "SupernetFolder"]
 
@@ -33,6 +33,7 @@ class SupernetFile(BaseModel):
     """The file supernet.json: all that decides the weights.
 
     key: of the decoded images; it changes when they do.
+    classes, task, head: what its networks are for.
     frozen: see Supernet.
     plain, sandwich: see Paths.
     proxy: its last rung is the length of the training.
@@ -44,7 +45,9 @@ class SupernetFile(BaseModel):
     space: SearchSpace
     data: str
     key: str
-    classes: Annotated[int, Field(ge=2)]
+    classes: Annotated[int, Field(ge=1)]
+    task: TaskName = "classification"
+    head: str = "classifier"
     validation: float | str
     seed: int
     frozen: bool = True
@@ -56,6 +59,11 @@ class SupernetFile(BaseModel):
     def _paths(self) -> SupernetFile:
         self.paths.check(frozen=self.frozen)
         return self
+
+    @property
+    def purpose(self) -> Task:
+        """What its networks are for."""
+        return Task.of(self.task, self.classes, self.head)
 
     @property
     def paths(self) -> Paths:
@@ -141,7 +149,7 @@ class SupernetFolder:
         file = self.file
         if file.proxy.subset is not None:
             data = data.subset(file.proxy.subset, seed=0)
-        task = Classification(file.classes)
+        task = file.purpose
         setting = Setting(data, task, file.proxy, device, weights={})
         supernet = self._untrained(plain)
         train_supernet(
@@ -174,7 +182,7 @@ class SupernetFolder:
         return Supernet(
             self.candidates,
             plain,
-            num_classes=self.file.classes,
+            task=self.file.purpose,
             weights=load_weights(self.backbone(plain)),
             seed=self.file.seed,
             frozen=self.file.frozen,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -20,7 +20,9 @@ from nas.blocks import block_named
 from nas.models.build import build
 from nas.models.candidates import Candidates
 from nas.models.decisions import Decision
+from nas.models.task_network import backbone_of, backbone_prefix
 from nas.spec.architecture import EMPTY, KEEP, Architecture, Insertion, parse_label
+from nas.spec.task import Task
 
 __all__ = ["Paths", "Supernet"]
 
@@ -100,7 +102,7 @@ class Supernet(nn.Module):
         candidates: Candidates,
         plain: Architecture,
         *,
-        num_classes: int,
+        task: Task,
         weights: Mapping[str, Tensor] | None = None,
         seed: int = 0,
         frozen: bool = True,
@@ -108,13 +110,13 @@ class Supernet(nn.Module):
         super().__init__()
         self.candidates = candidates
         self.plain = plain
-        self.num_classes = num_classes
+        self.task = task
         self.seed = seed
         self.frozen = frozen
         decisions = candidates.decisions(plain)
         self._sites = {site.name: site for decision in decisions for site in decision.sites}
         _check_apart(self._sites)
-        self.network = build(plain, num_classes=num_classes, weights=weights, seed=seed)
+        self.network = build(plain, task=task, weights=weights, seed=seed)
         self._names: dict[str, dict[object, str]] = {name: {} for name in self._sites}
         self._switches = self._install_switches(decisions)
         self.choose(plain)
@@ -139,11 +141,11 @@ class Supernet(nn.Module):
                     self._names[name][kind] = key = label.replace(".", "_")
                     holder = self.network if kind == KEEP else network
                     blocks_at[name][key] = (
-                        nn.Identity() if kind == EMPTY else site.slot.block(holder)
+                        nn.Identity() if kind == EMPTY else site.slot.block(backbone_of(holder))
                     )
         switches = {name: Switch(blocks) for name, blocks in blocks_at.items()}
         for name, switch in switches.items():
-            self._sites[name].slot.fill(self.network, switch)
+            self._sites[name].slot.fill(backbone_of(self.network), switch)
         return switches
 
     def _build(self, labels: Mapping[str, str]) -> nn.Module:
@@ -152,10 +154,8 @@ class Supernet(nn.Module):
             for name, label in labels.items()
             if _kind(self._sites[name], label) not in {KEEP, EMPTY}
         )
-        architecture = Architecture(
-            self.plain.backbone, self.plain.resolution, insertions, self.plain.total_stride
-        )
-        return build(architecture, num_classes=self.num_classes, start="identity", seed=self.seed)
+        architecture = replace(self.plain, insertions=insertions)
+        return build(architecture, task=self.task, start="identity", seed=self.seed)
 
     # Paths.
 
@@ -167,7 +167,7 @@ class Supernet(nn.Module):
         self._active = [self._path(architecture) for architecture in architectures]
 
     def forward(self, images: Tensor) -> Tensor:
-        """(N, 3, H, W) -> (N, num_classes), a share of the images through each active path."""
+        """(N, 3, H, W) -> (N, ...), a share of the images through each active path."""
         shares = images.tensor_split(len(self._active))
         return torch.cat(
             [
@@ -300,14 +300,15 @@ class Supernet(nn.Module):
 
         Raises SpecError when the supernet does not hold the architecture.
         """
-        switched = tuple(f"{site.slot.path}." for site in self._sites.values())
+        within = backbone_prefix(self.network)
+        switched = tuple(f"{within}{site.slot.path}." for site in self._sites.values())
         weights = {
             name: tensor
             for name, tensor in self.network.state_dict().items()
             if not name.startswith(switched)
         }
         for name, key in self._path(architecture).items():
-            prefix = f"{self._sites[name].slot.path}."
+            prefix = f"{within}{self._sites[name].slot.path}."
             weights |= self._switches[name].blocks[key].state_dict(prefix=prefix)
         return weights
 

@@ -6,6 +6,7 @@ import random
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -13,11 +14,13 @@ from nas.base.errors import StorageError
 from nas.base.seeds import derive
 from nas.data import Dataset
 from nas.spec.architecture import Architecture
+from nas.spec.task import Task
+from nas.study.marks import figures_of
 from nas.training.checkpoint import load_weights, save_weights
 from nas.training.loop import Recipe, Training
 from nas.training.supernet.supernet import Paths, Supernet
 from nas.training.supernet.weights import score
-from nas.training.task import Classification, Score
+from nas.training.tasks import Score
 
 __all__ = ["load_supernet", "train_supernet"]
 
@@ -40,7 +43,7 @@ _OWN = "network."
 def train_supernet(
     supernet: Supernet,
     data: Dataset,
-    task: Classification,
+    task: Task,
     recipe: Recipe,
     *,
     seed: int,
@@ -93,7 +96,7 @@ def _check(
     training: Training,
     supernet: Supernet,
     data: Dataset,
-    task: Classification,
+    task: Task,
     steps: Sequence[Sequence[Architecture]],
     device: torch.device,
 ) -> None:
@@ -110,10 +113,9 @@ def _check(
     beyond = {"beyond": _BEYOND_GUESSING} if plain.loss < training.loss_of_guessing else {}
     taken = dict.fromkeys(path for paths in steps for path in paths)
     scores = [score(supernet, path, data, task, device=device) for path in taken]
-    losses, correct = (
-        torch.cat([getattr(found, name) for found in scores]) for name in ("losses", "correct")
-    )
-    training.check(Score(losses, correct), **beyond)
+    losses = torch.cat([found.losses for found in scores])
+    marks = np.concatenate([found.marks for found in scores])
+    training.check(Score(losses, marks, figures_of(task.name, marks)), **beyond)
 
 
 def _over_all(

@@ -9,13 +9,14 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from nas.base.seeds import derive
-from nas.data import Dataset, Split
+from nas.data import Dataset
 from nas.models.build import build, inserted_modules
 from nas.spec.architecture import Architecture
+from nas.spec.task import Task
 from nas.training.batches import Batches
 from nas.training.loop import evaluate
 from nas.training.supernet.supernet import Supernet
-from nas.training.task import Classification, Score
+from nas.training.tasks import Score
 
 __all__ = ["inherit", "inherit_recalibrated", "recalibrate", "score"]
 
@@ -29,9 +30,7 @@ def inherit(supernet: Supernet, architecture: Architecture) -> nn.Module:
     Raises SpecError when the supernet does not hold it.
     """
     weights = supernet.weights_of(architecture)
-    network = build(
-        architecture, num_classes=supernet.num_classes, start="identity", seed=supernet.seed
-    )
+    network = build(architecture, task=supernet.task, start="identity", seed=supernet.seed)
     network.load_state_dict(weights)
     return network
 
@@ -100,7 +99,7 @@ def _batches(data: Dataset, images: int, seed: int, device: torch.device) -> Ite
     """Yield batches of one size, since each counts the same."""
     generator = torch.Generator().manual_seed(derive(seed, "statistics"))
     rows = torch.randperm(len(data.train), generator=generator)[:images]
-    some = Split(data.train.images[rows], data.train.labels[rows])
+    some = data.train.only(rows)
     size = min(_BATCH, len(rows))
     batches = Batches(data, device)
     for start in range(0, len(rows) - size + 1, size):
@@ -111,7 +110,7 @@ def score(
     supernet: Supernet,
     architecture: Architecture,
     data: Dataset,
-    task: Classification,
+    task: Task,
     *,
     device: torch.device,
     images: int = 1024,

@@ -11,6 +11,7 @@ from rich.console import Console
 from support.samples import make_record
 
 from nas.cli.output.search_progress import _EventLines, _LiveBar, watch_search
+from nas.spec.task import ACCURACY
 from nas.study.prospect import Prospect
 
 SOME = Prospect(0.0123, 0.004, 0.02, 0.0035, 1.0)
@@ -36,6 +37,7 @@ def searching(
         remaining_seconds=left,
         plan=SimpleNamespace(time_limit=limit, full_trainings=full_trainings, budget=budget),
         prospect=prospect,
+        figure=ACCURACY,
     )
 
 

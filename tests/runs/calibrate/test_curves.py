@@ -20,10 +20,10 @@ from nas.runs.calibrate.curve_rows import CurveRows
 from nas.runs.calibrate.curves import calibrate_curves
 from nas.runs.retrain import worker
 from nas.spec.runner import load_runner
+from nas.spec.task import Task
 from nas.study.full_training import FullTraining
 from nas.training.full import FullTrainingJob, begin
 from nas.training.proxies import PROXIES, Setting
-from nas.training.task import Classification
 
 TINY = """
 name: tiny
@@ -80,7 +80,7 @@ def test_a_plan_counts_its_trainings(space: Path) -> None:
     plan = CurvePlan.of(load_space(space), 3.0, 2, 1)
     assert plan.budgets == (3.0, 6.0, 12.0) and (plan.seeds, plan.plain_seeds) == (1, 2)
     assert (len(plan), plan.epochs) == (3 * (3 + 2), 21.0 * 5)
-    jobs = plan.jobs(RUNNER, "digits", Path("/data"), Path("/kept"), 1000)
+    jobs = plan.jobs(RUNNER, "digits", Path("/data"), Path("/kept"), 1000, Task(outputs=10))
     assert len(jobs) == len(plan)
     assert [name for name, _ in jobs[:5]] == [*NAMES, "plain"]
     assert [job.recipe.epochs for _, job in jobs[:5]] == [3.0] * 4 + [6.0]
@@ -123,10 +123,10 @@ def test_a_training_is_that_of_the_proxy_scratch(space: Path) -> None:
     network = placed_and_halves(load_space(space))["se/r24"]
     proxy = RUNNER.proxy.model_copy(update={"kind": "scratch", "rungs": [3.0]})
     proxy = proxy.settled(len(data.train))  # as a search does
-    setting = Setting(data, Classification(10), proxy, CPU, {})
+    setting = Setting(data, Task(outputs=10), proxy, CPU, {})
     searched = PROXIES["scratch"].begin(network, setting, 7)
     recipe = curve_recipe(RUNNER.proxy, 3.0, len(data.train))
-    trained = begin(network, data, recipe, seed=7, device=CPU)
+    trained = begin(network, data, recipe, Task(outputs=10), seed=7, device=CPU)
     assert trained.recipe == searched.recipe
     searched.run(3)
     trained.run(3)

@@ -14,8 +14,9 @@ from support.samples import make_record
 from nas.base.errors import SpecError, StorageError
 from nas.runs.calibrate import judged
 from nas.runs.calibrate.judged import judge_by_groups
+from nas.spec.task import Task
 from nas.study.trials import Trials
-from nas.training.task import Score
+from nas.training.tasks import Score
 
 LOSSES = torch.arange(40.0)
 DATA: Any = SimpleNamespace(validation=range(40), classes=("a", "b"))
@@ -40,11 +41,11 @@ def state(monkeypatch: pytest.MonkeyPatch) -> Any:
         return trial
 
     def evaluate(network: int, *_: Any, **__: Any) -> Score:
-        return Score(LOSSES + 100 * network, LOSSES % 2 == 0)
+        return Score(LOSSES + 100 * network, (LOSSES % 2 == 0).numpy(), {"accuracy": 0.5})
 
     monkeypatch.setattr(judged, "trained_network", network)
     monkeypatch.setattr(judged, "evaluate", evaluate)
-    return SimpleNamespace(trials=trials(), asked=asked)
+    return SimpleNamespace(trials=trials(), asked=asked, task=Task(outputs=2))
 
 
 def test_each_training_is_judged_once_by_every_group(state: Any, tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from nas.models.build import uniform
 from nas.runs.calibrate import scores
 from nas.runs.calibrate.scores import score_all
 from nas.spec.architecture import Architecture
+from nas.spec.task import Task
 
 NETWORKS = [
     uniform("mobilenetv2_035", block, resolution=32, total_stride=16) for block in ("keep", "se")
@@ -30,7 +31,8 @@ def data() -> Dataset:
 
 def supernet(path: Path, loss: float) -> Any:
     """Of which all networks have one loss."""
-    return SimpleNamespace(path=path, supernet=lambda plain: Of(loss))
+    file = SimpleNamespace(purpose=Task(outputs=10))
+    return SimpleNamespace(path=path, file=file, supernet=lambda plain: Of(loss))
 
 
 class Of(float):

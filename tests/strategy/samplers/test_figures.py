@@ -14,6 +14,7 @@ from nas.models.site_locations import site_locations
 from nas.spec.objective import objectives_named
 from nas.spec.prior import KnownEffect, KnownSite, Rules
 from nas.spec.space import SearchSpace
+from nas.spec.task import Task
 from nas.strategy.samplers.figures import SpaceFigures
 
 
@@ -49,7 +50,7 @@ def drawn(space: Candidates, count: int) -> tuple[Grid, Codes]:
 @pytest.mark.parametrize("name", SPACES)
 def test_sums_over_places_equal_what_is_counted(name: str) -> None:
     space = candidates(**SPACES[name])
-    figures = SpaceFigures(space, num_classes=10, profile=None)
+    figures = SpaceFigures(space, task=Task(outputs=10), profile=None)
     grid, codes = drawn(space, 6)
     columns = grid.columns(codes)
     for row in range(len(codes)):
@@ -62,7 +63,7 @@ def test_sums_over_places_equal_what_is_counted(name: str) -> None:
 
 def test_points_that_are_one_network_settle_as_one() -> None:
     space = candidates(**SPACES["two"])
-    figures = SpaceFigures(space, num_classes=10, profile=None)
+    figures = SpaceFigures(space, task=Task(outputs=10), profile=None)
     grid = Grid(space.parameters())
     codes = grid.random(200, np.random.default_rng(0))
     settled = figures.settle(codes)
@@ -94,7 +95,7 @@ def profile_of(space: Candidates) -> Profile:
 def test_a_profile_makes_latency_known() -> None:
     space = candidates()
     profile = profile_of(space)
-    figures = SpaceFigures(space, num_classes=10, profile=profile)
+    figures = SpaceFigures(space, task=Task(outputs=10), profile=profile)
     grid, codes = drawn(space, 5)
     found = figures.figure("latency_ms")(grid.columns(codes))
     for row, latency_ms in zip(codes, found, strict=True):
@@ -104,7 +105,7 @@ def test_a_profile_makes_latency_known() -> None:
 
 def test_knowledge_holds_objectives_limits_and_the_rest() -> None:
     space = candidates(max_insertions=2, constraints={"params": 450_000})
-    figures = SpaceFigures(space, num_classes=10, profile=None)
+    figures = SpaceFigures(space, task=Task(outputs=10), profile=None)
     knowledge = figures.knowledge(objectives_named(["loss", "params"]))
     assert list(knowledge.objectives) == [1]
     assert len(knowledge.features) == 2
@@ -129,7 +130,7 @@ def test_a_prior_is_one_more_figure_and_sums_over_the_sites_of_a_place() -> None
     ]  # fmt: skip
     rules = Rules(space="t", data="digits", backbones=["net"], networks=9, spread=0.1, sites=known)
     objectives = objectives_named(["loss", "latency_ms"])
-    figures = SpaceFigures(space, num_classes=10, profile=None)
+    figures = SpaceFigures(space, task=Task(outputs=10), profile=None)
     without = figures.knowledge(objectives)
     with_prior = figures.with_prior(rules).knowledge(objectives)
     assert len(figures.knowledge(objectives).features) == len(without.features)

@@ -11,7 +11,13 @@ from nas.study.front.findings import Finding, Kind
 from nas.study.front.front import Front
 from nas.study.front.full_training_findings import full_training_findings
 from nas.study.front.prose import sentence
-from nas.study.full_training import full_trainings_to_json, pack_losses, read_full_trainings
+from nas.study.full_training import (
+    full_trainings_to_json,
+    pack_losses,
+    pack_marks,
+    read_full_trainings,
+)
+from nas.study.marks import figures_of
 
 RISING = {
     name: [0.5 + 0.05 * place, 0.51 + 0.05 * place]
@@ -132,3 +138,60 @@ def test_how_probable_it_is_to_be_no_worse_is_told() -> None:
     assert "worse by less than 50.0 points with a probability of more than 99 %" in sentence(
         finding
     )
+
+
+IMAGES = 300
+
+
+def segmenting(front: Front, skills: dict[str, float], *, kept: bool = True) -> Front:
+    """Turn trainings into such of segmentation, whose images say alike of all networks.
+
+    skills: by name, the share of pixels that a network tells right, of three classes of which each
+        image has mostly one.
+    """
+    rng = np.random.default_rng(0)
+    true = rng.multinomial(1000, rng.dirichlet([0.2] * 3, size=IMAGES))
+    hard = rng.normal(0, 0.1, (IMAGES, 1))
+    columns = dict(front.measured.columns)
+    texts = columns["retrained"].copy()
+    for row, text in enumerate(texts):
+        skill = skills[columns["reference"][row] or "a"]
+        trainings = []
+        for training in read_full_trainings(text):
+            level = skill + hard + 0.01 * rng.normal(size=(IMAGES, 1)) + 0.001 * training.seed
+            both = (true * level.clip(0, 1)).astype(int)
+            told = both + np.roll(true - both, 1, axis=1)
+            marks = np.stack([both, told, true], axis=2)
+            figures = figures_of("segmentation", marks)
+            trainings.append(
+                replace(
+                    training,
+                    task="segmentation",
+                    test_correct=None,
+                    test_accuracy=figures["miou"],
+                    test_figures=figures,
+                    test_marks=pack_marks("segmentation", marks) if kept else None,
+                    test_images=IMAGES,
+                )
+            )
+        texts[row] = full_trainings_to_json(trainings)
+    measured = replace(front.measured, columns=columns | {"retrained": texts})
+    return replace(front, measured=measured)
+
+
+def test_the_noise_of_a_figure_that_is_no_mean_over_images_is_a_bootstraps() -> None:
+    """Images are harder or easier for all networks alike, so that 1 % of skill can be told."""
+    skills = {"plain": 0.6, "a": 0.72, "se/r24": 0.71}
+    finding = the(Kind.ACCURACY_DIFFERENCE, segmenting(front_of(CLEAR), skills), "se/r24")
+    assert finding.is_above and 0.5 < finding.low < finding.estimate < finding.high < 2.5
+    equal = segmenting(front_of(CLEAR), skills | {"a": 0.71})
+    found = the(Kind.ACCURACY_DIFFERENCE, equal, "se/r24")
+    assert not found.is_above and not found.is_below
+
+
+def test_without_its_marks_no_difference_of_such_a_figure_is_claimed() -> None:
+    skills = {"plain": 0.6, "a": 0.72, "se/r24": 0.71}
+    front = segmenting(front_of(CLEAR), skills, kept=False)
+    assert the(Kind.FULL_NOISE_UNKNOWN, front).subject
+    kinds = {finding.kind for finding in full_training_findings(front)}
+    assert Kind.ACCURACY_DIFFERENCE not in kinds

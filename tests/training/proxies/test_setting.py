@@ -7,15 +7,15 @@ import torch
 
 from nas.data import load_data
 from nas.spec.runner import Proxy
+from nas.spec.task import Task
 from nas.training.proxies import Setting
-from nas.training.task import Classification
 
 
 def setting(**proxy: object) -> Setting:
     given = {"unit": "steps", "rungs": [10, 20, 40], "learning_rate": 1.0} | proxy
     data = load_data("digits", 8, validation=0.2, seed=0)
     device = torch.device("cpu")
-    return Setting(data, Classification(10), Proxy.model_validate(given), device, {})
+    return Setting(data, Task(outputs=10), Proxy.model_validate(given), device, {})
 
 
 @pytest.mark.parametrize(

@@ -12,8 +12,8 @@ from nas.base.errors import MeasurementError, SpecError
 from nas.data import Dataset, Split
 from nas.models.build import build, uniform
 from nas.models.cost import cost
+from nas.spec.task import Task
 from nas.training.proxies.zero_cost import ZERO_COST, Batch, ScoredNetwork, zero_cost_scores
-from nas.training.task import Classification
 
 PLAIN = uniform("mobilenetv2_035", "keep", resolution=32, total_stride=16)
 SE = uniform("mobilenetv2_035", "se", resolution=32, total_stride=16)
@@ -51,7 +51,7 @@ def linear(*rows: list[float]) -> nn.Linear:
 
 
 def score(name: str, network: nn.Module, *batches: Batch) -> float:
-    return ZERO_COST[name].score(ScoredNetwork(network, batches, Classification(2), 1))
+    return ZERO_COST[name].score(ScoredNetwork(network, batches, Task(outputs=2), 1))
 
 
 def batch(*images: list[float]) -> Batch:
@@ -158,7 +158,7 @@ def test_a_scored_network_stays_as_it_was() -> None:
     generator = torch.Generator().manual_seed(0)
     images = torch.randn(4, 3, 32, 32, generator=generator)
     subject = ScoredNetwork(
-        network, [(images, torch.tensor([0, 1, 0, 1]))] * 2, Classification(2), 32
+        network, [(images, torch.tensor([0, 1, 0, 1]))] * 2, Task(outputs=2), 32
     )
     for name in MEASURED:
         ZERO_COST[name].score(subject)

@@ -21,6 +21,7 @@ from nas.models.build import build, inserted_modules, uniform
 from nas.models.candidates import Candidates
 from nas.spec.architecture import Architecture, Insertion
 from nas.spec.space import SearchSpace
+from nas.spec.task import Task
 from nas.training.checkpoint import load_weights, save_weights
 from nas.training.loop import Recipe, Training, evaluate
 from nas.training.supernet import train as supernet_training
@@ -29,10 +30,9 @@ from nas.training.supernet.folder import SupernetFolder
 from nas.training.supernet.supernet import Paths, Supernet
 from nas.training.supernet.train import load_supernet, train_supernet
 from nas.training.supernet.weights import inherit, recalibrate, score
-from nas.training.task import Classification
 
 CPU = torch.device("cpu")
-TASK = Classification(4)
+TASK = Task(outputs=4)
 RECIPE = Recipe(length=4, batch_size=8, learning_rate=0.01, optimiser="adamw")
 
 
@@ -85,7 +85,7 @@ def weights(data: Dataset) -> dict[str, torch.Tensor]:
 
 
 def small(weights: dict[str, torch.Tensor], *, frozen: bool = True, seed: int = 5) -> Supernet:
-    return Supernet(SMALL, PLAIN, num_classes=4, weights=weights, seed=seed, frozen=frozen)
+    return Supernet(SMALL, PLAIN, task=Task(outputs=4), weights=weights, seed=seed, frozen=frozen)
 
 
 def images(count: int = 4) -> torch.Tensor:
@@ -116,7 +116,7 @@ def test_a_path_is_the_network_by_itself_bit_for_bit(
     candidates = candidates_of(backbone, sites={"granularity": "stage"} | rule)
     plain = candidates.plains()[0][0]
     weights = build(plain, num_classes=4, seed=1).state_dict()
-    supernet = Supernet(candidates, plain, num_classes=4, weights=weights, seed=5).eval()
+    supernet = Supernet(candidates, plain, task=Task(outputs=4), weights=weights, seed=5).eval()
     drawn = [supernet.draw(random.Random(number))[0] for number in range(3)]
     for architecture in {plain, *candidates.leanest(), *drawn}:
         alone = build(architecture, num_classes=4, start="identity", weights=weights, seed=5)
@@ -176,7 +176,7 @@ def test_a_frozen_backbone_stays_and_another_is_trained(
 def test_a_backbone_that_came_with_blocks_keeps_them_frozen(data: Dataset) -> None:
     candidates = candidates_of("mobilenetv3_small_050", sites={})
     plain = candidates.plains()[0][0]
-    supernet = Supernet(candidates, plain, num_classes=4)
+    supernet = Supernet(candidates, plain, task=Task(outputs=4))
     before = supernet.weights_of(plain)
     before = {name: tensor.clone() for name, tensor in before.items()}
     train_supernet(supernet, data, TASK, RECIPE, seed=0, device=CPU)
@@ -300,7 +300,7 @@ def test_a_sandwich_shares_the_batch_out(weights: dict[str, torch.Tensor]) -> No
 def test_a_frozen_supernet_draws_what_it_can_train(weights: dict[str, torch.Tensor]) -> None:
     """Every block has a parameter to start as an identity with, be it SimAM."""
     candidates = candidates_of(blocks={"simam": {}, "eca": {}, "triplet": {}}, max_insertions=2)
-    supernet = Supernet(candidates, PLAIN, num_classes=4, weights=weights)
+    supernet = Supernet(candidates, PLAIN, task=Task(outputs=4), weights=weights)
     blocks = [block for block in supernet.blocks() if not isinstance(block, nn.Identity)]
     assert all(list(block.parameters()) for block in blocks)
     for seed in range(20):
@@ -312,7 +312,7 @@ def test_a_frozen_supernet_draws_what_it_can_train(weights: dict[str, torch.Tens
 def test_each_resolution_has_a_supernet_of_its_own() -> None:
     candidates = candidates_of(resolutions=[32, 48])
     (small, _), (large, _) = candidates.plains()
-    supernet = Supernet(candidates, large, num_classes=4)
+    supernet = Supernet(candidates, large, task=Task(outputs=4))
     assert {supernet.draw(random.Random(seed))[0].plain for seed in range(8)} == {large}
     with pytest.raises(SpecError, match="at 32 is no path of a supernet of mobilenetv2_035 at 48"):
         supernet.choose(small)
@@ -409,7 +409,7 @@ def test_a_site_inside_another_is_refused() -> None:
     rule = {"position": "after_depthwise", "modules": ["blocks.0.0.se.conv_reduce"]}
     candidates = candidates_of("mobilenetv3_small_050", sites=rule)
     with pytest.raises(SpecError, match="lies inside blocks.0.0/after_depthwise"):
-        Supernet(candidates, candidates.plains()[0][0], num_classes=4)
+        Supernet(candidates, candidates.plains()[0][0], task=Task(outputs=4))
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,19 @@
+"""Tasks as pictures know them: one file each, one line each in `TASKS`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from nas.report.pictures.tasks.classification import ClassificationPictures
+from nas.report.pictures.tasks.retrieval import RetrievalPictures
+from nas.report.pictures.tasks.segmentation import SegmentationPictures
+from nas.report.pictures.tasks.task import Key, Picture, TaskPictures, Told
+from nas.spec.task import TaskName
+
+__all__ = ["TASKS", "Key", "Picture", "TaskPictures", "Told"]
+
+TASKS: Mapping[TaskName, TaskPictures] = {
+    "classification": ClassificationPictures(),
+    "segmentation": SegmentationPictures(),
+    "retrieval": RetrievalPictures(),
+}

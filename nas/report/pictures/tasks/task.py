@@ -1,0 +1,101 @@
+"""What a task is to pictures: which images may be shown, what is true of them, what was told."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from nas.data import Dataset, Split
+from nas.report.pictures.networks import ShownNetwork
+
+__all__ = ["Aim", "Key", "Picture", "Pixels", "TaskPictures", "Told", "class_name", "pixels_of"]
+
+Pixels = NDArray[np.uint8]
+Longs = NDArray[np.int64]
+
+Aim = Callable[[Tensor], Tensor]
+"""What a network gives for some images, (B, ...) -> what feature maps are towards, (B,)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A picture and what it shows.
+
+    pixels: (H, W, 3).
+    right: whether it is a right answer.
+    classes: the numbers of the classes that are drawn in it, by colour.
+    """
+
+    pixels: Pixels
+    caption: str
+    right: bool = False
+    classes: frozenset[int] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What a network told of an image.
+
+    right: None where it is neither right nor wrong.
+    """
+
+    text: str
+    right: bool | None = None
+    pictures: tuple[Picture, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """A colour of a picture, `#rrggbb`, and what it stands for."""
+
+    colour: str
+    name: str
+
+
+class TaskPictures(Protocol):
+    """What a task is to pictures."""
+
+    @property
+    def towards(self) -> str:
+        """What feature maps are towards, in words."""
+        ...
+
+    def choices(self, split: Split) -> tuple[Longs, Longs]:
+        """Return the rows that may be shown, (n,), and of which kind each is, (n,)."""
+        ...
+
+    def given(self, data: Dataset, rows: Tensor) -> list[tuple[Picture, ...]]:
+        """Return for each validation row the image, and what is true of it."""
+        ...
+
+    def aim(self, shown: ShownNetwork, rows: Tensor) -> Aim:
+        """Return what feature maps of a network are towards, for validation rows."""
+        ...
+
+    def told(self, shown: ShownNetwork, rows: Tensor) -> list[Told]:
+        """Return what a network tells of each validation row."""
+        ...
+
+    def explain(self, split: Split) -> str:
+        """Say in a sentence what is shown as told."""
+        ...
+
+    def legend(self, data: Dataset, classes: frozenset[int]) -> tuple[Key, ...]:
+        """Return what colours of classes stand for."""
+        ...
+
+
+def class_name(data: Dataset, number: int) -> str:
+    """Return the name of a class; identities of validation images have none."""
+    return data.classes[number] if number < len(data.classes) else f"identity {number}"
+
+
+def pixels_of(data: Dataset, row: int) -> Pixels:
+    """Return a validation image: (H, W, 3)."""
+    pixels: Pixels = data.validation.images[row].numpy()
+    return pixels

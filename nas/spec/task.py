@@ -1,0 +1,169 @@
+"""Tasks: what networks are for, what they are judged by, and what stands around their backbone.
+
+Everything above the floors that train, export and show knows a task by this table alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal, cast, get_args
+
+from nas.base.errors import SpecError
+
+__all__ = ["ACCURACY", "EMBEDDING", "TASKS", "Figure", "Task", "TaskKind", "TaskName", "task_named"]
+
+TaskName = Literal["classification", "segmentation", "retrieval"]
+
+EMBEDDING = 512
+"""The length of the vectors that networks of retrieval give: arXiv:1903.07071 has 2048 of a
+ResNet-50, which a mobile network's pooled features do not fill."""
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """A figure that networks are judged by: a share from 0 to 1, of which more is better.
+
+    name: in files, filters and columns: `miou`.
+    title: in sentences: `mIoU`.
+    """
+
+    name: str
+    title: str
+
+    def column(self, name: str) -> str:
+        """Return what a column of accuracies is called here: `retrained_miou`."""
+        return name.replace(ACCURACY.name, self.name)
+
+    def known_as(self, name: str) -> str:
+        """Return the name within of what is called so here: `retrained_accuracy`.
+
+        Raises SpecError for accuracy where networks are judged by another figure.
+        """
+        if self != ACCURACY and ACCURACY.name in name:
+            raise SpecError(f"{name!r}; networks are judged by {self.column(name)} here")
+        return name.replace(self.name, ACCURACY.name)
+
+    def worded(self, text: str) -> str:
+        """Return a sentence that is written of accuracy as it is said of this figure."""
+        if self == ACCURACY:
+            return text
+        return text.replace(ACCURACY.title, self.title)
+
+
+ACCURACY = Figure("accuracy", "accuracy")
+"""The figure of classification. Within, the figure that stands for a task goes by this name, in
+studies and columns alike; what is read and shown has the task's own."""
+
+
+@dataclass(frozen=True, slots=True)
+class TaskKind:
+    """What is known of a task before there are any images.
+
+    figures: what networks are judged by beside the loss; the first stands wherever one does.
+    heads: the networks that may stand around a backbone; the first where none is named.
+    annotated: what has to be known of images (see `nas.data.Dataset`).
+    counted: what losses and figures are means over.
+    resize: what becomes of images of another shape, unless the runner says (see `Reading`).
+    batch_size: of trainings, unless the runner says; None: as for classification.
+    learning_rate: of trainings from random weights in such batches, likewise; from trained ones it
+        is a fifth.
+    """
+
+    figures: tuple[Figure, ...]
+    heads: tuple[str, ...]
+    annotated: Literal["labels", "masks", "identities"]
+    counted: str
+    resize: Literal["crop", "stretch"]
+    batch_size: int | None = None
+    learning_rate: float | None = None
+
+
+TASKS: Mapping[TaskName, TaskKind] = {
+    "classification": TaskKind(
+        figures=(ACCURACY,),
+        heads=("classifier",),
+        annotated="labels",
+        counted="images",
+        resize="crop",
+    ),
+    "segmentation": TaskKind(
+        figures=(Figure("miou", "mIoU"), Figure("pixel_accuracy", "pixel accuracy")),
+        heads=("lraspp", "deeplabv3", "unet", "fpn"),
+        annotated="masks",
+        counted="images",
+        resize="stretch",
+        # An image has many pixels to learn from: references take 16 (arXiv:1706.05587). In five
+        # epochs of the embedded scenes this rate took a small network to a mIoU of .121, and a
+        # quarter of it, which is what classification has for such a batch, to .098.
+        batch_size=16,
+        learning_rate=0.05,
+    ),
+    "retrieval": TaskKind(
+        figures=(Figure("rank1", "rank-1"), Figure("map", "mAP"), Figure("rank5", "rank-5")),
+        heads=("embedding",),
+        annotated="identities",
+        counted="queries",
+        resize="stretch",
+        batch_size=32,
+    ),
+}
+
+
+def task_named(name: str) -> TaskKind:
+    """Return what is known of a task. Raises SpecError where there is none of this name."""
+    if name not in get_args(TaskName):
+        raise SpecError(f"task {name!r}; allowed: {', '.join(TASKS)}")
+    return TASKS[cast("TaskName", name)]
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """What the networks of a run are for.
+
+    outputs: length of what a network gives for an image, or for a pixel: as many scores as there
+        are classes; of retrieval, the length of the embedding.
+    head: the network around the backbone; for classification its own classifier.
+    """
+
+    name: TaskName = "classification"
+    outputs: int = 1000
+    head: str = "classifier"
+
+    def __post_init__(self) -> None:
+        heads = task_named(self.name).heads
+        if self.head not in heads:
+            raise SpecError(f"head {self.head!r}; allowed for {self.name}: {', '.join(heads)}")
+
+    @classmethod
+    def of(cls, name: str, classes: int, head: str | None = None) -> Task:
+        """Return the task on images of so many classes.
+
+        head: None: the task's usual one.
+        Raises SpecError for another task, or a head that it does not know.
+        """
+        kind = task_named(name)
+        outputs = EMBEDDING if name == "retrieval" else classes
+        return cls(cast("TaskName", name), outputs, head or kind.heads[0])
+
+    @property
+    def kind(self) -> TaskKind:
+        """What is known of tasks of this name."""
+        return TASKS[self.name]
+
+    @property
+    def figure(self) -> Figure:
+        """The figure that stands for the task."""
+        return self.kind.figures[0]
+
+    @property
+    def is_classification(self) -> bool:
+        """True where the network is the backbone as it comes."""
+        return self.name == "classification"
+
+    @property
+    def key(self) -> str:
+        """What tells networks of one architecture apart: `10` classes, `segmentation/unet/21`."""
+        if self.is_classification:
+            return str(self.outputs)
+        return f"{self.name}/{self.head}/{self.outputs}"

@@ -1,0 +1,81 @@
+"""The figures of segmentation on images as they are, whatever size a network sees them in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from functools import partial
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from nas.base.size import Resolution
+from nas.data import Dataset, Reading, map_back, open_test, original_masks
+from nas.spec.task import Task
+from nas.study.marks import Marks, figures_of, pixel_marks
+from nas.training.batches import Batches
+from nas.training.layout import lay_out, memory_format
+from nas.training.loop import evaluate
+from nas.training.tasks import Score, training_task
+
+__all__ = ["judge_on_test_images", "marks_at_original_size"]
+
+Pixels = NDArray[np.uint8]
+
+
+def judge_on_test_images(
+    network: nn.Module,
+    data: Dataset,
+    task: Task,
+    source: str,
+    resolution: Resolution,
+    reading: Reading,
+    *,
+    device: torch.device,
+) -> Score:
+    """Take the one look at the test images; masks are judged at the sizes that they have.
+
+    data: the images that the network was trained on, whose normalisation counts.
+    source, reading: the test images, and how they are read.
+    resolution: of the images that the network sees.
+    Raises SpecError when the source brings none.
+    """
+    data = replace(data, validation=open_test(source, resolution, reading=reading))
+    score = evaluate(network, data, task, device=device)
+    if task.kind.annotated != "masks":
+        return score
+    masks = original_masks(source, "test", reading=reading)
+    back = partial(map_back, resize=reading.resize)
+    marks = marks_at_original_size(network, data, task, masks, back, device=device)
+    return Score(score.losses, marks, figures_of(task.name, marks))
+
+
+def marks_at_original_size(
+    network: nn.Module,
+    data: Dataset,
+    task: Task,
+    masks: Iterable[Pixels],
+    map_back: Callable[[Pixels, tuple[int, int]], Pixels],
+    *,
+    device: torch.device,
+) -> Marks:
+    """Return the marks of data.validation against its masks at their own sizes: (N, classes, 3).
+
+    masks: of the images, in their order, each (height, width) and as large as its image is.
+    map_back: says what a prediction (H, W) at the network's size is at an image's, 255 where it
+        does not tell; `nas.data.map_back` with how the images were resized.
+    """
+    lay_out(network.eval().to(device), memory_format(network, device))
+    batches, split = Batches(data, device), data.validation
+    size, remaining = training_task(task).judged_at_once(split), iter(masks)
+    marks: list[Marks] = []
+    with torch.inference_mode():
+        for start in range(0, len(split), size):
+            scores = network(batches.plain(split, slice(start, start + size)))
+            told = scores.argmax(dim=1).to(torch.uint8).cpu().numpy()
+            for prediction, mask in zip(told, remaining, strict=False):
+                back = map_back(prediction, (mask.shape[0], mask.shape[1]))
+                marks.append(pixel_marks(back, mask, task.outputs))
+    return np.stack(marks)

@@ -1,0 +1,77 @@
+"""A search of each task: from images to a front, full training and what is shown of both."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+import nas
+from nas.base.errors import SpecError
+from nas.cli.output.console import make_console
+from nas.cli.output.retrain_progress import RetrainWatcher
+from nas.runs.retrain.plan import plan_retraining
+from nas.runs.retrain.retrain import retrain
+from nas.spec.runner import Runner, load_runner
+from nas.spec.space import SearchSpace
+from nas.spec.task import TASKS, TaskName
+
+SPACE = SearchSpace.model_validate(
+    {
+        "name": "one-kind",
+        "backbones": ["mobilenetv2_035"],
+        "resolutions": [32],
+        "total_stride": 16,
+        "sites": {"granularity": "network", "exclude": ["blocks.0.*"]},
+        "blocks": {"eca": {}},
+    }
+)
+QUICK = (
+    "search.trials=1",
+    "search.confirm_seeds=1",
+    "workers=1",
+    "device=torch",
+    "proxy.unit=steps",
+    "proxy.rungs=[2]",
+    "proxy.subset=200",
+)
+
+
+def quick(task: TaskName, *more: str) -> Runner:
+    return load_runner(None, (*QUICK, f"task={task}", *more))
+
+
+@pytest.mark.parametrize("task", [name for name in TASKS if name != "classification"])
+def test_a_search_and_a_full_training_go_by_the_figure_of_their_task(
+    task: TaskName, tmp_path: Path
+) -> None:
+    run = nas.search(SPACE, quick(task), "digits", tmp_path / "run")
+
+    assert run.file.task == task and run.file.head == TASKS[task].heads[0]
+    name, *_ = (figure.name for figure in TASKS[task].figures)
+    points = json.loads(run.front().to_json())
+    assert len(points) == 2
+    assert all(0 <= point[name] <= 1 and "accuracy" not in point for point in points)
+    assert len(run.front().where(f"{name} >= 0")) == 2
+    with pytest.raises(SpecError, match=f"unknown name 'accuracy'; known: .*{name}"):
+        run.front().where("accuracy >= 0")
+
+    section = run.file.retrain.model_copy(update={"epochs": 0.02, "seeds": 1})
+    (result,) = retrain(plan_retraining(run, (0,), section=section), RetrainWatcher(make_console()))
+    assert result.failure is None, result.failure
+    assert result.test_figures is not None
+    assert set(result.test_figures) == {figure.name for figure in TASKS[task].figures}
+    tested = [json.loads(run.front().to_json())[0][f"retrained_test_{name}"]]
+    assert tested == [pytest.approx(result.test_figures[name])]
+
+
+def test_a_head_of_another_task_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(SpecError, match="head 'unet'; allowed for retrieval: embedding"):
+        nas.search(SPACE, quick("retrieval", "head=unet"), "digits", tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_data_of_another_task_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(SpecError, match="cifar10"):
+        nas.search(SPACE, quick("segmentation"), "cifar10", tmp_path / "run")
