@@ -12,10 +12,12 @@ from nas.base.errors import SpecError
 from nas.cli.options import RunFolder
 from nas.runs.run import RunState, open_run
 from nas.runs.weights import Weights, retrained_weights
+from nas.spec.task import ACCURACY
 
 if TYPE_CHECKING:
     from nas.export import Pack, Target
     from nas.export.packed_graph import PackedGraph
+    from nas.export.tasks import ExportTask
 
 __all__ = ["export"]
 
@@ -44,8 +46,8 @@ def export(
         typer.Option(
             "--max-drop",
             metavar="POINTS",
-            help="Points of accuracy that the graph in int8 may lose on validation images; where "
-            "it loses more, nothing is written.",
+            help="Points of accuracy, or of mIoU or rank-1, that the graph in int8 may lose on "
+            "validation images; where it loses more, nothing is written.",
         ),
     ] = None,
     weights: Annotated[
@@ -119,20 +121,23 @@ def _is_one_file(target: Target, out: Path) -> bool:
 def _print_pack(pack: Pack) -> None:
     from nas.export.card import DEPARTS
     from nas.export.packed_graph import describe_int8
+    from nas.export.tasks import export_task
 
     recorded = (
         "" if pack.recorded_accuracy is None else f" (recorded: {pack.recorded_accuracy:.1%})"
     )
-    print(
-        f"trained network: {pack.network_accuracy:.1%} of {pack.images} validation images right"
-        f"{recorded}, loss {pack.network_loss:.4f}"
-    )
+    task = export_task(pack.task)
+    if pack.task.is_classification:
+        found = f"{pack.network_accuracy:.1%} of {pack.judged_on} right"
+    else:
+        found = f"{task.told(pack.network_figures)} on {pack.judged_on}"
+    print(f"trained network: {found}{recorded}, loss {pack.network_loss:.4f}")
     if pack.departs_from_record:
         print(f"warning: {pack.network_accuracy:.1%} for {pack.recorded_accuracy:.1%}: {DEPARTS}")
     if not pack.folded:
         print("doubled gates stay operators: folded, they would change what the network says")
     for graph in pack.graphs:
-        print(f"{graph.file}: {_describe_graph(graph)}")
+        print(f"{graph.file}: {_describe_graph(graph, task)}")
         for part in graph.delegates:
             outside = ", ".join(f"{name} x{times}" for name, times in part.outside.items())
             print(
@@ -148,13 +153,20 @@ def _print_pack(pack: Pack) -> None:
 def _describe_weights(state: RunState, trial: int, which: Weights) -> str:
     """Say which weights went out, and which stayed."""
     row = state.row(trial)
-    of_search = f"{row['accuracy']:.2%} of validation images by the {state.run.file.proxy.kind}"
+    figure = state.task.figure
+
+    def found(share: float, images: str) -> str:
+        if figure == ACCURACY:
+            return f"{share:.2%} of {images}"
+        return f"{figure.title} {share:.2%} on {images}"
+
+    of_search = found(row["accuracy"], f"validation images by the {state.run.file.proxy.kind}")
     chosen = retrained_weights(state, trial, which)
     if chosen is not None:
         _, training = chosen
         return (
             f"weights: full training ({training.description}; seed {training.seed}), "
-            f"{training.accuracy or 0:.2%} of {training.images:,} validation images; in the "
+            f"{found(training.accuracy or 0, f'{training.images:,} validation images')}; in the "
             f"search: {of_search}"
         )
     line = f"weights: of the search, {of_search}"
@@ -168,15 +180,15 @@ def _describe_weights(state: RunState, trial: int, which: Weights) -> str:
     return line
 
 
-def _describe_graph(graph: PackedGraph) -> str:
+def _describe_graph(graph: PackedGraph, task: ExportTask) -> str:
     """Say what was measured of a graph."""
     if graph.scores is None or graph.latency is None:
         return "converted, not verified: it does not run here"
     scores, parity = graph.scores, graph.scores.parity
     lost = f", loses {scores.drop}" if graph.precision == "int8" else ""
     return (
-        f"{graph.precision}, differs by {parity.share:.1e} of the largest score, same class for "
-        f"{parity.agreement:.1%}, {scores.accuracy:.1%} right{lost}, loss "
+        f"{graph.precision}, differs by {parity.share:.1e} of the largest score, {task.alike} "
+        f"{parity.agreement:.1%}, {task.told(scores.figures)}{lost}, loss "
         f"{scores.loss_change:+.4f} ± {scores.half_width:.4f} against the network, "
         f"{graph.latency.latency_ms:.3f} ms"
     )

@@ -9,8 +9,10 @@ from nas.backbones import timm_networks
 from nas.base.formats import describe_uncounted
 from nas.base.size import Size
 from nas.export.target.target import Target
+from nas.export.tasks import ExportTask, export_task
 from nas.export.winner import Winner
 from nas.spec.own_backbone import brief
+from nas.spec.task import ACCURACY, Task
 
 __all__ = ["DEPARTS", "write_card"]
 
@@ -24,23 +26,24 @@ Report = Mapping[str, Any]
 def write_card(winner: Winner, target: Target, report: Report) -> str:
     """Return the README of a pack as Markdown.
 
-    report: what report.json holds.
+    report: see `make_report`.
     """
+    task = export_task(winner.task)
     return "\n".join(
         [
             *_summary(winner, target, report),
             "",
             "## Graphs",
             "",
-            *_graphs(report["graphs"]),
+            *_graphs(winner.task, report["graphs"]),
             "",
-            _protocol(report),
+            _protocol(winner.task, report),
             *_calibrated(report),
             *_delegates(report["graphs"]),
             "",
             "## Use",
             "",
-            *_use(target, winner.architecture.backbone),
+            *_use(target, task, winner.architecture.backbone),
             "",
             "## Architecture",
             "",
@@ -58,32 +61,46 @@ def write_card(winner: Winner, target: Target, report: Report) -> str:
 def _summary(winner: Winner, target: Target, report: Report) -> list[str]:
     architecture, size = winner.architecture, winner.size
     order = "" if size.height == size.width else " (height x width)"
+    task = export_task(winner.task)
     network, origin = report["network"], report["origin"]
     return [
         f"# {brief(architecture.backbone)} with {len(architecture.blocks)} attention blocks",
         "",
-        f"Classifies images of {size} pixels{order} into {len(winner.classes)} classes "
-        f"(labels.txt). Found by attention-nas as trial {origin['trial']} "
+        f"{task.does(f'{size} pixels{order}', len(winner.classes))}. "
+        f"Found by attention-nas as trial {origin['trial']} "
         f"of the run `{origin['run']}`, on `{origin['data']}`; shipped for {target.title}.",
         "",
-        f"On {network['images']} validation images, that training has not seen, but the "
-        f"search has chosen by: {network['accuracy']:.1%} right, loss {network['loss']:.4f}"
-        + _recorded(network)
+        f"On {network.get('judged_on') or task.judged_on(network['images'], network['images'])}, "
+        "that training has not seen, but the "
+        f"search has chosen by: {task.told(_figures(network))}, loss {network['loss']:.4f}"
+        + _recorded(winner.task, network)
         + ". "
-        + _weights(origin, size),
+        + _weights(winner.task, origin, size),
     ]
 
 
-def _recorded(network: Report) -> str:
+def _figures(about: Report) -> Mapping[str, float]:
+    """Return the figures of a network or graph by name."""
+    figures: Mapping[str, float] = about.get("figures") or {ACCURACY.name: about["accuracy"]}
+    return figures
+
+
+def _recorded(task: Task, network: Report) -> str:
     """Say what was recorded beside what is measured now."""
     recorded = network["recorded_accuracy"]
     if recorded is None:
         return ""
-    text = f"; recorded when its training was judged: {recorded:.1%}"
+    text = f"; recorded when its training was judged: {_named(task, recorded, 1)}"
     return text + (f" ({DEPARTS})" if network["departs_from_record"] else "")
 
 
-def _weights(origin: Report, size: Size) -> str:
+def _named(task: Task, share: float, digits: int) -> str:
+    """Write the figure of the task: `mIoU 45.3%`; of classification the share alone."""
+    written = f"{share:.{digits}%}"
+    return written if task.is_classification else f"{task.figure.title} {written}"
+
+
+def _weights(task: Task, origin: Report, size: Size) -> str:
     full = origin["retrained"]
     if full is None:
         return (
@@ -96,15 +113,18 @@ def _weights(origin: Report, size: Size) -> str:
         text += f"It was trained on images of {full['resolution']} pixels. "
     if full["test_accuracy"] is None:
         return text + "There are no test images."
+    right = " right" if task.is_classification else ""
     return text + (
         f"On {full['test_images']:,} test images, looked at once when the training had ended: "
-        f"{full['test_accuracy']:.2%} right."
+        f"{_named(task, full['test_accuracy'], 2)}{right}."
     )
 
 
-def _graphs(graphs: Sequence[Report]) -> list[str]:
+def _graphs(task: Task, graphs: Sequence[Report]) -> list[str]:
+    alike, figure = export_task(task).alike.removesuffix(" for"), task.figure.title
+    right = "right" if task.is_classification else figure
     lines = [
-        "| file | precision | differs by | same class | right | accuracy lost, points "
+        f"| file | precision | differs by | {alike} | {right} | {figure} lost, points "
         "| loss beside network | ms | KiB |",
         "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
@@ -129,14 +149,15 @@ def _drop(graph: Report) -> str:
     return f"{100 * graph['accuracy_drop']:.1f} ({100 * low:.1f} to {100 * high:.1f})"
 
 
-def _protocol(report: Report) -> str:
+def _protocol(task: Task, report: Report) -> str:
     """Say how the figures of the graphs came about."""
     versions = ", ".join(f"{name} {version}" for name, version in report["versions"].items())
     return (
         f"{report['machine']}, {report['made']}, one image, one thread; {versions}. "
         "`differs by`: the largest difference of any score from that of the network as it "
-        "was trained, as a share of the largest score. `accuracy lost`: of the network's, with its "
-        "95 % interval, paired by image."
+        "was trained, as a share of the largest score. "
+        f"`{task.figure.title} lost`: of the network's, with its "
+        f"95 % interval, paired by {export_task(task).paired_by}."
     )
 
 
@@ -159,19 +180,20 @@ def _delegates(graphs: Sequence[Report]) -> list[str]:
     return ["", "## What accelerators take", "", *lines] if lines else []
 
 
-def _use(target: Target, backbone: str) -> list[str]:
+def _use(target: Target, task: ExportTask, backbone: str) -> list[str]:
     return [
         f"    python verify.py            # needs {', '.join(('numpy', *target.runs))}",
         "    python verify.py --model    # model.py too: needs torch and safetensors",
         "",
         "In: float32 (N, 3, H, W) as preprocessing.json says"
         + ("" if target.any_batch else ", one image at a time")
-        + ". Out: scores (N, classes) before softmax. `load_"
+        + f". Out: {task.gives()}. `load_"
         + f"{target.name}` in verify.py shows how the graph is opened."
         + _timm(target, backbone),
         "",
         "    from model import load      # plain torch: to finetune, or convert otherwise",
         '    network = load("weights.safetensors")',
+        *task.use(),
     ]
 
 
@@ -194,7 +216,9 @@ def _timm(target: Target, backbone: str) -> str:
 def _architecture(winner: Winner, network: Report) -> list[str]:
     architecture = winner.architecture
     rows = [f"| `{insertion.site}` | {insertion.label} |" for insertion in architecture.insertions]
-    stride = architecture.total_stride or "as it comes"
+    stride = str(architecture.total_stride or "as it comes")
+    if architecture.output_stride is not None:
+        stride += f", output stride {architecture.output_stride}"
     return [
         f"{brief(architecture.backbone)}, total stride {stride}: {network['params']:,} parameters, "
         f"{network['macs']:,} multiply-adds for an image.",

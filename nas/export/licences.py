@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
 
@@ -24,22 +25,33 @@ def _library(backbone: str) -> str | None:
     return "torchvision" if backbone.startswith("torchvision/") else "timm"
 
 
-def write_notice(architecture: Architecture, pretrained: bool) -> str:
+_HEADS: Mapping[str, tuple[str, str]] = {
+    "deeplabv3": ("arXiv:1706.05587", "segmentation-models-pytorch"),
+    "lraspp": ("arXiv:1905.02244", "torchvision"),
+    "unet": ("arXiv:1505.04597", "segmentation-models-pytorch"),
+    "fpn": ("arXiv:1901.02446", "torchvision"),
+    "embedding": ("arXiv:1903.07071", "attention-nas"),
+}
+"""Heads of `nas.models.heads` -> their paper, and the package whose code is in them."""
+
+
+def _library_of_head(head: str) -> str | None:
+    """Return the package that a head's code is of; None for a backbone's own classifier."""
+    return _HEADS[head][1] if head in _HEADS else None
+
+
+def write_notice(architecture: Architecture, pretrained: bool, head: str = "classifier") -> str:
     """Return the text of NOTICE.
 
     pretrained: whether its weights began as pretrained ones.
+    head: what stands around the backbone.
     """
     library = _library(architecture.backbone)
     lines = ["This network was found and exported with attention-nas (Apache-2.0).", ""]
     if library is None:
         lines.append(f"Backbone {brief(architecture.backbone)}: the user's own code and licence.")
     else:
-        about = metadata.metadata(library)
-        named = [about[key] for key in ("License-Expression", "License") if key in about]
-        licence = named[0] if named else "see licences/"
-        lines.append(
-            f"Backbone {architecture.backbone}: from {library} {about['Version']} ({licence})."
-        )
+        lines.append(f"Backbone {architecture.backbone}: from {_described(library)}.")
     if pretrained:
         lines.append(
             "Its weights began as pretrained ones: their licence is with "
@@ -48,14 +60,28 @@ def write_notice(architecture: Architecture, pretrained: bool) -> str:
     for name in sorted({insertion.block for insertion in architecture.blocks}):
         block = block_named(name)
         lines.append(f"Block {name}: {block.title}, {block.paper}; code of attention-nas.")
+    if head in _HEADS:
+        paper, library = _HEADS[head]
+        lines.append(f"Head {head}: {paper}; code of {_described(library)}.")
     lines += ["", "model.py is made of calls to PyTorch (BSD-3-Clause), which it does not contain."]
     return "\n".join(lines) + "\n"
 
 
-def read_licences(architecture: Architecture) -> dict[str, bytes]:
-    """Return the licences in full, as the packages bring them, by the name of their file."""
+def _described(package: str) -> str:
+    """Return a package with its version and licence."""
+    about = metadata.metadata(package)
+    named = [about[key] for key in ("License-Expression", "License") if key in about]
+    return f"{package} {about['Version']} ({named[0] if named else 'see licences/'})"
+
+
+def read_licences(architecture: Architecture, head: str = "classifier") -> dict[str, bytes]:
+    """Return the licences in full, as the packages bring them, by the name of their file.
+
+    head: what stands around the backbone.
+    """
     licences = {}
-    for package in {"attention-nas", _library(architecture.backbone)} - {None}:
+    packages = {"attention-nas", _library(architecture.backbone), _library_of_head(head)}
+    for package in packages - {None}:
         assert package is not None
         files = metadata.files(package) or []
         texts = [file for file in files if file.name.upper().startswith(("LICENSE", "LICENCE"))]

@@ -46,6 +46,8 @@ def export_trial(
         )
     if not to.runs_here:
         raise SpecError(f"{target} cannot be checked here; name a folder for --out")
+    state = run.read() if state is None else state
+    to.check_task(state.task)
     to.check_installed()
     path = out or run.path / "exports" / f"trial-{trial}{to.main}"
     if path.is_dir() or (out is not None and path.exists()):

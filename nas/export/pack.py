@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,14 +14,16 @@ from nas.base.files import write_folder_whole
 from nas.data import Dataset
 from nas.export.pack_papers import Origin, make_report, write_papers
 from nas.export.packed_graph import PackedGraph, check_plain_torch, write_graphs
-from nas.export.parity import departs, predict_validation, without_wrong_folds
+from nas.export.parity import predict_validation, without_wrong_folds
 from nas.export.plain_torch import export_program, plain_source
 from nas.export.target import TARGETS, target_named
 from nas.export.target.target import Target
+from nas.export.tasks import export_task
 from nas.export.winner import TrainedNetwork, Winner, prepare_export
 from nas.runs.run import Run, RunState
 from nas.runs.weights import Weights
 from nas.spec.own_backbone import brief
+from nas.spec.task import Task
 from nas.study.full_training import FullTraining
 
 __all__ = ["Pack", "check_max_drop", "export_pack", "write_pack"]
@@ -33,10 +36,13 @@ class Pack:
     """A winner pack that was written.
 
     graphs: the plain torch of model.py first, then those of the target.
-    network_loss: mean cross-entropy of the trained network itself on validation images.
-    network_accuracy: the share of them that it gets right.
-    images: number of these images.
-    recorded_accuracy: the share that was right when its training was judged; None: not known.
+    task: what the network is for.
+    network_loss: mean loss of the trained network itself on validation images.
+    network_figures: what the task judges it by on them; the figure that stands for it first.
+    judged_on: what these are, in words.
+    images: their number.
+    recorded_accuracy: that figure when its training was judged; None: not known.
+    departs_from_record: whether it is beyond the noise of the images from that.
     folded: whether doubled gates are folded, where they can be: else folding would have changed
         what the network says of these images.
     """
@@ -44,16 +50,19 @@ class Pack:
     path: Path
     target: Target
     graphs: tuple[PackedGraph, ...]
+    task: Task
     network_loss: float
-    network_accuracy: float
+    network_figures: Mapping[str, float]
+    judged_on: str
     images: int
     recorded_accuracy: float | None
+    departs_from_record: bool
     folded: bool
 
     @property
-    def departs_from_record(self) -> bool:
-        """True where its accuracy is beyond the noise of the images from the recorded one."""
-        return departs(self.network_accuracy, self.recorded_accuracy, self.images)
+    def network_accuracy(self) -> float:
+        """The figure that stands for the task: the share of the images that it gets right."""
+        return next(iter(self.network_figures.values()))
 
 
 def export_pack(
@@ -72,7 +81,7 @@ def export_pack(
     target: a name in `TARGETS`.
     out: the folder to make; None: beside the run's files.
     int8: whether to write a quantised graph, too.
-    max_drop: points of accuracy that it may lose; None: any.
+    max_drop: points of the task's figure that it may lose; None: any.
     weights: see `nas.runs.weights.retrained_weights`.
     state: of the run, where it was read already; None: read now.
     Raises SpecError when there is no such target or trial, packages are not installed, a folder
@@ -85,6 +94,8 @@ def export_pack(
         able = ", ".join(name for name, other in TARGETS.items() if other.quantise)
         raise SpecError(f"{target} has no int8 here: {to.no_int8}; these have: {able}")
     check_max_drop(max_drop, int8=int8)
+    state = run.read() if state is None else state
+    to.check_task(state.task)
     to.check_installed()
     suffix = f"{target}-int8" if int8 else target
     path = out or run.path / "exports" / f"trial-{trial}-{suffix}"
@@ -151,9 +162,10 @@ def write_pack(
     data: images to compare graphs on, and to quantise with.
     origin: where the network comes from, for the card.
     int8: whether to write a quantised graph, too.
-    max_drop: points of accuracy that it may lose; None: any.
+    max_drop: points of the task's figure that it may lose; None: any.
     Raises as `export_pack` does.
     """
+    to.check_task(winner.task)
     versions = to.check_installed()
     images = predict_validation(winner, data, _MOST_IMAGES)
     shipped = without_wrong_folds(winner, images)
@@ -169,10 +181,13 @@ def write_pack(
         path,
         to,
         tuple(graphs),
+        task=winner.task,
         network_loss=float(images.losses.mean()),
-        network_accuracy=images.accuracy,
-        images=len(images.labels),
+        network_figures=images.figures,
+        judged_on=images.words,
+        images=len(images),
         recorded_accuracy=origin.recorded_accuracy,
+        departs_from_record=images.departs_from(origin.recorded_accuracy),
         folded=shipped is winner,
     )
 
@@ -181,7 +196,10 @@ def _write_plain_torch(folder: Path, winner: Winner) -> None:
     architecture = winner.architecture
     title = str(replace(architecture, backbone=brief(architecture.backbone)))
     source = plain_source(
-        export_program(winner.network, winner.size), title=title, size=winner.size
+        export_program(winner.network, winner.size),
+        title=title,
+        size=winner.size,
+        gives=export_task(winner.task).gives(),
     )
     (folder / "model.py").write_text(source.code, encoding="utf-8")
     (folder / "weights.safetensors").write_bytes(save(source.weights))

@@ -18,14 +18,16 @@ from nas.export import verify
 from nas.export.card import write_card
 from nas.export.licences import read_licences, write_notice
 from nas.export.packed_graph import CALIBRATION_IMAGES, PackedGraph, describe_int8
-from nas.export.parity import ValidationScores, departs
+from nas.export.parity import ValidationScores
 from nas.export.target.target import Target
+from nas.export.tasks import export_task
 from nas.export.winner import Winner
 from nas.models.cost import cost_of_module
 from nas.spec.architecture import Architecture
 from nas.spec.own_backbone import brief
+from nas.spec.task import Figure, Task
 
-__all__ = ["Origin", "make_report", "write_papers"]
+__all__ = ["Origin", "make_report", "named", "write_papers"]
 
 _SAMPLES = 64  # images that go along, to check the pack with
 
@@ -56,7 +58,7 @@ class Origin:
 
     @property
     def recorded_accuracy(self) -> float | None:
-        """The share of validation images that was right when these weights' training was judged."""
+        """The figure of the task on validation images when these weights' training was judged."""
         return (self.found if self.retrained is None else self.retrained).get("accuracy")
 
 
@@ -68,40 +70,65 @@ def make_report(
     images: ValidationScores,
     graphs: Sequence[PackedGraph],
 ) -> dict[str, Any]:
-    """Return what report.json holds.
+    """Return what report.json holds, where `named` has given figures their names.
 
     versions: of the target's packages.
     images: that graphs were compared on.
     """
+    task = winner.task
     costs = cost_of_module(winner.network, torch.zeros(1, *winner.size.shape))
     quantised = any(graph.precision == "int8" for graph in graphs)
     return {
         "version": 1,
         "target": to.name,
+        **({} if task.is_classification else {"task": asdict(task)}),
         "versions": dict(versions),
         "made": datetime.now(UTC).isoformat(timespec="seconds"),
         "machine": processor(),
         "origin": asdict(origin),
         "network": {
-            "images": len(images.labels),
+            "images": len(images),
             "loss": float(images.losses.mean()),
             "accuracy": images.accuracy,
             "recorded_accuracy": origin.recorded_accuracy,
-            "departs_from_record": departs(
-                images.accuracy, origin.recorded_accuracy, len(images.labels)
-            ),
+            "departs_from_record": images.departs_from(origin.recorded_accuracy),
             "params": costs.params,
             "macs": costs.macs,
             "uncounted": list(costs.unsupported),
+            **_of_task(task, images),
         },
         "calibration_images": CALIBRATION_IMAGES if quantised else 0,
         "int8": describe_int8(graphs) if quantised else to.no_int8 or "not asked for (--int8)",
-        "graphs": [_graph_to_dict(graph) for graph in graphs],
+        "graphs": [_graph_to_dict(graph, task) for graph in graphs],
     }
 
 
-def _graph_to_dict(graph: PackedGraph) -> dict[str, Any]:
+def _of_task(task: Task, images: ValidationScores) -> dict[str, Any]:
+    """Return what is said of tasks that are not classification, which says it as before."""
+    if task.is_classification:
+        return {}
+    return {
+        "judged_on": images.words,
+        "marks": len(images.losses),
+        "figures": dict(images.figures),
+    }
+
+
+def named(report: Mapping[str, Any], figure: Figure) -> dict[str, Any]:
+    """Return a report whose accuracies go by the name of the task's figure: `miou_drop`."""
+    names: dict[str, Any] = {}
+    for key, value in report.items():
+        if key in ("network", "origin", "found", "retrained") and value is not None:
+            value = named(value, figure)
+        elif key == "graphs":
+            value = [named(graph, figure) for graph in value]
+        names[figure.column(key)] = value
+    return names
+
+
+def _graph_to_dict(graph: PackedGraph, task: Task) -> dict[str, Any]:
     scores, latency = graph.scores, graph.latency
+    figures = {} if task.is_classification else {"figures": scores and dict(scores.figures)}
     return {
         "file": graph.file,
         "kind": graph.kind,
@@ -120,6 +147,7 @@ def _graph_to_dict(graph: PackedGraph) -> dict[str, Any]:
         "latency_ms": latency and latency.latency_ms,
         "latency_spread": latency and latency.spread,
         "delegates": [asdict(part) for part in graph.delegates],
+        **figures,
     }
 
 
@@ -135,19 +163,25 @@ def write_papers(
     images: some of them go along, to check the pack with.
     report: see `make_report`.
     """
+    task = export_task(winner.task)
     texts = {
         "README.md": write_card(winner, to, report),
-        "report.json": json.dumps(report, indent=1),
+        "report.json": json.dumps(named(report, winner.task.figure), indent=1),
         "preprocessing.json": json.dumps(_preprocessing(winner), indent=1),
         "architecture.json": json.dumps(_for_others(winner.architecture), indent=1),
-        "labels.txt": "".join(f"{' '.join(name.split())}\n" for name in winner.classes),
-        "NOTICE": write_notice(winner.architecture, report["origin"]["pretrained"]),
+        "NOTICE": write_notice(
+            winner.architecture, report["origin"]["pretrained"], winner.task.head
+        ),
         "verify.py": Path(verify.__file__).read_text(encoding="utf-8"),
     }
+    if task.names_classes:
+        texts["labels.txt"] = "".join(f"{' '.join(name.split())}\n" for name in winner.classes)
+    if task.outputs_file is not None:
+        texts["outputs.py"] = task.outputs_file.read_text(encoding="utf-8")
     for name, text in texts.items():
         (folder / name).write_text(text, encoding="utf-8", errors="backslashreplace")
     (folder / "licences").mkdir()
-    for name, content in read_licences(winner.architecture).items():
+    for name, content in read_licences(winner.architecture, winner.task.head).items():
         (folder / "licences" / name).write_bytes(content)
     _write_samples(folder / "samples.npz", images)
 
@@ -173,6 +207,27 @@ def _preprocessing(winner: Winner) -> dict[str, Any]:
         "layout": "NCHW",
         "dtype": "float32",
         "formula": "(pixel - mean) / std, for each channel, with pixels from 0 to 255",
+        **_for_outputs(winner),
+    }
+
+
+def _for_outputs(winner: Winner) -> dict[str, Any]:
+    """Return what verify.py and outputs.py read of preprocessing.json beside its words.
+
+    fit: what becomes of pictures of another shape.
+    draft: sides to which Pillow's `Image.draft` may bring a JPEG while it is decoded; None: whole.
+    """
+    task, size = export_task(winner.task), winner.size
+    if task.outputs_file is None:
+        return {}
+    back = task.goes_back()
+    # Drafts round sides, so that bars would not lie where those of the masks do.
+    whole = back is not None and winner.resize == "pad"
+    return {
+        "fit": winner.resize,
+        "draft": None if whole else 2 * max(size.height, size.width),
+        "outputs": task.gives(),
+        **({} if back is None else {"back": back}),
     }
 
 
@@ -192,11 +247,9 @@ _SHAPED: dict[Resize, dict[str, str]] = {
 
 
 def _write_samples(path: Path, images: ValidationScores) -> None:
-    """Write validation images at equal distances with the network's scores."""
-    chosen = slice(0, len(images.labels), max(1, len(images.labels) // _SAMPLES))
-    np.savez_compressed(
-        path,
-        images=images.pixels[chosen][:_SAMPLES],
-        scores=images.scores[chosen][:_SAMPLES],
-        labels=images.labels[chosen][:_SAMPLES],
+    """Write some validation images with what the network gives for them."""
+    rows, held = export_task(images.task).samples(
+        _SAMPLES, images.scores, images.targets, images.judged.answers
     )
+    arrays: dict[str, Any] = {"images": images.pixels[rows], **held}
+    np.savez_compressed(path, **arrays)

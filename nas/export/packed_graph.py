@@ -46,7 +46,8 @@ class PackedGraph:
     precision: `fp32` or `int8`.
     bytes: size of its files.
     tolerance: how far its scores may be from the network's, as a share of the largest score.
-    least_agreement: the share of images whose best class must stay.
+    least_agreement: the share of images whose best class must stay, or of their pixels, or whose
+        nearest other image.
     scores: beside the network's; None where it cannot run here.
     latency: of one image, in CPU time of one thread; None where it cannot run here.
     delegates: what accelerators take of it.
@@ -87,7 +88,7 @@ def write_graphs(
     data: whose training images an int8 graph is quantised with.
     images: that the graphs are compared on.
     int8: whether to write a quantised graph, too.
-    max_drop: points of accuracy that the quantised graph may lose; None: any.
+    max_drop: points of the task's figure that the quantised graph may lose; None: any.
     Raises SpecError when the target cannot take the network, or the quantised graph loses more.
     Raises ExportError when a graph disagrees with it.
     """
@@ -105,7 +106,7 @@ def write_graphs(
             for precision, session in sessions.items()
         }
         if int8 and max_drop is not None:
-            _check_drop(to, scores["int8"], max_drop)
+            _check_drop(to, scores["int8"], images, max_drop)
         latencies = _latencies(sessions, images)
     return [
         PackedGraph(
@@ -123,12 +124,13 @@ def write_graphs(
     ]
 
 
-def _check_drop(to: Target, scores: GraphScores, max_drop: float) -> None:
+def _check_drop(to: Target, scores: GraphScores, images: ValidationScores, max_drop: float) -> None:
     """Raise SpecError where an int8 graph loses more points of accuracy than are allowed."""
+    figure = images.task.figure
     if 100 * scores.drop.mean > max_drop:
         raise SpecError(
-            f"the {to.name} graph in int8 loses {scores.drop} of accuracy on "
-            f"{scores.parity.images} validation images, more than the {max_drop:g} of --max-drop; "
+            f"the {to.name} graph in int8 loses {scores.drop} of {figure.title} on "
+            f"{images.words}, more than the {max_drop:g} of --max-drop; "
             "nothing was written; allow more, or export without --int8"
         )
 
@@ -144,7 +146,7 @@ def _convert(winner: Winner, to: Target, data: Dataset, *, int8: bool) -> dict[s
 
 
 def _calibration_images(winner: Winner, data: Dataset) -> Images:
-    pixels, _ = sample_images(data.train, winner.size, CALIBRATION_IMAGES)
+    pixels, _ = sample_images(winner.task, data.train, winner.size, CALIBRATION_IMAGES)
     return normalised(pixels, {"mean": winner.mean, "std": winner.std})
 
 
@@ -159,7 +161,7 @@ def _least_agreement(precision: str, scores: GraphScores | None) -> float:
 
 def _latencies(sessions: Mapping[str, Session], images: ValidationScores) -> dict[str, Latency]:
     """Time one image, in CPU time of one thread, in turn with each other."""
-    shape = (1, 3, *images.images.shape[2:])
+    shape = (1, *images.size.shape)
     subjects = {name: Subject(session, shape) for name, session in sessions.items()}
     first = subjects["fp32"]
     return measure_together(subjects, Anchor(first, measure_anchor(first)), seed=0)

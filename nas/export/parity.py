@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -14,10 +16,13 @@ from torch.nn import functional
 from nas.base.size import Size
 from nas.belief.noise import NORMAL_QUANTILE
 from nas.data import Dataset, Split
-from nas.data.dataset import thinning
+from nas.data.dataset import Channels
 from nas.export.target.target import EXACT, Images
-from nas.export.verify import LEAST_LARGEST, Session, judge, normalised
+from nas.export.tasks import Judged, Targets, export_task
+from nas.export.verify import LEAST_LARGEST, Session, normalised
 from nas.export.winner import Winner
+from nas.spec.task import Task
+from nas.study.marks import Marks, figure_covariance, figure_gap, figures_of
 
 __all__ = [
     "AccuracyDrop",
@@ -33,16 +38,20 @@ __all__ = [
 _BEYOND = 3.0
 """Standard errors that tell another accuracy from the noise of the images."""
 
+_ROUNDING = 1e-3
+"""Of a figure, beside the noise: a network that says the same of all images has none."""
+
 
 @dataclass(frozen=True, slots=True)
 class Parity:
-    """The agreement of a graph's scores with the network's.
+    """The agreement of a graph's scores, or vectors, with the network's.
 
     difference: the largest absolute difference of any score.
     largest: the largest absolute score.
     images: number of real images that it was seen on.
     tolerance: allowed share of the largest score.
-    agreement: share of the images with the same best class.
+    agreement: share of the images, or their pixels, with the same best class, or of the images with
+        the same nearest other one.
     """
 
     difference: float
@@ -64,8 +73,9 @@ class Parity:
 
 @dataclass(frozen=True, slots=True)
 class AccuracyDrop:
-    """The accuracy of the network less that of a graph, as a share of the images.
+    """The accuracy of the network less that of a graph, or another figure of its task.
 
+    As a share of the images.
     low, high: of the 95 % interval, paired by image.
     """
 
@@ -90,6 +100,19 @@ class AccuracyDrop:
         half_width = NORMAL_QUANTILE * math.sqrt((sum(shares) - middle**2) / count)
         return cls((lost - gained) / len(network), middle - half_width, middle + half_width)
 
+    @classmethod
+    def of_marks(cls, task: Task, network: Marks, graph: Marks) -> AccuracyDrop:
+        """Compare two by their marks of the same images or queries; see `nas.study.marks`.
+
+        Where the figure is no share of them, the interval is of a bootstrap over images.
+        """
+        right, kept = (export_task(task).right(marks) for marks in (network, graph))
+        if right is not None and kept is not None:
+            return cls.of(right, kept)
+        gap = figure_gap(task.name, [network], [graph])
+        half_width = NORMAL_QUANTILE * gap.error
+        return cls(gap.gap, gap.gap - half_width, gap.gap + half_width)
+
     def __str__(self) -> str:
         low, high = 100 * self.low, 100 * self.high
         return f"{100 * self.mean:.1f} points (95 %: {low:.1f} to {high:.1f})"
@@ -99,8 +122,8 @@ class AccuracyDrop:
 class GraphScores:
     """The worth of a graph's scores beside the network's.
 
-    loss: mean cross-entropy of the graph.
-    accuracy: share of the images that the graph gets right.
+    loss: the mean over the images, or queries, of the graph.
+    figures: of the graph by name, the one that stands for the task first.
     drop: what it loses of the network's accuracy.
     loss_change: the graph's loss less the network's, paired by image.
     half_width: of the 95 % interval of loss_change.
@@ -108,74 +131,117 @@ class GraphScores:
 
     parity: Parity
     loss: float
-    accuracy: float
+    figures: Mapping[str, float]
     drop: AccuracyDrop
     loss_change: float
     half_width: float
+
+    @property
+    def accuracy(self) -> float:
+        """The figure that stands for the task: the share of images that it gets right."""
+        return next(iter(self.figures.values()))
 
 
 @dataclass(frozen=True)
 class ValidationScores:
     """The validation images as they are deployed, and what the network says of them as trained.
 
+    task: what the network is for.
     pixels: (N, H, W, 3).
-    images: (N, 3, H, W), normalised.
-    scores: (N, classes), before softmax.
-    labels: (N,).
+    preprocessing: mean and std of each channel.
+    targets: (N, ...), what is known of them; see `ExportTask.targets`.
+    scores: (N, ...), what the network gives: scores before softmax, or vectors.
+    judged: how good that is.
+    whole: whether these are all validation images.
     """
 
+    task: Task
     pixels: NDArray[np.uint8]
-    images: Images
+    preprocessing: Mapping[str, Channels]
+    targets: Targets
     scores: Images
-    labels: NDArray[np.int64]
+    judged: Judged
+    whole: bool = True
+
+    def __len__(self) -> int:
+        return len(self.pixels)
+
+    @property
+    def images(self) -> Images:
+        """All of them normalised, (N, 3, H, W)."""
+        return normalised(self.pixels, dict(self.preprocessing))
+
+    @property
+    def size(self) -> Size:
+        """Their size."""
+        _, height, width, _ = self.pixels.shape
+        return Size(height, width)
 
     @property
     def losses(self) -> NDArray[np.float64]:
-        """The cross-entropy of every image."""
-        return judge(self.scores, self.labels)[0]
+        """The loss of every image, or query."""
+        return self.judged.losses
+
+    @cached_property
+    def figures(self) -> Mapping[str, float]:
+        """The figures of the network by name, the one that stands for the task first."""
+        return figures_of(self.task.name, self.judged.marks)
 
     @property
     def accuracy(self) -> float:
-        """The share of the images that is right."""
-        return judge(self.scores, self.labels)[1]
+        """The figure that stands for the task: the share of the images that is right."""
+        return next(iter(self.figures.values()))
 
     @property
-    def right(self) -> NDArray[np.bool_]:
-        """True for each image whose best class is the right one."""
-        right: NDArray[np.bool_] = self.scores.argmax(axis=1) == self.labels
-        return right
+    def words(self) -> str:
+        """What they are, in words: `512 validation images`."""
+        return export_task(self.task).judged_on(len(self), len(self.losses))
 
     def compare(self, session: Session, tolerance: float) -> GraphScores:
         """Run the images through a graph, in batches and, the first, by itself.
 
         tolerance: allowed share of the largest score.
         """
-        scores = np.concatenate(
-            [session(self.images[row : row + 64]) for row in range(0, len(self.images), 64)]
-        )
-        alone = session(self.images[:1])
-        difference = max(
-            float(np.abs(scores - self.scores).max()), float(np.abs(alone - self.scores[:1]).max())
-        )
-        same = float((scores.argmax(axis=1) == self.scores.argmax(axis=1)).mean())
-        largest = float(np.abs(self.scores).max())
-        losses, accuracy = judge(scores, self.labels)
-        change = losses - self.losses
+        differences, parts = [], []
+        for rows, scores in _outputs(self.task, session, self.pixels, self.preprocessing):
+            differences.append(float(np.abs(scores - self.scores[rows]).max()))
+            parts.append(export_task(self.task).judge(scores, self.targets[rows]))
+        alone = session(normalised(self.pixels[:1], dict(self.preprocessing)))
+        differences.append(float(np.abs(alone - self.scores[:1]).max()))
+        found = Judged.together(parts)
+        change = found.losses - self.losses
         half_width = 0.0
         if len(change) > 1:
             half_width = NORMAL_QUANTILE * float(change.std(ddof=1)) / math.sqrt(len(change))
         parity = Parity(
             # NaN would pass for small.
-            difference if math.isfinite(difference) else math.inf,
-            largest,
-            len(scores),
+            max(differences) if all(map(math.isfinite, differences)) else math.inf,
+            float(np.abs(self.scores).max()),
+            len(self),
             tolerance,
-            same,
+            float((found.answers == self.judged.answers).mean()),
         )
-        drop = AccuracyDrop.of(self.right, scores.argmax(axis=1) == self.labels)
         return GraphScores(
-            parity, float(losses.mean()), accuracy, drop, float(change.mean()), half_width
+            parity,
+            float(found.losses.mean()),
+            figures_of(self.task.name, found.marks),
+            AccuracyDrop.of_marks(self.task, self.judged.marks, found.marks),
+            float(change.mean()),
+            half_width,
         )
+
+    def departs_from(self, recorded: float | None) -> bool:
+        """Say whether its accuracy is beyond the noise of the images from a recorded one.
+
+        Nothing is said where it is of a part of the images that does not stand for all.
+        """
+        task, marks = export_task(self.task), self.judged.marks
+        if recorded is None or not (self.whole or task.part_tells):
+            return False
+        if task.right(marks) is not None:
+            return departs(self.accuracy, recorded, len(marks))
+        variance = float(figure_covariance(self.task.name, [[marks]], len(marks))[0, 0])
+        return abs(self.accuracy - recorded) > _BEYOND * math.sqrt(variance) + _ROUNDING
 
 
 def departs(accuracy: float, recorded: float | None, images: int) -> bool:
@@ -190,16 +256,49 @@ def departs(accuracy: float, recorded: float | None, images: int) -> bool:
     return abs(accuracy - recorded) > _BEYOND * math.sqrt(share * (1 - share) / images)
 
 
-def predict_validation(winner: Winner, data: Dataset, most: int) -> ValidationScores:
-    """Return validation images with the scores of the network as it was trained.
+def _outputs(
+    task: Task,
+    session: Session,
+    pixels: NDArray[np.uint8],
+    preprocessing: Mapping[str, Channels],
+) -> Iterator[tuple[slice, Images]]:
+    """Send images through in batches: which rows, and what comes of them.
 
-    most: number of images, every class in its share.
+    In one piece where outputs are judged together.
     """
-    pixels, labels = sample_images(data.validation, winner.size, most)
-    images = normalised(pixels, {"mean": winner.mean, "std": winner.std})
-    session = _session(winner.trained)
-    parts = [session(images[row : row + 64]) for row in range(0, len(images), 64)]
-    return ValidationScores(pixels, images, np.concatenate(parts), labels)
+    about = export_task(task)
+    _, height, width, _ = pixels.shape
+    size = about.at_once(Size(height, width))
+    batches = [slice(row, row + size) for row in range(0, len(pixels), size)]
+    found = ((rows, session(normalised(pixels[rows], dict(preprocessing)))) for rows in batches)
+    if about.judged_together:
+        yield slice(None), np.concatenate([outputs for _, outputs in found])
+    else:
+        yield from found
+
+
+def predict_validation(winner: Winner, data: Dataset, most: int) -> ValidationScores:
+    """Return validation images with what the network gives for them as it was trained.
+
+    most: number of images, every class in its share; fewer, or more, as the task has it.
+    """
+    task = export_task(winner.task)
+    most = task.most(winner.size, most)
+    pixels, targets = sample_images(winner.task, data.validation, winner.size, most)
+    preprocessing = {"mean": winner.mean, "std": winner.std}
+    given, judged = [], []
+    for rows, outputs in _outputs(winner.task, _session(winner.trained), pixels, preprocessing):
+        given.append(outputs)
+        judged.append(task.judge(outputs, targets[rows]))
+    return ValidationScores(
+        winner.task,
+        pixels,
+        preprocessing,
+        targets,
+        np.concatenate(given),
+        Judged.together(judged),
+        whole=len(pixels) == len(data.validation),
+    )
 
 
 def without_wrong_folds(winner: Winner, images: ValidationScores) -> Winner:
@@ -225,19 +324,17 @@ def _session(network: nn.Module) -> Session:
 
 
 def sample_images(
-    split: Split, size: Size, most: int
-) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-    """Return images as they are deployed and their labels, every class in its share.
+    task: Task, split: Split, size: Size, most: int
+) -> tuple[NDArray[np.uint8], Targets]:
+    """Return images as they are deployed and what is known of them, every class in its share.
 
     size: of the images: a network may be deployed larger than it was trained and its images were
         decoded.
     most: number of images.
-    Returns (N, height, width, 3) and (N,).
+    Returns (N, height, width, 3) and (N, ...).
     """
-    labels = split.labels.numpy()
-    rows = np.arange(len(labels))
-    if len(rows) > most:
-        rows = np.sort(thinning(labels, 0)[:most])
+    about = export_task(task)
+    rows = about.rows(split, most)
     pixels = split.images[torch.from_numpy(rows)]
     deployed = (size.height, size.width)
     if pixels.shape[1:3] != deployed:
@@ -245,4 +342,4 @@ def sample_images(
             pixels.permute(0, 3, 1, 2).float(), size=deployed, mode="bilinear"
         )
         pixels = scaled.round().clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1)
-    return np.ascontiguousarray(pixels.numpy()), labels[rows]
+    return np.ascontiguousarray(pixels.numpy()), about.targets(split, rows, size)

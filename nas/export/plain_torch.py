@@ -67,19 +67,27 @@ def export_program(network: nn.Module, size: Size, *, dynamic: bool = True) -> E
         ) from None
 
 
-def plain_source(program: ExportedProgram, *, title: str, size: Size) -> NetworkSource:
+def plain_source(
+    program: ExportedProgram,
+    *,
+    title: str,
+    size: Size,
+    gives: str = "scores (N, classes) before softmax",
+) -> NetworkSource:
     """Write `class Network(torch.nn.Module)` with the program's weights.
 
-    The class reads (N, 3, height, width), normalised, and returns scores.
+    The class reads (N, 3, height, width), normalised, and returns what the network does.
 
     title: for the first line.
     size: of the images.
+    gives: what the network returns, in words.
     Raises SpecError when the program cannot be written as plain torch.
     """
     writer = _Writer(program)
     code = _TEMPLATE.format(
         title=title.replace("\\", "/").replace('"', "'"),
         shape=", ".join(map(str, size.shape)),
+        gives=gives,
         **writer.fields(),
     )
     return NetworkSource(code, writer.weights)
@@ -310,7 +318,7 @@ _BLOCK = """class {name}(Written):
 _TEMPLATE = '''"""{title}
 
 Plain torch; written by attention-nas. Reads images (N, {shape}) that are normalised as
-preprocessing.json says, returns scores (N, classes) before softmax:
+preprocessing.json says, returns {gives}:
 
     from model import load
     scores = load("weights.safetensors")(images)

@@ -2,6 +2,9 @@
 
 Runs the graphs on the images in samples.npz and compares with the scores of the trained network.
 Needs numpy and the runtime that the pack is for, nothing else. Exit code 0: all holds; 1: not.
+
+Where outputs.py lies beside it, python verify.py PICTURE shows what the graph finds in a picture,
+which takes Pillow to read; or the number of a sample, which takes nothing.
 """
 
 # attention-nas copies this file into every winner pack as it stands, and loads graphs through it
@@ -15,9 +18,9 @@ import io
 import json
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
@@ -225,17 +228,39 @@ def milliseconds(session: Session, image: Images) -> float:
     return sorted(times[5:])[10]
 
 
+def compare(
+    infer: Callable[[slice], Images], samples: Mapping[str, NDArray[Any]]
+) -> tuple[float, float, str, str]:
+    """Compare a graph that classifies with the network on the samples.
+
+    infer: what the graph gives for some of the samples.
+    Returns the largest difference of a score, the share of images of the same class, of what that
+    is a share, and how good the graph is.
+    """
+    scores, wanted = infer(slice(None)), samples["scores"]
+    difference = float(np.abs(scores - wanted).max())
+    agreement = float((scores.argmax(axis=1) == wanted.argmax(axis=1)).mean())
+    _, accuracy = judge(scores, samples["labels"])
+    return difference, agreement, f"{len(scores)} images", f"{accuracy:.1%} of them right"
+
+
+ALIKE = "same class for"
+
+
+def read_outputs(folder: Path) -> Any:
+    """What the graph gives: outputs.py of this pack; without it, scores of classes."""
+    path = folder / "outputs.py"
+    return _module(path) if path.is_file() else sys.modules[__name__]
+
+
 def check(folder: Path, *, everything: bool = False) -> bool:
     """Check each graph that report.json names, and print a line on it.
 
     everything: model.py as well, which needs torch and safetensors.
     """
-    report = json.loads((folder / "report.json").read_text(encoding="utf-8"))
-    preprocessing = json.loads((folder / "preprocessing.json").read_text(encoding="utf-8"))
-    with np.load(folder / "samples.npz", allow_pickle=False) as samples:
-        images = normalised(samples["images"], preprocessing)
-        wanted, labels = samples["scores"], samples["labels"]
-    largest = max(LEAST_LARGEST, float(np.abs(wanted).max()))
+    report, preprocessing, samples = _read(folder)
+    outputs, pixels = read_outputs(folder), samples["images"]
+    largest = max(LEAST_LARGEST, float(np.abs(samples["scores"]).max()))
     good = True
     for graph in report["graphs"]:
         if graph["kind"] not in LOADERS:
@@ -244,26 +269,118 @@ def check(folder: Path, *, everything: bool = False) -> bool:
         if graph["kind"] == "model.py" and not everything:
             continue
         session = LOADERS[graph["kind"]](folder / graph["file"])
-        scores = session(images)
-        difference = float(np.abs(scores - wanted).max()) / largest
-        agreement = float((scores.argmax(axis=1) == wanted.argmax(axis=1)).mean())
+
+        def infer(rows: slice, session: Session = session) -> Images:
+            return session(normalised(pixels[rows], preprocessing))
+
+        apart, agreement, of, told = outputs.compare(infer, samples)
+        difference = apart / largest
         fits = difference <= graph["tolerance"] and agreement >= graph["least_agreement"]
         good = good and fits
-        _, accuracy = judge(scores, labels)
+        one = normalised(pixels[:1], preprocessing)
         print(
             f"{graph['file']}: {'ok' if fits else 'FAILS'}; differs by {difference:.1e} of the "
-            f"largest score (allowed {graph['tolerance']:.0e}), same class for {agreement:.1%} of "
-            f"{len(images)} images (at least {graph['least_agreement']:.1%}), "
-            f"{accuracy:.1%} of them right, {milliseconds(session, images[:1]):.3f} ms by the "
+            f"largest score (allowed {graph['tolerance']:.0e}), {outputs.ALIKE} {agreement:.1%} of "
+            f"{of} (at least {graph['least_agreement']:.1%}), "
+            f"{told}, {milliseconds(session, one):.3f} ms by the "
             f"clock on the wall (where it was exported {_written(graph['latency_ms'])})"
         )
     return good
+
+
+def _read(folder: Path) -> tuple[dict[str, Any], dict[str, Any], dict[str, NDArray[Any]]]:
+    """report.json, preprocessing.json and samples.npz."""
+    report, preprocessing = (
+        json.loads((folder / name).read_text(encoding="utf-8"))
+        for name in ("report.json", "preprocessing.json")
+    )
+    with np.load(folder / "samples.npz", allow_pickle=False) as samples:
+        return report, preprocessing, dict(samples)
 
 
 def _written(latency_ms: float | None) -> str:
     return "not measured" if latency_ms is None else f"{latency_ms:.3f} ms of CPU time"
 
 
+def show(folder: Path, name: str) -> None:
+    """Print what the graph finds in a picture, or in the sample of a number."""
+    if not (folder / "outputs.py").is_file():
+        _stop("this pack classifies; its script checks it: python verify.py")
+    report, preprocessing, samples = _read(folder)
+    graphs = [graph for graph in report["graphs"] if graph["kind"] in LOADERS]
+    graph = next((graph for graph in graphs if graph["kind"] != "model.py"), graphs[0])
+    session = LOADERS[graph["kind"]](folder / graph["file"])
+    fit = preprocessing["fit"]
+    if name.isdigit():
+        count = len(samples["images"])
+        if int(name) >= count:
+            _stop(f"sample {name}; there are 0 to {count - 1}")
+        picture = pixels = samples["images"][int(name)]
+        name, fit = f"sample-{name}", "stretch"
+    else:
+        picture, pixels = read_picture(Path(name), preprocessing)
+        name = Path(name).stem
+    given = session(normalised(pixels[None], preprocessing))
+    print(read_outputs(folder).show(given, picture, name, folder, fit, samples))
+
+
+def read_picture(
+    path: Path, preprocessing: dict[str, Any]
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """A picture as it is, (height, width, 3), and as the graph reads it, (H, W, 3)."""
+    try:
+        from PIL import Image, ImageOps
+    except ImportError:
+        _stop("a picture is read by Pillow: pip install pillow; or name the number of a sample")
+    height, width = preprocessing["size"]
+    try:
+        whole, image = _read_rgb(path, None), _read_rgb(path, preprocessing["draft"])
+    except (OSError, SyntaxError, ValueError) as error:
+        _stop(f"{path} cannot be read as a picture: {str(error).splitlines()[0]}")
+    by = Image.Resampling.BILINEAR
+    if image.size == (width, height):
+        return np.asarray(whole), np.asarray(image)
+    if preprocessing["fit"] == "crop":
+        return np.asarray(whole), np.asarray(ImageOps.fit(image, (width, height), by))
+    if preprocessing["fit"] == "stretch":
+        return np.asarray(whole), np.asarray(image.resize((width, height), by))
+    high, wide = height, width
+    if image.width * height >= image.height * width:
+        high = max(1, round(width * image.height / image.width))
+    else:
+        wide = max(1, round(height * image.width / image.height))
+    barred = Image.new("RGB", (width, height))
+    barred.paste(image.resize((wide, high), by), ((width - wide) // 2, (height - high) // 2))
+    return np.asarray(whole), np.asarray(barred)
+
+
+def _read_rgb(path: Path, draft: int | None) -> Any:
+    """A picture upright and in RGB; a far larger JPEG decoded no finer than twice `draft` needs."""
+    from PIL import Image, ImageOps
+
+    with Image.open(path) as file:
+        if draft is not None:
+            file.draft(None, (draft, draft))
+        image = ImageOps.exif_transpose(file)
+    if image.mode.startswith("I"):  # 16 bits of grey
+        levels = np.asarray(image).astype(np.int64)
+        image = Image.fromarray(((levels + 128) // 257).clip(0, 255).astype(np.uint8))
+    if image.has_transparency_data:
+        over = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", over.size, "white"), over)
+    return image.convert("RGB")
+
+
+def _stop(reason: str) -> NoReturn:
+    """End with one line, and exit code 2."""
+    print(reason, file=sys.stderr)
+    sys.exit(2)
+
+
 if __name__ == "__main__":
-    whole = check(Path(__file__).resolve().parent, everything="--model" in sys.argv[1:])
-    sys.exit(0 if whole else 1)
+    here = Path(__file__).resolve().parent
+    pictures = [name for name in sys.argv[1:] if not name.startswith("--")]
+    for picture_name in pictures:
+        show(here, picture_name)
+    if not pictures:
+        sys.exit(0 if check(here, everything="--model" in sys.argv[1:]) else 1)

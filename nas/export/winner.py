@@ -19,6 +19,7 @@ from nas.runs.own_backbones import check_own_backbones
 from nas.runs.run import Run, RunState
 from nas.runs.weights import Weights, retrained_weights, trained_network
 from nas.spec.architecture import Architecture
+from nas.spec.task import Task
 from nas.study.full_training import FullTraining
 
 __all__ = ["TrainedNetwork", "Winner", "prepare_export", "read_trained_network"]
@@ -29,12 +30,13 @@ class Winner:
     """A trained network with what a target may want to know about it.
 
     network: to be shipped, in evaluation mode.
-    classes: their names, in the order of the scores.
+    classes: their names, in the order of the scores; of retrieval, the identities of training.
     mean: of each channel, on the scale 0 to 255.
     std: likewise.
     resize: what becomes of images of another shape; see `Reading`.
     unfolded: the network as it was trained, before gates were folded, which all that is shipped
         is compared with; None: `network` is as it was trained.
+    task: what it is for. Of classification the scores are as many as the classes.
     """
 
     network: nn.Module
@@ -44,6 +46,7 @@ class Winner:
     std: Channels
     resize: Resize = "crop"
     unfolded: nn.Module | None = None
+    task: Task = Task()
 
     @property
     def size(self) -> Size:
@@ -101,6 +104,7 @@ def read_trained_network(state: RunState, trial: int, weights: Weights) -> Train
         data.std,
         run.file.reading.resize,
         unfolded,
+        state.task,
     )
     return TrainedNetwork(winner, data, training, row)
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from nas.base.errors import SpecError
 from nas.base.machine import version
 from nas.export.winner import Winner
+from nas.spec.task import Task
 
 __all__ = ["EXACT", "Delegates", "Files", "Images", "Target", "WrittenGraph"]
 
@@ -70,6 +71,7 @@ class Target:
     runs_here: whether this machine can run it.
     quantise: writes the graph in int8, with the ranges seen on training images; None: it cannot.
     no_int8: why it cannot.
+    classifies: whether it takes networks of classification alone.
     """
 
     name: str
@@ -85,6 +87,15 @@ class Target:
     runs_here: bool = True
     quantise: Callable[[Winner, Images], WrittenGraph] | None = None
     no_int8: str = ""
+    classifies: bool = False
+
+    def check_task(self, task: Task) -> None:
+        """Raise SpecError where it does not take networks of a task."""
+        if self.classifies and not task.is_classification:
+            raise SpecError(
+                f"target {self.name} takes networks of classification alone, and this one is for "
+                f"{task.name}; onnx and openvino take any, and the weights are in every pack"
+            )
 
     def check_installed(self) -> dict[str, str]:
         """Return the versions of its packages. Raises SpecError when one is missing."""

@@ -10,7 +10,7 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from nas.backbones import Site, plain_network, sites_by_name, timm_networks
-from nas.backbones.stride import layers_to_unstride
+from nas.backbones.stride import Dilation, layers_to_dilate, layers_to_unstride
 from nas.data.reading import Resize
 from nas.export.plain_torch import (
     WRITTEN,
@@ -77,8 +77,13 @@ def _whole_model(winner: Winner, name: str) -> tuple[str, dict[str, Tensor], boo
     }
     labels = {insertion.site: insertion for insertion in architecture.insertions}
     sites = sites_by_name(
-        architecture.backbone, architecture.resolution, architecture.total_stride, tuple(labels)
+        architecture.backbone,
+        architecture.resolution,
+        architecture.total_stride,
+        tuple(labels),
+        architecture.output_stride,
     )
+    dilation = _dilation(architecture)
     classes: dict[str, str] = {}  # code -> name
     rows, any_fixed = [], False
     for site in sites.values():
@@ -95,7 +100,8 @@ def _whole_model(winner: Winner, name: str) -> tuple[str, dict[str, Tensor], boo
         backbone=architecture.backbone.partition(".")[0],
         classes="\n\n".join([WRITTEN, *written]),
         rows="\n".join(rows),
-        unstrided=_unstrided(architecture),
+        unstrided=(*_unstrided(architecture), *dilation.unstrided),
+        dilated=dict(dilation.factors),
         reductions=_reductions(architecture),
         features="getter" if hasattr(winner.network, "forward_intermediates") else "hook",
     )
@@ -126,14 +132,26 @@ def _unstrided(architecture: Architecture) -> tuple[str, ...]:
     return layers_to_unstride(plain, architecture.total_stride, architecture.backbone)
 
 
+def _dilation(architecture: Architecture) -> Dilation:
+    """Return what makes its output stride."""
+    if architecture.output_stride is None:
+        return Dilation()
+    plain = plain_network(architecture.backbone, total_stride=architecture.total_stride)
+    return layers_to_dilate(plain, architecture.output_stride, architecture.backbone)
+
+
 def _reductions(architecture: Architecture) -> tuple[int, ...]:
     """Return by how much each of timm's feature maps is smaller than the image.
 
     Empty where timm's own figures hold.
     """
-    if architecture.total_stride is None:
+    if architecture.total_stride is None and architecture.output_stride is None:
         return ()
-    network: Any = plain_network(architecture.backbone, total_stride=architecture.total_stride)
+    network: Any = plain_network(
+        architecture.backbone,
+        total_stride=architecture.total_stride,
+        output_stride=architecture.output_stride,
+    )
     sides: dict[str, int] = {}
     paths = [info["module"] for info in network.feature_info]
 
@@ -191,6 +209,9 @@ INSERTED = (
 UNSTRIDED = {unstrided!r}
 """Layers that have lost their stride."""
 
+DILATED = {dilated!r}
+"""Layers behind them -> how many times as far as before they reach."""
+
 REDUCTIONS = {reductions!r}
 """The form of timm's feature maps; empty: as timm says."""
 
@@ -223,6 +244,14 @@ def _create(**options):
     network = timm.create_model("{backbone}", pretrained=False, **options)
     for path in UNSTRIDED:
         network.get_submodule(path).stride = (1, 1)
+    for path, factor in DILATED.items():
+        layer = network.get_submodule(path)
+        for name in ("dilation", "padding"):
+            value = getattr(layer, name)
+            if isinstance(value, tuple):
+                setattr(layer, name, tuple(factor * side for side in value))
+            elif not isinstance(value, str):
+                setattr(layer, name, factor * value)
     for module, way, block in INSERTED:
         _insert(network, module, way, block)
     for info, reduction in zip(network.feature_info, REDUCTIONS):
@@ -286,4 +315,5 @@ TIMM = Target(
     main="/config.json",
     any_batch=True,
     no_int8=UNQUANTISED,
+    classifies=True,
 )

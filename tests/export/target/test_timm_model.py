@@ -114,6 +114,14 @@ def test_a_network_of_another_total_stride_says_how_much_it_reduces(tmp_path: Pa
     assert [SIDE // item.shape[-1] for item in features(some())] == [1, 1, 2, 4, 8]
 
 
+def test_a_network_of_a_dilated_end_is_one_of_timm(tmp_path: Path) -> None:
+    architecture = uniform("mobilenetv2_035", "se", resolution=SIDE, output_stride=8)
+    folder, network = shipped(tmp_path, architecture)
+    torch.testing.assert_close(create(folder, pretrained=True)(some()), network(some()))
+    features = create(folder, pretrained=True, features_only=True)
+    assert [SIDE // item.shape[-1] for item in features(some())] == [2, 4, 8, 8, 8]
+
+
 def test_a_block_of_one_size_says_so_at_another(tmp_path: Path) -> None:
     folder, network = shipped(tmp_path, uniform("mobilenetv2_035", "fca", resolution=SIDE))
     loaded = create(folder, pretrained=True)

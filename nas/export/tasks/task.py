@@ -1,0 +1,123 @@
+"""What a task is to an export: how graphs are judged by it, and what a pack says of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nas.base.size import Size
+from nas.data import Split
+from nas.study.marks import Marks
+
+__all__ = ["ExportTask", "Judged", "Outputs", "Targets"]
+
+Outputs = NDArray[np.float32]
+"""What a graph gives for images, (N, ...)."""
+
+Targets = NDArray[Any]
+"""What is known of images, (N, ...)."""
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What is found of outputs.
+
+    losses: (M,) one for each image or query.
+    marks: (M, ...) likewise, see `nas.study.marks`.
+    answers: (N, ...) what a user takes from the outputs: the best class of each image or pixel, or
+        the nearest other image.
+    """
+
+    losses: NDArray[np.float64]
+    marks: NDArray[Any]
+    answers: NDArray[Any]
+
+    @classmethod
+    def together(cls, parts: list[Judged]) -> Judged:
+        """Put those of several batches behind each other."""
+        return cls(
+            np.concatenate([part.losses for part in parts]),
+            np.concatenate([part.marks for part in parts]),
+            np.concatenate([part.answers for part in parts]),
+        )
+
+
+class ExportTask(Protocol):
+    """What a task is to an export.
+
+    outputs_file: that goes into packs as outputs.py; None: none does.
+    names_classes: whether labels.txt goes along.
+    judged_together: whether outputs of all images are judged together; else each batch by itself.
+    part_tells: whether figures of a part of the images stand for those of all.
+    paired_by: what a graph and the network are paired by.
+    alike: what is said before the share of answers that are the same.
+    """
+
+    outputs_file: Path | None
+    names_classes: bool
+    judged_together: bool
+    part_tells: bool
+    paired_by: str
+    alike: str
+
+    def most(self, size: Size, wanted: int) -> int:
+        """Return how many images graphs are compared on, of so many wanted, as memory goes."""
+        ...
+
+    def at_once(self, size: Size) -> int:
+        """Return how many images go through a graph at once."""
+        ...
+
+    def rows(self, split: Split, most: int) -> NDArray[np.int64]:
+        """Choose images of a split, in its order, that stand for all."""
+        ...
+
+    def targets(self, split: Split, rows: NDArray[np.int64], size: Size) -> Targets:
+        """Return what is known of the images of some rows, at the size that they are deployed."""
+        ...
+
+    def judge(self, outputs: Outputs, targets: Targets) -> Judged:
+        """Judge what a graph gives."""
+        ...
+
+    def right(self, marks: Marks) -> NDArray[np.bool_] | None:
+        """Return of each image or query whether it came out right, (M,).
+
+        None where the figure that stands for the task is not their share.
+        """
+        ...
+
+    def samples(
+        self, most: int, scores: Outputs, targets: Targets, answers: NDArray[Any]
+    ) -> tuple[NDArray[np.int64], dict[str, NDArray[Any]]]:
+        """Return the rows of at most so many images that go along in a pack, and what with them."""
+        ...
+
+    def does(self, size: str, classes: int) -> str:
+        """Say what the network does with images of a size."""
+        ...
+
+    def judged_on(self, images: int, marks: int) -> str:
+        """Say what it is judged on."""
+        ...
+
+    def told(self, figures: Mapping[str, float]) -> str:
+        """Say how good it is."""
+        ...
+
+    def gives(self) -> str:
+        """Say what a graph gives for N images."""
+        ...
+
+    def use(self) -> list[str]:
+        """Return the lines of a card on what to do with that; none where it is plain."""
+        ...
+
+    def goes_back(self) -> str | None:
+        """Say how results go back to the image before it was resized; None where there is none."""
+        ...
