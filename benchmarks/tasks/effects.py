@@ -1,0 +1,482 @@
+"""Does attention pay in segmentation and retrieval, which, and where?
+
+    python -m benchmarks.tasks.effects settle DATA --task segmentation|retrieval [--work DIR]
+    python -m benchmarks.tasks.effects run DATA --task segmentation|retrieval [--work DIR]
+        [--seeds 3] [--weights FILE]
+    python -m benchmarks.tasks.effects report [DATA] [--task segmentation|retrieval]
+
+DATA: `folder:PATH`, whose last folder gives the rows their name. `clothes` is laid out by
+`benchmarks/tasks/mask_folders.py`, `faces` by `benchmarks/tasks/identity_folders.py`; both bring
+their test part. WORK: for trainings under way, and their weights. Rows are in
+`benchmarks/tasks/effects-<task>-<data>.jsonl` (`-given` behind it where FILE brings the weights of
+a classifier to start from). What is killed goes on from its checkpoint, of a minute ago at most,
+and repeats nothing; rows of another recipe or other images are refused.
+
+The rules, which were committed before the first row:
+
+- Networks: `NETWORKS`, each of mobilenetv2_035 with a block behind the depthwise convolution of
+  each inverted residual that expands, as the paper of coordinate attention places them: 16 sites,
+  the first 8 early, the others late. Blocks start as the identity. Reduction 8, for all that have
+  one: at a width of .35 the paper's 24 and 32 leave SE and CBAM 2 to 14 channels, and coordinate
+  attention its least of 8 at all sites but three.
+- Segmentation: `clothes`, 6 classes (`MERGED`; shoes, bags and what is small do not count),
+  LR-ASPP, which is the mobile head, 96x64, output stride 16. Retrieval: `faces`, 56x48, total
+  stride 16, so that the last maps are not 2x2. Both by `nas.training.full`: crops, mirrors, one
+  cosine to zero, a fifth of it warm-up (a short one holds attention back), weight decay 4e-5,
+  batches of 16 and 32.
+- Rate: of a ladder, the one with which the plain network alone has the lowest validation loss, with
+  seeds that are not compared (`settle`; its rows are beside the others): one, and two for faces,
+  of which six persons validate. Where it is the last one at an end, the ladder gets a further one.
+- Length: 25 epochs for `clothes` and 50 for `faces`, at which rates are tried; twice as many where
+  that lowers the validation loss of the plain network by 2 % or more, at the chosen rate and with
+  the first of those seeds. Four times as many are more than there is time for here.
+- Order: all networks with seed 0, then with 1, then with 2; only seeds that all networks have are
+  judged. A training ends at its length, whatever it shows. One that diverges is a row that says so,
+  and its network is not judged, which counts as nothing shown. (So since before the first row of
+  segmentation; until then one that diverges would have ended the run, and none had.)
+- Pairs: equal seeds give the same first weights of backbone, head and blocks at a site, and the
+  same images in the same order with the same crops.
+- What decides: the test images, which each network sees once. The figure is mIoU at the images'
+  own size, and mean average precision (rank-1 has steps of a query). The loss stands beside, with
+  a verdict of its own.
+- Comparison: six networks with the plain one. A gain is the mean over seeds of its difference. Its
+  variance is that over images (bootstrap, the same draws for all networks; of faces over persons,
+  whose pictures are much alike) and that over trainings (what is left of networks and seeds in a
+  two-way table, over the seeds). A t test of as many degrees of freedom as the latter has; Holm's
+  correction over the six. Intervals are of 95 %, uncorrected.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from itertools import chain
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from benchmarks.fidelity.trainings import append, rows_of
+from benchmarks.shared.command import carry_out
+from benchmarks.tasks.effect_tests import Effect, effects_of
+from nas.base.clock import utc_now
+from nas.base.errors import SpecError, TrainingError
+from nas.base.machine import processor, results_depend_on
+from nas.data import Merging, Reading, cached_data, open_data, open_test
+from nas.models.build import uniform
+from nas.models.cost import cost
+from nas.spec.architecture import PLAIN, Architecture
+from nas.spec.proxy import Backbone
+from nas.spec.recipe import FullRecipe
+from nas.spec.task import TASKS, Task, TaskName
+from nas.study.full_training import FullTraining, unpack_losses, unpack_marks
+from nas.study.marks import figures_of
+from nas.training.checkpoint import save_weights
+from nas.training.full import FullTrainingJob, train_fully, training_file
+from nas.training.plain_backbone import given_network
+
+__all__ = ["NETWORKS", "SETTINGS", "Setting", "networks", "run", "settle"]
+
+FOLDER = Path(__file__).parent
+BACKBONE, REDUCTION = "mobilenetv2_035", 8
+NETWORKS: Mapping[str, tuple[str, slice]] = {
+    PLAIN: ("keep", slice(0)),
+    "coord everywhere": ("coord", slice(None)),
+    "coord early": ("coord", slice(8)),
+    "coord late": ("coord", slice(8, None)),
+    "se everywhere": ("se", slice(None)),
+    "cbam everywhere": ("cbam", slice(None)),
+    "eca everywhere": ("eca", slice(None)),
+}
+"""Name -> the block, and at which of the sites it is."""
+
+MERGED: Mapping[str, Merging] = {
+    "clothes": (
+        ("background", ("null",)),
+        ("skin", ("skin",)),
+        ("hair", ("hair",)),
+        (
+            "upper",
+            ("blazer", "blouse", "cape", "cardigan", "coat", "hoodie", "jacket", "jumper", "shirt",
+             "suit", "sweater", "sweatshirt", "t-shirt", "top", "vest"),
+        ),
+        (
+            "lower",
+            ("jeans", "leggings", "pants", "shorts", "skirt", "stockings", "tights"),
+        ),
+        ("dress", ("bodysuit", "dress", "romper")),
+    )
+}  # fmt: skip
+"""Data -> classes that are told apart, and those of the files in each."""
+
+_UNCOMPARED = 100  # the first of the seeds that the rate is settled with
+_GIVEN = 5  # by which the rate is smaller from given weights, as `nas retrain` has it
+_CPU = torch.device("cpu")
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """How the networks of a task are trained, and the figure that they are judged by.
+
+    resolution: height x width.
+    tried: epochs of the trainings that settle rate and length.
+    rates: that one is chosen of.
+    epochs, learning_rate: the chosen ones; None before.
+    settling: how many seeds choose.
+    """
+
+    head: str
+    resolution: str
+    batch_size: int
+    figure: str
+    tried: float
+    rates: tuple[float, ...]
+    epochs: float | None = None
+    learning_rate: float | None = None
+    settling: int = 1
+    total_stride: int | None = None
+    output_stride: int | None = None
+
+    def recipe(self, rate: float, epochs: float, *, given: bool = False) -> FullRecipe:
+        """Return the recipe of a training."""
+        return FullRecipe(
+            epochs=epochs,
+            batch_size=self.batch_size,
+            learning_rate=rate,
+            schedule="cosine",
+            warm_up=epochs / 5,
+            momentum=0.9,
+            weight_decay=4e-5,
+            label_smoothing=0.0,
+            mixup=0.0,
+            cutmix=0.0,
+            rand_augment=0,
+            ema=None,
+            weights="backbone" if given else "random",
+            start="identity",
+        )
+
+
+SETTINGS: dict[TaskName, Setting] = {
+    "segmentation": Setting(
+        head="lraspp",
+        resolution="96x64",
+        batch_size=16,
+        figure="miou",
+        tried=25.0,
+        rates=(0.02, 0.06, 0.2, 0.6, 2.0),
+        epochs=50.0,
+        learning_rate=0.6,
+        output_stride=16,
+    ),
+    "retrieval": Setting(
+        head="embedding",
+        resolution="56x48",
+        batch_size=32,
+        figure="map",
+        tried=50.0,
+        rates=(0.006, 0.02, 0.06, 0.2, 0.6),
+        epochs=50.0,
+        learning_rate=0.2,
+        settling=2,
+        total_stride=16,
+    ),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Images:
+    """The images of a task, and how they are read. name: of rows."""
+
+    source: str
+    task: TaskName
+
+    @property
+    def name(self) -> str:
+        return Path(self.source.partition(":")[2] or self.source).name
+
+    @property
+    def reading(self) -> Reading:
+        kind = TASKS[self.task]
+        return Reading(kind.resize, annotated=kind.annotated, classes=MERGED.get(self.name, ()))
+
+    def decoded(self) -> Path:
+        """Return the folder of the images to train and validate on."""
+        return cached_data(
+            self.source,
+            SETTINGS[self.task].resolution,
+            validation=0.2,
+            seed=0,
+            reading=self.reading,
+        )
+
+    def asking(self) -> list[int]:
+        """Return how many test images ask for each person; they lie person by person."""
+        test = open_test(self.source, SETTINGS[self.task].resolution, reading=self.reading)
+        assert test.annotations is not None
+        asked = test.labels[test.annotations[:, 1] == 1].numpy()
+        return [int(count) for count in np.unique(asked, return_counts=True)[1]]
+
+
+def networks(setting: Setting) -> Mapping[str, Architecture]:
+    """Return the networks by name."""
+    return {name: _network(setting, *placed) for name, placed in NETWORKS.items()}
+
+
+def _network(setting: Setting, block: str, where: slice) -> Architecture:
+    options: dict[str, Any] = {} if block in {"keep", "eca"} else {"reduction": REDUCTION}
+    everywhere = uniform(
+        BACKBONE,
+        block,
+        resolution=setting.resolution,
+        total_stride=setting.total_stride,
+        output_stride=setting.output_stride,
+        position="after_depthwise",
+        exclude="blocks.0.*",
+        **options,
+    )
+    return replace(everywhere, insertions=everywhere.insertions[where])
+
+
+def rows_file(task: str, data: str, kind: str = "", folder: Path = FOLDER) -> Path:
+    """Return where the rows of a task on some data are."""
+    return folder / f"effects-{task}-{data}{kind}.jsonl"
+
+
+def settle(arguments: argparse.Namespace) -> None:
+    """Train the plain network at each rate, and at the best for twice as long."""
+    images = Images(arguments.data, arguments.task)
+    setting = SETTINGS[images.task]
+    path = rows_file(images.task, images.name, "-settling", arguments.rows)
+    jobs = _Jobs(images, arguments.work)
+
+    def settled(rate: float, times: int, seed: int) -> dict[str, Any]:
+        recipe = setting.recipe(rate, times * setting.tried)
+        job = jobs.job(PLAIN, seed, recipe, test=False)
+        done = {(row["key"], row["seed"]): row for row in rows_of(path)}
+        return done.get((job.about.key, seed)) or jobs.finish(PLAIN, job, path)
+
+    seeds = range(_UNCOMPARED, _UNCOMPARED + setting.settling)
+    tried = {rate: [settled(rate, 1, seed) for seed in seeds] for rate in setting.rates}
+    best = min(tried, key=lambda rate: _mean_loss(tried[rate]))
+    for row in [*chain(*tried.values()), settled(best, 2, _UNCOMPARED)]:
+        print(_described(row))
+
+
+def _mean_loss(rows: Sequence[Mapping[str, Any]]) -> float:
+    return fmean(math.inf if row["loss"] is None else row["loss"] for row in rows)
+
+
+def _described(row: Mapping[str, Any]) -> str:
+    start = f"{row['network']}, seed {row['seed']}, {row['description']}: "
+    if row["failure"] is not None:
+        return start + str(row["failure"])
+    parts = ("validation", "loss", "figures"), ("test", "test_loss", "test_figures")
+    told = []
+    for part, loss, figures in parts:
+        if row[loss] is not None:
+            shares = (f"{name} {value:.4f}" for name, value in row[figures].items())
+            told.append(f"{part} loss {row[loss]:.4f}, {', '.join(shares)}")
+    return start + "; ".join(told)
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Train every network with every seed."""
+    images = Images(arguments.data, arguments.task)
+    setting, given = SETTINGS[images.task], arguments.weights is not None
+    if setting.learning_rate is None or setting.epochs is None:
+        raise SpecError(f"rate and length of {images.task} are not chosen; settle them first")
+    path = rows_file(images.task, images.name, "-given" if given else "", arguments.rows)
+    jobs = _Jobs(images, arguments.work, arguments.weights)
+    rate = setting.learning_rate / (_GIVEN if given else 1)
+    recipe = setting.recipe(rate, setting.epochs, given=given)
+    for name, seed in _missing(path, arguments.seeds):
+        job = jobs.job(name, seed, recipe, test=True)
+        others = {row["key"] for row in rows_of(path)} - {job.about.key}
+        if others:
+            raise SpecError(f"{path}: it has rows of another recipe, or other images; move it away")
+        jobs.finish(name, job, path)
+
+
+def _missing(path: Path, seeds: int) -> Iterator[tuple[str, int]]:
+    for seed in range(seeds):
+        for name in NETWORKS:
+            if (name, seed) not in {(row["network"], row["seed"]) for row in rows_of(path)}:
+                yield name, seed
+
+
+class _Jobs:
+    """The trainings on some images, whose state is in a folder. weights: of a classifier."""
+
+    def __init__(self, images: Images, work: Path, weights: Path | None = None) -> None:
+        torch.set_num_threads(1)
+        self._images, self._setting = images, SETTINGS[images.task]
+        self._data = images.decoded()
+        data = open_data(self._data)
+        self._task = Task.of(images.task, len(data.classes), self._setting.head)
+        self._networks = networks(self._setting)
+        self._work = work / f"{images.task}-{images.name}"
+        self._backbone = None if weights is None else self._kept(weights)
+
+    def _kept(self, weights: Path) -> Path:
+        """Write the plain network that starts from given weights where trainings find it."""
+        plain = self._networks[PLAIN]
+        network, _ = given_network(plain, Backbone(weights=str(weights)), self._task)
+        path = self._work / "given.safetensors"
+        save_weights(path, network.state_dict())
+        return path
+
+    def job(self, name: str, seed: int, recipe: FullRecipe, *, test: bool) -> FullTrainingJob:
+        architecture = self._networks[name]
+        about = FullTraining(
+            trial=0,
+            digest=architecture.digest,
+            reference=None,
+            seed=seed,
+            key=recipe.key(self._data.name),
+            recipe=asdict(recipe),
+            description=str(recipe),
+            resolution=architecture.resolution,
+        )
+        return FullTrainingJob(
+            about,
+            architecture.to_json(),
+            self._images.source,
+            self._data,
+            self._work,
+            run_seed=0,
+            task=self._task,
+            test=test,
+            backbone=self._backbone,
+            reading=self._images.reading,
+        )
+
+    def finish(self, name: str, job: FullTrainingJob, path: Path) -> dict[str, Any]:
+        """Train to the end, from where an earlier process left it, and add the row."""
+        begun = time.process_time()
+        try:
+            found = train_fully(job, device=_CPU)
+        except TrainingError as error:
+            found = replace(job.about, failure=str(error), diverged=True)
+        row = {
+            "network": name,
+            "classes": self._task.outputs,
+            "asking": self._images.asking() if self._task.name == "retrieval" else None,
+            # Of the process that ended it.
+            "cpu_seconds": round(time.process_time() - begun, 1),
+            "machine": processor(),
+            "versions": results_depend_on(),
+            **replace(found, finished=utc_now()).to_dict(),
+        }
+        append(path, row)
+        (self._work / training_file(job.about)).unlink(missing_ok=True)
+        print(f"{_described(row)}; {row['cpu_seconds']:.0f} CPU s", flush=True)
+        return row
+
+
+def report(arguments: argparse.Namespace) -> None:
+    """Print a table of each task and data that there are rows of."""
+    for task in TASKS if arguments.task is None else [arguments.task]:
+        data = "*" if arguments.data is None else Images(arguments.data, task).name
+        for path in sorted(arguments.rows.glob(rows_file(task, data).name)):
+            if not path.stem.endswith("-settling"):
+                _print_effects(task, path)
+
+
+def _print_effects(task: TaskName, path: Path) -> None:
+    rows = rows_of(path)
+    by_seed: dict[int, dict[str, dict[str, Any]]] = {}
+    for row in rows:
+        by_seed.setdefault(row["seed"], {})[row["network"]] = row
+    whole = [found for _, found in sorted(by_seed.items()) if len(found) == len(NETWORKS)]
+    print(f"\n**{path.stem}**: {len(rows)} trainings, {len(whole)} whole seeds\n")
+    if not whole:
+        return
+    setting, first = SETTINGS[task], whole[0][PLAIN]
+    judged = [name for name in NETWORKS if all(found[name]["loss"] is not None for found in whole)]
+    marks = {name: [_marks(task, found[name]) for found in whole] for name in judged}
+    losses = {name: [_losses(found[name]) for found in whole] for name in judged}
+    compared = len(NETWORKS) - 1
+    figure = effects_of(marks, lambda some: 100 * figures_of(task, some)[setting.figure], compared)
+    loss = effects_of(losses, lambda some: -float(some.mean()), compared)
+    titles = {item.name: item.title for item in TASKS[task].figures}
+    print(
+        f"| network | params, M | multiply-adds, M | test {titles[setting.figure]} by seed, % "
+        "| mean | gain, points | p (Holm) | verdict | test loss | gain | p (Holm) | verdict |"
+    )
+    print("| --- |" + " --- |" * 11)
+    for name, architecture in networks(setting).items():
+        counted = cost(architecture, task=Task.of(task, first["classes"], setting.head))
+        costs = [name, f"{counted.params / 1e6:.3f}", f"{counted.macs / 1e6:.1f}"]
+        if name in judged:
+            shown = [100 * found[name]["test_figures"][setting.figure] for found in whole]
+            lost = fmean(found[name]["test_loss"] for found in whole)
+            seeds = ", ".join(f"{value:.1f}" for value in shown)
+            means = [seeds, f"{fmean(shown):.2f}", *_cells(figure.get(name), 2)]
+            cells = [*costs, *means, f"{lost:.4f}", *_cells(loss.get(name), 4)]
+        else:
+            cells = [*costs, "diverged", *[""] * 8]
+        print(f"| {' | '.join(cells)} |")
+    finished = sorted(row["finished"] for row in rows)
+    machines = ", ".join(sorted({row["machine"] for row in rows}))
+    versions = ", ".join(f"{name} {number}" for name, number in first["versions"].items())
+    seconds = sum(row["cpu_seconds"] for row in rows) / 60
+    print(f"\n{first['description']}; {finished[0][:10]} to {finished[-1][:10]}, ", end="")
+    print(f"{seconds:.0f} CPU minutes, {machines}; {versions}")
+
+
+def _cells(effect: Effect | None, digits: int) -> tuple[str, str, str]:
+    if effect is None:
+        return "", "", ""
+    half = effect.error * effect.reach
+    gain = f"{effect.gain:+.{digits}f}"
+    if not np.isfinite(half):
+        return gain, "", "one seed: none"
+    return f"{gain} ± {half:.{digits}f}", f"{effect.corrected:.3f}", effect.verdict
+
+
+def _marks(task: TaskName, row: Mapping[str, Any]) -> NDArray[Any]:
+    return _together(unpack_marks(task, row["test_marks"]), row["asking"])
+
+
+def _losses(row: Mapping[str, Any]) -> NDArray[Any]:
+    return _together(unpack_losses(row["test_losses"]), row["asking"])
+
+
+def _together(values: NDArray[Any], asking: Sequence[int] | None) -> NDArray[Any]:
+    """Return the mean over the images of each person, who all have as many; else the images'."""
+    if asking is None:
+        return values
+    assert len(set(asking)) == 1
+    means: NDArray[Any] = values.reshape(len(asking), asking[0], *values.shape[1:]).mean(axis=1)
+    return means
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    commands = parser.add_subparsers(required=True)
+    for command in (settle, run, report):
+        one = commands.add_parser(command.__name__, help=command.__doc__)
+        printing = command is report
+        one.add_argument("data", nargs="?" if printing else None)
+        one.add_argument("--task", choices=tuple(SETTINGS), required=not printing)
+        one.add_argument("--rows", type=Path, default=FOLDER, help="folder of the rows")
+        if not printing:
+            work = Path(tempfile.gettempdir()) / "nas-effects"
+            one.add_argument("--work", type=Path, default=work)
+        if command is run:
+            one.add_argument("--seeds", type=int, default=3)
+            one.add_argument("--weights", type=Path)
+        one.set_defaults(run=command)
+    carry_out(parser)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,210 @@
+"""The benchmark of effects, on tiny images: what is killed goes on, and what is told is so."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from benchmarks.fidelity.trainings import rows_of
+from benchmarks.tasks import effects
+from benchmarks.tasks.effect_tests import effects_of, holm, training_variance
+from benchmarks.tasks.effects import NETWORKS, SETTINGS, networks, report, run, settle
+from benchmarks.tasks.identity_folders import faces
+from nas.backbones import plain_network
+from nas.base.errors import SpecError, TrainingError
+from nas.training.checkpoint import save_weights
+from nas.training.full import TrainingStopped, train_fully
+
+TIMES = ("cpu_seconds", "seconds", "finished", "curve")
+
+
+@pytest.fixture
+def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two networks on small images for half an epoch."""
+    for task in ("segmentation", "retrieval"):
+        small = replace(
+            SETTINGS[task],
+            resolution="32x32",
+            batch_size=32,
+            tried=0.1,
+            epochs=0.2,
+            rates=(0.01, 0.02),
+            learning_rate=0.01,
+        )
+        monkeypatch.setitem(SETTINGS, task, small)
+    kept = {name: NETWORKS[name] for name in ("plain", "eca everywhere")}
+    monkeypatch.setattr(effects, "NETWORKS", kept)
+
+
+def asked(folder: Path, task: str, **more: Any) -> Namespace:
+    given = {"data": "digits", "task": task, "work": folder / "work", "rows": folder}
+    return Namespace(**given | {"seeds": 1, "weights": None} | more)
+
+
+def without_times(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [{key: row[key] for key in row if key not in TIMES} for row in rows]
+
+
+def stopping_once(step: int) -> Callable[..., Any]:
+    """Return a training that is stopped before its end the first time."""
+    answers: Iterator[bool] = iter([False] * (step - 1) + [True])
+
+    def train(job: Any, **more: Any) -> Any:
+        return train_fully(job, stopping=lambda: next(answers, False), **more)
+
+    return train
+
+
+@pytest.mark.parametrize("task", ["segmentation", "retrieval"])
+def test_a_run_that_is_killed_goes_on_and_repeats_nothing(
+    task: str,
+    tiny: None,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    whole, parts = asked(tmp_path / "whole", task), asked(tmp_path / "parts", task)
+    run(whole)
+    name = f"effects-{task}-digits.jsonl"
+    rows = rows_of(whole.rows / name)
+    assert [(row["network"], row["seed"]) for row in rows] == [
+        ("plain", 0), ("eca everywhere", 0)
+    ]  # fmt: skip
+    steps = len(rows[0]["curve"])
+    monkeypatch.setattr(effects, "train_fully", stopping_once(steps + 2))
+    with pytest.raises(TrainingStopped):
+        run(parts)
+    assert len(rows_of(parts.rows / name)) == 1
+    assert list(parts.work.glob("*/*.training.safetensors"))
+    run(parts)
+    assert without_times(rows_of(parts.rows / name)) == without_times(rows)
+    assert not list(parts.work.glob("*/*.training.safetensors"))
+    run(parts)
+    assert len(rows_of(parts.rows / name)) == 2
+    capsys.readouterr()
+    report(Namespace(data=None, task=None, rows=parts.rows))
+    table = capsys.readouterr().out
+    assert "2 trainings, 1 whole seeds" in table
+    assert "one seed: none" in table
+
+
+def test_rows_of_another_recipe_are_refused(
+    tiny: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = asked(tmp_path, "retrieval")
+    monkeypatch.setattr(effects, "train_fully", stopping_once(9999))
+    run(given)
+    changed = replace(SETTINGS["retrieval"], learning_rate=0.02)
+    monkeypatch.setitem(SETTINGS, "retrieval", changed)
+    with pytest.raises(SpecError, match="another recipe"):
+        run(asked(tmp_path, "retrieval", seeds=2))
+
+
+def test_given_weights_are_where_all_begin(tiny: None, tmp_path: Path) -> None:
+    weights = tmp_path / "weights.safetensors"
+    save_weights(weights, plain_network(effects.BACKBONE, seed=5).state_dict())
+    run(asked(tmp_path, "segmentation", weights=weights))
+    rows = rows_of(tmp_path / "effects-segmentation-digits-given.jsonl")
+    assert [row["recipe"]["weights"] for row in rows] == ["backbone"] * 2
+    assert rows[0]["recipe"]["learning_rate"] == pytest.approx(0.002)
+
+
+def test_settling_trains_the_plain_network_alone(
+    tiny: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = asked(tmp_path, "retrieval")
+    settle(given)
+    settle(given)
+    rows = rows_of(tmp_path / "effects-retrieval-digits-settling.jsonl")
+    assert [row["recipe"]["epochs"] for row in rows] == [0.1] * 4 + [0.2]
+    assert {(row["network"], row["seed"]) for row in rows} == {("plain", 100), ("plain", 101)}
+    assert all(row["test_loss"] is None for row in rows)
+
+
+def test_a_training_that_diverges_is_a_row_and_not_judged(
+    tiny: None,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def train(job: Any, **more: Any) -> Any:
+        if job.architecture == networks(SETTINGS["retrieval"])["plain"].to_json():
+            return train_fully(job, **more)
+        raise TrainingError("training diverged")
+
+    monkeypatch.setattr(effects, "train_fully", train)
+    run(asked(tmp_path, "retrieval"))
+    plain, other = rows_of(tmp_path / "effects-retrieval-digits.jsonl")
+    assert (plain["failure"], other["failure"]) == (None, "training diverged")
+    assert "training diverged" in capsys.readouterr().out
+    report(Namespace(data=None, task=None, rows=tmp_path))
+    assert "| diverged |" in capsys.readouterr().out
+
+
+def test_early_and_late_sites_are_all_of_them() -> None:
+    for setting in SETTINGS.values():
+        placed = networks(setting)
+        early, late = (placed[f"coord {half}"].insertions for half in ("early", "late"))
+        assert early + late == placed["coord everywhere"].insertions
+        assert (len(early), len(late), placed["plain"].insertions) == (8, 8, ())
+
+
+def test_what_trainings_vary_by_is_left_of_networks_and_seeds() -> None:
+    figures = np.array([[1.0, 2.0, 4.0], [1.5, 2.5, 4.5]])
+    variance, freedom = training_variance(figures)
+    assert variance == pytest.approx(0.0) and freedom == 2
+    figures[1] += [0.3, -0.3, 0.0]
+    # Each cell is .15 off, with one sign or the other, in four of six; over two degrees.
+    assert training_variance(figures)[0] == pytest.approx(4 * 0.15**2 / 2)
+
+
+def test_p_values_stand_for_all_comparisons() -> None:
+    assert holm(np.array([0.04, 0.01, 0.5]), 3) == pytest.approx([0.08, 0.03, 0.5])
+    assert holm(np.array([0.3, 0.3, 0.3, 0.9]), 4) == pytest.approx([1.0, 1.0, 1.0, 1.0])
+    assert holm(np.array([0.01, 0.02]), 3) == pytest.approx([0.03, 0.04])
+
+
+def test_a_gain_is_told_from_what_images_and_trainings_vary_by() -> None:
+    rng = np.random.default_rng(0)
+    images = rng.normal(size=200)  # some are harder than others, for all networks
+
+    def marks(gain: float) -> list[np.ndarray[Any, Any]]:
+        return [images + gain + rng.normal(scale=0.2, size=200) for _ in range(3)]
+
+    found = effects_of(
+        {"plain": marks(0), "better": marks(0.2), "same": marks(0), "worse": marks(-0.2)},
+        lambda some: float(some.mean()),
+        comparisons=3,
+    )
+    assert {name: effect.verdict for name, effect in found.items()} == {
+        "better": "better", "same": "nothing is shown", "worse": "worse"
+    }  # fmt: skip
+    assert found["better"].gain == pytest.approx(0.2, abs=0.05)
+    # Of differences of means of 600, twice: what varies by image and training is seen in both.
+    assert found["same"].error == pytest.approx(0.2 * (2 * 2 / 600) ** 0.5, rel=0.3)
+
+
+def test_faces_are_laid_out_with_pictures_that_ask(tmp_path: Path) -> None:
+    for person in (1, 17, 21):
+        folder = tmp_path / "orl" / ("test" if person > 20 else "train") / f"{person:02}"
+        folder.mkdir(parents=True)
+        for number in (1, 6):
+            (folder / f"{number}.png").write_bytes(b"")
+    faces(tmp_path / "orl", tmp_path / "out")
+    made = sorted(str(path.relative_to(tmp_path / "out")) for path in tmp_path.glob("out/**/*.png"))
+    assert made == [
+        "test/gallery/21/6.png",
+        "test/query/21/1.png",
+        "train/01/1.png",
+        "train/01/6.png",
+        "val/gallery/17/6.png",
+        "val/query/17/1.png",
+    ]
+    with pytest.raises(SpecError, match=r"no train/\*/\*.png"):
+        faces(tmp_path / "nothing", tmp_path / "more")
