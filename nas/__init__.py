@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from nas.spec.architecture import Architecture, Insertion
     from nas.spec.runner import Runner, load_runner
     from nas.spec.space import SearchSpace
+    from nas.spec.task import Task
     from nas.strategy.samplers.pareto import ParetoSampler
     from nas.study.front.front import Front
     from nas.study.front.point import Point
@@ -42,6 +43,7 @@ __all__ = [
     "Runner",
     "SearchSpace",
     "SpecError",
+    "Task",
     "ask",
     "blocks",
     "build",
@@ -78,6 +80,7 @@ _HOMES = {
     "Runner": "spec.runner",
     "SearchSpace": "spec.space",
     "SpecError": "base.errors",
+    "Task": "spec.task",
     "ask": "report.outlook",
     "build": "models.build",
     "compare": "runs.compare",

@@ -17,9 +17,9 @@ def test_the_public_names() -> None:
     assert nas.__all__ == sorted(nas.__all__)
     assert set(nas.__all__) == {
         "Architecture", "Candidates", "Cost", "Front", "Insertion", "NasError", "ParetoSampler",
-        "Point", "Run", "Runner", "SearchSpace", "SpecError", "ask", "blocks", "build", "compare",
-        "cost", "front_of_runs", "insert", "load_runner", "load_space", "open_run", "resume",
-        "search", "sites", "tuning", "uniform",
+        "Point", "Run", "Runner", "SearchSpace", "SpecError", "Task", "ask", "blocks", "build",
+        "compare", "cost", "front_of_runs", "insert", "load_runner", "load_space", "open_run",
+        "resume", "search", "sites", "tuning", "uniform",
     }  # fmt: skip
     for name in nas.__all__:
         assert getattr(nas, name) is not None
