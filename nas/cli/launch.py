@@ -90,6 +90,8 @@ def _read_submission(
     validation = options["validation"]
     if validation is not None and not is_share(validation):
         folders[f"--validation {validation}"] = validation
+    if options["test"] is not None:
+        folders[f"--test {options['test']}"] = options["test"]
     if calibration is not None:
         folders[f"--calibration {calibration}"] = str(calibration)
     return Submission(

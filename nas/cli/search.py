@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -91,6 +92,13 @@ def search(
             help="Folder of <class>/<images> to validate on; or a share of the training images.",
         ),
     ] = None,
+    test: Annotated[
+        str | None,
+        typer.Option(
+            metavar="PATH",
+            help="Such a folder of test images, which full trainings are judged by, once.",
+        ),
+    ] = None,
     set_: RunnerSettings = None,
 ) -> None:
     """Search a space and show the front.
@@ -118,6 +126,7 @@ def search(
         ("--focus", "search.focus", parse_focus(focus) if focus else None),
         ("--workers", "workers", workers),
         ("--validation", "validation", parse_validation(validation) if validation else validation),
+        ("--test", "test", None if test is None else json.dumps(test, ensure_ascii=False)),
     ):
         if value is not None:
             plan = with_option(plan, option, f"{key}={value}")

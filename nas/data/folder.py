@@ -86,7 +86,7 @@ def validation_folder(argument: str, rules: Rules) -> ImageSource[Numbered]:
     listing = list_images(root, tuple(list_classes(root)), rules=rules)
     if not listing.files:
         raise SpecError(
-            f"validation folder {readable(root)}: it has no class folders; needed: "
+            f"folder {readable(root)}: it has no class folders; needed: "
             f"{readable(root)}/<class>/<images>"
         )
 
@@ -98,7 +98,7 @@ def validation_folder(argument: str, rules: Rules) -> ImageSource[Numbered]:
         ):
             if one - other:
                 raise SpecError(
-                    f"validation folder {readable(root)}: class {min(one - other)!r} is not in "
+                    f"folder {readable(root)}: class {min(one - other)!r} is not in "
                     f"{where}; both need the same classes"
                 )
         return _images(classes, listing)

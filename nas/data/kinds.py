@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from nas.base.errors import NoTestPart, SpecError
@@ -233,6 +233,8 @@ def source_to_test(source: str, reading: Reading = _READING) -> ImageSource[Imag
     Raises SpecError when it brings none, or has no such annotations.
     """
     _check_annotated(source, reading.annotated)
+    if reading.test is not None:
+        return _named_test(reading.test, source, reading)
     kind, argument = (None, "") if _is_own(source) else _kind(source)
     if kind is not None and reading.annotated != "labels":
         test = kind.others[reading.annotated].test
@@ -246,14 +248,40 @@ def source_to_test(source: str, reading: Reading = _READING) -> ImageSource[Imag
     )
 
 
+def _named_test(test: str, source: str, reading: Reading) -> ImageSource[Images]:
+    """Return the images of a folder that was named, as the classes of a source number them.
+
+    Raises SpecError when there is no such folder, or it holds the training images.
+    """
+    if not local_path(test).expanduser().is_dir():
+        raise SpecError(f"test {test!r}: no such folder; needed: one as for --validation PATH")
+    if reading.annotated == "labels":
+        named = validation_folder(test, reading.rules)
+    else:
+        named = _VALIDATIONS[reading.annotated](test, reading)
+    _, _, place = source.partition(":")
+    top, lies = local_path(place).expanduser(), local_path(test).expanduser().resolve()
+    if place and lies in {top.resolve(), (top / "train").resolve()}:
+        raise SpecError(f"test {test!r}: these are the training images; name a folder of others")
+    searched = replace(reading, test=None)
+    return ImageSource(
+        named.content,
+        lambda: named.open()(source_to_search(source, searched).open()),
+        named.digest,
+        named.notes,
+    )
+
+
 def source_to_validate(validation: str, source: str, reading: Reading) -> ImageSource[Numbered]:
     """Return the images of a folder that are validated on beside those of a source.
 
     Raises SpecError when there is no such folder, or its images are the source's test part.
     """
     if reading.annotated == "labels":
+        _check_not_named(validation, reading.test)
         return validation_folder(validation, reading.rules)
     _check_no_test(validation, source)
+    _check_not_named(validation, reading.test)
     return _VALIDATIONS[reading.annotated](validation, reading)
 
 
@@ -261,6 +289,16 @@ _VALIDATIONS: dict[Annotated, Callable[[str, Reading], ImageSource[Numbered]]] =
     "masks": mask_validation,
     "identities": identity_validation,
 }
+
+
+def _check_not_named(validation: str, test: str | None) -> None:
+    """Raises SpecError for a folder that was named for both."""
+    places = [local_path(each).expanduser().resolve() for each in (validation, test or "")]
+    if test is not None and places[0] == places[1]:
+        raise SpecError(
+            f"validation {validation!r} is the test part, too; figures there would be no news: "
+            "name two folders, or leave one out"
+        )
 
 
 def _check_no_test(validation: str, source: str) -> None:

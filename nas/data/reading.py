@@ -32,6 +32,7 @@ class Reading:
         links are followed, and images are known by relative names and content.
     normalisation: mean and deviation of pixels from 0 to 255; None: of the training images.
     annotated: what is read of each image beside its pixels.
+    test: a folder of test images, laid out as one to validate on; None: those of the source.
     classes: of masks: the classes that are told apart, each of one or more in the files; what is in
         none does not count. Empty: those of the files.
     """
@@ -41,3 +42,4 @@ class Reading:
     normalisation: tuple[Channels, Channels] | None = None
     annotated: Annotated = "labels"
     classes: Merging = ()
+    test: str | None = None

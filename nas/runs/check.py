@@ -12,6 +12,7 @@ from nas.base.errors import MeasurementError, SpecError, StorageError
 from nas.base.formats import describe_uncounted
 from nas.base.object_store import is_remote, location, storage_errors
 from nas.data import open_data
+from nas.data.kinds import source_to_test
 from nas.latency.profile import Profile, load_profile
 from nas.latency.runtime import RUNTIMES, device_named
 from nas.models.candidates import Candidates, given_space
@@ -159,6 +160,8 @@ def _check_images(
     what environment.json says of them, and what a user should hear of them.
     """
     notes: list[str] = []
+    if file.test is not None:  # found out before the search, not after it
+        source_to_test(file.data, file.reading)
     folder = decode_images(space, file, note=notes.append)
     images = open_data(folder)
     if file.proxy.subset is not None:

@@ -31,6 +31,7 @@ def reading_of(runner: Runner, rules: Rules | None = None) -> Reading:
         normalisation=runner.pixel_levels,
         annotated=kind.annotated,
         classes=tuple((name, tuple(parts)) for name, parts in runner.classes.items()),
+        test=runner.test,
     )
 
 

@@ -94,6 +94,7 @@ class RunFile(Runner):
         named = settle_task(runner, data).model_dump()
         named |= {"data": resolve_source(data), "image_rules": Reading().rules}
         named |= {"validation": resolve_validation(runner.validation)}
+        named |= {"test": runner.test and resolve_validation(runner.test)}
         return cls(**named, study=study)
 
     @property

@@ -342,6 +342,9 @@ class Runner(BaseModel):
     validation: Validation = 0.2
     """Share of the training images that is cut off for validation, when there is no val/; or the
     path of a folder with <class>/<images>, which are used instead."""
+    test: str | None = None
+    """The path of such a folder of test images, which full trainings are judged by once; None: the
+    test part that the data brings."""
     task: TaskName | None = None
     """What networks are for; None: what the data is clearly annotated for, else classification. A
     search writes it down."""

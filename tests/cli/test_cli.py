@@ -29,7 +29,7 @@ def test_flags_are_a_promise() -> None:
         "search": [
             "--backbone", "--backbone-args", "--budget", "--calibration", "--data", "--focus",
             "--full-trainings", "--head", "--out", "--prior", "--regime", "--runner", "--seed",
-            "--set", "--task", "--time-limit", "--trials", "--validation", "--weights",
+            "--set", "--task", "--test", "--time-limit", "--trials", "--validation", "--weights",
             "--weights-match", "--workers", "space",
         ],
         "explain": [

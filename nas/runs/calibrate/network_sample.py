@@ -177,7 +177,7 @@ def _start_or_resume(
     return run if run.is_finished() else resume(out, workers=workers, observer=observer)
 
 
-_OF_IMAGES = "data", "validation", "image_rules"
+_OF_IMAGES = "data", "validation", "test", "image_rules"
 """The keys of a run that say which its images are."""
 
 
