@@ -57,7 +57,7 @@ def read_rows(path: Path) -> list[Row]:
 
 def run(arguments: argparse.Namespace) -> None:
     """Add rows until so many networks have gone the way."""
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     rows = read_rows(arguments.rows)
     done = {row.name for row in rows}
     gone = sum(row.outcome != LEFT_OUT for row in rows)
@@ -81,6 +81,7 @@ def run(arguments: argparse.Namespace) -> None:
         finally:
             for child in list(_children):
                 os.killpg(child.pid, signal.SIGKILL)
+            signal.signal(signal.SIGTERM, before)
 
 
 def _timed(name: str, number: int, limit: float) -> Row:

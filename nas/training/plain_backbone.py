@@ -149,7 +149,11 @@ def given_network(
     """
     assert backbone.file is not None
     own = plain_network(
-        plain.backbone, num_classes=task.outputs, total_stride=plain.total_stride, seed=seed
+        plain.backbone,
+        num_classes=task.outputs,
+        total_stride=plain.total_stride,
+        output_stride=plain.output_stride,
+        seed=seed,
     )
     given = read_weights(backbone.file)
     matched = match_weights(own, given, backbone.match, num_classes=task.outputs)

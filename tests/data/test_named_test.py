@@ -20,9 +20,7 @@ def reading(annotated: Annotated, test: Path) -> Reading:
     return Reading("stretch", annotated=annotated, test=str(test))
 
 
-def draw_classes(
-    folder: Path, classes: int, images: int, first: int, name: str = "class"
-) -> None:
+def draw_classes(folder: Path, classes: int, images: int, first: int, name: str = "class") -> None:
     """Write grey images whose level tells them apart."""
     for number in range(classes):
         (folder / f"{name}-{number}").mkdir(parents=True)

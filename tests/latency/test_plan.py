@@ -16,6 +16,7 @@ from nas.latency.plan import BlockOverhead, MeasurementPlan, plan_measurements
 from nas.models.candidates import Candidates
 from nas.spec.architecture import Architecture
 from nas.spec.space import SearchSpace
+from nas.spec.task import Task
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +63,7 @@ def profile_of(plan: MeasurementPlan, times: dict[str, float], networks: dict[st
         runtime="onnxruntime 1",
         processor="p",
         clock="thread",
-        classes=10,
+        task=Task(outputs=10),
     )
 
 

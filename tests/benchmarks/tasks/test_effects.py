@@ -44,7 +44,7 @@ def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def asked(folder: Path, task: str, **more: Any) -> Namespace:
     given = {"data": "digits", "task": task, "work": folder / "work", "rows": folder}
-    return Namespace(**given | {"seeds": 1, "weights": None} | more)
+    return Namespace(**given | {"seeds": 1, "weights": None, "rate": None} | more)
 
 
 def without_times(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -113,6 +113,12 @@ def test_given_weights_are_where_all_begin(tiny: None, tmp_path: Path) -> None:
     rows = rows_of(tmp_path / "effects-segmentation-digits-given.jsonl")
     assert [row["recipe"]["weights"] for row in rows] == ["backbone"] * 2
     assert rows[0]["recipe"]["learning_rate"] == pytest.approx(0.002)
+
+
+def test_another_rate_has_rows_of_its_own(tiny: None, tmp_path: Path) -> None:
+    run(asked(tmp_path, "retrieval", rate=0.005))
+    rows = rows_of(tmp_path / "effects-retrieval-digits-rate-0.005.jsonl")
+    assert [row["recipe"]["learning_rate"] for row in rows] == [0.005] * 2
 
 
 def test_settling_trains_the_plain_network_alone(
