@@ -1,4 +1,4 @@
-"""Whether networks differ from the plain one, by a few seeds on the same images."""
+"""Tests of whether networks differ from the plain one, by a few seeds on the same images."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Effect:
 
     @property
     def verdict(self) -> str:
-        """What is shown."""
+        """The verdict in words."""
         if not self.corrected < _LEVEL:
             return "nothing is shown"
         return "better" if self.gain > 0 else "worse"

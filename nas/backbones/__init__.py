@@ -370,21 +370,21 @@ def _mapped(
         )
 
     try:
-        found = maps_of(made, resolution)
+        maps = maps_of(made, resolution)
     except _OF_FORWARD as error:
         raise _unreadable(backbone, resolution, total_stride, error) from None
-    if not found.all:
+    if not maps.all:
         raise SpecError(
             f"backbone {backbone!r} gives no maps that a head could read: it has no residual block "
             "and no spatial convolution whose output is a feature map"
         )
-    if output_stride is not None and found.all[-1].stride != output_stride:
+    if output_stride is not None and maps.all[-1].stride != output_stride:
         raise SpecError(
-            f"backbone {backbone!r}: its last map has stride {found.all[-1].stride}, and not "
+            f"backbone {backbone!r}: its last map has stride {maps.all[-1].stride}, and not "
             f"output_stride {output_stride}: a pooling, or a convolution of even size, makes it "
             "smaller, which cannot be dilated"
         )
-    return found
+    return maps
 
 
 @lru_cache(maxsize=64)

@@ -81,7 +81,7 @@ class Maps:
 
 
 class Unread(nn.Module):
-    """What stands for a module whose output nothing reads: zeros of its shape.
+    """A stand-in for a module whose output nothing reads: zeros of its shape.
 
     So any forward still runs, also one that reshapes to a fixed width; exported graphs drop it.
     """
@@ -133,13 +133,13 @@ def maps_of(made: Callable[[], nn.Module], resolution: Resolution) -> Maps:
     trace = _traced(made(), resolution)
     try:
         # Strides of small images cannot be told from their maps: 5 pixels become 3, 2, 1 and 1.
-        found = _found(made(), TRACED_SIDE)
+        calls = _found(made(), TRACED_SIDE)
     except (RuntimeError, AssertionError, ValueError):  # it reads images of its own size alone
-        found = _found(made(), resolution)
+        calls = _found(made(), resolution)
     sizes = {call.path: call.gave.shape for call in trace.calls}
     maps = tuple(
         FeatureMap(call.path, channels, height, width, stride)
-        for stride, call in sorted(found.items())
+        for stride, call in sorted(calls.items())
         for _, channels, height, width in [sizes[call.path]]
     )
     found_maps = Maps(maps, tuple((call.path, tuple(call.gave.shape[1:])) for call in trace.calls))

@@ -25,7 +25,7 @@ TRACED_SIDE = 256
 
 @dataclass(frozen=True, slots=True)
 class Dilation:
-    """What gives a network an output stride of its own.
+    """The changes that give a network an output stride of its own.
 
     unstrided: paths of the layers whose stride becomes 1.
     factors: path of a layer behind them -> how many times as far as before it reaches.

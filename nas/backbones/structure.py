@@ -1,4 +1,4 @@
-"""What a network is made of, in few words, so that it is known again elsewhere and later."""
+"""The make-up of a network in few words, so that it is known again elsewhere and later."""
 
 from __future__ import annotations
 

@@ -128,10 +128,10 @@ def _print_pack(pack: Pack) -> None:
     )
     task = export_task(pack.task)
     if pack.task.is_classification:
-        found = f"{pack.network_accuracy:.1%} of {pack.judged_on} right"
+        worth = f"{pack.network_accuracy:.1%} of {pack.judged_on} right"
     else:
-        found = f"{task.told(pack.network_figures)} on {pack.judged_on}"
-    print(f"trained network: {found}{recorded}, loss {pack.network_loss:.4f}")
+        worth = f"{task.told(pack.network_figures)} on {pack.judged_on}"
+    print(f"trained network: {worth}{recorded}, loss {pack.network_loss:.4f}")
     if pack.departs_from_record:
         print(f"warning: {pack.network_accuracy:.1%} for {pack.recorded_accuracy:.1%}: {DEPARTS}")
     if not pack.folded:

@@ -116,7 +116,7 @@ class _Annotated:
 
 @dataclass(frozen=True)
 class _Thing:
-    """What an annotation says of an image: a class number, where, and whether of a crowd."""
+    """An annotation of an image: a class number, where it is, and whether it is of a crowd."""
 
     number: int
     segmentation: Any
@@ -146,7 +146,7 @@ class _Pair:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What is left out of the folder."""
+        """The files of the folder that are left out, in sentences."""
         return (self.images.note,) if self.images.note else ()
 
     def read(self, train: _Annotated | None = None) -> _Annotated:

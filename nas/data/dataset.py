@@ -49,7 +49,7 @@ class Split:
 
     @property
     def targets(self) -> Tensor:
-        """What the task learns from: the annotations where there are any, else the labels."""
+        """The truth that a task learns from: annotations where there are any, else labels."""
         return self.labels if self.annotations is None else self.annotations
 
     def only(self, rows: Tensor) -> Split:

@@ -54,9 +54,9 @@ def digit_identities_test(_argument: str, _reading: Reading) -> ImageSource[Imag
 def _images(part: Part) -> Images:
     digits, labels = part_digits(part)
     # As many of each of the ten, so that to tell these apart does not suffice.
-    shown = digits[thinning(labels, seed=0)[: _COUNTS[part]]]
+    chosen = digits[thinning(labels, seed=0)[: _COUNTS[part]]]
     rng = np.random.default_rng(derive(0, "digit-identities", part))
-    pixels, identities, cameras = draw_pictures(shown, _PICTURES, rng)
+    pixels, identities, cameras = draw_pictures(chosen, _PICTURES, rng)
     return with_cameras(in_memory(pixels, identities, f"digits ({part})"), cameras)
 
 

@@ -61,11 +61,11 @@ def identity_folder(argument: str, reading: Reading) -> ImageSource[Parts]:
         return Parts(names, images, numbered_behind(held.judged(source), len(names)))
 
     parts = [train] if held is None else [train, held]
-    found = _source([listing for part in parts for listing in part.listings], read)
+    pictures = _source([listing for part in parts for listing in part.listings], read)
     if Groups.beside(root) is None:
-        return found
+        return pictures
     unread = f"groups beside {readable(root)} are not read: no identity is cut apart"
-    return replace(found, notes=(*found.notes, unread))
+    return replace(pictures, notes=(*pictures.notes, unread))
 
 
 def identity_folder_test(argument: str, reading: Reading) -> ImageSource[Images]:
@@ -171,8 +171,8 @@ class _Part:
 
 def _cameras(paths: Sequence[str]) -> NDArray[np.int64]:
     """Return the camera of each picture, where all names say it as Market-1501 does."""
-    found = [_CAMERA.match(Path(path).name) for path in paths]
-    cameras = [int(match[2]) for match in found if match is not None]
+    matches = [_CAMERA.match(Path(path).name) for path in paths]
+    cameras = [int(match[2]) for match in matches if match is not None]
     if len(cameras) < len(paths):
         cameras = [UNKNOWN_CAMERA] * len(paths)
     return np.asarray(cameras, dtype=np.int64)
@@ -181,8 +181,8 @@ def _cameras(paths: Sequence[str]) -> NDArray[np.int64]:
 def _plain(top: Path, rules: Rules) -> _Part:
     names = tuple(list_classes(top)) if top.is_dir() else ()
     if not names:
-        found = "it has no folders of identities" if top.is_dir() else "no such folder"
-        raise SpecError(f"data folder {readable(top)}: {found}; {_NEEDED}")
+        fault = "it has no folders of identities" if top.is_dir() else "no such folder"
+        raise SpecError(f"data folder {readable(top)}: {fault}; {_NEEDED}")
     return _Part((list_images(top, names, rules=rules),), (None,))
 
 

@@ -128,7 +128,7 @@ class Parts:
 
 
 Numbered = Callable[[Parts], Images]
-"""What a source is for training -> other images, their classes numbered as those."""
+"""A function from the parts of a source to other images, whose classes it numbers as theirs."""
 
 
 @dataclass(frozen=True)

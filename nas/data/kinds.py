@@ -59,7 +59,7 @@ _TASKS: Mapping[Annotated, str] = {
     "masks": "segmentation",
     "identities": "retrieval",
 }
-"""What each is for, as it is written behind --task."""
+"""The task that each kind of annotations is for, as it is written behind --task."""
 
 
 @dataclass(frozen=True)
@@ -92,17 +92,17 @@ class Kind:
 
     @property
     def annotations(self) -> tuple[Annotated, ...]:
-        """What may be read of its images."""
+        """The kinds of annotations that its images may have."""
         return (*(("labels",) if self.search else ()), *self.others)
 
     @property
     def has_test(self) -> bool:
-        """Whether it may bring a test part."""
+        """True where it may bring a test part."""
         return self.test is not None or any(other.test for other in self.others.values())
 
     @property
     def paths(self) -> bool:
-        """Whether paths stand behind the colon."""
+        """True where paths stand behind the colon."""
         return self.argument in {_PATH, COCO_ARGUMENT}
 
     def arguments(self, argument: str, rules: Rules) -> tuple[str] | tuple[str, Rules]:

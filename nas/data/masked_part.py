@@ -78,10 +78,10 @@ def parts_source(
     groups = Groups.beside(root) if root is not None and held is None else None
 
     def read() -> Parts:
-        found = train.found()
-        numbers = numbers_found(found) if names is None else names
+        occurring = train.found()
+        numbers = numbers_found(occurring) if names is None else names
         numbering = Numbering.of(numbers, merging, source)
-        images = train.images(numbering, found)
+        images = train.images(numbering, occurring)
         if groups is not None:
             images = groups.numbered(images)
         validation = None if held is None else held.images(numbering)

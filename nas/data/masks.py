@@ -199,8 +199,8 @@ def _merged(names: Mapping[int, str], merging: Merging, source: str) -> dict[str
                 )
             taken[name] = new
         merged[new] = frozenset(parts)
-    rest = frozenset(olds) - taken.keys()
-    return {new: parts | rest if _REST in parts else parts for new, parts in merged.items()}
+    unnamed = frozenset(olds) - taken.keys()
+    return {new: parts | unnamed if _REST in parts else parts for new, parts in merged.items()}
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -14,7 +14,7 @@ Rules = Literal[1, 2]
 Channels = tuple[float, float, float]
 
 Annotated = Literal["labels", "masks", "identities"]
-"""What is known of images: the class of each, of each of its pixels, or whom it shows."""
+"""The kinds of annotations: the class of an image, of each of its pixels, or whom it shows."""
 
 Merging = tuple[tuple[str, tuple[str, ...]], ...]
 """New classes, in order, and the old ones of each; `*`: all that are in no other."""

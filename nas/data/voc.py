@@ -58,10 +58,10 @@ def _root(argument: str) -> Path:
     if not (root / "JPEGImages").is_dir() and len(years) == 1:
         return years[0].parent
     if not (root / "JPEGImages").is_dir():
-        found = "no such folder" if not root.is_dir() else "it is not laid out as VOC"
+        fault = "no such folder" if not root.is_dir() else "it is not laid out as VOC"
         if years:
-            found = f"it holds {', '.join(year.parent.name for year in years)}; name one"
-        raise SpecError(f"data folder {readable(root)}: {found}; {_NEEDED}")
+            fault = f"it holds {', '.join(year.parent.name for year in years)}; name one"
+        raise SpecError(f"data folder {readable(root)}: {fault}; {_NEEDED}")
     return root
 
 

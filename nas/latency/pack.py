@@ -52,7 +52,7 @@ class Manifest(BaseModel):
 
     @property
     def task(self) -> Task:
-        """What its whole networks are for."""
+        """The task that its whole networks are for."""
         return Task(self.purpose, self.classes, self.head)
 
 

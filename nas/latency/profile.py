@@ -157,7 +157,7 @@ class Profile(BaseModel):
 
     @property
     def task(self) -> Task:
-        """What its networks are for."""
+        """The task that its networks are for."""
         return Task(self.purpose, self.classes, self.head)
 
     @property

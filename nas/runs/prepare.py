@@ -77,7 +77,7 @@ class SearchInputs:
 
     @property
     def task(self) -> Task:
-        """What networks are for."""
+        """The task that networks are for."""
         return self.run.file.task_on(len(self.data["classes"]))
 
     @classmethod

@@ -338,7 +338,7 @@ class RunState:
 
     @property
     def task(self) -> Task:
-        """What its networks are for. Raises StorageError as `data` does."""
+        """The task that its networks are for. Raises StorageError as `data` does."""
         return self.run.file.task_on(len(self.data()["classes"]))
 
     @property

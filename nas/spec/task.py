@@ -58,7 +58,7 @@ studies and columns alike; what is read and shown has the task's own."""
 
 @dataclass(frozen=True, slots=True)
 class TaskKind:
-    """What is known of a task before there are any images.
+    """The facts of a task that are known before there are any images.
 
     figures: what networks are judged by beside the loss; the first stands wherever one does.
     heads: the networks that may stand around a backbone; the first where none is named.
@@ -95,7 +95,8 @@ TASKS: Mapping[TaskName, TaskKind] = {
         resize="stretch",
         # An image has many pixels to learn from: references take 16 (arXiv:1706.05587). In five
         # epochs of the embedded scenes this rate took a small network to a mIoU of .121, and a
-        # quarter of it, which is what classification has for such a batch, to .098.
+        # quarter of it, which is what classification has for such a batch, to .098: one training
+        # of each.
         batch_size=16,
         learning_rate=0.05,
     ),
@@ -119,7 +120,7 @@ def task_named(name: str) -> TaskKind:
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """What the networks of a run are for.
+    """A task on the images of a run, which its networks are for.
 
     outputs: length of what a network gives for an image, or for a pixel: as many scores as there
         are classes; of retrieval, the length of the embedding.
@@ -148,7 +149,7 @@ class Task:
 
     @property
     def kind(self) -> TaskKind:
-        """What is known of tasks of this name."""
+        """The facts of tasks of this name."""
         return TASKS[self.name]
 
     @property
@@ -163,7 +164,7 @@ class Task:
 
     @property
     def key(self) -> str:
-        """What tells networks of one architecture apart: `10` classes, `segmentation/unet/21`."""
+        """A text that tells networks of one architecture apart: `10`, `segmentation/unet/21`."""
         if self.is_classification:
             return str(self.outputs)
         return f"{self.name}/{self.head}/{self.outputs}"

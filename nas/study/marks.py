@@ -121,7 +121,7 @@ _BY_IMAGE: Mapping[TaskName, Callable[[Marks], Floats]] = {
     "classification": lambda marks: marks.astype(np.float64),
     "retrieval": lambda marks: marks[:, 1].astype(np.float64),
 }
-"""What the first figure is the mean of, (N,), of tasks where it is a mean over images."""
+"""The values, (N,), that the first figure is the mean of, of tasks where it is such a mean."""
 
 _OF_SUMS: Mapping[TaskName, Callable[[Floats], Floats]] = {"segmentation": _mean_iou}
 """The first figure from sums of marks, (..., classes, 3), of tasks where it is no mean."""

@@ -1,4 +1,4 @@
-"""What a task is to an export: how graphs are judged by it, and what a pack says of it."""
+"""The part of a task in an export: how graphs are judged by it, and what a pack says of it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Targets = NDArray[Any]
 
 @dataclass(frozen=True)
 class Judged:
-    """What is found of outputs.
+    """The judgement of outputs.
 
     losses: (M,) one for each image or query.
     marks: (M, ...) likewise, see `nas.study.marks`.
@@ -48,7 +48,7 @@ class Judged:
 
 
 class ExportTask(Protocol):
-    """What a task is to an export.
+    """The part of a task in an export.
 
     outputs_file: that goes into packs as outputs.py; None: none does.
     names_classes: whether labels.txt goes along.

@@ -45,7 +45,7 @@ class Shown:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What one network told of an image."""
+    """An image as one network told it."""
 
     network: str
     text: str

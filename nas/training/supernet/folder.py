@@ -62,7 +62,7 @@ class SupernetFile(BaseModel):
 
     @property
     def purpose(self) -> Task:
-        """What its networks are for."""
+        """The task that its networks are for."""
         return Task.of(self.task, self.classes, self.head)
 
     @property

@@ -1,4 +1,4 @@
-"""What a task is to a training: its loss, how images are batched, and how a network is judged."""
+"""The part of a task in a training: its loss, how images are batched, how networks are judged."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class Scorer(Protocol):
 
 
 class TrainingTask(Protocol):
-    """What a task is to a training. No part of it holds parameters."""
+    """The part of a task in a training. It holds no parameters."""
 
     def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """Return the mean loss of a batch: () from (B, ...) outputs and targets."""

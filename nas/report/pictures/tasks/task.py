@@ -1,4 +1,4 @@
-"""What a task is to pictures: which images may be shown, what is true of them, what was told."""
+"""The part of a task in pictures: which images may be shown, what is true and what was told."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Picture:
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """What a network told of an image.
+    """An image as a network told it.
 
     right: None where it is neither right nor wrong.
     """
@@ -58,7 +58,7 @@ class Key:
 
 
 class TaskPictures(Protocol):
-    """What a task is to pictures."""
+    """The part of a task in pictures."""
 
     @property
     def towards(self) -> str:
