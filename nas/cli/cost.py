@@ -22,8 +22,7 @@ from nas.cli.output.console import print_json
 from nas.cli.parsing import check_strides, parse_arguments
 
 if TYPE_CHECKING:
-    from nas.base.size import Resolution
-    from nas.spec.architecture import Architecture
+    pass
 
 __all__ = ["cost"]
 
@@ -44,6 +43,10 @@ def cost(
             help="after_depthwise, after_convolution, after_projection, after_residual.",
         ),
     ] = None,
+    part: Annotated[
+        list[str] | None,
+        typer.Option(metavar="PART", help="backbone (default), neck, head; may be repeated."),
+    ] = None,
     resolution: ImageSize = "224",
     total_stride: TotalStride = None,
     output_stride: OutputStride = None,
@@ -56,15 +59,33 @@ def cost(
 
     Example: nas cost --backbone mobilenetv2_100 --uniform coord/r32 --exclude 'blocks.0.*'
     """
+    from nas.models.build import uniform as place_uniform
     from nas.models.cost import cost as count_cost
+    from nas.spec.architecture import parse_label
     from nas.spec.own_backbone import with_arguments
     from nas.spec.resolution import parse_resolution
+    from nas.spec.space import PARTS, POSITIONS
     from nas.spec.task import Task
 
     backbone = with_arguments([backbone], parse_arguments(backbone_args))[0]
     size = parse_resolution(resolution, "--resolution")
-    architecture = _place(backbone, uniform, size, total_stride, output_stride, exclude, position)
     purpose = Task.of(task or "classification", classes, head)
+    check_strides(total_stride, output_stride)
+    _check_known("--position", position, POSITIONS)
+    _check_known("--part", part, PARTS)
+    block, options = parse_label(uniform)
+    architecture = place_uniform(
+        backbone,
+        block,
+        resolution=size,
+        total_stride=total_stride,
+        output_stride=output_stride,
+        exclude=tuple(exclude or ()),
+        position=tuple(position or ()),
+        part=tuple(part or ("backbone",)),
+        task=purpose,
+        **dict[str, Any](options),
+    )
     counted, insertions = count_cost(architecture, task=purpose), len(architecture.blocks)
     if json_:
         values = {
@@ -88,32 +109,8 @@ def cost(
         print(describe_uncounted(counted.unsupported))
 
 
-def _place(
-    backbone: str,
-    label: str,
-    resolution: Resolution,
-    total_stride: int | None,
-    output_stride: int | None,
-    exclude: Sequence[str] | None,
-    position: Sequence[str] | None,
-) -> Architecture:
-    """Put one block at all sites that are not left out. Raises SpecError."""
-    from nas.models.build import uniform
-    from nas.spec.architecture import parse_label
-    from nas.spec.space import POSITIONS
-
-    check_strides(total_stride, output_stride)
-    unknown = [name for name in position or () if name not in POSITIONS]
+def _check_known(flag: str, given: Sequence[str] | None, allowed: Sequence[str]) -> None:
+    """Raise SpecError for a value that is not among those allowed."""
+    unknown = [value for value in given or () if value not in allowed]
     if unknown:
-        raise SpecError(f"position {unknown[0]!r}; allowed: {', '.join(POSITIONS)}")
-    block, options = parse_label(label)
-    return uniform(
-        backbone,
-        block,
-        resolution=resolution,
-        total_stride=total_stride,
-        output_stride=output_stride,
-        exclude=tuple(exclude or ()),
-        position=tuple(position or ()),
-        **dict[str, Any](options),
-    )
+        raise SpecError(f"{flag} {unknown[0]!r}; allowed: {', '.join(allowed)}")

@@ -132,8 +132,10 @@ def _write(
     if prior is not None:
         from nas.models.candidates import Candidates
         from nas.report.explain.search_prior import make_search_prior
+        from nas.runs.check_network import CLASSES
 
-        rules = make_search_prior(explanation, Candidates(run.space), data=run.file.data_name)
+        candidates = Candidates(run.space, run.file.task_on(CLASSES))
+        rules = make_search_prior(explanation, candidates, data=run.file.data_name)
         rules.write(prior)
         written.append(prior)
     return written

@@ -12,7 +12,7 @@ from rich.table import Table
 
 from nas.base.formats import describe_uncounted, format_count
 from nas.base.size import Size
-from nas.cli.options import ImageSize, Json, OutputStride, TotalStride
+from nas.cli.options import Head, ImageSize, Json, OutputStride, TaskOption, TotalStride
 from nas.cli.output.console import make_console, plain_table, print_json
 from nas.cli.parsing import check_strides
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from nas.backbones import Site
     from nas.blocks import Block
     from nas.spec.architecture import Architecture, Option
+    from nas.spec.task import Task
 
 __all__ = ["sites"]
 
@@ -42,6 +43,8 @@ def sites(
     size: ImageSize = "224",
     total_stride: TotalStride = None,
     output_stride: OutputStride = None,
+    task: TaskOption = None,
+    head: Head = None,
     block: Annotated[
         list[str] | None,
         typer.Option(metavar="BLOCK", help="Such as coord/r32; may be repeated."),
@@ -50,31 +53,31 @@ def sites(
 ) -> None:
     """Show the sites of a network with their maps, and what blocks would cost there.
 
+    With --task, also those in what stands around it.
     Example: nas sites mobilenetv3_small_050 --size 64 --block coord/r32 --block se
     """
-    from nas.backbones import find_sites
     from nas.models.cost import cost
+    from nas.models.task_sites import all_task_sites
     from nas.spec.architecture import Architecture
     from nas.spec.resolution import parse_resolution
-    from nas.spec.space import POSITIONS
+    from nas.spec.task import Task
 
     resolution = parse_resolution(size, "--size")
     blocks = _read_blocks(block or _BLOCKS)
     check_strides(total_stride, output_stride)
-    found = find_sites(
-        network, resolution, total_stride, positions=POSITIONS, output_stride=output_stride
-    )
-    matched = None if weights is None else _match(network, weights, weights_match)
+    purpose = Task.of(task or "classification", _CLASSES, head)
     plain = Architecture(
         network, resolution, total_stride=total_stride, output_stride=output_stride
     )
-    counted, rows = cost(plain, num_classes=_CLASSES), _rows(plain, found, blocks)
+    found = all_task_sites(plain, purpose)
+    matched = None if weights is None else _match(network, weights, weights_match)
+    counted, rows = cost(plain, task=purpose), _rows(plain, purpose, found, blocks)
     about = {
         "network": network,
         "size": resolution,
         "params": counted.params,
         "macs": counted.macs,
-        "unsupported": _uncounted(plain, rows),
+        "unsupported": _uncounted(plain, purpose, rows),
         "sites": rows,
         "weights": matched,
     }
@@ -99,15 +102,15 @@ def _read_blocks(labels: Sequence[str]) -> dict[str, tuple[Block, Mapping[str, O
 
 def _rows(
     plain: Architecture,
+    task: Task,
     sites: Sequence[Site],
     blocks: Mapping[str, tuple[Block, Mapping[str, Option]]],
 ) -> list[dict[str, Any]]:
     """Describe each site; a block that does not fit has a reason instead of costs."""
     from nas.models.choice_costs import ChoiceCosts
     from nas.models.decisions import Decision
-    from nas.spec.task import Task
 
-    costs = ChoiceCosts(Task(outputs=_CLASSES))
+    costs = ChoiceCosts(task)
     rows = []
     for site in sites:
         held: dict[str, dict[str, Any]] = {}
@@ -121,6 +124,7 @@ def _rows(
         rows.append(
             {
                 "name": site.name,
+                "part": site.part,
                 "position": site.position,
                 "stage": site.stage,
                 "channels": site.channels,
@@ -133,7 +137,7 @@ def _rows(
     return rows
 
 
-def _uncounted(plain: Architecture, rows: Sequence[Mapping[str, Any]]) -> list[str]:
+def _uncounted(plain: Architecture, task: Task, rows: Sequence[Mapping[str, Any]]) -> list[str]:
     """Return the operators of the network and of the blocks that multiply-adds leave out."""
     from nas.models.cost import cost
     from nas.spec.architecture import Insertion
@@ -145,7 +149,7 @@ def _uncounted(plain: Architecture, rows: Sequence[Mapping[str, Any]]) -> list[s
         if "refused" not in costs
     }
     networks = [plain, *(replace(plain, insertions=(one,)) for one in first.values())]
-    counted = [cost(network, num_classes=_CLASSES) for network in networks]
+    counted = [cost(network, task=task) for network in networks]
     return sorted({name for each in counted for name in each.unsupported})
 
 
@@ -210,6 +214,9 @@ def _describe_match(matched: Mapping[str, Any], network: str) -> list[str]:
 def _table(title: str, rows: Sequence[Mapping[str, Any]], labels: Sequence[str]) -> Table:
     table = plain_table(title)
     table.add_column("site", no_wrap=True)
+    parts = {row["part"] for row in rows} != {"backbone"}
+    if parts:
+        table.add_column("part")
     table.add_column("stage", overflow="fold")
     table.add_column("channels x map", justify="right", no_wrap=True)
     table.add_column("", no_wrap=True)
@@ -218,6 +225,7 @@ def _table(title: str, rows: Sequence[Mapping[str, Any]], labels: Sequence[str])
     for row in rows:
         table.add_row(
             row["name"],
+            *((row["part"],) if parts else ()),
             row["stage"],
             f"{row['channels']}x{row['height']}x{row['width']}",
             "filled" if row["filled"] else "",

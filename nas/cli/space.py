@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from rich.table import Table
 
 from nas.base.size import Size
-from nas.cli.options import Json, SpaceFile
+from nas.cli.options import Head, Json, SpaceFile, TaskOption
 from nas.cli.output.console import make_console, plain_table, print_json
 
 if TYPE_CHECKING:
@@ -17,15 +17,21 @@ if TYPE_CHECKING:
 
 __all__ = ["space"]
 
+_CLASSES = 10  # sites are the same of any number
 
-def space(space: SpaceFile, json_: Json = False) -> None:
+
+def space(
+    space: SpaceFile, task: TaskOption = None, head: Head = None, json_: Json = False
+) -> None:
     """Show the sites of a space, what may go there, and how many networks it holds.
 
     Example: nas space search_spaces/mobilenetv2.yaml
     """
     from nas.models.candidates import Candidates, load_space
+    from nas.spec.task import Task
 
-    candidates = Candidates(load_space(space))
+    purpose = Task.of(task or "classification", _CLASSES, head)
+    candidates = Candidates(load_space(space), purpose)
     if json_:
         print_json(_to_dict(candidates))
     else:
@@ -37,6 +43,7 @@ def _to_dict(candidates: Candidates) -> dict[str, Any]:
         backbone: [
             {
                 "name": place.name,
+                "part": place.sites[0].part,
                 "sites": [site.name for site in place.sites],
                 "channels": place.sites[0].channels,
                 "height": place.sites[0].height,

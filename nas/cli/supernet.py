@@ -56,6 +56,8 @@ def supernet(
     Example: nas supernet search_spaces/mobilenetv2-small.yaml --out runs/supernet --score 20
     """
     from nas.models.candidates import Candidates, load_space
+    from nas.runs.check_network import CLASSES
+    from nas.runs.reading import settle_task
     from nas.spec.resolution import parse_resolution
     from nas.spec.runner import load_runner
     from nas.training.supernet.supernet import Paths
@@ -68,8 +70,8 @@ def supernet(
     if resolution is not None:
         size = parse_resolution(resolution, "--resolution")
         settings.append(f"proxy.resolution={size}")
-    runner = load_runner(None, (*settings, *(set_ or ())))
-    candidates = Candidates(load_space(space))
+    runner = settle_task(load_runner(None, (*settings, *(set_ or ()))), data)
+    candidates = Candidates(load_space(space), runner.task_on(CLASSES))
     folder, images = _open_folder(
         out, candidates, runner, data, paths=paths, frozen=not train_backbone
     )
@@ -95,10 +97,9 @@ def _open_folder(
     )
     from nas.runs.check_network import CLASSES, check_networks
     from nas.runs.images import train_resolution
-    from nas.runs.reading import reading_of, settle_task
+    from nas.runs.reading import reading_of
     from nas.training.supernet.folder import SupernetFile, SupernetFolder
 
-    runner = settle_task(runner, data)
     for note in check_networks(candidates, runner.proxy, None, runner.task_on(CLASSES)):
         print(note, file=sys.stderr)
     seed, size = runner.search.seed, train_resolution(candidates.space, runner)

@@ -15,15 +15,18 @@ from typing import Annotated
 import numpy as np
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from nas.backbones import Site, plain_network
+from nas.backbones import Site
 from nas.blocks import BLOCKS, Block
 from nas.latency.design import choose
 from nas.latency.host_block import HostBlock, TimedGraph, input_shapes
 from nas.models.candidates import Candidates
+from nas.models.task_network import plain_network_of
 from nas.spec.architecture import EMPTY, Architecture, Option, block_label
+from nas.spec.task import Task
 
 __all__ = ["BlockOverhead", "MeasurementPlan", "PlannedNetwork", "plan_measurements"]
 
+_CLASSES = 10  # of a backbone, of which single blocks are timed
 _STRICT = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
@@ -97,20 +100,25 @@ def plan_measurements(
     graphs: dict[str, TimedGraph] = {}
     entries: dict[str, dict[str, dict[str, BlockOverhead]]] = {}
     for plain, sites in candidates.plains():
-        network = plain_network(
-            plain.backbone,
-            num_classes=10,
-            total_stride=plain.total_stride,
-            output_stride=plain.output_stride,
-        )
-        inputs = input_shapes(network, plain.resolution)
         entries[plain.to_json()] = {
-            site.name: _entries(HostBlock(network, site, inputs), candidates, graphs)
-            for site in sites
+            host.site.name: _entries(host, candidates, graphs)
+            for host in _hosts(plain, sites, candidates.task)
         }
     networks = _whole_networks(candidates, whole, held_out, seed)
     plan = MeasurementPlan(space=candidates.space.name, entries=entries, networks=networks)
     return plan, tuple(graphs.values())
+
+
+def _hosts(plain: Architecture, sites: Sequence[Site], task: Task | None) -> Iterator[HostBlock]:
+    """Yield the residual blocks of sites: those of the backbone by itself, then those around it."""
+    in_backbone = [site for site in sites if site.part == "backbone"]
+    around = [site for site in sites if site.part != "backbone"]
+    for wanted, purpose in ((in_backbone, Task(outputs=_CLASSES)), (around, task)):
+        if wanted and purpose is not None:
+            network = plain_network_of(plain, purpose)
+            inputs = input_shapes(network, plain.resolution)
+            for site in wanted:
+                yield HostBlock(network, site, inputs)
 
 
 def _entries(

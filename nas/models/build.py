@@ -3,26 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from fnmatch import fnmatchcase
 
 import torch
 from torch import Tensor, nn
 
-from nas.backbones import Site, find_sites, plain_network, sites_by_name
+from nas.backbones import Site, Slot, plain_network
 from nas.base.errors import SpecError
+from nas.base.files import parse
 from nas.base.seeds import derive
 from nas.base.size import Resolution, Size
 from nas.blocks import block_named
 from nas.blocks.gate import drop_single_gates
 from nas.models.task_network import (
     TaskNetwork,
-    backbone_of,
-    backbone_prefix,
     check_read,
+    holder_of,
+    path_of,
     task_network,
 )
+from nas.models.task_sites import find_task_sites, task_sites_by_name
 from nas.spec.architecture import EMPTY, KEEP, Architecture, Insertion, Option, block_label
 from nas.spec.own_backbone import absolute
+from nas.spec.space import SiteRule
 from nas.spec.task import Task
 
 __all__ = [
@@ -72,13 +76,13 @@ def build(
     if weights is not None:
         network.load_state_dict(dict(weights))
     trained = start == "identity" and (weights is not None or pretrained)
-    for site, insertion in _placements(architecture):
-        check_read(architecture.plain, task, site.name, site.slot.module)
-        module = _module(insertion, site, start, seed)
+    for site, insertion in _placements(architecture, task):
+        check_read(architecture.plain, task, site.name, site.slot)
+        module, holder = _module(insertion, site, start, seed), holder_of(network, site.slot)
         if trained and site.filled and insertion.block != EMPTY:
-            held = backbone.get_submodule(site.slot.module)
+            held = holder.get_submodule(site.slot.module)
             block_named(insertion.block).take_over(module, held, site)
-        site.slot.fill(backbone, module)
+        site.slot.fill(holder, module)
     return network.eval()
 
 
@@ -94,38 +98,38 @@ def _module(insertion: Insertion, site: Site, start: str, seed: int) -> nn.Modul
         return block.assemble(site.channels, site.height, site.width, start, options).eval()
 
 
-def _placements(architecture: Architecture) -> list[tuple[Site, Insertion]]:
+def _placements(architecture: Architecture, task: Task) -> list[tuple[Site, Insertion]]:
     """Return the insertions with their sites, in the order of the forward pass."""
     insertions = {insertion.site: insertion for insertion in architecture.insertions}
-    sites = sites_by_name(
-        architecture.backbone,
-        architecture.resolution,
-        architecture.total_stride,
-        tuple(insertions),
-        architecture.output_stride,
-    )
+    sites = task_sites_by_name(architecture, task, tuple(insertions))
     return [(site, insertions[name]) for name, site in sites.items()]
 
 
-def _block_placements(architecture: Architecture) -> list[tuple[Site, Insertion]]:
-    """Return the insertions that put a block somewhere, with their sites."""
+def _block_placements(
+    network: nn.Module, architecture: Architecture
+) -> list[tuple[Site, Insertion]]:
+    """Return the insertions that put a block somewhere into a network, with their sites."""
+    task = network.task if isinstance(network, TaskNetwork) else Task()
     return [
         (site, insertion)
-        for site, insertion in _placements(architecture)
+        for site, insertion in _placements(architecture, task)
         if insertion.block != EMPTY
     ]
 
 
 def inserted_modules(network: nn.Module, architecture: Architecture) -> list[nn.Module]:
     """Return the inserted blocks of a network, in the order of the forward pass."""
-    backbone = backbone_of(network)
-    return [site.slot.block(backbone) for site, _ in _block_placements(architecture)]
+    return [
+        site.slot.block(holder_of(network, site.slot))
+        for site, _ in _block_placements(network, architecture)
+    ]
 
 
 def inserted_prefixes(network: nn.Module, architecture: Architecture) -> tuple[str, ...]:
     """Return what the names of the inserted blocks' weights begin with in the network's state."""
-    before = backbone_prefix(network)
-    return tuple(f"{before}{site.slot.path}." for site, _ in _block_placements(architecture))
+    return tuple(
+        f"{path_of(network, site.slot)}." for site, _ in _block_placements(network, architecture)
+    )
 
 
 def deploy(network: nn.Module, architecture: Architecture) -> nn.Module:
@@ -138,20 +142,27 @@ def deploy(network: nn.Module, architecture: Architecture) -> nn.Module:
     maps, and beside blocks at modules that a pattern names, which may stand between a slot and its
     reader.
     """
-    reads = isinstance(network, TaskNetwork) and bool(network.reads)
-    placements, backbone = _block_placements(architecture), backbone_of(network)
+    placements = _block_placements(network, architecture)
     for site, _ in placements:
-        drop_single_gates(site.slot.block(backbone))
+        drop_single_gates(site.slot.block(holder_of(network, site.slot)))
     if any(site.position == "output" for site, _ in placements):
         return network
     for site, insertion in placements:
-        if site.slot.follower is None or (reads and not site.slot.is_inner):
+        holder = holder_of(network, site.slot)
+        if site.slot.follower is None or not _alone_reads(network, site.slot):
             continue
-        follower = backbone.get_submodule(site.slot.follower)
+        follower = holder.get_submodule(site.slot.follower)
         assert type(follower) is nn.Conv2d
         with torch.no_grad():
-            follower.weight.mul_(block_named(insertion.block).fold(site.slot.block(backbone)))
+            follower.weight.mul_(block_named(insertion.block).fold(site.slot.block(holder)))
     return network
+
+
+def _alone_reads(network: nn.Module, slot: Slot) -> bool:
+    """Say whether a slot's follower is known to be alone: backbones are walked without heads."""
+    if not isinstance(network, TaskNetwork) or not network.reads or slot.part != "backbone":
+        return True
+    return slot.is_inner
 
 
 def selected_sites(
@@ -194,6 +205,8 @@ def uniform(
     exclude: str | Sequence[str] = (),
     position: str | Sequence[str] = (),
     modules: Sequence[str] = (),
+    part: str | Sequence[str] = "backbone",
+    task: Task | None = None,
     where_it_fits: bool = False,
     **options: Option,
 ) -> Architecture:
@@ -203,16 +216,20 @@ def uniform(
     total_stride, output_stride: as of an Architecture.
     block: a name in BLOCKS, `none` (every slot emptied) or `keep` (the backbone as it comes).
     exclude: patterns of sites to leave out.
-    position, modules: which sites (see `find_sites`).
+    position, modules, part: which sites (see `SiteRule`).
+    task: whose network has the parts; None: its backbone alone.
     where_it_fits: whether to leave out the sites that the block does not fit, rather than refuse.
     options: of the block; those not given are the paper's.
     Raises SpecError for an unknown name, or a block that does not fit.
     """
     backbone = absolute(backbone)
-    positions = (position,) if isinstance(position, str) else tuple(position)
     exclude = (exclude,) if isinstance(exclude, str) else tuple(exclude)
+    values = {"part": part, "position": position, "modules": modules}
+    rule = parse(SiteRule, {key: each if isinstance(each, str) else list(each)
+                            for key, each in values.items()}, "uniform")  # fmt: skip
     written = Size.of(resolution).written
-    sites = find_sites(backbone, written, total_stride, positions, modules, output_stride)
+    plain = Architecture(backbone, written, (), total_stride, output_stride)
+    sites = find_task_sites(plain, rule, task)
     _check_exclude(sites, exclude, backbone)
     sites = selected_sites(sites, exclude, backbone)
     if block in {KEEP, EMPTY} and options:
@@ -231,4 +248,4 @@ def uniform(
                 label = block_label(block, options)
                 raise SpecError(f"{label} does not fit {site.name}: {reason}")
             insertions.append(Insertion(site.name, block, tuple(complete.items())))
-    return Architecture(backbone, written, tuple(insertions), total_stride, output_stride)
+    return replace(plain, insertions=tuple(insertions))

@@ -14,6 +14,7 @@ from nas.models.decisions import Branch, Decision, branches_of
 from nas.spec.architecture import EMPTY, KEEP, PLAIN, Architecture, Insertion, block_label
 from nas.spec.own_backbone import absolute
 from nas.spec.space import SearchSpace, parse_space
+from nas.spec.task import Task
 
 __all__ = ["Candidates", "check_names", "given_space", "load_space"]
 
@@ -63,14 +64,18 @@ class Candidates:
 
     Options that build the same network at a site (hidden widths have a floor) are one
     choice, written with the paper's ratio where the space has it.
+
+    task: what the networks are for, however many classes there are; None: not known, so that a
+        space with sites in necks or heads is refused.
     Raises SpecError when a block of the space fits no site, or nothing can be built.
     """
 
-    def __init__(self, space: SearchSpace) -> None:
+    def __init__(self, space: SearchSpace, task: Task | None = None) -> None:
         check_names(space)
         space = _found_from_anywhere(space)
         self.space = space
-        self._branches = branches_of(space)
+        self.task = task
+        self._branches = branches_of(space, task)
         choices: dict[tuple[str, str], set[tuple[str, ...]]] = {}
         for branch in self._branches:
             for decision in branch.decisions:
@@ -271,6 +276,8 @@ class Candidates:
                     exclude=branch.exclude,
                     position=tuple(self.space.sites.position),
                     modules=tuple(self.space.sites.modules),
+                    part=tuple(self.space.sites.part),
+                    task=self.task,
                     where_it_fits=True,
                 )
         return references

@@ -6,13 +6,15 @@ import itertools
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from nas.backbones import Site, find_sites
+from nas.backbones import Site
 from nas.base.errors import SpecError
 from nas.base.size import Resolution
 from nas.blocks import BLOCKS, Block, block_named
 from nas.models.build import is_excluded, selected_sites
+from nas.models.task_sites import find_task_sites
 from nas.spec.architecture import EMPTY, KEEP, Architecture, Insertion, Option, block_label
 from nas.spec.space import SearchSpace, SiteRule
+from nas.spec.task import Task
 
 __all__ = ["Branch", "Decision", "branches_of"]
 
@@ -85,13 +87,14 @@ class Branch:
         return sum(ways if limit is None else ways[: limit + 1])
 
 
-def branches_of(space: SearchSpace) -> tuple[Branch, ...]:
+def branches_of(space: SearchSpace, task: Task | None = None) -> tuple[Branch, ...]:
     """Return a branch for each backbone of a space at each resolution.
 
+    task: what networks are for; None: not known, so that a space may be of backbones alone.
     Raises SpecError when a block fits no site, or when a pattern to exclude matches none.
     """
     branches = tuple(
-        _branch(space, backbone, resolution)
+        _branch(space, backbone, resolution, task)
         for backbone, resolution in itertools.product(space.backbones, space.resolutions)
     )
     matching = {pattern for branch in branches for pattern in branch.exclude}
@@ -104,16 +107,10 @@ def branches_of(space: SearchSpace) -> tuple[Branch, ...]:
     return branches
 
 
-def _branch(space: SearchSpace, backbone: str, resolution: Resolution) -> Branch:
+def _branch(space: SearchSpace, backbone: str, resolution: Resolution, task: Task | None) -> Branch:
     rule = space.sites
-    sites = find_sites(
-        backbone,
-        resolution,
-        space.total_stride,
-        rule.position,
-        rule.modules,
-        space.output_stride,
-    )
+    plain = Architecture(backbone, resolution, (), space.total_stride, space.output_stride)
+    sites = find_task_sites(plain, rule, task)
     exclude = tuple(
         pattern
         for pattern in rule.exclude
@@ -137,12 +134,13 @@ def _grouped(sites: tuple[Site, ...], rule: SiteRule) -> dict[str, tuple[Site, .
     """Name of a decision -> the sites that it is about."""
     groups: dict[str, tuple[Site, ...]] = {}
     several = len({site.position for site in sites}) > 1
+    whole = "network" if len({site.part for site in sites}) < 2 else None
     for site in sites:
         suffix = f"/{site.position}" if several else ""
         names = {
             "block": site.name,
             "stage": site.stage + suffix,
-            "network": "network" + suffix,
+            "network": (whole or site.part) + suffix,
         }
         name = names[rule.granularity]
         groups[name] = (*groups.get(name, ()), site)

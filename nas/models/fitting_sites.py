@@ -13,11 +13,14 @@ def with_fitting_sites(space: SearchSpace) -> tuple[SearchSpace, list[str]]:
     """Return a space whose backbones were exchanged, and what it no longer says, in sentences.
 
     Positions that none of them has give way to the usual ones (see `find_sites`), and patterns to
-    exclude that match none of their sites are left out: both are of other networks.
+    exclude that match none of their sites are left out: both are of other networks. What is around
+    a backbone stays.
     Raises SpecError for a backbone that there is not, or without sites.
     """
     backbones = space.backbones
     rule, notes = space.sites, list[str]()
+    if rule.part != ["backbone"]:
+        return space, notes
     sites = {name: _all_sites(space, name) for name in backbones}
     have = {site.position for each in sites.values() for site in each}
     names = ", ".join(backbones)

@@ -8,10 +8,11 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from nas.backbones import Site, sites_by_name
+from nas.backbones import Site
 from nas.blocks import BLOCKS, Block
 from nas.models.build import build
-from nas.models.task_network import backbone_of
+from nas.models.task_network import holder_of
+from nas.models.task_sites import task_sites_by_name
 from nas.spec.architecture import Architecture
 from nas.spec.task import Task
 
@@ -25,17 +26,19 @@ def count_starts(emptied: Architecture, task: Task, weights: Mapping[str, Tensor
     task: what it is for.
     weights: of the trained plain network.
     """
-    network = backbone_of(build(emptied.plain, task=task, weights=weights))
+    network = build(emptied.plain, task=task, weights=weights)
     names = tuple(insertion.site for insertion in emptied.insertions)
-    sites = sites_by_name(
-        emptied.backbone, emptied.resolution, emptied.total_stride, names, emptied.output_stride
-    )
+    sites = task_sites_by_name(emptied, task, names)
     return Counter(
         name
         for site in sites.values()
         for name, block in BLOCKS.items()
-        if block.read and _starts_as(block, network.get_submodule(site.slot.module), site)
+        if block.read and _starts_as(block, _held(network, site), site)
     )
+
+
+def _held(network: nn.Module, site: Site) -> nn.Module:
+    return holder_of(network, site.slot).get_submodule(site.slot.module)
 
 
 def _starts_as(block: Block, held: nn.Module, site: Site) -> bool:

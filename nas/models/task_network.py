@@ -11,16 +11,30 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from nas.backbones import FeatureMap, Maps, find_maps, read_maps
+from nas.backbones import FeatureMap, Maps, Slot, find_maps, plain_network, read_maps
 from nas.base.errors import SpecError
 from nas.base.seeds import derive
 from nas.models.heads import HEADS, Embedding
 from nas.spec.architecture import Architecture
+from nas.spec.space import Part
 from nas.spec.task import Task
 
-__all__ = ["TaskNetwork", "backbone_of", "backbone_prefix", "check_read", "task_network"]
+__all__ = [
+    "AROUND",
+    "TaskNetwork",
+    "backbone_of",
+    "check_read",
+    "holder_of",
+    "is_read",
+    "part_of",
+    "path_of",
+    "plain_network_of",
+    "task_network",
+]
 
-_BACKBONE = "backbone"
+_BACKBONE = "backbone."
+AROUND = "head."
+"""What the paths of modules of a neck and head begin with, and so the names of their sites."""
 
 
 class TaskNetwork(nn.Module):
@@ -28,14 +42,18 @@ class TaskNetwork(nn.Module):
 
     backbone: changed by its task, such as cut off behind the maps that a head reads.
     head: what reads it.
+    task: what it is for.
     reads: paths in the backbone of the modules whose maps the head reads, from the finest to the
         coarsest; empty where it reads what the backbone gives.
     """
 
-    def __init__(self, backbone: nn.Module, head: nn.Module, reads: Sequence[str] = ()) -> None:
+    def __init__(
+        self, backbone: nn.Module, head: nn.Module, task: Task, reads: Sequence[str] = ()
+    ) -> None:
         super().__init__()
         self.backbone = backbone
         self.head = head
+        self.task = task
         self.reads = tuple(reads)
 
     def forward(self, images: Tensor) -> Tensor:
@@ -50,13 +68,42 @@ class TaskNetwork(nn.Module):
 
 
 def backbone_of(network: nn.Module) -> nn.Module:
-    """Return the backbone within a network, to which sites belong; or the network, if it is one."""
+    """Return the backbone within a network; or the network, if it is one."""
     return network.backbone if isinstance(network, TaskNetwork) else network
 
 
-def backbone_prefix(network: nn.Module) -> str:
-    """Return what the names of a backbone's weights begin with in the state of its network."""
-    return f"{_BACKBONE}." if isinstance(network, TaskNetwork) else ""
+def holder_of(network: nn.Module, slot: Slot) -> nn.Module:
+    """Return the module that the paths of a slot are within: the backbone, or the network."""
+    return backbone_of(network) if slot.part == "backbone" else network
+
+
+def path_of(network: nn.Module, slot: Slot) -> str:
+    """Return the path of a slot's block within the network."""
+    inner = isinstance(network, TaskNetwork) and slot.part == "backbone"
+    return f"{_BACKBONE}{slot.path}" if inner else slot.path
+
+
+def part_of(path: str, task: Task) -> Part:
+    """Return the part of a task's network that a module is in."""
+    if not path.startswith(AROUND):
+        return "backbone"
+    neck = HEADS[task.head].neck if task.head in HEADS else ()
+    return "neck" if f"{path}.".startswith(tuple(f"{AROUND}{each}." for each in neck)) else "head"
+
+
+def plain_network_of(plain: Architecture, task: Task, *, seed: int = 0) -> nn.Module:
+    """Make the network of a task around a backbone as it comes, with random weights.
+
+    Raises SpecError where the backbone gives no maps that the head could read.
+    """
+    backbone = plain_network(
+        plain.backbone,
+        num_classes=task.outputs,
+        total_stride=plain.total_stride,
+        output_stride=plain.output_stride,
+        seed=seed,
+    )
+    return task_network(backbone, plain, task, seed=seed)
 
 
 def task_network(backbone: nn.Module, plain: Architecture, task: Task, *, seed: int) -> nn.Module:
@@ -73,25 +120,29 @@ def task_network(backbone: nn.Module, plain: Architecture, task: Task, *, seed: 
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive(seed, f"head {task.head}"))
         if task.head not in HEADS:
-            return TaskNetwork(backbone, Embedding(task.outputs)).eval()
+            return TaskNetwork(backbone, Embedding(task.outputs), task).eval()
         maps, read = _maps_read(plain, task)
         head = HEADS[task.head](read, task.outputs)
     maps.cut(backbone, read)
-    return TaskNetwork(backbone, head, [one.path for one in read]).eval()
+    return TaskNetwork(backbone, head, task, [one.path for one in read]).eval()
 
 
-def check_read(plain: Architecture, task: Task, site: str, module: str) -> None:
-    """Check that a site at a module of the backbone is not behind what a head reads.
+def is_read(plain: Architecture, task: Task, slot: Slot) -> bool:
+    """Say whether a task's network reads what is at a slot: not behind the last map of its head."""
+    if task.head not in HEADS or slot.part != "backbone":
+        return True
+    maps, read = _maps_read(plain, task)
+    return not maps.runs_behind(slot.module, read)
 
-    Raises SpecError.
-    """
-    if task.head in HEADS:
-        maps, read = _maps_read(plain, task)
-        if maps.runs_behind(module, read):
-            raise SpecError(
-                f"site {site!r} is behind the last map that head {task.head!r} reads, "
-                f"{read[-1].path!r}, so that nothing reads it; leave it out (sites: exclude)"
-            )
+
+def check_read(plain: Architecture, task: Task, name: str, slot: Slot) -> None:
+    """Check that a task's network reads what is at a site. Raises SpecError."""
+    if not is_read(plain, task, slot):
+        _, read = _maps_read(plain, task)
+        raise SpecError(
+            f"site {name!r} is behind the last map that head {task.head!r} reads, "
+            f"{read[-1].path!r}, so that nothing reads it; leave it out (sites: exclude)"
+        )
 
 
 def _maps_read(plain: Architecture, task: Task) -> tuple[Maps, tuple[FeatureMap, ...]]:

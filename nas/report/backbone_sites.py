@@ -10,6 +10,7 @@ from nas.base.natural_order import natural_key
 from nas.base.size import Resolution
 from nas.spec.architecture import Architecture
 from nas.spec.space import SearchSpace
+from nas.spec.task import Task
 
 __all__ = ["BackboneKey", "BackboneSites", "DrawnSite", "find_backbone_sites"]
 
@@ -43,7 +44,7 @@ class BackboneSites:
 
 
 def find_backbone_sites(
-    space: SearchSpace, architectures: Sequence[Architecture]
+    space: SearchSpace, task: Task, architectures: Sequence[Architecture]
 ) -> dict[BackboneKey, BackboneSites]:
     """Return all sites that a space searches, by backbone and resolution.
 
@@ -51,7 +52,7 @@ def find_backbone_sites(
     There, and where the installed libraries no longer know a backbone, the sites are those that
     some network of the run has a block at.
     """
-    backbones = {} if any(":" in name for name in space.backbones) else _trace(space)
+    backbones = {} if any(":" in name for name in space.backbones) else _trace(space, task)
     for key, names in _sites_with_blocks(architectures).items():
         traced = backbones.get(key)
         if traced is None or not names <= {site.name for site in traced.sites}:
@@ -69,11 +70,11 @@ def _sites_with_blocks(architectures: Sequence[Architecture]) -> Mapping[Backbon
     return names
 
 
-def _trace(space: SearchSpace) -> dict[BackboneKey, BackboneSites]:
+def _trace(space: SearchSpace, task: Task) -> dict[BackboneKey, BackboneSites]:
     from nas.models.candidates import Candidates
 
     try:
-        plains = Candidates(space).plains()
+        plains = Candidates(space, task).plains()
     except NasError:
         return {}
     return {

@@ -14,6 +14,7 @@ from nas.report.progress import trace_progress
 from nas.report.remeasured_latency import compare_latencies
 from nas.report.snapshot import Snapshot
 from nas.runs.calibrate.curve_result import half_of, kind_of
+from nas.runs.check_network import CLASSES
 from nas.spec.architecture import Architecture
 from nas.study.front.front import Front
 from nas.study.front.point import Point
@@ -66,7 +67,8 @@ def collect_chart_data(snapshot: Snapshot) -> dict[str, Any]:
     """
     points = _points(snapshot)
     architectures = [point.architecture for point in points]
-    backbones = find_backbone_sites(snapshot.run.space, architectures)
+    run = snapshot.run
+    backbones = find_backbone_sites(run.space, run.file.task_on(CLASSES), architectures)
     labels = sorted({item.label for network in architectures for item in network.insertions})
     label_numbers = {label: number for number, label in enumerate(labels)}
     backbone_numbers = {key: number for number, key in enumerate(backbones)}

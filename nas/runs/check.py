@@ -90,7 +90,7 @@ def check_new_run(
         runner, curves, notes = _take_budget(runner, Path(calibration))
     file = RunFile.of(runner, data, study_name(out, runner))
     training_task(file.task_on(CLASSES))  # which needs its packages
-    candidates = Candidates(space)
+    candidates = Candidates(space, file.task_on(CLASSES))
     plains = [plain for plain, _ in candidates.plains()]
     file, told = settle_weights(file, plains)
     profile = _check_device(file, candidates)

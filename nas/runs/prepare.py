@@ -88,7 +88,9 @@ class SearchInputs:
         folder.
         """
         profile = load_profile(run.path / DEVICE) if run.file.device_profile else None
-        return cls(run, Candidates(run.space), profile, run.environment()["data"])
+        data = run.environment()["data"]
+        task = run.file.task_on(len(data["classes"]))
+        return cls(run, Candidates(run.space, task), profile, data)
 
 
 def prepare(inputs: SearchInputs, observer: Observer, machine: LatencyMachine) -> EvaluatorSpec:

@@ -18,8 +18,10 @@ from nas.spec.own_backbone import with_arguments
 from nas.spec.resolution import SearchedResolution
 
 __all__ = [
+    "PARTS",
     "POSITIONS",
     "Constraints",
+    "Part",
     "Position",
     "SearchSpace",
     "SiteRule",
@@ -45,25 +47,41 @@ One without depthwise convolutions has its last spatial one in their place, as a
 """
 
 
-class SiteRule(BaseModel):
-    """The rule for which of a backbone's sites take part, and how finely they are chosen.
+Part = Literal["backbone", "neck", "head"]
+PARTS: tuple[Part, ...] = get_args(Part)
+"""The parts of a task's network: its backbone; what joins maps of several sizes, or makes smaller
+ones; and what gives the answers."""
 
+
+class SiteRule(BaseModel):
+    """The rule for which sites of a network take part, and how finely they are chosen.
+
+    part: one or several of the parts of the network of a task, in whose order their sites are;
+        networks of classification have their backbone alone.
     position: one or several; empty means the paper's, behind the (first) depthwise convolution; in
         a network without any, the first that it has of after_projection, as squeeze-excitation
         has it in a ResNet, after_convolution and after_residual.
     modules: patterns of module paths whose outputs are sites (of the user's own network, say),
-        instead of positions or beside them.
+        instead of positions or beside them; those of a neck and head begin with `head.`.
     exclude: patterns of the sites to leave out.
     """
 
     model_config = _STRICT
 
+    part: Annotated[list[Part], Field(min_length=1)] = ["backbone"]
     position: list[Position] = []
     modules: list[str] = []
     granularity: Literal["block", "stage", "network"] = "block"
     exclude: list[str] = []
 
-    @field_validator("position", mode="before")
+    @field_validator("part")
+    @classmethod
+    def _distinct(cls, parts: list[Part]) -> list[Part]:
+        if len(set(parts)) < len(parts):
+            raise ValueError(f"{parts} names something twice")
+        return parts
+
+    @field_validator("part", "position", mode="before")
     @classmethod
     def _one_or_several(cls, value: object) -> object:
         return [value] if isinstance(value, str) else value

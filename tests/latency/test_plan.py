@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from support.latency_profiles import small_space
+from torch import nn
 
 from nas.latency.assembly import assemble_profile
 from nas.latency.host_block import TimedGraph
@@ -121,6 +122,27 @@ def test_what_a_block_adds_at_several_scales_is_summed() -> None:
     assert table["se/r8"] == pytest.approx(0.05 * sum(sizes))
     assert table["eca"] == pytest.approx(0.1 * sum(sizes))
     assert MeasurementPlan.model_validate(json.loads(plan.model_dump_json())) == plan
+
+
+def test_blocks_around_a_backbone_are_timed_where_they_are() -> None:
+    blocks = {"se": {"reduction": [4]}}
+    space = small_space(sites={"part": ["backbone", "neck", "head"]}, blocks=blocks)
+    candidates = Candidates(space, Task("segmentation", 3, "fpn"))
+    plan, graphs = plan_measurements(candidates, whole=2, held_out=1)
+    ((_, sites),) = candidates.plains()
+    (table,) = plan.entries.values()
+    assert table.keys() == {site.name for site in sites}
+    held = {graph.key: graph for graph in graphs}
+    for site in sites:
+        entry = table[site.name]["se/r4"]
+        assert entry.without != entry.low
+        layers = held[entry.low[0]].module().modules()
+        assert any(isinstance(layer, nn.Conv2d) for layer in layers)
+    alone, _ = plan_measurements(
+        Candidates(small_space(sites={}, blocks=blocks)), whole=2, held_out=1
+    )
+    (backbone,) = alone.entries.values()
+    assert {name: table[name] for name in backbone} == backbone
 
 
 def test_packs_of_before_name_one_graph() -> None:

@@ -13,7 +13,7 @@ from nas.blocks.gate import DoubledGate
 from nas.models.build import build, deploy, inserted_modules, inserted_prefixes, uniform
 from nas.models.cost import cost
 from nas.models.heads import HEADS
-from nas.models.task_network import TaskNetwork, backbone_of, backbone_prefix
+from nas.models.task_network import TaskNetwork, backbone_of
 from nas.spec.architecture import Architecture, Insertion
 from nas.spec.space import POSITIONS
 from nas.spec.task import EMBEDDING, Task
@@ -78,12 +78,13 @@ def test_names_of_a_backbone_and_of_its_blocks_are_within() -> None:
     site = "blocks.2.1/after_depthwise"
     architecture = Architecture("mobilenetv2_035", 32, (Insertion.of(site, "se/r4"),))
     network = build(architecture, task=segmentation())
-    assert backbone_prefix(network) == "backbone." and backbone_of(network) is network.backbone
+    assert backbone_of(network) is network.backbone
     assert inserted_prefixes(network, architecture) == ("backbone.blocks.2.1.se.",)
     (block,) = inserted_modules(network, architecture)
     assert block is network.get_submodule("backbone.blocks.2.1.se")
     classifier = build(architecture, num_classes=5)
-    assert backbone_prefix(classifier) == "" and backbone_of(classifier) is classifier
+    assert inserted_prefixes(classifier, architecture) == ("blocks.2.1.se.",)
+    assert backbone_of(classifier) is classifier
 
 
 def test_one_seed_gives_one_head_and_others_another() -> None:

@@ -27,6 +27,7 @@ from nas.runs.calibrate.curve_result import (
 )
 from nas.runs.calibrate.result import FILE, Calibration, Estimate, Trust
 from nas.runs.run import Run, open_run
+from nas.spec.task import Task
 from nas.strategy.storage.store import Store
 from nas.study.full_training import FullTraining
 from nas.study.record import Job, Outcome
@@ -117,7 +118,7 @@ def test_the_page_holds_the_front(run: Run) -> None:
 
 
 def test_sites_come_in_the_order_of_the_data(run: Run) -> None:
-    (backbone,) = find_backbone_sites(run.space, []).values()
+    (backbone,) = find_backbone_sites(run.space, Task(), []).values()
     sides = [site.height or 0 for site in backbone.sites]
     assert sides == sorted(sides, reverse=True) and sides[0] == 16
     assert backbone.sites[0].name == "blocks.1.0/after_depthwise"
@@ -125,7 +126,7 @@ def test_sites_come_in_the_order_of_the_data(run: Run) -> None:
 
 def test_maps_that_are_not_square_are_drawn_with_both_sides(run: Run) -> None:
     space = run.space.model_copy(update={"resolutions": [32, "32x48"]})
-    found = find_backbone_sites(space, [])
+    found = find_backbone_sites(space, Task(), [])
     assert [backbone.resolution for backbone in found.values()] == [32, "32x48"]
     spot = found["mobilenetv2_035", "32x48"].sites[0]
     assert (spot.height, spot.width) == (16, 24)
@@ -134,7 +135,7 @@ def test_maps_that_are_not_square_are_drawn_with_both_sides(run: Run) -> None:
 def test_users_code_is_not_run_for_a_report(run: Run) -> None:
     space = run.space.model_copy(update={"backbones": ["antigravity:fly"]})
     points = run.front().points
-    found = find_backbone_sites(space, [point.architecture for point in points])
+    found = find_backbone_sites(space, Task(), [point.architecture for point in points])
     spots = found["mobilenetv2_035", 32].sites
     assert spots[0].name == "blocks.1.0/after_depthwise" and spots[0].height is None
     assert len(spots) > 5

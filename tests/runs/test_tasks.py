@@ -11,6 +11,8 @@ import nas
 from nas.base.errors import SpecError
 from nas.cli.output.console import make_console
 from nas.cli.output.retrain_progress import RetrainWatcher
+from nas.report.chart_data import collect_chart_data
+from nas.report.snapshot import Snapshot
 from nas.runs.retrain.plan import plan_retraining
 from nas.runs.retrain.retrain import retrain
 from nas.spec.runner import Runner, load_runner
@@ -64,6 +66,21 @@ def test_a_search_and_a_full_training_go_by_the_figure_of_their_task(
     assert set(result.test_figures) == {figure.name for figure in TASKS[task].figures}
     tested = [json.loads(run.front().to_json())[0][f"retrained_test_{name}"]]
     assert tested == [pytest.approx(result.test_figures[name])]
+
+
+def test_a_search_places_blocks_around_the_backbone_too(tmp_path: Path) -> None:
+    parts = SPACE.sites.model_copy(update={"part": ["backbone", "neck", "head"]})
+    space = SPACE.model_copy(update={"sites": parts})
+    with pytest.raises(SpecError, match="part neck: a network of classification is its backbone"):
+        nas.search(space, quick("classification"), "digits", tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+    run = nas.search(space, quick("segmentation", "head=fpn"), "digits", tmp_path / "run")
+    blocks = [one for point in run.front().points for one in point.architecture.blocks]
+    assert {one.site.partition(".")[0] for one in blocks} == {"blocks", "head"}
+    data = collect_chart_data(Snapshot.of(run))
+    names = [site["name"] for backbone in data["backbones"] for site in backbone["sites"]]
+    assert "head.finest/after_convolution" in names
 
 
 def test_a_head_of_another_task_is_refused(tmp_path: Path) -> None:

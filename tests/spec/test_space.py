@@ -63,7 +63,7 @@ def test_shipped_spaces_parse(path: Path) -> None:
         ({"sites": {"position": "before"}}, "after_depthwise"),
         (
             {"sites": {"exlude": []}},
-            "'sites.exlude'; allowed here: exclude, granularity, modules, position",
+            "'sites.exlude'; allowed here: exclude, granularity, modules, part, position",
         ),
         ({"constraints": {"flops": 1}}, "'constraints.flops'; allowed here: latency_ms, macs, par"),
         ({"name": None}, "name: found None"),
@@ -86,6 +86,9 @@ def test_shipped_spaces_parse(path: Path) -> None:
         ({"total_stride": 12}, "total_stride: found 12; allowed: 4, 8, 16 or 32"),
         ({"output_stride": 4}, "output_stride: found 4; allowed: 8, 16 or 32"),
         ({"sites": {"granularity": "layer"}}, "found 'layer'; allowed: 'block', 'stage' or 'net"),
+        ({"sites": {"part": "tail"}}, "sites.part.0: found 'tail'; allowed: 'backbone', 'neck' or"),
+        ({"sites": {"part": ["head", "head"]}}, "['head', 'head'] names something twice"),
+        ({"sites": {"part": []}}, "sites.part: found []"),
         ({"blocks": {}}, "blocks: found {}"),
         ({"blocks": ["se"]}, "blocks: found ['se']"),
         ({"blocks": {"se": {"reduction": 8}}}, "blocks.se.reduction: found 8; allowed: a valid l"),

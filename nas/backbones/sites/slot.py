@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from torch import Tensor, nn
 
-from nas.spec.space import Position
+from nas.spec.space import Part, Position
 
 __all__ = ["OTHER_POSITIONS", "PAPER_POSITIONS", "Site", "Slot", "usual_positions"]
 
@@ -37,6 +37,7 @@ class Slot:
     follower: path of the convolution that reads the slot's output and nothing else does, and
         that computes with weights of its own as they are stored: a constant factor may be folded
         into them. None when there is none.
+    part: of the network; paths of the backbone's slots are within the backbone.
     """
 
     host: str
@@ -46,6 +47,7 @@ class Slot:
     stage: str = ""
     filled: bool = False
     follower: str | None = None
+    part: Part = "backbone"
 
     @property
     def name(self) -> str:
@@ -120,6 +122,11 @@ class Site:
     def stage(self) -> str:
         """The group of blocks that it is in."""
         return self.slot.stage
+
+    @property
+    def part(self) -> Part:
+        """The part of the network that it is in."""
+        return self.slot.part
 
     @property
     def filled(self) -> bool:

@@ -10,7 +10,7 @@ any block, each full convolution is one.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from fnmatch import fnmatchcase
 
@@ -26,8 +26,9 @@ from nas.backbones.sites.residual_blocks import (
 from nas.backbones.sites.slot import Site, Slot
 from nas.backbones.sites.trace import Call, Trace, is_convolution
 from nas.base.size import Resolution
+from nas.spec.space import Part
 
-__all__ = ["block_paths", "end_of_layer", "outputs", "walk"]
+__all__ = ["block_paths", "end_of_layer", "outputs", "walk", "walk_part"]
 
 _MOST_DEPTHWISE = 3
 """The depthwise convolutions in one residual block: universal inverted residuals have up to 3."""
@@ -36,6 +37,36 @@ _MOST_DEPTHWISE = 3
 def walk(network: nn.Module, resolution: Resolution) -> tuple[Site, ...]:
     """Find every site of a network that reads images of a size, in call order."""
     trace = Trace.of(network, resolution).without_shortcuts()
+    return _with_stages(_sites(_slots_of(network, trace), trace))
+
+
+def walk_part(
+    network: nn.Module, resolution: Resolution, part: Part, is_inside: Callable[[str], bool]
+) -> tuple[Site, ...]:
+    """Find every site of a part of a network, in call order.
+
+    What no convolution follows is no site: it is what the network answers.
+
+    is_inside: says of the path of a module whether it is in the part.
+    """
+    trace = Trace.of(network, resolution).without_shortcuts()
+    trace = trace.where(lambda call: is_inside(call.path))
+    slots = [
+        (replace(slot, part=part), call)
+        for slot, call in _slots_of(network, trace)
+        if not _is_answer(slot, call, trace)
+    ]
+    return _with_stages(_sites(slots, trace))
+
+
+def _is_answer(slot: Slot, call: Call, trace: Trace) -> bool:
+    """Say whether no convolution follows a slot."""
+    through = call.read if slot.way == "before" else call.gave
+    return max(trace.depths(through).values()) == 0
+
+
+def _slots_of(network: nn.Module, trace: Trace) -> list[tuple[Slot, Call]]:
+    """Return every slot with the call whose map passes through it, in call order."""
     depthwise = _hosts(network, trace)
     full = residual_blocks(trace, depthwise)
     hosts = [*depthwise, *full]
@@ -47,8 +78,7 @@ def walk(network: nn.Module, resolution: Resolution) -> tuple[Site, ...]:
     if not depthwise:
         for host, convolution in full_convolutions(network, trace, full):
             found.append(_behind_alone(host, convolution, trace))
-    found.sort(key=lambda pair: trace.calls.index(pair[1]))
-    return _with_stages(_sites(found, trace))
+    return sorted(found, key=lambda pair: trace.calls.index(pair[1]))
 
 
 def block_paths(network: nn.Module, trace: Trace) -> list[str]:
@@ -88,12 +118,17 @@ def _with_stages(sites: Iterable[Site]) -> tuple[Site, ...]:
     """Name the stages: the modules that hold the hosts, or the map where one holds them all."""
     distinct = list({site.name: site for site in sites}.values())
     parents = [site.slot.host.rpartition(".")[0] for site in distinct]
+    if len(set(parents)) < 2:
+        parents = [_map_name(site) for site in distinct]
     return tuple(
         replace(site, slot=replace(site.slot, stage=parent))
-        if len(set(parents)) > 1
-        else replace(site, slot=replace(site.slot, stage=f"{site.height}x{site.width}"))
         for site, parent in zip(distinct, parents, strict=True)
     )
+
+
+def _map_name(site: Site) -> str:
+    size = f"{site.height}x{site.width}"
+    return size if site.part == "backbone" else f"{site.part}.{size}"  # backbones have them, too
 
 
 # What a module is.

@@ -49,13 +49,14 @@ def measure(
     from nas.spec.task import Task
 
     refuse_taken(out, "--out")
+    purpose = Task.of(task or "classification", classes, head)
     device = check_device(Device(runtime, threads, batch, precision))
     with show_count("timing graphs") as progress:
         profile = measure_profile(
-            Candidates(load_space(space)),
+            Candidates(load_space(space), purpose),
             device,
             out,
-            task=Task.of(task or "classification", classes, head),
+            task=purpose,
             networks=networks,
             held_out=held_out,
             progress=progress,

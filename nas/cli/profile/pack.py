@@ -45,13 +45,14 @@ def pack(
     from nas.models.candidates import Candidates, load_space
     from nas.spec.task import Task
 
+    purpose = Task.of(task or "classification", classes, head)
     device = check_device(Device(runtime, threads, batch, precision))
     with show_count("writing graphs") as progress:
         pack_space(
-            Candidates(load_space(space)),
+            Candidates(load_space(space), purpose),
             device,
             out,
-            task=Task.of(task or "classification", classes, head),
+            task=purpose,
             networks=networks,
             held_out=held_out,
             progress=progress,

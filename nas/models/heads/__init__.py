@@ -24,7 +24,12 @@ __all__ = ["HEADS", "Embedding", "MapHead"]
 class MapHead(Protocol):
     """A kind of head: its modules map a list of maps and the size (height, width) of the images to
     scores (N, classes, height, width) of the pixels.
+
     """
+
+    @property
+    def neck(self) -> tuple[str, ...]:
+        """Paths in it of the modules that join maps of several sizes, or make smaller ones."""
 
     def __call__(self, maps: Sequence[FeatureMap], classes: int) -> nn.Module:
         """Make the head with random weights, for the maps that it reads."""

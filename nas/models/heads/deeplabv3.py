@@ -8,6 +8,7 @@ segmentation-models-pytorch and torchvision have another full 3x3 convolution be
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 from torch import Tensor, nn
 
@@ -25,6 +26,8 @@ _REACH = 96
 
 class DeepLabV3(nn.Module):
     """A pyramid of dilated convolutions on the last map."""
+
+    neck: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, maps: Sequence[FeatureMap], classes: int) -> None:
         super().__init__()

@@ -7,6 +7,7 @@ That of segmentation-models-pytorch takes images alone whose sides are multiples
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 from torch import Tensor, nn
 from torchvision.ops import FeaturePyramidNetwork
@@ -27,6 +28,8 @@ _MOST = 4
 
 class FPN(nn.Module):
     """Maps with what the coarser ones know, brought to one size and added."""
+
+    neck: ClassVar[tuple[str, ...]] = ("pyramid",)
 
     def __init__(self, maps: Sequence[FeatureMap], classes: int) -> None:
         super().__init__()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 from torch import Tensor, nn
 from torchvision.models.segmentation.lraspp import LRASPPHead
@@ -18,6 +19,8 @@ _FINE = 8
 
 class LRASPP(nn.Module):
     """Scores of a fine map, added to those of the last one, which is gated by its mean."""
+
+    neck: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, maps: Sequence[FeatureMap], classes: int) -> None:
         super().__init__()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 from torch import Tensor, nn
 
@@ -17,6 +18,8 @@ _CHANNELS = (256, 128, 64, 32, 16)
 
 class UNet(nn.Module):
     """Maps joined one by one, from the coarsest to the finest and then up to the image."""
+
+    neck: ClassVar[tuple[str, ...]] = ("decoder",)
 
     def __init__(self, maps: Sequence[FeatureMap], classes: int) -> None:
         super().__init__()

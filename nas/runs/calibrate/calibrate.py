@@ -27,7 +27,9 @@ from nas.runs.calibrate.plot import draw_calibration
 from nas.runs.calibrate.result import FILE, Calibration, Estimate, Trust
 from nas.runs.calibrate.scores import SCORES, Scores, score_all
 from nas.runs.calibrate.sides import Sides
+from nas.runs.check_network import CLASSES
 from nas.runs.images import open_images
+from nas.runs.reading import settle_task
 from nas.runs.run import Run, RunState
 from nas.spec.architecture import PLAIN, Architecture
 from nas.spec.runner import Runner, given_runner
@@ -79,7 +81,7 @@ def calibrate(
     space, runner = given_space(space), given_runner(runner)
     observer = observer or SilentObserver()
     sample = Sample.of(runner, networks, seeds, full_epochs, full_weights)
-    sample.check(space, out)
+    sample.check(space, settle_task(runner, data).task_on(CLASSES), out)
     folders = [SupernetFolder.open(folder) for folder in supernets]
     full_run, proxy_run = sample.train(space, runner, data, out, observer)
     full, proxy = full_run.read(), proxy_run.read()

@@ -46,8 +46,18 @@ class CurvePlan:
     plain_seeds: int
 
     @classmethod
-    def of(cls, space: SearchSpace, budget: float, doublings: int, seeds: int) -> CurvePlan:
-        """Plan the curves of a space. Raises SpecError for what cannot give any."""
+    def of(
+        cls,
+        space: SearchSpace,
+        budget: float,
+        doublings: int,
+        seeds: int,
+        task: Task | None = None,
+    ) -> CurvePlan:
+        """Plan the curves of a space. Raises SpecError for what cannot give any.
+
+        task: as of `Candidates`.
+        """
         if not _LEAST_EPOCHS <= budget < math.inf:
             raise SpecError(
                 f"--budget {budget:g} epochs: under one epoch a network has not seen every image; "
@@ -62,7 +72,7 @@ class CurvePlan:
             raise SpecError(
                 f"--seeds {seeds}: each network is trained at least once; allowed: 1 up"
             )
-        networks = placed_and_halves(space)
+        networks = placed_and_halves(space, task)
         return cls(
             networks,
             tuple(budget * 2**number for number in range(doublings + 1)),
@@ -116,13 +126,13 @@ class CurvePlan:
         return found
 
 
-def placed_and_halves(space: SearchSpace) -> dict[str, Architecture]:
+def placed_and_halves(space: SearchSpace, task: Task | None = None) -> dict[str, Architecture]:
     """Return the hand-placed networks, and of each the halves: `coord/r32 early`, `coord/r32 late`.
 
     Early is the half of the sites nearest to the image, the smaller one where their number is odd.
     Raises SpecError for a space of several backbones or resolutions.
     """
-    candidates = Candidates(space)
+    candidates = Candidates(space, task)
     plains = candidates.plains()
     if len(plains) > 1:
         raise SpecError(

@@ -84,14 +84,15 @@ def calibrate_curves(
     """
     out, observer = Path(out), observer or SilentObserver()
     space, runner = given_space(space), settle_task(given_runner(runner), data)
-    plan = CurvePlan.of(space, budget, doublings, seeds)
+    task = runner.task_on(CLASSES)
+    plan = CurvePlan.of(space, budget, doublings, seeds, task)
     if runner.proxy.subset is not None:
         raise SpecError(
             f"proxy.subset={runner.proxy.subset}: curves are of all training images; leave it out"
         )
     check_source(data)
     refuse_taken(out)
-    for note in check_networks(Candidates(space), runner.proxy, None, runner.task_on(CLASSES)):
+    for note in check_networks(Candidates(space, task), runner.proxy, None, task):
         observer.stage(note)
     observer.stage("decoding images")
     images = _decode(space, runner, data, out / CURVES, observer)

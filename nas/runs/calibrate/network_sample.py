@@ -11,6 +11,7 @@ from nas.base.files import parse
 from nas.execution.observer import Observer
 from nas.models.candidates import Candidates
 from nas.runs.calibrate.curve_rows import CURVES
+from nas.runs.check_network import CLASSES
 from nas.runs.given_weights import settle_weights
 from nas.runs.images import are_images, decode_images
 from nas.runs.lock import run_lock
@@ -20,6 +21,7 @@ from nas.runs.run import Run, RunFile, open_run
 from nas.runs.start import search
 from nas.spec.runner import Runner
 from nas.spec.space import SearchSpace
+from nas.spec.task import Task
 from nas.training.proxies.setting import scale_rate
 
 __all__ = ["FULL", "LEAST_NETWORKS", "PROXY", "Sample", "refuse_taken"]
@@ -72,9 +74,9 @@ class Sample:
             )
         return cls(networks, seeds, full_epochs, "backbone")
 
-    def check(self, space: SearchSpace, out: Path) -> None:
+    def check(self, space: SearchSpace, task: Task, out: Path) -> None:
         """Raise SpecError for too few networks or seeds, or a folder with anything else in it."""
-        placed = len(Candidates(space).references())
+        placed = len(Candidates(space, task).references())
         least = max(LEAST_NETWORKS, placed)
         if self.networks < least:
             raise SpecError(
@@ -149,8 +151,9 @@ def _start_or_resume(
     if not (out / "run.yaml").exists():
         return search(space, runner, data, out, observer=observer)
     run = open_run(out)
-    plains = [plain for plain, _ in Candidates(space).plains()]
-    asked, _ = settle_weights(RunFile.of(runner, data), plains)
+    file = RunFile.of(runner, data)
+    plains = [plain for plain, _ in Candidates(space, file.task_on(CLASSES)).plains()]
+    asked, _ = settle_weights(file, plains)
     # Calibrations of before do not say what they are for; nor do they need to.
     known = RunFile.model_validate(settle_task(run.file, data).model_dump())
     there, wanted = (file.model_copy(update={"proxy": file.proxy.by_content}).model_dump()

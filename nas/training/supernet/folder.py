@@ -122,7 +122,7 @@ class SupernetFolder:
     def open(cls, path: str | Path) -> SupernetFolder:
         """Open a folder for scoring. Raises SpecError when it holds no supernet."""
         file = _read(Path(path))
-        return cls(Path(path), file, Candidates(file.space))
+        return cls(Path(path), file, Candidates(file.space, file.purpose))
 
     def backbone(self, plain: Architecture) -> Path:
         """Return the file of a trained plain network's weights; `prepare_backbone` writes it."""

@@ -20,7 +20,7 @@ from nas.blocks import block_named
 from nas.models.build import build
 from nas.models.candidates import Candidates
 from nas.models.decisions import Decision
-from nas.models.task_network import backbone_of, backbone_prefix
+from nas.models.task_network import holder_of, path_of
 from nas.spec.architecture import EMPTY, KEEP, Architecture, Insertion, parse_label
 from nas.spec.task import Task
 
@@ -139,13 +139,14 @@ class Supernet(nn.Module):
                 site, kind = self._sites[name], _kind(self._sites[name], label)
                 if kind not in self._names[name]:
                     self._names[name][kind] = key = label.replace(".", "_")
-                    holder = self.network if kind == KEEP else network
+                    holder = holder_of(self.network if kind == KEEP else network, site.slot)
                     blocks_at[name][key] = (
-                        nn.Identity() if kind == EMPTY else site.slot.block(backbone_of(holder))
+                        nn.Identity() if kind == EMPTY else site.slot.block(holder)
                     )
         switches = {name: Switch(blocks) for name, blocks in blocks_at.items()}
         for name, switch in switches.items():
-            self._sites[name].slot.fill(backbone_of(self.network), switch)
+            slot = self._sites[name].slot
+            slot.fill(holder_of(self.network, slot), switch)
         return switches
 
     def _build(self, labels: Mapping[str, str]) -> nn.Module:
@@ -300,16 +301,16 @@ class Supernet(nn.Module):
 
         Raises SpecError when the supernet does not hold the architecture.
         """
-        within = backbone_prefix(self.network)
-        switched = tuple(f"{within}{site.slot.path}." for site in self._sites.values())
+        paths = {name: path_of(self.network, site.slot) for name, site in self._sites.items()}
+        switched = tuple(f"{path}." for path in paths.values())
         weights = {
             name: tensor
             for name, tensor in self.network.state_dict().items()
             if not name.startswith(switched)
         }
         for name, key in self._path(architecture).items():
-            prefix = f"{within}{self._sites[name].slot.path}."
-            weights |= self._switches[name].blocks[key].state_dict(prefix=prefix)
+            block = self._switches[name].blocks[key]
+            weights |= block.state_dict(prefix=f"{paths[name]}.")
         return weights
 
 

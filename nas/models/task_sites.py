@@ -1,0 +1,155 @@
+"""The sites of a task's whole network: those of its backbone, and of its neck and head."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import lru_cache
+
+from nas.backbones import Site, find_sites, sites_by_name
+from nas.backbones.sites.slot import usual_positions
+from nas.backbones.sites.walk import outputs, walk_part
+from nas.base.errors import SpecError
+from nas.models.task_network import AROUND, is_read, part_of, plain_network_of
+from nas.spec.architecture import Architecture
+from nas.spec.space import POSITIONS, Part, SiteRule
+from nas.spec.task import Task
+
+__all__ = ["all_task_sites", "find_task_sites", "task_sites_by_name"]
+
+_SHOWN = 6  # paths in an error
+
+
+def find_task_sites(plain: Architecture, rule: SiteRule, task: Task | None) -> tuple[Site, ...]:
+    """Find the sites of a plain network that a rule is about, in the order of its parts.
+
+    Patterns to exclude are left to the caller.
+    task: what the network is for; None: not known, so that its backbone alone is.
+    Raises SpecError when a part has no such site, or images are too small for the network.
+    """
+    sites: list[Site] = []
+    patterns = [pattern for pattern in rule.modules if not pattern.startswith(AROUND)]
+    if "backbone" in rule.part and (rule.position or patterns or not rule.modules):
+        sites += find_sites(
+            plain.backbone,
+            plain.resolution,
+            plain.total_stride,
+            rule.position,
+            patterns,
+            plain.output_stride,
+        )
+    parts = tuple(part for part in rule.part if part != "backbone")
+    if parts:
+        sites += _sites_around(plain, parts, rule, _with_head(task, f"sites: part {parts[0]}"))
+    return tuple(sites)
+
+
+def all_task_sites(plain: Architecture, task: Task) -> tuple[Site, ...]:
+    """Find every site of a plain network that it reads, in the order of its parts.
+
+    Raises SpecError when its backbone has none, or images are too small for the network.
+    """
+    found = find_task_sites(plain, SiteRule(position=list(POSITIONS)), task)
+    if task.is_classification:
+        return found
+    read = (site for site in found if is_read(plain, task, site.slot))
+    return (*read, *_walked(plain, task, "neck"), *_walked(plain, task, "head"))
+
+
+def task_sites_by_name(
+    architecture: Architecture, task: Task, names: Sequence[str]
+) -> dict[str, Site]:
+    """Find the sites with these names, wherever in the network of a task they are.
+
+    Raises SpecError when there is none of a name.
+    """
+    chosen = sites_by_name(
+        architecture.backbone,
+        architecture.resolution,
+        architecture.total_stride,
+        tuple(name for name in names if not name.startswith(AROUND)),
+        architecture.output_stride,
+    )
+    around = [name for name in names if name.startswith(AROUND)]
+    if around:
+        plain, task = architecture.plain, _with_head(task, f"site {around[0]!r}")
+        walked = (*_walked(plain, task, "neck"), *_walked(plain, task, "head"))
+        sites = {site.name: site for site in walked}
+        chosen |= {name: _named(name, sites, plain, task) for name in around}
+    return chosen
+
+
+def _named(name: str, sites: dict[str, Site], plain: Architecture, task: Task) -> Site:
+    path, _, position = name.rpartition("/")
+    if position == "output":
+        sites = sites | {site.name: site for site in _outputs(plain, task, path)}
+    if name not in sites:
+        near = difflib.get_close_matches(name, sites, n=5) or list(sites)[:5]
+        raise SpecError(
+            f"head {task.head!r} has no site {name!r}; it has: {', '.join(near) or 'none'}"
+        )
+    return sites[name]
+
+
+def _with_head(task: Task | None, asked: str) -> Task:
+    if task is None or task.is_classification:
+        raise SpecError(
+            f"{asked}: a network of classification is its backbone alone; leave it out, or name "
+            "another task, such as --task segmentation"
+        )
+    return task
+
+
+def _sites_around(
+    plain: Architecture, parts: Sequence[Part], rule: SiteRule, task: Task
+) -> list[Site]:
+    """Return the sites of a neck or head: those at positions, and those that patterns name."""
+    sites: list[Site] = []
+    for part in parts:
+        there = _walked(plain, task, part)
+        wanted = tuple(rule.position) or (() if rule.modules else usual_positions(there))
+        found = [site for site in there if site.position in wanted]
+        if wanted and not found:
+            raise SpecError(_no_site(plain, task, part, wanted))
+        sites += found
+    for pattern in rule.modules:
+        if pattern.startswith(AROUND):
+            matching = [site for site in _outputs(plain, task, pattern) if site.part in parts]
+            if not matching:
+                raise SpecError(
+                    f"sites: modules {pattern!r}: no such module of {task.head} gives a feature "
+                    f"map in its {' or '.join(parts)}"
+                )
+            sites += [site for site in matching if site not in sites]
+    return sites
+
+
+def _no_site(plain: Architecture, task: Task, part: Part, wanted: Sequence[str]) -> str:
+    asked = f"sites: part {part}: head {task.head}"
+    have = sorted({site.position for site in _walked(plain, task, part)})
+    if have:
+        return f"{asked} has no site {' or '.join(wanted)} there; it has: {', '.join(have)}"
+    named = [site.slot.module for site in _outputs(plain, task, f"{AROUND}*") if site.part == part]
+    if not named:
+        return f"{asked} has nothing that is a {part}; leave it out"
+    shown = ", ".join(named[:_SHOWN]) + (", ..." if len(named) > _SHOWN else "")
+    return (
+        f"{asked} has neither a residual block nor a spatial convolution there; any module takes a "
+        f"block by its path, as sites: modules; there are: {shown}"
+    )
+
+
+@lru_cache(maxsize=64)
+def _walked(plain: Architecture, task: Task, part: Part) -> tuple[Site, ...]:
+    network = plain_network_of(plain, task)
+    return walk_part(network, plain.resolution, part, lambda path: part_of(path, task) == part)
+
+
+@lru_cache(maxsize=256)
+def _outputs(plain: Architecture, task: Task, pattern: str) -> tuple[Site, ...]:
+    found = outputs(plain_network_of(plain, task), plain.resolution, pattern)
+    return tuple(
+        replace(site, slot=replace(site.slot, part=part_of(site.slot.module, task)))
+        for site in found
+    )
