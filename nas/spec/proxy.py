@@ -58,6 +58,12 @@ class Backbone(BaseModel):
     learning_rate: Annotated[float, Field(gt=0)] | None = None
     """None: 0.1 from random weights and 0.01 from trained ones, for a batch of 128, and in
     proportion for others."""
+    rate_share: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """Of the learning rate, for what the backbone came with, wherever it is trained on, here and in
+    `retrain`; blocks, heads and the classifier have all of it."""
+    freeze_norms: bool = False
+    """Batch norms that the backbone came with keep their statistics and factors there, as is usual
+    with small batches."""
     digest: str | None = None
     """Of the file of weights, SHA-256; a search writes it down."""
 
@@ -80,6 +86,7 @@ class Backbone(BaseModel):
     def key(self) -> dict[str, Any]:
         """What decides how the backbone was trained; of files of weights what is in them."""
         plain = self.model_dump(include={"weights", "epochs", "learning_rate"})
+        plain |= self.model_dump(include={"rate_share", "freeze_norms"}, exclude_defaults=True)
         if self.file is None:
             return plain
         return {**plain, "weights": self.digest, "match": self.match}

@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from nas.base.errors import SpecError
-from nas.spec.proxy import BlockStart, Regime
+from nas.spec.proxy import Backbone, BlockStart, Regime
 from nas.spec.resolution import SearchedResolution
 from nas.spec.task import Task
 
@@ -33,6 +34,10 @@ Share = Annotated[float, Field(ge=0, lt=1)]
 Strength = Annotated[float, Field(ge=0)]
 
 
+_LATER: Mapping[str, object] = {"start": None, "rate_share": 1.0, "freeze_norms": False}
+"""Fields that recipes of earlier versions do not have, as these went."""
+
+
 @dataclass(frozen=True, slots=True)
 class FullRecipe:
     """Everything that decides what a full training comes to, but its seed and the images.
@@ -48,6 +53,7 @@ class FullRecipe:
         that the search stood on).
     start: of the inserted blocks, `identity` or `paper`; None: as their papers start them from
         random weights, and beside trained ones as identities, which change nothing.
+    rate_share, freeze_norms: of trained weights, as of `Backbone`.
     """
 
     epochs: float
@@ -64,6 +70,8 @@ class FullRecipe:
     ema: float | None
     weights: str
     start: str | None = None
+    rate_share: float = 1.0
+    freeze_norms: bool = False
 
     def check(self, task: Task) -> None:
         """Check that the recipe is one of a task.
@@ -87,8 +95,9 @@ class FullRecipe:
     def key(self, images: str) -> str:
         """Return a name for the recipe on these images: what has one key was trained equally."""
         values = asdict(self)
-        if self.start is None:  # as all recipes were that earlier versions have named
-            del values["start"]
+        for name, usual in _LATER.items():  # as all recipes were that earlier versions have named
+            if values[name] == usual:
+                del values[name]
         text = json.dumps([values, images], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:8]
 
@@ -105,10 +114,13 @@ class FullRecipe:
             "cutmix": self.cutmix,
             "RandAugment": self.rand_augment,
             "EMA": self.ema,
+            "of it the backbone": self.rate_share if self.rate_share < 1 else 0,
         }
         parts += [f"{name} {value:g}" for name, value in extras.items() if value]
         if self.start is not None:
             parts.append(f"{self.start} start")
+        if self.freeze_norms:
+            parts.append("batch norms kept")
         return ", ".join(parts)
 
 
@@ -182,19 +194,22 @@ class Retrain(BaseModel):
         regime: Regime = "scratch",
         start: BlockStart | None = None,
         *,
-        given: bool = False,
+        backbone: Backbone | None = None,
     ) -> FullRecipe:
         """Return the recipe for so many training images.
 
         regime: of the search.
         start: of the blocks, as its proxy has it from scratch.
-        given: the backbone's weights are the user's own, which the rate of pretrained ones suits.
+        backbone: whose weights a training may go on from; the user's own have the rate of
+            pretrained ones. None: trained by the search.
         """
         weights = self.weights or WEIGHTS[regime][0]
         preset = _PRESETS[self.recipe]
         own = {name: getattr(self, name) for name in preset if getattr(self, name) is not None}
         chosen = preset | own
         batch = self.batch_size or _batch(images)
+        backbone = backbone or Backbone()
+        given = backbone.file is not None
         trained = weights == "pretrained" or (weights == "backbone" and given)
         rate = _RATE / 5 if trained else _RATE
         return FullRecipe(
@@ -206,6 +221,8 @@ class Retrain(BaseModel):
             weights=weights,
             # As papers start them goes without saying, and names what was trained before it could.
             start="identity" if weights == "random" and start == "identity" else None,
+            rate_share=1.0 if weights == "random" else backbone.rate_share,
+            freeze_norms=weights != "random" and backbone.freeze_norms,
         )
 
 

@@ -30,6 +30,7 @@ from nas.training.checkpoint import (
     save_weights,
 )
 from nas.training.device import best_device
+from nas.training.fine_tuning import fine_tuned
 from nas.training.loop import Recipe, Training, evaluate, steps_in
 from nas.training.original_size import judge_on_test_images
 from nas.training.tasks import Score
@@ -146,6 +147,13 @@ def begin(
         pretrained=recipe.weights == "pretrained",
         seed=seed,
     )
+    groups, set_mode = fine_tuned(
+        network,
+        architecture,
+        task,
+        rate_share=recipe.rate_share,
+        freeze_norms=recipe.freeze_norms,
+    )
     return Training(
         network,
         data,
@@ -160,9 +168,10 @@ def begin(
             schedule=recipe.schedule,
             ema=recipe.ema,
         ),
-        parameters=network.parameters(),
+        parameters=groups,
         seed=seed,
         device=device,
+        set_mode=set_mode,
         augmentation=Augmentation(
             len(data.classes),
             label_smoothing=recipe.label_smoothing,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -23,7 +23,7 @@ from nas.training.batches import Batches
 from nas.training.layout import lay_out, memory_format
 from nas.training.tasks import Score, training_task
 
-__all__ = ["Recipe", "Training", "evaluate", "steps_in"]
+__all__ = ["Group", "Recipe", "Training", "evaluate", "steps_in"]
 
 # What the names of tensors in the state of a training begin with.
 _NETWORK, _OPTIMISER, _MEAN = "network.", "optimiser.", "mean."
@@ -77,6 +77,14 @@ class Recipe:
         return 0.0
 
 
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Parameters that are trained alike. share: of the learning rate that they have."""
+
+    parameters: Sequence[nn.Parameter]
+    share: float = 1.0
+
+
 def steps_in(epochs: float, images: int, batch_size: int) -> int:
     """Return the steps of a training of so many epochs, in full batches; at least one."""
     return max(1, round(epochs * max(1, images // batch_size)))
@@ -90,7 +98,7 @@ class Training:
     Where torch.distributed is initialised, its processes share each batch and go the same
     steps; batch norms and mixup see the share of their process.
 
-    parameters: those to train; with none, the network is left as it is.
+    parameters: those to train, or groups of them; with none, the network is left as it is.
     seed: of the order of images and their augmentation. Equal seeds give equal batches to every
         network, which pairs comparisons.
     set_mode: says which modules train and which stay as they are.
@@ -105,7 +113,7 @@ class Training:
         task: Task,
         recipe: Recipe,
         *,
-        parameters: Iterable[nn.Parameter],
+        parameters: Iterable[nn.Parameter] | Sequence[Group],
         seed: int,
         device: torch.device,
         set_mode: Callable[[nn.Module], object] = nn.Module.train,
@@ -121,10 +129,10 @@ class Training:
         self._data, self._seed, self._device = data, seed, device
         self._task = training_task(task)
         self._set_mode, self._before_step = set_mode, before_step
-        self._parameters = list(parameters)
+        groups = _groups(parameters)
         self._layout = memory_format(network, device)
         lay_out(network.to(device), self._layout)
-        self._optimiser = _optimiser(self._parameters, recipe) if self._parameters else None
+        self._optimiser = _optimiser(groups, recipe) if groups else None
         self._batches = Batches(data, device, augmentation)
         self._augmentation = augmentation
         self._ema = _running_mean(network, recipe)
@@ -256,7 +264,7 @@ class Training:
     def _one_step(self, optimiser: torch.optim.Optimizer) -> None:
         started = self._seconds()
         for group in optimiser.param_groups:
-            group["lr"] = self.recipe.rate(self.spent)
+            group["lr"] = group["share"] * self.recipe.rate(self.spent)
         if self._before_step is not None:
             self._before_step(self.step)
         try:
@@ -348,7 +356,15 @@ def _out_of_memory(error: Exception) -> bool:
     return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
 
 
-def _optimiser(parameters: list[nn.Parameter], recipe: Recipe) -> torch.optim.Optimizer:
+def _groups(parameters: Iterable[nn.Parameter] | Sequence[Group]) -> list[Group]:
+    items = list(parameters)
+    groups = [item for item in items if isinstance(item, Group)]
+    alone = [item for item in items if isinstance(item, nn.Parameter)]
+    return [*groups, Group(alone)] if alone else groups
+
+
+def _optimiser(groups: Sequence[Group], recipe: Recipe) -> torch.optim.Optimizer:
+    parameters = [{"params": list(group.parameters), "share": group.share} for group in groups]
     if recipe.optimiser == "adamw":
         return torch.optim.AdamW(
             parameters, lr=recipe.learning_rate, weight_decay=recipe.weight_decay

@@ -27,6 +27,7 @@ from nas.spec.architecture import Architecture
 from nas.spec.runner import Backbone, Proxy
 from nas.spec.task import Task
 from nas.training.checkpoint import load_weights, save_weights
+from nas.training.fine_tuning import fine_tuned
 from nas.training.loop import Recipe, Training, evaluate, steps_in
 from nas.training.proxies.setting import scale_rate
 from nas.training.tasks import Score
@@ -131,7 +132,7 @@ def _trained_network(
         except (StorageError, RuntimeError):
             cached.unlink(missing_ok=True)  # cut short: made again below
     network = fresh()
-    _train(network, data, task, proxy, seed, device, progress)
+    _train(network, plain, data, task, proxy, seed, device, progress)
     if cacheable:
         save_weights(cached, network.state_dict())
     return network
@@ -191,6 +192,7 @@ def fingerprint(network: nn.Module, resolution: Resolution) -> str | None:
 
 def _train(
     network: nn.Module,
+    plain: Architecture,
     data: Dataset,
     task: Task,
     proxy: Proxy,
@@ -199,6 +201,13 @@ def _train(
     progress: Progress | None,
 ) -> None:
     trained = proxy.backbone.weights != "train"
+    groups, set_mode = fine_tuned(
+        network,
+        plain,
+        task,
+        rate_share=proxy.backbone.rate_share if trained else 1.0,
+        freeze_norms=trained and proxy.backbone.freeze_norms,
+    )
     training = Training(
         network,
         data,
@@ -209,9 +218,10 @@ def _train(
             learning_rate=proxy.backbone.learning_rate
             or scale_rate(0.01 if trained else 0.1, proxy.batch_size),
         ),
-        parameters=network.parameters(),
+        parameters=groups,
         seed=seed,
         device=device,
+        set_mode=set_mode,
     )
     training.run(progress=progress)
     training.check(evaluate(network, data, task, device=device))

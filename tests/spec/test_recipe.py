@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 
 from nas.base.errors import SpecError
+from nas.spec.proxy import Backbone
 from nas.spec.recipe import Retrain
 from nas.spec.runner import load_runner
 
@@ -67,11 +68,27 @@ def test_weights_that_are_not_given_are_those_of_the_regime() -> None:
 
 def test_weights_that_were_trained_elsewhere_get_a_fifth_of_the_rate() -> None:
     usual = Retrain().resolved(50_000, "finetune")
-    own = Retrain().resolved(50_000, "finetune", given=True)
+    given = Backbone(weights="w.safetensors")
+    own = Retrain().resolved(50_000, "finetune", backbone=given)
     assert own.learning_rate == pytest.approx(usual.learning_rate / 5)
     pretrained = Retrain(weights="pretrained").resolved(50_000, "finetune")
     assert own.learning_rate == pretrained.learning_rate
-    assert Retrain(learning_rate=0.3).resolved(50_000, "finetune", given=True).learning_rate == 0.3
+    asked = Retrain(learning_rate=0.3).resolved(50_000, "finetune", backbone=given)
+    assert asked.learning_rate == 0.3
+
+
+def test_what_the_backbone_came_with_is_trained_as_the_runner_says() -> None:
+    usual = Retrain().resolved(50_000, "finetune")
+    slow = Backbone(rate_share=0.1, freeze_norms=True)
+    recipe = Retrain().resolved(50_000, "finetune", backbone=slow)
+    assert (recipe.rate_share, recipe.freeze_norms) == (0.1, True)
+    assert recipe.key("a") != usual.key("a") == "68d49930"
+    assert "of it the backbone 0.1" in str(recipe) and "batch norms kept" in str(recipe)
+    assert Retrain().resolved(50_000, backbone=slow) == Retrain().resolved(50_000)
+    assert slow.key.keys() - Backbone().key.keys() == {"rate_share", "freeze_norms"}
+    for wrong in ("0", "1.5", "-1"):
+        with pytest.raises(SpecError, match="proxy.backbone.rate_share: found"):
+            load_runner(None, (f"proxy.backbone.rate_share={wrong}",))
 
 
 def test_blocks_start_as_the_proxy_started_them_and_trained_weights_keep_identities() -> None:

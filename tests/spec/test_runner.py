@@ -76,7 +76,7 @@ def test_overrides_reach_every_depth_and_the_last_one_counts(tmp_path: Path) -> 
         ),
         (
             "proxy.backbone.epoch=1",
-            "allowed in proxy.backbone: digest, epochs, learning_rate, match, weights",
+            "allowed in proxy.backbone: digest, epochs, freeze_norms, learning_rate, match, rate_",
         ),
         ("workers.n=3", "unknown key 'n'; allowed in workers: none, it is a value"),
         ("workers", "write key=value"),

@@ -41,7 +41,7 @@ def trained(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     real, found = plain_backbone._train, []
 
     def noted(*given: object) -> None:
-        found.append(given[4])
+        found.append(given[5])
         real(*given)  # type: ignore[arg-type]
 
     monkeypatch.setattr(plain_backbone, "_train", noted)

@@ -164,7 +164,7 @@ def _prepare_networks(
             len(open_data(data).train),
             run.file.regime,
             run.file.proxy.start,
-            given=run.file.proxy.backbone.file is not None,
+            backbone=run.file.proxy.backbone,
         )
         recipe.check(state.task)
         if brings_test:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from torch import nn
-
 from nas.models.build import build
 from nas.spec.architecture import Architecture
+from nas.training.fine_tuning import fine_tuned
 from nas.training.loop import Training
 from nas.training.proxies.setting import Setting
 
@@ -15,10 +14,28 @@ __all__ = ["finetune", "scratch"]
 def finetune(architecture: Architecture, setting: Setting, seed: int) -> Training:
     """Start from the trained plain network with identity blocks, and train everything.
 
-    Weights that the run did not train itself get half of the rate: more would spoil them.
+    Weights that the run did not train itself get half of the rate: more would spoil them. The
+    runner may slow them further, and keep their batch norms (see `Backbone`).
     """
-    rate = 0.02 if setting.proxy.backbone.weights == "train" else 0.01
-    return _train_all(setting.grown(architecture, seed), setting, seed, learning_rate=rate)
+    backbone = setting.proxy.backbone
+    network = setting.grown(architecture, seed)
+    groups, set_mode = fine_tuned(
+        network,
+        architecture,
+        setting.task,
+        rate_share=backbone.rate_share,
+        freeze_norms=backbone.freeze_norms,
+    )
+    return Training(
+        network,
+        setting.data,
+        setting.task,
+        setting.recipe(0.02 if backbone.weights == "train" else 0.01),
+        parameters=groups,
+        seed=seed,
+        device=setting.device,
+        set_mode=set_mode,
+    )
 
 
 def scratch(architecture: Architecture, setting: Setting, seed: int) -> Training:
@@ -29,17 +46,11 @@ def scratch(architecture: Architecture, setting: Setting, seed: int) -> Training
         start=setting.proxy.block_start,
         seed=seed,
     )
-    return _train_all(network, setting, seed, learning_rate=0.1)
-
-
-def _train_all(
-    network: nn.Module, setting: Setting, seed: int, *, learning_rate: float
-) -> Training:
     return Training(
         network,
         setting.data,
         setting.task,
-        setting.recipe(learning_rate),
+        setting.recipe(0.1),
         parameters=network.parameters(),
         seed=seed,
         device=setting.device,
