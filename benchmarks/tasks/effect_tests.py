@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.stats import f as fisher
 from scipy.stats import t as student
 
-__all__ = ["Effect", "effects_of", "holm"]
+__all__ = ["Effect", "effects_of", "holm", "repeatability"]
 
 Floats = NDArray[np.float64]
 
@@ -84,6 +85,26 @@ def training_variance(figures: Floats) -> tuple[float, int]:
     left = figures - figures.mean(axis=1, keepdims=True) - figures.mean(axis=0) + figures.mean()
     freedom = (figures.shape[0] - 1) * (figures.shape[1] - 1)
     return (float((left**2).sum() / freedom) if freedom else math.nan), freedom
+
+
+def repeatability(figures: Floats) -> tuple[float, float, float]:
+    """Return how well one training tells networks apart as another would, with its interval.
+
+    The share of the variance of single trainings that is of networks, seeds' means left out:
+    intraclass correlation (3,1) of Shrout and Fleiss, Psychological Bulletin 86, 1979, with its
+    interval of 95 %.
+
+    figures: (networks, seeds), at least two of each.
+    """
+    networks, seeds = figures.shape
+    left, freedom = training_variance(figures)
+    between = seeds * float(figures.mean(axis=1).var(ddof=1))
+    ratio = between / left
+    tail = 1 - _LEVEL / 2
+    low = ratio / float(fisher.ppf(tail, networks - 1, freedom))
+    high = ratio * float(fisher.ppf(tail, freedom, networks - 1))
+    share, least, most = ((one - 1) / (one + seeds - 1) for one in (ratio, low, high))
+    return share, least, most
 
 
 def holm(values: Floats, comparisons: int) -> Floats:

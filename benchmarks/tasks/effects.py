@@ -70,7 +70,7 @@ from numpy.typing import NDArray
 
 from benchmarks.fidelity.trainings import append, rows_of
 from benchmarks.shared.command import carry_out
-from benchmarks.tasks.effect_tests import Effect, effects_of
+from benchmarks.tasks.effect_tests import Effect, effects_of, repeatability
 from nas.base.clock import utc_now
 from nas.base.errors import SpecError, TrainingError
 from nas.base.machine import processor, results_depend_on
@@ -430,12 +430,36 @@ def _print_effects(task: TaskName, path: Path) -> None:
         else:
             cells = [*costs, "diverged", *[""] * 8]
         print(f"| {' | '.join(cells)} |")
+    _print_repeatability(task, judged, whole)
     finished = sorted(row["finished"] for row in rows)
     machines = ", ".join(sorted({row["machine"] for row in rows}))
     versions = ", ".join(f"{name} {number}" for name, number in first["versions"].items())
     seconds = sum(row["cpu_seconds"] for row in rows) / 60
     print(f"\n{first['description']}; {finished[0][:10]} to {finished[-1][:10]}, ", end="")
     print(f"{seconds:.0f} CPU minutes, {machines}; {versions}")
+
+
+def _print_repeatability(
+    task: TaskName, judged: Sequence[str], whole: Sequence[Mapping[str, Mapping[str, Any]]]
+) -> None:
+    """Say which of loss and figures orders networks as another training would."""
+    if min(len(judged), len(whole)) < 2:
+        return
+    told = []
+    for part in ("", "test_"):
+        values = {"loss": [[found[name][f"{part}loss"] for found in whole] for name in judged]}
+        for item in TASKS[task].figures:
+            values[item.title] = [
+                [found[name][f"{part}figures"][item.name] for found in whole] for name in judged
+            ]
+        shares = (
+            f"{name} {share:.2f} [{low:.2f}, {high:.2f}]"
+            for name, (share, low, high) in (
+                (name, repeatability(np.array(each))) for name, each in values.items()
+            )
+        )
+        told.append(f"{'test' if part else 'validation'}: {', '.join(shares)}")
+    print(f"\nOne training orders networks as another would, by {'; '.join(told)}")
 
 
 def _cells(effect: Effect | None, digits: int) -> tuple[str, str, str]:

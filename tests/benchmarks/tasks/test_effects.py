@@ -13,7 +13,7 @@ import pytest
 
 from benchmarks.fidelity.trainings import rows_of
 from benchmarks.tasks import effects
-from benchmarks.tasks.effect_tests import effects_of, holm, training_variance
+from benchmarks.tasks.effect_tests import effects_of, holm, repeatability, training_variance
 from benchmarks.tasks.effects import NETWORKS, SETTINGS, networks, report, run, settle
 from benchmarks.tasks.identity_folders import faces
 from nas.backbones import plain_network
@@ -214,3 +214,19 @@ def test_faces_are_laid_out_with_pictures_that_ask(tmp_path: Path) -> None:
     ]
     with pytest.raises(SpecError, match=r"no train/\*/\*.png"):
         faces(tmp_path / "nothing", tmp_path / "more")
+
+
+@pytest.mark.parametrize("share", [0.0, 0.5, 0.9])
+def test_intervals_of_repeatability_hold_the_true_one(share: float) -> None:
+    rng = np.random.default_rng(0)
+    held, found = 0, []
+    for _ in range(500):
+        network, training = rng.normal(size=(7, 1)), rng.normal(size=(7, 3))
+        seeds = 5 * rng.normal(size=(1, 3))  # hard and easy ones, which networks share
+        told, low, high = repeatability(
+            np.sqrt(share) * network + np.sqrt(1 - share) * training + seeds
+        )
+        held += low <= share <= high
+        found.append(told)
+    assert 0.93 <= held / 500 <= 0.97
+    assert abs(float(np.median(found)) - share) < 0.06
