@@ -27,7 +27,7 @@ from nas.runs.given_weights import match_given_weights, settle_weights
 from nas.runs.images import decode_images, image_names
 from nas.runs.loggers import check_loggers
 from nas.runs.open_study import study_name
-from nas.runs.run import Run, RunFile, open_run
+from nas.runs.run import CONSTANT_PREDICTION, Run, RunFile, open_run
 from nas.spec.prior import Rules, load_rules
 from nas.spec.runner import Runner, check_regime, given_runner
 from nas.spec.space import SearchSpace
@@ -173,7 +173,9 @@ def _check_images(
         once = file.search.model_copy(update={"confirm_seeds": 1})
         file = file.model_copy(update={"search": once})
     about = {"key": folder.name, "classes": list(images.classes), "images": count}
-    return file, about, tuple(notes)
+    task = training_task(file.task_on(len(images.classes)))
+    constant = task.constant_prediction(images.validation)
+    return file, about | {CONSTANT_PREDICTION: constant.to_dict()}, tuple(notes)
 
 
 def _check_limits(candidates: Candidates, task: Task) -> tuple[str, ...]:

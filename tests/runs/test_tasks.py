@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 
 import pytest
@@ -11,11 +12,13 @@ import nas
 from nas.base.errors import SpecError
 from nas.cli.output.console import make_console
 from nas.cli.output.retrain_progress import RetrainWatcher
+from nas.cli.show import show
 from nas.runs.retrain.plan import plan_retraining
 from nas.runs.retrain.retrain import retrain
 from nas.spec.runner import Runner, load_runner
 from nas.spec.space import SearchSpace
 from nas.spec.task import TASKS, TaskName
+from nas.study.front.caveats import caveat_lines
 
 SPACE = SearchSpace.model_validate(
     {
@@ -64,6 +67,18 @@ def test_a_search_and_a_full_training_go_by_the_figure_of_their_task(
     assert set(result.test_figures) == {figure.name for figure in TASKS[task].figures}
     tested = [json.loads(run.front().to_json())[0][f"retrained_test_{name}"]]
     assert tested == [pytest.approx(result.test_figures[name])]
+
+
+def test_a_training_that_collapsed_is_told_wherever_its_network_is(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    collapsing = ("proxy.kind=scratch", "proxy.learning_rate=20", "proxy.rungs=[15]")
+    run = nas.search(SPACE, quick("retrieval", *collapsing), "digits", tmp_path / "run")
+    assert [point.loss for point in run.front()] == [pytest.approx(math.log(74.5), abs=0.01)] * 2
+    (line,) = caveat_lines(run.front())
+    assert line.startswith("All 2 networks here are no better than one answer to all images (rank")
+    show(run.path, 0)
+    assert "no better than one answer to all images, which has 3.2%" in capsys.readouterr().out
 
 
 def test_a_head_of_another_task_is_refused(tmp_path: Path) -> None:

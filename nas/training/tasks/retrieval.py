@@ -16,6 +16,7 @@ from torch.nn import functional
 from nas.base.errors import SpecError
 from nas.data import Split
 from nas.spec.task import Task
+from nas.study.constant_prediction import ConstantPrediction
 from nas.study.marks import figures_of
 from nas.training.batches import Batches
 from nas.training.tasks.rows import together
@@ -25,6 +26,8 @@ __all__ = ["Retrieval", "gallery_relation"]
 
 _TEMPERATURE = 0.1
 """Of the softmax over similarities, in training (arXiv:2004.11362) and where queries are judged."""
+
+_CHANCE_SPREAD = 2.0  # standard errors that rank-1 of vectors that say nothing may be lucky by
 
 _AT_ONCE = 1 << 22  # similarities, in double precision
 
@@ -87,6 +90,17 @@ class Retrieval:
             return 0.0
         return float(np.average(-np.log((several - 1) / (len(split) - 1)), weights=several))
 
+    def constant_prediction(self, split: Split) -> ConstantPrediction:
+        """Return the most that chance gives, and the loss, of vectors that are all alike.
+
+        Vectors that are alike but for rounding have an order, which is as good as a random one.
+        Raises SpecError where no query has anything to find.
+        """
+        chances = RetrievalScorer(split).chances()
+        error = (chances * (1 - chances)).sum().sqrt() / len(chances)
+        most = float(chances.mean() + _CHANCE_SPREAD * error)
+        return ConstantPrediction(float(-chances.log().mean()), most)
+
     def order(self, split: Split, batch_size: int, generator: torch.Generator) -> Tensor:
         """Return batches of several identities with several pictures each."""
         return together(split.labels, batch_size, generator)
@@ -132,6 +146,14 @@ class RetrievalScorer:
             marks.append(_query_marks(similar, counts, right))
         table: NDArray[np.float64] = torch.cat(marks).numpy()
         return Score(torch.cat(losses), table, figures_of("retrieval", table))
+
+    def chances(self) -> Tensor:
+        """Return how likely each query's first image is right in a random order: (Q,) double."""
+        shares = []
+        for rows in self._parts(self._queries):
+            counts, right = self._relation(rows)
+            shares.append(right.sum(dim=1).double() / counts.sum(dim=1))
+        return torch.cat(shares)
 
     def _parts(self, queries: Tensor) -> list[Tensor]:
         """Return the queries in parts, so that similarities to all of the gallery fit."""
