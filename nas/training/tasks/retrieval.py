@@ -1,11 +1,6 @@
 """Retrieval: vectors by which the images of one identity are found among others."""
 
-# The package is optional.
-# mypy: disable-error-code="import-untyped, import-not-found"
-
 from __future__ import annotations
-
-from typing import Any
 
 import numpy as np
 import torch
@@ -14,6 +9,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from nas.base.errors import SpecError
+from nas.base.optional_package import import_optional
 from nas.data import Split
 from nas.spec.task import Task
 from nas.study.constant_prediction import ConstantPrediction
@@ -45,7 +41,13 @@ class Retrieval:
         # of 32 images on 20 faces of the ORL, rank-1 on 20 others (two seeds) was .71 with it, .43
         # with multi-similarity and .40 with batch-hard triplets at a rate of .05, and .63, .74, .69
         # at .2. At a temperature of .05 it was .62 and .13.
-        self._loss = _losses().SupConLoss(temperature=_TEMPERATURE)
+        losses = import_optional(
+            "pytorch_metric_learning.losses",
+            "SupConLoss",
+            "retrieval",
+            "retrieval is trained by the package pytorch-metric-learning",
+        )
+        self._loss = losses.SupConLoss(temperature=_TEMPERATURE)
 
     def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """Return the supervised contrastive loss, arXiv:2004.11362, of cosine similarities.
@@ -207,16 +209,3 @@ def _query_marks(similar: Tensor, counts: Tensor, right: Tensor) -> Tensor:
     average = precision.sum(dim=1) / right.sum(dim=1)
     first = before[:, 0]
     return torch.stack([average, (first < 1).double(), (first < 5).double()], dim=1)
-
-
-def _losses() -> Any:
-    try:
-        from pytorch_metric_learning import losses
-
-        losses.SupConLoss  # noqa: B018  # a folder of this name imports as well
-    except (ImportError, AttributeError):
-        raise SpecError(
-            "retrieval is trained by the package pytorch-metric-learning, which is not here; "
-            'pip install "attention-nas[retrieval]"'
-        ) from None
-    return losses
