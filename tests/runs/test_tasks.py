@@ -13,6 +13,7 @@ from nas.base.errors import SpecError
 from nas.cli.output.console import make_console
 from nas.cli.output.retrain_progress import RetrainWatcher
 from nas.cli.show import show
+from nas.runs.check import check_new_run
 from nas.runs.retrain.plan import plan_retraining
 from nas.runs.retrain.retrain import retrain
 from nas.spec.runner import Runner, load_runner
@@ -79,6 +80,17 @@ def test_a_training_that_collapsed_is_told_wherever_its_network_is(
     assert line.startswith("All 2 networks here are no better than one answer to all images (rank")
     show(run.path, 0)
     assert "no better than one answer to all images, which has 3.2%" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_whose_published_comparisons_guide_a_search_is_said(task: TaskName, tmp_path: Path) -> None:
+    def notes(*more: str) -> str:
+        new = check_new_run(SPACE, quick(task, *more), "digits", tmp_path / "run")
+        return "\n".join(new.notes)
+
+    said = f"are of classification: for {task} they say where attention may pay, not how much"
+    assert (said in notes()) is (task != "classification")
+    assert "published" not in notes("search.published_prior=false")
 
 
 def test_a_head_of_another_task_is_refused(tmp_path: Path) -> None:
