@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from nas.base.errors import NasError, SpecError, StorageError, disk_is_full
+from nas.base.optional_package import install
 
 __all__ = [
     "check_url",
@@ -80,7 +81,7 @@ def location(text: str) -> Path:
         _ = path.fs  # imports what reaches it
     except ImportError:
         extra = _EXTRAS.get(scheme)
-        how = f'pip install "attention-nas[{extra}]"' if extra else f"install fsspec's for {scheme}"
+        how = install(extra) if extra else f"install fsspec's for {scheme}"
         raise SpecError(f"{text}: nothing here reaches {scheme}://; {how}") from None
     except Exception as error:  # of the package that reaches it
         raise SpecError(

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from nas.cli.options import Json, SpaceFile
+from nas.cli.options import Head, Json, SpaceFile, TaskOption
 
 __all__ = ["ask"]
 
@@ -29,7 +29,11 @@ def ask(
         float | None,
         typer.Option(metavar="SHARE", help="Of the plain network fully trained, if known: 0.76."),
     ] = None,
-    classes: Annotated[int, typer.Option(min=1)] = 1000,
+    task: TaskOption = None,
+    head: Head = None,
+    classes: Annotated[
+        int | None, typer.Option(min=1, help="Default: 1000; of segmentation 21.")
+    ] = None,
     json_: Json = False,
 ) -> None:
     """Say what published results and costs tell of a space, before any training.
@@ -44,6 +48,8 @@ def ask(
         device=device,
         regime=regime,
         plain_accuracy=plain_accuracy,
+        task=task or "classification",
+        head=head,
         num_classes=classes,
     )
     print_outlook(found, Path(space), device, data, as_json=json_)

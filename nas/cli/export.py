@@ -134,6 +134,8 @@ def _print_pack(pack: Pack) -> None:
     print(f"trained network: {worth}{recorded}, loss {pack.network_loss:.4f}")
     if pack.departs_from_record:
         print(f"warning: {pack.network_accuracy:.1%} for {pack.recorded_accuracy:.1%}: {DEPARTS}")
+    if pack.collapsed is not None:
+        print(f"warning: {pack.collapsed}")
     if not pack.folded:
         print("doubled gates stay operators: folded, they would change what the network says")
     for graph in pack.graphs:

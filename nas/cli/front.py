@@ -114,10 +114,6 @@ def front(
     if not len(narrowed) and (json_ or markdown or written):
         # What is printed or written does not say why.
         typer.echo(judge(narrowed).lines[-1], err=True)
-    if query.asks or json_ or markdown or written:
-        # Answers and rows do not say where their figures come from.
-        for line in caveat_lines(narrowed):
-            typer.echo(line, err=True)
     if query.asks:
         print_answers(narrowed, query, as_json=json_)
     elif json_:
@@ -126,6 +122,10 @@ def front(
         print(front_markdown(narrowed))
     elif not written:
         print_front(narrowed, make_console())
+        return
+    # Answers and rows do not say where their figures come from.
+    for line in caveat_lines(narrowed):
+        typer.echo(line, err=True)
 
 
 def _refuse_both(query: FrontQuery, *, json_: bool, markdown: bool, findings: bool) -> None:

@@ -15,7 +15,7 @@ from nas.spec.width import describe_reference, is_widened
 from nas.study.record import COMPLETE, PRUNED, read_rungs
 
 if TYPE_CHECKING:
-    from nas.runs.run import RunFile
+    from nas.runs.run import RunState
 
 __all__ = ["show"]
 
@@ -51,7 +51,7 @@ def show(
         _print_latency(row)
         for doubt in state.doubts if row["latency_predicted"] else ():
             print(f"          {doubt}")
-        _print_training(row, state.run.file)
+        _print_training(row, state)
     rows = (state.trials["digest"] == row["digest"]).nonzero()[0]
     others = [int(number) for number in rows if number != trial]
     if others:
@@ -91,8 +91,9 @@ def _print_latency(row: dict[str, Any]) -> None:
         print(f"          {format_milliseconds(row['final_latency_ms'])} ms on the idle machine")
 
 
-def _print_training(row: dict[str, Any], file: RunFile) -> None:
+def _print_training(row: dict[str, Any], state: RunState) -> None:
     """Print what training came to, here and at the rungs below."""
+    file = state.run.file
     below, proxy, title = read_rungs(row["rungs"]), file.proxy, file.figure.title
     if row["state"] != COMPLETE:
         what = "stopped early" if row["state"] == PRUNED else "so far"
@@ -100,6 +101,9 @@ def _print_training(row: dict[str, Any], file: RunFile) -> None:
         print(f"{what}: trained for {budgets[len(below)]:g} of {budgets[-1]:g} {proxy.unit}")
     print(f"loss      {row['loss']:.4f} on {row['images']} validation images")
     print(f"{title:9} {row['accuracy']:.2%}")
+    constant = state.constant_prediction
+    if constant is not None and constant.explains(row["accuracy"]):
+        print(f"          {constant.describe()}")
     print(f"params    {format_count(row['params'])}")
     print(f"MACs      {format_count(row['macs'])}")
     if row["uncounted"]:

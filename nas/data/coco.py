@@ -7,7 +7,6 @@ count; nor does a crowd.
 
 from __future__ import annotations
 
-import json
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nas.base.errors import NoTestPart, SpecError
-from nas.base.machine import available_memory
+from nas.data.coco_file import read_coco
 from nas.data.content import content_digest, stamps_digest
 from nas.data.geometry import IGNORED
 from nas.data.images import Images, ImageSource, Masks, Parts
@@ -33,8 +32,6 @@ __all__ = ["COCO_ARGUMENT", "coco", "coco_test"]
 COCO_ARGUMENT = "IMAGES,FILE.json"
 
 _BACKGROUND = "background"
-_TIMES_READ = 8  # as much memory as the file has bytes
-_MEMORY_SHARE = 0.6
 
 
 def coco(argument: str, reading: Reading) -> ImageSource[Parts]:
@@ -155,7 +152,7 @@ class _Pair:
         train: those whose categories they are numbered by; None: by their own.
         Raises SpecError for a file that is none of COCO's, or too large for memory.
         """
-        given, called = _load(self.file), readable(self.file)
+        given, called = read_coco(self.file), readable(self.file)
         try:
             if train is None:
                 names, numbers = _categories(given["categories"])
@@ -214,22 +211,6 @@ class _Pair:
         masks = Masks(read, lambda row: f"mask of {rows[row][0]} in {readable(self.file)}")
         listed = Listing(self.images.top, tuple(("", path) for path in paths), Counter())
         return MaskedPart(listed, masks, found, self.files)
-
-
-def _load(path: Path) -> Any:
-    wanted, free = path.stat().st_size * _TIMES_READ, available_memory()
-    if free is not None and wanted > free * _MEMORY_SHARE:
-        raise SpecError(
-            f"{readable(path)} is {path.stat().st_size / 2**30:.1f} GiB, which takes about "
-            f"{wanted / 2**30:.1f} to read, and {free / 2**30:.1f} are free; keep the annotations "
-            "of fewer images in it, or draw masks (folder:PATH with images and masks)"
-        )
-    try:
-        return json.loads(path.read_bytes())
-    except OSError as error:
-        raise SpecError(f"{readable(path)} cannot be read ({error.strerror})") from None
-    except (ValueError, RecursionError) as error:
-        raise SpecError(f"{readable(path)} is no JSON ({error}); mend it") from None
 
 
 def _categories(given: Any) -> tuple[dict[int, str], dict[int, int]]:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from nas.base.errors import NoTestPart, SpecError
+from nas.base.optional_package import import_optional
 from nas.data.images import Images, ImageSource, Parts, number_classes
 
 __all__ = ["huggingface", "huggingface_test"]
@@ -99,16 +100,12 @@ def huggingface_test(argument: str) -> ImageSource[Images]:
 
 
 def _datasets() -> Any:
-    try:
-        import datasets
-
-        datasets.load_dataset_builder  # noqa: B018  # a folder of this name imports as well
-    except (ImportError, AttributeError):
-        raise SpecError(
-            "hf: data are read by the package datasets, which is not here; "
-            'pip install "attention-nas[huggingface]"'
-        ) from None
-    return datasets
+    return import_optional(
+        "datasets",
+        "load_dataset_builder",
+        "huggingface",
+        "hf: data are read by the package datasets",
+    )
 
 
 def _builder(query: _Query) -> Any:

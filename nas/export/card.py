@@ -75,6 +75,7 @@ def _summary(winner: Winner, target: Target, report: Report) -> list[str]:
         f"search has chosen by: {task.told(_figures(network))}, loss {network['loss']:.4f}"
         + _recorded(winner.task, network)
         + ". "
+        + (f"**Not to be used as it is: {network['collapsed']}.** " if network["collapsed"] else "")
         + _weights(winner.task, origin, size),
     ]
 

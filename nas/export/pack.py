@@ -24,6 +24,7 @@ from nas.runs.run import Run, RunState
 from nas.runs.weights import Weights
 from nas.spec.own_backbone import brief
 from nas.spec.task import Task
+from nas.study.constant_prediction import ConstantPrediction
 from nas.study.full_training import FullTraining
 
 __all__ = ["Pack", "check_max_drop", "export_pack", "write_pack"]
@@ -43,6 +44,7 @@ class Pack:
     images: their number.
     recorded_accuracy: that figure when its training was judged; None: not known.
     departs_from_record: whether it is beyond the noise of the images from that.
+    collapsed: that its network is no better than one answer to all images, where it is not.
     folded: whether doubled gates are folded, where they can be: else folding would have changed
         what the network says of these images.
     """
@@ -57,6 +59,7 @@ class Pack:
     images: int
     recorded_accuracy: float | None
     departs_from_record: bool
+    collapsed: str | None
     folded: bool
 
     @property
@@ -102,7 +105,7 @@ def export_pack(
     if path.exists():
         raise SpecError(f"{path} exists; name a new folder for --out")
     trained = prepare_export(run, trial, path, weights=weights, made=out is None, state=state)
-    origin = _origin(run, trained)
+    origin = _origin(run, trained, state.constant_prediction)
     return write_pack(path, trained.winner, trained.data, to, origin, int8=int8, max_drop=max_drop)
 
 
@@ -116,7 +119,7 @@ def check_max_drop(max_drop: float | None, *, int8: bool) -> None:
         raise SpecError(f"--max-drop {max_drop:g}; allowed: points of accuracy, from 0 to 100")
 
 
-def _origin(run: Run, trained: TrainedNetwork) -> Origin:
+def _origin(run: Run, trained: TrainedNetwork, constant: ConstantPrediction | None) -> Origin:
     row, training = trained.row, trained.training
     start = training.recipe["weights"] if training else "backbone"
     if start == "backbone":
@@ -131,6 +134,7 @@ def _origin(run: Run, trained: TrainedNetwork) -> Origin:
         pretrained=start == "pretrained",
         found={name: row[name] for name in ("loss", "accuracy", "latency_ms", "params", "macs")},
         retrained=None if training is None else _training_to_dict(training),
+        constant=constant,
     )
 
 
@@ -188,6 +192,7 @@ def write_pack(
         images=len(images),
         recorded_accuracy=origin.recorded_accuracy,
         departs_from_record=images.departs_from(origin.recorded_accuracy),
+        collapsed=origin.collapsed,
         folded=shipped is winner,
     )
 

@@ -26,6 +26,7 @@ from nas.models.cost import cost_of_module
 from nas.spec.architecture import Architecture
 from nas.spec.own_backbone import brief
 from nas.spec.task import Figure, Task
+from nas.study.constant_prediction import ConstantPrediction
 
 __all__ = ["Origin", "make_report", "named", "write_papers"]
 
@@ -44,6 +45,7 @@ class Origin:
     found: what the search measured of it, by name.
     retrained: what the full training that its weights are of has come to; None: they are of the
         search.
+    constant: what is judged of one answer to all of the run's images; None: it is not known.
     """
 
     run: str
@@ -55,6 +57,15 @@ class Origin:
     pretrained: bool
     found: Mapping[str, float]
     retrained: Mapping[str, Any] | None = None
+    constant: ConstantPrediction | None = None
+
+    @property
+    def collapsed(self) -> str | None:
+        """That its network is no better than such an answer, where it is not."""
+        recorded = self.recorded_accuracy
+        if self.constant is None or recorded is None or not self.constant.explains(recorded):
+            return None
+        return self.constant.describe()
 
     @property
     def recorded_accuracy(self) -> float | None:
@@ -91,6 +102,7 @@ def make_report(
             "loss": float(images.losses.mean()),
             "accuracy": images.accuracy,
             "recorded_accuracy": origin.recorded_accuracy,
+            "collapsed": origin.collapsed,
             "departs_from_record": images.departs_from(origin.recorded_accuracy),
             "params": costs.params,
             "macs": costs.macs,
@@ -118,7 +130,7 @@ def named(report: Mapping[str, Any], figure: Figure) -> dict[str, Any]:
     """Return a report whose accuracies go by the name of the task's figure: `miou_drop`."""
     names: dict[str, Any] = {}
     for key, value in report.items():
-        if key in ("network", "origin", "found", "retrained") and value is not None:
+        if key in ("network", "origin", "found", "retrained", "constant") and value is not None:
             value = named(value, figure)
         elif key == "graphs":
             value = [named(graph, figure) for graph in value]

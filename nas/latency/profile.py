@@ -160,6 +160,20 @@ class Profile(BaseModel):
         """The task that its networks are for."""
         return Task(self.purpose, self.classes, self.head)
 
+    def check_task(self, task: Task, called: str) -> None:
+        """Check that its networks are for a task, with its head.
+
+        called: what the user calls the profile, for the error.
+        Raises SpecError.
+        """
+        of = self.task
+        if (of.name, of.head) != (task.name, task.head):
+            raise SpecError(
+                f"profile {called} is of {of.name} with head {of.head}, and networks are for "
+                f"{task.name} with head {task.head}; measure another: nas profile SPACE --task "
+                f"{task.name} --head {task.head} --out FILE.json"
+            )
+
     @property
     def certified(self) -> bool:
         """True where repeated measurements of whole networks agree well enough."""

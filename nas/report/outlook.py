@@ -31,7 +31,7 @@ from nas.models.coded_space import CodedCandidates
 from nas.models.cost import cost
 from nas.spec.architecture import Architecture
 from nas.spec.space import Constraints, SearchSpace
-from nas.spec.task import Task
+from nas.spec.task import Task, TaskName
 
 __all__ = [
     "Narrowing",
@@ -53,6 +53,7 @@ _SHORT_TRAINING = 250_000
 _SEED_NOISE, _FROM_SHORT_TO_FULL = 0.5, 0.5
 """Accuracy points: what two seeds of a training differ by, and what a short training leaves open
 about the full one. Assumed; a search measures both (`nas calibrate`)."""
+_USUAL_CLASSES = {"segmentation": 21}
 _LARGE = 64
 """Pixels from which a timed step takes fewer images."""
 
@@ -117,7 +118,8 @@ class NetworkOutlook:
     placements: by place, best first; the cheapest first in each.
     suggested: the first to train among those that are allowed; None where nothing is.
     p_late: probability that the late half gains more than the early half; None without halves.
-    narrowing: for `suggested`.
+    narrowing: for `suggested`, of classification: what seeds and short trainings leave open is
+        assumed of its accuracy alone.
     uncounted: operators of the plain network that its multiply-adds leave out.
     """
 
@@ -155,6 +157,8 @@ class Outlook:
     device: name of the device whose latencies are predicted, or that a profile is wanted of;
         None when none was named.
     profiled: whether its latencies are known.
+    task, head: what networks are for, and what stands around their backbone; costs and latencies
+        are of the whole. Gains are of classification whatever it is, as published results are.
     doubt: what is to be said of its profile; None where that is certified, or there is none.
     """
 
@@ -166,6 +170,8 @@ class Outlook:
     published: Published
     networks: tuple[NetworkOutlook, ...]
     doubt: str | None = None
+    task: TaskName = "classification"
+    head: str = "classifier"
 
 
 def ask(
@@ -174,7 +180,9 @@ def ask(
     device: str | Path | None = None,
     regime: Literal["scratch", "finetune"] = "scratch",
     plain_accuracy: float | None = None,
-    num_classes: int = 1000,
+    task: str = "classification",
+    head: str | None = None,
+    num_classes: int | None = None,
     speed: Callable[[Architecture], float] | None = None,
 ) -> Outlook:
     """Say what is known of a space before anything is trained in it.
@@ -183,16 +191,23 @@ def ask(
         which has none yet.
     regime: whether networks are trained from random weights, or from a finished plain network.
     plain_accuracy: of the fully trained plain network, 0 to 1, where it is known.
+    task: what networks are for.
+    head: the network around the backbone; None: the task's usual one.
+    num_classes: that they tell apart; None: as many as ImageNet, or for segmentation VOC 2012, has.
     speed: tells the images per second that a training of a network sees; None times it here.
-    Raises SpecError for a space, device or accuracy that there is not.
+    Raises SpecError for a space, device, accuracy, task or head that there is not, and a profile
+    of another task.
     """
     candidates = Candidates(given_space(space))
+    purpose = Task.of(task, num_classes or _USUAL_CLASSES.get(task, 1000), head)
     profile, name = _device(device)
-    prior, task = PublishedPrior.load(regime=regime), Task(outputs=num_classes)
+    if profile is not None:
+        profile.check_task(purpose, str(device))
+    prior = PublishedPrior.load(regime=regime)
     networks = tuple(
         _network(
-            CodedCandidates.of(candidates, plain, task=task),
-            task,
+            CodedCandidates.of(candidates, plain, task=purpose),
+            purpose,
             prior,
             plain_accuracy,
             profile,
@@ -209,6 +224,8 @@ def ask(
         published=_published(prior, tuple(candidates.space.blocks)),
         networks=networks,
         doubt=None if profile is None else profile.doubt,
+        task=purpose.name,
+        head=purpose.head,
     )
 
 
@@ -282,7 +299,11 @@ def _network(
         placements=tuple(placements),
         suggested=suggested,
         p_late=_p_late(terms, choices),
-        narrowing=_narrowing(suggested, speed(coded.plain)) if suggested else None,
+        narrowing=(
+            _narrowing(suggested, speed(coded.plain))
+            if suggested and task.is_classification
+            else None
+        ),
         uncounted=cost(coded.plain, task=task).unsupported,
     )
 

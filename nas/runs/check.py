@@ -27,7 +27,7 @@ from nas.runs.given_weights import match_given_weights, settle_weights
 from nas.runs.images import decode_images, image_names
 from nas.runs.loggers import check_loggers
 from nas.runs.open_study import study_name
-from nas.runs.run import Run, RunFile, open_run
+from nas.runs.run import CONSTANT_PREDICTION, Run, RunFile, open_run
 from nas.spec.prior import Rules, load_rules
 from nas.spec.runner import Runner, check_regime, given_runner
 from nas.spec.space import SearchSpace
@@ -36,6 +36,11 @@ from nas.training.proxies import PROXIES
 from nas.training.tasks import training_task
 
 __all__ = ["NewRun", "check_new_run"]
+
+_PRIOR_OF_ANOTHER_TASK = (
+    "published comparisons guide what is tried first, and are of classification: for {task} they "
+    "say where attention may pay, not how much (--set search.published_prior=false leaves them out)"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +111,8 @@ def check_new_run(
     notes += (*remarks, *told, *match_given_weights(file, plains, task))
     if task.is_classification:  # else labels beside weights are of something else
         notes += tuple(compare_with_images(file.proxy.backbone, plains, about["classes"]))
+    if file.search.published_prior and not task.is_classification:
+        notes += (_PRIOR_OF_ANOTHER_TASK.format(task=task.name),)
     notes += _check_limits(candidates, task)
     rules = load_rules(prior) if prior is not None else None
     if rules is not None and file.search.sampler != "pareto":
@@ -138,13 +145,7 @@ def _check_device(file: RunFile, candidates: Candidates) -> Profile | None:
             raise SpecError(str(error)) from None
         return None
     profile = load_profile(file.device_profile)
-    task, of = file.task_on(profile.classes), profile.task
-    if (of.name, of.head) != (task.name, task.head):
-        raise SpecError(
-            f"profile {file.device_profile} is of {of.name} with head {of.head}, and networks are "
-            f"for {task.name} with head {task.head}; measure another: nas profile SPACE --task "
-            f"{task.name} --head {task.head} --out FILE.json"
-        )
+    profile.check_task(file.task_on(profile.classes), str(file.device_profile))
     for plain, sites in candidates.plains():
         branch = profile.branch(plain)
         for decision in candidates.decisions(plain):
@@ -173,7 +174,9 @@ def _check_images(
         once = file.search.model_copy(update={"confirm_seeds": 1})
         file = file.model_copy(update={"search": once})
     about = {"key": folder.name, "classes": list(images.classes), "images": count}
-    return file, about, tuple(notes)
+    task = training_task(file.task_on(len(images.classes)))
+    constant = task.constant_prediction(images.validation)
+    return file, about | {CONSTANT_PREDICTION: constant.to_dict()}, tuple(notes)
 
 
 def _check_limits(candidates: Candidates, task: Task) -> tuple[str, ...]:

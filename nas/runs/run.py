@@ -37,6 +37,7 @@ from nas.spec.space import SearchSpace
 from nas.spec.storage_url import StorageUrl
 from nas.spec.task import Task
 from nas.spec.width import is_widened
+from nas.study.constant_prediction import ConstantPrediction
 from nas.study.front.front import Front
 from nas.study.full_training import FullTraining
 from nas.study.network_belief import NetworkBelief
@@ -50,6 +51,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CHECKPOINTS",
+    "CONSTANT_PREDICTION",
     "DEVICE",
     "WIDTH_ELSEWHERE",
     "FINISHED",
@@ -62,6 +64,8 @@ __all__ = [
 ]
 
 CHECKPOINTS = "checkpoints"
+CONSTANT_PREDICTION = "constant_prediction"
+"""What environment.json says, of the images, that one answer to all of them is judged to be."""
 DEVICE = "device.json"
 """The profile that latencies are predicted from, or the anchor's latency, in a run folder."""
 JOURNAL_FILE = "study.journal"
@@ -348,6 +352,13 @@ class RunState:
         return None if number is None else int(number)
 
     @property
+    def constant_prediction(self) -> ConstantPrediction | None:
+        """What is judged of one answer to all images; None in a run of an earlier version."""
+        known = {} if self.environment is None else self.environment["data"]
+        found = known.get(CONSTANT_PREDICTION)
+        return None if found is None else ConstantPrediction.from_dict(found)
+
+    @property
     def doubts(self) -> tuple[str, ...]:
         """What is to be said of the profile that latencies are predicted from, where it is one."""
         return tuple(doubt for doubt, _ in _uncertified(self.run, None))
@@ -389,6 +400,7 @@ class RunState:
             belief=self.belief(),
             regime=regime_of(run.file),
             figure=run.file.figure,
+            constant=self.constant_prediction,
         )
 
     def row(self, trial: int) -> dict[str, Any]:

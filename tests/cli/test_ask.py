@@ -30,6 +30,29 @@ def test_the_answer_comes_first(nas, small_space: Path) -> None:  # type: ignore
     assert words[:5] == ["nas", "search", str(small_space), "--data", "cifar10"]
 
 
+@pytest.mark.parametrize(
+    ("task", "head"), [("segmentation", "lraspp"), ("segmentation", "fpn"), ("retrieval", None)]
+)
+def test_other_tasks_are_told_their_own_costs_and_whose_gains_these_are(  # type: ignore[no-untyped-def]
+    nas, small_space: Path, task: str, head: str | None
+) -> None:
+    given = ("--task", task, *(("--head", head) if head else ()))
+    ran = nas("ask", small_space, *given)
+    head = head or "embedding"
+    assert ran.code == 0 and f", {task} with {head}: " in ran.out.splitlines()[0]
+    assert "published results of classification, in points of its accuracy: for " in ran.out
+    assert "An hour of training" not in ran.out
+    assert f"--task {task} --head {head} --out device.json" in ran.out
+    (command,) = [line for line in ran.out.splitlines() if line.startswith("Next: ")]
+    assert f"--task {task} --head {head}" in command
+    found = json.loads(nas("ask", small_space, *given, "--json").out)
+    cost = ("--backbone", "mobilenetv2_035", "--resolution", "32", "--total-stride", "16")
+    classes = ("--classes", "21") if task == "segmentation" else ()
+    plain = json.loads(nas("cost", *cost, *given, *classes, "--json").out)
+    assert (found["task"], found["head"]) == (task, head)
+    assert found["networks"][0]["macs"] == plain["macs"]
+
+
 def test_machines_get_all_of_it(nas, small_space: Path) -> None:  # type: ignore[no-untyped-def]
     found = json.loads(nas("ask", small_space, "--json").out)
     (network,) = found["networks"]
@@ -44,6 +67,8 @@ def test_machines_get_all_of_it(nas, small_space: Path) -> None:  # type: ignore
         (("--device", "toaster"), "device 'toaster': unknown runtime"),
         (("--device", "nowhere.json"), "cannot read the device profile nowhere.json"),
         (("--plain-accuracy", "76"), "plain accuracy 76.0; a share from 0 to 1"),
+        (("--task", "colouring"), "task 'colouring'; allowed: classification"),
+        (("--head", "unet"), "head 'unet'; allowed for classification: classifier"),
         (("--regime", "probe"), "'probe' is not one of"),
     ],
 )

@@ -24,7 +24,8 @@ def test_flags_are_a_promise() -> None:
     }
     assert flags == {
         "ask": [
-            "--classes", "--data", "--device", "--json", "--plain-accuracy", "--regime", "space",
+            "--classes", "--data", "--device", "--head", "--json", "--plain-accuracy", "--regime",
+            "--task", "space",
         ],
         "search": [
             "--backbone", "--backbone-args", "--budget", "--calibration", "--data", "--focus",

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from nas.base.errors import NoTestPart, SpecError
 from nas.data import Dataset, Reading, guess_annotated, load_data, open_test, resolve_source
-from nas.data import coco as module
+from nas.data import coco_file as module
 
 Json = dict[str, Any]
 
@@ -156,6 +158,69 @@ def test_a_file_larger_than_memory_is_said(tmp_path: Path, monkeypatch: pytest.M
         SpecError, match="keep the annotations of fewer images in it, or draw masks"
     ):
         load(source)
+
+
+@pytest.fixture
+def little_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As much as a file x.json is read in piece by piece, and not at once."""
+    monkeypatch.setattr(
+        module, "available_memory", lambda: 5 * (tmp_path / "x.json").stat().st_size
+    )
+
+
+@pytest.mark.usefixtures("little_memory")
+def test_a_file_that_memory_would_not_hold_is_read_piece_by_piece(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("ijson")
+    crowd = {"size": [10, 12], "counts": [0, 20, 100]}
+    things = [thing(100, 18, crowd, crowd=1), thing(101, 3, [[0.5, 0.5, 4.25, 1, 3, 6]])]
+    pair = write(tmp_path, "x", 2, [*things, thing(100, 90, square(4, 4, 4))])
+    pieces = load(f"coco:{pair}")
+    monkeypatch.undo()
+    whole = load(f"coco:{pair}")
+    assert pieces.classes == whole.classes
+    for one, other in ((pieces.train, whole.train), (pieces.validation, whole.validation)):
+        assert torch.equal(one.targets, other.targets)
+
+
+@pytest.mark.usefixtures("little_memory")
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"annotations": []}, "an entry without 'annotations'"),
+        ({"annotations": [thing(100, 3, [["a", "b"]])]}, "mask of 0.png in .* cannot be read"),
+        ({"annotations": [thing(9, 3, square(0, 0, 2))]}, "annotation of image 9, which is not"),
+        ({"images": [3]}, "is no file of COCO"),
+    ],
+)
+def test_wrong_files_are_one_line_piece_by_piece_too(
+    tmp_path: Path, changed: Json, said: str
+) -> None:
+    pytest.importorskip("ijson")
+    pair = write(tmp_path, "x", 2, [thing(100, 3, square(0, 0, 2))], **changed)
+    with pytest.raises(SpecError, match=said):
+        load(f"coco:{pair}")
+
+
+@pytest.mark.usefixtures("little_memory")
+def test_a_file_that_was_cut_off_is_said_piece_by_piece_too(tmp_path: Path) -> None:
+    pytest.importorskip("ijson")
+    pair = write(tmp_path, "x", 2, [thing(100, 3, square(0, 0, 2))] * 9)
+    text = (tmp_path / "x.json").read_bytes()
+    (tmp_path / "x.json").write_bytes(text[:-100])
+    with pytest.raises(SpecError, match="x.json is no JSON"):
+        load(f"coco:{pair}")
+
+
+@pytest.mark.usefixtures("little_memory")
+def test_the_package_that_reads_pieces_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pair = write(tmp_path, "x", 2, [thing(100, 3, square(0, 0, 2))])
+    monkeypatch.setitem(sys.modules, "ijson", None)
+    with pytest.raises(SpecError, match=r"the package ijson, .*\[segmentation\]"):
+        load(f"coco:{pair}")
 
 
 def test_what_is_no_json_is_said(tmp_path: Path) -> None:

@@ -25,6 +25,7 @@ from nas.export.target import Target
 from nas.export.target.target import WrittenGraph
 from nas.export.verify import load_onnx
 from nas.export.winner import Winner
+from nas.study.constant_prediction import ConstantPrediction
 
 ORIGIN = Origin("run", 3, "noise", "probe", 0, "local-onnxruntime", False, {"loss": 0.1})
 FILES = {
@@ -350,6 +351,18 @@ def test_the_recorded_accuracy_stands_beside_the_measured(tmp_path: Path, said: 
     card = (pack.path / "README.md").read_text()
     assert f"recorded when its training was judged: {recorded:.1%}" in card
     assert ("beyond the noise of these images" in card) is said
+
+
+@pytest.mark.parametrize("collapsed", [False, True])
+def test_a_network_that_tells_all_images_the_same_is_not_shipped_without_that_word(
+    tmp_path: Path, collapsed: bool
+) -> None:
+    constant = ConstantPrediction(loss=2.3, accuracy=0.1 if collapsed else 0.05)
+    origin = replace(ORIGIN, found={"accuracy": 0.1}, constant=constant)
+    pack = write_pack(tmp_path / "p", winner("se"), data(), TARGETS["onnx"], origin, int8=False)
+    assert (pack.collapsed is not None) is collapsed
+    said = "**Not to be used as it is: no better than one answer to all images, which has 10.0%"
+    assert (said in (pack.path / "README.md").read_text()) is collapsed
 
 
 def test_nothing_is_overwritten(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 
 import pytest
@@ -11,13 +12,16 @@ import nas
 from nas.base.errors import SpecError
 from nas.cli.output.console import make_console
 from nas.cli.output.retrain_progress import RetrainWatcher
+from nas.cli.show import show
 from nas.report.chart_data import collect_chart_data
 from nas.report.snapshot import Snapshot
+from nas.runs.check import check_new_run
 from nas.runs.retrain.plan import plan_retraining
 from nas.runs.retrain.retrain import retrain
 from nas.spec.runner import Runner, load_runner
 from nas.spec.space import SearchSpace
 from nas.spec.task import TASKS, TaskName
+from nas.study.front.caveats import caveat_lines
 
 SPACE = SearchSpace.model_validate(
     {
@@ -81,6 +85,29 @@ def test_a_search_places_blocks_around_the_backbone_too(tmp_path: Path) -> None:
     data = collect_chart_data(Snapshot.of(run))
     names = [site["name"] for backbone in data["backbones"] for site in backbone["sites"]]
     assert "head.finest/after_convolution" in names
+
+
+def test_a_training_that_collapsed_is_told_wherever_its_network_is(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    collapsing = ("proxy.kind=scratch", "proxy.learning_rate=20", "proxy.rungs=[15]")
+    run = nas.search(SPACE, quick("retrieval", *collapsing), "digits", tmp_path / "run")
+    assert [point.loss for point in run.front()] == [pytest.approx(math.log(74.5), abs=0.01)] * 2
+    (line,) = caveat_lines(run.front())
+    assert line.startswith("All 2 networks here are no better than one answer to all images (rank")
+    show(run.path, 0)
+    assert "no better than one answer to all images, which has 3.2%" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_whose_published_comparisons_guide_a_search_is_said(task: TaskName, tmp_path: Path) -> None:
+    def notes(*more: str) -> str:
+        new = check_new_run(SPACE, quick(task, *more), "digits", tmp_path / "run")
+        return "\n".join(new.notes)
+
+    said = f"are of classification: for {task} they say where attention may pay, not how much"
+    assert (said in notes()) is (task != "classification")
+    assert "published" not in notes("search.published_prior=false")
 
 
 def test_a_head_of_another_task_is_refused(tmp_path: Path) -> None:

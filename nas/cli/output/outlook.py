@@ -30,13 +30,13 @@ def print_outlook(
     as_json: print one object with everything instead.
     """
     profile = device if outlook.profiled else None
-    command = _search_command(space, profile, data)
+    command = _search_command(outlook, space, profile, data)
     if as_json:
         print_json(asdict(outlook) | {"command": command})
         return
     screen = make_console()
     for network in outlook.networks:
-        for line in [_headline(network), *_answer(network)]:
+        for line in [_headline(outlook, network), *_answer(outlook, network)]:
             screen.print(line, soft_wrap=True)
         screen.print(_table(network))
         if network.uncounted:
@@ -52,14 +52,19 @@ def print_outlook(
     screen.print(f"Next: {command}", soft_wrap=True)
 
 
-def _headline(network: NetworkOutlook) -> str:
+def _headline(outlook: Outlook, network: NetworkOutlook) -> str:
     costs = f"{format_count(network.macs)} multiply-adds, {format_count(network.params)} parameters"
     latency = f", {format_milliseconds(network.latency_ms)} ms" if network.latency_ms else ""
     size = Size.of(network.resolution)
-    return f"{network.backbone} at {size}: {network.sites} sites; plain: {costs}{latency}"
+    around = "" if _is_classification(outlook) else f", {outlook.task} with {outlook.head}"
+    return f"{network.backbone} at {size}{around}: {network.sites} sites; plain: {costs}{latency}"
 
 
-def _answer(network: NetworkOutlook) -> list[str]:
+def _is_classification(outlook: Outlook) -> bool:
+    return outlook.task == "classification"
+
+
+def _answer(outlook: Outlook, network: NetworkOutlook) -> list[str]:
     best = network.suggested
     if best is None:
         return ["No hand-placed network keeps the limits of the space; widen them."]
@@ -70,6 +75,11 @@ def _answer(network: NetworkOutlook) -> list[str]:
         f"The 90 % interval is {best.gain_low:+.1f} to {best.gain_high:+.1f}; it helps with "
         f"probability {best.p_helps:.2f}.",
     ]
+    if not _is_classification(outlook):
+        lines.append(
+            "These are published results of classification, in points of its accuracy: for "
+            f"{outlook.task} they say where attention may pay, not how much."
+        )
     if network.p_late is not None:
         lines.append(
             f"The late half gains more than the early half with probability {network.p_late:.2f}."
@@ -151,15 +161,23 @@ def _latency_lines(outlook: Outlook, space: Path, device: str | None) -> list[st
         line = f"Latencies are predicted by the profile of {outlook.device}."
         return [line] if outlook.doubt is None else [line, outlook.doubt]
     runtime = f" --runtime {outlook.device.partition('-')[0]}" if outlook.device else ""
+    options = "".join(f" {word}" for word in _task_options(outlook))
     file = "device.json"
     return [
-        f"Latency is not known. Measure it: nas profile {shlex.quote(str(space))}{runtime} "
-        f"--out {file}; then ask again with --device {file}"
+        f"Latency is not known. Measure it: nas profile {shlex.quote(str(space))}{runtime}"
+        f"{options} --out {file}; then ask again with --device {file}"
     ]
 
 
-def _search_command(space: Path, profile: str | None, data: str | None) -> str:
+def _search_command(outlook: Outlook, space: Path, profile: str | None, data: str | None) -> str:
     words = ["nas", "search", str(space), "--data", data or "DATA", "--time-limit", "1h"]
+    words += _task_options(outlook)
     if profile is not None:
         words += ["--set", f"device={profile}"]
     return shlex.join([*words, "--out", f"runs/{space.stem}"])
+
+
+def _task_options(outlook: Outlook) -> list[str]:
+    if _is_classification(outlook):
+        return []
+    return ["--task", outlook.task, "--head", outlook.head]

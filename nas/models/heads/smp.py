@@ -1,14 +1,10 @@
 """The one door to segmentation-models-pytorch, which is optional."""
 
-# The package has no types.
-# mypy: disable-error-code="import-untyped, import-not-found"
-
 from __future__ import annotations
 
-import importlib
 from typing import Any
 
-from nas.base.errors import SpecError
+from nas.base.optional_package import import_optional
 
 __all__ = ["decoder"]
 
@@ -19,12 +15,9 @@ def decoder(name: str, head: str) -> Any:
     head: that needs it, for the error.
     Raises SpecError where the package is not installed.
     """
-    try:
-        return importlib.import_module(f"segmentation_models_pytorch.decoders.{name}.decoder")
-    except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] != "segmentation_models_pytorch":
-            raise
-        raise SpecError(
-            f"head {head!r} needs segmentation-models-pytorch: pip install "
-            '"attention-nas[segmentation]"; lraspp and fpn need nothing more'
-        ) from None
+    return import_optional(
+        f"segmentation_models_pytorch.decoders.{name}.decoder",
+        "__name__",
+        "segmentation",
+        f"head {head!r} (lraspp and fpn do not) needs the package segmentation-models-pytorch",
+    )

@@ -27,6 +27,7 @@ from torch.nn import functional
 
 from nas.backbones import FeatureMap, find_maps
 from nas.base.errors import SpecError
+from nas.base.optional_package import import_optional
 from nas.models.task_network import backbone_of
 from nas.report.pictures.choose_images import choose_images
 from nas.report.pictures.networks import ShownNetwork
@@ -212,13 +213,6 @@ def _scale(figure: Figure, height: float) -> None:
 
 
 def _captum() -> Any:
-    try:
-        from captum import attr
-
-        attr.LayerGradCam  # noqa: B018  # a folder of this name imports as well
-    except (ImportError, AttributeError):
-        raise SpecError(
-            "feature maps are found by the package captum, which is not here; "
-            'pip install "attention-nas[pictures]"'
-        ) from None
-    return attr
+    return import_optional(
+        "captum.attr", "LayerGradCam", "pictures", "feature maps are found by the package captum"
+    )

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Protocol
 
 from nas.base.errors import SpecError
+from nas.base.optional_package import install
 from nas.execution.observer import Observer, ObserverPair, SilentObserver
 from nas.runs.run import Run
 from nas.spec.architecture import Architecture
@@ -51,8 +52,7 @@ def check_loggers(names: Sequence[str]) -> None:
     for name in names:
         if find_spec(name) is None:
             raise SpecError(
-                f'logger {name!r} is not installed: pip install "attention-nas[{name}]", or leave '
-                "it out of loggers"
+                f"logger {name!r} is not installed: {install(name)}, or leave it out of loggers"
             )
 
 

@@ -23,6 +23,7 @@ from sqlalchemy import Connection as SqlConnection
 from sqlalchemy import Engine, event
 
 from nas.base.errors import SpecError, StorageError
+from nas.base.optional_package import install
 from nas.spec.storage_url import PASSWORD, StorageUrl
 
 __all__ = ["Connection", "connect"]
@@ -134,8 +135,7 @@ def connect(address: StorageUrl, *, make: bool = True, patience: float = _PATIEN
             return Connection(address, open_storage(), patience)
         except ImportError:
             raise SpecError(
-                f"{address.kind} needs a package that is not here: "
-                f'pip install "attention-nas[{_EXTRAS[address.kind]}]"'
+                f"{address.kind} needs a package that is not here: {install(_EXTRAS[address.kind])}"
             ) from None
         except (StorageInternalError, sqlalchemy.exc.SQLAlchemyError) as error:
             last = error.__cause__ or error  # type: ignore[assignment]

@@ -10,6 +10,12 @@ kind is about (`subject`), and what its figures are:
 |                        |                   | latencies come from repeat, as a share (NaN: timed |
 |                        |                   | once); text, as it was given with the profile      |
 | uncounted_macs         | the front         | text: operators that multiply-adds leave out       |
+| constant_prediction    | the front         | networks: no better than one answer to all images; |
+|                        |                   | estimate: the best figure that those have;         |
+|                        |                   | figures: accuracy and loss that such an answer has |
+|                        |                   | (the most of several runs)                         |
+| collapsed_in_full      | full training     | the same of single full trainings; counts: how     |
+|                        |                   | many of them, and of how many                      |
 | no_front               | the front         | estimate: least latency; counts: networks          |
 | shared_weights         | the front         | none: all inherit the weights of one training      |
 | noise_unknown          | the front         | none: too few networks with several seeds          |
@@ -107,6 +113,8 @@ class Kind(StrEnum):
     TRUST = "trust"
     UNCERTIFIED_PROFILE = "uncertified_profile"
     UNCOUNTED_MACS = "uncounted_macs"
+    CONSTANT_PREDICTION = "constant_prediction"
+    COLLAPSED_IN_FULL = "collapsed_in_full"
     NO_FRONT = "no_front"
     SHARED_WEIGHTS = "shared_weights"
     NOISE_UNKNOWN = "noise_unknown"

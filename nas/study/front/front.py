@@ -19,6 +19,7 @@ from nas.belief.posterior import draws
 from nas.spec.objective import Objective, values_by_objective
 from nas.spec.task import ACCURACY, Figure
 from nas.spec.width import is_widened
+from nas.study.constant_prediction import ConstantPrediction
 from nas.study.front.believed import Believed
 from nas.study.front.choice import Choice, choose
 from nas.study.front.cloud import Cloud
@@ -61,6 +62,7 @@ class Front:
     uncertified: of each device profile that latencies are predicted from and that is not
         certified, what that means, and how far its measurements repeat (NaN: timed once).
     figure: that networks are judged by beside their loss, whose names `where` and files take.
+    constant: by run, what is judged of a network that tells all images the same; None: not known.
     believed: what the networks are believed to gain by full training; the front is then by that,
         not by what short trainings came to. Empty: it is by the measured figures.
     """
@@ -74,6 +76,7 @@ class Front:
     margin_points: float = POINTS
     uncertified: tuple[tuple[str, float], ...] = ()
     figure: Figure = ACCURACY
+    constant: Mapping[str | None, ConstantPrediction] = field(default_factory=dict)
     believed: Believed = field(default=Believed({}), repr=False)
 
     @classmethod
@@ -90,6 +93,7 @@ class Front:
         belief: NetworkBelief | None = None,
         regime: str | None = None,
         figure: Figure = ACCURACY,
+        constant: ConstantPrediction | None = None,
     ) -> Front:
         """Make the front of some trials.
 
@@ -101,6 +105,7 @@ class Front:
         belief: about the networks of the trials.
         regime: that the trials are evidence of.
         figure: that they are judged by beside their loss.
+        constant: what is judged of one that tells all images the same; None: it is not known.
         """
         measured = NetworkTable.of(trials, kinds, regime).narrowed(
             latency_limit=latency_limit, least_seeds=least_seeds
@@ -112,6 +117,7 @@ class Front:
             np.ones(len(measured), dtype=bool),
             uncertified=tuple(uncertified),
             figure=figure,
+            constant={} if constant is None else {None: constant},
             believed=Believed({} if belief is None else {None: belief}),
         )
 
@@ -133,6 +139,11 @@ class Front:
             margin=first.margin,
             margin_points=first.margin_points,
             figure=first.figure,
+            constant={
+                name: constant
+                for name, front in fronts.items()
+                for constant in front.constant.values()
+            },
             uncertified=tuple(
                 dict.fromkeys(item for front in fronts.values() for item in front.uncertified)
             ),

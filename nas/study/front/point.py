@@ -122,6 +122,12 @@ class Point:
     p_better = _Believed()
     p_better_loss = _Believed()
 
+    @property
+    def name(self) -> str:
+        """What it is called in sentences, with its run where several are looked at together."""
+        name = self.reference or f"trial {self.trial}"
+        return f"{name} of {self.run}" if self.run else name
+
     @classmethod
     def of(
         cls, measured: NetworkTable, row: int, *, on_front: bool, believed: BelievedGain

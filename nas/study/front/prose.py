@@ -39,6 +39,30 @@ def _no_front(finding: Finding) -> str:
     )
 
 
+def _constant_prediction(finding: Finding) -> str:
+    networks, shown = finding.count("networks"), finding.count("shown")
+    who = f"All {shown} networks here" if networks == shown > 1 else _listed(finding)
+    return (
+        f"{who} {'are' if networks > 1 else 'is'} no better than one answer to all images "
+        f"({_alike(finding, networks)}). Such a training collapsed, or was too short to begin: "
+        "do not take its network as it is; a lower learning rate or a longer training may help."
+    )
+
+
+def _collapsed_in_full(finding: Finding) -> str:
+    collapsed = finding.count("trainings")
+    return (
+        f"{collapsed} of {_counted(finding.count('of'), 'full training')} collapsed, and "
+        f"{'is' if collapsed == 1 else 'are'} no better than one answer to all images "
+        f"({_alike(finding, collapsed)}): {_listed(finding)}. A lower learning rate may help."
+    )
+
+
+def _alike(finding: Finding, count: int) -> str:
+    most = "at most " if count > 1 else ""
+    return f"accuracy {most}{finding.estimate:.1%}, where that has {finding.figure('accuracy'):.1%}"
+
+
 def _seed_noise(finding: Finding) -> str:
     return (
         f"Between seeds the loss of one network varies by ±{finding.estimate:.4f}, "
@@ -320,6 +344,8 @@ _SENTENCES: Mapping[Kind, str | Callable[[Finding], str]] = {
     Kind.TRUST: lambda finding: finding.text or "",
     Kind.UNCERTIFIED_PROFILE: lambda finding: finding.text or "",
     Kind.UNCOUNTED_MACS: lambda finding: describe_uncounted((finding.text or "").split()),
+    Kind.CONSTANT_PREDICTION: _constant_prediction,
+    Kind.COLLAPSED_IN_FULL: _collapsed_in_full,
     Kind.NO_FRONT: _no_front,
     Kind.SHARED_WEIGHTS: (
         "All networks inherit the weights of one training: another seed of theirs changes "

@@ -81,8 +81,8 @@ class _Believed:
         images = (self.points[row].image_noise, self.points[rival].image_noise)
         return Finding(
             Kind.LOSS_DIFFERENCE,
-            _name(self.points[row]),
-            rival=_name(self.points[rival]),
+            self.points[row].name,
+            rival=self.points[rival].name,
             estimate=float(saved.mean()),
             low=float(low[0]),
             high=float(high[0]),
@@ -140,7 +140,7 @@ def _expected(front: Front) -> list[Finding]:
             estimate=sum(chance for _, chance in members),
             unit="networks",
             counts=(("members", len(members)),),
-            networks=tuple(_name(point) for point, chance in members if chance >= LEVEL),
+            networks=tuple(point.name for point, chance in members if chance >= LEVEL),
         )
     ]
 
@@ -158,7 +158,7 @@ def _against_plain(believed: _Believed, plain: int) -> list[Finding]:
     count = Finding(
         Kind.NETWORKS_SAVING_LOSS,
         FRONT,
-        rival=_name(points[plain]),
+        rival=points[plain].name,
         estimate=float(len(saving)),
         probability=found.together if saving else math.nan,
         unit="networks",
@@ -185,7 +185,7 @@ def _spoilt(front: Front, plain: Point) -> list[Finding]:
         Finding(
             Kind.NETWORKS_SPOILT,
             FRONT,
-            rival=_name(plain),
+            rival=plain.name,
             estimate=float(worse),
             unit="networks",
             counts=(("worse", worse), ("compared", compared)),
@@ -245,7 +245,7 @@ def _group(
     if claims is not None:
         for column in columns:
             chances = np.where(claims.claimed[:, column], claims.chance[:, column], -1.0)
-            winners.append(_name(believed.points[searched[int(chances.argmax())]]))
+            winners.append(believed.points[searched[int(chances.argmax())]].name)
     return Finding(
         kind,
         FRONT,
@@ -253,7 +253,7 @@ def _group(
         probability=math.nan if claims is None else claims.together,
         unit="networks",
         figures=(("margin", margin),) if kind is not Kind.PLACED_BEATEN else (),
-        networks=tuple(_name(believed.points[placed[column]]) for column in columns),
+        networks=tuple(believed.points[placed[column]].name for column in columns),
         winners=tuple(winners),
     )
 
@@ -296,13 +296,13 @@ def _outside(front: Front) -> list[Finding]:
     if not outside:
         return []
     worse = [
-        _name(point)
+        point.name
         for point in front.members
         if any(
             other.latency_ms <= point.latency_ms and other.loss <= point.loss for other in outside
         )
     ]
-    names = tuple(_name(point) for point in outside)
+    names = tuple(point.name for point in outside)
     return [
         Finding(
             Kind.PLACED_OUTSIDE,
@@ -342,7 +342,7 @@ def _nothing_better(believed: _Believed, plain: int | None) -> Finding:
     return Finding(
         kind,
         FRONT,
-        rival=_name(believed.points[plain]),
+        rival=believed.points[plain].name,
         estimate=ruled_out.gain,
         low=low,
         high=high,
@@ -351,7 +351,7 @@ def _nothing_better(believed: _Believed, plain: int | None) -> Finding:
         counts=(("compared", len(others)), ("worse", int(worse.claimed.sum()))),
         figures=(("margin", margin),),
         worse_than=tuple(
-            _name(believed.points[row])
+            believed.points[row].name
             for row, claimed in zip(others, worse.claimed[:, 0], strict=True)
             if claimed
         ),
@@ -366,9 +366,3 @@ def _is_placed(point: Point) -> bool:
 def _is_faster(point: Point, other: Point) -> bool:
     spread = max(point.latency_spread, other.latency_spread, _LEAST_SPREAD)
     return point.latency_ms < other.latency_ms * (1 - 2 * spread)
-
-
-def _name(point: Point) -> str:
-    """Name a network, with its run where several are looked at together."""
-    name = point.reference or f"trial {point.trial}"
-    return f"{name} of {point.run}" if point.run else name

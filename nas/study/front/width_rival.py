@@ -117,8 +117,8 @@ def _differences(front: Front, pairs: Sequence[tuple[Point, Point]]) -> list[Fin
     found = [
         Finding(
             Kind.WIDTH_DIFFERENCE,
-            _name(winner),
-            rival=_name(rival),
+            winner.name,
+            rival=rival.name,
             estimate=float(gained[:, number].mean()),
             low=float(low[number]),
             high=float(high[number]),
@@ -177,15 +177,10 @@ def _unchecked(left: Sequence[Point], had: int) -> Finding:
         estimate=float(len(left)),
         unit="networks",
         counts=(("winners", len(left)), ("wanted", wanted)),
-        networks=tuple(_name(point) for point in left),
+        networks=tuple(point.name for point in left),
     )
 
 
 def _count_trainings(front: Front) -> int:
     """Return how many full trainings there are, of the recipe that is shown."""
     return int(front.measured.columns["retrained_seeds"].sum())
-
-
-def _name(point: Point) -> str:
-    name = point.reference or f"trial {point.trial}"
-    return f"{name} of {point.run}" if point.run else name

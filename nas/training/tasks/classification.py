@@ -8,6 +8,7 @@ from torch.nn import functional
 
 from nas.data import Split
 from nas.spec.task import Task
+from nas.study.constant_prediction import ConstantPrediction
 from nas.study.marks import figures_of
 from nas.training.batches import Batches
 from nas.training.tasks.rows import shuffled
@@ -55,12 +56,20 @@ class Classification:
 
     def guessing_loss(self, split: Split) -> float:
         """Return the loss of giving every image the classes' shares among the labels."""
-        shares = torch.bincount(split.labels).double() / len(split)
-        return float(torch.special.entr(shares).sum())
+        return float(torch.special.entr(_shares(split)).sum())
+
+    def constant_prediction(self, split: Split) -> ConstantPrediction:
+        """Return the commonest class's share, and the loss of knowing all shares."""
+        return ConstantPrediction(self.guessing_loss(split), float(_shares(split).max()))
 
     def order(self, split: Split, batch_size: int, generator: torch.Generator) -> Tensor:
         """Return all images in random order, but for what fills no batch."""
         return shuffled(len(split), batch_size, generator)
+
+
+def _shares(split: Split) -> Tensor:
+    """Return how often each class is the label: (classes,), double."""
+    return torch.bincount(split.labels).double() / len(split)
 
 
 class ClassificationScorer:

@@ -1,11 +1,6 @@
 """Retrieval: vectors by which the images of one identity are found among others."""
 
-# The package is optional.
-# mypy: disable-error-code="import-untyped, import-not-found"
-
 from __future__ import annotations
-
-from typing import Any
 
 import numpy as np
 import torch
@@ -14,8 +9,10 @@ from torch import Tensor
 from torch.nn import functional
 
 from nas.base.errors import SpecError
+from nas.base.optional_package import import_optional
 from nas.data import Split
 from nas.spec.task import Task
+from nas.study.constant_prediction import ConstantPrediction
 from nas.study.marks import figures_of
 from nas.training.batches import Batches
 from nas.training.tasks.rows import together
@@ -25,6 +22,8 @@ __all__ = ["Retrieval", "gallery_relation"]
 
 _TEMPERATURE = 0.1
 """Of the softmax over similarities, in training (arXiv:2004.11362) and where queries are judged."""
+
+_CHANCE_SPREAD = 2.0  # standard errors that rank-1 of vectors that say nothing may be lucky by
 
 _AT_ONCE = 1 << 22  # similarities, in double precision
 
@@ -42,7 +41,13 @@ class Retrieval:
         # of 32 images on 20 faces of the ORL, rank-1 on 20 others (two seeds) was .71 with it, .43
         # with multi-similarity and .40 with batch-hard triplets at a rate of .05, and .63, .74, .69
         # at .2. At a temperature of .05 it was .62 and .13.
-        self._loss = _losses().SupConLoss(temperature=_TEMPERATURE)
+        losses = import_optional(
+            "pytorch_metric_learning.losses",
+            "SupConLoss",
+            "retrieval",
+            "retrieval is trained by the package pytorch-metric-learning",
+        )
+        self._loss = losses.SupConLoss(temperature=_TEMPERATURE)
 
     def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """Return the supervised contrastive loss, arXiv:2004.11362, of cosine similarities.
@@ -86,6 +91,17 @@ class Retrieval:
         if not len(several):
             return 0.0
         return float(np.average(-np.log((several - 1) / (len(split) - 1)), weights=several))
+
+    def constant_prediction(self, split: Split) -> ConstantPrediction:
+        """Return the most that chance gives, and the loss, of vectors that are all alike.
+
+        Vectors that are alike but for rounding have an order, which is as good as a random one.
+        Raises SpecError where no query has anything to find.
+        """
+        chances = RetrievalScorer(split).chances()
+        error = (chances * (1 - chances)).sum().sqrt() / len(chances)
+        most = float(chances.mean() + _CHANCE_SPREAD * error)
+        return ConstantPrediction(float(-chances.log().mean()), most)
 
     def order(self, split: Split, batch_size: int, generator: torch.Generator) -> Tensor:
         """Return batches of several identities with several pictures each."""
@@ -132,6 +148,14 @@ class RetrievalScorer:
             marks.append(_query_marks(similar, counts, right))
         table: NDArray[np.float64] = torch.cat(marks).numpy()
         return Score(torch.cat(losses), table, figures_of("retrieval", table))
+
+    def chances(self) -> Tensor:
+        """Return how likely each query's first image is right in a random order: (Q,) double."""
+        shares = []
+        for rows in self._parts(self._queries):
+            counts, right = self._relation(rows)
+            shares.append(right.sum(dim=1).double() / counts.sum(dim=1))
+        return torch.cat(shares)
 
     def _parts(self, queries: Tensor) -> list[Tensor]:
         """Return the queries in parts, so that similarities to all of the gallery fit."""
@@ -185,16 +209,3 @@ def _query_marks(similar: Tensor, counts: Tensor, right: Tensor) -> Tensor:
     average = precision.sum(dim=1) / right.sum(dim=1)
     first = before[:, 0]
     return torch.stack([average, (first < 1).double(), (first < 5).double()], dim=1)
-
-
-def _losses() -> Any:
-    try:
-        from pytorch_metric_learning import losses
-
-        losses.SupConLoss  # noqa: B018  # a folder of this name imports as well
-    except (ImportError, AttributeError):
-        raise SpecError(
-            "retrieval is trained by the package pytorch-metric-learning, which is not here; "
-            'pip install "attention-nas[retrieval]"'
-        ) from None
-    return losses

@@ -10,6 +10,7 @@ from torch.nn import functional
 
 from nas.data import Split
 from nas.spec.task import Task
+from nas.study.constant_prediction import ConstantPrediction
 from nas.study.marks import IGNORED, figures_of
 from nas.training.batches import Batches
 from nas.training.tasks.rows import shuffled
@@ -63,11 +64,13 @@ class Segmentation:
 
     def guessing_loss(self, split: Split) -> float:
         """Return the loss of giving every pixel the classes' shares among all that count."""
-        counts = torch.zeros(IGNORED + 1, dtype=torch.long)
-        for mask in _masks(split):  # not all at once: bincount makes them eight times as large
-            counts += torch.bincount(mask.flatten(), minlength=len(counts))
-        shares = counts[:IGNORED].double() / counts[:IGNORED].sum().clamp(min=1)
-        return float(torch.special.entr(shares).sum())
+        return float(torch.special.entr(_shares(split)).sum())
+
+    def constant_prediction(self, split: Split) -> ConstantPrediction:
+        """Return the mIoU of the commonest class everywhere, and the loss of knowing all shares."""
+        shares = _shares(split)
+        occur = int(torch.count_nonzero(shares))
+        return ConstantPrediction(self.guessing_loss(split), float(shares.max()) / max(occur, 1))
 
     def order(self, split: Split, batch_size: int, generator: torch.Generator) -> Tensor:
         """Return all images in random order, but for what fills no batch."""
@@ -104,6 +107,14 @@ class SegmentationScorer:
 def _masks(split: Split) -> Tensor:
     assert split.annotations is not None
     return split.annotations
+
+
+def _shares(split: Split) -> Tensor:
+    """Return how many of all pixels that count are of each class: (255,), double."""
+    counts = torch.zeros(IGNORED + 1, dtype=torch.long)
+    for mask in _masks(split):  # not all at once: bincount makes them eight times as large
+        counts += torch.bincount(mask.flatten(), minlength=len(counts))
+    return counts[:IGNORED].double() / counts[:IGNORED].sum().clamp(min=1)
 
 
 def _losses(outputs: Tensor, masks: Tensor) -> Tensor:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from nas.data import Split
+from nas.study.constant_prediction import ConstantPrediction
 from nas.training.batches import Batches
 
 __all__ = ["Score", "Scorer", "TrainingTask"]
@@ -88,6 +89,13 @@ class TrainingTask(Protocol):
 
     def guessing_loss(self, split: Split) -> float:
         """Return the loss of whoever knows how often each answer is right, and nothing else."""
+        ...
+
+    def constant_prediction(self, split: Split) -> ConstantPrediction:
+        """Return what a network is judged to be, on these images, that tells all of them the same.
+
+        Raises SpecError where a network cannot be judged by them.
+        """
         ...
 
     def order(self, split: Split, batch_size: int, generator: torch.Generator) -> Tensor:

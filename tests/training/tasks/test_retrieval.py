@@ -142,6 +142,20 @@ def test_guessing_has_the_share_of_an_identity_among_the_others() -> None:
     assert training_task(TASK).guessing_loss(split) == pytest.approx(expected)
 
 
+def test_vectors_that_say_nothing_are_no_better_than_a_constant_prediction() -> None:
+    """Alike to the last bit, alike but for rounding, or at random."""
+    split = at_random(0, cameras=3)
+    constant = training_task(TASK).constant_prediction(split)
+    alike = scored(torch.ones(60, 8), split)
+    assert constant.explains(alike.accuracy)
+    assert alike.loss == pytest.approx(constant.loss)
+    for seed in range(8):
+        noise = torch.randn(60, 8, generator=torch.Generator().manual_seed(seed))
+        assert constant.explains(scored(torch.ones(60, 8) + 1e-4 * noise, split).accuracy)
+    told = functional.one_hot(split.labels.clamp(min=0), 10).float()
+    assert not constant.explains(scored(told, split).accuracy)
+
+
 def test_a_missing_package_is_one_line_that_names_its_extra(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

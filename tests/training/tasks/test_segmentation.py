@@ -8,6 +8,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.nn import functional
 from torchmetrics.classification import MulticlassAccuracy, MulticlassJaccardIndex
 
 from nas.base.errors import SpecError
@@ -126,6 +127,20 @@ def test_guessing_has_the_entropy_of_the_pixels_that_count() -> None:
     assert training_task(TASK).guessing_loss(split_of(masks)) == pytest.approx(
         -sum(share * math.log(share) for share in shares)
     )
+
+
+@pytest.mark.parametrize("told", [0, 1])
+def test_one_class_for_every_pixel_is_no_better_than_a_constant_prediction(told: int) -> None:
+    masks = torch.tensor([[[0, 0, 0, 1]], [[255, 255, 0, 1]]], dtype=torch.uint8)
+    constant = training_task(TASK).constant_prediction(split_of(masks))
+    assert constant.accuracy == pytest.approx(4 / 6 / 2)
+    scores = torch.zeros(2, TASK.outputs, 1, 4)
+    scores[:, told] = 1
+    found = scored(scores, masks)
+    assert constant.explains(found.accuracy)
+    assert (found.accuracy == pytest.approx(constant.accuracy)) is (told == 0)
+    right = functional.one_hot(masks.clamp(max=1).long(), TASK.outputs).movedim(3, 1).float()
+    assert not constant.explains(scored(right, masks).accuracy)
 
 
 def test_large_images_are_judged_a_few_at_a_time() -> None:
