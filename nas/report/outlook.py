@@ -198,8 +198,8 @@ def ask(
     Raises SpecError for a space, device, accuracy, task or head that there is not, and a profile
     of another task.
     """
-    candidates = Candidates(given_space(space))
     purpose = Task.of(task, num_classes or _USUAL_CLASSES.get(task, 1000), head)
+    candidates = Candidates(given_space(space), purpose)
     profile, name = _device(device)
     if profile is not None:
         profile.check_task(purpose, str(device))
