@@ -332,12 +332,20 @@ def sites_by_name(
 
 
 def check_scores(
-    backbone: str, resolution: Resolution, total_stride: int | None, num_classes: int
+    backbone: str,
+    resolution: Resolution,
+    total_stride: int | None,
+    num_classes: int,
+    *,
+    of_pixels: bool = False,
 ) -> None:
-    """Check that a backbone gives so many scores for an image. Raises SpecError."""
+    """Check that a backbone gives so many scores for an image, or for each of its pixels.
+
+    Raises SpecError.
+    """
     network = plain_network(backbone, num_classes=num_classes, total_stride=total_stride)
     try:
-        fault = find_fault(network, resolution, num_classes)
+        fault = find_fault(network, resolution, num_classes, of_pixels=of_pixels)
     except _OF_FORWARD as error:
         raise _unreadable(backbone, resolution, total_stride, error) from None
     if fault is not None:

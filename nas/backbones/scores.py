@@ -1,4 +1,4 @@
-"""The scores that a network gives: it is searched as a classifier, of one tensor of them."""
+"""The scores that a network gives for images, or for their pixels: one tensor of them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,13 @@ from torch import Tensor, nn
 
 from nas.base.size import Resolution, Size
 
-__all__ = ["describe_fault", "describe_output", "find_fault", "take_named_scores"]
+__all__ = [
+    "describe_fault",
+    "describe_output",
+    "describe_pixel_fault",
+    "find_fault",
+    "take_named_scores",
+]
 
 _NAMES = ("logits", "scores", "out", "output", "pred", "preds", "prediction", "predictions")
 """The names under which scores are taken from an output of several parts; the first counts."""
@@ -32,10 +38,16 @@ def take_named_scores(_module: object, _inputs: object, given: object) -> Tensor
 
 
 def find_fault(
-    network: nn.Module, resolution: Resolution, num_classes: int, images: int = 2
+    network: nn.Module,
+    resolution: Resolution,
+    num_classes: int,
+    images: int = 2,
+    *,
+    of_pixels: bool = False,
 ) -> str | None:
     """Return what a network gives in place of scores (N, num_classes); None where it gives them.
 
+    of_pixels: of scores (N, num_classes, H, W), for images of this size.
     With what to do about it. Asked on torch's meta device, to which the network is moved: no
     arithmetic, no memory.
     """
@@ -43,7 +55,28 @@ def find_fault(
         given = network.to("meta").eval()(
             torch.zeros(images, *Size.of(resolution).shape, device="meta")
         )
+    if of_pixels:
+        return describe_pixel_fault(given, images, num_classes, Size.of(resolution))
     return describe_fault(given, images, num_classes)
+
+
+def describe_pixel_fault(given: object, images: int, num_classes: int, size: Size) -> str | None:
+    """Say what is wrong with an output; None where it is (images, num_classes, height, width)."""
+    if isinstance(given, Tensor) and given.shape == (images, num_classes, size.height, size.width):
+        return None
+    plural = "image" if images == 1 else "images"
+    found = f"{describe_output(given)} for {images} {plural} of {size} and {num_classes} classes"
+    wanted = "images x classes x height x width"
+    if not isinstance(given, Tensor):
+        return (
+            f"{found}; allowed: one tensor of scores, {wanted}, alone or named as one of "
+            f"{', '.join(_NAMES)}: name it so, or return it alone"
+        )
+    if given.ndim == 4 and given.shape[:2] == (images, num_classes):
+        return f"{found}; allowed: scores of all pixels: let forward interpolate them to the images"
+    if given.ndim == 4 and len(given) == images:
+        return f"{found}; allowed: {wanted}: let its last layer have num_classes outputs"
+    return f"{found}; allowed: one tensor of scores of pixels, {wanted}"
 
 
 def describe_fault(given: object, images: int, num_classes: int) -> str | None:

@@ -98,7 +98,8 @@ Head = Annotated[
     str | None,
     typer.Option(
         metavar="NAME",
-        help="Around the backbone, of segmentation: lraspp (default), deeplabv3, unet or fpn.",
+        help="Around the backbone, of segmentation: lraspp (default), deeplabv3, unet or fpn; own: "
+        "the network named as backbone is whole.",
     ),
 ]
 

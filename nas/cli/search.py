@@ -108,6 +108,8 @@ def search(
     from nas.models.candidates import check_names, load_space
     from nas.models.fitting_sites import with_fitting_sites
     from nas.runs import start
+    from nas.runs.check_network import CLASSES
+    from nas.runs.reading import settle_task
     from nas.spec.runner import load_runner
     from nas.spec.space import with_backbones
 
@@ -135,7 +137,7 @@ def search(
         loaded = with_backbones(loaded, backbone or (), parse_arguments(backbone_args))
         check_names(loaded)
     if backbone:
-        loaded, notes = with_fitting_sites(loaded)
+        loaded, notes = with_fitting_sites(loaded, settle_task(plan, data).task_on(CLASSES))
 
     def run(observer: Observer) -> Run:
         for note in notes:

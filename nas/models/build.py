@@ -22,6 +22,7 @@ from nas.models.task_network import (
     holder_of,
     path_of,
     task_network,
+    task_of,
 )
 from nas.models.task_sites import find_task_sites, task_sites_by_name
 from nas.spec.architecture import EMPTY, KEEP, Architecture, Insertion, Option, block_label
@@ -109,10 +110,9 @@ def _block_placements(
     network: nn.Module, architecture: Architecture
 ) -> list[tuple[Site, Insertion]]:
     """Return the insertions that put a block somewhere into a network, with their sites."""
-    task = network.task if isinstance(network, TaskNetwork) else Task()
     return [
         (site, insertion)
-        for site, insertion in _placements(architecture, task)
+        for site, insertion in _placements(architecture, task_of(network))
         if insertion.block != EMPTY
     ]
 

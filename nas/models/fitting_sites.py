@@ -2,31 +2,34 @@
 
 from __future__ import annotations
 
-from nas.backbones import Site, find_sites
+from nas.backbones import Site
 from nas.models.build import is_excluded
-from nas.spec.space import POSITIONS, SearchSpace
+from nas.models.task_sites import find_task_sites
+from nas.spec.architecture import Architecture
+from nas.spec.space import POSITIONS, SearchSpace, SiteRule
+from nas.spec.task import Task
 
 __all__ = ["with_fitting_sites"]
 
 
-def with_fitting_sites(space: SearchSpace) -> tuple[SearchSpace, list[str]]:
+def with_fitting_sites(space: SearchSpace, task: Task) -> tuple[SearchSpace, list[str]]:
     """Return a space whose backbones were exchanged, and what it no longer says, in sentences.
 
     Positions that none of them has give way to the usual ones (see `find_sites`), and patterns to
-    exclude that match none of their sites are left out: both are of other networks. What is around
-    a backbone stays.
+    exclude that match none of their sites are left out: both are of other networks.
+    task: what networks are for, however many classes there are.
     Raises SpecError for a backbone that there is not, or without sites.
     """
     backbones = space.backbones
     rule, notes = space.sites, list[str]()
-    if rule.part != ["backbone"]:
-        return space, notes
-    sites = {name: _all_sites(space, name) for name in backbones}
+    everywhere = rule.model_copy(update={"position": list(POSITIONS)})
+    sites = {name: _sites(space, name, everywhere, task) for name in backbones}
     have = {site.position for each in sites.values() for site in each}
     names = ", ".join(backbones)
     if rule.position and not have.intersection(rule.position):
         rule = rule.model_copy(update={"position": []})
-        usual = {site.position for name in backbones for site in _usual_sites(space, name)}
+        found = [_sites(space, name, SiteRule(part=rule.part), task) for name in backbones]
+        usual = {site.position for each in found for site in each}
         notes.append(
             f"{names}: no site {' or '.join(space.sites.position)}, so blocks go "
             f"{' or '.join(sorted(usual))}"
@@ -43,18 +46,8 @@ def with_fitting_sites(space: SearchSpace) -> tuple[SearchSpace, list[str]]:
     return space.model_copy(update={"sites": rule}), notes
 
 
-def _all_sites(space: SearchSpace, backbone: str) -> tuple[Site, ...]:
-    return find_sites(
-        backbone,
-        space.resolutions[0],
-        space.total_stride,
-        POSITIONS,
-        space.sites.modules,
-        space.output_stride,
+def _sites(space: SearchSpace, backbone: str, rule: SiteRule, task: Task) -> tuple[Site, ...]:
+    plain = Architecture(
+        backbone, space.resolutions[0], (), space.total_stride, space.output_stride
     )
-
-
-def _usual_sites(space: SearchSpace, backbone: str) -> tuple[Site, ...]:
-    return find_sites(
-        backbone, space.resolutions[0], space.total_stride, output_stride=space.output_stride
-    )
+    return find_task_sites(plain, rule, task)

@@ -11,18 +11,27 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from nas.backbones import FeatureMap, Maps, Slot, find_maps, plain_network, read_maps
+from nas.backbones import (
+    FeatureMap,
+    Maps,
+    Slot,
+    check_scores,
+    find_maps,
+    plain_network,
+    read_maps,
+)
 from nas.base.errors import SpecError
 from nas.base.seeds import derive
 from nas.models.heads import HEADS, Embedding
 from nas.spec.architecture import Architecture
 from nas.spec.space import Part
-from nas.spec.task import Task
+from nas.spec.task import OWN, Task
 
 __all__ = [
     "AROUND",
     "TaskNetwork",
     "backbone_of",
+    "check_outputs",
     "check_read",
     "holder_of",
     "is_read",
@@ -30,9 +39,15 @@ __all__ = [
     "path_of",
     "plain_network_of",
     "task_network",
+    "task_of",
 ]
 
+_NECKS = frozenset({"neck", "decoder", "fpn", "pyramid", "extra"})
+_HEADS = ("head", "heads", "classifier", "detect", "predictor")
+"""What modules of a neck are called in public code, and what the names of heads end in."""
+
 _BACKBONE = "backbone."
+_TASK = "_nas_task"  # an attribute of one's own network, whose own names stay free
 AROUND = "head."
 """What the paths of modules of a neck and head begin with, and so the names of their sites."""
 
@@ -72,6 +87,15 @@ def backbone_of(network: nn.Module) -> nn.Module:
     return network.backbone if isinstance(network, TaskNetwork) else network
 
 
+def task_of(network: nn.Module) -> Task:
+    """Return what a network was built for; classification where nothing says it."""
+    if isinstance(network, TaskNetwork):
+        return network.task
+    found = network.__dict__.get(_TASK, Task())
+    assert isinstance(found, Task)
+    return found
+
+
 def holder_of(network: nn.Module, slot: Slot) -> nn.Module:
     """Return the module that the paths of a slot are within: the backbone, or the network."""
     return backbone_of(network) if slot.part == "backbone" else network
@@ -84,11 +108,28 @@ def path_of(network: nn.Module, slot: Slot) -> str:
 
 
 def part_of(path: str, task: Task) -> Part:
-    """Return the part of a task's network that a module is in."""
+    """Return the part of a task's network that a module is in; of one's own by usual names."""
+    if task.head == OWN:
+        return _own_part(path)
     if not path.startswith(AROUND):
         return "backbone"
     neck = HEADS[task.head].neck if task.head in HEADS else ()
     return "neck" if f"{path}.".startswith(tuple(f"{AROUND}{each}." for each in neck)) else "head"
+
+
+def _own_part(path: str) -> Part:
+    named = path.split(".")
+    if any(name in _NECKS for name in named):
+        return "neck"
+    return "head" if any(name.endswith(_HEADS) for name in named) else "backbone"
+
+
+def check_outputs(plain: Architecture, task: Task) -> None:
+    """Check that one's own network gives what a task is judged by. Raises SpecError."""
+    if task.head == OWN:
+        check_scores(
+            plain.backbone, plain.resolution, plain.total_stride, task.outputs, of_pixels=True
+        )
 
 
 def plain_network_of(plain: Architecture, task: Task, *, seed: int = 0) -> nn.Module:
@@ -116,6 +157,9 @@ def task_network(backbone: nn.Module, plain: Architecture, task: Task, *, seed: 
     Raises SpecError where the backbone gives no maps that the head could read.
     """
     if task.is_classification:
+        return backbone
+    if task.is_whole:
+        backbone.__dict__[_TASK] = task
         return backbone
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive(seed, f"head {task.head}"))

@@ -11,10 +11,17 @@ from nas.backbones import Site, find_sites, sites_by_name
 from nas.backbones.sites.slot import usual_positions
 from nas.backbones.sites.walk import outputs, walk_part
 from nas.base.errors import SpecError
-from nas.models.task_network import AROUND, is_read, part_of, plain_network_of
+from nas.models.task_network import (
+    AROUND,
+    check_outputs,
+    is_read,
+    part_of,
+    plain_network_of,
+)
 from nas.spec.architecture import Architecture
-from nas.spec.space import POSITIONS, Part, SiteRule
-from nas.spec.task import Task
+from nas.spec.own_backbone import is_held
+from nas.spec.space import PARTS, POSITIONS, Part, SiteRule
+from nas.spec.task import OWN, Task
 
 __all__ = ["all_task_sites", "find_task_sites", "task_sites_by_name"]
 
@@ -28,6 +35,8 @@ def find_task_sites(plain: Architecture, rule: SiteRule, task: Task | None) -> t
     task: what the network is for; None: not known, so that its backbone alone is.
     Raises SpecError when a part has no such site, or images are too small for the network.
     """
+    if task is not None and task.head == OWN:
+        return tuple(_sites_in(plain, rule.part, rule, task))
     sites: list[Site] = []
     patterns = [pattern for pattern in rule.modules if not pattern.startswith(AROUND)]
     if "backbone" in rule.part and (rule.position or patterns or not rule.modules):
@@ -41,7 +50,7 @@ def find_task_sites(plain: Architecture, rule: SiteRule, task: Task | None) -> t
         )
     parts = tuple(part for part in rule.part if part != "backbone")
     if parts:
-        sites += _sites_around(plain, parts, rule, _with_head(task, f"sites: part {parts[0]}"))
+        sites += _sites_in(plain, parts, rule, _with_head(task, f"sites: part {parts[0]}"))
     return tuple(sites)
 
 
@@ -50,6 +59,8 @@ def all_task_sites(plain: Architecture, task: Task) -> tuple[Site, ...]:
 
     Raises SpecError when its backbone has none, or images are too small for the network.
     """
+    if task.head == OWN:
+        return tuple(site for part in PARTS for site in _walked(plain, task, part))
     found = find_task_sites(plain, SiteRule(position=list(POSITIONS)), task)
     if task.is_classification:
         return found
@@ -64,6 +75,8 @@ def task_sites_by_name(
 
     Raises SpecError when there is none of a name.
     """
+    if task.head == OWN:
+        return _named(architecture.plain, PARTS, task, names)
     chosen = sites_by_name(
         architecture.backbone,
         architecture.resolution,
@@ -73,23 +86,29 @@ def task_sites_by_name(
     )
     around = [name for name in names if name.startswith(AROUND)]
     if around:
-        plain, task = architecture.plain, _with_head(task, f"site {around[0]!r}")
-        walked = (*_walked(plain, task, "neck"), *_walked(plain, task, "head"))
-        sites = {site.name: site for site in walked}
-        chosen |= {name: _named(name, sites, plain, task) for name in around}
+        task = _with_head(task, f"site {around[0]!r}")
+        chosen |= _named(architecture.plain, ("neck", "head"), task, around)
     return chosen
 
 
-def _named(name: str, sites: dict[str, Site], plain: Architecture, task: Task) -> Site:
-    path, _, position = name.rpartition("/")
-    if position == "output":
-        sites = sites | {site.name: site for site in _outputs(plain, task, path)}
-    if name not in sites:
-        near = difflib.get_close_matches(name, sites, n=5) or list(sites)[:5]
-        raise SpecError(
-            f"head {task.head!r} has no site {name!r}; it has: {', '.join(near) or 'none'}"
-        )
-    return sites[name]
+def _named(
+    plain: Architecture, parts: Sequence[Part], task: Task, names: Sequence[str]
+) -> dict[str, Site]:
+    sites = {site.name: site for part in parts for site in _walked(plain, task, part)}
+    for name in names:
+        path, _, position = name.rpartition("/")
+        if position == "output":
+            sites |= {site.name: site for site in _outputs(plain, task, path)}
+        if name not in sites:
+            near = difflib.get_close_matches(name, sites, n=5) or list(sites)[:5]
+            raise SpecError(
+                f"{_whose(plain, task)} has no site {name!r}; it has: {', '.join(near) or 'none'}"
+            )
+    return {name: sites[name] for name in names}
+
+
+def _whose(plain: Architecture, task: Task) -> str:
+    return f"backbone {plain.backbone!r}" if task.head == OWN else f"head {task.head!r}"
 
 
 def _with_head(task: Task | None, asked: str) -> Task:
@@ -101,10 +120,8 @@ def _with_head(task: Task | None, asked: str) -> Task:
     return task
 
 
-def _sites_around(
-    plain: Architecture, parts: Sequence[Part], rule: SiteRule, task: Task
-) -> list[Site]:
-    """Return the sites of a neck or head: those at positions, and those that patterns name."""
+def _sites_in(plain: Architecture, parts: Sequence[Part], rule: SiteRule, task: Task) -> list[Site]:
+    """Return the sites of parts: those at positions, and those that patterns name."""
     sites: list[Site] = []
     for part in parts:
         there = _walked(plain, task, part)
@@ -114,23 +131,24 @@ def _sites_around(
             raise SpecError(_no_site(plain, task, part, wanted))
         sites += found
     for pattern in rule.modules:
-        if pattern.startswith(AROUND):
+        if task.head == OWN or pattern.startswith(AROUND):
             matching = [site for site in _outputs(plain, task, pattern) if site.part in parts]
             if not matching:
                 raise SpecError(
-                    f"sites: modules {pattern!r}: no such module of {task.head} gives a feature "
-                    f"map in its {' or '.join(parts)}"
+                    f"sites: modules {pattern!r}: no such module of {_whose(plain, task)} gives a "
+                    f"feature map in its {' or '.join(parts)}"
                 )
             sites += [site for site in matching if site not in sites]
     return sites
 
 
 def _no_site(plain: Architecture, task: Task, part: Part, wanted: Sequence[str]) -> str:
-    asked = f"sites: part {part}: head {task.head}"
+    asked = f"sites: part {part}: {_whose(plain, task)}"
     have = sorted({site.position for site in _walked(plain, task, part)})
     if have:
         return f"{asked} has no site {' or '.join(wanted)} there; it has: {', '.join(have)}"
-    named = [site.slot.module for site in _outputs(plain, task, f"{AROUND}*") if site.part == part]
+    everywhere = _outputs(plain, task, "*" if task.head == OWN else f"{AROUND}*")
+    named = [site.slot.module for site in everywhere if site.part == part]
     if not named:
         return f"{asked} has nothing that is a {part}; leave it out"
     shown = ", ".join(named[:_SHOWN]) + (", ..." if len(named) > _SHOWN else "")
@@ -142,6 +160,8 @@ def _no_site(plain: Architecture, task: Task, part: Part, wanted: Sequence[str])
 
 @lru_cache(maxsize=64)
 def _walked(plain: Architecture, task: Task, part: Part) -> tuple[Site, ...]:
+    if not is_held(plain.backbone):  # one that was given in memory has as many classes as it has
+        check_outputs(plain, task)
     network = plain_network_of(plain, task)
     return walk_part(network, plain.resolution, part, lambda path: part_of(path, task) == part)
 

@@ -17,6 +17,7 @@ from nas.latency.profile import Profile, load_profile
 from nas.latency.runtime import RUNTIMES, device_named
 from nas.models.candidates import Candidates, given_space
 from nas.models.cost import cost
+from nas.models.task_network import check_outputs
 from nas.runs.beside_weights import compare_with_images
 from nas.runs.calibrate.curve_result import CurvesFound
 from nas.runs.calibrate.result import FILE as CALIBRATION
@@ -108,6 +109,8 @@ def check_new_run(
     if task.is_classification:
         for plain in plains:
             check_scores(plain.backbone, plain.resolution, plain.total_stride, task.outputs)
+    for plain in plains:
+        check_outputs(plain, task)
     notes += (*remarks, *told, *match_given_weights(file, plains, task))
     if task.is_classification:  # else labels beside weights are of something else
         notes += tuple(compare_with_images(file.proxy.backbone, plains, about["classes"]))

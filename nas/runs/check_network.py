@@ -107,8 +107,8 @@ def _check_training(
     Raises SpecError.
     """
     size = plain.size if resolution is None else Size.of(resolution)
-    if task.is_classification:
-        task = Task(outputs=_num_classes(plain))
+    if task.is_whole:
+        task = replace(task, outputs=_num_classes(plain))
     alone, together = Rehearsal(plain, size, task), Rehearsal(grown, size, task)
     with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # what torch says of a network, it says in the run
@@ -130,7 +130,7 @@ def _num_classes(plain: Architecture) -> int:
         return CLASSES
     with torch.no_grad():
         given = build(plain)(torch.zeros(IMAGES, *plain.size.shape))
-    return given.shape[1] if isinstance(given, Tensor) and given.ndim == 2 else CLASSES
+    return given.shape[1] if isinstance(given, Tensor) and given.ndim in {2, 4} else CLASSES
 
 
 # Counting and converting.

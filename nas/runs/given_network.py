@@ -17,10 +17,13 @@ from nas.backbones.held_networks import hold
 from nas.base.errors import SpecError
 from nas.models.candidates import given_space
 from nas.models.fitting_sites import with_fitting_sites
+from nas.runs.check_network import CLASSES
+from nas.runs.reading import settle_task
 from nas.runs.run import Run, RunFile
 from nas.spec.own_backbone import is_held
 from nas.spec.runner import Runner, given_runner, with_overrides
 from nas.spec.space import SearchSpace, with_backbones
+from nas.spec.task import Task
 from nas.training.checkpoint import save_weights
 
 __all__ = ["GivenNetwork", "check_held", "check_runs_in_process", "given_network"]
@@ -62,6 +65,7 @@ def given_network(
     space: SearchSpace | str | Path,
     runner: Runner | str | Path | None,
     backbone: str | nn.Module | None,
+    data: str,
 ) -> Iterator[GivenNetwork]:
     """Yield what is searched, where a backbone takes the place of the space's.
 
@@ -72,7 +76,7 @@ def given_network(
         space, runner = given_space(space), given_runner(runner)
         if backbone is not None:
             replaced = with_backbones(space, [_checked_name(backbone)])
-            space, notes = with_fitting_sites(replaced)
+            space, notes = with_fitting_sites(replaced, _task(runner, data))
             yield GivenNetwork(space, runner, notes=tuple(notes))
             return
         yield GivenNetwork(space, runner)
@@ -83,8 +87,13 @@ def given_network(
     with TemporaryDirectory() as folder:
         weights = Path(folder) / WEIGHTS
         save_weights(weights, plain_network(name).state_dict())  # of the copy: not wrapped
-        fitting, notes = with_fitting_sites(with_backbones(given_space(space), [name]))
+        replaced = with_backbones(given_space(space), [name])
+        fitting, notes = with_fitting_sites(replaced, _task(runner, data))
         yield GivenNetwork(fitting, _starting_from(runner, weights), weights, tuple(notes))
+
+
+def _task(runner: Runner, data: str) -> Task:
+    return settle_task(runner, data).task_on(CLASSES)
 
 
 def _checked_name(backbone: object) -> str:

@@ -74,7 +74,7 @@ def match_given_weights(file: RunFile, plains: Sequence[Architecture], task: Tas
         return notes
     for plain in plains:
         _, matched = given_network(plain, backbone, task)
-        fresh = matched.replaced or not task.is_classification
+        fresh = matched.replaced or not task.is_whole
         if fresh and not backbone.epochs and file.proxy.kind != "finetune":
             of = "another number of classes" if matched.replaced else "classification"
             raise SpecError(

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from nas.backbones.own_module import copied
-from nas.backbones.scores import describe_fault, describe_output
+from nas.backbones.scores import describe_fault, describe_output, describe_pixel_fault
 from nas.base.errors import SpecError
 from nas.base.size import Size
 from nas.data import Dataset, Split
@@ -84,9 +84,9 @@ class Rehearsal:
         for size in sorted({self.size, self.network.size}):
             with self.saying(f"in evaluation mode at {size}"), torch.no_grad():
                 images = self.images(size)
-                first = self.checked(network.eval()(images), "evaluation", IMAGES)
+                first = self.checked(network.eval()(images), "evaluation", images)
                 again, alone = network(images), network(images[:1])
-            self.checked(alone, "evaluation", 1)
+            self.checked(alone, "evaluation", images[:1])
             if not torch.equal(first, again):
                 raise SpecError(
                     f"{self.name} gives other scores for the same images in evaluation "
@@ -99,9 +99,10 @@ class Rehearsal:
                     "the others in its batch, and a device reads one; compute each image's alone"
                 )
         with self.saying("in training mode"), torch.no_grad():
-            self.checked(copied(network).train()(self.images()), "training", IMAGES)
+            images = self.images()
+            self.checked(copied(network).train()(images), "training", images)
 
-    def checked(self, given: object, mode: str, images: int) -> Tensor:
+    def checked(self, given: object, mode: str, images: Tensor) -> Tensor:
         """Return finite scores. Raises SpecError for anything else."""
         fault = self._fault(given, images)
         if fault is not None:
@@ -114,11 +115,15 @@ class Rehearsal:
             )
         return given
 
-    def _fault(self, given: object, images: int) -> str | None:
+    def _fault(self, given: object, images: Tensor) -> str | None:
         """Say what is wrong with an output; of a task's own network it has the right shape."""
+        count, wanted = len(images), self.task.outputs
         if self.task.is_classification:
-            return describe_fault(given, images, self.task.outputs)
-        assert isinstance(given, Tensor) and given.shape[:2] == (images, self.task.outputs)
+            return describe_fault(given, count, wanted)
+        if self.task.is_whole:
+            size = Size(images.shape[2], images.shape[3])
+            return describe_pixel_fault(given, count, wanted, size)
+        assert isinstance(given, Tensor) and given.shape[:2] == (count, wanted)
         return None
 
     def training(self, plain: nn.Module, kind: str) -> list[str]:

@@ -68,7 +68,7 @@ def search(
     Raises SpecError for a fault of any of them, before anything is written.
     """
     out = Path(out)
-    with given_network(space, runner, backbone) as given:
+    with given_network(space, runner, backbone, data) as given:
         new = check_new_run(
             given.space, given.runner, data, out, calibration=calibration, prior=prior
         )

@@ -11,9 +11,22 @@ from typing import Literal, cast, get_args
 
 from nas.base.errors import SpecError
 
-__all__ = ["ACCURACY", "EMBEDDING", "TASKS", "Figure", "Task", "TaskKind", "TaskName", "task_named"]
+__all__ = [
+    "ACCURACY",
+    "EMBEDDING",
+    "OWN",
+    "TASKS",
+    "Figure",
+    "Task",
+    "TaskKind",
+    "TaskName",
+    "task_named",
+]
 
 TaskName = Literal["classification", "segmentation", "retrieval"]
+
+OWN = "own"
+"""The head of a network that is whole as its owner wrote it, with a neck and head of its own."""
 
 EMBEDDING = 512
 """The length of the vectors that networks of retrieval give: arXiv:1903.07071 has 2048 of a
@@ -89,7 +102,7 @@ TASKS: Mapping[TaskName, TaskKind] = {
     ),
     "segmentation": TaskKind(
         figures=(Figure("miou", "mIoU"), Figure("pixel_accuracy", "pixel accuracy")),
-        heads=("lraspp", "deeplabv3", "unet", "fpn"),
+        heads=("lraspp", "deeplabv3", "unet", "fpn", OWN),
         annotated="masks",
         counted="images",
         resize="stretch",
@@ -159,8 +172,13 @@ class Task:
 
     @property
     def is_classification(self) -> bool:
-        """True where the network is the backbone as it comes."""
+        """True where images are told apart by their classes."""
         return self.name == "classification"
+
+    @property
+    def is_whole(self) -> bool:
+        """True where the network is the backbone as it comes."""
+        return self.is_classification or self.head == OWN
 
     @property
     def key(self) -> str:

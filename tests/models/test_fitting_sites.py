@@ -6,6 +6,7 @@ from nas.base.errors import SpecError
 from nas.models.candidates import Candidates
 from nas.models.fitting_sites import with_fitting_sites
 from nas.spec.space import SearchSpace, with_backbones
+from nas.spec.task import Task
 
 
 def space(**sites: object) -> SearchSpace:
@@ -22,7 +23,7 @@ def space(**sites: object) -> SearchSpace:
 
 def test_what_the_other_backbone_has_stays_as_the_space_says() -> None:
     given = space(position="after_residual", exclude=["blocks.1.*"])
-    changed, notes = with_fitting_sites(with_backbones(given, ["mobilenetv3_small_050"]))
+    changed, notes = with_fitting_sites(with_backbones(given, ["mobilenetv3_small_050"]), Task())
     assert changed.sites == given.sites
     assert changed.backbones == ["mobilenetv3_small_050"]
     assert notes == []
@@ -30,7 +31,7 @@ def test_what_the_other_backbone_has_stays_as_the_space_says() -> None:
 
 def test_what_it_does_not_have_gives_way_and_is_said() -> None:
     given = space(position="after_depthwise", exclude=["blocks.0.*", "layer4.*"])
-    changed, notes = with_fitting_sites(with_backbones(given, ["torchvision/resnet18"]))
+    changed, notes = with_fitting_sites(with_backbones(given, ["torchvision/resnet18"]), Task())
     assert notes == [
         "torchvision/resnet18: no site after_depthwise, so blocks go after_projection",
         "torchvision/resnet18: no site blocks.0.*, so none is excluded by it",
@@ -43,4 +44,4 @@ def test_what_it_does_not_have_gives_way_and_is_said() -> None:
 
 def test_an_unknown_one_is_one_line() -> None:
     with pytest.raises(SpecError, match="unknown backbone 'resnet18x'"):
-        with_fitting_sites(with_backbones(space(), ["resnet18x"]))
+        with_fitting_sites(with_backbones(space(), ["resnet18x"]), Task())

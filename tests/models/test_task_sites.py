@@ -153,18 +153,18 @@ def test_patterns_name_modules_of_a_head_and_exclude_leaves_some_out() -> None:
     [
         (None, {"part": "head"}, "part head: a network of classification is its backbone alone"),
         (Task(), {"part": "neck"}, "part neck: a network of classification is its backbone alone"),
-        (segmentation("lraspp"), {"part": "neck"}, "head lraspp has nothing that is a neck"),
-        (Task.of("retrieval", 5), {"part": "head"}, "head embedding has nothing that is a head"),
+        (segmentation("lraspp"), {"part": "neck"}, "head 'lraspp' has nothing that is a neck"),
+        (Task.of("retrieval", 5), {"part": "head"}, "head 'embedding' has nothing that is a head"),
         (segmentation("lraspp"), {"part": "head"}, "any module takes a block by its path, as"),
         (
             segmentation("fpn"),
             {"part": "neck", "position": "after_depthwise"},
-            "head fpn has no site after_depthwise there; it has: after_convolution",
+            "head 'fpn' has no site after_depthwise there; it has: after_convolution",
         ),
         (
             segmentation("fpn"),
             {"part": "head", "modules": ["head.pyramid.*"]},
-            "no such module of fpn gives a feature map in its head",
+            "no such module of head 'fpn' gives a feature map in its head",
         ),
     ],
 )

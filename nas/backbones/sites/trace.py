@@ -20,6 +20,8 @@ __all__ = ["Call", "Trace", "holds", "is_convolution"]
 class Call:
     """One call of a module; its tensors are compared by identity.
 
+    read: the first of the tensors that it reads.
+    reads: how many these are.
     number: its place in the order of completion, in the whole network.
     """
 
@@ -27,6 +29,7 @@ class Call:
     module: nn.Module
     read: Tensor
     gave: Tensor
+    reads: int
     number: int
 
     def acts_on(self, tensor: Tensor) -> bool:
@@ -67,9 +70,9 @@ class Trace:
         def noting(path: str) -> Callable[..., None]:
             def note(module: nn.Module, args: Any, kwargs: Any, output: object) -> None:
                 running.pop()
-                read = next(tensors_in((args, kwargs)), None)
-                if read is not None and isinstance(output, Tensor):
-                    calls.append(Call(path, module, read, output, len(calls)))
+                read = list(tensors_in((args, kwargs)))
+                if read and isinstance(output, Tensor):
+                    calls.append(Call(path, module, read[0], output, len(read), len(calls)))
 
             return note
 
@@ -100,14 +103,15 @@ class Trace:
     def without_shortcuts(self) -> Trace:
         """Leave out shortcuts with weights.
 
-        Of several branches that read a module's input, they have fewer convolutions.
+        Of several branches that read a module's input and nothing else, they have fewer
+        convolutions.
         """
         shortcuts = [path for own in self.calls for path in self._shortcuts(own)]
         return self.where(lambda call: not any(holds(path, call.path) for path in shortcuts))
 
     def _shortcuts(self, own: Call) -> list[str]:
         inside = [call for call in self.within(own.path).calls if call is not own]
-        reading = [call for call in inside if call.acts_on(own.read)]
+        reading = [call for call in inside if call.acts_on(own.read) and call.reads == 1]
         branches = [
             call
             for call in reading
