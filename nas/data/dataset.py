@@ -34,10 +34,13 @@ class Split:
 
     images: (N, H, W, 3) uint8, so that a batch seen as NCHW is channels_last as it lies.
     labels: (N,) int64, the class of each image, by which images are divided and thinned out. Of
-        masks: the class among theirs that fewest images have. Of retrieval: the identity.
+        masks and boxes: the class among theirs that fewest images have; one more, behind all, of
+        images without any. Of retrieval: the identity.
     annotations: what a task learns from and judges by, where that is more than the label. Masks:
         (N, H, W) uint8, the class of each pixel, 255 where none counts. Retrieval: (N, 2) int64,
-        the camera (-1: not known), and 1 for a query, 0 for an image of the gallery.
+        the camera (-1: not known), and 1 for a query, 0 for an image of the gallery. Boxes:
+        (N, M, 6) float32, M the most objects of an image: x1, y1, x2, y2 in pixels from the outer
+        edges, the class (-1: no object), and 1 for a region that does not count, as a crowd.
     """
 
     images: Tensor

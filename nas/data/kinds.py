@@ -58,6 +58,7 @@ _TASKS: Mapping[Annotated, str] = {
     "labels": "classification",
     "masks": "segmentation",
     "identities": "retrieval",
+    "boxes": "detection",
 }
 """The task that each kind of annotations is for, as it is written behind --task."""
 

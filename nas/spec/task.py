@@ -5,6 +5,7 @@ Everything above the floors that train, export and show knows a task by this tab
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, cast, get_args
@@ -13,7 +14,7 @@ from nas.base.errors import SpecError
 
 __all__ = ["ACCURACY", "EMBEDDING", "TASKS", "Figure", "Task", "TaskKind", "TaskName", "task_named"]
 
-TaskName = Literal["classification", "segmentation", "retrieval"]
+TaskName = Literal["classification", "segmentation", "retrieval", "detection"]
 
 EMBEDDING = 512
 """The length of the vectors that networks of retrieval give: arXiv:1903.07071 has 2048 of a
@@ -42,7 +43,8 @@ class Figure:
         """
         if self != ACCURACY and ACCURACY.name in name:
             raise SpecError(f"{name!r}; networks are judged by {self.column(name)} here")
-        return name.replace(self.name, ACCURACY.name)
+        # A whole word of it: `ap` is in `ap50` and `shape`, too.
+        return re.sub(rf"(?<![^_]){self.name}(?![^_])", ACCURACY.name, name)
 
     def worded(self, text: str) -> str:
         """Return a sentence that is written of accuracy as it is said of this figure."""
@@ -72,7 +74,7 @@ class TaskKind:
 
     figures: tuple[Figure, ...]
     heads: tuple[str, ...]
-    annotated: Literal["labels", "masks", "identities"]
+    annotated: Literal["labels", "masks", "identities", "boxes"]
     counted: str
     resize: Literal["crop", "stretch"]
     batch_size: int | None = None
@@ -108,6 +110,21 @@ TASKS: Mapping[TaskName, TaskKind] = {
         resize="stretch",
         batch_size=32,
     ),
+    "detection": TaskKind(
+        figures=(
+            Figure("ap", "AP"),
+            Figure("ap50", "AP50"),
+            Figure("ap75", "AP75"),
+            Figure("ap_small", "AP of small objects"),
+            Figure("ap_medium", "AP of medium objects"),
+            Figure("ap_large", "AP of large objects"),
+        ),
+        heads=("ssdlite", "fcos"),
+        annotated="boxes",
+        counted="images",
+        resize="stretch",
+        batch_size=16,
+    ),
 }
 
 
@@ -123,7 +140,7 @@ class Task:
     """A task on the images of a run, which its networks are for.
 
     outputs: length of what a network gives for an image, or for a pixel: as many scores as there
-        are classes; of retrieval, the length of the embedding.
+        are classes; of retrieval, the length of the embedding. Of detection, the classes of boxes.
     head: the network around the backbone; for classification its own classifier.
     """
 
