@@ -74,7 +74,7 @@ def box_validation(argument: str, reading: Reading) -> ImageSource[Numbered]:
     Raises SpecError when there is no such folder.
     """
     root = local_path(argument).expanduser()
-    if not root.is_dir() or _laid_out(root, None) is None:
+    if not root.is_dir() or _laid_out(root, (), None) is None:
         raise SpecError(
             f"validation {argument!r}: no folder with images/ and their boxes; allowed: a share "
             "between 0 and 1, or the path of a folder with images/ beside annotations/ (*.xml), "
@@ -82,7 +82,7 @@ def box_validation(argument: str, reading: Reading) -> ImageSource[Numbered]:
         )
 
     def part(names: Sequence[str]) -> BoxPart:
-        found = _laid_out(root, names)
+        found = _laid_out(root, names, names if len(names) == 1 else None)
         assert found is not None
         return found
 
@@ -101,7 +101,7 @@ def _part(root: Path, part: str) -> BoxPart | None:
     named = class_names(root)
     names = None if named is None else list(named.values())
     if (root / part).is_dir():
-        found = _laid_out(root / part, names)
+        found = _laid_out(root / part, names, names)
         if found is not None:
             return found
     for drawn in (INSTANCES, "masks"):
@@ -109,13 +109,16 @@ def _part(root: Path, part: str) -> BoxPart | None:
         if pairs is not None:
             return _numbered(*pairs, names, root, drawn)
     # All of it, where there are no parts.
-    return _laid_out(root, names) if part == "train" and not (root / part).is_dir() else None
+    return _laid_out(root, names, names) if part == "train" and not (root / part).is_dir() else None
 
 
-def _laid_out(top: Path, names: Sequence[str] | None) -> BoxPart | None:
+def _laid_out(
+    top: Path, names: Sequence[str] | None, objects: Sequence[str] | None
+) -> BoxPart | None:
     """Return the images of a folder with their boxes, whichever way these are kept.
 
     names: the classes there are, by number; None: those that are named beside boxes.
+    objects: likewise where masks number objects, which are of one class; see `_numbered`.
     """
     images = next((top / name for name in _IMAGES if (top / name).is_dir()), None)
     xml = next((top / name for name in _XML if (top / name).is_dir()), None)
@@ -136,7 +139,7 @@ def _laid_out(top: Path, names: Sequence[str] | None) -> BoxPart | None:
     for drawn in (INSTANCES, "masks"):
         if images is not None and (top / drawn).is_dir():
             pairs = paired_parts(top, "train", drawn)
-            return None if pairs is None else _numbered(*pairs, names, top, drawn)
+            return None if pairs is None else _numbered(*pairs, objects, top, drawn)
     return None
 
 

@@ -66,7 +66,7 @@ class _File:
         path = local_path(argument).expanduser()
         if not path.is_file():
             raise SpecError(f"data file {readable(path)}: no such file; {_NEEDED}")
-        given = read_yaml(text_of(path), readable(path))
+        given = read_yaml(text_of(path), readable(path), numbered=True)
         if not isinstance(given, dict):
             raise SpecError(f"{readable(path)}: it names no images and no classes; {_NEEDED}")
         return cls(path, given, _names(given.get("names"), given.get("nc"), readable(path)))
