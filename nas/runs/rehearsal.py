@@ -238,6 +238,9 @@ class Rehearsal:
                 return labels, classes.to(torch.uint8)
             case "identities":
                 return torch.zeros_like(labels), torch.tensor([[0, 1], [1, 0]])
+            case "boxes":
+                whole = [0.0, 0.0, self.size.width, self.size.height, 0.0, 0.0]
+                return labels, torch.tensor([[whole]]).expand(IMAGES, 1, 6)
 
     def images(self, size: Size | None = None) -> Tensor:
         """Return two images of noise."""
