@@ -18,6 +18,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
 
@@ -27,7 +28,16 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.jit._trace import TracerWarning
 
-__all__ = ["BEYOND_BOXES", "joined", "laid", "points", "priors", "priors_at_each_place", "rows"]
+__all__ = [
+    "BEYOND_BOXES",
+    "Parts",
+    "joined",
+    "laid",
+    "points",
+    "priors",
+    "priors_at_each_place",
+    "rows",
+]
 
 BEYOND_BOXES = 9
 """What a detector gives of each default box, beside the logits of classes."""
@@ -59,6 +69,29 @@ def rows(scores: Tensor, columns: int) -> Tensor:
     """Put what a convolution gives in rows: (N, K * columns, H, W) to (N, H * W * K, columns)."""
     # By way of four dimensions and not of five, which some runtimes do not know.
     return scores.permute(0, 2, 3, 1).reshape(scores.shape[0], -1, columns)
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What a detector gives, in parts.
+
+    boxes: (N, A, 4).
+    beside: (N, A, 1), the logit beside those of classes.
+    logits: (N, A, classes).
+    defaults: (A, 4), the default boxes.
+    """
+
+    boxes: Tensor
+    beside: Tensor
+    logits: Tensor
+    defaults: Tensor
+
+    @classmethod
+    def of(cls, outputs: Tensor) -> Parts:
+        """Take (N, A, 9 + classes) apart."""
+        classes = outputs.shape[2] - BEYOND_BOXES
+        boxes, beside, logits, defaults = outputs.split([4, 1, classes, 4], dim=2)
+        return cls(boxes, beside, logits, defaults[0].detach())
 
 
 def joined(boxes: Tensor, logits: Tensor, defaults: Tensor) -> Tensor:
