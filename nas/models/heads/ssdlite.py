@@ -1,8 +1,9 @@
-"""SSDLite, arXiv:1801.04381, section 6.2: torchvision's prediction layers on two maps of a backbone
-and four smaller ones behind them.
+"""SSDLite, arXiv:1801.04381, section 6.2: torchvision's prediction layers on six maps, two of a
+backbone and four smaller ones behind them.
 
 The two are those that the paper reads: what the last strided convolution reads, which in an
-inverted residual is widened, and the end of the backbone, with its last 1x1 convolution.
+inverted residual is widened, and the end of the backbone, with its last 1x1 convolution. Of small
+images these have few places, so that finer maps come before them, and fewer ones behind.
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ SHIFTS = (10.0, 5.0)
 """What SSD's regression of centres, and of logarithms of sides, is counted in: arXiv:1512.02325."""
 
 _EXTRA = (512, 256, 256, 128)  # channels of the maps behind the backbone's
+_MAPS = 6  # in all
+_LEAST = 8  # places along each side of the finest map that is read, if there is one
 _MOST = math.log(1000 / 16)  # torchvision's: how far a side may be from the default box's
 
 
@@ -37,7 +40,7 @@ class SSDLite(nn.Module):
         norm = partial(_BatchNorm, eps=0.001, momentum=0.03)
         channels = [one.channels for one in maps]
         self.extra = nn.ModuleList()
-        for after in _EXTRA:
+        for after in _EXTRA[: _MAPS - len(maps)]:
             self.extra.append(_extra(channels[-1], after, norm))
             channels.append(after)
         _start(self.extra)
@@ -46,11 +49,15 @@ class SSDLite(nn.Module):
 
     @staticmethod
     def read(maps: tuple[FeatureMap, ...]) -> tuple[FeatureMap, ...]:
-        """Choose the last two, as wide as the backbone makes them."""
-        return tuple(one.widest for one in maps[-2:]) if len(maps) > 1 else ()
+        """Choose the last two, or more of small images, as wide as the backbone makes them."""
+        if len(maps) < 2:
+            return ()
+        fine = [place for place, one in enumerate(maps) if min(one.height, one.width) >= _LEAST]
+        first = min(max(fine, default=0), len(maps) - 2)
+        return tuple(one.widest for one in maps[first:][-_MAPS:])
 
     def forward(self, maps: list[Tensor], size: tuple[int, int]) -> Tensor:
-        """Map both to what is said of the default boxes: see `default_boxes`."""
+        """Map all to what is said of the default boxes: see `default_boxes`."""
         for layer in self.extra:
             maps = [*maps, layer(maps[-1])]
         regression, classification = (
