@@ -95,11 +95,12 @@ class Dataset:
     def _class_sizes(self) -> Tensor:
         """The numbers of training images of each class, or identity, that has any.
 
-        Of masks: the images that show it, so that an image counts for several.
+        Of masks and boxes: the images that show it, so that an image counts for several.
         """
-        if self.annotated == "masks":
+        if self.annotated in {"masks", "boxes"}:
             assert self.train.annotations is not None
-            counts = _showing(self.train.annotations)
+            showing = _showing if self.annotated == "masks" else _holding
+            counts = showing(self.train.annotations)
         else:
             counts = torch.bincount(self.train.labels)
         return counts[counts > 0]
@@ -218,6 +219,15 @@ def _showing(masks: Tensor) -> Tensor:
     for mask in masks:
         counts += torch.bincount(mask.flatten(), minlength=256) > 0
     return counts[:255]
+
+
+def _holding(boxes: Tensor) -> Tensor:
+    """Return in how many images each class has an object, from boxes (N, M, 6)."""
+    classes = boxes[..., 4].long()
+    counts = torch.zeros(int(classes.max()) + 2, dtype=torch.int64)
+    for held in classes:
+        counts[held.unique()] += 1  # of no object at the last place
+    return counts[:-1]
 
 
 def statistics(images: NDArray[np.uint8]) -> tuple[Channels, Channels]:

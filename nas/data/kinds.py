@@ -11,6 +11,7 @@ from nas.base.own_name import OwnName
 from nas.base.user_code import is_function
 from nas.data.cluttered_digits import cluttered_digits, cluttered_digits_test
 from nas.data.coco import COCO_ARGUMENT, coco, coco_test
+from nas.data.digit_boxes import digit_boxes, digit_boxes_test
 from nas.data.digit_identities import digit_identities, digit_identities_test
 from nas.data.digit_scenes import digit_scenes, digit_scenes_test
 from nas.data.folder import folder, folder_test, imagenet, imagenet_test, validation_folder
@@ -125,12 +126,20 @@ def _identities(
     return {"identities": Annotation(search, test)}
 
 
+def _boxes(
+    search: Callable[[str, Reading], ImageSource[Parts]],
+    test: Callable[[str, Reading], ImageSource[Images]],
+) -> dict[Annotated, Annotation]:
+    return {"boxes": Annotation(search, test)}
+
+
 DATA: dict[str, Kind] = {
     "digits": Kind(
         digits,
         digits_test,
         others=_masks(digit_scenes, digit_scenes_test)
-        | _identities(digit_identities, digit_identities_test),
+        | _identities(digit_identities, digit_identities_test)
+        | _boxes(digit_boxes, digit_boxes_test),
     ),
     "cifar10": Kind(PUBLISHED["cifar10"].search, PUBLISHED["cifar10"].test),
     "folder": Kind(

@@ -125,10 +125,10 @@ def folder_name(*parts: object, reading: Reading) -> str:
 
 
 def _check_merging(reading: Reading) -> None:
-    if reading.classes and reading.annotated != "masks":
+    if reading.classes and reading.annotated not in {"masks", "boxes"}:
         raise SpecError(
-            f"classes: merges classes of masks, and the images are read with {reading.annotated}; "
-            "leave it out, or use --task segmentation"
+            f"classes: merges classes of masks or boxes, and the images are read with "
+            f"{reading.annotated}; leave it out, or use --task segmentation or detection"
         )
 
 
@@ -139,28 +139,28 @@ def _divide(
 
     Raises SpecError for a class that is too small to be in both.
     """
-    images, masks = parts.train, reading.annotated == "masks"
+    images, several = parts.train, reading.annotated in {"masks", "boxes"}
     if images.groups is not None:
         kept, held = split_groups(images.labels, images.groups, 1 - validation, seed)
-        if not masks:
+        if not several:
             _check_taught(images.labels, kept, parts.classes, source)
     else:
-        labels = _pooled(images.labels, source) if masks else images.labels
+        labels = _pooled(images.labels, reading, source) if several else images.labels
         _check_several(labels, parts.classes, source)
         kept, held = split_rows(labels, 1 - validation, seed)
     return images.only(kept), images.only(held)
 
 
-def _pooled(labels: NDArray[np.int64], source: str) -> NDArray[np.int64]:
-    """Return labels of masks to cut by, those of a single image taken as one.
+def _pooled(labels: NDArray[np.int64], reading: Reading, source: str) -> NDArray[np.int64]:
+    """Return labels of masks or boxes to cut by, those of a single image taken as one.
 
     Such a class is in one part alone; the others in both.
     Raises SpecError for a single image.
     """
     if len(labels) < 2:
         raise SpecError(
-            f"data {source!r}: {len(labels)} image with a mask; at least 2 are needed, one of them "
-            "for validation; add one, or name a folder of others (--validation PATH)"
+            f"data {source!r}: {len(labels)} image with {reading.annotated}; at least 2 are needed, one "
+            "of them for validation; add one, or name a folder of others (--validation PATH)"
         )
     counts = np.bincount(labels)
     single = counts[labels] == 1
