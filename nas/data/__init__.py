@@ -15,7 +15,7 @@ from nas.data.decoded import (
     open_test,
     same_images,
 )
-from nas.data.geometry import IGNORED, map_back
+from nas.data.geometry import IGNORED, boxes_back, clip_boxes, map_back
 from nas.data.kinds import (
     DATA,
     check_source,
@@ -35,8 +35,10 @@ __all__ = [
     "OriginalMasks",
     "Reading",
     "Split",
+    "boxes_back",
     "cached_data",
     "check_source",
+    "clip_boxes",
     "data_names",
     "guess_annotated",
     "load_data",

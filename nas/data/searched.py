@@ -157,10 +157,11 @@ def _pooled(labels: NDArray[np.int64], reading: Reading, source: str) -> NDArray
     Such a class is in one part alone; the others in both.
     Raises SpecError for a single image.
     """
-    if len(labels) < 2:
+    count = len(labels)
+    if count < 2:
         raise SpecError(
-            f"data {source!r}: {len(labels)} image with {reading.annotated}; at least 2 are needed, one "
-            "of them for validation; add one, or name a folder of others (--validation PATH)"
+            f"data {source!r}: {count} image with {reading.annotated}; at least 2 are needed, "
+            "one of them for validation; add one, or name a folder of others (--validation PATH)"
         )
     counts = np.bincount(labels)
     single = counts[labels] == 1
