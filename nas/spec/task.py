@@ -123,7 +123,11 @@ TASKS: Mapping[TaskName, TaskKind] = {
         annotated="boxes",
         counted="images",
         resize="stretch",
+        # Five epochs of digits on canvases of 32 pixels took a plain MobileNetV2 x0.35 with SSDLite
+        # to an AP of .050 at this rate and of .032 at .05; with FCOS to .047 and .059, and at .1 to
+        # .059: one training of each.
         batch_size=16,
+        learning_rate=0.02,
     ),
 }
 
