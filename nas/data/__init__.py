@@ -23,7 +23,7 @@ from nas.data.kinds import (
     resolve_source,
     resolve_validation,
 )
-from nas.data.original import OriginalMasks, original_masks
+from nas.data.original import OriginalBoxes, OriginalMasks, original_boxes, original_masks
 from nas.data.reading import Annotated, Merging, Reading
 
 __all__ = [
@@ -32,6 +32,7 @@ __all__ = [
     "Dataset",
     "IGNORED",
     "Merging",
+    "OriginalBoxes",
     "OriginalMasks",
     "Reading",
     "Split",
@@ -45,6 +46,7 @@ __all__ = [
     "map_back",
     "open_data",
     "open_test",
+    "original_boxes",
     "original_masks",
     "resolve_source",
     "resolve_validation",

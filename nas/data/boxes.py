@@ -75,8 +75,9 @@ class BoxNumbering:
         merged = merged_classes(names, merging, source)
         if not merged:
             raise SpecError(f"data {source!r}: no class of boxes; at least 1 is needed")
-        numbers = {old: place for place, olds in enumerate(merged.values()) for old in olds}
-        return cls(tuple(names.values()), tuple(merged), numbers)
+        place = {old: place for place, olds in enumerate(merged.values()) for old in olds}
+        known = tuple(names.values())
+        return cls(known, tuple(merged), {name: place[name] for name in known if name in place})
 
     def images(
         self,
@@ -94,7 +95,8 @@ class BoxNumbering:
         Raises SpecError for a class that files do not have, and for boxes that are none.
         """
         kept: list[Floats] = []
-        empty, twice = _Left("outside their image or without area"), _Left("that are there twice")
+        empty = _Left("outside its image or without area", "outside their image or without area")
+        twice = _Left("that is there twice", "that are there twice")
         for row, one in enumerate(objects):
             self._check(one, annotations, row)
             boxes = one.rows(self.numbers)
@@ -132,8 +134,8 @@ class BoxNumbering:
 class _Left:
     """Boxes that are left out, and of which images."""
 
-    def __init__(self, reason: str) -> None:
-        self.reason = reason
+    def __init__(self, one: str, several: str) -> None:
+        self.one, self.several = one, several
         self.rows: list[int] = []
 
     def without(self, wrong: Flags, boxes: Floats, row: int) -> Floats:
@@ -143,8 +145,9 @@ class _Left:
 
     def note(self, annotations: Callable[[int], str]) -> str:
         """Return what is said of them."""
-        boxes = "1 box" if len(self.rows) == 1 else f"{len(self.rows)} boxes"
-        return f"left out: {boxes} {self.reason}; the first in {annotations(self.rows[0])}"
+        count = len(self.rows)
+        boxes = f"1 box {self.one}" if count == 1 else f"{count} boxes {self.several}"
+        return f"left out: {boxes}; the first in {annotations(self.rows[0])}"
 
 
 def _is_empty(boxes: Floats, size: Size | None) -> Flags:

@@ -165,14 +165,17 @@ def boxes_to_size(
 def boxes_back(
     boxes: NDArray[np.float64], original: Size | tuple[int, int], size: Size, resize: Resize
 ) -> NDArray[np.float64]:
-    """Return where boxes found in a resized image lie in the image before: as `boxes_to_size`.
+    """Return where boxes found in a resized image lie in the image before, cut at its edges.
 
+    boxes: as of `boxes_to_size`.
     original: height and width of the upright image.
     size: of the resized one.
     """
-    scale, start = _moved(Size.of(original), size, resize)
+    original = Size.of(original)
+    scale, start = _moved(original, size, resize)
+    edge = (original.width, original.height)
     back = boxes.copy()
-    back[:, :4] = (boxes[:, :4] - (start + start)) / (scale + scale)
+    back[:, :4] = ((boxes[:, :4] - (start + start)) / (scale + scale)).clip(0, edge + edge)
     return back
 
 

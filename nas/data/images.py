@@ -47,6 +47,7 @@ __all__ = [
     "pillow_as_needed",
     "upright_boxes",
     "upright_mask",
+    "upright_size",
 ]
 
 IMAGE_PIXELS = "NAS_IMAGE_PIXELS"
@@ -329,6 +330,12 @@ def _boxes(images: Images, row: int, size: Size, resize: Resize, most: int) -> N
     return held
 
 
+def upright_size(image: Image.Image) -> Size:
+    """Return the size of an image that is turned as EXIF says."""
+    size = Size(image.height, image.width)
+    return Size(size.width, size.height) if turn_of(image) in ON_ITS_SIDE else size
+
+
 def upright_boxes(images: Images, row: int) -> tuple[Size, NDArray[np.float64]]:
     """Return the size of an upright image, and its boxes on it: (M, 7), see `Boxes`.
 
@@ -339,8 +346,7 @@ def upright_boxes(images: Images, row: int) -> tuple[Size, NDArray[np.float64]]:
     assert images.boxes is not None
     boxes, of = images.boxes.of[row], images.boxes.sizes[row]
     with _named(images, row), images.read(row) as image:
-        stored, turn = Size(image.height, image.width), turn_of(image)
-    size = Size(stored.width, stored.height) if turn in ON_ITS_SIDE else stored
+        stored, turn, size = Size(image.height, image.width), turn_of(image), upright_size(image)
     if of is None:
         sides = np.array([size.width, size.height] * 2 + [1, 1, size.pixels], dtype=np.float64)
         return size, boxes * sides
