@@ -119,8 +119,8 @@ class BoxNumbering:
                 listed = list(dict.fromkeys([*near, *self.known]))
                 more = f", and {len(listed) - _SHOWN} more" if len(listed) > _SHOWN else ""
                 raise SpecError(
-                    f"{annotations(row)}: class {name!r} is not among those of the training "
-                    f"images: {', '.join(listed[:_SHOWN])}{more}; mend the name"
+                    f"{annotations(row)}: class {name!r} is not among those of the data: "
+                    f"{', '.join(listed[:_SHOWN])}{more}; mend the name"
                 )
         boxes = objects.boxes
         wrong = ~np.isfinite(boxes).all(axis=1) | (boxes[:, 2:] < boxes[:, :2]).any(axis=1)

@@ -114,7 +114,7 @@ def test_images_to_validate_and_test_on_lie_in_folders_of_any_layout(
     assert open_test(f"folder:{root}", 12, reading=named).labels.tolist() == [expected] * 2
     if layout in {"voc", "coco"}:
         LAYOUTS[layout](held, "xy", "bird")
-        with pytest.raises(SpecError, match="class 'bird' is not among those of the training"):
+        with pytest.raises(SpecError, match="class 'bird' is not among those of the data"):
             load(root, validation=str(held))
 
 

@@ -77,7 +77,7 @@ def test_what_is_not_there_and_what_is_there_twice_is_left_out_and_said() -> Non
     [
         (
             ("cta", 0, 0, 1, 1),
-            "boxes of 0: class 'cta' is not among those of the training images: cat, ",
+            "boxes of 0: class 'cta' is not among those of the data: cat, ",
         ),
         (("cat", 5, 0, 1, 1), "boxes of 0: 5, 0, 1, 1 is no box; needed are its left, upper"),
         (("cat", 0, float("nan"), 1, 1), "boxes of 0: 0, nan, 1, 1 is no box"),
