@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import json
+import math
 import os
 import shutil
 import tempfile
@@ -228,10 +229,10 @@ def _found_late(*parts: Images) -> tuple[str, ...]:
 
 
 def _bytes(splits: Mapping[str, Images], size: Size) -> int:
-    """Return how much decoded images take: three bytes a pixel, and a fourth for the mask's."""
-    return size.pixels * sum(
-        len(images) * (3 if images.masks is None else 4) for images in splits.values()
-    )
+    """Return how much decoded images take, three bytes a pixel, and their masks or boxes."""
+    kept = [drawn for images in splits.values() if (drawn := images.drawn(size)) is not None]
+    annotations = sum(math.prod(shape) * np.dtype(kind).itemsize for shape, kind in kept)
+    return 3 * size.pixels * sum(map(len, splits.values())) + annotations
 
 
 def _check_memory(source: str, splits: Mapping[str, Images], size: Size) -> None:
