@@ -20,7 +20,7 @@ from nas.models.heads.lraspp import LRASPP
 from nas.models.heads.ssdlite import SSDLite
 from nas.models.heads.unet import UNet
 
-__all__ = ["HEADS", "Embedding", "MapHead"]
+__all__ = ["HEADS", "Embedding", "MapHead", "SSDLite"]
 
 
 class MapHead(Protocol):

@@ -62,7 +62,11 @@ def laid(
         warnings.simplefilter("ignore", TracerWarning)
         grids = tuple((int(one.shape[-2]), int(one.shape[-1])) for one in maps)
         boxes = torch.from_numpy(made(grids, (int(size[0]), int(size[1]))))
-    return boxes.to(maps[0])
+    like = maps[0]
+    # Only where it says something, so that exported graphs hold a constant alone.
+    if (boxes.device, boxes.dtype) != (like.device, like.dtype):
+        boxes = boxes.to(like)
+    return boxes
 
 
 def rows(scores: Tensor, columns: int) -> Tensor:

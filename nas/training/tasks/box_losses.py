@@ -19,7 +19,7 @@ from torchvision.ops import generalized_box_iou_loss, sigmoid_focal_loss
 from nas.models.heads.default_boxes import Parts
 from nas.models.heads.ssdlite import SHIFTS
 
-__all__ = ["BOX_LOSSES", "fcos_losses", "ssd_losses"]
+__all__ = ["BOX_LOSSES", "fcos_losses", "matches", "ssd_losses"]
 
 _OVERLAP = 0.5  # of a default box and an object that it is for
 _NEGATIVES = 3  # for each default box that is for an object: arXiv:1512.02325
@@ -209,6 +209,15 @@ def _intersections(ones: Tensor, others: Tensor) -> Tensor:
         ones[..., :2], others[:, :2]
     )
     return sides.clamp(min=0).prod(dim=-1)
+
+
+def matches(outputs: Tensor, annotations: Tensor, head: str) -> Tensor:
+    """Return which object each default box learns, -1 for none: (B, A).
+
+    outputs, annotations: as of `ssd_losses`.
+    """
+    find = _ssd_match if head == "ssdlite" else _fcos_match
+    return find(Parts.of(outputs).defaults, _Truths.of(annotations))[0]
 
 
 BOX_LOSSES: Mapping[str, Callable[[Tensor, Tensor], Tensor]] = {
