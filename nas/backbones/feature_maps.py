@@ -6,7 +6,8 @@ is that of its last inverted residual, with 320 channels, not that of the 1x1 co
 with 1280. So MobileNetV2 has it for DeepLabV3 (arXiv:1801.04381, section 6.3: more efficient, as
 good), so has DeepLab's own code (its final endpoint is `layer_18`), and so has mmsegmentation;
 segmentation-models-pytorch reads the 1280. Of MobileNetV3 DeepLab reads the 1x1 convolution; here
-the rule is one for all.
+the rule is one for all. Where a head wants a map as wide as the backbone makes it, that is
+`FeatureMap.wide`.
 """
 
 from __future__ import annotations
@@ -38,6 +39,9 @@ class FeatureMap:
 
     path: the module that gives it.
     stride: height of the input / height of the map, as of a large image.
+    wide: the same as it is widened behind its block, where it is: what the convolution reads that
+        makes it smaller (the 576 channels of MobileNetV2 at stride 16), and of the last map what
+        1x1 convolutions make of it (the 1280).
     """
 
     path: str
@@ -45,6 +49,12 @@ class FeatureMap:
     height: int
     width: int
     stride: int
+    wide: FeatureMap | None = None
+
+    @property
+    def widest(self) -> FeatureMap:
+        """The same map, widened where the backbone does that."""
+        return self.wide or self
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,11 +147,13 @@ def maps_of(made: Callable[[], nn.Module], resolution: Resolution) -> Maps:
     except (RuntimeError, AssertionError, ValueError):  # it reads images of its own size alone
         calls = _found(made(), resolution)
     sizes = {call.path: call.gave.shape for call in trace.calls}
-    maps = tuple(
-        FeatureMap(call.path, channels, height, width, stride)
-        for stride, call in sorted(calls.items())
-        for _, channels, height, width in [sizes[call.path]]
-    )
+
+    def found_map(call: Call, stride: int, wide: Call | None) -> FeatureMap:
+        _, channels, height, width = sizes[call.path]
+        widened = None if wide is None else found_map(wide, stride, None)
+        return FeatureMap(call.path, channels, height, width, stride, widened)
+
+    maps = tuple(found_map(call, stride, wide) for stride, (call, wide) in sorted(calls.items()))
     found_maps = Maps(maps, tuple((call.path, tuple(call.gave.shape[1:])) for call in trace.calls))
     if maps:
         _check_cut(found_maps, made(), resolution)
@@ -160,8 +172,11 @@ def _check_cut(maps: Maps, network: nn.Module, resolution: Resolution) -> None:
         read_maps(network.to("meta").eval(), images, [one.path for one in maps.all])
 
 
-def _found(network: nn.Module, resolution: Resolution) -> dict[int, Call]:
-    """Return stride -> the call of a module that gives the last map of that stride."""
+def _found(network: nn.Module, resolution: Resolution) -> dict[int, tuple[Call, Call | None]]:
+    """Return stride -> the call of a module that gives the last map of that stride.
+
+    With the call that gives the same as it is widened, where there is one.
+    """
     height = Size.of(resolution).height
     trace = Trace.of(network, resolution).without_shortcuts()
     found: dict[int, Call] = {}
@@ -170,7 +185,41 @@ def _found(network: nn.Module, resolution: Resolution) -> dict[int, Call]:
             stride = 2 ** round(math.log2(height / call.gave.shape[2]))
             if 1 <= stride <= _COARSEST:
                 found[stride] = call
-    return {stride: _stage_of(call, found.values(), trace) for stride, call in found.items()}
+    stages = {stride: _stage_of(call, found.values(), trace) for stride, call in found.items()}
+    whole = trace.where(lambda call: bool(call.path) and trace.times(call.path) == 1)
+    last = max(stages, default=0)
+    wide = {
+        stride: _projected(call, whole) if stride == last else _widened(call, whole)
+        for stride, call in stages.items()
+    }
+    return {
+        stride: (call, more if more and more.gave.shape[1] > call.gave.shape[1] else None)
+        for (stride, call), more in zip(stages.items(), wide.values(), strict=True)
+    }
+
+
+def _widened(own: Call, trace: Trace) -> Call | None:
+    """Return the call that gives what the next strided convolution reads, if that is another."""
+    side = own.gave.shape[2:]
+    for call in trace.calls:
+        if call.number < own.number or not is_spatial(call.module) or call.read.shape[2:] != side:
+            continue
+        if call.gave.shape[2:] != side and call.read is not own.gave:
+            givers = [
+                one for one in trace.calls if one.gave is call.read and one.number > own.number
+            ]
+            return givers[-1] if givers else None
+    return None
+
+
+def _projected(own: Call, trace: Trace) -> Call | None:
+    """Return the end of the 1x1 convolutions behind the last map; None where there are none."""
+    end = own
+    while (reader := trace.only_reader(end.gave)) is not None:
+        if reader.gave.shape[2:] != own.gave.shape[2:]:
+            break
+        end = end_of_layer(reader, trace)
+    return None if end is own else end
 
 
 def _units(network: nn.Module, trace: Trace) -> Iterator[Call]:

@@ -37,6 +37,8 @@ _Model = TypeVar("_Model", bound=BaseModel)
 class _StrictLoader(yaml.SafeLoader):
     """Safe YAML without aliases (they can expand without bound) and without duplicate keys."""
 
+    allowed_keys: tuple[type, ...] = (str,)
+
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
         if self.check_event(yaml.AliasEvent):
             event = self.peek_event()  # type: ignore[no-untyped-call]
@@ -49,7 +51,7 @@ class _StrictLoader(yaml.SafeLoader):
         keys: set[object] = set()
         for key_node, _ in node.value:
             key = self.construct_object(key_node, deep=True)
-            if not isinstance(key, str):
+            if not isinstance(key, self.allowed_keys):
                 raise yaml.constructor.ConstructorError(
                     None, None, f"key {key!r} is not a text", key_node.start_mark
                 )
@@ -59,6 +61,12 @@ class _StrictLoader(yaml.SafeLoader):
                 )
             keys.add(key)
         return super().construct_mapping(node, deep)
+
+
+class _NumberedLoader(_StrictLoader):
+    """The same, with numbers for keys, too."""
+
+    allowed_keys = (str, int)
 
 
 # YAML 1.1, PyYAML's, reads 4.5e6 as a text: it wants 4.5e+6. People write 4.5e6.
@@ -99,16 +107,17 @@ def _unreadable(
     return SpecError(f"cannot read {file}: {reason}" + (f"; {advice}" if advice else ""))
 
 
-def read_yaml(text: str, source: str) -> Any:
+def read_yaml(text: str, source: str, *, numbered: bool = False) -> Any:
     """Parse one YAML document.
 
     source: its name in errors.
+    numbered: whether numbers may be keys, too.
     Raises SpecError.
     """
     if len(text) > _MAX_BYTES:
         raise SpecError(f"{source}: {len(text)} characters; at most {_MAX_BYTES} are read")
     try:
-        return yaml.load(text, Loader=_StrictLoader)
+        return yaml.load(text, Loader=_NumberedLoader if numbered else _StrictLoader)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f" (line {mark.line + 1})" if mark else ""

@@ -91,7 +91,8 @@ TaskOption = Annotated[
     typer.Option(
         "--task",
         metavar="TASK",
-        help="classification, segmentation or retrieval; default: what the data is annotated for.",
+        help="classification, segmentation, retrieval or detection; default: what the data is "
+        "annotated for.",
     ),
 ]
 Head = Annotated[

@@ -15,7 +15,7 @@ from nas.data.decoded import (
     open_test,
     same_images,
 )
-from nas.data.geometry import IGNORED, map_back
+from nas.data.geometry import IGNORED, boxes_back, clip_boxes, map_back
 from nas.data.kinds import (
     DATA,
     check_source,
@@ -23,7 +23,7 @@ from nas.data.kinds import (
     resolve_source,
     resolve_validation,
 )
-from nas.data.original import OriginalMasks, original_masks
+from nas.data.original import OriginalBoxes, OriginalMasks, original_boxes, original_masks
 from nas.data.reading import Annotated, Merging, Reading
 
 __all__ = [
@@ -32,17 +32,21 @@ __all__ = [
     "Dataset",
     "IGNORED",
     "Merging",
+    "OriginalBoxes",
     "OriginalMasks",
     "Reading",
     "Split",
+    "boxes_back",
     "cached_data",
     "check_source",
+    "clip_boxes",
     "data_names",
     "guess_annotated",
     "load_data",
     "map_back",
     "open_data",
     "open_test",
+    "original_boxes",
     "original_masks",
     "resolve_source",
     "resolve_validation",

@@ -7,8 +7,11 @@ count; nor does a crowd.
 
 from __future__ import annotations
 
+import mmap
+import re
 from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,10 +30,20 @@ from nas.data.masks import Numbering
 from nas.data.rasterise import area_of
 from nas.data.reading import Reading
 
-__all__ = ["COCO_ARGUMENT", "coco", "coco_test"]
+__all__ = [
+    "COCO_ARGUMENT",
+    "CocoPair",
+    "coco",
+    "coco_pairs",
+    "coco_test",
+    "has_areas",
+    "no_coco_test",
+    "said_of_coco",
+]
 
 COCO_ARGUMENT = "IMAGES,FILE.json"
 
+_AREA = re.compile(rb'"segmentation"\s*:\s*(\[\s*[^\]\s]|\{)')
 _BACKGROUND = "background"
 
 
@@ -39,7 +52,7 @@ def coco(argument: str, reading: Reading) -> ImageSource[Parts]:
 
     Raises SpecError when they are not as they must be.
     """
-    train, held, _ = _pairs(argument)
+    train, held, _ = coco_pairs(argument)
     assert train is not None
 
     def read() -> Parts:
@@ -60,12 +73,9 @@ def coco(argument: str, reading: Reading) -> ImageSource[Parts]:
 
 def coco_test(argument: str, reading: Reading) -> ImageSource[Images]:
     """Return the images of the third pair with their masks. Raises SpecError without one."""
-    train, _, test = _pairs(argument)
+    train, _, test = coco_pairs(argument)
     if train is None or test is None:
-        raise NoTestPart(
-            f"data 'coco:{argument}' brings no test part; a third pair is one: "
-            f"coco:{COCO_ARGUMENT},{COCO_ARGUMENT},{COCO_ARGUMENT} (the second is for validation)"
-        )
+        raise no_coco_test(argument)
 
     def read() -> Images:
         annotated = train.read()
@@ -76,13 +86,36 @@ def coco_test(argument: str, reading: Reading) -> ImageSource[Images]:
     return ImageSource(stamps_digest(files), read, lambda: content_digest(files), test.notes)
 
 
-def _source(pairs: Sequence[_Pair], read: Callable[[], Parts]) -> ImageSource[Parts]:
+def no_coco_test(argument: str) -> NoTestPart:
+    """Return the error of a source without a third pair."""
+    return NoTestPart(
+        f"data 'coco:{argument}' brings no test part; a third pair is one: "
+        f"coco:{COCO_ARGUMENT},{COCO_ARGUMENT},{COCO_ARGUMENT} (the second is for validation)"
+    )
+
+
+def has_areas(argument: str) -> bool:
+    """Return whether the annotations of a source have areas from which masks can be drawn.
+
+    True where that cannot be told. Nothing is parsed: the first area ends the look.
+    """
+    _, _, file = argument.partition(",")
+    try:
+        with local_path(file.partition(",")[0]).expanduser().open("rb") as held:
+            with mmap.mmap(held.fileno(), 0, access=mmap.ACCESS_READ) as content:
+                return _AREA.search(content) is not None
+    except (OSError, ValueError):
+        return True
+
+
+def _source(pairs: Sequence[CocoPair], read: Callable[[], Parts]) -> ImageSource[Parts]:
     files = [listing for pair in pairs for listing in pair.files]
     notes = tuple(note for pair in pairs for note in pair.notes)
     return ImageSource(stamps_digest(files), read, lambda: content_digest(files), notes)
 
 
-def _pairs(argument: str) -> tuple[_Pair | None, _Pair | None, _Pair | None]:
+def coco_pairs(argument: str) -> tuple[CocoPair | None, CocoPair | None, CocoPair | None]:
+    """Return the pairs for training, validation and test. Raises SpecError where one is none."""
     places = argument.split(",")
     if len(places) not in {2, 4, 6} or not places[0]:
         raise SpecError(
@@ -92,7 +125,7 @@ def _pairs(argument: str) -> tuple[_Pair | None, _Pair | None, _Pair | None]:
         )
     places += [""] * (6 - len(places))
     one, two, three = (
-        _Pair.of(images, file) if images or file else None
+        CocoPair.of(images, file) if images or file else None
         for images, file in zip(places[::2], places[1::2], strict=True)
     )
     return one, two, three
@@ -121,14 +154,15 @@ class _Thing:
 
 
 @dataclass(frozen=True)
-class _Pair:
+class CocoPair:
     """A folder of images and a file of annotations, not read yet."""
 
     images: Listing
     file: Path
 
     @classmethod
-    def of(cls, images: str, file: str) -> _Pair:
+    def of(cls, images: str, file: str) -> CocoPair:
+        """Raises SpecError where one is not there."""
         folder, path = local_path(images).expanduser(), local_path(file).expanduser()
         if not images or not folder.is_dir():
             raise SpecError(f"images {readable(folder)}: no such folder; needed: {COCO_ARGUMENT}")
@@ -153,7 +187,7 @@ class _Pair:
         Raises SpecError for a file that is none of COCO's, or too large for memory.
         """
         given, called = read_coco(self.file), readable(self.file)
-        try:
+        with said_of_coco(called):
             if train is None:
                 names, numbers = _categories(given["categories"])
             else:
@@ -177,18 +211,15 @@ class _Pair:
                 (str(image["file_name"]), int(image["height"]), int(image["width"]), things[key])
                 for key, image in images.items()
             ]
-        except KeyError as error:
-            raise SpecError(f"{called}: an entry without {error}; needed: a file of COCO") from None
-        except (TypeError, ValueError, AttributeError) as error:
-            raise SpecError(f"{called} is no file of COCO ({error})") from None
         if not rows:
             raise SpecError(f"{called}: it names no image")
         return _Annotated(names, numbers, self._part(rows))
 
-    def _part(self, rows: Sequence[tuple[str, int, int, list[_Thing]]]) -> MaskedPart:
+    def paths(self, names: Sequence[str]) -> list[str]:
+        """Return where the images of these names are. Raises SpecError for one that is not."""
         there = {readable(path): path for _, path in self.images.files}
         paths: list[str] = []
-        for name, *_ in rows:
+        for name in names:
             path = f"{readable(self.images.top)}/{name}"
             if path not in there:
                 raise SpecError(
@@ -196,6 +227,10 @@ class _Pair:
                     "name another folder"
                 )
             paths.append(there[path])
+        return paths
+
+    def _part(self, rows: Sequence[tuple[str, int, int, list[_Thing]]]) -> MaskedPart:
+        paths = self.paths([name for name, *_ in rows])
 
         def read(row: int) -> NDArray[np.uint8]:
             _, height, width, things = rows[row]
@@ -211,6 +246,17 @@ class _Pair:
         masks = Masks(read, lambda row: f"mask of {rows[row][0]} in {readable(self.file)}")
         listed = Listing(self.images.top, tuple(("", path) for path in paths), Counter())
         return MaskedPart(listed, masks, found, self.files)
+
+
+@contextmanager
+def said_of_coco(called: str) -> Iterator[None]:
+    """Let what a file lacks, or has otherwise than COCO, be a SpecError of one line."""
+    try:
+        yield
+    except KeyError as error:
+        raise SpecError(f"{called}: an entry without {error}; needed: a file of COCO") from None
+    except (TypeError, ValueError, AttributeError) as error:
+        raise SpecError(f"{called} is no file of COCO ({error})") from None
 
 
 def _categories(given: Any) -> tuple[dict[int, str], dict[int, int]]:

@@ -34,10 +34,13 @@ class Split:
 
     images: (N, H, W, 3) uint8, so that a batch seen as NCHW is channels_last as it lies.
     labels: (N,) int64, the class of each image, by which images are divided and thinned out. Of
-        masks: the class among theirs that fewest images have. Of retrieval: the identity.
+        masks and boxes: the class among theirs that fewest images have; one more, behind all, of
+        images without any. Of retrieval: the identity.
     annotations: what a task learns from and judges by, where that is more than the label. Masks:
         (N, H, W) uint8, the class of each pixel, 255 where none counts. Retrieval: (N, 2) int64,
-        the camera (-1: not known), and 1 for a query, 0 for an image of the gallery.
+        the camera (-1: not known), and 1 for a query, 0 for an image of the gallery. Boxes:
+        (N, M, 6) float32, M the most objects of an image: x1, y1, x2, y2 in pixels from the outer
+        edges, the class (-1: no object), and 1 for a region that does not count, as a crowd.
     """
 
     images: Tensor
@@ -92,11 +95,12 @@ class Dataset:
     def _class_sizes(self) -> Tensor:
         """The numbers of training images of each class, or identity, that has any.
 
-        Of masks: the images that show it, so that an image counts for several.
+        Of masks and boxes: the images that show it, so that an image counts for several.
         """
-        if self.annotated == "masks":
+        if self.annotated in {"masks", "boxes"}:
             assert self.train.annotations is not None
-            counts = _showing(self.train.annotations)
+            showing = _showing if self.annotated == "masks" else _holding
+            counts = showing(self.train.annotations)
         else:
             counts = torch.bincount(self.train.labels)
         return counts[counts > 0]
@@ -215,6 +219,15 @@ def _showing(masks: Tensor) -> Tensor:
     for mask in masks:
         counts += torch.bincount(mask.flatten(), minlength=256) > 0
     return counts[:255]
+
+
+def _holding(boxes: Tensor) -> Tensor:
+    """Return in how many images each class has an object, from boxes (N, M, 6)."""
+    classes = boxes[..., 4].long()
+    counts = torch.zeros(int(classes.max()) + 2, dtype=torch.int64)
+    for held in classes:
+        counts[held.unique()] += 1  # of no object at the last place
+    return counts[:-1]
 
 
 def statistics(images: NDArray[np.uint8]) -> tuple[Channels, Channels]:

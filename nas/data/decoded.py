@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import json
+import math
 import os
 import shutil
 import tempfile
@@ -228,10 +229,10 @@ def _found_late(*parts: Images) -> tuple[str, ...]:
 
 
 def _bytes(splits: Mapping[str, Images], size: Size) -> int:
-    """Return how much decoded images take: three bytes a pixel, and a fourth for the mask's."""
-    return size.pixels * sum(
-        len(images) * (3 if images.masks is None else 4) for images in splits.values()
-    )
+    """Return how much decoded images take, three bytes a pixel, and their masks or boxes."""
+    kept = [drawn for images in splits.values() if (drawn := images.drawn(size)) is not None]
+    annotations = sum(math.prod(shape) * np.dtype(kind).itemsize for shape, kind in kept)
+    return 3 * size.pixels * sum(map(len, splits.values())) + annotations
 
 
 def _check_memory(source: str, splits: Mapping[str, Images], size: Size) -> None:
@@ -246,14 +247,14 @@ def _check_memory(source: str, splits: Mapping[str, Images], size: Size) -> None
 
 def _split(images: Images, size: Size, resize: Resize) -> Split:
     pixels = np.empty((len(images), size.height, size.width, 3), dtype=np.uint8)
-    masks = None if images.masks is None else np.empty(pixels.shape[:3], dtype=np.uint8)
+    kept = images.drawn(size)
+    held = images.annotations if kept is None else np.empty(kept[0], dtype=kept[1])
     done = 0
     for block, drawn in decode_ahead(images, size, resize):
         pixels[done : done + len(block)] = block
-        if masks is not None and drawn is not None:
-            masks[done : done + len(block)] = drawn
+        if held is not None and drawn is not None:
+            held[done : done + len(block)] = drawn
         done += len(block)
-    held = images.annotations if masks is None else masks
     return Split(
         torch.from_numpy(pixels),
         torch.from_numpy(images.labels),
@@ -336,24 +337,27 @@ def _write(
         noted = building / f"{name}_annotations.npy"
         if images.annotations is not None:
             np.save(noted, images.annotations)
-        shape = (len(images), size.height, size.width)
+        shape, kept = (len(images), size.height, size.width, 3), images.drawn(size)
         with ExitStack() as files:
-            file = files.enter_context(_begun(building / f"{name}_images.npy", (*shape, 3)))
-            masks = None if images.masks is None else files.enter_context(_begun(noted, shape))
+            file = files.enter_context(_begun(building / f"{name}_images.npy", shape))
+            held = None if kept is None else files.enter_context(_begun(noted, *kept))
             for block, drawn in decode_ahead(images, size, resize):
                 file.write(block.data)
-                if masks is not None and drawn is not None:
-                    masks.write(drawn.data)
+                if held is not None and drawn is not None:
+                    held.write(drawn.data)
                 done += len(block)
                 if progress is not None:
                     progress(done, total)
 
 
 @contextmanager
-def _begun(path: Path, shape: tuple[int, ...]) -> Iterator[BinaryIO]:
-    """Open a file for bytes of this shape; it is on the disk afterwards."""
+def _begun(path: Path, shape: tuple[int, ...], kind: str = "|u1") -> Iterator[BinaryIO]:
+    """Open a file for numbers of this shape; it is on the disk afterwards.
+
+    kind: as numpy writes a type: bytes, unless it says.
+    """
     with path.open("wb") as file:
-        header = {"descr": "|u1", "fortran_order": False, "shape": shape}
+        header = {"descr": kind, "fortran_order": False, "shape": shape}
         np.lib.format.write_array_header_1_0(file, header)
         yield file
         file.flush()

@@ -16,14 +16,25 @@ from nas.data.images import Images, ImageSource, Masks, Parts
 from nas.data.masks import Numbering, found_numbers
 from nas.data.reading import Reading
 
-__all__ = ["digit_scenes", "digit_scenes_test", "draw_scenes"]
+__all__ = [
+    "SIDE",
+    "Place",
+    "digit_scenes",
+    "digit_scenes_test",
+    "draw_place",
+    "draw_scenes",
+    "grey_levels",
+    "lay",
+    "texture",
+]
 
 Pixels = NDArray[np.uint8]
 
 _CLASSES = ("background", *"0123456789")
 _VERSION = 2  # of how scenes are drawn: a new one leaves the old caches alone
 _COUNTS: dict[Part, int] = {"train": 1200, "validation": 300, "test": 300}
-_SIDE = 64
+SIDE = 64
+"""Of a scene, pixels."""
 _DIGITS = 2  # at most, in one scene
 _SIDES = (32, 48)  # of a digit
 _INK = 96  # of 255: what is darker shows the background
@@ -71,33 +82,46 @@ def draw_scenes(
     Returns (count, 64, 64, 3), and (count, 64, 64) masks: 0 of the background, else a digit's
     label + 1.
     """
-    grey = (digits * (255.0 / 16.0)).round().astype(np.uint8)
-    scenes = np.empty((count, _SIDE, _SIDE, 3), dtype=np.uint8)
-    masks = np.zeros((count, _SIDE, _SIDE), dtype=np.uint8)
+    grey = grey_levels(digits)
+    scenes = np.empty((count, SIDE, SIDE, 3), dtype=np.uint8)
+    masks = np.zeros((count, SIDE, SIDE), dtype=np.uint8)
     for scene, mask in zip(scenes, masks, strict=True):
-        scene[:] = _texture(rng)
+        scene[:] = texture(rng)
         for number in rng.integers(len(grey), size=rng.integers(1, _DIGITS + 1)):
-            place, ink = _lay(scene, grey[number], rng)
+            place = draw_place(rng, _SIDES)
+            ink = lay(scene, grey[number], place, rng)
             mask[place][ink] = labels[number] + 1
     return scenes, masks
 
 
-def _texture(rng: np.random.Generator) -> Pixels:
+def grey_levels(digits: NDArray[np.float64]) -> Pixels:
+    """Return digits, (n, h, h) from 0 to 16, from 0 to 255."""
+    return (digits * (255.0 / 16.0)).round().astype(np.uint8)
+
+
+def texture(rng: np.random.Generator) -> Pixels:
     """Return a smooth coloured background under noise: (64, 64, 3)."""
     coarse = Image.fromarray(rng.integers(0, 140, (5, 5, 3), dtype=np.uint8))
-    smooth = np.asarray(coarse.resize((_SIDE, _SIDE), Image.Resampling.BILINEAR)).astype(np.int64)
-    noise = rng.integers(-20, 21, (_SIDE, _SIDE, 1))
+    smooth = np.asarray(coarse.resize((SIDE, SIDE), Image.Resampling.BILINEAR)).astype(np.int64)
+    noise = rng.integers(-20, 21, (SIDE, SIDE, 1))
     return (smooth + noise).clip(0, 255).astype(np.uint8)
 
 
-def _lay(
-    scene: Pixels, digit: Pixels, rng: np.random.Generator
-) -> tuple[tuple[slice, slice], NDArray[np.bool_]]:
-    """Lay a digit anywhere on a scene, in a bright colour; return where, and its ink there."""
-    side = int(rng.integers(_SIDES[0], _SIDES[1] + 1))
-    top, left = (int(start) for start in rng.integers(_SIDE - side + 1, size=2))
+Place = tuple[slice, slice]
+"""The rows and columns of a square in a scene."""
+
+
+def draw_place(rng: np.random.Generator, sides: tuple[int, int]) -> Place:
+    """Return a place anywhere, its side between two."""
+    side = int(rng.integers(sides[0], sides[1] + 1))
+    top, left = (int(start) for start in rng.integers(SIDE - side + 1, size=2))
+    return slice(top, top + side), slice(left, left + side)
+
+
+def lay(scene: Pixels, digit: Pixels, place: Place, rng: np.random.Generator) -> NDArray[np.bool_]:
+    """Lay a digit on a scene, in a bright colour; return where in its place its ink is."""
+    side = place[0].stop - place[0].start
     large = Image.fromarray(digit).resize((side, side), Image.Resampling.BILINEAR)
     ink = np.asarray(large) > _INK
-    place = slice(top, top + side), slice(left, left + side)
     scene[place][ink] = rng.integers(120, 256, 3, dtype=np.uint8)
-    return place, ink
+    return ink

@@ -1,4 +1,4 @@
-"""How images become of one size, masks with them, and what is found on them goes back."""
+"""How images become of one size, masks and boxes with them, and what is found goes back."""
 
 from __future__ import annotations
 
@@ -13,10 +13,25 @@ from PIL import ExifTags, Image, ImageOps
 from nas.base.size import Size
 from nas.data.reading import Resize
 
-__all__ = ["IGNORED", "map_back", "mask_to_size", "to_size", "turn_of", "upright"]
+__all__ = [
+    "IGNORED",
+    "ON_ITS_SIDE",
+    "boxes_back",
+    "boxes_to_size",
+    "clip_boxes",
+    "map_back",
+    "mask_to_size",
+    "to_size",
+    "turn_boxes",
+    "turn_of",
+    "upright",
+]
 
 IGNORED = 255
 """The class number of pixels that do not count."""
+
+_LEAST_LEFT = 0.1
+"""The share of a box that must lie in an image, for the object to be in it."""
 
 _OPAQUE = "white"  # behind transparent pixels: logos and drawings are made for paper
 
@@ -132,6 +147,87 @@ def map_back(
     return back
 
 
+def boxes_to_size(
+    boxes: NDArray[np.float64], original: Size, size: Size, resize: Resize
+) -> NDArray[np.float64]:
+    """Return boxes where `to_size` brings what is in them; they may lie beyond its edges.
+
+    boxes: (M, 4 or more): x1, y1, x2, y2 in pixels of the upright image, from its outer edges, and
+        what stays as it is.
+    original: of the upright image.
+    """
+    scale, start = _moved(original, size, resize)
+    moved = boxes.copy()
+    moved[:, :4] = boxes[:, :4] * (scale + scale) + (start + start)
+    return moved
+
+
+def boxes_back(
+    boxes: NDArray[np.float64], original: Size | tuple[int, int], size: Size, resize: Resize
+) -> NDArray[np.float64]:
+    """Return where boxes found in a resized image lie in the image before, cut at its edges.
+
+    boxes: as of `boxes_to_size`.
+    original: height and width of the upright image.
+    size: of the resized one.
+    """
+    original = Size.of(original)
+    scale, start = _moved(original, size, resize)
+    edge = (original.width, original.height)
+    back = boxes.copy()
+    back[:, :4] = ((boxes[:, :4] - (start + start)) / (scale + scale)).clip(0, edge + edge)
+    return back
+
+
+def _moved(
+    original: Size, size: Size, resize: Resize
+) -> tuple[tuple[float, float], tuple[float, float]]:
+    """Return by what resizing multiplies x and y, and what it adds to them."""
+    if resize == "pad":
+        at = _between_bars(original, size)
+        return (at.width / original.width, at.height / original.height), (at.left, at.top)
+    seen = _cut(original, size) if resize == "crop" else _whole(original)
+    x, y = size.width / seen.width, size.height / seen.height
+    return (x, y), (-seen.left * x, -seen.top * y)
+
+
+def clip_boxes(boxes: NDArray[np.float64], size: Size) -> NDArray[np.float64]:
+    """Return the boxes that lie in an image, without what lies beyond its edges.
+
+    One of which less than a tenth lies in it is left out.
+
+    boxes: (M, 4 or more), as of `boxes_to_size`.
+    """
+    clipped = boxes.copy()
+    edge = (size.width, size.height)
+    clipped[:, :4] = boxes[:, :4].clip(0, edge + edge)
+    before, after = _areas(boxes), _areas(clipped)
+    return clipped[(after > 0) & (after >= _LEAST_LEFT * before)]
+
+
+def _areas(boxes: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.asarray((boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1]))
+
+
+def turn_boxes(
+    boxes: NDArray[np.float64], stored: Size, turn: Image.Transpose
+) -> NDArray[np.float64]:
+    """Return boxes of a stored image where they lie on it when it is turned.
+
+    boxes: (M, 4 or more), as of `boxes_to_size`.
+    """
+    turned = boxes.copy()
+    x, y = boxes[:, [0, 2]], boxes[:, [1, 3]]
+    if turn in _MIRRORED_ACROSS:
+        x = stored.width - x
+    if turn in _MIRRORED_DOWN:
+        y = stored.height - y
+    if turn in ON_ITS_SIDE:
+        x, y = y, x
+    turned[:, [0, 2]], turned[:, [1, 3]] = np.sort(x, axis=1), np.sort(y, axis=1)
+    return turned
+
+
 def _whole(original: Size) -> _Place[float]:
     return _Place(0.0, 0.0, float(original.height), float(original.width))
 
@@ -170,6 +266,28 @@ _TURNS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+
+
+ON_ITS_SIDE = frozenset({
+    Image.Transpose.TRANSPOSE,
+    Image.Transpose.ROTATE_270,
+    Image.Transpose.TRANSVERSE,
+    Image.Transpose.ROTATE_90,
+})  # fmt: skip
+"""The turns by which width and height change places, after the image is mirrored as below."""
+
+_MIRRORED_ACROSS = frozenset({
+    Image.Transpose.FLIP_LEFT_RIGHT,
+    Image.Transpose.ROTATE_180,
+    Image.Transpose.ROTATE_90,
+    Image.Transpose.TRANSVERSE,
+})  # fmt: skip
+_MIRRORED_DOWN = frozenset({
+    Image.Transpose.FLIP_TOP_BOTTOM,
+    Image.Transpose.ROTATE_180,
+    Image.Transpose.ROTATE_270,
+    Image.Transpose.TRANSVERSE,
+})  # fmt: skip
 
 
 def _rgb(image: Image.Image) -> Image.Image:

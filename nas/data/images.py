@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,10 +20,19 @@ from PIL import Image
 from nas.base.errors import SpecError
 from nas.base.machine import usable_cores
 from nas.base.size import Size
-from nas.data.geometry import mask_to_size, to_size, turn_of
+from nas.data.geometry import (
+    ON_ITS_SIDE,
+    boxes_to_size,
+    clip_boxes,
+    mask_to_size,
+    to_size,
+    turn_boxes,
+    turn_of,
+)
 from nas.data.reading import Resize
 
 __all__ = [
+    "Boxes",
     "Held",
     "IMAGE_PIXELS",
     "ImageSource",
@@ -36,12 +45,15 @@ __all__ = [
     "in_memory",
     "number_classes",
     "pillow_as_needed",
+    "upright_boxes",
     "upright_mask",
+    "upright_size",
 ]
 
 IMAGE_PIXELS = "NAS_IMAGE_PIXELS"
 """The environment variable that raises how many pixels an image may have."""
 
+_COLUMNS = 6  # of boxes; see `Split`
 _BLOCK = 64  # images decoded in one go by one thread
 Held = TypeVar("Held")
 
@@ -75,6 +87,36 @@ class Masks:
 
 
 @dataclass(frozen=True)
+class Boxes:
+    """The boxes of images.
+
+    of: of each image, (M, 7) float64: x1, y1, x2, y2 from the outer edges, class, 1 for a region
+        that does not count, and the area by which the object is small or large.
+    sizes: of each, the size of the image that boxes are pixels of; None: they are shares of its
+        sides, and so is the area.
+    called: row -> what to call its boxes in an error.
+    """
+
+    of: Sequence[NDArray[np.float64]]
+    sizes: Sequence[Size | None]
+    called: Callable[[int], str]
+
+    @property
+    def most(self) -> int:
+        """The most boxes of an image, one at least."""
+        return max((len(boxes) for boxes in self.of), default=1) or 1
+
+    def only(self, rows: NDArray[np.int64]) -> Boxes:
+        """Return the boxes of some rows, in their order."""
+        chosen = [int(row) for row in rows]
+        return Boxes(
+            [self.of[row] for row in chosen],
+            [self.sizes[row] for row in chosen],
+            lambda row: self.called(chosen[row]),
+        )
+
+
+@dataclass(frozen=True)
 class Images:
     """The images of one part of a source, decoded when they are asked for.
 
@@ -82,6 +124,7 @@ class Images:
     read: row -> image; whatever it raises makes the image a broken one.
     called: row -> what to call it in an error.
     masks: where they are annotated with masks.
+    boxes: where they are annotated with boxes.
     annotations: what else is known of each, (N, ...) int64; see `Split`.
     groups: (N,) int64; images of one group are not cut apart. None: each stands for itself.
     notes: what a user should hear of when they are decoded, in sentences.
@@ -94,9 +137,16 @@ class Images:
     annotations: NDArray[np.int64] | None = None
     groups: NDArray[np.int64] | None = None
     notes: tuple[str, ...] = ()
+    boxes: Boxes | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    def drawn(self, size: Size) -> tuple[tuple[int, ...], str] | None:
+        """Return shape and type of the annotations that are made as images become of a size."""
+        if self.masks is not None:
+            return (len(self), size.height, size.width), "|u1"
+        return None if self.boxes is None else ((len(self), self.boxes.most, _COLUMNS), "<f4")
 
     def only(self, rows: NDArray[np.int64]) -> Images:
         """Return the images of some rows, in their order."""
@@ -108,6 +158,7 @@ class Images:
             None if self.annotations is None else self.annotations[rows],
             None if self.groups is None else self.groups[rows],
             self.notes,
+            None if self.boxes is None else self.boxes.only(rows),
         )
 
 
@@ -117,7 +168,8 @@ class Parts:
 
     validation: None when the source brings none.
     mirror: see `Dataset`.
-    numbers: of masks, the class that each number in a file stands for; see `Numbering`.
+    numbers: of masks, the class that each number in a file stands for; see `Numbering`. Of boxes,
+        the classes of the files, by number.
     """
 
     classes: tuple[str, ...]
@@ -198,12 +250,12 @@ def error_reason(error: Exception) -> str:
     return (said.strip() or type(error).__name__).splitlines()[0]
 
 
-Block = tuple[NDArray[np.uint8], NDArray[np.uint8] | None]
-"""Images, (n, H, W, 3), and their masks where they have any, (n, H, W)."""
+Block = tuple[NDArray[np.uint8], NDArray[Any] | None]
+"""Images, (n, H, W, 3), and their masks, (n, H, W), or boxes, (n, M, 6); None without either."""
 
 
 def decode_ahead(images: Images, size: Size, resize: Resize = "crop") -> Iterator[Block]:
-    """Yield images and their masks in their order, block by block, decoded ahead by threads.
+    """Yield images and their masks or boxes in their order, block by block, decoded by threads.
 
     resize: see `Reading`.
     Raises SpecError, which names the first image or mask that cannot be read.
@@ -249,19 +301,64 @@ def _allowed_pixels() -> int:
 
 
 def _block(images: Images, rows: range, size: Size, resize: Resize) -> Block:
-    if images.masks is None:
-        return np.stack([_pixels(images, row, size, resize) for row in rows]), None
-    pixels = np.empty((len(rows), size.height, size.width, 3), dtype=np.uint8)
-    masks = np.empty((len(rows), size.height, size.width), dtype=np.uint8)
-    for place, row in enumerate(rows):
-        pixels[place] = _pixels(images, row, size, resize)
-        masks[place] = mask_to_size(upright_mask(images, row), size, resize)
-    return pixels, masks
+    pixels = np.stack([_pixels(images, row, size, resize) for row in rows])
+    drawn = images.drawn(size)
+    if drawn is None:
+        return pixels, None
+    shape, kind = drawn
+    annotations = np.zeros((len(rows), *shape[1:]), dtype=kind)
+    for held, row in zip(annotations, rows, strict=True):
+        if images.masks is not None:
+            held[:] = mask_to_size(upright_mask(images, row), size, resize)
+        else:
+            held[:] = _boxes(images, row, size, resize, shape[1])
+    return pixels, annotations
 
 
 def _pixels(images: Images, row: int, size: Size, resize: Resize) -> NDArray[np.uint8]:
     with _named(images, row), images.read(row) as image:
-        return to_size(image, size, resize, exact=images.masks is not None)
+        return to_size(image, size, resize, exact=images.drawn(size) is not None)
+
+
+def _boxes(images: Images, row: int, size: Size, resize: Resize, most: int) -> NDArray[np.float64]:
+    """Return the boxes of an image of a size: (most, 6), see `Split`."""
+    original, boxes = upright_boxes(images, row)
+    seen = clip_boxes(boxes_to_size(boxes, original, size, resize), size)
+    held = np.zeros((most, _COLUMNS))
+    held[:, 4] = -1
+    held[: len(seen)] = seen[:, :_COLUMNS]
+    return held
+
+
+def upright_size(image: Image.Image) -> Size:
+    """Return the size of an image that is turned as EXIF says."""
+    size = Size(image.height, image.width)
+    return Size(size.width, size.height) if turn_of(image) in ON_ITS_SIDE else size
+
+
+def upright_boxes(images: Images, row: int) -> tuple[Size, NDArray[np.float64]]:
+    """Return the size of an upright image, and its boxes on it: (M, 7), see `Boxes`.
+
+    Boxes of the stored image's size are turned with it; those of the upright image's size lie as
+    they must, and so do shares.
+    Raises SpecError for boxes of another size.
+    """
+    assert images.boxes is not None
+    boxes, of = images.boxes.of[row], images.boxes.sizes[row]
+    with _named(images, row), images.read(row) as image:
+        stored, turn, size = Size(image.height, image.width), turn_of(image), upright_size(image)
+    if of is None:
+        sides = np.array([size.width, size.height] * 2 + [1, 1, size.pixels], dtype=np.float64)
+        return size, boxes * sides
+    if of == stored:
+        return size, boxes if turn is None else turn_boxes(boxes, stored, turn)
+    if of == size:
+        return size, boxes
+    raise SpecError(
+        f"{images.boxes.called(row)} are of an image of {of.width}x{of.height} and "
+        f"{images.called(row)} is {stored.width}x{stored.height} (width x height); boxes need the "
+        "size of their image"
+    )
 
 
 @contextmanager
@@ -297,17 +394,9 @@ def upright_mask(images: Images, row: int) -> NDArray[np.uint8]:
     if mask.shape == (height, width):
         turned = Image.fromarray(mask) if turn is None else Image.fromarray(mask).transpose(turn)
         return np.asarray(turned, dtype=np.uint8)
-    if turn in _ON_ITS_SIDE and mask.shape == (width, height):
+    if turn in ON_ITS_SIDE and mask.shape == (width, height):
         return mask
     raise SpecError(
         f"{images.masks.called(row)} is {mask.shape[1]}x{mask.shape[0]} and {images.called(row)} "
         f"{width}x{height} (width x height); a mask needs the size of its image"
     )
-
-
-_ON_ITS_SIDE = {
-    Image.Transpose.TRANSPOSE,
-    Image.Transpose.ROTATE_270,
-    Image.Transpose.TRANSVERSE,
-    Image.Transpose.ROTATE_90,
-}

@@ -9,8 +9,17 @@ from pathlib import Path
 from nas.base.errors import NoTestPart, SpecError
 from nas.base.own_name import OwnName
 from nas.base.user_code import is_function
+from nas.data.box_folder import (
+    BOXES_NEEDED,
+    box_folder,
+    box_folder_test,
+    box_validation,
+    has_boxes,
+)
 from nas.data.cluttered_digits import cluttered_digits, cluttered_digits_test
-from nas.data.coco import COCO_ARGUMENT, coco, coco_test
+from nas.data.coco import COCO_ARGUMENT, coco, coco_test, has_areas
+from nas.data.coco_boxes import coco_boxes, coco_boxes_test
+from nas.data.digit_boxes import digit_boxes, digit_boxes_test
 from nas.data.digit_identities import digit_identities, digit_identities_test
 from nas.data.digit_scenes import digit_scenes, digit_scenes_test
 from nas.data.folder import folder, folder_test, imagenet, imagenet_test, validation_folder
@@ -37,6 +46,8 @@ from nas.data.own_function import own_function
 from nas.data.published import PUBLISHED, digits, digits_test
 from nas.data.reading import Annotated, Reading, Rules
 from nas.data.voc import voc, voc_test
+from nas.data.voc_boxes import has_voc_boxes, voc_boxes, voc_boxes_test
+from nas.data.yolo import YOLO_ARGUMENT, yolo, yolo_test
 
 __all__ = [
     "DATA",
@@ -58,6 +69,7 @@ _TASKS: Mapping[Annotated, str] = {
     "labels": "classification",
     "masks": "segmentation",
     "identities": "retrieval",
+    "boxes": "detection",
 }
 """The task that each kind of annotations is for, as it is written behind --task."""
 
@@ -103,7 +115,7 @@ class Kind:
     @property
     def paths(self) -> bool:
         """True where paths stand behind the colon."""
-        return self.argument in {_PATH, COCO_ARGUMENT}
+        return self.argument in {_PATH, COCO_ARGUMENT, YOLO_ARGUMENT}
 
     def arguments(self, argument: str, rules: Rules) -> tuple[str] | tuple[str, Rules]:
         """Return what its functions for labels are called with."""
@@ -124,19 +136,29 @@ def _identities(
     return {"identities": Annotation(search, test)}
 
 
+def _boxes(
+    search: Callable[[str, Reading], ImageSource[Parts]],
+    test: Callable[[str, Reading], ImageSource[Images]],
+) -> dict[Annotated, Annotation]:
+    return {"boxes": Annotation(search, test)}
+
+
 DATA: dict[str, Kind] = {
     "digits": Kind(
         digits,
         digits_test,
         others=_masks(digit_scenes, digit_scenes_test)
-        | _identities(digit_identities, digit_identities_test),
+        | _identities(digit_identities, digit_identities_test)
+        | _boxes(digit_boxes, digit_boxes_test),
     ),
     "cifar10": Kind(PUBLISHED["cifar10"].search, PUBLISHED["cifar10"].test),
     "folder": Kind(
         folder,
         folder_test,
         _PATH,
-        _masks(mask_folder, mask_folder_test) | _identities(identity_folder, identity_folder_test),
+        _masks(mask_folder, mask_folder_test)
+        | _identities(identity_folder, identity_folder_test)
+        | _boxes(box_folder, box_folder_test),
     ),
     "imagenet": Kind(imagenet, imagenet_test, _PATH),
     "cluttered-digits": Kind(cluttered_digits, cluttered_digits_test),
@@ -144,8 +166,15 @@ DATA: dict[str, Kind] = {
     "fashion-mnist": Kind(PUBLISHED["fashion-mnist"].search, PUBLISHED["fashion-mnist"].test),
     "svhn": Kind(PUBLISHED["svhn"].search, PUBLISHED["svhn"].test),
     "hf": Kind(huggingface, huggingface_test, "NAME"),
-    "voc": Kind(None, argument=_PATH, others=_masks(voc, voc_test)),
-    "coco": Kind(None, argument=COCO_ARGUMENT, others=_masks(coco, coco_test)),
+    "voc": Kind(
+        None, argument=_PATH, others=_masks(voc, voc_test) | _boxes(voc_boxes, voc_boxes_test)
+    ),
+    "coco": Kind(
+        None,
+        argument=COCO_ARGUMENT,
+        others=_masks(coco, coco_test) | _boxes(coco_boxes, coco_boxes_test),
+    ),
+    "yolo": Kind(None, argument=YOLO_ARGUMENT, others=_boxes(yolo, yolo_test)),
     "market1501": Kind(None, argument=_PATH, others=_identities(market1501, market1501_test)),
 }
 
@@ -204,9 +233,15 @@ def guess_annotated(source: str) -> Annotated | None:
     kind, argument = _kind(source)
     if len(kind.annotations) == 1:
         return kind.annotations[0]
+    if kind.argument == COCO_ARGUMENT:
+        return "masks" if has_areas(argument) else "boxes"
     if kind.argument != _PATH:
         return None
     root = local_path(argument).expanduser()
+    if kind.search is None:
+        return "boxes" if has_voc_boxes(root) else "masks"
+    if has_boxes(root) and not has_masks(root):
+        return "boxes"
     if has_masks(root) and not has_classes(root):
         return "masks"
     return "identities" if is_asked(root) or is_asked(root / "test") else None
@@ -288,6 +323,7 @@ def source_to_validate(validation: str, source: str, reading: Reading) -> ImageS
 _VALIDATIONS: dict[Annotated, Callable[[str, Reading], ImageSource[Numbered]]] = {
     "masks": mask_validation,
     "identities": identity_validation,
+    "boxes": box_validation,
 }
 
 
@@ -321,16 +357,24 @@ def _check_annotated(source: str, annotated: Annotated) -> None:
         kind, argument = _kind(source)
         has = kind.annotations
         root = local_path(argument).expanduser()
+        boxes = has_boxes(root)
         if kind.argument == _PATH and has_masks(root) and not has_classes(root):
-            has = tuple(one for one in has if one == "masks") or has
+            # Masks may number objects, which is known when they are read.
+            drawn = _DRAWN if boxes or annotated == "boxes" else ("masks",)
+            has = tuple(one for one in has if one in drawn) or has
         elif kind.argument == _PATH and has_classes(root) and not has_masks(root):
-            has = tuple(one for one in has if one != "masks") or has
+            drawn = ("masks",) if boxes else _DRAWN
+            has = tuple(one for one in has if one not in drawn) or has
     if annotated not in has:
         fit = ", ".join(f"--task {_TASKS[one]}" for one in has)
         raise SpecError(
             f"data {source!r}: its images have {' or '.join(has)}, and no {annotated}; what fits: "
-            f"{fit}" + (f" (for masks, {MASKS_NEEDED})" if annotated == "masks" else "")
+            f"{fit}" + (f" (for {annotated}, {_NEEDED[annotated]})" if annotated in _NEEDED else "")
         )
+
+
+_DRAWN: tuple[Annotated, ...] = ("masks", "boxes")
+_NEEDED: Mapping[Annotated, str] = {"masks": MASKS_NEEDED, "boxes": BOXES_NEEDED}
 
 
 def _is_own(source: str) -> bool:

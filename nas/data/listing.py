@@ -17,6 +17,7 @@ __all__ = [
     "Listing",
     "list_below",
     "list_classes",
+    "list_files",
     "list_images",
     "local_path",
     "portable_path",
@@ -128,17 +129,32 @@ def list_below(top: Path) -> Listing:
     return Listing(top, tuple(("", path) for path in paths), left_out)
 
 
+def list_files(top: Path, suffix: str) -> Listing:
+    """List the files of a suffix in a folder and the folders in it, as images are listed.
+
+    Raises SpecError for a folder that cannot be read.
+    """
+    found = _files_below(str(top), (suffix,), Counter(), 2)
+    return Listing(top, tuple(("", path) for path in sorted(found, key=os.fsencode)), Counter())
+
+
 def _suffixes(rules: Rules) -> Collection[str]:
     return sorted(_EARLIER) if rules == 1 else image_formats()
 
 
 def _images_below(top: str, left_out: Counter[str], rules: Rules) -> Iterator[str]:
-    """Yield images in a class folder and the folders in it; hidden ones are left out.
+    """Yield images in a class folder and the folders in it; hidden ones are left out."""
+    yield from _files_below(top, _suffixes(rules), left_out, rules)
+
+
+def _files_below(
+    top: str, suffixes: Collection[str], left_out: Counter[str], rules: Rules
+) -> Iterator[str]:
+    """Yield files of some suffixes in a folder and the folders in it; hidden ones are left out.
 
     Links are followed, but to what is read already, or lies above: that would never end.
     """
     # A folder itself comes before links to it, whose names say less.
-    suffixes = _suffixes(rules)
     seen: set[tuple[int, int]] = set()
     folders, links = ([], [top]) if os.path.islink(top) else ([top], [])
     while folders or links:

@@ -18,6 +18,8 @@ from nas.data.reading import Reading
 
 __all__ = [
     "MASKS_NEEDED",
+    "by_stem",
+    "check_lists_apart",
     "class_names",
     "has_classes",
     "has_masks",
@@ -25,7 +27,9 @@ __all__ = [
     "mask_folder",
     "mask_folder_test",
     "mask_validation",
+    "image_pairs",
     "paired",
+    "paired_parts",
     "text_of",
 ]
 
@@ -111,21 +115,30 @@ def _root(argument: str) -> Path:
 
 def _part(root: Path, part: str) -> MaskedPart | None:
     """Return the images of a part; None where the folder has no such part."""
+    found = paired_parts(root, part, "masks")
+    return None if found is None else file_masks(*found)
+
+
+def paired_parts(root: Path, part: str, drawn: str) -> Pairs | None:
+    """Return the images of a part and what is drawn of them; None where there is no such part.
+
+    drawn: the name of its folder beside `images`.
+    """
     top = root / part
-    if (top / "images").is_dir() or (top / "masks").is_dir():
-        return paired(top / "images", top / "masks", None)
-    if not _is_paired(root):
+    if (top / "images").is_dir() or (top / drawn).is_dir():
+        return image_pairs(top / "images", top / drawn, None)
+    if not ((root / "images").is_dir() and (root / drawn).is_dir()):
         return None
     named = {other: listed_names(root / f"{other}.txt") for other in ("train", *_OTHERS)}
-    _check_apart(root, named)
+    check_lists_apart(root, named)
     if part == "train" and named["train"] is None:
         taken = {name for other in _OTHERS for name in named[other] or ()}
-        return paired(root / "images", root / "masks", None, without=taken)
+        return image_pairs(root / "images", root / drawn, None, without=taken)
     names = named[part]
-    return None if names is None else paired(root / "images", root / "masks", names)
+    return None if names is None else image_pairs(root / "images", root / drawn, names)
 
 
-def _check_apart(root: Path, named: Mapping[str, Sequence[str] | None]) -> None:
+def check_lists_apart(root: Path, named: Mapping[str, Sequence[str] | None]) -> None:
     """Raises SpecError for an image in two lists: a network would be judged on what it learnt."""
     seen: dict[str, str] = {}
     for part, names in named.items():
@@ -157,9 +170,18 @@ def _stem(name: str) -> str:
     return stem if suffix.lower() in {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif"} else name
 
 
-def paired(
+def paired(images: Path, masks: Path, names: Sequence[str] | None) -> MaskedPart:
+    """Return images with masks, as `image_pairs` finds them."""
+    return file_masks(*image_pairs(images, masks, names))
+
+
+Pairs = tuple[Listing, Listing, tuple[str, ...]]
+"""Images, the masks of each, and what is to be said of both."""
+
+
+def image_pairs(
     images: Path, masks: Path, names: Sequence[str] | None, without: set[str] | None = None
-) -> MaskedPart:
+) -> Pairs:
     """Return images and their masks, which are called alike but for the suffix.
 
     names: those that are taken, in this order; None: all but those `without`.
@@ -169,7 +191,7 @@ def paired(
         if not folder.is_dir():
             raise SpecError(f"data folder {readable(folder)}: no such folder; {MASKS_NEEDED}")
     listed, drawn = list_below(images), list_below(masks)
-    image_of, mask_of = _by_stem(images, listed), _by_stem(masks, drawn)
+    image_of, mask_of = by_stem(images, listed), by_stem(masks, drawn)
     if names is None:
         names = [name for name in image_of if name not in (without or ())]
     for name in names:
@@ -185,14 +207,14 @@ def paired(
             )
     if not names:
         raise SpecError(f"data folder {readable(images)}: it holds no image; {MASKS_NEEDED}")
-    return file_masks(
+    return (
         Listing(images, tuple(("", image_of[name]) for name in names), listed.left_out),
         Listing(masks, tuple(("", mask_of[name]) for name in names), drawn.left_out),
         tuple(listing.note for listing in (listed, drawn) if listing.note),
     )
 
 
-def _by_stem(top: Path, listing: Listing) -> dict[str, str]:
+def by_stem(top: Path, listing: Listing) -> dict[str, str]:
     """Return the path of each image by its name in a folder, without the suffix: `a/0`."""
     paths: dict[str, str] = {}
     for _, path in listing.files:

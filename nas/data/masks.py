@@ -17,7 +17,14 @@ from nas.data.geometry import IGNORED
 from nas.data.images import Images, Masks, pillow_as_needed
 from nas.data.reading import Merging
 
-__all__ = ["Numbering", "class_numbers", "found_numbers", "numbers_found", "rarest_classes"]
+__all__ = [
+    "Numbering",
+    "class_numbers",
+    "found_numbers",
+    "merged_classes",
+    "numbers_found",
+    "rarest_classes",
+]
 
 Numbers = NDArray[np.bool_]
 """Which of the numbers 0 to 255 occur in each mask: (N, 256)."""
@@ -97,7 +104,7 @@ class Numbering:
         source: in errors.
         Raises SpecError for classes that are not there or in two others, and for fewer than two.
         """
-        merged = _merged(names, merging, source)
+        merged = merged_classes(names, merging, source)
         if len(merged) < 2:
             only = f" ({', '.join(merged)})" if merged else ""
             raise SpecError(
@@ -172,8 +179,13 @@ def rarest_classes(there: NDArray[np.bool_]) -> NDArray[np.int64]:
     return np.where(there.any(axis=1), rarest, -1).astype(np.int64)
 
 
-def _merged(names: Mapping[int, str], merging: Merging, source: str) -> dict[str, frozenset[str]]:
-    """Return the classes that are told apart, and the classes of files in each."""
+def merged_classes(
+    names: Mapping[int, str], merging: Merging, source: str
+) -> dict[str, frozenset[str]]:
+    """Return the classes that are told apart, and the classes of files in each.
+
+    Raises SpecError for classes that are not there or in two others.
+    """
     olds = list(dict.fromkeys(name for _, name in sorted(names.items())))
     if not merging:
         return {name: frozenset([name]) for name in olds}

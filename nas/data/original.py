@@ -1,4 +1,4 @@
-"""The masks of images as they are, which figures at original size are made from."""
+"""The masks and boxes of images as they are, which figures at original size are made from."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nas.base.errors import SpecError
-from nas.data.images import Images, pillow_as_needed, upright_mask
+from nas.base.size import Size
+from nas.data.images import Images, pillow_as_needed, upright_boxes, upright_mask
 from nas.data.kinds import resolve_source, source_to_test
 from nas.data.reading import Reading
 from nas.data.searched import Searched
 
-__all__ = ["OriginalMasks", "original_masks"]
+__all__ = ["OriginalBoxes", "OriginalMasks", "original_boxes", "original_masks"]
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,58 @@ def original_masks(
     """
     if reading.annotated != "masks":
         raise SpecError(f"data {source!r} is read with {reading.annotated}, and has no masks then")
+    return OriginalMasks(_part(source, part, validation, seed, reading))
+
+
+@dataclass(frozen=True)
+class OriginalBoxes:
+    """The boxes of a split's images, in its order, each read when they are asked for.
+
+    Of each: the size of the upright image, and its boxes there as the file has them, (M, 7)
+    float64: x1, y1, x2, y2, class, 1 for a region that does not count, area. Nothing is clipped or
+    left out that figures count. `nas.data.boxes_back` brings what a network finds there.
+    """
+
+    _images: Images
+
+    def __len__(self) -> int:
+        return len(self._images)
+
+    def __getitem__(self, row: int) -> tuple[Size, NDArray[np.float64]]:
+        if not 0 <= row < len(self):
+            raise IndexError(row)
+        with pillow_as_needed():
+            return upright_boxes(self._images, row)
+
+    def __iter__(self) -> Iterator[tuple[Size, NDArray[np.float64]]]:
+        return (self[row] for row in range(len(self)))
+
+
+def original_boxes(
+    source: str,
+    part: Literal["validation", "test"],
+    *,
+    validation: float | str = 0.2,
+    seed: int = 0,
+    reading: Reading,
+) -> OriginalBoxes:
+    """Return the boxes of a source's validation or test images, in the order of that split.
+
+    The arguments are those of `original_masks`. Raises SpecError likewise.
+    """
+    if reading.annotated != "boxes":
+        raise SpecError(f"data {source!r} is read with {reading.annotated}, and has no boxes then")
+    return OriginalBoxes(_part(source, part, validation, seed, reading))
+
+
+def _part(
+    source: str,
+    part: Literal["validation", "test"],
+    validation: float | str,
+    seed: int,
+    reading: Reading,
+) -> Images:
     source = resolve_source(source)
     if part == "test":
-        return OriginalMasks(source_to_test(source, reading).open())
-    return OriginalMasks(Searched.of(source, validation, seed, reading).divide()[2])
+        return source_to_test(source, reading).open()
+    return Searched.of(source, validation, seed, reading).divide()[2]

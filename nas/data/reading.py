@@ -13,8 +13,9 @@ Rules = Literal[1, 2]
 
 Channels = tuple[float, float, float]
 
-Annotated = Literal["labels", "masks", "identities"]
-"""The kinds of annotations: the class of an image, of each of its pixels, or whom it shows."""
+Annotated = Literal["labels", "masks", "identities", "boxes"]
+"""The kinds of annotations: the class of an image, of each of its pixels, whom it shows, or where
+its objects are, and of what class each."""
 
 Merging = tuple[tuple[str, tuple[str, ...]], ...]
 """New classes, in order, and the old ones of each; `*`: all that are in no other."""

@@ -84,12 +84,18 @@ class Searched:
         parts = self.images.open()
         if self.reading.annotated == "identities" and parts.validation is None:
             parts = self._identities(parts)
+        train, held = self._train_and_held(parts)
+        if self.reading.annotated == "boxes":
+            _check_objects(parts, train, held, self.source)
+        return parts, train, held
+
+    def _train_and_held(self, parts: Parts) -> tuple[Images, Images]:
         if self.held is not None:
-            return parts, parts.train, self.held.open()(parts)
+            return parts.train, self.held.open()(parts)
         if parts.validation is not None:
-            return parts, parts.train, parts.validation
+            return parts.train, parts.validation
         assert isinstance(self.validation, float | int)
-        return parts, *_divide(parts, self.source, self.validation, self.seed, self.reading)
+        return _divide(parts, self.source, self.validation, self.seed, self.reading)
 
     def _identities(self, parts: Parts) -> Parts:
         """Return parts whose identities are those to train on; others are cut off where needed."""
@@ -125,10 +131,10 @@ def folder_name(*parts: object, reading: Reading) -> str:
 
 
 def _check_merging(reading: Reading) -> None:
-    if reading.classes and reading.annotated != "masks":
+    if reading.classes and reading.annotated not in {"masks", "boxes"}:
         raise SpecError(
-            f"classes: merges classes of masks, and the images are read with {reading.annotated}; "
-            "leave it out, or use --task segmentation"
+            f"classes: merges classes of masks or boxes, and the images are read with "
+            f"{reading.annotated}; leave it out, or use --task segmentation or detection"
         )
 
 
@@ -139,28 +145,40 @@ def _divide(
 
     Raises SpecError for a class that is too small to be in both.
     """
-    images, masks = parts.train, reading.annotated == "masks"
+    images, several = parts.train, reading.annotated in {"masks", "boxes"}
     if images.groups is not None:
         kept, held = split_groups(images.labels, images.groups, 1 - validation, seed)
-        if not masks:
+        if not several:
             _check_taught(images.labels, kept, parts.classes, source)
     else:
-        labels = _pooled(images.labels, source) if masks else images.labels
+        labels = _pooled(images.labels, reading, source) if several else images.labels
         _check_several(labels, parts.classes, source)
         kept, held = split_rows(labels, 1 - validation, seed)
     return images.only(kept), images.only(held)
 
 
-def _pooled(labels: NDArray[np.int64], source: str) -> NDArray[np.int64]:
-    """Return labels of masks to cut by, those of a single image taken as one.
+def _check_objects(parts: Parts, train: Images, held: Images, source: str) -> None:
+    """Raises SpecError for a part whose images all are without objects, which tells nothing."""
+    for part, images in (("training", train), ("validation", held)):
+        if not (images.labels < len(parts.classes)).any():
+            raise SpecError(
+                f"data {source!r}: none of the {len(images)} {part} images has an object "
+                f"(classes: {', '.join(parts.classes[:6])}); at least one is needed to tell "
+                "anything by; see the files of boxes, and classes: in the runner"
+            )
+
+
+def _pooled(labels: NDArray[np.int64], reading: Reading, source: str) -> NDArray[np.int64]:
+    """Return labels of masks or boxes to cut by, those of a single image taken as one.
 
     Such a class is in one part alone; the others in both.
     Raises SpecError for a single image.
     """
-    if len(labels) < 2:
+    count = len(labels)
+    if count < 2:
         raise SpecError(
-            f"data {source!r}: {len(labels)} image with a mask; at least 2 are needed, one of them "
-            "for validation; add one, or name a folder of others (--validation PATH)"
+            f"data {source!r}: {count} image with {reading.annotated}; at least 2 are needed, "
+            "one of them for validation; add one, or name a folder of others (--validation PATH)"
         )
     counts = np.bincount(labels)
     single = counts[labels] == 1

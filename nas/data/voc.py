@@ -11,7 +11,7 @@ from nas.data.mask_folder import class_names, listed_names, paired
 from nas.data.masked_part import MaskedPart, part_source, parts_source
 from nas.data.reading import Reading
 
-__all__ = ["VOC_CLASSES", "voc", "voc_test"]
+__all__ = ["VOC_CLASSES", "voc", "voc_root", "voc_test"]
 
 VOC_CLASSES = (
     "background", "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair",
@@ -28,7 +28,7 @@ def voc(argument: str, reading: Reading) -> ImageSource[Parts]:
 
     Raises SpecError when the folder is not as it must be.
     """
-    root = _root(argument)
+    root = voc_root(argument)
     train = _part(root, "train")
     if train is None:
         raise SpecError(
@@ -41,7 +41,7 @@ def voc(argument: str, reading: Reading) -> ImageSource[Parts]:
 
 def voc_test(argument: str, reading: Reading) -> ImageSource[Images]:
     """Return the images of test.txt with their masks. Raises SpecError when there are none."""
-    root = _root(argument)
+    root = voc_root(argument)
     test, train = _part(root, "test"), _part(root, "train")
     if test is None or train is None:
         raise NoTestPart(
@@ -51,8 +51,12 @@ def voc_test(argument: str, reading: Reading) -> ImageSource[Images]:
     return part_source(f"voc:{argument}", test, train, _names(root), reading.classes)
 
 
-def _root(argument: str) -> Path:
-    """Return the folder of one year, also of the folder VOCdevkit that holds it alone."""
+def voc_root(argument: str, needed: str = _NEEDED) -> Path:
+    """Return the folder of one year, also of the folder VOCdevkit that holds it alone.
+
+    needed: what a folder must hold, for errors.
+    Raises SpecError where there is none.
+    """
     root = local_path(argument).expanduser()
     years = sorted(root.glob("VOC*/JPEGImages")) + sorted(root.glob("VOCdevkit/VOC*/JPEGImages"))
     if not (root / "JPEGImages").is_dir() and len(years) == 1:
@@ -61,7 +65,7 @@ def _root(argument: str) -> Path:
         fault = "no such folder" if not root.is_dir() else "it is not laid out as VOC"
         if years:
             fault = f"it holds {', '.join(year.parent.name for year in years)}; name one"
-        raise SpecError(f"data folder {readable(root)}: {fault}; {_NEEDED}")
+        raise SpecError(f"data folder {readable(root)}: {fault}; {needed}")
     return root
 
 

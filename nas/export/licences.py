@@ -30,6 +30,8 @@ _HEADS: Mapping[str, tuple[str, str]] = {
     "lraspp": ("arXiv:1905.02244", "torchvision"),
     "unet": ("arXiv:1505.04597", "segmentation-models-pytorch"),
     "fpn": ("arXiv:1901.02446", "torchvision"),
+    "ssdlite": ("arXiv:1801.04381", "torchvision"),
+    "fcos": ("arXiv:1904.01355", "torchvision"),
     "embedding": ("arXiv:1903.07071", "attention-nas"),
 }
 """Heads of `nas.models.heads` -> their paper, and the package whose code is in them."""

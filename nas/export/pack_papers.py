@@ -190,6 +190,8 @@ def write_papers(
         texts["labels.txt"] = "".join(f"{' '.join(name.split())}\n" for name in winner.classes)
     if task.outputs_file is not None:
         texts["outputs.py"] = task.outputs_file.read_text(encoding="utf-8")
+    for name, file in task.more_files.items():
+        texts[name] = file.read_text(encoding="utf-8")
     for name, text in texts.items():
         (folder / name).write_text(text, encoding="utf-8", errors="backslashreplace")
     (folder / "licences").mkdir()
@@ -239,6 +241,7 @@ def _for_outputs(winner: Winner) -> dict[str, Any]:
         "fit": winner.resize,
         "draft": None if whole else 2 * max(size.height, size.width),
         "outputs": task.gives(),
+        **task.settings(),
         **({} if back is None else {"back": back}),
     }
 

@@ -202,12 +202,12 @@ class ValidationScores:
 
         tolerance: allowed share of the largest score.
         """
-        differences, parts = [], []
+        about, differences, parts = export_task(self.task), [], []
         for rows, scores in _outputs(self.task, session, self.pixels, self.preprocessing):
-            differences.append(float(np.abs(scores - self.scores[rows]).max()))
-            parts.append(export_task(self.task).judge(scores, self.targets[rows]))
+            differences.append(self._difference(scores, rows))
+            parts.append(about.judge(scores, self.targets[rows]))
         alone = session(normalised(self.pixels[:1], dict(self.preprocessing)))
-        differences.append(float(np.abs(alone - self.scores[:1]).max()))
+        differences.append(self._difference(alone, slice(1)))
         found = Judged.together(parts)
         change = found.losses - self.losses
         half_width = 0.0
@@ -216,10 +216,10 @@ class ValidationScores:
         parity = Parity(
             # NaN would pass for small.
             max(differences) if all(map(math.isfinite, differences)) else math.inf,
-            float(np.abs(self.scores).max()),
+            float(np.abs(about.comparable(self.scores)).max()),
             len(self),
             tolerance,
-            float((found.answers == self.judged.answers).mean()),
+            about.agreement(found.answers, self.judged.answers),
         )
         return GraphScores(
             parity,
@@ -229,6 +229,11 @@ class ValidationScores:
             float(change.mean()),
             half_width,
         )
+
+    def _difference(self, scores: Images, rows: slice) -> float:
+        """Return the largest difference of a graph's outputs for some rows."""
+        comparable = export_task(self.task).comparable
+        return float(np.abs(comparable(scores) - comparable(self.scores[rows])).max())
 
     def departs_from(self, recorded: float | None) -> bool:
         """Say whether its accuracy is beyond the noise of the images from a recorded one.

@@ -123,7 +123,8 @@ class Rehearsal:
         if self.task.is_whole:
             size = Size(images.shape[2], images.shape[3])
             return describe_pixel_fault(given, count, wanted, size)
-        assert isinstance(given, Tensor) and given.shape[:2] == (count, wanted)
+        assert isinstance(given, Tensor) and len(given) == count
+        assert self.task.name == "detection" or given.shape[1] == wanted
         return None
 
     def training(self, plain: nn.Module, kind: str) -> list[str]:
@@ -243,6 +244,9 @@ class Rehearsal:
                 return labels, classes.to(torch.uint8)
             case "identities":
                 return torch.zeros_like(labels), torch.tensor([[0, 1], [1, 0]])
+            case "boxes":
+                whole = [0.0, 0.0, self.size.width, self.size.height, 0.0, 0.0]
+                return labels, torch.tensor([[whole]]).expand(IMAGES, 1, 6)
 
     def images(self, size: Size | None = None) -> Tensor:
         """Return two images of noise."""

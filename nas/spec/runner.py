@@ -351,12 +351,14 @@ class Runner(BaseModel):
     head: str | None = None
     """The network around the backbone (see `nas.spec.task`); None: the task's usual one."""
     classes: dict[str, list[str]] = {}
-    """Of masks: the name of a class -> those of the classes that it is made of; `*` stands for all
-    that no other names, and what none names does not count. Empty: the data's own classes."""
+    """Of masks and boxes: the name of a class -> those of the classes that it is made of; `*`
+    stands for all that no other names, and what none names does not count, or is no object. Empty:
+    the data's own classes."""
     resize: Literal["crop", "stretch", "pad"] | None = None
     """What becomes of images of another shape than networks read: `crop` takes the largest part of
     that shape in the middle, `stretch` all of it in that shape, `pad` all of it between black
-    bars. None: crop, but stretch where all of an image counts, as for segmentation."""
+    bars. None: crop, but stretch where all of an image counts, as for segmentation and
+    detection."""
     normalisation: Normalisation | None = None
     """None: by mean and deviation of the training images; beside trained weights, as those were
     trained, where that is known. A search writes it down."""

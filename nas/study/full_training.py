@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from nas.base.size import Resolution
 from nas.spec.task import TaskName
+from nas.study.detection_marks import precision_by_group
 from nas.study.marks import Marks
 
 __all__ = [
@@ -201,6 +202,7 @@ def pack_marks(task: TaskName, marks: Marks) -> str:
     least), so that a bootstrap over groups stands for one over images.
     Retrieval: of more than 4,000 queries some, evenly spaced, their average precision to three
     digits.
+    Detection: what groups of images say of AP, of which there are 200 at most, to three digits.
     """
     return _PACKED[task](marks)
 
@@ -243,13 +245,19 @@ def _unpack_queries(text: str) -> Marks:
     return np.stack([column.astype(np.float64) for column in columns], axis=1)
 
 
+def _pack_precisions(marks: Marks) -> str:
+    return pack_losses(precision_by_group(marks, _MOST_GROUPS))
+
+
 _PACKED: Mapping[TaskName, Callable[[Marks], str]] = {
     "segmentation": _pack_counts,
     "retrieval": _pack_queries,
+    "detection": _pack_precisions,
 }
 _UNPACKED: Mapping[TaskName, Callable[[str], Marks]] = {
     "segmentation": _unpack_counts,
     "retrieval": _unpack_queries,
+    "detection": unpack_losses,
 }
 
 

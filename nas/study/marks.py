@@ -5,6 +5,8 @@ Segmentation: (N, classes, 3) int, for each image and class the pixels that are 
 those that were told so, and those that are it; pixels that do not count left out.
 Retrieval: (Q, 3) float, the average precision of each query, and whether an image of its identity
 was the first, or among the first five, of the gallery.
+Detection: (N, K, 10) float, see `nas.study.detection_marks`. As a study keeps them, (G,) float,
+what each of so many groups of images says of AP, which is their mean.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nas.spec.task import TASKS, TaskName
+from nas.study.detection_marks import detection_figures, precision_of_draws
 
 __all__ = [
     "IGNORED",
@@ -54,9 +57,12 @@ def pixel_marks(told: NDArray[Any], true: NDArray[Any], classes: int) -> Marks:
 
 
 def figures_of(task: TaskName, marks: Marks) -> dict[str, float]:
-    """Return the figures of a task by name, 0 to 1, the one that stands for it first."""
-    values = _FIGURES[task](marks)
-    return {figure.name: values[figure.name] for figure in TASKS[task].figures}
+    """Return the figures of a task by name, 0 to 1, the one that stands for it first.
+
+    One that these images say nothing of, such as AP of large objects without any, is left out.
+    """
+    values, named = _FIGURES[task](marks), (figure.name for figure in TASKS[task].figures)
+    return {name: values[name] for name in named if name in values}
 
 
 def first_figure(task: TaskName, marks: Marks) -> float:
@@ -110,10 +116,15 @@ def _retrieval(marks: Marks) -> dict[str, float]:
     return {"map": float(average_precision), "rank1": float(first), "rank5": float(among_five)}
 
 
+def _detection(marks: Marks) -> dict[str, float]:
+    return detection_figures(marks) if marks.ndim > 1 else {"ap": float(marks.mean())}
+
+
 _FIGURES: Mapping[TaskName, Callable[[Marks], dict[str, float]]] = {
     "classification": _classification,
     "segmentation": _segmentation,
     "retrieval": _retrieval,
+    "detection": _detection,
 }
 
 
@@ -123,8 +134,20 @@ _BY_IMAGE: Mapping[TaskName, Callable[[Marks], Floats]] = {
 }
 """The values, (N,), that the first figure is the mean of, of tasks where it is such a mean."""
 
-_OF_SUMS: Mapping[TaskName, Callable[[Floats], Floats]] = {"segmentation": _mean_iou}
-"""The first figure from sums of marks, (..., classes, 3), of tasks where it is no mean."""
+Times = NDArray[np.int64]
+"""How often each image is drawn, (B, N)."""
+
+
+def _iou_of_draws(marks: Marks) -> Callable[[Times], Floats]:
+    return lambda times: _mean_iou(np.tensordot(times.astype(np.float64), marks, axes=1))
+
+
+_OF_DRAWS: Mapping[TaskName, Callable[[Marks], Callable[[Times], Floats]]] = {
+    "segmentation": _iou_of_draws,
+    "detection": precision_of_draws,
+}
+"""From marks, what says the first figure of images drawn so often, (B,), of tasks where it is no
+mean."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,8 +178,9 @@ def figure_covariance(
 ) -> Floats:
     """Return how first figures of networks move together over other images of their kind.
 
-    (k, k). Where the figure is a mean over images, from how images differ; else by a bootstrap over
-    images, or over the groups of images that marks were kept of, always the same draws.
+    (k, k). Where the figure is a mean over images, or over what groups of them say, from how these
+    differ; else by a bootstrap over images, or over the groups of images that marks were kept of,
+    always the same draws.
 
     networks: the marks of each, by seed, on the same images; figures are means over seeds.
     images: that there are, of which some may stand for all in marks.
@@ -167,6 +191,9 @@ def figure_covariance(
                 for by_seed in networks]  # fmt: skip
         return np.atleast_2d(np.cov(np.stack(told))) / max(images, 1)
     groups = len(networks[0][0])
+    if networks[0][0].ndim == 1:
+        means = [unit * np.mean(by_seed, axis=0) for by_seed in networks]
+        return np.atleast_2d(np.cov(np.stack(means))) / groups
     # As many drawn of as many vary by less than what they stand for, by one in as many.
     drawn = np.atleast_2d(np.cov(unit * _resampled(task, networks), rowvar=False))
     return np.asarray(drawn * groups / max(groups - 1, 1))
@@ -177,12 +204,10 @@ def _resampled(task: TaskName, networks: Sequence[Sequence[Marks]]) -> Floats:
     rng = np.random.default_rng(0)
     groups = len(networks[0][0])
     figures = np.empty((_DRAWS, len(networks)))
+    drawn = [[_OF_DRAWS[task](marks) for marks in by_seed] for by_seed in networks]
     for start in range(0, _DRAWS, _AT_ONCE):
         times = rng.multinomial(groups, np.full(groups, 1 / groups), size=_AT_ONCE)
-        for number, by_seed in enumerate(networks):
-            drawn = [
-                _OF_SUMS[task](np.tensordot(times.astype(np.float64), marks, axes=1))
-                for marks in by_seed
-            ]
-            figures[start : start + _AT_ONCE, number] = np.mean(drawn, axis=0)
+        for number, by_seed in enumerate(drawn):
+            means = np.mean([of_draws(times) for of_draws in by_seed], axis=0)
+            figures[start : start + _AT_ONCE, number] = means
     return figures

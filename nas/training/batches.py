@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
@@ -75,18 +77,41 @@ class Batches:
 
         rows, share: as of `augmented`.
         """
+        return self._viewed(split, rows, generator, share, View.mask)
+
+    def augmented_with_boxes(
+        self, split: Split, rows: Tensor, generator: torch.Generator, share: slice = _ALL
+    ) -> tuple[Tensor, Tensor]:
+        """Return images, (B, 3, H, W), and their boxes, (B, M, 6), see `Split`.
+
+        Each image is seen in a `View` drawn at random, and its boxes in the same, clipped; an
+        object of which less than a tenth is seen has class -1.
+
+        rows, share: as of `augmented`.
+        """
+        return self._viewed(split, rows, generator, share, View.boxes)
+
+    def _viewed(
+        self,
+        split: Split,
+        rows: Tensor,
+        generator: torch.Generator,
+        share: slice,
+        annotation: Callable[[View, Tensor], Tensor],
+    ) -> tuple[Tensor, Tensor]:
+        """Return images in views drawn at random, and what a view makes of their annotations."""
         assert split.annotations is not None
         # Drawn for all rows, as above.
         drawn = torch.rand(len(rows), 4, generator=generator)[share].tolist()
         rows = rows[share]
         height, width = split.images.shape[1:3]
         images = torch.empty(len(rows), height, width, 3, dtype=torch.uint8)
-        masks = torch.empty(len(rows), height, width, dtype=torch.uint8)
+        annotations = split.annotations.new_empty(len(rows), *split.annotations.shape[1:])
         for index, (row, draws) in enumerate(zip(rows.tolist(), drawn, strict=True)):
             view = View.drawn(height, width, draws, mirror=self.mirror)
             images[index] = view.image(split.images[row], self.border)
-            masks[index] = view.mask(split.annotations[row])
-        return self._normalised(images), masks.to(self.device)
+            annotations[index] = annotation(view, split.annotations[row])
+        return self._normalised(images), annotations.to(self.device)
 
     def plain(self, split: Split, rows: slice) -> Tensor:
         """Return images as they are: (B, 3, H, W)."""

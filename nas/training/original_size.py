@@ -1,4 +1,4 @@
-"""The figures of segmentation on images as they are, whatever size a network sees them in."""
+"""Figures of masks and boxes on images as they are, whatever size a network sees them in."""
 
 from __future__ import annotations
 
@@ -11,18 +11,29 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from nas.base.size import Resolution
-from nas.data import Dataset, Reading, map_back, open_test, original_masks
+from nas.base.size import Resolution, Size
+from nas.data import (
+    Dataset,
+    Reading,
+    boxes_back,
+    map_back,
+    open_test,
+    original_boxes,
+    original_masks,
+)
 from nas.spec.task import Task
+from nas.study.detection_marks import detection_marks, stack_marks
 from nas.study.marks import Marks, figures_of, pixel_marks
 from nas.training.batches import Batches
 from nas.training.layout import lay_out, memory_format
 from nas.training.loop import evaluate
+from nas.training.suppression import suppressed
 from nas.training.tasks import Score, training_task
 
-__all__ = ["judge_on_test_images", "marks_at_original_size"]
+__all__ = ["box_marks_at_original_size", "judge_on_test_images", "marks_at_original_size"]
 
 Pixels = NDArray[np.uint8]
+Boxes = NDArray[np.float64]
 
 
 def judge_on_test_images(
@@ -35,7 +46,7 @@ def judge_on_test_images(
     *,
     device: torch.device,
 ) -> Score:
-    """Take the one look at the test images; masks are judged at the sizes that they have.
+    """Take the one look at the test images; masks and boxes are judged at the sizes they have.
 
     data: the images that the network was trained on, whose normalisation counts.
     source, reading: the test images, and how they are read.
@@ -44,11 +55,16 @@ def judge_on_test_images(
     """
     data = replace(data, validation=open_test(source, resolution, reading=reading))
     score = evaluate(network, data, task, device=device)
-    if task.kind.annotated != "masks":
+    if task.kind.annotated == "masks":
+        masks = original_masks(source, "test", reading=reading)
+        back = partial(map_back, resize=reading.resize)
+        marks = marks_at_original_size(network, data, task, masks, back, device=device)
+    elif task.kind.annotated == "boxes":
+        boxes = original_boxes(source, "test", reading=reading)
+        of_boxes = partial(boxes_back, size=Size.of(resolution), resize=reading.resize)
+        marks = box_marks_at_original_size(network, data, task, boxes, of_boxes, device=device)
+    else:
         return score
-    masks = original_masks(source, "test", reading=reading)
-    back = partial(map_back, resize=reading.resize)
-    marks = marks_at_original_size(network, data, task, masks, back, device=device)
     return Score(score.losses, marks, figures_of(task.name, marks))
 
 
@@ -79,3 +95,33 @@ def marks_at_original_size(
                 back = map_back(prediction, (mask.shape[0], mask.shape[1]))
                 marks.append(pixel_marks(back, mask, task.outputs))
     return np.stack(marks)
+
+
+def box_marks_at_original_size(
+    network: nn.Module,
+    data: Dataset,
+    task: Task,
+    boxes: Iterable[tuple[Size, Boxes]],
+    boxes_back: Callable[[Boxes, Size], Boxes],
+    *,
+    device: torch.device,
+) -> Marks:
+    """Return the marks of data.validation against its boxes at their images' sizes: (N, K, 10).
+
+    boxes: of the images, in their order; see `nas.data.OriginalBoxes`.
+    boxes_back: says where boxes of the network's size lie on an image of its own;
+        `nas.data.boxes_back` with how the images were resized.
+    """
+    lay_out(network.eval().to(device), memory_format(network, device))
+    batches, split = Batches(data, device), data.validation
+    size, remaining = training_task(task).judged_at_once(split), iter(boxes)
+    seen = data.size
+    marks: list[Marks] = []
+    with torch.inference_mode():
+        for start in range(0, len(split), size):
+            outputs = network(batches.plain(split, slice(start, start + size)))
+            kept = suppressed(outputs, task.head, (seen.height, seen.width))
+            for found, (original, objects) in zip(kept, remaining, strict=False):
+                back = boxes_back(found.cpu().double().numpy(), original)
+                marks.append(detection_marks(back, objects))
+    return stack_marks(marks)

@@ -1,15 +1,18 @@
-"""Views of an image and its mask: both enlarged or made smaller, placed and mirrored alike."""
+"""Views of an image with its mask or boxes: all enlarged or made smaller, placed, mirrored."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 from torchvision.transforms.v2 import functional
 from torchvision.tv_tensors import Image, Mask
 
+from nas.base.size import Size
+from nas.data import clip_boxes
 from nas.study.marks import IGNORED
 
 __all__ = ["View"]
@@ -58,6 +61,28 @@ class View:
     def mask(self, classes: Tensor) -> Tensor:
         """Return the view of (H, W) classes, (H, W): none between two, and none on the border."""
         return self._of(Mask(classes[None]), IGNORED)[0]
+
+    def boxes(self, boxes: Tensor) -> Tensor:
+        """Return the view of (M, 6) boxes, see `Split`, clipped; of one left out the class is -1.
+
+        Where `nas.data.clip_boxes` leaves out an object it is not to be found.
+        """
+        given = boxes.numpy().astype(np.float64)
+        x, y = given[:, [0, 2]], given[:, [1, 3]]
+        if self.enlarged:
+            x = (x - self.left) * (self.width / self.columns)
+            y = (y - self.top) * (self.height / self.rows)
+        else:
+            x = x * (self.columns / self.width) + self.left
+            y = y * (self.rows / self.height) + self.top
+        if self.mirrored:
+            x = self.width - x[:, ::-1]
+        given[:, [0, 2]], given[:, [1, 3]] = x, y
+        kept = clip_boxes(given[given[:, 4] >= 0], Size(self.height, self.width))
+        view = torch.zeros_like(boxes)
+        view[:, 4] = -1
+        view[: len(kept)] = torch.from_numpy(kept)
+        return view
 
     def _of(self, seen: Image | Mask, border: list[int] | int) -> Tensor:
         size = [self.height, self.width]

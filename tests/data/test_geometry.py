@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from PIL import ExifTags, Image
 
 from nas.base.size import Size
-from nas.data import map_back
-from nas.data.geometry import mask_to_size, to_size, turn_of, upright
+from nas.data import boxes_back, clip_boxes, map_back
+from nas.data.geometry import boxes_to_size, mask_to_size, to_size, turn_of, upright
 from nas.data.reading import Resize
 
 RESIZES: tuple[Resize, ...] = ("crop", "stretch", "pad")
@@ -144,3 +144,30 @@ def test_all_ways_to_lie_are_turned_alike(orientation: int) -> None:
             np.asarray(upright(image))[..., 0]
             == np.asarray(mask if turn is None else mask.transpose(turn))
         ).all()
+
+
+@pytest.mark.parametrize("resize", RESIZES)
+@pytest.mark.parametrize("shape", SIZES)
+@pytest.mark.parametrize("size", TARGETS)
+def test_a_box_moves_with_its_image_and_back(
+    shape: tuple[int, int], size: Size, resize: Resize
+) -> None:
+    """It lies around what the mask of its object shows, to half a pixel at each edge."""
+    height, width = shape
+    edges = [width * 0.3, height * 0.25, width * 0.8, height * 0.9]
+    left, top, right, bottom = (round(edge) for edge in edges)
+    mask = np.zeros(shape, dtype=np.uint8)
+    mask[top:bottom, left:right] = 1
+    box = np.array([[left, top, right, bottom, 7.0]])
+    moved = boxes_to_size(box, Size(*shape), size, resize)
+    rows, columns = np.nonzero(mask_to_size(mask, size, resize) == 1)
+    seen = [columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]
+    assert clip_boxes(moved, size)[0].tolist() == pytest.approx([*seen, 7], abs=0.51)
+    np.testing.assert_allclose(boxes_back(moved, shape, size, resize), box)
+
+
+def test_what_lies_beyond_an_edge_is_cut_off_and_objects_of_which_little_is_left() -> None:
+    boxes = np.array(
+        [[-5, 2, 5, 8], [-8, 0, 2, 1], [-9.1, 0, 0.9, 1], [30, 30, 40, 40], [1, 1, 1, 2]]
+    )
+    assert clip_boxes(boxes, Size(10, 20)).tolist() == [[0, 2, 5, 8], [0, 0, 2, 1]]

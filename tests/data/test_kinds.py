@@ -67,6 +67,7 @@ def test_which_kinds_bring_a_test_part() -> None:
         ("folder:/nowhere", None),
         ("voc:/nowhere", "masks"),
         ("coco:a,b.json", "masks"),
+        ("yolo:data.yaml", "boxes"),
         ("market1501:/nowhere", "identities"),
     ],
 )
@@ -80,8 +81,12 @@ def test_what_images_clearly_are_annotated_with(source: str, annotated: Annotate
         ("cifar10", "masks", "have labels, and no masks; what fits: --task classification .for ma"),
         ("hf:beans", "identities", "have labels, and no identities; what fits: --task classifica"),
         ("my:images", "masks", "have labels, and no masks"),
-        ("voc:/x", "labels", "have masks, and no labels; what fits: --task segmentation"),
-        ("coco:a,b.json", "identities", "have masks, and no identities"),
+        (
+            "voc:/x",
+            "labels",
+            "have masks or boxes, and no labels; what fits: --task segmentation, ",
+        ),
+        ("coco:a,b.json", "identities", "have masks or boxes, and no identities"),
         ("market1501:/x", "masks", "have identities, and no masks; what fits: --task retrieval"),
     ],
 )

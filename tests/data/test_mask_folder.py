@@ -289,7 +289,7 @@ def test_another_folder_is_validated_on(parts: Path, tmp_path: Path, draw_pairs:
 def test_a_single_image_cannot_be_in_both_parts(tmp_path: Path, draw_pairs: Draw) -> None:
     root = tmp_path / "one"
     draw_pairs(root / "images", root / "masks", {"a": [0, 1]})
-    fails(root, "1 image with a mask; at least 2 are needed")
+    fails(root, "1 image with masks; at least 2 are needed")
     draw_pairs(root / "images", root / "masks", {"b": [0]})
     data = load(root)
     assert (len(data.train), len(data.validation)) == (1, 1)

@@ -66,5 +66,7 @@ def test_wrong_folders_are_one_line(devkit: Path, tmp_path: Path) -> None:
     (devkit / "ImageSets" / "Segmentation" / "train.txt").unlink()
     with pytest.raises(SpecError, match="it has no ImageSets/Segmentation/train.txt"):
         load(devkit)
-    with pytest.raises(SpecError, match="have masks, and no labels; what fits: --task segmentat"):
+    with pytest.raises(
+        SpecError, match="have masks or boxes, and no labels; what fits: --task segm"
+    ):
         load_data(f"voc:{devkit}", 16, validation=0.5, seed=0)

@@ -16,7 +16,7 @@ from nas.models.heads import HEADS
 from nas.models.task_network import TaskNetwork, backbone_of
 from nas.spec.architecture import Architecture, Insertion
 from nas.spec.space import POSITIONS
-from nas.spec.task import EMBEDDING, Task
+from nas.spec.task import EMBEDDING, TASKS, Task
 
 BACKBONES = [
     "mobilenetv2_035",
@@ -30,8 +30,12 @@ BACKBONES = [
 RETRIEVAL = Task.of("retrieval", 5)
 
 
-def segmentation(head: str = "lraspp") -> Task:
-    return Task("segmentation", 3, head)
+def segmentation() -> Task:
+    return Task("segmentation", 3, "lraspp")
+
+
+def of_head(head: str) -> Task:
+    return Task("detection" if head in TASKS["detection"].heads else "segmentation", 3, head)
 
 
 def trained_like(network: nn.Module, side: int) -> nn.Module:
@@ -58,7 +62,7 @@ def test_folded_gates_leave_what_every_head_gives(backbone: str, head: str) -> N
                 architecture = uniform(
                     backbone, block, resolution=side, position=position, where_it_fits=True
                 )
-                network = build(architecture, task=segmentation(head), start="identity")
+                network = build(architecture, task=of_head(head), start="identity")
             except SpecError:
                 continue  # it has no such position, or too few maps for the head
             trained_like(network, side)

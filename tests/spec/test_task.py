@@ -23,13 +23,13 @@ def test_a_task_has_the_outputs_and_the_head_that_it_needs() -> None:
     assert Task.of("segmentation", 21) == Task("segmentation", 21, "lraspp")
     assert Task.of("retrieval", 7).outputs == EMBEDDING
     keys = {Task.of(name, 21).key for name in TASKS} | {Task.of("segmentation", 21, "unet").key}
-    assert len(keys) == 4 and "21" in keys
+    assert len(keys) == 5 and "21" in keys
 
 
 @pytest.mark.parametrize(
     ("name", "head", "message"),
     [
-        ("detection", None, "task 'detection'; allowed: classification, segmentation, retrieval"),
+        ("poses", None, "task 'poses'; allowed: classification, segmentation, retrieval, detec"),
         ("retrieval", "unet", "head 'unet'; allowed for retrieval: embedding"),
     ],
 )
@@ -41,6 +41,9 @@ def test_what_no_task_has_is_refused(name: str, head: str | None, message: str) 
 def test_a_figure_has_its_own_name_wherever_it_is_shown() -> None:
     assert MIOU.column("retrained_accuracy") == "retrained_miou"
     assert MIOU.known_as("retrained_miou") == "retrained_accuracy"
+    ap = TASKS["detection"].figures[0]
+    assert ap.known_as("retrained_test_ap") == "retrained_test_accuracy"
+    assert [ap.known_as(name) for name in ("ap50", "shape")] == ["ap50", "shape"]
     assert MIOU.worded("validation accuracy, %") == "validation mIoU, %"
     assert MIOU.column("latency_ms") == MIOU.known_as("latency_ms") == "latency_ms"
     for text in ("retrained_accuracy", "loss"):

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from nas.spec.task import TASKS
+from nas.study.detection_marks import detection_marks, stack_marks
 from nas.study.full_training import pack_losses, pack_marks, unpack_marks
 from nas.study.marks import (
     Marks,
@@ -29,15 +30,27 @@ def test_figures_come_in_the_order_of_their_task() -> None:
         "classification": np.array([True, False, True, True]),
         "segmentation": np.array([[[1, 2, 3], [0, 1, 0]], [[2, 2, 2], [1, 1, 1]]]),
         "retrieval": np.array([[0.5, 0, 1], [1, 1, 1], [0.25, 0, 0], [0.25, 0, 1]]),
+        # One is found from an overlap of .7 on, the other, a large one, not at all.
+        "detection": stack_marks(
+            [
+                detection_marks(
+                    np.array([[0, 0, 7, 10, 0.5, 0]]), np.array([[0, 0, 10, 10, 0, 0]])
+                ),
+                detection_marks(np.zeros((0, 6)), np.array([[0, 0, 100, 100, 1, 0]])),
+            ]
+        ),
     }
     expected = {
         "classification": {"accuracy": 0.75},
         "segmentation": {"miou": (3 / 6 + 1 / 2) / 2, "pixel_accuracy": 4 / 6},
         "retrieval": {"rank1": 0.25, "map": 0.5, "rank5": 0.75},
+        "detection": {"ap": 0.25, "ap50": 0.5, "ap75": 0.0, "ap_small": 0.5, "ap_large": 0.0},
     }
     for task, figures in TASKS.items():
         found = figures_of(task, marks[task])
-        assert list(found) == [figure.name for figure in figures.figures]
+        # There is no object of medium size.
+        named = [figure.name for figure in figures.figures if figure.name != "ap_medium"]
+        assert list(found) == named
         assert found == pytest.approx(expected[task])
 
 

@@ -1,4 +1,4 @@
-"""Small networks of segmentation and retrieval, trained for seconds, and images for them."""
+"""Small networks of segmentation, retrieval and detection, trained for seconds, and images."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from nas.export.winner import Winner
 from nas.models.build import build, deploy
 from nas.spec.architecture import Architecture, Insertion
 from nas.spec.task import Task
+from nas.training.tasks import training_task
 
 CLASSES = ("ground", "red thing", "green thing")
 MEAN, STD = (80.0,) * 3, (40.0,) * 3
@@ -68,6 +69,42 @@ def people(size: Resolution, identities: int = 8, pictures: int = 4) -> Dataset:
     return Dataset(split(0), split(1), names, MEAN, STD, True, "people", "identities")
 
 
+def things(size: Resolution) -> Dataset:
+    """Up to two rectangles in the colour of their class on noise, with their boxes.
+
+    Image 3 has none, and image 5 a region that does not count.
+    """
+    side = Size.of(size)
+
+    def split(count: int, seed: int) -> Split:
+        rng = np.random.default_rng(seed)
+        pixels = rng.integers(0, 90, (count, side.height, side.width, 3))
+        boxes = np.zeros((count, 2, 6), np.float32)
+        boxes[..., 4] = -1
+        for row in range(count):
+            for number in range(0 if row == 3 else 1 + row % 2):
+                high, wide = rng.integers(side.height // 4, side.height // 2 + 1, 2)
+                high, wide = min(high, side.height), min(wide, side.width)
+                top, left = (
+                    rng.integers(side.height - high + 1),
+                    rng.integers(side.width - wide + 1),
+                )
+                name = int(rng.integers(2))
+                pixels[row, top : top + high, left : left + wide, name] += 140
+                boxes[row, number] = left, top, left + wide, top + high, name, 0
+        if count > 5:
+            boxes[5, 0, 5] = 1
+        labels = boxes[:, 0, 4].astype(np.int64)
+        labels[labels < 0] = 2
+        return Split(
+            torch.from_numpy(pixels.clip(0, 255).astype(np.uint8)),
+            torch.from_numpy(labels),
+            torch.from_numpy(boxes),
+        )
+
+    return Dataset(split(48, 0), split(16, 1), CLASSES[1:], MEAN, STD, True, "things", "boxes")
+
+
 def segmenter(head: str, size: Resolution, steps: int = 25) -> Winner:
     """MobileNetV2 of width 0.35 with a head, trained on the scenes."""
     task = Task("segmentation", len(CLASSES), head)
@@ -91,6 +128,17 @@ def embedder(size: Resolution, length: int = 32, steps: int = 25) -> Winner:
         return functional.binary_cross_entropy_with_logits(similar - 5, same.float())
 
     return _trained(task, size, people(size), loss, steps)
+
+
+def detector(head: str, size: Resolution, steps: int = 60) -> Winner:
+    """MobileNetV2 of width 0.35 with a head, trained on the things."""
+    task = Task("detection", len(CLASSES) - 1, head)
+    losses = training_task(task)
+
+    def loss(given: Tensor, split: Split, rows: Tensor) -> Tensor:
+        return losses.loss(given, losses.targets(split, rows))
+
+    return _trained(task, size, things(size), loss, steps)
 
 
 def _trained(task: Task, size: Resolution, data: Dataset, loss: object, steps: int) -> Winner:

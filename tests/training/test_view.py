@@ -2,8 +2,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
+from torchvision.transforms.v2 import functional
+from torchvision.tv_tensors import BoundingBoxes
 
 from nas.data import Dataset, Split
 from nas.training.batches import Batches
@@ -92,3 +95,73 @@ def test_images_are_mirrored_only_where_they_may_be(data: Dataset) -> None:
         )
         assert (of_light > of_all + 0.1).any()
         assert bool((of_light < of_all - 0.1).any()) == mirror
+
+
+def bars(count: int) -> Split:
+    """Each image has a light bar of class 1, and one at the lower right edge of class 0."""
+    boxes = torch.zeros(count, 3, 6)
+    boxes[:, 2, 4] = -1
+    images = torch.zeros(count, HEIGHT, WIDTH, 3, dtype=torch.uint8)
+    for row in range(count):
+        left, top = 2 + row % 20, 1 + row % 10
+        boxes[row, 0] = torch.tensor([left, top, left + 10, top + 8, 1, 0])
+        boxes[row, 1] = torch.tensor([WIDTH - 3, HEIGHT - 3, WIDTH, HEIGHT, 0, 1])
+        images[row, top : top + 8, left : left + 10] = 200
+    return Split(images, torch.zeros(count, dtype=torch.long), boxes)
+
+
+def test_boxes_move_with_their_pixels(data: Dataset) -> None:
+    """Whatever is seen of an image, its light pixels are those of its box, but for edges."""
+    split = bars(60)
+    images, boxes = Batches(data, CPU).augmented_with_boxes(split, torch.arange(60), seeded(0))
+    assert images.shape == (60, 3, HEIGHT, WIDTH) and boxes.shape == (60, 3, 6)
+    assert boxes[..., 0:4].min() >= 0 and (boxes[..., 2] <= WIDTH).all()
+    for image, held in zip(images, boxes, strict=True):
+        left, top, right, bottom, kind, _ = held[0].tolist()
+        rows, columns = np.nonzero(image[0].numpy() > 100)
+        assert kind == 1
+        found = [columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]
+        assert found == pytest.approx([left, top, right, bottom], abs=0.75)
+    kinds = boxes[:, 1, 4]
+    assert (kinds == 0).any() and (kinds == -1).any(), "the edge is cut off in some views"
+    assert (boxes[:, 1, 5] == (kinds == 0)).all() and (boxes[:, 2, 4] == -1).all()
+
+
+def test_boxes_lie_where_torchvision_has_them() -> None:
+    rng = np.random.default_rng(0)
+    for _ in range(50):
+        view = View.drawn(HEIGHT, WIDTH, tuple(rng.random(4)), mirror=True)
+        corners = np.sort(rng.random((6, 2, 2)), axis=1) * [WIDTH, HEIGHT]
+        given = torch.zeros(6, 6)
+        given[:, :4], given[:, 4] = torch.from_numpy(corners.reshape(6, 4)), torch.arange(6)
+        theirs = BoundingBoxes(given[:, :4], format="XYXY", canvas_size=(HEIGHT, WIDTH))
+        if view.enlarged:
+            part = (view.top, view.left, view.rows, view.columns)
+            seen = functional.resized_crop(theirs, *part, [HEIGHT, WIDTH])
+        else:
+            right, bottom = view.left + view.columns, view.top + view.rows
+            seen = functional.pad(
+                functional.resize(theirs, [view.rows, view.columns]),
+                [view.left, view.top, WIDTH - right, HEIGHT - bottom],
+            )
+        if view.mirrored:
+            seen = functional.horizontal_flip(seen)
+        mine = view.boxes(given)
+        mine = mine[mine[:, 4] >= 0]
+        assert len(mine) > 0
+        torch.testing.assert_close(mine[:, :4], torch.Tensor(seen)[mine[:, 4].long()])
+
+
+def test_an_object_of_which_little_is_seen_is_left_out() -> None:
+    view = View(HEIGHT, WIDTH, 12, 20, 12, 20, enlarged=True, mirrored=False)
+    given = torch.tensor(
+        [
+            [0, 0, 10, 10, 0, 0],
+            [18, 10, 30, 20, 1, 0],
+            [0, 12, 21, 24, 2, 0],
+            [20, 12, 40, 24, 3, 1],
+        ]
+    ).float()
+    assert view.boxes(given).tolist() == [
+        [0, 0, 20, 16, 1, 0], [0, 0, 40, 24, 3, 1], *[[0, 0, 0, 0, -1, 0]] * 2
+    ]  # fmt: skip

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from nas.export.tasks.classification import Classification
+from nas.export.tasks.detection import Detection
 from nas.export.tasks.retrieval import Retrieval
 from nas.export.tasks.segmentation import Segmentation
 from nas.export.tasks.task import ExportTask, Judged, Outputs, Targets
@@ -16,6 +17,7 @@ TASKS: Mapping[TaskName, Callable[[Task], ExportTask]] = {
     "classification": Classification,
     "segmentation": Segmentation,
     "retrieval": Retrieval,
+    "detection": Detection,
 }
 
 

@@ -24,6 +24,7 @@ class Classification:
     """The task of one label for each image."""
 
     outputs_file: Path | None = None
+    more_files: Mapping[str, Path] = {}
     names_classes = True
     judged_together = False
     part_tells = True
@@ -32,6 +33,10 @@ class Classification:
 
     def __init__(self, task: Task) -> None:
         self.task = task
+
+    def settings(self) -> Mapping[str, Any]:
+        """Return nothing."""
+        return {}
 
     def most(self, size: Size, wanted: int) -> int:
         """Return as many as are wanted."""
@@ -59,6 +64,14 @@ class Classification:
         """Return the marks."""
         found: NDArray[np.bool_] = marks
         return found
+
+    def agreement(self, ones: NDArray[Any], others: NDArray[Any]) -> float:
+        """Return the share of equal numbers."""
+        return float((ones == others).mean())
+
+    def comparable(self, outputs: Outputs) -> Outputs:
+        """Return them as they are."""
+        return outputs
 
     def samples(
         self, most: int, scores: Outputs, targets: Targets, answers: NDArray[Any]

@@ -27,6 +27,7 @@ class Retrieval:
     """The task of vectors, of which those of one identity are near each other."""
 
     outputs_file: Path | None = Path(outputs.__file__)
+    more_files: Mapping[str, Path] = {}
     names_classes = False
     judged_together = True
     part_tells = False
@@ -35,6 +36,10 @@ class Retrieval:
 
     def __init__(self, task: Task) -> None:
         self.task = task
+
+    def settings(self) -> Mapping[str, Any]:
+        """Return nothing."""
+        return {}
 
     def most(self, size: Size, wanted: int) -> int:
         """Return four times as many: what is held of each image is a short vector."""
@@ -66,6 +71,14 @@ class Retrieval:
         """Return of each query whether its identity was the first."""
         found: NDArray[np.bool_] = marks[:, 1] == 1
         return found
+
+    def agreement(self, ones: NDArray[Any], others: NDArray[Any]) -> float:
+        """Return the share of equal numbers."""
+        return float((ones == others).mean())
+
+    def comparable(self, outputs_: Outputs) -> Outputs:
+        """Return them as they are."""
+        return outputs_
 
     def samples(
         self, most: int, scores: Outputs, targets: Targets, answers: NDArray[Any]

@@ -39,6 +39,7 @@ class Segmentation:
     """The task of the class of each pixel."""
 
     outputs_file: Path | None = Path(outputs.__file__)
+    more_files: Mapping[str, Path] = {}
     names_classes = True
     judged_together = False
     part_tells = True
@@ -47,6 +48,10 @@ class Segmentation:
 
     def __init__(self, task: Task) -> None:
         self.task = task
+
+    def settings(self) -> Mapping[str, Any]:
+        """Return nothing."""
+        return {}
 
     def most(self, size: Size, wanted: int) -> int:
         """Return fewer where scores of so many pixels would not fit."""
@@ -80,6 +85,14 @@ class Segmentation:
     def right(self, marks: Marks) -> NDArray[np.bool_] | None:
         """Return nothing: mIoU is of all pixels together."""
         return None
+
+    def agreement(self, ones: NDArray[Any], others: NDArray[Any]) -> float:
+        """Return the share of equal numbers."""
+        return float((ones == others).mean())
+
+    def comparable(self, outputs_: Outputs) -> Outputs:
+        """Return them as they are."""
+        return outputs_
 
     def samples(
         self, most: int, scores: Outputs, targets: Targets, answers: NDArray[Any]

@@ -51,6 +51,7 @@ class ExportTask(Protocol):
     """The part of a task in an export.
 
     outputs_file: that goes into packs as outputs.py; None: none does.
+    more_files: what that needs beside it: name in packs -> file.
     names_classes: whether labels.txt goes along.
     judged_together: whether outputs of all images are judged together; else each batch by itself.
     part_tells: whether figures of a part of the images stand for those of all.
@@ -59,11 +60,16 @@ class ExportTask(Protocol):
     """
 
     outputs_file: Path | None
+    more_files: Mapping[str, Path]
     names_classes: bool
     judged_together: bool
     part_tells: bool
     paired_by: str
     alike: str
+
+    def settings(self) -> Mapping[str, Any]:
+        """Return what outputs.py reads of preprocessing.json beside what all tasks have there."""
+        ...
 
     def most(self, size: Size, wanted: int) -> int:
         """Return how many images graphs are compared on, of so many wanted, as memory goes."""
@@ -90,6 +96,14 @@ class ExportTask(Protocol):
 
         None where the figure that stands for the task is not their share.
         """
+        ...
+
+    def agreement(self, ones: NDArray[Any], others: NDArray[Any]) -> float:
+        """Return the share of answers, of `judge`, that are the same."""
+        ...
+
+    def comparable(self, outputs: Outputs) -> Outputs:
+        """Return outputs so that equal differences of any numbers are equally bad."""
         ...
 
     def samples(

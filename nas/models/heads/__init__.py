@@ -1,7 +1,7 @@
 """Heads: what stands around a backbone for a task, one file each.
 
-A head reads maps of the backbone, from the finest to the coarsest, and gives the scores of pixels;
-`embedding` alone reads what the backbone itself gives.
+A head reads maps of the backbone, from the finest to the coarsest, and gives the scores of pixels,
+or boxes with scores; `embedding` alone reads what the backbone itself gives.
 """
 
 from __future__ import annotations
@@ -14,16 +14,18 @@ from torch import nn
 from nas.backbones import FeatureMap
 from nas.models.heads.deeplabv3 import DeepLabV3
 from nas.models.heads.embedding import Embedding
+from nas.models.heads.fcos import FCOS
 from nas.models.heads.fpn import FPN
 from nas.models.heads.lraspp import LRASPP
+from nas.models.heads.ssdlite import SSDLite
 from nas.models.heads.unet import UNet
 
-__all__ = ["HEADS", "Embedding", "MapHead"]
+__all__ = ["HEADS", "Embedding", "MapHead", "SSDLite"]
 
 
 class MapHead(Protocol):
     """A kind of head: its modules map a list of maps and the size (height, width) of the images to
-    scores (N, classes, height, width) of the pixels.
+    scores (N, classes, height, width) of the pixels, or to what `default_boxes` says of boxes.
 
     """
 
@@ -43,4 +45,6 @@ HEADS: Mapping[str, MapHead] = {
     "lraspp": LRASPP,
     "unet": UNet,
     "fpn": FPN,
+    "ssdlite": SSDLite,
+    "fcos": FCOS,
 }

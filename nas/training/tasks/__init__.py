@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 
 from nas.spec.task import Task, TaskName
 from nas.training.tasks.classification import Classification
+from nas.training.tasks.detection import Detection
 from nas.training.tasks.retrieval import Retrieval
 from nas.training.tasks.segmentation import Segmentation
 from nas.training.tasks.task import Score, Scorer, TrainingTask
@@ -16,6 +17,7 @@ TASKS: Mapping[TaskName, Callable[[Task], TrainingTask]] = {
     "classification": Classification,
     "segmentation": Segmentation,
     "retrieval": Retrieval,
+    "detection": Detection,
 }
 
 

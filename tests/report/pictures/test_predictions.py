@@ -43,9 +43,9 @@ def test_six_images_as_the_winners_see_them(task: TaskName, run_of: RunOf) -> No
         for picture in (*example.given, *(one for told in example.told for one in told.pictures)):
             assert opened(picture).size == (picture.width, picture.height) == (16, 16)
     told = found.examples[0].told[0]
-    expected = {"classification": 0, "segmentation": 1, "retrieval": 5}
+    expected = {"classification": 0, "segmentation": 1, "retrieval": 5, "detection": 1}
     assert len(told.pictures) == expected[task]
-    assert bool(found.legend) == (task == "segmentation")
+    assert bool(found.legend) == (task in {"segmentation", "detection"})
     assert found == find_predictions(state, front), "the same each time"
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from nas.report.pictures.tasks.classification import ClassificationPictures
+from nas.report.pictures.tasks.detection import DetectionPictures
 from nas.report.pictures.tasks.retrieval import RetrievalPictures
 from nas.report.pictures.tasks.segmentation import SegmentationPictures
 from nas.report.pictures.tasks.task import Key, Picture, TaskPictures, Told
@@ -16,4 +17,5 @@ TASKS: Mapping[TaskName, TaskPictures] = {
     "classification": ClassificationPictures(),
     "segmentation": SegmentationPictures(),
     "retrieval": RetrievalPictures(),
+    "detection": DetectionPictures(),
 }

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import colorsys
-
-import matplotlib
 import numpy as np
 import torch
 from matplotlib.colors import to_hex
@@ -19,6 +16,7 @@ from nas.report.pictures.tasks.task import (
     Picture,
     Pixels,
     Told,
+    class_colour,
     class_name,
     pixels_of,
 )
@@ -95,7 +93,7 @@ class SegmentationPictures:
         """Return the classes by their numbers."""
         return tuple(
             Key(
-                to_hex(_colour(number)),
+                to_hex(class_colour(number)),
                 "does not count" if number == IGNORED else class_name(data, number),
             )
             for number in sorted(classes)
@@ -118,17 +116,6 @@ def _overlay(data: Dataset, row: int, classes: Pixels, caption: str) -> Picture:
     ]
     laid = pixels.astype(np.float64)
     for number in drawn:
-        place, colour = classes == number, 255 * np.array(_colour(number))
+        place, colour = classes == number, 255 * np.array(class_colour(number))
         laid[place] = (1 - _COLOUR) * laid[place] + _COLOUR * colour
     return Picture(laid.round().astype(np.uint8), caption, classes=frozenset(drawn))
-
-
-def _colour(number: int) -> tuple[float, float, float]:
-    """Return the colour of a class, red, green and blue from 0 to 1: far from those before."""
-    if number == IGNORED:
-        return (1.0, 1.0, 1.0)
-    known = matplotlib.colormaps["tab20"].colors  # type: ignore[attr-defined]
-    if number < len(known):
-        red, green, blue = known[(2 * number) % 20 + (2 * number) // 20]  # the strong ones first
-        return red, green, blue
-    return colorsys.hsv_to_rgb(number * 0.618 % 1.0, 0.75, 0.95 - 0.3 * (number % 2))

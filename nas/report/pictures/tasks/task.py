@@ -2,18 +2,30 @@
 
 from __future__ import annotations
 
+import colorsys
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
+import matplotlib
 import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from nas.data import Dataset, Split
+from nas.data import IGNORED, Dataset, Split
 from nas.report.pictures.networks import ShownNetwork
 
-__all__ = ["Aim", "Key", "Picture", "Pixels", "TaskPictures", "Told", "class_name", "pixels_of"]
+__all__ = [
+    "Aim",
+    "Key",
+    "Picture",
+    "Pixels",
+    "TaskPictures",
+    "Told",
+    "class_colour",
+    "class_name",
+    "pixels_of",
+]
 
 Pixels = NDArray[np.uint8]
 Longs = NDArray[np.int64]
@@ -93,6 +105,17 @@ class TaskPictures(Protocol):
 def class_name(data: Dataset, number: int) -> str:
     """Return the name of a class; identities of validation images have none."""
     return data.classes[number] if number < len(data.classes) else f"identity {number}"
+
+
+def class_colour(number: int) -> tuple[float, float, float]:
+    """Return the colour of a class, red, green and blue from 0 to 1: far from those before."""
+    if number == IGNORED:
+        return (1.0, 1.0, 1.0)
+    known = matplotlib.colormaps["tab20"].colors  # type: ignore[attr-defined]
+    if number < len(known):
+        red, green, blue = known[(2 * number) % 20 + (2 * number) // 20]  # the strong ones first
+        return red, green, blue
+    return colorsys.hsv_to_rgb(number * 0.618 % 1.0, 0.75, 0.95 - 0.3 * (number % 2))
 
 
 def pixels_of(data: Dataset, row: int) -> Pixels:

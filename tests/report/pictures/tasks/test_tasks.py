@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from nas.backbones import find_maps
 from nas.data import Dataset, Split
+from nas.models.heads import SSDLite
+from nas.models.task_network import TaskNetwork
 from nas.report.pictures.networks import ShownNetwork
 from nas.report.pictures.tasks import TASKS
 from nas.report.pictures.tasks import retrieval as of_retrieval
@@ -90,6 +95,50 @@ def test_each_class_has_its_own_colour() -> None:
     )
     keys = TASKS["segmentation"].legend(data, frozenset(range(150)))
     assert len({key.colour for key in keys}) == 150
+
+
+class Detector(TaskNetwork):
+    """Gives what is kept, as an SSDLite does."""
+
+    def __init__(self, outputs: Tensor) -> None:
+        head = SSDLite(find_maps("mobilenetv2_035", 32).all[-2:], 2)
+        super().__init__(Fixed(outputs), head)
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.backbone(images)
+
+
+def test_objects_are_outlined_in_the_colours_of_their_classes() -> None:
+    none = [0.0, 0, 0, 0, -1, 0]
+    objects = torch.tensor(
+        [
+            [[0.0, 0, 2, 2, 1, 0], [1, 0, 4, 4, 1, 0], [0, 0, 4, 4, 0, 1]],
+            [[0.0, 0, 3, 3, 0, 0], none, none],
+            [none, none, none],
+        ]
+    )
+    split = Split(black(3), torch.tensor([1, 0, 2]), objects)
+    # A sure box where an object is, one where none is, and one of no score.
+    boxes = [[1.0, 0, 4, 4, 0, -9, 5], [0, 2, 2, 4, 0, 3, -9], [0, 0, 4, 4, 9, 0, 0]]
+    defaults = [[0.0, 0, 4, 4], [0, 0, 2, 2], [2, 2, 4, 4]]
+    outputs = torch.tensor([[[*box, *one] for box, one in zip(boxes, defaults, strict=True)]])
+    network = shown(split, outputs.expand(3, -1, -1), ("cat", "dog"), "boxes")
+    network = replace(network, network=Detector(outputs.expand(3, -1, -1)))
+    task, rows = TASKS["detection"], torch.tensor([0])
+    kept, kinds = task.choices(split)
+    assert (kept.tolist(), kinds.tolist()) == ([0, 1], [1, 0]), "the last shows none"
+
+    ((image, truth),) = task.given(network.data, rows)
+    (told,) = task.told(network, rows)
+    assert (image.caption, truth.caption) == ("with dog", "truth") and truth.classes == {1}
+    assert told.text == "1 of 2 found, 1 beside" and told.pictures[0].classes == {0, 1}
+    dog, cat = truth.pixels[3, 3], told.pictures[0].pixels[3, 0]
+    assert dog.any() and cat.any() and not np.array_equal(dog, cat)
+    assert not truth.pixels[2, 0].any() and not told.pictures[0].pixels[0, 0].any()
+    legend = task.legend(network.data, frozenset({0, 1}))
+    assert [key.name for key in legend] == ["cat", "dog"]
+    # The largest dog is learnt by the first default box, which meets it by 3/4, and no other.
+    assert float(task.aim(network, rows)(network.outputs(rows))) == 5.0
 
 
 def people(count: int = 6) -> tuple[Split, Tensor]:

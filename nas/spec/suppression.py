@@ -1,0 +1,28 @@
+"""What is kept of all that a detector says of an image: few boxes, none of them twice."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = ["SUPPRESSION", "Suppression"]
+
+
+@dataclass(frozen=True, slots=True)
+class Suppression:
+    """The limits by which boxes are kept.
+
+    score: the least that is looked at.
+    candidates: how many are, those of the highest scores.
+    overlap: intersection over union from which on, of two boxes of one class, that with the lower
+        score is left out.
+    most: how many are kept.
+    """
+
+    score: float = 0.05
+    candidates: int = 1000
+    overlap: float = 0.5
+    most: int = 100
+
+
+SUPPRESSION = Suppression()
+"""Those that detectors are judged by, here and in packs: torchvision's of most of its detectors."""

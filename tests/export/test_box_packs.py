@@ -1,0 +1,222 @@
+"""Packs of detection: which boxes are kept, where they lie on a picture, and what is checked."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import shutil
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+import torch
+from export.test_task_packs import COMMON, ORIGIN, outputs_of, verify
+from PIL import Image
+from support.task_networks import detector, things
+
+from nas.base.size import Size
+from nas.data import Dataset, boxes_back
+from nas.data.reading import Resize
+from nas.export import TARGETS
+from nas.export.conversion import convert, open_graph, write_files
+from nas.export.pack import Pack, write_pack
+from nas.export.parity import predict_validation, sample_images
+from nas.export.plain_torch import export_program, plain_source
+from nas.export.tasks import export_task
+from nas.export.winner import Winner
+from nas.spec.suppression import SUPPRESSION
+from nas.spec.task import TASKS, Task
+from nas.training.suppression import suppressed
+from nas.training.tasks import training_task
+
+TALL = "64x48"
+HEADS = TASKS["detection"].heads
+
+
+@pytest.fixture(scope="module")
+def detected() -> tuple[Winner, Dataset]:
+    return detector("ssdlite", TALL), things(TALL)
+
+
+@pytest.fixture(scope="module")
+def pack(detected: tuple[Winner, Dataset], tmp_path_factory: pytest.TempPathFactory) -> Pack:
+    path = tmp_path_factory.mktemp("boxes") / "winner"
+    return write_pack(path, *detected, TARGETS["onnx"], ORIGIN, int8=True)
+
+
+def alone(head: str = "ssdlite") -> ModuleType:
+    path = export_task(Task("detection", 2, head)).outputs_file
+    assert path is not None
+    spec = importlib.util.spec_from_file_location("outputs_alone", path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_a_pack_of_boxes_goes_by_ap(pack: Pack) -> None:
+    folder = pack.path
+    names = {path.name for path in folder.iterdir()}
+    assert names == COMMON | {
+        "labels.txt", "average_precision.py", "network.onnx", "network-int8.onnx",
+    }  # fmt: skip
+    report = json.loads((folder / "report.json").read_text())
+    assert report["task"] == {"name": "detection", "outputs": 2, "head": "ssdlite"}
+    assert list(report["network"]["figures"])[:3] == ["ap", "ap50", "ap75"]
+    assert report["network"]["figures"]["ap50"] > 0.1
+    model, plain, small = report["graphs"]
+    assert model["difference"] < 1e-4 and plain["difference"] < 1e-4 and plain["agreement"] > 0.99
+    assert small["difference"] > 1e-3 and small["agreement"] > 0.5
+    low, high = small["ap_drop_interval"]
+    assert low < small["ap_drop"] < high
+    preprocessing = json.loads((folder / "preprocessing.json").read_text())
+    limits = preprocessing["suppression"]
+    assert (limits["score"], limits["overlap"], limits["most"]) == (0.05, 0.5, 100)
+    assert limits["head"] == "ssdlite" and "suppression" in preprocessing["back"]
+    card = (folder / "README.md").read_text()
+    assert "objects of 2 classes" in card and "| same boxes | AP | AP lost, points |" in card
+    assert "Head ssdlite: arXiv:1801.04381; code of torchvision" in (folder / "NOTICE").read_text()
+
+
+def test_it_checks_itself_with_numpy_alone(pack: Pack) -> None:
+    ran = verify(pack.path, without="torch")
+    assert (ran.returncode, ran.stdout.count(": ok;")) == (0, 2), ran.stdout + ran.stderr
+    assert "the boxes of 16 images" in ran.stdout and "AP50" in ran.stdout
+    report = json.loads((pack.path / "report.json").read_text())
+    assert f"AP {report['graphs'][1]['ap']:.1%}" in ran.stdout
+
+
+def test_it_notices_another_graph(pack: Pack, tmp_path: Path) -> None:
+    for path in pack.path.iterdir():
+        if path.is_file():
+            (tmp_path / path.name).write_bytes(path.read_bytes())
+    (tmp_path / "network.onnx").write_bytes((tmp_path / "network-int8.onnx").read_bytes())
+    ran = verify(tmp_path)
+    assert ran.returncode == 1 and ran.stdout.count("FAILS") == 1
+
+
+def test_boxes_are_drawn_on_a_picture(
+    pack: Pack, detected: tuple[Winner, Dataset], tmp_path: Path
+) -> None:
+    outputs, folder = outputs_of(pack.path), tmp_path / "pack"
+    shutil.copytree(pack.path, folder)
+    preprocessing = json.loads((folder / "preprocessing.json").read_text())
+    preprocessing["suppression"]["shown"] = 0.1  # it is hardly trained
+    (folder / "preprocessing.json").write_text(json.dumps(preprocessing))
+    _, data = detected
+    pixels = data.validation.images[1].numpy()
+    picture = np.asarray(Image.fromarray(pixels).resize((96, 256), Image.Resampling.NEAREST))
+    Image.fromarray(picture).save(tmp_path / "large.png")
+    ran = verify(folder, str(tmp_path / "large.png"), without="torch")
+    assert ran.returncode == 0 and ran.stdout.startswith("large-boxes.png:"), ran.stderr
+    drawn = np.asarray(Image.open(tmp_path / "empty" / "large-boxes.png"))
+    assert drawn.shape == picture.shape
+    assert "colour (" in ran.stdout and "thing" in ran.stdout
+    painted = {outputs.colour(number) for number in range(2)}
+    changed = (drawn != picture).any(axis=2)
+    assert changed.any() and {tuple(one) for one in drawn[changed].tolist()} <= painted
+    ran = verify(pack.path, "1")
+    assert ran.returncode == 0 and ran.stdout.startswith("sample-1-boxes.png:")
+
+
+@pytest.mark.parametrize("head", HEADS)
+def test_numpy_keeps_the_boxes_that_trainings_keep(head: str) -> None:
+    winner, data = detector(head, TALL, steps=20), things(TALL)
+    images = predict_validation(winner, data, 512)
+    limits = export_task(winner.task).settings()["suppression"]
+    own = alone().kept(images.scores, limits)
+    theirs = suppressed(torch.from_numpy(images.scores), head, (64, 48))
+    assert sum(map(len, own)) > 20
+    for one, other in zip(own, theirs, strict=True):
+        np.testing.assert_allclose(one, other.numpy(), atol=1e-3)
+    assert max(len(one) for one in own) <= SUPPRESSION.most
+
+
+@pytest.mark.parametrize("head", HEADS)
+def test_packs_judge_as_trainings_do(head: str) -> None:
+    winner, data = detector(head, TALL, steps=20), things(TALL)
+    images = predict_validation(winner, data, 512)
+    scorer = training_task(winner.task).scorer(data.validation)
+    for row in range(0, len(images), 5):
+        scorer.add(torch.from_numpy(images.scores[row : row + 5]))
+    score = scorer.score()
+    np.testing.assert_allclose(images.losses, score.losses.numpy(), rtol=1e-4)
+    assert dict(images.figures) == pytest.approx(dict(score.figures), abs=1e-6)
+    assert not images.departs_from(images.accuracy) and not images.departs_from(None)
+
+
+def test_of_two_boxes_of_a_class_the_better_is_kept() -> None:
+    """Worked by hand: two boxes that meet by more than half, of one class and of two."""
+    outputs = alone()
+    boxes = np.array([[0, 0, 10, 10], [0, 0, 10, 8], [20, 20, 30, 30]])
+    defaults = np.array([[0, 0, 32, 32]] * 3)
+
+    def given(logits: list[list[float]]) -> np.ndarray:
+        rows = [[*box, *logit, *default]
+                for box, logit, default in zip(boxes, logits, defaults, strict=True)]  # fmt: skip
+        return np.asarray([rows], np.float32)
+
+    limits = {"head": "ssdlite", "score": 0.05, "candidates": 9, "overlap": 0.5, "most": 9}
+    of_one = given([[0, 2, -9], [0, 3, -9], [0, 1, -9]])
+    (kept,) = outputs.kept(of_one, limits)
+    assert kept[:, :4].tolist() == [[0, 0, 10, 8], [20, 20, 30, 30]]
+    assert kept[0, 4] == pytest.approx(np.exp(3) / (1 + np.exp(3)), rel=1e-3)
+    (kept,) = outputs.kept(given([[0, 2, -9], [0, -9, 3], [9, 1, -9]]), limits)
+    assert kept[:, 5].tolist() == [1, 0]
+    assert outputs.read_size(of_one) == (32, 32)
+    assert outputs.alike(outputs.answers(of_one, limits), outputs.answers(of_one, limits)) == 1
+
+
+@pytest.mark.parametrize("resize", ["crop", "stretch", "pad"])
+@pytest.mark.parametrize("picture", [(31, 90), (90, 31), (64, 48), (333, 250)])
+def test_boxes_go_back_as_where_networks_are_judged(
+    resize: Resize, picture: tuple[int, int]
+) -> None:
+    rng = np.random.default_rng(0)
+    corners = np.sort(rng.uniform(0, 1, (6, 2, 2)), axis=1) * (48, 64)
+    boxes = np.column_stack([corners.reshape(6, 4), rng.random(6), np.arange(6)])
+    found = alone().back(boxes, picture, (64, 48), resize)
+    wanted = boxes_back(boxes, picture, Size(64, 48), resize)
+    wanted[:, :4] = wanted[:, :4].clip(0, (picture[1], picture[0]) * 2)
+    np.testing.assert_allclose(found, wanted, atol=1e-9)
+
+
+def test_objects_follow_images_to_another_size(detected: tuple[Winner, Dataset]) -> None:
+    winner, data = detected
+    _, objects = sample_images(winner.task, data.validation, Size(32, 96), 512)
+    there = data.validation.annotations
+    assert there is not None
+    scale = np.array([2, 0.5, 2, 0.5])
+    np.testing.assert_allclose(objects[..., :4], there.numpy()[..., :4] * scale)
+    np.testing.assert_array_equal(objects[..., 4:], there.numpy()[..., 4:])
+
+
+@pytest.mark.parametrize("head", HEADS)
+def test_every_head_is_shipped(head: str, tmp_path: Path) -> None:
+    """As plain torch, to ONNX and to OpenVINO, of images that are not square."""
+    size = "48x72"
+    winner = detector(head, size, steps=3)
+    images = predict_validation(winner, things(size), 512)
+    source = plain_source(export_program(winner.network, winner.size), title=head, size=winner.size)
+    written: dict[str, object] = {}
+    exec(compile(source.code, "model.py", "exec"), written)
+    network = written["Network"]()  # type: ignore[operator]
+    network.load_state_dict(source.weights)
+    with torch.no_grad():
+        given = network.eval()(torch.from_numpy(images.images)).numpy()
+    np.testing.assert_allclose(given, images.scores, atol=1e-4 * np.abs(images.scores).max())
+    for name in ("onnx", "openvino"):
+        target = TARGETS[name]
+        write_files(convert(target, lambda to=target: to.write(winner)).files, tmp_path / name)
+        found = images.compare(open_graph(name, tmp_path / f"{name}{target.main}"), 1e-4)
+        assert found.parity.holds and found.parity.agreement > 0.99, name
+
+
+def test_large_images_are_held_in_small_numbers() -> None:
+    task = export_task(Task("detection", 80, "ssdlite"))
+    assert task.most(Size(320, 320), 512) == 471 and task.at_once(Size(320, 320)) == 58
+    given = np.zeros((64, 2000, 89), np.float32)
+    given[..., -4:] = [0, 0, 4, 4]
+    rows, held = task.samples(64, given, np.zeros((64, 1, 6)), np.zeros((64, 100, 6)))
+    assert len(rows) == 23 and held["scores"].shape == (23, 2000, 89)
