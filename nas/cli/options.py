@@ -99,7 +99,8 @@ Head = Annotated[
     str | None,
     typer.Option(
         metavar="NAME",
-        help="Around the backbone, of segmentation: lraspp (default), deeplabv3, unet or fpn.",
+        help="Around the backbone, of segmentation: lraspp (default), deeplabv3, unet or fpn; of "
+        "detection: ssdlite (default) or fcos.",
     ),
 ]
 

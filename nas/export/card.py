@@ -75,8 +75,19 @@ def _summary(winner: Winner, target: Target, report: Report) -> list[str]:
         f"search has chosen by: {task.told(_figures(network))}, loss {network['loss']:.4f}"
         + _recorded(winner.task, network)
         + ". "
-        + _weights(winner.task, origin, size),
+        + _weights(winner.task, origin, size)
+        + _behind(network),
     ]
+
+
+def _behind(network: Report) -> str:
+    """Say what is not in the latency of a graph."""
+    if "suppression_ms" not in network:
+        return ""
+    return (
+        f" Which boxes are kept of what a graph gives takes {network['suppression_ms']:.2f} ms of "
+        "CPU time more, the median over these images (`kept` of outputs.py: numpy, one thread)."
+    )
 
 
 def _figures(about: Report) -> Mapping[str, float]:
