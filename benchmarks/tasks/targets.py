@@ -97,6 +97,9 @@ def _noise(winner: Winner) -> Dataset:
         known = torch.from_numpy(masks)
     elif task.kind.annotated == "identities":
         known = torch.stack([torch.full_like(labels, -1), torch.arange(_IMAGES) % 2], dim=1)
+    elif task.kind.annotated == "boxes":
+        whole = torch.tensor([0.0, 0, size.width, size.height, 0, 0])
+        known = whole.expand(_IMAGES, 1, 6)
     split = Split(torch.from_numpy(pixels), labels, known)
     return Dataset(split, split, winner.classes, _MEAN, _STD, False, "noise", task.kind.annotated)
 

@@ -99,8 +99,8 @@ Head = Annotated[
     str | None,
     typer.Option(
         metavar="NAME",
-        help="Around the backbone, of segmentation: lraspp (default), deeplabv3, unet or fpn; own: "
-        "the network named as backbone is whole.",
+        help="Around the backbone, of segmentation: lraspp (default), deeplabv3, unet, fpn, or "
+        "own: the backbone is whole; of detection: ssdlite (default) or fcos.",
     ),
 ]
 

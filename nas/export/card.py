@@ -76,8 +76,19 @@ def _summary(winner: Winner, target: Target, report: Report) -> list[str]:
         + _recorded(winner.task, network)
         + ". "
         + (f"**Not to be used as it is: {network['collapsed']}.** " if network["collapsed"] else "")
-        + _weights(winner.task, origin, size),
+        + _weights(winner.task, origin, size)
+        + _behind(network),
     ]
+
+
+def _behind(network: Report) -> str:
+    """Say what is not in the latency of a graph."""
+    if "suppression_ms" not in network:
+        return ""
+    return (
+        f" Which boxes are kept of what a graph gives takes {network['suppression_ms']:.2f} ms of "
+        "CPU time more, the median over these images (`kept` of outputs.py: numpy, one thread)."
+    )
 
 
 def _figures(about: Report) -> Mapping[str, float]:

@@ -119,7 +119,9 @@ def _of_task(task: Task, images: ValidationScores) -> dict[str, Any]:
     """Return what is said of tasks that are not classification, which says it as before."""
     if task.is_classification:
         return {}
+    behind_ms = export_task(task).behind_ms(images.scores)
     return {
+        **({} if behind_ms is None else {"suppression_ms": behind_ms}),
         "judged_on": images.words,
         "marks": len(images.losses),
         "figures": dict(images.figures),

@@ -70,11 +70,13 @@ def test_a_pack_of_boxes_goes_by_ap(pack: Pack) -> None:
     assert small["difference"] > 1e-3 and small["agreement"] > 0.5
     low, high = small["ap_drop_interval"]
     assert low < small["ap_drop"] < high
+    assert report["network"]["suppression_ms"] > 0
     preprocessing = json.loads((folder / "preprocessing.json").read_text())
     limits = preprocessing["suppression"]
     assert (limits["score"], limits["overlap"], limits["most"]) == (0.05, 0.5, 100)
     assert limits["head"] == "ssdlite" and "suppression" in preprocessing["back"]
     card = (folder / "README.md").read_text()
+    assert "ms of CPU time more, the median over these images (`kept` of outputs.py" in card
     assert "objects of 2 classes" in card and "| same boxes | AP | AP lost, points |" in card
     assert "Head ssdlite: arXiv:1801.04381; code of torchvision" in (folder / "NOTICE").read_text()
 

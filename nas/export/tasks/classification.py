@@ -65,6 +65,10 @@ class Classification:
         found: NDArray[np.bool_] = marks
         return found
 
+    def behind_ms(self, outputs: Outputs) -> float | None:
+        """Return nothing."""
+        return None
+
     def agreement(self, ones: NDArray[Any], others: NDArray[Any]) -> float:
         """Return the share of equal numbers."""
         return float((ones == others).mean())

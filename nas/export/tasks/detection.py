@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -37,6 +38,7 @@ _PACKED = 1 << 22
 """Numbers that go along in a pack: 16 MiB before they are compressed."""
 
 _A_PLACE = 1 / 32  # default boxes, about, of a pixel
+_TIMED = 64  # images at most that keeping boxes is timed on
 _SHOWN = 0.3  # the least score of a box that is drawn
 
 
@@ -100,6 +102,16 @@ class Detection:
     def right(self, marks: Marks) -> NDArray[np.bool_] | None:
         """Return nothing: AP is of all images together."""
         return None
+
+    def behind_ms(self, outputs_: Outputs) -> float | None:
+        """Return the median over images of what keeping boxes takes, by numpy on one thread."""
+        rows = at_equal_distances(len(outputs_), _TIMED)
+        times = []
+        for row in rows:
+            started = time.thread_time()
+            outputs.kept(outputs_[row : row + 1], self._limits)
+            times.append(1e3 * (time.thread_time() - started))
+        return float(np.median(times))
 
     def agreement(self, ones: NDArray[Any], others: NDArray[Any]) -> float:
         """Return the share of the boxes of both that the other has."""

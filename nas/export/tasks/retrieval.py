@@ -72,6 +72,10 @@ class Retrieval:
         found: NDArray[np.bool_] = marks[:, 1] == 1
         return found
 
+    def behind_ms(self, outputs_: Outputs) -> float | None:
+        """Return nothing."""
+        return None
+
     def agreement(self, ones: NDArray[Any], others: NDArray[Any]) -> float:
         """Return the share of equal numbers."""
         return float((ones == others).mean())

@@ -86,6 +86,10 @@ class Segmentation:
         """Return nothing: mIoU is of all pixels together."""
         return None
 
+    def behind_ms(self, outputs_: Outputs) -> float | None:
+        """Return nothing."""
+        return None
+
     def agreement(self, ones: NDArray[Any], others: NDArray[Any]) -> float:
         """Return the share of equal numbers."""
         return float((ones == others).mean())

@@ -98,6 +98,13 @@ class ExportTask(Protocol):
         """
         ...
 
+    def behind_ms(self, outputs: Outputs) -> float | None:
+        """Return how long what is made of a graph's outputs takes for one image, of CPU time.
+
+        None where there is little to it.
+        """
+        ...
+
     def agreement(self, ones: NDArray[Any], others: NDArray[Any]) -> float:
         """Return the share of answers, of `judge`, that are the same."""
         ...

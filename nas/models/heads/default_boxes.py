@@ -94,7 +94,7 @@ class Parts:
     def of(cls, outputs: Tensor) -> Parts:
         """Take (N, A, 9 + classes) apart."""
         classes = outputs.shape[2] - BEYOND_BOXES
-        boxes, beside, logits, defaults = outputs.split([4, 1, classes, 4], dim=2)
+        boxes, beside, logits, defaults = torch.split(outputs, [4, 1, classes, 4], dim=2)
         return cls(boxes, beside, logits, defaults[0].detach())
 
 

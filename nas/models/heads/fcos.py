@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from functools import partial
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -30,6 +31,8 @@ _RARE = 0.01  # what is told of each class at first: arXiv:1708.02002
 
 class FCOS(nn.Module):
     """Boxes and logits at each place of five levels, by towers that the levels share."""
+
+    neck: ClassVar[tuple[str, ...]] = ("pyramid", "coarser")
 
     def __init__(self, maps: Sequence[FeatureMap], classes: int) -> None:
         super().__init__()

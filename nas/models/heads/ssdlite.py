@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from functools import partial
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -33,6 +34,8 @@ _MOST = math.log(1000 / 16)  # torchvision's: how far a side may be from the def
 
 class SSDLite(nn.Module):
     """Boxes and logits of default boxes at each place of six maps."""
+
+    neck: ClassVar[tuple[str, ...]] = ("extra",)
 
     def __init__(self, maps: Sequence[FeatureMap], classes: int) -> None:
         super().__init__()

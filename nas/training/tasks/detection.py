@@ -10,6 +10,7 @@ from torch import Tensor
 from nas.data import Split
 from nas.models.heads.default_boxes import BEYOND_BOXES
 from nas.spec.task import Task
+from nas.study.constant_prediction import ConstantPrediction
 from nas.study.detection_marks import detection_marks, stack_marks
 from nas.study.marks import figures_of
 from nas.training.batches import Batches
@@ -82,6 +83,10 @@ class Detection:
         # Of four boxes that are told of one is for an object.
         of_class = float(torch.special.entr(shares).sum()) - math.log(1 / 4)
         return of_class - 3 * math.log(3 / 4) + _BOXES_OFF
+
+    def constant_prediction(self, split: Split) -> ConstantPrediction:
+        """Return the AP of equal boxes in all images, which is next to nothing, and the loss."""
+        return ConstantPrediction(self.guessing_loss(split), 0.0)
 
     def order(self, split: Split, batch_size: int, generator: torch.Generator) -> Tensor:
         """Return all images in random order, but for what fills no batch."""
