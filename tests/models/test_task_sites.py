@@ -5,7 +5,7 @@ import random
 
 import pytest
 import torch
-from models.test_task_network import segmentation, trained_like
+from models.test_task_network import trained_like
 
 from nas.base.errors import SpecError
 from nas.blocks.gate import DoubledGate
@@ -15,8 +15,13 @@ from nas.models.heads import HEADS
 from nas.models.task_sites import all_task_sites, find_task_sites
 from nas.spec.architecture import EMPTY, Architecture, Insertion
 from nas.spec.space import PARTS, Part, SearchSpace, SiteRule
-from nas.spec.task import Task
+from nas.spec.task import TASKS, Task
 from nas.training.supernet.supernet import Supernet
+
+
+def segmentation(head: str) -> Task:
+    return Task("segmentation", 3, head)
+
 
 BACKBONE = "mobilenetv2_035"
 PLAIN = Architecture(BACKBONE, 32)
@@ -25,6 +30,10 @@ WITH_SITES: list[tuple[str, Part]] = [
     ("unet", "neck"),
     ("fpn", "neck"),
     ("fpn", "head"),
+    ("ssdlite", "neck"),
+    ("ssdlite", "head"),
+    ("fcos", "neck"),
+    ("fcos", "head"),
 ]
 
 
@@ -32,7 +41,8 @@ WITH_SITES: list[tuple[str, Part]] = [
 def test_blocks_in_necks_and_heads_change_nothing_at_first_and_fold_exactly(
     head: str, part: Part
 ) -> None:
-    task = segmentation(head)
+    detects = head in TASKS["detection"].heads
+    task = Task("detection" if detects else "segmentation", 3, head)
     for block in ("se", "coord"):
         placed = uniform(BACKBONE, block, resolution=32, part=part, task=task)
         assert placed.blocks and all(one.site.startswith("head.") for one in placed.blocks)
@@ -53,7 +63,8 @@ def test_blocks_in_necks_and_heads_change_nothing_at_first_and_fold_exactly(
 
 @pytest.mark.parametrize("head", HEADS)
 def test_what_a_network_answers_is_no_site(head: str) -> None:
-    sites = all_task_sites(PLAIN, segmentation(head))
+    kind = next(name for name in TASKS if head in TASKS[name].heads)
+    sites = all_task_sites(PLAIN, Task(kind, 3, head))
     assert len({site.name for site in sites}) == len(sites)
     assert all(site.channels > 3 for site in sites if site.part != "backbone")
     assert not any("classifier" in site.name for site in sites)
