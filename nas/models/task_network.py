@@ -12,10 +12,12 @@ import torch
 from torch import Tensor, nn
 
 from nas.backbones import FeatureMap, Maps, find_maps, read_maps
+from nas.backbones.last_layer import give_outputs
 from nas.base.errors import SpecError
 from nas.base.seeds import derive
 from nas.models.heads import HEADS, Embedding
 from nas.spec.architecture import Architecture
+from nas.spec.own_backbone import is_held
 from nas.spec.task import Task
 
 __all__ = ["TaskNetwork", "backbone_of", "backbone_prefix", "check_read", "task_network"]
@@ -73,6 +75,8 @@ def task_network(backbone: nn.Module, plain: Architecture, task: Task, *, seed: 
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive(seed, f"head {task.head}"))
         if task.head not in HEADS:
+            if is_held(plain.backbone):  # all others were made with as many outputs
+                give_outputs(backbone, plain.size.shape, task.outputs, plain.backbone)
             return TaskNetwork(backbone, Embedding(task.outputs)).eval()
         maps, read = _maps_read(plain, task)
         head = HEADS[task.head](read, task.outputs)
