@@ -20,10 +20,12 @@ from nas.backbones import (
     plain_network,
     read_maps,
 )
+from nas.backbones.last_layer import give_outputs
 from nas.base.errors import SpecError
 from nas.base.seeds import derive
 from nas.models.heads import HEADS, Embedding
 from nas.spec.architecture import Architecture
+from nas.spec.own_backbone import is_held
 from nas.spec.space import Part
 from nas.spec.task import OWN, Task
 
@@ -164,6 +166,8 @@ def task_network(backbone: nn.Module, plain: Architecture, task: Task, *, seed: 
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive(seed, f"head {task.head}"))
         if task.head not in HEADS:
+            if is_held(plain.backbone):  # all others were made with as many outputs
+                give_outputs(backbone, plain.size.shape, task.outputs, plain.backbone)
             return TaskNetwork(backbone, Embedding(task.outputs), task).eval()
         maps, read = _maps_read(plain, task)
         head = HEADS[task.head](read, task.outputs)

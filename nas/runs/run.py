@@ -7,7 +7,6 @@ reading a front needs neither.
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -15,7 +14,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-import numpy as np
 from pydantic import Field
 
 from nas.base.errors import SpecError, StorageError
@@ -27,6 +25,7 @@ from nas.runs.belief import read_belief, regime_of
 from nas.runs.calibrate.curve_result import CURVES_FILE, CurvesFound, load_curves
 from nas.runs.calibrate.result import FILE, Calibration, load_calibration
 from nas.runs.lock import is_locked
+from nas.runs.profiled_latency import predict_latencies, profile_doubts
 from nas.runs.reading import reading_of, settle_task
 from nas.runs.trust import proxy_trust
 from nas.runs.weights import Weights, retrained_weights, trained_network
@@ -36,7 +35,6 @@ from nas.spec.runner import JOURNAL, Runner
 from nas.spec.space import SearchSpace
 from nas.spec.storage_url import StorageUrl
 from nas.spec.task import Task
-from nas.spec.width import is_widened
 from nas.study.constant_prediction import ConstantPrediction
 from nas.study.front.front import Front
 from nas.study.full_training import FullTraining
@@ -53,7 +51,6 @@ __all__ = [
     "CHECKPOINTS",
     "CONSTANT_PREDICTION",
     "DEVICE",
-    "WIDTH_ELSEWHERE",
     "FINISHED",
     "JOURNAL_FILE",
     "Run",
@@ -71,10 +68,6 @@ DEVICE = "device.json"
 JOURNAL_FILE = "study.journal"
 FINISHED = "finished:"
 """The beginning of the last event of a run that came to its end."""
-
-WIDTH_ELSEWHERE = 0.1
-"""How far, as a share, a wider network's latency on another device may be from the plain one's
-there and their ratio here: a guess, since no profile holds two widths."""
 
 _TRIALS_FILE = "trials.parquet"
 
@@ -147,6 +140,11 @@ class Run:
     def study(self) -> Path | StorageUrl:
         """The place where `Store` finds the study."""
         return self.file.address or self.path / JOURNAL_FILE
+
+    @property
+    def profile_path(self) -> Path | None:
+        """The profile that its latencies are predicted from; None: they are measured."""
+        return None if self.file.device_profile is None else self.path / DEVICE
 
     @property
     def checkpoints(self) -> Path:
@@ -361,7 +359,7 @@ class RunState:
     @property
     def doubts(self) -> tuple[str, ...]:
         """What is to be said of the profile that latencies are predicted from, where it is one."""
-        return tuple(doubt for doubt, _ in _uncertified(self.run, None))
+        return tuple(doubt for doubt, _ in profile_doubts(self.run.profile_path))
 
     def front(
         self,
@@ -379,7 +377,7 @@ class RunState:
         """
         run, trials = self.run, self.trials
         if device is not None:
-            trials = _predict_latencies(trials, device)
+            trials = predict_latencies(trials, device)
         asked = [run.file.figure.known_as(name) for name in by or ()]
         objectives = objectives_named(asked or run.file.search.objectives)
         late = [objective.name for objective in objectives if not objective.searched]
@@ -395,7 +393,7 @@ class RunState:
             latency_limit=run.space.constraints.latency_ms,
             least_seeds=1 if once else run.file.search.confirm_seeds,
             trust=proxy_trust(run.file.proxy, calibration, self.train_images),
-            uncertified=_uncertified(run, device),
+            uncertified=profile_doubts(run.profile_path if device is None else Path(device)),
             kinds=tuple(run.space.blocks),
             belief=self.belief(),
             regime=regime_of(run.file),
@@ -421,49 +419,6 @@ class RunState:
 
 def _count_ended(trials: Trials) -> int:
     return sum(trials.count(state) for state in (COMPLETE, PRUNED, FAILED))
-
-
-def _uncertified(run: Run, device: str | Path | None) -> list[tuple[str, float]]:
-    """Return what is to be said of the profile that latencies come from; empty for certified ones.
-
-    device: another profile than the run's own, or None.
-    """
-    if device is None and run.file.device_profile is None:
-        return []
-    from nas.latency.profile import load_profile
-
-    try:
-        profile = load_profile(run.path / DEVICE if device is None else device)
-    except SpecError:  # of a damaged folder: who predicts with it is told
-        return []
-    repeatability = math.nan if profile.repeatability is None else profile.repeatability
-    return [] if profile.doubt is None else [(profile.doubt, repeatability)]
-
-
-def _predict_latencies(trials: Trials, device: str | Path) -> Trials:
-    """Return trials as they would be on another device.
-
-    A profile holds no other width of its backbone: of a widened plain network it is the plain
-    one's latency there, and how much slower the wider one is in this study.
-
-    Raises SpecError for what its profile cannot predict.
-    """
-    from nas.latency.profile import load_profile
-    from nas.spec.architecture import PLAIN, Architecture
-
-    profile = load_profile(device)
-    references = trials["reference"]
-    wide = np.array([is_widened(name) for name in references.tolist()], dtype=np.bool_)
-    texts, row = np.unique(trials["architecture"][~wide], return_inverse=True)
-    predicted, half_width = profile.predict_many([Architecture.from_json(text) for text in texts])
-    latency_ms, spread = np.full(len(trials), np.nan), np.full(len(trials), np.nan)
-    latency_ms[~wide], spread[~wide] = predicted[row], (half_width / predicted)[row]
-    plain = np.flatnonzero(references == PLAIN)
-    if wide.any() and plain.size:
-        slower = trials["latency_ms"][wide] / trials["latency_ms"][plain[0]]
-        latency_ms[wide] = latency_ms[plain[0]] * slower
-        spread[wide] = WIDTH_ELSEWHERE
-    return trials.with_latency(latency_ms, spread)
 
 
 def open_run(path: str | Path, *, backbone: nn.Module | None = None) -> Run:

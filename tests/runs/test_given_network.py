@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -243,6 +244,33 @@ def test_a_runner_that_does_not_fit_is_refused(
             backbone=network(),
         )
     assert not (folder / "refused").exists()
+
+
+@pytest.mark.parametrize(
+    ("task", "head", "figure"),
+    [("segmentation", "deeplabv3", "miou"), ("retrieval", "embedding", "rank1")],
+)
+def test_it_is_searched_for_other_tasks(
+    folder: Path, task: str, head: str, figure: str, tmp_path: Path
+) -> None:
+    settings = (*SETTINGS, f"task={task}", f"head={head}", "proxy.subset=200", "search.trials=1")
+    given = network()
+    run = nas.search(
+        folder / "space.yaml", load_runner(None, settings), out=tmp_path / "run", backbone=given
+    )
+    assert all(0 <= point[figure] <= 1 for point in json.loads(run.front().to_json()))
+    plain = run.network(0)
+    own, searched = given.state_dict(), plain.backbone.state_dict()
+    trained_on = {
+        name for name in searched if name in own and own[name].shape == searched[name].shape
+    }
+    assert {"stem.0.weight", "blocks.1.1.weight"} <= trained_on
+    if task == "retrieval":
+        assert searched["head.weight"].shape == (512, 8)
+    had = len(run.trials())
+    assert len(nas.resume(run.path, trials=4, backbone=given).trials()) > had
+    opened = nas.open_run(run.path, backbone=given)
+    assert export_pack(opened, 0, "onnx", tmp_path / "pack").network_figures[figure] >= 0
 
 
 @pytest.mark.parametrize(

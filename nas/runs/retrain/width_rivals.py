@@ -26,8 +26,9 @@ from nas.runs.choose_executor import latency_machine
 from nas.runs.drive import write_results
 from nas.runs.lock import run_lock
 from nas.runs.prepare import SearchInputs, prepare
+from nas.runs.profiled_latency import WIDTH_ELSEWHERE
 from nas.runs.retrain.budget import estimate_seconds
-from nas.runs.run import WIDTH_ELSEWHERE, Run
+from nas.runs.run import Run
 from nas.spec.architecture import PLAIN, Architecture
 from nas.spec.objective import objectives_named
 from nas.spec.width import is_widened, rival_name
