@@ -9,7 +9,7 @@ from fnmatch import fnmatchcase
 import torch
 from torch import Tensor, nn
 
-from nas.backbones import Site, Slot, plain_network
+from nas.backbones import Site, Slot
 from nas.base.errors import SpecError
 from nas.base.files import parse
 from nas.base.seeds import derive
@@ -21,7 +21,7 @@ from nas.models.task_network import (
     check_read,
     holder_of,
     path_of,
-    task_network,
+    plain_network_of,
     task_of,
 )
 from nas.models.task_sites import find_task_sites, task_sites_by_name
@@ -65,15 +65,7 @@ def build(
     Raises SpecError for an unknown name, a block that does not fit, or weights that cannot be had.
     """
     task = task or Task(outputs=num_classes)
-    backbone = plain_network(
-        architecture.backbone,
-        num_classes=task.outputs,
-        total_stride=architecture.total_stride,
-        output_stride=architecture.output_stride,
-        pretrained=pretrained,
-        seed=seed,
-    )
-    network = task_network(backbone, architecture.plain, task, seed=seed)
+    network = plain_network_of(architecture.plain, task, pretrained=pretrained, seed=seed)
     if weights is not None:
         network.load_state_dict(dict(weights))
     trained = start == "identity" and (weights is not None or pretrained)

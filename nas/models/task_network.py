@@ -134,9 +134,12 @@ def check_outputs(plain: Architecture, task: Task) -> None:
         )
 
 
-def plain_network_of(plain: Architecture, task: Task, *, seed: int = 0) -> nn.Module:
-    """Make the network of a task around a backbone as it comes, with random weights.
+def plain_network_of(
+    plain: Architecture, task: Task, *, pretrained: bool = False, seed: int = 0
+) -> nn.Module:
+    """Make the network of a task around a backbone as it comes.
 
+    pretrained, seed: as of `plain_network`; the seed is of the head's weights, too.
     Raises SpecError where the backbone gives no maps that the head could read.
     """
     backbone = plain_network(
@@ -144,6 +147,7 @@ def plain_network_of(plain: Architecture, task: Task, *, seed: int = 0) -> nn.Mo
         num_classes=task.outputs,
         total_stride=plain.total_stride,
         output_stride=plain.output_stride,
+        pretrained=pretrained,
         seed=seed,
     )
     return task_network(backbone, plain, task, seed=seed)
