@@ -56,6 +56,8 @@ def _read(pair: CocoPair) -> Annotated:
         images = {image["id"]: image for image in given["images"]}
         if not images:
             raise SpecError(f"{called}: it names no image")
+        files = [str(image["file_name"]) for image in images.values()]
+        _check_names(files, len(given["images"]), called)
         of_image: dict[Any, list[Any]] = defaultdict(list)
         for entry in given["annotations"]:
             if entry["category_id"] not in names:
@@ -69,8 +71,6 @@ def _read(pair: CocoPair) -> Annotated:
                     "its images"
                 )
             of_image[entry["image_id"]].append(entry)
-        files = [str(image["file_name"]) for image in images.values()]
-        _check_names(files, len(given["images"]), called)
         objects = [
             _objects(of_image[key], names, Size(int(image["height"]), int(image["width"])))
             for key, image in images.items()

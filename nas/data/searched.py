@@ -84,12 +84,18 @@ class Searched:
         parts = self.images.open()
         if self.reading.annotated == "identities" and parts.validation is None:
             parts = self._identities(parts)
+        train, held = self._train_and_held(parts)
+        if self.reading.annotated == "boxes":
+            _check_objects(parts, train, held, self.source)
+        return parts, train, held
+
+    def _train_and_held(self, parts: Parts) -> tuple[Images, Images]:
         if self.held is not None:
-            return parts, parts.train, self.held.open()(parts)
+            return parts.train, self.held.open()(parts)
         if parts.validation is not None:
-            return parts, parts.train, parts.validation
+            return parts.train, parts.validation
         assert isinstance(self.validation, float | int)
-        return parts, *_divide(parts, self.source, self.validation, self.seed, self.reading)
+        return _divide(parts, self.source, self.validation, self.seed, self.reading)
 
     def _identities(self, parts: Parts) -> Parts:
         """Return parts whose identities are those to train on; others are cut off where needed."""
@@ -149,6 +155,17 @@ def _divide(
         _check_several(labels, parts.classes, source)
         kept, held = split_rows(labels, 1 - validation, seed)
     return images.only(kept), images.only(held)
+
+
+def _check_objects(parts: Parts, train: Images, held: Images, source: str) -> None:
+    """Raises SpecError for a part whose images all are without objects, which tells nothing."""
+    for part, images in (("training", train), ("validation", held)):
+        if not (images.labels < len(parts.classes)).any():
+            raise SpecError(
+                f"data {source!r}: none of the {len(images)} {part} images has an object "
+                f"(classes: {', '.join(parts.classes[:6])}); at least one is needed to tell "
+                "anything by; see the files of boxes, and classes: in the runner"
+            )
 
 
 def _pooled(labels: NDArray[np.int64], reading: Reading, source: str) -> NDArray[np.int64]:

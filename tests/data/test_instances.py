@@ -53,6 +53,7 @@ def test_wrong_masks_are_named(tmp_path: Path, image: Any, suffix: str, said: st
         (tmp_path / folder).mkdir()
     for name in "ab":
         Image.new("RGB", (20, 20)).save(tmp_path / "images" / f"{name}.png")
+        image.putpixel((2, 2), 1 if image.mode == "L" else (1, 1, 1))
         image.save(tmp_path / "instances" / f"{name}.{suffix}")
     with pytest.raises(SpecError, match=said) as caught:
         load_data(f"folder:{tmp_path}", 20, validation=0.5, seed=0, annotated="boxes")
