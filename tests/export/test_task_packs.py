@@ -394,7 +394,9 @@ SHORT = ("workers=1", "search.trials=2", "search.confirm_seeds=1", "proxy.backbo
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("task", "figure"), [("segmentation", "miou"), ("retrieval", "rank1")])
+@pytest.mark.parametrize(
+    ("task", "figure"), [("segmentation", "miou"), ("retrieval", "rank1"), ("detection", "ap")]
+)
 def test_a_pack_of_a_run_says_what_the_run_recorded(
     task: str, figure: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
