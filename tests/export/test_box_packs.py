@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import shutil
 from pathlib import Path
@@ -11,8 +10,8 @@ from types import ModuleType
 import numpy as np
 import pytest
 import torch
-from export.test_task_packs import COMMON, ORIGIN, outputs_of, verify
 from PIL import Image
+from support.packs import COMMON, ORIGIN, outputs_from, outputs_of, verify
 from support.task_networks import detector, things
 
 from nas.base.size import Size
@@ -48,11 +47,7 @@ def pack(detected: tuple[Winner, Dataset], tmp_path_factory: pytest.TempPathFact
 def alone(head: str = "ssdlite") -> ModuleType:
     path = export_task(Task("detection", 2, head)).outputs_file
     assert path is not None
-    spec = importlib.util.spec_from_file_location("outputs_alone", path)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return outputs_from(path)
 
 
 def test_a_pack_of_boxes_goes_by_ap(pack: Pack) -> None:

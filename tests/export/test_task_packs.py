@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
-import os
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
+from support.packs import COMMON, ORIGIN, outputs_from, outputs_of, verify
 from support.samples import QUICK
 from support.task_networks import CLASSES, embedder, people, scenes, segmenter
 
@@ -27,7 +23,7 @@ from nas.data.reading import Resize
 from nas.export import TARGETS, export_pack
 from nas.export.conversion import convert, open_graph, write_files
 from nas.export.pack import Pack, write_pack
-from nas.export.pack_papers import Origin, _for_outputs, _preprocessing
+from nas.export.pack_papers import _for_outputs, _preprocessing
 from nas.export.parity import AccuracyDrop, predict_validation, sample_images
 from nas.export.plain_torch import export_program, plain_source
 from nas.export.target import Target
@@ -42,31 +38,7 @@ from nas.spec.task import TASKS, Task
 from nas.study.marks import figures_of
 from nas.training.tasks import training_task
 
-ORIGIN = Origin("run", 3, "made", "probe", 0, "local-onnxruntime", False, {"loss": 0.1})
-COMMON = {
-    "NOTICE", "README.md", "architecture.json", "licences", "model.py", "preprocessing.json",
-    "report.json", "samples.npz", "verify.py", "weights.safetensors", "outputs.py",
-}  # fmt: skip
 TALL = "64x48"
-
-
-def verify(pack: Path, *options: str, without: str = "PIL") -> subprocess.CompletedProcess[str]:
-    """Run a pack's script in an empty folder where neither this project nor `without` is."""
-    start = f"import sys, runpy; sys.modules['nas'] = sys.modules['{without}'] = None; "
-    start += "sys.argv = sys.argv[1:]; runpy.run_path(sys.argv[0], run_name='__main__')"
-    command = [sys.executable, "-W", "ignore", "-c", start, str(pack / "verify.py"), *options]
-    folder = pack.parent / "empty"
-    folder.mkdir(exist_ok=True)
-    apart = {**os.environ, "PYTHONPATH": ""}
-    return subprocess.run(command, env=apart, cwd=folder, capture_output=True, text=True)
-
-
-def outputs_of(pack: Path) -> ModuleType:
-    spec = importlib.util.spec_from_file_location("outputs_of_a_pack", pack / "outputs.py")
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 @pytest.fixture(scope="module")
@@ -246,14 +218,6 @@ def test_masks_go_back_as_where_networks_are_judged(
     np.testing.assert_array_equal(found, map_back(mask, picture, resize))
 
 
-def outputs_from(path: Path) -> ModuleType:
-    spec = importlib.util.spec_from_file_location("outputs_alone", path)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 @pytest.mark.parametrize("fixture", ["segmented", "retrieved"])
 def test_packs_judge_as_trainings_do(fixture: str, request: pytest.FixtureRequest) -> None:
     winner, data = request.getfixturevalue(fixture)
@@ -394,7 +358,9 @@ SHORT = ("workers=1", "search.trials=2", "search.confirm_seeds=1", "proxy.backbo
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("task", "figure"), [("segmentation", "miou"), ("retrieval", "rank1")])
+@pytest.mark.parametrize(
+    ("task", "figure"), [("segmentation", "miou"), ("retrieval", "rank1"), ("detection", "ap")]
+)
 def test_a_pack_of_a_run_says_what_the_run_recorded(
     task: str, figure: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -67,7 +67,8 @@ def test_a_search_and_a_full_training_go_by_the_figure_of_their_task(
     (result,) = retrain(plan_retraining(run, (0,), section=section), RetrainWatcher(make_console()))
     assert result.failure is None, result.failure
     assert result.test_figures is not None
-    assert set(result.test_figures) == {figure.name for figure in TASKS[task].figures}
+    absent = {figure.name for figure in TASKS[task].figures} - set(result.test_figures)
+    assert absent <= {"ap_large"}  # no digit is 96 pixels wide
     tested = [json.loads(run.front().to_json())[0][f"retrained_test_{name}"]]
     assert tested == [pytest.approx(result.test_figures[name])]
 

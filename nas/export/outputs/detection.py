@@ -256,7 +256,8 @@ def show(
     (boxes,) = kept(given, preprocessing["suppression"])
     height, width = preprocessing["size"]
     boxes = back(boxes, (picture.shape[0], picture.shape[1]), (height, width), fit)
-    boxes = boxes[boxes[:, 4] >= preprocessing["suppression"]["shown"]]
+    least = preprocessing["suppression"]["shown"]
+    boxes = boxes[boxes[:, 4] >= least]
     path = Path(f"{name}-boxes.png")
     write_png(path, drawn(picture, boxes))
     labels = (pack / "labels.txt").read_text(encoding="utf-8").splitlines()
@@ -265,4 +266,4 @@ def show(
         f"{box[2]:.0f}, {box[3]:.0f}, colour {colour(int(box[5]))}"
         for box in boxes
     ]
-    return "\n".join([f"{path}:", *(lines or ["  nothing"])])
+    return "\n".join([f"{path}:", *(lines or [f"  nothing of a score from {least:.0%} on"])])

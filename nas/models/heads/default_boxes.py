@@ -93,9 +93,8 @@ class Parts:
     @classmethod
     def of(cls, outputs: Tensor) -> Parts:
         """Take (N, A, 9 + classes) apart."""
-        classes = outputs.shape[2] - BEYOND_BOXES
-        boxes, beside, logits, defaults = torch.split(outputs, [4, 1, classes, 4], dim=2)
-        return cls(boxes, beside, logits, defaults[0].detach())
+        defaults = outputs[0, :, -4:].detach()
+        return cls(outputs[..., :4], outputs[..., 4:5], outputs[..., 5:-4], defaults)
 
 
 def joined(boxes: Tensor, logits: Tensor, defaults: Tensor) -> Tensor:

@@ -28,7 +28,7 @@ from torch.nn import functional
 from nas.backbones import FeatureMap, find_maps
 from nas.base.errors import SpecError
 from nas.base.optional_package import import_optional
-from nas.models.task_network import backbone_of
+from nas.models.task_network import TaskNetwork, backbone_of
 from nas.report.pictures.choose_images import choose_images
 from nas.report.pictures.networks import ShownNetwork
 from nas.report.pictures.tasks import TASKS, Picture, TaskPictures
@@ -102,14 +102,19 @@ def columns(state: RunState, trial: int) -> list[int]:
     return [*(name for name in names if name != trial), trial]
 
 
-def last_map(shown: ShownNetwork) -> FeatureMap:
-    """Return the map of the last block of a network's backbone.
+def shown_map(shown: ShownNetwork, pictures: TaskPictures) -> FeatureMap:
+    """Return the map of a network's backbone behind which feature maps are made.
 
     Raises SpecError where it gives no maps.
     """
     plain = shown.architecture.plain
     found = find_maps(plain.backbone, plain.resolution, plain.total_stride, plain.output_stride)
-    return found.all[-1]
+    if pictures.layer == "last":
+        return found.all[-1]
+    assert isinstance(shown.network, TaskNetwork)
+    finest = shown.network.reads[0]
+    either = (version for one in found.all for version in (one, one.widest))
+    return next(version for version in either if version.path == finest)
 
 
 def grad_cam(shown: ShownNetwork, pictures: TaskPictures, rows: Tensor) -> NDArray[np.float64]:
@@ -120,7 +125,7 @@ def grad_cam(shown: ShownNetwork, pictures: TaskPictures, rows: Tensor) -> NDArr
     """
     network, images = shown.network, shown.batch(rows)
     aim = pictures.aim(shown, rows)
-    layer = backbone_of(network).get_submodule(last_map(shown).path)
+    layer = backbone_of(network).get_submodule(shown_map(shown, pictures).path)
     found: Tensor = (
         _captum()
         .LayerGradCam(lambda batch: aim(network(batch)), layer)
@@ -138,7 +143,7 @@ def _draw(
     title = state.task.figure.title
     given = pictures.given(networks[-1].data, rows)
     count, wide = len(rows), len(given[0]) + len(networks)
-    size, layer = networks[-1].data.size, last_map(networks[-1])
+    size, layer = networks[-1].data.size, shown_map(networks[-1], pictures)
     high = _WIDTH * size.height / size.width
     height = _ABOVE + _BELOW + count * (high + _LINE)
     figure = Figure(figsize=(max(wide * (_WIDTH + 0.1), 5.6), height), dpi=150)

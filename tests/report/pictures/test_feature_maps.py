@@ -13,7 +13,7 @@ from torch.nn import functional
 from nas.base.errors import SpecError
 from nas.models.task_network import backbone_of
 from nas.report.pictures import draw_feature_maps
-from nas.report.pictures.feature_maps import columns, grad_cam, last_map
+from nas.report.pictures.feature_maps import columns, grad_cam, shown_map
 from nas.report.pictures.networks import ShownNetwork
 from nas.report.pictures.tasks import TASKS
 from nas.report.report_file import MARK
@@ -56,7 +56,7 @@ def test_a_map_is_that_of_its_definition(task: TaskName, run_of: RunOf) -> None:
     aim = pictures.aim(shown, rows)
 
     kept: list[torch.Tensor] = []
-    layer = backbone_of(shown.network).get_submodule(last_map(shown).path)
+    layer = backbone_of(shown.network).get_submodule(shown_map(shown, pictures).path)
     handle = layer.register_forward_hook(lambda *given: kept.append(given[2]))
     score = aim(shown.network(shown.batch(rows))).sum()
     handle.remove()

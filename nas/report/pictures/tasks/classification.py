@@ -15,6 +15,7 @@ __all__ = ["ClassificationPictures"]
 class ClassificationPictures:
     """Pictures of one label for each image."""
 
+    layer = "last"
     towards = "the score of the true class"
 
     def choices(self, split: Split) -> tuple[Longs, Longs]:

@@ -31,9 +31,6 @@ __all__ = ["DetectionPictures"]
 
 Boxes = NDArray[np.float64]
 
-_SHOWN = 0.3
-"""The least score of a box that is drawn: all that AP counts would hide the image."""
-
 _FOUND = 0.5  # the overlap from which on an object is found
 _THICK = 160  # pixels of a side for each pixel of a line
 
@@ -41,6 +38,7 @@ _THICK = 160  # pixels of a side for each pixel of a line
 class DetectionPictures:
     """Pictures of objects in boxes."""
 
+    layer = "finest"
     towards = "the mean score of the class named below, of the default boxes that learn its object"
 
     def choices(self, split: Split) -> tuple[Longs, Longs]:
@@ -76,17 +74,16 @@ class DetectionPictures:
         return mean_score
 
     def told(self, shown: ShownNetwork, rows: Tensor) -> list[Told]:
-        """Return the boxes of scores from .3 on, and how many objects they find."""
+        """Return the best boxes, as many as there are objects, and how many of these they find."""
         data = shown.data
         size = (data.size.height, data.size.width)
         objects = _objects(data.validation)
         told: list[Told] = []
         for row in rows.tolist():
             (kept,) = suppressed(shown.outputs(torch.tensor([row])), _head_of(shown), size)
-            boxes = kept[kept[:, 4] >= _SHOWN].double().numpy()
             there = _there(objects[row])
-            found = _found(boxes, there)
-            text = f"{found} of {len(there)} found, {len(boxes) - found} beside"
+            boxes = kept[: len(there)].double().numpy()
+            text = f"{_found(boxes, there)} of {len(there)} found"
             told.append(Told(text, pictures=(_outlined(data, row, boxes[:, [0, 1, 2, 3, 5]]),)))
         return told
 
@@ -94,8 +91,9 @@ class DetectionPictures:
         """Say what is shown as told."""
         return (
             "Each image with its objects in boxes, in the colours of their classes, as they are "
-            f"and as each network tells them, of scores from {_SHOWN} on. An object is found where "
-            f"a box of its class meets it by {_FOUND} of both; the other boxes are beside."
+            "and as each network tells them: as many boxes as there are objects, those of the "
+            f"highest scores. An object is found where one of its class meets it by {_FOUND:.0%} "
+            "of both."
         )
 
     def legend(self, data: Dataset, classes: frozenset[int]) -> tuple[Key, ...]:

@@ -23,6 +23,7 @@ _GALLERY = 200
 class RetrievalPictures:
     """Pictures of queries and of what was found for them."""
 
+    layer = "last"
     towards = "the similarity to the first match of the gallery"
 
     def choices(self, split: Split) -> tuple[Longs, Longs]:

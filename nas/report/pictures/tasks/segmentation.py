@@ -36,6 +36,7 @@ _COLOUR = 0.6  # of an overlay; the rest is the image
 class SegmentationPictures:
     """Pictures of the class of each pixel."""
 
+    layer = "last"
     towards = "the mean score of the class that is named below, in its mask"
 
     def choices(self, split: Split) -> tuple[Longs, Longs]:

@@ -73,6 +73,15 @@ class TaskPictures(Protocol):
     """The part of a task in pictures."""
 
     @property
+    def layer(self) -> str:
+        """Behind which map of the backbone feature maps are made.
+
+        `last`; or `finest`, of those that the head reads, which is the only one that all of what a
+        network gives comes from where it is given by several.
+        """
+        ...
+
+    @property
     def towards(self) -> str:
         """What feature maps are towards, in words."""
         ...

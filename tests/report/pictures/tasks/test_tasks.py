@@ -131,7 +131,7 @@ def test_objects_are_outlined_in_the_colours_of_their_classes() -> None:
     ((image, truth),) = task.given(network.data, rows)
     (told,) = task.told(network, rows)
     assert (image.caption, truth.caption) == ("with dog", "truth") and truth.classes == {1}
-    assert told.text == "1 of 2 found, 1 beside" and told.pictures[0].classes == {0, 1}
+    assert told.text == "1 of 2 found" and told.pictures[0].classes == {0, 1}
     dog, cat = truth.pixels[3, 3], told.pictures[0].pixels[3, 0]
     assert dog.any() and cat.any() and not np.array_equal(dog, cat)
     assert not truth.pixels[2, 0].any() and not told.pictures[0].pixels[0, 0].any()
