@@ -202,8 +202,9 @@ def _maps_read(plain: Architecture, task: Task) -> tuple[Maps, tuple[FeatureMap,
     read = HEADS[task.head].read(maps.all)
     if not read:
         (only,) = maps.all
+        other = "head deeplabv3" if task.name == "segmentation" else "a backbone with more of them"
         raise SpecError(
             f"head {task.head!r} reads a map finer than the last, and {plain.backbone!r} has one "
-            f"map alone, of stride {only.stride}; take head deeplabv3"
+            f"map alone, of stride {only.stride}; take {other}"
         )
     return maps, read
