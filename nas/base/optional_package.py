@@ -25,6 +25,7 @@ def import_optional(name: str, has: str, extra: str, purpose: str) -> Any:
     Raises SpecError in one line where it is not here, or does not work.
     """
     try:
+        importlib.import_module(name.partition(".")[0])  # which may be gone, and parts of it loaded
         module = importlib.import_module(name)
         getattr(module, has)
     except (ImportError, AttributeError) as error:

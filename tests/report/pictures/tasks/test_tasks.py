@@ -17,6 +17,7 @@ from nas.report.pictures.tasks import TASKS
 from nas.report.pictures.tasks import retrieval as of_retrieval
 from nas.report.pictures.tasks.task import Key
 from nas.spec.architecture import Architecture
+from nas.spec.task import Task
 
 WHITE = 255
 
@@ -102,7 +103,7 @@ class Detector(TaskNetwork):
 
     def __init__(self, outputs: Tensor) -> None:
         head = SSDLite(find_maps("mobilenetv2_035", 32).all[-2:], 2)
-        super().__init__(Fixed(outputs), head)
+        super().__init__(Fixed(outputs), head, Task("detection", 2, "ssdlite"))
 
     def forward(self, images: Tensor) -> Tensor:
         return self.backbone(images)
