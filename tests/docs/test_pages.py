@@ -40,10 +40,13 @@ _SET = [
     "--set=proxy.batch_size=16",
     "--set=proxy.backbone.epochs=0.5",
 ]
-_SEARCH = [*_SET, "--set=search.confirm_seeds=1", "--trials=6", "--workers=2"]
+_SEARCH = [
+    *_SET,
+    *("--set=search.confirm_seeds=1", "--set=retrain.epochs=0.1", "--trials=6", "--workers=2"),
+]
 TINY = {
     "search": _SEARCH,
-    "resume": ["--trials=9"],
+    "resume": ["--trials=20"],  # full trainings at a search's end may have added some to the six
     "calibrate": [
         *_SET,
         *("--networks=8", "--seeds=2", "--full-epochs=0.05", "--no-scores", "--workers=2"),
