@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
@@ -20,9 +20,6 @@ from nas.cli.options import (
 )
 from nas.cli.output.console import print_json
 from nas.cli.parsing import check_strides, parse_arguments
-
-if TYPE_CHECKING:
-    pass
 
 __all__ = ["cost"]
 

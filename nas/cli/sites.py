@@ -69,9 +69,9 @@ def sites(
     plain = Architecture(
         network, resolution, total_stride=total_stride, output_stride=output_stride
     )
-    found = all_task_sites(plain, purpose)
+    places = all_task_sites(plain, purpose)
     matched = None if weights is None else _match(network, weights, weights_match)
-    counted, rows = cost(plain, task=purpose), _rows(plain, purpose, found, blocks)
+    counted, rows = cost(plain, task=purpose), _rows(plain, purpose, places, blocks)
     about = {
         "network": network,
         "size": resolution,

@@ -34,7 +34,7 @@ _CLASSES = ("background", *"0123456789")
 _VERSION = 2  # of how scenes are drawn: a new one leaves the old caches alone
 _COUNTS: dict[Part, int] = {"train": 1200, "validation": 300, "test": 300}
 SIDE = 64
-"""Of a scene, pixels."""
+"""The height and width of a scene, pixels."""
 _DIGITS = 2  # at most, in one scene
 _SIDES = (32, 48)  # of a digit
 _INK = 96  # of 255: what is darker shows the background

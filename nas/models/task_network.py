@@ -46,12 +46,12 @@ __all__ = [
 
 _NECKS = frozenset({"neck", "decoder", "fpn", "pyramid", "extra"})
 _HEADS = ("head", "heads", "classifier", "detect", "predictor")
-"""What modules of a neck are called in public code, and what the names of heads end in."""
+"""The names of modules of a neck in public code, and the ends of the names of heads."""
 
 _BACKBONE = "backbone."
 _TASK = "_nas_task"  # an attribute of one's own network, whose own names stay free
 AROUND = "head."
-"""What the paths of modules of a neck and head begin with, and so the names of their sites."""
+"""The beginning of the paths of modules of a neck and head, and so of the names of their sites."""
 
 
 class TaskNetwork(nn.Module):

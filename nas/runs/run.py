@@ -62,7 +62,7 @@ __all__ = [
 
 CHECKPOINTS = "checkpoints"
 CONSTANT_PREDICTION = "constant_prediction"
-"""What environment.json says, of the images, that one answer to all of them is judged to be."""
+"""The key of environment.json, of the images, for the judgement of one answer to all of them."""
 DEVICE = "device.json"
 """The profile that latencies are predicted from, or the anchor's latency, in a run folder."""
 JOURNAL_FILE = "study.journal"
@@ -351,7 +351,7 @@ class RunState:
 
     @property
     def constant_prediction(self) -> ConstantPrediction | None:
-        """What is judged of one answer to all images; None in a run of an earlier version."""
+        """The judgement of one answer to all images; None in a run of an earlier version."""
         known = {} if self.environment is None else self.environment["data"]
         found = known.get(CONSTANT_PREDICTION)
         return None if found is None else ConstantPrediction.from_dict(found)

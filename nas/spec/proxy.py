@@ -59,8 +59,8 @@ class Backbone(BaseModel):
     """None: 0.1 from random weights and 0.01 from trained ones, for a batch of 128, and in
     proportion for others."""
     rate_share: Annotated[float, Field(gt=0, le=1)] = 1.0
-    """Of the learning rate, for what the backbone came with, wherever it is trained on, here and in
-    `retrain`; blocks, heads and the classifier have all of it."""
+    """The share of the learning rate for what the backbone came with, wherever it is trained on,
+    here and in `retrain`; blocks, heads and the classifier have all of it."""
     freeze_norms: bool = False
     """Batch norms that the backbone came with keep their statistics and factors there, as is usual
     with small batches."""

@@ -351,7 +351,7 @@ class Runner(BaseModel):
     head: str | None = None
     """The network around the backbone (see `nas.spec.task`); None: the task's usual one."""
     classes: dict[str, list[str]] = {}
-    """Of masks and boxes: the name of a class -> those of the classes that it is made of; `*`
+    """Classes of masks and boxes: a name -> the names of the classes that it is made of; `*`
     stands for all that no other names, and what none names does not count, or is no object. Empty:
     the data's own classes."""
     resize: Literal["crop", "stretch", "pad"] | None = None

@@ -106,7 +106,7 @@ def overlaps(ones: Boxes, others: Boxes) -> NDArray[np.float64]:
 
 
 def answers(given: Given, limits: Limits) -> Boxes:
-    """What is kept of each image, (N, most, 6), filled up with boxes of class -1."""
+    """The boxes kept of each image, (N, most, 6), filled up with boxes of class -1."""
     held = np.zeros((len(given), limits["most"], _COLUMNS))
     held[..., 5] = -1
     for image, boxes in zip(held, kept(given, limits), strict=True):

@@ -40,7 +40,7 @@ __all__ = [
 ]
 
 BEYOND_BOXES = 9
-"""What a detector gives of each default box, beside the logits of classes."""
+"""The columns of a detector's output for each default box, beside the logits of classes."""
 
 _SHAPES = (2.0, 1 / 2, 3.0, 1 / 3)  # width over height, in torchvision's order
 _SMALLEST, _LARGEST = 0.2, 0.95  # shares of the image's sides

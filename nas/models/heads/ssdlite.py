@@ -24,7 +24,7 @@ from nas.models.heads.default_boxes import joined, laid, priors, priors_at_each_
 __all__ = ["SHIFTS", "SSDLite"]
 
 SHIFTS = (10.0, 5.0)
-"""What SSD's regression of centres, and of logarithms of sides, is counted in: arXiv:1512.02325."""
+"""The factors on SSD's regression of centres, and of logarithms of sides: arXiv:1512.02325."""
 
 _EXTRA = (512, 256, 256, 128)  # channels of the maps behind the backbone's
 _MAPS = 6  # in all
