@@ -72,7 +72,7 @@ class Section:
 
 def _verdict(snapshot: Snapshot) -> dict[str, Any]:
     verdict = judge(snapshot.front)
-    return {"lines": verdict.lines, "stands_out": verdict.clear}
+    return {"verdict": verdict}
 
 
 def _front(snapshot: Snapshot) -> dict[str, Any]:
@@ -152,7 +152,7 @@ def _making(snapshot: Snapshot) -> dict[str, Any]:
 
 
 SECTIONS = (
-    Section("verdict", "What can be said", _verdict),
+    Section("verdict", "The answer", _verdict),
     Section("front", "The front", _front),
     Section(
         "predictions",
