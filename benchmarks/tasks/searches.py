@@ -28,7 +28,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.shared.command import carry_out
-from benchmarks.tasks.effects import MERGED, SETTINGS, Images
+from benchmarks.tasks.effect_settings import MERGED, SETTINGS, Images
 from nas.base.errors import SpecError
 from nas.execution.observer import SilentObserver
 from nas.runs.resume import resume
