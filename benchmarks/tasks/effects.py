@@ -21,6 +21,8 @@ The rules, which were committed before the first row:
   the first 8 early, the others late. Blocks start as the identity. Reduction 8, for all that have
   one: at a width of .35 the paper's 24 and 32 leave SE and CBAM 2 to 14 channels, and coordinate
   attention its least of 8 at all sites but three.
+- From given weights (ImageNet's): efficientnet_lite0, of whose 15 sites the first 8 are early, for
+  half the length at a fifth of the rate.
 - Segmentation: `clothes`, 6 classes (`MERGED`; shoes, bags and what is small do not count),
   LR-ASPP, which is the mobile head, 96x64, output stride 16. Retrieval: `faces`, 56x48, total
   stride 16, so that the last maps are not 2x2. Both by `nas.training.full`: crops, mirrors, one
@@ -73,7 +75,7 @@ from numpy.typing import NDArray
 
 from benchmarks.fidelity.trainings import append, rows_of
 from benchmarks.shared.command import carry_out
-from benchmarks.tasks.effect_settings import NETWORKS, SETTINGS, Images, networks
+from benchmarks.tasks.effect_settings import NETWORKS, SETTINGS, Images, Setting, networks
 from benchmarks.tasks.effect_tests import Effect, effects_of, repeatability
 from nas.base.clock import utc_now
 from nas.base.errors import SpecError, TrainingError
@@ -94,7 +96,6 @@ __all__ = ["run", "settle"]
 
 FOLDER = Path(__file__).parent
 _UNCOMPARED = 100  # the first of the seeds that the rate is settled with
-_GIVEN = 5  # by which the rate is smaller from given weights, as `nas retrain` has it
 _CPU = torch.device("cpu")
 
 
@@ -143,20 +144,24 @@ def _described(row: Mapping[str, Any]) -> str:
 def run(arguments: argparse.Namespace) -> None:
     """Train every network with every seed."""
     images = Images(arguments.data, arguments.task)
-    setting, given = SETTINGS[images.task], arguments.weights is not None
+    given = arguments.weights is not None
+    setting = _setting(images.task, given=given)
     if setting.learning_rate is None or setting.epochs is None:
         raise SpecError(f"rate and length of {images.task} are not chosen; settle them first")
     kind = f"{'-given' * given}{'' if arguments.rate is None else f'-rate-{arguments.rate:g}'}"
     path = rows_file(images.task, images.name, kind, arguments.rows)
     jobs = _Jobs(images, arguments.work, arguments.weights)
-    rate = arguments.rate or setting.learning_rate / (_GIVEN if given else 1)
-    recipe = setting.recipe(rate, setting.epochs, given=given)
+    recipe = setting.recipe(arguments.rate or setting.learning_rate, setting.epochs)
     for name, seed in _missing(path, arguments.seeds):
         job = jobs.job(name, seed, recipe, test=True)
         others = {row["key"] for row in rows_of(path)} - {job.about.key}
         if others:
             raise SpecError(f"{path}: it has rows of another recipe, or other images; move it away")
         jobs.finish(name, job, path)
+
+
+def _setting(task: TaskName, *, given: bool) -> Setting:
+    return SETTINGS[task].from_weights() if given else SETTINGS[task]
 
 
 def _missing(path: Path, seeds: int) -> Iterator[tuple[str, int]]:
@@ -171,7 +176,8 @@ class _Jobs:
 
     def __init__(self, images: Images, work: Path, weights: Path | None = None) -> None:
         torch.set_num_threads(1)
-        self._images, self._setting = images, SETTINGS[images.task]
+        self._images = images
+        self._setting = _setting(images.task, given=weights is not None)
         self._data = images.decoded()
         data = open_data(self._data)
         self._task = Task.of(images.task, len(data.classes), self._setting.head)
@@ -253,7 +259,8 @@ def _print_effects(task: TaskName, path: Path) -> None:
     print(f"\n**{path.stem}**: {len(rows)} trainings, {len(whole)} whole seeds\n")
     if not whole:
         return
-    setting, first = SETTINGS[task], whole[0][PLAIN]
+    first = whole[0][PLAIN]
+    setting = _setting(task, given=first["recipe"]["weights"] == "backbone")
     judged = [name for name in NETWORKS if all(found[name]["loss"] is not None for found in whole)]
     marks = {name: [_marks(task, found[name]) for found in whole] for name in judged}
     losses = {name: [_losses(found[name]) for found in whole] for name in judged}

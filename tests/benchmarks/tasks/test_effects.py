@@ -110,7 +110,7 @@ def test_rows_of_another_recipe_are_refused(
 
 def test_given_weights_are_where_all_begin(tiny: None, tmp_path: Path) -> None:
     weights = tmp_path / "weights.safetensors"
-    save_weights(weights, plain_network(effect_settings.BACKBONE, seed=5).state_dict())
+    save_weights(weights, plain_network(effect_settings.GIVEN, seed=5).state_dict())
     run(asked(tmp_path, "segmentation", weights=weights))
     rows = rows_of(tmp_path / "effects-segmentation-digits-given.jsonl")
     assert [row["recipe"]["weights"] for row in rows] == ["backbone"] * 2
