@@ -140,7 +140,7 @@ SETTINGS: dict[TaskName, Setting] = {
         batch_size=16,
         figure="ap",
         tried=30.0,
-        rates=(0.005, 0.01, 0.02, 0.04),
+        rates=(0.005, 0.01, 0.02, 0.04, 0.08),
     ),
 }
 
