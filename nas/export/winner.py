@@ -14,6 +14,7 @@ from nas.base.size import Size
 from nas.data import Dataset
 from nas.data.dataset import Channels
 from nas.data.reading import Resize
+from nas.export.tasks import ExportTask, export_task
 from nas.runs.images import open_images
 from nas.runs.own_backbones import check_own_backbones
 from nas.runs.run import Run, RunState
@@ -52,6 +53,11 @@ class Winner:
     def size(self) -> Size:
         """The size of the images that it reads where it is deployed."""
         return self.architecture.size
+
+    @property
+    def judging(self) -> ExportTask:
+        """What the task is to an export of this network."""
+        return export_task(self.task, self.trained, self.size)
 
     @property
     def trained(self) -> nn.Module:
