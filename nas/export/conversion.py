@@ -17,10 +17,17 @@ from nas.latency.runtime.runtime import first_line
 __all__ = ["check", "convert", "open_graph", "write_files"]
 
 
-def convert(target: Target, make: Callable[[], WrittenGraph]) -> WrittenGraph:
+_WHOLE = ("this network", "choose another target, or a trial without it")
+_BEHIND = ("suppression of boxes", "leave out --nms graph, or choose another target")
+
+
+def convert(
+    target: Target, make: Callable[[], WrittenGraph], *, suppresses: bool = False
+) -> WrittenGraph:
     """Convert quietly.
 
     make: calls the target's converter.
+    suppresses: whether it is tried with suppression behind a network, which may be what fails.
     Raises SpecError for a network that the target cannot take.
     """
     try:
@@ -32,10 +39,8 @@ def convert(target: Target, make: Callable[[], WrittenGraph]) -> WrittenGraph:
         raise
     except Exception as error:  # converters raise whatever an operator provokes
         reason = first_line(error)
-    raise SpecError(
-        f"{target.name} cannot take this network: {reason}; choose another target, "
-        "or a trial without it"
-    )
+    what, instead = _BEHIND if suppresses else _WHOLE
+    raise SpecError(f"{target.name} cannot take {what}: {reason}; {instead}")
 
 
 def write_files(files: Files, stem: Path) -> None:

@@ -23,6 +23,7 @@ from nas.export.winner import TrainedNetwork, Winner, prepare_export
 from nas.runs.run import Run, RunState
 from nas.runs.weights import Weights
 from nas.spec.own_backbone import brief
+from nas.spec.suppression import SUPPRESSION, SuppressedIn
 from nas.spec.task import Task
 from nas.study.constant_prediction import ConstantPrediction
 from nas.study.full_training import FullTraining
@@ -47,6 +48,7 @@ class Pack:
     collapsed: that its network is no better than one answer to all images, where it is not.
     folded: whether doubled gates are folded, where they can be: else folding would have changed
         what the network says of these images.
+    suppression_ms: what `kept` of outputs.py takes of an image where there are boxes to suppress.
     """
 
     path: Path
@@ -61,6 +63,7 @@ class Pack:
     departs_from_record: bool
     collapsed: str | None
     folded: bool
+    suppression_ms: float | None = None
 
     @property
     def network_accuracy(self) -> float:
@@ -77,6 +80,7 @@ def export_pack(
     int8: bool = False,
     max_drop: float | None = None,
     weights: Weights = "best",
+    nms: SuppressedIn = "outside",
     state: RunState | None = None,
 ) -> Pack:
     """Export the trained network of a trial as a winner pack.
@@ -86,10 +90,11 @@ def export_pack(
     int8: whether to write a quantised graph, too.
     max_drop: points of the task's figure that it may lose; None: any.
     weights: see `nas.runs.weights.retrained_weights`.
+    nms: where boxes are suppressed: outside the graphs, or within.
     state: of the run, where it was read already; None: read now.
     Raises SpecError when there is no such target or trial, packages are not installed, a folder
     is in the way, the target lacks an operator of the network, or the quantised graph loses too
-    much.
+    much; and where there are no boxes to suppress.
     Raises ExportError when a graph disagrees with the network.
     """
     to = target_named(target)
@@ -99,14 +104,19 @@ def export_pack(
     check_max_drop(max_drop, int8=int8)
     state = run.read() if state is None else state
     to.check_task(state.task)
+    if nms == "graph":
+        to.check_suppresses(state.task, int8=int8)
     to.check_installed()
-    suffix = f"{target}-int8" if int8 else target
+    suffix = "-".join([target, *["int8"] * int8, *["nms"] * (nms == "graph")])
     path = out or run.path / "exports" / f"trial-{trial}-{suffix}"
     if path.exists():
         raise SpecError(f"{path} exists; name a new folder for --out")
     trained = prepare_export(run, trial, path, weights=weights, made=out is None, state=state)
     origin = _origin(run, trained, state.constant_prediction)
-    return write_pack(path, trained.winner, trained.data, to, origin, int8=int8, max_drop=max_drop)
+    winner = trained.winner
+    if nms == "graph":
+        winner = replace(winner, suppression=SUPPRESSION)
+    return write_pack(path, winner, trained.data, to, origin, int8=int8, max_drop=max_drop)
 
 
 def check_max_drop(max_drop: float | None, *, int8: bool) -> None:
@@ -194,6 +204,7 @@ def write_pack(
         departs_from_record=images.departs_from(origin.recorded_accuracy),
         collapsed=origin.collapsed,
         folded=shipped is winner,
+        suppression_ms=report["network"].get("suppression_ms"),
     )
 
 

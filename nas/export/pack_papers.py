@@ -111,7 +111,7 @@ def make_report(
         },
         "calibration_images": CALIBRATION_IMAGES if quantised else 0,
         "int8": describe_int8(graphs) if quantised else to.no_int8 or "not asked for (--int8)",
-        "graphs": [_graph_to_dict(graph, task) for graph in graphs],
+        "graphs": [_graph_to_dict(graph, winner) for graph in graphs],
     }
 
 
@@ -140,9 +140,11 @@ def named(report: Mapping[str, Any], figure: Figure) -> dict[str, Any]:
     return names
 
 
-def _graph_to_dict(graph: PackedGraph, task: Task) -> dict[str, Any]:
-    scores, latency = graph.scores, graph.latency
+def _graph_to_dict(graph: PackedGraph, winner: Winner) -> dict[str, Any]:
+    task, scores, latency = winner.task, graph.scores, graph.latency
     figures = {} if task.is_classification else {"figures": scores and dict(scores.figures)}
+    if task.kind.annotated == "boxes":
+        figures |= _suppression(graph, winner)
     return {
         "file": graph.file,
         "kind": graph.kind,
@@ -162,6 +164,17 @@ def _graph_to_dict(graph: PackedGraph, task: Task) -> dict[str, Any]:
         "latency_spread": latency and latency.spread,
         "delegates": [asdict(part) for part in graph.delegates],
         **figures,
+    }
+
+
+def _suppression(graph: PackedGraph, winner: Winner) -> dict[str, Any]:
+    """Return where boxes of a graph are suppressed, and what it takes with that within."""
+    within = graph.kind != "model.py" and winner.suppression is not None
+    latency = graph.suppressing
+    return {
+        "nms": "graph" if within else "outside",
+        "latency_with_nms_ms": latency and latency.latency_ms,
+        "latency_with_nms_spread": latency and latency.spread,
     }
 
 
@@ -242,7 +255,7 @@ def _for_outputs(winner: Winner) -> dict[str, Any]:
     return {
         "fit": winner.resize,
         "draft": None if whole else 2 * max(size.height, size.width),
-        "outputs": task.gives(),
+        "outputs": winner.gives,
         **task.settings(),
         **({} if back is None else {"back": back}),
     }

@@ -14,11 +14,14 @@ from nas.base.size import Size
 from nas.data import Dataset
 from nas.data.dataset import Channels
 from nas.data.reading import Resize
+from nas.export.suppression import Suppressing, describe_suppressed, greedily_kept
+from nas.export.tasks import export_task
 from nas.runs.images import open_images
 from nas.runs.own_backbones import check_own_backbones
 from nas.runs.run import Run, RunState
 from nas.runs.weights import Weights, retrained_weights, trained_network
 from nas.spec.architecture import Architecture
+from nas.spec.suppression import Suppression
 from nas.spec.task import Task
 from nas.study.full_training import FullTraining
 
@@ -37,6 +40,7 @@ class Winner:
     unfolded: the network as it was trained, before gates were folded, which all that is shipped
         is compared with; None: `network` is as it was trained.
     task: what it is for. Of classification the scores are as many as the classes.
+    suppression: the limits by which its graphs suppress boxes; None: they do not.
     """
 
     network: nn.Module
@@ -47,11 +51,28 @@ class Winner:
     resize: Resize = "crop"
     unfolded: nn.Module | None = None
     task: Task = Task()
+    suppression: Suppression | None = None
 
     @property
     def size(self) -> Size:
         """The size of the images that it reads where it is deployed."""
         return self.architecture.size
+
+    @property
+    def shipped(self) -> nn.Module:
+        """What its graphs compute: the network, and suppression behind it where they do that."""
+        if self.suppression is None:
+            return self.network
+        size = (self.size.height, self.size.width)
+        behind = Suppressing(self.task.head, size, self.suppression, greedily_kept)
+        return nn.Sequential(self.network, behind).eval()
+
+    @property
+    def gives(self) -> str:
+        """What its graphs give for N images, in words."""
+        if self.suppression is None:
+            return export_task(self.task).gives()
+        return describe_suppressed(self.suppression)
 
     @property
     def trained(self) -> nn.Module:
