@@ -14,7 +14,7 @@ from nas.export.target.target import Files, Target, WrittenGraph
 from nas.export.verify import LOADERS, Session
 from nas.latency.runtime.runtime import first_line
 
-__all__ = ["check", "convert", "open_graph", "write_files"]
+__all__ = ["check", "convert", "naming_collapse", "open_graph", "write_files"]
 
 
 _WHOLE = ("this network", "choose another target, or a trial without it")
@@ -86,6 +86,24 @@ def check(kind: str, session: Session, network: ValidationScores, tolerance: flo
             f"(scores up to {scores.parity.largest:.1f}); nothing was written"
         )
     return scores
+
+
+@contextlib.contextmanager
+def naming_collapse(collapsed: str | None) -> Iterator[None]:
+    """Say of a network whose graphs disagree with it that it has collapsed.
+
+    collapsed: what is said of it; None: it has not.
+    Raises ExportError.
+    """
+    try:
+        yield
+    except ExportError as error:
+        if collapsed is None:
+            raise
+        raise ExportError(
+            f"{error}; the network is {collapsed}, and what it tells images apart by may be "
+            "rounding: choose another trial, or train this one fully (nas retrain)"
+        ) from error
 
 
 @contextlib.contextmanager

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from nas.base.errors import SpecError
 from nas.base.files import write_whole
-from nas.export.conversion import check, convert, open_graph
+from nas.export.conversion import check, convert, naming_collapse, open_graph
 from nas.export.parity import Parity, predict_validation, without_wrong_folds
 from nas.export.target import TARGETS, target_named
 from nas.export.winner import prepare_export
@@ -65,7 +65,7 @@ def export_trial(
     if nms == "graph":
         winner = replace(winner, suppression=SUPPRESSION)
         graph = convert(to, lambda: to.write(winner), suppresses=True)
-    with write_whole(path) as temporary:
+    with naming_collapse(trained.collapsed), write_whole(path) as temporary:
         temporary.write_bytes(graph.files[to.main])
         scores = check(target, open_graph(target, temporary), images, to.tolerance)
     return path, scores.parity

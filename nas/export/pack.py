@@ -12,6 +12,7 @@ from safetensors.torch import save
 from nas.base.errors import SpecError
 from nas.base.files import write_folder_whole
 from nas.data import Dataset
+from nas.export.conversion import naming_collapse
 from nas.export.pack_papers import Origin, make_report, write_papers
 from nas.export.packed_graph import PackedGraph, check_plain_torch, write_graphs
 from nas.export.parity import predict_validation, without_wrong_folds
@@ -25,7 +26,6 @@ from nas.runs.weights import Weights
 from nas.spec.own_backbone import brief
 from nas.spec.suppression import SUPPRESSION, SuppressedIn
 from nas.spec.task import Task
-from nas.study.constant_prediction import ConstantPrediction
 from nas.study.full_training import FullTraining
 
 __all__ = ["Pack", "check_max_drop", "export_pack", "write_pack"]
@@ -112,7 +112,7 @@ def export_pack(
     if path.exists():
         raise SpecError(f"{path} exists; name a new folder for --out")
     trained = prepare_export(run, trial, path, weights=weights, made=out is None, state=state)
-    origin = _origin(run, trained, state.constant_prediction)
+    origin = _origin(run, trained)
     winner = trained.winner
     if nms == "graph":
         winner = replace(winner, suppression=SUPPRESSION)
@@ -129,7 +129,7 @@ def check_max_drop(max_drop: float | None, *, int8: bool) -> None:
         raise SpecError(f"--max-drop {max_drop:g}; allowed: points of accuracy, from 0 to 100")
 
 
-def _origin(run: Run, trained: TrainedNetwork, constant: ConstantPrediction | None) -> Origin:
+def _origin(run: Run, trained: TrainedNetwork) -> Origin:
     row, training = trained.row, trained.training
     start = training.recipe["weights"] if training else "backbone"
     if start == "backbone":
@@ -144,7 +144,7 @@ def _origin(run: Run, trained: TrainedNetwork, constant: ConstantPrediction | No
         pretrained=start == "pretrained",
         found={name: row[name] for name in ("loss", "accuracy", "latency_ms", "params", "macs")},
         retrained=None if training is None else _training_to_dict(training),
-        constant=constant,
+        constant=trained.constant,
     )
 
 
@@ -183,7 +183,7 @@ def write_pack(
     versions = to.check_installed()
     images = predict_validation(winner, data, _MOST_IMAGES)
     shipped = without_wrong_folds(winner, images)
-    with write_folder_whole(path) as folder:
+    with naming_collapse(origin.collapsed), write_folder_whole(path) as folder:
         _write_plain_torch(folder, shipped)
         graphs = [
             check_plain_torch(folder, images),

@@ -26,7 +26,7 @@ from nas.models.cost import cost_of_module
 from nas.spec.architecture import Architecture
 from nas.spec.own_backbone import brief
 from nas.spec.task import Figure, Task
-from nas.study.constant_prediction import ConstantPrediction
+from nas.study.constant_prediction import ConstantPrediction, describe_collapse
 
 __all__ = ["Origin", "make_report", "named", "write_papers"]
 
@@ -62,10 +62,7 @@ class Origin:
     @property
     def collapsed(self) -> str | None:
         """That its network is no better than such an answer, where it is not."""
-        recorded = self.recorded_accuracy
-        if self.constant is None or recorded is None or not self.constant.explains(recorded):
-            return None
-        return self.constant.describe()
+        return describe_collapse(self.constant, self.recorded_accuracy)
 
     @property
     def recorded_accuracy(self) -> float | None:

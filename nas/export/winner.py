@@ -23,6 +23,7 @@ from nas.runs.weights import Weights, retrained_weights, trained_network
 from nas.spec.architecture import Architecture
 from nas.spec.suppression import Suppression
 from nas.spec.task import Task
+from nas.study.constant_prediction import ConstantPrediction, describe_collapse
 from nas.study.full_training import FullTraining
 
 __all__ = ["TrainedNetwork", "Winner", "prepare_export", "read_trained_network"]
@@ -87,12 +88,25 @@ class TrainedNetwork:
     data: the images that its weights were trained on.
     training: the full training that they are of; None: they are of the search.
     row: what the study holds of the trial.
+    constant: what is judged of one answer to all of the run's images; None: it is not known.
     """
 
     winner: Winner
     data: Dataset
     training: FullTraining | None
     row: dict[str, Any]
+    constant: ConstantPrediction | None = None
+
+    @property
+    def recorded_accuracy(self) -> float | None:
+        """The figure of the task on validation images when these weights' training was judged."""
+        accuracy = self.row["accuracy"] if self.training is None else self.training.accuracy
+        return None if accuracy is None else float(accuracy)
+
+    @property
+    def collapsed(self) -> str | None:
+        """That it is no better than one answer to all images, where it is not."""
+        return describe_collapse(self.constant, self.recorded_accuracy)
 
 
 def read_trained_network(state: RunState, trial: int, weights: Weights) -> TrainedNetwork:
@@ -127,7 +141,7 @@ def read_trained_network(state: RunState, trial: int, weights: Weights) -> Train
         unfolded,
         state.task,
     )
-    return TrainedNetwork(winner, data, training, row)
+    return TrainedNetwork(winner, data, training, row, state.constant_prediction)
 
 
 def prepare_export(
