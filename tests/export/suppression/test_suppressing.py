@@ -21,11 +21,11 @@ from nas.export.parity import ValidationScores, predict_validation
 from nas.export.suppression import Suppressing, greedily_kept
 from nas.export.winner import Winner
 from nas.spec.suppression import SUPPRESSION, Suppression
-from nas.spec.task import TASKS, Task
+from nas.spec.task import OWN, TASKS, Task
 from nas.training.suppression import suppressed
 
 SIZE = "64x48"
-HEADS = TASKS["detection"].heads
+HEADS = [head for head in TASKS["detection"].heads if head != OWN]
 SLOWEST = ("pt2", "fcos")  # as many steps as boxes, that torch.export follows one by one
 LIMITS = (
     SUPPRESSION,
