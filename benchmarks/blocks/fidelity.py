@@ -18,7 +18,9 @@ from typing import Any
 
 import torch
 
-from benchmarks.blocks.published import PUBLISHED, Published
+from benchmarks.blocks.absent_libraries import absent
+from benchmarks.blocks.comparison import Published
+from benchmarks.blocks.published import PUBLISHED
 from nas.blocks import make_block
 
 
@@ -30,7 +32,8 @@ def load(root: Path, entry: Published) -> types.ModuleType:
         source = source.replace(found, instead)
     module = types.ModuleType(f"authors_{entry.block}")
     sys.modules[module.__name__] = module
-    exec(compile(source, entry.file, "exec"), module.__dict__)  # noqa: S102
+    with absent(entry.absent):
+        exec(compile(source, entry.file, "exec"), module.__dict__)  # noqa: S102
     return module
 
 
