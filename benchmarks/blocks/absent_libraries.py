@@ -10,7 +10,9 @@ from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from typing import Any
 
-from torch import nn
+import torch
+from functorch.einops import rearrange  # type: ignore[import-untyped]
+from torch import Tensor, nn
 
 __all__ = ["absent"]
 
@@ -34,6 +36,22 @@ class _AbsentModule(types.ModuleType):
         return Missing
 
 
+def _einsum(*arguments: Any) -> Tensor:
+    """Sum as einops does, whose last argument names the axes by words."""
+    *tensors, pattern = arguments
+    letters: dict[str, str] = {}
+    for word in pattern.replace(",", " ").replace("->", " ").split():
+        letters.setdefault(word, chr(ord("a") + len(letters)))
+    inputs, _, output = pattern.partition("->")
+    parts = ["".join(letters[word] for word in part.split()) for part in inputs.split(",")]
+    wanted = "".join(letters[word] for word in output.split())
+    return torch.einsum(f"{','.join(parts)}->{wanted}", *tensors)
+
+
+_STANDING_IN: dict[str, dict[str, Any]] = {"einops": {"rearrange": rearrange, "einsum": _einsum}}
+"""What is there of an absent library after all."""
+
+
 class _Finder(MetaPathFinder, Loader):
     def __init__(self, libraries: Sequence[str]) -> None:
         self.libraries = libraries
@@ -46,12 +64,12 @@ class _Finder(MetaPathFinder, Loader):
         return _AbsentModule(spec.name)
 
     def exec_module(self, module: types.ModuleType) -> None:
-        """Do nothing: there is no code."""
+        module.__dict__.update(_STANDING_IN.get(module.__name__, {}))
 
 
 @contextlib.contextmanager
 def absent(libraries: Sequence[str]) -> Iterator[None]:
-    """Let these libraries be imported for a while, with nothing in them."""
+    """Let these libraries be imported for a while, with next to nothing in them."""
     finder = _Finder(libraries)
     sys.meta_path.insert(0, finder)
     try:

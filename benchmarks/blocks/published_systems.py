@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
-from benchmarks.blocks.authors_weights import Shape
+from benchmarks.blocks.authors_weights import Shape, State, in_order, in_their_order
 from benchmarks.blocks.comparison import Around, Published
+from benchmarks.shared.tensorflow_on_torch import Keras, LayerNormalization
 
 MOVED = ("timm.models.layers", "timm.layers")
 UNLISTED = ("from timm.models.registry import register_model", "register_model = lambda made: made")
@@ -41,6 +45,28 @@ class Passed(nn.Module):
         return x
 
 
+DEEPLAB = (
+    "from deeplab2",
+    "import sys; sys.path.append(sys.argv[1] + '/google-research')\nfrom deeplab2",
+)
+EMO_MENDED = (
+    ("from einops import rearrange, reduce, repeat", "from einops import rearrange"),
+    (
+        "from model.lib_emo.basic_modules",
+        "import sys; sys.path.append(sys.argv[1] + '/zhangzjn/EMOv2/model/lib_emo')\n"
+        "from basic_modules",
+    ),
+    ("from model import MODEL", "from cv2 import MODEL"),
+)
+
+
+class Zeros(nn.Module):
+    """A half of theirs that adds nothing."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.zeros_like(x)
+
+
 def anchor_gate(module: Any, shape: Shape) -> nn.Module:
     """PKINet's attention as its bottleneck has it, which multiplies."""
     factor = module.CAA(shape[0], 11, 11, None, None)
@@ -56,6 +82,76 @@ def tokens(block: Any) -> nn.Module:
             block(x.flatten(2).transpose(1, 2), x.shape[2:])[0].transpose(1, 2).reshape(x.shape)
         ),
     )
+
+
+def spanning(module: Any, shape: Shape, expansion: int) -> nn.Module:
+    """EMOv2's residual block with both kinds of windows, as in its third stage."""
+    block: nn.Module = module.iiRMB(
+        shape[0],
+        shape[0],
+        exp_ratio=expansion,
+        norm_layer="ln_2d",
+        act_layer="gelu",
+        dw_ks=5,
+        dim_head=20,
+        hybrid_eops=[3],
+        qkv_bias=True,
+    )
+    return block
+
+
+def deployed_contmix(module: Any, shape: Shape, kernel_size: int = 7) -> nn.Module:
+    """OverLoCK's module with its dilated twins folded away, and without its second half."""
+    block: nn.Module = module.ContMixBlock(shape[0], kernel_size=kernel_size, deploy=True)
+    block.dwconv2, block.norm2, block.mlp = Passed(), Passed(), Zeros()
+    return block
+
+
+def spartan_half(module: Any, shape: Shape, mixer: str) -> nn.Module:
+    """One of SpaRTAN's two mixers in its residual block, as in its third stage."""
+    channels = shape[0]
+    norm = partial(nn.BatchNorm2d, eps=1e-6)
+    convolution = partial(module.ConvNormAct, norm=norm)
+    halves = {
+        "smixer": partial(module.SMixer, conv=partial(convolution, groups=channels // 2)),
+        "cmixer": partial(
+            module.CMixer, expand_ratio=2, conv=partial(convolution, groups=channels)
+        ),
+    }
+    block: nn.Module = module.Block(
+        channels, **halves, norm=partial(module.LayerNorm, eps=1e-6, use_group=True)
+    )
+    other, number = ("cmixer", 2) if mixer == "smixer" else ("smixer", 1)
+    setattr(block, other, Zeros())
+    setattr(block, f"norm_{number}", Passed())
+    return block
+
+
+def moat_half(module: Any, shape: Shape) -> nn.Module:
+    """The attention of MOAT's block with what the block does around it."""
+    channels, height, width = shape
+
+    def make() -> Callable[[Any], Any]:
+        norm = LayerNormalization(epsilon=1e-5)
+        attention = module.Attention(
+            hidden_size=channels,
+            head_size=32,
+            relative_position_embedding_type="2d_multi_head",
+            scale_ratio=[height / 7, width / 7],
+        )
+        return lambda x: x + attention(norm(x)).reshape(x.shape)
+
+    return Keras(make, shape)
+
+
+def moat_weights(ours: State, theirs: State) -> State:
+    """Norm, positions, queries, keys, values and projection; matrices transposed."""
+    projections = [*ours["qkv.weight"].chunk(3), ours["project.weight"]]
+    biases = [*ours["qkv.bias"].chunk(3), ours["project.bias"]]
+    pairs = zip(projections, biases, strict=True)
+    layers = [part for weight, bias in pairs for part in (weight[:, :, 0, 0].T, bias)]
+    first = [ours["norm.weight"], ours["norm.bias"], ours["positions"]]
+    return in_order(dict(enumerate(first + layers)), theirs)  # type: ignore[arg-type]
 
 
 SYSTEMS = (
@@ -159,5 +255,75 @@ SYSTEMS = (
         mended=DAVIT_MENDED,
         absent=("helpers",),
         shape=(96, 14, 9),
+    ),
+    Published(
+        "i2rmb",
+        "zhangzjn/EMOv2/model/lib_emo/emo2.py",
+        lambda module, shape: spanning(module, shape, 1),
+        weights=in_their_order("norm", "query_key", "value", "local", "project", "scale"),
+        mended=EMO_MENDED,
+        absent=("cv2", "einops"),
+        shape=(80, 14, 9),
+    ),
+    Published(
+        "i2rmb",
+        "zhangzjn/EMOv2/model/lib_emo/emo2.py",
+        lambda module, shape: spanning(module, shape, 3),
+        options={"expansion": 3},
+        weights=in_their_order("norm", "query_key", "value", "local", "project", "scale"),
+        mended=EMO_MENDED,
+        absent=("cv2", "einops"),
+        shape=(80, 14, 14),
+        note="(expanding by 3)",
+    ),
+    Published(
+        "contmix",
+        "LMMMEng/OverLoCK/models/contmix.py",
+        deployed_contmix,
+        weights=in_their_order(
+            "small", "large", "place", "norm", "query", "key", "value", "kernels", "fuse", "local"
+        ),
+        mended=(MOVED,),
+        absent=("einops",),
+        shape=(96, 14, 9),
+        note="(as deployed, without the feed-forward half)",
+    ),
+    Published(
+        "contmix",
+        "LMMMEng/OverLoCK/models/contmix.py",
+        lambda module, shape: deployed_contmix(module, shape, 13),
+        options={"kernel_size": 13},
+        weights=in_their_order(
+            "small", "large", "place", "norm", "query", "key", "value", "kernels", "fuse", "local"
+        ),
+        mended=(MOVED,),
+        absent=("einops",),
+        shape=(64, 14, 16),
+        note="(kernels of 13)",
+    ),
+    Published(
+        "spartan_space",
+        "henry-pay/SpaRTAN/src/model/spartan.py",
+        lambda module, shape: spartan_half(module, shape, "smixer"),
+        weights=in_their_order("scale", "mixer", "norm", unread="scale_2"),
+        absent=("omegaconf",),
+        shape=(96, 14, 9),
+    ),
+    Published(
+        "spartan_wave",
+        "henry-pay/SpaRTAN/src/model/spartan.py",
+        lambda module, shape: spartan_half(module, shape, "cmixer"),
+        weights=in_their_order("scale", "mixer", "norm", unread="scale_1"),
+        absent=("omegaconf",),
+        shape=(96, 14, 9),
+    ),
+    Published(
+        "moat",
+        "google-research/deeplab2/model/layers/moat_attention.py",
+        moat_half,
+        weights=moat_weights,
+        mended=(DEEPLAB,),
+        shape=(96, 14, 9),
+        note="(TensorFlow, its operations by torch)",
     ),
 )

@@ -12,6 +12,7 @@ from nas.blocks.block import Block, Shape
 from nas.blocks.bra import BRA
 from nas.blocks.caa import CAA
 from nas.blocks.cbam import CBAM
+from nas.blocks.contmix import CONTMIX
 from nas.blocks.coord import COORD
 from nas.blocks.coord_axis import COORD_X, COORD_Y
 from nas.blocks.criss_cross import CC
@@ -28,10 +29,12 @@ from nas.blocks.gather_excite import GE
 from nas.blocks.global_context import GC, GC_SCALE
 from nas.blocks.gsop import GSOP
 from nas.blocks.halo import HALO
+from nas.blocks.i2rmb import I2RMB
 from nas.blocks.lambda_layer import LAMBDA
 from nas.blocks.light_nl import LIGHT_NL
 from nas.blocks.lka import LKA
 from nas.blocks.mlca import MLCA
+from nas.blocks.moat import MOAT
 from nas.blocks.msca import MSCA
 from nas.blocks.non_local import NL
 from nas.blocks.scsa import PCSA, SCSA, SMSA
@@ -39,6 +42,7 @@ from nas.blocks.se import SE, SE_HARD
 from nas.blocks.sge import SGE
 from nas.blocks.shsa import SHSA
 from nas.blocks.simam import SIMAM
+from nas.blocks.spartan import SPARTAN_SPACE, SPARTAN_WAVE
 from nas.blocks.srm import SRM
 from nas.blocks.strip import SPM, STRIP
 from nas.blocks.svga import SVGA
@@ -94,6 +98,11 @@ BLOCKS: dict[str, Block] = {
         LIGHT_NL,
         DAVIT_WINDOW,
         DAVIT_CHANNEL,
+        MOAT,
+        I2RMB,
+        CONTMIX,
+        SPARTAN_SPACE,
+        SPARTAN_WAVE,
     )
 }
 

@@ -16,14 +16,15 @@ def adaptive_average(x: Tensor, height: int, width: int) -> Tensor:
     The size may be larger, too. It equals torch's `adaptive_avg_pool2d`, which graphs have only
     for sizes that divide the map.
     """
-    rows, columns = _averages(int(x.shape[2]), height), _averages(int(x.shape[3]), width)
-    return torch.matmul(torch.matmul(rows.to(x), x), columns.T.to(x))
+    rows = torch.tensor(_averages(int(x.shape[2]), height), dtype=x.dtype, device=x.device)
+    columns = torch.tensor(_averages(int(x.shape[3]), width), dtype=x.dtype, device=x.device)
+    return torch.matmul(torch.matmul(rows, x), columns.T)
 
 
-def _averages(length: int, parts: int) -> Tensor:
+def _averages(length: int, parts: int) -> list[list[float]]:
     """Return the share of each of `length` positions in each of `parts` averages."""
     shares = [[0.0] * length for _ in range(parts)]
     for part, row in enumerate(shares):
         first, end = part * length // parts, math.ceil((part + 1) * length / parts)
         row[first:end] = [1 / (end - first)] * (end - first)
-    return torch.tensor(shares)
+    return shares

@@ -2,7 +2,7 @@
 
 No library has it. An average over 7 x 7 positions, a pointwise convolution, a depthwise one along
 rows and one along columns, of k positions each, another pointwise one, and a sigmoid: the gate of
-the map (equations 5 to 7). As in the authors' networks there is neither a norm nor an activation
+the map. As in the authors' networks there is neither a norm nor an activation
 between them; their module can have both. k is 11 in the first block of a stage there and grows by
 2 from block to block. Parameters: 2C^2 + 4C + 2kC.
 """

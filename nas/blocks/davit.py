@@ -2,7 +2,7 @@
 
 timm has the network, not its two kinds of attention by themselves. `davit_window` attends between
 the positions of each 7 x 7 window, `davit_channel` between the channels of each group, whose
-tokens are whole channels (equation 3): it sees the whole map at a cost that is linear in it. Both
+tokens are whole channels: it sees the whole map at a cost that is linear in it. Both
 are here as the first half of the authors' block: a depthwise 3 x 3 convolution that is added to
 the input, for positions, then a layer norm, the attention with its projection, and that added.
 The second half, a feed-forward layer, is no attention and left out.

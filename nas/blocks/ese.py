@@ -1,7 +1,7 @@
 """Effective squeeze-and-excitation, eSE. Lee and Park (CenterMask), https://arxiv.org/abs/1911.06667
 
 timm's `EffectiveSEModule`: squeeze-and-excitation with one pointwise layer in place of two, since
-the reduction between them loses information about channels (section 3.3), behind a hard sigmoid.
+the reduction between them loses information about channels, behind a hard sigmoid.
 Parameters: C^2 + C.
 """
 

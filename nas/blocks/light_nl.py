@@ -2,8 +2,8 @@
 
 No library has it. A non-local block without projections and without softmax: queries and keys are
 the first C / r channels of the map itself (r of 4, 2 or 1), keys and values are read at every
-`stride`-th row and column, and of the two orders of the two products the cheaper one is taken
-(equation 5). The sum is divided by H W, then comes a depthwise 3 x 3 convolution and a batch norm
+`stride`-th row and column, and of the two orders of the two products the cheaper one is taken.
+The sum is divided by H W, then comes a depthwise 3 x 3 convolution and a batch norm
 whose scale starts at zero, and the input is added. Behind the projection of an inverted residual,
 before its shortcut, is the authors' place. Epsilon of the norm is 1e-3, as in their TensorFlow
 code. Parameters: 11C.

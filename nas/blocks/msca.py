@@ -2,7 +2,7 @@
 
 No library keeps it by itself. A depthwise convolution of 5 x 5, the sum of what came out with
 three pairs of strips behind it (1 x k, then k x 1, with k of 7, 11 and 21), a pointwise
-convolution, and the product with the map (equations 1 and 2). As in large-kernel attention, the
+convolution, and the product with the map. As in large-kernel attention, the
 two projections and the GELU around it belong to their backbone's block and are left out.
 Parameters: C^2 + C (26 + 2 (7 + 11 + 21) + 6 + 1).
 

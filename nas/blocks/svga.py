@@ -3,7 +3,7 @@
 No library has it. The graph mixer of the authors' network: a pointwise convolution to C channels,
 a max-relative graph convolution to 2C, a pointwise one back to C, each with a batch norm, and the
 input added. Each position is joined to those of its column and of its row that lie a whole
-number of strides away (section 3.1), and takes from each channel the largest difference to one of
+number of strides away, and takes from each channel the largest difference to one of
 them, or 0. The stride is 2 in the authors' networks.
 
 As in their code, lines are rolled around, so that on a side that the stride does not divide the

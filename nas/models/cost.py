@@ -27,8 +27,8 @@ __all__ = ["Cost", "cost", "cost_by_parts", "cost_of_module"]
 # matrix products alone: so the tables of arXiv:2103.02907 count (fvcore adds batch norm).
 _NOTHING = (
     "abs adaptive_avg_pool1d adaptive_avg_pool2d adaptive_max_pool2d add add_ addcmul amax amin "
-    "avg_pool2d batch_norm ceil clamp clamp_ clamp_min cos cumsum div dropout erf exp expand_as "
-    "feature_dropout "
+    "argmax avg_pool2d batch_norm ceil clamp clamp_ clamp_min cos cumsum div dropout erf exp "
+    "expand_as feature_dropout "
     "floor gelu group_norm hardsigmoid hardsigmoid_ hardswish hardswish_ hardtanh hardtanh_ "
     "im2col layer_norm leaky_relu lift_fresh linalg_vector_norm log max max_pool2d maximum "
     "mean minimum mish mul mul_ neg norm numpy_T pad pow prelu reciprocal relu relu6 relu_ round "

@@ -12,6 +12,8 @@ from torch.nn import functional as F
 from nas.base.errors import SpecError
 from nas.blocks import block_named, make_block
 from nas.blocks.adaptive_average import adaptive_average
+from nas.blocks.contmix import DynamicKernels
+from nas.blocks.windows import by_grid, by_window, from_grid, from_windows
 from nas.spec.architecture import Option
 
 C, H, W = 32, 8, 6
@@ -51,6 +53,15 @@ def close(found: Tensor, expected: Tensor) -> None:
         ("light_nl", {}, 11 * 96),
         ("davit_window", {}, 4 * 96**2 + 16 * 96),
         ("davit_channel", {}, 4 * 96**2 + 16 * 96),
+        ("moat", {}, 4 * 96**2 + 6 * 96 + 169 * 3),
+        ("i2rmb", {"expansion": 2}, 6 * 96**2 + 61 * 96),
+        (
+            "contmix",
+            {"kernel_size": 9},
+            5 * 96**2 + 108 * 96 + 2 * 96 * 16 + 16 + 50 * 106 + 4 * (81 + 17**2),
+        ),
+        ("spartan_space", {}, 7 * 96**2 // 4 + 87 * 96 // 4),
+        ("spartan_wave", {}, 7 * 96**2 + 209 * 96 // 4),
     ],
 )
 def test_parameters_follow_the_formula(
@@ -90,7 +101,7 @@ QUARTERS = list(product(range(2), range(2)))
 
 
 def test_group_enhance_compares_positions_with_their_groups_average() -> None:
-    """Equations 1 to 4 of arXiv:1905.09646, group by group."""
+    """The formula of arXiv:1905.09646, group by group."""
     block, x = stirred("sge", groups=4), image()
     output = block(x)
     for group in range(4):
@@ -139,7 +150,7 @@ def test_three_lengths_of_strips_are_added_to_the_near_kernel() -> None:
 def test_the_graph_joins_positions_a_number_of_strides_away(
     height: int, width: int, stride: int
 ) -> None:
-    """Largest differences to the rolled lines, as algorithm 1 of arXiv:2307.00395 rolls them."""
+    """Largest differences to the rolled lines, one position at a time."""
     block, x = stirred("svga", C, height, width, stride=stride), image(C, height, width)
     y = block.embed(x)
     largest = torch.zeros_like(y)
@@ -193,7 +204,7 @@ def test_windows_attend_within_themselves() -> None:
 
 
 def test_channels_of_a_group_attend_to_each_other_over_the_whole_map() -> None:
-    """Equation 3 of arXiv:2204.03645 with channels as tokens, one group at a time."""
+    """Attention of arXiv:2204.03645 with channels as tokens, one group at a time."""
     block, x = stirred("davit_channel", 64), image(64)
     placed = x + block.place(x)
     q, k, v = block.qkv(block.norm(placed)).flatten(2).chunk(3, dim=1)
@@ -205,6 +216,102 @@ def test_channels_of_a_group_attend_to_each_other_over_the_whole_map() -> None:
     close(block(x), placed + block.project(torch.cat(groups, dim=1).reshape(x.shape)))
 
 
+def test_every_position_attends_to_every_other_with_a_bias_for_its_offset() -> None:
+    """One head of MOAT's attention; the bias is the table stretched to all offsets."""
+    block, x = stirred("moat"), image()
+    q, k, v = block.qkv(block.norm(x)).chunk(3, dim=1)
+    table = F.interpolate(block.positions[None], (2 * H - 1, 2 * W - 1), mode="bilinear")[0, 0]
+    attended = torch.zeros_like(x)
+    for i, j in POSITIONS:
+        products = torch.stack([(q[:, :, i, j] * k[:, :, h, w]).sum(1) for h, w in POSITIONS])
+        biases = torch.stack([table[h - i + H - 1, w - j + W - 1] for h, w in POSITIONS])
+        likeness = products / 32**0.5 + biases[:, None]
+        values = torch.stack([v[:, :, h, w] for h, w in POSITIONS])
+        attended[:, :, i, j] = (likeness.softmax(dim=0)[:, :, None] * values).sum(0)
+    close(block(x), x + block.project(attended))
+
+
+def test_a_table_of_positions_fits_any_map() -> None:
+    small, large = stirred("moat"), stirred("moat", C, 14, 14)
+    small.load_state_dict(large.state_dict())
+    close(small(image(C, 14, 14)), large(image(C, 14, 14)))
+
+
+def test_spanning_attention_sees_its_window_and_positions_a_window_apart() -> None:
+    block, x = stirred("i2rmb", 40, 6, 9, window=3), image(40, 6, 9)
+    nn.init.ones_(block.scale)
+    nn.init.zeros_(block.local.conv.weight)  # it reaches further
+    nn.init.zeros_(block.local.bn.bias)
+    changed = x.clone()
+    changed[:, 0, 4, 4] += 1
+    seen = (block(changed) - block(x)).abs().amax(dim=(0, 1)) > 1e-6
+    window = {(i, j) for i in (3, 4, 5) for j in (3, 4, 5)}
+    grid = {(i, j) for i in (0, 2, 4) for j in (1, 4, 7)}
+    assert {(int(i), int(j)) for i, j in seen.nonzero()} == window | grid
+
+
+@pytest.mark.parametrize("window", [(3, 3), (2, 4)])
+def test_windows_and_grids_are_put_together_as_they_were_cut(window: tuple[int, int]) -> None:
+    x = image(5, 2 * window[0], 3 * window[1])
+    assert torch.equal(from_windows(by_window(x, window), window, x), x)
+    assert torch.equal(from_grid(by_grid(x, window), window, x), x)
+    tall, wide = window
+    for number, (down, across) in enumerate(product(range(2), range(3))):
+        close(
+            by_window(x, window)[:, :, number],
+            x[:, :, down * tall : down * tall + tall, across * wide : across * wide + wide].flatten(
+                2
+            ),
+        )
+        close(by_grid(x, window)[:, :, number], x[:, :, down::2, across::3].flatten(2))
+
+
+def test_each_position_has_a_kernel_of_its_own_that_moves_inside_at_the_border() -> None:
+    """Dynamic kernels of 5 x 5 with their biases, one position at a time."""
+    torch.manual_seed(0)
+    kernels = DynamicKernels(5, heads=2)
+    logits, value = torch.randn(1, 25, 2, H * W), torch.randn(1, 8, H, W)
+    found = kernels(logits, value)
+    for i, j in POSITIONS:
+        top, left = min(max(i - 2, 0), H - 5), min(max(j - 2, 0), W - 5)
+        for head in range(2):
+            # Biases count from the last position of the kernel's window back to this one.
+            rows, columns = 4 - (i - top), 4 - (j - left)
+            bias = kernels.positions[head, rows : rows + 5, columns : columns + 5].flatten()
+            weights = (logits[0, :, head, i * W + j] + bias).softmax(0)
+            window = value[0, head * 4 : head * 4 + 4, top : top + 5, left : left + 5].flatten(1)
+            close(found[0, head * 4 : head * 4 + 4, i, j], window @ weights)
+
+
+def test_waves_are_amplitude_times_phase_and_their_strongest_channels() -> None:
+    """Complex numbers as torch multiplies them."""
+    block, x = stirred("spartan_wave"), image()
+    mixer = block.mixer
+    theta, phase = F.gelu(mixer.amplitude(x)), mixer.phase(x)
+    wave = torch.zeros(2, 2 * C, H, W)
+    for n, (i, j) in product(range(2), POSITIONS):
+        first = int(x[n, :, i, j].argmax())
+        wave[n, :, i, j] = phase[n, :, i, j] * theta[n, :, i, j]
+        wave[n, :, i, j] += phase[n, first, i, j] * theta[n, first, i, j]
+    pairs = torch.view_as_complex(wave.reshape(2, C, 2, H, W).movedim(2, -1).contiguous())
+    turned = pairs * torch.view_as_complex(mixer.turn)[:, None, None]
+    turned = torch.view_as_real(turned).movedim(-1, 2).reshape(2, 2 * C, H, W)
+    close(mixer(x), mixer.project(mixer.excitation(mixer.aggregate(turned))))
+
+
+def test_low_frequencies_see_further_than_high_ones() -> None:
+    block, x = stirred("spartan_space", 16, 15, 15).mixer, image(16, 15, 15)
+    nn.init.zeros_(block.share)  # the average reaches everywhere
+    y = block.reduce(x)
+    changed = y.clone()
+    changed[:, :, 7, 7] += 1
+    reach = []
+    for layers in (block.high, block.low):
+        seen = (layers(changed) != layers(y)).any(dim=1).any(dim=0).nonzero()
+        reach.append((int(seen.min()), int(seen.max())))
+    assert reach == [(6, 8), (3, 11)]
+
+
 @pytest.mark.parametrize(
     ("name", "shape", "options", "reason"),
     [
@@ -214,6 +321,13 @@ def test_channels_of_a_group_attend_to_each_other_over_the_whole_map() -> None:
         ("shsa", (16, 57, 56), {}, "3192 positions are more than 3136"),
         ("light_nl", (16, 1, 7), {"stride": 2}, "too small for a stride of 2"),
         ("davit_window", (32, 7, 5), {}, "7x5 is smaller than a window of 7"),
+        ("i2rmb", (32, 3, 7), {"window": 4}, "3x7 is smaller than a window of 4"),
+        ("contmix", (32, 9, 12), {"kernel_size": 13}, "9x12 is smaller than a kernel of 13"),
+        ("contmix", (32, 4, 4), {"kernel_size": 3}, "4x4 is smaller than a kernel of 5"),
+        ("contmix", (36, 14, 14), {}, "36 channels do not divide into 8"),
+        ("moat", (32, 57, 56), {}, "3192 positions are more than 3136"),
+        ("spartan_space", (20, 7, 7), {}, "20 channels do not divide into 8"),
+        ("spartan_wave", (4, 7, 7), {}, "4 channels do not divide into 8"),
     ],
 )
 def test_maps_that_do_not_fit_are_refused(
