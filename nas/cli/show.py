@@ -68,6 +68,7 @@ def _print_network(row: dict[str, Any], architecture: Architecture) -> None:
         f"{architecture.resolution}"
         + (f", total stride {stride}" if stride else "")
         + (f", output stride {dilated}" if dilated else "")
+        + (f", weights shared in each {architecture.share}" if architecture.share else "")
     )
     if row["reference"]:
         print(f"{describe_reference(row['reference'])} reference: {row['reference']}")

@@ -252,6 +252,8 @@ def _architecture(winner: Winner, network: Report) -> list[str]:
     stride = str(architecture.total_stride or "as it comes")
     if architecture.output_stride is not None:
         stride += f", output stride {architecture.output_stride}"
+    if architecture.share is not None:
+        stride += f", equal blocks of a {architecture.share} with the same weights"
     return [
         f"{brief(architecture.backbone)}, total stride {stride}: {network['params']:,} parameters, "
         f"{network['macs']:,} multiply-adds for an image.",
