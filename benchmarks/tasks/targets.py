@@ -27,7 +27,7 @@ from nas.export.conversion import convert, open_graph, write_files
 from nas.export.parity import ValidationScores, predict_validation
 from nas.export.winner import Winner
 from nas.models.build import build, uniform
-from nas.spec.task import TASKS, Task
+from nas.spec.task import OWN, TASKS, Task
 
 _IMAGES = 8
 _WARMUP = 4  # batches that batch norms see
@@ -36,7 +36,7 @@ _SHOWN = 160  # characters of what fails
 
 
 def main() -> None:
-    heads = [head for kind in TASKS.values() for head in kind.heads]
+    heads = [head for kind in TASKS.values() for head in kind.heads if head != OWN]
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--head", nargs="*", choices=heads, default=heads)
     parser.add_argument("--to", nargs="*", choices=list(TARGETS), default=list(TARGETS))

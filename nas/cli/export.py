@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from math import isnan
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, cast, get_args
 
@@ -152,7 +153,8 @@ def _print_pack(pack: Pack) -> None:
         worth = f"{pack.network_accuracy:.1%} of {pack.judged_on} right"
     else:
         worth = f"{task.told(pack.network_figures)} on {pack.judged_on}"
-    print(f"trained network: {worth}{recorded}, loss {pack.network_loss:.4f}")
+    loss = "" if isnan(pack.network_loss) else f", loss {pack.network_loss:.4f}"
+    print(f"trained network: {worth}{recorded}{loss}")
     if pack.departs_from_record:
         print(f"warning: {pack.network_accuracy:.1%} for {pack.recorded_accuracy:.1%}: {DEPARTS}")
     if pack.collapsed is not None:
@@ -214,10 +216,12 @@ def _describe_graph(graph: PackedGraph, task: ExportTask) -> str:
         return "converted, not verified: it does not run here"
     scores, parity = graph.scores, graph.scores.parity
     lost = f", loses {scores.drop}" if graph.precision == "int8" else ""
+    loss = f"loss {scores.loss_change:+.4f} ± {scores.half_width:.4f} against the network, "
+    if isnan(scores.loss_change):  # a network's own, which is not made of what a graph gives
+        loss = ""
     return (
         f"{graph.precision}, differs by {parity.share:.1e} of the largest score, {task.alike} "
-        f"{parity.agreement:.1%}, {task.told(scores.figures)}{lost}, loss "
-        f"{scores.loss_change:+.4f} ± {scores.half_width:.4f} against the network, "
+        f"{parity.agreement:.1%}, {task.told(scores.figures)}{lost}, {loss}"
         f"{graph.latency.latency_ms:.3f} ms" + _with_suppression(graph)
     )
 

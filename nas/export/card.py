@@ -28,7 +28,7 @@ def write_card(winner: Winner, target: Target, report: Report) -> str:
 
     report: see `make_report`.
     """
-    task = export_task(winner.task)
+    task = winner.judging
     return "\n".join(
         [
             *_summary(winner, target, report),
@@ -61,7 +61,7 @@ def write_card(winner: Winner, target: Target, report: Report) -> str:
 def _summary(winner: Winner, target: Target, report: Report) -> list[str]:
     architecture, size = winner.architecture, winner.size
     order = "" if size.height == size.width else " (height x width)"
-    task = export_task(winner.task)
+    task = winner.judging
     network, origin = report["network"], report["origin"]
     return [
         f"# {brief(architecture.backbone)} with {len(architecture.blocks)} attention blocks",
@@ -72,13 +72,17 @@ def _summary(winner: Winner, target: Target, report: Report) -> list[str]:
         "",
         f"On {network.get('judged_on') or task.judged_on(network['images'], network['images'])}, "
         "that training has not seen, but the "
-        f"search has chosen by: {task.told(_figures(network))}, loss {network['loss']:.4f}"
+        f"search has chosen by: {task.told(_figures(network))}{_loss(network)}"
         + _recorded(winner.task, network)
         + ". "
         + (f"**Not to be used as it is: {network['collapsed']}.** " if network["collapsed"] else "")
         + _weights(winner.task, origin, size)
         + _behind(report),
     ]
+
+
+def _loss(network: Report) -> str:
+    return "" if network["loss"] is None else f", loss {network['loss']:.4f}"
 
 
 def _behind(report: Report) -> str:
@@ -162,7 +166,9 @@ def _graphs(task: Task, graphs: Sequence[Report]) -> list[str]:
                 f"| {graph['file']} | {graph['precision']} | not run here | | | | | | {size} |"
             )
             continue
-        change = f"{graph['loss_change']:+.4f} ± {graph['loss_half_width']:.4f}"
+        change = "not made of it"
+        if graph["loss_change"] is not None:
+            change = f"{graph['loss_change']:+.4f} ± {graph['loss_half_width']:.4f}"
         lines.append(
             f"| {graph['file']} | {graph['precision']} | {graph['difference']:.1e} | "
             f"{graph['agreement']:.1%} | {graph['accuracy']:.1%} | {_drop(graph)} | {change} | "

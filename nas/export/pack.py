@@ -19,7 +19,6 @@ from nas.export.parity import predict_validation, without_wrong_folds
 from nas.export.plain_torch import export_program, plain_source
 from nas.export.target import TARGETS, target_named
 from nas.export.target.target import Target
-from nas.export.tasks import export_task
 from nas.export.winner import TrainedNetwork, Winner, prepare_export
 from nas.runs.run import Run, RunState
 from nas.runs.weights import Weights
@@ -215,7 +214,7 @@ def _write_plain_torch(folder: Path, winner: Winner) -> None:
         export_program(winner.network, winner.size),
         title=title,
         size=winner.size,
-        gives=export_task(winner.task).gives(),
+        gives=winner.judging.gives(),
     )
     (folder / "model.py").write_text(source.code, encoding="utf-8")
     (folder / "weights.safetensors").write_bytes(save(source.weights))

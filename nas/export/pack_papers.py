@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
@@ -20,7 +21,6 @@ from nas.export.licences import read_licences, write_notice
 from nas.export.packed_graph import CALIBRATION_IMAGES, PackedGraph, describe_int8
 from nas.export.parity import ValidationScores
 from nas.export.target.target import Target
-from nas.export.tasks import export_task
 from nas.export.winner import Winner
 from nas.models.cost import cost_of_module
 from nas.spec.architecture import Architecture
@@ -96,7 +96,7 @@ def make_report(
         "origin": asdict(origin),
         "network": {
             "images": len(images),
-            "loss": float(images.losses.mean()),
+            "loss": _known(float(images.losses.mean())),
             "accuracy": images.accuracy,
             "recorded_accuracy": origin.recorded_accuracy,
             "collapsed": origin.collapsed,
@@ -116,7 +116,7 @@ def _of_task(task: Task, images: ValidationScores) -> dict[str, Any]:
     """Return what is said of tasks that are not classification, which says it as before."""
     if task.is_classification:
         return {}
-    behind_ms = export_task(task).behind_ms(images.scores)
+    behind_ms = images.judging.behind_ms(images.scores)
     return {
         **({} if behind_ms is None else {"suppression_ms": behind_ms}),
         "judged_on": images.words,
@@ -151,12 +151,12 @@ def _graph_to_dict(graph: PackedGraph, winner: Winner) -> dict[str, Any]:
         "least_agreement": graph.least_agreement,
         "difference": scores and scores.parity.share,
         "agreement": scores and scores.parity.agreement,
-        "loss": scores and scores.loss,
+        "loss": scores and _known(scores.loss),
         "accuracy": scores and scores.accuracy,
         "accuracy_drop": scores and scores.drop.mean,
         "accuracy_drop_interval": scores and [scores.drop.low, scores.drop.high],
-        "loss_change": scores and scores.loss_change,
-        "loss_half_width": scores and scores.half_width,
+        "loss_change": scores and _known(scores.loss_change),
+        "loss_half_width": scores and _known(scores.half_width),
         "latency_ms": latency and latency.latency_ms,
         "latency_spread": latency and latency.spread,
         "delegates": [asdict(part) for part in graph.delegates],
@@ -175,6 +175,11 @@ def _suppression(graph: PackedGraph, winner: Winner) -> dict[str, Any]:
     }
 
 
+def _known(loss: float) -> float | None:
+    """Return a loss; None where a network's own is not made of what its graph gives."""
+    return None if math.isnan(loss) else loss
+
+
 def write_papers(
     folder: Path,
     winner: Winner,
@@ -187,7 +192,7 @@ def write_papers(
     images: some of them go along, to check the pack with.
     report: see `make_report`.
     """
-    task = export_task(winner.task)
+    task = winner.judging
     texts = {
         "README.md": write_card(winner, to, report),
         "report.json": json.dumps(named(report, winner.task.figure), indent=1),
@@ -243,7 +248,7 @@ def _for_outputs(winner: Winner) -> dict[str, Any]:
     fit: what becomes of pictures of another shape.
     draft: sides to which Pillow's `Image.draft` may bring a JPEG while it is decoded; None: whole.
     """
-    task, size = export_task(winner.task), winner.size
+    task, size = winner.judging, winner.size
     if task.outputs_file is None:
         return {}
     back = task.goes_back()
@@ -284,7 +289,7 @@ _SHAPED: dict[Resize, dict[str, str]] = {
 
 def _write_samples(path: Path, images: ValidationScores) -> None:
     """Write some validation images with what the network gives for them."""
-    rows, held = export_task(images.task).samples(
+    rows, held = images.judging.samples(
         _SAMPLES, images.scores, images.targets, images.judged.answers
     )
     arrays: dict[str, Any] = {"images": images.pixels[rows], **held}

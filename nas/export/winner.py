@@ -16,7 +16,7 @@ from nas.data.dataset import Channels
 from nas.data.images import Categories
 from nas.data.reading import Resize
 from nas.export.suppression import Suppressing, describe_suppressed, greedily_kept
-from nas.export.tasks import export_task
+from nas.export.tasks import ExportTask, export_task
 from nas.runs.images import open_images
 from nas.runs.own_backbones import check_own_backbones
 from nas.runs.run import Run, RunState
@@ -75,8 +75,13 @@ class Winner:
     def gives(self) -> str:
         """What its graphs give for N images, in words."""
         if self.suppression is None:
-            return export_task(self.task).gives()
+            return self.judging.gives()
         return describe_suppressed(self.suppression)
+
+    @property
+    def judging(self) -> ExportTask:
+        """What the task is to an export of this network."""
+        return export_task(self.task, self.trained, self.size)
 
     @property
     def trained(self) -> nn.Module:

@@ -30,10 +30,10 @@ _NOTHING = (
     "avg_pool2d batch_norm ceil clamp clamp_ clamp_min cos cumsum div dropout erf exp expand_as "
     "feature_dropout "
     "floor gelu group_norm hardsigmoid hardsigmoid_ hardswish hardswish_ hardtanh hardtanh_ "
-    "im2col layer_norm leaky_relu lift_fresh linalg_vector_norm log max max_pool2d mean mish mul "
-    "mul_ neg norm numpy_T pad pow prelu reciprocal relu relu6 relu_ round rsqrt rsub sigmoid "
-    "sigmoid_ sign silu silu_ sin softmax softplus sqrt square std sub sum tanh topk unflatten "
-    "upsample_bilinear2d upsample_nearest2d var"
+    "im2col layer_norm leaky_relu lift_fresh linalg_vector_norm log max max_pool2d mean "
+    "meshgrid mish mul mul_ neg norm numpy_T pad pow prelu reciprocal relu relu6 relu_ round "
+    "rsqrt rsub sigmoid sigmoid_ sign silu silu_ sin softmax softplus sqrt square std sub sum tanh "
+    "topk unflatten upsample_bilinear2d upsample_nearest2d var"
 ).split()
 
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from nas.base.errors import SpecError
 from nas.base.machine import version
 from nas.export.winner import Winner
-from nas.spec.task import Task
+from nas.spec.task import OWN, Task
 
 __all__ = ["EXACT", "Delegates", "Files", "Images", "Target", "WrittenGraph"]
 
@@ -105,6 +105,11 @@ class Target:
             raise SpecError(
                 f"--nms graph suppresses boxes, and networks for {task.name} give none; leave it "
                 "out"
+            )
+        if task.head == OWN:
+            raise SpecError(
+                "--nms graph suppresses what the heads of this project give; of a network of one's "
+                "own its own code says which boxes are kept: leave it out"
             )
         if int8 and not self.int8_suppresses:
             raise SpecError(

@@ -13,7 +13,7 @@ from nas.data import Dataset, Split
 from nas.models.build import build
 from nas.spec.architecture import Architecture
 from nas.spec.suppression import SUPPRESSION, Suppression
-from nas.spec.task import TASKS, Task
+from nas.spec.task import OWN, TASKS, Task
 from nas.study.detection_marks import detection_marks
 from nas.training.loop import Recipe, Training, evaluate
 from nas.training.suppression import suppressed
@@ -21,7 +21,7 @@ from nas.training.tasks import training_task
 from nas.training.tasks.box_losses import BOX_LOSSES
 
 CPU = torch.device("cpu")
-HEADS = TASKS["detection"].heads
+HEADS = tuple(head for head in TASKS["detection"].heads if head != OWN)
 SIDE = 32
 
 
