@@ -164,6 +164,11 @@ def _graph_to_dict(graph: PackedGraph, winner: Winner) -> dict[str, Any]:
     }
 
 
+def _known(loss: float) -> float | None:
+    """Return a loss; None where a network's own is not made of what its graph gives."""
+    return None if math.isnan(loss) else loss
+
+
 def _suppression(graph: PackedGraph, winner: Winner) -> dict[str, Any]:
     """Return where boxes of a graph are suppressed, and what it takes with that within."""
     within = graph.kind != "model.py" and winner.suppression is not None
@@ -173,11 +178,6 @@ def _suppression(graph: PackedGraph, winner: Winner) -> dict[str, Any]:
         "latency_with_nms_ms": latency and latency.latency_ms,
         "latency_with_nms_spread": latency and latency.spread,
     }
-
-
-def _known(loss: float) -> float | None:
-    """Return a loss; None where a network's own is not made of what its graph gives."""
-    return None if math.isnan(loss) else loss
 
 
 def write_papers(

@@ -63,6 +63,11 @@ class Winner:
         return self.architecture.size
 
     @property
+    def judging(self) -> ExportTask:
+        """What the task is to an export of this network."""
+        return export_task(self.task, self.trained, self.size)
+
+    @property
     def shipped(self) -> nn.Module:
         """What its graphs compute: the network, and suppression behind it where they do that."""
         if self.suppression is None:
@@ -77,11 +82,6 @@ class Winner:
         if self.suppression is None:
             return self.judging.gives()
         return describe_suppressed(self.suppression)
-
-    @property
-    def judging(self) -> ExportTask:
-        """What the task is to an export of this network."""
-        return export_task(self.task, self.trained, self.size)
 
     @property
     def trained(self) -> nn.Module:

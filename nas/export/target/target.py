@@ -108,8 +108,8 @@ class Target:
             )
         if task.head == OWN:
             raise SpecError(
-                "--nms graph suppresses what the heads of this project give; of a network of one's "
-                "own its own code says which boxes are kept: leave it out"
+                "--nms graph suppresses the boxes of heads that are known, and this network's own "
+                "code makes them of what its graph gives; leave it out"
             )
         if int8 and not self.int8_suppresses:
             raise SpecError(
