@@ -104,6 +104,8 @@ _HOMES = {
 def __getattr__(name: str) -> Any:
     if name == "blocks":
         return import_module("nas.blocks")
+    if name == "__version__":
+        return import_module("importlib.metadata").version("attention-nas")
     if name not in _HOMES:
         raise AttributeError(f"module 'nas' has no attribute {name!r}")
     return getattr(import_module(f"nas.{_HOMES[name]}"), name)
