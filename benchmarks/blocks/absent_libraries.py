@@ -21,8 +21,8 @@ class Missing(nn.Module):
     """Any class of an absent library: a module to inherit from, or a registry to be listed in."""
 
     @classmethod
-    def register_module(cls, *_names: Any, **_options: Any) -> Any:
-        return lambda listed: listed
+    def register_module(cls, *names: Any, **_options: Any) -> Any:
+        return names[0] if names and callable(names[0]) else lambda listed: listed
 
     register = register_module
 
@@ -48,7 +48,17 @@ def _einsum(*arguments: Any) -> Tensor:
     return torch.einsum(f"{','.join(parts)}->{wanted}", *tensors)
 
 
-_STANDING_IN: dict[str, dict[str, Any]] = {"einops": {"rearrange": rearrange, "einsum": _einsum}}
+def _mean(x: Tensor, pattern: str, reduction: str) -> Tensor:
+    """Average over the axes that the pattern has on its left alone."""
+    assert reduction == "mean"
+    before, _, after = pattern.partition("->")
+    kept = after.split()
+    return x.mean([number for number, word in enumerate(before.split()) if word not in kept])
+
+
+_STANDING_IN: dict[str, dict[str, Any]] = {
+    "einops": {"rearrange": rearrange, "einsum": _einsum, "reduce": _mean}
+}
 """What is there of an absent library after all."""
 
 

@@ -269,7 +269,7 @@ PUBLISHED = (
     Published(
         "lka",
         "Visual-Attention-Network/VAN-Classification/models/van.py",
-        lambda module, shape: module.AttentionModule(shape[0]),
+        lambda module, shape: module.LKA(shape[0]),
         mended=(("timm.models.layers", "timm.layers"), ("timm.models.registry", "timm.models")),
         shape=(96, 14, 9),
     ),

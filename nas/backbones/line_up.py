@@ -26,5 +26,9 @@ LINE_UP: dict[str, str] = {
     "repvit_m1": "RepViT-M1",
     "fastvit_t8": "FastViT-T8",
     "mobileone_s0": "MobileOne-S0",
+    "mobilevig_ti": "MobileViG-Ti",
+    "emov2_1m": "EMOv2-1M",
+    "emov2_2m": "EMOv2-2M",
+    "tiny_moat_0": "tiny-MOAT-0",
 }
-"""The line-up: name -> what it is. MobileViG and EMOv2 are in neither library."""
+"""The line-up: name -> what it is."""

@@ -6,7 +6,15 @@ from collections.abc import Callable
 
 from torch import nn
 
-from nas.backbones import hbonet, mobilenetv2_cifar, mobilenext, snet
+from nas.backbones import (
+    emov2,
+    hbonet,
+    mobilenetv2_cifar,
+    mobilenext,
+    mobilevig,
+    snet,
+    tiny_moat,
+)
 from nas.base.errors import SpecError
 
 __all__ = ["EARLIER_NAMES", "NETWORKS", "create", "exists", "has_width", "names"]
@@ -15,6 +23,9 @@ NETWORKS: dict[str, Callable[[int, float], nn.Module]] = {
     **mobilenext.NETWORKS,
     **hbonet.NETWORKS,
     **snet.NETWORKS,
+    **mobilevig.NETWORKS,
+    **emov2.NETWORKS,
+    **tiny_moat.NETWORKS,
     **mobilenetv2_cifar.NETWORKS,
 }
 """Name -> (number of classes, how many times its channels) -> network."""
@@ -52,5 +63,7 @@ def create(name: str, num_classes: int, pretrained: bool, width: float = 1.0) ->
         reason = "its authors publish only pickled files, which are never loaded"
         if today in mobilenetv2_cifar.NETWORKS:
             reason = "nobody has published any"
+        if today in tiny_moat.NETWORKS:
+            reason = "its authors publish only TensorFlow's checkpoints, which are not read here"
         raise SpecError(f"no pretrained weights for {name!r}: {reason}; use weights: train")
     return NETWORKS[today](num_classes, width)

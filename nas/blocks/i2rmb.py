@@ -45,11 +45,9 @@ _EPSILON = 1e-6
 class SpanningAttention(nn.Module):
     """Window and grid attention in an inverted residual, added to the input."""
 
-    def __init__(self, channels: int, window: int, expansion: int) -> None:
+    def __init__(self, channels: int, window: int, hidden: int, heads: int) -> None:
         super().__init__()
-        hidden = expansion * channels
-        self.window = (window, window)
-        self.heads = heads_of(channels, _HEAD_CHANNELS)
+        self.window, self.heads = (window, window), heads
         self.norm = LayerNorm2d(channels, eps=_EPSILON)
         self.query_key = nn.Conv2d(channels, 2 * channels, 1)
         self.value = nn.Conv2d(channels, hidden, 1)
@@ -75,7 +73,8 @@ class SpanningAttention(nn.Module):
 
 
 def _make(channels: int, height: int, width: int, *, window: int, expansion: int) -> nn.Module:
-    return SpanningAttention(channels, window, expansion)
+    heads = heads_of(channels, _HEAD_CHANNELS)
+    return SpanningAttention(channels, window, expansion * channels, heads)
 
 
 def _limits(channels: int, height: int, width: int, options: Mapping[str, Option]) -> str | None:

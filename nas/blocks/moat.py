@@ -32,14 +32,17 @@ _DEVIATION = 0.02
 
 
 class MoatAttention(nn.Module):
-    """Attention between all positions, added to the input: x + project(attention(norm(x)))."""
+    """Attention between all positions, added to the input: x + project(attention(norm(x))).
 
-    def __init__(self, channels: int) -> None:
+    side: of the map that the table of positions is for; it is stretched to others.
+    """
+
+    def __init__(self, channels: int, side: int = _SIDE) -> None:
         super().__init__()
         self.heads = heads_of(channels)
         self.each = channels // self.heads
         self.norm = LayerNorm2d(channels, eps=1e-5)
-        self.positions = nn.Parameter(torch.empty(self.heads, 2 * _SIDE - 1, 2 * _SIDE - 1))
+        self.positions = nn.Parameter(torch.empty(self.heads, 2 * side - 1, 2 * side - 1))
         self.qkv = nn.Conv2d(channels, 3 * channels, 1)
         self.project = nn.Conv2d(channels, channels, 1)
         for weight in (self.positions, self.qkv.weight, self.project.weight):

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from nas.backbones import own_networks
+from nas.backbones import find_sites, own_networks
 from nas.backbones.hbonet import HarmoniousBottleneck, HBONet
 from nas.backbones.mobilenext import MobileNeXt, Sandglass
 from nas.backbones.snet import ShuffleUnit
@@ -29,6 +29,12 @@ PARAMETERS = {
     "snet_49": 874_584,
     "snet_146": 1_573_512,
     "snet_535": 4_539_920,
+    "mobilevig_ti": 4_758_074,
+    "mobilevig_s": 6_763_538,
+    "emov2_1m": 1_460_844,
+    "emov2_2m": 2_384_312,
+    "tiny_moat_0": 3_355_348,
+    "tiny_moat_1": 5_122_895,
     "mobilenetv2_cifar": 264_952,
 }
 
@@ -71,6 +77,9 @@ def test_parameters_and_last_map(name: str) -> None:
         ("hbonet_100", 305.6),
         ("snet_49", 51.2),
         ("snet_146", 162.5),
+        ("mobilevig_ti", 661.6),
+        ("emov2_1m", 279.9),
+        ("tiny_moat_0", 775.1),
     ],
 )
 def test_multiply_adds(name: str, millions: float) -> None:
@@ -80,7 +89,10 @@ def test_multiply_adds(name: str, millions: float) -> None:
     assert found.macs / 1e6 == pytest.approx(millions, abs=0.7)
 
 
-@pytest.mark.parametrize("name", ["mobilenext_035", "hbonet_010", "snet_49"])
+@pytest.mark.parametrize(
+    "name",
+    ["mobilenext_035", "hbonet_010", "snet_49"],
+)
 def test_trains_a_step_on_images_of_32_pixels(name: str) -> None:
     torch.manual_seed(0)
     network = own_networks.create(name, 10, pretrained=False).train()
@@ -94,12 +106,43 @@ def test_trains_a_step_on_images_of_32_pixels(name: str) -> None:
     assert all(parameter.isfinite().all() for parameter in network.parameters())
 
 
+@pytest.mark.parametrize("name", ["mobilevig_ti", "emov2_1m", "tiny_moat_0"])
+def test_networks_with_attention_learn_from_images_of_any_size(name: str) -> None:
+    torch.manual_seed(0)
+    network = own_networks.create(name, 4, pretrained=False).train()
+    labels = torch.arange(4)
+    for side in (64, 96):
+        loss = nn.functional.cross_entropy(network(torch.randn(4, 3, side, side)), labels)
+        loss.backward()
+    assert loss.isfinite()
+    moved = [item.grad is not None and bool(item.grad.abs().sum() > 0)
+             for item in network.parameters()]  # fmt: skip
+    # A bias before a norm has no effect, and so no gradient but rounding's.
+    assert sum(moved) > 0.8 * len(moved)
+
+
+@pytest.mark.parametrize(
+    ("name", "filled", "empty"),
+    [
+        ("mobilevig_ti", 0, 10),
+        ("emov2_1m", 0, 16),
+        ("tiny_moat_0", 5, 9),  # the first two stages have squeeze-and-excitation of their own
+    ],
+)
+def test_their_depthwise_convolutions_are_sites(name: str, filled: int, empty: int) -> None:
+    sites = find_sites(name, 96)
+    assert [site.filled for site in sites].count(True) == filled
+    assert [site.filled for site in sites].count(False) == empty
+
+
 def test_pretrained_weights_are_refused_in_one_line() -> None:
     with pytest.raises(SpecError, match="mobilenext_100.*use weights: train") as raised:
         own_networks.create("mobilenext_100", 1000, pretrained=True)
     assert "\n" not in str(raised.value)
     with pytest.raises(SpecError, match="nobody has published any"):
         own_networks.create("mobilenetv2_cifar", 1000, pretrained=True)
+    with pytest.raises(SpecError, match="TensorFlow's checkpoints"):
+        own_networks.create("tiny_moat_0", 1000, pretrained=True)
 
 
 def test_sandglass_adds_its_shortcut_at_the_wide_end() -> None:

@@ -200,5 +200,5 @@ def test_networks_of_several_shapes_are_told_apart() -> None:
     shapes = ("64x32", 32, "32x64", 9)
     design = TermDesign.of([Architecture("net", size) for size in shapes])
     assert design.networks == (("net", 9), ("net", 32), ("net", "32x64"), ("net", "64x32"))
-    found = to_architectures(design, np.arange(4)[:, None], None)
+    found = to_architectures(design, np.arange(4)[:, None], Architecture("net"))
     assert [network.resolution for network in found] == [9, 32, "32x64", "64x32"]
