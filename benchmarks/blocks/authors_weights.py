@@ -65,3 +65,18 @@ def without_indices(ours: State, theirs: State) -> State:
     return theirs | in_order(
         ours, {name: item for name, item in theirs.items() if not name.endswith("index")}
     )
+
+
+def in_their_order(*prefixes: str, unread: str = "none") -> Callable[[State, State], State]:
+    """Ours sorted by the first of these that their names start with; the others come last.
+
+    unread: how a weight of theirs starts that has none of ours.
+    """
+
+    def place(name: str) -> int:
+        return next((i for i, each in enumerate(prefixes) if name.startswith(each)), len(prefixes))
+
+    def load(ours: State, theirs: State) -> State:
+        return all_but(unread)({name: ours[name] for name in sorted(ours, key=place)}, theirs)
+
+    return load

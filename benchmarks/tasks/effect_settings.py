@@ -140,7 +140,9 @@ SETTINGS: dict[TaskName, Setting] = {
         batch_size=16,
         figure="ap",
         tried=30.0,
-        rates=(0.005, 0.01, 0.02, 0.04, 0.08),
+        rates=(0.005, 0.01, 0.02, 0.04, 0.08, 0.16, 0.32),
+        epochs=30.0,
+        learning_rate=0.16,
     ),
 }
 

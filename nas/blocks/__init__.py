@@ -10,14 +10,18 @@ from nas.blocks.axial import AXIAL
 from nas.blocks.bam import BAM
 from nas.blocks.block import Block, Shape
 from nas.blocks.bra import BRA
+from nas.blocks.caa import CAA
 from nas.blocks.cbam import CBAM
+from nas.blocks.contmix import CONTMIX
 from nas.blocks.coord import COORD
 from nas.blocks.coord_axis import COORD_X, COORD_Y
 from nas.blocks.criss_cross import CC
+from nas.blocks.davit import DAVIT_CHANNEL, DAVIT_WINDOW
 from nas.blocks.double_attention import A2
 from nas.blocks.eca import ECA
 from nas.blocks.ela import ELA
 from nas.blocks.ema import EMA
+from nas.blocks.ese import ESE
 from nas.blocks.fca import FCA
 from nas.blocks.ffa import FFA
 from nas.blocks.gala import GALA
@@ -25,14 +29,23 @@ from nas.blocks.gather_excite import GE
 from nas.blocks.global_context import GC, GC_SCALE
 from nas.blocks.gsop import GSOP
 from nas.blocks.halo import HALO
+from nas.blocks.i2rmb import I2RMB
 from nas.blocks.lambda_layer import LAMBDA
+from nas.blocks.light_nl import LIGHT_NL
 from nas.blocks.lka import LKA
+from nas.blocks.mlca import MLCA
+from nas.blocks.moat import MOAT
+from nas.blocks.msca import MSCA
 from nas.blocks.non_local import NL
 from nas.blocks.scsa import PCSA, SCSA, SMSA
 from nas.blocks.se import SE, SE_HARD
+from nas.blocks.sge import SGE
+from nas.blocks.shsa import SHSA
 from nas.blocks.simam import SIMAM
+from nas.blocks.spartan import SPARTAN_SPACE, SPARTAN_WAVE
 from nas.blocks.srm import SRM
 from nas.blocks.strip import SPM, STRIP
+from nas.blocks.svga import SVGA
 from nas.blocks.triplet import TRIPLET
 from nas.spec.architecture import Option
 
@@ -75,6 +88,21 @@ BLOCKS: dict[str, Block] = {
         PCSA,
         LAMBDA,
         SE_HARD,
+        ESE,
+        MLCA,
+        SGE,
+        CAA,
+        MSCA,
+        SVGA,
+        SHSA,
+        LIGHT_NL,
+        DAVIT_WINDOW,
+        DAVIT_CHANNEL,
+        MOAT,
+        I2RMB,
+        CONTMIX,
+        SPARTAN_SPACE,
+        SPARTAN_WAVE,
     )
 }
 

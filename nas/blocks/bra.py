@@ -24,33 +24,10 @@ from torch.nn import functional
 
 from nas.blocks.block import Block
 from nas.blocks.limits import too_many_positions
+from nas.blocks.windows import attend, by_window, from_windows, heads_of
 from nas.spec.architecture import Option
 
 __all__ = ["BRA"]
-
-_HEAD_CHANNELS = 32
-
-
-def _heads(channels: int) -> int:
-    most = max(1, channels // _HEAD_CHANNELS)
-    return next(heads for heads in range(most, 0, -1) if channels % heads == 0)
-
-
-def _by_region(x: Tensor, region: tuple[int, int]) -> Tensor:
-    """Cut a map into regions, with zeros at its end: (N, C, regions, positions of a region)."""
-    (tall, wide), (height, width) = region, x.shape[2:]
-    x = functional.pad(x, (0, (wide - width % wide) % wide, 0, (tall - height % tall) % tall))
-    channels, height, width = x.shape[1:]
-    rows = x.reshape(-1, tall, width // wide, wide).transpose(1, 2)
-    return rows.reshape(-1, channels, height * width // (tall * wide), tall * wide)
-
-
-def _from_regions(x: Tensor, region: tuple[int, int], like: Tensor) -> Tensor:
-    """Put regions together again: (N, C, regions, positions) -> (N, C, H, W)."""
-    (tall, wide), (channels, height, width) = region, like.shape[1:]
-    across, down = (width + wide - 1) // wide, (height + tall - 1) // tall
-    rows = x.reshape(-1, across, tall, wide).transpose(1, 2)
-    return rows.reshape(-1, channels, down * tall, across * wide)[:, :, :height, :width]
 
 
 def _means(x: Tensor, region: tuple[int, int]) -> Tensor:
@@ -73,7 +50,7 @@ class BiLevelRoutingAttention(nn.Module):
 
     def __init__(self, channels: int, region: tuple[int, int], topk: int) -> None:
         super().__init__()
-        self.heads, self.region, self.topk = _heads(channels), region, topk
+        self.heads, self.region, self.topk = heads_of(channels), region, topk
         self.scale = channels**-0.5
         self.norm = nn.BatchNorm2d(channels)
         self.local = nn.Conv2d(channels, channels, 5, padding=2, groups=channels)
@@ -84,21 +61,11 @@ class BiLevelRoutingAttention(nn.Module):
         query, key, value = self.qkv(self.norm(x)).chunk(3, dim=1)
         alike = _means(query, self.region).transpose(1, 2) @ _means(key, self.region)
         chosen = alike.topk(self.topk).indices
-        q, k, v = (_by_region(part, self.region) for part in (query, key, value))
-        attended = self._attend(q, _gather(k, chosen), _gather(v, chosen))
-        y = _from_regions(attended, self.region, x) + self.local(value)
+        q, k, v = (by_window(part, self.region) for part in (query, key, value))
+        attended = attend(q, _gather(k, chosen), _gather(v, chosen), self.heads, self.scale)
+        y = from_windows(attended, self.region, x) + self.local(value)
         projected: Tensor = self.project(y)
         return x + projected
-
-    def _attend(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        """Multi-head attention within each region: (N, C, regions, positions) in and out."""
-        q, k, v = (
-            part.reshape(-1, part.shape[1] // self.heads, *part.shape[2:]).transpose(1, 2)
-            for part in (q, k, v)
-        )
-        weights = (q.transpose(2, 3) * self.scale @ k).softmax(dim=3)
-        attended: Tensor = (v @ weights.transpose(2, 3)).transpose(1, 2)
-        return attended.reshape(-1, attended.shape[1] * self.heads, *attended.shape[2:])
 
 
 def _make(channels: int, height: int, width: int, *, topk: int, regions: int) -> nn.Module:

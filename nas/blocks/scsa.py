@@ -22,6 +22,7 @@ from torch.nn import functional as F
 from nas.blocks.block import Block
 from nas.blocks.gate import DoubledGate
 from nas.blocks.limits import undivided
+from nas.blocks.windows import too_small
 from nas.spec.architecture import Option
 
 __all__ = ["PCSA", "SCSA", "SMSA"]
@@ -137,9 +138,7 @@ def _limits_channel(
         return "its one channel has no others to attend to"
     if (reason := undivided(channels, heads, "heads")) is not None:
         return reason
-    if min(height, width) < window:
-        return f"its map of {height}x{width} is smaller than a window of {window}"
-    return None
+    return too_small(height, width, window)
 
 
 def _limits(channels: int, height: int, width: int, options: Mapping[str, Option]) -> str | None:

@@ -12,6 +12,7 @@ from nas.cli.options import Json, RunFolder
 from nas.cli.output.console import print_json
 from nas.spec.architecture import Architecture
 from nas.spec.width import describe_reference, is_widened
+from nas.study.constant_prediction import describe_collapse
 from nas.study.record import COMPLETE, PRUNED, read_rungs
 
 if TYPE_CHECKING:
@@ -67,6 +68,7 @@ def _print_network(row: dict[str, Any], architecture: Architecture) -> None:
         f"{architecture.resolution}"
         + (f", total stride {stride}" if stride else "")
         + (f", output stride {dilated}" if dilated else "")
+        + (f", weights shared in each {architecture.share}" if architecture.share else "")
     )
     if row["reference"]:
         print(f"{describe_reference(row['reference'])} reference: {row['reference']}")
@@ -101,9 +103,8 @@ def _print_training(row: dict[str, Any], state: RunState) -> None:
         print(f"{what}: trained for {budgets[len(below)]:g} of {budgets[-1]:g} {proxy.unit}")
     print(f"loss      {row['loss']:.4f} on {row['images']} validation images")
     print(f"{title:9} {row['accuracy']:.2%}")
-    constant = state.constant_prediction
-    if constant is not None and constant.explains(row["accuracy"]):
-        print(f"          {constant.describe()}")
+    if collapsed := describe_collapse(state.constant_prediction, row["accuracy"]):
+        print(f"          {collapsed}")
     print(f"params    {format_count(row['params'])}")
     print(f"MACs      {format_count(row['macs'])}")
     if row["uncounted"]:

@@ -65,6 +65,9 @@ def _print(candidates: Candidates) -> None:
     screen.print(f"{number:.3g} different networks" if number > 1e6 else f"{number} networks")
     limit = candidates.space.max_insertions
     screen.print(f"at most {limit} blocks in each" if limit else "any number of blocks in each")
+    share = candidates.space.share
+    if share is not None:
+        screen.print(f"equal blocks on equal maps of a {share} share their weights")
     screen.print(
         "Options that build the same network at a site are one choice; the ratio shown is the "
         "paper's where the space has it.",

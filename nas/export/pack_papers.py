@@ -26,7 +26,7 @@ from nas.models.cost import cost_of_module
 from nas.spec.architecture import Architecture
 from nas.spec.own_backbone import brief
 from nas.spec.task import Figure, Task
-from nas.study.constant_prediction import ConstantPrediction
+from nas.study.constant_prediction import ConstantPrediction, describe_collapse
 
 __all__ = ["Origin", "make_report", "named", "write_papers"]
 
@@ -62,10 +62,7 @@ class Origin:
     @property
     def collapsed(self) -> str | None:
         """That its network is no better than such an answer, where it is not."""
-        recorded = self.recorded_accuracy
-        if self.constant is None or recorded is None or not self.constant.explains(recorded):
-            return None
-        return self.constant.describe()
+        return describe_collapse(self.constant, self.recorded_accuracy)
 
     @property
     def recorded_accuracy(self) -> float | None:
@@ -111,7 +108,7 @@ def make_report(
         },
         "calibration_images": CALIBRATION_IMAGES if quantised else 0,
         "int8": describe_int8(graphs) if quantised else to.no_int8 or "not asked for (--int8)",
-        "graphs": [_graph_to_dict(graph, task) for graph in graphs],
+        "graphs": [_graph_to_dict(graph, winner) for graph in graphs],
     }
 
 
@@ -140,9 +137,11 @@ def named(report: Mapping[str, Any], figure: Figure) -> dict[str, Any]:
     return names
 
 
-def _graph_to_dict(graph: PackedGraph, task: Task) -> dict[str, Any]:
-    scores, latency = graph.scores, graph.latency
+def _graph_to_dict(graph: PackedGraph, winner: Winner) -> dict[str, Any]:
+    task, scores, latency = winner.task, graph.scores, graph.latency
     figures = {} if task.is_classification else {"figures": scores and dict(scores.figures)}
+    if task.kind.annotated == "boxes":
+        figures |= _suppression(graph, winner)
     return {
         "file": graph.file,
         "kind": graph.kind,
@@ -168,6 +167,17 @@ def _graph_to_dict(graph: PackedGraph, task: Task) -> dict[str, Any]:
 def _known(loss: float) -> float | None:
     """Return a loss; None where a network's own is not made of what its graph gives."""
     return None if math.isnan(loss) else loss
+
+
+def _suppression(graph: PackedGraph, winner: Winner) -> dict[str, Any]:
+    """Return where boxes of a graph are suppressed, and what it takes with that within."""
+    within = graph.kind != "model.py" and winner.suppression is not None
+    latency = graph.suppressing
+    return {
+        "nms": "graph" if within else "outside",
+        "latency_with_nms_ms": latency and latency.latency_ms,
+        "latency_with_nms_spread": latency and latency.spread,
+    }
 
 
 def write_papers(
@@ -247,7 +257,7 @@ def _for_outputs(winner: Winner) -> dict[str, Any]:
     return {
         "fit": winner.resize,
         "draft": None if whole else 2 * max(size.height, size.width),
-        "outputs": task.gives(),
+        "outputs": winner.gives,
         **task.settings(),
         **({} if back is None else {"back": back}),
     }

@@ -136,6 +136,14 @@ class GraphScores:
     loss_change: float
     half_width: float
 
+    def with_boxes_of(self, suppressing: GraphScores) -> GraphScores:
+        """Return the scores of a graph that suppresses boxes itself: a loss is of what is behind.
+
+        suppressing: the scores of that graph. These: of the same graph without suppression.
+        """
+        parity, figures, drop = suppressing.parity, suppressing.figures, suppressing.drop
+        return replace(self, parity=parity, figures=figures, drop=drop)
+
     @property
     def accuracy(self) -> float:
         """The figure that stands for the task: the share of images that it gets right."""
@@ -238,9 +246,8 @@ class ValidationScores:
         )
 
     def _difference(self, scores: Images, rows: slice) -> float:
-        """Return the largest difference of a graph's outputs for some rows."""
-        comparable = self.judging.comparable
-        return float(np.abs(comparable(scores) - comparable(self.scores[rows])).max())
+        """Return how far a graph's outputs for some rows are from the network's."""
+        return self.judging.apart(scores, self.scores[rows])
 
     def departs_from(self, recorded: float | None) -> bool:
         """Say whether its accuracy is beyond the noise of the images from a recorded one.

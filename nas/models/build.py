@@ -16,6 +16,7 @@ from nas.base.seeds import derive
 from nas.base.size import Resolution, Size
 from nas.blocks import block_named
 from nas.blocks.gate import drop_single_gates
+from nas.models.sharing import sharing_sites, tie
 from nas.models.task_network import (
     TaskNetwork,
     check_read,
@@ -25,7 +26,15 @@ from nas.models.task_network import (
     task_of,
 )
 from nas.models.task_sites import find_task_sites, task_sites_by_name
-from nas.spec.architecture import EMPTY, KEEP, Architecture, Insertion, Option, block_label
+from nas.spec.architecture import (
+    EMPTY,
+    KEEP,
+    Architecture,
+    Insertion,
+    Option,
+    Share,
+    block_label,
+)
 from nas.spec.own_backbone import absolute
 from nas.spec.space import SiteRule
 from nas.spec.task import Task
@@ -35,6 +44,7 @@ __all__ = [
     "deploy",
     "inserted_modules",
     "inserted_prefixes",
+    "placements_of",
     "selected_sites",
     "uniform",
 ]
@@ -69,12 +79,21 @@ def build(
     if weights is not None:
         network.load_state_dict(dict(weights))
     trained = start == "identity" and (weights is not None or pretrained)
-    for site, insertion in _placements(architecture, task):
+    placements = placements_of(architecture, task)
+    sharing = sharing_sites(architecture, placements)
+    placed: dict[str, nn.Module] = {}
+    for site, insertion in placements:
         check_read(architecture.plain, task, site.name, site.slot)
-        module, holder = _module(insertion, site, start, seed), holder_of(network, site.slot)
-        if trained and site.filled and insertion.block != EMPTY:
+        shared = sharing.get(site.name, ())
+        drawn = derive(seed, site.stage if shared else site.name)
+        module, holder = _module(insertion, site, start, drawn), holder_of(network, site.slot)
+        # Several trained modules have no one set of weights to begin from.
+        if trained and site.filled and insertion.block != EMPTY and not shared:
             held = holder.get_submodule(site.slot.module)
             block_named(insertion.block).take_over(module, held, site)
+        if shared and shared[0] in placed:
+            tie(placed[shared[0]], module)
+        placed[site.name] = module
         site.slot.fill(holder, module)
     return network.eval()
 
@@ -85,13 +104,13 @@ def _module(insertion: Insertion, site: Site, start: str, seed: int) -> nn.Modul
             raise SpecError(f"site {site.name!r} comes empty; {EMPTY!r} is for filled ones")
         return nn.Identity()
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(derive(seed, site.name))
+        torch.manual_seed(seed)
         block = block_named(insertion.block)
         options = dict(insertion.options)
         return block.assemble(site.channels, site.height, site.width, start, options).eval()
 
 
-def _placements(architecture: Architecture, task: Task) -> list[tuple[Site, Insertion]]:
+def placements_of(architecture: Architecture, task: Task) -> list[tuple[Site, Insertion]]:
     """Return the insertions with their sites, in the order of the forward pass."""
     insertions = {insertion.site: insertion for insertion in architecture.insertions}
     sites = task_sites_by_name(architecture, task, tuple(insertions))
@@ -104,7 +123,7 @@ def _block_placements(
     """Return the insertions that put a block somewhere into a network, with their sites."""
     return [
         (site, insertion)
-        for site, insertion in _placements(architecture, task_of(network))
+        for site, insertion in placements_of(architecture, task_of(network))
         if insertion.block != EMPTY
     ]
 
@@ -132,9 +151,10 @@ def deploy(network: nn.Module, architecture: Architecture) -> nn.Module:
     Where no single convolution reads a slot, or its weights are computed or shared (see
     `Slot.follower`), the doubled gates stay; so they do between residual blocks where a head reads
     maps, and beside blocks at modules that a pattern names, which may stand between a slot and its
-    reader.
+    reader; and in blocks that share weights of which some read what is gated within them.
     """
     placements = _block_placements(network, architecture)
+    sharing = sharing_sites(architecture, placements)
     for site, _ in placements:
         drop_single_gates(site.slot.block(holder_of(network, site.slot)))
     if any(site.position == "output" for site, _ in placements):
@@ -142,6 +162,8 @@ def deploy(network: nn.Module, architecture: Architecture) -> nn.Module:
     for site, insertion in placements:
         holder = holder_of(network, site.slot)
         if site.slot.follower is None or not _alone_reads(network, site.slot):
+            continue
+        if site.name in sharing and block_named(insertion.block).reads_gated:
             continue
         follower = holder.get_submodule(site.slot.follower)
         assert type(follower) is nn.Conv2d
@@ -200,6 +222,7 @@ def uniform(
     part: str | Sequence[str] = "backbone",
     task: Task | None = None,
     where_it_fits: bool = False,
+    share: Share | None = None,
     **options: Option,
 ) -> Architecture:
     """Place one block at every site by hand, as the papers do.
@@ -211,6 +234,7 @@ def uniform(
     position, modules, part: which sites (see `SiteRule`).
     task: whose network has the parts; None: its backbone alone.
     where_it_fits: whether to leave out the sites that the block does not fit, rather than refuse.
+    share: within what its weights are the same at equal maps (see Architecture).
     options: of the block; those not given are the paper's.
     Raises SpecError for an unknown name, or a block that does not fit.
     """
@@ -240,4 +264,4 @@ def uniform(
                 label = block_label(block, options)
                 raise SpecError(f"{label} does not fit {site.name}: {reason}")
             insertions.append(Insertion(site.name, block, tuple(complete.items())))
-    return replace(plain, insertions=tuple(insertions))
+    return replace(plain, insertions=tuple(insertions), share=share)

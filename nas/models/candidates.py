@@ -273,6 +273,7 @@ class Candidates:
                     resolution=branch.resolution,
                     total_stride=branch.total_stride,
                     output_stride=branch.output_stride,
+                    share=branch.share,
                     exclude=branch.exclude,
                     position=tuple(self.space.sites.position),
                     modules=tuple(self.space.sites.modules),

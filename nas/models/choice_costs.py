@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -10,8 +11,9 @@ from numpy.typing import NDArray
 
 from nas.backbones import Site
 from nas.blocks import block_named
-from nas.models.cost import cost, cost_of_module
+from nas.models.cost import block_parameters, cost, cost_of_module
 from nas.models.decisions import Decision
+from nas.models.sharing import shared_key
 from nas.spec.architecture import EMPTY, KEEP, Architecture, Insertion, parse_label
 from nas.spec.task import Task
 
@@ -46,6 +48,29 @@ class ChoiceCosts:
                 for site in decision.sites:
                     rows[number] += self._difference(plain, site, label)
         return rows
+
+    @staticmethod
+    def shared(decisions: Mapping[str, Decision], codes: Mapping[str, NDArray[np.int64]]) -> Floats:
+        """Return the parameters that blocks of a stage have in common, (n,).
+
+        So much less than the sum has a network whose space says `share: stage`.
+        decisions, codes: by the same names; codes are numbers of choices, (n,) each.
+        """
+        holders: dict[tuple[object, ...], Floats] = {}
+        weights: dict[tuple[object, ...], int] = {}
+        for name, decision in decisions.items():
+            for number, label in enumerate(decision.choices):
+                if label in {KEEP, EMPTY}:
+                    continue
+                chosen = (codes[name] == number).astype(np.float64)
+                for site in decision.sites:
+                    key = shared_key(site, label)
+                    holders[key] = holders.get(key, 0.0) + chosen
+                    weights[key] = block_parameters(site, label)
+        saved = np.zeros(len(next(iter(codes.values()))))
+        for key, count in holders.items():
+            saved += np.maximum(count - 1, 0) * weights[key]
+        return saved
 
     def _difference(self, plain: Architecture, site: Site, label: str) -> Floats:
         """Return what a label puts into a site, without what it takes out, (3,)."""

@@ -20,7 +20,7 @@ from nas.spec.task import Task
 __all__ = ["CodedCandidates"]
 
 Floats = NDArray[np.float64]
-_MACS, _BLOCKS = COUNTED.index("macs"), COUNTED.index("blocks")
+_PARAMS, _MACS, _BLOCKS = (COUNTED.index(name) for name in ("params", "macs", "blocks"))
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,7 +96,12 @@ class CodedCandidates:
 
     def costs(self, codes: Codes) -> Floats:
         """Return parameters, multiply-adds and inserted blocks, (n, 3), of codes (n, d)."""
-        return self.plain_costs + self.space.summed(self.added_costs, codes)
+        costs = self.plain_costs + self.space.summed(self.added_costs, codes)
+        if self.candidates.space.share is not None:
+            columns = dict(zip(self.keys, np.asarray(codes).T, strict=True))
+            decisions = self.candidates.parameters_of(self.plain)[1]
+            costs[:, _PARAMS] -= ChoiceCosts.shared(decisions, columns)
+        return costs
 
     def architecture(self, codes: Codes) -> Architecture:
         """Return the architecture that codes (d,) stand for. Raises SpecError."""

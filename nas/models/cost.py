@@ -12,8 +12,11 @@ from functools import lru_cache
 import torch
 from torch import nn
 
-from nas.models.build import build
-from nas.spec.architecture import Architecture
+from nas.backbones import Site
+from nas.blocks import block_named
+from nas.models.build import build, placements_of
+from nas.models.sharing import sharing_sites
+from nas.spec.architecture import Architecture, parse_label
 from nas.spec.task import Task
 
 with warnings.catch_warnings():
@@ -21,17 +24,18 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore", FutureWarning)
     from fvcore.nn import FlopCountAnalysis
 
-__all__ = ["Cost", "cost", "cost_by_parts", "cost_of_module"]
+__all__ = ["Cost", "block_parameters", "cost", "cost_by_parts", "cost_of_module"]
 
 # One multiply-add is one multiplication with its addition, in convolutions, linear layers and
 # matrix products alone: so the tables of arXiv:2103.02907 count (fvcore adds batch norm).
 _NOTHING = (
     "abs adaptive_avg_pool1d adaptive_avg_pool2d adaptive_max_pool2d add add_ addcmul amax amin "
-    "avg_pool2d batch_norm ceil clamp clamp_ clamp_min cos cumsum div dropout erf exp expand_as "
-    "feature_dropout "
+    "argmax avg_pool2d batch_norm ceil clamp clamp_ clamp_min cos cumsum div dropout erf exp "
+    "expand_as feature_dropout "
     "floor gelu group_norm hardsigmoid hardsigmoid_ hardswish hardswish_ hardtanh hardtanh_ "
-    "im2col layer_norm leaky_relu lift_fresh linalg_vector_norm log max max_pool2d mean "
-    "meshgrid mish mul mul_ neg norm numpy_T pad pow prelu reciprocal relu relu6 relu_ round "
+    "im2col layer_norm leaky_relu lift_fresh linalg_vector_norm log max max_pool2d maximum "
+    "mean meshgrid minimum mish mul mul_ neg norm numpy_T pad pow prelu reciprocal relu relu6 "
+    "relu_ round "
     "rsqrt rsub sigmoid sigmoid_ sign silu silu_ sin softmax softplus sqrt square std sub sum tanh "
     "topk unflatten upsample_bilinear2d upsample_nearest2d var"
 ).split()
@@ -116,7 +120,7 @@ def cost_by_parts(architecture: Architecture, task: Task) -> Cost:
     """Count the same as `cost`, from the plain network and what each insertion adds to it.
 
     Blocks keep the shape of their map, so their costs add up exactly; and a search that asks
-    about thousands of networks counts each insertion once.
+    about thousands of networks counts each insertion once. Weights that blocks share count once.
     Raises SpecError when it cannot be built.
     """
     plain = cost(architecture.plain, task=task)
@@ -126,10 +130,36 @@ def cost_by_parts(architecture: Architecture, task: Task) -> Cost:
     ]
     unsupported = {name for part in (plain, *singles) for name in part.unsupported}
     return Cost(
-        params=plain.params + sum(single.params - plain.params for single in singles),
+        params=plain.params
+        + sum(single.params - plain.params for single in singles)
+        - _shared_parameters(architecture, task),
         macs=plain.macs + sum(single.macs - plain.macs for single in singles),
         unsupported=tuple(sorted(unsupported)),
     )
+
+
+def _shared_parameters(architecture: Architecture, task: Task) -> int:
+    """Count the parameters that blocks have in common with one before them."""
+    if architecture.share is None:
+        return 0
+    placements = placements_of(architecture, task)
+    sites = {site.name: (site, insertion.label) for site, insertion in placements}
+    groups = set(sharing_sites(architecture, placements).values())
+    return sum((len(names) - 1) * block_parameters(*sites[names[0]]) for names in groups)
+
+
+def block_parameters(site: Site, label: str) -> int:
+    """Count the parameters of a block, written as `coord/r32`, that stands at a site."""
+    return _block_parameters(site.channels, site.height, site.width, label)
+
+
+@lru_cache(maxsize=4096)
+def _block_parameters(channels: int, height: int, width: int, label: str) -> int:
+    name, options = parse_label(label)
+    block = block_named(name)
+    with torch.random.fork_rng(devices=[]):
+        module = block.assemble(channels, height, width, "paper", block.complete(options))
+    return sum(parameter.numel() for parameter in module.parameters())
 
 
 @lru_cache(maxsize=4096)

@@ -12,7 +12,15 @@ from nas.base.size import Resolution
 from nas.blocks import BLOCKS, Block, block_named
 from nas.models.build import is_excluded, selected_sites
 from nas.models.task_sites import find_task_sites
-from nas.spec.architecture import EMPTY, KEEP, Architecture, Insertion, Option, block_label
+from nas.spec.architecture import (
+    EMPTY,
+    KEEP,
+    Architecture,
+    Insertion,
+    Option,
+    Share,
+    block_label,
+)
 from nas.spec.space import SearchSpace, SiteRule
 from nas.spec.task import Task
 
@@ -46,6 +54,7 @@ class Branch:
     decisions: tuple[Decision, ...]
     exclude: tuple[str, ...]
     output_stride: int | None = None
+    share: Share | None = None
 
     @property
     def sites(self) -> tuple[Site, ...]:
@@ -70,6 +79,7 @@ class Branch:
             tuple(insertions),
             self.total_stride,
             self.output_stride,
+            self.share,
         )
 
     def count(self, limit: int | None) -> int:
@@ -127,7 +137,15 @@ def _branch(space: SearchSpace, backbone: str, resolution: Resolution, task: Tas
                 f"block {block!r} fits no site of {backbone!r}: "
                 + _why_nowhere(block_named(block), options, decisions)
             )
-    return Branch(backbone, resolution, space.total_stride, decisions, exclude, space.output_stride)
+    return Branch(
+        backbone,
+        resolution,
+        space.total_stride,
+        decisions,
+        exclude,
+        space.output_stride,
+        space.share,
+    )
 
 
 def _grouped(sites: tuple[Site, ...], rule: SiteRule) -> dict[str, tuple[Site, ...]]:

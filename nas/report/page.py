@@ -190,11 +190,12 @@ def _tiles(snapshot: Snapshot) -> list[_Tile]:
 
 def _networks_tile(snapshot: Snapshot) -> _Tile:
     trials = snapshot.trials
-    firsts = int((trials["repeat"] == 0).sum())
-    plan = snapshot.run.file.search
-    planned = f"of {plan.trials} planned; " if plan.budget is None else ""
-    note = f"{planned}{len(trials) - firsts} further trainings with other seeds"
-    return _Tile("networks", str(firsts), note)
+    networks = trials.evaluated
+    notes = [
+        snapshot.run.file.search.describe_planned(networks),
+        f"{int((trials['repeat'] > 0).sum())} further trainings with other seeds",
+    ]
+    return _Tile("networks", str(networks), "; ".join(note for note in notes if note))
 
 
 def _front_tiles(front: Front) -> list[_Tile]:

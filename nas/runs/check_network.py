@@ -31,7 +31,7 @@ from nas.spec.own_backbone import is_held
 from nas.spec.runner import Proxy
 from nas.spec.task import Task
 from nas.training.proxies import PROXIES
-from nas.training.supernet.supernet import SHARES_NO_LOSS
+from nas.training.supernet.supernet import SHARES_NO_LOSS, check_no_sharing
 
 __all__ = ["CLASSES", "check_networks", "check_own_network", "check_training"]
 
@@ -52,6 +52,8 @@ def check_networks(
     Returns what a user should hear of them, in sentences.
     Raises SpecError for one that cannot be searched.
     """
+    if PROXIES[proxy.kind].shared:
+        check_no_sharing(candidates.space)
     smallest: dict[str, Architecture] = {}
     for plain, _ in candidates.plains():
         known = smallest.setdefault(plain.backbone, plain)

@@ -7,7 +7,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Literal, get_args
 
 from nas.base.errors import SpecError
 from nas.base.size import Resolution, Size
@@ -19,11 +19,15 @@ __all__ = [
     "Architecture",
     "Insertion",
     "Option",
+    "Share",
     "block_label",
     "parse_label",
 ]
 
 Option = int | float | str | bool
+
+Share = Literal["stage"]
+"""Within what equal blocks have the same weights."""
 
 EMPTY = "none"
 """The name of no block: the slot is emptied, whatever the backbone came with."""
@@ -120,6 +124,8 @@ class Architecture:
     resolution: size of the input at deployment, pixels: 224, or "224x160" (height first).
     total_stride: input height / height of the last map; None leaves the backbone's own.
     output_stride: the same by a dilated end, as heads of segmentation read it; None: not dilated.
+    share: `stage`: equal blocks on equal maps of a stage have the same weights; None: each has its
+        own. Of fewer than two blocks it says nothing, and is None.
     digest: a hash of all the others.
     """
 
@@ -128,6 +134,7 @@ class Architecture:
     insertions: tuple[Insertion, ...] = ()
     total_stride: int | None = None
     output_stride: int | None = None
+    share: Share | None = None
     digest: str = field(init=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -136,7 +143,12 @@ class Architecture:
         twice = sorted({site for site in sites if sites.count(site) > 1})
         if twice:
             raise SpecError(f"site {twice[0]!r} holds two insertions; one is allowed")
+        if self.share not in (None, *get_args(Share)):
+            allowed = ", ".join(get_args(Share))
+            raise SpecError(f"share {self.share!r}; allowed: {allowed}, or nothing")
         object.__setattr__(self, "insertions", insertions)
+        if len(self.blocks) < 2:
+            object.__setattr__(self, "share", None)
         object.__setattr__(self, "resolution", Size.of(self.resolution).written)
         object.__setattr__(self, "digest", _digest(self.to_json()))
 
@@ -159,11 +171,13 @@ class Architecture:
         """Return plain values for JSON."""
         # Only where it is set: architectures without it keep their digests.
         dilated = {} if self.output_stride is None else {"output_stride": self.output_stride}
+        shared = {} if self.share is None else {"share": self.share}
         return {
             "backbone": self.backbone,
             "resolution": self.resolution,
             "total_stride": self.total_stride,
             **dilated,
+            **shared,
             "insertions": [
                 {
                     "site": insertion.site,
@@ -188,6 +202,7 @@ class Architecture:
                 resolution=data["resolution"],
                 total_stride=data["total_stride"],
                 output_stride=data.get("output_stride"),
+                share=data.get("share"),
                 insertions=tuple(
                     Insertion(entry["site"], entry["block"], tuple(entry["options"].items()))
                     for entry in data["insertions"]

@@ -200,6 +200,17 @@ class SearchPlan(BaseModel):
     """One of so many networks goes on from a rung to the next, where proxy.rungs has several (see
     `nas.strategy.halving`); None: all are trained up to the last one."""
 
+    def describe_planned(self, networks: int) -> str | None:
+        """Say how many networks were planned, beside so many; None where time ends a search.
+
+        There are more where hand-placed ones alone are, or where full trainings bring others.
+        """
+        if self.budget is not None:
+            return None
+        if networks <= self.trials:
+            return f"of {self.trials} planned"
+        return f"{networks - self.trials} beyond the {self.trials} planned"
+
     @field_validator("objectives")
     @classmethod
     def _known(cls, names: list[str]) -> list[str]:

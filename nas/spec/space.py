@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 from nas.base.errors import SpecError
 from nas.base.files import parse, read_text, read_yaml
-from nas.spec.architecture import Option
+from nas.spec.architecture import Option, Share
 from nas.spec.own_backbone import with_arguments
 from nas.spec.resolution import SearchedResolution
 
@@ -104,6 +104,7 @@ class SearchSpace(BaseModel):
     which becomes part of the names of all backbones: `nets:tiny(width=0.5)`.
 
     output_stride: input height / height of the last map, by a dilated end (see Architecture).
+    share: within what equal blocks on equal maps have the same weights (see Architecture).
     """
 
     model_config = _STRICT
@@ -115,6 +116,7 @@ class SearchSpace(BaseModel):
     output_stride: Literal[8, 16, 32] | None = None
     sites: SiteRule = SiteRule()
     blocks: Annotated[dict[str, dict[str, list[Option]]], Field(min_length=1)]
+    share: Share | None = None
     max_insertions: Annotated[int, Field(ge=1)] | None = None
     constraints: Constraints = Constraints()
 

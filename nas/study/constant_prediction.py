@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["ConstantPrediction"]
+__all__ = ["ConstantPrediction", "describe_collapse"]
 
 _ROUNDING = 1e-9  # of figures that are made from the same counts
 
@@ -47,3 +47,13 @@ class ConstantPrediction:
         """Read what `to_dict` returned."""
         loss = data["loss"]
         return cls(None if loss is None else float(loss), float(data["accuracy"]))
+
+
+def describe_collapse(constant: ConstantPrediction | None, accuracy: float | None) -> str | None:
+    """Say of a network of a figure that one answer to all images explains it, where it does.
+
+    constant, accuracy: None where they are not known, and nothing is said.
+    """
+    if constant is None or accuracy is None or not constant.explains(accuracy):
+        return None
+    return constant.describe()

@@ -62,7 +62,10 @@ def test_flags_are_a_promise() -> None:
         ],
         "blocks": ["--channels", "--json", "--side"],
         "backbones": ["--json", "--resolution", "pattern"],
-        "export": ["--int8", "--max-drop", "--out", "--to", "--trial", "--weights", "run", "trial"],
+        "export": [
+            "--int8", "--max-drop", "--nms", "--out", "--to", "--trial", "--weights",
+            "run", "trial",
+        ],
         "doctor": ["--json"],
         "launch": ["--address", "--dry-run", "--out", "--runner", "recipe", "space"],
         "profile": [],

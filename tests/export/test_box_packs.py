@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 
@@ -82,6 +83,49 @@ def test_it_checks_itself_with_numpy_alone(pack: Pack) -> None:
     assert "the boxes of 16 images" in ran.stdout and "AP50" in ran.stdout
     report = json.loads((pack.path / "report.json").read_text())
     assert f"AP {report['graphs'][1]['ap']:.1%}" in ran.stdout
+
+
+@pytest.fixture(scope="module")
+def suppressing(detected: tuple[Winner, Dataset], tmp_path_factory: pytest.TempPathFactory) -> Pack:
+    """A pack of graphs that suppress boxes themselves."""
+    path = tmp_path_factory.mktemp("suppressing") / "winner"
+    winner, data = detected
+    winner = replace(winner, suppression=SUPPRESSION)
+    return write_pack(path, winner, data, TARGETS["onnx"], ORIGIN, int8=True)
+
+
+def test_a_graph_that_suppresses_is_packed_as_such(pack: Pack, suppressing: Pack) -> None:
+    report = json.loads((suppressing.path / "report.json").read_text())
+    model, plain, small = report["graphs"]
+    assert [graph["nms"] for graph in (model, plain, small)] == ["outside", "graph", "graph"]
+    assert model["latency_with_nms_ms"] is None and plain["latency_with_nms_ms"] > 0
+    assert plain["latency_ms"] > 0 and plain["difference"] < 1e-4
+    assert (plain["figures"], plain["loss_change"]) == (
+        pytest.approx(model["figures"], abs=1e-3), pytest.approx(0, abs=1e-4),
+    )  # fmt: skip
+    other = json.loads((pack.path / "report.json").read_text())
+    assert {graph["nms"] for graph in other["graphs"]} == {"outside"}
+    assert small["ap"] == pytest.approx(other["graphs"][2]["ap"], abs=0.02)
+    assert small["loss_change"] == pytest.approx(other["graphs"][2]["loss_change"], abs=1e-3)
+    preprocessing = json.loads((suppressing.path / "preprocessing.json").read_text())
+    assert preprocessing["outputs"].startswith("(N, D, 6), of each image the boxes that are kept")
+    card = (suppressing.path / "README.md").read_text()
+    assert "computed within the graphs, and is not in the latencies below" in card
+    assert "Out: (N, D, 6)" in card
+
+
+def test_a_graph_that_suppresses_is_checked_by_its_boxes(suppressing: Pack, tmp_path: Path) -> None:
+    ran = verify(suppressing.path, "--model", without="timm")
+    assert (ran.returncode, ran.stdout.count(": ok;")) == (0, 3), ran.stdout + ran.stderr
+    assert ran.stdout.count("the boxes of 16 images") == 3
+    assert verify(suppressing.path, without="torch").returncode == 0
+    ran = verify(suppressing.path, "1")
+    assert ran.returncode == 0 and ran.stdout.startswith("sample-1-boxes.png:"), ran.stderr
+    folder = tmp_path / "pack"
+    shutil.copytree(suppressing.path, folder)
+    shutil.copy(folder / "network-int8.onnx", folder / "network.onnx")
+    ran = verify(folder)
+    assert ran.returncode == 1 and ran.stdout.count("FAILS") == 1
 
 
 def test_it_notices_another_graph(pack: Pack, tmp_path: Path) -> None:

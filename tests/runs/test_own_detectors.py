@@ -162,6 +162,8 @@ def test_it_is_searched_from_its_weights_trained_fully_and_leaves_as_it_was_trai
     (result,) = retrain(plan, RetrainWatcher(make_console()))
     assert result.failure is None and result.test_figures is not None
 
+    with pytest.raises(SpecError, match=r"--nms graph .* own code makes them .*; leave it out"):
+        export_pack(resumed, 1, "onnx", tmp_path / "pack", nms="graph")
     pack = export_pack(resumed, 1, "onnx", tmp_path / "pack")
     assert load_file(pack.path / "weights.safetensors").keys() > given.keys(), "its own names"
     report = json.loads((pack.path / "report.json").read_text())

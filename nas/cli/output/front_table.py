@@ -40,21 +40,9 @@ def print_front(front: Front, screen: Console) -> None:
         screen.print(line)
     wide = screen if screen.is_terminal else make_console(width=_TABLE_WIDTH, file=screen.file)
     wide.print(front_table(front, wide.width))
-    names = front.figure.worded(" and ".join(objective.title for objective in front.objectives))
-    screen.print(
-        f"* on the front of {names}"
-        + ("; + would be, but the space does not hold it" if front.outside else "")
-        + f". Latency: {_describe_latency(front)}. {_describe_gain(front)}"
-        f"Loss saved (against the plain network), {front.figure.title}: as measured. n: seeds it "
-        "had.",
-        style="dim",
-    )
-    if any(point.retrained_seeds for point in front):
-        screen.print(
-            f"retrained, test: {front.figure.title} after full training, on validation and on test "
-            "images, ± standard deviation between its n seeds.",
-            style="dim",
-        )
+    for line in _legend(front):
+        screen.print(line, style="dim")
+    screen.print()
     for line in verdict.essentials:
         screen.print(line)
     if verdict.details:
@@ -154,12 +142,35 @@ def _cells(point: Point, believed: bool, retrained: bool) -> list[str | Text]:
     ]
 
 
+def _legend(front: Front) -> list[str]:
+    """Say what the columns are."""
+    names = front.figure.worded(" and ".join(objective.title for objective in front.objectives))
+    title = front.figure.title
+    marks = f"* is on the front of {names}"
+    if front.outside:
+        marks += "; + would be, but the space does not hold it"
+    gain = (
+        "Gain is what full training is expected to bring over the plain network, with its 90 % "
+        "interval; better is the probability that it brings anything. "
+    )
+    lines = [
+        f"{marks}. {gain if _is_believed(front) else ''}Loss saved (against the plain network) and "
+        f"{title} are means over n short trainings. Latency is {_describe_latency(front)}."
+    ]
+    if any(point.retrained_seeds for point in front):
+        lines.append(
+            f"Retrained and test are {title} after full training, on validation and on test "
+            "images: mean ± standard deviation over n full trainings."
+        )
+    return lines
+
+
 def _describe_latency(front: Front) -> str:
     predicted = [point.latency_predicted for point in front]
     if predicted and all(predicted):
         return "predicted from a device profile (~)"
-    measured = "thread CPU time of one image, measured"
-    return f"{measured}; ~ predicted from a device profile" if any(predicted) else measured
+    measured = "the thread CPU time of one image, measured"
+    return f"{measured} (~: predicted from a device profile)" if any(predicted) else measured
 
 
 def _is_believed(front: Front) -> bool:
@@ -168,15 +179,6 @@ def _is_believed(front: Front) -> bool:
 
 def _gain_unit(front: Front) -> str:
     return " (loss)" if all(math.isnan(point.gain) for point in front) else ", points"
-
-
-def _describe_gain(front: Front) -> str:
-    if not _is_believed(front):
-        return ""
-    return (
-        "Gain: over the plain network by full training, as believed by all trainings, with its "
-        "90 % interval. Better: the probability of that. "
-    )
 
 
 def _format_better(point: Point) -> str:

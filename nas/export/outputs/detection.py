@@ -7,8 +7,9 @@
 
 The graph gives (N, A, 9 + classes): of each of A default boxes that which was made from it, x1, y1,
 x2, y2 in pixels of what the graph reads; a logit of the background (SSDLite) or of how near its
-middle is to the object's (FCOS); a logit of each class; and the default box. Boxes are not
-suppressed in it. Needs numpy alone.
+middle is to the object's (FCOS); a logit of each class; and the default box. A graph that
+suppresses boxes itself gives (N, D, 6): the D best of each image as `kept` has them, class -1 where
+there are fewer. What reads the one here reads the other. Needs numpy alone.
 """
 
 # attention-nas copies this file into packs as outputs.py: it must not import from the project.
@@ -36,12 +37,18 @@ SAME = 0.5
 """The intersection over union from which on two boxes of a class are the same."""
 
 _COLUMNS = 6
+_ALL_BUT = 0.03  # of the boxes of two lists: rounding decides which of two at a limit is kept
 
 
 def read_limits(preprocessing: str | Path) -> Limits:
     """Which boxes are kept, from preprocessing.json: see `kept`."""
     limits: Limits = json.loads(Path(preprocessing).read_text(encoding="utf-8"))["suppression"]
     return limits
+
+
+def are_suppressed(given: Given) -> bool:
+    """Whether the graph has suppressed boxes itself: what it gives are then those kept."""
+    return bool(given.shape[2] == _COLUMNS)
 
 
 def class_scores(given: Given, head: str) -> NDArray[np.float64]:
@@ -69,6 +76,8 @@ def kept(given: Given, limits: Limits) -> list[Boxes]:
     limits: head, whose scores these are; score, the least that is looked at; candidates, how many
         are; overlap, from which on the lower of two of a class is left out; most, how many stay.
     """
+    if are_suppressed(given):
+        return [image[image[:, 5] >= 0].astype(np.float64) for image in given]
     height, width = read_size(given)
     edge = np.array([width, height, width, height])
     found = []
@@ -123,6 +132,23 @@ def alike(ones: Boxes, others: Boxes) -> float:
         same += int(meets.any(axis=1).sum() + meets.any(axis=0).sum())
         count += len(one) + len(other)
     return same / count if count else 1.0
+
+
+def apart(ones: Boxes, others: Boxes, side: float) -> float:
+    """How far the boxes kept of images, (N, most, 6) twice, are from each other.
+
+    The largest difference, of all boxes but 3 of 100, from the nearest box of its class that the
+    other has: of the score, or of a corner as a share of the side. 1 where it has none.
+    """
+    scale = np.array([side] * 4 + [1])
+    far: list[NDArray[np.float64]] = []
+    for one, other in zip(ones, others, strict=True):
+        one, other = one[one[:, 5] >= 0], other[other[:, 5] >= 0]
+        between = np.abs(one[:, None, :5] - other[None, :, :5]) / scale
+        distances = np.where(one[:, None, 5] == other[None, :, 5], between.max(axis=2), 1.0)
+        far += [distances.min(axis=axis, initial=1.0) for axis in (0, 1)]
+    every = np.sort(np.concatenate(far))
+    return float(every[int((1 - _ALL_BUT) * (len(every) - 1))]) if len(every) else 0.0
 
 
 def comparable(given: Given) -> Given:
@@ -233,10 +259,13 @@ def compare(
     for row in range(len(samples["images"])):
         one = slice(row, row + 1)
         given = infer(one)
-        apart = float(np.abs(comparable(given) - samples["scores"][one]).max())
-        difference = max(difference, apart) if np.isfinite(apart) else np.inf
         found.append(answers(given, limits))
+        if not are_suppressed(given):
+            by = float(np.abs(comparable(given) - samples["scores"][one]).max())
+            difference = max(difference, by) if np.isfinite(by) else np.inf
     told = np.concatenate(found)
+    if are_suppressed(given):
+        difference = apart(told, samples["answers"], max(samples["images"].shape[1:3]))
     boxes = [image[image[:, 5] >= 0] for image in told]
     of = figures(boxes, samples["objects"])
     said = f"AP {of['ap']:.1%} and AP50 {of['ap50']:.1%}"

@@ -15,7 +15,7 @@ from nas.base.size import Size
 from nas.export.outputs import own_detection as outputs
 from nas.export.tasks.classification import at_equal_distances
 from nas.export.tasks.detection import Detection
-from nas.export.tasks.task import Judged, Outputs, Targets
+from nas.export.tasks.task import Judged, Outputs, Targets, largest_difference
 from nas.models.own_network import (
     MOST_OBJECTS,
     boxes_of_outputs,
@@ -91,6 +91,10 @@ class OwnDetection(Detection):
     def comparable(self, outputs_: Outputs) -> Outputs:
         """Return outputs as they are: what their numbers mean is the network's own."""
         return outputs_
+
+    def apart(self, outputs_: Outputs, wanted: Outputs) -> float:
+        """Return the largest difference of a number."""
+        return largest_difference(outputs_, wanted)
 
     def samples(
         self, most: int, scores: Outputs, targets: Targets, answers: NDArray[Any]

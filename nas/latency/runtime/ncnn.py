@@ -19,6 +19,7 @@ from torch import nn
 from nas.base.errors import MeasurementError
 from nas.latency.device import Device
 from nas.latency.runtime.runtime import Runtime, Session, Shape
+from nas.models.sharing import untied
 
 __all__ = ["NCNN"]
 
@@ -33,7 +34,9 @@ def _write(network: nn.Module, shape: Shape, batch: int, precision: str) -> byte
 
     images = torch.zeros(1, *shape)
     with tempfile.TemporaryDirectory() as folder:
-        traced = torch.jit.trace(network, images, check_trace=False)  # type: ignore[no-untyped-call]
+        # pnnx leaves layers out whose weights another one has, too.
+        apart = untied(network)
+        traced = torch.jit.trace(apart, images, check_trace=False)  # type: ignore[no-untyped-call]
         traced.save(f"{folder}/network.pt")
         channels, height, width = shape
         read = f"inputshape=[1,{channels},{height},{width}]"

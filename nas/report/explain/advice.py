@@ -242,14 +242,7 @@ def _neighbours(explanation: Explanation, codes: Codes) -> Codes:
 
 
 def _architecture(explanation: Explanation, codes: Codes) -> Architecture:
-    terms, measured = explanation.terms, explanation.front.measured
-    backbone, _ = terms.networks[codes[0]]
-    like = next(
-        measured.architecture(row)
-        for row in range(len(measured))
-        if measured.architecture(row).backbone == backbone
-    )
-    (architecture,) = to_architectures(terms, codes[None], like.total_stride, like.output_stride)
+    (architecture,) = to_architectures(explanation.terms, codes[None], explanation.like)
     return architecture
 
 

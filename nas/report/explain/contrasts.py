@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -36,14 +36,13 @@ class Contrasts:
     """The belief about some networks, each with every label that was seen at each site.
 
     codes: (n, 1 + s), networks by `terms`, of which some serve as contexts.
-    stride, output_stride: of the networks.
+    like: a network of the same strides, and whose blocks share weights as theirs.
     """
 
     belief: NetworkBelief
     terms: TermDesign
     codes: Codes
-    stride: int | None
-    output_stride: int | None = None
+    like: Architecture
 
     @cached_property
     def _contexts(self) -> Codes:
@@ -65,7 +64,7 @@ class Contrasts:
         return self.belief.joint(self._architectures(codes))
 
     def _architectures(self, codes: Codes) -> list[Architecture]:
-        return to_architectures(self.terms, codes, self.stride, self.output_stride)
+        return to_architectures(self.terms, codes, self.like)
 
     def gain(self, codes: Codes) -> Gain:
         """Return the loss that networks (k, 1 + s) save by full training."""
@@ -94,10 +93,11 @@ class Contrasts:
         return weights @ mean, weights @ covariance @ weights.T
 
 
-def to_architectures(
-    terms: TermDesign, codes: Codes, stride: int | None, output_stride: int | None = None
-) -> list[Architecture]:
-    """Return the networks that some codes (n, 1 + s) stand for."""
+def to_architectures(terms: TermDesign, codes: Codes, like: Architecture) -> list[Architecture]:
+    """Return the networks that some codes (n, 1 + s) stand for.
+
+    like: a network of the same strides, and whose blocks share weights as theirs.
+    """
     found = []
     for row in codes.tolist():
         backbone, resolution = terms.networks[row[0]]
@@ -106,7 +106,9 @@ def to_architectures(
             for site, labels, code in zip(terms.sites, terms.labels, row[1:], strict=True)
             if code
         ]
-        found.append(Architecture(backbone, resolution, tuple(insertions), stride, output_stride))
+        found.append(
+            replace(like, backbone=backbone, resolution=resolution, insertions=tuple(insertions))
+        )
     return found
 
 

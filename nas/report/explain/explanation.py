@@ -14,7 +14,7 @@ from nas.belief.additive_model import AdditiveFit
 from nas.belief.additive_terms import IDLE, TermDesign
 from nas.belief.noise import NORMAL_QUANTILE
 from nas.report.explain.contrasts import Change, Contrasts, evenly, every_label, to_architectures
-from nas.spec.architecture import EMPTY, parse_label
+from nas.spec.architecture import EMPTY, Architecture, parse_label
 from nas.study.front.front import Front
 
 __all__ = ["Effect", "Explanation"]
@@ -192,17 +192,23 @@ class Explanation:
         return self._effects("ratio", names, np.array(rows), np.array(latency_rows), tried, changes)
 
     @cached_property
+    def like(self) -> Architecture:
+        """A network of the run: one whose blocks share weights, where any do."""
+        measured = self.front.measured
+        every = [measured.architecture(row) for row in range(len(measured))]
+        return next((one for one in every if one.share is not None), every[0])
+
+    @cached_property
     def contrasts(self) -> Contrasts | None:
         """Effects on the gain by full training; None where there is no belief about these."""
         belief = self.front.believed.by_run.get(None)
         if belief is None:
             return None
-        one = self.front.measured.architecture(0)
-        strides = one.total_stride, one.output_stride
-        every = to_architectures(self.terms, every_label(self.terms, self.codes[0]), *strides)
+        like = self.like
+        every = to_architectures(self.terms, every_label(self.terms, self.codes[0]), like)
         if not all(belief.seen.knows(item) for item in every):
             return None
-        return Contrasts(belief, self.terms, self.codes, *strides)
+        return Contrasts(belief, self.terms, self.codes, like)
 
     def _saved(
         self, rows: Floats, changes: Sequence[Sequence[Change]]

@@ -14,6 +14,7 @@ from nas.belief.terms import Place
 from nas.latency.profile import BackboneLatencies, Profile, correct
 from nas.models.candidates import Candidates
 from nas.models.choice_costs import COUNTED, ChoiceCosts
+from nas.models.decisions import Decision
 from nas.models.site_locations import site_locations
 from nas.spec.architecture import Architecture
 from nas.spec.objective import Objective
@@ -34,6 +35,7 @@ class _BackboneFigures:
     measured: what a device profile holds of it; None without a profile.
     added_ms: parameter -> (choices, 2) milliseconds and blocks, of the device profile.
     saved: parameter -> (choices, 1) what the rules of another search expect a choice to save.
+    sharing: parameter -> decision, where equal blocks of a stage have the same weights; else empty.
     """
 
     head: Mapping[str, int]
@@ -42,6 +44,7 @@ class _BackboneFigures:
     measured: BackboneLatencies | None
     added_ms: Mapping[str, Floats]
     saved: Mapping[str, Floats]
+    sharing: Mapping[str, Decision]
 
 
 class SpaceFigures:
@@ -180,6 +183,7 @@ class SpaceFigures:
             measured=measured,
             added_ms=added_ms,
             saved={},
+            sharing=decisions if self._candidates.space.share is not None else {},
         )
 
     # Sums over the decisions of many networks.
@@ -200,6 +204,9 @@ class SpaceFigures:
         total = np.zeros((len(next(iter(columns.values()))), len(COUNTED)))
         for branch, rows in self._of_branches(columns):
             total[rows] = branch.plain + _summed(branch.added, columns, rows, len(COUNTED))
+            if branch.sharing:
+                chosen = {name: columns[name][rows] for name in branch.sharing}
+                total[rows, COUNTED.index("params")] -= ChoiceCosts.shared(branch.sharing, chosen)
         return total
 
     def _savings(self, columns: Columns) -> Floats:

@@ -6,6 +6,8 @@ from random weights. Blocks start as identities, so that no gate slows it down.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from torch import nn
 
 from nas.models.build import inserted_modules
@@ -37,8 +39,13 @@ def probe(architecture: Architecture, setting: Setting, seed: int) -> Training:
         setting.data,
         setting.task,
         setting.recipe(0.003, optimiser="adamw"),
-        parameters=[parameter for block in blocks for parameter in block.parameters()],
+        parameters=_parameters(blocks),
         seed=seed,
         device=setting.device,
         set_mode=train_blocks_only,
     )
+
+
+def _parameters(blocks: Sequence[nn.Module]) -> list[nn.Parameter]:
+    """Return each parameter once: blocks may share them."""
+    return list(nn.ModuleList(blocks).parameters())

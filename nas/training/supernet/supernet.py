@@ -23,9 +23,10 @@ from nas.models.decisions import Decision
 from nas.models.own_network import has_loss
 from nas.models.task_network import holder_of, path_of
 from nas.spec.architecture import EMPTY, KEEP, Architecture, Insertion, parse_label
+from nas.spec.space import SearchSpace
 from nas.spec.task import Task
 
-__all__ = ["SHARES_NO_LOSS", "Paths", "Supernet"]
+__all__ = ["SHARES_NO_LOSS", "Paths", "Supernet", "check_no_sharing"]
 
 SHARES_NO_LOSS = (
     "backbone {backbone!r} brings its own loss, which a supernet cannot share out among paths; "
@@ -100,7 +101,8 @@ class Supernet(nn.Module):
     seed: of all first weights.
     frozen: whether the backbone, with the blocks that it came with, keeps its weights and its
         batch norm statistics.
-    Raises SpecError when a site lies inside what may be replaced at another.
+    Raises SpecError when a site lies inside what may be replaced at another, or blocks share
+    weights.
     """
 
     def __init__(
@@ -119,6 +121,7 @@ class Supernet(nn.Module):
         self.task = task
         self.seed = seed
         self.frozen = frozen
+        check_no_sharing(candidates.space)
         decisions = candidates.decisions(plain)
         self._sites = {site.name: site for decision in decisions for site in decision.sites}
         _check_apart(self._sites)
@@ -320,6 +323,15 @@ class Supernet(nn.Module):
             block = self._switches[name].blocks[key]
             weights |= block.state_dict(prefix=f"{paths[name]}.")
         return weights
+
+
+def check_no_sharing(space: SearchSpace) -> None:
+    """Check that each block has weights of its own, as in a supernet. Raises SpecError."""
+    if space.share is not None:
+        raise SpecError(
+            f"space {space.name!r} says share: {space.share}, and a supernet gives each site "
+            "blocks of its own; leave that out, or search by probe, finetune or scratch"
+        )
 
 
 def _check_apart(sites: Mapping[str, Site]) -> None:

@@ -464,3 +464,9 @@ def test_the_command_stops_as_asked(
         command(small_space, out=tmp_path / "supernet")
     assert stop.value.exit_code == 130
     assert "goes on" in capsys.readouterr().err
+
+
+def test_a_supernet_of_blocks_that_share_weights_is_refused() -> None:
+    shared = candidates_of(share="stage")
+    with pytest.raises(SpecError, match="share: stage, and a supernet gives each site blocks of"):
+        Supernet(shared, shared.plains()[0][0], task=TASK)
