@@ -91,6 +91,12 @@ def _print_latency(row: dict[str, Any]) -> None:
     print(f"latency   {format_milliseconds(row['latency_ms'])} ms ± {spread:.1f} %, {how}")
     if row["final_latency_ms"] is not None:
         print(f"          {format_milliseconds(row['final_latency_ms'])} ms on the idle machine")
+    if row["suppression_ms"] is not None:
+        took = format_milliseconds(row["suppression_ms"])
+        print(
+            f"          keeping boxes takes {took} ms more (the median of validation images, "
+            "torchvision on one thread)"
+        )
 
 
 def _print_training(row: dict[str, Any], state: RunState) -> None:

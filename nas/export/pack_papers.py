@@ -259,8 +259,17 @@ def _for_outputs(winner: Winner) -> dict[str, Any]:
         "draft": None if whole else 2 * max(size.height, size.width),
         "outputs": winner.gives,
         **task.settings(),
+        **_categories(winner),
         **({} if back is None else {"back": back}),
     }
+
+
+def _categories(winner: Winner) -> dict[str, Any]:
+    """Return what files call each class, where they number them."""
+    if not winner.categories:
+        return {}
+    numbered = [[{"id": n, "name": name} for n, name in one] for one in winner.categories]
+    return {"categories": numbered}
 
 
 _SQUARE: dict[Resize, dict[str, str]] = {

@@ -13,6 +13,7 @@ from nas.base.files import make_folder
 from nas.base.size import Size
 from nas.data import Dataset
 from nas.data.dataset import Channels
+from nas.data.images import Categories
 from nas.data.reading import Resize
 from nas.export.suppression import Suppressing, describe_suppressed, greedily_kept
 from nas.export.tasks import ExportTask, export_task
@@ -41,6 +42,7 @@ class Winner:
     unfolded: the network as it was trained, before gates were folded, which all that is shipped
         is compared with; None: `network` is as it was trained.
     task: what it is for. Of classification the scores are as many as the classes.
+    categories: see `Dataset`.
     suppression: the limits by which its graphs suppress boxes; None: they do not.
     """
 
@@ -53,6 +55,7 @@ class Winner:
     unfolded: nn.Module | None = None
     task: Task = Task()
     suppression: Suppression | None = None
+    categories: Categories = ()
 
     @property
     def size(self) -> Size:
@@ -145,6 +148,7 @@ def read_trained_network(state: RunState, trial: int, weights: Weights) -> Train
         run.file.reading.resize,
         unfolded,
         state.task,
+        categories=data.categories,
     )
     return TrainedNetwork(winner, data, training, row, state.constant_prediction)
 

@@ -32,6 +32,7 @@ from nas.training.tasks import training_task
 
 TALL = "64x48"
 HEADS = tuple(head for head in TASKS["detection"].heads if head != OWN)
+CATEGORIES = (((3, "car"),), ((18, "dog"), (90, "brush")))
 
 
 @pytest.fixture(scope="module")
@@ -90,7 +91,7 @@ def suppressing(detected: tuple[Winner, Dataset], tmp_path_factory: pytest.TempP
     """A pack of graphs that suppress boxes themselves."""
     path = tmp_path_factory.mktemp("suppressing") / "winner"
     winner, data = detected
-    winner = replace(winner, suppression=SUPPRESSION)
+    winner = replace(winner, suppression=SUPPRESSION, categories=CATEGORIES)
     return write_pack(path, winner, data, TARGETS["onnx"], ORIGIN, int8=True)
 
 
@@ -119,13 +120,36 @@ def test_a_graph_that_suppresses_is_checked_by_its_boxes(suppressing: Pack, tmp_
     assert (ran.returncode, ran.stdout.count(": ok;")) == (0, 3), ran.stdout + ran.stderr
     assert ran.stdout.count("the boxes of 16 images") == 3
     assert verify(suppressing.path, without="torch").returncode == 0
-    ran = verify(suppressing.path, "1")
-    assert ran.returncode == 0 and ran.stdout.startswith("sample-1-boxes.png:"), ran.stderr
     folder = tmp_path / "pack"
     shutil.copytree(suppressing.path, folder)
     shutil.copy(folder / "network-int8.onnx", folder / "network.onnx")
     ran = verify(folder)
     assert ran.returncode == 1 and ran.stdout.count("FAILS") == 1
+
+
+def test_boxes_have_the_numbers_of_categories_that_files_have(
+    pack: Pack, suppressing: Pack
+) -> None:
+    preprocessing = suppressing.path / "preprocessing.json"
+    listed = json.loads(preprocessing.read_text())["categories"]
+    assert listed == [
+        [{"id": 3, "name": "car"}], [{"id": 18, "name": "dog"}, {"id": 90, "name": "brush"}],
+    ]  # fmt: skip
+    outputs = outputs_of(suppressing.path)
+    numbers = outputs.read_categories(preprocessing)
+    boxes = np.array([[1, 2, 5, 8, 0.5, 1], [0, 0, 2, 2, 0.25, 0]])
+    assert outputs.as_coco(boxes, 7, numbers) == [
+        {"image_id": 7, "category_id": 18, "bbox": [1, 2, 4, 6], "score": 0.5},
+        {"image_id": 7, "category_id": 3, "bbox": [0, 0, 2, 2], "score": 0.25},
+    ]
+    assert [row["category_id"] for row in outputs.as_coco(boxes, 7)] == [1, 0]
+    for one, allowed in ((suppressing, {3, 18}), (pack, {0, 1})):
+        ran = verify(one.path, "1", without="torch")
+        assert ran.returncode == 0 and ran.stdout.startswith("sample-1-boxes.png:"), ran.stderr
+        found = json.loads((one.path.parent / "empty" / "sample-1-boxes.json").read_text())
+        assert found and {row["category_id"] for row in found} <= allowed
+        assert {row["image_id"] for row in found} == {"sample-1"}
+    assert outputs.read_categories(pack.path / "preprocessing.json") is None
 
 
 def test_it_notices_another_graph(pack: Pack, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@
     limits = read_limits("preprocessing.json")
     boxes = kept(given, limits)[0]                     # (D, 6), the highest score first
     whole = back(boxes, picture.shape[:2], (H, W), "stretch")  # in pixels of the picture
+    results = as_coco(whole, image_id, read_categories("preprocessing.json"))
 
 The graph gives (N, A, 9 + classes): of each of A default boxes that which was made from it, x1, y1,
 x2, y2 in pixels of what the graph reads; a logit of the background (SSDLite) or of how near its
@@ -44,6 +45,33 @@ def read_limits(preprocessing: str | Path) -> Limits:
     """Which boxes are kept, from preprocessing.json: see `kept`."""
     limits: Limits = json.loads(Path(preprocessing).read_text(encoding="utf-8"))["suppression"]
     return limits
+
+
+def read_categories(preprocessing: str | Path) -> list[int] | None:
+    """The number of each class in the files that were learnt from; None: they had none.
+
+    Of classes that were merged into one, the least.
+    """
+    held = json.loads(Path(preprocessing).read_text(encoding="utf-8")).get("categories")
+    return None if held is None else [files[0]["id"] for files in held]
+
+
+def as_coco(
+    boxes: Boxes, image_id: int | str, categories: list[int] | None = None
+) -> list[dict[str, Any]]:
+    """Boxes (D, 6) as COCO's files of results have them: bbox is x, y, width, height.
+
+    categories: the number of each class; None: its line in labels.txt from 0.
+    """
+    return [
+        {
+            "image_id": image_id,
+            "category_id": int(box[5]) if categories is None else categories[int(box[5])],
+            "bbox": [float(value) for value in (*box[:2], *(box[2:4] - box[:2]))],
+            "score": float(box[4]),
+        }
+        for box in boxes
+    ]
 
 
 def are_suppressed(given: Given) -> bool:
@@ -280,19 +308,29 @@ def show(
     fit: str,
     _samples: Mapping[str, NDArray[Any]],
 ) -> str:
-    """Draw boxes on a picture, into a file where one is now, and say what was found."""
+    """Draw boxes on a picture, and say what was found; all that are kept go into a file of JSON.
+
+    Files are made in the folder that is the current one.
+    """
     preprocessing = json.loads((pack / "preprocessing.json").read_text(encoding="utf-8"))
     (boxes,) = kept(given, preprocessing["suppression"])
     height, width = preprocessing["size"]
     boxes = back(boxes, (picture.shape[0], picture.shape[1]), (height, width), fit)
     least = preprocessing["suppression"]["shown"]
+    categories = read_categories(pack / "preprocessing.json")
+    listed = as_coco(boxes, name, categories)
+    Path(f"{name}-boxes.json").write_text(json.dumps(listed, indent=1), encoding="utf-8")
     boxes = boxes[boxes[:, 4] >= least]
     path = Path(f"{name}-boxes.png")
     write_png(path, drawn(picture, boxes))
     labels = (pack / "labels.txt").read_text(encoding="utf-8").splitlines()
     lines = [
-        f"  {labels[int(box[5])]} {box[4]:.1%}: {box[0]:.0f}, {box[1]:.0f} to "
-        f"{box[2]:.0f}, {box[3]:.0f}, colour {colour(int(box[5]))}"
+        f"  {labels[int(box[5])]}{_numbered(box, categories)} {box[4]:.1%}: {box[0]:.0f}, "
+        f"{box[1]:.0f} to {box[2]:.0f}, {box[3]:.0f}, colour {colour(int(box[5]))}"
         for box in boxes
     ]
     return "\n".join([f"{path}:", *(lines or [f"  nothing of a score from {least:.0%} on"])])
+
+
+def _numbered(box: NDArray[np.float64], categories: list[int] | None) -> str:
+    return "" if categories is None else f" (category {categories[int(box[5])]})"

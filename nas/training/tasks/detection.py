@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from statistics import median
 
 import torch
 from torch import Tensor
@@ -14,7 +15,7 @@ from nas.study.constant_prediction import ConstantPrediction
 from nas.study.detection_marks import detection_marks, stack_marks
 from nas.study.marks import figures_of
 from nas.training.batches import Batches
-from nas.training.suppression import suppressed
+from nas.training.suppression import suppressed, suppression_times
 from nas.training.tasks.box_losses import BOX_LOSSES
 from nas.training.tasks.rows import shuffled
 from nas.training.tasks.task import Score
@@ -23,6 +24,7 @@ __all__ = ["Detection"]
 
 _AT_ONCE = 1 << 25  # numbers that a network gives at once where it is judged: 128 MB
 _A_PLACE = 1 / 32  # default boxes, about, of a pixel
+_TIMED = 4  # images of each batch that keeping boxes is timed on
 
 _BOXES_OFF = 4.0
 """The loss of boxes that are told without looking: a smooth L1 of one in each of four numbers."""
@@ -104,6 +106,7 @@ class DetectionScorer:
         self._head = head
         self._losses: list[Tensor] = []
         self._kept: list[Tensor] = []
+        self._times: list[float] = []
 
     def add(self, outputs: Tensor) -> None:
         """Take what is said of the next images, (B, A, 9 + classes)."""
@@ -111,6 +114,7 @@ class DetectionScorer:
         objects = self._objects[judged : judged + len(outputs)].to(outputs.device)
         self._losses.append(BOX_LOSSES[self._head](outputs, objects).double().cpu())
         self._kept += [boxes.cpu() for boxes in suppressed(outputs, self._head, self._size)]
+        self._times += suppression_times(outputs[:_TIMED], self._head, self._size)
 
     def score(self) -> Score:
         """Judge all images."""
@@ -120,7 +124,8 @@ class DetectionScorer:
                 for boxes, objects in zip(self._kept, self._objects, strict=True)
             ]
         )
-        return Score(torch.cat(self._losses), marks, figures_of("detection", marks))
+        losses, figures = torch.cat(self._losses), figures_of("detection", marks)
+        return Score(losses, marks, figures, suppression_ms=median(self._times))
 
 
 def _objects(split: Split) -> Tensor:

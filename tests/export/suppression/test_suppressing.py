@@ -25,7 +25,7 @@ from nas.spec.task import OWN, TASKS, Task
 from nas.training.suppression import suppressed
 
 SIZE = "64x48"
-HEADS = [head for head in TASKS["detection"].heads if head != OWN]
+HEADS = tuple(head for head in TASKS["detection"].heads if head != OWN)
 SLOWEST = ("pt2", "fcos")  # as many steps as boxes, that torch.export follows one by one
 LIMITS = (
     SUPPRESSION,
@@ -122,6 +122,8 @@ def test_what_cannot_be_suppressed_is_said() -> None:
             target.check_suppresses(masks, int8=False)
         if not target.classifies:
             target.check_suppresses(boxes, int8=False)
+    with pytest.raises(SpecError, match="own code makes them"):
+        TARGETS["onnx"].check_suppresses(Task("detection", 2, OWN), int8=False)
     with pytest.raises(SpecError, match="litert would quantise the suppression of boxes, too"):
         TARGETS["litert"].check_suppresses(boxes, int8=True)
     TARGETS["openvino"].check_suppresses(boxes, int8=True)

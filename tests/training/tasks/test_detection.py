@@ -47,6 +47,7 @@ def test_a_score_is_of_each_image_whatever_the_batches(head: str, at_once: int) 
     losses = BOX_LOSSES[head](given, split.annotations)
     torch.testing.assert_close(score.losses, losses.double(), rtol=1e-5, atol=1e-5)
     assert list(score.figures)[:3] == ["ap", "ap50", "ap75"]
+    assert score.suppression_ms is not None and score.suppression_ms > 0
     for boxes, objects, marks in zip(
         suppressed(given, head, (SIDE, SIDE)), split.annotations, score.marks, strict=True
     ):
