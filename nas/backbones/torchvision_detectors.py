@@ -137,6 +137,36 @@ class _Adapted:
         places = [high * wide for high, wide in self._grids(images)]
         return [number * (boxes // sum(places)) for number in places]
 
+    def postprocessing_lines(self: Any, images: Tensor) -> list[str]:
+        """Return code that makes boxes of what forward gave, by torchvision's detector itself.
+
+        Labels are then as torchvision has them, with a background where there is one.
+        """
+        size = int(images.shape[-2]), int(images.shape[-1])
+        logits = self.most_classes(images) + self.background
+        first = self.first_label(logits, self._nas_task.outputs)
+        parts, start = [], 0
+        for name in self.columns:
+            end = start + _WIDTHS.get(name, logits)
+            parts.append(f'"{name}": rows[..., {start}:{end}]')
+            start = end
+        return [
+            "rows = torch.from_numpy(given)",
+            'anchors = torch.from_numpy(numpy.load("samples.npz")["anchors"])',
+            f"parts = {{{', '.join(parts)}}}",
+            *self._levels_lines(images),
+            f"boxes = detector.postprocess_detections(parts, [anchors], [{size}])",
+            *(["# its label 0 is the background, 1 the first of labels.txt"] if first else []),
+        ]
+
+    def _levels_lines(self: Any, images: Tensor) -> list[str]:
+        numbers = self._by_level(len(self.default_boxes(images)), images)
+        return [
+            f"levels = {numbers}",
+            "parts = {name: list(part.split(levels, dim=1)) for name, part in parts.items()}",
+            "anchors = list(anchors.split(levels))",
+        ]
+
     def _loss_of(
         self: Any, given: Outputs, told: list[Objects], anchors: list[Tensor], images: Tensor
     ) -> Tensor:
@@ -157,6 +187,9 @@ class _AdaptedSSD(_Adapted):
     """SSD, arXiv:1512.02325, and SSDLite, arXiv:1801.04381."""
 
     background = True
+
+    def _levels_lines(self: Any, images: Tensor) -> list[str]:
+        return []
 
     def _loss_of(
         self: Any, given: Outputs, told: list[Objects], anchors: list[Tensor], images: Tensor

@@ -52,7 +52,7 @@ def test_flags_are_a_promise() -> None:
         "show": ["--json", "--picture", "run", "trial"],
         "space": ["--head", "--json", "--task", "space"],
         "sites": [
-            "--block", "--head", "--json", "--output-stride", "--size", "--task",
+            "--block", "--classes", "--head", "--json", "--output-stride", "--size", "--task",
             "--total-stride", "--weights", "--weights-match", "network",
         ],
         "cost": [

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -134,20 +134,25 @@ class OwnDetection(Detection):
 
     def use(self) -> list[str]:
         """Show how the network's own code makes boxes of what a graph gave."""
-        if getattr(self._network, "columns", None) is not None:
-            lines = [
-                "    # given: of a graph. Boxes, by the detector of torchvision that it is:",
-                '    anchors = torch.from_numpy(numpy.load("samples.npz")["anchors"])',
-                "    detector.postprocess_detections(...)  # of given, taken apart, and [anchors]",
+        assert self._network is not None and self._size is not None
+        kind, size = type(self._network).__name__, self._size
+        shown: Callable[[Tensor], list[str]] | None
+        shown = getattr(self._network, "postprocessing_lines", None)
+        lines = (
+            [
+                "detector.forward = lambda images: torch.from_numpy(given)",
+                f"boxes = detector.predict(torch.zeros(1, 3, {size.height}, {size.width}))",
             ]
-        else:
-            kind = "Detector" if self._network is None else type(self._network).__name__
-            lines = [
-                f"    # given: of a graph, for one image. Boxes, by {kind}'s own code:",
-                "    detector.forward = lambda images: torch.from_numpy(given)",
-                "    boxes = detector.predict(torch.zeros(1, 3, height, width))",
-            ]
-        return ["", *lines, "", "samples.npz has such boxes of its images: `answers`."]
+            if shown is None
+            else shown(torch.zeros(1, *size.shape))
+        )
+        return [
+            "",
+            f"    # given: of a graph, for an image; detector: your {kind}, whose code finds boxes",
+            *(f"    {line}" for line in lines),
+            "",
+            "samples.npz has such boxes of its images: `answers`, the best 100 of each.",
+        ]
 
     def goes_back(self) -> str | None:
         """Say what boxes are in."""
