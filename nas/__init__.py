@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from nas.models.candidates import Candidates, load_space
     from nas.models.cost import Cost, cost
     from nas.models.insert import insert, sites
+    from nas.models.own_network import OwnNetwork
     from nas.report.outlook import ask
     from nas.runs.choose_executor import tuning
     from nas.runs.compare import compare, front_of_runs
@@ -37,6 +38,7 @@ __all__ = [
     "Front",
     "Insertion",
     "NasError",
+    "OwnNetwork",
     "ParetoSampler",
     "Point",
     "Run",
@@ -74,6 +76,7 @@ _HOMES = {
     "Front": "study.front.front",
     "Insertion": "spec.architecture",
     "NasError": "base.errors",
+    "OwnNetwork": "models.own_network",
     "ParetoSampler": "strategy.samplers.pareto",
     "Point": "study.front.point",
     "Run": "runs.run",
@@ -101,6 +104,8 @@ _HOMES = {
 def __getattr__(name: str) -> Any:
     if name == "blocks":
         return import_module("nas.blocks")
+    if name == "__version__":
+        return import_module("importlib.metadata").version("attention-nas")
     if name not in _HOMES:
         raise AttributeError(f"module 'nas' has no attribute {name!r}")
     return getattr(import_module(f"nas.{_HOMES[name]}"), name)

@@ -26,6 +26,8 @@ for content in ("results", "runners", "search_spaces", "tests", "benchmarks"):
     except ImportError:
         continue
     raise SystemExit(f"{{content}} can be imported, although it is content and not code")
+assert nas.load_space("mobilenetv2-small").name == "mobilenetv2-small"
+assert nas.load_runner("local") and nas.__version__
 arch = nas.uniform("mobilenetv2_100", "coord", reduction=32, exclude=["blocks.0.*"])
 print(nas.cost(arch))
 from nas.report.page import _script, _style, _templates

@@ -30,7 +30,7 @@ from nas.strategy.storage.store import Store
 from nas.study.record import COMPLETE, PRUNED, Record
 from nas.study.trials import Trials
 
-LATER = {"images_seen": None, "epoch_losses": None, "uncounted": None}
+LATER = {"images_seen": None, "epoch_losses": None, "uncounted": None, "suppression_ms": None}
 RUNS = ROOT / "tests" / "support" / "before_the_move.tar.xz"
 
 

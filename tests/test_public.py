@@ -16,10 +16,10 @@ import nas
 def test_the_public_names() -> None:
     assert nas.__all__ == sorted(nas.__all__)
     assert set(nas.__all__) == {
-        "Architecture", "Candidates", "Cost", "Front", "Insertion", "NasError", "ParetoSampler",
-        "Point", "Run", "Runner", "SearchSpace", "SpecError", "Task", "ask", "blocks", "build",
-        "compare", "cost", "front_of_runs", "insert", "load_runner", "load_space", "open_run",
-        "resume", "search", "sites", "tuning", "uniform",
+        "Architecture", "Candidates", "Cost", "Front", "Insertion", "NasError", "OwnNetwork",
+        "ParetoSampler", "Point", "Run", "Runner", "SearchSpace", "SpecError", "Task", "ask",
+        "blocks", "build", "compare", "cost", "front_of_runs", "insert", "load_runner",
+        "load_space", "open_run", "resume", "search", "sites", "tuning", "uniform",
     }  # fmt: skip
     for name in nas.__all__:
         assert getattr(nas, name) is not None

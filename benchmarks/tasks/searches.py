@@ -1,9 +1,10 @@
-"""A search for segmentation and one for retrieval on real images, with full trainings at its end.
+"""A search for each task on real images, with full trainings at its end.
 
-    python -m benchmarks.tasks.searches run DATA --task segmentation|retrieval --out DIR
+    python -m benchmarks.tasks.searches run DATA --task TASK --out DIR
 
-DATA: as of `benchmarks.tasks.effects`: `folder:PATH`, `clothes` or `faces`. DIR: the run's folder;
-what is interrupted goes on when the same command is given again. `nas front DIR` shows the result.
+TASK: segmentation, retrieval or detection. DATA: as of `benchmarks.tasks.effects`, of `clothes`,
+`faces` or `cells`. DIR: the run's folder; what is interrupted goes on when the same command is
+given again. `nas front DIR` shows the result.
 
 The rules, which were committed before the first search:
 
@@ -13,8 +14,8 @@ The rules, which were committed before the first search:
   of each of the 16 inverted residuals that expand, each by itself.
 - Search: the usual one (belief, gain against latency by thread time of ONNX Runtime, three seeds
   for the front and the networks placed by hand), from random weights, for a fifth of the length of
-  full training: 30 networks besides the five placed by hand for segmentation, 12 for retrieval.
-- Full trainings: 24 of segmentation and 36 of retrieval, which the search hands out itself (plain
+  full training: 30 networks besides the five placed by hand for segmentation, 12 for the others.
+- Full trainings: 36 of retrieval and 24 of the others, which the search hands out itself (plain
   network, networks placed by hand, its own, and the plain network widened to their latency), as
   long as in `effects`. One seed of everything, 0; the test images are read once, at the end.
 """
@@ -28,7 +29,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.shared.command import carry_out
-from benchmarks.tasks.effects import MERGED, SETTINGS, Images
+from benchmarks.tasks.effect_settings import MERGED, SETTINGS, Images
 from nas.base.errors import SpecError
 from nas.execution.observer import SilentObserver
 from nas.runs.resume import resume
@@ -54,6 +55,7 @@ class Plan:
 PLANS: Mapping[TaskName, Plan] = {
     "segmentation": Plan(trials=35, full_trainings=24),
     "retrieval": Plan(trials=17, full_trainings=36),
+    "detection": Plan(trials=17, full_trainings=24),
 }
 
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +28,8 @@ from nas.export.conversion import convert, open_graph, write_files
 from nas.export.parity import ValidationScores, predict_validation
 from nas.export.winner import Winner
 from nas.models.build import build, uniform
-from nas.spec.task import TASKS, Task
+from nas.spec.suppression import SUPPRESSION
+from nas.spec.task import OWN, TASKS, Task
 
 _IMAGES = 8
 _WARMUP = 4  # batches that batch norms see
@@ -36,7 +38,7 @@ _SHOWN = 160  # characters of what fails
 
 
 def main() -> None:
-    heads = [head for kind in TASKS.values() for head in kind.heads]
+    heads = [head for kind in TASKS.values() for head in kind.heads if head != OWN]
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--head", nargs="*", choices=heads, default=heads)
     parser.add_argument("--to", nargs="*", choices=list(TARGETS), default=list(TARGETS))
@@ -45,6 +47,7 @@ def main() -> None:
     parser.add_argument("--resolution", default="128x96")
     parser.add_argument("--output-stride", type=int)
     parser.add_argument("--classes", type=int, default=21)
+    parser.add_argument("--nms", action="store_true", help="suppression in graphs of detectors")
     arguments = parser.parse_args()
     print_machine("torch")
     rows, faults = [], []
@@ -54,7 +57,7 @@ def main() -> None:
         cells = []
         for name in arguments.to:
             try:
-                cells.append(_compared(TARGETS[name], winner, images))
+                cells.append(_compared(TARGETS[name], winner, images, nms=arguments.nms))
             except (SpecError, ExportError) as error:
                 faults.append(f"{head}, {name}: {str(error)[:_SHOWN]}")
                 cells.append("no")
@@ -104,11 +107,14 @@ def _noise(winner: Winner) -> Dataset:
     return Dataset(split, split, winner.classes, _MEAN, _STD, False, "noise", task.kind.annotated)
 
 
-def _compared(target: Target, winner: Winner, images: ValidationScores) -> str:
+def _compared(target: Target, winner: Winner, images: ValidationScores, *, nms: bool) -> str:
     """Convert, run and compare: the cell of the table. Raises SpecError and ExportError."""
     target.check_task(winner.task)
     target.check_installed()
-    files = convert(target, lambda: target.write(winner)).files
+    if nms:
+        target.check_suppresses(winner.task, int8=False)
+        winner = replace(winner, suppression=SUPPRESSION)
+    files = convert(target, lambda: target.write(winner), suppresses=nms).files
     if not target.runs_here:
         return "converted"
     with tempfile.TemporaryDirectory() as folder:

@@ -1,7 +1,8 @@
 """How fast trainings of other tasks than classification are, against the libraries' bare loops.
 
 Segmentation: a network of segmentation-models-pytorch; retrieval: one of timm under a loss of
-pytorch-metric-learning. The contestants train the same network with the same optimiser, on one
+pytorch-metric-learning; detection: SSDLite of ours, within torchvision's SSD and with its loss
+outside of our loop. The contestants train the same network with the same optimiser, on one
 thread, channels_last:
 
 - bare: batches that lie ready as normalised floats, nothing augmented. The upper limit.
@@ -9,7 +10,8 @@ thread, channels_last:
 - loader: torch's DataLoader in the process, as the libraries' own examples train: torchvision's
   transforms image by image (another size and a crop of it for segmentation, whose mask goes
   along; a crop with a padding for retrieval; flip, to float, normalise), and for retrieval batches
-  of the library's `MPerClassSampler`.
+  of the library's `MPerClassSampler`. Of detection that is torchvision's reference: crops by the
+  overlap with boxes, images of any size in lists, which its detector resizes and normalises.
 
 They take turns in rounds, in random order, and each is compared with the bare loop of the same
 round; shown are medians. Images are random.
@@ -24,7 +26,9 @@ from __future__ import annotations
 
 import argparse
 import copy
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from itertools import cycle
+from typing import Any
 
 import segmentation_models_pytorch as smp
 import timm
@@ -38,14 +42,17 @@ from torchvision.transforms import v2
 from torchvision.tv_tensors import Image, Mask
 
 from benchmarks.shared.report import print_machine, print_table
+from benchmarks.tasks import torchvision_ssd as twin
 from benchmarks.training.throughput import BARE, OURS, Contestant, rows_of, take_turns
-from nas.data import Dataset, Split
+from nas.data import Annotated, Dataset, Split
+from nas.models.build import build
+from nas.spec.architecture import Architecture
 from nas.spec.task import Task
 from nas.training.batches import Batches
 from nas.training.loop import Recipe, Training
 
 CPU = torch.device("cpu")
-CLASSES, PICTURES = 21, 4
+CLASSES, PICTURES, OBJECTS = 21, 4, 5
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 
@@ -87,6 +94,20 @@ class Augmented(Images[tuple[Tensor, Tensor]]):
 
 def fit(network: nn.Module, loss: Loss, recipe: Recipe, batches: Iterator[list[Tensor]]) -> None:
     """The plainest loop there is."""
+
+    def of_batch(images: Tensor, targets: Tensor) -> Tensor:
+        return loss(network(images.contiguous(memory_format=torch.channels_last)), targets)
+
+    descend(network, of_batch, recipe, batches)
+
+
+def descend(
+    network: nn.Module,
+    loss: Callable[..., Tensor],
+    recipe: Recipe,
+    batches: Iterator[Sequence[Any]],
+) -> None:
+    """Go a recipe's steps down a loss of batches."""
     network.train()
     optimiser = torch.optim.SGD(
         network.parameters(),
@@ -96,8 +117,7 @@ def fit(network: nn.Module, loss: Loss, recipe: Recipe, batches: Iterator[list[T
         nesterov=True,
     )
     for _ in range(int(recipe.length)):
-        images, targets = next(batches)
-        value = loss(network(images.contiguous(memory_format=torch.channels_last)), targets)
+        value = loss(*next(batches))
         optimiser.zero_grad(set_to_none=True)
         value.backward()  # type: ignore[no-untyped-call]
         optimiser.step()
@@ -150,23 +170,67 @@ def retrieval(size: int, batch_size: int) -> dict[str, Contestant]:
     return contestants(data, task, network, SupConLoss(temperature=0.1), batch_size)
 
 
-def random_data(size: int, annotated: str) -> Dataset:
+def detection(size: int, batch_size: int) -> dict[str, Contestant]:
+    data, task = random_data(size, "boxes"), Task.of("detection", CLASSES)
+    architecture = Architecture("mobilenetv2_035", str(size))
+    networks = [build(architecture, task=task) for _ in range(3)]
+    bare, ours, reference = (one.to(memory_format=torch.channels_last) for one in networks)
+    detectors = [twin.torchvision_ssd(one, data) for one in (bare, reference)]
+    split = data.train
+    starts = range(0, len(split) - batch_size + 1, batch_size)[:8]
+    slices = [slice(start, start + batch_size) for start in starts]
+    ready = [
+        (Batches(data, CPU).plain(split, rows), twin.targets_of(split, rows)) for rows in slices
+    ]
+
+    def of_ready(images: Tensor, targets: list[twin.Target]) -> Tensor:
+        return twin.loss_of(detectors[0], images, targets)
+
+    def of_lists(images: list[Tensor], targets: list[twin.Target]) -> Tensor:
+        return torch.stack(list(detectors[1](images, targets).values())).sum()
+
+    def train_ours(recipe: Recipe) -> None:
+        Training(ours, data, task, recipe, parameters=ours.parameters(), seed=0, device=CPU).run()
+
+    def loader(recipe: Recipe) -> None:
+        lists = twin.batches(data, batch_size, int(recipe.length) * batch_size)
+        descend(detectors[1], of_lists, recipe, lists)
+
+    return {
+        BARE: lambda recipe: descend(detectors[0], of_ready, recipe, cycle(ready)),
+        OURS: train_ours,
+        "loader": loader,
+    }
+
+
+def random_data(size: int, annotated: Annotated) -> Dataset:
     """Noise: training on it takes as long as on photographs."""
     generator, count = torch.Generator().manual_seed(0), 512
     images = torch.randint(0, 256, (count, size, size, 3), dtype=torch.uint8, generator=generator)
-    annotations = torch.randint(0, CLASSES, (count, size, size), generator=generator)
-    masked = annotated == "masks"
-    split = Split(images, torch.arange(count) // 8, annotations.to(torch.uint8) if masked else None)
+    labels, annotations = torch.arange(count) // 8, None
+    if annotated == "masks":
+        annotations = torch.randint(0, CLASSES, (count, size, size), generator=generator)
+        annotations = annotations.to(torch.uint8)
+    if annotated == "boxes":
+        corners = size * torch.rand(count, OBJECTS, 2, 2, generator=generator)
+        first, last = corners.amin(2), corners.amax(2) + 1
+        numbers = torch.randint(0, CLASSES, (count, OBJECTS, 1), generator=generator)
+        annotations = torch.cat([first, last, numbers, torch.zeros_like(numbers)], dim=2)
+    split = Split(images, labels, annotations)
     return Dataset(
         split, split, tuple(map(str, range(CLASSES))), (127.5,) * 3, (73.9,) * 3, mirror=True,
-        source="random images", annotated="masks" if masked else "identities",
+        source="random images", annotated=annotated,
     )  # fmt: skip
+
+
+TASKS = {"segmentation": segmentation, "retrieval": retrieval, "detection": detection}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
+    parser.add_argument("--tasks", nargs="+", choices=TASKS, default=list(TASKS))
     parser.add_argument("--sizes", type=int, nargs="+", default=[96, 128])
     parser.add_argument("--batch-size", type=int, default=16)
     parser.add_argument("--rounds", type=int, default=5)
@@ -176,10 +240,10 @@ def main() -> None:
     print_machine("torch", "torchvision", "segmentation-models-pytorch", "pytorch-metric-learning")
     print(f"{given.rounds} rounds of {given.steps} steps, one thread, random images\n")
     rows = []
-    for name, made in (("segmentation", segmentation), ("retrieval", retrieval)):
+    for name in given.tasks:
         for size in given.sizes:
             recipe = Recipe(given.steps, given.batch_size, learning_rate=0.01)
-            found = take_turns(made(size, given.batch_size), recipe, given.rounds)
+            found = take_turns(TASKS[name](size, given.batch_size), recipe, given.rounds)
             rows += [[f"{name} at {size} px", *row] for row in rows_of(found, given.batch_size)]
     headings = ("task", "loop", "batch", "images/CPU s", "of bare", "range", "images/s wall")
     print_table((*headings, "of bare"), rows)

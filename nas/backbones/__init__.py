@@ -27,7 +27,7 @@ from nas.backbones import (
 )
 from nas.backbones.feature_maps import FeatureMap, Maps, maps_of, read_maps
 from nas.backbones.line_up import LINE_UP
-from nas.backbones.scores import find_fault
+from nas.backbones.scores import ScoresOf, find_fault
 from nas.backbones.sites.slot import Site, Slot, usual_positions
 from nas.backbones.sites.walk import outputs, walk
 from nas.backbones.stride import (
@@ -37,6 +37,7 @@ from nas.backbones.stride import (
     layers_to_unstride,
     unstride,
 )
+from nas.backbones.torchvision_detectors import transform_normalisation
 from nas.base.errors import SpecError
 from nas.base.size import Resolution, Size
 from nas.spec.own_backbone import is_held
@@ -79,6 +80,7 @@ Each has names, exists, has_width and create.
 
 _WIDEST = 4.0
 _CLASSES = 10  # of a network that is only looked at
+_OF_IMAGENET = ("torchvision", "segmentation_models_pytorch")
 _USUAL_SIDES = (32, 64, 96, 112, 128, 160, 192, 224, 240, 256, 288, 299, 320, 384, 448, 512)
 _OF_FORWARD = (RuntimeError, AssertionError, ValueError, TypeError, AttributeError, LookupError)
 """The errors that the forward pass of somebody's own network may raise."""
@@ -226,10 +228,14 @@ def normalisation_of(
 ) -> tuple[tuple[float, ...], tuple[float, ...]] | None:
     """Return mean and deviation of pixels from 0 to 1 that a backbone's trained weights expect.
 
-    By its `pretrained_cfg`, as timm's networks have one; torchvision's expect ImageNet's. None
-    where nothing tells them.
+    By the transform within a detector of torchvision's, by its `pretrained_cfg`, as timm's networks
+    have one; torchvision's others, and those of segmentation-models-pytorch, expect ImageNet's.
+    None where nothing tells them.
     """
-    if backbone.startswith("torchvision/"):
+    if (within := transform_normalisation(network)) is not None:
+        return within
+    library = type(network).__module__.partition(".")[0]
+    if backbone.startswith("torchvision/") or library in _OF_IMAGENET:
         return IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
     config = getattr(network, "pretrained_cfg", None)
     if not isinstance(config, Mapping):
@@ -337,15 +343,16 @@ def check_scores(
     total_stride: int | None,
     num_classes: int,
     *,
-    of_pixels: bool = False,
+    of: ScoresOf = "image",
 ) -> None:
     """Check that a backbone gives so many scores for an image, or for each of its pixels.
 
+    of: what scores are of; `whole`: one tensor of anything.
     Raises SpecError.
     """
     network = plain_network(backbone, num_classes=num_classes, total_stride=total_stride)
     try:
-        fault = find_fault(network, resolution, num_classes, of_pixels=of_pixels)
+        fault = find_fault(network, resolution, num_classes, of=of)
     except _OF_FORWARD as error:
         raise _unreadable(backbone, resolution, total_stride, error) from None
     if fault is not None:

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
 from nas.backbones.scores import take_named_scores
+from nas.backbones.torchvision_detectors import adapted
 from nas.base.errors import SpecError
 
 __all__ = ["copied", "taken_in", "unwrapped"]
@@ -49,7 +50,7 @@ def taken_in(network: nn.Module, name: str) -> nn.Module:
     _refuse_unsaved(network, name)
     for module in network.modules():
         module._compiled_call_impl = None  # of module.compile(), which would not see blocks
-    network.register_forward_hook(take_named_scores)
+    adapted(network).register_forward_hook(take_named_scores)
     on = {tensor.device.type for tensor in (*network.parameters(), *network.buffers())}
     return network if on <= {"cpu", "meta"} else network.to("cpu")
 

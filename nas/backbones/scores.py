@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -11,12 +12,16 @@ from torch import Tensor, nn
 from nas.base.size import Resolution, Size
 
 __all__ = [
+    "ScoresOf",
     "describe_fault",
     "describe_output",
     "describe_pixel_fault",
+    "describe_tensor_fault",
     "find_fault",
     "take_named_scores",
 ]
+
+ScoresOf = Literal["image", "pixels", "whole"]
 
 _NAMES = ("logits", "scores", "out", "output", "pred", "preds", "prediction", "predictions")
 """The names under which scores are taken from an output of several parts; the first counts."""
@@ -43,20 +48,24 @@ def find_fault(
     num_classes: int,
     images: int = 2,
     *,
-    of_pixels: bool = False,
+    of: ScoresOf = "image",
 ) -> str | None:
     """Return what a network gives in place of scores (N, num_classes); None where it gives them.
 
-    of_pixels: of scores (N, num_classes, H, W), for images of this size.
+    of: `pixels`: of scores (N, num_classes, H, W), for images of this size; `whole`: of one tensor
+        (N, ...), of which no part counts alone.
     With what to do about it. Asked on torch's meta device, to which the network is moved: no
     arithmetic, no memory.
     """
+    size = Size.of(resolution)
+    network = network.to("meta").eval()
     with torch.no_grad():
-        given = network.to("meta").eval()(
-            torch.zeros(images, *Size.of(resolution).shape, device="meta")
-        )
-    if of_pixels:
-        return describe_pixel_fault(given, images, num_classes, Size.of(resolution))
+        read = torch.zeros(images, *size.shape, device="meta")
+        given = network.forward(read) if of == "whole" else network(read)
+    if of == "whole":
+        return describe_tensor_fault(given, images)
+    if of == "pixels":
+        return describe_pixel_fault(given, images, num_classes, size)
     return describe_fault(given, images, num_classes)
 
 
@@ -77,6 +86,19 @@ def describe_pixel_fault(given: object, images: int, num_classes: int, size: Siz
     if given.ndim == 4 and len(given) == images:
         return f"{found}; allowed: {wanted}: let its last layer have num_classes outputs"
     return f"{found}; allowed: one tensor of scores of pixels, {wanted}"
+
+
+def describe_tensor_fault(given: object, images: int) -> str | None:
+    """Say what is wrong with an output; None where it is one tensor (images, ...)."""
+    if isinstance(given, Tensor) and given.ndim > 1 and len(given) == images:
+        if given.is_floating_point():
+            return None
+        kind = str(given.dtype).removeprefix("torch.")
+        return f"a tensor of {kind}; allowed: one float tensor, images x ..., not suppressed"
+    plural = "image" if images == 1 else "images"
+    wanted = "allowed: one tensor, images x ..., as it is deployed and not suppressed"
+    way = "" if isinstance(given, Tensor) else ": put its parts behind each other (torch.cat)"
+    return f"{describe_output(given)} for {images} {plural}; {wanted}{way}"
 
 
 def describe_fault(given: object, images: int, num_classes: int) -> str | None:

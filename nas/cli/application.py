@@ -18,7 +18,7 @@ app = typer.Typer(
     help="Where to put which attention block in a mobile network, for your data and your device.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
     rich_markup_mode=None,
 )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from math import isnan
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, cast, get_args
 
@@ -12,6 +13,7 @@ from nas.base.errors import SpecError
 from nas.cli.options import RunFolder
 from nas.runs.run import RunState, open_run
 from nas.runs.weights import Weights, retrained_weights
+from nas.spec.suppression import SuppressedIn
 from nas.spec.task import ACCURACY
 
 if TYPE_CHECKING:
@@ -50,6 +52,14 @@ def export(
             "validation images; where it loses more, nothing is written.",
         ),
     ] = None,
+    nms: Annotated[
+        str,
+        typer.Option(
+            metavar="WHERE",
+            help="Where a detector's double boxes are left out: outside (behind the graph), or "
+            "graph: within it, which then gives boxes, scores and classes.",
+        ),
+    ] = "outside",
     weights: Annotated[
         str,
         typer.Option(
@@ -71,7 +81,9 @@ def export(
     chosen = _trial(trial, number)
     if weights not in get_args(Weights):
         raise SpecError(f"--weights {weights}; allowed: {', '.join(get_args(Weights))}")
-    which = cast(Weights, weights)
+    if nms not in get_args(SuppressedIn):
+        raise SpecError(f"--nms {nms}; allowed: {', '.join(get_args(SuppressedIn))}")
+    which, where = cast(Weights, weights), cast(SuppressedIn, nms)
     target = target_named(to)
     one_file = out is not None and _is_one_file(target, out)
     if one_file and int8:
@@ -79,7 +91,9 @@ def export(
     check_max_drop(max_drop, int8=int8)
     state = open_run(run).read()
     if one_file:
-        path, parity = export_trial(state.run, chosen, to, out, weights=which, state=state)
+        path, parity = export_trial(
+            state.run, chosen, to, out, weights=which, nms=where, state=state
+        )
         print(_describe_weights(state, chosen, which))
         print(
             f"{path}: agrees with the trained network to {parity.difference:.1e} on "
@@ -88,7 +102,15 @@ def export(
         )
         return
     pack = export_pack(
-        state.run, chosen, to, out, int8=int8, max_drop=max_drop, weights=which, state=state
+        state.run,
+        chosen,
+        to,
+        out,
+        int8=int8,
+        max_drop=max_drop,
+        weights=which,
+        nms=where,
+        state=state,
     )
     print(_describe_weights(state, chosen, which))
     _print_pack(pack)
@@ -131,7 +153,8 @@ def _print_pack(pack: Pack) -> None:
         worth = f"{pack.network_accuracy:.1%} of {pack.judged_on} right"
     else:
         worth = f"{task.told(pack.network_figures)} on {pack.judged_on}"
-    print(f"trained network: {worth}{recorded}, loss {pack.network_loss:.4f}")
+    loss = "" if isnan(pack.network_loss) else f", loss {pack.network_loss:.4f}"
+    print(f"trained network: {worth}{recorded}{loss}")
     if pack.departs_from_record:
         print(f"warning: {pack.network_accuracy:.1%} for {pack.recorded_accuracy:.1%}: {DEPARTS}")
     if pack.collapsed is not None:
@@ -146,6 +169,11 @@ def _print_pack(pack: Pack) -> None:
                 f"  {part.accelerator} takes {part.inside} operators, leaves {outside or 'none'} "
                 f"({part.note})"
             )
+    if pack.suppression_ms is not None:
+        print(
+            f"suppression of double boxes behind a graph: {pack.suppression_ms:.3f} ms of CPU time "
+            "more, the median over these images (numpy, one thread)"
+        )
     if warning := describe_int8(pack.graphs):
         print(warning)
     script = shlex.quote(str(pack.path / "verify.py"))
@@ -188,9 +216,17 @@ def _describe_graph(graph: PackedGraph, task: ExportTask) -> str:
         return "converted, not verified: it does not run here"
     scores, parity = graph.scores, graph.scores.parity
     lost = f", loses {scores.drop}" if graph.precision == "int8" else ""
+    loss = f"loss {scores.loss_change:+.4f} ± {scores.half_width:.4f} against the network, "
+    if isnan(scores.loss_change):  # a network's own, which is not made of what a graph gives
+        loss = ""
     return (
         f"{graph.precision}, differs by {parity.share:.1e} of the largest score, {task.alike} "
-        f"{parity.agreement:.1%}, {task.told(scores.figures)}{lost}, loss "
-        f"{scores.loss_change:+.4f} ± {scores.half_width:.4f} against the network, "
-        f"{graph.latency.latency_ms:.3f} ms"
+        f"{parity.agreement:.1%}, {task.told(scores.figures)}{lost}, {loss}"
+        f"{graph.latency.latency_ms:.3f} ms" + _with_suppression(graph)
     )
+
+
+def _with_suppression(graph: PackedGraph) -> str:
+    if graph.suppressing is None:
+        return ""
+    return f", {graph.suppressing.latency_ms:.3f} ms with suppression in it"

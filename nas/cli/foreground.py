@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 import shlex
 import shutil
@@ -19,9 +18,10 @@ from nas.cli.output.front_table import print_front
 from nas.cli.output.search_progress import watch_search
 from nas.spec.architecture import PLAIN
 from nas.spec.width import describe_reference
+from nas.study.front.answer import best_point
 from nas.study.front.front import Front
 from nas.study.front.point import Point
-from nas.study.front.verdict import judge
+from nas.study.front.verdict import full_trainings_wanted
 
 if TYPE_CHECKING:
     from nas.execution.observer import Observer
@@ -53,16 +53,20 @@ def carry_out(folder: Path, start: Callable[[Observer], Run]) -> None:
     if not front.members:
         screen.print(f"See why: {_program()} status {shlex.quote(str(folder))}")
         raise typer.Exit(1)
-    _print_next_commands(folder, _choose_example(front), screen)
+    _print_next_commands(folder, front, screen)
 
 
-def _print_next_commands(folder: Path, point: Point, screen: Console) -> None:
+def _print_next_commands(folder: Path, front: Front, screen: Console) -> None:
+    """Print what to type next, about the network that the answer names."""
     run = shlex.quote(str(folder))
+    point = _choose_example(front)
     name = point.reference
     comment = "" if name is None else f"  # {name}, {describe_reference(name)}"
+    surer = full_trainings_wanted(front)
     screen.print("Next:")
     # A line to copy is not to be broken, nor read as markup.
     for words in (
+        *([f"resume {run} --full-trainings {surer}  # to be surer"] if surer else []),
         f"report {run}",
         f"show {run} {point.trial}{comment}",
         f"export {run} {point.trial} --to onnx --out winner.onnx",
@@ -71,15 +75,9 @@ def _print_next_commands(folder: Path, point: Point, screen: Console) -> None:
 
 
 def _choose_example(front: Front) -> Point:
-    """Return the best loss on the front, but the fastest where losses do not clearly differ.
-
-    Where nothing on it is to be recommended, that is the plain network.
-    """
+    """Return the network that the answer recommends; the plain one where it recommends none."""
     plain = [point for point in front.references if point.reference == PLAIN]
-    points = front.recommended or plain or front.members
-    if judge(front).clear or math.isnan(front.seed_noise):
-        return min(points, key=lambda point: point.loss)
-    return min(points, key=lambda point: point.latency_ms)
+    return best_point(front) or (plain or front.members)[0]
 
 
 def _program() -> str:

@@ -109,7 +109,9 @@ def front(
     narrowed = _narrow(_with_margin(whole, margin), where, at_most, at_least, epsilon)
     written = _write(narrowed, csv, parquet)
     if findings:
-        print(findings_json(narrowed) if json_ else "\n".join(judge(narrowed).lines))
+        verdict = judge(narrowed)
+        told = (*verdict.answer, *verdict.lines)
+        print(findings_json(narrowed) if json_ else "\n".join(told))
         return
     if not len(narrowed) and (json_ or markdown or written):
         # What is printed or written does not say why.

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from nas.base.content import content_path
 from nas.base.errors import SpecError
 from nas.base.own_name import OwnName
 from nas.cli.options import SpaceFile
@@ -52,6 +53,7 @@ def launch(
     from nas.runs import submit
 
     load_space(space)
+    space = content_path("search_spaces", space)  # which goes along as a file
     submission = _read_submission(context, space, out, runner)
     steps = submit.plan_steps(recipe, submission, address=address)
     gap = submit.find_unfilled(recipe)

@@ -32,7 +32,7 @@ __all__ = [
 
 RunFolder = Annotated[Path, typer.Argument(help="Run folder.")]
 RunFolderOrUrl = Annotated[str, typer.Argument(help="Run folder, or URL of its study.")]
-SpaceFile = Annotated[Path, typer.Argument(help="Search space file.")]
+SpaceFile = Annotated[Path, typer.Argument(help="Search space file, or a name: nas space --list.")]
 
 ImageSize = Annotated[
     str, typer.Option(metavar="SIZE", help="224, or height x width, as in 224x160.")

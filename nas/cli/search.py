@@ -50,7 +50,9 @@ def search(
         ),
     ] = "digits",
     out: Annotated[Path, typer.Option(help="Run folder to make.")] = Path("runs/demo"),
-    runner: Annotated[Path | None, typer.Option(help="Runner file.")] = None,
+    runner: Annotated[
+        Path | None, typer.Option(help="Runner file, or the name of one: local.")
+    ] = None,
     task: TaskOption = None,
     head: Head = None,
     regime: Annotated[

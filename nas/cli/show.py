@@ -12,6 +12,7 @@ from nas.cli.options import Json, RunFolder
 from nas.cli.output.console import print_json
 from nas.spec.architecture import Architecture
 from nas.spec.width import describe_reference, is_widened
+from nas.study.constant_prediction import describe_collapse
 from nas.study.record import COMPLETE, PRUNED, read_rungs
 
 if TYPE_CHECKING:
@@ -90,6 +91,12 @@ def _print_latency(row: dict[str, Any]) -> None:
     print(f"latency   {format_milliseconds(row['latency_ms'])} ms ± {spread:.1f} %, {how}")
     if row["final_latency_ms"] is not None:
         print(f"          {format_milliseconds(row['final_latency_ms'])} ms on the idle machine")
+    if row["suppression_ms"] is not None:
+        took = format_milliseconds(row["suppression_ms"])
+        print(
+            f"          keeping boxes takes {took} ms more (the median of validation images, "
+            "torchvision on one thread)"
+        )
 
 
 def _print_training(row: dict[str, Any], state: RunState) -> None:
@@ -102,9 +109,8 @@ def _print_training(row: dict[str, Any], state: RunState) -> None:
         print(f"{what}: trained for {budgets[len(below)]:g} of {budgets[-1]:g} {proxy.unit}")
     print(f"loss      {row['loss']:.4f} on {row['images']} validation images")
     print(f"{title:9} {row['accuracy']:.2%}")
-    constant = state.constant_prediction
-    if constant is not None and constant.explains(row["accuracy"]):
-        print(f"          {constant.describe()}")
+    if collapsed := describe_collapse(state.constant_prediction, row["accuracy"]):
+        print(f"          {collapsed}")
     print(f"params    {format_count(row['params'])}")
     print(f"MACs      {format_count(row['macs'])}")
     if row["uncounted"]:

@@ -40,6 +40,9 @@ def sites(
     weights_match: Annotated[
         str, typer.Option(metavar="HOW", help="How its tensors are told, as of nas search.")
     ] = "name",
+    classes: Annotated[
+        int, typer.Option(min=1, help="That the network is made for, and its weights are of.")
+    ] = _CLASSES,
     size: ImageSize = "224",
     total_stride: TotalStride = None,
     output_stride: OutputStride = None,
@@ -65,12 +68,12 @@ def sites(
     resolution = parse_resolution(size, "--size")
     blocks = _read_blocks(block or _BLOCKS)
     check_strides(total_stride, output_stride)
-    purpose = Task.of(task or "classification", _CLASSES, head)
+    purpose = Task.of(task or "classification", classes, head)
     plain = Architecture(
         network, resolution, total_stride=total_stride, output_stride=output_stride
     )
     places = all_task_sites(plain, purpose)
-    matched = None if weights is None else _match(network, weights, weights_match)
+    matched = None if weights is None else _match(network, weights, weights_match, classes)
     counted, rows = cost(plain, task=purpose), _rows(plain, purpose, places, blocks)
     about = {
         "network": network,
@@ -153,7 +156,7 @@ def _uncounted(plain: Architecture, task: Task, rows: Sequence[Mapping[str, Any]
     return sorted({name for each in counted for name in each.unsupported})
 
 
-def _match(network: str, weights: str, how: str) -> dict[str, Any]:
+def _match(network: str, weights: str, how: str, wanted: int) -> dict[str, Any]:
     """Match a file of weights with the network. Raises SpecError where they do not fit."""
     from nas.backbones import plain_network
     from nas.models.match_weights import match_weights
@@ -162,7 +165,8 @@ def _match(network: str, weights: str, how: str) -> dict[str, Any]:
 
     named = find_weights(weights)
     given = read_weights(Path(weights) if named is None else named.file)
-    matched = match_weights(plain_network(network), given, how, num_classes=_CLASSES)
+    own = plain_network(network, num_classes=wanted)
+    matched = match_weights(own, given, how, num_classes=wanted)
     classes = matched.head_classes
     if classes is not None:  # of another number of classes: all of it, with a head of its own
         own = plain_network(network, num_classes=classes)
@@ -170,7 +174,7 @@ def _match(network: str, weights: str, how: str) -> dict[str, Any]:
     return {
         "file": str(given.path),
         "tensors": len(given.tensors),
-        "head_classes": classes or _CLASSES,
+        "head_classes": classes or wanted,
         "notes": list(matched.notes),
     }
 

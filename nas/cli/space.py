@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from itertools import takewhile
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
+import typer
 from rich.table import Table
 
+from nas.base.content import content_files
+from nas.base.errors import SpecError
 from nas.base.size import Size
-from nas.cli.options import Head, Json, SpaceFile, TaskOption
+from nas.cli.options import Head, Json, TaskOption
 from nas.cli.output.console import make_console, plain_table, print_json
 
 if TYPE_CHECKING:
@@ -21,12 +26,23 @@ _CLASSES = 10  # sites are the same of any number
 
 
 def space(
-    space: SpaceFile, task: TaskOption = None, head: Head = None, json_: Json = False
+    space: Annotated[Path | None, typer.Argument(help="Search space file, or a name.")] = None,
+    task: TaskOption = None,
+    head: Head = None,
+    listed: Annotated[
+        bool, typer.Option("--list", help="The spaces that come with the program.")
+    ] = False,
+    json_: Json = False,
 ) -> None:
     """Show the sites of a space, what may go there, and how many networks it holds.
 
-    Example: nas space search_spaces/mobilenetv2.yaml
+    Example: nas space mobilenetv2
     """
+    if listed:
+        _print_names(as_json=json_)
+        return
+    if space is None:
+        raise SpecError("which space? name a file or a space; nas space --list has the names")
     from nas.models.candidates import Candidates, load_space
     from nas.spec.task import Task
 
@@ -36,6 +52,25 @@ def space(
         print_json(_to_dict(candidates))
     else:
         _print(candidates)
+
+
+def _print_names(*, as_json: bool) -> None:
+    """Print the spaces that come along, each with what its first comment asks."""
+    names = {name: _first_comment(path) for name, path in content_files("search_spaces").items()}
+    if as_json:
+        print_json(names)
+        return
+    table = plain_table()
+    table.add_column("space", no_wrap=True)
+    table.add_column("asks")
+    for row in names.items():
+        table.add_row(*row)
+    make_console().print(table)
+
+
+def _first_comment(path: Path) -> str:
+    lines = takewhile(lambda line: line.startswith("# "), path.read_text("utf-8").splitlines())
+    return " ".join(line.removeprefix("# ") for line in lines)
 
 
 def _to_dict(candidates: Candidates) -> dict[str, Any]:

@@ -9,15 +9,14 @@ from typing import TYPE_CHECKING, Any
 from nas.cli.options import Json, RunFolderOrUrl
 from nas.cli.output.console import print_json
 from nas.cli.output.formats import format_clock
-from nas.spec.width import is_widened
 from nas.study.record import COMPLETE, FAILED, PAUSED, PRUNED, RUNNING
+from nas.study.trials import TrainingCost, Trials
 
 if TYPE_CHECKING:
     from nas.execution.exchange import Exchange
     from nas.runs.run import RunState
     from nas.strategy.storage.store import Store, StoredTrial
     from nas.study.prospect import Prospect
-    from nas.study.trials import TrainingCost
 
 __all__ = ["status"]
 
@@ -58,9 +57,9 @@ def _status_of_folder(folder: str, *, as_json: bool) -> None:
         f"{report['driver']}"
     )
     networks = report["networks"]
-    # With a budget, time ends a search, and its number of networks is only a bound.
-    planned = f" of {networks['planned']}" if run.file.search.budget is None else ""
-    print(f"networks: {networks['evaluated']} evaluated{planned}; on the front: {report['front']}")
+    planned = run.file.search.describe_planned(networks["evaluated"])
+    beside = "" if planned is None else f", {planned}"
+    print(f"networks: {networks['evaluated']} evaluated{beside}; on the front: {report['front']}")
     _print_counts(report["trials"])
     if cost:
         print(cost)
@@ -83,13 +82,6 @@ def _report_folder(
         for row in (trials.row(number) for number in range(len(trials)))
         if row["failure"]
     ]
-    firsts = trials["repeat"] == 0
-    evaluated = sum(
-        state not in (RUNNING, PAUSED) and not is_widened(reference)
-        for state, reference in zip(
-            trials["state"][firsts], trials["reference"][firsts], strict=True
-        )
-    )
     workers: list[dict[str, Any]] = []
     if run.file.executor == "worker":
         from nas.runs.open_study import exchange_of
@@ -103,7 +95,10 @@ def _report_folder(
         "regime": run.file.regime,
         "driver": "running" if running else "not running",
         "trials": {state: trials.count(state) for state in _STATES},
-        "networks": {"evaluated": evaluated, "planned": run.file.search.trials},
+        "networks": {
+            "evaluated": trials.evaluated,
+            "planned": max(trials.evaluated, run.file.search.trials),
+        },
         "front": len(state.front().members),
         "training": asdict(cost) if cost else None,
         "time": asdict(elapsed) if elapsed else None,
@@ -147,13 +142,10 @@ def _status_of_study(url: str, *, as_json: bool) -> None:
 def _report_study(store: Store) -> dict[str, Any]:
     stored = store.trials()
     records = [trial.record for trial in stored]
-    evaluated = [
-        record for record in records if record.repeat == 0 and record.state not in (RUNNING, PAUSED)
-    ]
     return {
         "run": {name: store.about().get(name) for name in ("folder", "host")},
         "trials": {state: sum(record.state == state for record in records) for state in _STATES},
-        "networks": {"evaluated": len(evaluated)},
+        "networks": {"evaluated": Trials.of(records).evaluated},
         "failures": [
             {"trial": record.trial, "state": record.state, "reason": record.failure}
             for record in records

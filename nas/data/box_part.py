@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from nas.data.boxes import BoxNumbering, Objects
 from nas.data.content import content_digest, stamps_digest
 from nas.data.formats import open_image
 from nas.data.groups import Groups
-from nas.data.images import Images, ImageSource, Numbered, Parts
+from nas.data.images import Categories, Images, ImageSource, Numbered, Parts
 from nas.data.listing import Listing, readable
 from nas.data.reading import Merging
 
@@ -25,18 +25,30 @@ class Annotated:
     paths: of the images.
     called: row -> what to call an image's objects in an error.
     names: the classes there are, in order; None: those that occur.
+    numbers: class -> the number that files have of it, which may have gaps; None: they have none.
     """
 
     paths: Sequence[str]
     objects: Sequence[Objects]
     called: Callable[[int], str]
     names: Sequence[str] | None = None
+    numbers: Mapping[str, int] | None = None
 
     @property
     def classes(self) -> dict[int, str]:
         """The classes by number."""
         occurring = {name for one in self.objects for name in one.names}
         return dict(enumerate(sorted(occurring) if self.names is None else self.names))
+
+    def categories(self, numbering: BoxNumbering) -> Categories:
+        """Return what files call each of the classes that are told apart."""
+        if self.numbers is None:
+            return ()
+        found: list[list[tuple[int, str]]] = [[] for _ in numbering.classes]
+        for name, number in self.numbers.items():
+            if name in numbering.numbers:
+                found[numbering.numbers[name]].append((number, name))
+        return tuple(tuple(sorted(one)) for one in found)
 
     def images(self, numbering: BoxNumbering) -> Images:
         """Return them with boxes of the classes that are told apart. Raises SpecError."""
@@ -84,7 +96,13 @@ def boxes_source(
             others = held.read()
             _check_apart(annotated, others, source)
             validation = others.images(numbering)
-        return Parts(numbering.classes, images, validation, numbers=annotated.classes)
+        return Parts(
+            numbering.classes,
+            images,
+            validation,
+            numbers=annotated.classes,
+            categories=annotated.categories(numbering),
+        )
 
     parts = [part for part in (train, held) if part is not None]
     files = [listing for part in parts for listing in part.files]

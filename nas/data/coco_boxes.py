@@ -82,6 +82,7 @@ def _read(pair: CocoPair) -> Annotated:
         objects,
         lambda row: f"boxes of {files[row]} in {called}",
         list(dict.fromkeys(names.values())),
+        {name: number for number, name in reversed(names.items())},
     )
 
 

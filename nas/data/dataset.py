@@ -11,6 +11,7 @@ from torch import Tensor
 
 from nas.base.errors import SpecError
 from nas.base.size import Resolution, Size
+from nas.data.images import Categories
 from nas.data.reading import Annotated, Channels
 
 __all__ = [
@@ -69,6 +70,8 @@ class Dataset:
     mirror: whether a mirrored image is still of its class (false for digits).
     source: the name of the data, such as `digits` or `folder:PATH`.
     annotated: what is known of its images.
+    categories: of boxes, for each class the numbers and names that files have of it, several where
+        classes are merged; empty where files have no numbers.
     """
 
     train: Split
@@ -79,6 +82,7 @@ class Dataset:
     mirror: bool
     source: str
     annotated: Annotated = "labels"
+    categories: Categories = ()
 
     @property
     def size(self) -> Size:

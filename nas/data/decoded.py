@@ -81,6 +81,7 @@ def load_data(
         mirror=parts.mirror,
         source=source,
         annotated=annotated,
+        categories=parts.categories,
     )
 
 
@@ -125,6 +126,7 @@ def cached_data(
             "mirror": parts.mirror,
             "source": source,
             "annotated": reading.annotated,
+            "categories": parts.categories,
         }
 
     splits = {"train": train, "validation": held}
@@ -185,6 +187,9 @@ def open_data(folder: Path) -> Dataset:
         mirror=about["mirror"],
         source=about["source"],
         annotated=about.get("annotated", "labels"),  # of before there were others
+        categories=tuple(
+            tuple((number, name) for number, name in files) for files in about.get("categories", ())
+        ),
     )
 
 

@@ -23,8 +23,8 @@ __all__ = ["digit_boxes", "digit_boxes_test", "draw_boxes"]
 Pixels = NDArray[np.uint8]
 
 _NAMES = dict(enumerate("0123456789"))
-_VERSION = 1  # of how scenes are drawn: a new one leaves the old caches alone
-_COUNTS: dict[Part, int] = {"train": 1200, "validation": 300, "test": 300}
+_VERSION = 2  # of how scenes are drawn: a new one leaves the old caches alone
+_COUNTS: dict[Part, int] = {"train": 800, "validation": 200, "test": 200}
 _DIGITS = 3  # at most, in one scene
 _SIDES = (20, 40)  # of a digit
 _SHARED = 4  # pixels that the places of two may share along one side
@@ -32,7 +32,7 @@ _TRIES = 20
 
 
 def digit_boxes(_argument: str, reading: Reading) -> ImageSource[Parts]:
-    """Return 1,200 scenes for training and 300 for validation: no digit stands in both."""
+    """Return 800 scenes for training and 200 for validation: no digit stands in both."""
 
     def read() -> Parts:
         numbering = BoxNumbering.of(_NAMES, reading.classes, "digits")
@@ -43,7 +43,7 @@ def digit_boxes(_argument: str, reading: Reading) -> ImageSource[Parts]:
 
 
 def digit_boxes_test(_argument: str, reading: Reading) -> ImageSource[Images]:
-    """Return 300 scenes of digits that stand on no other."""
+    """Return 200 scenes of digits that stand on no other."""
     numbering = BoxNumbering.of(_NAMES, reading.classes, "digits")
     return ImageSource(f"digit boxes {_VERSION} test", lambda: _images("test", numbering))
 

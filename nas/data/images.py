@@ -33,6 +33,7 @@ from nas.data.reading import Resize
 
 __all__ = [
     "Boxes",
+    "Categories",
     "Held",
     "IMAGE_PIXELS",
     "ImageSource",
@@ -56,6 +57,10 @@ IMAGE_PIXELS = "NAS_IMAGE_PIXELS"
 _COLUMNS = 6  # of boxes; see `Split`
 _BLOCK = 64  # images decoded in one go by one thread
 Held = TypeVar("Held")
+
+Categories = tuple[tuple[tuple[int, str], ...], ...]
+"""The number and name in files of each class that is merged into one, for each that is told apart;
+none where files have no numbers."""
 
 
 @dataclass(frozen=True)
@@ -170,6 +175,7 @@ class Parts:
     mirror: see `Dataset`.
     numbers: of masks, the class that each number in a file stands for; see `Numbering`. Of boxes,
         the classes of the files, by number.
+    categories: see `Dataset`.
     """
 
     classes: tuple[str, ...]
@@ -177,6 +183,7 @@ class Parts:
     validation: Images | None = None
     mirror: bool = True
     numbers: Mapping[int, str] | None = None
+    categories: Categories = ()
 
 
 Numbered = Callable[[Parts], Images]

@@ -178,7 +178,10 @@ def label_part(
     def read() -> Annotated:
         objects = [_objects(label_of[path], names, keypoints=keypoints) for path in paths]
         labels = list(label_of.values())
-        return Annotated(paths, objects, lambda row: f"labels {readable(labels[row])}", names)
+        numbers = {name: number for number, name in enumerate(names)}
+        return Annotated(
+            paths, objects, lambda row: f"labels {readable(labels[row])}", names, numbers
+        )
 
     tops = [
         Path(os.path.commonpath([os.path.dirname(path) for path in of])) for of in (paths, there)

@@ -204,6 +204,7 @@ class Evaluator:
                 parts=training.parts,
                 images_seen=top.images_seen,
                 epoch_losses=top.epoch_losses,
+                suppression_ms=score.suppression_ms,
             )
         )
 

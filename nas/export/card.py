@@ -28,7 +28,7 @@ def write_card(winner: Winner, target: Target, report: Report) -> str:
 
     report: see `make_report`.
     """
-    task = export_task(winner.task)
+    task = winner.judging
     return "\n".join(
         [
             *_summary(winner, target, report),
@@ -43,7 +43,7 @@ def write_card(winner: Winner, target: Target, report: Report) -> str:
             "",
             "## Use",
             "",
-            *_use(target, task, winner.architecture.backbone),
+            *_use(target, task, winner),
             "",
             "## Architecture",
             "",
@@ -61,7 +61,7 @@ def write_card(winner: Winner, target: Target, report: Report) -> str:
 def _summary(winner: Winner, target: Target, report: Report) -> list[str]:
     architecture, size = winner.architecture, winner.size
     order = "" if size.height == size.width else " (height x width)"
-    task = export_task(winner.task)
+    task = winner.judging
     network, origin = report["network"], report["origin"]
     return [
         f"# {brief(architecture.backbone)} with {len(architecture.blocks)} attention blocks",
@@ -72,19 +72,38 @@ def _summary(winner: Winner, target: Target, report: Report) -> list[str]:
         "",
         f"On {network.get('judged_on') or task.judged_on(network['images'], network['images'])}, "
         "that training has not seen, but the "
-        f"search has chosen by: {task.told(_figures(network))}, loss {network['loss']:.4f}"
+        f"search has chosen by: {task.told(_figures(network))}{_loss(network)}"
         + _recorded(winner.task, network)
         + ". "
         + (f"**Not to be used as it is: {network['collapsed']}.** " if network["collapsed"] else "")
         + _weights(winner.task, origin, size)
-        + _behind(network),
+        + _behind(report),
     ]
 
 
-def _behind(network: Report) -> str:
+def _loss(network: Report) -> str:
+    return "" if network["loss"] is None else f", loss {network['loss']:.4f}"
+
+
+def _behind(report: Report) -> str:
     """Say what is not in the latency of a graph."""
+    network = report["network"]
     if "suppression_ms" not in network:
         return ""
+    within = [graph for graph in report["graphs"] if graph["nms"] == "graph"]
+    if within:
+        took = ", ".join(
+            f"{graph['file']} {graph['latency_with_nms_ms']:.3f} ms"
+            for graph in within
+            if graph["latency_with_nms_ms"] is not None
+        )
+        return (
+            " Which boxes are kept is computed within the graphs, and is not in the latencies "
+            f"below; with it, of an image with as many boxes as the median one: "
+            f"{took or 'not measured here'}. Behind a graph it takes "
+            f"{network['suppression_ms']:.2f} ms of CPU time (`kept` of outputs.py: numpy, one "
+            "thread)."
+        )
     return (
         f" Which boxes are kept of what a graph gives takes {network['suppression_ms']:.2f} ms of "
         "CPU time more, the median over these images (`kept` of outputs.py: numpy, one thread)."
@@ -147,7 +166,9 @@ def _graphs(task: Task, graphs: Sequence[Report]) -> list[str]:
                 f"| {graph['file']} | {graph['precision']} | not run here | | | | | | {size} |"
             )
             continue
-        change = f"{graph['loss_change']:+.4f} ± {graph['loss_half_width']:.4f}"
+        change = "not made of it"
+        if graph["loss_change"] is not None:
+            change = f"{graph['loss_change']:+.4f} ± {graph['loss_half_width']:.4f}"
         lines.append(
             f"| {graph['file']} | {graph['precision']} | {graph['difference']:.1e} | "
             f"{graph['agreement']:.1%} | {graph['accuracy']:.1%} | {_drop(graph)} | {change} | "
@@ -192,16 +213,16 @@ def _delegates(graphs: Sequence[Report]) -> list[str]:
     return ["", "## What accelerators take", "", *lines] if lines else []
 
 
-def _use(target: Target, task: ExportTask, backbone: str) -> list[str]:
+def _use(target: Target, task: ExportTask, winner: Winner) -> list[str]:
     return [
         f"    python verify.py            # needs {', '.join(('numpy', *target.runs))}",
         "    python verify.py --model    # model.py too: needs torch and safetensors",
         "",
         "In: float32 (N, 3, H, W) as preprocessing.json says"
         + ("" if target.any_batch else ", one image at a time")
-        + f". Out: {task.gives()}. `load_"
+        + f". Out: {winner.gives}. `load_"
         + f"{target.name}` in verify.py shows how the graph is opened."
-        + _timm(target, backbone),
+        + _timm(target, winner.architecture.backbone),
         "",
         "    from model import load      # plain torch: to finetune, or convert otherwise",
         '    network = load("weights.safetensors")',

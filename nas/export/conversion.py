@@ -14,13 +14,20 @@ from nas.export.target.target import Files, Target, WrittenGraph
 from nas.export.verify import LOADERS, Session
 from nas.latency.runtime.runtime import first_line
 
-__all__ = ["check", "convert", "open_graph", "write_files"]
+__all__ = ["check", "convert", "naming_collapse", "open_graph", "write_files"]
 
 
-def convert(target: Target, make: Callable[[], WrittenGraph]) -> WrittenGraph:
+_WHOLE = ("this network", "choose another target, or a trial without it")
+_BEHIND = ("suppression of boxes", "leave out --nms graph, or choose another target")
+
+
+def convert(
+    target: Target, make: Callable[[], WrittenGraph], *, suppresses: bool = False
+) -> WrittenGraph:
     """Convert quietly.
 
     make: calls the target's converter.
+    suppresses: whether it is tried with suppression behind a network, which may be what fails.
     Raises SpecError for a network that the target cannot take.
     """
     try:
@@ -32,10 +39,8 @@ def convert(target: Target, make: Callable[[], WrittenGraph]) -> WrittenGraph:
         raise
     except Exception as error:  # converters raise whatever an operator provokes
         reason = first_line(error)
-    raise SpecError(
-        f"{target.name} cannot take this network: {reason}; choose another target, "
-        "or a trial without it"
-    )
+    what, instead = _BEHIND if suppresses else _WHOLE
+    raise SpecError(f"{target.name} cannot take {what}: {reason}; {instead}")
 
 
 def write_files(files: Files, stem: Path) -> None:
@@ -81,6 +86,24 @@ def check(kind: str, session: Session, network: ValidationScores, tolerance: flo
             f"(scores up to {scores.parity.largest:.1f}); nothing was written"
         )
     return scores
+
+
+@contextlib.contextmanager
+def naming_collapse(collapsed: str | None) -> Iterator[None]:
+    """Say of a network whose graphs disagree with it that it has collapsed.
+
+    collapsed: what is said of it; None: it has not.
+    Raises ExportError.
+    """
+    try:
+        yield
+    except ExportError as error:
+        if collapsed is None:
+            raise
+        raise ExportError(
+            f"{error}; the network is {collapsed}, and what it tells images apart by may be "
+            "rounding: choose another trial, or train this one fully (nas retrain)"
+        ) from error
 
 
 @contextlib.contextmanager

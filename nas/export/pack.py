@@ -12,19 +12,19 @@ from safetensors.torch import save
 from nas.base.errors import SpecError
 from nas.base.files import write_folder_whole
 from nas.data import Dataset
+from nas.export.conversion import naming_collapse
 from nas.export.pack_papers import Origin, make_report, write_papers
 from nas.export.packed_graph import PackedGraph, check_plain_torch, write_graphs
 from nas.export.parity import predict_validation, without_wrong_folds
 from nas.export.plain_torch import export_program, plain_source
 from nas.export.target import TARGETS, target_named
 from nas.export.target.target import Target
-from nas.export.tasks import export_task
 from nas.export.winner import TrainedNetwork, Winner, prepare_export
 from nas.runs.run import Run, RunState
 from nas.runs.weights import Weights
 from nas.spec.own_backbone import brief
+from nas.spec.suppression import SUPPRESSION, SuppressedIn
 from nas.spec.task import Task
-from nas.study.constant_prediction import ConstantPrediction
 from nas.study.full_training import FullTraining
 
 __all__ = ["Pack", "check_max_drop", "export_pack", "write_pack"]
@@ -47,6 +47,7 @@ class Pack:
     collapsed: that its network is no better than one answer to all images, where it is not.
     folded: whether doubled gates are folded, where they can be: else folding would have changed
         what the network says of these images.
+    suppression_ms: what `kept` of outputs.py takes of an image where there are boxes to suppress.
     """
 
     path: Path
@@ -61,6 +62,7 @@ class Pack:
     departs_from_record: bool
     collapsed: str | None
     folded: bool
+    suppression_ms: float | None = None
 
     @property
     def network_accuracy(self) -> float:
@@ -77,6 +79,7 @@ def export_pack(
     int8: bool = False,
     max_drop: float | None = None,
     weights: Weights = "best",
+    nms: SuppressedIn = "outside",
     state: RunState | None = None,
 ) -> Pack:
     """Export the trained network of a trial as a winner pack.
@@ -86,10 +89,11 @@ def export_pack(
     int8: whether to write a quantised graph, too.
     max_drop: points of the task's figure that it may lose; None: any.
     weights: see `nas.runs.weights.retrained_weights`.
+    nms: where boxes are suppressed: outside the graphs, or within.
     state: of the run, where it was read already; None: read now.
     Raises SpecError when there is no such target or trial, packages are not installed, a folder
     is in the way, the target lacks an operator of the network, or the quantised graph loses too
-    much.
+    much; and where there are no boxes to suppress.
     Raises ExportError when a graph disagrees with the network.
     """
     to = target_named(target)
@@ -99,14 +103,19 @@ def export_pack(
     check_max_drop(max_drop, int8=int8)
     state = run.read() if state is None else state
     to.check_task(state.task)
+    if nms == "graph":
+        to.check_suppresses(state.task, int8=int8)
     to.check_installed()
-    suffix = f"{target}-int8" if int8 else target
+    suffix = "-".join([target, *["int8"] * int8, *["nms"] * (nms == "graph")])
     path = out or run.path / "exports" / f"trial-{trial}-{suffix}"
     if path.exists():
         raise SpecError(f"{path} exists; name a new folder for --out")
     trained = prepare_export(run, trial, path, weights=weights, made=out is None, state=state)
-    origin = _origin(run, trained, state.constant_prediction)
-    return write_pack(path, trained.winner, trained.data, to, origin, int8=int8, max_drop=max_drop)
+    origin = _origin(run, trained)
+    winner = trained.winner
+    if nms == "graph":
+        winner = replace(winner, suppression=SUPPRESSION)
+    return write_pack(path, winner, trained.data, to, origin, int8=int8, max_drop=max_drop)
 
 
 def check_max_drop(max_drop: float | None, *, int8: bool) -> None:
@@ -119,7 +128,7 @@ def check_max_drop(max_drop: float | None, *, int8: bool) -> None:
         raise SpecError(f"--max-drop {max_drop:g}; allowed: points of accuracy, from 0 to 100")
 
 
-def _origin(run: Run, trained: TrainedNetwork, constant: ConstantPrediction | None) -> Origin:
+def _origin(run: Run, trained: TrainedNetwork) -> Origin:
     row, training = trained.row, trained.training
     start = training.recipe["weights"] if training else "backbone"
     if start == "backbone":
@@ -134,7 +143,7 @@ def _origin(run: Run, trained: TrainedNetwork, constant: ConstantPrediction | No
         pretrained=start == "pretrained",
         found={name: row[name] for name in ("loss", "accuracy", "latency_ms", "params", "macs")},
         retrained=None if training is None else _training_to_dict(training),
-        constant=constant,
+        constant=trained.constant,
     )
 
 
@@ -173,7 +182,7 @@ def write_pack(
     versions = to.check_installed()
     images = predict_validation(winner, data, _MOST_IMAGES)
     shipped = without_wrong_folds(winner, images)
-    with write_folder_whole(path) as folder:
+    with naming_collapse(origin.collapsed), write_folder_whole(path) as folder:
         _write_plain_torch(folder, shipped)
         graphs = [
             check_plain_torch(folder, images),
@@ -194,6 +203,7 @@ def write_pack(
         departs_from_record=images.departs_from(origin.recorded_accuracy),
         collapsed=origin.collapsed,
         folded=shipped is winner,
+        suppression_ms=report["network"].get("suppression_ms"),
     )
 
 
@@ -204,7 +214,7 @@ def _write_plain_torch(folder: Path, winner: Winner) -> None:
         export_program(winner.network, winner.size),
         title=title,
         size=winner.size,
-        gives=export_task(winner.task).gives(),
+        gives=winner.judging.gives(),
     )
     (folder / "model.py").write_text(source.code, encoding="utf-8")
     (folder / "weights.safetensors").write_bytes(save(source.weights))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
@@ -20,13 +21,12 @@ from nas.export.licences import read_licences, write_notice
 from nas.export.packed_graph import CALIBRATION_IMAGES, PackedGraph, describe_int8
 from nas.export.parity import ValidationScores
 from nas.export.target.target import Target
-from nas.export.tasks import export_task
 from nas.export.winner import Winner
 from nas.models.cost import cost_of_module
 from nas.spec.architecture import Architecture
 from nas.spec.own_backbone import brief
 from nas.spec.task import Figure, Task
-from nas.study.constant_prediction import ConstantPrediction
+from nas.study.constant_prediction import ConstantPrediction, describe_collapse
 
 __all__ = ["Origin", "make_report", "named", "write_papers"]
 
@@ -62,10 +62,7 @@ class Origin:
     @property
     def collapsed(self) -> str | None:
         """That its network is no better than such an answer, where it is not."""
-        recorded = self.recorded_accuracy
-        if self.constant is None or recorded is None or not self.constant.explains(recorded):
-            return None
-        return self.constant.describe()
+        return describe_collapse(self.constant, self.recorded_accuracy)
 
     @property
     def recorded_accuracy(self) -> float | None:
@@ -99,7 +96,7 @@ def make_report(
         "origin": asdict(origin),
         "network": {
             "images": len(images),
-            "loss": float(images.losses.mean()),
+            "loss": _known(float(images.losses.mean())),
             "accuracy": images.accuracy,
             "recorded_accuracy": origin.recorded_accuracy,
             "collapsed": origin.collapsed,
@@ -111,7 +108,7 @@ def make_report(
         },
         "calibration_images": CALIBRATION_IMAGES if quantised else 0,
         "int8": describe_int8(graphs) if quantised else to.no_int8 or "not asked for (--int8)",
-        "graphs": [_graph_to_dict(graph, task) for graph in graphs],
+        "graphs": [_graph_to_dict(graph, winner) for graph in graphs],
     }
 
 
@@ -119,7 +116,7 @@ def _of_task(task: Task, images: ValidationScores) -> dict[str, Any]:
     """Return what is said of tasks that are not classification, which says it as before."""
     if task.is_classification:
         return {}
-    behind_ms = export_task(task).behind_ms(images.scores)
+    behind_ms = images.judging.behind_ms(images.scores)
     return {
         **({} if behind_ms is None else {"suppression_ms": behind_ms}),
         "judged_on": images.words,
@@ -140,9 +137,11 @@ def named(report: Mapping[str, Any], figure: Figure) -> dict[str, Any]:
     return names
 
 
-def _graph_to_dict(graph: PackedGraph, task: Task) -> dict[str, Any]:
-    scores, latency = graph.scores, graph.latency
+def _graph_to_dict(graph: PackedGraph, winner: Winner) -> dict[str, Any]:
+    task, scores, latency = winner.task, graph.scores, graph.latency
     figures = {} if task.is_classification else {"figures": scores and dict(scores.figures)}
+    if task.kind.annotated == "boxes":
+        figures |= _suppression(graph, winner)
     return {
         "file": graph.file,
         "kind": graph.kind,
@@ -152,16 +151,32 @@ def _graph_to_dict(graph: PackedGraph, task: Task) -> dict[str, Any]:
         "least_agreement": graph.least_agreement,
         "difference": scores and scores.parity.share,
         "agreement": scores and scores.parity.agreement,
-        "loss": scores and scores.loss,
+        "loss": scores and _known(scores.loss),
         "accuracy": scores and scores.accuracy,
         "accuracy_drop": scores and scores.drop.mean,
         "accuracy_drop_interval": scores and [scores.drop.low, scores.drop.high],
-        "loss_change": scores and scores.loss_change,
-        "loss_half_width": scores and scores.half_width,
+        "loss_change": scores and _known(scores.loss_change),
+        "loss_half_width": scores and _known(scores.half_width),
         "latency_ms": latency and latency.latency_ms,
         "latency_spread": latency and latency.spread,
         "delegates": [asdict(part) for part in graph.delegates],
         **figures,
+    }
+
+
+def _known(loss: float) -> float | None:
+    """Return a loss; None where a network's own is not made of what its graph gives."""
+    return None if math.isnan(loss) else loss
+
+
+def _suppression(graph: PackedGraph, winner: Winner) -> dict[str, Any]:
+    """Return where boxes of a graph are suppressed, and what it takes with that within."""
+    within = graph.kind != "model.py" and winner.suppression is not None
+    latency = graph.suppressing
+    return {
+        "nms": "graph" if within else "outside",
+        "latency_with_nms_ms": latency and latency.latency_ms,
+        "latency_with_nms_spread": latency and latency.spread,
     }
 
 
@@ -177,7 +192,7 @@ def write_papers(
     images: some of them go along, to check the pack with.
     report: see `make_report`.
     """
-    task = export_task(winner.task)
+    task = winner.judging
     texts = {
         "README.md": write_card(winner, to, report),
         "report.json": json.dumps(named(report, winner.task.figure), indent=1),
@@ -233,7 +248,7 @@ def _for_outputs(winner: Winner) -> dict[str, Any]:
     fit: what becomes of pictures of another shape.
     draft: sides to which Pillow's `Image.draft` may bring a JPEG while it is decoded; None: whole.
     """
-    task, size = export_task(winner.task), winner.size
+    task, size = winner.judging, winner.size
     if task.outputs_file is None:
         return {}
     back = task.goes_back()
@@ -242,10 +257,19 @@ def _for_outputs(winner: Winner) -> dict[str, Any]:
     return {
         "fit": winner.resize,
         "draft": None if whole else 2 * max(size.height, size.width),
-        "outputs": task.gives(),
+        "outputs": winner.gives,
         **task.settings(),
+        **_categories(winner),
         **({} if back is None else {"back": back}),
     }
+
+
+def _categories(winner: Winner) -> dict[str, Any]:
+    """Return what files call each class, where they number them."""
+    if not winner.categories:
+        return {}
+    numbered = [[{"id": n, "name": name} for n, name in one] for one in winner.categories]
+    return {"categories": numbered}
 
 
 _SQUARE: dict[Resize, dict[str, str]] = {
@@ -265,7 +289,7 @@ _SHAPED: dict[Resize, dict[str, str]] = {
 
 def _write_samples(path: Path, images: ValidationScores) -> None:
     """Write some validation images with what the network gives for them."""
-    rows, held = export_task(images.task).samples(
+    rows, held = images.judging.samples(
         _SAMPLES, images.scores, images.targets, images.judged.answers
     )
     arrays: dict[str, Any] = {"images": images.pixels[rows], **held}

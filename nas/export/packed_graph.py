@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
+
+import numpy as np
 
 from nas.base.errors import SpecError
 from nas.data import Dataset
@@ -49,8 +53,11 @@ class PackedGraph:
     least_agreement: the share of images whose best class must stay, or of their pixels, or whose
         nearest other image.
     scores: beside the network's; None where it cannot run here.
-    latency: of one image, in CPU time of one thread; None where it cannot run here.
+    latency: of one image, in CPU time of one thread, without suppression of boxes; None where it
+        cannot run here.
     delegates: what accelerators take of it.
+    suppressing: its latency with suppression, where that is within it: of the validation image of
+        which it keeps as many boxes as of the median one.
     """
 
     file: str
@@ -62,6 +69,7 @@ class PackedGraph:
     scores: GraphScores | None
     latency: Latency | None
     delegates: tuple[Delegates, ...] = ()
+    suppressing: Latency | None = None
 
 
 def check_plain_torch(folder: Path, images: ValidationScores) -> PackedGraph:
@@ -92,36 +100,63 @@ def write_graphs(
     Raises SpecError when the target cannot take the network, or the quantised graph loses more.
     Raises ExportError when a graph disagrees with it.
     """
-    written = _convert(winner, to, data, int8=int8)
-    for precision, graph in written.items():
-        write_files(graph.files, folder / _FILES[precision])
-    paths = {precision: folder / f"{_FILES[precision]}{to.main}" for precision in written}
-    tolerances = {"fp32": to.tolerance, "int8": _INT8_TOLERANCE}
-    scores: dict[str, GraphScores] = {}
-    latencies: dict[str, Latency] = {}
-    if to.runs_here:
-        sessions = {precision: open_graph(to.name, path) for precision, path in paths.items()}
-        scores = {
-            precision: check(f"{to.name} {precision}", session, images, tolerances[precision])
-            for precision, session in sessions.items()
-        }
-        if int8 and max_drop is not None:
-            _check_drop(to, scores["int8"], images, max_drop)
-        latencies = _latencies(sessions, images)
+    written = _convert(replace(winner, suppression=None), to, data, int8=int8)
+    if winner.suppression is None:
+        opened = _open(written, to, folder)
+        scores, latencies = _check(opened, to, images), _latencies(opened, images)
+        suppressing: dict[str, Latency] = {}
+    else:
+        with tempfile.TemporaryDirectory() as beside:
+            bare = _open(written, to, Path(beside))
+            scores, latencies = _check(bare, to, images), _latencies(bare, images)
+        written = _convert(winner, to, data, int8=int8)
+        opened = _open(written, to, folder)
+        within = _check(opened, to, images)
+        scores = {name: one.with_boxes_of(within[name]) for name, one in scores.items()}
+        suppressing = _latencies(opened, images, of_validation=True)
+    if int8 and max_drop is not None and scores:
+        _check_drop(to, scores["int8"], images, max_drop)
     return [
         PackedGraph(
-            file=paths[precision].relative_to(folder).as_posix(),
+            file=f"{_FILES[precision]}{to.main}",
             kind=to.name,
             precision=precision,
             bytes=sum(len(content) for content in graph.files.values()),
-            tolerance=tolerances[precision],
+            tolerance=_tolerance(to, precision),
             least_agreement=_least_agreement(precision, scores.get(precision)),
             scores=scores.get(precision),
             latency=latencies.get(precision),
             delegates=graph.delegates(),
+            suppressing=suppressing.get(precision),
         )
         for precision, graph in written.items()
     ]
+
+
+def _open(written: Mapping[str, WrittenGraph], to: Target, folder: Path) -> dict[str, Session]:
+    """Write graphs into a folder and open them again, where they run here: by precision."""
+    for precision, graph in written.items():
+        write_files(graph.files, folder / _FILES[precision])
+    if not to.runs_here:
+        return {}
+    return {
+        precision: open_graph(to.name, folder / f"{_FILES[precision]}{to.main}")
+        for precision in written
+    }
+
+
+def _check(
+    opened: Mapping[str, Session], to: Target, images: ValidationScores
+) -> dict[str, GraphScores]:
+    """Compare graphs with the network. Raises ExportError where one disagrees."""
+    return {
+        precision: check(f"{to.name} {precision}", session, images, _tolerance(to, precision))
+        for precision, session in opened.items()
+    }
+
+
+def _tolerance(to: Target, precision: str) -> float:
+    return _INT8_TOLERANCE if precision == "int8" else to.tolerance
 
 
 def _check_drop(to: Target, scores: GraphScores, images: ValidationScores, max_drop: float) -> None:
@@ -137,11 +172,12 @@ def _check_drop(to: Target, scores: GraphScores, images: ValidationScores, max_d
 
 def _convert(winner: Winner, to: Target, data: Dataset, *, int8: bool) -> dict[str, WrittenGraph]:
     """Convert a network to each precision. Raises SpecError."""
-    written = {"fp32": convert(to, lambda: to.write(winner))}
+    suppresses = winner.suppression is not None
+    written = {"fp32": convert(to, lambda: to.write(winner), suppresses=suppresses)}
     quantise = to.quantise
     if int8 and quantise is not None:
         images = _calibration_images(winner, data)
-        written["int8"] = convert(to, lambda: quantise(winner, images))
+        written["int8"] = convert(to, lambda: quantise(winner, images), suppresses=suppresses)
     return written
 
 
@@ -159,12 +195,29 @@ def _least_agreement(precision: str, scores: GraphScores | None) -> float:
     return max(0.0, agreement - 2 * _SLACK)
 
 
-def _latencies(sessions: Mapping[str, Session], images: ValidationScores) -> dict[str, Latency]:
-    """Time one image, in CPU time of one thread, in turn with each other."""
+def _latencies(
+    sessions: Mapping[str, Session], images: ValidationScores, *, of_validation: bool = False
+) -> dict[str, Latency]:
+    """Time one image, in CPU time of one thread, in turn with each other.
+
+    of_validation: the image of which as many boxes are kept as of the median one; else noise, which
+        does for networks: what suppression takes goes by how many boxes there are.
+    """
+    if not sessions:
+        return {}
+    if of_validation:
+        kept = (images.judged.answers[..., 5] >= 0).sum(axis=1)
+        pixels = images.pixels[np.argsort(kept, kind="stable")[len(kept) // 2]]
+        one = normalised(pixels[None], dict(images.preprocessing))
+        sessions = {name: partial(_of_one, session, one) for name, session in sessions.items()}
     shape = (1, *images.size.shape)
     subjects = {name: Subject(session, shape) for name, session in sessions.items()}
     first = subjects["fp32"]
     return measure_together(subjects, Anchor(first, measure_anchor(first)), seed=0)
+
+
+def _of_one(session: Session, image: Images, _given: Images) -> Images:
+    return session(image)
 
 
 def describe_int8(graphs: Sequence[PackedGraph]) -> str:

@@ -18,7 +18,7 @@ from nas.belief.noise import NORMAL_QUANTILE
 from nas.data import Dataset, Split
 from nas.data.dataset import Channels
 from nas.export.target.target import EXACT, Images
-from nas.export.tasks import Judged, Targets, export_task
+from nas.export.tasks import ExportTask, Judged, Targets, export_task
 from nas.export.verify import LEAST_LARGEST, Session, normalised
 from nas.export.winner import Winner
 from nas.spec.task import Task
@@ -136,6 +136,14 @@ class GraphScores:
     loss_change: float
     half_width: float
 
+    def with_boxes_of(self, suppressing: GraphScores) -> GraphScores:
+        """Return the scores of a graph that suppresses boxes itself: a loss is of what is behind.
+
+        suppressing: the scores of that graph. These: of the same graph without suppression.
+        """
+        parity, figures, drop = suppressing.parity, suppressing.figures, suppressing.drop
+        return replace(self, parity=parity, figures=figures, drop=drop)
+
     @property
     def accuracy(self) -> float:
         """The figure that stands for the task: the share of images that it gets right."""
@@ -153,6 +161,7 @@ class ValidationScores:
     scores: (N, ...), what the network gives: scores before softmax, or vectors.
     judged: how good that is.
     whole: whether these are all validation images.
+    network: that it is; None: the task needs none to judge by.
     """
 
     task: Task
@@ -162,6 +171,12 @@ class ValidationScores:
     scores: Images
     judged: Judged
     whole: bool = True
+    network: nn.Module | None = None
+
+    @property
+    def judging(self) -> ExportTask:
+        """What judges outputs."""
+        return export_task(self.task, self.network, self.size)
 
     def __len__(self) -> int:
         return len(self.pixels)
@@ -195,14 +210,14 @@ class ValidationScores:
     @property
     def words(self) -> str:
         """What they are, in words: `512 validation images`."""
-        return export_task(self.task).judged_on(len(self), len(self.losses))
+        return self.judging.judged_on(len(self), len(self.losses))
 
     def compare(self, session: Session, tolerance: float) -> GraphScores:
         """Run the images through a graph, in batches and, the first, by itself.
 
         tolerance: allowed share of the largest score.
         """
-        about, differences, parts = export_task(self.task), [], []
+        about, differences, parts = self.judging, [], []
         for rows, scores in _outputs(self.task, session, self.pixels, self.preprocessing):
             differences.append(self._difference(scores, rows))
             parts.append(about.judge(scores, self.targets[rows]))
@@ -231,16 +246,15 @@ class ValidationScores:
         )
 
     def _difference(self, scores: Images, rows: slice) -> float:
-        """Return the largest difference of a graph's outputs for some rows."""
-        comparable = export_task(self.task).comparable
-        return float(np.abs(comparable(scores) - comparable(self.scores[rows])).max())
+        """Return how far a graph's outputs for some rows are from the network's."""
+        return self.judging.apart(scores, self.scores[rows])
 
     def departs_from(self, recorded: float | None) -> bool:
         """Say whether its accuracy is beyond the noise of the images from a recorded one.
 
         Nothing is said where it is of a part of the images that does not stand for all.
         """
-        task, marks = export_task(self.task), self.judged.marks
+        task, marks = self.judging, self.judged.marks
         if recorded is None or not (self.whole or task.part_tells):
             return False
         if task.right(marks) is not None:
@@ -287,7 +301,7 @@ def predict_validation(winner: Winner, data: Dataset, most: int) -> ValidationSc
 
     most: number of images, every class in its share; fewer, or more, as the task has it.
     """
-    task = export_task(winner.task)
+    task = winner.judging
     most = task.most(winner.size, most)
     pixels, targets = sample_images(winner.task, data.validation, winner.size, most)
     preprocessing = {"mean": winner.mean, "std": winner.std}
@@ -303,6 +317,7 @@ def predict_validation(winner: Winner, data: Dataset, most: int) -> ValidationSc
         np.concatenate(given),
         Judged.together(judged),
         whole=len(pixels) == len(data.validation),
+        network=winner.trained,
     )
 
 

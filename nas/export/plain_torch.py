@@ -61,6 +61,12 @@ def export_program(network: nn.Module, size: Size, *, dynamic: bool = True) -> E
             warnings.simplefilter("ignore")
             return torch.export.export(network.eval(), (images,), dynamic_shapes=shapes)
     except Exception as error:  # it raises whatever an operator provokes
+        if "violated (batch)" in str(error):
+            raise SpecError(
+                "this network is made for one number of images: its forward takes that for a "
+                "constant, as len(x) and int(x.shape[0]) do; write x.shape[0] there (weights stay "
+                "what they are), and export again"
+            ) from None
         raise SpecError(
             f"torch.export cannot follow this network: {first_line(error)}; "
             "choose another target, or a network without that operator"

@@ -278,12 +278,13 @@ def check(folder: Path, *, everything: bool = False) -> bool:
         fits = difference <= graph["tolerance"] and agreement >= graph["least_agreement"]
         good = good and fits
         one = normalised(pixels[:1], preprocessing)
+        there_ms = graph.get("latency_with_nms_ms") or graph["latency_ms"]
         print(
             f"{graph['file']}: {'ok' if fits else 'FAILS'}; differs by {difference:.1e} of the "
             f"largest score (allowed {graph['tolerance']:.0e}), {outputs.ALIKE} {agreement:.1%} of "
             f"{of} (at least {graph['least_agreement']:.1%}), "
             f"{told}, {milliseconds(session, one):.3f} ms by the "
-            f"clock on the wall (where it was exported {_written(graph['latency_ms'])})"
+            f"clock on the wall (where it was exported {_written(there_ms)})"
         )
     return good
 

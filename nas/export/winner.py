@@ -13,13 +13,18 @@ from nas.base.files import make_folder
 from nas.base.size import Size
 from nas.data import Dataset
 from nas.data.dataset import Channels
+from nas.data.images import Categories
 from nas.data.reading import Resize
+from nas.export.suppression import Suppressing, describe_suppressed, greedily_kept
+from nas.export.tasks import ExportTask, export_task
 from nas.runs.images import open_images
 from nas.runs.own_backbones import check_own_backbones
 from nas.runs.run import Run, RunState
 from nas.runs.weights import Weights, retrained_weights, trained_network
 from nas.spec.architecture import Architecture
+from nas.spec.suppression import Suppression
 from nas.spec.task import Task
+from nas.study.constant_prediction import ConstantPrediction, describe_collapse
 from nas.study.full_training import FullTraining
 
 __all__ = ["TrainedNetwork", "Winner", "prepare_export", "read_trained_network"]
@@ -37,6 +42,8 @@ class Winner:
     unfolded: the network as it was trained, before gates were folded, which all that is shipped
         is compared with; None: `network` is as it was trained.
     task: what it is for. Of classification the scores are as many as the classes.
+    categories: see `Dataset`.
+    suppression: the limits by which its graphs suppress boxes; None: they do not.
     """
 
     network: nn.Module
@@ -47,11 +54,34 @@ class Winner:
     resize: Resize = "crop"
     unfolded: nn.Module | None = None
     task: Task = Task()
+    suppression: Suppression | None = None
+    categories: Categories = ()
 
     @property
     def size(self) -> Size:
         """The size of the images that it reads where it is deployed."""
         return self.architecture.size
+
+    @property
+    def judging(self) -> ExportTask:
+        """What the task is to an export of this network."""
+        return export_task(self.task, self.trained, self.size)
+
+    @property
+    def shipped(self) -> nn.Module:
+        """What its graphs compute: the network, and suppression behind it where they do that."""
+        if self.suppression is None:
+            return self.network
+        size = (self.size.height, self.size.width)
+        behind = Suppressing(self.task.head, size, self.suppression, greedily_kept)
+        return nn.Sequential(self.network, behind).eval()
+
+    @property
+    def gives(self) -> str:
+        """What its graphs give for N images, in words."""
+        if self.suppression is None:
+            return self.judging.gives()
+        return describe_suppressed(self.suppression)
 
     @property
     def trained(self) -> nn.Module:
@@ -66,12 +96,25 @@ class TrainedNetwork:
     data: the images that its weights were trained on.
     training: the full training that they are of; None: they are of the search.
     row: what the study holds of the trial.
+    constant: what is judged of one answer to all of the run's images; None: it is not known.
     """
 
     winner: Winner
     data: Dataset
     training: FullTraining | None
     row: dict[str, Any]
+    constant: ConstantPrediction | None = None
+
+    @property
+    def recorded_accuracy(self) -> float | None:
+        """The figure of the task on validation images when these weights' training was judged."""
+        accuracy = self.row["accuracy"] if self.training is None else self.training.accuracy
+        return None if accuracy is None else float(accuracy)
+
+    @property
+    def collapsed(self) -> str | None:
+        """That it is no better than one answer to all images, where it is not."""
+        return describe_collapse(self.constant, self.recorded_accuracy)
 
 
 def read_trained_network(state: RunState, trial: int, weights: Weights) -> TrainedNetwork:
@@ -105,8 +148,9 @@ def read_trained_network(state: RunState, trial: int, weights: Weights) -> Train
         run.file.reading.resize,
         unfolded,
         state.task,
+        categories=data.categories,
     )
-    return TrainedNetwork(winner, data, training, row)
+    return TrainedNetwork(winner, data, training, row, state.constant_prediction)
 
 
 def prepare_export(

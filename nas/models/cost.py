@@ -34,7 +34,8 @@ _NOTHING = (
     "expand_as feature_dropout "
     "floor gelu group_norm hardsigmoid hardsigmoid_ hardswish hardswish_ hardtanh hardtanh_ "
     "im2col layer_norm leaky_relu lift_fresh linalg_vector_norm log max max_pool2d maximum "
-    "mean minimum mish mul mul_ neg norm numpy_T pad pow prelu reciprocal relu relu6 relu_ round "
+    "mean meshgrid minimum mish mul mul_ neg norm numpy_T pad pow prelu reciprocal relu relu6 "
+    "relu_ round "
     "rsqrt rsub sigmoid sigmoid_ sign silu silu_ sin softmax softplus sqrt square std sub sum tanh "
     "topk unflatten upsample_bilinear2d upsample_nearest2d var"
 ).split()

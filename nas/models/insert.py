@@ -12,7 +12,9 @@ from torch import nn
 
 from nas.backbones import Site
 from nas.backbones.own_module import copied
+from nas.backbones.scores import describe_output
 from nas.backbones.sites.walk import outputs, walk
+from nas.backbones.torchvision_detectors import adapted
 from nas.base.errors import SpecError
 from nas.base.size import Resolution, Size
 from nas.blocks import block_named
@@ -22,27 +24,29 @@ __all__ = ["insert", "sites"]
 
 _SAME = 1e-5  # of the largest score: batched and single arithmetic round differently
 _BATCH = 2
+_USUAL = 224
 
 
-def sites(network: nn.Module, size: Resolution | tuple[int, int] = 224) -> tuple[Site, ...]:
+def sites(network: nn.Module, size: Resolution | tuple[int, int] | None = None) -> tuple[Site, ...]:
     """Return the places of a network where a block may go, in the order of the forward pass.
 
-    size: of the images: 224, or height and width, (224, 160) or "224x160".
+    size: of the images: 224, or height and width, (224, 160) or "224x160"; None: of the network's
+        `example_input`, where it has one (see `nas.OwnNetwork`), else 224.
 
     They are found by sending one through a copy without arithmetic: behind depthwise convolutions,
     projections and shortcuts. Any other module that gives a feature map takes a block, too, by its
     path (see `insert`).
     Raises SpecError when the network cannot read such an image.
     """
-    images = Size.of(size)
+    images = _size(network, size)
     with _reading(network, images):
-        return walk(copied(network), images.written)
+        return walk(adapted(copied(network)), images.written)
 
 
 def insert(
     network: nn.Module,
     blocks: Mapping[str, str],
-    size: Resolution | tuple[int, int] = 224,
+    size: Resolution | tuple[int, int] | None = None,
     *,
     start: str = "identity",
     seed: int = 0,
@@ -62,7 +66,7 @@ def insert(
     """
     if start not in {"identity", "paper"}:
         raise SpecError(f"start {start!r}; allowed: identity, paper")
-    images = Size.of(size)
+    images = _size(network, size)
     grown = copied(network)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -95,7 +99,7 @@ def _find_site(network: nn.Module, where: str, size: Size, by_name: Mapping[str,
         return site
     with _reading(network, size):
         path = where.removesuffix("/output")
-        there = outputs(copied(network), size.written, path)
+        there = outputs(adapted(copied(network)), size.written, path)
         matching = [site for site in there if site.slot.module == path]
     if matching:
         return matching[0]
@@ -104,6 +108,20 @@ def _find_site(network: nn.Module, where: str, size: Size, by_name: Mapping[str,
         raise SpecError(f"{where}: gives no feature map (N, C, H, W), so no block works on it")
     near = difflib.get_close_matches(where, [*by_name, *paths], n=4) or [*by_name, *paths][:4]
     raise SpecError(f"the network has no {where!r}; it has: {', '.join(near)}, ...")
+
+
+def _size(network: nn.Module, size: Resolution | tuple[int, int] | None) -> Size:
+    if size is not None:
+        return Size.of(size)
+    example = getattr(network, "example_input", None)
+    if example is None:
+        return Size.of(_USUAL)
+    if not isinstance(example, torch.Tensor) or example.ndim != 4 or example.shape[1] != 3:
+        raise SpecError(
+            f"{type(network).__name__}.example_input: found {describe_output(example)}; allowed: "
+            "images (1, 3, H, W)"
+        )
+    return Size(example.shape[2], example.shape[3])
 
 
 @contextmanager
@@ -124,7 +142,7 @@ def _check_same(
     network: nn.Module, grown: nn.Module, blocks: Mapping[str, str], size: Size
 ) -> None:
     """Raise SpecError where identity blocks change what a network gives."""
-    before, after = (_scores(each, size) for each in (network, grown))
+    before, after = (_scores(adapted(copied(each)), size) for each in (network, grown))
     limit = _SAME * max(1.0, float(before.abs().max()))
     largest = float((before - after).abs().max())
     if not largest <= limit:

@@ -15,7 +15,6 @@ from nas.backbones import (
     FeatureMap,
     Maps,
     Slot,
-    check_scores,
     find_maps,
     plain_network,
     read_maps,
@@ -33,7 +32,6 @@ __all__ = [
     "AROUND",
     "TaskNetwork",
     "backbone_of",
-    "check_outputs",
     "check_read",
     "holder_of",
     "is_read",
@@ -124,14 +122,6 @@ def _own_part(path: str) -> Part:
     if any(name in _NECKS for name in named):
         return "neck"
     return "head" if any(name.endswith(_HEADS) for name in named) else "backbone"
-
-
-def check_outputs(plain: Architecture, task: Task) -> None:
-    """Check that one's own network gives what a task is judged by. Raises SpecError."""
-    if task.head == OWN:
-        check_scores(
-            plain.backbone, plain.resolution, plain.total_stride, task.outputs, of_pixels=True
-        )
 
 
 def plain_network_of(

@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import lru_cache
 
-from nas.backbones import Site, find_sites, sites_by_name
+from nas.backbones import FeatureMap, Site, find_sites, sites_by_name
 from nas.backbones.sites.slot import usual_positions
 from nas.backbones.sites.walk import outputs, walk_part
 from nas.base.errors import SpecError
+from nas.models.own_network import check_outputs
 from nas.models.task_network import (
     AROUND,
-    check_outputs,
     is_read,
     part_of,
     plain_network_of,
@@ -23,9 +23,10 @@ from nas.spec.own_backbone import is_held
 from nas.spec.space import PARTS, POSITIONS, Part, SiteRule
 from nas.spec.task import OWN, Task
 
-__all__ = ["all_task_sites", "find_task_sites", "task_sites_by_name"]
+__all__ = ["all_task_sites", "find_task_sites", "fine_map", "task_sites_by_name"]
 
 _SHOWN = 6  # paths in an error
+_FINE = 8
 
 
 def find_task_sites(plain: Architecture, rule: SiteRule, task: Task | None) -> tuple[Site, ...]:
@@ -89,6 +90,23 @@ def task_sites_by_name(
         task = _with_head(task, f"site {around[0]!r}")
         chosen |= _named(architecture.plain, ("neck", "head"), task, around)
     return chosen
+
+
+def fine_map(plain: Architecture, task: Task) -> FeatureMap:
+    """Return the last map of stride 8, or a finer one, that the backbone in a network of one's own
+    gives: of a detector all that it finds comes from there.
+
+    Raises SpecError where it gives none.
+    """
+    side = plain.size.height
+    maps = [
+        FeatureMap(one.slot.module, one.channels, one.height, one.width, side // one.height)
+        for one in _outputs(plain, task, "*")
+        if one.part == "backbone" and one.height * _FINE >= side
+    ]
+    if not maps:
+        raise SpecError(f"backbone {plain.backbone!r} gives no map of stride {_FINE} or finer")
+    return maps[-1]
 
 
 def _named(
@@ -160,7 +178,8 @@ def _no_site(plain: Architecture, task: Task, part: Part, wanted: Sequence[str])
 
 @lru_cache(maxsize=64)
 def _walked(plain: Architecture, task: Task, part: Part) -> tuple[Site, ...]:
-    if not is_held(plain.backbone):  # one that was given in memory has as many classes as it has
+    # One that was given in memory has as many classes as it has.
+    if not is_held(plain.backbone) or task.name == "detection":
         check_outputs(plain, task)
     network = plain_network_of(plain, task)
     return walk_part(network, plain.resolution, part, lambda path: part_of(path, task) == part)

@@ -16,6 +16,7 @@ from nas.report.snapshot import Snapshot
 from nas.runs.calibrate.curve_result import half_of, kind_of
 from nas.runs.check_network import CLASSES
 from nas.spec.architecture import Architecture
+from nas.study.front.answer import best_point
 from nas.study.front.front import Front
 from nas.study.front.point import Point
 
@@ -65,7 +66,7 @@ def collect_chart_data(snapshot: Snapshot) -> dict[str, Any]:
 
     Numbers have six digits; what is not known is None.
     """
-    points = _points(snapshot)
+    points, best = _points(snapshot), best_point(snapshot.front)
     architectures = [point.architecture for point in points]
     run = snapshot.run
     backbones = find_backbone_sites(run.space, run.file.task_on(CLASSES), architectures)
@@ -76,6 +77,7 @@ def collect_chart_data(snapshot: Snapshot) -> dict[str, Any]:
         "run": str(snapshot.run.path),
         "stamp": snapshot.stamp,
         "state": snapshot.state,
+        "answer": None if best is None else best.trial,
         "believed": is_believed(snapshot.front),
         "figure": snapshot.front.figure.title,
         "objectives": [objective.name for objective in snapshot.front.objectives],

@@ -41,8 +41,8 @@ from nas.runs.elapsed import read_elapsed
 from nas.runs.run import Run
 from nas.spec.architecture import PLAIN
 from nas.spec.width import is_widened
+from nas.study.front.answer import best_point
 from nas.study.front.front import Front
-from nas.study.front.point import Point
 from nas.study.front.verdict import judge
 from nas.study.record import COMPLETE, FAILED, PAUSED, PRUNED, RUNNING
 
@@ -70,9 +70,9 @@ class Section:
     shown: Callable[[Snapshot], bool] = lambda snapshot: True
 
 
-def _verdict(snapshot: Snapshot) -> dict[str, Any]:
+def _answer(snapshot: Snapshot) -> dict[str, Any]:
     verdict = judge(snapshot.front)
-    return {"lines": verdict.lines, "stands_out": verdict.clear}
+    return {"verdict": verdict}
 
 
 def _front(snapshot: Snapshot) -> dict[str, Any]:
@@ -152,7 +152,7 @@ def _making(snapshot: Snapshot) -> dict[str, Any]:
 
 
 SECTIONS = (
-    Section("verdict", "What can be said", _verdict),
+    Section("answer", "The answer", _answer),
     Section("front", "The front", _front),
     Section(
         "predictions",
@@ -190,18 +190,19 @@ def _tiles(snapshot: Snapshot) -> list[_Tile]:
 
 def _networks_tile(snapshot: Snapshot) -> _Tile:
     trials = snapshot.trials
-    firsts = int((trials["repeat"] == 0).sum())
-    plan = snapshot.run.file.search
-    planned = f"of {plan.trials} planned; " if plan.budget is None else ""
-    note = f"{planned}{len(trials) - firsts} further trainings with other seeds"
-    return _Tile("networks", str(firsts), note)
+    networks = trials.evaluated
+    notes = [
+        snapshot.run.file.search.describe_planned(networks),
+        f"{int((trials['repeat'] > 0).sum())} further trainings with other seeds",
+    ]
+    return _Tile("networks", str(networks), "; ".join(note for note in notes if note))
 
 
 def _front_tiles(front: Front) -> list[_Tile]:
     members = front.members
     placed = sum(point.reference is not None for point in members)
     tiles = [_Tile("on the front", str(len(members)), f"{placed} of them placed by hand")]
-    best = _best(front)
+    best = best_point(front)
     if best is not None:
         name = best.reference or f"trial {best.trial}"
         title = "most gained, points" if is_measured(front) else "most gained, loss"
@@ -223,18 +224,6 @@ def _prospect_tiles(snapshot: Snapshot) -> list[_Tile]:
     value = format_number(max(0.0, regret), 2 if prospect.in_points else 4)
     title = f"may be left, {prospect.unit}"
     return [_Tile(title, value, f"expected regret when trial {trial} was proposed")]
-
-
-def _best(front: Front) -> Point | None:
-    judged = [
-        point
-        for point in front.members
-        if point.reference != PLAIN and not math.isnan(point.gain_loss)
-    ]
-    by_accuracy = is_measured(front)
-    return max(
-        judged, key=lambda point: point.gain if by_accuracy else point.gain_loss, default=None
-    )
 
 
 def render(run: Run, *, live: bool = False) -> str:

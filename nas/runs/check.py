@@ -17,13 +17,13 @@ from nas.latency.profile import Profile, load_profile
 from nas.latency.runtime import RUNTIMES, device_named
 from nas.models.candidates import Candidates, given_space
 from nas.models.cost import cost
-from nas.models.task_network import check_outputs
+from nas.models.own_network import check_outputs
 from nas.runs.beside_weights import compare_with_images
 from nas.runs.calibrate.curve_result import CurvesFound
 from nas.runs.calibrate.result import FILE as CALIBRATION
 from nas.runs.calibrate.result import load_calibration
 from nas.runs.calibrate.search_budget import check_fits, find_curves, with_budget
-from nas.runs.check_network import CLASSES, check_networks
+from nas.runs.check_network import CLASSES, check_networks, check_own_network
 from nas.runs.given_weights import match_given_weights, settle_weights
 from nas.runs.images import decode_images, image_names
 from nas.runs.loggers import check_loggers
@@ -111,6 +111,7 @@ def check_new_run(
             check_scores(plain.backbone, plain.resolution, plain.total_stride, task.outputs)
     for plain in plains:
         check_outputs(plain, task)
+        check_own_network(plain, task)
     notes += (*remarks, *told, *match_given_weights(file, plains, task))
     if task.is_classification:  # else labels beside weights are of something else
         notes += tuple(compare_with_images(file.proxy.backbone, plains, about["classes"]))

@@ -23,15 +23,17 @@ from nas.latency.source import convert_deployed
 from nas.models.build import build
 from nas.models.candidates import Candidates
 from nas.models.cost import cost
+from nas.models.own_network import has_loss
+from nas.runs.own_rehearsal import rehearse_own
 from nas.runs.rehearsal import IMAGES, Rehearsal, reason_of
 from nas.spec.architecture import EMPTY, KEEP, Architecture, Insertion
 from nas.spec.own_backbone import is_held
 from nas.spec.runner import Proxy
 from nas.spec.task import Task
 from nas.training.proxies import PROXIES
-from nas.training.supernet.supernet import check_no_sharing
+from nas.training.supernet.supernet import SHARES_NO_LOSS, check_no_sharing
 
-__all__ = ["CLASSES", "check_networks", "check_training"]
+__all__ = ["CLASSES", "check_networks", "check_own_network", "check_training"]
 
 CLASSES = 10
 """As many as networks are checked with before images are read: as sites are found with."""
@@ -60,8 +62,10 @@ def check_networks(
     notes: list[str] = []
     for plain in smallest.values():
         grown = _with_a_block(candidates, plain)
-        frozen = PROXIES[proxy.kind].frozen
-        notes += _check_training(plain, grown, proxy.resolution, frozen, task)
+        kind = PROXIES[proxy.kind]
+        if kind.shared and task.is_whole and has_loss(build(plain, task=task)):
+            raise SpecError(SHARES_NO_LOSS.format(backbone=plain.backbone))
+        notes += _check_training(plain, grown, proxy.resolution, kind.frozen, task)
         _check_cost(plain, task)
         _check_cost(grown, task)
         if device is not None:
@@ -111,13 +115,17 @@ def _check_training(
     """
     size = plain.size if resolution is None else Size.of(resolution)
     if task.is_whole:
-        task = replace(task, outputs=_num_classes(plain))
+        task = replace(task, outputs=_num_classes(plain, task))
     alone, together = Rehearsal(plain, size, task), Rehearsal(grown, size, task)
     with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # what torch says of a network, it says in the run
         torch.manual_seed(0)
         network = build(plain, task=task)
-        notes = [*alone.weights(network), *alone.outputs(network)]
+        notes = alone.weights(network)
+        if task.is_whole:
+            known = task.name != "detection" or not is_held(plain.backbone)
+            notes += rehearse_own(alone, network, classes=task.outputs if known else None)
+        notes += alone.outputs(network)
         alone.scores(network)
         notes += alone.training(network, "scratch")
         if grown.insertions:
@@ -127,12 +135,30 @@ def _check_training(
     return tuple(notes)
 
 
-def _num_classes(plain: Architecture) -> int:
+def check_own_network(plain: Architecture, task: Task) -> None:
+    """Check what a network of one's own brings, for as many classes as the images have.
+
+    Raises SpecError.
+    """
+    if not task.is_whole:
+        return
+    with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.manual_seed(0)
+        network = build(plain, task=task)
+        rehearse_own(Rehearsal(plain, plain.size, task), network, classes=task.outputs)
+
+
+def _num_classes(plain: Architecture, task: Task) -> int:
     """Return how many classes a backbone is tried with: one given in memory has its own head."""
     if not is_held(plain.backbone):
         return CLASSES
+    network, images = build(plain), torch.zeros(IMAGES, *plain.size.shape)
+    if task.name == "detection":  # of torchvision's it is known, of others nothing tells it
+        most = getattr(network, "most_classes", None)
+        return CLASSES if most is None else int(most(images))
     with torch.no_grad():
-        given = build(plain)(torch.zeros(IMAGES, *plain.size.shape))
+        given = network(images)
     return given.shape[1] if isinstance(given, Tensor) and given.ndim in {2, 4} else CLASSES
 
 

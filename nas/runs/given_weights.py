@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from nas.backbones import normalisation_of, plain_network, timm_networks
+from nas.backbones.torchvision_detectors import transform_normalisation
 from nas.base.errors import SpecError
 from nas.base.files import read_text
 from nas.models.named_weights import CONFIG, NamedWeights, find_weights, read_config
@@ -16,7 +17,7 @@ from nas.models.weights_file import not_a_file
 from nas.runs.run import RunFile
 from nas.spec.architecture import Architecture
 from nas.spec.runner import Normalisation, Proxy
-from nas.spec.task import Task
+from nas.spec.task import OWN, Task
 from nas.training.plain_backbone import given_network
 from nas.training.proxies import PROXIES
 
@@ -35,7 +36,8 @@ def settle_weights(file: RunFile, plains: Sequence[Architecture]) -> tuple[RunFi
     """
     backbone = file.proxy.backbone
     if backbone.weights == "train":
-        return file, _tags_not_taken(plains)
+        file, notes = _as_its_transform(file, plains[0].backbone)
+        return file, [*notes, *_tags_not_taken(plains)]
     if backbone.file is not None:
         names = list(dict.fromkeys(plain.backbone for plain in plains))
         if len(names) > 1:
@@ -57,11 +59,31 @@ def settle_weights(file: RunFile, plains: Sequence[Architecture]) -> tuple[RunFi
             "weights were trained; if otherwise, give --set normalisation='{mean: [...], std: "
             "[...]}'"
         ]
+    return file.model_copy(update={"normalisation": found}), [_told(found, told_by)]
+
+
+def _as_its_transform(file: RunFile, backbone: str) -> tuple[RunFile, list[str]]:
+    """Normalise images as a detector of torchvision does within, whatever its weights.
+
+    Its transform is left out here, and is there again wherever its weights are loaded.
+    """
+    if file.head != OWN or file.normalisation is not None:
+        return file, []
+    within = transform_normalisation(plain_network(backbone, num_classes=2))
+    if within is None:
+        return file, []
+    mean, std = within
+    found = Normalisation(mean=list(mean), std=list(std))
+    return file.model_copy(update={"normalisation": found}), [
+        _told(found, f"the transform of {backbone}")
+    ]
+
+
+def _told(found: Normalisation, by: str) -> str:
     mean, std = (
         ", ".join(f"{value:.3g}" for value in values) for values in (found.mean, found.std)
     )
-    note = f"images are normalised as {told_by} says: mean {mean}, deviation {std}"
-    return file.model_copy(update={"normalisation": found}), [note]
+    return f"images are normalised as {by} says: mean {mean}, deviation {std}"
 
 
 def match_given_weights(file: RunFile, plains: Sequence[Architecture], task: Task) -> list[str]:

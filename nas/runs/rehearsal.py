@@ -15,11 +15,17 @@ import torch
 from torch import Tensor, nn
 
 from nas.backbones.own_module import copied
-from nas.backbones.scores import describe_fault, describe_output, describe_pixel_fault
+from nas.backbones.scores import (
+    describe_fault,
+    describe_output,
+    describe_pixel_fault,
+    describe_tensor_fault,
+)
 from nas.base.errors import SpecError
 from nas.base.size import Size
 from nas.data import Dataset, Split
 from nas.models.build import inserted_modules
+from nas.models.own_network import has_loss
 from nas.models.task_network import backbone_of
 from nas.spec.architecture import Architecture
 from nas.spec.proxy import Proxy
@@ -69,6 +75,8 @@ class Rehearsal:
 
     def outputs(self, network: nn.Module) -> list[str]:
         """Return what is to be said of an output in training of which a part is taken."""
+        if has_loss(network):  # which is asked in training, and not for an output
+            return []
         with self.saying("in training mode"), torch.no_grad():
             given = copied(network).train().forward(self.images())
         if isinstance(given, Tensor):
@@ -84,7 +92,7 @@ class Rehearsal:
         for size in sorted({self.size, self.network.size}):
             with self.saying(f"in evaluation mode at {size}"), torch.no_grad():
                 images = self.images(size)
-                first = self.checked(network.eval()(images), "evaluation", images)
+                first = self.checked(self._given(network.eval(), images), "evaluation", images)
                 again, alone = network(images), network(images[:1])
             self.checked(alone, "evaluation", images[:1])
             if not torch.equal(first, again):
@@ -98,9 +106,16 @@ class Rehearsal:
                     f"{self.name}: in evaluation mode the scores of an image depend on "
                     "the others in its batch, and a device reads one; compute each image's alone"
                 )
+        if has_loss(network):
+            return
         with self.saying("in training mode"), torch.no_grad():
             images = self.images()
             self.checked(copied(network).train()(images), "training", images)
+
+    def _given(self, network: nn.Module, images: Tensor) -> object:
+        """Return what a network gives; a detector all of it, though a part has a usual name."""
+        whole = self.task.name == "detection" and self.task.is_whole
+        return network.forward(images) if whole else network(images)
 
     def checked(self, given: object, mode: str, images: Tensor) -> Tensor:
         """Return finite scores. Raises SpecError for anything else."""
@@ -118,8 +133,10 @@ class Rehearsal:
     def _fault(self, given: object, images: Tensor) -> str | None:
         """Say what is wrong with an output; of a task's own network it has the right shape."""
         count, wanted = len(images), self.task.outputs
-        if self.task.is_classification:
+        if self.task.is_classification or (self.task.is_whole and self.task.name == "retrieval"):
             return describe_fault(given, count, wanted)
+        if self.task.is_whole and self.task.name == "detection":
+            return describe_tensor_fault(given, count)
         if self.task.is_whole:
             size = Size(images.shape[2], images.shape[3])
             return describe_pixel_fault(given, count, wanted, size)

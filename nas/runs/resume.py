@@ -18,7 +18,6 @@ from nas.runs.prepare import SearchInputs
 from nas.runs.retrain.budget import share_budget
 from nas.runs.retrain.in_search import end_in_full_trainings
 from nas.runs.run import Run, RunFile, open_run
-from nas.spec.width import is_widened
 from nas.study.full_training import select_main_recipe
 
 if TYPE_CHECKING:
@@ -56,9 +55,7 @@ def resume(
     check_held(run)
     notes = check_own_backbones(run)
     if trials is not None:
-        rows = run.trials()
-        firsts = rows["reference"][rows["repeat"] == 0].tolist()
-        evaluated = sum(not is_widened(name) for name in firsts)
+        evaluated = int(run.trials().counted.sum())
         if trials < evaluated:
             raise SpecError(
                 f"{run.path} has {evaluated} networks, more than {trials}; name a new total above "

@@ -18,8 +18,9 @@ from pydantic import (
     model_validator,
 )
 
+from nas.base.content import read_content
 from nas.base.errors import SpecError
-from nas.base.files import parse, read_text, read_yaml
+from nas.base.files import parse, read_yaml
 from nas.base.object_store import check_url
 from nas.spec.objective import objectives_named
 from nas.spec.proxy import KINDS, PROBE_STEPS, Backbone, Proxy, Regime
@@ -199,6 +200,17 @@ class SearchPlan(BaseModel):
     reduction: Annotated[int, Field(ge=2, le=1000)] | None = 3
     """One of so many networks goes on from a rung to the next, where proxy.rungs has several (see
     `nas.strategy.halving`); None: all are trained up to the last one."""
+
+    def describe_planned(self, networks: int) -> str | None:
+        """Say how many networks were planned, beside so many; None where time ends a search.
+
+        There are more where hand-placed ones alone are, or where full trainings bring others.
+        """
+        if self.budget is not None:
+            return None
+        if networks <= self.trials:
+            return f"of {self.trials} planned"
+        return f"{networks - self.trials} beyond the {self.trials} planned"
 
     @field_validator("objectives")
     @classmethod
@@ -428,14 +440,14 @@ class Runner(BaseModel):
 def load_runner(path: str | Path | None = None, overrides: tuple[str, ...] = ()) -> Runner:
     """Read a runner file and apply overrides.
 
-    path: None means the defaults.
+    path: of a file, or the name of one that comes with the program; None means the defaults.
     overrides: texts of `key.path=value`.
     Raises SpecError for an unreadable file, an unknown key or a value out of range.
     """
     source = str(path) if path else "runner"
     data: Any = {}
     if path is not None:
-        data = read_yaml(read_text(path, "the runner"), source)
+        data = read_yaml(read_content("runners", path, "the runner"), source)
     runner = with_overrides(parse(Runner, {} if data is None else data, source), overrides)
     check_regime(runner, source)
     return runner

@@ -11,8 +11,9 @@ from typing import Annotated, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from nas.base.content import read_content
 from nas.base.errors import SpecError
-from nas.base.files import parse, read_text, read_yaml
+from nas.base.files import parse, read_yaml
 from nas.spec.architecture import Option, Share
 from nas.spec.own_backbone import with_arguments
 from nas.spec.resolution import SearchedResolution
@@ -167,11 +168,11 @@ class SearchSpace(BaseModel):
 def parse_space(path: str | Path) -> SearchSpace:
     """Read a search space file and check what it says by itself.
 
+    path: of a file, or the name of one that comes with the program: `mobilenetv2-small`.
     `nas.load_space` also checks that its blocks, options and backbones exist.
     Raises SpecError when the file cannot be read or is wrong.
     """
-    path = Path(path)
-    text = read_text(path, "the search space")
+    text = read_content("search_spaces", path, "the search space")
     return parse(SearchSpace, read_yaml(text, str(path)), str(path))
 
 

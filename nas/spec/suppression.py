@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
-__all__ = ["SUPPRESSION", "Suppression"]
+__all__ = ["SUPPRESSION", "SuppressedIn", "Suppression"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +24,9 @@ class Suppression:
     overlap: float = 0.5
     most: int = 100
 
+
+SuppressedIn = Literal["outside", "graph"]
+"""The place where boxes of an exported network are suppressed: behind its graph, or within."""
 
 SUPPRESSION = Suppression()
 """Those that detectors are judged by, here and in packs: torchvision's of most of its detectors."""

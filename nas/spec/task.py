@@ -117,7 +117,7 @@ TASKS: Mapping[TaskName, TaskKind] = {
     ),
     "retrieval": TaskKind(
         figures=(Figure("rank1", "rank-1"), Figure("map", "mAP"), Figure("rank5", "rank-5")),
-        heads=("embedding",),
+        heads=("embedding", OWN),
         annotated="identities",
         counted="queries",
         resize="stretch",
@@ -132,7 +132,7 @@ TASKS: Mapping[TaskName, TaskKind] = {
             Figure("ap_medium", "AP of medium objects"),
             Figure("ap_large", "AP of large objects"),
         ),
-        heads=("ssdlite", "fcos"),
+        heads=("ssdlite", "fcos", OWN),
         annotated="boxes",
         counted="images",
         resize="stretch",

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["ConstantPrediction"]
+__all__ = ["ConstantPrediction", "describe_collapse"]
 
 _ROUNDING = 1e-9  # of figures that are made from the same counts
 
@@ -18,12 +18,13 @@ class ConstantPrediction:
     Such a network is no failure to leave out: its loss is finite and its own, another seed of it
     may learn, and how often a block comes to that belongs to what it is worth. So it is told.
 
-    loss: as of who knows how often each answer is right, and nothing else.
+    loss: as of who knows how often each answer is right, and nothing else; None: not known, as
+        where networks bring a loss of their own.
     accuracy: the figure that stands for the task, from 0 to 1; of retrieval, the most that chance
         gives.
     """
 
-    loss: float
+    loss: float | None
     accuracy: float
 
     def explains(self, accuracy: float) -> bool:
@@ -37,11 +38,22 @@ class ConstantPrediction:
             "collapsed, or was too short to begin"
         )
 
-    def to_dict(self) -> dict[str, float]:
+    def to_dict(self) -> dict[str, float | None]:
         """Return plain values for JSON."""
         return {"loss": self.loss, "accuracy": self.accuracy}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> ConstantPrediction:
         """Read what `to_dict` returned."""
-        return cls(float(data["loss"]), float(data["accuracy"]))
+        loss = data["loss"]
+        return cls(None if loss is None else float(loss), float(data["accuracy"]))
+
+
+def describe_collapse(constant: ConstantPrediction | None, accuracy: float | None) -> str | None:
+    """Say of a network of a figure that one answer to all images explains it, where it does.
+
+    constant, accuracy: None where they are not known, and nothing is said.
+    """
+    if constant is None or accuracy is None or not constant.explains(accuracy):
+        return None
+    return constant.describe()

@@ -107,6 +107,8 @@ class Evaluation:
         an earlier version has not kept it.
     epoch_losses: mean training loss of each whole epoch, from the first.
     uncounted: operators of the network whose multiply-adds `macs` leaves out.
+    suppression_ms: of a detector, what keeping boxes of an image takes beside the latency; None
+        where that is the network's own, or an earlier version has not kept it.
     """
 
     loss: float
@@ -128,6 +130,7 @@ class Evaluation:
     images_seen: int | None = None
     epoch_losses: tuple[float, ...] = ()
     uncounted: tuple[str, ...] = ()
+    suppression_ms: float | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for JSON."""
@@ -138,8 +141,9 @@ class Evaluation:
             "uncounted": list(self.uncounted),
         }
         # Left out where they say nothing: messages are then as earlier versions read them.
-        if self.images_seen is None:
-            del values["images_seen"]
+        for name in ("images_seen", "suppression_ms"):
+            if values[name] is None:
+                del values[name]
         for name in ("epoch_losses", "uncounted"):
             if not values[name]:
                 del values[name]
@@ -258,6 +262,7 @@ class Record:
     final_latency_ms: latency of its network, measured with the rest of the front on a quiet
         machine.
     images_seen, epoch_losses: of its training, as in `Evaluation`.
+    suppression_ms: of its boxes, likewise.
     uncounted: of its multiply-adds, likewise; as a column, names with spaces between.
     full_trainings: of its network, by recipe and seed; the column `retrained`.
     finished: when it ended, in ISO 8601.
@@ -295,6 +300,7 @@ class Record:
     finished: str | None = None
     failure: str | None = None
     uncounted: tuple[str, ...] = ()
+    suppression_ms: float | None = None
 
     @classmethod
     def of(cls, job: Job, outcome: Outcome | None, finished: str | None = None) -> Record:

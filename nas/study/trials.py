@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 from nas.base.errors import StorageError
 from nas.base.files import write_whole
 from nas.base.tables import parquet_source
+from nas.spec.width import is_widened
 from nas.study.full_training import FullTraining, read_full_trainings
-from nas.study.record import COMPLETE, PRUNED, Record
+from nas.study.record import COMPLETE, PAUSED, PRUNED, RUNNING, Record
 from nas.study.text_columns import StoredTexts, Texts
 
 __all__ = ["TrainingCost", "Trials"]
@@ -37,7 +38,8 @@ _TEXT = {
 _FLAGS = {"eligible", "trained", "latency_predicted"}
 _WHOLE = {"trial", "repeat", "seed", "parts"} | _FLAGS
 _ALWAYS = ("trial", "state", "digest", "loss", "accuracy", "latency_ms")
-_LATER = {"images_seen", "epoch_losses", "uncounted"}  # absent from files of earlier versions
+# Absent from files of earlier versions.
+_LATER = {"images_seen", "epoch_losses", "uncounted", "suppression_ms"}
 _GROUP = 2000  # rows that are read to have the architecture of one of them
 _COUNTS = {"params", "macs", "images", "images_seen"}
 
@@ -106,6 +108,21 @@ class Trials:
         if isinstance(self.columns, _StoredColumns):
             return Texts(self.columns.read("state")).equal(COMPLETE)
         return np.asarray(self["state"] == COMPLETE, dtype=bool)
+
+    @property
+    def counted(self) -> NDArray[np.bool_]:
+        """(n,) flags of the trials that count for a plan's number of networks.
+
+        That is the first of each network, but of widened ones, which are beside the plan.
+        """
+        widened = [name is not None and is_widened(name) for name in self["reference"]]
+        return np.asarray((self["repeat"] == 0) & ~np.array(widened, dtype=bool))
+
+    @property
+    def evaluated(self) -> int:
+        """The number of networks that were evaluated, of those that count for a plan."""
+        going_on = np.isin(self["state"].astype(str), (RUNNING, PAUSED))
+        return int(np.count_nonzero(self.counted & ~going_on))
 
     def count(self, state: str) -> int:
         """Return the number of trials in a state."""

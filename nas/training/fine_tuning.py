@@ -8,12 +8,14 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from nas.models.build import inserted_modules
-from nas.models.task_network import backbone_of
+from nas.models.task_network import backbone_of, part_of
 from nas.spec.architecture import Architecture
-from nas.spec.task import Task
+from nas.spec.task import OWN, Task
 from nas.training.loop import Group
 
 __all__ = ["fine_tuned"]
+
+_SLOWED = "backbone"  # the part
 
 
 def fine_tuned(
@@ -27,13 +29,15 @@ def fine_tuned(
     """Return what of a network is trained and how fast, and what sets it into training mode.
 
     rate_share: of the learning rate, for what the backbone came with; inserted blocks, the head and
-        a classifier, which may be new, have all of it.
+        a classifier, which may be new, have all of it. Of a network of one's own, whole, that is
+        the part that is its backbone by the names of modules (see `part_of`).
     freeze_norms: batch norms that the backbone came with keep their statistics, and their factors,
         which need no gradient from now on.
     """
     blocks = inserted_modules(network, architecture)
     new = {id(module) for block in blocks for module in block.modules()}
-    came = [module for module in backbone_of(network).modules() if id(module) not in new]
+    within = backbone_of(network)
+    came = [module for module in within.modules() if id(module) not in new]
     norms = [module for module in came if freeze_norms and isinstance(module, _BatchNorm)]
     for norm in norms:
         norm.requires_grad_(False)
@@ -43,21 +47,19 @@ def fine_tuned(
         for norm in norms:
             norm.eval()
 
-    return _groups(network, came, task, rate_share), set_mode
+    classifier = _classifier(came, task)
+    if task.head == OWN:
+        around = {id(one) for path, one in within.named_modules() if part_of(path, task) != _SLOWED}
+        came = [module for module in came if id(module) not in around]
+        classifier = None if around else classifier  # which a neck or a head of that name holds
+    slowed = [module for module in came if module is not classifier]
+    return _groups(network, slowed, rate_share), set_mode
 
 
-def _groups(
-    network: nn.Module, came: Sequence[nn.Module], task: Task, rate_share: float
-) -> list[Group]:
+def _groups(network: nn.Module, slowed: Sequence[nn.Module], rate_share: float) -> list[Group]:
     if rate_share == 1:
         return [Group(list(network.parameters()))]
-    classifier = _classifier(came, task)
-    slow = {
-        id(parameter)
-        for module in came
-        if module is not classifier
-        for parameter in module.parameters(recurse=False)
-    }
+    slow = {id(one) for module in slowed for one in module.parameters(recurse=False)}
     slowly = [one for one in network.parameters() if id(one) in slow]
     others = [one for one in network.parameters() if id(one) not in slow]
     return [group for group in (Group(slowly, rate_share), Group(others)) if group.parameters]

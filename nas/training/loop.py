@@ -21,6 +21,7 @@ from nas.spec.task import Task
 from nas.training.augmentation import Augmentation
 from nas.training.batches import Batches
 from nas.training.layout import lay_out, memory_format
+from nas.training.objective import Objective, guessing_loss, judge_of
 from nas.training.tasks import Score, training_task
 
 __all__ = ["Group", "Recipe", "Training", "evaluate", "steps_in"]
@@ -127,7 +128,7 @@ class Training:
         self.parts = 1
         """The pieces that batches are computed in: two since memory ran out, else one."""
         self._data, self._seed, self._device = data, seed, device
-        self._task = training_task(task)
+        self._task, self._purpose = training_task(task), task
         self._set_mode, self._before_step = set_mode, before_step
         groups = _groups(parameters)
         self._layout = memory_format(network, device)
@@ -137,10 +138,10 @@ class Training:
         self._augmentation = augmentation
         self._ema = _running_mean(network, recipe)
         self._rank, self._ranks = 0, 1
-        self._shared: nn.Module = network
+        self._objective: nn.Module = Objective(network, task)
         if dist.is_initialized():
             self._rank, self._ranks = dist.get_rank(), dist.get_world_size()
-            self._shared = DistributedDataParallel(network)
+            self._objective = DistributedDataParallel(self._objective)
         self._order: tuple[int, Tensor] | None = None
         self._epoch_losses: list[Tensor] = []
         self._loss_sum = torch.zeros((), device=device)
@@ -185,7 +186,7 @@ class Training:
     @property
     def loss_of_guessing(self) -> float:
         """The loss of whoever knows how often each answer is right in training, and no more."""
-        return self._task.guessing_loss(self._data.train)
+        return guessing_loss(self.network, self._purpose, self._data.train)
 
     @property
     def images_seen(self) -> int:
@@ -317,8 +318,8 @@ class Training:
         total = torch.zeros((), device=self._device)
         # Each piece counts by its share of the images, so that gradients add up to the batch's.
         for part, target in zip(images.chunk(self.parts), wanted.chunk(self.parts), strict=True):
-            loss = self._task.loss(self._shared(part), target) * (len(part) / len(images))
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss = self._objective(part, target) * (len(part) / len(images))
+            loss.backward()
             total += loss.detach()
         return total
 
@@ -430,12 +431,11 @@ def evaluate(
     """
     lay_out(network.eval().to(device), memory_format(network, device))
     batches = Batches(data, device)
-    split, judge = data.validation, training_task(task)
-    scorer, size = judge.scorer(split), batch_size or judge.judged_at_once(split)
-    with torch.inference_mode():
+    split = data.validation
+    judge = judge_of(network, task, split)
+    size = batch_size or judge.at_once
+    # Not inference mode: what somebody's own network keeps meanwhile is trained with later.
+    with torch.no_grad():
         for start in range(0, len(split), size):
-            outputs = network(batches.plain(split, slice(start, start + size)))
-            if not torch.isfinite(outputs).all():
-                raise TrainingError("training diverged: some scores on validation are not finite")
-            scorer.add(outputs)
-        return scorer.score()
+            judge.add(batches.plain(split, slice(start, start + size)))
+        return judge.score()

@@ -27,7 +27,7 @@ from nas.study.marks import Marks, figures_of, pixel_marks
 from nas.training.batches import Batches
 from nas.training.layout import lay_out, memory_format
 from nas.training.loop import evaluate
-from nas.training.suppression import suppressed
+from nas.training.objective import boxes_in, judge_of
 from nas.training.tasks import Score, training_task
 
 __all__ = ["box_marks_at_original_size", "judge_on_test_images", "marks_at_original_size"]
@@ -114,13 +114,11 @@ def box_marks_at_original_size(
     """
     lay_out(network.eval().to(device), memory_format(network, device))
     batches, split = Batches(data, device), data.validation
-    size, remaining = training_task(task).judged_at_once(split), iter(boxes)
-    seen = data.size
+    size, remaining = judge_of(network, task, split).at_once, iter(boxes)
     marks: list[Marks] = []
-    with torch.inference_mode():
+    with torch.no_grad():  # see `evaluate`
         for start in range(0, len(split), size):
-            outputs = network(batches.plain(split, slice(start, start + size)))
-            kept = suppressed(outputs, task.head, (seen.height, seen.width))
+            kept = boxes_in(network, batches.plain(split, slice(start, start + size)), task)
             for found, (original, objects) in zip(kept, remaining, strict=False):
                 back = boxes_back(found.cpu().double().numpy(), original)
                 marks.append(detection_marks(back, objects))

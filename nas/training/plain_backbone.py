@@ -21,6 +21,7 @@ from nas.base.size import Resolution, Size
 from nas.data import Dataset
 from nas.models.build import build
 from nas.models.match_weights import MatchedWeights, match_weights
+from nas.models.own_network import has_loss
 from nas.models.task_network import task_network
 from nas.models.weights_file import read_weights
 from nas.spec.architecture import Architecture
@@ -120,7 +121,9 @@ def _trained_network(
     parts += [version("torch"), version("timm"), device.type]
     cacheable = True
     if ":" in plain.backbone:  # a user's own network can change without changing its name
-        program = fingerprint(fresh(), plain.resolution)
+        first = fresh()
+        # What a loss of its own computes is not seen there.
+        program = None if has_loss(first) else fingerprint(first, plain.resolution)
         cacheable = program is not None
         parts.append(program)
     name = hashlib.sha256(json.dumps(parts).encode()).hexdigest()
@@ -143,7 +146,7 @@ def given_network(
 ) -> tuple[nn.Module, MatchedWeights]:
     """Build a plain network with the weights of the user's file, and say how they were matched.
 
-    They are of a classifier, whatever the task.
+    They are of a classifier, whatever the task; of a network of one's own, of all of it.
 
     seed: of a head that the file has none of for so many classes.
     Raises SpecError where the file cannot be read or does not fit.

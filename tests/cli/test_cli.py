@@ -52,7 +52,7 @@ def test_flags_are_a_promise() -> None:
         "show": ["--json", "--picture", "run", "trial"],
         "space": ["--head", "--json", "--task", "space"],
         "sites": [
-            "--block", "--head", "--json", "--output-stride", "--size", "--task",
+            "--block", "--classes", "--head", "--json", "--output-stride", "--size", "--task",
             "--total-stride", "--weights", "--weights-match", "network",
         ],
         "cost": [
@@ -62,7 +62,10 @@ def test_flags_are_a_promise() -> None:
         ],
         "blocks": ["--channels", "--json", "--side"],
         "backbones": ["--json", "--resolution", "pattern"],
-        "export": ["--int8", "--max-drop", "--out", "--to", "--trial", "--weights", "run", "trial"],
+        "export": [
+            "--int8", "--max-drop", "--nms", "--out", "--to", "--trial", "--weights",
+            "run", "trial",
+        ],
         "doctor": ["--json"],
         "launch": ["--address", "--dry-run", "--out", "--runner", "recipe", "space"],
         "profile": [],

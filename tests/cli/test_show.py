@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from support.simulated_run import invented, simulated_run
+
+from nas.study.record import Job, Outcome
 
 pytestmark = pytest.mark.xdist_group("run")
 
@@ -16,6 +20,21 @@ def test_a_trial_is_shown(nas, finished_run: Path) -> None:  # type: ignore[no-u
     assert "blocks.1.0/after_depthwise" in shown.out
     assert "hand-placed reference: se/r24" in shown.out
     assert json.loads(nas("show", finished_run, 1, "--json").out)["state"] == "COMPLETE"
+
+
+def test_suppression_stands_beside_the_latency_of_a_detector(nas, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    def detector(job: Job) -> Outcome:
+        outcome = invented(job)
+        assert outcome.evaluation is not None
+        return Outcome(replace(outcome.evaluation, suppression_ms=1.25))
+
+    run = simulated_run(tmp_path / "run", evaluate=detector, search={"trials": 5})
+    said = "keeping boxes takes 1.250 ms more (the median of validation images"
+    assert said in nas("show", run.path, 0).out
+    assert json.loads(nas("show", run.path, 0, "--json").out)["suppression_ms"] == 1.25
+    other = simulated_run(tmp_path / "other", search={"trials": 5})
+    assert "keeping boxes" not in nas("show", other.path, 0).out
+    assert json.loads(nas("show", other.path, 0, "--json").out)["suppression_ms"] is None
 
 
 def test_feature_maps_are_drawn(nas, finished_run: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]

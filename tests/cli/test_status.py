@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from support.simulated_run import simulated_run
 
+from nas.report.page import render
+
 pytestmark = pytest.mark.xdist_group("run")
 
 
@@ -35,3 +37,14 @@ def test_what_was_gained_and_what_may_be_left(nas, tmp_path: Path) -> None:  # t
     assert f"best gain over plain {prospect['gain']:+.2f}" in shown
     assert f"points (when trial {prospect['trial']} was proposed)" in shown
     assert "searching: 0:00 spent\n" in shown
+
+
+def test_networks_beyond_the_plan_are_said(nas, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    run = simulated_run(tmp_path / "run", search={"trials": 2})
+    evaluated = run.trials().evaluated
+    assert evaluated > 2, "all that are placed by hand come first"
+    status = json.loads(nas("status", run.path, "--json").out)
+    assert status["networks"] == {"evaluated": evaluated, "planned": evaluated}
+    beyond = f"{evaluated - 2} beyond the 2 planned"
+    assert f"networks: {evaluated} evaluated, {beyond}; on the front" in nas("status", run.path).out
+    assert beyond in render(run)

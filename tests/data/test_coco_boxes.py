@@ -126,6 +126,25 @@ def test_decoded_images_are_kept_with_their_boxes(tmp_path: Path) -> None:
     assert cached_data(source, "10x24", validation=0.5, seed=0, reading=READING) != folder
 
 
+def test_numbers_of_categories_are_kept_with_their_gaps(tmp_path: Path) -> None:
+    """Classes that are merged have several; one that is left out has none."""
+    source = "coco:" + write(tmp_path, "x", 4, [box(100 + n, 3, 2, 1, 4, 5) for n in range(4)])
+    assert load(source).categories == (((3, "car"),), ((18, "dog"),), ((90, "brush"),))
+    folder = cached_data(source, "10x24", validation=0.5, seed=0, reading=READING)
+    assert open_data(folder).categories == load(source).categories
+    merging = (("thing", ("brush", "car")),)
+    assert load(source, classes=merging).categories == (((3, "car"), (90, "brush")),)
+    about = folder / "data.json"
+    earlier = json.loads(about.read_text())
+    del earlier["categories"]  # as an earlier version has written it
+    about.write_text(json.dumps(earlier))
+    assert open_data(folder).categories == ()
+    twice = [{"id": 7, "name": "dog"}, {"id": 5, "name": "dog"}]
+    things = [box(100 + n, 7, 1, 1, 3, 3) for n in range(2)]
+    other = "coco:" + write(tmp_path, "y", 2, things, categories=twice)
+    assert load(other).categories == (((5, "dog"),),), "of two of one name the least"
+
+
 def test_more_pairs_are_for_validation_and_test(tmp_path: Path) -> None:
     """Categories go by their names, whatever numbers a file gives them."""
     train = write(tmp_path, "train", 3, [box(100, 3, 1, 1, 5, 5)])

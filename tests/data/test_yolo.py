@@ -71,6 +71,11 @@ def test_places_and_names_are_written_in_many_ways(file: Path, text: str) -> Non
     assert data.classes == (("0", "1") if "nc" in text else ("cat", "dog"))
 
 
+def test_numbers_of_classes_are_kept_where_some_are_left_out(file: Path) -> None:
+    assert load(file).categories == (((0, "cat"),), ((1, "dog"),))
+    assert load(file, classes=(("hound", ("dog",)),)).categories == (((1, "dog"),),)
+
+
 def test_lines_with_keypoints_begin_with_a_box(file: Path) -> None:
     write(file.parent, "train", a="1 .5 .5 .2 .4 .1 .1 2 .3 .3 2 .4 .4 1")
     with pytest.raises(SpecError, match=r"a.txt, line 1: 14 values; needed: class, middle x"):

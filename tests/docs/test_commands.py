@@ -20,6 +20,7 @@ from support.documentation import (
     prose,
 )
 
+from benchmarks.project import command_reference
 from nas.base.user_code import is_function
 from nas.blocks import BLOCKS
 from nas.cli import app
@@ -194,10 +195,17 @@ def test_notes_are_understood() -> None:
             assert known, f"{page.name}:{block.line}: {block.note}"
 
 
-def test_the_readme_names_all_that_there_is() -> None:
+def test_the_reference_is_what_the_program_says() -> None:
+    shown = (ROOT / "docs/reference/commands.md").read_text(encoding="utf-8")
+    again = "python -m benchmarks.project.command_reference > docs/reference/commands.md"
+    assert shown == command_reference.page() + "\n", again
+
+
+def test_the_catalogue_names_all_that_there_is() -> None:
     from nas.backbones.line_up import LINE_UP
 
-    table = (ROOT / "README.md").read_text(encoding="utf-8").partition("## Catalogue")[2]
+    catalogue = ROOT / "docs/reference/catalogue.md"
+    table = catalogue.read_text(encoding="utf-8").partition("## Catalogue")[2]
     rows: dict[str, Any] = dict(re.findall(r"^\| \*\*(\w+)\*\* \| (.+) \|$", table, re.MULTILINE))
     for name, known in {
         "Backbones": LINE_UP,

@@ -91,7 +91,7 @@ def workshop(tmp_path_factory: pytest.TempPathFactory, programs: Path) -> Path:
     and a folder of photos.
     """
     folder = tmp_path_factory.mktemp("workshop")
-    for name in ("search_spaces", "runners"):
+    for name in ("search_spaces", "runners", "results"):
         shutil.copytree(ROOT / name, folder / name)
     (folder / "search_spaces" / "mobilenetv2-small.yaml").write_text(SPACE)
     (folder / "runners" / "local.yaml").write_text(json.dumps(_KEYS))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 
@@ -25,12 +26,13 @@ from nas.export.plain_torch import export_program, plain_source
 from nas.export.tasks import export_task
 from nas.export.winner import Winner
 from nas.spec.suppression import SUPPRESSION
-from nas.spec.task import TASKS, Task
+from nas.spec.task import OWN, TASKS, Task
 from nas.training.suppression import suppressed
 from nas.training.tasks import training_task
 
 TALL = "64x48"
-HEADS = TASKS["detection"].heads
+HEADS = tuple(head for head in TASKS["detection"].heads if head != OWN)
+CATEGORIES = (((3, "car"),), ((18, "dog"), (90, "brush")))
 
 
 @pytest.fixture(scope="module")
@@ -82,6 +84,72 @@ def test_it_checks_itself_with_numpy_alone(pack: Pack) -> None:
     assert "the boxes of 16 images" in ran.stdout and "AP50" in ran.stdout
     report = json.loads((pack.path / "report.json").read_text())
     assert f"AP {report['graphs'][1]['ap']:.1%}" in ran.stdout
+
+
+@pytest.fixture(scope="module")
+def suppressing(detected: tuple[Winner, Dataset], tmp_path_factory: pytest.TempPathFactory) -> Pack:
+    """A pack of graphs that suppress boxes themselves."""
+    path = tmp_path_factory.mktemp("suppressing") / "winner"
+    winner, data = detected
+    winner = replace(winner, suppression=SUPPRESSION, categories=CATEGORIES)
+    return write_pack(path, winner, data, TARGETS["onnx"], ORIGIN, int8=True)
+
+
+def test_a_graph_that_suppresses_is_packed_as_such(pack: Pack, suppressing: Pack) -> None:
+    report = json.loads((suppressing.path / "report.json").read_text())
+    model, plain, small = report["graphs"]
+    assert [graph["nms"] for graph in (model, plain, small)] == ["outside", "graph", "graph"]
+    assert model["latency_with_nms_ms"] is None and plain["latency_with_nms_ms"] > 0
+    assert plain["latency_ms"] > 0 and plain["difference"] < 1e-4
+    assert (plain["figures"], plain["loss_change"]) == (
+        pytest.approx(model["figures"], abs=1e-3), pytest.approx(0, abs=1e-4),
+    )  # fmt: skip
+    other = json.loads((pack.path / "report.json").read_text())
+    assert {graph["nms"] for graph in other["graphs"]} == {"outside"}
+    assert small["ap"] == pytest.approx(other["graphs"][2]["ap"], abs=0.02)
+    assert small["loss_change"] == pytest.approx(other["graphs"][2]["loss_change"], abs=1e-3)
+    preprocessing = json.loads((suppressing.path / "preprocessing.json").read_text())
+    assert preprocessing["outputs"].startswith("(N, D, 6), of each image the boxes that are kept")
+    card = (suppressing.path / "README.md").read_text()
+    assert "computed within the graphs, and is not in the latencies below" in card
+    assert "Out: (N, D, 6)" in card
+
+
+def test_a_graph_that_suppresses_is_checked_by_its_boxes(suppressing: Pack, tmp_path: Path) -> None:
+    ran = verify(suppressing.path, "--model", without="timm")
+    assert (ran.returncode, ran.stdout.count(": ok;")) == (0, 3), ran.stdout + ran.stderr
+    assert ran.stdout.count("the boxes of 16 images") == 3
+    assert verify(suppressing.path, without="torch").returncode == 0
+    folder = tmp_path / "pack"
+    shutil.copytree(suppressing.path, folder)
+    shutil.copy(folder / "network-int8.onnx", folder / "network.onnx")
+    ran = verify(folder)
+    assert ran.returncode == 1 and ran.stdout.count("FAILS") == 1
+
+
+def test_boxes_have_the_numbers_of_categories_that_files_have(
+    pack: Pack, suppressing: Pack
+) -> None:
+    preprocessing = suppressing.path / "preprocessing.json"
+    listed = json.loads(preprocessing.read_text())["categories"]
+    assert listed == [
+        [{"id": 3, "name": "car"}], [{"id": 18, "name": "dog"}, {"id": 90, "name": "brush"}],
+    ]  # fmt: skip
+    outputs = outputs_of(suppressing.path)
+    numbers = outputs.read_categories(preprocessing)
+    boxes = np.array([[1, 2, 5, 8, 0.5, 1], [0, 0, 2, 2, 0.25, 0]])
+    assert outputs.as_coco(boxes, 7, numbers) == [
+        {"image_id": 7, "category_id": 18, "bbox": [1, 2, 4, 6], "score": 0.5},
+        {"image_id": 7, "category_id": 3, "bbox": [0, 0, 2, 2], "score": 0.25},
+    ]
+    assert [row["category_id"] for row in outputs.as_coco(boxes, 7)] == [1, 0]
+    for one, allowed in ((suppressing, {3, 18}), (pack, {0, 1})):
+        ran = verify(one.path, "1", without="torch")
+        assert ran.returncode == 0 and ran.stdout.startswith("sample-1-boxes.png:"), ran.stderr
+        found = json.loads((one.path.parent / "empty" / "sample-1-boxes.json").read_text())
+        assert found and {row["category_id"] for row in found} <= allowed
+        assert {row["image_id"] for row in found} == {"sample-1"}
+    assert outputs.read_categories(pack.path / "preprocessing.json") is None
 
 
 def test_it_notices_another_graph(pack: Pack, tmp_path: Path) -> None:

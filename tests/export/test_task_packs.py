@@ -35,6 +35,7 @@ from nas.runs.run import open_run
 from nas.runs.start import search
 from nas.spec.runner import load_runner
 from nas.spec.task import OWN, TASKS, Task
+from nas.study.constant_prediction import ConstantPrediction
 from nas.study.marks import figures_of
 from nas.training.tasks import training_task
 
@@ -384,3 +385,25 @@ def test_a_pack_of_a_run_says_what_the_run_recorded(
     with pytest.raises(SpecError, match="classification alone"):
         export(tmp_path / "run", 1, to="timm", out=tmp_path / "timm")
     assert not (tmp_path / "timm").exists()
+
+
+@pytest.mark.parametrize("collapsed", [False, True])
+def test_a_graph_that_disagrees_with_a_collapsed_network_is_told_so(
+    tmp_path: Path, collapsed: bool
+) -> None:
+    """Vectors that are alike but for rounding, which a norm then makes the whole of them."""
+    shipped, data = embedder(TALL, steps=1), people(TALL)
+    network = shipped.trained
+    with torch.no_grad():
+        network.backbone.classifier.weight.mul_(1e-4)  # type: ignore[operator, union-attr]
+        network.backbone.classifier.bias.fill_(1000)  # type: ignore[operator, union-attr]
+        network.head.neck.running_mean.fill_(1000)  # type: ignore[operator, union-attr]
+        network.head.neck.running_var.zero_()  # type: ignore[operator, union-attr]
+    constant = ConstantPrediction(loss=2.3, accuracy=0.3 if collapsed else 0.1)
+    origin = replace(ORIGIN, found={"accuracy": 0.2}, constant=constant)
+    winner = replace(shipped, network=network, unfolded=None)
+    with pytest.raises(ExportError, match="differs from the network by") as raised:
+        write_pack(tmp_path / "pack", winner, data, TARGETS["onnx"], origin, int8=False)
+    said = "the network is no better than one answer to all images, which has 30.0%"
+    assert (said in str(raised.value)) is collapsed and "\n" not in str(raised.value)
+    assert not (tmp_path / "pack").exists()

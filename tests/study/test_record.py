@@ -13,6 +13,7 @@ from nas.study.record import (
     PAUSED,
     PRUNED,
     RUNNING,
+    Evaluation,
     Job,
     Latency,
     Outcome,
@@ -176,3 +177,15 @@ def test_jobs_of_earlier_versions_are_read_and_written_as_they_were() -> None:
     assert Job.from_dict({name: old[name] for name in ("trial", "architecture", "digest", "seed")})
     with pytest.raises(TypeError):
         Job.from_dict(old | {"colour": "red"})
+
+
+def test_suppression_is_timed_beside_a_detector_and_nothing_else() -> None:
+    detector = replace(EVALUATION, suppression_ms=1.25)
+    assert Evaluation.from_dict(detector.to_dict()) == detector
+    assert Record.of(JOB, Outcome(detector)).suppression_ms == 1.25
+    assert "suppression_ms" not in EVALUATION.to_dict(), "as earlier versions read it"
+    assert Record.of(JOB, Outcome(EVALUATION)).suppression_ms is None
+    written = Record.of(JOB, Outcome(detector)).to_dict()
+    assert Record.from_dict(written).suppression_ms == 1.25
+    del written["suppression_ms"]
+    assert Record.from_dict(written).suppression_ms is None

@@ -186,3 +186,20 @@ def test_what_was_spent_and_what_it_saved() -> None:
 def test_nothing_was_spent_where_nothing_is() -> None:
     assert Trials.of([]).spent([1, 3]).seconds == 0
     assert Trials.of([make_record(0)]).spent([1]).whole_seconds == 0.5
+
+
+def test_networks_of_a_plan_are_counted_without_seeds_and_widened_ones() -> None:
+    trials = Trials.of(
+        [
+            make_record(0, reference="plain"),
+            make_record(1, repeat=1, reference="plain"),
+            make_record(2, reference="plain x1.2"),
+            make_record(3, failure="diverged"),
+            replace(make_record(4), state=RUNNING),
+            replace(make_record(5), state=PAUSED),
+            replace(make_record(6), state=PRUNED),
+        ]
+    )
+    assert trials.counted.tolist() == [True, False, False, True, True, True, True]
+    assert trials.evaluated == 3
+    assert Trials.of([]).evaluated == 0 and Trials.of([]).counted.shape == (0,)

@@ -85,6 +85,22 @@ def test_it_is_trained_once_for_all_runs(
     assert trained == [0, 0, 1]
 
 
+def test_one_with_a_loss_of_its_own_is_trained_for_each_run(
+    images: tuple[Dataset, str],
+    trained: list[int],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    plain = Architecture("support.own_losses:Classifier", 32)
+    for name in ("first", "again"):  # another loss would lead elsewhere, and is not seen
+        path = tmp_path / name
+        prepare_backbone(
+            plain, *images, Task(outputs=10), PROXY, path, seed=0, threads=1, device=CPU
+        )
+    assert trained == [0, 0]
+
+
 @pytest.mark.parametrize(
     "change",
     [

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 
 from rich.console import Console
 from rich.table import Table
@@ -23,43 +22,33 @@ from nas.spec.width import describe_reference, is_widened
 from nas.study.front.front import Front
 from nas.study.front.point import Point
 from nas.study.front.verdict import judge
-from nas.study.front.width_rival import ABOVE
 
-__all__ = ["SURE", "describe_best", "front_markdown", "front_table", "print_front"]
+__all__ = ["front_markdown", "front_table", "print_front"]
 
 _TABLE_WIDTH = 1000  # characters of a table in a file or pipe
 _COLUMN_GAP, _LEAST_NAME = 2, 24  # characters
 _LEAST_NEEDED = ("MACs", "params", "loss saved", "retrained %", "better")
-SURE = 0.95
-"""The probability from which on a gain is said to be shown."""
 
 
 def print_front(front: Front, screen: Console) -> None:
     """Print the answer, the table, and how sure it is."""
+    verdict = judge(front)
     if not len(front):
-        screen.print(judge(front).lines[-1])
+        screen.print(verdict.lines[-1])
         return
-    for line in describe_best(front):
+    for line in verdict.answer:
         screen.print(line)
     wide = screen if screen.is_terminal else make_console(width=_TABLE_WIDTH, file=screen.file)
     wide.print(front_table(front, wide.width))
-    names = front.figure.worded(" and ".join(objective.title for objective in front.objectives))
-    screen.print(
-        f"* on the front of {names}"
-        + ("; + would be, but the space does not hold it" if front.outside else "")
-        + f". Latency: {_describe_latency(front)}. {_describe_gain(front)}"
-        f"Loss saved (against the plain network), {front.figure.title}: as measured. n: seeds it "
-        "had.",
-        style="dim",
-    )
-    if any(point.retrained_seeds for point in front):
-        screen.print(
-            f"retrained, test: {front.figure.title} after full training, on validation and on test "
-            "images, ± standard deviation between its n seeds.",
-            style="dim",
-        )
-    for line in judge(front).lines:
+    for line in _legend(front):
+        screen.print(line, style="dim")
+    screen.print()
+    for line in verdict.essentials:
         screen.print(line)
+    if verdict.details:
+        more = len(verdict.details)
+        told = "1 more statement is" if more == 1 else f"{more} more statements are"
+        screen.print(f"{told} in: nas front RUN --findings", style="dim")
 
 
 def front_table(front: Front, width: int) -> Table:
@@ -153,92 +142,35 @@ def _cells(point: Point, believed: bool, retrained: bool) -> list[str | Text]:
     ]
 
 
+def _legend(front: Front) -> list[str]:
+    """Say what the columns are."""
+    names = front.figure.worded(" and ".join(objective.title for objective in front.objectives))
+    title = front.figure.title
+    marks = f"* is on the front of {names}"
+    if front.outside:
+        marks += "; + would be, but the space does not hold it"
+    gain = (
+        "Gain is what full training is expected to bring over the plain network, with its 90 % "
+        "interval; better is the probability that it brings anything. "
+    )
+    lines = [
+        f"{marks}. {gain if _is_believed(front) else ''}Loss saved (against the plain network) and "
+        f"{title} are means over n short trainings. Latency is {_describe_latency(front)}."
+    ]
+    if any(point.retrained_seeds for point in front):
+        lines.append(
+            f"Retrained and test are {title} after full training, on validation and on test "
+            "images: mean ± standard deviation over n full trainings."
+        )
+    return lines
+
+
 def _describe_latency(front: Front) -> str:
     predicted = [point.latency_predicted for point in front]
     if predicted and all(predicted):
         return "predicted from a device profile (~)"
-    measured = "thread CPU time of one image, measured"
-    return f"{measured}; ~ predicted from a device profile" if any(predicted) else measured
-
-
-def describe_best(front: Front) -> list[str]:
-    """Say which network of the front gains most by full training, and how sure that is.
-
-    Nothing where there is no belief.
-    """
-    members = [point for point in front.members if point.reference != PLAIN]
-    plains = {point.run: point for point in front if point.reference == PLAIN}
-    believed = [
-        point for point in members if point.run in plains and not math.isnan(point.gain_loss)
-    ]
-    if not believed:
-        return []
-    believed, left_out = [point for point in believed if point in front.recommended], believed
-    if not believed:
-        return [_describe_setbacks(left_out)]
-    best = max(believed, key=lambda point: (_or_least(point.gain), point.gain_loss))
-    plain = plains[best.run]
-    what = _HOW.get(best.regime or "", "by full training")
-    name = f"hand-placed {best.reference}" if best.reference else f"trial {best.trial}"
-    gain = f"{name}, {format_gain(best, unit=True)} over the plain network"
-    share = f"at {best.latency_ms / plain.latency_ms - 1:+.0%} latency"
-    sure = f"with a probability of {format_probability(best.p_better)}"
-    known = front.measured.knows_noise
-    if not known:
-        sure += ", if one training of each is to be believed"
-    if best.p_better >= SURE and known:
-        return [
-            f"Most is gained {what} by {gain}, {share}; better {sure}.",
-            *_describe_width(best, plain, front),
-        ]
-    line = (
-        f"No network is shown to gain {what}; the most promising is {gain}, {share}; better {sure}"
-    )
-    if best.p_better_loss >= SURE and not math.isnan(best.gain):
-        line += f", and lower in loss with {format_probability(best.p_better_loss)}"
-    return [f"{line}.", *_describe_width(best, plain, front)]
-
-
-def _describe_setbacks(points: Sequence[Point]) -> str:
-    """Say that networks are not to be recommended, of a front with no others but the plain one."""
-    best = max(points, key=lambda point: (_or_least(point.gain), point.gain_loss))
-    name = f"hand-placed {best.reference}" if best.reference else f"trial {best.trial}"
-    return (
-        f"No network is shown to gain {_HOW['finetune']}: keep the plain one. The others on the "
-        "front are shown to be worse, or are without what it was trained with; the best of them is "
-        f"{name}, {format_gain(best, unit=True)} over the plain network."
-    )
-
-
-def _describe_width(best: Point, plain: Point, front: Front) -> list[str]:
-    """Say which widened plain network is expected to gain more at no more latency, if any."""
-    rivals = [
-        point
-        for point in front.references
-        if is_widened(point.reference)
-        and point.run == best.run
-        and point.evidence.full
-        and point.latency_ms <= best.latency_ms * (1 + ABOVE)
-        and point.gain_loss > best.gain_loss
-    ]
-    if not rivals:
-        return []
-    wide = max(rivals, key=lambda point: point.gain_loss)
-    share = f"at {wide.latency_ms / plain.latency_ms - 1:+.0%} latency"
-    return [
-        f"Width does more than attention here, as far as is known: {wide.reference}, the plain "
-        f"network widened, gains {format_gain(wide, unit=True)}, {share}."
-    ]
-
-
-_HOW = {
-    "scratch": "by full training from random weights",
-    "finetune": "by full training on from trained weights",
-}
-
-
-def _or_least(value: float) -> float:
-    return -math.inf if math.isnan(value) else value
+    measured = "the thread CPU time of one image, measured"
+    return f"{measured} (~: predicted from a device profile)" if any(predicted) else measured
 
 
 def _is_believed(front: Front) -> bool:
@@ -247,15 +179,6 @@ def _is_believed(front: Front) -> bool:
 
 def _gain_unit(front: Front) -> str:
     return " (loss)" if all(math.isnan(point.gain) for point in front) else ", points"
-
-
-def _describe_gain(front: Front) -> str:
-    if not _is_believed(front):
-        return ""
-    return (
-        "Gain: over the plain network by full training, as believed by all trainings, with its "
-        "90 % interval. Better: the probability of that. "
-    )
 
 
 def _format_better(point: Point) -> str:

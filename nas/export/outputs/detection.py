@@ -4,11 +4,13 @@
     limits = read_limits("preprocessing.json")
     boxes = kept(given, limits)[0]                     # (D, 6), the highest score first
     whole = back(boxes, picture.shape[:2], (H, W), "stretch")  # in pixels of the picture
+    results = as_coco(whole, image_id, read_categories("preprocessing.json"))
 
 The graph gives (N, A, 9 + classes): of each of A default boxes that which was made from it, x1, y1,
 x2, y2 in pixels of what the graph reads; a logit of the background (SSDLite) or of how near its
-middle is to the object's (FCOS); a logit of each class; and the default box. Boxes are not
-suppressed in it. Needs numpy alone.
+middle is to the object's (FCOS); a logit of each class; and the default box. A graph that
+suppresses boxes itself gives (N, D, 6): the D best of each image as `kept` has them, class -1 where
+there are fewer. What reads the one here reads the other. Needs numpy alone.
 """
 
 # attention-nas copies this file into packs as outputs.py: it must not import from the project.
@@ -36,12 +38,45 @@ SAME = 0.5
 """The intersection over union from which on two boxes of a class are the same."""
 
 _COLUMNS = 6
+_ALL_BUT = 0.03  # of the boxes of two lists: rounding decides which of two at a limit is kept
 
 
 def read_limits(preprocessing: str | Path) -> Limits:
     """Which boxes are kept, from preprocessing.json: see `kept`."""
     limits: Limits = json.loads(Path(preprocessing).read_text(encoding="utf-8"))["suppression"]
     return limits
+
+
+def read_categories(preprocessing: str | Path) -> list[int] | None:
+    """The number of each class in the files that were learnt from; None: they had none.
+
+    Of classes that were merged into one, the least.
+    """
+    held = json.loads(Path(preprocessing).read_text(encoding="utf-8")).get("categories")
+    return None if held is None else [files[0]["id"] for files in held]
+
+
+def as_coco(
+    boxes: Boxes, image_id: int | str, categories: list[int] | None = None
+) -> list[dict[str, Any]]:
+    """Boxes (D, 6) as COCO's files of results have them: bbox is x, y, width, height.
+
+    categories: the number of each class; None: its line in labels.txt from 0.
+    """
+    return [
+        {
+            "image_id": image_id,
+            "category_id": int(box[5]) if categories is None else categories[int(box[5])],
+            "bbox": [float(value) for value in (*box[:2], *(box[2:4] - box[:2]))],
+            "score": float(box[4]),
+        }
+        for box in boxes
+    ]
+
+
+def are_suppressed(given: Given) -> bool:
+    """Whether the graph has suppressed boxes itself: what it gives are then those kept."""
+    return bool(given.shape[2] == _COLUMNS)
 
 
 def class_scores(given: Given, head: str) -> NDArray[np.float64]:
@@ -69,6 +104,8 @@ def kept(given: Given, limits: Limits) -> list[Boxes]:
     limits: head, whose scores these are; score, the least that is looked at; candidates, how many
         are; overlap, from which on the lower of two of a class is left out; most, how many stay.
     """
+    if are_suppressed(given):
+        return [image[image[:, 5] >= 0].astype(np.float64) for image in given]
     height, width = read_size(given)
     edge = np.array([width, height, width, height])
     found = []
@@ -123,6 +160,23 @@ def alike(ones: Boxes, others: Boxes) -> float:
         same += int(meets.any(axis=1).sum() + meets.any(axis=0).sum())
         count += len(one) + len(other)
     return same / count if count else 1.0
+
+
+def apart(ones: Boxes, others: Boxes, side: float) -> float:
+    """How far the boxes kept of images, (N, most, 6) twice, are from each other.
+
+    The largest difference, of all boxes but 3 of 100, from the nearest box of its class that the
+    other has: of the score, or of a corner as a share of the side. 1 where it has none.
+    """
+    scale = np.array([side] * 4 + [1])
+    far: list[NDArray[np.float64]] = []
+    for one, other in zip(ones, others, strict=True):
+        one, other = one[one[:, 5] >= 0], other[other[:, 5] >= 0]
+        between = np.abs(one[:, None, :5] - other[None, :, :5]) / scale
+        distances = np.where(one[:, None, 5] == other[None, :, 5], between.max(axis=2), 1.0)
+        far += [distances.min(axis=axis, initial=1.0) for axis in (0, 1)]
+    every = np.sort(np.concatenate(far))
+    return float(every[int((1 - _ALL_BUT) * (len(every) - 1))]) if len(every) else 0.0
 
 
 def comparable(given: Given) -> Given:
@@ -233,10 +287,13 @@ def compare(
     for row in range(len(samples["images"])):
         one = slice(row, row + 1)
         given = infer(one)
-        apart = float(np.abs(comparable(given) - samples["scores"][one]).max())
-        difference = max(difference, apart) if np.isfinite(apart) else np.inf
         found.append(answers(given, limits))
+        if not are_suppressed(given):
+            by = float(np.abs(comparable(given) - samples["scores"][one]).max())
+            difference = max(difference, by) if np.isfinite(by) else np.inf
     told = np.concatenate(found)
+    if are_suppressed(given):
+        difference = apart(told, samples["answers"], max(samples["images"].shape[1:3]))
     boxes = [image[image[:, 5] >= 0] for image in told]
     of = figures(boxes, samples["objects"])
     said = f"AP {of['ap']:.1%} and AP50 {of['ap50']:.1%}"
@@ -251,19 +308,29 @@ def show(
     fit: str,
     _samples: Mapping[str, NDArray[Any]],
 ) -> str:
-    """Draw boxes on a picture, into a file where one is now, and say what was found."""
+    """Draw boxes on a picture, and say what was found; all that are kept go into a file of JSON.
+
+    Files are made in the folder that is the current one.
+    """
     preprocessing = json.loads((pack / "preprocessing.json").read_text(encoding="utf-8"))
     (boxes,) = kept(given, preprocessing["suppression"])
     height, width = preprocessing["size"]
     boxes = back(boxes, (picture.shape[0], picture.shape[1]), (height, width), fit)
     least = preprocessing["suppression"]["shown"]
+    categories = read_categories(pack / "preprocessing.json")
+    listed = as_coco(boxes, name, categories)
+    Path(f"{name}-boxes.json").write_text(json.dumps(listed, indent=1), encoding="utf-8")
     boxes = boxes[boxes[:, 4] >= least]
     path = Path(f"{name}-boxes.png")
     write_png(path, drawn(picture, boxes))
     labels = (pack / "labels.txt").read_text(encoding="utf-8").splitlines()
     lines = [
-        f"  {labels[int(box[5])]} {box[4]:.1%}: {box[0]:.0f}, {box[1]:.0f} to "
-        f"{box[2]:.0f}, {box[3]:.0f}, colour {colour(int(box[5]))}"
+        f"  {labels[int(box[5])]}{_numbered(box, categories)} {box[4]:.1%}: {box[0]:.0f}, "
+        f"{box[1]:.0f} to {box[2]:.0f}, {box[3]:.0f}, colour {colour(int(box[5]))}"
         for box in boxes
     ]
     return "\n".join([f"{path}:", *(lines or [f"  nothing of a score from {least:.0%} on"])])
+
+
+def _numbered(box: NDArray[np.float64], categories: list[int] | None) -> str:
+    return "" if categories is None else f" (category {categories[int(box[5])]})"

@@ -21,7 +21,7 @@ __all__ = ["COREML"]
 def _write(winner: Winner) -> WrittenGraph:
     import coremltools
 
-    program = export_program(winner.network, winner.size, dynamic=False).run_decompositions({})
+    program = export_program(winner.shipped, winner.size, dynamic=False).run_decompositions({})
     logging.getLogger("coremltools").setLevel(logging.ERROR)
     with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stderr(io.StringIO()):
         path = Path(folder, "network.mlpackage")

@@ -21,7 +21,7 @@ __all__ = ["EXECUTORCH"]
 
 def _write(winner: Winner) -> WrittenGraph:
     images = torch.zeros(1, *winner.size.shape)
-    return _lower(rewrite_for_xnnpack(copy.deepcopy(winner.network), images), images)
+    return _lower(rewrite_for_xnnpack(copy.deepcopy(winner.shipped), images), images)
 
 
 def _quantise(winner: Winner, images: Images) -> WrittenGraph:

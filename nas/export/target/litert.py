@@ -19,7 +19,7 @@ __all__ = ["LITERT"]
 
 
 def _write(winner: Winner) -> WrittenGraph:
-    return _with_delegates(RUNTIMES["litert"].convert(winner.network, winner.size.shape))
+    return _with_delegates(RUNTIMES["litert"].convert(winner.shipped, winner.size.shape))
 
 
 def _quantise(winner: Winner, images: Images) -> WrittenGraph:

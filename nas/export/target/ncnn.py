@@ -21,7 +21,7 @@ _PARAM, _BIN = ".ncnn.param", ".ncnn.bin"
 
 
 def _write(winner: Winner) -> WrittenGraph:
-    graph = RUNTIMES["ncnn"].convert(winner.network, winner.size.shape)
+    graph = RUNTIMES["ncnn"].convert(winner.shipped, winner.size.shape)
     with zipfile.ZipFile(io.BytesIO(graph)) as archive:
         files = {suffix: archive.read(f"network{suffix}") for suffix in (_PARAM, _BIN)}
     return WrittenGraph(files, lambda: _delegates(files))

@@ -8,19 +8,30 @@ from pathlib import Path
 
 import onnx
 import onnxruntime
+import torch
 
+from nas.export.suppression import suppressed_onnx
 from nas.export.target.target import Delegates, Images, Target, WrittenGraph
 from nas.export.winner import Winner
 from nas.latency.runtime import to_onnx
 from nas.latency.runtime.onnxruntime import quantise
 
-__all__ = ["ONNX", "quantised_onnx"]
+__all__ = ["ONNX", "plain_onnx", "quantised_onnx"]
 
 
 def _write(winner: Winner) -> WrittenGraph:
-    graph = to_onnx(winner.network, winner.size.shape, dynamic_batch=True)
+    graph = plain_onnx(winner, dynamic_batch=True)
     onnx.checker.check_model(graph)
     return WrittenGraph({".onnx": graph}, lambda: _delegates(winner))
+
+
+def plain_onnx(winner: Winner, *, dynamic_batch: bool) -> bytes:
+    """Write the graph in fp32.
+
+    dynamic_batch: whether it reads any number of images; else one.
+    """
+    graph = to_onnx(winner.network, winner.size.shape, dynamic_batch=dynamic_batch)
+    return _suppressing(winner, graph)
 
 
 def quantised_onnx(winner: Winner, images: Images, *, dynamic_batch: bool) -> bytes:
@@ -31,7 +42,18 @@ def quantised_onnx(winner: Winner, images: Images, *, dynamic_batch: bool) -> by
     """
     graph = to_onnx(winner.network, winner.size.shape, dynamic_batch=dynamic_batch)
     at_once = 16 if dynamic_batch else 1
-    return quantise(graph, [images[row : row + at_once] for row in range(0, len(images), at_once)])
+    batches = [images[row : row + at_once] for row in range(0, len(images), at_once)]
+    return _suppressing(winner, quantise(graph, batches))
+
+
+def _suppressing(winner: Winner, graph: bytes) -> bytes:
+    """Return the graph of a network, with suppression behind it where its graphs do that."""
+    if winner.suppression is None:
+        return graph
+    with torch.no_grad():
+        _, *given = winner.network(torch.zeros(1, *winner.size.shape)).shape
+    size = (winner.size.height, winner.size.width)
+    return suppressed_onnx(graph, tuple(given), winner.task.head, size, winner.suppression)
 
 
 def _quantise(winner: Winner, images: Images) -> WrittenGraph:
@@ -43,7 +65,7 @@ def _delegates(winner: Winner) -> tuple[Delegates, ...]:
     from onnxruntime.tools.mobile_helpers import usability_checker as checker
 
     # It asks for fixed shapes, which an app gives with the session's options.
-    model = onnx.shape_inference.infer_shapes(_folded(to_onnx(winner.network, winner.size.shape)))
+    model = onnx.shape_inference.infer_shapes(_folded(plain_onnx(winner, dynamic_batch=False)))
     partitions = {
         "NNAPI (Android)": checker.check_nnapi_partitions(model, True),
         "Core ML (iOS)": checker.check_coreml_partitions(
@@ -87,4 +109,5 @@ ONNX = Target(
     alone=True,
     any_batch=True,
     quantise=_quantise,
+    int8_suppresses=True,
 )

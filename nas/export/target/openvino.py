@@ -13,16 +13,15 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from nas.export.target.onnx import quantised_onnx
+from nas.export.target.onnx import plain_onnx, quantised_onnx
 from nas.export.target.target import Delegates, Files, Images, Target, WrittenGraph
 from nas.export.winner import Winner
-from nas.latency.runtime import to_onnx
 
 __all__ = ["OPENVINO"]
 
 
 def _write(winner: Winner) -> WrittenGraph:
-    return _save(to_onnx(winner.network, winner.size.shape))
+    return _save(plain_onnx(winner, dynamic_batch=False))
 
 
 def _quantise(winner: Winner, images: Images) -> WrittenGraph:
@@ -70,4 +69,5 @@ OPENVINO = Target(
     write=_write,
     main=".xml",
     quantise=_quantise,
+    int8_suppresses=True,
 )

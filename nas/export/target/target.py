@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from nas.base.errors import SpecError
 from nas.base.machine import version
 from nas.export.winner import Winner
-from nas.spec.task import Task
+from nas.spec.task import OWN, Task
 
 __all__ = ["EXACT", "Delegates", "Files", "Images", "Target", "WrittenGraph"]
 
@@ -71,6 +71,7 @@ class Target:
     runs_here: whether this machine can run it.
     quantise: writes the graph in int8, with the ranges seen on training images; None: it cannot.
     no_int8: why it cannot.
+    int8_suppresses: whether its graphs in int8 can suppress boxes, which has to stay in fp32.
     classifies: whether it takes networks of classification alone.
     """
 
@@ -87,6 +88,7 @@ class Target:
     runs_here: bool = True
     quantise: Callable[[Winner, Images], WrittenGraph] | None = None
     no_int8: str = ""
+    int8_suppresses: bool = False
     classifies: bool = False
 
     def check_task(self, task: Task) -> None:
@@ -95,6 +97,24 @@ class Target:
             raise SpecError(
                 f"target {self.name} takes networks of classification alone, and this one is for "
                 f"{task.name}; onnx and openvino take any, and the weights are in every pack"
+            )
+
+    def check_suppresses(self, task: Task, *, int8: bool) -> None:
+        """Raise SpecError where its graphs cannot suppress boxes of networks of a task."""
+        if task.kind.annotated != "boxes":
+            raise SpecError(
+                f"--nms graph suppresses boxes, and networks for {task.name} give none; leave it "
+                "out"
+            )
+        if task.head == OWN:
+            raise SpecError(
+                "--nms graph suppresses the boxes of heads that are known, and this network's own "
+                "code makes them of what its graph gives; leave it out"
+            )
+        if int8 and not self.int8_suppresses:
+            raise SpecError(
+                f"{self.name} would quantise the suppression of boxes, too; leave out --int8 or "
+                "--nms graph, or take onnx or openvino, which have both"
             )
 
     def check_installed(self) -> dict[str, str]:

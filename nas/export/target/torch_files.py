@@ -17,14 +17,14 @@ UNQUANTISED = "for int8 take onnx, openvino, litert or executorch"
 
 def _write_pt2(winner: Winner) -> WrittenGraph:
     buffer = io.BytesIO()
-    torch.export.save(export_program(winner.network, winner.size), buffer)
+    torch.export.save(export_program(winner.shipped, winner.size), buffer)
     return WrittenGraph({".pt2": buffer.getvalue()})
 
 
 def _write_torchscript(winner: Winner) -> WrittenGraph:
     images = torch.zeros(2, *winner.size.shape)
     with torch.no_grad():
-        traced = torch.jit.trace(winner.network, images, check_trace=False)  # type: ignore[no-untyped-call]
+        traced = torch.jit.trace(winner.shipped, images, check_trace=False)  # type: ignore[no-untyped-call]
     buffer = io.BytesIO()
     torch.jit.save(traced, buffer)
     return WrittenGraph({".pt": buffer.getvalue()})

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from nas.base.size import Size
 from nas.data import Split
 from nas.data.dataset import thinning
-from nas.export.tasks.task import Judged, Outputs, Targets
+from nas.export.tasks.task import Judged, Outputs, Targets, largest_difference
 from nas.export.verify import ALIKE, judge
 from nas.spec.task import Task
 from nas.study.marks import Marks
@@ -76,6 +76,10 @@ class Classification:
     def comparable(self, outputs: Outputs) -> Outputs:
         """Return them as they are."""
         return outputs
+
+    def apart(self, outputs: Outputs, wanted: Outputs) -> float:
+        """Return the largest difference of a number."""
+        return largest_difference(outputs, wanted)
 
     def samples(
         self, most: int, scores: Outputs, targets: Targets, answers: NDArray[Any]

@@ -17,7 +17,7 @@ from nas.base.size import Size
 from nas.data import Split
 from nas.export.outputs import detection as outputs
 from nas.export.tasks.classification import at_equal_distances, in_shares
-from nas.export.tasks.task import Judged, Outputs, Targets
+from nas.export.tasks.task import Judged, Outputs, Targets, largest_difference
 from nas.models.heads.default_boxes import BEYOND_BOXES
 from nas.spec.suppression import SUPPRESSION
 from nas.spec.task import Task
@@ -87,7 +87,11 @@ class Detection:
 
     def judge(self, outputs_: Outputs, targets: Targets) -> Judged:
         """Judge boxes by objects (N, M, 6)."""
-        losses = BOX_LOSSES[self.task.head](torch.from_numpy(outputs_), torch.from_numpy(targets))
+        losses = np.full(len(outputs_), np.nan)
+        if not outputs.are_suppressed(outputs_):
+            of_head = BOX_LOSSES[self.task.head]
+            found_losses = of_head(torch.from_numpy(outputs_), torch.from_numpy(targets))
+            losses = found_losses.double().numpy()
         answers = outputs.answers(outputs_, self._limits)
         found = [
             detection_marks.detection_marks(boxes[boxes[:, 5] >= 0], objects)
@@ -97,7 +101,7 @@ class Detection:
         rows = SUPPRESSION.most + min(self.task.outputs, targets.shape[1])
         nothing = np.zeros((rows, found[0].shape[1]))
         marks = detection_marks.stack_marks([*found, nothing])[:-1]
-        return Judged(losses.double().numpy(), marks, answers)
+        return Judged(losses, marks, answers)
 
     def right(self, marks: Marks) -> NDArray[np.bool_] | None:
         """Return nothing: AP is of all images together."""
@@ -120,6 +124,13 @@ class Detection:
     def comparable(self, outputs_: Outputs) -> Outputs:
         """Return boxes as shares of the image."""
         return outputs.comparable(outputs_)
+
+    def apart(self, outputs_: Outputs, wanted: Outputs) -> float:
+        """Return the largest difference of a number, or how far the boxes that are kept are."""
+        if outputs.are_suppressed(outputs_):
+            ones, others = (outputs.answers(one, self._limits) for one in (outputs_, wanted))
+            return outputs.apart(ones, others, max(outputs.read_size(wanted)))
+        return largest_difference(self.comparable(outputs_), self.comparable(wanted))
 
     def samples(
         self, most: int, scores: Outputs, targets: Targets, answers: NDArray[Any]

@@ -13,7 +13,7 @@ from nas.base.errors import SpecError
 from nas.base.size import Size
 from nas.data import Split
 from nas.export.outputs import retrieval as outputs
-from nas.export.tasks.task import Judged, Outputs, Targets
+from nas.export.tasks.task import Judged, Outputs, Targets, largest_difference
 from nas.spec.task import Task
 from nas.study.marks import Marks
 
@@ -83,6 +83,10 @@ class Retrieval:
     def comparable(self, outputs_: Outputs) -> Outputs:
         """Return them as they are."""
         return outputs_
+
+    def apart(self, outputs_: Outputs, wanted: Outputs) -> float:
+        """Return the largest difference of a number."""
+        return largest_difference(outputs_, wanted)
 
     def samples(
         self, most: int, scores: Outputs, targets: Targets, answers: NDArray[Any]

@@ -16,7 +16,7 @@ from nas.base.size import Size
 from nas.data import Split
 from nas.export.outputs import segmentation as outputs
 from nas.export.tasks.classification import at_equal_distances, in_shares
-from nas.export.tasks.task import Judged, Outputs, Targets
+from nas.export.tasks.task import Judged, Outputs, Targets, largest_difference
 from nas.spec.task import Task
 from nas.study.marks import Marks
 
@@ -97,6 +97,10 @@ class Segmentation:
     def comparable(self, outputs_: Outputs) -> Outputs:
         """Return them as they are."""
         return outputs_
+
+    def apart(self, outputs_: Outputs, wanted: Outputs) -> float:
+        """Return the largest difference of a number."""
+        return largest_difference(outputs_, wanted)
 
     def samples(
         self, most: int, scores: Outputs, targets: Targets, answers: NDArray[Any]

@@ -14,7 +14,7 @@ from nas.base.size import Size
 from nas.data import Split
 from nas.study.marks import Marks
 
-__all__ = ["ExportTask", "Judged", "Outputs", "Targets"]
+__all__ = ["ExportTask", "Judged", "Outputs", "Targets", "largest_difference"]
 
 Outputs = NDArray[np.float32]
 """What a graph gives for images, (N, ...)."""
@@ -23,11 +23,16 @@ Targets = NDArray[Any]
 """What is known of images, (N, ...)."""
 
 
+def largest_difference(outputs: Outputs, wanted: Outputs) -> float:
+    """Return the largest difference of any number; NaN where there is one."""
+    return float(np.abs(outputs - wanted).max())
+
+
 @dataclass(frozen=True)
 class Judged:
     """The judgement of outputs.
 
-    losses: (M,) one for each image or query.
+    losses: (M,) one for each image or query; NaN where outputs have none left to tell.
     marks: (M, ...) likewise, see `nas.study.marks`.
     answers: (N, ...) what a user takes from the outputs: the best class of each image or pixel, or
         the nearest other image.
@@ -111,6 +116,10 @@ class ExportTask(Protocol):
 
     def comparable(self, outputs: Outputs) -> Outputs:
         """Return outputs so that equal differences of any numbers are equally bad."""
+        ...
+
+    def apart(self, outputs: Outputs, wanted: Outputs) -> float:
+        """Return how far a graph's outputs are from the network's of the same images."""
         ...
 
     def samples(

@@ -28,10 +28,11 @@ from torch.nn import functional
 from nas.backbones import FeatureMap, find_maps
 from nas.base.errors import SpecError
 from nas.base.optional_package import import_optional
-from nas.models.task_network import TaskNetwork, backbone_of
+from nas.models.task_network import TaskNetwork, backbone_of, task_of
+from nas.models.task_sites import fine_map
 from nas.report.pictures.choose_images import choose_images
 from nas.report.pictures.networks import ShownNetwork
-from nas.report.pictures.tasks import TASKS, Picture, TaskPictures
+from nas.report.pictures.tasks import Picture, TaskPictures, task_pictures
 from nas.report.report_file import MARK, write_report_file
 from nas.runs.images import open_images
 from nas.runs.own_backbones import check_own_backbones
@@ -62,7 +63,7 @@ def draw_feature_maps(state: RunState, trial: int, path: Path) -> None:
     key = state.data()["key"]
     networks = [ShownNetwork.of(state, row, key, open_images) for row in columns(state, trial)]
     last = networks[-1]
-    pictures, split = TASKS[state.task.name], last.data.validation
+    pictures, split = task_pictures(state.task), last.data.validation
     chosen = choose_images(*pictures.choices(split), _IMAGES)
     if not len(chosen):
         raise SpecError(f"no validation image of {state.run.file.data} shows what maps are towards")
@@ -107,7 +108,9 @@ def shown_map(shown: ShownNetwork, pictures: TaskPictures) -> FeatureMap:
 
     Raises SpecError where it gives no maps.
     """
-    plain = shown.architecture.plain
+    plain, task = shown.architecture.plain, task_of(shown.network)
+    if task.is_whole and pictures.layer == "finest":
+        return fine_map(plain, task)
     found = find_maps(plain.backbone, plain.resolution, plain.total_stride, plain.output_stride)
     if pictures.layer == "last":
         return found.all[-1]

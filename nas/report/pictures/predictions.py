@@ -13,7 +13,7 @@ from PIL import Image
 from nas.base.errors import NasError, SpecError
 from nas.report.pictures.choose_images import choose_images
 from nas.report.pictures.networks import ShownNetwork
-from nas.report.pictures.tasks import TASKS, Key, Picture, Told
+from nas.report.pictures.tasks import Key, Picture, Told, task_pictures
 from nas.runs.images import open_decoded
 from nas.runs.run import RunState
 from nas.spec.architecture import PLAIN
@@ -106,7 +106,7 @@ def find_predictions(state: RunState, front: Front) -> Predictions:
             missing.append(f"trial {trial}: {error}")
     if not networks:
         raise SpecError(missing[0] if missing else "no network is on the front yet")
-    data, pictures = networks[0].data, TASKS[state.task.name]
+    data, pictures = networks[0].data, task_pictures(state.task)
     chosen = choose_images(*pictures.choices(data.validation), _IMAGES)
     if not len(chosen):
         raise SpecError("no validation image has anything to be told of it")

@@ -28,12 +28,12 @@ function setUp() {
       }
     };
   }
-  const chosen = known.get(view.chosen?.trial) ?? bestOf(data.networks);
+  const chosen = known.get(view.chosen?.trial) ?? known.get(data.answer) ?? bestOf(data.networks);
   drawAll();
   choose(data, chosen);
 }
 
-// What most people want to see first: what the search has found that loses least.
+// Where there is no answer yet: what the search has found that loses least.
 function bestOf(networks) {
   const least = (some) => [...some].sort((a, b) => a.loss - b.loss)[0];
   const members = networks.filter((network) => network.front);

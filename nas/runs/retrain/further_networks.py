@@ -24,7 +24,7 @@ def search_further(run: Run, observer: Observer) -> None:
     plan = run.file.search
     if plan.sampler != "pareto":
         return
-    evaluated = int((run.trials()["repeat"] == 0).sum())
+    evaluated = int(run.trials().counted.sum())
     more = plan.model_copy(update={"trials": evaluated + _FURTHER, "time_limit": None})
     observer.stage(f"another network looks best now: searching on for {_FURTHER} more")
     with run_lock(run.path):

@@ -76,10 +76,10 @@ def _told_alike(
     constants: Sequence[ConstantPrediction],
     counts: tuple[tuple[str, int], ...],
 ) -> Finding:
-    figures = {
-        "accuracy": max(constant.accuracy for constant in constants),
-        "loss": max(constant.loss for constant in constants),
-    }
+    figures = {"accuracy": max(constant.accuracy for constant in constants)}
+    losses = [constant.loss for constant in constants if constant.loss is not None]
+    if losses:
+        figures["loss"] = max(losses)
     return Finding(
         kind,
         FULL_TRAINING if kind is Kind.COLLAPSED_IN_FULL else FRONT,

@@ -5,6 +5,17 @@ kind is about (`subject`), and what its figures are:
 
 | kind                   | subject           | figures                                            |
 | ---------------------- | ----------------- | -------------------------------------------------- |
+| best_gain              | a network         | the one of the front that gains most by full       |
+|                        |                   | training: estimate, low, high (level .9) over the  |
+|                        |                   | plain one; probability: that it gains; counts:     |
+|                        |                   | trial, placed, shown (1: it does), noise_known;    |
+|                        |                   | figures:                                           |
+|                        |                   | latency_ms, latency_share, lower_loss (probability |
+|                        |                   | of it); text: its blocks and where they are;       |
+|                        |                   | regime                                             |
+| none_recommended       | a network         | the same of the best where nothing is recommended  |
+| width_gains_more       | a widened network | estimate, low, high: what it gains, and it is no   |
+|                        |                   | slower than the best; figures: latency_share       |
 | trust                  | the proxy         | text, as it was given with the run                 |
 | uncertified_profile    | the front         | estimate: how far measurements of the profile that |
 |                        |                   | latencies come from repeat, as a share (NaN: timed |
@@ -110,6 +121,9 @@ FRONT, FULL_TRAINING, PROXY = "front", "full training", "proxy"
 class Kind(StrEnum):
     """What a finding may be about; see the table above."""
 
+    BEST_GAIN = "best_gain"
+    NONE_RECOMMENDED = "none_recommended"
+    WIDTH_GAINS_MORE = "width_gains_more"
     TRUST = "trust"
     UNCERTIFIED_PROFILE = "uncertified_profile"
     UNCOUNTED_MACS = "uncounted_macs"
@@ -164,6 +178,7 @@ class Finding:
     networks, worse_than: names of the networks that are meant.
     winners: names of the networks that each of `networks` is beaten by, in its order.
     images_counted: whether the interval holds the choice of validation images besides seeds.
+    regime: what the networks were trained from, where that matters.
     text: words that were given from outside, such as a recipe's.
     """
 
@@ -182,6 +197,7 @@ class Finding:
     worse_than: tuple[str, ...] = ()
     winners: tuple[str, ...] = ()
     images_counted: bool = False
+    regime: str | None = None
     text: str | None = None
 
     def __post_init__(self) -> None:

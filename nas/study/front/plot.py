@@ -47,7 +47,8 @@ def draw_front(front: Front, path: Path, *, title: str, mark: str | None = None)
     )
     left_axis, right_axis = _axes(front, tested=tested and bool(front.members))
     caption = [f"Bars: left {left_axis.bars}, right {right_axis.bars}."]
-    for line in judge(front).lines:
+    verdict = judge(front)
+    for line in (*verdict.answer, *verdict.essentials):
         caption += textwrap.wrap(line, _CAPTION)
     below = _BELOW + _LINE * len(caption)
     height = below + _PANELS + _ABOVE

@@ -14,6 +14,8 @@ _MORE = (
     "A larger proxy.rungs, more validation images or a higher search.confirm_seeds would tell more."
 )
 
+_SHOWN = 0.95  # the probability from which on a difference is said to be shown
+
 SUMMED_UP = frozenset({Kind.LOSS_DIFFERENCE})
 """Kinds of which a later finding gives the sum: they are left out where a front is described."""
 
@@ -27,6 +29,64 @@ def sentence(finding: Finding) -> str:
     """Put one finding into words."""
     template = _SENTENCES[finding.kind]
     return template if isinstance(template, str) else template(finding)
+
+
+def _best_gain(finding: Finding) -> str:
+    costs = f"{finding.figure('latency_ms'):.3g} ms ({finding.figure('latency_share'):+.0%})"
+    sure = f"with a probability of {_sure(finding.probability)}"
+    if not finding.count("noise_known"):
+        sure += ", if one training of each is to be believed"
+    if finding.count("shown"):
+        return (
+            f"Put {finding.text}: {costs}, {_gained(finding, _trained(finding))}. This is "
+            f"{_named(finding)}; it is better than the plain network {sure}."
+        )
+    if finding.figure("lower_loss") >= _SHOWN:
+        sure += f", and lower in loss with one of {_sure(finding.figure('lower_loss'))}"
+    return (
+        f"No network is shown to be better than the plain one {_trained(finding)}. The most "
+        f"promising is {_named(finding)}, {finding.text}: {costs}, {_gained(finding)}; it is "
+        f"better {sure}."
+    )
+
+
+def _none_recommended(finding: Finding) -> str:
+    return (
+        f"No network is shown to be better than the plain one {_trained(finding)}: keep that. The "
+        "others on the front are shown to be worse, or are without what it was trained with; the "
+        f"best of them is {_named(finding)}, {_gained(finding)}."
+    )
+
+
+def _width_gains_more(finding: Finding) -> str:
+    return (
+        f"Width does more than attention here, as far as is known: {finding.subject}, the plain "
+        f"network widened, gains {_gained(finding)}, at {finding.figure('latency_share'):+.0%} "
+        "latency."
+    )
+
+
+def _named(finding: Finding) -> str:
+    return f"hand-placed {finding.subject}" if finding.count("placed") else finding.subject
+
+
+def _gained(finding: Finding, trained: str = "") -> str:
+    digits, unit = (2, "points of accuracy") if finding.unit == "points" else (4, "of loss saved")
+    return (
+        f"{finding.estimate:+.{digits}f} {unit}{' ' * bool(trained)}{trained}, "
+        f"{finding.level * 100:.0f} % interval {finding.low:+.{digits}f} to "
+        f"{finding.high:+.{digits}f}"
+    )
+
+
+def _trained(finding: Finding) -> str:
+    return _TRAINED.get(finding.regime or "", "by full training")
+
+
+_TRAINED = {
+    "scratch": "by full training from random weights",
+    "finetune": "by full training from trained weights",
+}
 
 
 def _no_front(finding: Finding) -> str:
@@ -341,6 +401,9 @@ def _counted(number: int, what: str) -> str:
 
 
 _SENTENCES: Mapping[Kind, str | Callable[[Finding], str]] = {
+    Kind.BEST_GAIN: _best_gain,
+    Kind.NONE_RECOMMENDED: _none_recommended,
+    Kind.WIDTH_GAINS_MORE: _width_gains_more,
     Kind.TRUST: lambda finding: finding.text or "",
     Kind.UNCERTIFIED_PROFILE: lambda finding: finding.text or "",
     Kind.UNCOUNTED_MACS: lambda finding: describe_uncounted((finding.text or "").split()),

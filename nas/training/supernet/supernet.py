@@ -20,12 +20,18 @@ from nas.blocks import block_named
 from nas.models.build import build
 from nas.models.candidates import Candidates
 from nas.models.decisions import Decision
+from nas.models.own_network import has_loss
 from nas.models.task_network import holder_of, path_of
 from nas.spec.architecture import EMPTY, KEEP, Architecture, Insertion, parse_label
 from nas.spec.space import SearchSpace
 from nas.spec.task import Task
 
-__all__ = ["Paths", "Supernet", "check_no_sharing"]
+__all__ = ["SHARES_NO_LOSS", "Paths", "Supernet", "check_no_sharing"]
+
+SHARES_NO_LOSS = (
+    "backbone {backbone!r} brings its own loss, which a supernet cannot share out among paths; "
+    "take proxy.kind finetune, probe or scratch"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +126,8 @@ class Supernet(nn.Module):
         self._sites = {site.name: site for decision in decisions for site in decision.sites}
         _check_apart(self._sites)
         self.network = build(plain, task=task, weights=weights, seed=seed)
+        if has_loss(self.network):
+            raise SpecError(SHARES_NO_LOSS.format(backbone=plain.backbone))
         self._names: dict[str, dict[object, str]] = {name: {} for name in self._sites}
         self._switches = self._install_switches(decisions)
         self.choose(plain)

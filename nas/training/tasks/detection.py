@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from statistics import median
 
 import torch
 from torch import Tensor
@@ -14,7 +15,7 @@ from nas.study.constant_prediction import ConstantPrediction
 from nas.study.detection_marks import detection_marks, stack_marks
 from nas.study.marks import figures_of
 from nas.training.batches import Batches
-from nas.training.suppression import suppressed
+from nas.training.suppression import suppressed, suppression_times
 from nas.training.tasks.box_losses import BOX_LOSSES
 from nas.training.tasks.rows import shuffled
 from nas.training.tasks.task import Score
@@ -23,6 +24,7 @@ __all__ = ["Detection"]
 
 _AT_ONCE = 1 << 25  # numbers that a network gives at once where it is judged: 128 MB
 _A_PLACE = 1 / 32  # default boxes, about, of a pixel
+_TIMED = 4  # images of each batch that keeping boxes is timed on
 
 _BOXES_OFF = 4.0
 """The loss of boxes that are told without looking: a smooth L1 of one in each of four numbers."""
@@ -38,7 +40,7 @@ class Detection:
 
     def __init__(self, task: Task) -> None:
         self.task = task
-        self._losses = BOX_LOSSES[task.head]
+        self._losses = BOX_LOSSES.get(task.head)
 
     def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """Return the mean over the images of each one's loss.
@@ -46,6 +48,7 @@ class Detection:
         outputs: (B, A, 9 + classes), see `nas.models.heads.default_boxes`.
         targets: (B, M, 6).
         """
+        assert self._losses is not None, "a network of one's own brings its loss"
         return self._losses(outputs, targets).mean()
 
     def targets(self, split: Split, rows: Tensor) -> Tensor:
@@ -86,7 +89,8 @@ class Detection:
 
     def constant_prediction(self, split: Split) -> ConstantPrediction:
         """Return the AP of equal boxes in all images, which is next to nothing, and the loss."""
-        return ConstantPrediction(self.guessing_loss(split), 0.0)
+        guessing = None if self._losses is None else self.guessing_loss(split)
+        return ConstantPrediction(guessing, 0.0)
 
     def order(self, split: Split, batch_size: int, generator: torch.Generator) -> Tensor:
         """Return all images in random order, but for what fills no batch."""
@@ -102,6 +106,7 @@ class DetectionScorer:
         self._head = head
         self._losses: list[Tensor] = []
         self._kept: list[Tensor] = []
+        self._times: list[float] = []
 
     def add(self, outputs: Tensor) -> None:
         """Take what is said of the next images, (B, A, 9 + classes)."""
@@ -109,6 +114,7 @@ class DetectionScorer:
         objects = self._objects[judged : judged + len(outputs)].to(outputs.device)
         self._losses.append(BOX_LOSSES[self._head](outputs, objects).double().cpu())
         self._kept += [boxes.cpu() for boxes in suppressed(outputs, self._head, self._size)]
+        self._times += suppression_times(outputs[:_TIMED], self._head, self._size)
 
     def score(self) -> Score:
         """Judge all images."""
@@ -118,7 +124,8 @@ class DetectionScorer:
                 for boxes, objects in zip(self._kept, self._objects, strict=True)
             ]
         )
-        return Score(torch.cat(self._losses), marks, figures_of("detection", marks))
+        losses, figures = torch.cat(self._losses), figures_of("detection", marks)
+        return Score(losses, marks, figures, suppression_ms=median(self._times))
 
 
 def _objects(split: Split) -> Tensor:

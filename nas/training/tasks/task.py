@@ -25,11 +25,14 @@ class Score:
         paired.
     marks: (N, ...) likewise, what the figures are made of: see `nas.study.marks`.
     figures: by name; the first is the one that stands for the task.
+    suppression_ms: what it takes to keep boxes of an image, by torchvision on a CPU: the median
+        over some of the images; None where there are none to keep.
     """
 
     losses: Tensor
     marks: NDArray[Any]
     figures: Mapping[str, float]
+    suppression_ms: float | None = None
 
     @property
     def accuracy(self) -> float:

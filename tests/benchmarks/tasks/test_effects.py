@@ -12,9 +12,10 @@ import numpy as np
 import pytest
 
 from benchmarks.fidelity.trainings import rows_of
-from benchmarks.tasks import effects
+from benchmarks.tasks import effect_settings, effects
+from benchmarks.tasks.effect_settings import NETWORKS, SETTINGS, networks
 from benchmarks.tasks.effect_tests import effects_of, holm, repeatability, training_variance
-from benchmarks.tasks.effects import NETWORKS, SETTINGS, networks, report, run, settle
+from benchmarks.tasks.effects import report, run, settle
 from benchmarks.tasks.identity_folders import faces
 from nas.backbones import plain_network
 from nas.base.errors import SpecError, TrainingError
@@ -27,7 +28,7 @@ TIMES = ("cpu_seconds", "seconds", "finished", "curve")
 @pytest.fixture
 def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
     """Two networks on small images for half an epoch."""
-    for task in ("segmentation", "retrieval"):
+    for task in ("segmentation", "retrieval", "detection"):
         small = replace(
             SETTINGS[task],
             resolution="32x32",
@@ -39,7 +40,8 @@ def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
         )
         monkeypatch.setitem(SETTINGS, task, small)
     kept = {name: NETWORKS[name] for name in ("plain", "eca everywhere")}
-    monkeypatch.setattr(effects, "NETWORKS", kept)
+    for module in (effects, effect_settings):
+        monkeypatch.setattr(module, "NETWORKS", kept)
 
 
 def asked(folder: Path, task: str, **more: Any) -> Namespace:
@@ -61,7 +63,7 @@ def stopping_once(step: int) -> Callable[..., Any]:
     return train
 
 
-@pytest.mark.parametrize("task", ["segmentation", "retrieval"])
+@pytest.mark.parametrize("task", ["segmentation", "retrieval", "detection"])
 def test_a_run_that_is_killed_goes_on_and_repeats_nothing(
     task: str,
     tiny: None,
@@ -108,7 +110,7 @@ def test_rows_of_another_recipe_are_refused(
 
 def test_given_weights_are_where_all_begin(tiny: None, tmp_path: Path) -> None:
     weights = tmp_path / "weights.safetensors"
-    save_weights(weights, plain_network(effects.BACKBONE, seed=5).state_dict())
+    save_weights(weights, plain_network(effect_settings.GIVEN, seed=5).state_dict())
     run(asked(tmp_path, "segmentation", weights=weights))
     rows = rows_of(tmp_path / "effects-segmentation-digits-given.jsonl")
     assert [row["recipe"]["weights"] for row in rows] == ["backbone"] * 2

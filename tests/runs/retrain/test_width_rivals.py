@@ -143,7 +143,7 @@ def test_a_rival_is_a_trial_beside_the_winners(
     # It is no network that the search proposed: the plan goes on as if it were not there.
     nas.resume(run.path, trials=5)
     assert len([row for row in run.trials()["reference"] if is_widened(row)]) == 1
-    assert "networks: 5 evaluated of 5" in _status(run)
+    assert "networks: 5 evaluated, of 5 planned" in _status(run)
     nas.resume(run.path, trials=6)
     assert (run.trials()["repeat"] == 0).sum() == 7
 

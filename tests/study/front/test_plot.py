@@ -84,7 +84,8 @@ def test_a_long_verdict_makes_a_taller_picture(tmp_path: Path) -> None:
     for front in (short, long):
         draw_front(front, tmp_path / "front.png", title="small on digits")
         heights.append(int.from_bytes((tmp_path / "front.png").read_bytes()[20:24], "big"))
-    lines = [len(judge(front).lines) for front in (short, long)]
+    verdicts = [judge(front) for front in (short, long)]
+    lines = [len(verdict.answer) + len(verdict.essentials) for verdict in verdicts]
     assert heights[1] - heights[0] >= 20 * (lines[1] - lines[0]) > 0
 
 

@@ -187,7 +187,8 @@ def test_a_front_of_the_plain_network_alone_is_still_a_verdict_on_the_others() -
 @pytest.mark.parametrize("records", [[], [make_record(0, failure="diverged")]])
 def test_no_member(records: list[Record]) -> None:
     front = Front.of(Trials.of(records), objectives_named(["loss", "latency_ms"]))
-    assert judge(front) == Verdict(("No trial is complete: there is no front.",), clear=False)
+    told = ("No trial is complete: there is no front.",)
+    assert judge(front) == Verdict((), told, told, (), clear=False)
 
 
 @pytest.mark.parametrize(("worse", "told"), [(7, True), (3, False)])

@@ -6,12 +6,13 @@ from collections.abc import Mapping
 
 from nas.report.pictures.tasks.classification import ClassificationPictures
 from nas.report.pictures.tasks.detection import DetectionPictures
+from nas.report.pictures.tasks.own_detection import OwnDetectionPictures
 from nas.report.pictures.tasks.retrieval import RetrievalPictures
 from nas.report.pictures.tasks.segmentation import SegmentationPictures
 from nas.report.pictures.tasks.task import Key, Picture, TaskPictures, Told
-from nas.spec.task import TaskName
+from nas.spec.task import OWN, Task, TaskName
 
-__all__ = ["TASKS", "Key", "Picture", "TaskPictures", "Told"]
+__all__ = ["TASKS", "Key", "Picture", "TaskPictures", "Told", "task_pictures"]
 
 TASKS: Mapping[TaskName, TaskPictures] = {
     "classification": ClassificationPictures(),
@@ -19,3 +20,10 @@ TASKS: Mapping[TaskName, TaskPictures] = {
     "retrieval": RetrievalPictures(),
     "detection": DetectionPictures(),
 }
+
+
+def task_pictures(task: Task) -> TaskPictures:
+    """Return what a task is to pictures."""
+    if task.name == "detection" and task.head == OWN:
+        return OwnDetectionPictures()
+    return TASKS[task.name]

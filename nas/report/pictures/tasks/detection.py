@@ -9,9 +9,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from nas.data import Dataset, Split
-from nas.models.heads import SSDLite
 from nas.models.heads.default_boxes import Parts
-from nas.models.task_network import TaskNetwork
+from nas.models.task_network import task_of
 from nas.report.pictures.networks import ShownNetwork
 from nas.report.pictures.tasks.task import (
     Aim,
@@ -24,10 +23,10 @@ from nas.report.pictures.tasks.task import (
     pixels_of,
 )
 from nas.study.detection_marks import box_overlaps
-from nas.training.suppression import suppressed
+from nas.training.objective import boxes_in
 from nas.training.tasks.box_losses import matches
 
-__all__ = ["DetectionPictures"]
+__all__ = ["DetectionPictures", "largest", "objects_of"]
 
 Boxes = NDArray[np.float64]
 
@@ -43,14 +42,14 @@ class DetectionPictures:
 
     def choices(self, split: Split) -> tuple[Longs, Longs]:
         """Return the images that show an object of their label's class."""
-        objects, labels = _objects(split), split.labels
+        objects, labels = objects_of(split), split.labels
         of_label = (objects[..., 4] == labels[:, None]) & (objects[..., 5] == 0)
         rows = torch.nonzero(of_label.any(dim=1))[:, 0]
         return rows.numpy(), labels[rows].numpy()
 
     def given(self, data: Dataset, rows: Tensor) -> list[tuple[Picture, ...]]:
         """Return each image with the class that maps are towards, and its objects in boxes."""
-        objects, labels = _objects(data.validation), data.validation.labels
+        objects, labels = objects_of(data.validation), data.validation.labels
         return [
             (
                 Picture(pixels_of(data, row), f"with {class_name(data, int(labels[row]))}"),
@@ -63,11 +62,11 @@ class DetectionPictures:
         """Return the mean score of the label's class where its largest object is learnt."""
         split = shown.data.validation
         labels = split.labels[rows]
-        largest = _largest(_objects(split)[rows], labels)
-        head = _head_of(shown)
+        learnt = largest(objects_of(split)[rows], labels)
+        head = task_of(shown.network).head
 
         def mean_score(outputs: Tensor) -> Tensor:
-            places = (matches(outputs.detach(), largest, head) >= 0).float()
+            places = (matches(outputs.detach(), learnt, head) >= 0).float()
             mine = Parts.of(outputs).logits[torch.arange(len(labels)), :, labels]
             return (mine * places).sum(dim=1) / places.sum(dim=1).clamp(min=1)
 
@@ -76,11 +75,12 @@ class DetectionPictures:
     def told(self, shown: ShownNetwork, rows: Tensor) -> list[Told]:
         """Return the best boxes, as many as there are objects, and how many of these they find."""
         data = shown.data
-        size = (data.size.height, data.size.width)
-        objects = _objects(data.validation)
+        objects = objects_of(data.validation)
         told: list[Told] = []
         for row in rows.tolist():
-            (kept,) = suppressed(shown.outputs(torch.tensor([row])), _head_of(shown), size)
+            with torch.no_grad():
+                images = shown.batch(torch.tensor([row]))
+                (kept,) = boxes_in(shown.network, images, task_of(shown.network))
             there = _there(objects[row])
             boxes = kept[: len(there)].double().numpy()
             text = f"{_found(boxes, there)} of {len(there)} found"
@@ -104,17 +104,12 @@ class DetectionPictures:
         )
 
 
-def _objects(split: Split) -> Tensor:
+def objects_of(split: Split) -> Tensor:
     assert split.annotations is not None
     return split.annotations
 
 
-def _head_of(shown: ShownNetwork) -> str:
-    assert isinstance(shown.network, TaskNetwork)
-    return "ssdlite" if isinstance(shown.network.head, SSDLite) else "fcos"
-
-
-def _largest(objects: Tensor, labels: Tensor) -> Tensor:
+def largest(objects: Tensor, labels: Tensor) -> Tensor:
     """Return of the objects of images (B, M, 6) the largest of their label: (B, 1, 6)."""
     areas = (objects[..., 2] - objects[..., 0]) * (objects[..., 3] - objects[..., 1])
     counts = (objects[..., 4] == labels[:, None]) & (objects[..., 5] == 0)

@@ -1,0 +1,41 @@
+"""Files that come with the program: search spaces and runners, named from anywhere."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from nas.base.files import read_text
+
+__all__ = ["Content", "content_files", "content_path", "read_content"]
+
+Content = Literal["search_spaces", "runners"]
+
+_PACKAGE = Path(__file__).parents[1]
+_FOLDERS = _PACKAGE / "content", _PACKAGE.parent  # of a wheel, and of a clone
+
+
+def content_files(kind: Content) -> dict[str, Path]:
+    """Return the YAML files of a kind that come with the program, by name."""
+    folder = next((top / kind for top in _FOLDERS if (top / kind).is_dir()), None)
+    files = sorted(folder.glob("*.yaml")) if folder else []
+    return {path.stem: path for path in files}
+
+
+def content_path(kind: Content, path: str | Path) -> Path:
+    """Return the file that a user names: one of his own, or one that comes with the program.
+
+    path: `mobilenetv2-small`, `search_spaces/mobilenetv2-small.yaml` and such a file in the working
+        folder; what is there comes first.
+    """
+    path = Path(path)
+    alone = path.parent in (Path(), Path(kind)) and path.suffix in ("", ".yaml")
+    if path.is_file() or not alone:
+        return path
+    return content_files(kind).get(path.stem, path)
+
+
+def read_content(kind: Content, path: str | Path, what: str) -> str:
+    """Read such a file. what: it is, for the error. Raises SpecError, which lists the names."""
+    names = ", ".join(content_files(kind))
+    return read_text(content_path(kind, path), what, f"by name there are {names}" if names else "")

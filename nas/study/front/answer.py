@@ -1,0 +1,162 @@
+"""The answer of a front: which network gains most by full training, and how sure that is."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from nas.spec.architecture import PLAIN, Architecture
+from nas.spec.width import is_widened
+from nas.study.front.believed_gain import GAIN_LEVEL
+from nas.study.front.findings import Finding, Kind
+from nas.study.front.front import Front
+from nas.study.front.point import Point
+from nas.study.front.width_rival import ABOVE
+
+__all__ = ["ANSWERS", "SURE", "answer", "best_point", "describe_placement"]
+
+SURE = 0.95
+"""The probability from which on a gain is said to be shown."""
+
+ANSWERS = frozenset({Kind.BEST_GAIN, Kind.NONE_RECOMMENDED, Kind.WIDTH_GAINS_MORE})
+"""The kinds of findings that an answer is made of."""
+
+_LISTED = 4  # sites that are named one by one
+
+
+def best_point(front: Front) -> Point | None:
+    """Return the network that gains most of those that may be recommended, the plain one aside.
+
+    None where there is none, or no belief about gains.
+    """
+    return _most_gaining([point for point in _believed(front) if point in front.recommended])
+
+
+def answer(front: Front) -> tuple[Finding, ...]:
+    """Return the network of the front that gains most, and what does more than it.
+
+    Nothing where there is no belief about gains.
+    """
+    best, kind = best_point(front), Kind.BEST_GAIN
+    if best is None:
+        best, kind = _most_gaining(_believed(front)), Kind.NONE_RECOMMENDED
+    if best is None:
+        return ()
+    plain = next(point for point in front if _is_plain(point) and point.run == best.run)
+    wider = _wider(best, plain, front) if kind is Kind.BEST_GAIN else []
+    return (_gain(kind, best, plain, front), *wider)
+
+
+def _believed(front: Front) -> list[Point]:
+    """Return members that the plain network of their run is beside."""
+    runs = {point.run for point in front if _is_plain(point)}
+    return [
+        point
+        for point in front.members
+        if not _is_plain(point) and point.run in runs and not math.isnan(point.gain_loss)
+    ]
+
+
+def _is_plain(point: Point) -> bool:
+    return point.reference == PLAIN
+
+
+def _most_gaining(points: Sequence[Point]) -> Point | None:
+    def gain(point: Point) -> tuple[float, float]:
+        return (-math.inf if math.isnan(point.gain) else point.gain), point.gain_loss
+
+    return max(points, key=gain, default=None)
+
+
+def _gain(kind: Kind, best: Point, plain: Point, front: Front) -> Finding:
+    known = front.measured.knows_noise
+    estimate, low, high, unit = _gained(best)
+    return Finding(
+        kind,
+        best.name,
+        rival=plain.name,
+        estimate=estimate,
+        low=low,
+        high=high,
+        level=GAIN_LEVEL,
+        probability=best.p_better,
+        unit=unit,
+        counts=(
+            ("trial", best.trial),
+            ("placed", int(best.reference is not None)),
+            ("shown", int(known and best.p_better >= SURE)),
+            ("noise_known", int(known)),
+        ),
+        figures=(
+            ("latency_ms", best.latency_ms),
+            ("latency_share", best.latency_ms / plain.latency_ms - 1),
+            ("lower_loss", math.nan if math.isnan(best.gain) else best.p_better_loss),
+        ),
+        regime=best.regime,
+        text=describe_placement(best.architecture),
+    )
+
+
+def _wider(best: Point, plain: Point, front: Front) -> list[Finding]:
+    """Return the widened plain network that is expected to gain more at no more latency, if any."""
+    rivals = [
+        point
+        for point in front.references
+        if is_widened(point.reference)
+        and point.run == best.run
+        and point.evidence.full
+        and point.latency_ms <= best.latency_ms * (1 + ABOVE)
+        and point.gain_loss > best.gain_loss
+    ]
+    if not rivals:
+        return []
+    wide = max(rivals, key=lambda point: point.gain_loss)
+    estimate, low, high, unit = _gained(wide)
+    return [
+        Finding(
+            Kind.WIDTH_GAINS_MORE,
+            wide.name,
+            rival=plain.name,
+            estimate=estimate,
+            low=low,
+            high=high,
+            level=GAIN_LEVEL,
+            unit=unit,
+            figures=(("latency_share", wide.latency_ms / plain.latency_ms - 1),),
+        )
+    ]
+
+
+def _gained(point: Point) -> tuple[float, float, float, str]:
+    """Return a gain and the ends of its interval, in points of accuracy, else in loss."""
+    if math.isnan(point.gain):
+        return point.gain_loss, point.gain_loss_low, point.gain_loss_high, "loss"
+    return 100 * point.gain, 100 * point.gain_low, 100 * point.gain_high, "points"
+
+
+def describe_placement(architecture: Architecture) -> str:
+    """Say which blocks are where; of many of a kind, the first and the last.
+
+    `se/r8 after_depthwise of blocks.1.0 and blocks.3.0`; `coord/r32 after_depthwise of 7 modules
+    between blocks.1.0 and blocks.6.0`.
+    """
+    places: dict[tuple[str, str], list[str]] = {}
+    for insertion in architecture.blocks:
+        path, _, position = insertion.site.partition("/")
+        places.setdefault((insertion.label, position), []).append(path)
+    return ", ".join(
+        f"{label} {position or 'at'}{' of' * bool(position)} {_describe_modules(paths)}"
+        for (label, position), paths in places.items()
+    )
+
+
+def _describe_modules(paths: Sequence[str]) -> str:
+    *others, last = sorted(paths, key=_in_order)
+    if len(paths) > _LISTED:
+        return f"{len(paths)} modules between {others[0]} and {last}"
+    return f"{', '.join(others)} and {last}" if others else last
+
+
+def _in_order(path: str) -> list[tuple[int, str]]:
+    """Return a key by which `blocks.10` comes behind `blocks.2`."""
+    return [(int(part), "") if part.isdecimal() else (-1, part) for part in path.split(".")]

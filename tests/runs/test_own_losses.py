@@ -1,0 +1,66 @@
+"""Searches of networks that bring a loss for other tasks than detection."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from support import own_losses
+
+import nas
+from nas.execution.observer import SilentObserver
+from nas.export import export_pack
+from nas.spec.runner import load_runner
+from nas.spec.space import SearchSpace
+
+QUICK = (
+    "search.trials=1", "search.confirm_seeds=1", "workers=1", "device=torch", "regime=scratch",
+    "proxy.unit=steps", "proxy.rungs=[2]", "proxy.subset=300",
+)  # fmt: skip
+
+
+class Hearing(SilentObserver):
+    def __init__(self) -> None:
+        self.heard: list[str] = []
+
+    def stage(self, text: str) -> None:
+        self.heard.append(text)
+
+
+def space(name: str) -> SearchSpace:
+    return SearchSpace.model_validate(
+        {
+            "name": "own",
+            "backbones": [f"{own_losses.__file__}:{name}"],
+            "resolutions": [32],
+            "sites": {"granularity": "network"},
+            "blocks": {"eca": {}},
+        }
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "more", "figure"),
+    [
+        ("Classifier", (), "accuracy"),
+        ("Embedder", ("task=retrieval", "head=own", "proxy.batch_size=16"), "rank1"),
+    ],
+)
+def test_it_is_searched_and_shipped(
+    name: str, more: tuple[str, ...], figure: str, tmp_path: Path
+) -> None:
+    runner = load_runner(None, (*QUICK, *more))
+    run = nas.search(space(name), runner, "digits", tmp_path / "run")
+    assert run.file.figure.name == figure and len(run.front().points) >= 1
+    pack = export_pack(run, 0, "pt2", tmp_path / "pack")
+    assert all(graph.scores and graph.scores.parity.holds for graph in pack.graphs)
+
+
+def test_a_loss_for_other_ends_is_passed_over_and_said(tmp_path: Path) -> None:
+    observer = Hearing()
+    nas.search(
+        space("TwoArguments"), load_runner(None, QUICK), "digits", tmp_path / "run",
+        observer=observer,
+    )  # fmt: skip
+    (said,) = [line for line in observer.heard if "its loss takes more than a batch" in line]
+    assert "\n" not in said and "trained by the loss of its task" in said
