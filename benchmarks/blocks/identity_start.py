@@ -1,7 +1,7 @@
 """Identity start: how much a network's output moves when blocks are inserted, and what is left
 of it after export.
 
-    python -m benchmarks.blocks.identity_start
+    python -m benchmarks.blocks.identity_start [BLOCK ...]
 
 Every block at every place it fits, in one network of each kind of residual block; images at
 128 x 128, trained-like batch norm. Prints the largest difference from the plain network's
@@ -11,8 +11,9 @@ many doubled gates could not be folded.
 
 from __future__ import annotations
 
+import argparse
 import copy
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import torch
@@ -63,13 +64,15 @@ def placed(backbone: str, block: str, position: str) -> Architecture:
     return replace(found, insertions=found.insertions + rest)
 
 
-def cases(backbone: str, images: Tensor) -> Iterator[tuple[str, str, float, float, int, int]]:
+def cases(
+    backbone: str, images: Tensor, blocks: Sequence[str]
+) -> Iterator[tuple[str, str, float, float, int, int]]:
     """Position, block, difference at the start, difference by folding, gates left, blocks."""
     there = {site.position for site in find_sites(backbone, SIDE, positions=POSITIONS)}
     for position in sorted(there):
         plain = calibrated(build(placed(backbone, EMPTY, position), num_classes=10), images)
         expected = plain(images)
-        for block in BLOCKS:
+        for block in blocks:
             architecture = placed(backbone, block, position)
             if not architecture.blocks:
                 continue
@@ -88,6 +91,9 @@ def cases(backbone: str, images: Tensor) -> Iterator[tuple[str, str, float, floa
 
 @torch.no_grad()
 def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("blocks", nargs="*", default=list(BLOCKS))
+    names = parser.parse_args().blocks
     torch.manual_seed(0)
     images = torch.randn(2, 3, SIDE, SIDE) * torch.tensor([1.0, 3.0])[:, None, None, None]
     print("differences are relative to the largest output\n")
@@ -97,7 +103,7 @@ def main() -> None:
     worst = (0.0, 0.0)
     for backbone in BACKBONES:
         found: dict[str, list[tuple[str, float, float, int, int]]] = {}
-        for position, *rest in cases(backbone, images):
+        for position, *rest in cases(backbone, images, names):
             found.setdefault(position, []).append(tuple(rest))  # type: ignore[arg-type]
         for position, rows in found.items():
             start, folding = max(row[1] for row in rows), max(row[2] for row in rows)
