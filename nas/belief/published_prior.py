@@ -121,6 +121,23 @@ class PublishedPrior:
             raise SpecError(f"regime {regime!r}; allowed: scratch, finetune")
         return cls(parse(_Content, data, str(path)), regime)
 
+    def of_kind(self, name: str) -> Figure | None:
+        """Return the published gain of a kind of block at every site of another network, in points.
+
+        That of any kind, and what its own studies add to it; the deviation holds how far studies
+        and kinds are spread. None where no study speaks of it. What single kinds add predicts no
+        new study, so a search is not told of it.
+
+        name: `se`.
+        """
+        named = {kind.lower(): figure for kind, figure in self.content.kinds.items()}
+        added, any_kind = named.get(name), self.content.uniform
+        if added is None:
+            return None
+        deviation = float(np.hypot(any_kind.deviation, added.deviation))
+        mean = any_kind.mean + added.mean
+        return added.model_copy(update={"mean": mean, "deviation": deviation})
+
     def terms(self, space: CodedSpace, *, plain_accuracy: float | None = None) -> PublishedTerms:
         """Return the prior for the networks of one space.
 
