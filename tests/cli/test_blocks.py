@@ -11,6 +11,8 @@ def test_blocks_lists_what_there_is(nas) -> None:  # type: ignore[no-untyped-def
     found = {row["name"]: row for row in json.loads(nas("blocks", "--json").out)}
     assert found.keys() == BLOCKS.keys()
     assert (found["se"]["params"], found["se"]["options"]["reduction"][0]) == (1640, 24)
+    assert found["se"]["published"]["studies"] > 20 and found["simam"]["published"] is None
+    assert 0 < found["se"]["published"]["mean"] < 2 * found["se"]["published"]["deviation"]
     tight = json.loads(nas("blocks", "--channels", 17, "--side", 1, "--json").out)
     refused = {row["name"]: row["refused"] for row in tight}
     assert refused["simam"] == "a map of one position has no variance"
