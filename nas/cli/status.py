@@ -60,7 +60,9 @@ def _status_of_folder(folder: str, *, as_json: bool) -> None:
     planned = run.file.search.describe_planned(networks["evaluated"])
     beside = "" if planned is None else f", {planned}"
     print(f"networks: {networks['evaluated']} evaluated{beside}; on the front: {report['front']}")
-    _print_counts(report["trials"])
+    # Without a driver and workers nobody goes on with what was under way.
+    idle = not running and not report["workers"]
+    _print_counts(report["trials"], under_way="interrupted" if idle else RUNNING)
     if cost:
         print(cost)
     _print_time(report["time"], run.file.search.full_trainings)
@@ -220,8 +222,12 @@ def _report_workers(exchange: Exchange) -> list[dict[str, Any]]:
     ]
 
 
-def _print_counts(counts: dict[str, int]) -> None:
-    states = ", ".join(f"{number} {state}" for state, number in counts.items() if number)
+def _print_counts(counts: dict[str, int], *, under_way: str = RUNNING) -> None:
+    """Print how many trials there are. under_way: how those are called that have not ended."""
+    words = {RUNNING: under_way}
+    states = ", ".join(
+        f"{number} {words.get(state, state)}" for state, number in counts.items() if number
+    )
     print(f"trials: {states or 'none yet'}")
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from support.simulated_run import simulated_run
 
+from nas.cli.status import _print_counts
 from nas.report.page import render
 
 pytestmark = pytest.mark.xdist_group("run")
@@ -48,3 +49,12 @@ def test_networks_beyond_the_plan_are_said(nas, tmp_path: Path) -> None:  # type
     beyond = f"{evaluated - 2} beyond the 2 planned"
     assert f"networks: {evaluated} evaluated, {beyond}; on the front" in nas("status", run.path).out
     assert beyond in render(run)
+
+
+def test_what_nobody_goes_on_with_is_not_called_running(capsys: pytest.CaptureFixture[str]) -> None:
+    counts = {"COMPLETE": 3, "RUNNING": 1, "FAILED": 0}
+    _print_counts(counts)
+    _print_counts(counts, under_way="interrupted")
+    assert capsys.readouterr().out == (
+        "trials: 3 COMPLETE, 1 RUNNING\ntrials: 3 COMPLETE, 1 interrupted\n"
+    )
