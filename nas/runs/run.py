@@ -70,6 +70,7 @@ FINISHED = "finished:"
 """The beginning of the last event of a run that came to its end."""
 
 _TRIALS_FILE = "trials.parquet"
+_LISTED = 8  # runs in an error
 
 
 class RunFile(Runner):
@@ -440,6 +441,11 @@ def _open_run(path: Path) -> Run:
     if not (path / "run.yaml").is_file():
         if path.is_file():
             raise SpecError(f"{path} is a file; name the folder of a run")
+        within = sorted(str(file.parent) for file in path.glob("*/run.yaml"))
+        if within:
+            more = f" and {len(within) - _LISTED} more" if len(within) > _LISTED else ""
+            listed = ", ".join(within[:_LISTED]) + more
+            raise SpecError(f"{path} is a folder of runs; name one of them: {listed}")
         if path.is_dir() and any(path.iterdir()):
             raise SpecError(f"{path} holds no run, but something else; name the folder of a run")
         fault = "holds no run" if path.is_dir() else "does not exist"

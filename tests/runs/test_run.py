@@ -105,3 +105,13 @@ def test_a_broken_calibration_troubles_fronts_alone(tmp_path: Path) -> None:
     assert run.row(0)["trial"] == 0
     with pytest.raises(SpecError, match="cannot read the calibration"):
         run.front()
+
+
+def test_a_folder_of_runs_lists_them(tmp_path: Path) -> None:
+    for number in range(10):
+        (tmp_path / f"run{number}").mkdir()
+        (tmp_path / f"run{number}" / "run.yaml").write_text("")
+    with pytest.raises(
+        SpecError, match=r"is a folder of runs; name one of them: .*run7 and 2 more"
+    ):
+        open_run(tmp_path)
