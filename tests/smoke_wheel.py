@@ -56,6 +56,15 @@ def main() -> None:
             [sys.executable, "-c", code], cwd=empty, check=True, capture_output=True, text=True
         )
         assert "params=3950648" in done.stdout, done.stdout
+        # A folder `nas` beside the checkout's would hide it.
+        subprocess.run(
+            [sys.executable, "-c", f"import hatchling.build as b; b.build_editable({folder!r})"],
+            cwd=ROOT,
+            check=True,
+        )
+        (editable,) = Path(folder).glob("*.whl")
+        with zipfile.ZipFile(editable) as archive:
+            assert not [name for name in archive.namelist() if name.startswith("nas/")]
         print(f"{wheel.name}: works from an empty folder")
 
 

@@ -50,7 +50,7 @@ def test_flags_are_a_promise() -> None:
         "report": ["--figures", "--images", "--out", "--port", "--serve", "run"],
         "worker": ["--folder", "--grace", "--idle", "run"],
         "show": ["--json", "--picture", "run", "trial"],
-        "space": ["--head", "--json", "--task", "space"],
+        "space": ["--head", "--json", "--list", "--task", "space"],
         "sites": [
             "--block", "--classes", "--head", "--json", "--output-stride", "--size", "--task",
             "--total-stride", "--weights", "--weights-match", "network",

@@ -31,6 +31,10 @@ def space(**changes: object) -> SearchSpace:
     return SearchSpace.model_validate(data | changes)
 
 
+OUTSIDE = {"where-to-plug": {"se/r24"}, "little-attention-reid": {"se/r24"}}
+"""The hand-placed networks that spaces do not hold."""
+
+
 @pytest.mark.parametrize("path", SPACES, ids=lambda path: path.stem)
 @pytest.mark.parametrize("run", [1, pytest.param(20, marks=pytest.mark.slow)])
 def test_every_space_that_ships_loads_counts_and_runs(path: Path, run: int) -> None:
@@ -48,13 +52,14 @@ def test_every_space_that_ships_loads_counts_and_runs(path: Path, run: int) -> N
         assert candidates.values(architecture) == values
         if number >= run:
             continue
-        side = architecture.resolution
         with torch.inference_mode():
-            scores = build(architecture, task=task)(torch.randn(1, 3, side, side))
+            scores = build(architecture, task=task)(torch.randn(1, *architecture.size.shape))
         assert scores.shape[:2] == (1, 3)
         assert scores.isfinite().all()
-    for architecture in candidates.references().values():
-        assert candidates.values(architecture) is not None
+    # Spaces of other papers' questions have other ratios than those of networks placed by hand.
+    references = candidates.references()
+    outside = {name for name, one in references.items() if candidates.values(one) is None}
+    assert outside == OUTSIDE.get(path.stem, set())
 
 
 def test_the_paper_s_space_holds_its_tables_and_nothing_between() -> None:

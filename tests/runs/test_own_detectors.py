@@ -174,7 +174,7 @@ def test_it_is_searched_from_its_weights_trained_fully_and_leaves_as_it_was_trai
     assert ran.returncode == 0 and ": ok; " in ran.stdout, ran.stdout + ran.stderr
     assert "boxes not looked at" in ran.stdout
     card = (pack.path / "README.md").read_text()
-    assert "detector.predict(torch.zeros(1, 3, height, width))" in card and "Small" in card
+    assert "detector.predict(torch.zeros(1, 3, 32, 32))" in card and "Small" in card
 
 
 def test_torchvisions_is_searched_in_memory_normalised_as_it_is_within(tmp_path: Path) -> None:
