@@ -4,7 +4,9 @@
 
 TASK: segmentation, retrieval or detection. DATA: as of `benchmarks.tasks.effects`, of `clothes`,
 `faces` or `cells`. DIR: the run's folder; what is interrupted goes on when the same command is
-given again. `nas front DIR` shows the result.
+given again. `nas front DIR` shows the result. Studies are kept in `benchmarks/tasks/searches-of/`,
+without weights; one that is not whole goes on from there, with the folder of its images behind
+`data:` in its run.yaml.
 
 The rules, which were committed before the first search:
 
