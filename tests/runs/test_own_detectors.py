@@ -131,6 +131,7 @@ class Hearing(SilentObserver):
         self.heard.append(text)
 
 
+@pytest.mark.slow
 def test_it_is_searched_from_its_weights_trained_fully_and_leaves_as_it_was_trained(
     tmp_path: Path,
 ) -> None:

@@ -26,7 +26,9 @@ from nas.training.suppression import suppressed
 
 SIZE = "64x48"
 HEADS = tuple(head for head in TASKS["detection"].heads if head != OWN)
-SLOWEST = ("pt2", "fcos")  # as many steps as boxes, that torch.export follows one by one
+SLOWEST = pytest.param(
+    "pt2", "fcos", marks=pytest.mark.slow
+)  # as many steps as boxes, that torch.export follows one by one
 LIMITS = (
     SUPPRESSION,
     Suppression(score=0.2, overlap=0.3, most=7),
