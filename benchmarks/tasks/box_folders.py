@@ -13,7 +13,7 @@ import argparse
 from pathlib import Path
 
 from benchmarks.shared.command import carry_out
-from nas.base.errors import SpecError
+from nas.base.files import read_text
 
 __all__ = ["lay_out"]
 
@@ -22,7 +22,7 @@ _LISTS = Path("ImageSets", "Main")
 
 def lay_out(source: Path, out: Path) -> None:
     """Link images and annotations, and write the two lists."""
-    texts = {part: _text(source / _LISTS / f"{named}.txt") for part, named in _PARTS.items()}
+    texts = {part: read_text(source / _LISTS / f"{named}.txt") for part, named in _PARTS.items()}
     (out / _LISTS).mkdir(parents=True)
     for part, text in texts.items():
         (out / _LISTS / f"{part}.txt").write_text(text)
@@ -32,13 +32,6 @@ def lay_out(source: Path, out: Path) -> None:
 
 _PARTS = {"train": "train", "test": "val"}
 """The part in OUT -> the list in SOURCE."""
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise SpecError(f"{path} cannot be read ({error.strerror})") from None
 
 
 def main() -> None:

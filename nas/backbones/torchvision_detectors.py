@@ -36,7 +36,7 @@ _WIDTHS = {"bbox_regression": 4, "bbox_ctrness": 1}  # beside logits of classes
 
 
 class _Adapted:
-    """What all of them share. columns: what their head gives, in the order of the one tensor."""
+    """The part that all of them share. columns: of their head, in the order of the one tensor."""
 
     columns: tuple[str, ...] = ("bbox_regression", "cls_logits")
     background = False  # whether the first logit is always that of the background
@@ -246,7 +246,7 @@ def adapted(network: nn.Module) -> nn.Module:
 
 
 _CLASSES: dict[type[nn.Module], type[nn.Module]] = {}
-"""What was made of whose class: one class has one."""
+"""The adapters that were made, by the class of the detector: one for each."""
 
 
 def _class_of(way: type[_Adapted], own: type[nn.Module]) -> type[nn.Module]:

@@ -14,6 +14,7 @@ there. Parameters of either: 10C + 2C + 3C (C + 1) + C (C + 1) = 4C^2 + 16C.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 
 from timm.layers.norm import LayerNorm2d
@@ -28,8 +29,8 @@ __all__ = ["DAVIT_CHANNEL", "DAVIT_WINDOW"]
 _CLOSED = ("place.weight", "place.bias", "project.weight", "project.bias")
 
 
-class _DualAttention(nn.Module):
-    """What both halves share: positions, norm, projections, and the sums."""
+class _DualAttention(nn.Module, ABC):
+    """A half of DaViT's block without its attention: positions, norm, projections, the sums."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -45,8 +46,9 @@ class _DualAttention(nn.Module):
         projected: Tensor = self.project(self.attend(self.norm(x)))
         return x + projected
 
+    @abstractmethod
     def attend(self, x: Tensor) -> Tensor:
-        raise NotImplementedError
+        """Mix the normalised map: (N, C, H, W), likewise out."""
 
 
 class WindowAttention(_DualAttention):

@@ -175,7 +175,7 @@ class ValidationScores:
 
     @property
     def judging(self) -> ExportTask:
-        """What judges outputs."""
+        """The task that judges outputs."""
         return export_task(self.task, self.network, self.size)
 
     def __len__(self) -> int:

@@ -64,12 +64,12 @@ class Winner:
 
     @property
     def judging(self) -> ExportTask:
-        """What the task is to an export of this network."""
+        """The part of the task in an export of this network."""
         return export_task(self.task, self.trained, self.size)
 
     @property
     def shipped(self) -> nn.Module:
-        """What its graphs compute: the network, and suppression behind it where they do that."""
+        """The module that its graphs compute: the network, with suppression where they do that."""
         if self.suppression is None:
             return self.network
         size = (self.size.height, self.size.width)
@@ -78,7 +78,7 @@ class Winner:
 
     @property
     def gives(self) -> str:
-        """What its graphs give for N images, in words."""
+        """The output of its graphs for N images, in words."""
         if self.suppression is None:
             return self.judging.gives()
         return describe_suppressed(self.suppression)

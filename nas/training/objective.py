@@ -1,4 +1,4 @@
-"""What a network is trained and judged by: its task's loss and figures, or those of its own."""
+"""The loss that a network is trained by, and its judge: those of its task, or its own."""
 
 from __future__ import annotations
 

@@ -75,7 +75,7 @@ def as_coco(
 
 
 def are_suppressed(given: Given) -> bool:
-    """Whether the graph has suppressed boxes itself: what it gives are then those kept."""
+    """Say whether the graph has suppressed boxes itself: it then gives those that are kept."""
     return bool(given.shape[2] == _COLUMNS)
 
 

@@ -24,7 +24,7 @@ CORRELATED = 0.95
 
 
 def alike(given: Given, wanted: Given) -> NDArray[np.bool_]:
-    """Whether what a graph gives for each image goes with what the network gave, (N, ...)."""
+    """Say whether a graph gives for each image what the network gave, (N, ...)."""
     ones, others = (each.reshape(len(each), -1).astype(np.float64) for each in (given, wanted))
     equal = np.isclose(ones, others).all(axis=1)
     ones = ones - ones.mean(axis=1, keepdims=True)

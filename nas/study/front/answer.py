@@ -8,15 +8,12 @@ from collections.abc import Sequence
 from nas.spec.architecture import PLAIN, Architecture
 from nas.spec.width import is_widened
 from nas.study.front.believed_gain import GAIN_LEVEL
-from nas.study.front.findings import Finding, Kind
+from nas.study.front.findings import SURE, Finding, Kind
 from nas.study.front.front import Front
 from nas.study.front.point import Point
 from nas.study.front.width_rival import ABOVE
 
-__all__ = ["ANSWERS", "SURE", "answer", "best_point", "describe_placement"]
-
-SURE = 0.95
-"""The probability from which on a gain is said to be shown."""
+__all__ = ["ANSWERS", "answer", "best_point", "describe_placement"]
 
 ANSWERS = frozenset({Kind.BEST_GAIN, Kind.NONE_RECOMMENDED, Kind.WIDTH_GAINS_MORE})
 """The kinds of findings that an answer is made of."""

@@ -102,10 +102,23 @@ from dataclasses import dataclass, fields
 from enum import StrEnum
 from typing import Any
 
-__all__ = ["FRONT", "FULL_TRAINING", "LEVEL", "MARGIN", "POINTS", "PROXY", "Finding", "Kind"]
+__all__ = [
+    "FRONT",
+    "FULL_TRAINING",
+    "LEVEL",
+    "MARGIN",
+    "POINTS",
+    "PROXY",
+    "SURE",
+    "Finding",
+    "Kind",
+]
 
 LEVEL = 0.95
 """The level of every interval, and of what is claimed together."""
+
+SURE = 0.95
+"""The probability from which on a gain over the plain network is said to be shown."""
 
 MARGIN = 0.002
 """How much loss counts as no difference, where nothing else is said; about .1 points of accuracy

@@ -6,15 +6,13 @@ from collections.abc import Callable, Iterable, Mapping
 
 from nas.base.formats import describe_uncounted
 from nas.spec.width import is_widened
-from nas.study.front.findings import Finding, Kind
+from nas.study.front.findings import SURE, Finding, Kind
 
 __all__ = ["SUMMED_UP", "sentence", "sentences"]
 
 _MORE = (
     "A larger proxy.rungs, more validation images or a higher search.confirm_seeds would tell more."
 )
-
-_SHOWN = 0.95  # the probability from which on a difference is said to be shown
 
 SUMMED_UP = frozenset({Kind.LOSS_DIFFERENCE})
 """Kinds of which a later finding gives the sum: they are left out where a front is described."""
@@ -41,7 +39,7 @@ def _best_gain(finding: Finding) -> str:
             f"Put {finding.text}: {costs}, {_gained(finding, _trained(finding))}. This is "
             f"{_named(finding)}; it is better than the plain network {sure}."
         )
-    if finding.figure("lower_loss") >= _SHOWN:
+    if finding.figure("lower_loss") >= SURE:
         sure += f", and lower in loss with one of {_sure(finding.figure('lower_loss'))}"
     return (
         f"No network is shown to be better than the plain one {_trained(finding)}. The most "
