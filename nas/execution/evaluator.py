@@ -37,6 +37,8 @@ from nas.training.checkpoint import (
 from nas.training.climb import climb
 from nas.training.device import best_device
 from nas.training.loop import Training, evaluate
+from nas.training.placement import placed
+from nas.training.precision import check_precision
 from nas.training.proxies import PROXIES, Setting
 from nas.training.supernet.folder import SupernetFolder
 from nas.training.supernet.supernet import Supernet
@@ -136,15 +138,17 @@ class Evaluator:
         self.spec = spec = spec.fetch()
         # One thread per trial and many trials side by side is the fastest use of a CPU.
         torch.set_num_threads(spec.proxy.threads)
+        device = best_device()
+        check_precision(spec.proxy.computed_in, device)
         data = open_data(spec.data)
         if spec.proxy.subset is not None:
             data = data.subset(spec.proxy.subset, seed=0)
         plains = [Architecture.from_json(text) for text in spec.plains]
         self.setting = Setting(
-            data=data,
+            data=placed(data, device),
             task=spec.task,
             proxy=spec.proxy,
-            device=best_device(),
+            device=device,
             weights={
                 plain.digest: load_weights(checkpoint_path(spec.checkpoints, plain.digest))
                 for plain in plains
@@ -255,7 +259,13 @@ class Evaluator:
 
     def _judge(self, network: nn.Module) -> Score:
         setting = self.setting
-        return evaluate(network, setting.data, setting.task, device=setting.device)
+        return evaluate(
+            network,
+            setting.data,
+            setting.task,
+            device=setting.device,
+            precision=setting.proxy.computed_in,
+        )
 
     def _latencies(self, worker: int) -> LatencyOf:
         spec = self.spec

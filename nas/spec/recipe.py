@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from nas.base.errors import SpecError
+from nas.spec.precision import FP32, Precision
 from nas.spec.proxy import Backbone, BlockStart, Regime
 from nas.spec.resolution import SearchedResolution
 from nas.spec.task import Task
@@ -34,7 +35,12 @@ Share = Annotated[float, Field(ge=0, lt=1)]
 Strength = Annotated[float, Field(ge=0)]
 
 
-_LATER: Mapping[str, object] = {"start": None, "rate_share": 1.0, "freeze_norms": False}
+_LATER: Mapping[str, object] = {
+    "start": None,
+    "rate_share": 1.0,
+    "freeze_norms": False,
+    "precision": FP32,
+}
 """Fields that recipes of earlier versions do not have, as these went."""
 
 
@@ -54,6 +60,7 @@ class FullRecipe:
     start: of the inserted blocks, `identity` or `paper`; None: as their papers start them from
         random weights, and beside trained ones as identities, which change nothing.
     rate_share, freeze_norms: of trained weights, as of `Backbone`.
+    precision: of the arithmetic, in training and where the network is judged.
     """
 
     epochs: float
@@ -72,6 +79,7 @@ class FullRecipe:
     start: str | None = None
     rate_share: float = 1.0
     freeze_norms: bool = False
+    precision: Precision = FP32
 
     def check(self, task: Task) -> None:
         """Check that the recipe is one of a task.
@@ -121,6 +129,8 @@ class FullRecipe:
             parts.append(f"{self.start} start")
         if self.freeze_norms:
             parts.append("batch norms kept")
+        if self.precision != FP32:
+            parts.append(self.precision)
         return ", ".join(parts)
 
 
@@ -195,6 +205,7 @@ class Retrain(BaseModel):
         start: BlockStart | None = None,
         *,
         backbone: Backbone | None = None,
+        precision: Precision = FP32,
     ) -> FullRecipe:
         """Return the recipe for so many training images.
 
@@ -202,6 +213,7 @@ class Retrain(BaseModel):
         start: of the blocks, as its proxy has it from scratch.
         backbone: whose weights a training may go on from; the user's own have the rate of
             pretrained ones. None: trained by the search.
+        precision: of the search, which its full trainings share.
         """
         weights = self.weights or WEIGHTS[regime][0]
         preset = _PRESETS[self.recipe]
@@ -223,6 +235,7 @@ class Retrain(BaseModel):
             start="identity" if weights == "random" and start == "identity" else None,
             rate_share=1.0 if weights == "random" else backbone.rate_share,
             freeze_norms=weights != "random" and backbone.freeze_norms,
+            precision=precision,
         )
 
 

@@ -34,6 +34,7 @@ def finetune(architecture: Architecture, setting: Setting, seed: int) -> Trainin
         parameters=groups,
         seed=seed,
         device=setting.device,
+        precision=setting.proxy.computed_in,
         set_mode=set_mode,
     )
 
@@ -54,4 +55,5 @@ def scratch(architecture: Architecture, setting: Setting, seed: int) -> Training
         parameters=network.parameters(),
         seed=seed,
         device=setting.device,
+        precision=setting.proxy.computed_in,
     )
