@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from nas.spec.precision import FP32, Precision
 from nas.spec.resolution import SearchedResolution
 
-__all__ = ["KINDS", "PROBE_STEPS", "WEIGHT_PLACES", "Backbone", "BlockStart", "Proxy", "Regime"]
+__all__ = ["KINDS", "PROBE_STEPS", "Backbone", "BlockStart", "Proxy", "Regime"]
 
 Regime = Literal["scratch", "finetune"]
 """The question that a search answers: of networks that will be trained from random weights, or of
@@ -36,8 +36,6 @@ _EPOCHS = {
 _WARM_UP_STEPS = 1250  # four epochs of 40,000 images in batches of 128
 _WARM_UP, _COOLDOWN = 1 / 3, 1 / 5
 _WORDS = ("train", "pretrained")
-WEIGHT_PLACES = ("hf-hub:", "local-dir:")
-"""How weights begin that are named as timm names them: on the Hub, and in a folder."""
 _STRICT = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 

@@ -18,7 +18,7 @@ from nas.base.seeds import derive
 from nas.data import Dataset, Reading, open_data
 from nas.models.build import build
 from nas.spec.architecture import Architecture
-from nas.spec.recipe import FullRecipe
+from nas.spec.full_recipe import FullRecipe
 from nas.spec.task import Task
 from nas.study.full_training import FullTraining, pack_flags, pack_losses, pack_marks
 from nas.training.augmentation import Augmentation
