@@ -116,6 +116,7 @@ class Training:
     before_step: called with the number of each step before it.
     augmentation: beyond crops and mirrors.
     precision: of the arithmetic; the network is to be judged in the same (see `evaluate`).
+    halves: whether batches come in two from where memory runs out; else that is raised.
     """
 
     def __init__(
@@ -132,6 +133,7 @@ class Training:
         before_step: Callable[[int], object] | None = None,
         augmentation: Augmentation | None = None,
         precision: Precision = FP32,
+        halves: bool = True,
     ) -> None:
         self.network = network
         self.recipe = recipe
@@ -140,7 +142,7 @@ class Training:
         self.parts = 1
         """The pieces that batches are computed in: two since memory ran out, else one."""
         self._data, self._seed, self._device = data, seed, device
-        self.precision = precision
+        self.precision, self._halves = precision, halves
         self._task, self._purpose = training_task(task), task
         self._set_mode, self._before_step = set_mode, before_step
         groups = _groups(parameters)
@@ -303,7 +305,8 @@ class Training:
         except RuntimeError as error:
             # Halves need about half of the memory. One process of several cannot decide alone:
             # the others would wait for the gradients of a batch in one piece.
-            if self.parts > 1 or self._ranks > 1 or not out_of_memory(error):
+            may_halve = self._halves and self.parts == 1 and self._ranks == 1
+            if not may_halve or not out_of_memory(error):
                 raise
         if loss is None:  # behind the handler, whose error holds all that was computed
             self.parts = 2

@@ -43,6 +43,7 @@ def probe(architecture: Architecture, setting: Setting, seed: int) -> Training:
         seed=seed,
         device=setting.device,
         precision=setting.proxy.computed_in,
+        halves=setting.halves,
         set_mode=train_blocks_only,
     )
 

@@ -35,6 +35,7 @@ def finetune(architecture: Architecture, setting: Setting, seed: int) -> Trainin
         seed=seed,
         device=setting.device,
         precision=setting.proxy.computed_in,
+        halves=setting.halves,
         set_mode=set_mode,
     )
 
@@ -56,4 +57,5 @@ def scratch(architecture: Architecture, setting: Setting, seed: int) -> Training
         seed=seed,
         device=setting.device,
         precision=setting.proxy.computed_in,
+        halves=setting.halves,
     )
