@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from nas.base.errors import SpecError
 from nas.base.user_code import is_function
 from nas.runs.run import Run, RunFile, RunState, open_run
+from nas.spec.precision import FP32
 from nas.study.front.caveats import caveat_lines
 from nas.study.front.front import Front
 from nas.study.front.indicators import hypervolume
@@ -163,9 +164,11 @@ def _conditions(state: RunState, projected: bool) -> dict[str, str]:
     """Return what must be the same for figures to be comparable."""
     data, file = state.data(), state.run.file
     proxy = file.proxy
+    computed = "" if proxy.computed_in == FP32 else f", in {proxy.computed_in}"
     conditions = {
         "data": f"{_source(file)}, {_validation(file)} [{data['key'][:8]}]",
-        "proxy": f"{proxy.kind}, {proxy.budgets[-1]:g} {proxy.unit}, batches of {proxy.batch_size}",
+        "proxy": f"{proxy.kind}, {proxy.budgets[-1]:g} {proxy.unit}, batches of {proxy.batch_size}"
+        + computed,
     }
     return conditions if projected else conditions | {"device": _device(state.run)}
 
