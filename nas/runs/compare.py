@@ -18,7 +18,7 @@ from nas.study.front.caveats import caveat_lines
 from nas.study.front.front import Front
 from nas.study.front.indicators import hypervolume
 
-__all__ = ["FrontComparison", "compare", "front_of_runs"]
+__all__ = ["FrontComparison", "alike", "compare", "compare_fronts", "front_of_runs"]
 
 _COVERAGE = 0.95
 _DRAWS = 2000
@@ -159,12 +159,20 @@ def _refuse_unlike(states: Sequence[RunState], *, projected: bool) -> None:
                 )
 
 
+def alike(one: RunState, other: RunState) -> bool:
+    """Return whether figures of two runs are of the same things: images, proxy and device.
+
+    Raises StorageError where one does not say what its images were.
+    """
+    return _conditions(one, projected=False) == _conditions(other, projected=False)
+
+
 def _conditions(state: RunState, projected: bool) -> dict[str, str]:
     """Return what must be the same for figures to be comparable."""
     data, file = state.data(), state.run.file
     proxy = file.proxy
     conditions = {
-        "data": f"{_source(file)}, {_validation(file)} [{data['key'][:8]}]",
+        "data": f"{_source(file)}, {_validation(file)} [{str(data.get('key', '?'))[:8]}]",
         "proxy": f"{proxy.kind}, {proxy.budgets[-1]:g} {proxy.unit}, batches of {proxy.batch_size}",
     }
     return conditions if projected else conditions | {"device": _device(state.run)}
