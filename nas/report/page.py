@@ -41,6 +41,7 @@ from nas.study.front.answer import best_point
 from nas.study.front.front import Front
 from nas.study.front.verdict import judge
 from nas.study.record import COMPLETE, FAILED, PAUSED, PRUNED, RUNNING
+from nas.study.trials import Trials
 
 __all__ = ["PAGE", "SECTIONS", "Section", "render", "write_report"]
 
@@ -84,9 +85,17 @@ def _front(snapshot: Snapshot) -> dict[str, Any]:
         "names": front.figure.worded(" and ".join(item.title for item in front.objectives)),
         "figure": front.figure.title,
         "latency": describe_latency_source(front.points, snapshot.run.file.device),
+        "suppression": _suppression(snapshot.trials),
         "left_out": max(0, networks - MOST_NETWORKS),
         "every": networks,
     }
+
+
+def _suppression(trials: Trials) -> dict[int, float]:
+    """Return trial -> milliseconds that keeping boxes of an image takes; of detectors alone."""
+    times = trials["suppression_ms"]
+    known = np.isfinite(times)
+    return dict(zip(trials["trial"][known].tolist(), times[known].tolist(), strict=True))
 
 
 def _progress(snapshot: Snapshot) -> dict[str, Any]:
