@@ -11,12 +11,14 @@ import shutil
 from collections.abc import Hashable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import yaml
-from pydantic import BaseModel, ValidationError
 
 from nas.base.errors import SpecError, StorageError, disk_is_full
+
+if TYPE_CHECKING:  # where networks are only trained, it is not needed and may not be there
+    from pydantic import BaseModel, ValidationError
 
 __all__ = [
     "dump_yaml",
@@ -31,7 +33,7 @@ __all__ = [
 ]
 
 _MAX_BYTES = 1_000_000
-_Model = TypeVar("_Model", bound=BaseModel)
+_Model = TypeVar("_Model", bound="BaseModel")
 
 
 class _StrictLoader(yaml.SafeLoader):
@@ -143,6 +145,8 @@ def parse(model: type[_Model], data: object, source: str) -> _Model:
     """
     if not isinstance(data, dict):
         raise SpecError(f"{source}: holds {type(data).__name__}; a mapping of keys is needed")
+    from pydantic import ValidationError
+
     try:
         return model.model_validate(data)
     except ValidationError as error:
@@ -174,6 +178,8 @@ def _is_branch(part: int | str) -> bool:
 
 
 def _owner(model: type[BaseModel], path: tuple[int | str, ...]) -> type[BaseModel]:
+    from pydantic import BaseModel
+
     for part in path:
         field = model.model_fields.get(str(part))
         if field is not None and isinstance(field.annotation, type):
