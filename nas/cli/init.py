@@ -63,13 +63,13 @@ def init(
 
     from nas.base.size import Size
     from nas.cli.output.console import make_console
-    from nas.runs.draft import RUNNER, SPACE, Draft, check_data, check_latency_device, check_network
+    from nas.runs.draft import RUNNER, SPACE, Draft, check_data, check_network, check_target
     from nas.spec.resolution import parse_resolution
 
     size = None if resolution is None else parse_resolution(resolution, "--resolution")
     images = _settle("--data", data, lambda answer: check_data(answer, size))
     network = _settle("--backbone", backbone, lambda answer: check_network(images, answer))
-    target = _settle("--device", device, lambda answer: check_latency_device(network, answer))
+    target = _settle("--device", device, lambda answer: check_target(network, answer))
     draft = _settle("--budget", budget, lambda answer: Draft.of(network, target, answer))
     draft.write(out)
 

@@ -34,7 +34,7 @@ from nas.spec.task import Task
 from nas.training.proxies import PROXIES
 from nas.training.tasks import training_task
 
-__all__ = ["NewRun", "check_device", "check_new_run"]
+__all__ = ["NewRun", "check_latency_device", "check_new_run"]
 
 _PRIOR_OF_ANOTHER_TASK = (
     "published comparisons guide what is tried first, and are of classification: for {task} they "
@@ -97,7 +97,7 @@ def check_new_run(
     candidates = Candidates(space, file.task_on(CLASSES))
     plains = [plain for plain, _ in candidates.plains()]
     file, told = settle_weights(file, plains)
-    profile = check_device(file, candidates)
+    profile = check_latency_device(file, candidates)
     if profile is not None and profile.doubt is not None:
         notes += (profile.doubt,)
     device = device_named(file.device) if profile is None else None
@@ -133,7 +133,7 @@ def _refuse_taken(out: Path) -> None:
         raise SpecError(f"{out} exists and is not empty; name a new folder for --out")
 
 
-def check_device(file: RunFile, candidates: Candidates) -> Profile | None:
+def check_latency_device(file: RunFile, candidates: Candidates) -> Profile | None:
     """Return the profile that a runner names, checked against the space; None for a runtime here.
 
     Raises SpecError.

@@ -26,7 +26,7 @@ from nas.data.searched import Searched
 from nas.models.build import build
 from nas.models.candidates import Candidates
 from nas.models.fitting_sites import with_fitting_sites
-from nas.runs.check import check_device
+from nas.runs.check import check_latency_device
 from nas.runs.rehearsal import Rehearsal
 from nas.runs.run import RunFile
 from nas.spec.architecture import Architecture
@@ -46,7 +46,7 @@ __all__ = [
     "Images",
     "Network",
     "check_data",
-    "check_latency_device",
+    "check_target",
     "check_network",
 ]
 
@@ -165,7 +165,8 @@ class Draft:
         """Draft a search for a device, as long as it may take.
 
         A few steps of the plain network are timed.
-        device: of `check_device`. budget: `2h`.
+        device: of `check_target`.
+        budget: `2h`.
         Raises SpecError for less time than the least trainings take.
         """
         seconds = parse_seconds("--budget", budget)
@@ -243,7 +244,7 @@ class Draft:
         return shlex.join(words)
 
 
-def check_latency_device(network: Network, device: str) -> str:
+def check_target(network: Network, device: str) -> str:
     """Return a device as a runner has it: a runtime of this machine, or a profile's file.
 
     Raises SpecError for a runtime that is not here, and for a profile that cannot be read or is of
@@ -253,7 +254,7 @@ def check_latency_device(network: Network, device: str) -> str:
         device = str(Path(device).expanduser().resolve())
     setting = f"device={json.dumps(device, ensure_ascii=False)}"
     file = RunFile.of(with_overrides(Runner(), (setting,)), network.images.source)
-    check_device(file, network.candidates)
+    check_latency_device(file, network.candidates)
     return device
 
 
