@@ -11,13 +11,14 @@ import shutil
 from collections.abc import Hashable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import yaml
-from pydantic import BaseModel, ValidationError
 
 from nas.base.errors import SpecError, StorageError, disk_is_full
-from nas.base.faults import first_fault
+
+if TYPE_CHECKING:  # where networks are only trained, it is not needed and may not be there
+    from pydantic import BaseModel
 
 __all__ = [
     "dump_yaml",
@@ -32,7 +33,7 @@ __all__ = [
 ]
 
 _MAX_BYTES = 1_000_000
-_Model = TypeVar("_Model", bound=BaseModel)
+_Model = TypeVar("_Model", bound="BaseModel")
 
 
 class _StrictLoader(yaml.SafeLoader):
@@ -144,6 +145,10 @@ def parse(model: type[_Model], data: object, source: str) -> _Model:
     """
     if not isinstance(data, dict):
         raise SpecError(f"{source}: holds {type(data).__name__}; a mapping of keys is needed")
+    from pydantic import ValidationError
+
+    from nas.base.faults import first_fault
+
     try:
         return model.model_validate(data)
     except ValidationError as error:

@@ -6,7 +6,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 import torch
 from torch import nn
@@ -15,6 +15,7 @@ from nas.base.errors import StorageError, reason_of
 from nas.base.machine import cache_root
 from nas.base.object_store import fetch, location
 from nas.data import open_data
+from nas.execution.device_share import DeviceShare
 from nas.latency.runtime import device_named
 from nas.latency.source import LatencyOf, latency_measurer, latency_predictor
 from nas.models.build import build
@@ -23,6 +24,8 @@ from nas.spec.architecture import Architecture
 from nas.spec.runner import Proxy
 from nas.spec.space import Constraints
 from nas.spec.task import Task
+from nas.study.full_training import condense_marks
+from nas.study.marks import figure_gap
 from nas.study.record import Evaluation, Job, Latency, Outcome, RungResult
 from nas.training.checkpoint import (
     Rungs,
@@ -30,19 +33,22 @@ from nas.training.checkpoint import (
     drop_training,
     load_training,
     load_weights,
+    restore,
     save_trained,
     save_training,
     training_path,
 )
 from nas.training.climb import climb
-from nas.training.device import best_device
+from nas.training.device import best_device, forget_memory, out_of_memory
 from nas.training.loop import Training, evaluate
+from nas.training.placement import placed
+from nas.training.precision import check_precision
 from nas.training.proxies import PROXIES, Setting
 from nas.training.supernet.folder import SupernetFolder
 from nas.training.supernet.supernet import Supernet
 from nas.training.tasks import Score
 
-__all__ = ["Evaluator", "EvaluatorSpec"]
+__all__ = ["Evaluator", "EvaluatorSpec", "setting_of"]
 
 _SMALLER = "fewer workers or a smaller proxy.batch_size would help"
 
@@ -126,6 +132,33 @@ class EvaluatorSpec:
         )
 
 
+def setting_of(spec: EvaluatorSpec) -> Setting:
+    """Return what candidates are trained in, on the device of this process.
+
+    spec: fetched (see `EvaluatorSpec.fetch`).
+    Raises SpecError where the device has not the precision of the search.
+    """
+    # One thread per trial and many trials side by side is the fastest use of a CPU.
+    torch.set_num_threads(spec.proxy.threads)
+    device = best_device()
+    check_precision(spec.proxy.computed_in, device)
+    data = open_data(spec.data)
+    if spec.proxy.subset is not None:
+        data = data.subset(spec.proxy.subset, seed=0)
+    plains = [Architecture.from_json(text) for text in spec.plains]
+    return Setting(
+        data=placed(data, device),
+        task=spec.task,
+        proxy=spec.proxy,
+        device=device,
+        weights={
+            plain.digest: load_weights(checkpoint_path(spec.checkpoints, plain.digest))
+            for plain in plains
+        },
+        supernets=_supernets(spec.supernets, plains) if spec.supernets else {},
+    )
+
+
 class Evaluator:
     """The evaluator of jobs, one after another; made once in each worker.
 
@@ -133,32 +166,40 @@ class Evaluator:
     """
 
     def __init__(self, spec: EvaluatorSpec, *, worker: int = 0) -> None:
-        self.spec = spec = spec.fetch()
-        # One thread per trial and many trials side by side is the fastest use of a CPU.
-        torch.set_num_threads(spec.proxy.threads)
-        data = open_data(spec.data)
-        if spec.proxy.subset is not None:
-            data = data.subset(spec.proxy.subset, seed=0)
-        plains = [Architecture.from_json(text) for text in spec.plains]
-        self.setting = Setting(
-            data=data,
-            task=spec.task,
-            proxy=spec.proxy,
-            device=best_device(),
-            weights={
-                plain.digest: load_weights(checkpoint_path(spec.checkpoints, plain.digest))
-                for plain in plains
-            },
-            supernets=_supernets(spec.supernets, plains) if spec.supernets else {},
-        )
+        self.spec = spec.fetch()
+        self.setting = setting_of(self.spec)
         self.latency_of = self._latencies(worker)
-        self._plain_score: Score | None = None
+        self._plain_scores: dict[int | None, Score] = {}
+        self._share = DeviceShare.of(self.setting.device)
 
     def evaluate(self, job: Job) -> Outcome:
         """Evaluate one job; whatever its candidate provokes, the outcome says what went wrong.
 
         Raises StorageError when weights cannot be read or written, which no candidate mends.
         """
+        share = self._share
+        if share is None:
+            return self._outcome(job)
+        # Beside others memory may run out by their doing: batches in halves, which are not quite
+        # the same to a batch norm, and failures are only for what does not fit alone.
+        self.setting = replace(self.setting, halves=False)
+        with share.beside_others():
+            outcome = self._outcome(job, or_alone=True)
+        if outcome is not None:
+            return outcome
+        self.setting = replace(self.setting, halves=True)
+        forget_memory(self.setting.device)
+        with share.alone():
+            return self._outcome(job)
+
+    @overload
+    def _outcome(self, job: Job) -> Outcome: ...
+
+    @overload
+    def _outcome(self, job: Job, *, or_alone: bool) -> Outcome | None: ...
+
+    def _outcome(self, job: Job, *, or_alone: bool = False) -> Outcome | None:
+        """Return what came of a job; None: its memory ran out, and it may be tried alone."""
         started = time.perf_counter()
         architecture = Architecture.from_json(job.architecture)
         try:
@@ -166,6 +207,8 @@ class Evaluator:
         except StorageError:
             raise
         except Exception as error:  # whatever a block raises costs its own trial alone
+            if or_alone and out_of_memory(error):
+                return None
             return Outcome(failure=reason_of(error, _SMALLER))
 
     def _evaluate(self, job: Job, architecture: Architecture, started: float) -> Outcome:
@@ -179,6 +222,7 @@ class Evaluator:
         kind = self.spec.proxy.kind
         training, reached, score = self._climb(architecture, job)
         *below, top = [RungResult.of(row) for row in reached]
+        loss_sem, accuracy_sem = self._paired_errors(architecture, job.seed, score)
         if len(reached) == len(self.spec.proxy.budgets):
             path = checkpoint_path(self.spec.checkpoints, architecture.digest, job.seed)
             save_trained(path, training.network, architecture, kind)
@@ -186,7 +230,8 @@ class Evaluator:
             Evaluation(
                 loss=score.loss,
                 accuracy=score.accuracy,
-                loss_sem=self._paired_error(score),
+                loss_sem=loss_sem,
+                accuracy_sem=accuracy_sem,
                 latency_ms=latency.latency_ms,
                 latency_wall_ms=latency.wall_ms,
                 latency_spread=latency.spread,
@@ -255,7 +300,13 @@ class Evaluator:
 
     def _judge(self, network: nn.Module) -> Score:
         setting = self.setting
-        return evaluate(network, setting.data, setting.task, device=setting.device)
+        return evaluate(
+            network,
+            setting.data,
+            setting.task,
+            device=setting.device,
+            precision=setting.proxy.computed_in,
+        )
 
     def _latencies(self, worker: int) -> LatencyOf:
         spec = self.spec
@@ -280,27 +331,54 @@ class Evaluator:
                 return f"{name} {measured[name]:.4g} is over the space's limit of {limit:.4g}"
         return None
 
-    def _paired_error(self, score: Score) -> float | None:
-        """Return the standard error, over images, of the loss difference from the plain network.
+    def _paired_errors(
+        self, architecture: Architecture, seed: int, score: Score
+    ) -> tuple[float | None, float | None]:
+        """Return the standard errors, over images, of differences from the plain network.
 
-        All savings are counted from that network. None under a proxy that trains none.
+        Of loss and of accuracy; all savings are counted from that network. None where it has no
+        weights: from scratch, those of the seeds that it was trained with so far.
+        """
+        plain = self._score_of_plain(architecture, seed)
+        if plain is None:
+            return None, None
+        difference = plain.losses - score.losses
+        task = self.setting.task.name
+        ones, others = (condense_marks(task, judged.marks) for judged in (score, plain))
+        gap = figure_gap(task, [ones], [others])
+        return float(difference.std() / len(difference) ** 0.5), gap.error
+
+    def _score_of_plain(self, architecture: Architecture, seed: int) -> Score | None:
+        """Return the score of the plain network that a candidate is held against.
+
+        Given weights: as it was before any further training; else trained with the same seed, and
+        None where it was not, or where the candidate is that very training.
         """
         anchor = Architecture.from_json(self.spec.anchor)
-        if anchor.digest not in self.setting.weights:
+        given = anchor.digest in self.setting.weights
+        key = None if given else seed
+        if key in self._plain_scores:
+            return self._plain_scores[key]
+        if given:
+            network = self._given_plain(anchor)
+        elif architecture == anchor or not _exists(self.spec.checkpoints, anchor, seed):
             return None
-        if self._plain_score is None:
-            kind = PROXIES[self.spec.proxy.kind]
-            if kind.shared:
-                network = kind.begin(anchor, self.setting, 0).network
-            else:
-                network = build(
-                    anchor,
-                    task=self.setting.task,
-                    weights=self.setting.weights[anchor.digest],
-                )
-            self._plain_score = self._judge(network)
-        difference = self._plain_score.losses - score.losses
-        return float(difference.std() / len(difference) ** 0.5)
+        else:
+            proxy, task = self.spec.proxy, self.setting.task
+            network = restore(self.spec.checkpoints, anchor, proxy, seed, task)
+        self._plain_scores[key] = self._judge(network)
+        return self._plain_scores[key]
+
+    def _given_plain(self, anchor: Architecture) -> nn.Module:
+        kind = PROXIES[self.spec.proxy.kind]
+        if kind.shared:
+            return kind.begin(anchor, self.setting, 0).network
+        weights = self.setting.weights[anchor.digest]
+        return build(anchor, task=self.setting.task, weights=weights)
+
+
+def _exists(checkpoints: Path, architecture: Architecture, seed: int) -> bool:
+    return checkpoint_path(checkpoints, architecture.digest, seed).exists()
 
 
 def _rounded(losses: Sequence[float]) -> list[float]:

@@ -114,6 +114,8 @@ def time_pack(
     Raises SpecError for a pack that cannot be read, MeasurementError where a file cannot be timed.
     """
     manifest = read_manifest(directory)
+    if tool is not None and not tool.is_file():
+        raise SpecError(f"--tool {tool}: no such file; name the one built for the device")
     program, threads = _tool_of(manifest.device)
     timings = directory / "timings.csv"
     rows = read_rows(timings)

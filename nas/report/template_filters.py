@@ -10,7 +10,6 @@ from functools import partial
 from nas.base.formats import (
     format_count,
     format_duration,
-    format_interval,
     format_mean_percent,
     format_milliseconds,
     format_probability,
@@ -38,11 +37,7 @@ def format_gain(point: Point) -> str:
 
     In loss where accuracy is not known of.
     """
-    if math.isnan(point.gain):
-        text = format_interval(point.gain_loss, point.gain_loss_low, point.gain_loss_high, 4)
-    else:
-        text = format_interval(100 * point.gain, 100 * point.gain_low, 100 * point.gain_high)
-    return text.replace("-", _MINUS)
+    return str(point.believed).replace("-", _MINUS)
 
 
 def format_percent(value: float, digits: int = 1) -> str:

@@ -28,9 +28,12 @@ from nas.runs.loggers import check_loggers
 from nas.runs.open_study import study_name
 from nas.runs.run import CONSTANT_PREDICTION, Run, RunFile, open_run
 from nas.spec.prior import Rules, load_rules
-from nas.spec.runner import Runner, check_regime, given_runner
+from nas.spec.proxy import Proxy
+from nas.spec.runner import TRAINS_HERE, Runner, check_regime, given_runner
 from nas.spec.space import SearchSpace
 from nas.spec.task import Task
+from nas.training.device import best_device
+from nas.training.precision import settle_precision
 from nas.training.proxies import PROXIES
 from nas.training.tasks import training_task
 
@@ -168,7 +171,10 @@ def _check_images(
     if file.proxy.subset is not None:
         images.check_subset(file.proxy.subset)
     count = len(images.train)
-    settled = {"proxy": file.proxy.settled(count), "search": file.search.settled()}
+    proxy = file.proxy.settled(count)
+    if file.executor in TRAINS_HERE or proxy.precision is None:
+        proxy = settle_precision(proxy, best_device())
+    settled = {"proxy": proxy, "search": file.search.settled()}
     file = file.model_copy(update=settled)
     if PROXIES[file.proxy.kind].shared:  # a further seed would score the same weights again
         once = file.search.model_copy(update={"confirm_seeds": 1})
@@ -257,8 +263,8 @@ def _begin_with(new: NewRun, calibration: Path) -> NewRun:
         "space": (begun.space, new.space),
         "images": (_today(state.data()["key"], new), new.data["key"]),
         "proxy": (
-            theirs.proxy.by_content.model_copy(update={"seeds": 1}),
-            ours.proxy.by_content.model_copy(update={"seeds": 1}),
+            _proxy_alone(theirs),
+            _proxy_alone(ours),
         ),
         "objectives": (theirs.search.objectives, ours.search.objectives),
         "search.seed": (theirs.search.seed, ours.search.seed),
@@ -272,6 +278,12 @@ def _begin_with(new: NewRun, calibration: Path) -> NewRun:
             )
     file = ours.model_copy(update={"begun": len(state.trials)})
     return replace(new, file=file, begun=begun)
+
+
+def _proxy_alone(file: RunFile) -> Proxy:
+    """Return a run's proxy without what two runs of it may differ in."""
+    alone = {"seeds": 1, "precision": file.proxy.computed_in}
+    return file.proxy.by_content.model_copy(update=alone)
 
 
 def _today(key: str, new: NewRun) -> str:

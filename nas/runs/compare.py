@@ -19,7 +19,7 @@ from nas.study.front.caveats import caveat_lines
 from nas.study.front.front import Front
 from nas.study.front.indicators import hypervolume
 
-__all__ = ["FrontComparison", "compare", "front_of_runs"]
+__all__ = ["FrontComparison", "alike", "compare", "compare_fronts", "front_of_runs"]
 
 _COVERAGE = 0.95
 _DRAWS = 2000
@@ -165,12 +165,21 @@ def _refuse_unlike(states: Sequence[RunState], *, projected: bool) -> None:
             )
 
 
+def alike(one: RunState, other: RunState) -> bool:
+    """Return whether figures of two runs are of the same things: images, proxy and device.
+
+    Raises StorageError where one does not say what its images were.
+    """
+    first, second = (_conditions(state, projected=False) for state in (one, other))
+    return all(told == second[name][1] for name, (_, told) in first.items())
+
+
 def _conditions(state: RunState, projected: bool) -> dict[str, tuple[str, str]]:
     """Return what must be the same for figures to be comparable: in words, and as it is told."""
     data, run = state.data(), state.run
     proxy = run.file.proxy
     trained = f"{proxy.kind}, {proxy.budgets[-1]:g} {proxy.unit}, batches of {proxy.batch_size}"
-    told = f"{_source(run.file)}, {_validation(run.file)}, {data['key']}"
+    told = f"{_source(run.file)}, {_validation(run.file)}, {data.get('key', '?')}"
     conditions = {"data": (_images(run), told), "proxy": (trained, trained)}
     device = _device(run)
     return conditions if projected else conditions | {"device": (device, device)}

@@ -6,6 +6,7 @@ import json
 import secrets
 import shutil
 import tempfile
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,27 +16,30 @@ from nas.base.files import dump_yaml
 from nas.base.formats import format_duration
 from nas.base.machine import describe_environment
 from nas.base.object_store import is_remote, location, remove, storage_errors
-from nas.execution.observer import Observer, SilentObserver
+from nas.execution.observer import Observer
 from nas.runs.calibrate.curve_result import CURVES_FILE
 from nas.runs.calibrate.result import FILE as CALIBRATION
 from nas.runs.check import NewRun, check_new_run
 from nas.runs.drive import drive
 from nas.runs.forecast import Forecast, forecast
 from nas.runs.forecast_prose import sentences
+from nas.runs.given_images import GivenImages, given_images
 from nas.runs.given_network import GivenNetwork, given_network
 from nas.runs.lock import run_lock
 from nas.runs.open_study import drop_study, make_study
 from nas.runs.own_backbones import OWN_BACKBONES, describe_own_backbones
 from nas.runs.prepare import DEVICE, PRIOR, SearchInputs, take_over
+from nas.runs.progress_bar import watched
 from nas.runs.resume import write_plan
 from nas.runs.retrain.budget import share_budget
 from nas.runs.retrain.in_search import end_in_full_trainings
 from nas.runs.run import CHECKPOINTS, Run, RunFile, open_run
-from nas.spec.runner import Runner, SearchPlan
+from nas.spec.runner import Runner, SearchPlan, given_runner, with_overrides
 from nas.spec.space import SearchSpace
 
 if TYPE_CHECKING:
     from torch import nn
+    from torch.utils.data import Dataset
 
 __all__ = ["foresee", "search"]
 
@@ -45,20 +49,33 @@ _UNTIL_TIME_IS_OVER = 10_000  # networks
 def search(
     space: SearchSpace | str | Path,
     runner: Runner | str | Path | None = None,
-    data: str = "digits",
+    data: str | tuple[Any, ...] | Dataset[Any] = "digits",
     out: str | Path = "runs/demo",
     *,
+    trials: int | None = None,
+    time_limit: float | None = None,
+    budget: float | None = None,
+    full_trainings: int | None = None,
+    workers: int | None = None,
     calibration: str | Path | None = None,
     prior: str | Path | None = None,
     backbone: str | nn.Module | None = None,
     observer: Observer | None = None,
+    progress: bool | None = None,
 ) -> Run:
     """Search a space and return the finished run.
 
     space: a space or its file.
     runner: a runner or its file; None takes the defaults.
-    data: see `nas.data.load_data`.
+    data: a name, see `nas.data.load_data`; or images in memory, which are kept in the run folder:
+        (images, labels), a torch Dataset of (image, label), or two or three of these in a tuple,
+        for training, validation and test. Without random transforms: a search has its own.
     out: a folder that does not exist yet, or is empty.
+    trials: how many networks, hand-placed ones included; None: as the runner says, as below.
+    time_limit: seconds to search.
+    budget: seconds in all, shared between searching and full trainings.
+    full_trainings: how many, behind the search.
+    workers: how many networks are trained side by side.
     calibration: a folder of `calibrate` for the same space, data and proxy: its trainings are the
         first of the search, and its verdict stands beside every front. Or one of its curves, for
         the same images and backbone: trainings are as long as they advise, unless the runner says
@@ -68,19 +85,38 @@ def search(
         searched with its own weights, which are not trained further before; its head must fit the
         data. It is trained in this process, and asked for again by `nas.resume`.
     observer: hears what happens; None: nobody does.
+    progress: whether a bar is shown; None: in notebooks and terminals, unless there is an observer.
 
     Raises SpecError for a fault of any of them, before anything is written.
     """
     out = Path(out)
-    with given_network(space, runner, backbone, data) as given:
+    asked = {
+        "search.trials": trials,
+        "search.time_limit": time_limit,
+        "search.budget": budget,
+        "search.full_trainings": full_trainings,
+        "workers": workers,
+    }
+    plan = tuple(f"{key}={value}" for key, value in asked.items() if value is not None)
+    runner = with_overrides(given_runner(runner), plan, "nas.search")
+    with (
+        given_images(data) as images,
+        given_network(space, runner, backbone, images.source) as given,
+    ):
         new = check_new_run(
-            given.space, given.runner, data, out, calibration=calibration, prior=prior
+            given.space, given.runner, images.source, out, calibration=calibration, prior=prior
         )
-        new = replace(new, file=given.keep(_with_own_folder(new.file, out), out))
-        _make_folder(new, out, given)
-    run = open_run(out)
-    observer = observer or SilentObserver()
-    for note in (*given.notes, *new.notes):
+        kept = given.keep(_with_own_folder(new.file, out), out)
+        new = replace(new, file=images.keep(kept, out))
+        _make_folder(new, out, given, images)
+    with watched(observer, progress) as audience:
+        return _search(open_run(out), new, given.notes, audience)
+
+
+def _search(run: Run, new: NewRun, notes: Sequence[str], observer: Observer) -> Run:
+    """Search in a folder that was made, and return the run as it then is."""
+    out = run.path
+    for note in (*notes, *new.notes):
         observer.stage(note)
     with run_lock(out):
         try:
@@ -178,7 +214,7 @@ def _with_own_folder(file: RunFile, out: Path) -> RunFile:
     return file.model_copy(update={"checkpoints": url})
 
 
-def _make_folder(new: NewRun, out: Path, given: GivenNetwork) -> None:
+def _make_folder(new: NewRun, out: Path, given: GivenNetwork, images: GivenImages) -> None:
     """Make the run folder whole: beside its place first, then moved there."""
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
@@ -187,6 +223,7 @@ def _make_folder(new: NewRun, out: Path, given: GivenNetwork) -> None:
         try:
             _fill_folder(new, building, out)
             given.put(building)
+            images.put(building)
             if out.exists():
                 out.rmdir()
             building.rename(out)

@@ -44,7 +44,6 @@ WRONG: tuple[tuple[str, str], ...] = (
     ("profile adb nowhere", "a pack is made by"),
     ("profile ssh nowhere board", "a pack is made by"),
     ("profile ssh nowhere -- -oX", "allowed: a host as ssh takes it"),
-    ("profile adb nowhere --tool nowhere", "Invalid value for '--tool'"),
     ("calibrate nowhere.yaml --out new", "cannot read the search space"),
     ("supernet nowhere.yaml --out new", "cannot read the search space"),
     ("front RESULT --device nowhere.json", "cannot read the device profile"),

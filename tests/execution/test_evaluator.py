@@ -1,11 +1,16 @@
 from __future__ import annotations
 
+import fcntl
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
 
 from nas.data import cached_data, open_data
+from nas.execution.device_share import DeviceShare
 from nas.execution.evaluator import Evaluator, EvaluatorSpec
 from nas.models.build import build, uniform
 from nas.spec.runner import Proxy
@@ -14,6 +19,7 @@ from nas.spec.task import Task
 from nas.study.record import FAILED, Evaluation, Job, Latency, Record, RungResult
 from nas.training.checkpoint import checkpoint_path, load_weights, training_path
 from nas.training.loop import Recipe, Training, evaluate
+from nas.training.objective import Objective
 from nas.training.plain_backbone import prepare_backbone
 
 CPU = torch.device("cpu")
@@ -139,6 +145,24 @@ def test_other_kinds_are_evaluated_alike(
     proxy = spec.proxy.model_copy(update={"kind": kind, "rungs": [1]})
     found = evaluated(Evaluator(replace(spec, proxy=proxy)), seed=3)
     assert found.loss_sem is not None and found.loss_sem > 0
+
+
+def test_from_scratch_a_candidate_is_held_against_the_plain_network_of_its_seed(
+    spec: EvaluatorSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The images bear on all differences, however long networks were trained."""
+    monkeypatch.setattr(Evaluator, "_latencies", unmeasured)
+    proxy = spec.proxy.model_copy(update={"kind": "scratch", "rungs": [1]})
+    evaluator = Evaluator(replace(spec, proxy=proxy, plains=(), checkpoints=tmp_path))
+    plain = Job(trial=0, architecture=SE.plain.to_json(), digest=SE.plain.digest, seed=3)
+    before = evaluated(evaluator, seed=3)
+    itself = evaluator.evaluate(plain).evaluation
+    assert itself is not None
+    assert (before.loss_sem, itself.loss_sem) == (None, None), "nothing to pair with"
+    after = evaluated(evaluator, seed=3)
+    assert after.loss_sem is not None and after.loss_sem > 0
+    assert after.accuracy_sem is not None and after.accuracy_sem > 0
+    assert evaluated(evaluator, seed=4).loss_sem is None, "another seed differs by more than images"
 
 
 def test_what_goes_wrong_is_an_outcome(
@@ -267,3 +291,55 @@ def test_a_training_that_loses_far_more_than_guessing_has_failed(
     assert outcome.failure is not None and outcome.failure.startswith("training diverged:")
     assert Record.of(job, outcome).state == FAILED
     assert not checkpoint_path(spec.checkpoints, SE.digest, 9).exists()
+
+
+class Watched(DeviceShare):
+    """A device's lock that says how it is held."""
+
+    held = ""
+
+    @contextmanager
+    def _held(self, kind: int) -> Iterator[None]:
+        with super()._held(kind):
+            self.held = "alone" if kind == fcntl.LOCK_EX else "beside"
+            yield
+            self.held = ""
+
+
+@pytest.mark.parametrize("fits", ["beside", "alone", "in halves", "never"])
+def test_memory_that_runs_out_costs_its_own_candidate_alone(
+    evaluator: Evaluator, fits: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Beside others it is tried once, then alone; and only there in halves, or not at all."""
+    share = evaluator._share = Watched("fake", tmp_path)
+    tries: list[tuple[str, int]] = []
+    forward = Objective.forward
+
+    def limited(self: Objective, images: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        tries.append((share.held, len(images)))
+        room = {"beside": True, "alone": share.held == "alone", "never": False}
+        if not room.get(fits, share.held == "alone" and len(images) <= 8):
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+        return forward(self, images, targets)
+
+    monkeypatch.setattr(Objective, "forward", limited)
+    job = Job(trial=0, architecture=SE.to_json(), digest=SE.digest, seed=20, rung=0)
+    outcome = evaluator.evaluate(job)
+    training_path(evaluator.spec.checkpoints, SE.digest, 20).unlink(missing_ok=True)
+    alone, halves = ("alone", 16), ("alone", 8)
+    assert (
+        tries
+        == {
+            "beside": [("beside", 16)],
+            "alone": [("beside", 16), alone],
+            "in halves": [("beside", 16), alone, halves, halves],
+            "never": [("beside", 16), alone, halves],
+        }[fits]
+    )
+    if fits == "never":
+        assert outcome.failure is not None and outcome.failure.startswith("out of memory (CUDA")
+        assert not outcome.lost
+    else:
+        assert outcome.evaluation is not None
+        assert outcome.evaluation.parts == (2 if fits == "in halves" else 1)
+    assert share.held == ""

@@ -137,6 +137,8 @@ def test_what_stands_in_the_way_is_one_line(
         time_pack(packed, adb(folder=str(phone)))  # no tool was sent, and none is there
     with pytest.raises(SpecError, match="a pack is made by"):
         time_pack(tmp_path, adb(folder=str(phone)))
+    with pytest.raises(SpecError, match="--tool nowhere: no such file"):
+        time_pack(packed, adb(folder=str(phone)), tool=Path("nowhere"))
     with pytest.raises(SpecError, match="host '-oProxyCommand=x'; allowed: a host as ssh takes it"):
         ssh("-oProxyCommand=x")
     (packed / "timings.csv").write_text("file,latency_ms\nother.tflite,1\n")

@@ -35,8 +35,6 @@ PackFolder = Annotated[Path, typer.Argument(help="Folder that `nas profile pack`
 DeviceTool = Annotated[
     Path | None,
     typer.Option(
-        exists=True,
-        dir_okay=False,
         metavar="FILE",
         help="The runtime's own tool, built for the device, to send along; default: it is there.",
     ),

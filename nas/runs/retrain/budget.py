@@ -135,7 +135,7 @@ def estimate_seconds(run: Run, network: Architecture, task: Task) -> float:
     section = run.file.retrain
     resolution = section.resolution or network.resolution
     data = decode_images(run.space, run.file, resolution)
-    recipe = section.resolved(len(open_data(data).train))
+    recipe = section.resolved(len(open_data(data).train), precision=run.file.proxy.computed_in)
     about = FullTraining(
         trial=0,
         digest=network.digest,

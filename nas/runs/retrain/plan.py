@@ -10,8 +10,6 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from nas.base.errors import NoTestPart, SpecError
 from nas.base.machine import usable_cores
 from nas.base.object_store import is_remote
@@ -30,7 +28,7 @@ from nas.spec.recipe import WEIGHTS, FullRecipe, Retrain
 from nas.study.full_training import FullTraining
 from nas.study.record import COMPLETE
 from nas.training.checkpoint import checkpoint_path, weights_exist
-from nas.training.device import best_device
+from nas.training.device import best_device, visible_gpus
 from nas.training.full import FullTrainingJob, begin, training_file
 from nas.training.step_time import images_to_time, seconds_of_step
 
@@ -40,7 +38,6 @@ __all__ = [
     "is_settled",
     "plan_retraining",
     "seconds_of_training",
-    "visible_gpus",
     "worker_count",
 ]
 
@@ -180,6 +177,7 @@ def _prepare_networks(
             run.file.regime,
             run.file.proxy.start,
             backbone=run.file.proxy.backbone,
+            precision=run.file.proxy.computed_in,
         )
         recipe.check(state.task)
         if brings_test:
@@ -315,13 +313,6 @@ def worker_count(section: Retrain, trainings: int, *, alone: bool = False) -> in
     gpus = len(visible_gpus())
     side_by_side = gpus or max(1, usable_cores() // (section.threads or 1))
     return max(1, min(side_by_side, trainings))
-
-
-def visible_gpus() -> list[str]:
-    """Return what CUDA calls the GPUs that this process may use."""
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    count = torch.cuda.device_count()
-    return visible.split(",")[:count] if visible else [str(number) for number in range(count)]
 
 
 def seconds_of_training(job: FullTrainingJob) -> float:
