@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from nas.base.errors import NasError
-from nas.base.formats import format_milliseconds, format_probability
+from nas.base.formats import format_duration, format_milliseconds, format_probability
 from nas.report.captions import describe_latency_source, describe_remeasured_latency
 from nas.report.chart_data import (
     MOST_NETWORKS,
@@ -33,7 +33,7 @@ from nas.report.remeasured_latency import compare_latencies
 from nas.report.report_file import MARK, write_report_file
 from nas.report.rerun_command import rerun_command
 from nas.report.snapshot import Snapshot
-from nas.report.template_filters import format_duration, format_gain, format_number
+from nas.report.template_filters import format_gain, format_number
 from nas.runs.calibrate.curve_result import kind_of
 from nas.runs.elapsed import read_elapsed
 from nas.runs.run import Run
