@@ -51,9 +51,20 @@ def front_of(
 
 
 def trials_of(
-    study: Study, trainings: Mapping[int, Sequence[FullTraining]] | None = None
+    study: Study,
+    trainings: Mapping[int, Sequence[FullTraining]] | None = None,
+    *,
+    figures: Floats | None = None,
+    figure_errors: Floats | None = None,
 ) -> Trials:
-    """Return the trials of a study; the arguments are those of `front_of`."""
+    """Return the trials of a study.
+
+    trainings: as of `front_of`.
+    figures: (t,) of each training, in place of an accuracy that the loss tells.
+    figure_errors: (n,) of each network, what images do to its figure beside the plain one's.
+    """
+    if figures is None:
+        figures = np.clip(1.2 - 0.6 * study.loss, 0.01, 0.99)
     records = []
     for trial, (network, seed, repeat, loss) in enumerate(
         zip(study.network, study.seed, study.repeat, study.loss, strict=True)
@@ -69,8 +80,9 @@ def trials_of(
             trained=not (study.world.exact_plain and network == 0),
             seed=int(seed),
             loss=float(loss),
-            accuracy=float(np.clip(1.2 - 0.6 * loss, 0.01, 0.99)),
+            accuracy=float(figures[trial]),
             loss_sem=float(study.image_noise[network]) or None,
+            accuracy_sem=None if figure_errors is None else float(figure_errors[network]),
             latency_ms=float(study.latency_ms[network]),
             latency_spread=0.005,
             params=1000 + int((study.codes[network] > 0).sum()),

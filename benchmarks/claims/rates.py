@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from benchmarks.claims.as_program import FullTruth, belief_draws, front_of, number_of, retrain
 from benchmarks.claims.calibrations import calibration_claims, ceiling_claims
+from benchmarks.claims.figures import figure_claims
 from benchmarks.claims.tally import HEADINGS, Tallies, Tally
 from benchmarks.claims.worlds import FAMILIES, NULL, Study, World, make_world, search
 from benchmarks.shared.report import print_machine, print_table
@@ -299,6 +300,8 @@ def _count_claims(
 CLAIMS: dict[str, Callable[[World, np.random.Generator, Tallies], None]] = {
     "search": search_claims,
     "belief": belief_claims,
+    "figure": figure_claims,
+    "figure-by-loss": partial(figure_claims, by_image=False),
     "compare": compare_claims,
     "full": full_claims,
     "agreement": ceiling_claims,

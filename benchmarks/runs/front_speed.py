@@ -48,6 +48,7 @@ QUESTIONS: tuple[tuple[str, ...], ...] = (
 )
 SEEDS = (1240092145, 1655355667, 676128842)
 BACKBONE = "mobilenetv2_100"
+IMAGES = 50_000  # to train on
 # The inverted residuals of MobileNetV2 by stage, without the first one.
 SITES = [
     f"blocks.{stage}.{number}/after_depthwise"
@@ -161,7 +162,9 @@ def make_run(path: Path, trials: Trials) -> None:
         {"name": "mobilenetv2", "backbones": [BACKBONE], "blocks": blocks}
     )
     (path / "space.yaml").write_text(dump_yaml(space))
-    (path / "run.yaml").write_text(dump_yaml(RunFile(data="folder:images")))
+    file = RunFile(data="folder:images")
+    file = file.model_copy(update={"proxy": file.proxy.settled(IMAGES)})
+    (path / "run.yaml").write_text(dump_yaml(file))
     about = describe_environment({"key": "0" * 16, "classes": [str(label) for label in range(10)]})
     (path / "environment.json").write_text(json.dumps(about))
     # Of the study only its size is read, as long as trials.parquet shows it as it is.

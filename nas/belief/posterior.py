@@ -138,15 +138,17 @@ def _spread(columns: Mapping[str, NDArray[Any]], trained: Whole) -> Floats | Non
 def _of_images(name: str, columns: Mapping[str, NDArray[Any]], noise: SeedNoise) -> Floats:
     """(n,) variance of a figure by which images there are, as it bears on differences.
 
-    Losses are known by their difference from the plain network, image by image: half of its
-    variance is the plain network's, which every other difference from it has in common. Of
-    accuracies, images are taken as independent, which they are not: that is too wide.
+    Figures are known by their difference from the plain network, image by image: half of its
+    variance is the plain network's, which every other difference from it has in common. Where
+    that of accuracy was not measured, images are taken as independent, which is too wide.
     """
+    column = "image_noise" if name == "loss" else "accuracy_image_noise"
+    variance = np.asarray(columns[column], dtype=np.float64) ** 2 / 2
+    plain = np.asarray(columns["reference"] == PLAIN)
+    if plain.any() and (~plain).any():
+        variance = np.where(plain, variance[~plain].mean(), variance)
     if name == "loss":
-        variance = np.nan_to_num(np.asarray(columns["image_noise"], dtype=np.float64)) ** 2 / 2
-        plain = np.asarray(columns["reference"] == PLAIN)
-        if plain.any() and (~plain).any():
-            variance = np.where(plain, variance[~plain].mean(), variance)
-        return np.asarray(variance)
+        return np.asarray(np.nan_to_num(variance))
     shares = np.clip(noise.means, 0.0, 1.0)
-    return np.asarray(shares * (1 - shares) / np.maximum(columns["images"], 1))
+    independent = shares * (1 - shares) / np.maximum(columns["images"], 1)
+    return np.asarray(np.where(np.isnan(variance), independent, variance))

@@ -13,7 +13,12 @@ __all__ = ["report"]
 
 
 def report(
-    run: Annotated[Path, typer.Argument(help="Run folder, finished or still going.")],
+    run: Annotated[
+        Path,
+        typer.Argument(
+            help="Run folder, finished or still going; or, for --serve, a folder of runs."
+        ),
+    ],
     out: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Default: front.html in the run folder.")
     ] = None,
@@ -27,24 +32,29 @@ def report(
         ),
     ] = True,
     serve: Annotated[
-        bool, typer.Option("--serve", help="Follow the run in a browser on this machine.")
+        bool, typer.Option("--serve", help="Follow the run, or all of a folder, in a browser.")
     ] = False,
     port: Annotated[int, typer.Option(min=0, max=65535, help="For --serve; 0: any free one.")] = 0,
 ) -> None:
     """Write one HTML page that needs no network: front, progress, trust, how to reproduce.
 
-    Example: nas report runs/demo --out demo.html
+    Example: nas report runs/demo --out demo.html; all at once: nas report runs --serve
     """
     from nas.report import PAGE, write_figures, write_report
     from nas.report import serve as serve_report
-    from nas.runs.run import open_run
+    from nas.runs.run import open_run, runs_below
 
-    opened = open_run(run)
     if serve:
         if out or figures:
             raise SpecError("--serve writes no file; leave --out and --figures away")
-        serve_report(opened, port, ready=lambda url: print(f"{url}  (Ctrl-C ends it)", flush=True))
+        several = not (run / "run.yaml").exists() and bool(runs_below(run))
+        serve_report(
+            run if several else open_run(run),
+            port,
+            ready=lambda url: print(f"{url}  (Ctrl-C ends it)", flush=True),
+        )
         return
+    opened = open_run(run)
     if figures is not None and figures.exists() and not figures.is_dir():
         raise SpecError(f"--figures {figures} is a file; name a folder")
     page = out or run / PAGE

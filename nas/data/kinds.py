@@ -9,6 +9,7 @@ from pathlib import Path
 from nas.base.errors import NoTestPart, SpecError
 from nas.base.own_name import OwnName
 from nas.base.user_code import is_function
+from nas.data.arrays import ARRAYS_ARGUMENT, arrays, arrays_test
 from nas.data.box_folder import (
     BOXES_NEEDED,
     box_folder,
@@ -115,7 +116,7 @@ class Kind:
     @property
     def paths(self) -> bool:
         """True where paths stand behind the colon."""
-        return self.argument in {_PATH, COCO_ARGUMENT, YOLO_ARGUMENT}
+        return self.argument in {_PATH, ARRAYS_ARGUMENT, COCO_ARGUMENT, YOLO_ARGUMENT}
 
     def arguments(self, argument: str, rules: Rules) -> tuple[str] | tuple[str, Rules]:
         """Return what its functions for labels are called with."""
@@ -175,6 +176,7 @@ DATA: dict[str, Kind] = {
         others=_masks(coco, coco_test) | _boxes(coco_boxes, coco_boxes_test),
     ),
     "yolo": Kind(None, argument=YOLO_ARGUMENT, others=_boxes(yolo, yolo_test)),
+    "arrays": Kind(arrays, arrays_test, ARRAYS_ARGUMENT),
     "market1501": Kind(None, argument=_PATH, others=_identities(market1501, market1501_test)),
 }
 

@@ -24,6 +24,8 @@ from nas.spec.architecture import Architecture
 from nas.spec.runner import Proxy
 from nas.spec.space import Constraints
 from nas.spec.task import Task
+from nas.study.full_training import condense_marks
+from nas.study.marks import figure_gap
 from nas.study.record import Evaluation, Job, Latency, Outcome, RungResult
 from nas.training.checkpoint import (
     Rungs,
@@ -31,6 +33,7 @@ from nas.training.checkpoint import (
     drop_training,
     load_training,
     load_weights,
+    restore,
     save_trained,
     save_training,
     training_path,
@@ -168,7 +171,7 @@ class Evaluator:
         self.spec = spec.fetch()
         self.setting = setting_of(self.spec)
         self.latency_of = self._latencies(worker)
-        self._plain_score: Score | None = None
+        self._plain_scores: dict[int | None, Score] = {}
         self._share = DeviceShare.of(self.setting.device)
 
     def evaluate(self, job: Job) -> Outcome:
@@ -221,6 +224,7 @@ class Evaluator:
         kind = self.spec.proxy.kind
         training, reached, score = self._climb(architecture, job)
         *below, top = [RungResult.of(row) for row in reached]
+        loss_sem, accuracy_sem = self._paired_errors(architecture, job.seed, score)
         if len(reached) == len(self.spec.proxy.budgets):
             path = checkpoint_path(self.spec.checkpoints, architecture.digest, job.seed)
             save_trained(path, training.network, architecture, kind)
@@ -228,7 +232,8 @@ class Evaluator:
             Evaluation(
                 loss=score.loss,
                 accuracy=score.accuracy,
-                loss_sem=self._paired_error(score),
+                loss_sem=loss_sem,
+                accuracy_sem=accuracy_sem,
                 latency_ms=latency.latency_ms,
                 latency_wall_ms=latency.wall_ms,
                 latency_spread=latency.spread,
@@ -328,27 +333,54 @@ class Evaluator:
                 return f"{name} {measured[name]:.4g} is over the space's limit of {limit:.4g}"
         return None
 
-    def _paired_error(self, score: Score) -> float | None:
-        """Return the standard error, over images, of the loss difference from the plain network.
+    def _paired_errors(
+        self, architecture: Architecture, seed: int, score: Score
+    ) -> tuple[float | None, float | None]:
+        """Return the standard errors, over images, of differences from the plain network.
 
-        All savings are counted from that network. None under a proxy that trains none.
+        Of loss and of accuracy; all savings are counted from that network. None where it has no
+        weights: from scratch, those of the seeds that it was trained with so far.
+        """
+        plain = self._score_of_plain(architecture, seed)
+        if plain is None:
+            return None, None
+        difference = plain.losses - score.losses
+        task = self.setting.task.name
+        ones, others = (condense_marks(task, judged.marks) for judged in (score, plain))
+        gap = figure_gap(task, [ones], [others])
+        return float(difference.std() / len(difference) ** 0.5), gap.error
+
+    def _score_of_plain(self, architecture: Architecture, seed: int) -> Score | None:
+        """Return the score of the plain network that a candidate is held against.
+
+        Given weights: as it was before any further training; else trained with the same seed, and
+        None where it was not, or where the candidate is that very training.
         """
         anchor = Architecture.from_json(self.spec.anchor)
-        if anchor.digest not in self.setting.weights:
+        given = anchor.digest in self.setting.weights
+        key = None if given else seed
+        if key in self._plain_scores:
+            return self._plain_scores[key]
+        if given:
+            network = self._given_plain(anchor)
+        elif architecture == anchor or not _exists(self.spec.checkpoints, anchor, seed):
             return None
-        if self._plain_score is None:
-            kind = PROXIES[self.spec.proxy.kind]
-            if kind.shared:
-                network = kind.begin(anchor, self.setting, 0).network
-            else:
-                network = build(
-                    anchor,
-                    task=self.setting.task,
-                    weights=self.setting.weights[anchor.digest],
-                )
-            self._plain_score = self._judge(network)
-        difference = self._plain_score.losses - score.losses
-        return float(difference.std() / len(difference) ** 0.5)
+        else:
+            proxy, task = self.spec.proxy, self.setting.task
+            network = restore(self.spec.checkpoints, anchor, proxy, seed, task)
+        self._plain_scores[key] = self._judge(network)
+        return self._plain_scores[key]
+
+    def _given_plain(self, anchor: Architecture) -> nn.Module:
+        kind = PROXIES[self.spec.proxy.kind]
+        if kind.shared:
+            return kind.begin(anchor, self.setting, 0).network
+        weights = self.setting.weights[anchor.digest]
+        return build(anchor, task=self.setting.task, weights=weights)
+
+
+def _exists(checkpoints: Path, architecture: Architecture, seed: int) -> bool:
+    return checkpoint_path(checkpoints, architecture.digest, seed).exists()
 
 
 def _rounded(losses: Sequence[float]) -> list[float]:

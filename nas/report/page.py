@@ -6,22 +6,19 @@ and the page's own policy lets nothing run or load but what is written here.
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import math
 import shlex
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from importlib import metadata, resources
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from nas.base.errors import NasError
-from nas.base.formats import format_milliseconds, format_probability
+from nas.base.formats import format_duration, format_milliseconds, format_probability
 from nas.report.captions import describe_latency_source, describe_remeasured_latency
 from nas.report.chart_data import (
     MOST_NETWORKS,
@@ -30,28 +27,28 @@ from nas.report.chart_data import (
     is_believed,
     is_measured,
 )
+from nas.report.document import asset, content_policy, script_of, templates
 from nas.report.progress import summarise_rungs, trace_progress
 from nas.report.remeasured_latency import compare_latencies
 from nas.report.report_file import MARK, write_report_file
 from nas.report.rerun_command import rerun_command
 from nas.report.snapshot import Snapshot
-from nas.report.template_filters import FILTERS, format_duration, format_gain, format_number
+from nas.report.template_filters import format_gain, format_number
 from nas.runs.calibrate.curve_result import kind_of
 from nas.runs.elapsed import read_elapsed
 from nas.runs.run import Run
-from nas.spec.architecture import PLAIN
-from nas.spec.width import is_widened
 from nas.study.front.answer import best_point
 from nas.study.front.front import Front
 from nas.study.front.verdict import judge
 from nas.study.record import COMPLETE, FAILED, PAUSED, PRUNED, RUNNING
+from nas.study.trials import Trials
 
 __all__ = ["PAGE", "SECTIONS", "Section", "render", "write_report"]
 
 PAGE = "front.html"
 """The file of the page in a run folder, beside front.csv and front.png."""
 
-_SCRIPTS = ("draw", "network", "front", "charts", "page")
+_SCRIPTS = ("draw", "network", "front", "charts", "theme", "page")
 _LISTED_FAILURES = 50
 
 
@@ -88,9 +85,17 @@ def _front(snapshot: Snapshot) -> dict[str, Any]:
         "names": front.figure.worded(" and ".join(item.title for item in front.objectives)),
         "figure": front.figure.title,
         "latency": describe_latency_source(front.points, snapshot.run.file.device),
+        "suppression": _suppression(snapshot.trials),
         "left_out": max(0, networks - MOST_NETWORKS),
         "every": networks,
     }
+
+
+def _suppression(trials: Trials) -> dict[int, float]:
+    """Return trial -> milliseconds that keeping boxes of an image takes; of detectors alone."""
+    times = trials["suppression_ms"]
+    known = np.isfinite(times)
+    return dict(zip(trials["trial"][known].tolist(), times[known].tolist(), strict=True))
 
 
 def _progress(snapshot: Snapshot) -> dict[str, Any]:
@@ -206,10 +211,11 @@ def _front_tiles(front: Front) -> list[_Tile]:
     if best is not None:
         name = best.reference or f"trial {best.trial}"
         title = "most gained, points" if is_measured(front) else "most gained, loss"
+        gain, _, interval = format_gain(best).partition(" ")
         chance = format_probability(best.p_better)
         if not front.measured.knows_noise:
             chance += " by one training of each"
-        tiles.append(_Tile(title, format_gain(best), f"better with {chance}, {name}"))
+        tiles.append(_Tile(title, gain, f"{interval} by {name}, better with {chance}"))
     if members:
         ends = [format_milliseconds(members[row].latency_ms) for row in (0, -1)]
         tiles.append(_Tile("latency, ms", " – ".join(dict.fromkeys(ends)), "of the front"))
@@ -226,19 +232,20 @@ def _prospect_tiles(snapshot: Snapshot) -> list[_Tile]:
     return [_Tile(title, value, f"expected regret when trial {trial} was proposed")]
 
 
-def render(run: Run, *, live: bool = False) -> str:
+def render(run: Run, *, live: bool = False, among: bool = False) -> str:
     """Return the whole page, but for pictures of predictions.
 
     live: whether it asks the server that it came from for news.
+    among: whether it is served below a page of several runs.
     Raises SpecError, StorageError.
     """
-    return _render(Snapshot.of(run), live=live)
+    return _render(Snapshot.of(run), live=live, among=among)
 
 
-def _render(snapshot: Snapshot, *, live: bool) -> str:
-    run, script = snapshot.run, _script()
+def _render(snapshot: Snapshot, *, live: bool, among: bool = False) -> str:
+    run, script = snapshot.run, script_of(*_SCRIPTS)
     return (
-        _templates()
+        templates()
         .get_template("page.html")
         .render(
             title=run.title,
@@ -256,8 +263,9 @@ def _render(snapshot: Snapshot, *, live: bool) -> str:
             ],
             data=collect_chart_data(snapshot),
             live=live,
-            policy=_policy(script, live=live, pictures=snapshot.predictions is not None),
-            style=_style(),
+            among=among,
+            policy=content_policy(script, live=live, pictures=snapshot.predictions is not None),
+            style=asset("report.css"),
             script=script,
         )
     )
@@ -293,51 +301,3 @@ def _with_predictions(snapshot: Snapshot) -> tuple[Snapshot, str | None]:
         return replace(snapshot, predictions=find_predictions(state, snapshot.front)), None
     except NasError as error:
         return snapshot, str(error)
-
-
-def _templates() -> Environment:
-    environment = Environment(
-        loader=PackageLoader("nas.report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= FILTERS
-    environment.globals["PLAIN"] = PLAIN
-    environment.tests["widened"] = is_widened
-    return environment
-
-
-def _asset(name: str) -> str:
-    return (resources.files("nas.report") / "templates" / name).read_text(encoding="utf-8")
-
-
-def _script() -> str:
-    parts = [_asset(f"{name}.js") for name in _SCRIPTS]
-    return "\n".join(['"use strict";', "(() => {", *parts, "})();"])
-
-
-def _style() -> str:
-    return _asset("report.css")
-
-
-def _policy(script: str, *, live: bool, pictures: bool) -> str:
-    """Return the Content-Security-Policy: this script and this style, and nothing else.
-
-    pictures: whether it holds some, which are written in it.
-    """
-
-    def digest(text: str) -> str:
-        return base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
-
-    parts = [
-        "default-src 'none'",
-        f"script-src 'sha256-{digest(script)}'",
-        f"style-src 'sha256-{digest(_style())}'",
-        "base-uri 'none'",
-        "form-action 'none'",
-    ]
-    if pictures:
-        parts.append("img-src data:")
-    return "; ".join([*parts, "connect-src 'self'"] if live else parts)

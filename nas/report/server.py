@@ -1,18 +1,21 @@
-"""Following a run in a browser: the report over HTTP, on this machine alone."""
+"""Following runs in a browser: the report over HTTP, on this machine alone."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from functools import cached_property
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from threading import Lock
-from typing import Any
-from urllib.parse import urlsplit
+from typing import Any, Protocol
+from urllib.parse import unquote, urlsplit
 
 from nas.base.errors import NasError, SpecError
+from nas.report.overview import Overview
 from nas.report.page import render
 from nas.report.snapshot import read_stamp, read_state
-from nas.runs.run import Run, open_run
+from nas.runs.run import Run, open_run, runs_below
 
 __all__ = ["HOST", "Server", "serve"]
 
@@ -22,20 +25,70 @@ HOST = "127.0.0.1"
 _HOSTS = {HOST, "localhost", "::1"}
 
 
-class Server(ThreadingHTTPServer):
-    """A server of `/`, the page, and of `/stamp`, which changes when the run does.
+class _Page(Protocol):
+    """A page, and what names the state that it shows. Both raise NasError."""
 
+    def read_state(self) -> dict[str, str]: ...
+
+    def render(self) -> str: ...
+
+
+class _RunPage:
+    """The page of one run. among: it is served below one of several."""
+
+    def __init__(self, path: Path, *, among: bool = False) -> None:
+        self.path, self.among = path, among
+
+    @cached_property
+    def _run(self) -> Run:
+        return open_run(self.path)
+
+    def read_state(self) -> dict[str, str]:
+        return {"stamp": read_stamp(self._run), "state": read_state(self._run)}
+
+    def render(self) -> str:
+        # A resumed run may have another run.yaml.
+        return render(open_run(self.path), live=True, among=self.among)
+
+
+class _Kept:
+    """A page that is rendered once for each state of what it shows."""
+
+    def __init__(self, page: _Page) -> None:
+        self._page = page
+        self._rendered: tuple[object, str] | None = None
+        self._lock = Lock()
+
+    def stamp(self) -> str:
+        """Return what names the state now, as JSON."""
+        return json.dumps(self._page.read_state())
+
+    def render(self) -> str:
+        """Return the page as all is now."""
+        with self._lock:
+            state = self._page.read_state()
+            if self._rendered is None or self._rendered[0] != state:
+                self._rendered = state, self._page.render()
+            return self._rendered[1]
+
+
+class Server(ThreadingHTTPServer):
+    """A server of `/`, the page, and of `/stamp`, which changes when what it shows does.
+
+    Of a folder of runs, `/` is the page of all, and `/NAME/` that of one.
+
+    what: a run, or a folder of runs.
     port: 0 takes any free one.
     Raises SpecError when the port cannot be had, and NasError when the run cannot be read.
     """
 
     daemon_threads = True
 
-    def __init__(self, run: Run, port: int = 0) -> None:
-        self.run = run
-        self._page: tuple[object, str] | None = None
-        self._lock = Lock()
-        render(run, live=True)  # what cannot be read is said before anybody looks
+    def __init__(self, what: Run | Path, port: int = 0) -> None:
+        self._folder = what if isinstance(what, Path) else None
+        first = Overview(what) if isinstance(what, Path) else _RunPage(what.path)
+        self._pages: dict[str, _Kept] = {"/": _Kept(first)}
+        self._pages["/"].render()  # what cannot be read is said before anybody looks
         try:
             super().__init__((HOST, port), _Handler)
         except OSError as error:
@@ -48,24 +101,13 @@ class Server(ThreadingHTTPServer):
         """The address of the page."""
         return f"http://{HOST}:{self.server_address[1]}/"
 
-    def read_state(self) -> dict[str, str]:
-        """Return what names the state of the run now.
-
-        Raises NasError.
-        """
-        return {"stamp": read_stamp(self.run), "state": read_state(self.run)}
-
-    def render_page(self) -> str:
-        """Return the page as the run is now; it is rendered once for each state of it.
-
-        Raises NasError.
-        """
-        with self._lock:
-            state = self.read_state()
-            if self._page is None or self._page[0] != state:
-                # A resumed run may have another run.yaml.
-                self._page = state, render(open_run(self.run.path), live=True)
-            return self._page[1]
+    def find_page(self, path: str) -> _Kept | None:
+        """Return the page of an address that ends with a slash; None where there is none."""
+        if path not in self._pages and self._folder is not None:
+            # A run that was started since; looked up among those that there are.
+            for run in runs_below(self._folder):
+                self._pages.setdefault(f"/{run.name}/", _Kept(_RunPage(run, among=True)))
+        return self._pages.get(path)
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -82,15 +124,16 @@ class _Handler(BaseHTTPRequestHandler):
         if host not in _HOSTS:
             self._answer(403, "text/plain", "this server answers on the loopback alone")
             return
-        routes: dict[str, tuple[str, Callable[[], str]]] = {
-            "/": ("text/html", self.server.render_page),
-            "/stamp": ("application/json", lambda: json.dumps(self.server.read_state())),
-        }
-        path = urlsplit(self.path).path
-        if path not in routes:
+        folder, _, name = unquote(urlsplit(self.path).path).rpartition("/")
+        page = self.server.find_page(f"{folder}/")
+        if page is None or name not in ("", "stamp"):
             self._answer(404, "text/plain", "not here; see /")
-            return
-        kind, respond = routes[path]
+        elif name == "stamp":
+            self._respond("application/json", page.stamp)
+        else:
+            self._respond("text/html", page.render)
+
+    def _respond(self, kind: str, respond: Callable[[], str]) -> None:
         try:
             text = respond()
         except NasError as error:
@@ -102,7 +145,7 @@ class _Handler(BaseHTTPRequestHandler):
         self._answer(200, kind, text)
 
     def _answer(self, status: int, kind: str, text: str) -> None:
-        body = text.encode()
+        body = text.encode(errors="backslashreplace")
         self.send_response(status)
         self.send_header("Content-Type", f"{kind}; charset=utf-8")
         self.send_header("Content-Length", str(len(body)))
@@ -116,14 +159,15 @@ class _Handler(BaseHTTPRequestHandler):
         return None
 
 
-def serve(run: Run, port: int = 0, *, ready: Callable[[str], None] = print) -> None:
+def serve(what: Run | Path, port: int = 0, *, ready: Callable[[str], None] = print) -> None:
     """Serve until interrupted.
 
+    what: a run, or a folder of runs.
     port: 0 takes any free one.
     ready: is told the address.
     Raises SpecError, StorageError.
     """
-    with Server(run, port) as server:
+    with Server(what, port) as server:
         ready(server.url)
         try:
             server.serve_forever()

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING
 
 from nas.base.errors import SpecError
 from nas.base.files import dump_yaml, parse, write_whole
-from nas.execution.observer import EventLog, Observer, SilentObserver
+from nas.execution.observer import EventLog, Observer
 from nas.runs.drive import drive
 from nas.runs.elapsed import RENEWED, read_spent
 from nas.runs.given_network import check_held, check_runs_in_process
 from nas.runs.lock import run_lock
 from nas.runs.own_backbones import check_own_backbones
 from nas.runs.prepare import SearchInputs
+from nas.runs.progress_bar import watched
 from nas.runs.retrain.budget import share_budget
 from nas.runs.retrain.in_search import end_in_full_trainings
 from nas.runs.run import Run, RunFile, open_run
@@ -36,6 +37,7 @@ def resume(
     workers: int | None = None,
     backbone: nn.Module | None = None,
     observer: Observer | None = None,
+    progress: bool | None = None,
 ) -> Run:
     """Go on with a run and return it when its search has ended.
 
@@ -48,6 +50,7 @@ def resume(
     workers: at most; None: as run.yaml says.
     backbone: the network that the search was given in memory, as it was then.
     observer: hears what happens; None: nobody does.
+    progress: whether a bar is shown; None: in notebooks and terminals, unless there is an observer.
 
     Raises SpecError for what is refused, which changes nothing.
     """
@@ -66,23 +69,35 @@ def resume(
         check_runs_in_process(file)
     if budget is not None:
         file = _with_more(run, file, budget)
+    renewed = any(more is not None for more in (trials, time_limit, budget))
+    with watched(observer, progress) as audience:
+        for note in notes:
+            audience.stage(note)
+        longer = _go_on(run, file, audience, renewed=renewed)
+        end_in_full_trainings(longer, audience)
+    return longer
+
+
+def _go_on(run: Run, file: RunFile, observer: Observer, *, renewed: bool) -> Run:
+    """Search on as a file says, and return the run.
+
+    renewed: whether the search is longer than it was.
+    Raises SpecError for what is refused, which changes nothing.
+    """
     with run_lock(run.path):
         if file != run.file:
             before = len(run.trials())
             write_plan(run.path, file)
-        longer = open_run(path)
-        for note in notes:
-            (observer or SilentObserver()).stage(note)
+        longer = open_run(run.path)
         try:
             inputs = SearchInputs.read(longer)
-            if any(more is not None for more in (trials, time_limit, budget)):
+            if renewed:
                 EventLog(run.path / "events.log").stage(RENEWED)
             drive(inputs, observer, spent=read_spent(longer))
-        except SpecError:  # what is refused changes nothing
+        except SpecError:
             if file != run.file and len(longer.trials()) == before:
                 write_plan(run.path, run.file)
             raise
-    end_in_full_trainings(longer, observer)
     return longer
 
 
@@ -110,8 +125,8 @@ def _with_more(run: Run, file: RunFile, budget: float) -> RunFile:
     """
     plan = file.search.model_copy(update={"budget": budget, "full_trainings": None})
     given = replace(run, file=file.model_copy(update={"search": plan}))
-    candidates = SearchInputs.read(run).candidates
-    share = share_budget(given, candidates.plains()[0][0])
+    inputs = SearchInputs.read(run)
+    share = share_budget(given, inputs.candidates.plains()[0][0], inputs.task)
     done = len(select_main_recipe(run.retrained()))
     longer = {
         "budget": budget,

@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field
 
-from nas.base.errors import SpecError, StorageError
+from nas.base.errors import NasError, SpecError, StorageError
 from nas.base.files import parse, read_yaml
+from nas.base.html import html_paragraphs
 from nas.base.object_store import location
 from nas.base.own_name import OwnName
 from nas.base.size import Resolution
@@ -43,6 +44,7 @@ from nas.study.record import COMPLETE, FAILED, PRUNED
 from nas.study.trials import TrainingCost, Trials
 
 if TYPE_CHECKING:
+    import matplotlib.figure
     from torch import nn
 
     from nas.data import Dataset, Reading
@@ -58,6 +60,7 @@ __all__ = [
     "RunState",
     "journal_stamp",
     "open_run",
+    "runs_below",
 ]
 
 CHECKPOINTS = "checkpoints"
@@ -152,6 +155,21 @@ class Run:
         """The folder of the trained weights, which may be in object storage."""
         kept = self.file.checkpoints
         return self.path / CHECKPOINTS if kept is None else location(kept)
+
+    def __repr__(self) -> str:
+        return f"<Run {self.path}: {self.title}>"
+
+    def _repr_html_(self) -> str:
+        state = "finished" if self.is_finished() else "not finished"
+        try:
+            front = self.front()._repr_html_()
+        except NasError as error:
+            return html_paragraphs([repr(self), str(error)])
+        return html_paragraphs([f"{self.path}: {self.title}, {state}"]) + front
+
+    def plot(self) -> matplotlib.figure.Figure:
+        """Return the picture of its front; see `Front.plot`. Raises SpecError, StorageError."""
+        return self.front().plot(self.title)
 
     # What is read of the folder.
 
@@ -437,11 +455,16 @@ def open_run(path: str | Path, *, backbone: nn.Module | None = None) -> Run:
     return run
 
 
+def runs_below(folder: Path) -> list[Path]:
+    """Return the run folders in a folder that is none itself."""
+    return sorted(file.parent for file in folder.glob("*/run.yaml"))
+
+
 def _open_run(path: Path) -> Run:
     if not (path / "run.yaml").is_file():
         if path.is_file():
             raise SpecError(f"{path} is a file; name the folder of a run")
-        within = sorted(str(file.parent) for file in path.glob("*/run.yaml"))
+        within = [str(run) for run in runs_below(path)]
         if within:
             more = f" and {len(within) - _LISTED} more" if len(within) > _LISTED else ""
             listed = ", ".join(within[:_LISTED]) + more

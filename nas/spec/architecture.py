@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal, get_args
 
 from nas.base.errors import SpecError
+from nas.base.html import html_table
 from nas.base.size import Resolution, Size
 
 __all__ = [
@@ -210,6 +211,13 @@ class Architecture:
             )
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise SpecError(f"not an architecture ({error!r}): {text[:80]}") from None
+
+    def _repr_html_(self) -> str:
+        rows = [(one.site, one.label) for one in self.insertions]
+        title = f"{self.backbone} at {self.size} pixels" + (
+            f", equal blocks of a {self.share} share weights" if self.share else ""
+        )
+        return html_table(("site", "block"), rows or [("all", "as it comes")], title)
 
     def __str__(self) -> str:
         blocks = ", ".join(f"{one.site}: {one.label}" for one in self.insertions)

@@ -464,8 +464,12 @@ def given_runner(runner: Runner | str | Path | None) -> Runner:
     return runner if isinstance(runner, Runner) else load_runner(runner)
 
 
-def with_overrides(runner: Runner, overrides: tuple[str, ...]) -> Runner:
-    """Return a runner with `key.path=value` overrides applied. Raises SpecError."""
+def with_overrides(runner: Runner, overrides: tuple[str, ...], source: str = "--set") -> Runner:
+    """Return a runner with `key.path=value` overrides applied.
+
+    source: of the overrides, in errors.
+    Raises SpecError.
+    """
     if not overrides:
         return runner
     known = runner.model_dump(mode="python")
@@ -473,8 +477,8 @@ def with_overrides(runner: Runner, overrides: tuple[str, ...]) -> Runner:
     given = runner.model_dump(mode="python", exclude_unset=True)
     for override in overrides:
         _override(known, given, override)
-    changed = parse(Runner, given, "--set")
-    check_regime(changed, "--set")
+    changed = parse(Runner, given, source)
+    check_regime(changed, source)
     return changed
 
 

@@ -91,6 +91,8 @@ class Evaluation:
     accuracy: share of the validation images, 0 to 1.
     loss_sem: standard error, over validation images, of the paired loss difference from the plain
         backbone; None when there is nothing to pair with.
+    accuracy_sem: that of the accuracy difference; None likewise, or where an earlier version has
+        not kept it.
     latency_ms: one batch-1 inference.
     latency_spread: relative half-range of its two halves; of a predicted latency, the relative
         half-width of its 90 % interval.
@@ -131,6 +133,7 @@ class Evaluation:
     epoch_losses: tuple[float, ...] = ()
     uncounted: tuple[str, ...] = ()
     suppression_ms: float | None = None
+    accuracy_sem: float | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for JSON."""
@@ -141,7 +144,7 @@ class Evaluation:
             "uncounted": list(self.uncounted),
         }
         # Left out where they say nothing: messages are then as earlier versions read them.
-        for name in ("images_seen", "suppression_ms"):
+        for name in ("images_seen", "suppression_ms", "accuracy_sem"):
             if values[name] is None:
                 del values[name]
         for name in ("epoch_losses", "uncounted"):
@@ -301,6 +304,7 @@ class Record:
     failure: str | None = None
     uncounted: tuple[str, ...] = ()
     suppression_ms: float | None = None
+    accuracy_sem: float | None = None
 
     @classmethod
     def of(cls, job: Job, outcome: Outcome | None, finished: str | None = None) -> Record:

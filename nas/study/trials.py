@@ -39,7 +39,7 @@ _FLAGS = {"eligible", "trained", "latency_predicted"}
 _WHOLE = {"trial", "repeat", "seed", "parts"} | _FLAGS
 _ALWAYS = ("trial", "state", "digest", "loss", "accuracy", "latency_ms")
 # Absent from files of earlier versions.
-_LATER = {"images_seen", "epoch_losses", "uncounted", "suppression_ms"}
+_LATER = {"images_seen", "epoch_losses", "uncounted", "suppression_ms", "accuracy_sem"}
 _GROUP = 2000  # rows that are read to have the architecture of one of them
 _COUNTS = {"params", "macs", "images", "images_seen"}
 

@@ -15,6 +15,7 @@ __all__ = [
     "forget_memory",
     "out_of_memory",
     "random_streams",
+    "times_as_fast",
     "visible_gpus",
 ]
 
@@ -47,6 +48,11 @@ def visible_gpus() -> list[str]:
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     count = torch.cuda.device_count()
     return visible.split(",")[:count] if visible else [str(number) for number in range(count)]
+
+
+def times_as_fast(workers: int) -> int:
+    """Return how many times as fast as one so many workers train: those of a GPU share it."""
+    return workers if best_device().type == "cpu" else max(1, len(visible_gpus()))
 
 
 def random_streams(device: torch.device) -> dict[str, Any]:

@@ -27,6 +27,7 @@ def study(
         "params": np.arange(count),
         "reference": np.full(count, None, dtype=object),
         "image_noise": np.full(count, np.nan),
+        "accuracy_image_noise": np.full(count, np.nan),
         "images": np.full(count, 100.0),
     }
     return columns, {"loss": found, "accuracy": found}

@@ -147,6 +147,24 @@ def test_other_kinds_are_evaluated_alike(
     assert found.loss_sem is not None and found.loss_sem > 0
 
 
+def test_from_scratch_a_candidate_is_held_against_the_plain_network_of_its_seed(
+    spec: EvaluatorSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The images bear on all differences, however long networks were trained."""
+    monkeypatch.setattr(Evaluator, "_latencies", unmeasured)
+    proxy = spec.proxy.model_copy(update={"kind": "scratch", "rungs": [1]})
+    evaluator = Evaluator(replace(spec, proxy=proxy, plains=(), checkpoints=tmp_path))
+    plain = Job(trial=0, architecture=SE.plain.to_json(), digest=SE.plain.digest, seed=3)
+    before = evaluated(evaluator, seed=3)
+    itself = evaluator.evaluate(plain).evaluation
+    assert itself is not None
+    assert (before.loss_sem, itself.loss_sem) == (None, None), "nothing to pair with"
+    after = evaluated(evaluator, seed=3)
+    assert after.loss_sem is not None and after.loss_sem > 0
+    assert after.accuracy_sem is not None and after.accuracy_sem > 0
+    assert evaluated(evaluator, seed=4).loss_sem is None, "another seed differs by more than images"
+
+
 def test_what_goes_wrong_is_an_outcome(
     spec: EvaluatorSpec, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -281,6 +281,28 @@ def test_hostile_names_do_nothing(page: Any, tmp_path: Path) -> None:
     assert page.locator("main img, main script").count() == 0
 
 
+def test_several_runs_stand_on_one_page_that_follows_them(page: Any, tmp_path: Path) -> None:
+    for name in ("a", HOSTILE.replace("/", "")):
+        simulated_run(tmp_path / "runs" / name, search={"trials": 12, "sampler": "random"})
+    with Server(tmp_path / "runs") as server:
+        thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
+        thread.start()
+        page.goto(server.url)
+        assert page.locator("#compare circle.run0").count() > 1
+        for width in (1400, 390):
+            page.set_viewport_size({"width": width, "height": 900})
+            assert page.evaluate("document.documentElement.scrollWidth") <= width
+        playwright.expect(page.locator("#live")).to_have_text("following the runs")
+        simulated_run(tmp_path / "runs" / "late", search={"trials": 4})
+        playwright.expect(page.locator("h1")).to_contain_text("3 runs", timeout=20_000)
+        page.locator("a", has_text="late").click()
+        assert page.locator("h1").inner_text() == "small on digits"
+        page.locator("a", has_text="all runs").click()
+        assert "3 runs" in page.locator("h1").inner_text()
+        server.shutdown()
+        thread.join()
+
+
 def test_a_live_page_follows_its_run(browser: Any, tmp_path: Path) -> None:
     late = simulated_run(tmp_path / "late", search={"trials": 14})
     run = simulated_run(tmp_path / "run", search={"trials": 14}, stop_after=9)

@@ -79,6 +79,33 @@ def test_a_run_that_goes_away_is_said_and_comes_back(server: Server, run: Run) -
     assert ask(server, "/")[0] == 200
 
 
+def test_a_folder_of_runs_has_a_page_of_all_and_one_of_each(run: Run, tmp_path: Path) -> None:
+    other = simulated_run(tmp_path / "two & <b>", search={"trials": 14, "sampler": "random"})
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / "run.yaml").write_text("data: [\n")
+    with Server(tmp_path) as server:
+        thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
+        thread.start()
+        status, page, _ = ask(server, "/")
+        assert status == 200 and "3 runs" in page and "two &amp; &lt;b&gt;" in page
+        assert "cannot be read: " in page and "broken/space.yaml" in page
+        assert 'href="two%20%26%20%3Cb%3E/"' in page and "optuna-dashboard" in page
+        status, page, _ = ask(server, "/two%20%26%20%3Cb%3E/")
+        assert status == 200 and 'href="../"' in page and "finished" in page
+        assert json.loads(ask(server, "/run/stamp")[1])["state"] == "stopped"
+        before = json.loads(ask(server, "/stamp")[1])
+        assert set(before) == {str(tmp_path / name) for name in ("broken", "run", other.path.name)}
+        late = simulated_run(tmp_path / "late", search={"trials": 6})
+        after = json.loads(ask(server, "/stamp")[1])
+        assert after == before | {str(late.path): after[str(late.path)]}
+        assert ask(server, "/late/")[0] == 200 and ">late<" in ask(server, "/")[1]
+        for path in ("/none/", "/run/run.yaml", "/run", "/run/../broken/x", "/%2e%2e/"):
+            assert ask(server, path)[0] == 404, path
+        assert ask(server, "/broken/")[0] == 503
+        server.shutdown()
+        thread.join()
+
+
 def test_a_taken_port_is_one_line(server: Server, run: Run) -> None:
     with pytest.raises(SpecError, match="choose another with --port"):
         Server(run, server.server_address[1])

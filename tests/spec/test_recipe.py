@@ -46,9 +46,9 @@ def test_a_key_names_the_recipe_and_the_images() -> None:
     ("override", "message"),
     [
         ("retrain.epoch=3", "unknown key 'epoch'; allowed in retrain: batch_size, cutmix, ema"),
-        ("retrain.epochs=0", r"retrain\.epochs: found 0; allowed: greater than 0"),
+        ("retrain.epochs=0", r"retrain\.epochs: found 0; allowed: above 0"),
         ("retrain.recipe=old", r"retrain\.recipe: found 'old'; allowed: 'paper' or 'modern'"),
-        ("retrain.ema=1", r"retrain\.ema: found 1; allowed: less than 1"),
+        ("retrain.ema=1", r"retrain\.ema: found 1; allowed: below 1"),
         ("search.objectives=[retrained_accuracy, loss]", "known after a search only"),
     ],
 )

@@ -5,7 +5,7 @@ import pytest
 
 from nas.spec.task import TASKS
 from nas.study.detection_marks import detection_marks, stack_marks
-from nas.study.full_training import pack_losses, pack_marks, unpack_marks
+from nas.study.full_training import condense_marks, pack_losses, pack_marks, unpack_marks
 from nas.study.marks import (
     Marks,
     class_ious,
@@ -157,3 +157,17 @@ def test_all_that_is_kept_of_a_training_is_smaller_than_a_text_of_mysql(task: st
     if task == "segmentation":
         marks = rng.integers(0, 1 << 12, (8000, 21, 3))
     assert 2 * len(losses) + 2 * len(pack_marks(task, marks)) < 58_000  # type: ignore[arg-type]
+
+
+def test_condensed_marks_tell_gaps_as_well() -> None:
+    rng = np.random.default_rng(8)
+    counts = [rng.integers(1, 40, (300, 3, 1)) for _ in range(2)]
+    marks = [np.concatenate([both, both + 9, both + 20], axis=2) for both in counts]
+    whole = figure_gap("segmentation", [marks[0]], [marks[1]])
+    few = [condense_marks("segmentation", one) for one in marks]
+    assert len(few[0]) == 200
+    condensed = figure_gap("segmentation", [few[0]], [few[1]])
+    assert condensed.gap == pytest.approx(whole.gap)
+    assert condensed.error == pytest.approx(whole.error, rel=0.2)
+    right = rng.random(50) < 0.5
+    assert condense_marks("classification", right) is right

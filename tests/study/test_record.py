@@ -179,6 +179,14 @@ def test_jobs_of_earlier_versions_are_read_and_written_as_they_were() -> None:
         Job.from_dict(old | {"colour": "red"})
 
 
+def test_what_images_do_to_a_figure_is_kept_where_it_is_known() -> None:
+    known = replace(EVALUATION, accuracy_sem=0.01)
+    assert Evaluation.from_dict(known.to_dict()) == known
+    assert Record.from_dict(Record.of(JOB, Outcome(known)).to_dict()).accuracy_sem == 0.01
+    assert "accuracy_sem" not in EVALUATION.to_dict(), "as earlier versions read it"
+    assert Record.of(JOB, Outcome(EVALUATION)).accuracy_sem is None
+
+
 def test_suppression_is_timed_beside_a_detector_and_nothing_else() -> None:
     detector = replace(EVALUATION, suppression_ms=1.25)
     assert Evaluation.from_dict(detector.to_dict()) == detector

@@ -6,7 +6,6 @@ import math
 from collections import Counter
 from collections.abc import Mapping
 
-from nas.base.formats import format_interval
 from nas.spec.architecture import Architecture
 from nas.study.front.point import Point
 
@@ -37,11 +36,8 @@ def format_gain(point: Point, *, unit: bool = False) -> str:
     Of accuracy; of loss where accuracy is not known of.
     unit: say which it is.
     """
-    if math.isnan(point.gain):
-        text = format_interval(point.gain_loss, point.gain_loss_low, point.gain_loss_high, 4)
-        return f"{text} of loss" if unit else text
-    text = format_interval(100 * point.gain, 100 * point.gain_low, 100 * point.gain_high)
-    return f"{text} points" if unit else text
+    told = "points" if point.believed.in_points else "of loss"
+    return f"{point.believed} {told}" if unit else str(point.believed)
 
 
 def format_numbers(numbers: Mapping[str, float]) -> str:

@@ -16,13 +16,11 @@ from numpy.typing import NDArray
 from nas.base.size import Size
 from nas.data import Split
 from nas.export.outputs import detection as outputs
-from nas.export.tasks.classification import at_equal_distances, in_shares
-from nas.export.tasks.task import Judged, Outputs, Targets, largest_difference
+from nas.export.tasks.task import ExportTask, Judged, Outputs, Targets, at_equal_distances
 from nas.models.heads.default_boxes import BEYOND_BOXES
 from nas.spec.suppression import SUPPRESSION
 from nas.spec.task import Task
 from nas.study import detection_marks
-from nas.study.marks import Marks
 from nas.training.tasks.box_losses import BOX_LOSSES
 
 __all__ = ["Detection"]
@@ -42,19 +40,15 @@ _TIMED = 64  # images at most that keeping boxes is timed on
 _SHOWN = 0.3  # the least score of a box that is drawn
 
 
-class Detection:
+class Detection(ExportTask):
     """The task of boxes."""
 
     outputs_file: Path | None = Path(outputs.__file__)
     more_files: Mapping[str, Path] = {"average_precision.py": Path(detection_marks.__file__)}
-    names_classes = True
-    judged_together = False
-    part_tells = True
-    paired_by = "image"
     alike = outputs.ALIKE
 
     def __init__(self, task: Task) -> None:
-        self.task = task
+        super().__init__(task)
         self._limits = {"head": task.head, **asdict(SUPPRESSION), "shown": _SHOWN}
 
     def settings(self) -> Mapping[str, Any]:
@@ -71,10 +65,6 @@ class Detection:
 
     def _numbers(self, size: Size) -> float:
         return (BEYOND_BOXES + self.task.outputs) * size.height * size.width * _A_PLACE
-
-    def rows(self, split: Split, most: int) -> NDArray[np.int64]:
-        """Choose images, every class in its share of those where it is the rarest."""
-        return in_shares(split, most)
 
     def targets(self, split: Split, rows: NDArray[np.int64], size: Size) -> Targets:
         """Return objects, (N, M, 6), where they lie on images of the size."""
@@ -103,10 +93,6 @@ class Detection:
         marks = detection_marks.stack_marks([*found, nothing])[:-1]
         return Judged(losses, marks, answers)
 
-    def right(self, marks: Marks) -> NDArray[np.bool_] | None:
-        """Return nothing: AP is of all images together."""
-        return None
-
     def behind_ms(self, outputs_: Outputs) -> float | None:
         """Return the median over images of what keeping boxes takes, by numpy on one thread."""
         rows = at_equal_distances(len(outputs_), _TIMED)
@@ -130,7 +116,7 @@ class Detection:
         if outputs.are_suppressed(outputs_):
             ones, others = (outputs.answers(one, self._limits) for one in (outputs_, wanted))
             return outputs.apart(ones, others, max(outputs.read_size(wanted)))
-        return largest_difference(self.comparable(outputs_), self.comparable(wanted))
+        return super().apart(outputs_, wanted)
 
     def samples(
         self, most: int, scores: Outputs, targets: Targets, answers: NDArray[Any]
@@ -153,10 +139,6 @@ class Detection:
             f"Finds in images of {size} objects of {classes} classes (labels.txt) and their boxes, "
             f"with the head {self.task.head}"
         )
-
-    def judged_on(self, images: int, marks: int) -> str:
-        """Count the images."""
-        return f"{images} validation images"
 
     def told(self, figures: Mapping[str, float]) -> str:
         """Name AP at all overlaps and at two; of a record there is the first alone."""

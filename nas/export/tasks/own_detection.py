@@ -13,9 +13,8 @@ from torch import Tensor, nn
 
 from nas.base.size import Size
 from nas.export.outputs import own_detection as outputs
-from nas.export.tasks.classification import at_equal_distances
 from nas.export.tasks.detection import Detection
-from nas.export.tasks.task import Judged, Outputs, Targets, largest_difference
+from nas.export.tasks.task import Judged, Outputs, Targets, at_equal_distances, largest_difference
 from nas.models.own_network import (
     MOST_OBJECTS,
     boxes_of_outputs,

@@ -13,8 +13,7 @@ from nas.base.errors import SpecError
 from nas.base.size import Size
 from nas.data import Split
 from nas.export.outputs import retrieval as outputs
-from nas.export.tasks.task import Judged, Outputs, Targets, largest_difference
-from nas.spec.task import Task
+from nas.export.tasks.task import ExportTask, Judged, Outputs, Targets
 from nas.study.marks import Marks
 
 __all__ = ["Retrieval"]
@@ -23,31 +22,19 @@ _MOST = 2048
 """Images that graphs are compared on: a smaller gallery is easier, so that it should be all."""
 
 
-class Retrieval:
+class Retrieval(ExportTask):
     """The task of vectors, of which those of one identity are near each other."""
 
     outputs_file: Path | None = Path(outputs.__file__)
-    more_files: Mapping[str, Path] = {}
     names_classes = False
     judged_together = True
     part_tells = False
     paired_by = "query"
     alike = outputs.ALIKE
 
-    def __init__(self, task: Task) -> None:
-        self.task = task
-
-    def settings(self) -> Mapping[str, Any]:
-        """Return nothing."""
-        return {}
-
     def most(self, size: Size, wanted: int) -> int:
         """Return four times as many: what is held of each image is a short vector."""
         return wanted * _MOST // 512
-
-    def at_once(self, size: Size) -> int:
-        """Return 64."""
-        return 64
 
     def rows(self, split: Split, most: int) -> NDArray[np.int64]:
         """Choose all images of identities drawn at random, as long as they fit."""
@@ -71,22 +58,6 @@ class Retrieval:
         """Return of each query whether its identity was the first."""
         found: NDArray[np.bool_] = marks[:, 1] == 1
         return found
-
-    def behind_ms(self, outputs_: Outputs) -> float | None:
-        """Return nothing."""
-        return None
-
-    def agreement(self, ones: NDArray[Any], others: NDArray[Any]) -> float:
-        """Return the share of equal numbers."""
-        return float((ones == others).mean())
-
-    def comparable(self, outputs_: Outputs) -> Outputs:
-        """Return them as they are."""
-        return outputs_
-
-    def apart(self, outputs_: Outputs, wanted: Outputs) -> float:
-        """Return the largest difference of a number."""
-        return largest_difference(outputs_, wanted)
 
     def samples(
         self, most: int, scores: Outputs, targets: Targets, answers: NDArray[Any]
@@ -126,10 +97,6 @@ class Retrieval:
             "    from outputs import nearest",
             "    rows = nearest(vectors_of_queries, vectors_of_gallery)  # the most similar first",
         ]
-
-    def goes_back(self) -> str | None:
-        """Return nothing: a vector has no place."""
-        return None
 
 
 def _whole_identities(labels: NDArray[np.int64], most: int) -> NDArray[np.int64]:

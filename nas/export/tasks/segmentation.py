@@ -15,10 +15,7 @@ from torch.nn import functional
 from nas.base.size import Size
 from nas.data import Split
 from nas.export.outputs import segmentation as outputs
-from nas.export.tasks.classification import at_equal_distances, in_shares
-from nas.export.tasks.task import Judged, Outputs, Targets, largest_difference
-from nas.spec.task import Task
-from nas.study.marks import Marks
+from nas.export.tasks.task import ExportTask, Judged, Outputs, Targets, at_equal_distances
 
 __all__ = ["Segmentation"]
 
@@ -35,23 +32,11 @@ _PACKED = 1 << 22
 """Scores that go along in a pack: 16 MiB before they are compressed."""
 
 
-class Segmentation:
+class Segmentation(ExportTask):
     """The task of the class of each pixel."""
 
     outputs_file: Path | None = Path(outputs.__file__)
-    more_files: Mapping[str, Path] = {}
-    names_classes = True
-    judged_together = False
-    part_tells = True
-    paired_by = "image"
     alike = outputs.ALIKE
-
-    def __init__(self, task: Task) -> None:
-        self.task = task
-
-    def settings(self) -> Mapping[str, Any]:
-        """Return nothing."""
-        return {}
 
     def most(self, size: Size, wanted: int) -> int:
         """Return fewer where scores of so many pixels would not fit."""
@@ -63,10 +48,6 @@ class Segmentation:
 
     def _scores(self, size: Size) -> int:
         return self.task.outputs * size.height * size.width
-
-    def rows(self, split: Split, most: int) -> NDArray[np.int64]:
-        """Choose images, every class in its share of those where it is the rarest."""
-        return in_shares(split, most)
 
     def targets(self, split: Split, rows: NDArray[np.int64], size: Size) -> Targets:
         """Return masks, (N, height, width), resized by nearest neighbour."""
@@ -81,26 +62,6 @@ class Segmentation:
     def judge(self, outputs_: Outputs, targets: Targets) -> Judged:
         """Judge scores (N, classes, H, W) by masks (N, H, W)."""
         return Judged(*outputs.judge(outputs_, targets), outputs.answers(outputs_))
-
-    def right(self, marks: Marks) -> NDArray[np.bool_] | None:
-        """Return nothing: mIoU is of all pixels together."""
-        return None
-
-    def behind_ms(self, outputs_: Outputs) -> float | None:
-        """Return nothing."""
-        return None
-
-    def agreement(self, ones: NDArray[Any], others: NDArray[Any]) -> float:
-        """Return the share of equal numbers."""
-        return float((ones == others).mean())
-
-    def comparable(self, outputs_: Outputs) -> Outputs:
-        """Return them as they are."""
-        return outputs_
-
-    def apart(self, outputs_: Outputs, wanted: Outputs) -> float:
-        """Return the largest difference of a number."""
-        return largest_difference(outputs_, wanted)
 
     def samples(
         self, most: int, scores: Outputs, targets: Targets, answers: NDArray[Any]
@@ -124,10 +85,6 @@ class Segmentation:
             f"Tells for each pixel of images of {size} which of {classes} classes it is "
             f"(labels.txt), with the head {self.task.head}"
         )
-
-    def judged_on(self, images: int, marks: int) -> str:
-        """Count the images."""
-        return f"{images} validation images"
 
     def told(self, figures: Mapping[str, float]) -> str:
         """Name both figures; of a record there is the first alone."""

@@ -68,6 +68,16 @@ function short(value) {
 const powers = (value) =>
   value >= 0.001 && value < 10000 ? `${+value.toPrecision(2)}` : value.toExponential(0).replace("e", "·10^").replace("+", "");
 
+// A text in lines of at most so many characters.
+function wrapped(text, most) {
+  const found = [""];
+  for (const word of text.split(" ")) {
+    if (found.at(-1) && found.at(-1).length + word.length >= most) found.push("");
+    found.push(`${found.pop()} ${word}`.trim());
+  }
+  return found;
+}
+
 // An empty chart with axes: {area, x, y, box}; x and y map values to pixels.
 // axes: {x: {domain, title, log, whole}, y: ...}. label: what a screen reader says of it.
 function plot(host, axes, label) {
@@ -79,7 +89,8 @@ function plot(host, axes, label) {
   const widest = axes.y.rows
     ? Math.max(...axes.y.rows.map((row) => row.length)) * 6.6
     : Math.max(0, ...yTicks.map((value) => yText(value).length)) * 6.6;
-  const box = { left: Math.ceil(widest) + 12, right: width - 14, top: 26, bottom: height - 40 };
+  const titles = wrapped(axes.y.title, width / 6.4);
+  const box = { left: Math.ceil(widest) + 12, right: width - 14, top: 11 + 15 * titles.length, bottom: height - 40 };
   const scale = (axis, from, to) => {
     const move = axis.log ? Math.log10 : (value) => value;
     const [low, high] = axis.domain.map(move);
@@ -105,7 +116,7 @@ function plot(host, axes, label) {
   }
   root.append(
     svg("text", { class: "axis-title", x: box.right, y: height - 4, "text-anchor": "end" }, axes.x.title),
-    svg("text", { class: "axis-title", x: axes.y.rows ? box.left : 0, y: 13 }, axes.y.title),
+    ...titles.map((title, i) => svg("text", { class: "axis-title", x: axes.y.rows ? box.left : 0, y: 13 + 15 * i }, title)),
   );
   const area = svg("g");
   root.append(area);

@@ -1,4 +1,4 @@
-// Putting the page together, its colours, and following a run that goes on.
+// Putting the page together, and following a run that goes on.
 
 let data = JSON.parse(document.getElementById("data").textContent);
 
@@ -64,22 +64,6 @@ function sortable(table) {
   });
 }
 
-// Colours: by the system's wish, unless told otherwise. A file:// page may not remember.
-function setTheme(choice) {
-  document.documentElement.dataset.theme = choice;
-  for (const button of document.querySelectorAll("[data-theme-choice]")) {
-    button.setAttribute("aria-pressed", `${button.dataset.themeChoice === choice}`);
-  }
-}
-const KEY = "attention-nas theme";
-for (const button of document.querySelectorAll("[data-theme-choice]")) {
-  button.addEventListener("click", () => {
-    setTheme(button.dataset.themeChoice);
-    try { localStorage.setItem(KEY, button.dataset.themeChoice); } catch { /* not allowed here */ }
-  });
-}
-try { setTheme(localStorage.getItem(KEY) ?? "auto"); } catch { setTheme("auto"); }
-
 const form = document.getElementById("filters");
 const redrawFront = () => CHARTS.front(data, document.querySelector("[data-chart=front]"));
 form.addEventListener("input", redrawFront);
@@ -101,7 +85,8 @@ for (const event of ["beforeprint", "afterprint"]) window.addEventListener(event
 window.matchMedia("print").addEventListener("change", drawAll);
 
 // Following: when the run has changed, take the page again and put its changed parts in place.
-let served = document.body.dataset.live === undefined ? null : document.cloneNode(true);
+const partsOf = (page) => new Map([...page.querySelectorAll("[data-swap]")].map((part) => [part.dataset.swap, part.outerHTML]));
+let served = document.body.dataset.live === undefined ? null : partsOf(document);
 async function follow() {
   const note = document.getElementById("live");
   try {
@@ -121,12 +106,11 @@ async function follow() {
 
 function take(fresh) {
   for (const part of fresh.querySelectorAll("[data-swap]")) {
-    const name = `[data-swap="${part.dataset.swap}"]`;
-    if (part.outerHTML !== served.querySelector(name)?.outerHTML) {
-      document.querySelector(name)?.replaceWith(document.importNode(part, true));
+    if (part.outerHTML !== served.get(part.dataset.swap)) {
+      document.querySelector(`[data-swap="${part.dataset.swap}"]`)?.replaceWith(document.importNode(part, true));
     }
   }
-  served = fresh;
+  served = partsOf(fresh);
   data = JSON.parse(fresh.getElementById("data").textContent);
   setUp();
 }

@@ -156,14 +156,16 @@ def _of_each(belief: NetworkBelief, measured: NetworkTable, rows: Whole) -> list
 def _image_noise(measured: NetworkTable, rows: Whole, belief: NetworkBelief, figure: str) -> Floats:
     """Return the standard error (k,) of gains from the choice of validation images.
 
-    A belief speaks of the images that networks were judged on. Of accuracy it is what the losses'
-    comes to by the slope of the one over the other.
+    A belief speaks of the images that networks were judged on. Of accuracy, where it was not
+    measured, it is what the losses' comes to by the slope of the one over the other.
     """
-    noise = np.nan_to_num(np.asarray(measured.columns["image_noise"][rows], dtype=np.float64))
+    columns = measured.columns
+    noise = np.nan_to_num(np.asarray(columns["image_noise"][rows], dtype=np.float64))
     if figure == "loss":
         return noise
     slope = belief.belief.metric_per_loss
-    return noise * (0.0 if math.isnan(slope) else abs(slope))
+    own = np.asarray(columns["accuracy_image_noise"][rows], dtype=np.float64)
+    return np.where(np.isnan(own), noise * (0.0 if math.isnan(slope) else abs(slope)), own)
 
 
 def _by_images(

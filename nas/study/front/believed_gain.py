@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from nas.base.formats import format_interval
+
 __all__ = ["GAIN_LEVEL", "NO_GAIN", "UNKNOWN_GAIN", "BelievedGain"]
 
 GAIN_LEVEL = 0.9
@@ -33,6 +35,17 @@ class BelievedGain:
     gain_loss_high: float = math.nan
     p_better: float = math.nan
     p_better_loss: float = math.nan
+
+    @property
+    def in_points(self) -> bool:
+        """True where it is told in points of accuracy; else it is told in loss."""
+        return not math.isnan(self.gain)
+
+    def __str__(self) -> str:
+        """Write it with its 90 % interval: `+0.45 [+0.29, +0.61]`; `?` where it is not known."""
+        if self.in_points:
+            return format_interval(100 * self.gain, 100 * self.gain_low, 100 * self.gain_high)
+        return format_interval(self.gain_loss, self.gain_loss_low, self.gain_loss_high, 4)
 
 
 UNKNOWN_GAIN = BelievedGain()

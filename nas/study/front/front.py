@@ -8,12 +8,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
 from nas.base.errors import SpecError
+from nas.base.formats import format_milliseconds
 from nas.base.tables import write_csv, write_parquet
 from nas.belief.posterior import draws
 from nas.spec.objective import Objective, values_by_objective
@@ -37,6 +38,7 @@ from nas.study.network_belief import NetworkBelief
 from nas.study.trials import Trials
 
 if TYPE_CHECKING:
+    import matplotlib.figure
     import pandas as pd
 
 __all__ = ["Front"]
@@ -49,8 +51,8 @@ Whole = NDArray[np.int64]
 class Front:
     """The non-dominated architectures of a study, with the hand-placed references beside them.
 
-    Iterating gives the members and all references, by latency; a reference that others
-    dominate has `on_front` False. Only COMPLETE trials take part.
+    Iterating gives the members and all references, by latency, and so does an index. A reference
+    that others dominate has `on_front` False. Only COMPLETE trials take part.
 
     measured: all networks, of which the front is one.
     objectives: what it is a front by, the first orders a choice.
@@ -235,6 +237,33 @@ class Front:
 
     def __len__(self) -> int:
         return len(self.points)
+
+    @overload
+    def __getitem__(self, number: int) -> Point: ...
+    @overload
+    def __getitem__(self, number: slice) -> tuple[Point, ...]: ...
+    def __getitem__(self, number: int | slice) -> Point | tuple[Point, ...]:
+        return self.points[number]
+
+    def __repr__(self) -> str:
+        names = self.figure.worded(" and ".join(item.title for item in self.objectives))
+        searched = sum(point.reference is None for point in self)
+        text = f"{searched} searched and {len(self) - searched} hand-placed networks"
+        if len(self):
+            ends = [format_milliseconds(self[end].latency_ms) for end in (0, -1)]
+            text += f", {ends[0]} to {ends[1]} ms"
+        return f"<Front of {names}: {text}>"
+
+    def _repr_html_(self) -> str:
+        from nas.study.front.html import front_html
+
+        return front_html(self)
+
+    def plot(self, title: str = "") -> matplotlib.figure.Figure:
+        """Return the picture that `front.png` in a run folder is, for a notebook or a paper."""
+        from nas.study.front.plot import front_figure
+
+        return front_figure(self, title)
 
     @property
     def cloud(self) -> Mapping[str, NDArray[Any]]:

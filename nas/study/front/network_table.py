@@ -18,6 +18,7 @@ from nas.base.size import Size
 from nas.belief.mixed_model import Trainings
 from nas.belief.noise import SeedNoise, mean_over_seeds
 from nas.spec.architecture import EMPTY, PLAIN, Architecture, parse_label
+from nas.study.front.image_noise import image_noises
 from nas.study.full_training import (
     average_full_trainings,
     read_full_trainings,
@@ -101,7 +102,6 @@ class NetworkTable:
             columns[name] = trials[name][rows][first]
         columns |= average_full_trainings(columns["retrained"])
         columns |= _confirmed(trials, rows, group, loss)
-        columns["image_noise"] = np.bincount(group, weights=trials["loss_sem"][rows]) / seeds
         for name in _MEANS:
             columns[name] = np.bincount(group, weights=trials[name][rows]) / seeds
         columns |= _latencies(trials, rows, group, len(seeds))
@@ -109,6 +109,7 @@ class NetworkTable:
         reference = trials["reference"][rows]
         named = np.flatnonzero(reference != None)  # noqa: E711
         columns["reference"][group[named]] = reference[named]
+        columns |= image_noises(trials, rows, group, columns)
         columns["run"] = np.full(len(seeds), None, dtype=object)
         columns["regime"] = np.full(len(seeds), regime, dtype=object)
         columns["exact"] = loss.exact

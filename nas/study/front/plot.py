@@ -6,6 +6,7 @@ import math
 import textwrap
 from collections.abc import Callable
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +22,7 @@ from nas.study.front.front import Front
 from nas.study.front.point import Point
 from nas.study.front.verdict import judge
 
-__all__ = ["draw_front"]
+__all__ = ["draw_front", "front_figure"]
 
 _FRONT, _BARS, _CLOUD, _PLACED = "#c2410c", "#fdba74", "#94a3b8", "#1d4ed8"
 # In inches: above the panels, their height, below them without a caption, a line of that, and from
@@ -33,9 +34,28 @@ _MARKERS = "os^Dv<>ph*X"
 
 
 def draw_front(front: Front, path: Path, *, title: str, mark: str | None = None) -> None:
-    """Draw gains in loss and accuracy against latency into one picture (PNG or SVG by suffix).
+    """Write the picture of a front, PNG or SVG by suffix; see `front_figure`.
 
     mark: who made the file, written into it.
+    Raises StorageError.
+    """
+    figure = front_figure(front, title)
+    field = "Creator" if path.suffix == ".svg" else "Software"
+    with write_whole(path) as temporary:
+        figure.savefig(temporary, metadata={field: mark} if mark else None)
+
+
+class _Picture(Figure):
+    """A figure that notebooks show by itself, whether pyplot is in use there or not."""
+
+    def _repr_png_(self) -> bytes:
+        content = BytesIO()
+        self.savefig(content, format="png")
+        return content.getvalue()
+
+
+def front_figure(front: Front, title: str) -> Figure:
+    """Draw gains in loss and accuracy against latency.
 
     Searched networks are dots, the front a line with 90 % intervals of what full training is
     believed to gain, hand-placed networks blue marks. Where all of the front were trained fully,
@@ -52,7 +72,7 @@ def draw_front(front: Front, path: Path, *, title: str, mark: str | None = None)
         caption += textwrap.wrap(line, _CAPTION)
     below = _BELOW + _LINE * len(caption)
     height = below + _PANELS + _ABOVE
-    figure = Figure(figsize=(11, height), dpi=150)
+    figure = _Picture(figsize=(11, height), dpi=150)
     FigureCanvasAgg(figure)
     figure.subplots_adjust(
         left=0.09, right=0.985, top=1 - _ABOVE / height, bottom=below / height, wspace=0.17
@@ -83,9 +103,7 @@ def draw_front(front: Front, path: Path, *, title: str, mark: str | None = None)
         fontsize=9,
     )
     figure.text(0.012, 0.08 / height, "\n".join(caption), fontsize=9, va="bottom", linespacing=1.4)
-    field = "Creator" if path.suffix == ".svg" else "Software"
-    with write_whole(path) as temporary:
-        figure.savefig(temporary, metadata={field: mark} if mark else None)
+    return figure
 
 
 @dataclass(frozen=True, slots=True)

@@ -122,6 +122,11 @@ class Point:
     p_better = _Believed()
     p_better_loss = _Believed()
 
+    def _repr_html_(self) -> str:
+        from nas.study.front.html import point_html
+
+        return point_html(self)
+
     @property
     def name(self) -> str:
         """What it is called in sentences, with its run where several are looked at together."""

@@ -129,3 +129,13 @@ def test_a_tally_counts() -> None:
     assert tally.miscalibration(1) == 0
     assert set(CLAIMS) >= {"search", "full", "compare", "agreement", "belief"}
     assert isinstance(defaultdict(Tally)["new"], Tally)
+
+
+def test_what_is_said_of_a_figure_that_the_loss_tells_loosely_holds() -> None:
+    """Such as mIoU: seeds, images and networks move it beside the loss."""
+    found = measure("figure", 8, ("null", "additive", "heavy", "interacting"), seed=5)
+    for name in ("searched", "trained fully", "beside those"):
+        whole = together(found[f"figure interval, {name}"], *found[f"figure interval, {name}"])
+        assert whole.coverage > 0.86
+    sure = together(found["figure surely better, trained fully"], "additive", "heavy")
+    assert np.mean(sure.came) > 0.95

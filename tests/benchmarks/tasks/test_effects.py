@@ -232,3 +232,21 @@ def test_intervals_of_repeatability_hold_the_true_one(share: float) -> None:
         found.append(told)
     assert 0.93 <= held / 500 <= 0.97
     assert abs(float(np.median(found)) - share) < 0.06
+
+
+def test_figures_of_which_the_images_say_nothing_order_no_networks(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Such as AP of large objects where there are none, or of small ones that none finds."""
+    rng = np.random.default_rng(0)
+
+    def row() -> dict[str, Any]:
+        figures = {"ap": rng.random(), "ap50": rng.random(), "ap_small": 0.0}
+        both = {"loss": rng.random(), "test_loss": rng.random()}
+        return both | {"figures": figures, "test_figures": figures | {"ap_large": rng.random()}}
+
+    whole = [{name: row() for name in "abc"} for _ in range(2)]
+    effects._print_repeatability("detection", list("abc"), whole)
+    validation, test = capsys.readouterr().out.split("; test: ")
+    assert "AP50" in validation and "large" not in validation and "small" not in validation
+    assert "AP of large objects" in test and "small" not in test

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -73,6 +74,18 @@ def test_a_point_carries_its_gain_and_what_it_rests_on() -> None:
         assert point.gain == pytest.approx(0.1, abs=0.03)
         assert point.p_better > 0.95
         assert (point.regime, point.evidence.trainings, point.evidence.full) == ("scratch", 4, 0)
+
+
+def test_what_images_do_to_a_figure_widens_what_is_said_of_it() -> None:
+    """Such as mIoU, of which what they do to the loss tells little."""
+    known = [replace(record, loss_sem=1e-4) for record in SEVERAL]
+    by_loss = front_of(known)
+    by_figure = front_of([replace(record, accuracy_sem=0.03) for record in known])
+    for one, other in zip(by_loss, by_figure, strict=True):
+        if one.reference is None:
+            before, after = (point.gain_high - point.gain_low for point in (one, other))
+            assert after > before and after > 2 * 0.03
+            assert other.gain_loss_low == pytest.approx(one.gain_loss_low)
 
 
 def test_without_a_belief_nothing_is_said_of_gains() -> None:
