@@ -35,8 +35,8 @@ class NonLocal(NonLocalAttn):
         queries, keys, values = (layer(x).flatten(2) for layer in (self.t, self.p, self.g))
         attention = (queries.transpose(1, 2) @ keys).softmax(dim=2)
         attended = (attention @ values.transpose(1, 2)).transpose(1, 2)
-        batch, _, height, width = x.shape
-        added: Tensor = self.norm(self.z(attended.reshape(batch, -1, height, width)))
+        batch, hidden, height, width = x.shape[0], queries.shape[1], *x.shape[2:]
+        added: Tensor = self.norm(self.z(attended.reshape(batch, hidden, height, width)))
         return x + added
 
 

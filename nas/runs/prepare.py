@@ -22,6 +22,7 @@ from nas.execution.evaluator import EvaluatorSpec
 from nas.execution.executor import LatencyMachine
 from nas.execution.observer import Observer
 from nas.latency.device import Device
+from nas.latency.gpu_state import conditions_of
 from nas.latency.profile import Profile, load_profile
 from nas.latency.runtime import clock_of, device_named
 from nas.latency.source import machine_of, measure_device
@@ -266,6 +267,8 @@ def _anchor_ms(
         "measured": utc_now(),
         "anchor": {"digest": anchor.digest, "latency_ms": latency_ms},
     }
+    if (conditions := machine(conditions_of, clock_of(device))) is not None:
+        about["conditions"] = conditions
     with write_whole(path) as temporary:
         temporary.write_text(json.dumps(about, indent=1))
     return latency_ms

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -53,3 +54,22 @@ def test_notes_for_the_tests_are_not_seen(site: Path) -> None:
     for path in site.rglob("*.html"):
         shown = re.sub(r"<!--.*?-->", "", path.read_text(), flags=re.DOTALL)
         assert "not run:" not in shown, path.name
+
+
+def test_the_search_finds_something_when_the_site_is_opened_as_files(site: Path) -> None:
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
+    playwright = pytest.importorskip("playwright.sync_api", reason="no browser opens the site")
+    if chromium is None:
+        pytest.skip("no browser opens the site: apt install chromium")
+    with playwright.sync_playwright() as driver:
+        # Chromium's own sandbox does not work for root in a container; the page is ours.
+        browser = driver.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        page = browser.new_page(viewport={"width": 1300, "height": 900})
+        asked: list[str] = []
+        page.on("request", lambda request: asked.append(request.url))
+        page.goto((site / "index.html").as_uri())
+        page.locator("input.md-search__input").click()
+        page.keyboard.type("squeeze")
+        playwright.expect(page.locator(".md-search-result__item").first).to_be_visible()
+        browser.close()
+    assert all(address.startswith(("file:", "data:", "blob:")) for address in asked), asked

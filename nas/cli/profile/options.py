@@ -21,7 +21,7 @@ __all__ = [
 
 Runtime = Annotated[
     str,
-    typer.Option(help="onnxruntime, openvino, litert, executorch, ncnn, torch or cuda."),
+    typer.Option(help="onnxruntime, openvino, litert, executorch, ncnn, torch, cuda or tensorrt."),
 ]
 Threads = Annotated[int, typer.Option(min=1)]
 Batch = Annotated[int, typer.Option(min=1, help="Images at once.")]

@@ -19,7 +19,8 @@ __all__ = ["throughput_gauge"]
 PROGRAM = (sys.executable, "-m", "nas.execution.workers.throughput_worker")
 
 _WATCHED_SECONDS = 5.0
-_PATIENCE_SECONDS = 180.0  # until a training has begun, also its choice of convolutions
+_PATIENCE_SECONDS = 300.0  # until all have told, also with their choice of convolutions
+_REPORTS = 3  # of each training, at least, however slow it is
 _STOP_SECONDS = 5
 
 Report = tuple[float, float]
@@ -47,7 +48,7 @@ def throughput_gauge(
     gpu: what CUDA calls the one that they share; None: the process's own.
     memory: what is free on the device, bytes.
     program: what each runs, which must speak as `nas.execution.workers.throughput_worker` does.
-    watched: seconds, once all have begun.
+    watched: seconds at least, once all have begun.
     """
     inbox: queue.Queue[tuple[int, str | None]] = queue.Queue()
     children: list[ChildProcess] = []
@@ -70,12 +71,16 @@ def throughput_gauge(
             begin()
         reports: dict[int, list[Report]] = {child: [] for child in range(number)}
         deadline, since = time.monotonic() + _PATIENCE_SECONDS, None
-        while since is None or time.monotonic() < since + watched:
+        while (
+            since is None
+            or time.monotonic() < since + watched
+            or any(len(said) < _REPORTS for said in reports.values())
+        ):
+            if time.monotonic() > deadline:
+                return None
             try:
                 child, line = inbox.get(timeout=0.1)
             except queue.Empty:
-                if time.monotonic() > deadline:
-                    return None
                 continue
             if line is None:
                 return None
@@ -84,8 +89,6 @@ def throughput_gauge(
             if since is None and all(reports.values()):
                 since = time.monotonic()
                 reports = {child: [] for child in reports}
-        if any(len(said) < 2 for said in reports.values()):
-            return None
         now = memory()
         taken = 0 if free is None or now is None else max(0, free - now)
         return Measured(number, sum(map(_rate, reports.values())), taken, free)
