@@ -1,5 +1,6 @@
 # make search   a search on an embedded data set, from nothing to a Pareto front
 # make test     the tests
+# make test-gpu what only a GPU can tell: tests, then figures of benchmarks/training/gpu.py
 # make docs     the pages of docs/ as a site in site/
 # make check    formatting, types, floors, and the wheel in an empty folder
 
@@ -9,17 +10,21 @@ BIN := $(VENV)/bin
 OUT ?= runs/demo
 READY := $(VENV)/.ready
 
-.PHONY: search test test-slow docs check format
+.PHONY: search test test-slow test-gpu docs check format
 
 search: $(READY)
 	$(BIN)/nas search search_spaces/mobilenetv2-cifar.yaml \
 	  --data cluttered-digits --runner runners/demonstration.yaml --out $(OUT)
 
 test: $(READY)
-	$(BIN)/python -m pytest -m "not slow" -n 2 --dist loadgroup -q
+	$(BIN)/python -m pytest -m "not slow and not gpu" -n 2 --dist loadgroup -q
 
 test-slow: $(READY)
 	$(BIN)/python -m pytest -m slow -q
+
+test-gpu: $(READY)
+	$(BIN)/python -m pytest -m gpu -q
+	$(BIN)/python -m benchmarks.training.gpu
 
 docs: $(READY)
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet --strict

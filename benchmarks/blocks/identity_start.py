@@ -1,29 +1,31 @@
 """Identity start: how much a network's output moves when blocks are inserted, and what is left
 of it after export.
 
-    python -m benchmarks.blocks.identity_start [BLOCK ...]
+    python -m benchmarks.blocks.identity_start [BLOCK ...] [--backbone NAME ...] [--everywhere]
 
-Every block at every place it fits, in one network of each kind of residual block; images at
-128 x 128, trained-like batch norm. Prints the largest difference from the plain network's
-output in evaluation mode, the largest change by folding after the weights have moved, and how
-many doubled gates could not be folded.
+In one network of each kind of residual block; images at 128 x 128, trained-like batch norm. Blocks
+are dealt over the sites of a position, one each, until every kind that fits one has had it; with
+`--everywhere`, each kind is at all places that it fits, by itself. Prints the largest difference
+from the plain network's output in evaluation mode, the largest change by folding after the weights
+have moved, and which kinds keep a doubled gate that could not be folded.
 """
 
 from __future__ import annotations
 
 import argparse
-import copy
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
-from nas.backbones import find_sites
+from nas.backbones import Site, find_sites
 from nas.blocks import BLOCKS
-from nas.models.build import build, deploy, inserted_modules, uniform
-from nas.spec.architecture import EMPTY, Architecture
+from nas.blocks.gate import DoubledGate
+from nas.models.build import build, deploy, inserted_modules, placements_of
+from nas.spec.architecture import EMPTY, Architecture, Insertion
 from nas.spec.space import POSITIONS
+from nas.spec.task import Task
 
 BACKBONES = (
     "mobilenetv1_100",
@@ -40,6 +42,24 @@ BACKBONES = (
     "repvit_m0_9",
 )
 SIDE = 128
+TASK = Task(outputs=10)
+
+Hand = dict[str, str]
+"""Name of a site -> the block there, in one network."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What was found at one position of a backbone; differences as shares of the largest output.
+
+    kinds: how many fit somewhere.
+    left: those that keep a doubled gate where they were put.
+    """
+
+    kinds: int
+    start: float
+    folding: float
+    left: tuple[str, ...]
 
 
 def calibrated(network: nn.Module, images: Tensor) -> nn.Module:
@@ -53,66 +73,100 @@ def calibrated(network: nn.Module, images: Tensor) -> nn.Module:
     return network.eval()
 
 
-def placed(backbone: str, block: str, position: str) -> Architecture:
-    """A block wherever it fits; other slots that come filled are emptied."""
-    emptied = uniform(backbone, EMPTY, resolution=SIDE, position=position)
-    if block == EMPTY:
-        return emptied
-    found = uniform(backbone, block, resolution=SIDE, position=position, where_it_fits=True)
-    taken = {item.site for item in found.insertions}
-    rest = tuple(item for item in emptied.insertions if item.site not in taken)
-    return replace(found, insertions=found.insertions + rest)
+def everywhere(sites: Sequence[Site], blocks: Sequence[str]) -> Iterator[Hand]:
+    """Put one kind at every site that it fits, kind after kind."""
+    for block in blocks:
+        hand = {site.name: block for site in sites if BLOCKS[block].applies(site) is None}
+        if hand:
+            yield hand
 
 
-def cases(
-    backbone: str, images: Tensor, blocks: Sequence[str]
-) -> Iterator[tuple[str, str, float, float, int, int]]:
-    """Position, block, difference at the start, difference by folding, gates left, blocks."""
-    there = {site.position for site in find_sites(backbone, SIDE, positions=POSITIONS)}
-    for position in sorted(there):
-        plain = calibrated(build(placed(backbone, EMPTY, position), num_classes=10), images)
-        expected = plain(images)
-        for block in blocks:
-            architecture = placed(backbone, block, position)
-            if not architecture.blocks:
-                continue
-            network = build(architecture, num_classes=10, start="identity")
-            network.load_state_dict(plain.state_dict(), strict=False)
-            start = float((network(images) - expected).abs().max() / expected.abs().max())
-            for module in inserted_modules(network, architecture):
-                for parameter in module.parameters():
-                    parameter.add_(0.05 * torch.randn_like(parameter))
-            trained = network(images)
-            deployed = deploy(copy.deepcopy(network), architecture)
-            folding = float((deployed(images) - trained).abs().max() / trained.abs().max())
-            left = repr(deployed).count("DoubledGate")
-            yield position, block, start, folding, left, len(architecture.blocks)
+def dealt(sites: Sequence[Site], blocks: Sequence[str]) -> Iterator[Hand]:
+    """Deal kinds over the sites, until each that fits one has had one."""
+    waiting = list(blocks)
+    while True:
+        hand: Hand = {}
+        for site in sites:
+            fitting = (block for block in waiting if BLOCKS[block].applies(site) is None)
+            if block := next(fitting, None):
+                waiting.remove(block)
+                hand[site.name] = block
+        if not hand:
+            return
+        yield hand
+
+
+def placed(backbone: str, sites: Sequence[Site], hand: Hand) -> Architecture:
+    """Place a hand of blocks; other slots that come filled are emptied."""
+    there = {site.name: EMPTY for site in sites if site.filled} | hand
+    insertions = (
+        Insertion(name, block, () if block == EMPTY else tuple(BLOCKS[block].defaults.items()))
+        for name, block in there.items()
+    )
+    return Architecture(backbone, SIDE, tuple(insertions))
+
+
+def measured(
+    backbone: str, position: str, images: Tensor, blocks: Sequence[str], *, alone: bool
+) -> Measured:
+    """Insert, compare with the plain network, move the weights, fold, and compare again."""
+    sites = find_sites(backbone, SIDE, positions=[position])
+    plain = calibrated(build(placed(backbone, sites, {}), task=TASK), images)
+    expected = plain(images)
+    start, folding, left, fitting = 0.0, 0.0, set[str](), set[str]()
+    for hand in (everywhere if alone else dealt)(sites, blocks):
+        fitting.update(hand.values())
+        architecture = placed(backbone, sites, hand)
+        network = build(architecture, task=TASK, start="identity")
+        network.load_state_dict(plain.state_dict(), strict=False)
+        start = max(start, relative(network(images), expected))
+        for module in inserted_modules(network, architecture):
+            for parameter in module.parameters():
+                parameter.add_(0.05 * torch.randn_like(parameter))
+        trained = network(images)
+        deployed = deploy(network, architecture)
+        folding = max(folding, relative(deployed(images), trained))
+        modules = inserted_modules(deployed, architecture)
+        kinds = [item.block for _, item in placements_of(architecture, TASK) if item.block != EMPTY]
+        for block, module in zip(kinds, modules, strict=True):
+            if any(isinstance(layer, DoubledGate) for layer in module.modules()):
+                left.add(block)
+    return Measured(len(fitting), start, folding, tuple(sorted(left)))
+
+
+def relative(found: Tensor, expected: Tensor) -> float:
+    """Return the largest difference as a share of the largest value."""
+    return float((found - expected).abs().max() / expected.abs().max())
 
 
 @torch.no_grad()
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("blocks", nargs="*", default=list(BLOCKS))
-    names = parser.parse_args().blocks
+    parser.add_argument("--backbone", nargs="+", default=BACKBONES)
+    parser.add_argument("--everywhere", action="store_true")
+    arguments = parser.parse_args()
     torch.manual_seed(0)
     images = torch.randn(2, 3, SIDE, SIDE) * torch.tensor([1.0, 3.0])[:, None, None, None]
-    print("differences are relative to the largest output\n")
-    print(
-        f"{'backbone':<32} {'position':<22} {'blocks':>6} {'start':>8} {'folding':>8}  gates left"
-    )
-    worst = (0.0, 0.0)
-    for backbone in BACKBONES:
-        found: dict[str, list[tuple[str, float, float, int, int]]] = {}
-        for position, *rest in cases(backbone, images, names):
-            found.setdefault(position, []).append(tuple(rest))  # type: ignore[arg-type]
-        for position, rows in found.items():
-            start, folding = max(row[1] for row in rows), max(row[2] for row in rows)
-            left = sum(row[3] > 0 for row in rows)
-            worst = max(worst[0], start), max(worst[1], folding)
-            note = f"in {left} of {len(rows)} kinds" if left else ""
-            print(f"{backbone:<32} {position:<22} {len(rows):>6}", end=" ")
-            print(f"{start:>8.0e} {folding:>8.0e}  {note}", flush=True)
-    print(f"\nlargest: {worst[0]:.1e} at the start, {worst[1]:.1e} by folding")
+    print("| backbone | kinds that fit | start | folding | kinds that keep a doubled gate |")
+    print("| --- | --- | --- | --- | --- |")
+    for backbone in arguments.backbone:
+        sites = find_sites(backbone, SIDE, positions=POSITIONS)
+        rows = {
+            position: measured(
+                backbone, position, images, arguments.blocks, alone=arguments.everywhere
+            )
+            for position in sorted({site.position for site in sites})
+        }
+        fitting = sorted({row.kinds for row in rows.values()})
+        start = max(row.start for row in rows.values())
+        folding = max(row.folding for row in rows.values())
+        left = ", ".join(f"{position} {len(row.left)}" for position, row in rows.items())
+        print(
+            f"| `{backbone}` | {' to '.join(map(str, dict.fromkeys((fitting[0], fitting[-1]))))} | "
+            f"{start:.0e} | {folding:.0e} | {left} |".replace("0e+00", "0"),
+            flush=True,
+        )
 
 
 if __name__ == "__main__":

@@ -31,6 +31,13 @@ SCSA_IMPORTS = (
 )
 
 
+FFNET_MENDED = (
+    ("timm.models.layers", "timm.layers"),
+    # Names that timm has dropped; they only load checkpoints.
+    ("from timm.models._builder import resolve_pretrained_cfg, _update_default_kwargs", ""),
+)
+
+
 def deployed_ffa(module: Any, shape: Shape) -> nn.Module:
     """FFNet's mixer with its twin kernels folded by its authors' own function."""
     mixer = module.Token_Mixer(shape[0], 7, 7)
@@ -277,16 +284,20 @@ PUBLISHED = (
         "ffa",
         "ysj9909/FFNet/models/ffnet.py",
         deployed_ffa,
-        mended=(
-            ("timm.models.layers", "timm.layers"),
-            # Names that timm has dropped; they only load checkpoints.
-            (
-                "from timm.models._builder import resolve_pretrained_cfg, _update_default_kwargs",
-                "",
-            ),
-        ),
+        mended=FFNET_MENDED,
         shape=(96, 14, 9),
         note="(as deployed)",
+    ),
+    Published(
+        "ffa",
+        "ysj9909/FFNet/models/ffnet.py",
+        lambda module, shape: module.ResidualBlock(
+            module.Token_Mixer(shape[0], 3, 3), shape[0], use_layer_scale=False
+        ),
+        options={"kernel_size": 3},
+        mended=FFNET_MENDED,
+        shape=(64, 28, 18),
+        note="(kernels of 3, as in their early stages)",
     ),
     Published(
         "axial",
@@ -320,12 +331,11 @@ PUBLISHED = (
         "aa",
         "leaderj1001/Attention-Augmented-Conv2d/AA-Wide-ResNet/attention_augmented_conv.py",
         lambda module, shape: Inserted(
-            nn.Identity(), module.AugmentedConv(shape[0], shape[0], 1, 160, 8, 8, True)
+            nn.Identity(), module.AugmentedConv(shape[0], shape[0], 1, 160, 8, 8, relative=True)
         ),
         weights=all_but("branch.conv_out"),
         mended=(
-            ("padding=1", "padding=0"),
-            # Their tables are drawn anew at each call, so they never learn.
+            # Their tables are of square maps alone, and stand in another order.
             (
                 "self.attn_out = nn.Conv2d(self.dv, self.dv, kernel_size=1, stride=1)",
                 "self.tables = nn.ParameterList([torch.empty(2 * 14 - 1, 20),"
@@ -333,15 +343,11 @@ PUBLISHED = (
                 "        self.attn_out = nn.Conv2d(self.dv, out_channels, 1)",
             ),
             (
-                "nn.Parameter(torch.randn((2 * W - 1, dk), requires_grad=True)).to(device)",
-                "self.tables[1]",
+                "        if self.relative:\n            self.key_rel_w",
+                "        if False:\n            self.key_rel_w",
             ),
-            (
-                "nn.Parameter(torch.randn((2 * H - 1, dk), requires_grad=True)).to(device)",
-                "self.tables[0]",
-            ),
-            ('is "w"', '== "w"'),
-            ('is "h"', '== "h"'),
+            ("(q, self.key_rel_w,", "(q, self.tables[1],"),
+            ("self.key_rel_h, W", "self.tables[0], W"),
             ("torch.cat((conv_out, attn_out), dim=1)", "attn_out"),
         ),
         shape=(96, 14, 9),

@@ -1,38 +1,45 @@
 """Which runtime runs which block, and how closely it agrees with torch.
 
-    python -m benchmarks.blocks.runtimes [DEVICE ...]
+    python -m benchmarks.blocks.runtimes [WAY ...]
 
-A device is a runtime, or as in `onnxruntime-int8` one with a precision. For each block a small
-network around it: a convolution, the block on a map of 32 channels and 16 x 16, another
-convolution, a classifier; batch norm as if trained. Prints the largest difference of any score
-from torch's, as a share of the largest score, for a batch of 2, and below the table the reason
-where there is none. The last line is the share of the process's CPU time that the calling
-thread saw. Runtimes that are not installed are left out.
+A way is a runtime, as in `onnxruntime-int8` one with a precision, or a file of torch, `pt2` or
+`torchscript`. For each block a small network around it: a convolution, the block on a map of 32
+channels and 16 x 16, another convolution, a classifier; batch norm as if trained. Prints the
+largest difference of any score from torch's, as a share of the largest score, for a batch of 2,
+and below the table the reason where there is none. The last line is the share of the process's CPU
+time that the calling thread saw. Runtimes that are not installed are left out.
 """
 
 from __future__ import annotations
 
 import argparse
 import multiprocessing
+import tempfile
 import time
-from collections.abc import Iterator
+import warnings
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from nas.base.errors import MeasurementError
+from nas.base.errors import MeasurementError, NasError
+from nas.base.size import Size
 from nas.blocks import BLOCKS, make_block
-from nas.latency.device import Device
-from nas.latency.runtime import RUNTIMES, Session, device_named
+from nas.export.target.torch_files import to_pt2, to_torchscript
+from nas.export.verify import load_pt2, load_torchscript
+from nas.latency.runtime import RUNTIMES, Session, device_named, to_onnx
 from nas.latency.runtime.runtime import first_line
 
 CHANNELS, SIDE, BATCH = 32, 16, 2
 PLAIN = "(none)"
+SHAPE = (3, 4 * SIDE, 4 * SIDE)
+_FILES = {"pt2": (to_pt2, load_pt2), "torchscript": (to_torchscript, load_torchscript)}
+WAYS = (*RUNTIMES, *_FILES)
 
 
 def network(block: str) -> nn.Module:
@@ -81,17 +88,42 @@ def seen(session: Session, images: NDArray[np.float32]) -> float:
     return (time.thread_time_ns() - thread) / (time.process_time_ns() - process)
 
 
-def tried(device: Device, block: str) -> Found:
+def fingerprint(way: str) -> str:
+    """Return the versions of what runs. Raises MeasurementError where it is not installed."""
+    if way in _FILES:
+        return f"torch {torch.__version__}"
+    return RUNTIMES[device_named(way).runtime].fingerprint()
+
+
+def opened(way: str, original: nn.Module) -> Session:
+    """Write a network, and open what was written. Raises NasError."""
+    if way in _FILES:
+        write, load = _FILES[way]
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder, "network")
+            path.write_bytes(write(original, Size.of(SHAPE[1])))
+            return load(path)
+    device = device_named(f"{way}-batch{BATCH}")
+    runtime = RUNTIMES[device.runtime]
+    graph = runtime.convert(original, SHAPE, device.batch, device.precision)
+    return runtime.load(graph, device)
+
+
+def graph_around(block: str) -> bytes:
+    """Write the network around a block in ONNX, for one image."""
+    return to_onnx(network(block), SHAPE, dynamic_batch=False)
+
+
+def tried(way: str, block: str) -> Found:
     torch.set_num_threads(1)
-    original, runtime = network(block), RUNTIMES[device.runtime]
-    shape = (BATCH, 3, 4 * SIDE, 4 * SIDE)
-    images = np.random.default_rng(0).standard_normal(shape, np.float32)
+    warnings.simplefilter("ignore")  # in a process of its own: converters warn of what they do
+    original = network(block)
+    images = np.random.default_rng(0).standard_normal((BATCH, *SHAPE), np.float32)
     with torch.no_grad():
         wanted = original(torch.from_numpy(images)).numpy()
     try:
-        graph = runtime.convert(original, shape[1:], device.batch, device.precision)
-        session = runtime.load(graph, device)
-    except MeasurementError as error:
+        session = opened(way, original)
+    except NasError as error:
         return Found(failure=str(error))
     try:
         scores = session(images)
@@ -101,31 +133,37 @@ def tried(device: Device, block: str) -> Found:
     return Found(float(np.abs(scores - wanted).max() / np.abs(wanted).max()), share)
 
 
-def all_blocks(device: Device) -> Iterator[Found]:
-    """In a process of their own, and another one after a crash."""
-    context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(1, context)
-    for block in (PLAIN, *BLOCKS):
+class InOwnProcess:
+    """A process that blocks are tried in, and another one after a crash."""
+
+    def __init__(self) -> None:
+        self._context = multiprocessing.get_context("spawn")
+        self._pool = ProcessPoolExecutor(1, self._context)
+
+    def tried(self, way: str, block: str) -> Found:
         try:
-            yield pool.submit(tried, device, block).result()
+            return self._pool.submit(tried, way, block).result()
         except BrokenProcessPool:
-            yield Found(failure="crashes the process")
-            pool = ProcessPoolExecutor(1, context)
-    pool.shutdown()
+            self._pool = ProcessPoolExecutor(1, self._context)
+            return Found(failure="crashes the process")
+
+    def close(self) -> None:
+        self._pool.shutdown()
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("devices", nargs="*", default=list(RUNTIMES))
+    parser.add_argument("ways", nargs="*", default=list(WAYS))
     table: dict[str, list[Found]] = {}
-    for name in parser.parse_args().devices:
-        device = device_named(f"{name}-batch{BATCH}")
+    own = InOwnProcess()
+    for way in parser.parse_args().ways:
         try:
-            print(f"{name}: {RUNTIMES[device.runtime].fingerprint()}", flush=True)
+            print(f"{way}: {fingerprint(way)}", flush=True)
         except MeasurementError as error:
             print(f"left out: {error}")
             continue
-        table[name] = list(all_blocks(device))
+        table[way] = [own.tried(way, block) for block in (PLAIN, *BLOCKS)]
+    own.close()
     print(f"\n{'block':<10}" + "".join(f"{name:>18}" for name in table))
     for number, block in enumerate((PLAIN, *BLOCKS)):
         cells = (found[number].difference for found in table.values())

@@ -2,10 +2,11 @@
 
     python -m benchmarks.blocks.systems AUTHORS [BLOCK ...]
 
-AUTHORS is the folder of `benchmarks.blocks.fidelity`; runtimes are those of
-`benchmarks.blocks.runtimes` that are installed. Prints Markdown. A difference is the largest of all
-comparisons with the block's authors, as that script measures it; a runtime takes a block when its
-scores are torch's within 1e-4 of the largest.
+AUTHORS is the folder of `benchmarks.blocks.fidelity`; what takes a block is read from
+nas/blocks/measured.json, which `benchmarks.blocks.measured` writes. Prints Markdown. A difference
+is the largest of all comparisons with the block's authors, as `fidelity` measures it; a runtime
+takes a block when its scores are torch's within 1e-4 of the largest, and of an accelerator's
+operators the number is shown that it leaves to the processor.
 """
 
 from __future__ import annotations
@@ -20,13 +21,8 @@ import torch
 
 from benchmarks.blocks.fidelity import difference
 from benchmarks.blocks.published import PUBLISHED
-from benchmarks.blocks.runtimes import BATCH, tried
-from nas.base.errors import MeasurementError
 from nas.blocks import BLOCKS, Block
-from nas.latency.runtime import RUNTIMES, device_named
-
-_TAKEN = 1e-4
-_SHOWN = ("onnxruntime", "openvino", "ncnn", "litert", "executorch")
+from nas.blocks.measured import MeasuredAccelerator, MeasuredBlock, MeasuredBlocks
 
 
 def largest_difference(root: Path, name: str) -> str:
@@ -49,31 +45,24 @@ def largest_difference(root: Path, name: str) -> str:
     return ("0" if max(found) == 0 else f"{max(found):.0e}") + ported
 
 
-def runtimes() -> list[str]:
-    """Those that are installed."""
-    there = []
-    for name in _SHOWN:
-        with contextlib.suppress(MeasurementError):
-            RUNTIMES[name].fingerprint()
-            there.append(name)
-    return there
-
-
-def taken(name: str, runtime: str) -> str:
-    """Whether a runtime gives torch's scores of a network with the block."""
-    found = tried(device_named(f"{runtime}-batch{BATCH}"), name)
-    return "yes" if found.difference is not None and found.difference < _TAKEN else "no"
-
-
-def row(root: Path, block: Block, there: list[str]) -> str:
+def row(root: Path, block: Block, measured: MeasuredBlock) -> str:
     paper = block.paper.replace("https://arxiv.org/abs/", "arXiv:").removeprefix("https://")
+    time = "" if measured.time is None else f"{100 * measured.time:+.0f} %"
     cells = [
         f"`{block.name}`",
         f"[{block.title}, {paper}]({block.paper})",
         largest_difference(root, block.name),
-        *(taken(block.name, runtime) for runtime in there),
+        time,
+        *("yes" if way in measured.taken_by else "no" for way in measured.differences),
+        *(left_outside(taken) for taken in measured.accelerators.values()),
     ]
     return f"| {' | '.join(cells)} |"
+
+
+def left_outside(taken: MeasuredAccelerator) -> str:
+    """Say how many operators of a block an accelerator leaves to the processor."""
+    outside = sum(taken.outside.values())
+    return f"{outside} of {taken.inside + outside} not" if outside else "yes"
 
 
 def main() -> None:
@@ -82,12 +71,14 @@ def main() -> None:
     parser.add_argument("blocks", nargs="*")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    there = runtimes()
-    print("| block | what | largest difference | " + " | ".join(there) + " |")
-    print("| --- | --- | --- | " + " | ".join("---" for _ in there) + " |")
-    for block in BLOCKS.values():
-        if not arguments.blocks or block.name in arguments.blocks:
-            print(row(arguments.authors, block, there), flush=True)
+    content = MeasuredBlocks.load()
+    names = [name for name in content.blocks if not arguments.blocks or name in arguments.blocks]
+    first = content.blocks[names[0]]
+    accelerators = [name.partition(" (")[0] for name in first.accelerators]
+    heads = ["block", "what", "largest difference", "time", *first.differences, *accelerators]
+    print(f"| {' | '.join(heads)} |\n|{' --- |' * len(heads)}")
+    for name in names:
+        print(row(arguments.authors, BLOCKS[name], content.blocks[name]), flush=True)
 
 
 if __name__ == "__main__":

@@ -41,7 +41,7 @@ from nas.backbones.torchvision_detectors import transform_normalisation
 from nas.base.errors import SpecError
 from nas.base.size import Resolution, Size
 from nas.spec.own_backbone import is_held
-from nas.spec.proxy import WEIGHT_PLACES
+from nas.spec.weight_places import WEIGHT_PLACES
 from nas.spec.width import MOST_WIDTH, split_width, with_width
 
 __all__ = [

@@ -11,12 +11,14 @@ import shutil
 from collections.abc import Hashable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import yaml
-from pydantic import BaseModel, ValidationError
 
 from nas.base.errors import SpecError, StorageError, disk_is_full
+
+if TYPE_CHECKING:  # where networks are only trained, it is not needed and may not be there
+    from pydantic import BaseModel
 
 __all__ = [
     "dump_yaml",
@@ -31,7 +33,7 @@ __all__ = [
 ]
 
 _MAX_BYTES = 1_000_000
-_Model = TypeVar("_Model", bound=BaseModel)
+_Model = TypeVar("_Model", bound="BaseModel")
 
 
 class _StrictLoader(yaml.SafeLoader):
@@ -143,53 +145,25 @@ def parse(model: type[_Model], data: object, source: str) -> _Model:
     """
     if not isinstance(data, dict):
         raise SpecError(f"{source}: holds {type(data).__name__}; a mapping of keys is needed")
+    from pydantic import ValidationError
+
+    from nas.base.faults import first_fault
+
     try:
         return model.model_validate(data)
     except ValidationError as error:
-        raise SpecError(f"{source}: {_first_fault(model, error)}") from None
+        raise SpecError(f"{source}: {first_fault(model, error)}") from None
 
 
-def _first_fault(model: type[BaseModel], error: ValidationError) -> str:
-    faults = error.errors(include_url=False)
-    # A key that is misspelt also looks missing; what was found is the better clue.
-    unknown = (fault for fault in faults if fault["type"] == "extra_forbidden")
-    fault = next(unknown, faults[0])
-    # A Union reports a branch such as "int" or "list[float]" as if it were a key.
-    key = ".".join(str(part) for part in fault["loc"] if not _is_branch(part))
-    if fault["type"] == "extra_forbidden":
-        owner = _owner(model, tuple(fault["loc"][:-1]))
-        return f"unknown key {key!r}; allowed here: {', '.join(sorted(owner.model_fields))}"
-    if fault["type"] == "missing":
-        return f"key {key!r} is missing"
-    message = fault["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
-    if fault["type"] == "value_error":
-        return f"{key}: {message}" if key else message
-    return f"{key}: found {fault['input']!r}; allowed: {message}"
-
-
-def _is_branch(part: int | str) -> bool:
-    return isinstance(part, str) and (
-        part in {"int", "float", "str", "bool"} or "[" in part or part.startswith("constrained")
-    )
-
-
-def _owner(model: type[BaseModel], path: tuple[int | str, ...]) -> type[BaseModel]:
-    for part in path:
-        field = model.model_fields.get(str(part))
-        if field is not None and isinstance(field.annotation, type):
-            if issubclass(field.annotation, BaseModel):
-                model = field.annotation
-    return model
-
-
-def refuse_taken(path: Path, option: str) -> None:
+def refuse_taken(path: Path, option: str, what: str = "file") -> None:
     """Check that nothing is at the path of a new file.
 
     option: the one that named it, for the error.
+    what: it is to be, for the error.
     Raises SpecError when something is there.
     """
     if os.path.lexists(path):
-        raise SpecError(f"{option} {path} exists; name a new file")
+        raise SpecError(f"{option} {path} exists; name a new {what}")
 
 
 def _unique() -> str:

@@ -7,7 +7,9 @@ from collections.abc import Sequence
 
 __all__ = [
     "describe_uncounted",
+    "format_bytes",
     "format_count",
+    "format_duration",
     "format_interval",
     "format_mean_percent",
     "format_milliseconds",
@@ -28,6 +30,23 @@ def format_count(number: float, *, space: str = "") -> str:
         if number >= size:
             return f"{number / size:.{digits}f}{space}{letter}"
     return f"{number:.0f}"
+
+
+def format_bytes(number: float) -> str:
+    """Return a size on disk with its unit, in thousands: `85 MB`, `1.2 GB`."""
+    for size, unit in ((1e12, "TB"), (1e9, "GB")):
+        if number >= size:
+            return f"{number / size:.1f} {unit}"
+    return f"{math.ceil(number / 1e6)} MB"
+
+
+def format_duration(seconds: float) -> str:
+    """Return a duration in the largest unit of which it has two: `90 s`, `12 min`, `2.5 h`."""
+    for size, unit in ((86400.0, "days"), (3600.0, "h"), (60.0, "min")):
+        if seconds >= 2 * size:
+            number = seconds / size
+            return f"{number:.1f} {unit}" if number < 10 else f"{number:.0f} {unit}"
+    return f"{seconds:.0f} s"
 
 
 def one_line(text: str) -> str:

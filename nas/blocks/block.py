@@ -14,7 +14,10 @@ from nas.base.errors import SpecError
 from nas.blocks.gate import double_gates, single_gates, undouble_gates
 from nas.spec.architecture import Option
 
-__all__ = ["Block", "FeatureMap", "Shape", "paper_width"]
+__all__ = ["WINDOWS", "Block", "FeatureMap", "Shape", "paper_width"]
+
+WINDOWS = ("block_size", "dilation", "kernel_size", "patches", "regions", "stride", "window")
+"""The options that are sides on a map, in positions, or how many parts a side has."""
 
 _SAME = 1e-5  # of the largest value
 _MAPS, _SCALE = 4, 8.0  # that a function is tried on; so large that gates of other shapes differ
@@ -103,7 +106,8 @@ class Block:
         """Return why options that somebody chose do not fit a site; None when they do.
 
         A ratio above the channels is refused, unless it is the paper's: hidden widths have a
-        floor.
+        floor. So is a window that is larger than any listed and reaches beyond the map from
+        everywhere, so that more of it would meet nothing but padding.
         """
         chosen = options or {}
         reduction = chosen.get("reduction", 0)
@@ -111,12 +115,26 @@ class Block:
             return f"reduction {reduction} is larger than its {site.channels} channels"
         options = self.complete(chosen)
         maps = tuple(dict.fromkeys(site.maps)) or ((site.height, site.width),)
+        if reason := self._beyond(max(maps, key=max), options):
+            return reason
         if self.limits is not None:
             reasons = (self.limits(site.channels, *each, options) for each in maps)
             reason = next((reason for reason in reasons if reason), None)
             if reason:
                 return reason
         return self._bound_to(site.channels, maps, options) if len(maps) > 1 else None
+
+    def _beyond(self, largest: tuple[int, int], options: Mapping[str, Option]) -> str | None:
+        """Return why a window is too large for a map (height, width)."""
+        for name in (name for name in WINDOWS if name in options):
+            most = max(2 * max(largest) - 1, *map(int, self.options[name]))
+            if int(options[name]) > most:
+                height, width = largest
+                return (
+                    f"{name} {options[name]} reaches beyond its map of {height}x{width}; at most "
+                    f"{most} there"
+                )
+        return None
 
     def _bound_to(
         self, channels: int, maps: Sequence[tuple[int, int]], options: Mapping[str, Option]

@@ -49,7 +49,8 @@ class CrissCross(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         for _ in range(self.recurrence):
-            x = self.gamma * self.attend(x) + x
+            # In this order, since a sum is laid out in memory as its first term is.
+            x = x + self.gamma * self.attend(x)
         return x
 
 

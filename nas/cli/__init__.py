@@ -16,6 +16,7 @@ from nas.cli import (
     explain,
     export,
     front,
+    init,
     launch,
     profile,
     report,
@@ -33,6 +34,7 @@ from nas.cli.application import app, main
 
 __all__ = ["app", "main"]
 
+app.command()(init.init)
 app.command()(ask.ask)
 app.command()(search.search)
 app.command()(resume.resume)

@@ -11,7 +11,7 @@ from typing import Any
 
 import typer
 
-from nas.base.errors import MeasurementError
+from nas.base.errors import MeasurementError, SpecError
 from nas.base.machine import available_memory, cache_root, processor, usable_cores, version
 from nas.cli.options import Json
 from nas.cli.output.console import print_json
@@ -128,8 +128,17 @@ def _accelerator() -> Check:
         import torch
     except ImportError as error:
         return Check("GPU", "missing", f"torch cannot be loaded ({error})", "pip install torch")
-    if torch.cuda.is_available():
-        return Check("GPU", "ok", f"{torch.cuda.get_device_name()}; trainings use it")
+    from nas.training.device import best_device
+    from nas.training.precision import usual_precision
+
+    try:
+        device = best_device()
+    except SpecError as error:
+        return Check("GPU", "missing", str(error))
+    if device.type != "cpu":
+        name = torch.cuda.get_device_name() if device.type == "cuda" else device.type
+        precision = usual_precision(device)
+        return Check("GPU", "ok", f"{name}; trainings use it, in {precision} (docs/gpus.md)")
     built = f"torch {torch.__version__} is built for CUDA {torch.version.cuda}"
     if torch.version.cuda:
         return Check("GPU", "note", f"none found ({built}); trainings run on the cores")

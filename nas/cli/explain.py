@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.console import Console
 
 from nas.base.errors import SpecError
 from nas.base.files import refuse_taken
+from nas.base.formats import format_milliseconds
 from nas.cli.options import Json, OtherDevice, RunFolder
 from nas.cli.output.console import make_console, print_json
 from nas.cli.output.explanation import Answers, answers_to_dict, print_answers
@@ -17,6 +20,7 @@ from nas.cli.parsing import parse_numbers
 if TYPE_CHECKING:
     from nas.report.explain import Explanation
     from nas.runs.run import Run
+    from nas.spec.architecture import Architecture
 
 __all__ = ["explain"]
 
@@ -44,6 +48,10 @@ def explain(
         Path | None,
         typer.Option(metavar="FILE", help="Write the rules for nas search --prior FILE."),
     ] = None,
+    evaluate: Annotated[
+        bool,
+        typer.Option("--evaluate", help="With --for: train that network as the search does."),
+    ] = False,
     json_: Json = False,
 ) -> None:
     """Say what each block, site, stage and ratio does to loss and latency, and how sure that is.
@@ -54,6 +62,8 @@ def explain(
     from nas.runs.run import open_run
 
     limit = _parse_latency(budget) if budget is not None else None
+    if evaluate and (limit is None or json_):
+        raise SpecError("--evaluate trains what --for names: give --for, and leave --json out")
     _refuse_files(picture, prior)
     opened = open_run(run)
     explanation = explain_front(opened.front(device=device))
@@ -64,6 +74,15 @@ def explain(
         return
     screen = make_console()
     print_answers(explanation, answers, screen)
+    if answers.advice is not None and not answers.advice.known:
+        if evaluate:
+            _evaluate(opened, answers.advice.architecture, screen)
+        else:
+            screen.print(
+                f"Train it as the search does: nas explain {shlex.quote(str(run))} --for {budget} "
+                "--evaluate",
+                soft_wrap=True,
+            )
     for path in written:
         screen.print(f"Written: {path}")
     if prior is not None:
@@ -109,6 +128,23 @@ def _answer(
         comparison = compare_devices(run, devices[0], devices[1], latency_ms=limit)
     shares = _importances(run) if importances else {}
     return Answers(limit, advice, comparison, shares)
+
+
+def _evaluate(run: Run, architecture: Architecture, screen: Console) -> None:
+    """Train a network as a search does, and say what came of it."""
+    from nas.execution.observer import Narrator
+    from nas.runs.further_trial import evaluate_further
+
+    record = evaluate_further(run, architecture, Narrator(screen.print))
+    if record.loss is None or record.accuracy is None or record.latency_ms is None:
+        screen.print(f"trial {record.trial} {record.state}: {record.failure}")
+        return
+    screen.print(
+        f"trial {record.trial}: loss {record.loss:.4f}, {run.file.figure.title} "
+        f"{record.accuracy:.1%}, {format_milliseconds(record.latency_ms)} ms; it stands in: nas "
+        f"front {shlex.quote(str(run.path))}",
+        soft_wrap=True,
+    )
 
 
 def _importances(run: Run) -> dict[str, dict[str, float]]:

@@ -12,9 +12,9 @@ from rich.console import Console
 from rich.table import Table
 
 from nas.base.errors import SpecError
+from nas.base.formats import format_duration
 from nas.cli.options import Json, RunFolder
 from nas.cli.output.console import make_console, plain_table, print_json
-from nas.cli.output.formats import format_clock
 from nas.cli.output.front_table import print_front
 from nas.cli.output.retrain_progress import RetrainWatcher, watch_retrain
 from nas.spec.width import describe_reference
@@ -96,6 +96,9 @@ def retrain(
             )
             if not dry_run:
                 watcher.begin(planned)
+                if planned.jobs and trainings.is_alone():
+                    for line in _describe_time(planned, planned.seconds()):
+                        watcher.stage(line)
                 results = trainings.retrain(planned, watcher)
     except KeyboardInterrupt:  # and SIGTERM
         beside.print("stopped; nothing is lost: the same command goes on")
@@ -175,9 +178,25 @@ def _print_plan(planned: RetrainPlan, screen: Console, *, as_json: bool) -> None
     )
     screen.print(
         f"{len(jobs)} trainings ({len(planned.done)} are there already), "
-        f"{planned.workers} side by side, {tested}: about {format_clock(seconds)} of training "
-        "steps; starting and looking at images come on top"
+        f"{planned.workers} side by side, {tested}"
     )
+    for line in _describe_time(planned, seconds):
+        screen.print(line)
+
+
+def _describe_time(planned: RetrainPlan, seconds: float) -> list[str]:
+    """Say how long it takes, and what takes less where a long recipe meets few images."""
+    lines = [
+        f"about {format_duration(seconds)} of training steps; starting and looking at images come "
+        "on top"
+    ]
+    epochs = planned.shorter(seconds)
+    if epochs is not None:
+        lines.append(
+            f"{planned.jobs[0].recipe.epochs:g} epochs are a recipe for large sets; half an hour "
+            f"takes: --epochs {epochs}, fewer networks (--trial N), or --seeds 1"
+        )
+    return lines
 
 
 def _plan_table(jobs: Sequence[FullTraining]) -> Table:

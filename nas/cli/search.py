@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -23,6 +24,7 @@ from nas.cli.options import (
     WeightsMatch,
     Workers,
 )
+from nas.cli.output.console import make_console
 from nas.cli.parsing import (
     parse_arguments,
     parse_focus,
@@ -102,6 +104,13 @@ def search(
         ),
     ] = None,
     set_: RunnerSettings = None,
+    dry_run: Annotated[
+        bool,
+        typer.Option(
+            "--dry-run",
+            help="Only say what would be trained, how long, on how much disk, and what it tells.",
+        ),
+    ] = False,
 ) -> None:
     """Search a space and show the front.
 
@@ -111,6 +120,7 @@ def search(
     from nas.models.fitting_sites import with_fitting_sites
     from nas.runs import start
     from nas.runs.check_network import CLASSES
+    from nas.runs.forecast_prose import sentences
     from nas.runs.reading import settle_task
     from nas.spec.runner import load_runner
     from nas.spec.space import with_backbones
@@ -141,6 +151,13 @@ def search(
     if backbone:
         loaded, notes = with_fitting_sites(loaded, settle_task(plan, data).task_on(CLASSES))
 
+    if dry_run:
+        foreseen, told = start.foresee(
+            loaded, plan, data, out, calibration=calibration, prior=prior
+        )
+        _print_forecast((*notes, *told, *sentences(foreseen)))
+        return
+
     def run(observer: Observer) -> Run:
         for note in notes:
             observer.stage(note)
@@ -149,3 +166,10 @@ def search(
         )
 
     carry_out(out, run)
+
+
+def _print_forecast(lines: Sequence[str]) -> None:
+    screen = make_console()
+    for line in lines:
+        screen.print(line)
+    screen.print("No run was made; the same command without --dry-run starts it.")

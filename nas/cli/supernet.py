@@ -98,6 +98,8 @@ def _open_folder(
     from nas.runs.check_network import CLASSES, check_networks
     from nas.runs.images import train_resolution
     from nas.runs.reading import reading_of
+    from nas.training.device import best_device
+    from nas.training.precision import settle_precision
     from nas.training.supernet.folder import SupernetFile, SupernetFolder
 
     for note in check_networks(candidates, runner.proxy, None, runner.task_on(CLASSES)):
@@ -126,7 +128,7 @@ def _open_folder(
         frozen=frozen,
         plain=paths.plain,
         sandwich=paths.sandwich,
-        proxy=runner.proxy,
+        proxy=settle_precision(runner.proxy, best_device()),
     )
     return SupernetFolder.prepare(out, file, candidates, names.values()), images
 
@@ -142,7 +144,7 @@ def _train_and_score(
         with run_lock(out):
             for architecture, _ in folder.candidates.plains():
                 supernet = _train(folder, architecture, images)
-                rows += _score(supernet, images, number) if number else []
+                rows += _score(folder, supernet, images, number) if number else []
     except KeyboardInterrupt:
         print("stopped; the same command goes on from the last checkpoint", file=sys.stderr)
         raise typer.Exit(130) from None
@@ -173,17 +175,21 @@ def _train(folder: SupernetFolder, plain: Architecture, images: Dataset) -> Supe
         return folder.train(plain, images, device=best_device(), progress=progress)
 
 
-def _score(supernet: Supernet, images: Dataset, number: int) -> list[dict[str, Any]]:
+def _score(
+    folder: SupernetFolder, supernet: Supernet, images: Dataset, number: int
+) -> list[dict[str, Any]]:
     """Score hand-placed and drawn networks by inherited weights; the lowest loss comes first."""
     from nas.training.device import best_device
     from nas.training.supernet import weights
 
     networks = _networks_to_score(supernet, number)
-    task, device = supernet.task, best_device()
+    task, device, precision = supernet.task, best_device(), folder.file.proxy.computed_in
     rows: list[dict[str, Any]] = []
     with show_count(f"scoring networks of {supernet.plain.backbone}") as progress:
         for done, (architecture, reference) in enumerate(networks, start=1):
-            scores = weights.score(supernet, architecture, images, task, device=device)
+            scores = weights.score(
+                supernet, architecture, images, task, device=device, precision=precision
+            )
             rows.append(
                 {
                     "backbone": architecture.backbone,

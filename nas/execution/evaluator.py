@@ -6,7 +6,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 import torch
 from torch import nn
@@ -15,6 +15,7 @@ from nas.base.errors import StorageError, reason_of
 from nas.base.machine import cache_root
 from nas.base.object_store import fetch, location
 from nas.data import open_data
+from nas.execution.device_share import DeviceShare
 from nas.latency.runtime import device_named
 from nas.latency.source import LatencyOf, latency_measurer, latency_predictor
 from nas.models.build import build
@@ -38,14 +39,16 @@ from nas.training.checkpoint import (
     training_path,
 )
 from nas.training.climb import climb
-from nas.training.device import best_device
+from nas.training.device import best_device, forget_memory, out_of_memory
 from nas.training.loop import Training, evaluate
+from nas.training.placement import placed
+from nas.training.precision import check_precision
 from nas.training.proxies import PROXIES, Setting
 from nas.training.supernet.folder import SupernetFolder
 from nas.training.supernet.supernet import Supernet
 from nas.training.tasks import Score
 
-__all__ = ["Evaluator", "EvaluatorSpec"]
+__all__ = ["Evaluator", "EvaluatorSpec", "setting_of"]
 
 _SMALLER = "fewer workers or a smaller proxy.batch_size would help"
 
@@ -129,6 +132,33 @@ class EvaluatorSpec:
         )
 
 
+def setting_of(spec: EvaluatorSpec) -> Setting:
+    """Return what candidates are trained in, on the device of this process.
+
+    spec: fetched (see `EvaluatorSpec.fetch`).
+    Raises SpecError where the device has not the precision of the search.
+    """
+    # One thread per trial and many trials side by side is the fastest use of a CPU.
+    torch.set_num_threads(spec.proxy.threads)
+    device = best_device()
+    check_precision(spec.proxy.computed_in, device)
+    data = open_data(spec.data)
+    if spec.proxy.subset is not None:
+        data = data.subset(spec.proxy.subset, seed=0)
+    plains = [Architecture.from_json(text) for text in spec.plains]
+    return Setting(
+        data=placed(data, device),
+        task=spec.task,
+        proxy=spec.proxy,
+        device=device,
+        weights={
+            plain.digest: load_weights(checkpoint_path(spec.checkpoints, plain.digest))
+            for plain in plains
+        },
+        supernets=_supernets(spec.supernets, plains) if spec.supernets else {},
+    )
+
+
 class Evaluator:
     """The evaluator of jobs, one after another; made once in each worker.
 
@@ -136,32 +166,40 @@ class Evaluator:
     """
 
     def __init__(self, spec: EvaluatorSpec, *, worker: int = 0) -> None:
-        self.spec = spec = spec.fetch()
-        # One thread per trial and many trials side by side is the fastest use of a CPU.
-        torch.set_num_threads(spec.proxy.threads)
-        data = open_data(spec.data)
-        if spec.proxy.subset is not None:
-            data = data.subset(spec.proxy.subset, seed=0)
-        plains = [Architecture.from_json(text) for text in spec.plains]
-        self.setting = Setting(
-            data=data,
-            task=spec.task,
-            proxy=spec.proxy,
-            device=best_device(),
-            weights={
-                plain.digest: load_weights(checkpoint_path(spec.checkpoints, plain.digest))
-                for plain in plains
-            },
-            supernets=_supernets(spec.supernets, plains) if spec.supernets else {},
-        )
+        self.spec = spec.fetch()
+        self.setting = setting_of(self.spec)
         self.latency_of = self._latencies(worker)
         self._plain_scores: dict[int | None, Score] = {}
+        self._share = DeviceShare.of(self.setting.device)
 
     def evaluate(self, job: Job) -> Outcome:
         """Evaluate one job; whatever its candidate provokes, the outcome says what went wrong.
 
         Raises StorageError when weights cannot be read or written, which no candidate mends.
         """
+        share = self._share
+        if share is None:
+            return self._outcome(job)
+        # Beside others memory may run out by their doing: batches in halves, which are not quite
+        # the same to a batch norm, and failures are only for what does not fit alone.
+        self.setting = replace(self.setting, halves=False)
+        with share.beside_others():
+            outcome = self._outcome(job, or_alone=True)
+        if outcome is not None:
+            return outcome
+        self.setting = replace(self.setting, halves=True)
+        forget_memory(self.setting.device)
+        with share.alone():
+            return self._outcome(job)
+
+    @overload
+    def _outcome(self, job: Job) -> Outcome: ...
+
+    @overload
+    def _outcome(self, job: Job, *, or_alone: bool) -> Outcome | None: ...
+
+    def _outcome(self, job: Job, *, or_alone: bool = False) -> Outcome | None:
+        """Return what came of a job; None: its memory ran out, and it may be tried alone."""
         started = time.perf_counter()
         architecture = Architecture.from_json(job.architecture)
         try:
@@ -169,6 +207,8 @@ class Evaluator:
         except StorageError:
             raise
         except Exception as error:  # whatever a block raises costs its own trial alone
+            if or_alone and out_of_memory(error):
+                return None
             return Outcome(failure=reason_of(error, _SMALLER))
 
     def _evaluate(self, job: Job, architecture: Architecture, started: float) -> Outcome:
@@ -260,7 +300,13 @@ class Evaluator:
 
     def _judge(self, network: nn.Module) -> Score:
         setting = self.setting
-        return evaluate(network, setting.data, setting.task, device=setting.device)
+        return evaluate(
+            network,
+            setting.data,
+            setting.task,
+            device=setting.device,
+            precision=setting.proxy.computed_in,
+        )
 
     def _latencies(self, worker: int) -> LatencyOf:
         spec = self.spec

@@ -9,12 +9,17 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from nas.base.errors import StorageError, TrainingError
+from nas.base.machine import usable_cores
 from nas.execution.evaluator import EvaluatorSpec
 from nas.execution.executor import lost_with_worker
 from nas.execution.observer import Observer
+from nas.execution.side_by_side import choose_number
 from nas.execution.workers.child_process import ChildProcess
+from nas.execution.workers.throughput import throughput_gauge
 from nas.strategy.search import Search
 from nas.study.record import Job, Outcome
+from nas.training.device import best_device
+from nas.training.placement import free_memory
 
 __all__ = ["PROGRAM", "LocalExecutor"]
 
@@ -29,7 +34,10 @@ class LocalExecutor:
     """The executor of processes on this machine.
 
     spec: what their evaluators are made from.
-    workers: how many processes.
+    workers: how many processes; None: as many on each GPU as use it best, which is measured first.
+    gpus: what CUDA calls those that they share in turn; none: they train on the cores.
+    measured_on: canonical JSON of the network whose trainings are measured, which must have blocks;
+        None: the plain one.
     log: file that takes what they print.
     program: what a worker runs, which must speak as `nas.execution.workers.local_worker` does.
     """
@@ -38,13 +46,18 @@ class LocalExecutor:
         self,
         spec: EvaluatorSpec,
         *,
-        workers: int,
+        workers: int | None,
         log: Path,
+        gpus: Sequence[str] = (),
+        measured_on: str | None = None,
         program: Sequence[str] = PROGRAM,
     ) -> None:
+        assert workers is not None or gpus
         self.spec = spec
         self.program = program
         self.workers = workers
+        self.gpus = tuple(gpus)
+        self.measured_on = measured_on or spec.anchor
         self.log = log
 
     def run(self, search: Search, observer: Observer) -> None:
@@ -53,10 +66,8 @@ class LocalExecutor:
         Raises StorageError for what no worker can mend, TrainingError when workers do not start.
         """
         inbox: queue.Queue[tuple[_Worker, str | None]] = queue.Queue()
-        pool = [
-            _Worker(self.program, self.spec, inbox, self.log, number)
-            for number in range(self.workers)
-        ]
+        workers = self.workers or self._measured_workers(observer)
+        pool = [self._worker(inbox, number) for number in range(workers)]
         try:
             while True:
                 for worker in pool:
@@ -112,7 +123,32 @@ class LocalExecutor:
         starts = 1 if worker.ready else worker.starts + 1
         if starts > _STARTS:
             raise TrainingError(f"workers die before they are ready ({reason}); see {self.log}")
-        return _Worker(self.program, self.spec, inbox, self.log, worker.number, starts=starts)
+        return self._worker(inbox, worker.number, starts=starts)
+
+    def _worker(
+        self, inbox: queue.Queue[tuple[_Worker, str | None]], number: int, *, starts: int = 1
+    ) -> _Worker:
+        gpu = self.gpus[number % len(self.gpus)] if self.gpus else None
+        return _Worker(self.program, self.spec, inbox, self.log, number, gpu, starts=starts)
+
+    def _measured_workers(self, observer: Observer) -> int:
+        """Return how many workers use the GPUs best, by trainings of one network on the first."""
+        observer.stage("measuring how many trainings at a time use a GPU best")
+        threads, device = self.spec.proxy.threads, best_device()
+
+        def memory() -> int | None:
+            known = free_memory(device)
+            return None if known is None else known[0]
+
+        start = {"spec": self.spec.to_dict(), "architecture": self.measured_on}
+        gauge = throughput_gauge(
+            start, threads=threads, log=self.log, gpu=self.gpus[0], memory=memory
+        )
+        with gauge as measure:
+            most = max(1, usable_cores() // threads // len(self.gpus))
+            chosen = choose_number(measure, most)
+        observer.stage(str(chosen))
+        return chosen.number * len(self.gpus)
 
 
 class _Worker:
@@ -125,6 +161,7 @@ class _Worker:
         inbox: queue.Queue[tuple[_Worker, str | None]],
         log: Path,
         number: int,
+        gpu: str | None,
         *,
         starts: int = 1,
     ) -> None:
@@ -137,6 +174,7 @@ class _Worker:
             threads=spec.proxy.threads,
             log=log,
             heard=lambda line: inbox.put((self, line)),
+            environment={} if gpu is None else {"CUDA_VISIBLE_DEVICES": gpu},
         )
         self._process.write({"spec": spec.to_dict(), "worker": number})
 

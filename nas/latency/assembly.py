@@ -27,6 +27,7 @@ def assemble_profile(
     processor: str,
     clock: str,
     task: Task,
+    conditions: str | None = None,
 ) -> Profile:
     """Put a profile together from what was timed.
 
@@ -34,6 +35,7 @@ def assemble_profile(
     networks: by digest.
     clock: what the times were told by; for people.
     task: what the whole networks are for.
+    conditions: of a GPU when it had been measured on, in words.
     """
     whole = _whole_networks(plan, networks)
     draft = Profile(
@@ -50,6 +52,7 @@ def assemble_profile(
         networks=whole,
         correction=Correction(),
         repeatability=_repeatability(whole),
+        conditions=conditions,
     )
     fitted = [item for item in whole if item.fitted]
     parts = np.array([draft.parts(Architecture.from_json(item.architecture)) for item in fitted])

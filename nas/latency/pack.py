@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import csv
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import random
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -12,10 +13,11 @@ from pydantic import BaseModel, ConfigDict
 from torch import nn
 
 from nas.base.errors import SpecError, StorageError
-from nas.base.files import parse, read_json, write_whole
+from nas.base.files import parse, read_json, read_text, write_whole
 from nas.latency.assembly import assemble_profile
 from nas.latency.deployment import build_deployed
 from nas.latency.device import Device
+from nas.latency.device_tools import TOOLS, Tool, read_log
 from nas.latency.host_block import TimedGraph
 from nas.latency.measure import Latency
 from nas.latency.plan import MeasurementPlan, plan_measurements
@@ -24,13 +26,25 @@ from nas.latency.runtime import RUNTIMES
 from nas.models.candidates import Candidates
 from nas.spec.task import Task, TaskName
 
-__all__ = ["Manifest", "fit_pack", "pack", "pack_space", "read_timings"]
+__all__ = [
+    "AGAIN",
+    "COLUMNS",
+    "TIMINGS",
+    "Manifest",
+    "fit_pack",
+    "pack",
+    "pack_space",
+    "read_manifest",
+    "read_rows",
+    "read_timings",
+]
 
 Write = Callable[[nn.Module, tuple[int, int, int]], bytes]
 """A function that converts a module that reads images of (channels, height, width) to a file."""
 
-_COLUMNS = ("file", "latency_ms")
-_AGAIN = "again_ms"
+TIMINGS = "timings.csv"
+COLUMNS = ("file", "latency_ms")
+AGAIN = "again_ms"
 
 
 class Manifest(BaseModel):
@@ -69,7 +83,7 @@ def pack(
     task: Task,
     progress: Callable[[int, int], None] = lambda done, of: None,
 ) -> Path:
-    """Write every graph, a manifest, an empty timings.csv and a README into a new folder.
+    """Write every graph, a manifest, an order, an empty timings.csv and a README into a new folder.
 
     write: converts for the device.
     device, runtime: their names; for people, and for the profile.
@@ -91,8 +105,10 @@ def pack(
             (directory / name).write_bytes(content)
             files[name] = key
             progress(len(files), total)
-        rows = [",".join((*_COLUMNS, _AGAIN)), *(f"{name},," for name in files)]
-        (directory / "timings.csv").write_text("\n".join(rows) + "\n", encoding="utf-8")
+        rows = [",".join((*COLUMNS, AGAIN)), *(f"{name},," for name in files)]
+        (directory / TIMINGS).write_text("\n".join(rows) + "\n", encoding="utf-8")
+        order = [name for again in range(2) for name in _shuffled(files, again)]
+        (directory / "order.txt").write_text("\n".join(order) + "\n", encoding="utf-8")
         (directory / "README.md").write_text(
             _README.format(device=device, runtime=runtime, how=how), encoding="utf-8"
         )
@@ -111,6 +127,11 @@ def pack(
     except OSError as error:
         raise StorageError(f"{directory} cannot be written: {error.strerror or error}") from None
     return directory
+
+
+def _shuffled(files: Mapping[str, str], seed: int) -> list[str]:
+    """Return the names in random order: a device that gets warm does so for all alike."""
+    return random.Random(seed).sample(list(files), len(files))
 
 
 def _contents(
@@ -144,9 +165,9 @@ def pack_space(
     Raises SpecError for a runtime without a tool of its own, and as `pack` does.
     """
     runtime = RUNTIMES[device.runtime]
-    if runtime.name not in _HOW:
-        raise SpecError(f"{runtime.name} runs where this does; a pack is for: {', '.join(_HOW)}")
-    suffix, how = _HOW[runtime.name]
+    if runtime.name not in TOOLS:
+        raise SpecError(f"{runtime.name} runs where this does; a pack is for: {', '.join(TOOLS)}")
+    tool = TOOLS[runtime.name]
     plan, graphs = plan_measurements(candidates, whole=networks, held_out=held_out, seed=seed)
     return pack(
         plan,
@@ -155,84 +176,67 @@ def pack_space(
         directory,
         device=device.name,
         runtime=f"{runtime.name} {runtime.version()}",
-        suffix=suffix,
-        how=how,
+        suffix=tool.suffix,
+        how=_describe_timing(tool, device.threads),
         task=task or Task(outputs=classes),
         progress=progress,
     )
 
 
-_HOW = {
-    "onnxruntime": (
-        ".onnx",
-        "With ONNX Runtime's own tool (built from its sources for Android, iOS or Linux):\n\n"
-        "    adb push THIS_FOLDER /data/local/tmp/pack\n"
-        "    adb shell 'cd /data/local/tmp/pack; for f in *.onnx; do echo $f; "
-        "./onnxruntime_perf_test -I -m times -r 50 -x 1 $f; done'",
-    ),
-    "openvino": (
-        ".onnx",
-        "With OpenVINO's own tool, over ssh on a board:\n\n"
-        "    for f in *.onnx; do echo $f; "
-        "benchmark_app -m $f -d CPU -hint none -nstreams 1 -nthreads 1 -api sync -t 3; done",
-    ),
-    "litert": (
-        ".tflite",
-        "With LiteRT's own tool:\n\n"
-        "    adb push THIS_FOLDER /data/local/tmp/pack\n"
-        "    adb shell 'cd /data/local/tmp/pack; for f in *.tflite; do echo $f; "
-        "./benchmark_model --graph=$f --num_threads=1 --use_xnnpack=true; done'",
-    ),
-    "executorch": (
-        ".pte",
-        "With ExecuTorch's own runner:\n\n"
-        "    adb push THIS_FOLDER /data/local/tmp/pack\n"
-        "    adb shell 'cd /data/local/tmp/pack; for f in *.pte; do echo $f; "
-        "./executor_runner --model_path=$f --num_executions=50 --cpu_threads=1; done'",
-    ),
-    "ncnn": (
-        ".zip",
-        "Each zip holds an ncnn model (param and bin). With ncnn's own tool:\n\n"
-        "    adb push THIS_FOLDER /data/local/tmp/pack\n"
-        "    adb shell 'cd /data/local/tmp/pack; for f in *.zip; do unzip -o $f; echo $f; "
-        "./benchncnn 50 1 0 -1 1 param=model.ncnn.param; done'",
-    ),
-}
-"""The runtimes that others can time: name -> suffix of its files, how its own tool times one."""
+def _describe_timing(tool: Tool, threads: int) -> str:
+    """Say how a runtime's tool times all files, in the order that order.txt holds."""
+    timed = tool.command("$f", threads)
+    return (
+        f"With the runtime's own tool, {tool.program} ({tool.origin}), a phone that adb reaches, "
+        "or a board that ssh reaches, is timed in one command. Interrupted, the same command goes "
+        "on:"
+        f"\n\n    nas profile adb THIS_FOLDER --tool PATH/OF/{tool.program}"
+        "\n    nas profile ssh THIS_FOLDER HOST"
+        "\n\nOr by hand, in a shell on the device, from this folder, with the tool beside it:"
+        f"\n\n    for f in $(cat order.txt); do echo $f; PATH=.:$PATH; {timed}; done > log.txt 2>&1"
+        "\n\nThen, where the search runs, `nas profile fit THIS_FOLDER --log log.txt --out "
+        "device.json` reads what it printed."
+    )
+
 
 _README = """# Graphs to be timed for a device profile
 
 For `{device}` ({runtime}). Every file is one graph: `block-*` a single residual block,
-`network-*` a whole network. Time each on the device and write the milliseconds of one inference
-into `timings.csv`, one row for each file:
+`network-*` a whole network. Keep the device cool and idle, fix its clock if it can be fixed, and
+use the same number of threads for all. `order.txt` names every file twice, in random order.
+
+{how}
+
+With another tool, write the milliseconds of one inference into `timings.csv`, a row for each file:
 
     file,latency_ms,again_ms
 
 `latency_ms` is the median of many runs after some warm-up; `again_ms`, optional, is the same
-measured once more later, which tells how far the figures can be trusted. Keep the device cool
-and idle, fix its clock if it can be fixed, go through the files in random order, and use the
-same number of threads for all.
+measured once more later, which tells how far the figures can be trusted. Then, where the search
+runs:
 
-{how}
-
-Then, where the search runs:
-
-    nas profile fit THIS_FOLDER timings.csv --out device.json
+    nas profile fit THIS_FOLDER --out device.json
 """
 
 
-def fit_pack(directory: Path, timings: Path, *, processor: str) -> Profile:
+def fit_pack(
+    directory: Path, timings: Path | None = None, *, logs: Sequence[Path] = (), processor: str
+) -> Profile:
     """Put a profile together from a pack and its timings.
 
     directory: of the pack.
-    timings: a CSV file.
+    timings: a CSV file; None: the logs, or the pack's own timings.csv where there are none.
+    logs: what the runtime's tool has printed, in one file or several.
     processor: of the device, in words.
-    Raises SpecError when either cannot be read, or does not fit the other.
+    Raises SpecError when any cannot be read, or does not fit the pack.
     """
-    path = directory / "manifest.json"
-    data = read_json(path, advice="a pack is made by: nas profile pack SPACE --out DIR")
-    manifest = parse(Manifest, data, str(path))
-    latencies = read_timings(timings, manifest.files)
+    manifest = read_manifest(directory)
+    if timings is not None and logs:
+        raise SpecError(f"timings {timings} and a log; name the one or the other")
+    if logs:
+        latencies = _read_logs(logs, manifest)
+    else:
+        latencies = read_timings(timings or directory / TIMINGS, manifest.files)
     names = {key: name for name, key in manifest.files.items()}
     digests = manifest.plan.networks
     return assemble_profile(
@@ -247,12 +251,29 @@ def fit_pack(directory: Path, timings: Path, *, processor: str) -> Profile:
     )
 
 
-def read_timings(path: Path, files: Mapping[str, str]) -> dict[str, Latency]:
-    """Read timings.csv: one or two positive numbers for every file.
+def read_manifest(directory: Path) -> Manifest:
+    """Read the list of what a pack holds. Raises SpecError for a folder that is none."""
+    path = directory / "manifest.json"
+    data = read_json(path, advice="a pack is made by: nas profile pack SPACE --out DIR")
+    return parse(Manifest, data, str(path))
 
-    files: name of a file -> key, as of a manifest.
-    Returns latencies by file name; their spread is NaN where a file was timed once.
-    Raises SpecError for a line that is wrong, and for files without a timing.
+
+def _read_logs(logs: Sequence[Path], manifest: Manifest) -> dict[str, Latency]:
+    """Read latencies from what a tool has printed. Raises SpecError."""
+    text = "\n".join(read_text(log, "the log") for log in logs)
+    source = ", ".join(map(str, logs))
+    runtime = Device.parse(manifest.device).runtime
+    if runtime not in TOOLS:
+        raise SpecError(f"a log of {runtime} cannot be read; there are {', '.join(TOOLS)}")
+    found = read_log(text, manifest.files, TOOLS[runtime], source)
+    _check_whole(found, manifest.files, source)
+    return {name: _latency(*values) for name, values in found.items()}
+
+
+def read_rows(path: Path) -> dict[str, dict[str, str]]:
+    """Read timings.csv as it stands, its fields by column, by the name of the file.
+
+    Raises SpecError where it is none, or names a file twice.
     """
     try:
         with path.open(newline="", encoding="utf-8") as stream:
@@ -260,28 +281,50 @@ def read_timings(path: Path, files: Mapping[str, str]) -> dict[str, Latency]:
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         reason = getattr(error, "strerror", None) or "it is not CSV"
         raise SpecError(f"cannot read the timings {path}: {reason}") from None
-    if not rows or not set(_COLUMNS) <= rows[0].keys():
-        raise SpecError(f"{path}: its first line must name the columns {', '.join(_COLUMNS)}")
-    latencies: dict[str, Latency] = {}
+    if not rows or not set(COLUMNS) <= rows[0].keys():
+        raise SpecError(f"{path}: its first line must name the columns {', '.join(COLUMNS)}")
+    found: dict[str, dict[str, str]] = {}
     for line, row in enumerate(rows, start=2):
         name = (row["file"] or "").strip()
+        if name in found:
+            raise SpecError(f"{path}, line {line}: {name} stands there twice; leave one")
+        found[name] = row
+    return found
+
+
+def read_timings(path: Path, files: Mapping[str, str]) -> dict[str, Latency]:
+    """Read timings.csv: one or two positive numbers for every file.
+
+    files: name of a file -> key, as of a manifest.
+    Returns latencies by file name; their spread is NaN where a file was timed once.
+    Raises SpecError for a line that is wrong, and for files without a timing.
+    """
+    latencies: dict[str, Latency] = {}
+    for line, (name, row) in enumerate(read_rows(path).items(), start=2):
         if name not in files:
             raise SpecError(f"{path}, line {line}: {name!r} is no file of this pack")
-        if name in latencies:
-            raise SpecError(f"{path}, line {line}: {name} stands there twice; leave one")
-        first = _milliseconds(row["latency_ms"], path, line, name)
-        again = row.get(_AGAIN)
-        if again and again.strip():
-            second = _milliseconds(again, path, line, name)
-            mean = (first + second) / 2
-            latencies[name] = Latency(mean, mean, abs(first - second) / (first + second))
-        else:
-            latencies[name] = Latency(first, first, math.nan)
-    missing = [name for name in files if name not in latencies]
+        texts = [row["latency_ms"], *([row[AGAIN]] if (row.get(AGAIN) or "").strip() else [])]
+        latencies[name] = _latency(*(_milliseconds(text, path, line, name) for text in texts))
+    _check_whole(latencies, files, str(path))
+    return latencies
+
+
+def _latency(first: float, second: float | None = None) -> Latency:
+    """Return the latency that a file was timed with, once or twice."""
+    if second is None:
+        return Latency(first, first, math.nan)
+    mean = (first + second) / 2
+    return Latency(mean, mean, abs(first - second) / (first + second))
+
+
+def _check_whole(timed: Collection[str], files: Mapping[str, str], source: str) -> None:
+    """Raises SpecError for files without a timing."""
+    missing = [name for name in files if name not in timed]
     if missing:
         more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
-        raise SpecError(f"{path}: no timing of {', '.join(missing[:3])}{more}; time these as well")
-    return latencies
+        raise SpecError(
+            f"{source}: no timing of {', '.join(missing[:3])}{more}; time these as well"
+        )
 
 
 def _milliseconds(text: str | None, path: Path, line: int, name: str) -> float:

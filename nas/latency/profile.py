@@ -136,6 +136,7 @@ class Profile(BaseModel):
     networks: those that were measured whole.
     repeatability: 95th percentile of the relative split-half difference of whole networks; None
         when they were timed once.
+    conditions: of a GPU when all was measured: its clock and what held it back, in words.
     """
 
     model_config = _STRICT
@@ -154,6 +155,7 @@ class Profile(BaseModel):
     networks: list[WholeNetwork]
     correction: Correction
     repeatability: Annotated[float, Field(ge=0)] | None
+    conditions: Annotated[Line | None, Field(exclude_if=lambda text: text is None)] = None
 
     @property
     def task(self) -> Task:

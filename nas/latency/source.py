@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from nas.base.machine import processor, version
+from nas.base.machine import version
 from nas.latency.deployment import build_deployed
 from nas.latency.device import Device
 from nas.latency.measure import Anchor, Latency, Subject, measure_anchor, measure_together
 from nas.latency.profile import load_profile
-from nas.latency.runtime import RUNTIMES, clock_of, core_of
+from nas.latency.runtime import RUNTIMES, clock_of, core_of, hardware_of
 from nas.latency.runtime.graph_cache import cached_graph
 from nas.spec.architecture import Architecture
 from nas.spec.task import Task
@@ -101,8 +101,8 @@ def measure_architectures(
 
 
 def machine_of(device: Device) -> tuple[str, str]:
-    """Name what latencies of this machine are of: the runtime with its version, the processor."""
-    return f"{device.runtime} {RUNTIMES[device.runtime].version()}", processor()
+    """Name what latencies of this machine are of: the runtime with its version, the hardware."""
+    return f"{device.runtime} {RUNTIMES[device.runtime].version()}", hardware_of(device)
 
 
 def convert_deployed(architecture: Architecture, task: Task, device: Device) -> bytes:

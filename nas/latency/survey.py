@@ -15,11 +15,19 @@ from nas.base.machine import processor
 from nas.latency.assembly import assemble_profile
 from nas.latency.deployment import build_deployed
 from nas.latency.device import Clock, Device
+from nas.latency.gpu_state import conditions_of
 from nas.latency.host_block import TimedGraph
 from nas.latency.measure import Anchor, Latency, Subject, measure_anchor, measure_together
 from nas.latency.plan import MeasurementPlan, plan_measurements
 from nas.latency.profile import Profile
-from nas.latency.runtime import RUNTIMES, Session, clock_of, core_of, device_named
+from nas.latency.runtime import (
+    RUNTIMES,
+    Session,
+    clock_of,
+    core_of,
+    device_named,
+    hardware_of,
+)
 from nas.latency.timings import Timings
 from nas.models.candidates import Candidates
 from nas.spec.architecture import Architecture
@@ -141,7 +149,7 @@ def measure_profile(
         graphs,
         loader_of(device),
         keep=keep,
-        device=f"{device.name}, {version}, {processor()}, {task.key} classes",
+        device=f"{device.name}, {version}, {hardware_of(device)}, {task.key} classes",
         task=task,
         batch=device.batch,
         clock=clock_of(device),
@@ -154,9 +162,10 @@ def measure_profile(
         whole,
         device=device.name,
         runtime=version,
-        processor=processor(),
+        processor=hardware_of(device),
         clock=clock_of(device),
         task=task,
+        conditions=conditions_of(clock_of(device)),
     )
     profile.write(out)
     keep.unlink(missing_ok=True)
@@ -208,14 +217,14 @@ def measure_drift(profile: Profile, *, networks: int = 5) -> Drift:
 def is_of_this_machine(profile: Profile) -> bool:
     """Say whether a profile was measured on this machine, with what is installed now."""
     runtime = RUNTIMES.get(profile.device.partition("-")[0])
+    if runtime is None:
+        return False
     try:
-        version = runtime.version() if runtime else ""
+        version = runtime.version()
     except MeasurementError:
         return False
-    return (profile.runtime, profile.processor) == (
-        f"{runtime.name if runtime else ''} {version}",
-        processor(),
-    )
+    here = f"{runtime.name} {version}", hardware_of(device_named(profile.device))
+    return (profile.runtime, profile.processor) == here
 
 
 def check_machine(profile: Profile) -> None:

@@ -36,7 +36,6 @@ from nas.spec.architecture import (
     block_label,
 )
 from nas.spec.own_backbone import absolute
-from nas.spec.space import SiteRule
 from nas.spec.task import Task
 
 __all__ = [
@@ -241,6 +240,8 @@ def uniform(
     backbone = absolute(backbone)
     exclude = (exclude,) if isinstance(exclude, str) else tuple(exclude)
     values = {"part": part, "position": position, "modules": modules}
+    from nas.spec.space import SiteRule  # which needs pydantic, as trainings do not
+
     rule = parse(SiteRule, {key: each if isinstance(each, str) else list(each)
                             for key, each in values.items()}, "uniform")  # fmt: skip
     written = Size.of(resolution).written

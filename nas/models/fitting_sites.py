@@ -6,7 +6,8 @@ from nas.backbones import Site
 from nas.models.build import is_excluded
 from nas.models.task_sites import find_task_sites
 from nas.spec.architecture import Architecture
-from nas.spec.space import POSITIONS, SearchSpace, SiteRule
+from nas.spec.positions import POSITIONS
+from nas.spec.space import SearchSpace, SiteRule
 from nas.spec.task import Task
 
 __all__ = ["with_fitting_sites"]

@@ -12,7 +12,7 @@ from typing import Any
 
 from nas.backbones.hub import hub_file
 from nas.base.errors import SpecError
-from nas.spec.proxy import WEIGHT_PLACES
+from nas.spec.weight_places import WEIGHT_PLACES
 
 __all__ = ["CONFIG", "NamedWeights", "find_weights", "read_config"]
 

@@ -25,7 +25,7 @@ from nas.base.seeds import derive
 from nas.models.heads import HEADS, Embedding
 from nas.spec.architecture import Architecture
 from nas.spec.own_backbone import is_held
-from nas.spec.space import Part
+from nas.spec.positions import Part
 from nas.spec.task import OWN, Task
 
 __all__ = [

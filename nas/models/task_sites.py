@@ -6,6 +6,7 @@ import difflib
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 from nas.backbones import FeatureMap, Site, find_sites, sites_by_name
 from nas.backbones.sites.slot import usual_positions
@@ -20,8 +21,11 @@ from nas.models.task_network import (
 )
 from nas.spec.architecture import Architecture
 from nas.spec.own_backbone import is_held
-from nas.spec.space import PARTS, POSITIONS, Part, SiteRule
+from nas.spec.positions import PARTS, POSITIONS, Part
 from nas.spec.task import OWN, Task
+
+if TYPE_CHECKING:  # which needs pydantic, as trainings do not
+    from nas.spec.space import SiteRule
 
 __all__ = ["all_task_sites", "find_task_sites", "fine_map", "task_sites_by_name"]
 
@@ -62,7 +66,9 @@ def all_task_sites(plain: Architecture, task: Task) -> tuple[Site, ...]:
     """
     if task.head == OWN:
         return tuple(site for part in PARTS for site in _walked(plain, task, part))
-    found = find_task_sites(plain, SiteRule(position=list(POSITIONS)), task)
+    found = find_sites(
+        plain.backbone, plain.resolution, plain.total_stride, POSITIONS, (), plain.output_stride
+    )
     if task.is_classification:
         return found
     read = (site for site in found if is_read(plain, task, site.slot))

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from nas.base.errors import NasError
-from nas.base.formats import format_milliseconds, format_probability
+from nas.base.formats import format_duration, format_milliseconds, format_probability
 from nas.report.captions import describe_latency_source, describe_remeasured_latency
 from nas.report.chart_data import (
     MOST_NETWORKS,
@@ -33,7 +33,7 @@ from nas.report.remeasured_latency import compare_latencies
 from nas.report.report_file import MARK, write_report_file
 from nas.report.rerun_command import rerun_command
 from nas.report.snapshot import Snapshot
-from nas.report.template_filters import format_duration, format_gain, format_number
+from nas.report.template_filters import format_gain, format_number
 from nas.runs.calibrate.curve_result import kind_of
 from nas.runs.elapsed import read_elapsed
 from nas.runs.run import Run
@@ -41,6 +41,7 @@ from nas.study.front.answer import best_point
 from nas.study.front.front import Front
 from nas.study.front.verdict import judge
 from nas.study.record import COMPLETE, FAILED, PAUSED, PRUNED, RUNNING
+from nas.study.trials import Trials
 
 __all__ = ["PAGE", "SECTIONS", "Section", "render", "write_report"]
 
@@ -84,9 +85,17 @@ def _front(snapshot: Snapshot) -> dict[str, Any]:
         "names": front.figure.worded(" and ".join(item.title for item in front.objectives)),
         "figure": front.figure.title,
         "latency": describe_latency_source(front.points, snapshot.run.file.device),
+        "suppression": _suppression(snapshot.trials),
         "left_out": max(0, networks - MOST_NETWORKS),
         "every": networks,
     }
+
+
+def _suppression(trials: Trials) -> dict[int, float]:
+    """Return trial -> milliseconds that keeping boxes of an image takes; of detectors alone."""
+    times = trials["suppression_ms"]
+    known = np.isfinite(times)
+    return dict(zip(trials["trial"][known].tolist(), times[known].tolist(), strict=True))
 
 
 def _progress(snapshot: Snapshot) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from functools import partial
 
 from nas.base.formats import (
     format_count,
+    format_duration,
     format_mean_percent,
     format_milliseconds,
     format_probability,
@@ -16,7 +17,7 @@ from nas.base.formats import (
 from nas.spec.architecture import Architecture
 from nas.study.front.point import Point
 
-__all__ = ["FILTERS", "format_duration", "format_gain", "format_number", "format_signed"]
+__all__ = ["FILTERS", "format_gain", "format_number", "format_signed"]
 
 _MINUS = "\N{MINUS SIGN}"
 
@@ -42,14 +43,6 @@ def format_gain(point: Point) -> str:
 def format_percent(value: float, digits: int = 1) -> str:
     """Return a share in percent, without the sign; `?` where it is NaN."""
     return "?" if math.isnan(value) else f"{value * 100:.{digits}f}"
-
-
-def format_duration(seconds: float) -> str:
-    """Return a duration in the largest unit of which it has two: `90 s`, `1.5 h`."""
-    for size, unit in ((86400.0, "days"), (3600.0, "h"), (60.0, "min")):
-        if seconds >= 2 * size:
-            return f"{seconds / size:.1f} {unit}"
-    return f"{seconds:.0f} s"
 
 
 def count_kinds(architecture: Architecture, most: int = 4) -> str:

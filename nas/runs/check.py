@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import secrets
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from nas.backbones import check_scores
-from nas.base.errors import MeasurementError, SpecError, StorageError
+from nas.base.errors import MeasurementError, SpecError
 from nas.base.formats import describe_uncounted
-from nas.base.object_store import is_remote, location, storage_errors
 from nas.data import open_data
 from nas.data.kinds import source_to_test
 from nas.latency.profile import Profile, load_profile
@@ -30,13 +28,16 @@ from nas.runs.loggers import check_loggers
 from nas.runs.open_study import study_name
 from nas.runs.run import CONSTANT_PREDICTION, Run, RunFile, open_run
 from nas.spec.prior import Rules, load_rules
-from nas.spec.runner import Runner, check_regime, given_runner
+from nas.spec.proxy import Proxy
+from nas.spec.runner import TRAINS_HERE, Runner, check_regime, given_runner
 from nas.spec.space import SearchSpace
 from nas.spec.task import Task
+from nas.training.device import best_device
+from nas.training.precision import settle_precision
 from nas.training.proxies import PROXIES
 from nas.training.tasks import training_task
 
-__all__ = ["NewRun", "check_new_run"]
+__all__ = ["NewRun", "check_latency_device", "check_new_run"]
 
 _PRIOR_OF_ANOTHER_TASK = (
     "published comparisons guide what is tried first, and are of classification: for {task} they "
@@ -81,7 +82,7 @@ def check_new_run(
     calibration: str | Path | None = None,
     prior: str | Path | None = None,
 ) -> NewRun:
-    """Read and check all that a search is given, and decode its images.
+    """Read and check all that a search is given, and decode its images; nothing else is written.
 
     The arguments are those of `nas.search`.
     Raises SpecError for a fault of any of them.
@@ -99,12 +100,13 @@ def check_new_run(
     candidates = Candidates(space, file.task_on(CLASSES))
     plains = [plain for plain, _ in candidates.plains()]
     file, told = settle_weights(file, plains)
-    profile = _check_device(file, candidates)
+    profile = check_latency_device(file, candidates)
     if profile is not None and profile.doubt is not None:
         notes += (profile.doubt,)
     device = device_named(file.device) if profile is None else None
     notes += check_networks(candidates, file.proxy, device, file.task_on(CLASSES))
     file, about, remarks = _check_images(space, file)
+    file, beyond = _with_all_placed(file, len(candidates.references()))
     task = file.task_on(len(about["classes"]))
     if task.is_classification:
         for plain in plains:
@@ -112,7 +114,7 @@ def check_new_run(
     for plain in plains:
         check_outputs(plain, task)
         check_own_network(plain, task)
-    notes += (*remarks, *told, *match_given_weights(file, plains, task))
+    notes += (*remarks, *beyond, *told, *match_given_weights(file, plains, task))
     if task.is_classification:  # else labels beside weights are of something else
         notes += tuple(compare_with_images(file.proxy.backbone, plains, about["classes"]))
     if file.search.published_prior and not task.is_classification:
@@ -124,9 +126,6 @@ def check_new_run(
     new = NewRun(candidates, file, about, profile, None, rules, curves, notes)
     if calibration is not None:
         new = _with_calibration(new, Path(calibration))
-    if file.checkpoints is not None:  # last, since it makes a folder there
-        url = _make_own_folder(file.checkpoints, out.name)
-        new = replace(new, file=new.file.model_copy(update={"checkpoints": url}))
     return new
 
 
@@ -137,7 +136,7 @@ def _refuse_taken(out: Path) -> None:
         raise SpecError(f"{out} exists and is not empty; name a new folder for --out")
 
 
-def _check_device(file: RunFile, candidates: Candidates) -> Profile | None:
+def check_latency_device(file: RunFile, candidates: Candidates) -> Profile | None:
     """Return the profile that a runner names, checked against the space; None for a runtime here.
 
     Raises SpecError.
@@ -172,7 +171,10 @@ def _check_images(
     if file.proxy.subset is not None:
         images.check_subset(file.proxy.subset)
     count = len(images.train)
-    settled = {"proxy": file.proxy.settled(count), "search": file.search.settled()}
+    proxy = file.proxy.settled(count)
+    if file.executor in TRAINS_HERE or proxy.precision is None:
+        proxy = settle_precision(proxy, best_device())
+    settled = {"proxy": proxy, "search": file.search.settled()}
     file = file.model_copy(update=settled)
     if PROXIES[file.proxy.kind].shared:  # a further seed would score the same weights again
         once = file.search.model_copy(update={"confirm_seeds": 1})
@@ -181,6 +183,21 @@ def _check_images(
     task = training_task(file.task_on(len(images.classes)))
     constant = task.constant_prediction(images.validation)
     return file, about | {CONSTANT_PREDICTION: constant.to_dict()}, tuple(notes)
+
+
+def _with_all_placed(file: RunFile, placed: int) -> tuple[RunFile, tuple[str, ...]]:
+    """Return the file with at least as many networks as are placed by hand, and what is said of it.
+
+    They come first and are all trained, so that whatever counts networks counts to one number.
+    """
+    asked = file.search.trials
+    if asked >= placed:
+        return file, ()
+    search = file.search.model_copy(update={"trials": placed})
+    return file.model_copy(update={"search": search}), (
+        f"{placed} networks are placed by hand, more than the {asked} asked for: they are trained, "
+        f"and none is searched; --trials {placed + 10} searches 10",
+    )
 
 
 def _check_limits(candidates: Candidates, task: Task) -> tuple[str, ...]:
@@ -246,8 +263,8 @@ def _begin_with(new: NewRun, calibration: Path) -> NewRun:
         "space": (begun.space, new.space),
         "images": (_today(state.data()["key"], new), new.data["key"]),
         "proxy": (
-            theirs.proxy.by_content.model_copy(update={"seeds": 1}),
-            ours.proxy.by_content.model_copy(update={"seeds": 1}),
+            _proxy_alone(theirs),
+            _proxy_alone(ours),
         ),
         "objectives": (theirs.search.objectives, ours.search.objectives),
         "search.seed": (theirs.search.seed, ours.search.seed),
@@ -263,23 +280,12 @@ def _begin_with(new: NewRun, calibration: Path) -> NewRun:
     return replace(new, file=file, begun=begun)
 
 
+def _proxy_alone(file: RunFile) -> Proxy:
+    """Return a run's proxy without what two runs of it may differ in."""
+    alone = {"seeds": 1, "precision": file.proxy.computed_in}
+    return file.proxy.by_content.model_copy(update=alone)
+
+
 def _today(key: str, new: NewRun) -> str:
     """Return what images are called now, where a name by the rules of before is that of these."""
     return new.data["key"] if key in image_names(new.space, new.file) else key
-
-
-def _make_own_folder(url: str, name: str) -> str:
-    """Make a folder for one run's weights in object storage, so that runs of one name share none.
-
-    Raises SpecError when nothing can be written there.
-    """
-    url = f"{url.rstrip('/')}/{name}-{secrets.token_hex(4)}"
-    folder = location(url)
-    try:
-        with storage_errors(folder):
-            if not is_remote(folder):  # file://: another folder of a shared file system
-                folder.mkdir(parents=True)
-            (folder / "run.txt").write_text(f"{name}\n", encoding="utf-8")
-    except (StorageError, OSError) as error:
-        raise SpecError(f"checkpoints: {error}; name a bucket that can be written to") from None
-    return url

@@ -23,6 +23,8 @@ from nas.runs.prepare import SearchInputs, make_search, prepare, worker_count
 from nas.runs.run import Run, open_run
 from nas.strategy.search import Search
 from nas.strategy.storage.store import Store
+from nas.training.device import visible_gpus
+from nas.training.proxies import PROXIES
 
 if TYPE_CHECKING:  # Ray is imported where it is chosen
     from nas.execution.ray.tune import TuneExecutor
@@ -34,7 +36,18 @@ def _local(inputs: SearchInputs, store: Store, spec: EvaluatorSpec) -> Executor:
     run = inputs.run
     if run.in_process:
         return InProcessExecutor(spec)
-    return LocalExecutor(spec, workers=worker_count(run.file), log=run.path / "events.log")
+    gpus = visible_gpus()
+    # Of a supernet's weights nothing is trained that could be measured.
+    measured = gpus and run.file.workers == "auto" and not PROXIES[run.file.proxy.kind].shared
+    workers = None if measured else worker_count(run.file)
+    placed = list(inputs.candidates.references().values())[-1]  # a probe trains blocks alone
+    return LocalExecutor(
+        spec,
+        workers=workers,
+        gpus=gpus,
+        measured_on=placed.to_json(),
+        log=run.path / "events.log",
+    )
 
 
 def _worker(inputs: SearchInputs, store: Store, spec: EvaluatorSpec) -> Executor:

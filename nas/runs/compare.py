@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nas.base.errors import SpecError
+from nas.base.size import Size
 from nas.base.user_code import is_function
 from nas.runs.run import Run, RunFile, RunState, open_run
 from nas.study.front.caveats import caveat_lines
@@ -151,12 +152,17 @@ def _refuse_unlike(states: Sequence[RunState], *, projected: bool) -> None:
     first = _conditions(states[0], projected)
     for state in states[1:]:
         for name, condition in _conditions(state, projected).items():
-            if condition != first[name]:
-                raise SpecError(
-                    f"{states[0].run.path} and {state.run.path} differ in their {name} "
-                    f"({first[name]}; {condition}): figures of different things; --mixed "
-                    "(mixed=True) puts them together anyway"
-                )
+            (one, told), (other, told_other) = first[name], condition
+            if told == told_other:
+                continue
+            differing = f"{one}; {other}"
+            if one == other:  # only what tells the images by their content differs
+                differing = f"both {one}, and their files are not the same"
+            raise SpecError(
+                f"{states[0].run.path} and {state.run.path} differ in their {name} "
+                f"({differing}): figures of different things; --mixed (mixed=True) puts them "
+                "together anyway"
+            )
 
 
 def alike(one: RunState, other: RunState) -> bool:
@@ -164,18 +170,35 @@ def alike(one: RunState, other: RunState) -> bool:
 
     Raises StorageError where one does not say what its images were.
     """
-    return _conditions(one, projected=False) == _conditions(other, projected=False)
+    first, second = (_conditions(state, projected=False) for state in (one, other))
+    return all(told == second[name][1] for name, (_, told) in first.items())
 
 
-def _conditions(state: RunState, projected: bool) -> dict[str, str]:
-    """Return what must be the same for figures to be comparable."""
-    data, file = state.data(), state.run.file
-    proxy = file.proxy
-    conditions = {
-        "data": f"{_source(file)}, {_validation(file)} [{str(data.get('key', '?'))[:8]}]",
-        "proxy": f"{proxy.kind}, {proxy.budgets[-1]:g} {proxy.unit}, batches of {proxy.batch_size}",
-    }
-    return conditions if projected else conditions | {"device": _device(state.run)}
+def _conditions(state: RunState, projected: bool) -> dict[str, tuple[str, str]]:
+    """Return what must be the same for figures to be comparable: in words, and as it is told."""
+    data, run = state.data(), state.run
+    proxy = run.file.proxy
+    trained = f"{proxy.kind}, {proxy.budgets[-1]:g} {proxy.unit}, batches of {proxy.batch_size}"
+    told = f"{_source(run.file)}, {_validation(run.file)}, {data.get('key', '?')}"
+    conditions = {"data": (_images(run), told), "proxy": (trained, trained)}
+    device = _device(run)
+    return conditions if projected else conditions | {"device": (device, device)}
+
+
+def _images(run: Run) -> str:
+    """Say which images a run is of, and all that it does to them."""
+    file = run.file
+    # A space of several sizes is trained at one that the runner names.
+    size = Size.of(file.proxy.resolution or run.space.resolutions[0])
+    parts = [f"{_source(file)} at {size}", _validation(file)]
+    if file.resize is not None:
+        parts.append(f"resize {file.resize}")
+    if file.classes:
+        parts.append(f"merged to {', '.join(file.classes)}")
+    if file.normalisation is not None:
+        numbers = (*file.normalisation.mean, *file.normalisation.std)
+        parts.append(f"normalised by {', '.join(f'{number:g}' for number in numbers)}")
+    return ", ".join(parts)
 
 
 def _source(file: RunFile) -> str:

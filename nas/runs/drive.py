@@ -48,11 +48,6 @@ def drive(inputs: SearchInputs, observer: Observer | None = None, *, spent: floa
         spec = prepare(inputs, audience, machine)
         search = make_search(inputs, store, started)
         executor = EXECUTORS[run.file.executor](inputs, store, spec)
-        placed = len(inputs.candidates.references())
-        if run.file.search.trials < placed:
-            audience.stage(
-                f"the {placed} hand-placed networks come first, and are more than asked for"
-            )
         audience.stage("searching")
         try:
             executor.run(search, audience)

@@ -22,6 +22,7 @@ from nas.execution.evaluator import EvaluatorSpec
 from nas.execution.executor import LatencyMachine
 from nas.execution.observer import Observer
 from nas.latency.device import Device
+from nas.latency.gpu_state import conditions_of
 from nas.latency.profile import Profile, load_profile
 from nas.latency.runtime import clock_of, device_named
 from nas.latency.source import machine_of, measure_device
@@ -32,7 +33,7 @@ from nas.runs.images import find_images
 from nas.runs.run import DEVICE, Run
 from nas.spec.architecture import PLAIN, Architecture
 from nas.spec.prior import load_rules
-from nas.spec.runner import Runner
+from nas.spec.runner import TRAINS_HERE, Runner
 from nas.spec.space import Constraints, SearchSpace
 from nas.spec.task import Task
 from nas.strategy.samplers.figures import SpaceFigures
@@ -42,6 +43,7 @@ from nas.study.evidence import Budgets
 from nas.training.checkpoint import checkpoint_path, load_weights, weights_exist
 from nas.training.device import best_device
 from nas.training.plain_backbone import judge_emptied, prepare_backbone
+from nas.training.precision import check_precision
 from nas.training.proxies import PROXIES
 from nas.training.supernet.folder import SupernetFile, SupernetFolder
 from nas.training.tasks import Score
@@ -100,6 +102,8 @@ def prepare(inputs: SearchInputs, observer: Observer, machine: LatencyMachine) -
     Raises SpecError when the images have changed, or the run was measured elsewhere.
     """
     run, file, profile = inputs.run, inputs.run.file, inputs.profile
+    if file.executor in TRAINS_HERE:  # where a search is gone on with may be another machine
+        check_precision(file.proxy.computed_in, best_device())
     images = _find_images(inputs, observer)
     data = open_data(images)
     if data.imbalance > _IMBALANCED:
@@ -182,7 +186,13 @@ def _train_backbone(
     emptied = inputs.candidates.emptied(plain)
     if emptied != plain:
         score = judge_emptied(
-            emptied, data, inputs.task, path, threads=threads, device=best_device()
+            emptied,
+            data,
+            inputs.task,
+            path,
+            threads=threads,
+            device=best_device(),
+            precision=file.proxy.computed_in,
         )
         slots = len(emptied.insertions)
         observer.stage(
@@ -257,6 +267,8 @@ def _anchor_ms(
         "measured": utc_now(),
         "anchor": {"digest": anchor.digest, "latency_ms": latency_ms},
     }
+    if (conditions := machine(conditions_of, clock_of(device))) is not None:
+        about["conditions"] = conditions
     with write_whole(path) as temporary:
         temporary.write_text(json.dumps(about, indent=1))
     return latency_ms

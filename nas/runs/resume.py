@@ -125,8 +125,8 @@ def _with_more(run: Run, file: RunFile, budget: float) -> RunFile:
     """
     plan = file.search.model_copy(update={"budget": budget, "full_trainings": None})
     given = replace(run, file=file.model_copy(update={"search": plan}))
-    candidates = SearchInputs.read(run).candidates
-    share = share_budget(given, candidates.plains()[0][0])
+    inputs = SearchInputs.read(run)
+    share = share_budget(given, inputs.candidates.plains()[0][0], inputs.task)
     done = len(select_main_recipe(run.retrained()))
     longer = {
         "budget": budget,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import secrets
 import shutil
 import tempfile
 from collections.abc import Sequence
@@ -12,13 +13,16 @@ from typing import TYPE_CHECKING, Any
 
 from nas.base.errors import SpecError, StorageError
 from nas.base.files import dump_yaml
+from nas.base.formats import format_duration
 from nas.base.machine import describe_environment
-from nas.base.object_store import location, remove
+from nas.base.object_store import is_remote, location, remove, storage_errors
 from nas.execution.observer import Observer
 from nas.runs.calibrate.curve_result import CURVES_FILE
 from nas.runs.calibrate.result import FILE as CALIBRATION
 from nas.runs.check import NewRun, check_new_run
 from nas.runs.drive import drive
+from nas.runs.forecast import Forecast, forecast
+from nas.runs.forecast_prose import sentences
 from nas.runs.given_images import GivenImages, given_images
 from nas.runs.given_network import GivenNetwork, given_network
 from nas.runs.lock import run_lock
@@ -29,7 +33,7 @@ from nas.runs.progress_bar import watched
 from nas.runs.resume import write_plan
 from nas.runs.retrain.budget import share_budget
 from nas.runs.retrain.in_search import end_in_full_trainings
-from nas.runs.run import CHECKPOINTS, Run, open_run
+from nas.runs.run import CHECKPOINTS, Run, RunFile, open_run
 from nas.spec.runner import Runner, SearchPlan, given_runner, with_overrides
 from nas.spec.space import SearchSpace
 
@@ -37,7 +41,7 @@ if TYPE_CHECKING:
     from torch import nn
     from torch.utils.data import Dataset
 
-__all__ = ["search"]
+__all__ = ["foresee", "search"]
 
 _UNTIL_TIME_IS_OVER = 10_000  # networks
 
@@ -102,7 +106,8 @@ def search(
         new = check_new_run(
             given.space, given.runner, images.source, out, calibration=calibration, prior=prior
         )
-        new = replace(new, file=images.keep(given.keep(new.file, out), out))
+        kept = given.keep(_with_own_folder(new.file, out), out)
+        new = replace(new, file=images.keep(kept, out))
         _make_folder(new, out, given, images)
     with watched(observer, progress) as audience:
         return _search(open_run(out), new, given.notes, audience)
@@ -116,6 +121,9 @@ def _search(run: Run, new: NewRun, notes: Sequence[str], observer: Observer) -> 
     with run_lock(out):
         try:
             run = _with_shared_budget(run, new, observer)
+            observer.stage("timing some training steps")
+            for line in sentences(forecast(new, run.file, out)):
+                observer.stage(line)
             drive(SearchInputs(run, new.candidates, new.profile, new.data), observer)
         except SpecError:
             # Found out late, such as weights that cannot be had: the folder is free again.
@@ -128,6 +136,26 @@ def _search(run: Run, new: NewRun, notes: Sequence[str], observer: Observer) -> 
     return run
 
 
+def foresee(
+    space: SearchSpace | str | Path,
+    runner: Runner | str | Path | None = None,
+    data: str = "digits",
+    out: str | Path = "runs/demo",
+    *,
+    calibration: str | Path | None = None,
+    prior: str | Path | None = None,
+) -> tuple[Forecast, tuple[str, ...]]:
+    """Return what `search` would do, and what it would say before, without doing it.
+
+    The arguments are those of `search`. Images are decoded, and kept for it; no run is made.
+    Raises SpecError as `search` does.
+    """
+    out = Path(out)
+    new = check_new_run(space, runner, data, out, calibration=calibration, prior=prior)
+    file, told = _share(new, out)
+    return forecast(new, file, out), (*new.notes, *told)
+
+
 def _with_shared_budget(run: Run, new: NewRun, observer: Observer) -> Run:
     """Return the run with a time limit and full trainings, where it was given a budget.
 
@@ -136,13 +164,23 @@ def _with_shared_budget(run: Run, new: NewRun, observer: Observer) -> Run:
     if run.file.search.budget is None:
         return run
     observer.stage("timing a full training")
-    share = share_budget(run, new.candidates.plains()[0][0])
-    observer.stage(
-        f"{_duration(share.search)} to search, then {share.full_trainings} full trainings of "
-        f"about {_duration(share.each)}; they tell networks apart that differ by about "
-        f"{share.resolved:.1f} points"
-    )
-    plan = run.file.search
+    file, told = _share(replace(new, file=run.file), run.path)
+    for line in told:
+        observer.stage(line)
+    write_plan(run.path, file)
+    return open_run(run.path)
+
+
+def _share(new: NewRun, out: Path) -> tuple[RunFile, tuple[str, ...]]:
+    """Return the file with its budget shared, and what is to be said of it.
+
+    Raises SpecError for a budget that is too small.
+    """
+    file, plan = new.file, new.file.search
+    if plan.budget is None:
+        return file, ()
+    task = file.task_on(len(new.data["classes"]))
+    share = share_budget(Run(out, new.space, file), new.candidates.plains()[0][0], task)
     shared: dict[str, Any] = {
         "time_limit": share.search,
         "full_trainings": share.full_trainings,
@@ -150,12 +188,30 @@ def _with_shared_budget(run: Run, new: NewRun, observer: Observer) -> Run:
     if plan.trials == SearchPlan().trials:  # a budget counts, unless a number was asked for
         shared["trials"] = _UNTIL_TIME_IS_OVER
     search = plan.model_copy(update=shared)
-    write_plan(run.path, run.file.model_copy(update={"search": search}))
-    return open_run(run.path)
+    return file.model_copy(update={"search": search}), (
+        f"{format_duration(share.search)} to search, then {share.full_trainings} full trainings of "
+        f"about {format_duration(share.each)}; they tell networks apart that differ by about "
+        f"{share.resolved:.1f} points",
+    )
 
 
-def _duration(seconds: float) -> str:
-    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
+def _with_own_folder(file: RunFile, out: Path) -> RunFile:
+    """Make a folder for one run's weights in object storage, so that runs of one name share none.
+
+    Raises SpecError when nothing can be written there.
+    """
+    if file.checkpoints is None:
+        return file
+    url = f"{file.checkpoints.rstrip('/')}/{out.name}-{secrets.token_hex(4)}"
+    folder = location(url)
+    try:
+        with storage_errors(folder):
+            if not is_remote(folder):  # file://: another folder of a shared file system
+                folder.mkdir(parents=True)
+            (folder / "run.txt").write_text(f"{out.name}\n", encoding="utf-8")
+    except (StorageError, OSError) as error:
+        raise SpecError(f"checkpoints: {error}; name a bucket that can be written to") from None
+    return file.model_copy(update={"checkpoints": url})
 
 
 def _make_folder(new: NewRun, out: Path, given: GivenNetwork, images: GivenImages) -> None:

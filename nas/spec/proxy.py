@@ -8,9 +8,10 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from nas.spec.precision import FP32, Precision
 from nas.spec.resolution import SearchedResolution
 
-__all__ = ["KINDS", "PROBE_STEPS", "WEIGHT_PLACES", "Backbone", "BlockStart", "Proxy", "Regime"]
+__all__ = ["KINDS", "PROBE_STEPS", "Backbone", "BlockStart", "Proxy", "Regime"]
 
 Regime = Literal["scratch", "finetune"]
 """The question that a search answers: of networks that will be trained from random weights, or of
@@ -35,8 +36,6 @@ _EPOCHS = {
 _WARM_UP_STEPS = 1250  # four epochs of 40,000 images in batches of 128
 _WARM_UP, _COOLDOWN = 1 / 3, 1 / 5
 _WORDS = ("train", "pretrained")
-WEIGHT_PLACES = ("hf-hub:", "local-dir:")
-"""How weights begin that are named as timm names them: on the Hub, and in a folder."""
 _STRICT = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
@@ -129,6 +128,11 @@ class Proxy(BaseModel):
     batch_size: Annotated[int, Field(ge=2)] = 64
     learning_rate: Annotated[float, Field(gt=0)] | None = None
     """None: what suits the kind and the batch."""
+    precision: Precision | None = None
+    """Of the arithmetic, in training and where networks are judged, here and in `retrain`, so that
+    no front holds figures of several. None: `bf16` on a GPU that has it, `fp16` on another, else
+    `fp32`, which a search writes down; a run of an earlier version, which does not say it,
+    `fp32`."""
     resolution: SearchedResolution | None = None
     """Train on smaller images than the network will be deployed at; None: the same."""
     backbone: Backbone = Backbone()
@@ -193,6 +197,11 @@ class Proxy(BaseModel):
         """The rungs of a run, whose file has them."""
         assert self.rungs is not None
         return self.rungs
+
+    @property
+    def computed_in(self) -> Precision:
+        """The precision of a run, whose file says it unless an earlier version wrote it."""
+        return self.precision or FP32
 
     def steps(self, budget: float, images: int) -> float:
         """Return the steps of a budget that is not in seconds, with so many training images."""

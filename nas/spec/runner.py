@@ -38,6 +38,7 @@ __all__ = [
     "Regime",
     "Runner",
     "SearchPlan",
+    "TRAINS_HERE",
     "check_regime",
     "load_runner",
     "parse_seconds",
@@ -153,6 +154,8 @@ def read_regret(text: str) -> tuple[float, str]:
 
 
 JOURNAL = "journal"
+TRAINS_HERE = frozenset({"local"})
+"""The executors whose workers train on the machine that a search is started on."""
 Storage = Annotated[str, BeforeValidator(_storage)]
 
 

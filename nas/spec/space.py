@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Literal, get_args
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
@@ -16,6 +16,7 @@ from nas.base.errors import SpecError
 from nas.base.files import parse, read_yaml
 from nas.spec.architecture import Option, Share
 from nas.spec.own_backbone import with_arguments
+from nas.spec.positions import PARTS, POSITIONS, Part, Position
 from nas.spec.resolution import SearchedResolution
 
 __all__ = [
@@ -32,26 +33,6 @@ __all__ = [
 
 _STRICT = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 Positive = Annotated[float, Field(gt=0)]
-
-Position = Literal[
-    "after_depthwise",
-    "after_first_depthwise",
-    "after_last_depthwise",
-    "after_convolution",
-    "after_projection",
-    "after_residual",
-]
-POSITIONS: tuple[Position, ...] = get_args(Position)
-"""The positions in a residual block; a sandglass has a first and a last depthwise convolution.
-
-One without depthwise convolutions has its last spatial one in their place, as a bottleneck has.
-"""
-
-
-Part = Literal["backbone", "neck", "head"]
-PARTS: tuple[Part, ...] = get_args(Part)
-"""The parts of a task's network: its backbone; what joins maps of several sizes, or makes smaller
-ones; and what gives the answers."""
 
 
 class SiteRule(BaseModel):

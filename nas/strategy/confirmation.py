@@ -12,10 +12,15 @@ from nas.study.front.pareto import far_apart
 from nas.study.record import COMPLETE, RUNNING, Record
 from nas.study.trials import Trials
 
-__all__ = ["Confirmation"]
+__all__ = ["Confirmation", "most_confirmed"]
 
 _SHARE, _LEAST = 0.2, 8  # of all networks: searched ones that are confirmed, at most
 _SPARE = 2  # repeats beyond the wanted ones, when some fail
+
+
+def most_confirmed(networks: int) -> int:
+    """Return how many searched networks are confirmed at most, of so many networks in all."""
+    return max(_LEAST, int(networks * _SHARE))
 
 
 class Confirmation:
@@ -122,7 +127,7 @@ class Confirmation:
                 [records[number] for number in by_digest[digest]], self._confirm_seeds
             )
         }
-        room = max(_LEAST, int(len(by_digest) * _SHARE)) - len(begun)
+        room = most_confirmed(len(by_digest)) - len(begun)
         taken = np.array([digest in begun | done | references for digest in digests], dtype=bool)
         table = np.array(costs).reshape(-1, len(self._objectives))
         new = far_apart(table, taken, max(0, room))

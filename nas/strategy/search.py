@@ -146,9 +146,14 @@ class Search:
         """What was gained, and may be left to gain, as of the last proposal; None: not known."""
         return self._proposer.prospect
 
+    @property
+    def expected_networks(self) -> int:
+        """How many networks the plan is for, those that are placed by hand among them."""
+        return max(self.plan.trials, len(self._references), self._ledger.networks)
+
     def expected_trials(self) -> int:
         """Estimate how many trials the study will hold at its end."""
-        planned = max(self.plan.trials, self._ledger.networks)
+        planned = self.expected_networks
         wanted = self._wanted_seeds(front=True)
         several = [seeds for seeds in wanted.values() if seeds > self._seeds]
         repeats = sum(seeds - 1 for seeds in several)

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from nas.data import Dataset, Split
 from nas.training.augmentation import Augmentation
+from nas.training.placement import gathered, sent
 from nas.training.view import View
 
 __all__ = ["Batches"]
@@ -21,7 +22,8 @@ class Batches:
     """A maker of normalised batches from rows of a split, augmented or as they are.
 
     One gather reads crop and mirror at once from the uint8 images; borders are reflected. On a
-    GPU that gather runs there, since one CPU core makes 800 images a second at 224 pixels.
+    GPU that gather runs there, since one CPU core makes 800 images a second at 224 pixels; from
+    images that lie there (see `placed`), only four numbers of each are sent.
     The result is NCHW in channels_last memory, float32.
     """
 
@@ -52,19 +54,21 @@ class Batches:
         count, height, width = len(rows), *split.images.shape[1:3]
         # Drawn for all rows, whichever share is wanted, so that processes agree on every image.
         down, right = (_shifts(count, side, generator) for side in (height, width))
-        columns = torch.arange(width).expand(count, width)
+        mirrored = torch.zeros(count, 1, dtype=torch.bool)
         if self.mirror:
             mirrored = torch.rand(count, 1, generator=generator) < 0.5
-            columns = torch.where(mirrored, columns.flip(1), columns)
-        lines = _reflect(torch.arange(height) + down, height)
+        images, rows = split.images, rows[share]
+        if self.gather_on_device and images.device.type == "cpu":
+            images, rows = gathered(split, rows, self.device), torch.arange(len(rows))
+        draws = torch.cat([rows[:, None], down[share], right[share], mirrored[share]], dim=1)
+        rows, down, right, mirrored = torch.tensor_split(sent(draws, images.device), 4, dim=1)
+        columns = torch.arange(width, device=images.device).expand(len(rows), width)
+        columns = torch.where(mirrored.bool(), columns.flip(1), columns)
+        lines = _reflect(torch.arange(height, device=images.device) + down, height)
         columns = _reflect(columns + right, width)
-        images, rows, lines, columns = split.images, rows[share], lines[share], columns[share]
-        if self.gather_on_device:
-            images, rows = images[rows].to(self.device), torch.arange(len(rows))
-            rows, lines, columns = (index.to(self.device) for index in (rows, lines, columns))
-        pixels = images[rows[:, None, None], lines[:, :, None], columns[:, None, :]]
+        pixels = images[rows[:, :, None], lines[:, :, None], columns[:, None, :]]
         if self.change is not None:
-            pixels = self.change.pixels(pixels)
+            pixels = self.change.pixels(pixels.cpu())
         return self._normalised(pixels)
 
     def augmented_with_masks(
@@ -106,19 +110,20 @@ class Batches:
         rows = rows[share]
         height, width = split.images.shape[1:3]
         images = torch.empty(len(rows), height, width, 3, dtype=torch.uint8)
+        seen = split.images[rows.to(split.images.device)].cpu()
         annotations = split.annotations.new_empty(len(rows), *split.annotations.shape[1:])
         for index, (row, draws) in enumerate(zip(rows.tolist(), drawn, strict=True)):
             view = View.drawn(height, width, draws, mirror=self.mirror)
-            images[index] = view.image(split.images[row], self.border)
+            images[index] = view.image(seen[index], self.border)
             annotations[index] = annotation(view, split.annotations[row])
-        return self._normalised(images), annotations.to(self.device)
+        return self._normalised(images), sent(annotations, self.device)
 
     def plain(self, split: Split, rows: slice) -> Tensor:
         """Return images as they are: (B, 3, H, W)."""
         return self._normalised(split.images[rows])
 
     def _normalised(self, pixels: Tensor) -> Tensor:
-        floats = pixels.to(self.device, torch.float32).mul_(self.scale).add_(self.offset)
+        floats = sent(pixels, self.device).float().mul_(self.scale).add_(self.offset)
         return floats.permute(0, 3, 1, 2)
 
 

@@ -6,6 +6,7 @@ import math
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 from safetensors import SafetensorError
@@ -17,10 +18,12 @@ from nas.base.files import write_whole
 from nas.base.object_store import is_remote, storage_errors
 from nas.models.build import build, inserted_prefixes
 from nas.spec.architecture import Architecture
-from nas.spec.runner import Proxy
 from nas.spec.task import Task
 from nas.training.loop import Training
 from nas.training.proxies import PROXIES
+
+if TYPE_CHECKING:  # which needs pydantic, as trainings do not
+    from nas.spec.proxy import Proxy
 
 _NETWORK, _RUNGS = "network.", "rungs"
 

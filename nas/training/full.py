@@ -18,7 +18,7 @@ from nas.base.seeds import derive
 from nas.data import Dataset, Reading, open_data
 from nas.models.build import build
 from nas.spec.architecture import Architecture
-from nas.spec.recipe import FullRecipe
+from nas.spec.full_recipe import FullRecipe
 from nas.spec.task import Task
 from nas.study.full_training import FullTraining, pack_flags, pack_losses, pack_marks
 from nas.training.augmentation import Augmentation
@@ -33,6 +33,8 @@ from nas.training.device import best_device
 from nas.training.fine_tuning import fine_tuned
 from nas.training.loop import Recipe, Training, evaluate, steps_in
 from nas.training.original_size import judge_on_test_images
+from nas.training.placement import placed
+from nas.training.precision import check_precision
 from nas.training.tasks import Score
 
 __all__ = [
@@ -179,6 +181,7 @@ def begin(
             cutmix=recipe.cutmix,
             rand_augment=recipe.rand_augment,
         ),
+        precision=recipe.precision,
     )
 
 
@@ -204,7 +207,8 @@ def train_fully(
     first = not dist.is_initialized() or dist.get_rank() == 0
     about, recipe = job.about, job.recipe
     torch.set_num_threads(about.threads)
-    data = open_data(job.data)
+    check_precision(recipe.precision, device)
+    data = placed(open_data(job.data), device)
     architecture = Architecture.from_json(job.architecture)
     seed = derive(job.run_seed, "retrain", about.seed)
     training = begin(
@@ -294,7 +298,7 @@ def _failing_together(device: torch.device) -> Iterator[None]:
 
 
 def _judge(training: Training, data: Dataset, task: Task, device: torch.device) -> Score:
-    return evaluate(training.trained, data, task, device=device)
+    return evaluate(training.trained, data, task, device=device, precision=training.precision)
 
 
 def _test(
@@ -309,6 +313,7 @@ def _test(
         job.about.resolution,
         job.reading,
         device=device,
+        precision=job.recipe.precision,
     )
     return _tested(score, job.task)
 
@@ -331,15 +336,19 @@ def test_trained(
     Raises StorageError when the weights are gone.
     """
     assert training.weights is not None
-    images, device = open_data(data), best_device()
-    network = build(
-        architecture,
-        task=task,
-        start=FullRecipe(**training.recipe).block_start,
-    )
+    images, device, recipe = open_data(data), best_device(), FullRecipe(**training.recipe)
+    check_precision(recipe.precision, device)
+    network = build(architecture, task=task, start=recipe.block_start)
     network.load_state_dict(load_weights(folder / training.weights))
     score = judge_on_test_images(
-        network, images, task, source, training.resolution, reading, device=device
+        network,
+        images,
+        task,
+        source,
+        training.resolution,
+        reading,
+        device=device,
+        precision=recipe.precision,
     )
     return replace(training, **_tested(score, task))
 

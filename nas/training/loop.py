@@ -17,17 +17,27 @@ from torch.nn.parallel import DistributedDataParallel
 from nas.base.errors import TrainingError
 from nas.base.seeds import derive
 from nas.data import Dataset
+from nas.spec.precision import FP32, Precision
 from nas.spec.task import Task
+from nas.training.ahead import Ahead
 from nas.training.augmentation import Augmentation
 from nas.training.batches import Batches
+from nas.training.device import forget_memory, out_of_memory, random_streams
 from nas.training.layout import lay_out, memory_format
 from nas.training.objective import Objective, guessing_loss, judge_of
+from nas.training.placement import sent
+from nas.training.precision import backend_flags
 from nas.training.tasks import Score, training_task
 
 __all__ = ["Group", "Recipe", "Training", "evaluate", "steps_in"]
 
 # What the names of tensors in the state of a training begin with.
 _NETWORK, _OPTIMISER, _MEAN = "network.", "optimiser.", "mean."
+_SCALER = "scaler"
+_LOOK_EVERY = 20
+"""Steps between two looks at the loss on a GPU, which waits for each of them."""
+
+_BESIDE_A_CPU = 4  # times as many images at once, where networks are judged
 
 _BEYOND_GUESSING = 20.0
 """How much more than guessing a training loses that has diverged, in nats: the right class has a
@@ -105,6 +115,8 @@ class Training:
     set_mode: says which modules train and which stay as they are.
     before_step: called with the number of each step before it.
     augmentation: beyond crops and mirrors.
+    precision: of the arithmetic; the network is to be judged in the same (see `evaluate`).
+    halves: whether batches come in two from where memory runs out; else that is raised.
     """
 
     def __init__(
@@ -120,6 +132,8 @@ class Training:
         set_mode: Callable[[nn.Module], object] = nn.Module.train,
         before_step: Callable[[int], object] | None = None,
         augmentation: Augmentation | None = None,
+        precision: Precision = FP32,
+        halves: bool = True,
     ) -> None:
         self.network = network
         self.recipe = recipe
@@ -128,21 +142,26 @@ class Training:
         self.parts = 1
         """The pieces that batches are computed in: two since memory ran out, else one."""
         self._data, self._seed, self._device = data, seed, device
+        self.precision, self._halves = precision, halves
         self._task, self._purpose = training_task(task), task
         self._set_mode, self._before_step = set_mode, before_step
         groups = _groups(parameters)
         self._layout = memory_format(network, device)
         lay_out(network.to(device), self._layout)
-        self._optimiser = _optimiser(groups, recipe) if groups else None
+        self._optimiser = _optimiser(groups, recipe, device) if groups else None
+        self._scaler = torch.amp.GradScaler(device.type, enabled=precision == "fp16")
         self._batches = Batches(data, device, augmentation)
         self._augmentation = augmentation
         self._ema = _running_mean(network, recipe)
         self._rank, self._ranks = 0, 1
-        self._objective: nn.Module = Objective(network, task)
+        self._objective: nn.Module = Objective(network, task, precision)
         if dist.is_initialized():
             self._rank, self._ranks = dist.get_rank(), dist.get_world_size()
             self._objective = DistributedDataParallel(self._objective)
         self._order: tuple[int, Tensor] | None = None
+        # RandAugment draws from torch's global stream, which no other thread may touch.
+        beside = device.type == "cuda" and not (augmentation and augmentation.changes_pixels)
+        self._batch_of = Ahead(self._batch, device) if beside else self._batch
         self._epoch_losses: list[Tensor] = []
         self._loss_sum = torch.zeros((), device=device)
 
@@ -212,7 +231,10 @@ class Training:
             return
         self._set_mode(self.network)
         # Every step seeds torch's global stream, which belongs to whoever called this.
-        with torch.random.fork_rng(devices=[] if self._device.type == "cpu" else None):
+        with (
+            torch.random.fork_rng(**random_streams(self._device)),
+            backend_flags(self.precision, self._device),
+        ):
             while self.spent < until:
                 self._one_step(self._optimiser)
                 if progress is not None:
@@ -222,7 +244,8 @@ class Training:
     def state(self) -> dict[str, Tensor]:
         """Return what `load` goes on from.
 
-        It holds `network.*`, `optimiser.*`, `mean.*`, and where the training stands.
+        It holds `network.*`, `optimiser.*`, `mean.*`, how a loss is scaled, and where the training
+        stands.
         """
         tensors = {f"{_NETWORK}{name}": value for name, value in self.network.state_dict().items()}
         if self._optimiser is not None:
@@ -233,6 +256,10 @@ class Training:
         if self._ema is not None:
             mean = self._ema.module.state_dict()
             tensors |= {f"{_MEAN}{name}": value for name, value in mean.items()}
+        if self._scaler.is_enabled():
+            scaled = self._scaler.state_dict()
+            numbers = [scaled["scale"], scaled["_growth_tracker"]]
+            tensors[_SCALER] = torch.tensor(numbers, dtype=torch.float64)
         stands = torch.tensor([self.step, self.spent, self.parts], dtype=torch.float64)
         losses = torch.stack([*self._epoch_losses, self._loss_sum])
         return tensors | {"stands": stands, "losses": losses}
@@ -248,6 +275,10 @@ class Training:
         # Trainings of earlier versions kept no losses: their epochs until now are missing.
         if "losses" in state:
             *self._epoch_losses, self._loss_sum = state["losses"].to(self._device).unbind()
+        if self._scaler.is_enabled():
+            scale, since = state[_SCALER].tolist()
+            known = {"scale": scale, "_growth_tracker": int(since)}
+            self._scaler.load_state_dict(self._scaler.state_dict() | known)
         weights = _below(_NETWORK, state)
         unexpected = self.network.load_state_dict(weights, strict=False).unexpected_keys
         if unexpected:
@@ -268,23 +299,28 @@ class Training:
             group["lr"] = group["share"] * self.recipe.rate(self.spent)
         if self._before_step is not None:
             self._before_step(self.step)
+        loss: Tensor | None = None
         try:
             loss = self._gradients(optimiser)
         except RuntimeError as error:
             # Halves need about half of the memory. One process of several cannot decide alone:
             # the others would wait for the gradients of a batch in one piece.
-            if self.parts > 1 or self._ranks > 1 or not _out_of_memory(error):
+            may_halve = self._halves and self.parts == 1 and self._ranks == 1
+            if not may_halve or not out_of_memory(error):
                 raise
+        if loss is None:  # behind the handler, whose error holds all that was computed
             self.parts = 2
             optimiser.zero_grad(set_to_none=True)
+            forget_memory(self._device)
             loss = self._gradients(optimiser)
-        optimiser.step()
+        self._scaler.step(optimiser)  # without a scale, the optimiser's own step
+        self._scaler.update()
         if self._ema is not None:
             self._ema.update(self.network, self.step + 1)
         if self._ranks > 1:
             dist.all_reduce(loss)  # all of them give up, or none
-        # Reading the loss stalls a GPU, so not at every step there.
-        if (self._device.type == "cpu" or self.step % 20 == 0) and not loss.isfinite():
+        due = self._device.type == "cpu" or self.step % _LOOK_EVERY == 0
+        if due and not loss.isfinite():
             raise TrainingError(f"training diverged: the loss is {loss.item()} at step {self.step}")
         self.step += 1
         self._note(loss)
@@ -302,15 +338,9 @@ class Training:
         # Two streams: that of the images is the same for every network and every process, that
         # of the network (dropout, mixup) is the process's own. The first process has the stream
         # of a training by itself.
-        generator = torch.Generator().manual_seed(derive(self._seed, "images", self.step))
         others = (self._rank,) if self._rank else ()
         torch.manual_seed(derive(self._seed, "network", self.step, *others))
-        rows = self._rows()
-        share = slice(self._rank, None, self._ranks)
-        images, wanted = self._task.augmented(
-            self._batches, self._data.train, rows, generator, share
-        )
-        wanted = wanted.to(self._device)
+        images, wanted = self._batch_of(self.step)
         if self._augmentation is not None:
             images, wanted = self._augmentation.mixed(images, wanted)
         images = images.contiguous(memory_format=self._layout)
@@ -319,15 +349,24 @@ class Training:
         # Each piece counts by its share of the images, so that gradients add up to the batch's.
         for part, target in zip(images.chunk(self.parts), wanted.chunk(self.parts), strict=True):
             loss = self._objective(part, target) * (len(part) / len(images))
-            loss.backward()
+            self._scaler.scale(loss).backward()
             total += loss.detach()
         return total
 
-    def _rows(self) -> Tensor:
-        """Return the rows of this step's images: full batches, epoch after epoch."""
+    def _batch(self, step: int) -> tuple[Tensor, Tensor]:
+        """Return this process's images of a step, augmented, and what the loss is told of them."""
+        generator = torch.Generator().manual_seed(derive(self._seed, "images", step))
+        share = slice(self._rank, None, self._ranks)
+        images, wanted = self._task.augmented(
+            self._batches, self._data.train, self._rows(step), generator, share
+        )
+        return images, sent(wanted, self._device)
+
+    def _rows(self, step: int) -> Tensor:
+        """Return the rows of a step's images: full batches, epoch after epoch."""
         count = len(self._data.train)
         size = min(self.recipe.batch_size, count)
-        epoch, batch = divmod(self.step, self._epoch)
+        epoch, batch = divmod(step, self._epoch)
         if self._order is None or self._order[0] != epoch:
             generator = torch.Generator().manual_seed(derive(self._seed, "order", epoch))
             self._order = epoch, self._task.order(self._data.train, size, generator)
@@ -353,10 +392,6 @@ def _below(prefix: str, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     }
 
 
-def _out_of_memory(error: Exception) -> bool:
-    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
-
-
 def _groups(parameters: Iterable[nn.Parameter] | Sequence[Group]) -> list[Group]:
     items = list(parameters)
     groups = [item for item in items if isinstance(item, Group)]
@@ -364,11 +399,18 @@ def _groups(parameters: Iterable[nn.Parameter] | Sequence[Group]) -> list[Group]
     return [*groups, Group(alone)] if alone else groups
 
 
-def _optimiser(groups: Sequence[Group], recipe: Recipe) -> torch.optim.Optimizer:
+def _optimiser(
+    groups: Sequence[Group], recipe: Recipe, device: torch.device
+) -> torch.optim.Optimizer:
+    # In one kernel, which also reads there whether a scaled loss has overflowed.
+    fused = device.type == "cuda" or None
     parameters = [{"params": list(group.parameters), "share": group.share} for group in groups]
     if recipe.optimiser == "adamw":
         return torch.optim.AdamW(
-            parameters, lr=recipe.learning_rate, weight_decay=recipe.weight_decay
+            parameters,
+            lr=recipe.learning_rate,
+            weight_decay=recipe.weight_decay,
+            fused=fused,
         )
     assert recipe.optimiser == "sgd", recipe.optimiser
     return torch.optim.SGD(
@@ -377,6 +419,7 @@ def _optimiser(groups: Sequence[Group], recipe: Recipe) -> torch.optim.Optimizer
         momentum=recipe.momentum,
         weight_decay=recipe.weight_decay,
         nesterov=True,
+        fused=fused,
     )
 
 
@@ -423,19 +466,21 @@ def evaluate(
     *,
     device: torch.device,
     batch_size: int | None = None,
+    precision: Precision = FP32,
 ) -> Score:
     """Judge a network on all of data.validation.
 
-    batch_size: None: as many images at once as the task says.
+    batch_size: None: as many images at once as the task says; on a GPU four times as many.
+    precision: that the network was trained in.
     Raises TrainingError when scores are not finite.
     """
     lay_out(network.eval().to(device), memory_format(network, device))
     batches = Batches(data, device)
     split = data.validation
-    judge = judge_of(network, task, split)
-    size = batch_size or judge.at_once
+    judge = judge_of(network, task, split, precision)
+    size = batch_size or judge.at_once * (1 if device.type == "cpu" else _BESIDE_A_CPU)
     # Not inference mode: what somebody's own network keeps meanwhile is trained with later.
-    with torch.no_grad():
+    with torch.no_grad(), backend_flags(precision, device):
         for start in range(0, len(split), size):
             judge.add(batches.plain(split, slice(start, start + size)))
         return judge.score()

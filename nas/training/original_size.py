@@ -21,6 +21,7 @@ from nas.data import (
     original_boxes,
     original_masks,
 )
+from nas.spec.precision import FP32, Precision
 from nas.spec.task import Task
 from nas.study.detection_marks import detection_marks, stack_marks
 from nas.study.marks import Marks, figures_of, pixel_marks
@@ -28,6 +29,7 @@ from nas.training.batches import Batches
 from nas.training.layout import lay_out, memory_format
 from nas.training.loop import evaluate
 from nas.training.objective import boxes_in, judge_of
+from nas.training.precision import autocast
 from nas.training.tasks import Score, training_task
 
 __all__ = ["box_marks_at_original_size", "judge_on_test_images", "marks_at_original_size"]
@@ -45,24 +47,30 @@ def judge_on_test_images(
     reading: Reading,
     *,
     device: torch.device,
+    precision: Precision = FP32,
 ) -> Score:
     """Take the one look at the test images; masks and boxes are judged at the sizes they have.
 
     data: the images that the network was trained on, whose normalisation counts.
     source, reading: the test images, and how they are read.
     resolution: of the images that the network sees.
+    precision: that the network was trained in.
     Raises SpecError when the source brings none.
     """
     data = replace(data, validation=open_test(source, resolution, reading=reading))
-    score = evaluate(network, data, task, device=device)
+    score = evaluate(network, data, task, device=device, precision=precision)
     if task.kind.annotated == "masks":
         masks = original_masks(source, "test", reading=reading)
         back = partial(map_back, resize=reading.resize)
-        marks = marks_at_original_size(network, data, task, masks, back, device=device)
+        marks = marks_at_original_size(
+            network, data, task, masks, back, device=device, precision=precision
+        )
     elif task.kind.annotated == "boxes":
         boxes = original_boxes(source, "test", reading=reading)
         of_boxes = partial(boxes_back, size=Size.of(resolution), resize=reading.resize)
-        marks = box_marks_at_original_size(network, data, task, boxes, of_boxes, device=device)
+        marks = box_marks_at_original_size(
+            network, data, task, boxes, of_boxes, device=device, precision=precision
+        )
     else:
         return score
     return Score(score.losses, marks, figures_of(task.name, marks))
@@ -76,6 +84,7 @@ def marks_at_original_size(
     map_back: Callable[[Pixels, tuple[int, int]], Pixels],
     *,
     device: torch.device,
+    precision: Precision = FP32,
 ) -> Marks:
     """Return the marks of data.validation against its masks at their own sizes: (N, classes, 3).
 
@@ -89,7 +98,8 @@ def marks_at_original_size(
     marks: list[Marks] = []
     with torch.inference_mode():
         for start in range(0, len(split), size):
-            scores = network(batches.plain(split, slice(start, start + size)))
+            with autocast(precision, device):
+                scores = network(batches.plain(split, slice(start, start + size)))
             told = scores.argmax(dim=1).to(torch.uint8).cpu().numpy()
             for prediction, mask in zip(told, remaining, strict=False):
                 back = map_back(prediction, (mask.shape[0], mask.shape[1]))
@@ -105,6 +115,7 @@ def box_marks_at_original_size(
     boxes_back: Callable[[Boxes, Size], Boxes],
     *,
     device: torch.device,
+    precision: Precision = FP32,
 ) -> Marks:
     """Return the marks of data.validation against its boxes at their images' sizes: (N, K, 10).
 
@@ -118,7 +129,8 @@ def box_marks_at_original_size(
     marks: list[Marks] = []
     with torch.no_grad():  # see `evaluate`
         for start in range(0, len(split), size):
-            kept = boxes_in(network, batches.plain(split, slice(start, start + size)), task)
+            images = batches.plain(split, slice(start, start + size))
+            kept = boxes_in(network, images, task, precision)
             for found, (original, objects) in zip(kept, remaining, strict=False):
                 back = boxes_back(found.cpu().double().numpy(), original)
                 marks.append(detection_marks(back, objects))

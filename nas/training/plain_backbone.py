@@ -25,11 +25,13 @@ from nas.models.own_network import has_loss
 from nas.models.task_network import task_network
 from nas.models.weights_file import read_weights
 from nas.spec.architecture import Architecture
+from nas.spec.precision import FP32, Precision
 from nas.spec.runner import Backbone, Proxy
 from nas.spec.task import Task
 from nas.training.checkpoint import load_weights, save_weights
 from nas.training.fine_tuning import fine_tuned
 from nas.training.loop import Recipe, Training, evaluate, steps_in
+from nas.training.placement import placed
 from nas.training.proxies.setting import scale_rate
 from nas.training.tasks import Score
 
@@ -65,8 +67,9 @@ def prepare_backbone(
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:
+        data = placed(data, device)
         network = _trained_network(plain, data, data_key, task, proxy, seed, device, progress)
-        score = evaluate(network, data, task, device=device)
+        score = evaluate(network, data, task, device=device, precision=proxy.computed_in)
     finally:
         torch.set_num_threads(before)
     save_weights(path, network.state_dict())
@@ -81,18 +84,20 @@ def judge_emptied(
     *,
     threads: int,
     device: torch.device,
+    precision: Precision = FP32,
 ) -> Score:
     """Return the validation score of a trained plain network without what its slots came with.
 
     path: of the weights that `prepare_backbone` kept.
     threads: of torch, while this goes on.
+    precision: that the plain network was trained in.
     Raises StorageError when they cannot be read.
     """
     network = build(emptied, task=task, weights=load_weights(path))
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:
-        return evaluate(network, data, task, device=device)
+        return evaluate(network, data, task, device=device, precision=precision)
     finally:
         torch.set_num_threads(before)
 
@@ -119,6 +124,7 @@ def _trained_network(
 
     parts = [plain.digest, data_key, *_beside(task), proxy.backbone.key, proxy.batch_size, seed]
     parts += [version("torch"), version("timm"), device.type]
+    parts += [] if proxy.computed_in == FP32 else [proxy.computed_in]
     cacheable = True
     if ":" in plain.backbone:  # a user's own network can change without changing its name
         first = fresh()
@@ -225,6 +231,7 @@ def _train(
         seed=seed,
         device=device,
         set_mode=set_mode,
+        precision=proxy.computed_in,
     )
     training.run(progress=progress)
-    training.check(evaluate(network, data, task, device=device))
+    training.check(evaluate(network, data, task, device=device, precision=proxy.computed_in))

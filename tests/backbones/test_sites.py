@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import random
 import re
 from pathlib import Path
 
@@ -11,8 +12,9 @@ from safetensors.torch import save_file
 from nas.backbones import LINE_UP, check_backbone, find_sites, known_backbones, plain_network
 from nas.base.errors import SpecError
 from nas.models.build import build, uniform
+from nas.models.candidates import Candidates
 from nas.spec.architecture import Architecture, Insertion
-from nas.spec.space import POSITIONS
+from nas.spec.space import POSITIONS, SearchSpace
 
 
 def test_mobilenetv2_has_the_sites_of_the_paper() -> None:
@@ -188,6 +190,28 @@ def test_the_line_up_takes_blocks_at_every_position(name: str) -> None:
         assert architecture.blocks
         network = build(architecture, num_classes=7)
         assert network(torch.zeros(2, 3, 64, 64)).shape == (2, 7)
+
+
+@pytest.mark.parametrize("name", ["davit_tiny", "fastvit_t8"])
+def test_networks_whose_attention_is_their_own_are_searched_through_timm(name: str) -> None:
+    space = {
+        "name": "attention",
+        "backbones": [name],
+        "resolutions": [64],
+        "blocks": {"se": {"reduction": [8]}, "davit_channel": {}, "ffa": {"kernel_size": [3]}},
+        "max_insertions": 4,
+    }
+    candidates = Candidates(SearchSpace.model_validate(space))
+    assert candidates.count() > 1e3
+    rng = random.Random(0)
+    drawn = (candidates.architecture(candidates.sample(rng)) for _ in range(20))
+    searched = next(each for each in drawn if len({item.block for item in each.insertions}) > 1)
+    plain = build(searched.plain, num_classes=7)
+    images = torch.randn(2, 3, 64, 64)
+    weights = plain.state_dict()
+    network = build(searched, num_classes=7, start="identity", weights=weights)
+    torch.testing.assert_close(network(images), plain(images), atol=0, rtol=0)
+    assert build(searched, num_classes=7)(images).shape == (2, 7)
 
 
 def test_maps_of_images_that_are_not_square_are_height_by_width() -> None:

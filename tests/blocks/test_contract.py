@@ -13,7 +13,7 @@ import torch
 
 from nas.base.errors import SpecError
 from nas.blocks import BLOCKS, make_block
-from nas.blocks.block import Shape, paper_width
+from nas.blocks.block import WINDOWS, Shape, paper_width
 from nas.models.cost import cost_of_module
 from nas.spec.architecture import Option
 
@@ -81,6 +81,26 @@ def test_a_few_channels_are_refused_or_fit_a_single_image(
             assert torch.isfinite(block(images_for(shape, batch=1))).all(), options
 
 
+@pytest.mark.parametrize(
+    ("name", "option"),
+    [(name, option) for name in sorted(BLOCKS) for option in BLOCKS[name].options.keys() & WINDOWS],
+)
+def test_a_window_beyond_a_small_map_is_refused_and_one_that_covers_it_is_not(
+    name: str, option: str
+) -> None:
+    """A window of 1001 on a map of 7x5 would take minutes and gigabytes for what is padding."""
+    shape, listed = (96, 7, 5), max(map(int, BLOCKS[name].options[option]))
+    most = max(13, listed)
+    reason = BLOCKS[name].applies(Shape(*shape), {option: 1001})
+    assert reason == f"{option} 1001 reaches beyond its map of 7x5; at most {most} there"
+    with pytest.raises(SpecError, match="reaches beyond") as caught:
+        made(name, shape, **{option: 1001})
+    assert "\n" not in str(caught.value)
+    covering = {option: most}
+    if BLOCKS[name].applies(Shape(*shape), covering) is None:
+        assert made(name, shape, **covering).eval()(images_for(shape)).shape == (2, *shape)
+
+
 def test_attention_among_channels_needs_more_than_one() -> None:
     for window in (4, 7):
         reason = BLOCKS["pcsa"].applies(Shape(1, 14, 14), {"window": window})
@@ -109,7 +129,10 @@ def test_identity_start_is_an_identity_and_can_leave_it(name: str) -> None:
         torch.manual_seed(0)
         block = made(name, start="identity", **options)
         images = images_for(SHAPE, batch=4)
-        assert torch.equal(block.eval()(images), images), options
+        started = block.eval()(images)
+        assert torch.equal(started, images), options
+        # Laid out otherwise in memory, the layers behind it would round otherwise.
+        assert started.stride() == images.stride(), options
         block.train()
         optimiser = torch.optim.SGD(block.parameters(), lr=0.1)
         for _ in range(3):
@@ -244,3 +267,22 @@ def test_wrong_input_is_said_in_one_line(arguments: dict[str, object], said: str
     with pytest.raises(SpecError, match=said) as caught:
         make_block(**({"channels": 96, "height": 4, "width": 4} | arguments))  # type: ignore[arg-type]
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16], ids=["bf16", "fp16"])
+@pytest.mark.parametrize("name", BLOCKS)
+def test_it_trains_by_autocast(name: str, dtype: torch.dtype) -> None:
+    """Spectra, sorts and powers too: nothing of them overflows or refuses half of the bits."""
+    if (name, dtype) == ("lambda", torch.bfloat16):
+        pytest.skip("oneDNN's gradient of a 23x23x1 convolution in bf16 is not finite on a CPU")
+    torch.manual_seed(0)
+    block = make_block(name, channels=32, height=8, width=8).train()
+    images = torch.randn(2, 32, 8, 8).contiguous(memory_format=torch.channels_last)
+    with torch.autocast("cpu", dtype=dtype):
+        maps = torch.nn.functional.conv2d(images, torch.ones(32, 1, 3, 3), padding=1, groups=32)
+        assert maps.dtype == dtype
+        found = block(maps)
+    found.float().square().mean().backward()
+    assert found.isfinite().all()
+    for weight in block.parameters():
+        assert weight.grad is None or weight.grad.isfinite().all()

@@ -23,19 +23,20 @@ def test_flags_are_a_promise() -> None:
         for name, sub in command.commands.items()  # type: ignore[attr-defined]
     }
     assert flags == {
+        "init": ["--backbone", "--budget", "--data", "--device", "--resolution", "out"],
         "ask": [
             "--classes", "--data", "--device", "--head", "--json", "--plain-accuracy", "--regime",
             "--task", "space",
         ],
         "search": [
-            "--backbone", "--backbone-args", "--budget", "--calibration", "--data", "--focus",
-            "--full-trainings", "--head", "--out", "--prior", "--regime", "--runner", "--seed",
-            "--set", "--task", "--test", "--time-limit", "--trials", "--validation", "--weights",
-            "--weights-match", "--workers", "space",
+            "--backbone", "--backbone-args", "--budget", "--calibration", "--data", "--dry-run",
+            "--focus", "--full-trainings", "--head", "--out", "--prior", "--regime", "--runner",
+            "--seed", "--set", "--task", "--test", "--time-limit", "--trials", "--validation",
+            "--weights", "--weights-match", "--workers", "space",
         ],
         "explain": [
-            "--device", "--devices", "--for", "--importances", "--json", "--picture", "--prior",
-            "run",
+            "--device", "--devices", "--evaluate", "--for", "--importances", "--json", "--picture",
+            "--prior", "run",
         ],
         "resume": [
             "--budget", "--full-trainings", "--time-limit", "--trials", "--workers", "run",
@@ -97,7 +98,9 @@ def test_flags_are_a_promise() -> None:
         "compare": ["first", "second"],
         "check": ["file"],
         "pack": measuring,
-        "fit": ["--name", "--out", "pack", "timings"],
+        "fit": ["--log", "--name", "--out", "pack", "timings"],
+        "adb": ["--serial", "--tool", "pack"],
+        "ssh": ["--tool", "host", "pack"],
     }
 
 

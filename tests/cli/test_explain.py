@@ -28,7 +28,8 @@ def test_rules_are_said_drawn_and_written(nas: Call, known: Path, tmp_path: Path
     assert (code, err) == (0, "")
     assert "One block more" in out and "coord" in out and "helps" in out
     assert "For latency_ms <= 0.3, by the rules:" in out
-    assert "known to help or hurt" in out
+    assert "known to help or hurt" in out and "nats" not in out and "times" in out
+    assert ("it has not been evaluated" in out) == ("--for latency_ms=0.3 --evaluate" in out)
     assert picture.read_text().lstrip().startswith("<?xml")
     rules = load_rules(prior)
     assert [site.name for site in rules.sites][0] == "blocks.1.0/after_depthwise"
@@ -90,6 +91,7 @@ def test_two_devices_are_compared(nas: Call, known: Path, tmp_path: Path) -> Non
         (["--for", "params=3"], "--for 'params=3': write latency_ms=NUMBER"),
         (["--for", "latency_ms=0.001"], "no network takes 0.001 ms or less"),
         (["--picture", "rules.jpg"], "found '.jpg'; allowed: .png, .svg, .pdf"),
+        (["--evaluate"], "--evaluate trains what --for names"),
         (["--devices", "a.json", "b.json"], "cannot read the device profile a.json"),
     ],
 )

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import fcntl
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -7,6 +10,7 @@ import pytest
 import torch
 
 from nas.data import cached_data, open_data
+from nas.execution.device_share import DeviceShare
 from nas.execution.evaluator import Evaluator, EvaluatorSpec
 from nas.models.build import build, uniform
 from nas.spec.runner import Proxy
@@ -15,6 +19,7 @@ from nas.spec.task import Task
 from nas.study.record import FAILED, Evaluation, Job, Latency, Record, RungResult
 from nas.training.checkpoint import checkpoint_path, load_weights, training_path
 from nas.training.loop import Recipe, Training, evaluate
+from nas.training.objective import Objective
 from nas.training.plain_backbone import prepare_backbone
 
 CPU = torch.device("cpu")
@@ -286,3 +291,55 @@ def test_a_training_that_loses_far_more_than_guessing_has_failed(
     assert outcome.failure is not None and outcome.failure.startswith("training diverged:")
     assert Record.of(job, outcome).state == FAILED
     assert not checkpoint_path(spec.checkpoints, SE.digest, 9).exists()
+
+
+class Watched(DeviceShare):
+    """A device's lock that says how it is held."""
+
+    held = ""
+
+    @contextmanager
+    def _held(self, kind: int) -> Iterator[None]:
+        with super()._held(kind):
+            self.held = "alone" if kind == fcntl.LOCK_EX else "beside"
+            yield
+            self.held = ""
+
+
+@pytest.mark.parametrize("fits", ["beside", "alone", "in halves", "never"])
+def test_memory_that_runs_out_costs_its_own_candidate_alone(
+    evaluator: Evaluator, fits: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Beside others it is tried once, then alone; and only there in halves, or not at all."""
+    share = evaluator._share = Watched("fake", tmp_path)
+    tries: list[tuple[str, int]] = []
+    forward = Objective.forward
+
+    def limited(self: Objective, images: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        tries.append((share.held, len(images)))
+        room = {"beside": True, "alone": share.held == "alone", "never": False}
+        if not room.get(fits, share.held == "alone" and len(images) <= 8):
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+        return forward(self, images, targets)
+
+    monkeypatch.setattr(Objective, "forward", limited)
+    job = Job(trial=0, architecture=SE.to_json(), digest=SE.digest, seed=20, rung=0)
+    outcome = evaluator.evaluate(job)
+    training_path(evaluator.spec.checkpoints, SE.digest, 20).unlink(missing_ok=True)
+    alone, halves = ("alone", 16), ("alone", 8)
+    assert (
+        tries
+        == {
+            "beside": [("beside", 16)],
+            "alone": [("beside", 16), alone],
+            "in halves": [("beside", 16), alone, halves, halves],
+            "never": [("beside", 16), alone, halves],
+        }[fits]
+    )
+    if fits == "never":
+        assert outcome.failure is not None and outcome.failure.startswith("out of memory (CUDA")
+        assert not outcome.lost
+    else:
+        assert outcome.evaluation is not None
+        assert outcome.evaluation.parts == (2 if fits == "in halves" else 1)
+    assert share.held == ""

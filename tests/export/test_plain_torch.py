@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import itertools
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -14,9 +16,9 @@ from torch import nn
 
 from nas.base.errors import SpecError
 from nas.base.size import Size
-from nas.blocks import BLOCKS
+from nas.blocks import BLOCKS, make_block
 from nas.blocks.block import Shape
-from nas.export.plain_torch import export_program, plain_source
+from nas.export.plain_torch import export_block, export_program, plain_source
 from nas.export.verify import load_model
 
 IMAGES = Size.of(SIDE)
@@ -85,6 +87,41 @@ def test_every_block_is_the_same_in_plain_torch(name: str, tmp_path: Path) -> No
 class Odd(nn.Module):
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         return images * float(images.sum().item())
+
+
+ONE_SIZE = {
+    *("aa", "axial", "fca", "ge", "i2rmb", "moat", "pcsa", "scsa"),  # tables or windows of a map
+    *("bra", "contmix", "davit_window", "halo", "svga"),  # they pad or roll it
+    *("light_nl", "mlca", "nl"),  # they choose, halve or divide by its sides
+}
+"""The blocks that are written for maps of one size, which docs/blocks.md lists."""
+
+
+@pytest.mark.parametrize("name", BLOCKS)
+def test_a_block_takes_any_batch_and_maps_of_any_size_or_is_known_not_to(name: str) -> None:
+    torch.manual_seed(0)
+    shape = (96, 14, 14)
+    block = make_block(name, channels=96, height=14, width=14).eval()
+    with torch.no_grad():
+        for parameter in block.parameters():
+            parameter.add_(0.2 * torch.randn_like(parameter))
+    program, fixed = export_block(block, shape)
+    assert fixed == (name in ONE_SIZE)
+    sizes = [(14, 14)] if fixed else [(14, 14), (21, 15), (7, 8)]
+    for batch, (height, width) in itertools.product((1, 3), sizes):
+        maps = torch.randn(batch, 96, height, width)
+        with torch.no_grad():
+            expected = block(maps)
+            # Its shapes are looked at by the class that is written of it.
+            written = program.module(check_guards=False)(maps)
+        scale = float(expected.abs().max())
+        torch.testing.assert_close(written, expected, atol=1e-5 * scale, rtol=1e-4)
+
+
+def test_the_blocks_of_one_size_are_listed_in_the_documentation() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "blocks.md").read_text(encoding="utf-8")
+    (line,) = re.findall(r"of one size alone:\s([^.]*)\.", page)
+    assert set(re.findall(r"`(\w+)`", line)) == ONE_SIZE
 
 
 def test_what_cannot_be_followed_is_one_line() -> None:

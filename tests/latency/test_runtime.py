@@ -206,7 +206,7 @@ def test_names_are_canonical(name: str, device: Device) -> None:
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("tensorrt", "unknown runtime 'tensorrt'; known: onnxruntime, openvino"),
+        ("tensorfast", "unknown runtime 'tensorfast'; known: onnxruntime, openvino"),
         ("", "unknown runtime ''"),
         ("local-", "unknown runtime ''"),
         ("ncnn-int8", "ncnn has no 'int8'; allowed: fp32"),

@@ -202,6 +202,22 @@ def test_full_training_stands_beside_the_proxy(run: Run, tmp_path: Path) -> None
     assert "retrained_accuracy" not in shown[0]
 
 
+def test_suppression_stands_beside_the_latency_of_detectors(run: Run, tmp_path: Path) -> None:
+    def detector(job: Job) -> Outcome:
+        outcome = invented(job)
+        assert outcome.evaluation is not None
+        if job.reference == "plain":  # as of an evaluation that did not keep it
+            return outcome
+        return Outcome(replace(outcome.evaluation, suppression_ms=1.25))
+
+    page = render(simulated_run(tmp_path / "run", evaluate=detector))
+    assert "boxes ms" in page and "what keeping them takes beside the latency" in page
+    rows = re.findall(r'<tr data-trial="(\d+)".*?</tr>', page, re.S)
+    timed = re.findall(r'<td data-value="1.25">1.250</td>', page)
+    assert len(rows) > 1 and 0 < len(timed) < len(rows)
+    assert "boxes ms" not in render(run)
+
+
 def test_failures_are_listed(tmp_path: Path) -> None:
     run = simulated_run(tmp_path / "run", evaluate=lambda job: Outcome(failure="loss is nan"))
     page = render(run)

@@ -45,7 +45,7 @@ def test_doubts_are_said_before_a_search(tmp_path: Path, monkeypatch: pytest.Mon
     """Of a profile that is not certified, and of a limit on what is not counted whole."""
     space, profile = tmp_path / "space.yaml", tmp_path / "device.json"
     space.write_text(f"{SMALL_SPACE}\nconstraints: {{macs: 1.0e+9}}\n")
-    monkeypatch.setattr("nas.runs.check._check_device", lambda *_: shaky)
+    monkeypatch.setattr("nas.runs.check.check_latency_device", lambda *_: shaky)
     monkeypatch.setattr("nas.runs.check.cost", lambda *_, **__: Cost(1, 1, ("aten::lstm",)))
     shaky = example_profile().model_copy(update={"repeatability": None})
     shaky.write(profile)

@@ -122,8 +122,13 @@ def test_different_data_and_devices_are_not_mixed_unless_asked(
     (another / "environment.json").write_text(json.dumps(about))
     with pytest.raises(SpecError, match=r"differ in their data .*--mixed"):
         front_of_runs([finished_run, another])
-    with pytest.raises(SpecError, match="differ in their data"):
+    with pytest.raises(SpecError, match="digits at 32x32, .* their files are not the same"):
         compare(finished_run, another)
+    space = (another / "space.yaml").read_text()
+    (another / "space.yaml").write_text(space.replace("- 32", "- 16"))
+    with pytest.raises(SpecError, match=r"digits at 32x32, 20% .*; digits at 16x16, 20% "):
+        compare(finished_run, another)
+    (another / "space.yaml").write_text(space)
     assert front_of_runs([finished_run, another], mixed=True)
     shutil.copyfile(finished_run / "environment.json", another / "environment.json")
     device = json.loads((another / "device.json").read_text())

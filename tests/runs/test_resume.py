@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from support.samples import SMALL_SPACE
+from support.simulated_run import simulated_run
 
 import nas
 from nas.base.errors import SpecError, StorageError
@@ -31,6 +32,19 @@ def test_a_refused_resume_changes_nothing(finished_run: Path, tmp_path: Path) ->
     with pytest.raises(SpecError, match="nowhere"):
         resume(copy, trials=9)
     assert (copy / "run.yaml").read_text() == plan
+
+
+def test_a_precision_that_this_machine_has_not_is_refused_and_changes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A search of a GPU: half of its front in another precision would be no front."""
+    monkeypatch.setenv("NAS_TRAIN_ON", "cpu")
+    run = simulated_run(tmp_path / "run", proxy={"precision": "fp16"}, stop_after=4)
+    plan, trials = (run.path / "run.yaml").read_text(), len(run.trials())
+    with pytest.raises(SpecError, match="fp16 needs a GPU, and trainings run on the CPU here"):
+        resume(run.path, trials=99)
+    assert (run.path / "run.yaml").read_text() == plan
+    assert len(open_run(run.path).trials()) == trials
 
 
 class Killer(SilentObserver):

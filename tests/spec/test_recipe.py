@@ -46,9 +46,9 @@ def test_a_key_names_the_recipe_and_the_images() -> None:
     ("override", "message"),
     [
         ("retrain.epoch=3", "unknown key 'epoch'; allowed in retrain: batch_size, cutmix, ema"),
-        ("retrain.epochs=0", r"retrain\.epochs: found 0; allowed: greater than 0"),
+        ("retrain.epochs=0", r"retrain\.epochs: found 0; allowed: above 0"),
         ("retrain.recipe=old", r"retrain\.recipe: found 'old'; allowed: 'paper' or 'modern'"),
-        ("retrain.ema=1", r"retrain\.ema: found 1; allowed: less than 1"),
+        ("retrain.ema=1", r"retrain\.ema: found 1; allowed: below 1"),
         ("search.objectives=[retrained_accuracy, loss]", "known after a search only"),
     ],
 )
@@ -103,3 +103,11 @@ def test_blocks_start_as_the_proxy_started_them_and_trained_weights_keep_identit
 
 def test_a_recipe_keeps_the_name_that_it_had_before_starts_were_told_apart() -> None:
     assert Retrain().resolved(50_000).key("a") == "4f1c87f9"
+
+
+def test_a_precision_is_part_of_a_recipe_and_of_its_name() -> None:
+    usual, half = (Retrain().resolved(50_000, precision=given) for given in ("fp32", "bf16"))
+    assert usual == Retrain().resolved(50_000) and "fp32" not in str(usual)
+    assert half.key("a") != usual.key("a") and "bf16" in str(half)
+    with pytest.raises(SpecError, match="unknown key 'precision'"):  # a front has one
+        load_runner(None, ("retrain.precision=bf16",))

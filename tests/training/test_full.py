@@ -9,7 +9,7 @@ import pytest
 import torch
 
 import nas.training.original_size as original_size
-from nas.base.errors import TrainingError
+from nas.base.errors import SpecError, TrainingError
 from nas.data import Reading, cached_data, open_data, open_test
 from nas.models.build import build, uniform
 from nas.spec.architecture import Architecture
@@ -196,3 +196,14 @@ def test_a_share_of_a_batch_holds_the_images_that_it_has_among_all(images: Path)
 
     for rank in range(2):
         assert torch.equal(batch(slice(rank, None, 2)), batch()[rank::2])
+
+
+def test_a_training_keeps_the_precision_of_its_search_or_is_refused(
+    images: Path, tmp_path: Path
+) -> None:
+    of_gpu = job(images, tmp_path)
+    recipe = of_gpu.about.recipe | {"precision": "fp16"}
+    of_gpu = replace(of_gpu, about=replace(of_gpu.about, recipe=recipe))
+    with pytest.raises(SpecError, match="precision fp16 needs a GPU"):
+        train_fully(of_gpu, device=CPU)
+    assert not list(tmp_path.iterdir())

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from torch import Tensor, nn
 
-from nas.spec.space import Part, Position
+from nas.spec.positions import Part, Position
 
 __all__ = ["OTHER_POSITIONS", "PAPER_POSITIONS", "Site", "Slot", "usual_positions"]
 

@@ -26,7 +26,7 @@ from nas.backbones.sites.residual_blocks import (
 from nas.backbones.sites.slot import Site, Slot
 from nas.backbones.sites.trace import Call, Trace, is_convolution
 from nas.base.size import Resolution
-from nas.spec.space import Part
+from nas.spec.positions import Part
 
 __all__ = ["block_paths", "end_of_layer", "outputs", "walk", "walk_part"]
 

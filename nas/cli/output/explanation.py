@@ -50,7 +50,7 @@ def print_answers(explanation: Explanation, answers: Answers, screen: Console) -
     """Print the rules, and what else was asked for."""
     _print_rules(explanation, screen)
     if answers.advice is not None and answers.limit is not None:
-        _print_advice(answers.advice, answers.limit, screen)
+        _print_advice(explanation, answers.advice, answers.limit, screen)
     if answers.devices is not None:
         _print_devices(answers.devices, screen)
     _print_importances(answers.importances, screen)
@@ -67,8 +67,7 @@ def _print_rules(explanation: Explanation, screen: Console) -> None:
         if effects:
             screen.print(_effect_table(subject, effects))
             screen.print()
-    pairs = [effect for effect in explanation.effects_of("site and kind") if effect.tried]
-    clear = [effect for effect in pairs if effect.told in _TOLD]
+    pairs, clear = _pairs(explanation)
     clear.sort(key=lambda effect: -abs(effect.saved))
     if clear:
         screen.print(_effect_table("site and kind", clear[:_MOST_ROWS]))
@@ -80,6 +79,12 @@ def _print_rules(explanation: Explanation, screen: Console) -> None:
     screen.print(_interactions(explanation), style="dim")
     for line in judge(explanation.front).lines:
         screen.print(line)
+
+
+def _pairs(explanation: Explanation) -> tuple[list[Effect], list[Effect]]:
+    """Return the pairs of site and block that were tried, and those known to help or hurt."""
+    pairs = [effect for effect in explanation.effects_of("site and kind") if effect.tried]
+    return pairs, [effect for effect in pairs if effect.told in _TOLD]
 
 
 def _effect_table(subject: str, effects: Sequence[Effect]) -> Table:
@@ -108,16 +113,24 @@ def _interactions(explanation: Explanation) -> str:
         return "Interactions could not be looked for: too few blocks stand together."
     needed = explanation.terms.interactions
     parts = [
-        f"{_INTERACTIONS[name]} {'counts' if name in needed else 'not needed'} ({gain:+.1f} nats)"
+        f"{_INTERACTIONS[name]}: {_describe_gain(gain, needed=name in needed)}"
         for name, gain in explanation.gained.items()
     ]
     return (
-        f"Interactions, by predicting each network from the others: {'; '.join(parts)}. "
+        f"Interactions, when each network is predicted from the others: {'; '.join(parts)}. "
         f"Beyond the sum, networks differ by ±{explanation.loss.own:.4f}."
     )
 
 
-def _print_advice(advice: Advice, limit: float, screen: Console) -> None:
+def _describe_gain(gain: float, *, needed: bool) -> str:
+    """Say what an interaction does to predictions. gain: of their log probability, all together."""
+    factor = math.exp(min(abs(gain), 99.0))
+    many = f"{factor:.3g}" if factor < 1e4 else "over 10,000"
+    word = "more" if gain > 0 else "less"
+    return f"{'they count' if needed else 'not needed'} (predictions {many} times {word} likely)"
+
+
+def _print_advice(explanation: Explanation, advice: Advice, limit: float, screen: Console) -> None:
     screen.print(f"\nFor latency_ms <= {limit:g}, by the rules:", style="bold")
     _print_network(advice, screen)
     if advice.worse:
@@ -139,6 +152,13 @@ def _print_advice(advice: Advice, limit: float, screen: Console) -> None:
         f"with a probability of {advice.ahead:.0%}"
         + ("." if advice.known else "; it has not been evaluated.")
     )
+    pairs, clear = _pairs(explanation)
+    if not clear:
+        screen.print(
+            f"That probability takes the rules for granted: none of the {len(pairs)} pairs of site "
+            "and block is known to help by itself, and the network adds up many of them. Train it "
+            "before you rely on it."
+        )
 
 
 def _describe_saved(point: Point) -> str:

@@ -26,6 +26,8 @@ def print_profile(profile: Profile, path: Path) -> None:
     screen.print(
         f"{profile.device} ({profile.runtime}) on {profile.processor}, {profile.measured[:10]}"
     )
+    if profile.conditions is not None:
+        screen.print(f"the GPU afterwards: {profile.conditions}")
     for branch in profile.branches:
         screen.print(_branch_table(branch))
     _print_trust(profile, screen)

@@ -53,7 +53,9 @@ class _EventLines:
         self.workers = 1
         self.began = time.monotonic()
         self.done = self.failed = self.total = 0
+        self.networks = 0  # that are planned; further seeds come on top
         self._counted: set[int] = set()
+        self._repeated: set[int] = set()  # of these the further seeds
         self.running: dict[int, Job] = {}
         self.best: Record | None = None
         self.plain_loss: float | None = None
@@ -90,7 +92,7 @@ class _EventLines:
 
     def finished(self, record: Record) -> None:
         self.count(record)
-        self.say(f"[{self.done}/{self.count_planned()}] {self.describe(record)}{self.left()}")
+        self.say(f"[{self.place_of(record)}] {self.describe(record)}{self.left()}")
         self._say_prospect()
 
     def lost(self, job: Job, reason: str) -> None:
@@ -103,6 +105,7 @@ class _EventLines:
                 record for record in search.records if record.finished or record.loss is not None
             ]
             self._counted = {record.trial for record in settled}
+            self._repeated = {record.trial for record in settled if record.repeat}
             self.done = len(settled)
             self.failed = sum(record.state == FAILED for record in settled)
             for record in settled:
@@ -110,6 +113,7 @@ class _EventLines:
         if self.done != self._estimated_at:
             self._estimated_at = self.done
             self.total = search.expected_trials()
+            self.networks = search.expected_networks
         self._limit = search.remaining_seconds
         limit = search.plan.time_limit
         self._spent = time.monotonic() - self.began if limit is None else limit - self._limit
@@ -129,6 +133,8 @@ class _EventLines:
         self.running.pop(record.trial, None)
         # What goes on to a higher rung has been counted.
         self._counted.add(record.trial)
+        if record.repeat:
+            self._repeated.add(record.trial)
         self.done = len(self._counted)
         self.failed += record.state == FAILED
         if record.seconds:
@@ -180,9 +186,18 @@ class _EventLines:
             return ""
         return f"  ({format_clock(seconds)} left)"
 
-    def count_planned(self) -> str:
-        """Return how many trials there will be; `?` where time ends the search before."""
-        return str(self.total) if self.total and not self.ended_by_time else "?"
+    def place_of(self, record: Record) -> str:
+        """Count a trial among the networks that were asked for, or among their further seeds."""
+        known = self.total and not self.ended_by_time
+        if record.repeat:
+            planned = str(max(self.total - self.networks, len(self._repeated))) if known else "?"
+            return f"further seed {len(self._repeated)}/{planned}"
+        return f"{self.evaluated}/{self.networks if known else '?'}"
+
+    @property
+    def evaluated(self) -> int:
+        """The networks that are evaluated, further seeds apart."""
+        return self.done - len(self._repeated)
 
     @property
     def ended_by_time(self) -> bool:
@@ -256,8 +271,11 @@ class _LiveBar(_EventLines):
             return Group(Text(self._spent_of_budget()))
         if not self.total:
             return Group(Text("starting the workers" if self.running or self.done else ""))
-        planned = "" if self.ended_by_time else f"/{self.count_planned()}"
-        text = f"{self.done}{planned} trials, {len(self.running)} running"
+        planned = "" if self.ended_by_time else f"/{self.networks}"
+        text = f"{self.evaluated}{planned} networks"
+        seeds = len(self._repeated)
+        text += f", {seeds} further seed{'s' if seeds > 1 else ''}" if seeds else ""
+        text += f", {len(self.running)} running"
         text += f", {self.failed} failed" if self.failed else ""
         lines = [self.spent_and_left(), str(self.prospect or ""), self.best_so_far()]
         return Group(self._bar(self._share_done(), text), *(Text(line) for line in lines if line))

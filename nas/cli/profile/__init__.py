@@ -7,7 +7,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from nas.cli.profile import check, compare, fit, measure, pack, show
+from nas.cli.profile import adb, check, compare, fit, measure, pack, show, ssh
 
 __all__ = ["app"]
 
@@ -34,4 +34,6 @@ app.command()(show.show)
 app.command()(compare.compare)
 app.command()(check.check)
 app.command()(pack.pack)
+app.command()(adb.adb)
+app.command()(ssh.ssh)
 app.command()(fit.fit)

@@ -15,17 +15,27 @@ __all__ = ["fit"]
 
 def fit(
     pack: Annotated[Path, typer.Argument(help="Folder that `nas profile pack` made.")],
-    timings: Annotated[Path, typer.Argument(help="CSV: file,latency_ms[,again_ms].")],
     out: Annotated[Path, typer.Option(help="Profile to write.")],
+    timings: Annotated[
+        Path | None,
+        typer.Argument(help="CSV: file,latency_ms[,again_ms]; default: the pack's timings.csv."),
+    ] = None,
+    log: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="FILE",
+            help="What the runtime's tool has printed, instead of a CSV; may be repeated.",
+        ),
+    ] = None,
     name: Annotated[str, typer.Option(help="What the device is called.")] = "another device",
 ) -> None:
     """Make a profile from a pack and the timings that came back.
 
-    Example: nas profile fit phone timings.csv --out phone.json --name "Pixel 9"
+    Example: nas profile fit phone --log log.txt --out phone.json --name "Pixel 9"
     """
     from nas.latency.pack import fit_pack
 
     refuse_taken(out, "--out")
-    profile = fit_pack(pack, timings, processor=name)
+    profile = fit_pack(pack, timings, logs=log or (), processor=name)
     profile.write(out)
     print_profile(profile, out)

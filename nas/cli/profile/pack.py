@@ -57,4 +57,7 @@ def pack(
             held_out=held_out,
             progress=progress,
         )
-    print(f"{out}: see its README.md; then: nas profile fit {out} timings.csv --out device.json")
+    print(
+        f"{out}: time it on a phone (nas profile adb {out}), on a board (nas profile ssh {out} "
+        f"HOST), or as its README.md says; then: nas profile fit {out} --out device.json"
+    )

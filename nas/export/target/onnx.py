@@ -16,13 +16,15 @@ from nas.export.winner import Winner
 from nas.latency.runtime import to_onnx
 from nas.latency.runtime.onnxruntime import quantise
 
-__all__ = ["ONNX", "plain_onnx", "quantised_onnx"]
+__all__ = ["ONNX", "phone_delegates", "plain_onnx", "quantised_onnx"]
 
 
 def _write(winner: Winner) -> WrittenGraph:
     graph = plain_onnx(winner, dynamic_batch=True)
     onnx.checker.check_model(graph)
-    return WrittenGraph({".onnx": graph}, lambda: _delegates(winner))
+    return WrittenGraph(
+        {".onnx": graph}, lambda: phone_delegates(plain_onnx(winner, dynamic_batch=False))
+    )
 
 
 def plain_onnx(winner: Winner, *, dynamic_batch: bool) -> bytes:
@@ -60,12 +62,14 @@ def _quantise(winner: Winner, images: Images) -> WrittenGraph:
     return WrittenGraph({".onnx": quantised_onnx(winner, images, dynamic_batch=True)})
 
 
-def _delegates(winner: Winner) -> tuple[Delegates, ...]:
-    """Ask ONNX Runtime's own checker about the accelerators of phones."""
+def phone_delegates(graph: bytes) -> tuple[Delegates, ...]:
+    """Ask ONNX Runtime's own checker what the accelerators of phones take of a graph.
+
+    graph: in ONNX, of fixed shapes, which an app gives with the session's options.
+    """
     from onnxruntime.tools.mobile_helpers import usability_checker as checker
 
-    # It asks for fixed shapes, which an app gives with the session's options.
-    model = onnx.shape_inference.infer_shapes(_folded(plain_onnx(winner, dynamic_batch=False)))
+    model = onnx.shape_inference.infer_shapes(_folded(graph))
     partitions = {
         "NNAPI (Android)": checker.check_nnapi_partitions(model, True),
         "Core ML (iOS)": checker.check_coreml_partitions(

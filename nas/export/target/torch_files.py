@@ -5,29 +5,34 @@ from __future__ import annotations
 import io
 
 import torch
+from torch import nn
 
+from nas.base.size import Size
 from nas.export.plain_torch import export_program
 from nas.export.target.target import Target, WrittenGraph
-from nas.export.winner import Winner
 
-__all__ = ["PT2", "TORCHSCRIPT", "UNQUANTISED"]
+__all__ = ["PT2", "TORCHSCRIPT", "UNQUANTISED", "to_pt2", "to_torchscript"]
 
 UNQUANTISED = "for int8 take onnx, openvino, litert or executorch"
 
 
-def _write_pt2(winner: Winner) -> WrittenGraph:
+def to_pt2(network: nn.Module, size: Size) -> bytes:
+    """Write a network that reads any number of images by torch.export.
+
+    Raises SpecError when it holds what torch.export cannot follow.
+    """
     buffer = io.BytesIO()
-    torch.export.save(export_program(winner.shipped, winner.size), buffer)
-    return WrittenGraph({".pt2": buffer.getvalue()})
+    torch.export.save(export_program(network, size), buffer)
+    return buffer.getvalue()
 
 
-def _write_torchscript(winner: Winner) -> WrittenGraph:
-    images = torch.zeros(2, *winner.size.shape)
+def to_torchscript(network: nn.Module, size: Size) -> bytes:
+    """Write a network that reads any number of images by tracing it."""
     with torch.no_grad():
-        traced = torch.jit.trace(winner.shipped, images, check_trace=False)  # type: ignore[no-untyped-call]
+        traced = torch.jit.trace(network, torch.zeros(2, *size.shape), check_trace=False)  # type: ignore[no-untyped-call]
     buffer = io.BytesIO()
     torch.jit.save(traced, buffer)
-    return WrittenGraph({".pt": buffer.getvalue()})
+    return buffer.getvalue()
 
 
 PT2 = Target(
@@ -36,7 +41,7 @@ PT2 = Target(
     runs=("torch",),
     writes=(),
     install="pip install torch",
-    write=_write_pt2,
+    write=lambda winner: WrittenGraph({".pt2": to_pt2(winner.shipped, winner.size)}),
     main=".pt2",
     alone=True,
     any_batch=True,
@@ -49,7 +54,7 @@ TORCHSCRIPT = Target(
     runs=("torch",),
     writes=(),
     install="pip install torch",
-    write=_write_torchscript,
+    write=lambda winner: WrittenGraph({".pt": to_torchscript(winner.shipped, winner.size)}),
     main=".pt",
     alone=True,
     any_batch=True,

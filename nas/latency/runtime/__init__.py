@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import torch
+
 from nas.base.errors import SpecError
+from nas.base.machine import processor
 from nas.latency.device import Clock, Device
 from nas.latency.runtime.eager import CUDA, TORCH
 from nas.latency.runtime.executorch import EXECUTORCH
@@ -11,6 +14,7 @@ from nas.latency.runtime.ncnn import NCNN
 from nas.latency.runtime.onnxruntime import ONNXRUNTIME, load_onnx, runtime_name, to_onnx
 from nas.latency.runtime.openvino import OPENVINO
 from nas.latency.runtime.runtime import Runtime, Session
+from nas.latency.runtime.tensorrt import TENSORRT
 
 __all__ = [
     "RUNTIMES",
@@ -20,6 +24,7 @@ __all__ = [
     "clock_of",
     "core_of",
     "device_named",
+    "hardware_of",
     "load_onnx",
     "runtime_name",
     "to_onnx",
@@ -27,7 +32,7 @@ __all__ = [
 
 RUNTIMES: dict[str, Runtime] = {
     runtime.name: runtime
-    for runtime in (ONNXRUNTIME, OPENVINO, LITERT, EXECUTORCH, NCNN, TORCH, CUDA)
+    for runtime in (ONNXRUNTIME, OPENVINO, LITERT, EXECUTORCH, NCNN, TORCH, CUDA, TENSORRT)
 }
 
 
@@ -58,6 +63,12 @@ def check_device(device: Device) -> Device:
 def clock_of(device: Device) -> Clock:
     """Return what a device's time is told by: on several threads only the wall clock will do."""
     return "wall" if device.threads > 1 else RUNTIMES[device.runtime].clock
+
+
+def hardware_of(device: Device) -> str:
+    """Return the name of what a device's networks run on: the GPU, or the processor."""
+    on_gpu = RUNTIMES[device.runtime].clock == "device"
+    return torch.cuda.get_device_name() if on_gpu else processor()
 
 
 def core_of(device: Device) -> int | None:

@@ -17,9 +17,10 @@ from torch import nn
 from nas.latency.device import Device
 from nas.latency.runtime.runtime import Runtime, Session, Shape
 
-__all__ = ["CUDA", "TORCH"]
+__all__ = ["CUDA", "DTYPES", "TORCH"]
 
-_DTYPES = {"fp32": torch.float32, "fp16": torch.float16}
+DTYPES = {"fp32": torch.float32, "fp16": torch.float16}
+"""Of the precisions of runtimes on a GPU."""
 
 
 def _trace(network: nn.Module, images: torch.Tensor) -> bytes:
@@ -64,7 +65,7 @@ def _read(graph: bytes, device: Device) -> Session:
 def _write_cuda(network: nn.Module, shape: Shape, batch: int, precision: str) -> bytes:
     # Traced on the GPU: a trace keeps the device of every tensor that a block makes.
     batched = (batch, *shape)
-    dtype = _DTYPES[precision]
+    dtype = DTYPES[precision]
     return _trace(network.to("cuda", dtype), torch.zeros(batched, device="cuda", dtype=dtype))
 
 
@@ -76,7 +77,7 @@ class _Replay:
 
     def __init__(self, graph: bytes, device: Device) -> None:
         self._network = _load(graph, "cuda")
-        self._dtype = _DTYPES[device.precision]
+        self._dtype = DTYPES[device.precision]
         self._graph: torch.cuda.CUDAGraph | None = None
         self._before = torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]
         self._after = torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]

@@ -39,6 +39,7 @@ def to_onnx(
     *,
     batch: int = 1,
     dynamic_batch: bool = False,
+    dtype: torch.dtype = torch.float32,
 ) -> bytes:
     """Write a network as an ONNX graph.
 
@@ -47,10 +48,12 @@ def to_onnx(
 
     shape: as in `Runtime.convert`; or of whatever else a module reads in a batch.
     dynamic_batch: whether the graph takes any batch.
+    dtype: of weights, images and scores; the network has it afterwards.
     Raises MeasurementError for an operator that the exporter does not know.
     """
     buffer = io.BytesIO()
-    image = torch.zeros(batch, *(shape if isinstance(shape, tuple) else full_shape(shape)))
+    size = shape if isinstance(shape, tuple) else full_shape(shape)
+    image = torch.zeros(batch, *size, dtype=dtype)
     axes = {INPUT: {0: "batch"}, OUTPUT: {0: "batch"}} if dynamic_batch else None
     logger = logging.getLogger("torch.onnx")
     level = logger.level
@@ -59,7 +62,7 @@ def to_onnx(
         with _without_log(), warnings.catch_warnings(), torch.no_grad():
             warnings.simplefilter("ignore")
             torch.onnx.export(
-                network.eval().to("cpu"),
+                network.eval().to("cpu", dtype),
                 (image,),
                 buffer,  # type: ignore[arg-type]
                 dynamo=False,

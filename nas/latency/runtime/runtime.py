@@ -61,6 +61,8 @@ class Runtime:
         """
         names = (*self.packages, "torch")
         versions = (*self._versions(), torch.__version__)
+        if self.clock == "device":
+            names, versions = (*names, "GPU"), (*versions, torch.cuda.get_device_name())
         return " ".join(f"{a} {b}" for a, b in zip(names, versions, strict=True))
 
     def _versions(self) -> tuple[str, ...]:

@@ -179,6 +179,7 @@ def curve_recipe(proxy: Proxy, epochs: float, images: int) -> FullRecipe:
         ema=None,
         weights="random",
         start=settled.start,
+        precision=proxy.computed_in,
     )
 
 

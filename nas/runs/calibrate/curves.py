@@ -9,6 +9,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 from nas.base.errors import SpecError
 from nas.base.machine import usable_cores
@@ -44,14 +45,18 @@ from nas.runs.check_network import CLASSES, check_networks
 from nas.runs.images import train_resolution
 from nas.runs.lock import run_lock
 from nas.runs.reading import reading_of, settle_task
-from nas.runs.retrain.plan import is_settled, visible_gpus
+from nas.runs.retrain.plan import is_settled
 from nas.runs.retrain.pool import ProgressReport, train_side_by_side
 from nas.runs.retrain.worker import carry_out
 from nas.spec.architecture import PLAIN
+from nas.spec.precision import FP32
+from nas.spec.recipe import FullRecipe
 from nas.spec.runner import Runner, given_runner
 from nas.spec.space import SearchSpace
 from nas.study.full_training import FullTraining
+from nas.training.device import best_device, visible_gpus
 from nas.training.full import FullTrainingJob, training_file, weights_file
+from nas.training.precision import settle_precision
 
 __all__ = ["calibrate_curves"]
 
@@ -84,6 +89,8 @@ def calibrate_curves(
     """
     out, observer = Path(out), observer or SilentObserver()
     space, runner = given_space(space), settle_task(given_runner(runner), data)
+    proxy = settle_precision(runner.proxy, best_device())
+    runner = runner.model_copy(update={"proxy": proxy})
     task = runner.task_on(CLASSES)
     plan = CurvePlan.of(space, budget, doublings, seeds, task)
     if runner.proxy.subset is not None:
@@ -102,7 +109,7 @@ def calibrate_curves(
         {
             "space": space.model_dump(mode="json"),
             "data": [resolve_source(data), images.name],
-            "recipe": asdict(curve_recipe(runner.proxy, 1.0, count)),
+            "recipe": _kept(curve_recipe(runner.proxy, 1.0, count)),
         },
     )
     with run_lock(rows.folder):
@@ -112,6 +119,14 @@ def calibrate_curves(
     for suffix in ("png", "svg"):
         draw_curves(found, out / f"curves.{suffix}")
     return found
+
+
+def _kept(recipe: FullRecipe) -> dict[str, Any]:
+    """Return what the rows' folder says of a recipe: curves of before had no other precision."""
+    values = asdict(recipe)
+    if recipe.precision == FP32:
+        del values["precision"]
+    return values
 
 
 def _decode(space: SearchSpace, runner: Runner, data: str, rows: Path, observer: Observer) -> Path:

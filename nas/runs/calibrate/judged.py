@@ -47,7 +47,7 @@ def judge_by_groups(
     """
     groups = group_images(len(data.validation))
     there = _read(keep, len(groups))
-    task, device = state.task, best_device()
+    task, device, precision = state.task, best_device(), state.run.file.proxy.computed_in
     trials = _trials(state)
     wanted = [(digest, seed) for digest in digests for seed in range(seeds)]
     for done, (digest, seed) in enumerate(wanted, start=1):
@@ -55,7 +55,8 @@ def judge_by_groups(
         if trial is None or name in there:
             continue
         try:
-            score = evaluate(trained_network(state, trial, "search"), data, task, device=device)
+            network = trained_network(state, trial, "search")
+            score = evaluate(network, data, task, device=device, precision=precision)
         except (StorageError, TrainingError):
             return None
         losses = score.losses.double().numpy()

@@ -164,7 +164,8 @@ def _start_or_resume(
         wanted["checkpoints"] = there["checkpoints"]
     if runner.proxy.rungs is None:  # then it was settled by the number of images
         wanted["proxy"] |= {name: there["proxy"][name] for name in ("rungs", "unit")}
-    for name in ("warm_up", "start"):  # from scratch, these too
+    there["proxy"]["precision"] = run.file.proxy.computed_in
+    for name in ("precision", "warm_up", "start"):  # by the machine; from scratch, the others too
         wanted["proxy"][name] = wanted["proxy"][name] or there["proxy"][name]
     for name in ("seeds_in_turn", "published_prior"):  # and these by the sampler
         if wanted["search"][name] is None:

@@ -16,10 +16,11 @@ from nas.runs.retrain.plan import seconds_of_training, worker_count
 from nas.runs.run import Run
 from nas.runs.weights import RETRAINED_FOLDER
 from nas.spec.architecture import PLAIN, Architecture
+from nas.spec.task import Task
 from nas.study.full_training import FullTraining, select_main_recipe
 from nas.training.full import FullTrainingJob
 
-__all__ = ["Allowance", "Share", "estimate_seconds", "share_budget"]
+__all__ = ["Allowance", "Share", "estimate_seconds", "share_budget", "trainings_at_once"]
 
 _LEAST = 3  # full trainings: of the plain network, and of two to compare
 _SEED_SPREAD = 0.4
@@ -47,15 +48,17 @@ class Share:
     resolved: float
 
 
-def share_budget(run: Run, plain: Architecture) -> Share:
+def share_budget(run: Run, plain: Architecture, task: Task) -> Share:
     """Share the budget of a run, by what a full training of the plain network takes here.
 
+    run: its folder need not be there yet.
+    task: what its networks are for.
     Raises SpecError where not even three of them fit.
     """
     plan = run.file.search
     assert plan.budget is not None
-    each = estimate_seconds(run, plain)
-    workers = worker_count(run.file.retrain, _MANY, alone=run.in_process)
+    each = estimate_seconds(run, plain, task)
+    workers = trainings_at_once(run, _MANY)
     kept = plan.full_share * plan.budget
     number = plan.full_trainings or math.floor(kept * workers / each)
     if number < _LEAST or number * each / workers > plan.budget:
@@ -74,6 +77,11 @@ def share_budget(run: Run, plain: Architecture) -> Share:
         each=each,
         resolved=_WIDTH * _SEED_SPREAD * math.sqrt(2 / seeds),
     )
+
+
+def trainings_at_once(run: Run, trainings: int) -> int:
+    """Return how many of so many full trainings of a run go side by side on this machine."""
+    return worker_count(run.file.retrain, trainings, alone=run.in_process)
 
 
 class Allowance:
@@ -99,7 +107,7 @@ class Allowance:
         each = _typical_seconds(trainings)
         if plan.budget is None or not each:
             return left - len(new)
-        workers = worker_count(self._run.file.retrain, _MANY, alone=self._run.in_process)
+        workers = trainings_at_once(self._run, _MANY)
         seconds = sum(training.seconds for training in new) + workers * self._seconds_beside
         return round(left - seconds / each)
 
@@ -119,12 +127,15 @@ def _typical_seconds(trainings: Sequence[FullTraining]) -> float:
     return median(plain) if plain else 0.0
 
 
-def estimate_seconds(run: Run, network: Architecture) -> float:
-    """Return about what one full training of a network takes here, in seconds."""
+def estimate_seconds(run: Run, network: Architecture, task: Task) -> float:
+    """Return about what one full training of a network takes here, in seconds.
+
+    run, task: see `share_budget`.
+    """
     section = run.file.retrain
     resolution = section.resolution or network.resolution
     data = decode_images(run.space, run.file, resolution)
-    recipe = section.resolved(len(open_data(data).train))
+    recipe = section.resolved(len(open_data(data).train), precision=run.file.proxy.computed_in)
     about = FullTraining(
         trial=0,
         digest=network.digest,
@@ -143,7 +154,7 @@ def estimate_seconds(run: Run, network: Architecture) -> float:
         data=data.resolve(),
         folder=(run.path / RETRAINED_FOLDER).resolve(),
         run_seed=0,
-        task=run.read().task,
+        task=task,
         test=False,
     )
     return seconds_of_training(job)

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
+import math
 import os
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
-
-import torch
 
 from nas.base.errors import NoTestPart, SpecError
 from nas.base.machine import usable_cores
@@ -30,8 +28,9 @@ from nas.spec.recipe import WEIGHTS, FullRecipe, Retrain
 from nas.study.full_training import FullTraining
 from nas.study.record import COMPLETE
 from nas.training.checkpoint import checkpoint_path, weights_exist
-from nas.training.device import best_device
+from nas.training.device import best_device, visible_gpus
 from nas.training.full import FullTrainingJob, begin, training_file
+from nas.training.step_time import images_to_time, seconds_of_step
 
 __all__ = [
     "RetrainPlan",
@@ -39,11 +38,12 @@ __all__ = [
     "is_settled",
     "plan_retraining",
     "seconds_of_training",
-    "visible_gpus",
     "worker_count",
 ]
 
-_TIMED_IMAGES, _TIMED_STEPS = 32, 2
+
+_HALF_AN_HOUR = 1800.0
+_LONG, _FEW = 100, 20_000  # epochs of a recipe for large sets; images of a small set
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +73,18 @@ class RetrainPlan:
                 times[job.about.digest] = seconds_of_training(job)
         total = sum(times[job.about.digest] * (1 - _done_share(self.run, job)) for job in self.jobs)
         return total / max(1, min(self.workers, len(self.jobs)))
+
+    def shorter(self, seconds: float) -> int | None:
+        """Return how many epochs take half an hour, where a long recipe meets few images.
+
+        seconds: what all of it takes. None: there is no reason to propose fewer.
+        """
+        if not self.jobs or seconds <= _HALF_AN_HOUR:
+            return None
+        first = self.jobs[0]
+        if first.recipe.epochs < _LONG or len(open_data(first.data).train) > _FEW:
+            return None
+        return max(1, math.floor(first.recipe.epochs * _HALF_AN_HOUR / seconds))
 
 
 def plan_retraining(
@@ -165,6 +177,7 @@ def _prepare_networks(
             run.file.regime,
             run.file.proxy.start,
             backbone=run.file.proxy.backbone,
+            precision=run.file.proxy.computed_in,
         )
         recipe.check(state.task)
         if brings_test:
@@ -302,29 +315,14 @@ def worker_count(section: Retrain, trainings: int, *, alone: bool = False) -> in
     return max(1, min(side_by_side, trainings))
 
 
-def visible_gpus() -> list[str]:
-    """Return what CUDA calls the GPUs that this process may use."""
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    count = torch.cuda.device_count()
-    return visible.split(",")[:count] if visible else [str(number) for number in range(count)]
-
-
 def seconds_of_training(job: FullTrainingJob) -> float:
     """Estimate all of a training from steps of few images: time is about in proportion to them."""
     recipe, data = job.recipe, open_data(job.data)
-    size = min(recipe.batch_size, _TIMED_IMAGES)
-    before = torch.get_num_threads()
-    torch.set_num_threads(job.about.threads)
-    try:
-        small = replace(recipe, batch_size=size, weights="random", epochs=1e9)
-        architecture = Architecture.from_json(job.architecture)
-        training = begin(architecture, data, small, job.task, seed=0, device=best_device())
-        training.run(1)
-        started = time.perf_counter()
-        training.run(1 + _TIMED_STEPS)
-        taken = (time.perf_counter() - started) / _TIMED_STEPS
-    finally:
-        torch.set_num_threads(before)
+    size = images_to_time(recipe.batch_size, data.size)
+    small = replace(recipe, batch_size=size, weights="random", epochs=1e9)
+    architecture = Architecture.from_json(job.architecture)
+    training = begin(architecture, data, small, job.task, seed=0, device=best_device())
+    taken = seconds_of_step(training, threads=job.about.threads)
     per_epoch = max(1, len(data.train) // recipe.batch_size)
     return taken * recipe.batch_size / size * recipe.epochs * per_epoch
 

@@ -20,14 +20,14 @@ from nas.base.clock import utc_now
 from nas.base.errors import SpecError, StorageError, TrainingError
 from nas.runs.drive import write_results
 from nas.runs.lock import run_lock
-from nas.runs.retrain.plan import RetrainPlan, is_settled, visible_gpus
+from nas.runs.retrain.plan import RetrainPlan, is_settled
 from nas.runs.retrain.pool import ProgressReport, Watcher, train_side_by_side
 from nas.runs.retrain.worker import carry_out
 from nas.runs.run import Run
 from nas.runs.weights import RETRAINED_FOLDER
 from nas.strategy.storage.store import Store
 from nas.study.full_training import FullTraining
-from nas.training.device import best_device
+from nas.training.device import best_device, visible_gpus
 from nas.training.full import FullTrainingJob, TrainingStopped, train_fully, training_file
 
 __all__ = ["is_alone", "is_first_process", "retrain"]

@@ -11,12 +11,9 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
-import torch
-
 from nas.backbones import shapes, widened, widths
 from nas.base.errors import NasError, StorageError
-from nas.base.seeds import derive
-from nas.execution.evaluator import Evaluator, EvaluatorSpec
+from nas.execution.evaluator import EvaluatorSpec
 from nas.execution.executor import LatencyMachine
 from nas.execution.observer import Observer
 from nas.latency.runtime import device_named
@@ -24,18 +21,17 @@ from nas.latency.source import measure_architectures
 from nas.latency.survey import is_of_this_machine
 from nas.runs.choose_executor import latency_machine
 from nas.runs.drive import write_results
+from nas.runs.further_trial import train_further
 from nas.runs.lock import run_lock
 from nas.runs.prepare import SearchInputs, prepare
 from nas.runs.profiled_latency import WIDTH_ELSEWHERE
 from nas.runs.retrain.budget import estimate_seconds
 from nas.runs.run import Run
 from nas.spec.architecture import PLAIN, Architecture
-from nas.spec.objective import objectives_named
 from nas.spec.width import is_widened, rival_name
-from nas.strategy.ledger import Ledger, check_finite, objective_values, record_outcome
 from nas.strategy.storage.store import Store
 from nas.study.front.width_rival import ABOVE, find_winners
-from nas.study.record import COMPLETE, Job, Latency
+from nas.study.record import COMPLETE, Latency
 
 __all__ = ["WidthRivals", "widest_within"]
 
@@ -169,8 +165,10 @@ class WidthRivals:
         if math.isinf(affordable):
             return True
         if rival.digest not in self._times_plain:
-            usual = estimate_seconds(self._run, plain)
-            times = self._times_plain[rival.digest] = estimate_seconds(self._run, rival) / usual
+            task = self._run.read().task
+            usual = estimate_seconds(self._run, plain, task)
+            times = estimate_seconds(self._run, rival, task) / usual
+            self._times_plain[rival.digest] = times
             if times > affordable:
                 self._observer.stage(
                     f"would width do better? A full training of {name} takes as long as "
@@ -215,31 +213,7 @@ class WidthRivals:
     ) -> None:
         """Enter a rival as a trial, and train it as the search trains."""
         self._observer.stage(f"training {name}, {latency.latency_ms:.4g} ms, as the search does")
-        objectives = objectives_named(self._run.file.search.objectives)
-        ledger = _read_ledger(Store(self._run.study, writable=True))
-        job = Job(
-            trial=len(ledger.records),
-            architecture=architecture.to_json(),
-            digest=architecture.digest,
-            seed=derive(self._run.file.search.seed, "train", 0) % 2**31,  # as all first ones have
-            reference=name,
-            eligible=False,
-            latency=latency,
-        )
-        record = replace(
-            ledger.start(job, {}, {}, {}),
-            latency_ms=latency.latency_ms,
-            latency_wall_ms=latency.wall_ms,
-            latency_spread=latency.spread,
-        )
-        ledger.update(record)  # so that a search that is killed now does not lose it
-        threads = torch.get_num_threads()
-        try:
-            outcome = check_finite(Evaluator(spec).evaluate(job), objectives)
-        finally:
-            torch.set_num_threads(threads)
-        record = record_outcome(record, job, outcome)
-        ledger.update(record, objective_values(record, objectives))
+        record = train_further(self._run, spec, architecture, reference=name, latency=latency)
         if record.state != COMPLETE:
             self._observer.stage(f"{name} cannot be trained: {record.failure}")
 
@@ -264,10 +238,3 @@ def _widen(plain: Architecture, factor: float) -> Architecture:
 
 def _is_same(one: Architecture, other: Architecture) -> bool:
     return shapes(one.backbone) == shapes(other.backbone)
-
-
-def _read_ledger(store: Store) -> Ledger:
-    ledger = Ledger(store)
-    for record in store.records():
-        ledger.restore(record)
-    return ledger

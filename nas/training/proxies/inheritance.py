@@ -18,7 +18,13 @@ def inheritance(architecture: Architecture, setting: Setting, seed: int) -> Trai
     from nas.training.supernet.weights import inherit_recalibrated
 
     supernet = setting.supernets[architecture.plain.digest]
-    network = inherit_recalibrated(supernet, architecture, setting.data, device=setting.device)
+    network = inherit_recalibrated(
+        supernet,
+        architecture,
+        setting.data,
+        device=setting.device,
+        precision=setting.proxy.computed_in,
+    )
     return Training(
         network,
         setting.data,
@@ -27,4 +33,5 @@ def inheritance(architecture: Architecture, setting: Setting, seed: int) -> Trai
         parameters=[],
         seed=seed,
         device=setting.device,
+        precision=setting.proxy.computed_in,
     )

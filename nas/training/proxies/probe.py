@@ -42,6 +42,8 @@ def probe(architecture: Architecture, setting: Setting, seed: int) -> Training:
         parameters=_parameters(blocks),
         seed=seed,
         device=setting.device,
+        precision=setting.proxy.computed_in,
+        halves=setting.halves,
         set_mode=train_blocks_only,
     )
 

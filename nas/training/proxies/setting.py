@@ -12,11 +12,11 @@ from torch import Tensor, nn
 from nas.data import Dataset
 from nas.models.build import build
 from nas.spec.architecture import Architecture
-from nas.spec.runner import Proxy
 from nas.spec.task import Task
 from nas.training.loop import Recipe
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # which needs pydantic, as trainings do not
+    from nas.spec.proxy import Proxy
     from nas.training.supernet.supernet import Supernet
 
 __all__ = ["Setting", "scale_rate"]
@@ -40,6 +40,7 @@ class Setting:
 
     weights: of the trained plain network of each backbone, by the digest of its architecture.
     supernets: likewise, where candidates inherit their weights.
+    halves: whether a batch that memory is too small for comes in two (see `Training`).
     """
 
     data: Dataset
@@ -48,6 +49,7 @@ class Setting:
     device: torch.device
     weights: Mapping[str, Mapping[str, Tensor]]
     supernets: Mapping[str, Supernet] = field(default_factory=dict)
+    halves: bool = True
 
     def grown(self, architecture: Architecture, seed: int) -> nn.Module:
         """Return the trained plain network with blocks that change nothing at first."""

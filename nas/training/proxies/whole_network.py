@@ -34,6 +34,8 @@ def finetune(architecture: Architecture, setting: Setting, seed: int) -> Trainin
         parameters=groups,
         seed=seed,
         device=setting.device,
+        precision=setting.proxy.computed_in,
+        halves=setting.halves,
         set_mode=set_mode,
     )
 
@@ -54,4 +56,6 @@ def scratch(architecture: Architecture, setting: Setting, seed: int) -> Training
         parameters=network.parameters(),
         seed=seed,
         device=setting.device,
+        precision=setting.proxy.computed_in,
+        halves=setting.halves,
     )

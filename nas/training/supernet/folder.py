@@ -66,6 +66,12 @@ class SupernetFile(BaseModel):
         return Task.of(self.task, self.classes, self.head)
 
     @property
+    def in_full(self) -> SupernetFile:
+        """The same with its precision, which files of earlier versions do not say."""
+        proxy = self.proxy.model_copy(update={"precision": self.proxy.computed_in})
+        return self.model_copy(update={"proxy": proxy})
+
+    @property
     def paths(self) -> Paths:
         """The paths that a step of the training takes."""
         return Paths(self.plain, self.sandwich)
@@ -104,7 +110,7 @@ class SupernetFolder:
             if there.key == file.key:  # the same images, wherever they lie
                 place = {"data": there.data, "validation": there.validation}
                 file = file.model_copy(update=place)
-            if there != file:
+            if there.in_full != file.in_full:
                 what = _difference(there.model_dump(), file.model_dump())
                 raise SpecError(f"{path} holds supernets of {what}; name another --out")
         else:
@@ -166,6 +172,7 @@ class SupernetFolder:
             paths=file.paths,
             keep=self.weights(plain),
             progress=progress,
+            precision=file.proxy.computed_in,
         )
         return supernet
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from nas.base.errors import StorageError
 from nas.base.seeds import derive
 from nas.data import Dataset
 from nas.spec.architecture import Architecture
+from nas.spec.precision import FP32, Precision
 from nas.spec.task import Task
 from nas.study.marks import figures_of
 from nas.training.checkpoint import load_weights, save_weights
@@ -51,6 +53,7 @@ def train_supernet(
     paths: Paths | None = None,
     keep: Path | None = None,
     progress: Callable[[int, int], None] | None = None,
+    precision: Precision = FP32,
 ) -> None:
     """Train a supernet in place, on paths drawn anew for every step.
 
@@ -60,6 +63,7 @@ def train_supernet(
     keep: a file for its weights. A training that was interrupted goes on from there exactly as
         if it had not been; one that had come to its end is read, and nothing is trained again.
     progress: called with (step, steps).
+    precision: of the arithmetic.
     Raises SpecError when the paths do not fit a frozen backbone.
     Raises TrainingError when the training diverges.
     Raises StorageError when `keep` cannot be used.
@@ -80,6 +84,7 @@ def train_supernet(
         device=device,
         set_mode=lambda _: supernet.set_training(),
         before_step=lambda step: supernet.choose(*drawn(step)),
+        precision=precision,
     )
     if keep is not None and keep.exists():
         _take_up(training, keep)
@@ -89,7 +94,8 @@ def train_supernet(
             save_weights(keep, _to_keep(training))
     supernet.choose(supernet.plain)
     latest = range(max(0, training.step - _JUDGED), training.step)
-    _check(training, supernet, data, task, [drawn(step) for step in latest], device)
+    steps = [drawn(step) for step in latest]
+    _check(training, supernet, data, task, steps, device, precision)
 
 
 def _check(
@@ -99,6 +105,7 @@ def _check(
     task: Task,
     steps: Sequence[Sequence[Architecture]],
     device: torch.device,
+    precision: Precision,
 ) -> None:
     """Check that a supernet has not diverged to where its paths tell less than guessing does.
 
@@ -109,10 +116,11 @@ def _check(
     """
     if not training.recent_loss > training.loss_of_guessing + _BEYOND_GUESSING:
         return  # as of all that learn: nothing needs to be judged
-    plain = score(supernet, supernet.plain, data, task, device=device)
+    judged = partial(score, supernet, data=data, task=task, device=device, precision=precision)
+    plain = judged(supernet.plain)
     beyond = {"beyond": _BEYOND_GUESSING} if plain.loss < training.loss_of_guessing else {}
     taken = dict.fromkeys(path for paths in steps for path in paths)
-    scores = [score(supernet, path, data, task, device=device) for path in taken]
+    scores = [judged(path) for path in taken]
     losses = torch.cat([found.losses for found in scores])
     marks = np.concatenate([found.marks for found in scores])
     training.check(Score(losses, marks, figures_of(task.name, marks)), **beyond)

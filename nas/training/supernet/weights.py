@@ -12,9 +12,11 @@ from nas.base.seeds import derive
 from nas.data import Dataset
 from nas.models.build import build, inserted_modules
 from nas.spec.architecture import Architecture
+from nas.spec.precision import FP32, Precision
 from nas.spec.task import Task
 from nas.training.batches import Batches
 from nas.training.loop import evaluate
+from nas.training.precision import autocast, backend_flags
 from nas.training.supernet.supernet import Supernet
 from nas.training.tasks import Score
 
@@ -43,17 +45,26 @@ def inherit_recalibrated(
     device: torch.device,
     images: int = 1024,
     seed: int = 0,
+    precision: Precision = FP32,
 ) -> nn.Module:
     """Build the network of a path, with batch norms that have seen its training images.
 
     Where the backbone is frozen, those of the inserted blocks alone are estimated again.
 
-    images, seed: see `recalibrate`.
+    images, seed, precision: see `recalibrate`.
     Raises SpecError when the supernet does not hold it.
     """
     network = inherit(supernet, architecture)
     within = inserted_modules(network, architecture) if supernet.frozen else [network]
-    recalibrate(network, data, device=device, images=images, seed=seed, within=within)
+    recalibrate(
+        network,
+        data,
+        device=device,
+        images=images,
+        seed=seed,
+        within=within,
+        precision=precision,
+    )
     return network
 
 
@@ -65,6 +76,7 @@ def recalibrate(
     images: int = 1024,
     seed: int = 0,
     within: Iterable[nn.Module] | None = None,
+    precision: Precision = FP32,
 ) -> None:
     """Estimate batch norm statistics again, in place; no weight changes.
 
@@ -72,6 +84,7 @@ def recalibrate(
 
     images: how many are drawn with the seed; the same for every network.
     within: modules whose batch norms these are; None means the whole network.
+    precision: that the network was trained in.
     """
     layers = [
         layer
@@ -87,7 +100,7 @@ def recalibrate(
         layer.reset_running_stats()
         layer.momentum = None  # the mean of what it sees
         layer.train()
-    with torch.no_grad():
+    with torch.no_grad(), backend_flags(precision, device), autocast(precision, device):
         for batch in _batches(data, images, seed, device):
             network(batch)
     for layer, momentum in zip(layers, momenta, strict=True):
@@ -115,14 +128,15 @@ def score(
     device: torch.device,
     images: int = 1024,
     seed: int = 0,
+    precision: Precision = FP32,
 ) -> Score:
     """Judge an architecture by inherited weights on all validation images; compare by loss.
 
-    images, seed: see `recalibrate`.
+    images, seed, precision: see `recalibrate`.
     Raises SpecError when the supernet does not hold it.
     Raises TrainingError when scores are not finite.
     """
     network = inherit_recalibrated(
-        supernet, architecture, data, device=device, images=images, seed=seed
+        supernet, architecture, data, device=device, images=images, seed=seed, precision=precision
     )
-    return evaluate(network, data, task, device=device)
+    return evaluate(network, data, task, device=device, precision=precision)

@@ -81,11 +81,11 @@ class ClassificationScorer:
 
     def add(self, outputs: Tensor) -> None:
         """Take the scores of the next images, (B, classes)."""
-        self._scores.append(outputs.cpu())
+        self._scores.append(outputs)  # where it is: a GPU would have to be waited for
 
     def score(self) -> Score:
         """Judge all scores in double precision."""
-        scores, labels = torch.cat(self._scores), self._split.labels
+        scores, labels = torch.cat(self._scores).cpu(), self._split.labels
         losses = functional.cross_entropy(scores.double(), labels, reduction="none")
         correct = (scores.argmax(dim=1) == labels).numpy()
         return Score(losses, correct, figures_of("classification", correct))

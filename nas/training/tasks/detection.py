@@ -112,7 +112,7 @@ class DetectionScorer:
         """Take what is said of the next images, (B, A, 9 + classes)."""
         judged = len(self._kept)
         objects = self._objects[judged : judged + len(outputs)].to(outputs.device)
-        self._losses.append(BOX_LOSSES[self._head](outputs, objects).double().cpu())
+        self._losses.append(BOX_LOSSES[self._head](outputs, objects).cpu().double())
         self._kept += [boxes.cpu() for boxes in suppressed(outputs, self._head, self._size)]
         self._times += suppression_times(outputs[:_TIMED], self._head, self._size)
 

@@ -133,7 +133,7 @@ class RetrievalScorer:
 
     def add(self, outputs: Tensor) -> None:
         """Take the vectors of the next images, (B, length)."""
-        self._vectors.append(functional.normalize(outputs.double(), dim=1).float().cpu())
+        self._vectors.append(functional.normalize(outputs.cpu().double(), dim=1).float())
 
     def score(self) -> Score:
         """Judge all queries."""

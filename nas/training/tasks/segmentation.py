@@ -95,7 +95,7 @@ class SegmentationScorer:
         masks = self._masks[self._judged : self._judged + len(outputs)].to(outputs.device)
         assert outputs.shape[2:] == masks.shape[1:], (outputs.shape, masks.shape)
         self._judged += len(outputs)
-        self._losses.append(_losses(outputs, masks).double().cpu())
+        self._losses.append(_losses(outputs, masks).cpu().double())
         self._marks.append(_marks(outputs.argmax(dim=1), masks, self._classes).cpu())
 
     def score(self) -> Score:

@@ -18,7 +18,9 @@ SOME = Prospect(0.0123, 0.004, 0.02, 0.0035, 1.0)
 
 
 def console(width: int, *, terminal: bool = False) -> Console:
-    return Console(file=io.StringIO(), width=width, force_terminal=terminal, color_system=None)
+    return Console(
+        file=io.StringIO(), width=width, force_terminal=terminal, color_system=None, markup=False
+    )
 
 
 def searching(
@@ -27,13 +29,15 @@ def searching(
     limit: float | None = None,
     left: float = float("inf"),
     trials: int = 24,
+    seeds: int = 0,
     full_trainings: int | None = None,
     budget: float | None = None,
 ) -> Any:
     """A search as an observer sees it."""
     return SimpleNamespace(
         records=(),
-        expected_trials=lambda: trials,
+        expected_trials=lambda: trials + seeds,
+        expected_networks=trials,
         remaining_seconds=left,
         plan=SimpleNamespace(time_limit=limit, full_trainings=full_trainings, budget=budget),
         prospect=prospect,
@@ -61,7 +65,7 @@ def test_a_bar_shows_what_was_gained_and_what_may_be_left(width: int) -> None:
     finish(bar, 12, search)
     lines = lines_of(bar, width)
     assert len(lines) == 4 and all(len(line) <= width for line in lines)
-    assert lines[0].endswith("12 trials, 0 running") and "10000" not in lines[0]
+    assert lines[0].endswith("12 networks, 0 running") and "10000" not in lines[0]
     assert lines[1] == "2:00 spent, 8:00 left, then 5 full trainings"
     assert lines[2] == "best gain over plain +1.23 [+0.40, +2.00], expected regret 0.35 points"
     assert lines[3].startswith("best loss 0.8900")
@@ -71,7 +75,7 @@ def test_without_a_belief_and_a_limit_the_bar_shows_what_is_known() -> None:
     bar = _LiveBar(console(80, terminal=True))
     finish(bar, 3, searching(prospect=None))
     lines = lines_of(bar, 80)
-    assert len(lines) == 3 and "3/24 trials" in lines[0]
+    assert len(lines) == 3 and "3/24 networks" in lines[0]
     assert "spent" in lines[1] and "best gain" not in "".join(lines)
 
 
@@ -105,3 +109,21 @@ def test_where_time_ends_the_search_a_line_counts_to_no_number() -> None:
     finish(shown, 2, search)
     text = screen.file.getvalue()  # type: ignore[attr-defined]
     assert "[1/?]" in text and "10000" not in text and " 0:30 left" in text
+
+
+def test_networks_are_counted_to_what_was_asked_for_and_further_seeds_apart() -> None:
+    screen = console(200)
+    shown = _EventLines(screen)
+    search = searching(trials=3, seeds=2)
+    shown.tick(search)
+    finish(shown, 3, search)
+    for number in (3, 4):
+        shown.finished(make_record(number, name="n0", repeat=number - 2))
+    text = screen.file.getvalue()  # type: ignore[attr-defined]
+    for place in ("[1/3]", "[3/3]", "[further seed 1/2]", "[further seed 2/2]"):
+        assert place in text
+    bar = _LiveBar(console(80, terminal=True))
+    bar.tick(search)
+    bar.finished(make_record(0, name="n0"))
+    bar.finished(make_record(1, name="n0", repeat=1))
+    assert lines_of(bar, 80)[0].endswith("1/3 networks, 1 further seed, 0 running")

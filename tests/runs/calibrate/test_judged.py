@@ -14,6 +14,7 @@ from support.samples import make_record
 from nas.base.errors import SpecError, StorageError
 from nas.runs.calibrate import judged
 from nas.runs.calibrate.judged import judge_by_groups
+from nas.spec.proxy import Proxy
 from nas.spec.task import Task
 from nas.study.trials import Trials
 from nas.training.tasks import Score
@@ -45,7 +46,8 @@ def state(monkeypatch: pytest.MonkeyPatch) -> Any:
 
     monkeypatch.setattr(judged, "trained_network", network)
     monkeypatch.setattr(judged, "evaluate", evaluate)
-    return SimpleNamespace(trials=trials(), asked=asked, task=Task(outputs=2))
+    run = SimpleNamespace(file=SimpleNamespace(proxy=Proxy()))
+    return SimpleNamespace(trials=trials(), asked=asked, task=Task(outputs=2), run=run)
 
 
 def test_each_training_is_judged_once_by_every_group(state: Any, tmp_path: Path) -> None:

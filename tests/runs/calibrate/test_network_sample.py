@@ -18,6 +18,7 @@ from nas.runs.calibrate import network_sample
 from nas.runs.calibrate.calibrate import calibrate
 from nas.runs.calibrate.result import Calibration
 from nas.runs.check import check_new_run
+from nas.runs.given_images import GivenImages
 from nas.runs.given_network import GivenNetwork
 from nas.runs.run import Run, open_run
 from nas.runs.start import _make_folder, search
@@ -71,7 +72,7 @@ def begun(paths: Paths, small_space: Path, tmp_path: Path, monkeypatch: pytest.M
 
     def stopped(space: SearchSpace, runner: Any, data: str, out: Path, **_: object) -> Run:
         new = check_new_run(space, runner, data, out)
-        _make_folder(new, out, GivenNetwork(space, runner))
+        _make_folder(new, out, GivenNetwork(space, runner), GivenImages(data))
         raise KeyboardInterrupt
 
     monkeypatch.setattr(network_sample, "search", stopped)

@@ -178,7 +178,7 @@ def test_winners_that_gain_most_get_the_rivals_that_a_study_may_have(
     # One that would take most of what is left is left out, and that is said once.
     monkeypatch.setattr(
         "nas.runs.retrain.width_rivals.estimate_seconds",
-        lambda run, network: 9.0 if split_width(network.backbone)[1] > 1 else 3.0,
+        lambda run, network, task: 9.0 if split_width(network.backbone)[1] > 1 else 3.0,
     )
     said = _Said()
     rivals = WidthRivals(run, said)

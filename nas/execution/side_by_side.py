@@ -1,0 +1,75 @@
+"""How many trainings at a time use a GPU best: the number is measured where it is needed.
+
+Small networks on small images leave a GPU idle: it waits for the processor, which one process keeps
+from starting the next kernel. Processes beside each other fill it, until they take from each other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+__all__ = ["Measured", "SideBySide", "choose_number"]
+
+_WORTH_IT = 1.1
+"""By how much twice as many trainings at a time must be faster in all to be worth their memory."""
+_OF_FREE = 0.9
+"""The share of a device's memory that trainings may fill: its allocator leaves gaps."""
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """What so many trainings at a time came to.
+
+    images: a second, of all of them together.
+    taken: bytes of the device's memory, by all of them.
+    free: of it, bytes, before there were any; None where the device does not say.
+    """
+
+    number: int
+    images: float
+    taken: int
+    free: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class SideBySide:
+    """The number of trainings at a time, and why it is not twice as large.
+
+    measured: all that was tried, in order.
+    """
+
+    number: int
+    why: str
+    measured: tuple[Measured, ...]
+
+    def __str__(self) -> str:
+        rates = ", ".join(f"{one.number}: {one.images:,.0f}" for one in self.measured)
+        several = f"{self.number} trainings" if self.number > 1 else "one training"
+        beside = f"; images a second with {rates}" if rates else ""
+        return f"{several} at a time on each GPU: {self.why}{beside}"
+
+
+def choose_number(measure: Callable[[int], Measured | None], most: int) -> SideBySide:
+    """Choose how many trainings go at a time: twice as many, as long as that is worth it.
+
+    measure: what so many come to; None: memory ran out, or one of them failed.
+    most: for any other reason, such as the cores; at least one.
+    With none measured at all, it is one.
+    """
+    measured: tuple[Measured, ...] = ()
+    number = 1
+    while True:
+        found = measure(number)
+        if found is None:
+            why = f"{number} failed" if measured else "it could not be measured"
+            return SideBySide(max(1, number // 2), why, measured)
+        measured += (found,)
+        if len(measured) > 1 and found.images < _WORTH_IT * measured[-2].images:
+            faster = found.images / measured[-2].images - 1
+            return SideBySide(number // 2, f"with {number} it would be {faster:+.0%}", measured)
+        if 2 * number > most:
+            return SideBySide(number, f"cores are for {most}", measured)
+        if found.free is not None and 2 * found.taken > _OF_FREE * found.free:
+            return SideBySide(number, f"memory is too small for {2 * number}", measured)
+        number *= 2

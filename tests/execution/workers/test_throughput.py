@@ -1,0 +1,60 @@
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+from nas.execution.workers.throughput import throughput_gauge
+
+GIB = 2**30
+
+# Speaks as a training would, 1000 images a second; with a number in LIMIT, all but the first so
+# many end at once, as where memory runs out.
+FAKE = """
+import json, os, pathlib, sys, time
+start = json.loads(sys.stdin.readline())
+folder = pathlib.Path(start["folder"])
+(folder / f"{os.getpid()}").write_text(os.environ.get("CUDA_VISIBLE_DEVICES", "none"))
+if len(list(folder.iterdir())) > start["limit"]:
+    sys.exit(1)
+images = 0
+while os.getppid() == start["parent"]:
+    print(json.dumps({"images": images, "at": images / 1000}), flush=True)
+    images += 10
+    time.sleep(0.02)
+"""
+
+
+@pytest.mark.parametrize("limit, found", [(99, [1, 2, 4]), (3, [1, 2, None])])
+def test_processes_go_on_while_others_join_and_end_with_the_measurement(
+    limit: int, found: list[int | None], tmp_path: Path
+) -> None:
+    folder = tmp_path / "begun"
+    folder.mkdir()
+    free = iter([40 * GIB, 39 * GIB, 38 * GIB, 36 * GIB])
+    gauge = throughput_gauge(
+        {"folder": str(folder), "limit": limit, "parent": os.getpid()},
+        threads=1,
+        log=tmp_path / "log",
+        gpu="GPU-5",
+        memory=lambda: next(free),
+        program=(sys.executable, "-c", FAKE),
+        watched=0.5,
+    )
+    with gauge as measure:
+        for number, expected in zip((1, 2, 4), found, strict=True):
+            measured = measure(number)
+            if expected is None:
+                assert measured is None
+                continue
+            assert measured is not None and measured.number == expected
+            assert measured.images == pytest.approx(1000 * expected)  # by the clock of each
+            assert (measured.taken, measured.free) == (number * GIB, 40 * GIB)
+    begun = list(folder.iterdir())
+    assert len(begun) == 4  # each once
+    assert {path.read_text() for path in begun} == {"GPU-5"}
+    for path in begun:
+        with pytest.raises(ProcessLookupError):
+            os.kill(int(path.name), 0)

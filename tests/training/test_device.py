@@ -1,0 +1,71 @@
+from __future__ import annotations
+
+import pytest
+import torch
+
+from nas.base.errors import SpecError
+from nas.training.device import (
+    TRAIN_ON,
+    best_device,
+    forget_memory,
+    out_of_memory,
+    random_streams,
+    visible_gpus,
+)
+
+
+@pytest.fixture
+def two_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.cuda, "current_device", lambda: 1)
+
+
+def test_a_gpu_is_taken_and_others_are_where_they_are_asked_for(
+    two_gpus: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert best_device() == torch.device("cuda")
+    for name in ("cpu", "mps", "xpu"):
+        if name != "cpu":
+            monkeypatch.setattr(getattr(torch, name), "is_available", lambda: True)
+        monkeypatch.setenv(TRAIN_ON, name)
+        assert best_device() == torch.device(name)
+        assert visible_gpus() == []
+    monkeypatch.setenv(TRAIN_ON, "tpu")
+    with pytest.raises(SpecError, match="NAS_TRAIN_ON=tpu; allowed: cpu, cuda, mps, xpu"):
+        best_device()
+
+
+def test_a_device_that_is_not_there_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("cuda", "mps", "xpu"):
+        monkeypatch.setattr(getattr(torch, name), "is_available", lambda: False)
+        monkeypatch.setenv(TRAIN_ON, name)
+        with pytest.raises(SpecError, match=f"NAS_TRAIN_ON={name}, and torch sees none; unset it"):
+            best_device()
+    monkeypatch.delenv(TRAIN_ON)
+    assert best_device() == torch.device("cpu") and visible_gpus() == []
+
+
+def test_gpus_are_called_as_they_were_given(
+    two_gpus: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    assert visible_gpus() == ["0", "1"]
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3,GPU-8a2f")
+    assert visible_gpus() == ["3", "GPU-8a2f"]
+
+
+def test_random_streams_are_of_one_device(two_gpus: None) -> None:
+    """All of several GPUs would be warned of, and warnings are errors here."""
+    assert random_streams(torch.device("cuda")) == {"devices": [1], "device_type": "cuda"}
+    for name in ("cpu", "mps"):
+        assert random_streams(torch.device(name)) == {"devices": []}
+        with torch.random.fork_rng(**random_streams(torch.device(name))):
+            torch.rand(1)
+
+
+def test_memory_that_ran_out_is_told_by_its_errors() -> None:
+    assert out_of_memory(torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB"))
+    assert out_of_memory(RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried"))
+    assert not out_of_memory(RuntimeError("sizes of tensors must match"))
+    forget_memory(torch.device("cpu"))
