@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Mapping
 
-from nas.spec.architecture import Architecture
+from nas.study.front.answer import summarise_blocks
 from nas.study.front.point import Point
 
 __all__ = [
@@ -43,9 +42,3 @@ def format_gain(point: Point, *, unit: bool = False) -> str:
 def format_numbers(numbers: Mapping[str, float]) -> str:
     """Write numbers behind their names: `loss 2.3, latency_ms 0.81`."""
     return ", ".join(f"{name} {value:.6g}" for name, value in numbers.items())
-
-
-def summarise_blocks(architecture: Architecture) -> str:
-    """Count the blocks by kind: `5 cbam, 2 se, 1 eca`; `nas show` says which stands where."""
-    kinds = Counter(insertion.block for insertion in architecture.blocks)
-    return ", ".join(f"{number} {kind}" for kind, number in kinds.most_common()) or "no block"

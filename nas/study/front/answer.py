@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 
 from nas.spec.architecture import PLAIN, Architecture
@@ -13,7 +14,7 @@ from nas.study.front.front import Front
 from nas.study.front.point import Point
 from nas.study.front.width_rival import ABOVE
 
-__all__ = ["ANSWERS", "answer", "best_point", "describe_placement"]
+__all__ = ["ANSWERS", "answer", "best_point", "describe_placement", "summarise_blocks"]
 
 ANSWERS = frozenset({Kind.BEST_GAIN, Kind.NONE_RECOMMENDED, Kind.WIDTH_GAINS_MORE})
 """The kinds of findings that an answer is made of."""
@@ -145,6 +146,12 @@ def describe_placement(architecture: Architecture) -> str:
         f"{label} {position or 'at'}{' of' * bool(position)} {_describe_modules(paths)}"
         for (label, position), paths in places.items()
     )
+
+
+def summarise_blocks(architecture: Architecture) -> str:
+    """Count the blocks by kind, the commonest first: `5 cbam, 2 se, 1 eca`."""
+    kinds = Counter(insertion.block for insertion in architecture.blocks)
+    return ", ".join(f"{number} {kind}" for kind, number in kinds.most_common()) or "no block"
 
 
 def _describe_modules(paths: Sequence[str]) -> str:

@@ -14,7 +14,7 @@ from nas.base.html import html_paragraphs, html_table
 from nas.spec.architecture import PLAIN
 from nas.spec.task import Figure
 from nas.spec.width import describe_reference
-from nas.study.front.answer import describe_placement
+from nas.study.front.answer import summarise_blocks
 from nas.study.front.front import Front
 from nas.study.front.point import Point
 from nas.study.front.verdict import judge
@@ -33,14 +33,19 @@ def front_html(front: Front) -> str:
     figures = [_figures(point, front.figure) for point in shown]
     names = list(dict.fromkeys(name for row in figures for name in row))
     rows = [
-        [_name(point), "yes" if point.on_front else "", *[row.get(name, "") for name in names]]
+        [
+            _name(point),
+            summarise_blocks(point.architecture),
+            "yes" if point.on_front else "",
+            *[row.get(name, "") for name in names],
+        ]
         for point, row in zip(shown, figures, strict=True)
     ]
     left = len(front) - len(shown)
     more = [f"{left} more are left out; nas report shows all."] if left else []
     return (
         html_paragraphs(verdict.answer)
-        + html_table(["network", "on the front", *names], rows)
+        + html_table(["network", "blocks", "on the front", *names], rows)
         + html_paragraphs(more)
     )
 
@@ -82,5 +87,4 @@ def _figures(point: Point, figure: Figure | None) -> dict[str, str]:
             point.retrained_accuracy, point.retrained_spread
         )
     figures["parameters"] = format_count(point.params)
-    figures["blocks"] = describe_placement(point.architecture) or "none"
     return figures

@@ -64,7 +64,7 @@ def test_a_table_begins_with_the_answer_and_escapes_names() -> None:
     assert judge(front).answer and html.startswith("<p>")
     assert "<script" not in html
     heads, *rows = cells(html)
-    assert heads[:3] == ["network", "on the front", "latency, ms"]
+    assert heads[:4] == ["network", "blocks", "on the front", "latency, ms"]
     assert [row[0] for row in rows] == ["plain backbone", "trial 2", f"{HOSTILE}, hand-placed"]
     gain = heads.index("better") - 1
     assert heads[gain].startswith("gain by full training")
