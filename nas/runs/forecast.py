@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -125,10 +125,11 @@ def forecast(new: NewRun, file: RunFile, out: Path) -> Forecast:
     shared = PROXIES[file.proxy.kind].shared
     weights = counted[largest].params * _BYTES
     work = _Work(file, len(placed), searched, repeats, worker_count(file), each)
+    within = work.within_time()
     return Forecast(
         placed=tuple(placed),
         searched=searched,
-        repeats=repeats,
+        repeats=within.repeats,
         workers=work.workers,
         elsewhere=file.executor != "local",
         steps=None if shared else _steps(file, len(data.train)),
@@ -140,7 +141,7 @@ def forecast(new: NewRun, file: RunFile, out: Path) -> Forecast:
         in_time=work.in_time(),
         full_trainings=plan.full_trainings or 0,
         full_seconds=_full_seconds(Run(out, new.space, file), plain, task),
-        disk=_disk(work, weights, weights - counted[plain].params * _BYTES),
+        disk=_disk(within, weights, weights - counted[plain].params * _BYTES),
         free=_free(out),
         resolved=_resolved(data, task),
         measured=new.curves is not None or new.begun is not None,
@@ -213,6 +214,15 @@ class _Work:
             room.append(self.placed + round(trained / _share_trained(self.file)))
         least, most = sorted(min(number, self.placed + self.searched) for number in room)
         return least, most
+
+    def within_time(self) -> _Work:
+        """Return what there is time for at most; all of it where time is no limit."""
+        most = self.in_time()
+        if most is None:
+            return self
+        searched = max(0, most[1] - self.placed)
+        repeats = _repeats(self.file, self.placed, searched)
+        return replace(self, searched=searched, repeats=repeats)
 
 
 @dataclass(frozen=True, slots=True)
