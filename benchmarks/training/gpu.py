@@ -3,7 +3,8 @@
 Four measurements, each printed as it ends, so that what is cut short has told most:
 
 - loop: images per second beside a bare autocast loop whose normalised batches lie on the GPU, in
-  turns; in every precision that the GPU has. Aim: 95 %.
+  turns; in every precision that the GPU has. Aim: 95 %. Then by `proxy.launch`, CUDA graphs and
+  torch.compile beside eager steps: what each begins with takes a while, which is not counted.
 - placed: the same with images on the GPU, and sent batch by batch (a step ahead).
 - together: trainings an hour at 1, 2, 4, 8 and 16 at a time on one GPU against one at a time, by
   the measurement that `workers: auto` makes. Aim: 5 times for networks of this size at 32 pixels.
@@ -30,6 +31,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from statistics import median
+from typing import get_args
 
 import numpy as np
 import torch
@@ -44,6 +46,7 @@ from nas.execution.side_by_side import choose_number
 from nas.execution.workers.throughput import throughput_gauge
 from nas.models.build import build, uniform
 from nas.spec.architecture import Architecture
+from nas.spec.launch import Launch
 from nas.spec.precision import FP32, PRECISIONS, Precision
 from nas.spec.proxy import Proxy
 from nas.spec.space import Constraints
@@ -107,7 +110,12 @@ def bare(precision: Precision, steps: int, batch: int, device: torch.device) -> 
 
 
 def ours(
-    data: Dataset, precision: Precision, steps: int, batch: int, device: torch.device
+    data: Dataset,
+    precision: Precision,
+    steps: int,
+    batch: int,
+    device: torch.device,
+    launch: Launch = "eager",
 ) -> Callable[[], None]:
     """Return a loop of ours, which goes on each time it is called."""
     network: nn.Module = build(PLAIN, task=TASK)
@@ -120,6 +128,7 @@ def ours(
         seed=0,
         device=device,
         precision=precision,
+        launch=launch,
     )
     return lambda: training.run(training.spent + steps)
 
@@ -164,6 +173,13 @@ def measure_loop(steps: int, batch: int, rounds: int, device: torch.device) -> N
         share = found["ours"] / found["bare"]
         rows.append([precision, f"{found['bare']:,.0f}", f"{found['ours']:,.0f}", f"{share:.0%}"])
     print_table(["precision", "bare, images/s", "ours, images/s", "share (aim 95 %)"], rows)
+    if device.type == "cuda":
+        ways: tuple[Launch, ...] = get_args(Launch)
+        usual = usual_precision(device)
+        loops = {way: ours(data, usual, steps, batch, device, way) for way in ways}
+        found = rates(loops, steps * batch, rounds, device)
+        rows = [[way, f"{rate:,.0f}"] for way, rate in found.items()]
+        print_table([f"launch, in {usual}", "ours, images/s"], rows)
 
 
 def measure_placed(steps: int, batch: int, rounds: int, device: torch.device) -> None:

@@ -26,6 +26,8 @@ ScoresOf = Literal["image", "pixels", "whole"]
 _NAMES = ("logits", "scores", "out", "output", "pred", "preds", "prediction", "predictions")
 """The names under which scores are taken from an output of several parts; the first counts."""
 
+_WHOLE = "; a whole detector or segmenter is searched with --task and --head own"
+
 
 def take_named_scores(_module: object, _inputs: object, given: object) -> Tensor | None:
     """Return the scores among the named parts of what a network gives: a forward hook.
@@ -111,7 +113,7 @@ def describe_fault(given: object, images: int, num_classes: int) -> str | None:
         names = ", ".join(_NAMES)
         return (
             f"{found}; allowed: one tensor of scores, images x classes, alone or named as one of "
-            f"{names}: name it so, or wrap it in a module whose forward returns its logits"
+            f"{names}: name it so, or wrap it in a module whose forward returns its logits{_WHOLE}"
         )
     if given.ndim == 2 and len(given) == images:
         return (
@@ -125,7 +127,7 @@ def describe_fault(given: object, images: int, num_classes: int) -> str | None:
         )
     return (
         f"{found}; allowed: one tensor of scores, images x classes: wrap it in a module whose "
-        "forward returns its logits"
+        f"forward returns its logits{_WHOLE}"
     )
 
 

@@ -45,7 +45,8 @@ def format_duration(seconds: float) -> str:
     for size, unit in ((86400.0, "days"), (3600.0, "h"), (60.0, "min")):
         if seconds >= 2 * size:
             number = seconds / size
-            return f"{number:.1f} {unit}" if number < 10 else f"{number:.0f} {unit}"
+            digits = 1 if number < 10 else 0
+            return f"{f'{number:.{digits}f}'.removesuffix('.0')} {unit}"
     return f"{seconds:.0f} s"
 
 

@@ -66,7 +66,9 @@ WeightsMatch = Annotated[
 TimeLimit = Annotated[
     str | None, typer.Option(metavar="TIME", help="Stop after this long: 90s, 30m, 2h.")
 ]
-Trials = Annotated[int | None, typer.Option(min=1, help="Networks to evaluate.")]
+Trials = Annotated[
+    int | None, typer.Option(min=1, help="Networks to evaluate, the hand-placed ones among them.")
+]
 Workers = Annotated[int | None, typer.Option(min=1, help="Processes; default: one per core.")]
 
 Budget = Annotated[

@@ -40,6 +40,7 @@ from nas.training.checkpoint import (
 )
 from nas.training.climb import climb
 from nas.training.device import best_device, forget_memory, out_of_memory
+from nas.training.launch import check_launch
 from nas.training.loop import Training, evaluate
 from nas.training.placement import placed
 from nas.training.precision import check_precision
@@ -142,6 +143,7 @@ def setting_of(spec: EvaluatorSpec) -> Setting:
     torch.set_num_threads(spec.proxy.threads)
     device = best_device()
     check_precision(spec.proxy.computed_in, device)
+    check_launch(spec.proxy.launch, device)
     data = open_data(spec.data)
     if spec.proxy.subset is not None:
         data = data.subset(spec.proxy.subset, seed=0)

@@ -33,6 +33,7 @@ from nas.spec.runner import TRAINS_HERE, Runner, check_regime, given_runner
 from nas.spec.space import SearchSpace
 from nas.spec.task import Task
 from nas.training.device import best_device
+from nas.training.launch import check_launch
 from nas.training.precision import settle_precision
 from nas.training.proxies import PROXIES
 from nas.training.tasks import training_task
@@ -172,6 +173,8 @@ def _check_images(
         images.check_subset(file.proxy.subset)
     count = len(images.train)
     proxy = file.proxy.settled(count)
+    if file.executor in TRAINS_HERE:
+        check_launch(proxy.launch, best_device())
     if file.executor in TRAINS_HERE or proxy.precision is None:
         proxy = settle_precision(proxy, best_device())
     settled = {"proxy": proxy, "search": file.search.settled()}
@@ -282,7 +285,7 @@ def _begin_with(new: NewRun, calibration: Path) -> NewRun:
 
 def _proxy_alone(file: RunFile) -> Proxy:
     """Return a run's proxy without what two runs of it may differ in."""
-    alone = {"seeds": 1, "precision": file.proxy.computed_in}
+    alone = {"seeds": 1, "precision": file.proxy.computed_in, "launch": "eager"}
     return file.proxy.by_content.model_copy(update=alone)
 
 

@@ -15,6 +15,7 @@ from nas.base.errors import SpecError
 from nas.base.size import Size
 from nas.base.user_code import is_function
 from nas.runs.run import Run, RunFile, RunState, open_run
+from nas.spec.precision import FP32
 from nas.study.front.caveats import caveat_lines
 from nas.study.front.front import Front
 from nas.study.front.indicators import hypervolume
@@ -179,6 +180,7 @@ def _conditions(state: RunState, projected: bool) -> dict[str, tuple[str, str]]:
     data, run = state.data(), state.run
     proxy = run.file.proxy
     trained = f"{proxy.kind}, {proxy.budgets[-1]:g} {proxy.unit}, batches of {proxy.batch_size}"
+    trained += "" if proxy.computed_in == FP32 else f", in {proxy.computed_in}"
     told = f"{_source(run.file)}, {_validation(run.file)}, {data.get('key', '?')}"
     conditions = {"data": (_images(run), told), "proxy": (trained, trained)}
     device = _device(run)

@@ -58,6 +58,7 @@ _STRIDE = 16  # of small images, whose deepest maps are then 2x2
 
 _FULL_SHARE = 0.4  # of the time, as search.full_share
 _SHORT, _FULL = 40, 6  # trainings that the time is to hold: in the search, and at its end
+_ROOM = 1.1  # times the least time is what is asked for, since steps are never timed alike
 _JUDGED = 1.3  # times its steps takes a short training with its judgement and latency
 _EPOCHS, _MOST_EPOCHS, _RECIPE = 5, 30, 200
 
@@ -176,7 +177,7 @@ class Draft:
         full = _FULL_SHARE * time / (_FULL * epoch)
         short = (1 - _FULL_SHARE) * time / (_SHORT * _JUDGED * epoch)
         if min(short, full) < 1:
-            needed = format_duration(math.ceil(seconds / min(short, full)))
+            needed = format_duration(math.ceil(_ROOM * seconds / min(short, full)))
             raise SpecError(
                 f"--budget {budget}: {_SHORT} trainings of one epoch each, and {_FULL} full ones, "
                 f"do not fit; an epoch of the plain network takes {format_duration(epoch)} here; "
@@ -184,7 +185,7 @@ class Draft:
             )
         wanted = min(_MOST_EPOCHS, max(_EPOCHS, math.ceil(PROBE_STEPS / steps)))
         short = math.floor(min(short, wanted))
-        return cls(network, device, budget, short, max(short, math.floor(min(full, _RECIPE))))
+        return cls(network, device, budget, short, math.floor(min(full, _RECIPE)))
 
     def write(self, folder: Path) -> None:
         """Write space and runner into a new folder.

@@ -42,6 +42,7 @@ from nas.strategy.storage.store import Store
 from nas.study.evidence import Budgets
 from nas.training.checkpoint import checkpoint_path, load_weights, weights_exist
 from nas.training.device import best_device
+from nas.training.launch import check_launch
 from nas.training.plain_backbone import judge_emptied, prepare_backbone
 from nas.training.precision import check_precision
 from nas.training.proxies import PROXIES
@@ -104,6 +105,7 @@ def prepare(inputs: SearchInputs, observer: Observer, machine: LatencyMachine) -
     run, file, profile = inputs.run, inputs.run.file, inputs.profile
     if file.executor in TRAINS_HERE:  # where a search is gone on with may be another machine
         check_precision(file.proxy.computed_in, best_device())
+        check_launch(file.proxy.launch, best_device())
     images = _find_images(inputs, observer)
     data = open_data(images)
     if data.imbalance > _IMBALANCED:

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from nas.spec.launch import Launch
 from nas.spec.precision import FP32, Precision
 from nas.spec.resolution import SearchedResolution
 
@@ -133,6 +134,9 @@ class Proxy(BaseModel):
     no front holds figures of several. None: `bf16` on a GPU that has it, `fp16` on another, else
     `fp32`, which a search writes down; a run of an earlier version, which does not say it,
     `fp32`."""
+    launch: Launch = "eager"
+    """How steps of candidates and of full trainings are launched, which changes but rounding. Those
+    of a training that several processes share are launched eagerly."""
     resolution: SearchedResolution | None = None
     """Train on smaller images than the network will be deployed at; None: the same."""
     backbone: Backbone = Backbone()
@@ -172,6 +176,14 @@ class Proxy(BaseModel):
         room = first if self.schedule == "trunk" else last
         if self.warm_up is not None and room is not None and self.warm_up > room:
             raise ValueError(f"warm_up {self.warm_up:g} is longer than the training, {room:g}")
+        return self
+
+    @model_validator(mode="after")
+    def _launched(self) -> Self:
+        if self.launch != "eager" and self.kind.startswith("supernet"):
+            raise ValueError(
+                f"launch {self.launch!r}: a supernet takes other paths at each step; use eager"
+            )
         return self
 
     @property

@@ -19,6 +19,7 @@ from nas.data import Dataset, Reading, open_data
 from nas.models.build import build
 from nas.spec.architecture import Architecture
 from nas.spec.full_recipe import FullRecipe
+from nas.spec.launch import Launch
 from nas.spec.task import Task
 from nas.study.full_training import FullTraining, pack_flags, pack_losses, pack_marks
 from nas.training.augmentation import Augmentation
@@ -31,6 +32,7 @@ from nas.training.checkpoint import (
 )
 from nas.training.device import best_device
 from nas.training.fine_tuning import fine_tuned
+from nas.training.launch import check_launch
 from nas.training.loop import Recipe, Training, evaluate, steps_in
 from nas.training.original_size import judge_on_test_images
 from nas.training.placement import placed
@@ -70,6 +72,7 @@ class FullTrainingJob:
     backbone: file of the plain network's weights, for a recipe that starts from them.
     looks: at the validation images on the way, the last one at the end.
     reading: how the images are read.
+    launch: how its steps are launched.
     """
 
     about: FullTraining
@@ -83,6 +86,7 @@ class FullTrainingJob:
     backbone: Path | None = None
     looks: int = 10
     reading: Reading = Reading()
+    launch: Launch = "eager"
 
     @property
     def recipe(self) -> FullRecipe:
@@ -133,10 +137,12 @@ def begin(
     seed: int,
     device: torch.device,
     backbone: Path | None = None,
+    launch: Launch = "eager",
 ) -> Training:
     """Return the training of a network at its start.
 
     backbone: file of weights that the plain network starts from; None takes the recipe's.
+    launch: how its steps are launched.
     Raises SpecError when pretrained weights cannot be had, or the recipe is of another task.
     Raises StorageError when `backbone` cannot be read.
     """
@@ -182,6 +188,7 @@ def begin(
             rand_augment=recipe.rand_augment,
         ),
         precision=recipe.precision,
+        launch=launch,
     )
 
 
@@ -208,11 +215,19 @@ def train_fully(
     about, recipe = job.about, job.recipe
     torch.set_num_threads(about.threads)
     check_precision(recipe.precision, device)
+    check_launch(job.launch, device)
     data = placed(open_data(job.data), device)
     architecture = Architecture.from_json(job.architecture)
     seed = derive(job.run_seed, "retrain", about.seed)
     training = begin(
-        architecture, data, recipe, job.task, seed=seed, device=device, backbone=job.backbone
+        architecture,
+        data,
+        recipe,
+        job.task,
+        seed=seed,
+        device=device,
+        backbone=job.backbone,
+        launch=job.launch,
     )
     path = job.folder / training_file(about)
     earlier = load_training(path, training)

@@ -17,14 +17,17 @@ from torch.nn.parallel import DistributedDataParallel
 from nas.base.errors import TrainingError
 from nas.base.seeds import derive
 from nas.data import Dataset
+from nas.spec.launch import Launch
 from nas.spec.precision import FP32, Precision
 from nas.spec.task import Task
 from nas.training.ahead import Ahead
 from nas.training.augmentation import Augmentation
 from nas.training.batches import Batches
 from nas.training.device import forget_memory, out_of_memory, random_streams
+from nas.training.launch import Loss, launched
 from nas.training.layout import lay_out, memory_format
 from nas.training.objective import Objective, guessing_loss, judge_of
+from nas.training.optimiser import Group, in_groups, optimiser_of
 from nas.training.placement import sent
 from nas.training.precision import backend_flags
 from nas.training.tasks import Score, training_task
@@ -88,14 +91,6 @@ class Recipe:
         return 0.0
 
 
-@dataclass(frozen=True, slots=True)
-class Group:
-    """Parameters that are trained alike. share: of the learning rate that they have."""
-
-    parameters: Sequence[nn.Parameter]
-    share: float = 1.0
-
-
 def steps_in(epochs: float, images: int, batch_size: int) -> int:
     """Return the steps of a training of so many epochs, in full batches; at least one."""
     return max(1, round(epochs * max(1, images // batch_size)))
@@ -117,6 +112,7 @@ class Training:
     augmentation: beyond crops and mirrors.
     precision: of the arithmetic; the network is to be judged in the same (see `evaluate`).
     halves: whether batches come in two from where memory runs out; else that is raised.
+    launch: how steps are launched; where processes share batches, eagerly.
     """
 
     def __init__(
@@ -134,6 +130,7 @@ class Training:
         augmentation: Augmentation | None = None,
         precision: Precision = FP32,
         halves: bool = True,
+        launch: Launch = "eager",
     ) -> None:
         self.network = network
         self.recipe = recipe
@@ -145,17 +142,20 @@ class Training:
         self.precision, self._halves = precision, halves
         self._task, self._purpose = training_task(task), task
         self._set_mode, self._before_step = set_mode, before_step
-        groups = _groups(parameters)
+        groups = in_groups(parameters)
         self._layout = memory_format(network, device)
         lay_out(network.to(device), self._layout)
-        self._optimiser = _optimiser(groups, recipe, device) if groups else None
+        self._optimiser = optimiser_of(groups, recipe, device) if groups else None
         self._scaler = torch.amp.GradScaler(device.type, enabled=precision == "fp16")
         self._batches = Batches(data, device, augmentation)
         self._augmentation = augmentation
         self._ema = _running_mean(network, recipe)
         self._rank, self._ranks = 0, 1
         self._objective: nn.Module = Objective(network, task, precision)
+        self._launch = launch
+        self._launched: Loss | None = None
         if dist.is_initialized():
+            self._launch = "eager"
             self._rank, self._ranks = dist.get_rank(), dist.get_world_size()
             self._objective = DistributedDataParallel(self._objective)
         self._order: tuple[int, Tensor] | None = None
@@ -346,12 +346,21 @@ class Training:
         images = images.contiguous(memory_format=self._layout)
         optimiser.zero_grad(set_to_none=True)
         total = torch.zeros((), device=self._device)
+        objective = self._objective_for(images, wanted)
         # Each piece counts by its share of the images, so that gradients add up to the batch's.
         for part, target in zip(images.chunk(self.parts), wanted.chunk(self.parts), strict=True):
-            loss = self._objective(part, target) * (len(part) / len(images))
-            self._scaler.scale(loss).backward()
+            loss = objective(part, target) * (len(part) / len(images))
+            self._scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
             total += loss.detach()
         return total
+
+    def _objective_for(self, images: Tensor, wanted: Tensor) -> Loss:
+        """Return what computes the loss of a batch, as it is launched; of halves, eagerly."""
+        if self.parts > 1:
+            return self._objective
+        if self._launched is None:
+            self._launched = launched(self._objective, self._launch, images, wanted)
+        return self._launched
 
     def _batch(self, step: int) -> tuple[Tensor, Tensor]:
         """Return this process's images of a step, augmented, and what the loss is told of them."""
@@ -390,37 +399,6 @@ def _below(prefix: str, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         for name, tensor in state.items()
         if name.startswith(prefix)
     }
-
-
-def _groups(parameters: Iterable[nn.Parameter] | Sequence[Group]) -> list[Group]:
-    items = list(parameters)
-    groups = [item for item in items if isinstance(item, Group)]
-    alone = [item for item in items if isinstance(item, nn.Parameter)]
-    return [*groups, Group(alone)] if alone else groups
-
-
-def _optimiser(
-    groups: Sequence[Group], recipe: Recipe, device: torch.device
-) -> torch.optim.Optimizer:
-    # In one kernel, which also reads there whether a scaled loss has overflowed.
-    fused = device.type == "cuda" or None
-    parameters = [{"params": list(group.parameters), "share": group.share} for group in groups]
-    if recipe.optimiser == "adamw":
-        return torch.optim.AdamW(
-            parameters,
-            lr=recipe.learning_rate,
-            weight_decay=recipe.weight_decay,
-            fused=fused,
-        )
-    assert recipe.optimiser == "sgd", recipe.optimiser
-    return torch.optim.SGD(
-        parameters,
-        lr=recipe.learning_rate,
-        momentum=recipe.momentum,
-        weight_decay=recipe.weight_decay,
-        nesterov=True,
-        fused=fused,
-    )
 
 
 def _running_mean(network: nn.Module, recipe: Recipe) -> ModelEmaV3 | None:

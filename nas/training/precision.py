@@ -76,7 +76,10 @@ def _has_ampere(device: torch.device) -> bool:
 def autocast(precision: Precision, device: torch.device) -> AbstractContextManager[object]:
     """Return the context of a forward pass."""
     dtype = _LOW.get(precision)
-    return nullcontext() if dtype is None else torch.autocast(device.type, dtype=dtype)
+    if dtype is None:
+        return nullcontext()
+    # Weights that were cast in an earlier pass are none that a CUDA graph may read.
+    return torch.autocast(device.type, dtype=dtype, cache_enabled=False)
 
 
 @contextmanager

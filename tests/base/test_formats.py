@@ -5,7 +5,9 @@ import math
 import pytest
 
 from nas.base.formats import (
+    format_bytes,
     format_count,
+    format_duration,
     format_interval,
     format_mean_percent,
     format_milliseconds,
@@ -51,3 +53,18 @@ def test_probabilities_are_never_certain(value: float, text: str) -> None:
 
 def test_texts_from_elsewhere_are_one_line() -> None:
     assert one_line("a phone\n\x1b[31mred\u2028ä") == "a phone  [31mred ä"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [(0.4, "0 s"), (90, "90 s"), (119, "119 s"), (120, "2 min"), (150, "2.5 min"), (720, "12 min"),
+     (7200, "2 h"), (12_600, "3.5 h"), (260_000, "3 days"), (2e6, "23 days")],
+)  # fmt: skip
+def test_durations_have_the_largest_unit_of_which_there_are_two(seconds: float, said: str) -> None:
+    assert format_duration(seconds) == said
+
+
+def test_sizes_on_disk_are_rounded_up() -> None:
+    assert [format_bytes(number) for number in (1, 1e6, 7.2e6, 1.25e9, 3e12)] == [
+        "1 MB", "1 MB", "8 MB", "1.2 GB", "3.0 TB",
+    ]  # fmt: skip

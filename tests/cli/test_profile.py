@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+from support.own_detectors import space_of
 from support.samples import SMALL_SPACE
 
 pytestmark = pytest.mark.xdist_group("run")
@@ -28,6 +29,21 @@ def test_profiles_are_measured_shown_and_compared(  # type: ignore[no-untyped-de
     assert all(point["latency_predicted"] for point in projected)
     assert "~" in nas("front", finished_run, "--device", out).out
     check_doubts_are_said(nas, out, finished_run, space)
+
+
+def test_a_detector_of_ones_own_is_measured_in_all_its_parts(nas, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    space, out = space_of(tmp_path), tmp_path / "device.json"
+    few = ["--networks", 1, "--held-out", 1, "--out", out]
+    ran = nas("profile", space, *few, "--task", "detection", "--head", "own", "--classes", 2)
+    assert ran.code == 0, ran.err
+    assert "ms plain" in ran.out and f"--set device={out}" in ran.out
+    kept = out.read_text()
+    assert "neck.down3.blocks.0/after_projection" in kept and "stages.0.1.blocks.0/" in kept
+    assert nas("profile", "show", out).code == 0
+    other = nas("profile", space, *few[:-1], tmp_path / "other.json")
+    assert (other.code, other.out, other.err.count("\n")) == (2, "", 1)
+    assert "images x classes" in other.err and "with --task and --head own" in other.err
+    assert not (tmp_path / "other.json").exists()
 
 
 def check_doubts_are_said(  # type: ignore[no-untyped-def]

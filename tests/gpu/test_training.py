@@ -173,3 +173,13 @@ def test_a_block_trains_in_what_is_usual(name: str) -> None:
     assert found.isfinite().all()
     for weight in block.parameters():
         assert weight.grad is None or weight.grad.isfinite().all()
+
+
+@pytest.mark.parametrize("launch", ["graphs", "compile"])
+def test_steps_that_are_launched_otherwise_come_to_about_the_same(launch: str) -> None:
+    data, losses = placed(tiny_network.data(), GPU), []
+    for way in ("eager", launch):
+        training = begin(data, usual_precision(GPU), launch=way)
+        training.run()
+        losses.append(evaluate(training.trained, data, TINY, device=GPU).loss)
+    assert losses[0] == pytest.approx(losses[1], rel=0.1)

@@ -138,7 +138,7 @@ def test_words_say_what_is_needed() -> None:
     assert "--set proxy.unit=steps --set proxy.rungs=[300]" in short
     assert len(sentences(replace(SOME, measured=True))) == 3
     full = replace(SOME, free=10**6, full_trainings=3, full_seconds=7200.0, workers=1)
-    assert "one by one, then 3 full trainings of about 2.0 h in all" in sentences(full)[1]
+    assert "one by one, then 3 full trainings of about 2 h in all" in sentences(full)[1]
     assert "1 MB are free: make room" in sentences(full)[1]
     many = replace(SOME, placed=tuple("abcdefgh"))
     assert "has to beat: a, b, c, d, e, f and 2 more)" in sentences(many)[0]

@@ -37,6 +37,17 @@ def written(folder: Path, *titles: str) -> Path:
     return folder
 
 
+def space_of(folder: Path, name: str = "Small") -> Path:
+    """Write a space file of a detector of this file, blocks in its backbone and neck."""
+    path = folder / "own.yaml"
+    path.write_text(
+        f"name: own\nbackbones: ['{Path(__file__).resolve()}:{name}']\nresolutions: [32]\n"
+        "sites: {part: [backbone, neck], position: after_projection, granularity: stage}\n"
+        "blocks: {se: {reduction: [8]}, eca: {}}\n"
+    )
+    return path
+
+
 def _yolo() -> Any:
     folder = tempfile.mkdtemp()
     (Path(folder) / "page_yolo.py").write_text(shown("yolo.py"))

@@ -221,6 +221,7 @@ def _job(state: RunState, network: _Network, threads: int, brings_test: bool) ->
         task=state.task,
         test=brings_test,
         backbone=_backbone(run, network.architecture) if from_backbone else None,
+        launch=run.file.proxy.launch,
     )
 
 

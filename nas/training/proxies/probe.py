@@ -44,6 +44,7 @@ def probe(architecture: Architecture, setting: Setting, seed: int) -> Training:
         device=setting.device,
         precision=setting.proxy.computed_in,
         halves=setting.halves,
+        launch=setting.proxy.launch,
         set_mode=train_blocks_only,
     )
 

@@ -36,6 +36,7 @@ def finetune(architecture: Architecture, setting: Setting, seed: int) -> Trainin
         device=setting.device,
         precision=setting.proxy.computed_in,
         halves=setting.halves,
+        launch=setting.proxy.launch,
         set_mode=set_mode,
     )
 
@@ -58,4 +59,5 @@ def scratch(architecture: Architecture, setting: Setting, seed: int) -> Training
         device=setting.device,
         precision=setting.proxy.computed_in,
         halves=setting.halves,
+        launch=setting.proxy.launch,
     )
