@@ -277,7 +277,7 @@ def test_it_trains_by_autocast(name: str, dtype: torch.dtype) -> None:
         pytest.skip("oneDNN's gradient of a 23x23x1 convolution in bf16 is not finite on a CPU")
     torch.manual_seed(0)
     block = make_block(name, channels=32, height=8, width=8).train()
-    images = torch.randn(2, 32, 8, 8).contiguous(memory_format=torch.channels_last)
+    images = torch.randn(2, 32, 8, 8).to(memory_format=torch.channels_last).requires_grad_()
     with torch.autocast("cpu", dtype=dtype):
         maps = torch.nn.functional.conv2d(images, torch.ones(32, 1, 3, 3), padding=1, groups=32)
         assert maps.dtype == dtype

@@ -167,6 +167,7 @@ def test_a_block_trains_in_what_is_usual(name: str) -> None:
     torch.manual_seed(0)
     block = make_block(name, channels=32, height=8, width=8).to(GPU).train()
     images = torch.randn(2, 32, 8, 8, device=GPU).to(memory_format=torch.channels_last)
+    images.requires_grad_()  # some blocks have no weights
     with torch.autocast("cuda", dtype=torch.bfloat16):
         found = block(images)
     found.float().square().mean().backward()

@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 from support.samples import make_record
+from support.simulated_run import simulated_run
 
 from nas.base.errors import SpecError
-from nas.runs.compare import compare, compare_fronts, front_of_runs
+from nas.runs.compare import alike, compare, compare_fronts, front_of_runs
 from nas.runs.run import RunFile
 from nas.spec.objective import objectives_named
 from nas.study.evidence import Budgets
@@ -142,3 +143,20 @@ def test_a_run_is_not_compared_with_itself(finished_run: Path, tmp_path: Path) -
         compare(finished_run, finished_run)
     with pytest.raises(SpecError, match="does not exist"):
         compare(finished_run, tmp_path / "none")
+
+
+def test_figures_of_two_precisions_are_in_no_front(tmp_path: Path) -> None:
+    runs = []
+    for precision in (None, "fp32", "bf16"):  # of an earlier version, which is fp32, and later
+        path = tmp_path / str(precision)
+        runs.append(simulated_run(path, proxy={"precision": precision}, search={"trials": 3}))
+        about = json.loads((path / "environment.json").read_text())
+        about["data"] |= {"key": "digits-1234"}
+        (path / "environment.json").write_text(json.dumps(about))
+    states = [run.read() for run in runs]
+    assert alike(states[0], states[1])
+    assert not alike(states[1], states[2])
+    with pytest.raises(
+        SpecError, match=r"differ in their proxy \(.*; .*, in bf16\): figures of di"
+    ):
+        front_of_runs([run.path for run in runs])
