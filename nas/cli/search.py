@@ -47,8 +47,8 @@ def search(
         typer.Option(
             metavar="DATA",
             help="digits, cifar10, folder:PATH, imagenet:PATH, voc:PATH, coco:IMAGES,FILE.json, "
-            "yolo:DATA.yaml, market1501:PATH, cluttered-digits, cifar100, fashion-mnist, svhn, "
-            "hf:NAME, module:function or FILE.py:function.",
+            "yolo:DATA.yaml, market1501:PATH, arrays:FILE.npz, cluttered-digits, cifar100, "
+            "fashion-mnist, svhn, hf:NAME, module:function or FILE.py:function.",
         ),
     ] = "digits",
     out: Annotated[Path, typer.Option(help="Run folder to make.")] = Path("runs/demo"),
