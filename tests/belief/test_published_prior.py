@@ -138,7 +138,7 @@ def test_what_ships_is_read_from_sources_that_are_named() -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"uniform": None}, "uniform: found None"),
+        ({"uniform": None}, "uniform: found null"),
         ({"late": {"mean": 1.0}}, "key 'late.deviation' is missing"),
         ({"version": 2}, "version: found 2"),
         ({"colour": 1}, "unknown key 'colour'"),

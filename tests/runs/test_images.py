@@ -17,6 +17,7 @@ from support.samples import SMALL_SPACE
 from nas.base.errors import SpecError
 from nas.models.candidates import load_space
 from nas.runs.check import check_new_run
+from nas.runs.given_images import GivenImages
 from nas.runs.given_network import GivenNetwork
 from nas.runs.images import (
     are_images,
@@ -53,7 +54,9 @@ def started(photos: Path, tmp_path: Path) -> Callable[..., Run]:
     def start(*settings: str) -> Run:
         out = tmp_path / "run"
         given = GivenNetwork(load_space(tmp_path / "space.yaml"), load_runner(None, settings))
-        _make_folder(check_new_run(given.space, given.runner, f"folder:{photos}", out), out, given)
+        source = f"folder:{photos}"
+        new = check_new_run(given.space, given.runner, source, out)
+        _make_folder(new, out, given, GivenImages(source))
         return open_run(out)
 
     return start
