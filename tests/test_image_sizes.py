@@ -119,6 +119,7 @@ def test_it_is_shown_reported_and_filtered(
     assert "at 32x24 pixels" in page and '"resolution": "32x24"' in page
 
 
+@pytest.mark.slow
 def test_the_winner_is_trained_fully_and_exported(
     run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -87,6 +87,7 @@ def test_its_code_is_of_this_package() -> None:
     assert set(read_licences(architecture)) <= {"attention-nas.txt"}
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_and_its_networks_leave(tmp_path: Path) -> None:
     (tmp_path / "space.yaml").write_text(SPACE)
     settings = (

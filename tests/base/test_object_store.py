@@ -127,6 +127,7 @@ def losses(trials: Trials) -> dict[tuple[str, int], float]:
     return dict(zip(zip(digests, seeds, strict=True), found, strict=True))
 
 
+@pytest.mark.slow
 def test_a_run_keeps_its_weights_in_the_store(
     bucket: str,
     finished_run: Path,

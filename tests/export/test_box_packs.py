@@ -95,6 +95,7 @@ def suppressing(detected: tuple[Winner, Dataset], tmp_path_factory: pytest.TempP
     return write_pack(path, winner, data, TARGETS["onnx"], ORIGIN, int8=True)
 
 
+@pytest.mark.slow
 def test_a_graph_that_suppresses_is_packed_as_such(pack: Pack, suppressing: Pack) -> None:
     report = json.loads((suppressing.path / "report.json").read_text())
     model, plain, small = report["graphs"]
@@ -115,6 +116,7 @@ def test_a_graph_that_suppresses_is_packed_as_such(pack: Pack, suppressing: Pack
     assert "Out: (N, D, 6)" in card
 
 
+@pytest.mark.slow
 def test_a_graph_that_suppresses_is_checked_by_its_boxes(suppressing: Pack, tmp_path: Path) -> None:
     ran = verify(suppressing.path, "--model", without="timm")
     assert (ran.returncode, ran.stdout.count(": ok;")) == (0, 3), ran.stdout + ran.stderr
@@ -127,6 +129,7 @@ def test_a_graph_that_suppresses_is_checked_by_its_boxes(suppressing: Pack, tmp_
     assert ran.returncode == 1 and ran.stdout.count("FAILS") == 1
 
 
+@pytest.mark.slow
 def test_boxes_have_the_numbers_of_categories_that_files_have(
     pack: Pack, suppressing: Pack
 ) -> None:

@@ -185,6 +185,7 @@ def test_it_is_shipped_and_trained_fully_from_python(
     assert training.complete
 
 
+@pytest.mark.slow
 def test_another_process_reads_the_front_and_says_what_the_rest_needs(
     searched: tuple[nas.Run, list[str]], folder: Path
 ) -> None:
@@ -246,6 +247,7 @@ def test_a_runner_that_does_not_fit_is_refused(
     assert not (folder / "refused").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("task", "head", "figure"),
     [("segmentation", "deeplabv3", "miou"), ("retrieval", "embedding", "rank1")],

@@ -194,6 +194,7 @@ def test_given_weights_are_trained_on_when_that_is_asked_for() -> None:
     assert probe.regime == "finetune" and probe.proxy.kind == "probe"
 
 
+@pytest.mark.slow
 @pytest.mark.xdist_group("run")
 def test_what_emptying_filled_slots_costs_is_said_once_before_the_search(tmp_path: Path) -> None:
     space = parse(SearchSpace, read_yaml(SMALL_SPACE, "space"), "space")

@@ -91,6 +91,7 @@ def test_an_edited_file_that_makes_another_network_is_refused(
         check_own_backbones(open_run(run))
 
 
+@pytest.mark.slow
 def test_so_it_is_by_all_that_build_it(run: Path) -> None:
     (run.parent / "own.py").write_text(OWN.replace("self.head", "self.classifier"))
     kept = (run / "run.yaml").read_text()

@@ -73,6 +73,7 @@ def test_a_search_and_a_full_training_go_by_the_figure_of_their_task(
     assert tested == [pytest.approx(result.test_figures[name])]
 
 
+@pytest.mark.slow
 def test_a_search_places_blocks_around_the_backbone_too(tmp_path: Path) -> None:
     parts = SPACE.sites.model_copy(update={"part": ["backbone", "neck", "head"]})
     space = SPACE.model_copy(update={"sites": parts})
@@ -88,6 +89,7 @@ def test_a_search_places_blocks_around_the_backbone_too(tmp_path: Path) -> None:
     assert "head.finest/after_convolution" in names
 
 
+@pytest.mark.slow
 def test_a_training_that_collapsed_is_told_wherever_its_network_is(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -57,6 +57,7 @@ def test_the_first_seed_does_not_seem_easy(searched: dict[str, dict[str, Tally]]
     assert abs(np.mean(whole.figures["first seed, sd"])) < 0.15  # -0.33 by lucky networks alone
 
 
+@pytest.mark.slow
 def test_full_training_claims_little_of_nothing_and_much_of_something() -> None:
     for judged in ("by accuracy", "by loss"):
         found = measure("full", 60, ("null", "saturated"), seed=12)
@@ -65,6 +66,7 @@ def test_full_training_claims_little_of_nothing_and_much_of_something() -> None:
         assert found[f"full intervals, {judged}"]["null"].coverage > 0.88
 
 
+@pytest.mark.slow
 def test_of_two_searches_without_a_difference_neither_is_ahead() -> None:
     found = measure("compare", 40, ("null", "rugged"), seed=13)["compare"]
     assert found["null"].false_rate <= 0.13
@@ -79,6 +81,7 @@ def test_agreement_is_not_made_by_the_same_images() -> None:
     assert together(found["ceiling"], "additive", "saturated").coverage > 0.7
 
 
+@pytest.mark.slow
 def test_the_same_images_make_no_worthless_proxy_trustworthy() -> None:
     """Where images weigh most: searched networks that differ by nothing, or by little."""
     found = measure("calibration", 8, ("null", "additive"), seed=16)

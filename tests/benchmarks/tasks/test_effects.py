@@ -63,7 +63,14 @@ def stopping_once(step: int) -> Callable[..., Any]:
     return train
 
 
-@pytest.mark.parametrize("task", ["segmentation", "retrieval", "detection"])
+@pytest.mark.parametrize(
+    "task",
+    [
+        "segmentation",
+        pytest.param("retrieval", marks=pytest.mark.slow),
+        pytest.param("detection", marks=pytest.mark.slow),
+    ],
+)
 def test_a_run_that_is_killed_goes_on_and_repeats_nothing(
     task: str,
     tiny: None,
@@ -108,6 +115,7 @@ def test_rows_of_another_recipe_are_refused(
         run(asked(tmp_path, "retrieval", seeds=2))
 
 
+@pytest.mark.slow
 def test_given_weights_are_where_all_begin(tiny: None, tmp_path: Path) -> None:
     weights = tmp_path / "weights.safetensors"
     save_weights(weights, plain_network(effect_settings.GIVEN, seed=5).state_dict())

@@ -164,6 +164,7 @@ def test_every_block_is_the_same_in_a_model_of_timm(block: str, tmp_path: Path) 
         torch.testing.assert_close(loaded(some(96)), network(some(96)), atol=1e-5, rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_the_lines_of_the_card_open_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     architecture = uniform("mobilenetv2_035", "se", resolution=16, total_stride=4)
     network = build(architecture, num_classes=len(CLASSES))

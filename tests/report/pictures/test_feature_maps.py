@@ -23,6 +23,7 @@ from nas.spec.architecture import PLAIN
 from nas.spec.task import TaskName
 
 pytestmark = pytest.mark.xdist_group("pictures")
+EACH = [pytest.param(task, marks=() if task == "detection" else pytest.mark.slow) for task in TASKS]
 RunOf = Callable[[str], Run]
 
 
@@ -33,7 +34,7 @@ def searched(run: Run) -> int:
     return int(np.flatnonzero(free)[0])
 
 
-@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("task", EACH)
 def test_networks_stand_side_by_side(task: TaskName, run_of: RunOf, tmp_path: Path) -> None:
     state = run_of(task).read()
     trial = searched(state.run)
@@ -47,7 +48,7 @@ def test_networks_stand_side_by_side(task: TaskName, run_of: RunOf, tmp_path: Pa
     assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
 
 
-@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("task", EACH)
 def test_a_map_is_that_of_its_definition(task: TaskName, run_of: RunOf) -> None:
     state, pictures = run_of(task).read(), TASKS[task]
     shown = ShownNetwork.of(state, 0, state.data()["key"], open_images)
@@ -71,6 +72,7 @@ def test_a_map_is_that_of_its_definition(task: TaskName, run_of: RunOf) -> None:
     np.testing.assert_allclose(found, expected.numpy(), atol=1e-4)
 
 
+@pytest.mark.slow
 def test_best_of_those_placed_by_hand(run_of: RunOf) -> None:
     state = run_of("classification").read()
     placed = {state.row(row)["reference"]: row for row in range(3)}
