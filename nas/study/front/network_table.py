@@ -97,7 +97,8 @@ class NetworkTable:
         seed = trials["seed"][rows]
         loss = mean_over_seeds(trials["loss"][rows], group, seed, exact)
         accuracy = mean_over_seeds(trials["accuracy"][rows], group, seed, exact)
-        columns["loss"], columns["accuracy"] = loss.means, accuracy.means
+        # What is taken off for an easy seed may be more than a collapsed network has.
+        columns["loss"], columns["accuracy"] = loss.means, np.clip(accuracy.means, 0.0, 1.0)
         for name in ("trial", "params", "macs", "uncounted", "images", "eligible", "retrained"):
             columns[name] = trials[name][rows][first]
         columns |= average_full_trainings(columns["retrained"])

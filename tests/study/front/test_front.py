@@ -153,6 +153,18 @@ def test_image_noise_is_the_mean_over_seeds() -> None:
     assert front_of(*records).points[0].image_noise == pytest.approx(0.2)
 
 
+def test_a_share_stays_one_however_easy_its_seed_was() -> None:
+    """A collapsed training with a seed that was easy for all others."""
+    records = [
+        make_record(2 * number + seed, name=name, seed=seed, repeat=seed, accuracy=accuracy + own)
+        for number, (name, own) in enumerate([("a", 0.0), ("b", 0.001), ("c", 0.002)])
+        for seed, accuracy in enumerate((0.0, 0.1))
+    ]
+    collapsed = make_record(9, name="d", loss=0.1, latency_ms=0.1, seed=1, accuracy=0.0)
+    accuracies = {point.trial: point.accuracy for point in front_of(*records, collapsed)}
+    assert min(accuracies.values()) == accuracies[9] == 0.0
+
+
 def test_without_the_plain_reference_no_saving_is_known() -> None:
     front = front_of(*STUDY[1:])
     assert all(math.isnan(point.loss_saved) for point in front)
