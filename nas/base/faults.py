@@ -1,4 +1,4 @@
-"""What is wrong with data that a model refuses, in one sentence of this program's own."""
+"""A sentence of this program's own on the first fault of data that a model refuses."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _ALLOWED: Mapping[str, str] = {
     "literal_error": "{expected}",
     "none_required": "null",
 }
-"""What is allowed, by the kind of fault as pydantic calls it; braces hold what it knows of it."""
+"""Kind of fault, as pydantic calls it -> what is allowed; braces hold what it knows of it."""
 
 _OF_KEYS = ("model_type", "model_attributes_type")
 _OF_OURS = "value_error"  # raised by a check of a model's own, whose words stand
@@ -54,8 +54,8 @@ def first_fault(model: type[BaseModel], error: ValidationError) -> str:
     if fault["type"] == _OF_OURS:
         message = fault["msg"].removeprefix("Value error, ")
         return f"{key}: {message}" if key else message
-    found = "null" if fault["input"] is None else repr(fault["input"])
-    return f"{key}: found {found}; allowed: {_allowed(model, fault)}"
+    value = "null" if fault["input"] is None else repr(fault["input"])
+    return f"{key}: found {value}; allowed: {_allowed(model, fault)}"
 
 
 def _allowed(model: type[BaseModel], fault: Mapping[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""What was measured of each block: its time at a usual site, and what runs it.
+"""Measurements of each block: its time at a usual site, and what runs it.
 
 The numbers are in `measured.json`, which a person can read; `benchmarks/blocks/measured.py` writes
 it. Nothing is measured when it is read.
@@ -18,7 +18,7 @@ __all__ = ["MeasuredAccelerator", "MeasuredBlock", "MeasuredBlocks", "UsualSite"
 _STRICT = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 _FILE = Path(__file__).with_name("measured.json")
 _SAME = 1e-4
-"""What a runtime may differ by, as a share of the largest score; a wrong operator gives more."""
+"""The largest difference of a runtime that is rounding, as a share of the largest score."""
 
 
 class UsualSite(BaseModel):
@@ -52,7 +52,7 @@ class MeasuredAccelerator(BaseModel):
 
 
 class MeasuredBlock(BaseModel):
-    """What was measured of one block, with the paper's options.
+    """The measurements of one block, with the paper's options.
 
     time: added at the usual site, as a share of the time of the residual block there; None where
         the block does not fit it.

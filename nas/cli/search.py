@@ -152,10 +152,10 @@ def search(
         loaded, notes = with_fitting_sites(loaded, settle_task(plan, data).task_on(CLASSES))
 
     if dry_run:
-        foreseen, told = start.foresee(
+        foreseen, warnings = start.foresee(
             loaded, plan, data, out, calibration=calibration, prior=prior
         )
-        _print_forecast((*notes, *told, *sentences(foreseen)))
+        _print_forecast((*notes, *warnings, *sentences(foreseen)))
         return
 
     def run(observer: Observer) -> Run:

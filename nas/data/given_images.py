@@ -164,8 +164,8 @@ def _read_dataset(data: Dataset[Any], name: str) -> Pair:
         except Exception as error:  # a user's code, or a damaged file, may raise anything
             raise SpecError(f"{called}: {type(error).__name__}: {error_reason(error)}") from None
         if not isinstance(item, Sequence) or isinstance(item, str) or len(item) != 2:
-            found = sorted(item) if isinstance(item, Mapping) else describe_value(item)
-            raise SpecError(f"{called}: found {found}; allowed: (image, label)")
+            described = sorted(item) if isinstance(item, Mapping) else describe_value(item)
+            raise SpecError(f"{called}: found {described}; allowed: (image, label)")
         picture = _picture(item[0], called)
         taken += picture.nbytes
         if free is not None and taken > free * _MEMORY_SHARE:

@@ -1,4 +1,4 @@
-"""How many trainings at a time use a GPU best: the number is measured where it is needed.
+"""The number of trainings at a time that uses a GPU best, measured where it is needed.
 
 Small networks on small images leave a GPU idle: it waits for the processor, which one process keeps
 from starting the next kernel. Processes beside each other fill it, until they take from each other.
@@ -12,14 +12,14 @@ from dataclasses import dataclass
 __all__ = ["Measured", "SideBySide", "choose_number"]
 
 _WORTH_IT = 1.1
-"""By how much twice as many trainings at a time must be faster in all to be worth their memory."""
+"""The least speed of twice as many trainings, as a share, that is worth their memory."""
 _OF_FREE = 0.9
 """The share of a device's memory that trainings may fill: its allocator leaves gaps."""
 
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """What so many trainings at a time came to.
+    """The throughput and the memory of so many trainings at a time.
 
     images: a second, of all of them together.
     taken: bytes of the device's memory, by all of them.
@@ -60,16 +60,16 @@ def choose_number(measure: Callable[[int], Measured | None], most: int) -> SideB
     measured: tuple[Measured, ...] = ()
     number = 1
     while True:
-        found = measure(number)
-        if found is None:
+        throughput = measure(number)
+        if throughput is None:
             why = f"{number} failed" if measured else "it could not be measured"
             return SideBySide(max(1, number // 2), why, measured)
-        measured += (found,)
-        if len(measured) > 1 and found.images < _WORTH_IT * measured[-2].images:
-            faster = found.images / measured[-2].images - 1
+        measured += (throughput,)
+        if len(measured) > 1 and throughput.images < _WORTH_IT * measured[-2].images:
+            faster = throughput.images / measured[-2].images - 1
             return SideBySide(number // 2, f"with {number} it would be {faster:+.0%}", measured)
         if 2 * number > most:
             return SideBySide(number, f"cores are for {most}", measured)
-        if found.free is not None and 2 * found.taken > _OF_FREE * found.free:
+        if throughput.free is not None and 2 * throughput.taken > _OF_FREE * throughput.free:
             return SideBySide(number, f"memory is too small for {2 * number}", measured)
         number *= 2

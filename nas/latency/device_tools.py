@@ -43,9 +43,9 @@ class Tool:
     def milliseconds(self, printed: str) -> float | None:
         """Return the time of one inference in what the tool has printed; None: it is not there."""
         for pattern, unit in self.figures:
-            found = pattern.findall(printed)
-            if found and float(found[-1]) > 0:
-                return float(found[-1]) * unit
+            figures = pattern.findall(printed)
+            if figures and float(figures[-1]) > 0:
+                return float(figures[-1]) * unit
         return None
 
 

@@ -40,8 +40,8 @@ class GpuState:
         """Read a line of nvidia-smi's CSV; None where it does not say all of it."""
         try:
             clock, most, celsius, bits = (part.strip() for part in line.split(","))
-            found = int(bits, 16)
-            held = dict.fromkeys(name for bit, name in _REASONS.items() if found & bit)
+            reasons = int(bits, 16)
+            held = dict.fromkeys(name for bit, name in _REASONS.items() if reasons & bit)
             return cls(int(clock), int(most), int(celsius), tuple(held))
         except ValueError:  # such as [N/A], on boards that do not tell
             return None

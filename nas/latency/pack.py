@@ -265,9 +265,9 @@ def _read_logs(logs: Sequence[Path], manifest: Manifest) -> dict[str, Latency]:
     runtime = Device.parse(manifest.device).runtime
     if runtime not in TOOLS:
         raise SpecError(f"a log of {runtime} cannot be read; there are {', '.join(TOOLS)}")
-    found = read_log(text, manifest.files, TOOLS[runtime], source)
-    _check_whole(found, manifest.files, source)
-    return {name: _latency(*values) for name, values in found.items()}
+    timings = read_log(text, manifest.files, TOOLS[runtime], source)
+    _check_whole(timings, manifest.files, source)
+    return {name: _latency(*values) for name, values in timings.items()}
 
 
 def read_rows(path: Path) -> dict[str, dict[str, str]]:

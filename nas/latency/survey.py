@@ -223,8 +223,8 @@ def is_of_this_machine(profile: Profile) -> bool:
         version = runtime.version()
     except MeasurementError:
         return False
-    here = f"{runtime.name} {version}", hardware_of(device_named(profile.device))
-    return (profile.runtime, profile.processor) == here
+    hardware = hardware_of(device_named(profile.device))
+    return (profile.runtime, profile.processor) == (f"{runtime.name} {version}", hardware)
 
 
 def check_machine(profile: Profile) -> None:

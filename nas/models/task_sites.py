@@ -66,12 +66,12 @@ def all_task_sites(plain: Architecture, task: Task) -> tuple[Site, ...]:
     """
     if task.head == OWN:
         return tuple(site for part in PARTS for site in _walked(plain, task, part))
-    found = find_sites(
+    of_backbone = find_sites(
         plain.backbone, plain.resolution, plain.total_stride, POSITIONS, (), plain.output_stride
     )
     if task.is_classification:
-        return found
-    read = (site for site in found if is_read(plain, task, site.slot))
+        return of_backbone
+    read = (site for site in of_backbone if is_read(plain, task, site.slot))
     return (*read, *_walked(plain, task, "neck"), *_walked(plain, task, "head"))
 
 

@@ -1,4 +1,4 @@
-"""What pages are made of: templates, one style, one script, and a policy that allows no other."""
+"""The parts of pages: templates, one style, one script, and a policy that allows no other."""
 
 from __future__ import annotations
 

@@ -96,11 +96,11 @@ def _effects(front: Front) -> tuple[tuple[str, tuple[Effect, ...]], ...]:
         explanation = explain_front(front)
     except SpecError:  # too few networks, which says itself
         return ()
-    found = []
+    rows = []
     for subject in _SUBJECTS:
         effects = sorted(explanation.effects_of(subject), key=lambda effect: -effect.saved)
-        found.append((subject, tuple(effects)))
-    return tuple(found)
+        rows.append((subject, tuple(effects)))
+    return tuple(rows)
 
 
 @dataclass(frozen=True, slots=True)

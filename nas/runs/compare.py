@@ -181,8 +181,8 @@ def _conditions(state: RunState, projected: bool) -> dict[str, tuple[str, str]]:
     proxy = run.file.proxy
     trained = f"{proxy.kind}, {proxy.budgets[-1]:g} {proxy.unit}, batches of {proxy.batch_size}"
     trained += "" if proxy.computed_in == FP32 else f", in {proxy.computed_in}"
-    told = f"{_source(run.file)}, {_validation(run.file)}, {data.get('key', '?')}"
-    conditions = {"data": (_images(run), told), "proxy": (trained, trained)}
+    images = f"{_source(run.file)}, {_validation(run.file)}, {data.get('key', '?')}"
+    conditions = {"data": (_images(run), images), "proxy": (trained, trained)}
     device = _device(run)
     return conditions if projected else conditions | {"device": (device, device)}
 

@@ -99,8 +99,8 @@ def check_data(source: str, resolution: Resolution | None = None) -> Images:
     if resolution is None:
         large = _SIDE_ON_GPU if best_device().type == "cuda" else _SIDE
         resolution = _SMALL_SIDE if source in _SMALL else large
-    found = Searched.of(file.data, file.validation, file.search.seed, file.reading)
-    parts, train, _ = found.divide()
+    searched = Searched.of(file.data, file.validation, file.search.seed, file.reading)
+    parts, train, _ = searched.divide()
     return Images(source, file, resolution, len(parts.classes), len(train))
 
 

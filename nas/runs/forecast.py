@@ -1,4 +1,4 @@
-"""What a search will do, before it does it: its trainings, time and disk, and what it can tell."""
+"""The forecast of a search: its trainings, time and disk, and what it can tell."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ _WITH_OPTIMISER = 3  # times its weights a training takes that is gone on with
 
 @dataclass(frozen=True, slots=True)
 class Forecast:
-    """What a search is going to do on this machine, and what its images allow it to tell.
+    """The work of a search on this machine, and what its images allow it to tell.
 
     placed: names of the networks that are placed by hand.
     searched: networks that the sampler proposes; with a time limit, at most.

@@ -58,19 +58,19 @@ def _evidence(forecast: Forecast) -> list[str]:
     """Say what can be told with so many steps and images, and what would be needed for more."""
     judged = f"judged on {forecast.validated:,}"
     if forecast.steps is None:
-        told = f"Networks are {judged} images"
+        sentence = f"Networks are {judged} images"
     else:
         steps = "1 step" if forecast.steps == 1 else f"{forecast.steps:,} steps"
-        told = (
+        sentence = (
             f"Each training: {steps} of {forecast.batch_size} of {forecast.images:,} images, "
             f"{judged}"
         )
     if forecast.resolved is not None:
         points, figure = 100 * forecast.resolved, forecast.figure.title
-        told += f", which show a difference of {points:.1f} points of {figure} or more"
+        sentence += f", which show a difference of {points:.1f} points of {figure} or more"
         if forecast.resolved > _POINT:
-            told += f" (of one point: about {round(images_for(_POINT), -2):,} images)"
-    lines = [told]
+            sentence += f" (of one point: about {round(images_for(_POINT), -2):,} images)"
+    lines = [sentence]
     if forecast.is_short:
         lines.append(
             f"Trainings of fewer than {PROBE_STEPS} steps have shown what learns quickly rather "

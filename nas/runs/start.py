@@ -152,8 +152,8 @@ def foresee(
     """
     out = Path(out)
     new = check_new_run(space, runner, data, out, calibration=calibration, prior=prior)
-    file, told = _share(new, out)
-    return forecast(new, file, out), (*new.notes, *told)
+    file, notes = _share(new, out)
+    return forecast(new, file, out), (*new.notes, *notes)
 
 
 def _with_shared_budget(run: Run, new: NewRun, observer: Observer) -> Run:
@@ -164,8 +164,8 @@ def _with_shared_budget(run: Run, new: NewRun, observer: Observer) -> Run:
     if run.file.search.budget is None:
         return run
     observer.stage("timing a full training")
-    file, told = _share(replace(new, file=run.file), run.path)
-    for line in told:
+    file, notes = _share(replace(new, file=run.file), run.path)
+    for line in notes:
         observer.stage(line)
     write_plan(run.path, file)
     return open_run(run.path)

@@ -1,4 +1,4 @@
-"""How the kernels of a step of training are launched."""
+"""The ways to launch the kernels of a step of training."""
 
 from __future__ import annotations
 

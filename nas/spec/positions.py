@@ -1,4 +1,4 @@
-"""Where blocks may stand in a network: parts of it, and positions in a residual block."""
+"""The places of blocks in a network: parts of it, and positions in a residual block."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How the kernels of a step are launched: one by one, replayed as a CUDA graph, or compiled.
+"""The launch of a step's kernels: one by one, replayed as a CUDA graph, or compiled.
 
 A small network on small images keeps a GPU waiting for Python; a graph is launched at once, and
 what torch compiles has fewer kernels. Each costs a training some time at its start.

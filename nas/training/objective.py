@@ -199,8 +199,8 @@ class _ByObjects:
 
     def add(self, images: Tensor) -> None:
         self._losses.add(images)
-        found = boxes_in(self._network, images, self._task, self._precision)
-        self._found += [one.cpu() for one in found]
+        boxes = boxes_in(self._network, images, self._task, self._precision)
+        self._found += [one.cpu() for one in boxes]
 
     def score(self) -> Score:
         marks = stack_marks(

@@ -1,4 +1,4 @@
-"""How long a training takes on this machine, told from a few of its steps."""
+"""The time of a training on this machine, told from a few of its steps."""
 
 from __future__ import annotations
 

@@ -35,8 +35,8 @@ def format_gain(point: Point, *, unit: bool = False) -> str:
     Of accuracy; of loss where accuracy is not known of.
     unit: say which it is.
     """
-    told = "points" if point.believed.in_points else "of loss"
-    return f"{point.believed} {told}" if unit else str(point.believed)
+    counted_in = "points" if point.believed.in_points else "of loss"
+    return f"{point.believed} {counted_in}" if unit else str(point.believed)
 
 
 def format_numbers(numbers: Mapping[str, float]) -> str:

@@ -20,7 +20,7 @@ from nas.latency.runtime.runtime import Runtime, Session, Shape
 __all__ = ["CUDA", "DTYPES", "TORCH"]
 
 DTYPES = {"fp32": torch.float32, "fp16": torch.float16}
-"""Of the precisions of runtimes on a GPU."""
+"""Precision of a GPU's runtime -> the type of its numbers."""
 
 
 def _trace(network: nn.Module, images: torch.Tensor) -> bytes:

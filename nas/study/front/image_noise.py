@@ -1,4 +1,4 @@
-"""What the choice of validation images does to gains over the plain network.
+"""The noise of gains over the plain network that comes of the choice of validation images.
 
 All networks are judged on the same images; others of their kind would show other gains, however
 often networks were trained.
