@@ -1,12 +1,16 @@
 """A search for each task on real images, with full trainings at its end.
 
     python -m benchmarks.tasks.searches run DATA --task TASK --out DIR
+    python -m benchmarks.tasks.searches beside NAME --task TASK
 
 TASK: segmentation, retrieval or detection. DATA: as of `benchmarks.tasks.effects`, of `clothes`,
 `faces` or `cells`. DIR: the run's folder; what is interrupted goes on when the same command is
 given again. `nas front DIR` shows the result. Studies are kept in `benchmarks/tasks/searches-of/`,
 without weights; one that is not whole goes on from there, with the folder of its images behind
-`data:` in its run.yaml.
+`data:` in its run.yaml. `beside` holds full trainings of such a study against those of
+`benchmarks/tasks/effects-TASK-NAME.jsonl`, which have other seeds: the plain network and ECA
+everywhere, which both have with equal options. It prints the test figures of all, their difference
+with its 95 % interval (Welch), and what the choice of validation images does to it in the study.
 
 The rules, which were committed before the first search:
 
@@ -28,19 +32,29 @@ import argparse
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
+import numpy as np
+from scipy.stats import ttest_ind
+
+from benchmarks.fidelity.trainings import rows_of
 from benchmarks.shared.command import carry_out
 from benchmarks.tasks.effect_settings import MERGED, SETTINGS, Images
 from nas.base.errors import SpecError
 from nas.execution.observer import SilentObserver
 from nas.runs.resume import resume
+from nas.runs.run import open_run
 from nas.runs.start import search
+from nas.spec.architecture import PLAIN
 from nas.spec.runner import Runner
 from nas.spec.space import SearchSpace
-from nas.spec.task import TaskName
+from nas.spec.task import TASKS, TaskName
 
 __all__ = ["PLANS", "Plan", "runner_of", "space_of"]
+
+EFFECTS = Path(__file__).parent
+STUDIES = EFFECTS / "searches-of"
 
 _SHARE = 5
 """The full training is so many times as long as one of the search."""
@@ -102,6 +116,33 @@ def runner_of(images: Images) -> Runner:
     )
 
 
+def _beside(arguments: argparse.Namespace) -> None:
+    task: TaskName = arguments.task
+    figure = next(item.name for item in TASKS[task].figures)
+    state = open_run(STUDIES / f"{task}-{arguments.name}").read()
+    trainings = [item for item in state.trials.full_trainings() if item.complete]
+    rows = rows_of(EFFECTS / f"effects-{task}-{arguments.name}.jsonl")
+    values: dict[str, list[float]] = {}
+    for name, reference in (("plain", PLAIN), ("eca everywhere", "eca")):
+        searched = [100 * item.test_accuracy for item in trainings
+                if item.reference == reference and item.test_accuracy is not None]  # fmt: skip
+        more = [100 * row["test_figures"][figure] for row in rows if row["network"] == name]
+        values[name] = [*searched, *more]
+        print(f"{name}: search {_listed(searched)}; effects {_listed(more)}")
+    plain, eca = values.values()
+    test = ttest_ind(eca, plain, equal_var=False)
+    low, high = test.confidence_interval(0.95)
+    gap = fmean(eca) - fmean(plain)
+    print(f"eca everywhere - plain: {gap:+.2f} [{low:+.2f}, {high:+.2f}], p {test.pvalue:.2f}")
+    noises = 100 * state.front().measured.columns["accuracy_image_noise"]
+    noises = noises[np.isfinite(noises)]
+    print(f"by the choice of validation images: {noises.min():.2f} to {noises.max():.2f} points")
+
+
+def _listed(values: list[float]) -> str:
+    return ", ".join(f"{value:.1f}" for value in values) or "none"
+
+
 class _Lines(SilentObserver):
     """What happens, line by line."""
 
@@ -128,6 +169,10 @@ def main() -> None:
     start.add_argument("--task", required=True, choices=sorted(PLANS))
     start.add_argument("--out", required=True, type=Path)
     start.set_defaults(run=_run)
+    compare = commands.add_parser("beside")
+    compare.add_argument("name")
+    compare.add_argument("--task", required=True, choices=sorted(PLANS))
+    compare.set_defaults(run=_beside)
     carry_out(parser)
 
 

@@ -7,6 +7,7 @@ import time
 import torch
 
 from nas.base.size import Size
+from nas.training.device import best_device
 from nas.training.loop import Training
 
 __all__ = ["images_to_time", "seconds_of_step"]
@@ -34,9 +35,8 @@ def seconds_of_step(training: Training, *, threads: int, steps: int = 2) -> floa
     try:
         training.run(training.spent + 1)
         _wait()
-        clock = time.perf_counter
-        if threads == 1 and not torch.cuda.is_available():
-            clock = time.thread_time
+        alone = threads == 1 and best_device().type == "cpu"
+        clock = time.thread_time if alone else time.perf_counter
         started = clock()
         training.run(training.spent + steps)
         _wait()
@@ -47,5 +47,6 @@ def seconds_of_step(training: Training, *, threads: int, steps: int = 2) -> floa
 
 def _wait() -> None:
     """Wait for a GPU, which is given work and does it later."""
-    if torch.cuda.is_available():
-        torch.cuda.synchronize()
+    kind = best_device().type
+    if kind != "cpu":
+        getattr(torch, kind).synchronize()
