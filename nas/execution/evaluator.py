@@ -37,6 +37,7 @@ from nas.training.checkpoint import (
     save_trained,
     save_training,
     training_path,
+    weights_exist,
 )
 from nas.training.climb import climb
 from nas.training.device import best_device, forget_memory, out_of_memory
@@ -363,11 +364,12 @@ class Evaluator:
             return self._plain_scores[key]
         if given:
             network = self._given_plain(anchor)
-        elif architecture == anchor or not _exists(self.spec.checkpoints, anchor, seed):
-            return None
         else:
-            proxy, task = self.spec.proxy, self.setting.task
-            network = restore(self.spec.checkpoints, anchor, proxy, seed, task)
+            folder = self.spec.checkpoints
+            trained = weights_exist(checkpoint_path(folder, anchor.digest, seed))
+            if architecture == anchor or not trained:
+                return None
+            network = restore(folder, anchor, self.spec.proxy, seed, self.setting.task)
         self._plain_scores[key] = self._judge(network)
         return self._plain_scores[key]
 
@@ -377,10 +379,6 @@ class Evaluator:
             return kind.begin(anchor, self.setting, 0).network
         weights = self.setting.weights[anchor.digest]
         return build(anchor, task=self.setting.task, weights=weights)
-
-
-def _exists(checkpoints: Path, architecture: Architecture, seed: int) -> bool:
-    return checkpoint_path(checkpoints, architecture.digest, seed).exists()
 
 
 def _rounded(losses: Sequence[float]) -> list[float]:
