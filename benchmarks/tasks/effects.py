@@ -21,8 +21,10 @@ The rules, which were committed before the first row:
   the first 8 early, the others late. Blocks start as the identity. Reduction 8, for all that have
   one: at a width of .35 the paper's 24 and 32 leave SE and CBAM 2 to 14 channels, and coordinate
   attention its least of 8 at all sites but three.
-- From given weights (ImageNet's): efficientnet_lite0, of whose 15 sites the first 8 are early, for
-  half the length at a fifth of the rate.
+- From given weights (ImageNet's): tf_efficientnet_lite0, of whose 15 sites the first 8 are early,
+  for half the length at a fifth of the rate. (Until the first such row it was efficientnet_lite0,
+  which pads otherwise than the network that the weights are of.) FILE may have names of its own:
+  its tensors are taken by their order.
 - Segmentation: `clothes`, 6 classes (`MERGED`; shoes, bags and what is small do not count),
   LR-ASPP, which is the mobile head, 96x64, output stride 16. Retrieval: `faces`, 56x48, total
   stride 16, so that the last maps are not 2x2. Both by `nas.training.full`: crops, mirrors, one
@@ -190,7 +192,7 @@ class _Jobs:
     def _kept(self, weights: Path) -> Path:
         """Write the plain network that starts from given weights where trainings find it."""
         plain = self._networks[PLAIN]
-        network, _ = given_network(plain, Backbone(weights=str(weights)), self._task)
+        network, _ = given_network(plain, Backbone(weights=str(weights), match="order"), self._task)
         path = self._work / "given.safetensors"
         save_weights(path, network.state_dict())
         return path
