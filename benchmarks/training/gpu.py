@@ -52,9 +52,10 @@ from nas.spec.proxy import Proxy
 from nas.spec.space import Constraints
 from nas.spec.task import Task
 from nas.training.device import best_device
-from nas.training.loop import Recipe, Training
+from nas.training.loop import Training
 from nas.training.placement import free_memory, placed
 from nas.training.precision import autocast, backend_flags, check_precision, usual_precision
+from nas.training.recipe import Recipe
 
 BACKBONE, SIDE, IMAGES, CLASSES = "mobilenetv2_035", 32, 50_000, 10
 TASK = Task(outputs=CLASSES)

@@ -13,7 +13,7 @@ from nas.data import Dataset
 from nas.models.build import build
 from nas.spec.architecture import Architecture
 from nas.spec.task import Task
-from nas.training.loop import Recipe
+from nas.training.recipe import Recipe
 
 if TYPE_CHECKING:  # which needs pydantic, as trainings do not
     from nas.spec.proxy import Proxy
