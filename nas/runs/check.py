@@ -26,7 +26,8 @@ from nas.runs.given_weights import match_given_weights, settle_weights
 from nas.runs.images import decode_images, image_names
 from nas.runs.loggers import check_loggers
 from nas.runs.open_study import study_name
-from nas.runs.run import CONSTANT_PREDICTION, Run, RunFile, open_run
+from nas.runs.run import CONSTANT_PREDICTION, Run, open_run
+from nas.runs.run_file import RunFile
 from nas.spec.prior import Rules, load_rules
 from nas.spec.proxy import Proxy
 from nas.spec.runner import TRAINS_HERE, Runner, check_regime, given_runner

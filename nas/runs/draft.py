@@ -28,7 +28,7 @@ from nas.models.candidates import Candidates
 from nas.models.fitting_sites import with_fitting_sites
 from nas.runs.check import check_latency_device
 from nas.runs.rehearsal import Rehearsal
-from nas.runs.run import RunFile
+from nas.runs.run_file import RunFile
 from nas.spec.architecture import Architecture
 from nas.spec.own_backbone import absolute
 from nas.spec.proxy import PROBE_STEPS

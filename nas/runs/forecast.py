@@ -18,7 +18,8 @@ from nas.runs.check import NewRun
 from nas.runs.images import decode_images
 from nas.runs.prepare import worker_count
 from nas.runs.retrain.budget import estimate_seconds, trainings_at_once
-from nas.runs.run import Run, RunFile
+from nas.runs.run import Run
+from nas.runs.run_file import RunFile
 from nas.spec.architecture import PLAIN, Architecture
 from nas.spec.proxy import PROBE_STEPS
 from nas.spec.task import Figure, Task

@@ -19,7 +19,8 @@ from nas.models.candidates import given_space
 from nas.models.fitting_sites import with_fitting_sites
 from nas.runs.check_network import CLASSES
 from nas.runs.reading import settle_task
-from nas.runs.run import Run, RunFile
+from nas.runs.run import Run
+from nas.runs.run_file import RunFile
 from nas.spec.own_backbone import is_held
 from nas.spec.runner import Runner, given_runner, with_overrides
 from nas.spec.space import SearchSpace, with_backbones

@@ -17,7 +17,8 @@ from nas.runs.images import are_images, decode_images
 from nas.runs.lock import run_lock
 from nas.runs.reading import settle_task
 from nas.runs.resume import resume, write_plan
-from nas.runs.run import Run, RunFile, open_run
+from nas.runs.run import Run, open_run
+from nas.runs.run_file import RunFile
 from nas.runs.start import search
 from nas.spec.runner import Runner
 from nas.spec.space import SearchSpace

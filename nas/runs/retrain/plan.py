@@ -21,7 +21,8 @@ from nas.runs.given_network import check_held
 from nas.runs.images import decode_images, open_images
 from nas.runs.own_backbones import check_own_backbones
 from nas.runs.retrain.pool import Watcher
-from nas.runs.run import Run, RunFile, RunState
+from nas.runs.run import Run, RunState
+from nas.runs.run_file import RunFile
 from nas.runs.weights import RETRAINED_FOLDER
 from nas.spec.architecture import Architecture
 from nas.spec.recipe import WEIGHTS, FullRecipe, Retrain
