@@ -137,6 +137,23 @@ class FullTraining:
         """The name of this training among all of a run."""
         return f"{self.digest}:{self.seed}:{self.key}"
 
+    def kept_losses(self, *, tested: bool = False) -> NDArray[np.float64] | None:
+        """Return the losses of validation or test images that were kept, (N,); None without."""
+        text = self.test_losses if tested else self.losses
+        return None if text is None else unpack_losses(text)
+
+    def kept_marks(self, *, tested: bool = False) -> Marks | None:
+        """Return the marks of validation or test images that were kept, see `nas.study.marks`.
+
+        None without; of validation images, classification keeps none.
+        """
+        if self.task is None:
+            if not tested or not self.test_correct:
+                return None
+            return unpack_flags(self.test_correct, self.test_images or 0)
+        text = self.test_marks if tested else self.marks
+        return None if text is None else unpack_marks(self.task, text)
+
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for JSON; what is new since earlier versions only where known."""
         values = asdict(self)

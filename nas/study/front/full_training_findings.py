@@ -23,9 +23,6 @@ from nas.study.full_training import (
     FullTraining,
     read_full_trainings,
     select_main_recipe,
-    unpack_flags,
-    unpack_losses,
-    unpack_marks,
 )
 from nas.study.marks import Marks, figure_covariance, is_share
 
@@ -214,7 +211,7 @@ def _network(
     used = sorted((item for item in items if item.seed in seeds), key=lambda item: item.seed)
     validation = np.array([item.accuracy for item in used], dtype=np.float64)
     tests = [item.test_accuracy for item in used]
-    marks = [_marks(item, tested) for item in used]
+    marks = [item.kept_marks(tested=tested) for item in used]
     full_loss, losses = _losses(used, tested)
     return _Network(
         name=reference or f"trial {items[0].trial}",
@@ -229,16 +226,6 @@ def _network(
     )
 
 
-def _marks(item: FullTraining, tested: bool) -> Marks | None:
-    """Return the marks that were kept of a training; of validation, classification kept none."""
-    if item.task is None:
-        if not tested or not item.test_correct:
-            return None
-        return unpack_flags(item.test_correct, item.test_images or 0)
-    text = item.test_marks if tested else item.marks
-    return None if text is None else unpack_marks(item.task, text)
-
-
 def _all_known(marks: Sequence[Marks | None]) -> tuple[Marks, ...] | None:
     known = tuple(item for item in marks if item is not None)
     return known if len(known) == len(marks) and len({len(item) for item in known}) == 1 else None
@@ -248,13 +235,12 @@ def _losses(used: Sequence[FullTraining], tested: bool) -> tuple[Floats | None, 
     """Return mean losses by seed, and those of each image that were kept, mean over seeds; None
     without them.
     """
-    figures = [
-        (item.test_loss, item.test_losses) if tested else (item.loss, item.losses) for item in used
-    ]
-    kept = [unpack_losses(text) for loss, text in figures if loss is not None and text is not None]
-    if len(kept) < len(used) or len({len(values) for values in kept}) > 1:
+    means = [item.test_loss if tested else item.loss for item in used]
+    kept = [item.kept_losses(tested=tested) for item in used]
+    known = [losses for losses in kept if losses is not None]
+    if None in means or len(known) < len(used) or len({len(losses) for losses in known}) > 1:
         return None, None
-    return np.array([loss for loss, _ in figures], dtype=np.float64), np.mean(kept, axis=0)
+    return np.array(means, dtype=np.float64), np.mean(known, axis=0)
 
 
 def _comparisons(
