@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from threading import Thread
@@ -10,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from support.browser import SCREENS, find_barriers, open_browser
 from support.simulated_run import invented, simulated_run
 
 from nas.report import write_report
@@ -21,23 +21,16 @@ from nas.runs.run import Run
 from nas.study.record import Job, Outcome
 
 HOSTILE = "<b>' \" &</b>"
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 playwright = pytest.importorskip(
     "playwright.sync_api", reason="the page is not opened: pip install playwright"
 )
-pytestmark = [
-    pytest.mark.skipif(CHROMIUM is None, reason="the page is not opened: apt install chromium"),
-    pytest.mark.xdist_group("browser"),
-]
+pytestmark = pytest.mark.xdist_group("browser")
 
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    with playwright.sync_playwright() as driver:
-        # Chromium's own sandbox does not work for root in a container; the page is ours.
-        opened = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+    with open_browser() as opened:
         yield opened
-        opened.close()
 
 
 @pytest.fixture
@@ -242,6 +235,29 @@ def test_light_dark_phone_and_paper(browser: Any, written: tuple[Run, str]) -> N
     assert page.locator("#points").is_visible()
     assert page.pdf(format="A4").startswith(b"%PDF")
     context.close()
+
+
+@pytest.mark.parametrize("width, colours", SCREENS)
+def test_no_page_shuts_anybody_out(
+    browser: Any, tmp_path: Path, written: tuple[Run, str], width: int, colours: str
+) -> None:
+    simulated_run(tmp_path / "done", search={"trials": 14})
+    simulated_run(tmp_path / "stopped", search={"trials": 14}, stop_after=9)
+    context = browser.new_context(
+        viewport={"width": width, "height": 900}, color_scheme=colours, reduced_motion="reduce"
+    )
+    page = context.new_page()
+    with Server(tmp_path) as server:
+        thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
+        thread.start()
+        for address in (written[1], server.url, f"{server.url}stopped/"):
+            page.goto(address)
+            for details in page.locator("details").all():
+                details.evaluate("(shown) => { shown.open = true; }")
+            assert find_barriers(page) == [], address
+        context.close()
+        server.shutdown()
+        thread.join()
 
 
 def test_every_control_has_a_name(page: Any, written: tuple[Run, str]) -> None:

@@ -98,7 +98,7 @@ function legend(data) {
     const { colour, marked } = look(data, kind);
     const key = svg("svg", { width: 12, height: 12, "aria-hidden": "true" }, svg("rect", { width: 12, height: 12, rx: 3, fill: colour }),
       marked ? svg("circle", { cx: 6, cy: 6, r: 2.2, fill: "#fff" }) : null);
-    return html("span", {}, key, kind);
+    return html("span", { role: "listitem" }, key, kind);
   }));
 }
 
