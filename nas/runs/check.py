@@ -33,7 +33,7 @@ from nas.spec.proxy import Proxy
 from nas.spec.runner import TRAINS_HERE, Runner, check_regime, given_runner
 from nas.spec.space import SearchSpace
 from nas.spec.task import Task
-from nas.training.device import best_device
+from nas.training.device import best_device, check_placement
 from nas.training.launch import check_launch
 from nas.training.precision import settle_precision
 from nas.training.proxies import PROXIES
@@ -176,6 +176,7 @@ def _check_images(
     proxy = file.proxy.settled(count)
     if file.executor in TRAINS_HERE:
         check_launch(proxy.launch, best_device())
+        check_placement(file.side_by_side, best_device())
     if file.executor in TRAINS_HERE or proxy.precision is None:
         proxy = settle_precision(proxy, best_device())
     settled = {"proxy": proxy, "search": file.search.settled()}

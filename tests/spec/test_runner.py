@@ -99,6 +99,7 @@ def test_overrides_reach_every_depth_and_the_last_one_counts(tmp_path: Path) -> 
         ("proxy.learning_rate=.inf", "allowed: a finite number"),
         ("validation=1", "validation: found 1; allowed: less than 1"),
         ("search=5", "search: found 5"),
+        ("side_by_side=threads", "found 'threads'; allowed: 'processes', 'streams' or 'auto'"),
         ("executor=slurm", "executor: found 'slurm'; allowed: 'local', 'worker', 'ray'"),
     ],
 )
@@ -121,6 +122,10 @@ def test_wrong_number_of_workers_says_that_numbers_are_allowed(value: str) -> No
         (
             "{executor: tune, storage: 'postgresql://me@host/nas'}",
             "executor tune keeps its study in a journal; found storage 'postgresql://me@host/nas'",
+        ),
+        (
+            "{executor: ray, side_by_side: streams}",
+            "side_by_side streams is of executor local; found ray, whose workers have one",
         ),
         (
             "serch: {}",
