@@ -48,9 +48,9 @@ from nas.execution.workers.throughput import throughput_gauge
 from nas.models.build import build, uniform
 from nas.spec.architecture import Architecture
 from nas.spec.launch import Launch
-from nas.spec.placement import Placed
 from nas.spec.precision import FP32, PRECISIONS, Precision
 from nas.spec.proxy import Proxy
+from nas.spec.side_by_side import Placed
 from nas.spec.space import Constraints
 from nas.spec.task import Task
 from nas.training.device import best_device

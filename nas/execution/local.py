@@ -16,7 +16,7 @@ from nas.execution.executor import lost_with_worker
 from nas.execution.observer import Observer
 from nas.execution.workers.child_process import ChildProcess
 from nas.execution.workers.throughput import measure_side_by_side
-from nas.spec.placement import Placed, Placement
+from nas.spec.side_by_side import Placed, Placement
 from nas.strategy.search import Search
 from nas.study.record import Job, Outcome
 

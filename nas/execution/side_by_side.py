@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from nas.spec.placement import Placed
+from nas.spec.side_by_side import Placed
 
 __all__ = ["Measured", "SideBySide", "choose_number"]
 

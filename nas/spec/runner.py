@@ -23,9 +23,9 @@ from nas.base.errors import SpecError
 from nas.base.files import parse, read_yaml
 from nas.base.object_store import check_url
 from nas.spec.objective import objectives_named
-from nas.spec.placement import Placement
 from nas.spec.proxy import KINDS, PROBE_STEPS, Backbone, Proxy, Regime
 from nas.spec.recipe import WEIGHTS, Retrain
+from nas.spec.side_by_side import Placement
 from nas.spec.storage_url import PASSWORD, StorageUrl
 from nas.spec.task import ACCURACY, TASKS, Figure, Task, TaskName
 

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from nas.base.errors import SpecError
-from nas.spec.placement import Placement
+from nas.spec.side_by_side import Placement
 
 __all__ = [
     "TRAIN_ON",

@@ -15,7 +15,7 @@ from nas.base.machine import usable_cores
 from nas.execution.evaluator import EvaluatorSpec
 from nas.execution.side_by_side import Measured, SideBySide, choose_number
 from nas.execution.workers.child_process import ChildProcess
-from nas.spec.placement import Placed
+from nas.spec.side_by_side import Placed
 from nas.training.device import best_device
 from nas.training.placement import free_memory
 
