@@ -247,6 +247,7 @@ def _with_calibration(new: NewRun, calibration: Path) -> NewRun:
             data=new.file.data,
             images=image_names(new.space, new.file),
             plains=[plain for plain, _ in new.candidates.plains()],
+            task=new.file.task_on(CLASSES),
         )
         if not (calibration / CALIBRATION).exists():
             return new
@@ -264,6 +265,8 @@ def _begin_with(new: NewRun, calibration: Path) -> NewRun:
     theirs, ours = begun.file, new.file
     compared = {
         "space": (begun.space, new.space),
+        "task": (theirs.task_on(CLASSES).name, ours.task_on(CLASSES).name),
+        "head": (theirs.task_on(CLASSES).head, ours.task_on(CLASSES).head),
         "images": (_today(state.data()["key"], new), new.data["key"]),
         "proxy": (
             _proxy_alone(theirs),

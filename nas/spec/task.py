@@ -197,6 +197,11 @@ class Task:
         return self.name == "classification"
 
     @property
+    def unusual_head(self) -> str | None:
+        """The head, where it is not the one that the task has unless another is named."""
+        return None if self.head == self.kind.heads[0] else self.head
+
+    @property
     def is_whole(self) -> bool:
         """True where the network is the backbone as it comes."""
         return self.is_classification or self.head == OWN
