@@ -172,7 +172,8 @@ def _check_images(
     if file.proxy.subset is not None:
         images.check_subset(file.proxy.subset)
     count = len(images.train)
-    proxy = file.proxy.settled(count)
+    kind = file.task_on(CLASSES).kind
+    proxy = file.proxy.settled(count, kind.least_steps)
     if file.executor in TRAINS_HERE:
         check_launch(proxy.launch, best_device())
     if file.executor in TRAINS_HERE or proxy.precision is None:
