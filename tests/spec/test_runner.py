@@ -263,6 +263,26 @@ def test_a_budget_that_is_not_given_suits_the_images(
 
 
 @pytest.mark.parametrize(
+    ("proxy", "images", "epochs"),
+    [
+        ({}, 160, 25.0),
+        ({}, 176, 23.0),  # 11 steps in each, and whole epochs
+        ({}, 800, 5.0),
+        ({}, 40_000, 5.0),
+        ({}, 9, 250.0),
+        ({"subset": 160}, 800, 25.0),
+        ({"rungs": [6.0]}, 160, 6.0),
+        ({"kind": "finetune"}, 160, 3.0),
+    ],
+)
+def test_few_images_of_a_task_make_a_longer_training_from_scratch(
+    proxy: dict[str, Any], images: int, epochs: float
+) -> None:
+    settled = Proxy(batch_size=16, **proxy).settled(images, least_steps=250)
+    assert (settled.budgets, settled.unit) == ([epochs], "epochs")
+
+
+@pytest.mark.parametrize(
     ("proxy", "images", "warm_up"),
     [
         ({}, 960, 5 / 3),  # a third, and of the whole
