@@ -41,7 +41,7 @@ from nas.strategy.search import Search
 from nas.strategy.storage.store import Store
 from nas.study.evidence import Budgets
 from nas.training.checkpoint import checkpoint_path, load_weights, weights_exist
-from nas.training.device import best_device
+from nas.training.device import best_device, check_placement
 from nas.training.launch import check_launch
 from nas.training.plain_backbone import judge_emptied, prepare_backbone
 from nas.training.precision import check_precision
@@ -106,6 +106,7 @@ def prepare(inputs: SearchInputs, observer: Observer, machine: LatencyMachine) -
     if file.executor in TRAINS_HERE:  # where a search is gone on with may be another machine
         check_precision(file.proxy.computed_in, best_device())
         check_launch(file.proxy.launch, best_device())
+        check_placement(file.side_by_side, best_device())
     images = _find_images(inputs, observer)
     data = open_data(images)
     if data.imbalance > _IMBALANCED:

@@ -72,8 +72,8 @@ def test_flags_are_a_promise() -> None:
         "profile": [],
         "calibrate": [
             "--budget", "--curves", "--data", "--doublings", "--full-epochs", "--full-weights",
-            "--json", "--networks", "--out", "--runner", "--scores", "--seeds", "--set",
-            "--supernet", "--weights", "--weights-match", "--workers", "space",
+            "--head", "--json", "--networks", "--out", "--runner", "--scores", "--seeds", "--set",
+            "--supernet", "--task", "--weights", "--weights-match", "--workers", "space",
         ],
         "retrain": [
             "--dry-run", "--epochs", "--front", "--json", "--learning-rate", "--recipe",

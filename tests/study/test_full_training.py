@@ -126,6 +126,7 @@ def front_of(
                 seed,
                 accuracy,
                 trial=number,
+                reference=record.reference,
                 accuracy=(validation or {}).get(name, accuracy - 0.01),
             )
             for seed, accuracy in enumerate(networks.get(name, []))

@@ -110,6 +110,8 @@ def calibrate_curves(
             "space": space.model_dump(mode="json"),
             "data": [resolve_source(data), images.name],
             "recipe": _kept(curve_recipe(runner.proxy, 1.0, count)),
+            # Curves of before, and of the usual head, say nothing of it.
+            **({"head": task.head} if task.unusual_head else {}),
         },
     )
     with run_lock(rows.folder):
@@ -287,6 +289,7 @@ def _found(
         seconds=sum(row.seconds for _, _, row in ended),
         curves=[curve_of(curve) for curve in curves],
         advice=_advice(choice, curves, epochs_of),
+        head=task.unusual_head,
         images=images.name,
     )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -18,6 +19,7 @@ from nas.runs.calibrate.curve_plan import CurvePlan, curve_recipe, images_seen, 
 from nas.runs.calibrate.curve_result import CurvesFound, load_curves
 from nas.runs.calibrate.curve_rows import CurveRows
 from nas.runs.calibrate.curves import calibrate_curves
+from nas.runs.calibrate.search_budget import check_fits
 from nas.runs.retrain import worker
 from nas.spec.runner import load_runner
 from nas.spec.task import Task
@@ -272,6 +274,16 @@ def made(**curve: object) -> CurvesFound:
         },
         "made",
     )  # fmt: skip
+
+
+def test_curves_of_another_head_are_refused() -> None:
+    found = made(verdict="ahead").model_copy(update={"head": "fcos", "images": "scenes"})
+    rest: dict[str, Any] = {"data": "digits", "images": ["scenes"], "plains": []}
+    with pytest.raises(SpecError, match="curves with head fcos, and the search has ssdlite"):
+        check_fits(found, Path("old"), **rest, task=Task.of("detection", 2))
+    with pytest.raises(SpecError, match="curves with head ssdlite, and the search has fcos"):
+        usual = found.model_copy(update={"head": None})
+        check_fits(usual, Path("old"), **rest, task=Task.of("detection", 2, "fcos"))
 
 
 @pytest.mark.parametrize(
