@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Sequence
 from numbers import Number
 from typing import Any
@@ -13,7 +13,7 @@ from nas.base.errors import SpecError
 from nas.base.size import Size
 from nas.data.box_part import Annotated, BoxPart, boxes_source, boxes_test_source
 from nas.data.boxes import Objects
-from nas.data.coco import CocoPair, coco_pairs, no_coco_test, said_of_coco
+from nas.data.coco import CocoPair, coco_pairs, images_by_id, no_coco_test, said_of_coco
 from nas.data.coco_file import read_coco
 from nas.data.images import Images, ImageSource, Parts
 from nas.data.listing import readable
@@ -58,12 +58,8 @@ def _read(pair: CocoPair) -> Annotated:
     with said_of_coco(called):
         order = sorted(given["categories"], key=lambda category: category["id"])
         names = {category["id"]: str(category["name"]) for category in order}
-        listed = list(given["images"])
-        images = {image["id"]: image for image in listed}
-        if not images:
-            raise SpecError(f"{called}: it names no image")
+        images = images_by_id(given["images"], called)
         files = [str(image["file_name"]) for image in images.values()]
-        _check_names(files, len(listed), called)
         of_image: dict[Any, list[Any]] = defaultdict(list)
         for entry in given["annotations"]:
             if entry["category_id"] not in names:
@@ -89,15 +85,6 @@ def _read(pair: CocoPair) -> Annotated:
         list(dict.fromkeys(names.values())),
         {name: number for number, name in reversed(names.items())},
     )
-
-
-def _check_names(files: Sequence[str], entries: int, called: str) -> None:
-    """Raises SpecError for two images of one name or number."""
-    if entries > len(files):
-        raise SpecError(f"{called}: two images have one id; each needs its own")
-    name, times = Counter(files).most_common(1)[0]
-    if times > 1:
-        raise SpecError(f"{called}: {times} images are called {name!r}; keep one of them")
 
 
 def _check_box(box: Any, file: Any, called: str) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
 from nas.base.errors import MeasurementError, NasError, SpecError
+from nas.base.program import PACKAGE
 from nas.execution.executor import LatencyMachine
 from nas.execution.ray.train import check_processes
 from nas.spec.runner import Ray
@@ -145,7 +146,7 @@ def _runtime_env(plan: Ray) -> dict[str, Any]:
         if not Path(folder).is_dir():
             raise SpecError(f"ray.modules: {folder} is no folder of a package")
     if plan.send_code:
-        modules.append(str(Path(__file__).resolve().parent.parent))
+        modules.append(str(PACKAGE.resolve()))
     return {"py_modules": modules} if modules else {}
 
 

@@ -202,7 +202,7 @@ def _common(main: Sequence[FullTraining]) -> tuple[list[int], list[str]]:
         having = [digest for digest, theirs in by_network.items() if seeds <= theirs]
         kinds = len({digest in searched for digest in having})
         pairs = (len(having) - 1) * (len(seeds) - 1)
-        return kinds, pairs, len(having) * len(seeds), [-seed for seed in seeds]
+        return kinds, pairs, len(having) * len(seeds), [-seed for seed in sorted(seeds)]
 
     shared = {one & two for one in sets for two in sets} - {frozenset()}
     best = max(shared, key=worth, default=frozenset())
