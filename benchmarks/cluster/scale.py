@@ -24,7 +24,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
 from statistics import fmean
 from typing import Any, cast
@@ -372,7 +372,7 @@ def main() -> None:
     if given.what == "worker":
         from nas.execution.workers.local_worker import serve
 
-        serve(lambda spec, number: Sleeper(given.seconds).evaluate)
+        serve(lambda *_: nullcontext([Sleeper(given.seconds).evaluate]))
         return
     print_machine("ray", "optuna")
     if given.what == "overhead":

@@ -49,7 +49,7 @@ def check_url(text: str) -> None:
     Raises SpecError when it is none, or when it holds keys, since files keep it.
     """
     scheme, separator, rest = text.partition("://")
-    if not separator or not scheme or "::" in text:
+    if not separator or not scheme or "::" in text or not rest.strip("/"):
         raise SpecError(f"found {text!r}; allowed: {_ALLOWED}")
     if scheme in _OWN_PROCESS:
         raise SpecError(

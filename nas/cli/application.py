@@ -10,6 +10,7 @@ import typer
 
 from nas.base.errors import NasError
 from nas.base.formats import one_line
+from nas.cli.misuse import describe_misuse, refuse_empty
 
 __all__ = ["app", "main"]
 
@@ -40,6 +41,7 @@ def main() -> None:
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     try:
+        refuse_empty(sys.argv[1:])
         sys.exit(app(standalone_mode=False) or 0)
     except typer.TyperException as error:
         sys.exit(_print_misuse(error))
@@ -56,11 +58,8 @@ def main() -> None:
 def _print_misuse(error: typer.TyperException) -> int:
     """Print one line instead of the usage; the help where no argument was typed."""
     context = getattr(error, "ctx", None)
-    if context is None or not hasattr(error, "format_message"):
-        print(f"error: {error}", file=sys.stderr)
-    elif len(sys.argv) == 1 or type(error).__name__ == "NoArgsIsHelpError":
+    if context and (len(sys.argv) == 1 or type(error).__name__ == "NoArgsIsHelpError"):
         print(context.get_help())
     else:
-        message = " ".join(error.format_message().split()).rstrip(".")
-        print(f"error: {message}; see: {context.command_path} --help", file=sys.stderr)
+        print(f"error: {describe_misuse(error)}", file=sys.stderr)
     return 2

@@ -23,7 +23,7 @@ __all__ = ["show"]
 
 def show(
     run: RunFolder,
-    trial: Annotated[int, typer.Argument(help="Number of the trial.")],
+    trial: Annotated[int, typer.Argument(min=0, help="Number of the trial.")],
     picture: Annotated[
         Path | None,
         typer.Option(metavar="FILE.png", help="Draw what it, plain and hand-placed ones go by."),

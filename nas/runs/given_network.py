@@ -137,6 +137,8 @@ def check_runs_in_process(runner: Runner) -> None:
         wanted = f"executor {runner.executor}"
     elif isinstance(runner.workers, int) and runner.workers > 1:
         wanted = f"workers {runner.workers}"
+    elif runner.side_by_side == "streams":
+        wanted = "side_by_side streams"
     if wanted is not None:
         raise SpecError(
             f"{wanted}: a network that is given in memory is trained in this process alone; for "

@@ -25,6 +25,7 @@ from nas.base.object_store import check_url
 from nas.spec.objective import objectives_named
 from nas.spec.proxy import KINDS, PROBE_STEPS, Backbone, Proxy, Regime
 from nas.spec.recipe import WEIGHTS, Retrain
+from nas.spec.side_by_side import Placement
 from nas.spec.storage_url import PASSWORD, StorageUrl
 from nas.spec.task import ACCURACY, TASKS, Figure, Task, TaskName
 
@@ -339,6 +340,8 @@ class Runner(BaseModel):
     and `tune`: a Ray cluster, the latter through Ray Tune."""
     workers: Workers = "auto"
     """At most; `auto`: one per core, and with executor `worker` as many as there are."""
+    side_by_side: Placement = "processes"
+    """Where trainings at a time are on a GPU, with executor `local`."""
     storage: Storage = "journal"
     """`journal`: a file in the run folder; or the URL of a database, without its password."""
     checkpoints: Annotated[str, BeforeValidator(_checkpoints)] | None = None
@@ -436,6 +439,11 @@ class Runner(BaseModel):
             raise ValueError(
                 f"executor tune keeps its study in a journal; found storage {self.storage!r}; "
                 "use executor ray with a database"
+            )
+        if self.side_by_side != "processes" and self.executor != "local":
+            raise ValueError(
+                f"side_by_side {self.side_by_side} is of executor local; found {self.executor}, "
+                "whose workers have one training each: use processes"
             )
         return self
 

@@ -300,7 +300,8 @@ def select_main_recipe(trainings: Sequence[FullTraining]) -> list[FullTraining]:
     """Return the complete trainings of the recipe that is shown, by seed.
 
     It is the recipe of most networks; of several, that of most trainings; then the one that ended
-    last. Figures of different recipes stand for different trainings, and are never shown together.
+    last, and that of the last key where no training says when. Figures of different recipes stand
+    for different trainings, and are never shown together.
 
     trainings: all of a run.
     """
@@ -310,7 +311,8 @@ def select_main_recipe(trainings: Sequence[FullTraining]) -> list[FullTraining]:
     networks = Counter(key for _, key in {(item.digest, item.key) for item in complete})
     seeds = Counter(item.key for item in complete)
     last = {item.key: item.finished or "" for item in sorted(complete, key=_finished)}
-    shown = max(networks, key=lambda key: (networks[key], seeds[key], last[key]))
+    # By its name at last: sets of texts have another order in each process.
+    shown = max(networks, key=lambda key: (networks[key], seeds[key], last[key], key))
     return sorted((item for item in complete if item.key == shown), key=lambda item: item.seed)
 
 

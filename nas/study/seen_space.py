@@ -123,11 +123,11 @@ class SeenSpace:
 
     def _macs_of(self, codes: Codes) -> Floats:
         """Return multiply-adds (n,): they add up over sites, so those seen tell every choice's."""
-        return _one_hot(self.grid, codes) @ self._added_macs
+        return self.grid.one_hot(codes) @ self._added_macs
 
     @cached_property
     def _added_macs(self) -> Floats:
-        rows = _one_hot(self.grid, self.codes(self.architectures))
+        rows = self.grid.one_hot(self.codes(self.architectures))
         return np.asarray(np.linalg.lstsq(rows, self.macs, rcond=None)[0])
 
 
@@ -138,9 +138,3 @@ def _network(architecture: Architecture) -> str:
 def _stage(site: str) -> str:
     """Return the modules that hold a site's residual block."""
     return site.rpartition("/")[0].rpartition(".")[0] or "network"
-
-
-def _one_hot(grid: Grid, codes: Codes) -> Floats:
-    rows = np.zeros((len(codes), int(grid.sizes.sum())))
-    rows[np.arange(len(rows))[:, None], codes + grid.first] = 1
-    return rows

@@ -26,7 +26,10 @@ class Turns:
             self._changed.wait_for(lambda: self._served == number)
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        at: TracebackType | None,
     ) -> None:
         with self._changed:
             self._served += 1

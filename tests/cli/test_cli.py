@@ -72,8 +72,8 @@ def test_flags_are_a_promise() -> None:
         "profile": [],
         "calibrate": [
             "--budget", "--curves", "--data", "--doublings", "--full-epochs", "--full-weights",
-            "--json", "--networks", "--out", "--runner", "--scores", "--seeds", "--set",
-            "--supernet", "--weights", "--weights-match", "--workers", "space",
+            "--head", "--json", "--networks", "--out", "--runner", "--scores", "--seeds", "--set",
+            "--supernet", "--task", "--weights", "--weights-match", "--workers", "space",
         ],
         "retrain": [
             "--dry-run", "--epochs", "--front", "--json", "--learning-rate", "--recipe",
@@ -117,7 +117,7 @@ def test_version_and_usage(nas) -> None:  # type: ignore[no-untyped-def]
         (["search"], "Missing argument 'space'"),
         (["front", "runs", "--mrkdown"], "No such option: --mrkdown"),
         (["show", "runs", "-1"], "No such option: -1"),
-        (["search", "space.yaml", "--trials", "many"], "Invalid value for '--trials'"),
+        (["search", "space.yaml", "--trials", "many"], "--trials: found 'many'"),
     ):
         ran = nas(*words)
         assert (ran.code, ran.err.count("\n")) == (2, 1), ran.err
