@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from nas.base.natural_order import natural_key
 from nas.belief.grid import Grid
 from nas.belief.points import PointSpace
-from nas.belief.terms import Place, SharedTerms
+from nas.belief.terms import Place, SharedTerms, stage_of
 from nas.spec.architecture import KEEP, Architecture
 
 __all__ = ["SeenSpace"]
@@ -98,7 +98,7 @@ class SeenSpace:
         for backbone, site in keys:
             own = [other for other, _ in keys if other == backbone]
             number = [other for of, other in keys if of == backbone].index(site)
-            places.append(Place(_stage(site), number / max(1, len(own) - 1), 1))
+            places.append(Place(stage_of(site) or _NETWORK, number / max(1, len(own) - 1), 1))
         terms = SharedTerms(self.grid, places)
         return PointSpace(
             self.grid,
@@ -133,8 +133,3 @@ class SeenSpace:
 
 def _network(architecture: Architecture) -> str:
     return f"{architecture.backbone} {architecture.resolution}"
-
-
-def _stage(site: str) -> str:
-    """Return the modules that hold a site's residual block."""
-    return site.rpartition("/")[0].rpartition(".")[0] or "network"

@@ -17,6 +17,7 @@ from nas.base.errors import SpecError
 from nas.base.size import Size
 from nas.belief.mixed_model import Trainings
 from nas.belief.noise import SeedNoise, mean_over_seeds
+from nas.belief.terms import stage_of
 from nas.spec.architecture import EMPTY, PLAIN, Architecture, parse_label
 from nas.study.front.image_noise import image_noises
 from nas.study.full_training import (
@@ -291,7 +292,7 @@ class NetworkTable:
         kinds = {*self.kinds, *(item.block for item in every)}
         if kind is not None and parse_label(kind)[0] not in kinds:
             raise SpecError(f"unknown kind {kind!r}; there are: {', '.join(sorted(kinds))}")
-        stages = {item.site.rpartition("/")[0].rpartition(".")[0] for item in every} - {""}
+        stages = {stage_of(item.site) for item in every} - {""}
         if stage is None:
             return
         if not any(re.match(_of_stage(stage), item.site) for item in every):
