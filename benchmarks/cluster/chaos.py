@@ -117,7 +117,8 @@ def make(folder: Path, executor: str, address: str | None, *, trials: int, worke
     """A run folder as `nas search` makes one, but for the images."""
     from nas.base.files import dump_yaml, parse, read_yaml
     from nas.runs.open_study import make_study
-    from nas.runs.run import RunFile, open_run
+    from nas.runs.run import open_run
+    from nas.runs.run_file import RunFile
     from nas.spec.space import SearchSpace
 
     folder.mkdir(parents=True)

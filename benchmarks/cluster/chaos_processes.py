@@ -11,6 +11,7 @@ import re
 import sys
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -110,7 +111,7 @@ def work(folder: Path) -> None:
 def stand_in() -> None:
     from nas.execution.workers.local_worker import serve
 
-    serve(lambda spec, number: evaluate)
+    serve(lambda spec, number, at_a_time: nullcontext([evaluate]))
 
 
 class InRay:

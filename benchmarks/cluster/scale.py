@@ -24,7 +24,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
 from statistics import fmean
 from typing import Any, cast
@@ -36,7 +36,8 @@ from nas.execution.observer import SilentObserver
 from nas.execution.simulated import SimulatedExecutor
 from nas.models.candidates import Candidates
 from nas.spec.objective import objectives_named
-from nas.spec.runner import Proxy, Ray, SearchPlan
+from nas.spec.runner import Proxy, Ray
+from nas.spec.search_plan import SearchPlan
 from nas.spec.space import Constraints, SearchSpace
 from nas.spec.storage_url import StorageUrl
 from nas.spec.task import Task
@@ -372,7 +373,7 @@ def main() -> None:
     if given.what == "worker":
         from nas.execution.workers.local_worker import serve
 
-        serve(lambda spec, number: Sleeper(given.seconds).evaluate)
+        serve(lambda *_: nullcontext([Sleeper(given.seconds).evaluate]))
         return
     print_machine("ray", "optuna")
     if given.what == "overhead":

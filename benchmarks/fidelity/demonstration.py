@@ -30,7 +30,8 @@ from nas.data import Dataset, load_data, open_test
 from nas.models.build import build, uniform
 from nas.spec.architecture import PLAIN, Architecture
 from nas.spec.task import Task
-from nas.training.loop import Recipe, Training, evaluate, steps_in
+from nas.training.loop import Training, evaluate
+from nas.training.recipe import Recipe, steps_in
 
 BACKBONE, RESOLUTION, SOURCE = "mobilenetv2_cifar", 16, "cluttered-digits"
 EPOCHS, BATCH, RATE, WARM_UP = 5.0, 32, 0.075, 0.2

@@ -64,7 +64,8 @@ from nas.models.build import build
 from nas.spec.architecture import Architecture
 from nas.spec.task import Task
 from nas.training.checkpoint import load_weights, save_weights
-from nas.training.loop import Recipe, Training, evaluate, steps_in
+from nas.training.loop import Training, evaluate
+from nas.training.recipe import Recipe, steps_in
 
 __all__ = ["KINDS", "Rival", "Supernet", "Switch"]
 

@@ -20,7 +20,8 @@ from nas.data import Dataset, Split, load_data
 from nas.models.build import build
 from nas.spec.task import Task
 from nas.training.checkpoint import load_weights, save_weights
-from nas.training.loop import Recipe, Training, evaluate, steps_in
+from nas.training.loop import Training, evaluate
+from nas.training.recipe import Recipe, steps_in
 
 __all__ = ["Images", "Job", "append", "begin", "finish", "rows_of"]
 

@@ -42,7 +42,7 @@ from benchmarks.fuzzing.changed_checkpoints import (
 from nas.base.errors import SpecError
 from nas.models.match_weights import BY_NAME, MatchedWeights
 from nas.runs.given_weights import match_given_weights, settle_weights
-from nas.runs.run import RunFile
+from nas.runs.run_file import RunFile
 from nas.spec.architecture import Architecture
 from nas.spec.runner import load_runner
 from nas.spec.task import Task

@@ -34,7 +34,7 @@ import numpy as np
 from benchmarks.shared.report import print_machine, print_table
 from nas.base.files import dump_yaml
 from nas.base.machine import describe_environment
-from nas.runs.run import RunFile
+from nas.runs.run_file import RunFile
 from nas.spec.architecture import PLAIN, Architecture, Insertion
 from nas.spec.space import SearchSpace
 from nas.study.record import Evaluation, Job, Outcome, Record

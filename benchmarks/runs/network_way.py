@@ -36,7 +36,8 @@ from nas.spec.space import POSITIONS
 from nas.spec.task import Task
 from nas.study.record import COMPLETE, FAILED
 from nas.training.checkpoint import save_weights
-from nas.training.loop import Recipe, Training, evaluate
+from nas.training.loop import Training, evaluate
+from nas.training.recipe import Recipe
 
 __all__ = [
     "FAULT",

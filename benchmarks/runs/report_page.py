@@ -1,6 +1,6 @@
 """The picture of a report in docs/, and how large and how quick its page is.
 
-    python -m benchmarks.runs.report_page runs/demo --out docs/report.png
+    python -m benchmarks.runs.report_page results/SPACE/DATASET/DEVICE --out docs/report.png
     python -m benchmarks.runs.report_page --networks 10000
 
 The second is of an invented study, as `benchmarks.runs.front_speed` makes them, with its journal.
@@ -57,7 +57,7 @@ def main() -> None:
         written = time.perf_counter() - began
         # Chromium's own sandbox does not work for root in a container; the page is ours.
         browser = driver.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
-        page = browser.new_page(viewport={"width": 1200, "height": 1130})
+        page = browser.new_page(viewport={"width": 1200, "height": 1500})
         page.goto(page_file.as_uri())
         drawn = page.evaluate("performance.getEntriesByType('navigation')[0].domComplete")
         networks = page.locator("#shown").inner_text()

@@ -24,7 +24,8 @@ from nas.models.build import build
 from nas.spec.architecture import Architecture
 from nas.spec.runner import Runner
 from nas.spec.task import TASKS, Task, TaskName
-from nas.training.loop import Recipe, Training, evaluate, steps_in
+from nas.training.loop import Training, evaluate
+from nas.training.recipe import Recipe, steps_in
 from nas.training.tasks import Score
 
 CPU, EPOCHS = torch.device("cpu"), 5.0

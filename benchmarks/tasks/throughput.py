@@ -49,7 +49,8 @@ from nas.models.build import build
 from nas.spec.architecture import Architecture
 from nas.spec.task import Task
 from nas.training.batches import Batches
-from nas.training.loop import Recipe, Training
+from nas.training.loop import Training
+from nas.training.recipe import Recipe
 
 CPU = torch.device("cpu")
 CLASSES, PICTURES, OBJECTS = 21, 4, 5

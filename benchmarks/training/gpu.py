@@ -7,7 +7,8 @@ Four measurements, each printed as it ends, so that what is cut short has told m
   torch.compile beside eager steps: what each begins with takes a while, which is not counted.
 - placed: the same with images on the GPU, and sent batch by batch (a step ahead).
 - together: trainings an hour at 1, 2, 4, 8 and 16 at a time on one GPU against one at a time, by
-  the measurement that `workers: auto` makes. Aim: 5 times for networks of this size at 32 pixels.
+  the measurement that `workers: auto` makes: in processes, and in streams of one process, with
+  eager steps and with CUDA graphs. Aim: 5 times for networks of this size at 32 pixels.
 - latency: the plain network by the runtime `cuda` in several processes; how far they are apart.
   Nothing else may run on the GPU meanwhile. Aim: 3 %, as of a certified profile.
 
@@ -49,12 +50,14 @@ from nas.spec.architecture import Architecture
 from nas.spec.launch import Launch
 from nas.spec.precision import FP32, PRECISIONS, Precision
 from nas.spec.proxy import Proxy
+from nas.spec.side_by_side import Placed
 from nas.spec.space import Constraints
 from nas.spec.task import Task
 from nas.training.device import best_device
-from nas.training.loop import Recipe, Training
+from nas.training.loop import Training
 from nas.training.placement import free_memory, placed
 from nas.training.precision import autocast, backend_flags, check_precision, usual_precision
+from nas.training.recipe import Recipe
 
 BACKBONE, SIDE, IMAGES, CLASSES = "mobilenetv2_035", 32, 50_000, 10
 TASK = Task(outputs=CLASSES)
@@ -194,14 +197,29 @@ def measure_placed(steps: int, batch: int, rounds: int, device: torch.device) ->
 
 
 def measure_together(batch: int, most: int, device: torch.device) -> None:
-    """Print trainings at a time on one GPU, against one."""
+    """Print trainings at a time on one GPU, against one, in each way."""
+    launches: tuple[Launch, ...] = ("eager", "graphs") if device.type == "cuda" else ("eager",)
+    for launch in launches:
+        for placement in get_args(Placed):
+            print(f"{launch} steps, in {placement}")
+            measure_placement(batch, most, device, launch, placement)
+
+
+def measure_placement(
+    batch: int, most: int, device: torch.device, launch: Launch, placement: Placed
+) -> None:
+    """Print trainings at a time in one way."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         spec = EvaluatorSpec(
             data=_kept(folder / "data", random_data()),
             checkpoints=folder,
             proxy=Proxy(
-                rungs=[1.0], batch_size=batch, precision=usual_precision(device), warm_up=0.3
+                rungs=[1.0],
+                batch_size=batch,
+                precision=usual_precision(device),
+                warm_up=0.3,
+                launch=launch,
             ),
             constraints=Constraints(),
             plains=(),
@@ -221,9 +239,10 @@ def measure_together(batch: int, most: int, device: torch.device) -> None:
             log=folder / "log",
             gpu=None,
             memory=memory,
+            placement=placement,
         )
         with gauge as measure:
-            chosen = choose_number(measure, most)
+            chosen = choose_number(measure, most, placement)
         rows = [
             [
                 str(one.number),

@@ -48,8 +48,9 @@ from nas.spec.architecture import Architecture
 from nas.spec.task import Task
 from nas.training.batches import Batches
 from nas.training.checkpoint import load_weights, save_weights
-from nas.training.loop import Recipe, Training, evaluate
+from nas.training.loop import Training, evaluate
 from nas.training.proxies.zero_cost import zero_cost_scores
+from nas.training.recipe import Recipe
 from nas.training.supernet.supernet import Supernet
 from nas.training.supernet.train import train_supernet
 from nas.training.supernet.weights import inherit, score

@@ -37,7 +37,8 @@ from nas.models.build import build
 from nas.spec.architecture import Architecture
 from nas.spec.task import Task
 from nas.training.batches import Batches
-from nas.training.loop import Recipe, Training
+from nas.training.loop import Training
+from nas.training.recipe import Recipe
 
 BACKBONE, RESOLUTION, TOTAL_STRIDE = "mobilenetv2_035", 32, 16
 CPU = torch.device("cpu")

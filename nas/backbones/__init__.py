@@ -38,7 +38,7 @@ from nas.backbones.stride import (
     unstride,
 )
 from nas.backbones.torchvision_detectors import transform_normalisation
-from nas.base.errors import SpecError
+from nas.base.errors import SpecError, first_line
 from nas.base.size import Resolution, Size
 from nas.spec.own_backbone import is_held
 from nas.spec.weight_places import WEIGHT_PLACES
@@ -157,7 +157,7 @@ def shapes(backbone: str) -> tuple[torch.Size, ...]:
     Raises SpecError when there is no such backbone.
     """
     with torch.device("meta"):  # without the weights themselves
-        network = plain_network(backbone, num_classes=10)
+        network = plain_network(backbone, num_classes=_CLASSES)
     return tuple(item.shape for item in network.parameters())
 
 
@@ -211,10 +211,9 @@ def plain_network(
         # nothing of the kind can happen, and a fault is ours.
         if not pretrained:
             raise
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise SpecError(
-            f"no pretrained weights for {backbone!r} ({reason}); with a network they are "
-            "downloaded, without one use proxy.backbone.weights=train"
+            f"no pretrained weights for {backbone!r} ({first_line(error)}); with a network they "
+            "are downloaded, without one use proxy.backbone.weights=train"
         ) from None
     if total_stride is not None:
         unstride(network, _unstrided(backbone, total_stride))
@@ -265,11 +264,10 @@ def _dilation(backbone: str, total_stride: int | None, output_stride: int) -> Di
 
 
 def _of_one_size(backbone: str, key: str, stride: int, error: Exception) -> SpecError:
-    reason = next(iter(str(error).splitlines()), type(error).__name__)
     return SpecError(
         f"backbone {backbone!r}, {key} {stride}: it is asked of a network that reads images of "
-        f"any size, and this one cannot read {TRACED_SIDE}x{TRACED_SIDE} ({reason}); leave {key} "
-        "out"
+        f"any size, and this one cannot read {TRACED_SIDE}x{TRACED_SIDE} "
+        f"({first_line(error)}); leave {key} out"
     )
 
 
@@ -427,7 +425,7 @@ def _outputs(
     output_stride: int | None,
 ) -> tuple[Site, ...]:
     network = plain_network(
-        backbone, num_classes=10, total_stride=total_stride, output_stride=output_stride
+        backbone, num_classes=_CLASSES, total_stride=total_stride, output_stride=output_stride
     )
     try:
         return outputs(network, resolution, pattern)
@@ -438,7 +436,7 @@ def _outputs(
 def _unreadable(
     backbone: str, resolution: Resolution, total_stride: int | None, error: Exception
 ) -> SpecError:
-    reason = next(iter(str(error).splitlines()), type(error).__name__)
+    reason = first_line(error)
     unread = f"backbone {backbone!r} cannot read {Size.of(resolution)} images: {reason}"
     if "meta" in reason.lower():
         return SpecError(

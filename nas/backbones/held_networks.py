@@ -8,13 +8,13 @@ goes on has to bring the same.
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Sequence
 
 import torch
 from torch import nn
 
 from nas.backbones.own_module import copied, taken_in, unwrapped
+from nas.backbones.structure import describe_layers
 from nas.base.errors import SpecError
 from nas.spec.own_backbone import HELD, is_held
 
@@ -51,8 +51,7 @@ def name_of(network: nn.Module) -> str:
         raise SpecError(
             f"backbone {kind}: layers of it have no weights yet; send it an image first"
         )
-    # Where an object lies in memory says nothing of it.
-    structure = hashlib.sha256(re.sub(r" at 0x[0-9a-f]+", "", repr(network)).encode())
+    structure = hashlib.sha256(describe_layers(network).encode())
     weights = hashlib.sha256()
     for name, tensor in network.state_dict().items():
         if isinstance(tensor, torch.Tensor):

@@ -8,7 +8,7 @@ from pathlib import Path
 import huggingface_hub
 from huggingface_hub.errors import EntryNotFoundError
 
-from nas.base.errors import SpecError
+from nas.base.errors import SpecError, first_line
 
 __all__ = ["hub_file"]
 
@@ -38,7 +38,8 @@ def hub_file(
         huggingface_hub.get_session().head(hub, timeout=_PATIENCE_S)
     except Exception as error:
         raise SpecError(
-            f"{subject}: they are not in the cache and {hub} cannot be reached ({error}); {instead}"
+            f"{subject}: they are not in the cache and {hub} cannot be reached "
+            f"({first_line(error)}); {instead}"
         ) from None
     for name in names:
         try:
@@ -46,6 +47,5 @@ def hub_file(
         except EntryNotFoundError:
             continue
         except Exception as error:  # a wrong name, no permission, a disk that is full
-            reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
-            raise SpecError(f"{subject}: {reason}; {instead}") from None
+            raise SpecError(f"{subject}: {first_line(error)}; {instead}") from None
     return None

@@ -15,7 +15,7 @@ from torch.nn.parameter import is_lazy
 
 from nas.backbones.scores import take_named_scores
 from nas.backbones.torchvision_detectors import adapted
-from nas.base.errors import SpecError
+from nas.base.errors import SpecError, first_line
 
 __all__ = ["copied", "taken_in", "unwrapped"]
 
@@ -44,7 +44,7 @@ def taken_in(network: nn.Module, name: str) -> nn.Module:
         network = copied(network).eval()
     except Exception as error:  # whatever the user's own attributes provoke
         raise SpecError(
-            f"backbone {name!r} cannot be copied ({_reason(error)}); return a plain "
+            f"backbone {name!r} cannot be copied ({first_line(error)}); return a plain "
             "torch.nn.Module, whose attributes copy.deepcopy can copy"
         ) from None
     _refuse_unsaved(network, name)
@@ -165,7 +165,3 @@ def _refuse_unsaved(network: nn.Module, name: str) -> None:
 
 def _called(path: str) -> str:
     return f"its module {path!r}" if path else "it"
-
-
-def _reason(error: Exception) -> str:
-    return next(iter(str(error).splitlines()), type(error).__name__)

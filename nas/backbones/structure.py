@@ -11,7 +11,13 @@ from typing import Any
 import torch
 from torch import nn
 
-__all__ = ["Structure"]
+__all__ = ["Structure", "describe_layers"]
+
+
+def describe_layers(network: nn.Module) -> str:
+    """Return the modules of a network as they write themselves."""
+    # Where an object lies in memory says nothing of it.
+    return re.sub(r" at 0x[0-9a-f]+", "", repr(network))
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +41,7 @@ class Structure:
             for name, tensor in network.state_dict().items()
             if isinstance(tensor, torch.Tensor)
         )
-        # Where an object lies in memory says nothing of it.
-        layers = re.sub(r" at 0x[0-9a-f]+", "", repr(network))
+        layers = describe_layers(network)
         params = sum(parameter.numel() for parameter in network.parameters())
         return cls(_digest(tensors), _digest(layers), params)
 

@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import Literal
 
 from nas.base.files import read_text
+from nas.base.program import PACKAGE
 
 __all__ = ["Content", "content_files", "content_path", "read_content"]
 
 Content = Literal["search_spaces", "runners"]
 
-_PACKAGE = Path(__file__).parents[1]
-_FOLDERS = _PACKAGE / "content", _PACKAGE.parent  # of a wheel, and of a clone
+_FOLDERS = PACKAGE / "content", PACKAGE.parent  # of a wheel, and of a clone
 
 
 def content_files(kind: Content) -> dict[str, Path]:

@@ -16,6 +16,7 @@ __all__ = [
     "StorageError",
     "TrainingError",
     "disk_is_full",
+    "first_line",
     "reason_of",
 ]
 
@@ -59,6 +60,11 @@ def disk_is_full(error: OSError) -> bool:
     return error.errno in {errno.ENOSPC, errno.EDQUOT}
 
 
+def first_line(error: BaseException) -> str:
+    """Return the first line of what an error says; its kind where it says nothing."""
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)
+
+
 def reason_of(error: Exception, smaller: str) -> str:
     """Give in one line what the training of a network raised.
 
@@ -68,7 +74,7 @@ def reason_of(error: Exception, smaller: str) -> str:
         return str(error)
     if isinstance(error, MemoryError):
         return f"out of memory; {smaller}"
-    reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
+    reason = first_line(error)
     if "alloc" in reason or "out of memory" in reason:
         return f"out of memory ({reason}); {smaller}"
     return reason

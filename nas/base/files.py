@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import yaml
 
-from nas.base.errors import SpecError, StorageError, disk_is_full
+from nas.base.errors import SpecError, StorageError, disk_is_full, first_line
 
 if TYPE_CHECKING:  # where networks are only trained, it is not needed and may not be there
     from pydantic import BaseModel
@@ -123,7 +123,7 @@ def read_yaml(text: str, source: str, *, numbered: bool = False) -> Any:
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f" (line {mark.line + 1})" if mark else ""
-        problem = getattr(error, "problem", None) or str(error).splitlines()[0]
+        problem = getattr(error, "problem", None) or first_line(error)
         raise SpecError(f"{source}: not plain YAML{where}: {problem}") from None
     except (RecursionError, ValueError) as error:
         raise SpecError(f"{source}: not plain YAML: {error}") from None

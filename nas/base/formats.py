@@ -17,8 +17,8 @@ __all__ = [
     "one_line",
 ]
 
-_UNITS = ((1e9, "G", 2), (1e6, "M", 2), (1e3, "k", 0))
-"""(size, letter, digits after the point), the largest first."""
+_UNITS = ((1.0, "", 0), (1e3, "k", 0), (1e6, "M", 2), (1e9, "G", 2))
+"""(size, letter, digits after the point), the smallest first."""
 
 
 def format_count(number: float, *, space: str = "") -> str:
@@ -26,18 +26,18 @@ def format_count(number: float, *, space: str = "") -> str:
 
     space: between number and unit.
     """
-    for size, letter, digits in _UNITS:
-        if number >= size:
-            return f"{number / size:.{digits}f}{space}{letter}"
-    return f"{number:.0f}"
+    # What is rounded to a thousand of a unit is written in the next.
+    fitting = (unit for unit in _UNITS if not round(number / unit[0], unit[2]) >= 1000)
+    size, letter, digits = next(fitting, _UNITS[-1])
+    return f"{number / size:.{digits}f}" + (f"{space}{letter}" if letter else "")
 
 
 def format_bytes(number: float) -> str:
     """Return a size on disk with its unit, in thousands: `85 MB`, `1.2 GB`."""
-    for size, unit in ((1e12, "TB"), (1e9, "GB")):
-        if number >= size:
-            return f"{number / size:.1f} {unit}"
-    return f"{math.ceil(number / 1e6)} MB"
+    if (megabytes := math.ceil(number / 1e6)) < 1000:
+        return f"{megabytes} MB"
+    gigabytes = f"{number / 1e9:.1f}"
+    return f"{gigabytes} GB" if float(gigabytes) < 1000 else f"{number / 1e12:.1f} TB"
 
 
 def format_duration(seconds: float) -> str:

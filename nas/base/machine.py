@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from nas.base.clock import utc_now
+from nas.base.program import PACKAGE
 
 __all__ = [
     "REPORTED",
@@ -66,12 +67,11 @@ def results_depend_on() -> dict[str, str | None]:
 
 @cache
 def source_digest() -> str:
-    """Return a digest of this program's own files."""
-    root = Path(__file__).resolve().parent
+    """Return a digest of this program's own files, those of every floor."""
     digest = hashlib.sha256()
-    for path in sorted(root.rglob("*.py")):
+    for path in sorted(PACKAGE.rglob("*.py")):
         content = path.read_bytes()
-        digest.update(f"{path.relative_to(root).as_posix()} {len(content)}\n".encode())
+        digest.update(f"{path.relative_to(PACKAGE).as_posix()} {len(content)}\n".encode())
         digest.update(content)
     return digest.hexdigest()[:8]
 
@@ -114,7 +114,7 @@ def processor() -> str:
 
 def _commit() -> str | None:
     """Return the git commit of this project when it runs from a checkout."""
-    root = Path(__file__).resolve().parent.parent
+    root = PACKAGE.resolve().parent
     if not (root / ".git").exists():
         return None
     try:

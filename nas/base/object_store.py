@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, cast
 
-from nas.base.errors import NasError, SpecError, StorageError, disk_is_full
+from nas.base.errors import NasError, SpecError, StorageError, disk_is_full, first_line
 from nas.base.optional_package import install
 
 __all__ = [
@@ -49,7 +49,7 @@ def check_url(text: str) -> None:
     Raises SpecError when it is none, or when it holds keys, since files keep it.
     """
     scheme, separator, rest = text.partition("://")
-    if not separator or not scheme or "::" in text:
+    if not separator or not scheme or "::" in text or not rest.strip("/"):
         raise SpecError(f"found {text!r}; allowed: {_ALLOWED}")
     if scheme in _OWN_PROCESS:
         raise SpecError(
@@ -85,7 +85,7 @@ def location(text: str) -> Path:
         raise SpecError(f"{text}: nothing here reaches {scheme}://; {how}") from None
     except Exception as error:  # of the package that reaches it
         raise SpecError(
-            f"{text} cannot be reached ({_reason(error)}); allowed: {_ALLOWED}"
+            f"{text} cannot be reached ({first_line(error)}); allowed: {_ALLOWED}"
         ) from None
     return cast(Path, path)
 
@@ -112,11 +112,7 @@ def storage_errors(path: Path) -> Iterator[None]:
             raise StorageError(
                 f"no space left on this machine to copy {path}; free some and try again"
             ) from None
-        raise StorageError(f"{path} cannot be reached ({_reason(error)})") from None
-
-
-def _reason(error: Exception) -> str:
-    return str(error).partition("\n")[0] or type(error).__name__
+        raise StorageError(f"{path} cannot be reached ({first_line(error)})") from None
 
 
 def send(path: Path, folder: Path) -> Path:

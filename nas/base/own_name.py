@@ -124,7 +124,7 @@ def _read_arguments(text: str, name: str) -> dict[str, Any]:
             comma = _COMMA.match(text, at)
             if comma is None:
                 raise ValueError
-        except ValueError:
+        except (ValueError, RecursionError):
             raise SpecError(
                 f"{name!r}: arguments {text!r} cannot be read; write each once, as JSON writes "
                 'values, such as (width=0.5,act="relu",deep=true)'

@@ -22,6 +22,7 @@ from typing import cast
 
 from nas.base.errors import SpecError
 from nas.base.own_name import OwnName
+from nas.base.program import PACKAGE
 
 __all__ = ["call_user_function", "describe_failure", "is_function", "user_function"]
 
@@ -29,7 +30,7 @@ _FAILURES = (Exception, SystemExit)  # a script without a guard may end the prog
 _INSTALLED = tuple(
     os.path.join(sysconfig.get_path(kind), "") for kind in ("stdlib", "purelib", "platlib")
 )
-_OURS = os.path.join(Path(__file__).parents[1], "")
+_OURS = os.path.join(PACKAGE, "")
 
 _neighbours: dict[str, dict[str, ModuleType]] = {}
 """Folder of a file -> modules beside it that others of their names have displaced meanwhile."""

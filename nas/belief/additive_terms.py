@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from nas.base.natural_order import natural_key
 from nas.base.size import Resolution
+from nas.belief.terms import stage_of
 from nas.spec.architecture import EMPTY, Architecture, parse_label
 
 __all__ = ["IDLE", "INTERACTIONS", "TermDesign"]
@@ -71,8 +72,8 @@ class TermDesign:
         return codes
 
     def stage(self, site: str) -> str:
-        """The modules that hold a site's residual block."""
-        return site.rpartition("/")[0].rpartition(".")[0] or "network"
+        """Return the stage of a site; the network where it has none."""
+        return stage_of(site) or "network"
 
     @cached_property
     def stages(self) -> tuple[str, ...]:

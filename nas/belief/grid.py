@@ -7,6 +7,7 @@ import re
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -82,6 +83,12 @@ class Grid:
     def all_points(self) -> Codes:
         """Return all points, (volume, d)."""
         return np.indices(tuple(self.sizes)).reshape(len(self.sizes), -1).T.astype(np.int64)
+
+    def one_hot(self, codes: Codes, dtype: type[np.floating[Any]] = np.float64) -> Floats:
+        """Return codes (n, d) as (n, c) over all choices of all parameters: 1 for those chosen."""
+        rows: Floats = np.zeros((len(codes), int(self.sizes.sum())), dtype=dtype)
+        rows[np.arange(len(rows))[:, None], codes + self.first] = 1
+        return rows
 
     def random(self, count: int, rng: np.random.Generator) -> Codes:
         """Draw points, (count, d), each choice as likely as the others."""

@@ -52,9 +52,7 @@ class Points:
 
     def one_hot(self, dtype: Precision = np.float64) -> Floats:
         """Return (n, c) over all choices of all parameters."""
-        rows: Floats = np.zeros((len(self.codes), int(self.grid.sizes.sum())), dtype=dtype)
-        rows[np.arange(len(rows))[:, None], self.codes + self.grid.first] = 1
-        return rows
+        return self.grid.one_hot(self.codes, dtype)
 
 
 def _none(codes: Codes) -> Floats:

@@ -14,7 +14,15 @@ import numpy as np
 
 from nas.belief.grid import Codes, Floats, Grid, describe
 
-__all__ = ["Place", "SharedTerms"]
+__all__ = ["Place", "SharedTerms", "stage_of"]
+
+
+def stage_of(site: str) -> str:
+    """Return the modules that hold the residual block of a site; empty in a flat network.
+
+    `blocks.2` of `blocks.2.1/after_depthwise`.
+    """
+    return site.rpartition("/")[0].rpartition(".")[0]
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,16 +13,18 @@ from nas.base.errors import SpecError
 from nas.cli.options import (
     DataSource,
     GivenWeights,
+    Head,
     Json,
     ResumableFolder,
     RunnerSettings,
     SpaceFile,
+    TaskOption,
     WeightsMatch,
     Workers,
 )
 from nas.cli.output.console import make_console, plain_table, print_json
 from nas.cli.output.search_progress import watch_search
-from nas.cli.parsing import settings_of_weights
+from nas.cli.parsing import settings_of_weights, with_option
 
 if TYPE_CHECKING:
     from nas.runs.calibrate.curve_result import CurvePoint, CurvesFound
@@ -36,6 +38,8 @@ def calibrate(
     data: DataSource = "digits",
     out: ResumableFolder = Path("runs/calibration"),
     runner: Annotated[Path | None, typer.Option(help="Runner file: the proxy is in it.")] = None,
+    task: TaskOption = None,
+    head: Head = None,
     weights: GivenWeights = None,
     weights_match: WeightsMatch = None,
     networks: Annotated[
@@ -56,7 +60,9 @@ def calibrate(
             "trained weights backbone."
         ),
     ] = None,
-    scores: Annotated[bool, typer.Option(help="Compare zero-cost scores as well.")] = True,
+    scores: Annotated[
+        bool, typer.Option(help="Compare zero-cost scores as well (classification).")
+    ] = True,
     supernet: Annotated[
         list[Path] | None,
         typer.Option(help="Compare a supernet too: a folder of nas supernet; may be repeated."),
@@ -99,6 +105,9 @@ def calibrate(
     ]
     screen = make_console()
     loaded = load_runner(runner, tuple(settings))
+    for option, key, value in (("--task", "task", task), ("--head", "head", head)):
+        if value is not None:
+            loaded = with_option(loaded, option, f"{key}={value}")
     _refuse_others(
         curves,
         {"--budget": budget, "--doublings": doublings},
@@ -134,15 +143,17 @@ def calibrate(
     except KeyboardInterrupt:
         print("stopped; nothing finished is lost: the same command goes on")
         raise typer.Exit(130) from None
+    named = [f"--{name} {value}" for name, value in (("task", task), ("head", head)) if value]
+    search = " ".join(["nas search", str(space), *named, f"--data {data}"])
     if curves:
-        _show_curves(found, screen, space, data, out, json_)
+        _show_curves(found, screen, search, out, json_)
         return
     if json_:
         print_json(calibration.model_dump())
         return
     _print_calibration(calibration, screen)
     screen.print(f"\nWritten: {out}/calibration.json, {out}/calibration.png")
-    screen.print(f"Search with it: nas search {space} --data {data} --calibration {out} --out RUN")
+    screen.print(f"Search with it: {search} --calibration {out} --out RUN", soft_wrap=True)
 
 
 def _refuse_others(curves: bool, of_curves: dict[str, object], others: dict[str, object]) -> None:
@@ -154,9 +165,7 @@ def _refuse_others(curves: bool, of_curves: dict[str, object], others: dict[str,
         raise SpecError(f"{given[0]} is of curves; give --curves with it")
 
 
-def _show_curves(
-    found: CurvesFound, screen: Console, space: Path, data: str, out: Path, json_: bool
-) -> None:
+def _show_curves(found: CurvesFound, screen: Console, search: str, out: Path, json_: bool) -> None:
     if json_:
         print_json(found.model_dump())
         return
@@ -172,10 +181,7 @@ def _show_curves(
     for line in found.lines:
         screen.print(line)
     screen.print(f"\nWritten: {out}/curves.json, {out}/curves.png, {out}/curves.svg")
-    screen.print(
-        f"Search with it: nas search {space} --data {data} --calibration {out} --out RUN",
-        soft_wrap=True,
-    )
+    screen.print(f"Search with it: {search} --calibration {out} --out RUN", soft_wrap=True)
 
 
 def _curve_table(found: CurvesFound) -> Table:
@@ -206,9 +212,9 @@ def _print_calibration(calibration: Calibration, screen: Console) -> None:
         else f", by the choice of images ±{calibration.image_noise:.2f}"
     )
     screen.print(
-        f"Against {calibration.full}: accuracy {calibration.accuracy:.1f} %, between networks "
-        f"±{calibration.spread:.2f}, between seeds ±{calibration.seed_noise:.2f}{by_images} "
-        f"points. {_ceilings(calibration)}",
+        f"Against {calibration.full}: {calibration.figure} {calibration.accuracy:.1f} %, between "
+        f"networks ±{calibration.spread:.2f}, between seeds ±{calibration.seed_noise:.2f}"
+        f"{by_images} points. {_ceilings(calibration)}",
         style="dim",
     )
     if calibration.judging == "other images":

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = ["export"]
 
-_TARGETS = "onnx, pt2, torchscript, timm, openvino, litert, executorch, ncnn, coreml."
+_TARGETS = "onnx, pt2, torchscript, timm, openvino, litert, executorch, ncnn, coreml, tensorrt."
 
 
 def export(

@@ -8,8 +8,6 @@ from collections.abc import Iterable
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
-import typer
-
 from nas.base.errors import SpecError
 from nas.base.formats import one_line
 
@@ -32,7 +30,7 @@ def refuse_empty(words: Iterable[str]) -> None:
         before = word
 
 
-def describe_misuse(error: typer.TyperException) -> str:
+def describe_misuse(error: Exception) -> str:
     """Return one line: what was found, what is allowed, and where it is described."""
     context: Any = getattr(error, "ctx", None)
     said = getattr(error, "format_message", error.__str__)()
@@ -48,10 +46,14 @@ def describe_misuse(error: typer.TyperException) -> str:
     return f"{message}; see: {context.command_path} --help"
 
 
-def _found(error: typer.TyperException) -> str:
+def _found(error: Exception) -> str:
     """Return the value that was refused, as it was typed."""
     faults: list[dict[str, Any]] = getattr(error.__cause__, "errors", list)()
-    return repr(faults[0]["input"]) if faults else "another"
+    if faults:
+        return repr(faults[0]["input"])
+    # Typer before 0.28 says it in Click's words alone.
+    said = re.search(r"'?(.+?)'? is not ", str(error))
+    return repr(said[1]) if said else "another"
 
 
 def _allowed(command: Any, name: str) -> str:

@@ -107,7 +107,7 @@ Head = Annotated[
     typer.Option(
         metavar="NAME",
         help="Around the backbone, of segmentation: lraspp (default), deeplabv3, unet, fpn, or "
-        "own: the backbone is whole; of detection: ssdlite (default) or fcos.",
+        "own: the backbone is whole; of detection: ssdlite (default), fcos or own.",
     ),
 ]
 

@@ -111,6 +111,10 @@ def retrain(
                     for line in _describe_time(planned, planned.seconds()):
                         watcher.stage(line)
                 results = trainings.retrain(planned, watcher)
+    except SpecError as error:
+        if first_process:
+            raise
+        raise typer.Exit(error.exit_code) from None  # one of torchrun's processes has said it
     except KeyboardInterrupt:  # and SIGTERM
         beside.print("stopped; nothing is lost: the same command goes on")
         raise typer.Exit(130) from None
@@ -193,9 +197,11 @@ def _print_plan(planned: RetrainPlan, screen: Console, *, as_json: bool) -> None
         if planned.test_images
         else "the data brings no test part"
     )
+    together = f"{planned.workers} side by side"
+    if planned.processes > 1:
+        together = f"each shared by {planned.processes} processes"
     screen.print(
-        f"{len(jobs)} trainings ({len(planned.done)} are there already), "
-        f"{planned.workers} side by side, {tested}"
+        f"{len(jobs)} trainings ({len(planned.done)} are there already), {together}, {tested}"
     )
     for line in _describe_time(planned, seconds):
         screen.print(line)

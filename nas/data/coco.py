@@ -10,7 +10,7 @@ from __future__ import annotations
 import mmap
 import re
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,6 +37,7 @@ __all__ = [
     "coco_pairs",
     "coco_test",
     "has_areas",
+    "images_by_id",
     "no_coco_test",
     "said_of_coco",
 ]
@@ -192,7 +193,7 @@ class CocoPair:
                 names, numbers = _categories(given["categories"])
             else:
                 names, numbers = dict(train.names), dict(train.numbers)
-            images = {image["id"]: image for image in given["images"]}
+            images = images_by_id(given["images"], called)
             things: dict[Any, list[_Thing]] = defaultdict(list)
             for entry in given["annotations"]:
                 if entry["category_id"] not in numbers:
@@ -211,8 +212,6 @@ class CocoPair:
                 (str(image["file_name"]), int(image["height"]), int(image["width"]), things[key])
                 for key, image in images.items()
             ]
-        if not rows:
-            raise SpecError(f"{called}: it names no image")
         return _Annotated(names, numbers, self._part(rows))
 
     def paths(self, names: Sequence[str]) -> list[str]:
@@ -255,8 +254,26 @@ def said_of_coco(called: str) -> Iterator[None]:
         yield
     except KeyError as error:
         raise SpecError(f"{called}: an entry without {error}; needed: a file of COCO") from None
-    except (TypeError, ValueError, AttributeError) as error:
+    except (TypeError, ValueError, AttributeError, OverflowError) as error:
         raise SpecError(f"{called} is no file of COCO ({error})") from None
+
+
+def images_by_id(listed: Iterable[Any], called: str) -> dict[Any, Any]:
+    """Return the images of a file by their numbers, in its order.
+
+    called: the file, in errors.
+    Raises SpecError for two images of one number or name, and without any.
+    """
+    entries = list(listed)
+    images = {image["id"]: image for image in entries}
+    if not images:
+        raise SpecError(f"{called}: it names no image")
+    if len(entries) > len(images):
+        raise SpecError(f"{called}: two images have one id; each needs its own")
+    name, times = Counter(str(image["file_name"]) for image in entries).most_common(1)[0]
+    if times > 1:
+        raise SpecError(f"{called}: {times} images are called {name!r}; keep one of them")
+    return images
 
 
 def _categories(given: Any) -> tuple[dict[int, str], dict[int, int]]:

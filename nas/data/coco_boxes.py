@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Sequence
+from numbers import Number
 from typing import Any
 
 import numpy as np
@@ -12,13 +13,16 @@ from nas.base.errors import SpecError
 from nas.base.size import Size
 from nas.data.box_part import Annotated, BoxPart, boxes_source, boxes_test_source
 from nas.data.boxes import Objects
-from nas.data.coco import CocoPair, coco_pairs, no_coco_test, said_of_coco
+from nas.data.coco import CocoPair, coco_pairs, images_by_id, no_coco_test, said_of_coco
 from nas.data.coco_file import read_coco
 from nas.data.images import Images, ImageSource, Parts
 from nas.data.listing import readable
 from nas.data.reading import Reading
 
 __all__ = ["coco_boxes", "coco_boxes_test", "coco_part"]
+
+_BOX = 4  # numbers
+_SHOWN = 60  # characters of what is none
 
 
 def coco_boxes(argument: str, reading: Reading) -> ImageSource[Parts]:
@@ -54,12 +58,8 @@ def _read(pair: CocoPair) -> Annotated:
     with said_of_coco(called):
         order = sorted(given["categories"], key=lambda category: category["id"])
         names = {category["id"]: str(category["name"]) for category in order}
-        listed = list(given["images"])
-        images = {image["id"]: image for image in listed}
-        if not images:
-            raise SpecError(f"{called}: it names no image")
+        images = images_by_id(given["images"], called)
         files = [str(image["file_name"]) for image in images.values()]
-        _check_names(files, len(listed), called)
         of_image: dict[Any, list[Any]] = defaultdict(list)
         for entry in given["annotations"]:
             if entry["category_id"] not in names:
@@ -72,6 +72,7 @@ def _read(pair: CocoPair) -> Annotated:
                     f"{called}: an annotation of image {entry['image_id']!r}, which is not among "
                     "its images"
                 )
+            _check_box(entry["bbox"], images[entry["image_id"]]["file_name"], called)
             of_image[entry["image_id"]].append(entry)
         objects = [
             _objects(of_image[key], names, Size(int(image["height"]), int(image["width"])))
@@ -86,19 +87,20 @@ def _read(pair: CocoPair) -> Annotated:
     )
 
 
-def _check_names(files: Sequence[str], entries: int, called: str) -> None:
-    """Raises SpecError for two images of one name or number."""
-    if entries > len(files):
-        raise SpecError(f"{called}: two images have one id; each needs its own")
-    name, times = Counter(files).most_common(1)[0]
-    if times > 1:
-        raise SpecError(f"{called}: {times} images are called {name!r}; keep one of them")
+def _check_box(box: Any, file: Any, called: str) -> None:
+    """Raises SpecError for other than four numbers; what they say is checked later."""
+    numbers = isinstance(box, list) and all(
+        isinstance(value, Number) and not isinstance(value, bool) for value in box
+    )
+    if not numbers or len(box) != _BOX:
+        raise SpecError(
+            f"{called}: bbox {str(box)[:_SHOWN]} on image {file!r}; needed are four numbers: left "
+            "and upper edge, width and height"
+        )
 
 
 def _objects(entries: Sequence[Any], names: dict[Any, str], size: Size) -> Objects:
     boxes = np.array([entry["bbox"] for entry in entries], dtype=np.float64).reshape(-1, 4)
-    if len(boxes) != len(entries):
-        raise ValueError("a bbox has other than four numbers")
     areas = [
         float(width * height) if (area := entry.get("area")) is None else float(area)
         for entry, (_, _, width, height) in zip(entries, boxes, strict=True)

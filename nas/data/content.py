@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from pathlib import Path
 
-from nas.base.errors import SpecError
+from nas.base.errors import SpecError, StorageError
 from nas.base.files import write_whole
 from nas.base.machine import cache_root, usable_cores
 from nas.data.listing import Listing, readable
@@ -23,8 +25,9 @@ def content_digest(listings: Sequence[Listing]) -> str:
     with the digest, which is taken from there while those are the same.
     """
     known = cache_root() / "digests" / _stamps(listings)
-    with suppress(OSError):
-        return known.read_text(encoding="ascii")
+    kept = _kept(known)
+    if kept is not None:
+        return kept
     digest = hashlib.sha256()
     with ThreadPoolExecutor(max_workers=usable_cores()) as pool:
         for listing in listings:
@@ -33,11 +36,21 @@ def content_digest(listings: Sequence[Listing]) -> str:
                 name = path.removeprefix(f"{listing.top}{os.sep}")
                 digest.update(os.fsencode(name) + b"\0" + content)
             digest.update(b"\n")
-    with suppress(OSError):  # without a cache it is made again
+    with suppress(OSError, StorageError):  # without a cache it is made again
         known.parent.mkdir(parents=True, exist_ok=True)
         with write_whole(known) as temporary:
             temporary.write_text(digest.hexdigest(), encoding="ascii")
     return digest.hexdigest()
+
+
+def _kept(path: Path) -> str | None:
+    """Return the digest that a file of the cache keeps; None where it keeps none."""
+    try:
+        text = path.read_text(encoding="ascii")
+    except (OSError, ValueError):
+        return None
+    # A machine that lost its power may have left an empty file.
+    return text if re.fullmatch(r"[0-9a-f]{64}", text) else None
 
 
 def stamps_digest(listings: Sequence[Listing]) -> str:

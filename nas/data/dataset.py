@@ -192,9 +192,11 @@ def split_groups(
     # Greedy: a group goes to the second part where that comes closer to its share by it.
     order = np.random.default_rng(seed).permutation(len(numbers))
     held = np.zeros(len(numbers), dtype=np.bool_)
+    taken = np.zeros_like(wanted)
     for number in order:
-        missing = wanted - counts[held].sum(axis=0)
+        missing = wanted - taken
         held[number] = ((missing - counts[number]) ** 2).sum() < (missing**2).sum()
+        taken += held[number] * counts[number]
     if held.all() or not held.any():
         held[order[-1]] = not held.any()
     return np.flatnonzero(~held[group]), np.flatnonzero(held[group])

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,7 +16,7 @@ import numpy as np
 
 from nas.base.errors import SpecError
 from nas.data.images import Images
-from nas.data.listing import readable
+from nas.data.listing import readable, text_of
 
 __all__ = ["Groups"]
 
@@ -36,7 +36,7 @@ class Groups:
         Raises SpecError for a file that cannot be read.
         """
         path = next((root / name for name in _FILES if (root / name).is_file()), None)
-        return None if path is None else cls(path, dict(_pairs(path)))
+        return None if path is None else cls(path, _read(path))
 
     def numbered(self, images: Images) -> Images:
         """Return images of files with their groups. Raises SpecError for one without."""
@@ -68,20 +68,38 @@ def _ways_to_call(name: str) -> Sequence[str]:
     return [*paths, parts[-1].rpartition(".")[0] or parts[-1]]
 
 
-def _pairs(path: Path) -> list[tuple[str, str]]:
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or "it is no UTF-8"
-        raise SpecError(f"{readable(path)} cannot be read ({reason}); mend or remove it") from None
-    lines = [line for line in text.splitlines() if line.strip()]
-    rows = csv.reader(lines) if path.suffix == ".csv" else (line.rsplit(None, 1) for line in lines)
-    pairs: list[tuple[str, str]] = []
-    for number, row in enumerate(rows, 1):
+def _read(path: Path) -> dict[str, str]:
+    """Return the group of each image that a file names.
+
+    Raises SpecError for a line of another form, and for an image in two groups.
+    """
+    groups: dict[str, str] = {}
+    for number, row in _rows(path):
+        if not row:
+            continue
         if len(row) != 2:
             raise SpecError(
                 f"{readable(path)}, line {number}: {len(row)} values; needed: an image and its "
                 "group"
             )
-        pairs.append((row[0].strip().replace("\\", "/"), row[1].strip()))
-    return pairs
+        image, group = row[0].strip().replace("\\", "/"), row[1].strip()
+        if groups.setdefault(image, group) != group:
+            raise SpecError(
+                f"{readable(path)}, line {number}: {image} is in {groups[image]!r} and {group!r}; "
+                "an image is in one group"
+            )
+    return groups
+
+
+def _rows(path: Path) -> Iterator[tuple[int, list[str]]]:
+    """Yield the values of each line, behind its number; none of an empty one."""
+    lines = text_of(path).splitlines()
+    if path.suffix != ".csv":
+        yield from enumerate((line.rsplit(None, 1) for line in lines), 1)
+        return
+    reader = csv.reader(lines)
+    try:
+        for row in reader:
+            yield reader.line_num, row if any(map(str.strip, row)) else []
+    except csv.Error as error:
+        raise SpecError(f"{readable(path)}, line {reader.line_num}: {error}; mend it") from None

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from nas.base.errors import SpecError
+from nas.base.errors import SpecError, first_line
 from nas.base.machine import usable_cores
 from nas.base.size import Size
 from nas.data.geometry import (
@@ -253,8 +253,7 @@ def _is_number(label: object) -> bool:
 
 def error_reason(error: Exception) -> str:
     """Return what an error of another library says, in one line."""
-    said = getattr(error, "strerror", None) or str(error)
-    return (said.strip() or type(error).__name__).splitlines()[0]
+    return getattr(error, "strerror", None) or first_line(error)
 
 
 Block = tuple[NDArray[np.uint8], NDArray[Any] | None]

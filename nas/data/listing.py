@@ -1,4 +1,4 @@
-"""Which images lie in a folder, and what is left out of it."""
+"""Which images lie in a folder, what is left out of it, and the texts beside them."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ __all__ = [
     "local_path",
     "portable_path",
     "readable",
+    "text_of",
 ]
 
 _HIDDEN = "hidden"
@@ -79,6 +80,15 @@ def local_path(path: str) -> Path:
         if kept != path and os.path.lexists(kept):
             return Path(kept)
     return Path(path)
+
+
+def text_of(path: Path) -> str:
+    """Read a file of text. Raises SpecError where it is none."""
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or "it is no UTF-8"
+        raise SpecError(f"{readable(path)} cannot be read ({reason}); mend or remove it") from None
 
 
 def list_classes(top: Path) -> dict[str, str]:

@@ -11,7 +11,7 @@ from typing import Any
 from nas.base.errors import NoTestPart, SpecError
 from nas.data.content import content_digest, stamps_digest
 from nas.data.images import Images, ImageSource, Numbered, Parts
-from nas.data.listing import Listing, list_below, local_path, readable
+from nas.data.listing import Listing, list_below, local_path, readable, text_of
 from nas.data.masked_part import MaskedPart, file_masks, part_source, parts_source
 from nas.data.masks import Numbering
 from nas.data.reading import Reading
@@ -30,7 +30,6 @@ __all__ = [
     "image_pairs",
     "paired",
     "paired_parts",
-    "text_of",
 ]
 
 _OTHERS = ("val", "test")
@@ -244,7 +243,7 @@ def class_names(root: Path) -> dict[int, str] | None:
         return None
     try:
         given: Any = json.loads(text_of(table))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise SpecError(f"{readable(table)} is no JSON ({error}); mend or remove it") from None
     return _checked(_numbered(given), table)
 
@@ -274,12 +273,3 @@ def _checked(names: dict[Any, Any], path: Path) -> dict[int, str]:
         twice = next(name for name in names.values() if list(names.values()).count(name) > 1)
         raise SpecError(f"{readable(path)}: class {twice!r} is there twice; merge by classes:")
     return names
-
-
-def text_of(path: Path) -> str:
-    """Read a file of text. Raises SpecError where it is none."""
-    try:
-        return path.read_text(encoding="utf-8-sig")
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or "it is no UTF-8"
-        raise SpecError(f"{readable(path)} cannot be read ({reason}); mend or remove it") from None

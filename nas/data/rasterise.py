@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 __all__ = ["area_of"]
 
 _FINER = 5  # points on an edge for each pixel
+_MOST_BITS = 60  # of a run length in a text; a longer one is none of an image
 
 
 def area_of(segmentation: Any, height: int, width: int) -> NDArray[np.bool_]:
@@ -97,7 +98,7 @@ def _unpacked(text: str) -> list[int]:
     value = shift = 0
     for character in text:
         bits = ord(character) - 48
-        if not 0 <= bits < 64:
+        if not 0 <= bits < 64 or shift > _MOST_BITS:
             raise ValueError("its run lengths are packed in an unknown way")
         value |= (bits & 0x1F) << shift
         shift += 5

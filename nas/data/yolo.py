@@ -19,8 +19,7 @@ from nas.base.files import read_yaml
 from nas.data.box_part import Annotated, BoxPart, boxes_source, boxes_test_source
 from nas.data.boxes import Objects
 from nas.data.images import Images, ImageSource, Parts
-from nas.data.listing import Listing, list_below, local_path, readable
-from nas.data.mask_folder import text_of
+from nas.data.listing import Listing, list_below, local_path, readable, text_of
 from nas.data.reading import Reading
 
 __all__ = ["YOLO_ARGUMENT", "label_part", "yolo", "yolo_test"]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import time
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, overload
@@ -49,6 +51,7 @@ from nas.training.proxies import PROXIES, Setting
 from nas.training.supernet.folder import SupernetFolder
 from nas.training.supernet.supernet import Supernet
 from nas.training.tasks import Score
+from nas.training.turns import Turns
 
 __all__ = ["Evaluator", "EvaluatorSpec", "setting_of"]
 
@@ -174,6 +177,17 @@ class Evaluator:
         self.latency_of = self._latencies(worker)
         self._plain_scores: dict[int | None, Score] = {}
         self._share = DeviceShare.of(self.setting.device)
+        self._turn: AbstractContextManager[None] = nullcontext()
+
+    def in_turns(self, turns: Turns) -> Evaluator:
+        """Return another, for another thread, which trains a step in turn with those of others.
+
+        What this one has read they share. Waiting for the device takes no turn.
+        """
+        other = copy.copy(self)
+        other._turn = turns
+        other.setting = replace(self.setting, after_step=turns.pass_on)
+        return other
 
     def evaluate(self, job: Job) -> Outcome:
         """Evaluate one job; whatever its candidate provokes, the outcome says what went wrong.
@@ -206,7 +220,8 @@ class Evaluator:
         started = time.perf_counter()
         architecture = Architecture.from_json(job.architecture)
         try:
-            return self._evaluate(job, architecture, started)
+            with self._turn:
+                return self._evaluate(job, architecture, started)
         except StorageError:
             raise
         except Exception as error:  # whatever a block raises costs its own trial alone

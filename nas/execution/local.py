@@ -1,4 +1,4 @@
-"""Jobs on this machine: one process for each worker, JSON lines between them."""
+"""Jobs on this machine: processes that work at one or several, JSON lines between them."""
 
 from __future__ import annotations
 
@@ -6,20 +6,19 @@ import json
 import queue
 import sys
 from collections.abc import Sequence
+from itertools import count
 from pathlib import Path
+from typing import Any, get_args
 
 from nas.base.errors import StorageError, TrainingError
-from nas.base.machine import usable_cores
 from nas.execution.evaluator import EvaluatorSpec
 from nas.execution.executor import lost_with_worker
 from nas.execution.observer import Observer
-from nas.execution.side_by_side import choose_number
 from nas.execution.workers.child_process import ChildProcess
-from nas.execution.workers.throughput import throughput_gauge
+from nas.execution.workers.throughput import measure_side_by_side
+from nas.spec.side_by_side import Placed, Placement
 from nas.strategy.search import Search
 from nas.study.record import Job, Outcome
-from nas.training.device import best_device
-from nas.training.placement import free_memory
 
 __all__ = ["PROGRAM", "LocalExecutor"]
 
@@ -34,7 +33,10 @@ class LocalExecutor:
     """The executor of processes on this machine.
 
     spec: what their evaluators are made from.
-    workers: how many processes; None: as many on each GPU as use it best, which is measured first.
+    workers: how many jobs at a time; None: as many on each GPU as use it best, which is measured
+        first.
+    side_by_side: whether each has a process of its own, or those of a GPU take turns in one, in
+        streams; `auto`: whichever is faster, where that is measured, else processes.
     gpus: what CUDA calls those that they share in turn; none: they train on the cores.
     measured_on: canonical JSON of the network whose trainings are measured, which must have blocks;
         None: the plain one.
@@ -49,6 +51,7 @@ class LocalExecutor:
         workers: int | None,
         log: Path,
         gpus: Sequence[str] = (),
+        side_by_side: Placement = "processes",
         measured_on: str | None = None,
         program: Sequence[str] = PROGRAM,
     ) -> None:
@@ -56,6 +59,7 @@ class LocalExecutor:
         self.spec = spec
         self.program = program
         self.workers = workers
+        self.side_by_side = side_by_side
         self.gpus = tuple(gpus)
         self.measured_on = measured_on or spec.anchor
         self.log = log
@@ -66,12 +70,14 @@ class LocalExecutor:
         Raises StorageError for what no worker can mend, TrainingError when workers do not start.
         """
         inbox: queue.Queue[tuple[_Worker, str | None]] = queue.Queue()
-        workers = self.workers or self._measured_workers(observer)
-        pool = [self._worker(inbox, number) for number in range(workers)]
+        pool = [
+            self._worker(inbox, number, at_a_time)
+            for number, at_a_time in enumerate(self._jobs_of_workers(observer))
+        ]
         try:
             while True:
                 for worker in pool:
-                    if worker.idle and (job := search.ask()) is not None:
+                    while worker.idle and (job := search.ask()) is not None:
                         worker.send(job)
                         observer.started(job)
                 if search.finished:
@@ -92,16 +98,15 @@ class LocalExecutor:
                 worker.wait()
 
     def _hear(
-        self, worker: _Worker, message: dict[str, object], search: Search, observer: Observer
+        self, worker: _Worker, message: dict[str, Any], search: Search, observer: Observer
     ) -> None:
         if "ready" in message:
             worker.ready = True
         elif "broken" in message:
             raise StorageError(f"a worker cannot go on: {message['broken']}")
         else:
-            assert worker.job is not None
-            record = search.tell(worker.job, Outcome.from_dict(message))
-            worker.job = None
+            job = worker.jobs.pop(message["ticket"])
+            record = search.tell(job, Outcome.from_dict(message["outcome"]))
             assert record is not None, "a finished job is not lost"
             observer.finished(record)
 
@@ -112,47 +117,55 @@ class LocalExecutor:
         observer: Observer,
         inbox: queue.Queue[tuple[_Worker, str | None]],
     ) -> _Worker:
-        """Start a worker in the place of one that died, and say what became of its job."""
+        """Start a worker in the place of one that died, and say what became of its jobs."""
         reason = worker.wait()
-        if worker.job is not None:
-            record = search.tell(worker.job, lost_with_worker(worker.job, reason))
+        for job in worker.jobs.values():
+            record = search.tell(job, lost_with_worker(job, reason))
             if record is None:
-                observer.lost(worker.job, reason)
+                observer.lost(job, reason)
             else:
                 observer.finished(record)
         starts = 1 if worker.ready else worker.starts + 1
         if starts > _STARTS:
             raise TrainingError(f"workers die before they are ready ({reason}); see {self.log}")
-        return self._worker(inbox, worker.number, starts=starts)
+        return self._worker(inbox, worker.number, worker.at_a_time, starts=starts)
 
     def _worker(
-        self, inbox: queue.Queue[tuple[_Worker, str | None]], number: int, *, starts: int = 1
+        self,
+        inbox: queue.Queue[tuple[_Worker, str | None]],
+        number: int,
+        at_a_time: int,
+        *,
+        starts: int = 1,
     ) -> _Worker:
         gpu = self.gpus[number % len(self.gpus)] if self.gpus else None
-        return _Worker(self.program, self.spec, inbox, self.log, number, gpu, starts=starts)
-
-    def _measured_workers(self, observer: Observer) -> int:
-        """Return how many workers use the GPUs best, by trainings of one network on the first."""
-        observer.stage("measuring how many trainings at a time use a GPU best")
-        threads, device = self.spec.proxy.threads, best_device()
-
-        def memory() -> int | None:
-            known = free_memory(device)
-            return None if known is None else known[0]
-
-        start = {"spec": self.spec.to_dict(), "architecture": self.measured_on}
-        gauge = throughput_gauge(
-            start, threads=threads, log=self.log, gpu=self.gpus[0], memory=memory
+        return _Worker(
+            self.program, self.spec, inbox, self.log, number, gpu, at_a_time, starts=starts
         )
-        with gauge as measure:
-            most = max(1, usable_cores() // threads // len(self.gpus))
-            chosen = choose_number(measure, most)
-        observer.stage(str(chosen))
-        return chosen.number * len(self.gpus)
+
+    def _jobs_of_workers(self, observer: Observer) -> list[int]:
+        """Return how many jobs at a time each worker has."""
+        if self.workers is None:
+            placements = get_args(Placed) if self.side_by_side == "auto" else (self.side_by_side,)
+            chosen = measure_side_by_side(
+                self.spec,
+                self.measured_on,
+                gpus=self.gpus,
+                placements=placements,
+                log=self.log,
+                say=observer.stage,
+            )
+            workers, streams = chosen.number * len(self.gpus), chosen.placement == "streams"
+        else:
+            workers, streams = self.workers, self.side_by_side == "streams"
+        if not streams:
+            return [1] * workers
+        processes = min(workers, max(1, len(self.gpus)))
+        return [workers // processes + (row < workers % processes) for row in range(processes)]
 
 
 class _Worker:
-    """A worker process, and the job that it has."""
+    """A worker process, and the jobs that it has, by their tickets."""
 
     def __init__(
         self,
@@ -162,12 +175,14 @@ class _Worker:
         log: Path,
         number: int,
         gpu: str | None,
+        at_a_time: int,
         *,
         starts: int = 1,
     ) -> None:
-        self.number = number
+        self.number, self.at_a_time = number, at_a_time
         self.ready = False
-        self.job: Job | None = None
+        self.jobs: dict[int, Job] = {}
+        self._tickets = count()
         self.starts = starts
         self._process = ChildProcess(
             program,
@@ -176,15 +191,16 @@ class _Worker:
             heard=lambda line: inbox.put((self, line)),
             environment={} if gpu is None else {"CUDA_VISIBLE_DEVICES": gpu},
         )
-        self._process.write({"spec": spec.to_dict(), "worker": number})
+        self._process.write({"spec": spec.to_dict(), "worker": number, "at_a_time": at_a_time})
 
     @property
     def idle(self) -> bool:
-        return self.ready and self.job is None
+        return self.ready and len(self.jobs) < self.at_a_time
 
     def send(self, job: Job) -> None:
-        self.job = job
-        self._process.write(job.to_dict())
+        ticket = next(self._tickets)
+        self.jobs[ticket] = job
+        self._process.write({"ticket": ticket, "job": job.to_dict()})
 
     def terminate(self) -> None:
         self._process.terminate()

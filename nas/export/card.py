@@ -185,8 +185,11 @@ def _drop(graph: Report) -> str:
 def _protocol(task: Task, report: Report) -> str:
     """Say how the figures of the graphs came about."""
     versions = ", ".join(f"{name} {version}" for name, version in report["versions"].items())
+    gpu = (
+        f" and {report['gpu']}, whose graphs are timed by its own clock" if "gpu" in report else ""
+    )
     return (
-        f"{report['machine']}, {report['made']}, one image, one thread; {versions}. "
+        f"{report['machine']}{gpu}, {report['made']}, one image, one thread; {versions}. "
         "`differs by`: the largest difference of any score from that of the network as it "
         "was trained, as a share of the largest score. "
         f"`{task.figure.title} lost`: of the network's, with its "
@@ -222,7 +225,8 @@ def _use(target: Target, task: ExportTask, winner: Winner) -> list[str]:
         + ("" if target.any_batch else ", one image at a time")
         + f". Out: {winner.gives}. `load_"
         + f"{target.name}` in verify.py shows how the graph is opened."
-        + _timm(target, winner.architecture.backbone),
+        + _timm(target, winner.architecture.backbone)
+        + (f" {target.note}" if target.note else ""),
         "",
         "    from model import load      # plain torch: to finetune, or convert otherwise",
         '    network = load("weights.safetensors")',

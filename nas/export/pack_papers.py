@@ -93,6 +93,7 @@ def make_report(
         "versions": dict(versions),
         "made": datetime.now(UTC).isoformat(timespec="seconds"),
         "machine": processor(),
+        **({"gpu": torch.cuda.get_device_name()} if to.clock == "device" else {}),
         "origin": asdict(origin),
         "network": {
             "images": len(images),
@@ -159,6 +160,7 @@ def _graph_to_dict(graph: PackedGraph, winner: Winner) -> dict[str, Any]:
         "loss_half_width": scores and _known(scores.half_width),
         "latency_ms": latency and latency.latency_ms,
         "latency_spread": latency and latency.spread,
+        "clock": graph.clock,
         "delegates": [asdict(part) for part in graph.delegates],
         **figures,
     }

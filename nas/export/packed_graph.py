@@ -5,8 +5,8 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -17,6 +17,7 @@ from nas.export.parity import GraphScores, ValidationScores, sample_images
 from nas.export.target.target import EXACT, Delegates, Images, Target, WrittenGraph
 from nas.export.verify import Session, normalised
 from nas.export.winner import Winner
+from nas.latency.device import Clock
 from nas.latency.measure import Anchor, Latency, Subject, measure_anchor, measure_together
 
 __all__ = [
@@ -53,8 +54,8 @@ class PackedGraph:
     least_agreement: the share of images whose best class must stay, or of their pixels, or whose
         nearest other image.
     scores: beside the network's; None where it cannot run here.
-    latency: of one image, in CPU time of one thread, without suppression of boxes; None where it
-        cannot run here.
+    latency: of one image, without suppression of boxes; None where it cannot run here.
+    clock: that tells it: CPU time of one thread, or the GPU's own.
     delegates: what accelerators take of it.
     suppressing: its latency with suppression, where that is within it: of the validation image of
         which it keeps as many boxes as of the median one.
@@ -70,6 +71,7 @@ class PackedGraph:
     latency: Latency | None
     delegates: tuple[Delegates, ...] = ()
     suppressing: Latency | None = None
+    clock: Clock = "thread"
 
 
 def check_plain_torch(folder: Path, images: ValidationScores) -> PackedGraph:
@@ -103,17 +105,17 @@ def write_graphs(
     written = _convert(replace(winner, suppression=None), to, data, int8=int8)
     if winner.suppression is None:
         opened = _open(written, to, folder)
-        scores, latencies = _check(opened, to, images), _latencies(opened, images)
+        scores, latencies = _check(opened, to, images), _latencies(opened, images, to.clock)
         suppressing: dict[str, Latency] = {}
     else:
         with tempfile.TemporaryDirectory() as beside:
             bare = _open(written, to, Path(beside))
-            scores, latencies = _check(bare, to, images), _latencies(bare, images)
+            scores, latencies = _check(bare, to, images), _latencies(bare, images, to.clock)
         written = _convert(winner, to, data, int8=int8)
         opened = _open(written, to, folder)
         within = _check(opened, to, images)
         scores = {name: one.with_boxes_of(within[name]) for name, one in scores.items()}
-        suppressing = _latencies(opened, images, of_validation=True)
+        suppressing = _latencies(opened, images, to.clock, of_validation=True)
     if int8 and max_drop is not None and scores:
         _check_drop(to, scores["int8"], images, max_drop)
     return [
@@ -128,6 +130,7 @@ def write_graphs(
             latency=latencies.get(precision),
             delegates=graph.delegates(),
             suppressing=suppressing.get(precision),
+            clock=to.clock,
         )
         for precision, graph in written.items()
     ]
@@ -136,7 +139,7 @@ def write_graphs(
 def _open(written: Mapping[str, WrittenGraph], to: Target, folder: Path) -> dict[str, Session]:
     """Write graphs into a folder and open them again, where they run here: by precision."""
     for precision, graph in written.items():
-        write_files(graph.files, folder / _FILES[precision])
+        write_files({**graph.files, **graph.source}, folder / _FILES[precision])
     if not to.runs_here:
         return {}
     return {
@@ -196,9 +199,13 @@ def _least_agreement(precision: str, scores: GraphScores | None) -> float:
 
 
 def _latencies(
-    sessions: Mapping[str, Session], images: ValidationScores, *, of_validation: bool = False
+    sessions: Mapping[str, Session],
+    images: ValidationScores,
+    clock: Clock = "thread",
+    *,
+    of_validation: bool = False,
 ) -> dict[str, Latency]:
-    """Time one image, in CPU time of one thread, in turn with each other.
+    """Time one image, by default in CPU time of one thread, in turn with each other.
 
     of_validation: the image of which as many boxes are kept as of the median one; else noise, which
         does for networks: what suppression takes goes by how many boxes there are.
@@ -209,15 +216,26 @@ def _latencies(
         kept = (images.judged.answers[..., 5] >= 0).sum(axis=1)
         pixels = images.pixels[np.argsort(kept, kind="stable")[len(kept) // 2]]
         one = normalised(pixels[None], dict(images.preprocessing))
-        sessions = {name: partial(_of_one, session, one) for name, session in sessions.items()}
+        sessions = {name: _OfOne(session, one) for name, session in sessions.items()}
     shape = (1, *images.size.shape)
     subjects = {name: Subject(session, shape) for name, session in sessions.items()}
     first = subjects["fp32"]
-    return measure_together(subjects, Anchor(first, measure_anchor(first)), seed=0)
+    core = 0 if clock == "thread" else None
+    anchor = Anchor(first, measure_anchor(first, core=core, clock=clock))
+    return measure_together(subjects, anchor, seed=0, core=core, clock=clock)
 
 
-def _of_one(session: Session, image: Images, _given: Images) -> Images:
-    return session(image)
+class _OfOne:
+    """A session of the same image whatever it is given, with the time that it tells, if any."""
+
+    def __init__(self, session: Session, image: Images) -> None:
+        self._session, self._image = session, image
+
+    def __call__(self, _given: Images) -> Images:
+        return self._session(self._image)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._session, name)
 
 
 def describe_int8(graphs: Sequence[PackedGraph]) -> str:

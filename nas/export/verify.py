@@ -131,6 +131,53 @@ def load_ncnn(path: Path) -> Session:
     return _each(infer)
 
 
+def load_tensorrt(path: Path) -> Session:
+    return _Engine(path)
+
+
+class _Engine:
+    """A session of an engine of TensorRT, which reads one image at a time.
+
+    device_ms: of the last image, by the GPU's own clock, without the copies.
+    """
+
+    def __init__(self, path: Path) -> None:
+        import tensorrt
+        import torch
+
+        self._torch = torch
+        self._runtime = tensorrt.Runtime(tensorrt.Logger(tensorrt.Logger.ERROR))
+        self._engine = self._runtime.deserialize_cuda_engine(path.read_bytes())
+        if self._engine is None:
+            raise RuntimeError("it was built by another TensorRT, or for another GPU")
+        self._context = self._engine.create_execution_context()
+        names = [self._engine.get_tensor_name(index) for index in range(2)]
+        inputs = tensorrt.TensorIOMode.INPUT
+        names.sort(key=lambda name: self._engine.get_tensor_mode(name) != inputs)
+        self._image, self._scores = (
+            torch.empty(tuple(self._engine.get_tensor_shape(name)), device="cuda") for name in names
+        )
+        for name, tensor in zip(names, (self._image, self._scores), strict=True):
+            self._context.set_tensor_address(name, tensor.data_ptr())
+        self._stream = torch.cuda.Stream()
+        self._before, self._after = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+        self.device_ms = 0.0
+
+    def __call__(self, images: Images) -> Images:
+        return _each(self._infer)(images)
+
+    def _infer(self, image: Images) -> Images:
+        with self._torch.cuda.stream(self._stream):
+            self._image.copy_(self._torch.from_numpy(image))
+            self._before.record()
+            if not self._context.execute_async_v3(self._stream.cuda_stream):
+                raise RuntimeError("the engine does not run")
+            self._after.record()
+            self._after.synchronize()
+            self.device_ms = self._before.elapsed_time(self._after)
+            return np.array(self._scores.cpu().numpy())  # the memory is for the next image
+
+
 def load_pt2(path: Path) -> Session:
     import torch
 
@@ -161,6 +208,7 @@ LOADERS: dict[str, Callable[[Path], Session]] = {
     "litert": load_litert,
     "executorch": load_executorch,
     "ncnn": load_ncnn,
+    "tensorrt": load_tensorrt,
     "pt2": load_pt2,
     "torchscript": load_torchscript,
     "timm": load_timm,
@@ -279,12 +327,13 @@ def check(folder: Path, *, everything: bool = False) -> bool:
         good = good and fits
         one = normalised(pixels[:1], preprocessing)
         there_ms = graph.get("latency_with_nms_ms") or graph["latency_ms"]
+        whose = "the GPU's" if graph.get("clock") == "device" else "CPU"
         print(
             f"{graph['file']}: {'ok' if fits else 'FAILS'}; differs by {difference:.1e} of the "
             f"largest score (allowed {graph['tolerance']:.0e}), {outputs.ALIKE} {agreement:.1%} of "
             f"{of} (at least {graph['least_agreement']:.1%}), "
             f"{told}, {milliseconds(session, one):.3f} ms by the "
-            f"clock on the wall (where it was exported {_written(there_ms)})"
+            f"clock on the wall (where it was exported {_written(there_ms, whose)})"
         )
     return good
 
@@ -299,8 +348,8 @@ def _read(folder: Path) -> tuple[dict[str, Any], dict[str, Any], dict[str, NDArr
         return report, preprocessing, dict(samples)
 
 
-def _written(latency_ms: float | None) -> str:
-    return "not measured" if latency_ms is None else f"{latency_ms:.3f} ms of CPU time"
+def _written(latency_ms: float | None, whose: str) -> str:
+    return "not measured" if latency_ms is None else f"{latency_ms:.3f} ms of {whose} time"
 
 
 def show(folder: Path, name: str) -> None:

@@ -43,10 +43,13 @@ __all__ = [
     "deploy",
     "inserted_modules",
     "inserted_prefixes",
+    "is_excluded",
     "placements_of",
     "selected_sites",
     "uniform",
 ]
+
+_LONGEST_FAULT = 300  # signs of what is wrong with weights that a message shows
 
 
 def build(
@@ -71,12 +74,13 @@ def build(
     pretrained: whether the backbone comes with its library's weights.
     seed: with one seed, a block gets the same first weights in every architecture that has
         it at that site, which pairs comparisons.
-    Raises SpecError for an unknown name, a block that does not fit, or weights that cannot be had.
+    Raises SpecError for an unknown name, a block that does not fit, and weights that cannot be had
+    or are not the plain network's.
     """
     task = task or Task(outputs=num_classes)
     network = plain_network_of(architecture.plain, task, pretrained=pretrained, seed=seed)
     if weights is not None:
-        network.load_state_dict(dict(weights))
+        _load(network, weights, architecture.backbone)
     trained = start == "identity" and (weights is not None or pretrained)
     placements = placements_of(architecture, task)
     sharing = sharing_sites(architecture, placements)
@@ -95,6 +99,17 @@ def build(
         placed[site.name] = module
         site.slot.fill(holder, module)
     return network.eval()
+
+
+def _load(network: nn.Module, weights: Mapping[str, Tensor], backbone: str) -> None:
+    try:
+        network.load_state_dict(dict(weights))
+    except RuntimeError as error:
+        # Its first line says of which class it is, the others what is wrong.
+        faults = " ".join(line.strip() for line in str(error).splitlines()[1:])
+        raise SpecError(
+            f"weights do not fit the plain network of {backbone!r}: {faults[:_LONGEST_FAULT]}"
+        ) from None
 
 
 def _module(insertion: Insertion, site: Site, start: str, seed: int) -> nn.Module:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
 
 import torch
 from torch import nn
@@ -15,7 +14,7 @@ from nas.backbones.own_module import copied
 from nas.backbones.scores import describe_output
 from nas.backbones.sites.walk import outputs, walk
 from nas.backbones.torchvision_detectors import adapted
-from nas.base.errors import SpecError
+from nas.base.errors import SpecError, first_line
 from nas.base.size import Resolution, Size
 from nas.blocks import block_named
 from nas.spec.architecture import parse_label
@@ -125,16 +124,15 @@ def _size(network: nn.Module, size: Resolution | tuple[int, int] | None) -> Size
 
 
 @contextmanager
-def _reading(network: nn.Module, size: Size) -> Any:
+def _reading(network: nn.Module, size: Size) -> Iterator[None]:
     """Turn what a network says of a wrong image into one line."""
     try:
         yield
     except SpecError:
         raise
     except Exception as error:  # whatever the user's code provokes
-        lines = str(error).splitlines() or [type(error).__name__]
         raise SpecError(
-            f"{type(network).__name__} cannot read {(1, *size.shape)}: {lines[0]}"
+            f"{type(network).__name__} cannot read {(1, *size.shape)}: {first_line(error)}"
         ) from None
 
 

@@ -26,7 +26,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from nas.base.errors import SpecError
+from nas.base.errors import SpecError, first_line
 from nas.base.formats import one_line
 
 __all__ = ["NESTED", "GivenWeights", "not_a_file", "read_weights"]
@@ -57,6 +57,7 @@ _ROOM = (
 )
 _LEAST_TENSORS = 2
 _LONGEST_NAME = 80
+_LONGEST_LINE = 200
 _NAMED = 8
 _PICKLES = 5  # with which a file of the form of before 2020 begins
 _PIECE = 1 << 20  # bytes
@@ -305,5 +306,4 @@ def _short(name: Any) -> str:
 
 
 def _first_line(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0][:200] if lines else type(error).__name__
+    return first_line(error)[:_LONGEST_LINE]

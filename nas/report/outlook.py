@@ -6,9 +6,9 @@ From published results, costs, and the latencies of a device profile alone, in s
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from statistics import NormalDist
 from typing import Literal
@@ -16,9 +16,7 @@ from typing import Literal
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
 
-from nas.backbones import plain_network
 from nas.base.errors import SpecError
 from nas.base.size import Resolution
 from nas.belief.published_prior import PublishedPrior, PublishedTerms
@@ -29,7 +27,9 @@ from nas.models.candidates import Candidates, given_space
 from nas.models.choice_costs import COUNTED
 from nas.models.coded_space import CodedCandidates
 from nas.models.cost import cost
+from nas.runs.training_speed import seconds_per_image
 from nas.spec.architecture import Architecture
+from nas.spec.proxy import Proxy
 from nas.spec.space import Constraints, SearchSpace
 from nas.spec.task import Task, TaskName
 
@@ -54,8 +54,6 @@ _SEED_NOISE, _FROM_SHORT_TO_FULL = 0.5, 0.5
 """Accuracy points: what two seeds of a training differ by, and what a short training leaves open
 about the full one. Assumed; a search measures both (`nas calibrate`)."""
 _USUAL_CLASSES = {"segmentation": 21}
-_LARGE = 64
-"""Pixels from which a timed step takes fewer images."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,7 +209,7 @@ def ask(
             prior,
             plain_accuracy,
             profile,
-            speed or _timed_speed,
+            speed or partial(_timed_speed, task=purpose),
         )
         for plain, _ in candidates.plains()
     )
@@ -441,30 +439,7 @@ def _narrowing(placement: Placement, images_per_second: float, hours: float = 1.
     )
 
 
-def _timed_speed(plain: Architecture) -> float:
-    """Return how many images a second a training of the plain network sees on this machine.
-
-    Two steps are timed, after one, of few images: a moment on small ones, seconds at 224 pixels.
-    """
-    batch, steps = (4 if plain.size.pixels > _LARGE**2 else 16), 2
-    network = plain_network(
-        plain.backbone,
-        num_classes=10,
-        total_stride=plain.total_stride,
-        output_stride=plain.output_stride,
-    ).train()
-    optimiser = torch.optim.SGD(network.parameters(), 1e-3)
-    images = torch.zeros(batch, *plain.size.shape)
-    labels = torch.zeros(batch, dtype=torch.int64)
-
-    def step() -> None:
-        optimiser.zero_grad()
-        loss: torch.Tensor = nn.functional.cross_entropy(network(images), labels)
-        torch.autograd.backward(loss)
-        optimiser.step()
-
-    step()
-    begun = time.perf_counter()
-    for _ in range(steps):
-        step()
-    return steps * batch / (time.perf_counter() - begun)
+def _timed_speed(plain: Architecture, task: Task) -> float:
+    """Return how many images a second a training of the plain network sees on this machine."""
+    batch, threads = Proxy().batch_size, torch.get_num_threads()
+    return 1 / seconds_per_image(plain, task, batch_size=batch, threads=threads)

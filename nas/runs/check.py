@@ -26,13 +26,14 @@ from nas.runs.given_weights import match_given_weights, settle_weights
 from nas.runs.images import decode_images, image_names
 from nas.runs.loggers import check_loggers
 from nas.runs.open_study import study_name
-from nas.runs.run import CONSTANT_PREDICTION, Run, RunFile, open_run
+from nas.runs.run import CONSTANT_PREDICTION, Run, open_run
+from nas.runs.run_file import RunFile
 from nas.spec.prior import Rules, load_rules
 from nas.spec.proxy import Proxy
 from nas.spec.runner import TRAINS_HERE, Runner, check_regime, given_runner
 from nas.spec.space import SearchSpace
 from nas.spec.task import Task
-from nas.training.device import best_device
+from nas.training.device import best_device, check_placement
 from nas.training.launch import check_launch
 from nas.training.precision import settle_precision
 from nas.training.proxies import PROXIES
@@ -172,9 +173,11 @@ def _check_images(
     if file.proxy.subset is not None:
         images.check_subset(file.proxy.subset)
     count = len(images.train)
-    proxy = file.proxy.settled(count)
+    kind = file.task_on(CLASSES).kind
+    proxy = file.proxy.settled(count, kind.least_steps)
     if file.executor in TRAINS_HERE:
         check_launch(proxy.launch, best_device())
+        check_placement(file.side_by_side, best_device())
     if file.executor in TRAINS_HERE or proxy.precision is None:
         proxy = settle_precision(proxy, best_device())
     settled = {"proxy": proxy, "search": file.search.settled()}
@@ -247,6 +250,7 @@ def _with_calibration(new: NewRun, calibration: Path) -> NewRun:
             data=new.file.data,
             images=image_names(new.space, new.file),
             plains=[plain for plain, _ in new.candidates.plains()],
+            task=new.file.task_on(CLASSES),
         )
         if not (calibration / CALIBRATION).exists():
             return new
@@ -264,6 +268,8 @@ def _begin_with(new: NewRun, calibration: Path) -> NewRun:
     theirs, ours = begun.file, new.file
     compared = {
         "space": (begun.space, new.space),
+        "task": (theirs.task_on(CLASSES).name, ours.task_on(CLASSES).name),
+        "head": (theirs.task_on(CLASSES).head, ours.task_on(CLASSES).head),
         "images": (_today(state.data()["key"], new), new.data["key"]),
         "proxy": (
             _proxy_alone(theirs),

@@ -45,6 +45,7 @@ def _local(inputs: SearchInputs, store: Store, spec: EvaluatorSpec) -> Executor:
         spec,
         workers=workers,
         gpus=gpus,
+        side_by_side=run.file.side_by_side,
         measured_on=placed.to_json(),
         log=run.path / "events.log",
     )

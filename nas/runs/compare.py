@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from nas.base.errors import SpecError
 from nas.base.size import Size
 from nas.base.user_code import is_function
-from nas.runs.run import Run, RunFile, RunState, open_run
+from nas.runs.run import Run, RunState, open_run
+from nas.runs.run_file import RunFile
 from nas.spec.precision import FP32
 from nas.study.front.caveats import caveat_lines
 from nas.study.front.front import Front

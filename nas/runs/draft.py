@@ -10,34 +10,28 @@ import json
 import math
 import re
 import shlex
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-
-import torch
 
 from nas.base.errors import SpecError
 from nas.base.files import parse, read_yaml, write_folder_whole
 from nas.base.formats import format_duration
 from nas.base.machine import usable_cores
 from nas.base.size import Resolution, Size
-from nas.data import Split
 from nas.data.searched import Searched
-from nas.models.build import build
 from nas.models.candidates import Candidates
 from nas.models.fitting_sites import with_fitting_sites
 from nas.runs.check import check_latency_device
-from nas.runs.rehearsal import Rehearsal
-from nas.runs.run import RunFile
+from nas.runs.run_file import RunFile
+from nas.runs.training_speed import seconds_per_image
 from nas.spec.architecture import Architecture
+from nas.spec.duration import parse_seconds
 from nas.spec.own_backbone import absolute
 from nas.spec.proxy import PROBE_STEPS
-from nas.spec.runner import Runner, parse_seconds, with_overrides
+from nas.spec.runner import Runner, with_overrides
 from nas.spec.space import SearchSpace
 from nas.spec.task import Task
 from nas.training.device import best_device, times_as_fast
-from nas.training.proxies import PROXIES
-from nas.training.step_time import images_to_time, seconds_of_step
 
 __all__ = [
     "RUNNER",
@@ -171,7 +165,13 @@ class Draft:
         Raises SpecError for less time than the least trainings take.
         """
         seconds = parse_seconds("--budget", budget)
-        epoch = network.images.train * _seconds_per_image(network)
+        few = seconds_per_image(
+            network.plain,
+            network.images.task,
+            batch_size=network.images.file.proxy.batch_size,
+            threads=1,
+        )
+        epoch = network.images.train * few
         steps = max(1, network.images.train // network.images.file.proxy.batch_size)
         time = seconds * times_as_fast(usable_cores())
         full = _FULL_SHARE * time / (_FULL * epoch)
@@ -257,22 +257,6 @@ def check_target(network: Network, device: str) -> str:
     file = RunFile.of(with_overrides(Runner(), (setting,)), network.images.source)
     check_latency_device(file, network.candidates)
     return device
-
-
-def _seconds_per_image(network: Network) -> float:
-    """Time steps of the plain network on images of noise."""
-    plain, task = network.plain, network.images.task
-    rehearsal = Rehearsal(plain, plain.size, task)
-    setting = rehearsal.setting(build(plain, task=task), "scratch")
-    few = images_to_time(network.images.file.proxy.batch_size, plain.size)
-    data = replace(setting.data, train=_repeated(setting.data.train, few))
-    update: Mapping[str, object] = {"batch_size": few, "rungs": [1e6]}
-    setting = replace(setting, data=data, proxy=setting.proxy.model_copy(update=update))
-    return seconds_of_step(PROXIES["scratch"].begin(plain, setting, 0), threads=1) / few
-
-
-def _repeated(split: Split, count: int) -> Split:
-    return split.only(torch.arange(count) % len(split))
 
 
 def _commented(*lines: tuple[str, str]) -> str:

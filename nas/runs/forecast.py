@@ -18,14 +18,15 @@ from nas.runs.check import NewRun
 from nas.runs.images import decode_images
 from nas.runs.prepare import worker_count
 from nas.runs.retrain.budget import estimate_seconds, trainings_at_once
-from nas.runs.run import Run, RunFile
+from nas.runs.run import Run
+from nas.runs.run_file import RunFile
 from nas.spec.architecture import PLAIN, Architecture
 from nas.spec.proxy import PROBE_STEPS
 from nas.spec.task import Figure, Task
 from nas.strategy.confirmation import most_confirmed
 from nas.training.device import best_device, times_as_fast
-from nas.training.loop import steps_in
 from nas.training.proxies import PROXIES, Setting
+from nas.training.recipe import steps_in
 from nas.training.step_time import images_to_time, seconds_of_step
 
 __all__ = ["Forecast", "forecast", "images_for"]

@@ -14,7 +14,7 @@ from tempfile import TemporaryDirectory
 
 from nas.data.arrays import write_arrays
 from nas.data.given_images import class_names, in_parts
-from nas.runs.run import RunFile
+from nas.runs.run_file import RunFile
 
 __all__ = ["IMAGES", "GivenImages", "given_images"]
 

@@ -19,7 +19,8 @@ from nas.models.candidates import given_space
 from nas.models.fitting_sites import with_fitting_sites
 from nas.runs.check_network import CLASSES
 from nas.runs.reading import settle_task
-from nas.runs.run import Run, RunFile
+from nas.runs.run import Run
+from nas.runs.run_file import RunFile
 from nas.spec.own_backbone import is_held
 from nas.spec.runner import Runner, given_runner, with_overrides
 from nas.spec.space import SearchSpace, with_backbones
@@ -136,6 +137,8 @@ def check_runs_in_process(runner: Runner) -> None:
         wanted = f"executor {runner.executor}"
     elif isinstance(runner.workers, int) and runner.workers > 1:
         wanted = f"workers {runner.workers}"
+    elif runner.side_by_side == "streams":
+        wanted = "side_by_side streams"
     if wanted is not None:
         raise SpecError(
             f"{wanted}: a network that is given in memory is trained in this process alone; for "

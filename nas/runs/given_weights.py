@@ -14,7 +14,7 @@ from nas.base.errors import SpecError
 from nas.base.files import read_text
 from nas.models.named_weights import CONFIG, NamedWeights, find_weights, read_config
 from nas.models.weights_file import not_a_file
-from nas.runs.run import RunFile
+from nas.runs.run_file import RunFile
 from nas.spec.architecture import Architecture
 from nas.spec.runner import Normalisation, Proxy
 from nas.spec.task import OWN, Task

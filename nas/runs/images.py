@@ -10,7 +10,8 @@ from nas.base.errors import SpecError, StorageError
 from nas.base.machine import cache_root
 from nas.base.size import Resolution, Size
 from nas.data import Dataset, cached_data, data_names, open_data, same_images
-from nas.runs.run import Run, RunFile
+from nas.runs.run import Run
+from nas.runs.run_file import RunFile
 from nas.spec.runner import Runner
 from nas.spec.space import SearchSpace
 

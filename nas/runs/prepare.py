@@ -22,7 +22,7 @@ from nas.execution.evaluator import EvaluatorSpec
 from nas.execution.executor import LatencyMachine
 from nas.execution.observer import Observer
 from nas.latency.device import Device
-from nas.latency.gpu_state import conditions_of
+from nas.latency.gpu_state import conditions_during
 from nas.latency.profile import Profile, load_profile
 from nas.latency.runtime import clock_of, device_named
 from nas.latency.source import machine_of, measure_device
@@ -41,7 +41,7 @@ from nas.strategy.search import Search
 from nas.strategy.storage.store import Store
 from nas.study.evidence import Budgets
 from nas.training.checkpoint import checkpoint_path, load_weights, weights_exist
-from nas.training.device import best_device
+from nas.training.device import best_device, check_placement
 from nas.training.launch import check_launch
 from nas.training.plain_backbone import judge_emptied, prepare_backbone
 from nas.training.precision import check_precision
@@ -106,6 +106,7 @@ def prepare(inputs: SearchInputs, observer: Observer, machine: LatencyMachine) -
     if file.executor in TRAINS_HERE:  # where a search is gone on with may be another machine
         check_precision(file.proxy.computed_in, best_device())
         check_launch(file.proxy.launch, best_device())
+        check_placement(file.side_by_side, best_device())
     images = _find_images(inputs, observer)
     data = open_data(images)
     if data.imbalance > _IMBALANCED:
@@ -259,7 +260,9 @@ def _anchor_ms(
     runtime, processor = machine(machine_of, device)
     if path.exists():
         return _read_anchor_ms(run, runtime, processor)
-    latency_ms = machine(measure_device, anchor, task, device)
+    latency_ms, conditions = machine(
+        conditions_during, clock_of(device), measure_device, anchor, task, device
+    )
     about = {
         "version": 1,
         "device": device.name,
@@ -269,7 +272,7 @@ def _anchor_ms(
         "measured": utc_now(),
         "anchor": {"digest": anchor.digest, "latency_ms": latency_ms},
     }
-    if (conditions := machine(conditions_of, clock_of(device))) is not None:
+    if conditions is not None:
         about["conditions"] = conditions
     with write_whole(path) as temporary:
         temporary.write_text(json.dumps(about, indent=1))

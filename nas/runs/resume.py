@@ -18,7 +18,8 @@ from nas.runs.prepare import SearchInputs
 from nas.runs.progress_bar import watched
 from nas.runs.retrain.budget import share_budget
 from nas.runs.retrain.in_search import end_in_full_trainings
-from nas.runs.run import Run, RunFile, open_run
+from nas.runs.run import Run, open_run
+from nas.runs.run_file import RunFile
 from nas.study.full_training import select_main_recipe
 
 if TYPE_CHECKING:

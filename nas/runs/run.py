@@ -12,27 +12,23 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
-
-from pydantic import Field
+from typing import TYPE_CHECKING, Any
 
 from nas.base.errors import NasError, SpecError, StorageError
 from nas.base.files import parse, read_yaml
 from nas.base.html import html_paragraphs
 from nas.base.object_store import location
-from nas.base.own_name import OwnName
 from nas.base.size import Resolution
 from nas.runs.belief import read_belief, regime_of
 from nas.runs.calibrate.curve_result import CURVES_FILE, CurvesFound, load_curves
 from nas.runs.calibrate.result import FILE, Calibration, load_calibration
 from nas.runs.lock import is_locked
 from nas.runs.profiled_latency import predict_latencies, profile_doubts
-from nas.runs.reading import reading_of, settle_task
+from nas.runs.run_file import RunFile
 from nas.runs.trust import proxy_trust
 from nas.runs.weights import Weights, retrained_weights, trained_network
 from nas.spec.objective import objectives_named
 from nas.spec.own_backbone import is_held
-from nas.spec.runner import JOURNAL, Runner
 from nas.spec.space import SearchSpace
 from nas.spec.storage_url import StorageUrl
 from nas.spec.task import Task
@@ -47,7 +43,7 @@ if TYPE_CHECKING:
     import matplotlib.figure
     from torch import nn
 
-    from nas.data import Dataset, Reading
+    from nas.data import Dataset
 
 __all__ = [
     "CHECKPOINTS",
@@ -56,7 +52,6 @@ __all__ = [
     "FINISHED",
     "JOURNAL_FILE",
     "Run",
-    "RunFile",
     "RunState",
     "journal_stamp",
     "open_run",
@@ -74,48 +69,6 @@ FINISHED = "finished:"
 
 _TRIALS_FILE = "trials.parquet"
 _LISTED = 8  # runs in an error
-
-
-class RunFile(Runner):
-    """The contents of run.yaml: the runner as it was resolved, and the data."""
-
-    data: str
-    study: str = "search"
-    """Its name in the storage."""
-    begun: Annotated[int, Field(ge=0)] = 0
-    """Trials that it began with, of a calibration."""
-    image_rules: Literal[1, 2] = 1
-    """How files of images are found and known: see `Reading`. Runs of before do not say."""
-
-    @classmethod
-    def of(cls, runner: Runner, data: str, study: str = "search") -> RunFile:
-        """Return the file of a new run: its images are found from anywhere, by today's rules."""
-        from nas.data import Reading, resolve_source, resolve_validation
-
-        named = settle_task(runner, data).model_dump()
-        named |= {"data": resolve_source(data), "image_rules": Reading().rules}
-        named |= {"validation": resolve_validation(runner.validation)}
-        named |= {"test": runner.test and resolve_validation(runner.test)}
-        return cls(**named, study=study)
-
-    @property
-    def reading(self) -> Reading:
-        """How its images are read."""
-        return reading_of(self, self.image_rules)
-
-    @property
-    def data_name(self) -> str:
-        """The data for pictures and packs: where a folder lies here is nobody's business."""
-        kind, _, argument = self.data.partition(":")
-        own = OwnName.parse(self.data)
-        if own is not None and own.is_file:
-            return own.brief
-        return f"{kind}:{Path(argument).name}" if argument.startswith("/") else self.data
-
-    @property
-    def address(self) -> StorageUrl | None:
-        """The address of the study; None: it is in the run folder's journal."""
-        return None if self.storage == JOURNAL else StorageUrl.parse(self.storage).of(self.study)
 
 
 @dataclass(frozen=True, slots=True)

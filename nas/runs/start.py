@@ -33,8 +33,10 @@ from nas.runs.progress_bar import watched
 from nas.runs.resume import write_plan
 from nas.runs.retrain.budget import share_budget
 from nas.runs.retrain.in_search import end_in_full_trainings
-from nas.runs.run import CHECKPOINTS, Run, RunFile, open_run
-from nas.spec.runner import Runner, SearchPlan, given_runner, with_overrides
+from nas.runs.run import CHECKPOINTS, Run, open_run
+from nas.runs.run_file import RunFile
+from nas.spec.runner import Runner, given_runner, with_overrides
+from nas.spec.search_plan import SearchPlan
 from nas.spec.space import SearchSpace
 
 if TYPE_CHECKING:

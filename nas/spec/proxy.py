@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -225,10 +226,11 @@ class Proxy(BaseModel):
         """Return how long the rate falls before a rung of a trunk, in the unit of the rungs."""
         return _COOLDOWN * rung if self.cooldown is None else self.cooldown
 
-    def settled(self, images: int) -> Proxy:
+    def settled(self, images: int, least_steps: int = 0) -> Proxy:
         """Return the proxy with what suits so many images, where it does not say it itself.
 
         images: for training.
+        least_steps: of the task: a training from scratch gets as many whole epochs as make them.
         A training from scratch gets 5 epochs; how long it must be depends on network and images,
         and nas calibrate measures it. Its blocks start as identities: coordinate attention
         everywhere had a loss of .74 and .23 after 5 and 8 epochs of digits, and of 1.11 and .52
@@ -239,14 +241,16 @@ class Proxy(BaseModel):
         steps, which ranked those networks better than a fourth or four times as many; at most 20
         epochs. Other kinds get their epochs.
         """
-        settled = self if self.rungs is not None else self._with_budget(images)
+        settled = self if self.rungs is not None else self._with_budget(images, least_steps)
         if settled.regime == "scratch":
             found = {"start": self.start or "identity", "warm_up": settled._warm_up(images)}
             settled = settled.model_copy(update=found)
         return settled
 
-    def _with_budget(self, images: int) -> Proxy:
+    def _with_budget(self, images: int, least_steps: int) -> Proxy:
         epochs, steps = _EPOCHS[self.kind], _STEPS.get(self.kind)
+        if self.kind == "scratch":
+            epochs = max(epochs, math.ceil(least_steps / self.steps(1.0, images)))
         if steps is not None and self.steps(epochs, images) > steps:
             return self.model_copy(update={"rungs": [float(steps)], "unit": "steps"})
         return self.model_copy(update={"rungs": [epochs], "unit": "epochs"})

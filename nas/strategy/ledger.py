@@ -29,6 +29,7 @@ class Ledger:
         self._records: list[Record] = []
         self._by_digest: dict[str, list[int]] = {}
         self._networks = 0
+        self.changes = 0  # so that what was made of the records is made anew when they are others
 
     @property
     def records(self) -> Sequence[Record]:
@@ -71,6 +72,7 @@ class Ledger:
     def restore(self, record: Record) -> None:
         """Take up a trial that the store holds already."""
         assert record.trial == len(self._records), "trials are numbered without gaps"
+        self.changes += 1
         self._records.append(record)
         self._by_digest.setdefault(record.digest, []).append(record.trial)
         # What is trained beside the winners of a search was not proposed by it.
@@ -86,6 +88,7 @@ class Ledger:
         else:
             self._store.finish(record, values)
         self._records[record.trial] = record
+        self.changes += 1
 
 
 def record_outcome(before: Record, job: Job, outcome: Outcome) -> Record:

@@ -14,7 +14,7 @@ from nas.base.seeds import derive
 from nas.models.candidates import Candidates
 from nas.spec.architecture import Architecture
 from nas.spec.objective import objectives_named
-from nas.spec.runner import SearchPlan
+from nas.spec.search_plan import SearchPlan
 from nas.spec.task import ACCURACY, Figure
 from nas.strategy.confirmation import Confirmation
 from nas.strategy.ledger import (
@@ -121,6 +121,7 @@ class Search:
         self._ledger = Ledger(store)
         self._running: dict[int, Job] = {}
         self._lost: list[Job] = []
+        self._wanted: dict[bool, tuple[int, Mapping[str, int]]] = {}
         self._restore()
 
     # What drivers use.
@@ -278,10 +279,16 @@ class Search:
         """Take further seeds: of references at once, of the front when it stands."""
         return self._repeat(self._wanted_seeds(front=not self._network_is_running))
 
-    def _wanted_seeds(self, *, front: bool) -> dict[str, int]:
-        return self._confirmation.wanted_seeds(
-            self._ledger.records, self._ledger.by_digest, front=front
-        )
+    def _wanted_seeds(self, *, front: bool) -> Mapping[str, int]:
+        # A front of ten thousand networks takes a tenth of a second, and drivers ask far more often
+        # than anything changes.
+        moment, wanted = self._wanted.get(front, (-1, {}))
+        if moment != self._ledger.changes:
+            wanted = self._confirmation.wanted_seeds(
+                self._ledger.records, self._ledger.by_digest, front=front
+            )
+            self._wanted[front] = (self._ledger.changes, wanted)
+        return wanted
 
     def _repeat(self, wanted: Mapping[str, int]) -> Job | None:
         """Start the first repeat that is missing.

@@ -137,6 +137,23 @@ class FullTraining:
         """The name of this training among all of a run."""
         return f"{self.digest}:{self.seed}:{self.key}"
 
+    def kept_losses(self, *, tested: bool = False) -> NDArray[np.float64] | None:
+        """Return the losses of validation or test images that were kept, (N,); None without."""
+        text = self.test_losses if tested else self.losses
+        return None if text is None else unpack_losses(text)
+
+    def kept_marks(self, *, tested: bool = False) -> Marks | None:
+        """Return the marks of validation or test images that were kept, see `nas.study.marks`.
+
+        None without; of validation images, classification keeps none.
+        """
+        if self.task is None:
+            if not tested or not self.test_correct:
+                return None
+            return unpack_flags(self.test_correct, self.test_images or 0)
+        text = self.test_marks if tested else self.marks
+        return None if text is None else unpack_marks(self.task, text)
+
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for JSON; what is new since earlier versions only where known."""
         values = asdict(self)
@@ -283,7 +300,8 @@ def select_main_recipe(trainings: Sequence[FullTraining]) -> list[FullTraining]:
     """Return the complete trainings of the recipe that is shown, by seed.
 
     It is the recipe of most networks; of several, that of most trainings; then the one that ended
-    last. Figures of different recipes stand for different trainings, and are never shown together.
+    last, and that of the last key where no training says when. Figures of different recipes stand
+    for different trainings, and are never shown together.
 
     trainings: all of a run.
     """
@@ -293,7 +311,8 @@ def select_main_recipe(trainings: Sequence[FullTraining]) -> list[FullTraining]:
     networks = Counter(key for _, key in {(item.digest, item.key) for item in complete})
     seeds = Counter(item.key for item in complete)
     last = {item.key: item.finished or "" for item in sorted(complete, key=_finished)}
-    shown = max(networks, key=lambda key: (networks[key], seeds[key], last[key]))
+    # By its name at last: sets of texts have another order in each process.
+    shown = max(networks, key=lambda key: (networks[key], seeds[key], last[key], key))
     return sorted((item for item in complete if item.key == shown), key=lambda item: item.seed)
 
 

@@ -20,6 +20,7 @@ from nas.base.natural_order import natural_key
 from nas.belief.evidence import Evidence
 from nas.belief.published_prior import PublishedPrior, Regime
 from nas.belief.space_codes import CodedSpace
+from nas.belief.terms import stage_of
 from nas.spec.architecture import EMPTY, Architecture, Insertion
 
 __all__ = ["PUBLISHED", "published_evidence"]
@@ -117,7 +118,7 @@ def _space(networks: Sequence[Architecture]) -> CodedSpace | None:
         decisions=tuple(sites),
         labels=tuple(tuple(labels[site]) for site in sites),
         idle=np.zeros(len(sites), dtype=np.int64),
-        stages=tuple(site.rpartition("/")[0].rpartition(".")[0] for site in sites),
+        stages=tuple(stage_of(site) for site in sites),
         depth=np.linspace(0.0, 1.0, len(sites)) if len(sites) > 1 else np.full(1, 0.5),
         blocks=blocks,
         log_macs=tuple(0.0 * item for item in blocks),

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from nas.base.natural_order import natural_key
 from nas.belief.grid import Grid
 from nas.belief.points import PointSpace
-from nas.belief.terms import Place, SharedTerms
+from nas.belief.terms import Place, SharedTerms, stage_of
 from nas.spec.architecture import KEEP, Architecture
 
 __all__ = ["SeenSpace"]
@@ -98,7 +98,7 @@ class SeenSpace:
         for backbone, site in keys:
             own = [other for other, _ in keys if other == backbone]
             number = [other for of, other in keys if of == backbone].index(site)
-            places.append(Place(_stage(site), number / max(1, len(own) - 1), 1))
+            places.append(Place(stage_of(site) or _NETWORK, number / max(1, len(own) - 1), 1))
         terms = SharedTerms(self.grid, places)
         return PointSpace(
             self.grid,
@@ -123,24 +123,13 @@ class SeenSpace:
 
     def _macs_of(self, codes: Codes) -> Floats:
         """Return multiply-adds (n,): they add up over sites, so those seen tell every choice's."""
-        return _one_hot(self.grid, codes) @ self._added_macs
+        return self.grid.one_hot(codes) @ self._added_macs
 
     @cached_property
     def _added_macs(self) -> Floats:
-        rows = _one_hot(self.grid, self.codes(self.architectures))
+        rows = self.grid.one_hot(self.codes(self.architectures))
         return np.asarray(np.linalg.lstsq(rows, self.macs, rcond=None)[0])
 
 
 def _network(architecture: Architecture) -> str:
     return f"{architecture.backbone} {architecture.resolution}"
-
-
-def _stage(site: str) -> str:
-    """Return the modules that hold a site's residual block."""
-    return site.rpartition("/")[0].rpartition(".")[0] or "network"
-
-
-def _one_hot(grid: Grid, codes: Codes) -> Floats:
-    rows = np.zeros((len(codes), int(grid.sizes.sum())))
-    rows[np.arange(len(rows))[:, None], codes + grid.first] = 1
-    return rows

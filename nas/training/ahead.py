@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import torch
 from torch import Tensor
 
-__all__ = ["Ahead"]
+__all__ = ["MAKING", "Ahead"]
+
+MAKING = threading.Lock()
+"""Held while a batch is made beside a step, of any training of this process: CUDA captures nothing
+while another thread allocates."""
 
 Batch = tuple[Tensor, Tensor]
 
@@ -40,7 +45,7 @@ class Ahead:
     def _made(self, step: int) -> Batch:
         if self._stream is None:
             return self._make(step)
-        with torch.cuda.stream(self._stream):
+        with MAKING, torch.cuda.stream(self._stream):
             batch = self._make(step)
             # Waited for here, where a thread has nothing else to do.
             self._stream.synchronize()

@@ -17,11 +17,15 @@ def climb(training: Training, setting: Setting, rung: int) -> dict[str, Tensor]:
     fell. There `training` is then a branch, which takes up that state before it climbs on. A
     training that has taken up the state of a rung climbs to that rung again, to the same network.
     """
+
+    def run(until: float) -> None:
+        training.run(until, progress=lambda done, of: setting.after_step())
+
     if setting.proxy.schedule != "trunk":
-        training.run(setting.length(rung))
+        run(setting.length(rung))
         return training.state()
     training.recipe = setting.toward(rung, training.recipe)
-    training.run(setting.fork(rung))
+    run(setting.fork(rung))
     before = {name: tensor.detach().clone() for name, tensor in training.state().items()}
-    training.run(setting.length(rung))
+    run(setting.length(rung))
     return before

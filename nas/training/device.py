@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
 
 from nas.base.errors import SpecError
+from nas.spec.side_by_side import Placement
 
 __all__ = [
     "TRAIN_ON",
     "best_device",
+    "check_placement",
     "forget_memory",
     "out_of_memory",
+    "own_stream",
     "random_streams",
     "times_as_fast",
     "visible_gpus",
@@ -64,6 +69,26 @@ def random_streams(device: torch.device) -> dict[str, Any]:
         return {"devices": []}
     current = getattr(torch, device.type).current_device()
     return {"devices": [current], "device_type": device.type}
+
+
+def check_placement(placement: Placement, device: torch.device) -> None:
+    """Raise SpecError where trainings of a device cannot be side by side so."""
+    if placement == "streams" and device.type != "cuda":
+        raise SpecError(
+            f"side_by_side streams is of CUDA, and trainings run on {device.type} here; use "
+            "processes"
+        )
+
+
+def own_stream(device: torch.device) -> Callable[[], AbstractContextManager[object]]:
+    """Return what enters a new stream of a device, which works at several beside each other.
+
+    Of others than CUDA's there is one for all.
+    """
+    if device.type != "cuda":
+        return nullcontext
+    stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+    return lambda: torch.cuda.stream(stream)
 
 
 def out_of_memory(error: BaseException) -> bool:

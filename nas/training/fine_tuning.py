@@ -11,7 +11,7 @@ from nas.models.build import inserted_modules
 from nas.models.task_network import backbone_of, part_of
 from nas.spec.architecture import Architecture
 from nas.spec.task import OWN, Task
-from nas.training.loop import Group
+from nas.training.optimiser import Group
 
 __all__ = ["fine_tuned"]
 

@@ -33,10 +33,11 @@ from nas.training.checkpoint import (
 from nas.training.device import best_device
 from nas.training.fine_tuning import fine_tuned
 from nas.training.launch import check_launch
-from nas.training.loop import Recipe, Training, evaluate, steps_in
+from nas.training.loop import Training, evaluate
 from nas.training.original_size import judge_on_test_images
 from nas.training.placement import placed
 from nas.training.precision import check_precision
+from nas.training.recipe import Recipe, steps_in
 from nas.training.tasks import Score
 
 __all__ = [

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from nas.base.errors import SpecError
 from nas.spec.launch import Launch
+from nas.training.ahead import MAKING
 from nas.training.device import random_streams
 
 __all__ = ["Loss", "check_launch", "launched"]
@@ -46,7 +47,7 @@ def _graphs(objective: nn.Module, images: Tensor, targets: Tensor) -> Loss:
     # What is captured is run before: batch norms would see it, and dropout draw for it.
     before = {name: value.clone() for name, value in objective.state_dict().items()}
     sample = images.clone(), targets.clone()
-    with torch.random.fork_rng(**random_streams(images.device)):
+    with MAKING, torch.random.fork_rng(**random_streams(images.device)):
         graphed = torch.cuda.make_graphed_callables(objective, sample, allow_unused_input=True)
     objective.load_state_dict(before)
     return cast(Loss, graphed)

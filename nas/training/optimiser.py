@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
 
-if TYPE_CHECKING:
-    from nas.training.loop import Recipe
+from nas.training.recipe import Recipe
 
 __all__ = ["Group", "in_groups", "optimiser_of"]
 

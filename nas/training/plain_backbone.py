@@ -30,9 +30,10 @@ from nas.spec.runner import Backbone, Proxy
 from nas.spec.task import Task
 from nas.training.checkpoint import load_weights, save_weights
 from nas.training.fine_tuning import fine_tuned
-from nas.training.loop import Recipe, Training, evaluate, steps_in
+from nas.training.loop import Training, evaluate
 from nas.training.placement import placed
 from nas.training.proxies.setting import scale_rate
+from nas.training.recipe import Recipe, steps_in
 from nas.training.tasks import Score
 
 __all__ = ["fingerprint", "given_network", "judge_emptied", "prepare_backbone"]

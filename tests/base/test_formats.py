@@ -18,7 +18,8 @@ from nas.base.formats import (
 
 @pytest.mark.parametrize(
     ("number", "text"),
-    [(7, "7"), (999, "999"), (412_300, "412k"), (3_504_872, "3.50M"), (2e9, "2.00G")],
+    [(7, "7"), (999, "999"), (412_300, "412k"), (3_504_872, "3.50M"), (2e9, "2.00G")]
+    + [(999_499, "999k"), (999_500, "1.00M"), (999_990_000, "999.99M"), (999_996_000, "1.00G")],
 )
 def test_counts_have_a_unit(number: float, text: str) -> None:
     assert format_count(number) == text
@@ -67,4 +68,7 @@ def test_durations_have_the_largest_unit_of_which_there_are_two(seconds: float, 
 def test_sizes_on_disk_are_rounded_up() -> None:
     assert [format_bytes(number) for number in (1, 1e6, 7.2e6, 1.25e9, 3e12)] == [
         "1 MB", "1 MB", "8 MB", "1.2 GB", "3.0 TB",
+    ]  # fmt: skip
+    assert [format_bytes(number) for number in (999e6, 999.1e6, 999.94e9, 999.96e9)] == [
+        "999 MB", "1.0 GB", "999.9 GB", "1.0 TB",
     ]  # fmt: skip

@@ -1,15 +1,19 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import shutil
 import subprocess
+import sys
 from datetime import datetime, timedelta
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from nas.base.machine import REPORTED, describe_environment, processor, version
+import nas
+from nas.base.machine import REPORTED, describe_environment, processor, source_digest, version
 
 
 def test_tells_what_a_run_was_made_with() -> None:
@@ -27,9 +31,33 @@ def test_absent_package_has_no_version() -> None:
     assert version("no-such-package-anywhere") is None
 
 
-def test_commit_is_a_hash_or_unknown() -> None:
-    commit = describe_environment({})["commit"]
-    assert commit is None or re.fullmatch(r"[0-9a-f]{40}", commit)
+def test_commit_is_that_of_the_checkout_or_unknown() -> None:
+    root = Path(nas.__file__).parents[1]
+    head = None
+    if (root / ".git").exists():
+        told = subprocess.run(["git", "-C", root, "rev-parse", "HEAD"], capture_output=True)
+        head = told.stdout.decode().strip() or None
+    assert describe_environment({})["commit"] == head
+
+
+def test_digest_is_of_the_files_of_every_floor(tmp_path: Path) -> None:
+    """Workers of a checkout that trains otherwise are told by it."""
+    package = tmp_path / "nas"
+    unwanted = shutil.ignore_patterns("__pycache__", "*.json", "*.js", "*.css", "*.html")
+    shutil.copytree(Path(nas.__file__).parent, package, ignore=unwanted)
+    assert _digest_of(tmp_path) == source_digest()
+    for floor in ("base", "training", "cli"):
+        before = _digest_of(tmp_path)
+        (package / floor / "__init__.py").write_text(f"# another {floor}")
+        assert _digest_of(tmp_path) != before
+
+
+def _digest_of(root: Path) -> str:
+    code = "from nas.base.machine import source_digest; print(source_digest())"
+    environment = {**os.environ, "PYTHONPATH": str(root)}
+    command = [sys.executable, "-c", code]
+    told = subprocess.run(command, cwd=root, env=environment, capture_output=True, check=True)
+    return told.stdout.decode().strip()
 
 
 @pytest.mark.parametrize(

@@ -50,6 +50,8 @@ def test_a_text_names_a_path_here_or_in_a_store(bucket: str) -> None:
         ("s3://key:secret@bucket/a", "the s3:// URL holds keys"),
         ("simplecache::s3://bucket/a", "allowed: s3://BUCKET/FOLDER"),
         ("://bucket", "allowed: s3://BUCKET/FOLDER"),
+        ("s3://", "allowed: s3://BUCKET/FOLDER"),
+        ("file:///", "allowed: s3://BUCKET/FOLDER"),
         ("nowhere://bucket", "nowhere://bucket cannot be reached"),
         ("memory://bucket/a", "memory:// is gone with the process"),
         ("abfs://bucket", "nothing here reaches abfs://"),

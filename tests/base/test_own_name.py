@@ -61,7 +61,9 @@ def test_what_was_written_is_read(arguments: dict[str, object]) -> None:
 
 
 @pytest.mark.parametrize(
-    "inside", ["width", "width=", "width=x", "=1", "a=1 b=2", "a=1,a=1", "a=NaN"]
+    "inside",
+    ["width", "width=", "width=x", "=1", "a=1 b=2", "a=1,a=1", "a=NaN"]
+    + [pytest.param("a=" + "[" * 100_000, id="deep")],
 )
 def test_arguments_that_cannot_be_read_are_refused(inside: str) -> None:
     with pytest.raises(SpecError, match="as JSON writes|allowed: a number") as caught:

@@ -13,7 +13,7 @@ from nas.report import outlook
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(outlook, "_timed_speed", lambda plain: 1000.0)
+    monkeypatch.setattr(outlook, "_timed_speed", lambda plain, task: 1000.0)
 
 
 def test_the_answer_comes_first(nas, small_space: Path) -> None:  # type: ignore[no-untyped-def]

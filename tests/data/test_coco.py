@@ -35,6 +35,10 @@ def thing(image: int, category: int, segmentation: Any, crowd: int = 0) -> Json:
     }
 
 
+def sized(number: int, name: str, height: float = 10) -> Json:
+    return {"id": number, "file_name": name, "width": 12, "height": height}
+
+
 def write(root: Path, name: str, count: int, things: list[Json], **changed: Any) -> str:
     """Write so many images, 12x10, and their annotations; return what names them."""
     folder = root / name
@@ -118,6 +122,9 @@ def test_both_paths_are_made_absolute(tmp_path: Path, monkeypatch: pytest.Monkey
         ({"annotations": 3}, "is no file of COCO"),
         ({"images": [{"id": 100}], "annotations": []}, "without 'file_name'"),
         ({"categories": [{"id": "x", "name": "y"}]}, "is no file of COCO"),
+        ({"images": [sized(100, "0.png", height=1e999)]}, "is no file of COCO"),
+        ({"images": [sized(100, "0.png"), sized(100, "1.png")]}, "two images have one id"),
+        ({"images": [sized(100, "0.png"), sized(101, "0.png")]}, "2 images are called '0.png'"),
     ],
 )
 def test_wrong_files_are_one_line(tmp_path: Path, changed: Json, said: str) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from nas.base.machine import cache_root
 from nas.data import content
 from nas.data.content import content_digest, stamps_digest
 from nas.data.listing import Listing, list_classes, list_images
@@ -64,4 +65,24 @@ def test_without_a_cache_it_is_the_same(
     digest = content_digest(listed(root))
     (tmp_path / "file").touch()
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    assert content_digest(listed(root)) == digest
+
+
+@pytest.mark.parametrize("kept", ["", "0123", "\xff" * 64])
+def test_what_the_cache_holds_otherwise_is_made_again(make_folder: MakeFolder, kept: str) -> None:
+    root = make_folder(parts={"train": 3})
+    digest = content_digest(listed(root))
+    (file,) = (cache_root() / "digests").iterdir()
+    file.write_text(kept, encoding="latin-1")
+    assert content_digest(listed(root)) == digest
+    assert file.read_text() == digest
+
+
+def test_a_cache_that_cannot_be_written_is_gone_without(make_folder: MakeFolder) -> None:
+    root = make_folder(parts={"train": 3})
+    digest = content_digest(listed(root))
+    (file,) = (cache_root() / "digests").iterdir()
+    file.unlink()
+    file.mkdir()  # so that nothing takes its place
+    (file / "other").touch()
     assert content_digest(listed(root)) == digest

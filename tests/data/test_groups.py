@@ -57,6 +57,9 @@ def test_groups_are_part_of_what_images_are(films: Path) -> None:
     ("text", "said"),
     [
         ("a/0.png", "groups.csv, line 1: 1 values; needed: an image and its group"),
+        ("\na/0.png,x\n\na/1.png", "groups.csv, line 4: 1 values; needed: an image and its group"),
+        ("a/0.png,x\na/0.png,y", "line 2: a/0.png is in 'x' and 'y'; an image is in one group"),
+        ("a/0.png," + "x" * 200_000, "groups.csv, line 1: field larger than field limit"),
         ("a/0.png,x", r"image .*train/a/1.png has no group in .*: a line train/a/1.png,GROUP"),
         ("", "has no group"),
     ],
@@ -90,3 +93,12 @@ def test_groups_are_divided_by_share_and_class() -> None:
         assert all(len(part) for part in split_groups(labels, groups, share, seed=0))
     with pytest.raises(SpecError, match="all images are of one group"):
         split_groups(labels, np.zeros_like(groups), 0.8, seed=0)
+
+
+def test_many_groups_are_divided_as_few_are() -> None:
+    """As by the sums of all that was taken before, however many that is."""
+    groups = np.repeat(np.arange(20_000), 2)
+    labels = np.arange(40_000) % 4
+    kept, held = split_groups(labels, groups, 0.8, seed=0)
+    assert not set(groups[kept]) & set(groups[held])
+    assert np.bincount(labels[held]).tolist() == pytest.approx([2000] * 4, abs=2)

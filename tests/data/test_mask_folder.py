@@ -134,6 +134,7 @@ def test_classes_may_have_names(parts: Path, name: str, text: str) -> None:
         ("classes.txt", "sky\nroad\nsky\n", "class 'sky' is there twice"),
         ("classes.txt", "\n\n", "these are no names of classes"),
         ("classes.json", "{", "is no JSON"),
+        pytest.param("classes.json", "[" * 100_000, "is no JSON", id="deep"),
         ("classes.json", '{"a": "b"}', "these are no names of classes"),
         ("classes.json", '{"300": "b"}', "these are no names of classes"),
         ("train.txt", "0\n", "has no mask|"),

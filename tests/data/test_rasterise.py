@@ -73,6 +73,7 @@ def test_random_polygons_are_as_pycocotools_drew_them() -> None:
         ({"size": [2, 3], "counts": [5]}, "are 5 pixels of 6"),
         ({"size": [2, 3], "counts": [-1, 7]}, "no whole numbers"),
         ({"size": [2, 3], "counts": "\x00"}, "packed in an unknown way"),
+        ({"size": [2, 3], "counts": "o" * 1_000_000}, "packed in an unknown way"),
         ({}, "of size None"),
     ],
 )

@@ -106,6 +106,11 @@ def name_entities(root: Path) -> None:
     (root / "Annotations" / "a.xml").write_text('<!DOCTYPE x [<!ENTITY a "b">]><annotation/>')
 
 
+def name_entities_in_utf_16(root: Path) -> None:
+    text = '<?xml version="1.0" encoding="UTF-16"?><!DOCTYPE x [<!ENTITY a "b">]><x>&a;</x>'
+    (root / "Annotations" / "a.xml").write_text(text, encoding="utf-16")
+
+
 def remove_xml(root: Path) -> None:
     (root / "Annotations" / "a.xml").unlink()
 
@@ -152,6 +157,7 @@ def empty(root: Path) -> None:
     [
         (break_xml, r"annotations .*a.xml is no XML \(.*line 1, column .*\); mend it"),
         (name_entities, "a.xml: a document type is not read; take it out"),
+        (name_entities_in_utf_16, "a.xml: a document type is not read; take it out"),
         (remove_xml, "image .*a.png has no boxes; needed: .*a.xml, which names no object where"),
         (list_another, "there is no image 'x' in .*JPEGImages, which a list names"),
         (list_no_train, r"it has no ImageSets/Main/train.txt; needed: JPEGImages, Annotations"),

@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from urllib.parse import unquote
 
 import pytest
 from support.browser import SCREENS, find_barriers, open_browser
@@ -19,6 +20,8 @@ _LOADED = re.compile(
     r"""<(?:script|img|iframe|source)[^>]+\bsrc="?(https?:|//)"""
     r"""|<link[^>]+rel="?(?:stylesheet|preconnect|preload|icon)[^>]+href="?(https?:|//)"""
 )
+_TARGET = re.compile(r"""(?:href|src)=["']?([^"'\s>]+)""")
+_ELSEWHERE = re.compile(r"[a-z]+:|#|//")
 
 
 @pytest.fixture(scope="module")
@@ -48,6 +51,23 @@ def test_it_loads_nothing_from_elsewhere(site: Path) -> None:
     for path in site.rglob("*.css"):
         found = re.findall(r"(?:url\(|@import )[\"']?(?:https?:|//)[^)]*", path.read_text())
         assert not found, f"{path.name}: {found}"
+
+
+def test_links_and_pictures_lead_to_files_of_the_site(site: Path) -> None:
+    for path in site.rglob("*.html"):
+        if path.name == "404.html":  # served from anywhere, so its links begin at the root
+            continue
+        for target in _TARGET.findall(path.read_text()):
+            if not _ELSEWHERE.match(target):
+                name = unquote(re.split("[?#]", target)[0])
+                assert (path.parent / name).exists(), f"{path.relative_to(site)}: {target}"
+
+
+def test_published_fronts_are_in_it(site: Path) -> None:
+    for readme in (ROOT / "results").rglob("README.md"):
+        folder = site / readme.parent.relative_to(ROOT)
+        assert (folder / "index.html").exists(), readme
+    assert list(site.rglob("results/**/front.png"))
 
 
 def test_notes_for_the_tests_are_not_seen(site: Path) -> None:

@@ -18,9 +18,10 @@ from nas.spec.space import Constraints
 from nas.spec.task import Task
 from nas.study.record import FAILED, Evaluation, Job, Latency, Record, RungResult
 from nas.training.checkpoint import checkpoint_path, load_weights, training_path
-from nas.training.loop import Recipe, Training, evaluate
+from nas.training.loop import Training, evaluate
 from nas.training.objective import Objective
 from nas.training.plain_backbone import prepare_backbone
+from nas.training.recipe import Recipe
 
 CPU = torch.device("cpu")
 SE = uniform("mobilenetv2_035", "se", resolution=32, total_stride=16, exclude=["blocks.[0-4].*"])

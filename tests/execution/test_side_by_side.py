@@ -51,6 +51,14 @@ def test_trainings_at_a_time_are_as_many_as_a_gpu_takes_best(
         raise AssertionError(str(chosen))
 
 
+def test_those_in_streams_are_said_to_be_and_compared_by_their_images() -> None:
+    gpu = FakeGpu(1000, 6500, GIB, 80 * GIB)
+    chosen = choose_number(gpu, 16, "streams")
+    assert chosen.images == 6500 and chosen.placement == "streams"
+    assert str(chosen).startswith("8 trainings at a time on each GPU in streams of one process: ")
+    assert choose_number(lambda number: None, 16).images == 0
+
+
 def test_one_that_fails_beside_others_leaves_half_as_many() -> None:
     def measure(number: int) -> Measured | None:
         return Measured(number, 100.0 * number, 0, None) if number < 4 else None

@@ -35,6 +35,20 @@ def test_a_search_measures_how_many_trainings_go_at_a_time(
     assert "at a time on each GPU" in (run.path / "events.log").read_text()
 
 
+def test_trainings_in_streams_come_to_about_what_they_come_to_in_processes(
+    small_space: Path, tmp_path: Path
+) -> None:
+    settings = [*QUICK, "workers=3", "search.sampler=random", "proxy.launch=graphs"]
+    losses = []
+    for placement in ("processes", "streams"):
+        runner = load_runner(None, (*settings, f"side_by_side={placement}"))
+        run = search(small_space, runner, "digits", tmp_path / placement)
+        found = run.trials()
+        assert found.complete.any()
+        losses.append(found["loss"][found.complete].min())
+    assert losses[0] == pytest.approx(losses[1], rel=0.2)
+
+
 def test_latency_is_of_the_device_and_repeats() -> None:
     plain = Architecture("mobilenetv2_035", 32, total_stride=16)
     first, second = (measure_device(plain, Task(outputs=10), device_named("cuda")) for _ in "ab")

@@ -16,9 +16,10 @@ from nas.spec.architecture import Architecture
 from nas.spec.precision import Precision
 from nas.spec.task import Task
 from nas.training.batches import Batches
-from nas.training.loop import Recipe, Training, evaluate
+from nas.training.loop import Training, evaluate
 from nas.training.placement import placed
 from nas.training.precision import usual_precision
+from nas.training.recipe import Recipe
 
 pytestmark = [
     pytest.mark.gpu,

@@ -149,6 +149,17 @@ def test_plain_weights_load_into_a_network_with_blocks(backbone: str) -> None:
         assert torch.equal(network.state_dict()[name], tensor), name
 
 
+def test_weights_of_another_network_are_refused_in_one_line() -> None:
+    plain = hand_placed("mobilenetv2_035", "keep")
+    weights = build(plain, num_classes=10).state_dict()
+    weights["classifier.weight"] = weights["classifier.weight"][:3]
+    del weights["conv_stem.weight"]
+    with pytest.raises(SpecError, match="weights do not fit the plain network of") as caught:
+        build(plain, num_classes=10, weights=weights)
+    said = str(caught.value)
+    assert "conv_stem.weight" in said and "classifier.weight" in said and "\n" not in said
+
+
 def test_one_seed_gives_a_block_the_same_weights_in_every_architecture() -> None:
     site = "blocks.5.1/after_depthwise"
     alone = Architecture("mobilenetv2_035", 64, (Insertion.of(site, "coord/r32"),))

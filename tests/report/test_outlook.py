@@ -209,8 +209,3 @@ def test_a_profile_of_another_task_is_refused(tmp_path: Path) -> None:
     device = profile_of(space_of(), tmp_path)
     with pytest.raises(SpecError, match="of classification with head classifier, and networks are"):
         asked(device=device, task="segmentation")
-
-
-def test_a_training_is_timed_here() -> None:
-    ((plain, _),) = Candidates(space_of()).plains()
-    assert outlook._timed_speed(plain) > 0

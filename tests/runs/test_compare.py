@@ -13,7 +13,7 @@ from support.simulated_run import simulated_run
 
 from nas.base.errors import SpecError
 from nas.runs.compare import alike, compare, compare_fronts, front_of_runs
-from nas.runs.run import RunFile
+from nas.runs.run_file import RunFile
 from nas.spec.objective import objectives_named
 from nas.study.evidence import Budgets
 from nas.study.front.front import Front

@@ -14,7 +14,7 @@ import nas
 from nas.base.errors import SpecError
 from nas.data import open_test
 from nas.runs.given_images import IMAGES, given_images
-from nas.runs.run import RunFile
+from nas.runs.run_file import RunFile
 
 pytestmark = pytest.mark.xdist_group("run")
 

@@ -22,7 +22,8 @@ from nas.models.candidates import Candidates, load_space
 from nas.runs.given_weights import match_given_weights, settle_weights
 from nas.runs.images import open_images
 from nas.runs.resume import resume
-from nas.runs.run import Run, RunFile, open_run
+from nas.runs.run import Run, open_run
+from nas.runs.run_file import RunFile
 from nas.runs.start import search
 from nas.spec.architecture import PLAIN, Architecture
 from nas.spec.runner import load_runner

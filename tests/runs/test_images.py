@@ -27,7 +27,8 @@ from nas.runs.images import (
     open_decoded,
     train_resolution,
 )
-from nas.runs.run import Run, RunFile, open_run
+from nas.runs.run import Run, open_run
+from nas.runs.run_file import RunFile
 from nas.runs.start import _make_folder
 from nas.spec.runner import Runner, load_runner
 from nas.spec.space import SearchSpace

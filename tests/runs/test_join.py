@@ -22,7 +22,8 @@ from nas.execution.workers.worker_executor import WorkerExecutor
 from nas.runs.images import decode_images
 from nas.runs.join import join_run, work
 from nas.runs.open_study import exchange_of, make_study, worker_terms
-from nas.runs.run import Run, RunFile, open_run
+from nas.runs.run import Run, open_run
+from nas.runs.run_file import RunFile
 from nas.spec.architecture import Architecture
 from nas.spec.runner import Proxy
 from nas.spec.space import Constraints, SearchSpace

@@ -99,6 +99,8 @@ def test_overrides_reach_every_depth_and_the_last_one_counts(tmp_path: Path) -> 
         ("proxy.learning_rate=.inf", "allowed: a finite number"),
         ("validation=1", "validation: found 1; allowed: less than 1"),
         ("search=5", "search: found 5"),
+        ("side_by_side=threads", "found 'threads'; allowed: 'processes', 'streams' or 'auto'"),
+        ("retrain.processes=0", "retrain.processes: found 0; allowed: 1 or more"),
         ("executor=slurm", "executor: found 'slurm'; allowed: 'local', 'worker', 'ray'"),
     ],
 )
@@ -121,6 +123,10 @@ def test_wrong_number_of_workers_says_that_numbers_are_allowed(value: str) -> No
         (
             "{executor: tune, storage: 'postgresql://me@host/nas'}",
             "executor tune keeps its study in a journal; found storage 'postgresql://me@host/nas'",
+        ),
+        (
+            "{executor: ray, side_by_side: streams}",
+            "side_by_side streams is of executor local; found ray, whose workers have one",
         ),
         (
             "serch: {}",
@@ -255,6 +261,26 @@ def test_a_budget_that_is_not_given_suits_the_images(
     settled = Proxy(**proxy).settled(images)
     assert (settled.budgets, settled.unit) == expected
     assert settled.settled(10) == settled
+
+
+@pytest.mark.parametrize(
+    ("proxy", "images", "epochs"),
+    [
+        ({}, 160, 25.0),
+        ({}, 176, 23.0),  # 11 steps in each, and whole epochs
+        ({}, 800, 5.0),
+        ({}, 40_000, 5.0),
+        ({}, 9, 250.0),
+        ({"subset": 160}, 800, 25.0),
+        ({"rungs": [6.0]}, 160, 6.0),
+        ({"kind": "finetune"}, 160, 3.0),
+    ],
+)
+def test_few_images_of_a_task_make_a_longer_training_from_scratch(
+    proxy: dict[str, Any], images: int, epochs: float
+) -> None:
+    settled = Proxy(batch_size=16, **proxy).settled(images, least_steps=250)
+    assert (settled.budgets, settled.unit) == ([epochs], "epochs")
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ import random
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,7 +18,8 @@ from nas.base.errors import SpecError, StorageError
 from nas.execution.simulated import VirtualClock
 from nas.models.candidates import Candidates
 from nas.spec.architecture import Architecture
-from nas.spec.runner import SearchPlan
+from nas.spec.search_plan import SearchPlan
+from nas.strategy.confirmation import Confirmation
 from nas.strategy.samplers import SAMPLERS
 from nas.strategy.search import Search
 from nas.strategy.storage.store import Store
@@ -249,6 +251,33 @@ def test_the_time_limit_leaves_time_for_repeats(tmp_path: Path, candidates: Cand
     assert 20 < len(digests(search)) < 100
     front = Front.of(Trials.of(search.records), OBJECTIVES)
     assert sum(point.seeds >= 3 for point in front) >= 0.2 * len(digests(search))
+
+
+def test_a_front_is_made_again_when_something_has_changed_alone(
+    tmp_path: Path, candidates: Candidates, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Drivers ask many times a second, whether a training has ended or not."""
+    search = make(tmp_path, candidates, SearchPlan(trials=6, time_limit=1e6))
+    drive(search, steps=4)
+    made: list[bool] = []
+    wanted_seeds = Confirmation.wanted_seeds
+
+    def counted(self: Confirmation, *given: Any, front: bool) -> dict[str, int]:
+        made.append(front)
+        return wanted_seeds(self, *given, front=front)
+
+    monkeypatch.setattr(Confirmation, "wanted_seeds", counted)
+    running: list[Job] = []
+    while (job := search.ask()) is not None:
+        running.append(job)
+    before = len(made)
+    assert running and before
+    for _ in range(5):
+        assert search.ask() is None
+    assert len(made) == before
+    search.tell(running[0], truth(running[0]))
+    search.ask()
+    assert len(made) > before
 
 
 def test_where_all_get_several_seeds_the_front_gets_them_before_time_is_up(

@@ -80,6 +80,12 @@ def test_the_recipe_of_most_networks_is_shown_and_never_a_mixture() -> None:
     assert select_main_recipe([trained("a", 0, 0.5, finished="2026-11-20"), later]) == [later]
 
 
+def test_recipes_that_nothing_tells_apart_are_chosen_alike_in_every_process() -> None:
+    keys = [f"recipe {number}" for number in range(20)]
+    of_each = [trained("a", 0, 0.5, key=key) for key in keys]
+    assert select_main_recipe(of_each) == [of_each[keys.index(max(keys))]]
+
+
 def test_columns_hold_means_and_spreads_over_seeds() -> None:
     found = average_full_trainings([texts(trained("a", 0, 0.5), trained("a", 1, 0.7)), None,
                         texts(trained("b", 0, 0.4))])  # fmt: skip
@@ -126,6 +132,7 @@ def front_of(
                 seed,
                 accuracy,
                 trial=number,
+                reference=record.reference,
                 accuracy=(validation or {}).get(name, accuracy - 0.01),
             )
             for seed, accuracy in enumerate(networks.get(name, []))

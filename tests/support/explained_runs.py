@@ -10,7 +10,7 @@ from support.samples import make_record
 
 from nas.base.files import dump_yaml
 from nas.base.machine import describe_environment
-from nas.runs.run import RunFile
+from nas.runs.run_file import RunFile
 from nas.spec.architecture import Architecture, Insertion
 from nas.spec.objective import objectives_named
 from nas.spec.space import SearchSpace

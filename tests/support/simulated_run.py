@@ -16,7 +16,8 @@ from nas.base.files import dump_yaml, parse, read_yaml
 from nas.execution.observer import Observer
 from nas.execution.simulated import SimulatedExecutor
 from nas.models.candidates import Candidates
-from nas.runs.run import FINISHED, Run, RunFile, open_run
+from nas.runs.run import FINISHED, Run, open_run
+from nas.runs.run_file import RunFile
 from nas.spec.architecture import Architecture
 from nas.spec.objective import objectives_named
 from nas.spec.space import SearchSpace

@@ -8,7 +8,8 @@ from support import tiny_network
 
 from nas.spec.task import Task
 from nas.training.ahead import Ahead
-from nas.training.loop import Recipe, Training
+from nas.training.loop import Training
+from nas.training.recipe import Recipe
 
 CPU = torch.device("cpu")
 

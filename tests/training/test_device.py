@@ -7,6 +7,7 @@ from nas.base.errors import SpecError
 from nas.training.device import (
     TRAIN_ON,
     best_device,
+    check_placement,
     forget_memory,
     out_of_memory,
     random_streams,
@@ -62,6 +63,14 @@ def test_random_streams_are_of_one_device(two_gpus: None) -> None:
         assert random_streams(torch.device(name)) == {"devices": []}
         with torch.random.fork_rng(**random_streams(torch.device(name))):
             torch.rand(1)
+
+
+def test_streams_are_of_cuda() -> None:
+    for name in ("cpu", "mps", "xpu"):
+        with pytest.raises(SpecError, match=f"trainings run on {name} here; use processes"):
+            check_placement("streams", torch.device(name))
+        check_placement("auto", torch.device(name))
+    check_placement("streams", torch.device("cuda"))
 
 
 def test_memory_that_ran_out_is_told_by_its_errors() -> None:

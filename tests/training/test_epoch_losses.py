@@ -10,7 +10,8 @@ import torch
 
 from nas.data import Dataset, load_data
 from nas.spec.task import Task
-from nas.training.loop import Recipe, Training
+from nas.training.loop import Training
+from nas.training.recipe import Recipe
 
 
 @cache

@@ -33,7 +33,8 @@ from nas.data import Dataset, Split
 from nas.models.build import build
 from nas.spec.architecture import Architecture, Insertion
 from nas.spec.task import Task
-from nas.training.loop import Recipe, Training, evaluate
+from nas.training.loop import Training, evaluate
+from nas.training.recipe import Recipe
 
 pixels = torch.randint(0, 256, (8, 32, 32, 3), dtype=torch.uint8)
 split = Split(pixels, torch.arange(8) % 2)

@@ -15,8 +15,9 @@ from nas.spec.recipe import Retrain
 from nas.spec.task import Task
 from nas.training.fine_tuning import fine_tuned
 from nas.training.full import begin
-from nas.training.loop import Recipe, Training
+from nas.training.loop import Training
 from nas.training.proxies import PROXIES, Setting
+from nas.training.recipe import Recipe
 
 CPU = torch.device("cpu")
 TASKS = {

@@ -27,7 +27,8 @@ from nas.training.full import (
     training_file,
     weights_file,
 )
-from nas.training.loop import Recipe, evaluate
+from nas.training.loop import evaluate
+from nas.training.recipe import Recipe
 
 CPU = torch.device("cpu")
 TASK = Task(outputs=10)

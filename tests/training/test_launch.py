@@ -10,8 +10,9 @@ from nas.base.errors import SpecError
 from nas.spec.proxy import Proxy
 from nas.spec.task import Task
 from nas.training.launch import check_launch, launched
-from nas.training.loop import Recipe, Training
+from nas.training.loop import Training
 from nas.training.objective import Objective
+from nas.training.recipe import Recipe
 
 CPU, GPU, TASK = torch.device("cpu"), torch.device("cuda"), Task(outputs=3)
 

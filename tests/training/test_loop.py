@@ -22,8 +22,9 @@ from nas.training.checkpoint import (
     save_trained,
     save_weights,
 )
-from nas.training.loop import Recipe, Training, evaluate, steps_in
+from nas.training.loop import Training, evaluate
 from nas.training.proxies import PROXIES, Setting
+from nas.training.recipe import Recipe, steps_in
 from nas.training.tasks import Score
 
 CPU = torch.device("cpu")

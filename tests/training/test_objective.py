@@ -17,9 +17,10 @@ from nas.data import Dataset, load_data
 from nas.models.task_network import task_network
 from nas.spec.architecture import Architecture
 from nas.spec.task import Task
-from nas.training.loop import Recipe, Training, evaluate
+from nas.training.loop import Training, evaluate
 from nas.training.objective import guessing_loss
 from nas.training.original_size import box_marks_at_original_size
+from nas.training.recipe import Recipe
 
 CPU = torch.device("cpu")
 FACTOR = 3.0

@@ -16,13 +16,14 @@ from nas.spec.proxy import Proxy
 from nas.spec.task import Task
 from nas.training import precision as module
 from nas.training.checkpoint import load_weights, save_weights
-from nas.training.loop import Recipe, Training, evaluate
+from nas.training.loop import Training, evaluate
 from nas.training.precision import (
     backend_flags,
     check_precision,
     settle_precision,
     usual_precision,
 )
+from nas.training.recipe import Recipe
 
 CPU, GPU, MPS = (torch.device(name) for name in ("cpu", "cuda", "mps"))
 SIDE = 32

@@ -10,6 +10,7 @@ from nas.export.target.ncnn import NCNN
 from nas.export.target.onnx import ONNX
 from nas.export.target.openvino import OPENVINO
 from nas.export.target.target import Target
+from nas.export.target.tensorrt import TENSORRT
 from nas.export.target.timm_model import TIMM
 from nas.export.target.torch_files import PT2, TORCHSCRIPT
 
@@ -17,7 +18,18 @@ __all__ = ["TARGETS", "Target", "target_named"]
 
 TARGETS: dict[str, Target] = {
     target.name: target
-    for target in (ONNX, PT2, TORCHSCRIPT, TIMM, OPENVINO, LITERT, EXECUTORCH, NCNN, COREML)
+    for target in (
+        ONNX,
+        PT2,
+        TORCHSCRIPT,
+        TIMM,
+        OPENVINO,
+        LITERT,
+        EXECUTORCH,
+        NCNN,
+        COREML,
+        TENSORRT,
+    )
 }
 """Name -> target."""
 

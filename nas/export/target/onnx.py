@@ -36,16 +36,19 @@ def plain_onnx(winner: Winner, *, dynamic_batch: bool) -> bytes:
     return _suppressing(winner, graph)
 
 
-def quantised_onnx(winner: Winner, images: Images, *, dynamic_batch: bool) -> bytes:
+def quantised_onnx(
+    winner: Winner, images: Images, *, dynamic_batch: bool, symmetric: bool = False
+) -> bytes:
     """Write the QDQ graph with the ranges seen on these images.
 
     images: (N, 3, H, W), normalised.
     dynamic_batch: whether it reads any number of images; else one.
+    symmetric: see `quantise`.
     """
     graph = to_onnx(winner.network, winner.size.shape, dynamic_batch=dynamic_batch)
     at_once = 16 if dynamic_batch else 1
     batches = [images[row : row + at_once] for row in range(0, len(images), at_once)]
-    return _suppressing(winner, quantise(graph, batches))
+    return _suppressing(winner, quantise(graph, batches, symmetric=symmetric))
 
 
 def _suppressing(winner: Winner, graph: bytes) -> bytes:

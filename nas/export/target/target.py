@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from nas.base.errors import SpecError
 from nas.base.machine import version
 from nas.export.winner import Winner
+from nas.latency.device import Clock
 from nas.spec.task import OWN, Task
 
 __all__ = ["EXACT", "Delegates", "Files", "Images", "Target", "WrittenGraph"]
@@ -50,10 +51,12 @@ class WrittenGraph:
     """A graph that a target has written.
 
     delegates: works out how much of it the runtime's accelerators take; empty: it does not say.
+    source: what it was built of, which goes along: no part of what runs.
     """
 
     files: Files
     delegates: Callable[[], tuple[Delegates, ...]] = tuple
+    source: Files = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -69,10 +72,13 @@ class Target:
     any_batch: whether it reads any number of images; else one.
     tolerance: how far its scores may be from the network's, as a share of the largest score.
     runs_here: whether this machine can run it.
+    clock: what tells the time of its graphs; `device`: sessions keep it, as `device_ms`.
+    obstacle: says what keeps this machine from writing it, and what to do; None: nothing does.
     quantise: writes the graph in int8, with the ranges seen on training images; None: it cannot.
     no_int8: why it cannot.
     int8_suppresses: whether its graphs in int8 can suppress boxes, which has to stay in fp32.
     classifies: whether it takes networks of classification alone.
+    note: what who uses its graphs has to know, in Markdown.
     """
 
     name: str
@@ -86,10 +92,13 @@ class Target:
     any_batch: bool = False
     tolerance: float = EXACT
     runs_here: bool = True
+    clock: Clock = "thread"
+    obstacle: Callable[[], str | None] = lambda: None
     quantise: Callable[[Winner, Images], WrittenGraph] | None = None
     no_int8: str = ""
     int8_suppresses: bool = False
     classifies: bool = False
+    note: str = ""
 
     def check_task(self, task: Task) -> None:
         """Raise SpecError where it does not take networks of a task."""
@@ -118,7 +127,13 @@ class Target:
             )
 
     def check_installed(self) -> dict[str, str]:
-        """Return the versions of its packages. Raises SpecError when one is missing."""
+        """Return the versions of its packages.
+
+        Raises SpecError when one is missing, or this machine cannot write it.
+        """
+        obstacle = self.obstacle()
+        if obstacle is not None:
+            raise SpecError(f"target {self.name} {obstacle}")
         versions = {name: version(name) for name in (*self.runs, *self.writes)}
         missing = [name for name, installed in versions.items() if installed is None]
         if missing:

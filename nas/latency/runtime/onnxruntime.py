@@ -135,10 +135,13 @@ def write_onnx(network: nn.Module, shape: Shape, batch: int, precision: str) -> 
     return quantise(graph, _random((batch, *shape))) if precision == "int8" else graph
 
 
-def quantise(graph: bytes, batches: Iterable[NDArray[np.float32]]) -> bytes:
+def quantise(
+    graph: bytes, batches: Iterable[NDArray[np.float32]], *, symmetric: bool = False
+) -> bytes:
     """Quantise a graph statically (QDQ, per channel), with the ranges seen on these batches.
 
     batches: (N, 3, H, W) each.
+    symmetric: whether all zero points are 0 and biases stay in fp32, as TensorRT wants them.
     """
     # These imports take half a second, and fp32 does without.
     from onnxruntime.quantization import QuantFormat, QuantType, quantize_static
@@ -158,10 +161,13 @@ def quantise(graph: bytes, batches: Iterable[NDArray[np.float32]]) -> bytes:
             quant_format=QuantFormat.QDQ,
             per_channel=True,
             # Signed activations take twice the time on x86.
-            activation_type=QuantType.QUInt8,
+            activation_type=QuantType.QInt8 if symmetric else QuantType.QUInt8,
             weight_type=QuantType.QInt8,
             # Its own kernel refuses what it writes for batched products (FCA's) by itself.
-            extra_options={"QDQOpTypePerChannelSupportToAxis": {"MatMul": -1}},
+            extra_options={
+                "QDQOpTypePerChannelSupportToAxis": {"MatMul": -1},
+                **({"ActivationSymmetric": True, "QuantizeBias": False} if symmetric else {}),
+            },
         )
         return path.read_bytes()
 

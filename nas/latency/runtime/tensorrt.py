@@ -23,7 +23,7 @@ from nas.latency.runtime.eager import DTYPES
 from nas.latency.runtime.onnxruntime import INPUT, OUTPUT, to_onnx
 from nas.latency.runtime.runtime import Runtime, Session, Shape
 
-__all__ = ["TENSORRT"]
+__all__ = ["TENSORRT", "build_engine"]
 
 
 @functools.cache
@@ -34,6 +34,14 @@ def _logger() -> Any:
 
 
 def _write(network: nn.Module, shape: Shape, batch: int, precision: str) -> bytes:
+    return build_engine(to_onnx(network, shape, batch=batch, dtype=DTYPES[precision]))
+
+
+def build_engine(graph: bytes) -> bytes:
+    """Build an engine of an ONNX graph, for the GPU that is here, in the precision of the graph.
+
+    Raises MeasurementError where TensorRT cannot.
+    """
     import tensorrt
 
     builder = tensorrt.Builder(_logger())
@@ -41,7 +49,7 @@ def _write(network: nn.Module, shape: Shape, batch: int, precision: str) -> byte
     typed = 1 << int(tensorrt.NetworkDefinitionCreationFlag.STRONGLY_TYPED)
     definition = builder.create_network(typed)
     parser = tensorrt.OnnxParser(definition, _logger())
-    if not parser.parse(to_onnx(network, shape, batch=batch, dtype=DTYPES[precision])):
+    if not parser.parse(graph):
         raise MeasurementError(f"tensorrt cannot read this network: {parser.get_error(0).desc()}")
     config = builder.create_builder_config()
     config.clear_flag(tensorrt.BuilderFlag.TF32)  # which is not fp32

@@ -71,7 +71,7 @@ def calibrate(
     full_weights: full training is from `random` weights, with blocks as `proxy.start` says; or of
         all weights of the trained `backbone`, with blocks that change nothing at first (as
         `retrain.weights`). None: `backbone` where the runner names trained weights, else `random`.
-    scores: compare the zero-cost scores as well.
+    scores: compare the zero-cost scores as well, where there are any: of classification.
     supernets: folders of `nas supernet` that hold the networks of this space, compared as well.
     observer: hears what happens; None: nobody does.
 
@@ -87,12 +87,14 @@ def calibrate(
     full, proxy = full_run.read(), proxy_run.read()
     both = _judge_apart(_PairedScores.of(full, proxy), full, proxy, out, observer)
     calibration = _compare(full, proxy, both, seeds=runner.proxy.seeds)
+    if scores and not full.task.is_classification:
+        observer.stage("zero-cost scores are of classification alone: none is compared")
     observer.stage("scoring without training")
     scored = score_all(
         open_images(full_run, full.data()["key"]),
         both.architectures,
         out / "scores.json",
-        names=SCORES if scores else (),
+        names=SCORES if scores and full.task.is_classification else (),
         supernets=folders,
         progress=observer.step,
     )
@@ -151,6 +153,7 @@ def _compare(full: RunState, proxy: RunState, both: _PairedScores, *, seeds: int
     return Calibration(
         space=run.space.name,
         data=run.file.data_name,
+        figure=run.file.figure.title,
         networks=len(truth),
         seeds=truth.shape[1],
         full=_describe(full.run),

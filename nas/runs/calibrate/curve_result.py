@@ -98,6 +98,7 @@ class CurvesFound(BaseModel):
         lengths; None where none was repeated.
     trainings: that have ended.
     images: name of the decoded images; None in results of earlier versions.
+    head: around the backbone; None: the task's usual one.
     """
 
     model_config = _STRICT
@@ -113,6 +114,7 @@ class CurvesFound(BaseModel):
     curves: list[Curve]
     advice: Advice
     images: str | None = None
+    head: str | None = None
 
     @property
     def setting(self) -> str:

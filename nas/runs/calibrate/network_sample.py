@@ -17,7 +17,8 @@ from nas.runs.images import are_images, decode_images
 from nas.runs.lock import run_lock
 from nas.runs.reading import settle_task
 from nas.runs.resume import resume, write_plan
-from nas.runs.run import Run, RunFile, open_run
+from nas.runs.run import Run, open_run
+from nas.runs.run_file import RunFile
 from nas.runs.start import search
 from nas.spec.runner import Runner
 from nas.spec.space import SearchSpace
@@ -97,15 +98,15 @@ class Sample:
         Returns the run of full training and the run of the proxy.
         Raises SpecError when `out` holds the calibration of anything else.
         """
+        batch_size = settle_task(runner, data).proxy.batch_size
         full, proxy = (
             _start_or_resume(out / name, space, self._runner(runner, keys), data, observer)
-            for name, keys in ((FULL, self._full_proxy(runner)), (PROXY, {}))
+            for name, keys in ((FULL, self._full_proxy(runner, batch_size)), (PROXY, {}))
         )
         return full, proxy
 
-    def _full_proxy(self, runner: Runner) -> dict[str, Any]:
+    def _full_proxy(self, runner: Runner, batch_size: int) -> dict[str, Any]:
         """Return the keys of a proxy that is full training."""
-        batch_size = runner.proxy.batch_size
         from_backbone = self.full_weights == "backbone"
         return {
             "kind": _KINDS[self.full_weights],
@@ -128,10 +129,12 @@ class Sample:
             "time_limit": None,
             "reduction": None,
         }
-        changed = runner.model_dump()
-        del changed["regime"]  # full training may answer another question than the proxy
-        changed["search"] |= plan
-        changed["proxy"] |= proxy | {"seeds": self.seeds}
+        # What the runner leaves open stays open: it is settled by the task, as for a search.
+        changed = runner.model_dump(exclude_unset=True)
+        changed.pop("regime", None)  # full training may answer another question than the proxy
+        changed["search"] = changed.get("search", {}) | plan
+        own = {"kind": runner.proxy.kind} | changed.get("proxy", {})
+        changed["proxy"] = own | proxy | {"seeds": self.seeds}
         return parse(Runner, changed, "nas calibrate")
 
 

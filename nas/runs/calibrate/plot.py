@@ -68,7 +68,7 @@ def draw_calibration(
             label=f"mostly {name}" if name != PLAIN else name,
         )
     left.set_xlabel("by the proxy: validation loss, negated")
-    left.set_ylabel("by full training: validation accuracy, %")
+    left.set_ylabel(f"by full training: validation {calibration.figure}, %")
     left.legend(frameon=False, fontsize=8)
     rows = [(name, item) for name, item in trust.bias.items() if item.value is not None]
     for number, (_, item) in enumerate(rows):

@@ -13,6 +13,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from nas.base.files import parse, read_json, write_whole
+from nas.spec.task import ACCURACY
 
 __all__ = ["FILE", "Calibration", "Estimate", "Trust", "load_calibration"]
 
@@ -72,6 +73,7 @@ class Calibration(BaseModel):
 
     full: the full training in words.
     full_seconds: what one of it takes.
+    figure: what networks are judged by, in words: `AP`; within it goes by the name of accuracy.
     accuracy, spread: their mean over networks and the standard deviation between them.
     seed_noise: of full training, in points.
     ceiling, best_ceiling: Spearman over all and Kendall in the best quarter that a perfect proxy
@@ -94,6 +96,7 @@ class Calibration(BaseModel):
     version: Literal[1] = 1
     space: str
     data: str
+    figure: str = ACCURACY.title
     networks: int
     seeds: int
     full: str
@@ -146,7 +149,7 @@ class Calibration(BaseModel):
         below = "below that, train the candidates fully"
         if trust.seeds_needed is not None and trust.seeds_needed > trust.seeds:
             below = f"below that use proxy.seeds={trust.seeds_needed}"
-        return f"{word} above {trust.apart:.1f} points of accuracy, {against}; {below}."
+        return f"{word} above {trust.apart:.1f} points of {self.figure}, {against}; {below}."
 
     @property
     def best_possible(self) -> Estimate:

@@ -12,6 +12,7 @@ from nas.runs.calibrate.curve_result import CURVES_FILE, CurvesFound, load_curve
 from nas.runs.calibrate.curve_rows import CURVES, images_of_rows
 from nas.spec.architecture import Architecture
 from nas.spec.runner import Runner
+from nas.spec.task import Task
 
 __all__ = ["check_fits", "find_curves", "with_budget"]
 
@@ -77,12 +78,20 @@ def check_fits(
     data: str,
     images: Collection[str],
     plains: Sequence[Architecture],
+    task: Task,
 ) -> None:
-    """Raise SpecError for curves of other images, or of another backbone, than a search.
+    """Raise SpecError for curves of other images, another backbone or head, than a search.
 
     data, images: the source of the search, and the names of its decoded images, by any rules.
     plains: the plain networks of its space.
+    task: what they are for.
     """
+    if found.head != task.unusual_head:
+        usual = task.kind.heads[0]
+        raise SpecError(
+            f"{folder} holds curves with head {found.head or usual}, and the search has "
+            f"{task.head}; draw them for that, or leave out --calibration"
+        )
     if found.images is None:
         same = resolve_source(found.data) == resolve_source(data)
     else:

@@ -16,6 +16,7 @@ from nas.base.errors import StorageError, disk_is_full
 
 __all__ = ["Journal", "drop_torn_line"]
 
+_PIECE = 1 << 20  # bytes
 _Result = TypeVar("_Result")
 
 
@@ -64,11 +65,15 @@ def drop_torn_line(path: Path) -> None:
     A process killed while it wrote leaves one, and the next write would join it.
     """
     with path.open("rb+") as file:
-        size = file.seek(0, os.SEEK_END)
-        tail = min(size, 1 << 20)
-        file.seek(size - tail)
-        end = file.read(tail).rfind(b"\n") + 1
-        file.truncate(size - tail + end)
+        end = file.seek(0, os.SEEK_END)
+        while end:
+            start = max(0, end - _PIECE)
+            file.seek(start)
+            last = file.read(end - start).rfind(b"\n")
+            end = start + last + 1
+            if last >= 0:
+                break
+        file.truncate(end)
 
 
 @contextmanager

@@ -6,6 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 
+from nas.base.natural_order import natural_key
 from nas.spec.architecture import PLAIN, Architecture
 from nas.spec.width import is_widened
 from nas.study.front.believed_gain import GAIN_LEVEL
@@ -155,12 +156,7 @@ def summarise_blocks(architecture: Architecture) -> str:
 
 
 def _describe_modules(paths: Sequence[str]) -> str:
-    *others, last = sorted(paths, key=_in_order)
+    *others, last = sorted(paths, key=natural_key)
     if len(paths) > _LISTED:
         return f"{len(paths)} modules between {others[0]} and {last}"
     return f"{', '.join(others)} and {last}" if others else last
-
-
-def _in_order(path: str) -> list[tuple[int, str]]:
-    """Return a key by which `blocks.10` comes behind `blocks.2`."""
-    return [(int(part), "") if part.isdecimal() else (-1, part) for part in path.split(".")]

@@ -288,7 +288,8 @@ class Front:
 
         reference: objective -> value; objectives not named take the worst of the front and the
         hand-placed networks.
-        Raises SpecError for an unknown objective, and when the front is empty.
+        Raises SpecError for an unknown objective, when the front is empty, and when an objective
+        is known of no network here.
         """
         bounds = values_by_objective(self.objectives, reference, "reference")
         if not len(self.point_rows):
@@ -421,6 +422,7 @@ class Front:
     # As files.
 
     def to_json(self) -> str:
+        """Return the points as a JSON list of objects."""
         return json.dumps([self.described(point) for point in self], indent=1)
 
     def described(self, point: Point) -> dict[str, Any]:
@@ -435,15 +437,15 @@ class Front:
         return [self._named(point.to_row()) for point in self]
 
     def write_csv(self, path: str | Path) -> None:
-        """One row per point, the architecture as canonical JSON. Raises StorageError."""
+        """Write one row per point, the architecture as canonical JSON. Raises StorageError."""
         write_csv(Path(path), list(self._named(COLUMNS)), self._rows())
 
     def write_parquet(self, path: str | Path) -> None:
-        """The rows of `write_csv`, typed. Raises StorageError."""
+        """Write the rows of `write_csv`, typed. Raises StorageError."""
         write_parquet(Path(path), self._named(COLUMNS), self._rows())
 
     def to_pandas(self) -> pd.DataFrame:
-        """The rows of `write_csv` as a DataFrame."""
+        """Return the rows of `write_csv` as a DataFrame."""
         import pandas as pd
 
         return pd.DataFrame(self._rows(), columns=list(self._named(COLUMNS)))

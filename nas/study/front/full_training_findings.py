@@ -23,9 +23,6 @@ from nas.study.full_training import (
     FullTraining,
     read_full_trainings,
     select_main_recipe,
-    unpack_flags,
-    unpack_losses,
-    unpack_marks,
 )
 from nas.study.marks import Marks, figure_covariance, is_share
 
@@ -87,21 +84,28 @@ def full_training_findings(front: Front) -> tuple[Finding, ...]:
     main = select_main_recipe([training for mine in trainings for training in mine])
     if not main:
         return ()
-    seeds, short = _common(main)
+    # Test images are opened for the networks that a front shows, and for no other.
+    seen = [item for item in main if item.test_accuracy is not None]
+    seeds, short = _common(seen)
+    together = len({item.digest for item in seen}) - len(short)
+    tested = len(seen) == len(main) or (bool(seeds) and together > 1)
+    if not tested:
+        seeds, short = _common(main)
     if not seeds:
         return (Finding(Kind.NO_COMMON_SEED, FULL_TRAINING),)
-    tested = all(item.test_accuracy is not None for item in main)
+    used = seen if tested else main
+    short += sorted({item.digest for item in main} - {item.digest for item in used})
     digests = {row: first.digest for row, (first, *_) in zip(rows, trainings, strict=True)}
     compared = {row: digest for row, digest in digests.items() if digest not in short}
-    networks = _networks(front, compared, main, seeds, tested=tested)
+    networks = _networks(front, compared, used, seeds, tested=tested)
     recipes = {item.key for mine in trainings for item in mine if item.complete}
-    findings = _protocol(main, len(networks), seeds, tested=tested, recipes=len(recipes))
+    findings = _protocol(used, len(networks), seeds, tested=tested, recipes=len(recipes))
     if short:
         findings.append(_lacking_seeds(main, seeds, short))
     findings += _not_retrained(front, len(cloud["trial"]) - len(networks) - len(short))
-    images = main[0].test_images if tested else main[0].images
+    images = used[0].test_images if tested else used[0].images
     findings += _proxy_order([item for item in networks if not is_widened(item.reference)])
-    return (*findings, *_comparisons(front, networks, main[0].task_name, images or 0))
+    return (*findings, *_comparisons(front, networks, used[0].task_name, images or 0))
 
 
 def _networks(
@@ -185,18 +189,23 @@ def _not_retrained(front: Front, missing: int) -> list[Finding]:
 def _common(main: Sequence[FullTraining]) -> tuple[list[int], list[str]]:
     """Return the seeds to compare by, and the digests of networks that lack one of them.
 
-    As many seeds of as many networks as can be had. No seeds where no two networks share one.
+    As many seeds of as many networks as can be had, searched and hand-placed ones among them. No
+    seeds where no two networks share one.
     """
     by_network: dict[str, frozenset[int]] = {}
     for item in main:
         by_network[item.digest] = by_network.get(item.digest, frozenset()) | {item.seed}
+    searched = {item.digest for item in main if item.reference is None}
     sets = set(by_network.values())
 
-    def worth(seeds: frozenset[int]) -> tuple[int, int, list[int]]:
-        having = sum(seeds <= theirs for theirs in by_network.values())
-        return (having - 1) * (len(seeds) - 1), having * len(seeds), [-seed for seed in seeds]
+    def worth(seeds: frozenset[int]) -> tuple[int, int, int, list[int]]:
+        having = [digest for digest, theirs in by_network.items() if seeds <= theirs]
+        kinds = len({digest in searched for digest in having})
+        pairs = (len(having) - 1) * (len(seeds) - 1)
+        return kinds, pairs, len(having) * len(seeds), [-seed for seed in sorted(seeds)]
 
-    best = max({one & two for one in sets for two in sets} - {frozenset()}, key=worth)
+    shared = {one & two for one in sets for two in sets} - {frozenset()}
+    best = max(shared, key=worth, default=frozenset())
     short = [digest for digest, theirs in by_network.items() if not best <= theirs]
     if len(by_network) > 1 and len(short) == len(by_network) - 1:
         return [], []
@@ -214,7 +223,7 @@ def _network(
     used = sorted((item for item in items if item.seed in seeds), key=lambda item: item.seed)
     validation = np.array([item.accuracy for item in used], dtype=np.float64)
     tests = [item.test_accuracy for item in used]
-    marks = [_marks(item, tested) for item in used]
+    marks = [item.kept_marks(tested=tested) for item in used]
     full_loss, losses = _losses(used, tested)
     return _Network(
         name=reference or f"trial {items[0].trial}",
@@ -229,16 +238,6 @@ def _network(
     )
 
 
-def _marks(item: FullTraining, tested: bool) -> Marks | None:
-    """Return the marks that were kept of a training; of validation, classification kept none."""
-    if item.task is None:
-        if not tested or not item.test_correct:
-            return None
-        return unpack_flags(item.test_correct, item.test_images or 0)
-    text = item.test_marks if tested else item.marks
-    return None if text is None else unpack_marks(item.task, text)
-
-
 def _all_known(marks: Sequence[Marks | None]) -> tuple[Marks, ...] | None:
     known = tuple(item for item in marks if item is not None)
     return known if len(known) == len(marks) and len({len(item) for item in known}) == 1 else None
@@ -248,13 +247,12 @@ def _losses(used: Sequence[FullTraining], tested: bool) -> tuple[Floats | None, 
     """Return mean losses by seed, and those of each image that were kept, mean over seeds; None
     without them.
     """
-    figures = [
-        (item.test_loss, item.test_losses) if tested else (item.loss, item.losses) for item in used
-    ]
-    kept = [unpack_losses(text) for loss, text in figures if loss is not None and text is not None]
-    if len(kept) < len(used) or len({len(values) for values in kept}) > 1:
+    means = [item.test_loss if tested else item.loss for item in used]
+    kept = [item.kept_losses(tested=tested) for item in used]
+    known = [losses for losses in kept if losses is not None]
+    if None in means or len(known) < len(used) or len({len(losses) for losses in known}) > 1:
         return None, None
-    return np.array([loss for loss, _ in figures], dtype=np.float64), np.mean(kept, axis=0)
+    return np.array(means, dtype=np.float64), np.mean(known, axis=0)
 
 
 def _comparisons(

@@ -13,12 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nas.spec.architecture import PLAIN
-from nas.study.full_training import (
-    FullTraining,
-    read_full_trainings,
-    unpack_losses,
-    unpack_marks,
-)
+from nas.study.full_training import FullTraining, read_full_trainings
 from nas.study.marks import Marks, figure_gap
 from nas.study.trials import Trials
 
@@ -95,16 +90,11 @@ def _complete(text: str | None) -> list[FullTraining]:
 
 def _losses(trainings: Sequence[FullTraining]) -> Floats | None:
     """Return the loss of each image that was kept, the mean over trainings; None without them."""
-    kept = [unpack_losses(item.losses) for item in trainings if item.losses is not None]
+    kept = [losses for item in trainings if (losses := item.kept_losses()) is not None]
     if not kept or len({len(losses) for losses in kept}) > 1:
         return None
     return np.asarray(np.mean(kept, axis=0))
 
 
 def _marks(trainings: Sequence[FullTraining]) -> list[Marks]:
-    """Return what was kept of the figures; classification keeps nothing of validation images."""
-    return [
-        unpack_marks(item.task, item.marks)
-        for item in trainings
-        if item.task is not None and item.marks is not None
-    ]
+    return [marks for item in trainings if (marks := item.kept_marks()) is not None]

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from nas.base.errors import SpecError
 from nas.spec.objective import Objective
 from nas.study.front.pareto import non_dominated
 
@@ -18,8 +19,10 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class Hypervolume:
-    """value: in the objectives' units multiplied; reference: objective -> the bound that counts
-    as worth nothing.
+    """The volume that a front dominates below a reference.
+
+    value: in the units of the objectives, multiplied.
+    reference: objective -> the bound that counts as worth nothing.
     """
 
     value: float
@@ -35,13 +38,20 @@ class Hypervolume:
     ) -> Hypervolume:
         """Return what members dominate below the bounds.
 
-        members: (n, m), minimised; shown: (k, m), k > 0, whose worst are the bounds of objectives
-        that `bounds` (objective -> value) does not name.
+        members: (n, m), minimised.
+        shown: (k, m), k > 0, whose worst are the bounds of objectives that `bounds` does not name.
+        bounds: objective -> value.
+        Raises SpecError for an objective that is neither named nor known of any of `shown`.
         """
-        worst = [
-            item.sign * bounds[item.name] if item.name in bounds else np.nanmax(shown[:, number])
-            for number, item in enumerate(objectives)
-        ]
+        worst: list[float] = []
+        for item, column in zip(objectives, shown.T, strict=True):
+            if item.name not in bounds and np.isnan(column).all():
+                raise SpecError(
+                    f"no network here has {item.name}, so that nothing is its worst; name a "
+                    f"reference, as in {item.name}=VALUE, or leave the objective out"
+                )
+            named = item.name in bounds
+            worst.append(item.sign * bounds[item.name] if named else float(np.nanmax(column)))
         bound = np.array(worst, dtype=np.float64)
         signs = np.array([item.sign for item in objectives])
         names = [item.name for item in objectives]
@@ -64,7 +74,7 @@ def hypervolume(costs: Floats, reference: Floats) -> float:
 
 
 def _volume(front: Floats, reference: Floats) -> float:
-    """Slices along the last column: exact, and fast enough for the fronts of a search."""
+    """Add up slices along the last column: exact, and fast enough for the fronts of a search."""
     if not len(front):
         return 0.0
     if front.shape[1] == 1:

@@ -17,6 +17,7 @@ from nas.base.errors import SpecError
 from nas.base.size import Size
 from nas.belief.mixed_model import Trainings
 from nas.belief.noise import SeedNoise, mean_over_seeds
+from nas.belief.terms import stage_of
 from nas.spec.architecture import EMPTY, PLAIN, Architecture, parse_label
 from nas.study.front.image_noise import image_noises
 from nas.study.full_training import (
@@ -131,8 +132,10 @@ class NetworkTable:
 
     @classmethod
     def joined(cls, parts: Mapping[str, NetworkTable]) -> NetworkTable:
-        """Several studies as one; their names become the column `run`. Noise is pooled, and
-        that of differences is the whole noise: what is trained elsewhere shares no seed.
+        """Return several studies as one; their names become the column `run`.
+
+        Noise is pooled, and that of differences is the whole noise: what is trained elsewhere
+        shares no seed.
         """
         columns = {
             name: np.concatenate([part.columns[name] for part in parts.values()])
@@ -210,6 +213,7 @@ class NetworkTable:
         return SeedNoise(means, exact, math.nan, math.nan, trainings=trainings)
 
     def architecture(self, row: int) -> Architecture:
+        """Return the architecture of a row."""
         (architecture,) = self.architectures_of([row])
         return architecture
 
@@ -232,20 +236,23 @@ class NetworkTable:
 
     @property
     def numbers(self) -> tuple[str, ...]:
+        """The names of columns of numbers, the most asked for first."""
         first = ("loss", "loss_saved", "accuracy", "latency_ms", "params", "macs", "seeds")
         rest = sorted(set(self.columns) - set(first) - set(_TEXTS) - _NOT_TO_FILTER_BY)
         return (*first, "blocks", *(name for name in rest if name != "blocks"), *_SIZES)
 
     @property
     def texts(self) -> tuple[str, ...]:
+        """The names of columns of text."""
         return _TEXTS
 
     @property
     def limited(self) -> tuple[str, ...]:
+        """The names of columns that limits by name may be of."""
         return _LIMITED
 
     def column(self, name: str) -> NDArray[Any]:
-        """(n,); those that are read from the architectures are read when they are asked for."""
+        """Return a column, (n,); one of the architectures is read when it is asked for."""
         if name in self.columns:
             return self.columns[name]
         if name not in self._read_before:
@@ -266,7 +273,9 @@ class NetworkTable:
         return np.array([_SIZES[name](size) for size in sizes], dtype=np.float64)
 
     def sites(self, kind: str | None, stage: str | None) -> NDArray[np.float64]:
-        """(n,) blocks of a kind (`coord`, or `coord/r32`) in a stage (`blocks.3`); None: any.
+        """Count the blocks of a kind (`coord`, `coord/r32`) in a stage (`blocks.3`), (n,).
+
+        kind, stage: None: any.
 
         Raises SpecError for a kind or a stage that none has and the space does not know.
         """
@@ -283,14 +292,15 @@ class NetworkTable:
         kinds = {*self.kinds, *(item.block for item in every)}
         if kind is not None and parse_label(kind)[0] not in kinds:
             raise SpecError(f"unknown kind {kind!r}; there are: {', '.join(sorted(kinds))}")
-        stages = {item.site.rpartition("/")[0].rpartition(".")[0] for item in every} - {""}
-        inside = any(re.match(_of_stage(stage), item.site) for item in every) if stage else True
-        if stage is not None and not inside:
+        stages = {stage_of(item.site) for item in every} - {""}
+        if stage is None:
+            return
+        if not any(re.match(_of_stage(stage), item.site) for item in every):
             raise SpecError(f"unknown stage {stage!r}; there are: {', '.join(sorted(stages))}")
 
 
 def _pattern(label: str | None, stage: str | None) -> str:
-    """Finds insertions in an architecture's canonical JSON, without parsing a million of them."""
+    """Return what finds insertions in canonical JSON, without parsing a million architectures."""
     block, options = r'[^"]*', r"[^{}]*"
     if label is not None:
         name, values = parse_label(label)
@@ -306,7 +316,7 @@ def _of_stage(stage: str) -> str:
 
 
 def _pooled(noises: Sequence[SeedNoise]) -> SeedNoise:
-    """Of several studies; those that do not know theirs do not count."""
+    """Return the noise of several studies; those that do not know theirs do not count."""
     told = [item for item in noises if item.freedom > 0 and not math.isnan(item.alone)]
     freedom = sum(item.freedom for item in told)
     alone = math.nan
@@ -324,7 +334,7 @@ def _pooled(noises: Sequence[SeedNoise]) -> SeedNoise:
 def _confirmed(
     trials: Trials, rows: NDArray[Any], group: NDArray[Any], loss: SeedNoise
 ) -> dict[str, NDArray[Any]]:
-    """Losses by the seeds after the first alone: those that did not choose what they confirm."""
+    """Return losses by the seeds after the first alone, which did not choose what they confirm."""
     values, repeat = trials["loss"][rows], trials["repeat"][rows]
     seeds, which = np.unique(trials["seed"][rows], return_inverse=True)
     effects = np.array([loss.effects.get(seed, 0.0) for seed in seeds.tolist()])
@@ -342,7 +352,7 @@ def _confirmed(
 def _latencies(
     trials: Trials, rows: NDArray[Any], group: NDArray[Any], count: int
 ) -> dict[str, NDArray[Any]]:
-    """The final measurement where there is one, else the mean of those beside the trainings."""
+    """Return the final measurement where there is one, else the mean of those beside trainings."""
     measured = trials["latency_ms"][rows]
     means = np.bincount(group, weights=measured, minlength=count) / np.bincount(group)
     spread = np.zeros(count)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -13,7 +13,7 @@ from nas.data import Dataset
 from nas.models.build import build
 from nas.spec.architecture import Architecture
 from nas.spec.task import Task
-from nas.training.loop import Recipe
+from nas.training.recipe import Recipe
 
 if TYPE_CHECKING:  # which needs pydantic, as trainings do not
     from nas.spec.proxy import Proxy
@@ -41,6 +41,7 @@ class Setting:
     weights: of the trained plain network of each backbone, by the digest of its architecture.
     supernets: likewise, where candidates inherit their weights.
     halves: whether a batch that memory is too small for comes in two (see `Training`).
+    after_step: called after each step of a training, for who takes turns with it.
     """
 
     data: Dataset
@@ -50,6 +51,7 @@ class Setting:
     weights: Mapping[str, Mapping[str, Tensor]]
     supernets: Mapping[str, Supernet] = field(default_factory=dict)
     halves: bool = True
+    after_step: Callable[[], None] = lambda: None
 
     def grown(self, architecture: Architecture, seed: int) -> nn.Module:
         """Return the trained plain network with blocks that change nothing at first."""

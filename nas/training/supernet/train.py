@@ -19,7 +19,8 @@ from nas.spec.precision import FP32, Precision
 from nas.spec.task import Task
 from nas.study.marks import figures_of
 from nas.training.checkpoint import load_weights, save_weights
-from nas.training.loop import Recipe, Training
+from nas.training.loop import Training
+from nas.training.recipe import Recipe
 from nas.training.supernet.supernet import Paths, Supernet
 from nas.training.supernet.weights import score
 from nas.training.tasks import Score

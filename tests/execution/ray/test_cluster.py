@@ -5,10 +5,12 @@ from __future__ import annotations
 import signal
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from support.samples import ROOT
 
+import nas
 from nas.base.errors import SpecError
 from nas.execution.ray.cluster import connect
 from nas.spec.runner import Ray
@@ -45,3 +47,19 @@ def test_the_slurm_recipe_names_a_short_folder() -> None:
     lines = (ROOT / "runners" / "slurm.sbatch").read_text().splitlines()
     starts = next(number for number, line in enumerate(lines) if line.startswith("srun "))
     assert "export RAY_TMPDIR=${RAY_TMPDIR:-/tmp}" in lines[:starts]
+
+
+def test_workers_elsewhere_are_sent_the_whole_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    sent: dict[str, Any] = {}
+
+    def init(**given: Any) -> None:
+        sent.update(given)
+        raise ConnectionError("nobody is there")
+
+    monkeypatch.setattr("ray.init", init)
+    plan = Ray(address="10.0.0.1:6379", send_code=True)
+    with pytest.raises(SpecError, match="no Ray cluster"), connect(plan, cores=1, say=print):
+        pytest.fail("it started")
+    (package,) = sent["runtime_env"]["py_modules"]
+    # A worker imports it by the name of its folder.
+    assert Path(package) == Path(nas.__file__).resolve().parent

@@ -27,6 +27,42 @@ while os.getppid() == start["parent"]:
 """
 
 
+# Speaks as one of several trainings would, each 1000 images a second.
+SEVERAL = """
+import json, os, pathlib, sys, time
+start = json.loads(sys.stdin.readline())
+(pathlib.Path(start["folder"]) / f"{os.getpid()}").write_text(str(start["at_a_time"]))
+images = 0
+while os.getppid() == start["parent"]:
+    print(json.dumps({"images": images * start["at_a_time"], "at": images / 1000}), flush=True)
+    images += 10
+    time.sleep(0.02)
+"""
+
+
+def test_trainings_of_one_process_are_begun_anew_for_each_number_of_them(tmp_path: Path) -> None:
+    folder = tmp_path / "begun"
+    folder.mkdir()
+    gauge = throughput_gauge(
+        {"folder": str(folder), "parent": os.getpid()},
+        threads=1,
+        log=tmp_path / "log",
+        gpu=None,
+        memory=lambda: None,
+        placement="streams",
+        program=(sys.executable, "-c", SEVERAL),
+        watched=0.5,
+    )
+    with gauge as measure:
+        for number in (1, 2, 4):
+            measured = measure(number)
+            assert measured is not None and measured.number == number
+            assert measured.images == pytest.approx(1000 * number)
+            running = [path for path in folder.iterdir() if Path(f"/proc/{path.name}").exists()]
+            assert [path.read_text() for path in running] == [str(number)]
+    assert sorted(path.read_text() for path in folder.iterdir()) == ["1", "2", "4"]
+
+
 @pytest.mark.parametrize("limit, found", [(99, [1, 2, 4]), (3, [1, 2, None])])
 def test_processes_go_on_while_others_join_and_end_with_the_measurement(
     limit: int, found: list[int | None], tmp_path: Path

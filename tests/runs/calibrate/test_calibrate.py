@@ -11,7 +11,8 @@ from nas.base.files import dump_yaml
 from nas.models.build import uniform
 from nas.models.candidates import load_space
 from nas.runs.calibrate.calibrate import calibrate, compare, groups
-from nas.runs.run import Run, RunFile, open_run
+from nas.runs.run import Run, open_run
+from nas.runs.run_file import RunFile
 from nas.runs.start import search
 from nas.spec.objective import objectives_named
 from nas.spec.runner import Runner, load_runner

@@ -17,7 +17,7 @@ from nas.runs.calibrate.curve_result import CURVES_FILE, Advice, Curve, CurvePoi
 from nas.runs.calibrate.search_budget import find_curves, with_budget
 from nas.runs.check import NewRun, check_new_run
 from nas.runs.images import decode_images
-from nas.runs.run import RunFile
+from nas.runs.run_file import RunFile
 from nas.spec.runner import Runner, load_runner
 
 BUDGETS = [3.0, 6.0]

@@ -31,6 +31,15 @@ def test_half_a_line_is_cut_off_and_whole_ones_stay(tmp_path: Path) -> None:
     assert names(path) == ["one"]
 
 
+def test_a_line_longer_than_what_is_read_at_once_is_cut_off_whole(tmp_path: Path) -> None:
+    path = tmp_path / "study.journal"
+    begun(path)
+    whole = path.read_bytes()
+    path.write_bytes(whole + b'{"text": "' + b"x" * (5 << 19))
+    drop_torn_line(path)
+    assert path.read_bytes() == whole
+
+
 def test_a_first_line_that_is_torn_leaves_an_empty_file(tmp_path: Path) -> None:
     path = tmp_path / "study.journal"
     path.write_bytes(b'{"op_code"')

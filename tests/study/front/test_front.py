@@ -343,6 +343,8 @@ def test_sites_are_counted_by_kind_ratio_and_stage() -> None:
     assert table.column("resolution").tolist() == table.column("width").tolist() == [32, 64]
     with pytest.raises(SpecError, match="unknown stage 'blocks.2'; there are: blocks.1, blocks.10"):
         table.sites("se", "blocks.2")
+    with pytest.raises(SpecError, match="unknown stage ''; there are: blocks.1, blocks.10"):
+        table.sites(None, "")
 
 
 def test_sizes_that_are_not_square_are_told_by_height_and_width() -> None:
@@ -381,6 +383,13 @@ def test_hypervolume_says_its_reference() -> None:
         front.hypervolume(params=3)
     with pytest.raises(SpecError, match="the front is empty"):
         front_of().hypervolume()
+
+
+def test_hypervolume_of_figures_that_nothing_has_is_refused() -> None:
+    front = front_of(*STUDY, by=("retrained_accuracy", "latency_ms"))
+    with pytest.raises(SpecError, match="no network here has retrained_accuracy"):
+        front.hypervolume()
+    assert front.hypervolume(retrained_accuracy=0.5).value == 0
 
 
 def test_the_knee_and_the_thinned_front() -> None:

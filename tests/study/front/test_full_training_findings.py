@@ -87,6 +87,38 @@ def test_what_cannot_be_compared_is_a_finding_too(front: Front, kind: Kind, subj
     assert sentence(the(kind, front)).startswith(subject)
 
 
+def test_seeds_are_those_that_searched_networks_share_with_others() -> None:
+    four = [0.70, 0.71, 0.69, 0.70]
+    front = front_of({"plain": four, "a": [0.75, 0.76], "hand": four})
+    assert the(Kind.FULL_TRAINING, front).count("seeds") == 2
+    assert the(Kind.ACCURACY_DIFFERENCE, front, "se/r24").subject == "trial 1"
+
+
+def unopened(front: Front, *names: str | None) -> Front:
+    """Take away what the test images said of some networks, by their references."""
+    columns = dict(front.measured.columns)
+    texts = columns["retrained"].copy()
+    for row, text in enumerate(texts):
+        if text is not None and columns["reference"][row] in names:
+            closed = [
+                replace(item, test_accuracy=None, test_correct=None, test_images=None)
+                for item in read_full_trainings(text)
+            ]
+            texts[row] = full_trainings_to_json(closed)
+    return replace(front, measured=replace(front.measured, columns=columns | {"retrained": texts}))
+
+
+def test_a_network_whose_test_images_stayed_closed_is_left_out() -> None:
+    finding = the(Kind.FULL_TRAINING, unopened(front_of(CLEAR), "plain"))
+    assert (finding.count("networks"), finding.count("test_images")) == (2, 1000)
+    assert the(Kind.LACKING_SEEDS, unopened(front_of(CLEAR), "plain")).networks == ("plain",)
+
+
+def test_where_one_network_alone_saw_the_test_images_all_are_judged_by_validation() -> None:
+    finding = the(Kind.FULL_TRAINING, unopened(front_of(CLEAR), "plain", "se/r24"))
+    assert (finding.count("networks"), finding.count("test_images")) == (3, 0)
+
+
 def with_losses(front: Front, means: dict[str, float], apart: float = 0.0) -> Front:
     """Keep the loss of each test image; seeds differ by .001, images by much, alike for all."""
     rng = np.random.default_rng(0)

@@ -23,7 +23,8 @@ from nas.spec.architecture import Architecture, Insertion
 from nas.spec.space import SearchSpace
 from nas.spec.task import Task
 from nas.training.checkpoint import load_weights, save_weights
-from nas.training.loop import Recipe, Training, evaluate
+from nas.training.loop import Training, evaluate
+from nas.training.recipe import Recipe
 from nas.training.supernet import train as supernet_training
 from nas.training.supernet import weights as supernet_weights
 from nas.training.supernet.folder import SupernetFolder

@@ -15,7 +15,8 @@ from nas.spec.architecture import Architecture
 from nas.spec.suppression import SUPPRESSION, Suppression
 from nas.spec.task import OWN, TASKS, Task
 from nas.study.detection_marks import detection_marks
-from nas.training.loop import Recipe, Training, evaluate
+from nas.training.loop import Training, evaluate
+from nas.training.recipe import Recipe
 from nas.training.suppression import suppressed
 from nas.training.tasks import training_task
 from nas.training.tasks.box_losses import BOX_LOSSES

@@ -13,7 +13,8 @@ from torchmetrics.retrieval import RetrievalMAP
 from nas.base.errors import SpecError
 from nas.data import Dataset, Split
 from nas.spec.task import Task
-from nas.training.loop import Recipe, Training, evaluate
+from nas.training.loop import Training, evaluate
+from nas.training.recipe import Recipe
 from nas.training.tasks import Score, retrieval, training_task
 
 CPU = torch.device("cpu")

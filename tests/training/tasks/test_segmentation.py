@@ -16,7 +16,8 @@ from nas.data import Dataset, Split
 from nas.spec.recipe import Retrain
 from nas.spec.task import Task
 from nas.study.marks import class_ious
-from nas.training.loop import Recipe, Training, evaluate
+from nas.training.loop import Training, evaluate
+from nas.training.recipe import Recipe
 from nas.training.tasks import Score, training_task
 
 CPU = torch.device("cpu")
