@@ -225,10 +225,10 @@ def _table(title: str, rows: Sequence[Mapping[str, Any]], labels: Sequence[str])
     if parts:
         table.add_column("part")
     table.add_column("stage", overflow="fold")
-    table.add_column("channels x map", justify="right", no_wrap=True)
+    table.add_column("channels\nx map", justify="right", no_wrap=True)
     table.add_column("", no_wrap=True)
-    for label in labels:
-        table.add_column(f"{label}\nparams, MACs", justify="right", no_wrap=True)
+    for label in labels:  # on two lines where there is no room: a figure that is cut is none
+        table.add_column(f"{label}\nparams, MACs", justify="right", overflow="fold", min_width=7)
     for row in rows:
         table.add_row(
             row["name"],

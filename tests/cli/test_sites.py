@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from pathlib import Path
 from typing import Any
@@ -9,8 +10,10 @@ from typing import Any
 import pytest
 import timm
 import torch
+from rich.console import Console
 from timm.models import save_for_hf
 
+from nas.cli.sites import _table
 from nas.models.cost import cost
 from nas.spec.architecture import Architecture, Insertion
 
@@ -112,3 +115,18 @@ def test_sites_of_a_dilated_end_have_larger_maps(nas: Any) -> None:
     dilated = shown(nas, BACKBONE, "--size", 64, "--block", "se", "--output-stride", 8)
     assert [site["name"] for site in dilated["sites"]] == [site["name"] for site in usual["sites"]]
     assert (usual["sites"][-1]["height"], dilated["sites"][-1]["height"]) == (2, 8)
+
+
+@pytest.mark.parametrize("width", [110, 120, 200])
+def test_no_figure_is_cut_where_there_is_little_room(width: int) -> None:
+    labels = ("se/r24", "cbam/r24/k7", "coord/r32", "eca")
+    row = {
+        "name": "backbone.features.0.12/after_projection", "part": "backbone",
+        "stage": "backbone.features.0", "channels": 120, "height": 12, "width": 12, "filled": True,
+        "blocks": {label: {"params": -6_123, "macs": 38_456} for label in labels},
+    }  # fmt: skip
+    screen = Console(width=width, file=io.StringIO(), color_system=None)
+    screen.print(_table("title", [row], labels))
+    shown = screen.file.getvalue()  # type: ignore[attr-defined]
+    assert "…" not in shown, shown
+    assert shown.count("-6k") == shown.count("+38k") == 4 and "120x12x12" in shown
