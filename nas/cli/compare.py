@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from nas.base.formats import format_probability
 from nas.cli.options import Json, ObjectiveNames, OtherDevice, RunFolder
 from nas.cli.output.console import print_json
 from nas.cli.output.formats import format_numbers
@@ -53,7 +54,8 @@ def _print_comparison(comparison: FrontComparison, first: Path, second: Path) ->
     interval = ""
     if not math.isnan(comparison.low):
         interval = f" [{comparison.low:+.3g}, {comparison.high:+.3g}] (95 %)"
-        interval += f"; the first is ahead with a probability of {comparison.probability:.0%}"
+        sure = format_probability(comparison.probability)
+        interval += f"; the first is ahead with a probability of {sure}"
     print(f"difference {difference:+.3g}{interval}")
     print(comparison.verdict)
     for line in comparison.caveats:

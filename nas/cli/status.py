@@ -52,9 +52,10 @@ def _status_of_folder(folder: str, *, as_json: bool) -> None:
     if as_json:
         print_json(report)
         return
+    stopped = not running and not run.is_finished()
+    going = "running" if running else "stopped" if stopped else "finished"
     print(
-        f"{folder}: space {report['space']} on {report['data']}, regime {report['regime']}; "
-        f"{report['driver']}"
+        f"{folder}: space {report['space']} on {report['data']}, regime {report['regime']}; {going}"
     )
     networks = report["networks"]
     planned = run.file.search.describe_planned(networks["evaluated"])
@@ -69,7 +70,7 @@ def _status_of_folder(folder: str, *, as_json: bool) -> None:
     _print_prospect(prospect)
     _print_workers(report["workers"])
     _print_failures(report["failures"])
-    if not running and not run.is_finished():
+    if stopped:
         print(f"It was stopped before its end; go on with: nas resume {folder}")
 
 

@@ -41,7 +41,7 @@ def _effort(forecast: Forecast) -> str:
         text = f"How long it takes is not known: no step could be timed; {side_by_side}"
     else:
         time = _durations(*forecast.seconds)
-        text = f"The search takes about {time} of training, {side_by_side}"
+        text = f"The search takes {time} of training, {side_by_side}"
     if forecast.full_trainings:
         text += f", then {forecast.full_trainings} full trainings"
         if forecast.full_seconds:
@@ -82,12 +82,14 @@ def _evidence(forecast: Forecast) -> list[str]:
 
 
 def _durations(low: float, high: float) -> str:
-    """Return a range of durations: `45 s`, `10 to 26 min`, `90 s to 3.0 min`."""
+    """Return a range of durations: `about 45 s`, `about 10 to 26 min`, `about 90 s to 3.0 min`."""
+    if high < 1:
+        return "less than a second"
     least, most = format_duration(low), format_duration(high)
     if least == most:
-        return most
+        return f"about {most}"
     number, unit = least.split()
-    return f"{number if unit == most.split()[1] else least} to {most}"
+    return f"about {number if unit == most.split()[1] else least} to {most}"
 
 
 def _range(low: int, high: int) -> str:

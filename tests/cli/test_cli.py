@@ -240,3 +240,13 @@ def test_a_run_file_that_is_no_text_is_one_line(nas, finished_run: Path, tmp_pat
             ran = nas(command, copy)
             assert (ran.code, ran.err.count("\n")) == (2, 1), ran.err
             assert "it is not a text file" in ran.err
+
+
+def test_the_list_of_commands_fits_a_terminal(  # type: ignore[no-untyped-def]
+    nas, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    for words in ((), ("profile",)):
+        listed = nas(*words, "--help").out.partition("Commands:\n")[2]
+        assert listed and "..." not in listed, listed
+        assert max(map(len, listed.splitlines())) <= 80

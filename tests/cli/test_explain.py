@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from support.explained_runs import make_run, records
 from support.latency_profiles import example_profile
+from support.samples import ROOT
 
 from nas.spec.prior import load_rules
 
@@ -36,6 +37,17 @@ def test_rules_are_said_drawn_and_written(nas: Call, known: Path, tmp_path: Path
     assert 0 <= rules.sites[0].depth < rules.sites[-1].depth <= 1
     code, _, err = nas("explain", known, "--prior", prior)
     assert code == 2 and "exists; name a new file" in err
+
+
+def test_a_widened_network_may_be_the_best_evaluated_one(nas: Call) -> None:
+    result = ROOT / "results" / "mobilenetv2-cifar" / "cifar10-scratch" / "epyc-onnxruntime"
+    code, out, err = nas("explain", result, "--for", "latency_ms=0.1")
+    assert (code, err) == (0, "")
+    assert "(plain x1.73), " in " ".join(out.split())
+    assert "The rules say nothing of a backbone that is widened." in " ".join(out.split())
+    said = json.loads(nas("explain", result, "--for", "latency_ms=0.1", "--json")[1])
+    assert said["advice"]["ahead"] is None
+    assert said["advice"]["best_evaluated"]["reference"] == "plain x1.73"
 
 
 def test_json_holds_what_is_said(nas: Call, known: Path) -> None:

@@ -19,7 +19,7 @@ def test_how_far_a_run_is(nas, finished_run: Path) -> None:  # type: ignore[no-u
     assert status["trials"]["RUNNING"] == 0
     assert status["networks"] == {"evaluated": 5, "planned": 5}
     assert status["regime"] == "finetune"  # that of its probes
-    assert "regime finetune; not running" in nas("status", finished_run).out
+    assert "regime finetune; finished" in nas("status", finished_run).out
 
 
 def test_what_was_gained_and_what_may_be_left(nas, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]

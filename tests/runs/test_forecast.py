@@ -136,6 +136,8 @@ def test_words_say_what_is_needed() -> None:
         "then 4 to 20 further seeds of these and of the front"
     )
     assert "about 10 to 26 min of training, 2 side by side; it needs up to 70 MB" in effort
+    quick = sentences(replace(SOME, seconds=(0.0, 0.4)))[1]
+    assert quick.startswith("The search takes less than a second of training")
     assert told == (
         "Each training: 21 steps of 64 of 480 images, judged on 120, which show a difference of "
         "5.6 points of accuracy or more (of one point: about 3,800 images)"

@@ -13,6 +13,7 @@ from rich.table import Table
 from nas.base.formats import format_milliseconds
 from nas.cli.output.console import plain_table
 from nas.cli.output.formats import format_signed
+from nas.spec.width import is_widened
 from nas.study.front.point import Point
 from nas.study.front.verdict import judge
 
@@ -142,13 +143,20 @@ def _print_advice(explanation: Explanation, advice: Advice, limit: float, screen
     if choice is None:
         screen.print("No evaluated network keeps this budget and is to be recommended.")
         return
-    if math.isnan(advice.ahead):
+    point = choice.best
+    if point.architecture == advice.architecture:
         screen.print("It is the best evaluated one as well.")
         return
-    point = choice.best
+    widened = f" ({point.reference})" if is_widened(point.reference) else ""
+    best = (
+        f"Best evaluated: trial {point.trial}{widened}, "
+        f"{format_milliseconds(point.latency_ms)} ms, {_describe_saved(point)}."
+    )
+    if math.isnan(advice.ahead):
+        screen.print(f"{best} The rules say nothing of a backbone that is widened.")
+        return
     screen.print(
-        f"Best evaluated: trial {point.trial}, {format_milliseconds(point.latency_ms)} ms, "
-        f"{_describe_saved(point)}. By the rules the network above is ahead "
+        f"{best} By the rules the network above is ahead "
         f"with a probability of {advice.ahead:.0%}"
         + ("." if advice.known else "; it has not been evaluated.")
     )

@@ -249,6 +249,13 @@ class _LiveBar(_EventLines):
         super().__init__(screen)
         self._step: tuple[int, int] | None = None
 
+    def say(self, text: str) -> None:
+        """Print a line behind the run's clock; what does not fit goes on below the text."""
+        grid = Table.grid(padding=(0, 2))
+        grid.add_column(no_wrap=True)
+        grid.add_row(format_clock(time.monotonic() - self.began), Text(text))
+        self.screen.print(grid)
+
     def stage(self, text: str) -> None:
         self._step = None
         super().stage(text)

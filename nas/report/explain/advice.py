@@ -14,6 +14,7 @@ from nas.belief.noise import NORMAL_QUANTILE
 from nas.report.explain.contrasts import to_architectures
 from nas.report.explain.explanation import Explanation
 from nas.spec.architecture import Architecture
+from nas.spec.width import is_widened
 from nas.study.front.choice import Choice
 from nas.study.front.setbacks import empties
 
@@ -35,7 +36,7 @@ class Advice:
     latency_ms: that it should take, with the ends of its 95 % interval.
     evaluated: the best that was evaluated; None where none keeps the budget.
     ahead: probability that the predicted one loses less than that, by the rules; NaN where they
-        are one network.
+        are one network, and beside a backbone that is widened, of which the rules say nothing.
     worse: whether it is a trained network that was changed and loses more than as it was, by all
         of its interval, or by what is expected where slots were emptied: nothing to recommend,
         though nothing better keeps the budget.
@@ -72,8 +73,10 @@ def advise(
     except SpecError:  # none of those that were evaluated keeps the budget and is recommended
         evaluated = None
     ahead = math.nan
-    if evaluated is not None and evaluated.best.architecture != architecture:
-        ahead = _probability_ahead(explanation, codes, evaluated.best.architecture)
+    # The rules speak of one backbone, and not of it widened.
+    rival = None if evaluated is None else evaluated.best
+    if rival and rival.architecture != architecture and not is_widened(rival.reference):
+        ahead = _probability_ahead(explanation, codes, rival.architecture)
     measured = explanation.front.measured
     return Advice(
         architecture=architecture,

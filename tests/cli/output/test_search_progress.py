@@ -127,3 +127,13 @@ def test_networks_are_counted_to_what_was_asked_for_and_further_seeds_apart() ->
     bar.finished(make_record(0, name="n0"))
     bar.finished(make_record(1, name="n0", repeat=1))
     assert lines_of(bar, 80)[0].endswith("1/3 networks, 1 further seed, 0 running")
+
+
+@pytest.mark.parametrize("width", [80, 140])
+def test_on_a_terminal_a_long_line_goes_on_below_its_text(width: int) -> None:
+    screen = console(width, terminal=True)
+    _LiveBar(screen).say("a word and a [bracket] " * 12)
+    first, *below = screen.file.getvalue().rstrip().splitlines()  # type: ignore[attr-defined]
+    start = first.index("a word")
+    assert below and all(line[:start].isspace() and line[start] != " " for line in below)
+    assert all(len(line) <= width for line in (first, *below)) and "[bracket]" in first
