@@ -1,5 +1,6 @@
 # make search   a search on an embedded data set, from nothing to a Pareto front
 # make test     the tests
+# make test-lowest  the tests with the oldest versions that pyproject.toml allows; TESTS=tests/spec a part
 # make test-gpu what only a GPU can tell: tests, then figures of benchmarks/training/gpu.py
 # make docs     the pages of docs/ as a site in site/
 # make check    formatting, types, floors, and the wheel in an empty folder
@@ -9,8 +10,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 OUT ?= runs/demo
 READY := $(VENV)/.ready
+LOWEST := .venv-lowest
+TESTS ?= tests
 
-.PHONY: search test test-slow test-gpu docs check format
+.PHONY: search test test-slow test-lowest test-gpu docs check format
 
 search: $(READY)
 	$(BIN)/nas search search_spaces/mobilenetv2-cifar.yaml \
@@ -21,6 +24,10 @@ test: $(READY)
 
 test-slow: $(READY)
 	$(BIN)/python -m pytest -m slow -q
+
+test-lowest: $(LOWEST)/.ready
+	$(LOWEST)/bin/python -m pytest -m "not slow and not gpu" -n 2 --dist loadgroup -q \
+	  -W ignore::DeprecationWarning $(TESTS)
 
 test-gpu: $(READY)
 	$(BIN)/python -m pytest -m gpu -q
@@ -49,3 +56,13 @@ $(READY): pyproject.toml
 	@echo "Installing (PyTorch is large: a few minutes)"
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[dev]"
 	touch $(READY)
+
+# uv, as pip has no such resolution; Python 3.11 or 3.12, for which wheels of NumPy 2.0 exist.
+# The program goes in once more without its tools, which ask for newer versions of some packages.
+$(LOWEST)/.ready: pyproject.toml
+	test -x $(LOWEST)/bin/python || $(PYTHON) -m venv $(LOWEST)
+	$(LOWEST)/bin/python -m pip install --quiet --disable-pip-version-check uv
+	for what in ".[dev]" .; do \
+	  $(LOWEST)/bin/uv pip install --quiet --python $(LOWEST)/bin/python \
+	    --resolution lowest-direct --upgrade -e "$$what" || exit; done
+	touch $@

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from nas.models.build import build, uniform
     from nas.models.candidates import Candidates, load_space
     from nas.models.cost import Cost, cost
+    from nas.models.draw import draw
     from nas.models.insert import insert, sites
     from nas.models.own_network import OwnNetwork
     from nas.report.outlook import ask
@@ -51,6 +52,7 @@ __all__ = [
     "build",
     "compare",
     "cost",
+    "draw",
     "front_of_runs",
     "insert",
     "load_runner",
@@ -88,6 +90,7 @@ _HOMES = {
     "build": "models.build",
     "compare": "runs.compare",
     "cost": "models.cost",
+    "draw": "models.draw",
     "front_of_runs": "runs.compare",
     "insert": "models.insert",
     "load_runner": "spec.runner",

@@ -36,7 +36,8 @@ from nas.execution.observer import SilentObserver
 from nas.execution.simulated import SimulatedExecutor
 from nas.models.candidates import Candidates
 from nas.spec.objective import objectives_named
-from nas.spec.runner import Proxy, Ray, SearchPlan
+from nas.spec.runner import Proxy, Ray
+from nas.spec.search_plan import SearchPlan
 from nas.spec.space import Constraints, SearchSpace
 from nas.spec.storage_url import StorageUrl
 from nas.spec.task import Task

@@ -37,7 +37,7 @@ from nas.report.explain.search_prior import make_search_prior
 from nas.spec.architecture import EMPTY, KEEP, Architecture, parse_label
 from nas.spec.objective import objectives_named
 from nas.spec.prior import Rules, SiteLocation
-from nas.spec.runner import SearchPlan
+from nas.spec.search_plan import SearchPlan
 from nas.spec.space import SearchSpace
 from nas.spec.task import Task
 from nas.strategy.samplers.figures import SpaceFigures

@@ -42,7 +42,7 @@ from nas.execution.simulated import SimulatedExecutor, VirtualClock
 from nas.models.candidates import Candidates
 from nas.spec.architecture import Architecture, Insertion
 from nas.spec.objective import objectives_named
-from nas.spec.runner import SearchPlan
+from nas.spec.search_plan import SearchPlan
 from nas.strategy.samplers.figures import SpaceFigures
 from nas.strategy.samplers.pareto import Knowledge
 from nas.strategy.search import Search

@@ -50,7 +50,8 @@ def first_fault(model: type[BaseModel], error: ValidationError) -> str:
         owner = _owner(model, tuple(fault["loc"][:-1]))
         return f"unknown key {key!r}; allowed here: {', '.join(sorted(owner.model_fields))}"
     if fault["type"] == "missing":
-        return f"key {key!r} is missing"
+        owner = _owner(model, tuple(fault["loc"][:-1]))
+        return f"key {key!r} is missing; allowed here: {', '.join(sorted(owner.model_fields))}"
     if fault["type"] == _OF_OURS:
         message = fault["msg"].removeprefix("Value error, ")
         return f"{key}: {message}" if key else message

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import sys
 from io import TextIOWrapper
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from nas.base.errors import NasError
 from nas.base.formats import one_line
+from nas.cli.misuse import describe_misuse, refuse_empty
 
 __all__ = ["app", "main"]
+
+# Typer's own since 0.28; in versions before it is Click's, ClickException.
+_MISUSE: Any = getattr(typer, "TyperException", typer.BadParameter.__mro__[2])
 
 app = typer.Typer(
     name="nas",
@@ -40,8 +44,9 @@ def main() -> None:
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     try:
+        refuse_empty(sys.argv[1:])
         sys.exit(app(standalone_mode=False) or 0)
-    except typer.TyperException as error:
+    except _MISUSE as error:
         sys.exit(_print_misuse(error))
     except NasError as error:
         # Names of files, columns and tensors are whatever somebody wrote.
@@ -53,14 +58,11 @@ def main() -> None:
         sys.exit(0)
 
 
-def _print_misuse(error: typer.TyperException) -> int:
+def _print_misuse(error: Exception) -> int:
     """Print one line instead of the usage; the help where no argument was typed."""
-    context = getattr(error, "ctx", None)
-    if context is None or not hasattr(error, "format_message"):
-        print(f"error: {error}", file=sys.stderr)
-    elif len(sys.argv) == 1 or type(error).__name__ == "NoArgsIsHelpError":
+    context: Any = getattr(error, "ctx", None)
+    if context and (len(sys.argv) == 1 or type(error).__name__ == "NoArgsIsHelpError"):
         print(context.get_help())
     else:
-        message = " ".join(error.format_message().split()).rstrip(".")
-        print(f"error: {message}; see: {context.command_path} --help", file=sys.stderr)
+        print(f"error: {describe_misuse(error)}", file=sys.stderr)
     return 2

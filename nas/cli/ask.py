@@ -27,12 +27,18 @@ def ask(
     ] = "scratch",
     plain_accuracy: Annotated[
         float | None,
-        typer.Option(metavar="SHARE", help="Of the plain network fully trained, if known: 0.76."),
+        typer.Option(
+            min=0,
+            max=1,
+            metavar="SHARE",
+            help="Of the plain network fully trained, if known: 0.76.",
+        ),
     ] = None,
     task: TaskOption = None,
     head: Head = None,
     classes: Annotated[
-        int | None, typer.Option(min=1, help="Default: 1000; of segmentation 21.")
+        int | None,
+        typer.Option(min=1, max=1_000_000, help="Default: 1000; of segmentation 21."),
     ] = None,
     json_: Json = False,
 ) -> None:

@@ -42,9 +42,12 @@ def calibrate(
     head: Head = None,
     weights: GivenWeights = None,
     weights_match: WeightsMatch = None,
-    networks: Annotated[int, typer.Option(help="To train, the hand-placed ones among them.")] = 30,
+    networks: Annotated[
+        int, typer.Option(min=1, max=100_000, help="To train, the hand-placed ones among them.")
+    ] = 30,
     seeds: Annotated[
-        int | None, typer.Option(help="To train each with; default: 3, of curves 2.")
+        int | None,
+        typer.Option(min=1, max=1000, help="To train each with; default: 3, of curves 2."),
     ] = None,
     full_epochs: Annotated[
         float | None,
@@ -72,10 +75,12 @@ def calibrate(
         ),
     ] = False,
     budget: Annotated[
-        float | None, typer.Option(help="Of curves: the shortest training, epochs; default: 3.")
+        float | None,
+        typer.Option(min=0.01, help="Of curves: the shortest training, epochs; default: 3."),
     ] = None,
     doublings: Annotated[
-        int | None, typer.Option(help="Of curves: how often it is doubled; default: 2.")
+        int | None,
+        typer.Option(min=1, max=10, help="Of curves: how often it is doubled; default: 2."),
     ] = None,
     workers: Workers = None,
     set_: RunnerSettings = None,

@@ -11,6 +11,7 @@ from nas.base.errors import SpecError
 from nas.base.formats import describe_uncounted, format_count
 from nas.cli.options import (
     BackboneArguments,
+    ClassCount,
     Head,
     ImageSize,
     Json,
@@ -49,7 +50,7 @@ def cost(
     output_stride: OutputStride = None,
     task: TaskOption = None,
     head: Head = None,
-    classes: Annotated[int, typer.Option(min=1)] = 1000,
+    classes: ClassCount = 1000,
     json_: Json = False,
 ) -> None:
     """Count parameters and multiply-adds of a hand-placed network.

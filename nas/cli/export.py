@@ -28,9 +28,10 @@ _TARGETS = "onnx, pt2, torchscript, timm, openvino, litert, executorch, ncnn, co
 
 def export(
     run: RunFolder,
-    trial: Annotated[int | None, typer.Argument(help="Number of the trial.")] = None,
+    trial: Annotated[int | None, typer.Argument(min=0, help="Number of the trial.")] = None,
     number: Annotated[
-        int | None, typer.Option("--trial", metavar="N", help="The same, as an option.")
+        int | None,
+        typer.Option("--trial", min=0, metavar="N", help="The same, as an option."),
     ] = None,
     to: Annotated[str, typer.Option(metavar="TARGET", help=_TARGETS)] = "onnx",
     out: Annotated[
@@ -47,6 +48,7 @@ def export(
         float | None,
         typer.Option(
             "--max-drop",
+            min=0,
             metavar="POINTS",
             help="Points of accuracy, or of mIoU or rank-1, that the graph in int8 may lose on "
             "validation images; where it loses more, nothing is written.",

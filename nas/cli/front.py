@@ -67,7 +67,9 @@ def front(
     within: Annotated[
         float | None,
         typer.Option(
-            metavar="POINTS", help="Of accuracy that count as no difference for --at; default: 0.5."
+            min=0,
+            metavar="POINTS",
+            help="Of accuracy that count as no difference for --at; default: 0.5.",
         ),
     ] = None,
     knee: Annotated[

@@ -10,6 +10,7 @@ import typer
 __all__ = [
     "BackboneArguments",
     "Budget",
+    "ClassCount",
     "FullTrainings",
     "Head",
     "DataSource",
@@ -67,9 +68,12 @@ TimeLimit = Annotated[
     str | None, typer.Option(metavar="TIME", help="Stop after this long: 90s, 30m, 2h.")
 ]
 Trials = Annotated[
-    int | None, typer.Option(min=1, help="Networks to evaluate, the hand-placed ones among them.")
+    int | None,
+    typer.Option(min=1, help="Networks to evaluate, the hand-placed ones among them."),
 ]
-Workers = Annotated[int | None, typer.Option(min=1, help="Processes; default: one per core.")]
+Workers = Annotated[
+    int | None, typer.Option(min=1, max=4096, help="Processes; default: one per core.")
+]
 
 Budget = Annotated[
     str | None,
@@ -78,7 +82,8 @@ Budget = Annotated[
     ),
 ]
 FullTrainings = Annotated[
-    int | None, typer.Option(min=3, help="Full trainings at the end, instead of a budget's.")
+    int | None,
+    typer.Option(min=3, max=100_000, help="Full trainings at the end, instead of a budget's."),
 ]
 
 BackboneArguments = Annotated[
@@ -105,6 +110,9 @@ Head = Annotated[
         "own: the backbone is whole; of detection: ssdlite (default), fcos or own.",
     ),
 ]
+
+# No network has more classes; a larger head would not fit into memory.
+ClassCount = Annotated[int, typer.Option(min=1, max=1_000_000, help="Of the head.")]
 
 TotalStride = Annotated[int | None, typer.Option(help="4, 8, 16 or 32.")]
 OutputStride = Annotated[int | None, typer.Option(help="8, 16 or 32: by a dilated end.")]

@@ -74,7 +74,9 @@ def parse_limit(sign: str, text: str) -> dict[str, Limit]:
     try:
         bound = float(value)
     except ValueError:
-        raise SpecError(f"filter {text!r}; write name=number, as in latency_ms=8") from None
+        bound = math.nan
+    if math.isnan(bound):
+        raise SpecError(f"filter {text!r}; write name=number, as in latency_ms=8")
     return {name.strip(): (sign, bound)}
 
 

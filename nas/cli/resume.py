@@ -21,7 +21,7 @@ def resume(
     Example: nas resume runs/demo --trials 60
     """
     from nas.runs.resume import resume as resume_run
-    from nas.spec.runner import parse_seconds
+    from nas.spec.duration import parse_seconds
 
     seconds = None if time_limit is None else parse_seconds("--time-limit", time_limit)
     more = None if budget is None else parse_seconds("--budget", budget.removeprefix("+"))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated
 
@@ -17,6 +17,7 @@ from nas.cli.options import Json, RunFolder
 from nas.cli.output.console import make_console, plain_table, print_json
 from nas.cli.output.front_table import print_front
 from nas.cli.output.retrain_progress import RetrainWatcher, watch_retrain
+from nas.cli.parsing import with_option
 from nas.spec.width import describe_reference
 
 if TYPE_CHECKING:
@@ -32,7 +33,8 @@ __all__ = ["retrain"]
 def retrain(
     run: RunFolder,
     trial: Annotated[
-        list[int] | None, typer.Option(help="Number of a network; may be repeated.")
+        list[int] | None,
+        typer.Option(min=0, help="Number of a network; may be repeated."),
     ] = None,
     front: Annotated[bool, typer.Option("--front", help="All networks on the front.")] = False,
     references: Annotated[
@@ -42,21 +44,26 @@ def retrain(
         int,
         typer.Option(
             min=0,
+            max=1000,
             metavar="N",
             help="With --front: the plain network widened to the latency of the N that gain most.",
         ),
     ] = 0,
-    seeds: Annotated[int | None, typer.Option(min=1, help="To train each with; 3.")] = None,
-    epochs: Annotated[float | None, typer.Option(help="200, with modern 300.")] = None,
+    seeds: Annotated[
+        int | None, typer.Option(min=1, max=1000, help="To train each with; 3.")
+    ] = None,
+    epochs: Annotated[float | None, typer.Option(min=0.01, help="200, with modern 300.")] = None,
     learning_rate: Annotated[
-        float | None, typer.Option(help="The highest; 0.05 for a batch of 256.")
+        float | None, typer.Option(min=1e-9, help="The highest; 0.05 for a batch of 256.")
     ] = None,
     recipe: Annotated[str | None, typer.Option(help="paper or modern.")] = None,
     set_: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="Any key retrain.*; may be repeated."),
     ] = None,
-    workers: Annotated[int | None, typer.Option(min=1, help="Trainings side by side.")] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, max=4096, help="Trainings side by side.")
+    ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Only say what would be trained, and how long.")
     ] = False,
@@ -75,8 +82,12 @@ def retrain(
     if rivals:
         _check_rivals(beside_front=front and references is not False, dry_run=dry_run)
     options = {"seeds": seeds, "epochs": epochs, "learning_rate": learning_rate, "recipe": recipe}
-    settings = [f"retrain.{key}={value}" for key, value in options.items() if value is not None]
-    section = _with_settings(opened.file, [*settings, *(set_ or [])])
+    given = {
+        f"--{key.replace('_', '-')}": f"retrain.{key}={value}"
+        for key, value in options.items()
+        if value is not None
+    }
+    section = _with_settings(opened.file, given, set_ or [])
     first_process = trainings.is_first_process()
     screen = make_console(quiet=not first_process)
     # What is for machines stands alone on standard output.
@@ -100,6 +111,10 @@ def retrain(
                     for line in _describe_time(planned, planned.seconds()):
                         watcher.stage(line)
                 results = trainings.retrain(planned, watcher)
+    except SpecError as error:
+        if first_process:
+            raise
+        raise typer.Exit(error.exit_code) from None  # one of torchrun's processes has said it
     except KeyboardInterrupt:  # and SIGTERM
         beside.print("stopped; nothing is lost: the same command goes on")
         raise typer.Exit(130) from None
@@ -137,14 +152,20 @@ def _enter_rivals(run: Run, most: int, watcher: RetrainWatcher) -> None:
     WidthRivals(run, Narrator(watcher.stage)).enter(trials, most=most)
 
 
-def _with_settings(file: Runner, settings: Sequence[str]) -> Retrain:
-    """Return the run's own section with what the command line says. Raises SpecError."""
+def _with_settings(file: Runner, given: Mapping[str, str], settings: Sequence[str]) -> Retrain:
+    """Return the run's own section with what the command line says. Raises SpecError.
+
+    given: the setting of an option of its own, by that option.
+    """
     from nas.spec.runner import Runner, check_regime, with_overrides
 
     for text in settings:
         if not text.strip().startswith("retrain."):
             raise SpecError(f"--set {text!r}: only keys retrain.* can be set here")
-    section = with_overrides(Runner(retrain=file.retrain), tuple(settings)).retrain
+    runner = Runner(retrain=file.retrain)
+    for option, setting in given.items():
+        runner = with_option(runner, option, setting)
+    section = with_overrides(runner, tuple(settings)).retrain
     if section.weights != file.retrain.weights:
         check_regime(Runner(regime=file.regime, retrain=section), "--set")
     return section
@@ -176,9 +197,11 @@ def _print_plan(planned: RetrainPlan, screen: Console, *, as_json: bool) -> None
         if planned.test_images
         else "the data brings no test part"
     )
+    together = f"{planned.workers} side by side"
+    if planned.processes > 1:
+        together = f"each shared by {planned.processes} processes"
     screen.print(
-        f"{len(jobs)} trainings ({len(planned.done)} are there already), "
-        f"{planned.workers} side by side, {tested}"
+        f"{len(jobs)} trainings ({len(planned.done)} are there already), {together}, {tested}"
     )
     for line in _describe_time(planned, seconds):
         screen.print(line)

@@ -23,10 +23,14 @@ __all__ = ["show"]
 
 def show(
     run: RunFolder,
-    trial: Annotated[int, typer.Argument(help="Number of the trial.")],
+    trial: Annotated[int, typer.Argument(min=0, help="Number of the trial.")],
     picture: Annotated[
         Path | None,
-        typer.Option(metavar="FILE.png", help="Draw what it, plain and hand-placed ones go by."),
+        typer.Option(
+            metavar="FILE",
+            help="FILE.svg: draw its blocks over the backbone; FILE.png: what it, plain and "
+            "hand-placed ones go by.",
+        ),
     ] = None,
     json_: Json = False,
 ) -> None:
@@ -39,9 +43,7 @@ def show(
     state = open_run(run).read()
     row = state.row(trial)
     if picture is not None:
-        from nas.report.pictures import draw_feature_maps  # torch is imported for it
-
-        draw_feature_maps(state, trial, picture)
+        _draw(state, trial, picture)
     architecture = Architecture.from_json(row["architecture"])
     if json_:
         named = {state.run.file.figure.column(name): value for name, value in row.items()}
@@ -59,6 +61,18 @@ def show(
         print(f"same network, other seeds: trials {', '.join(map(str, others))}")
     if picture is not None:
         print(f"Written: {picture}")
+
+
+def _draw(state: RunState, trial: int, path: Path) -> None:
+    """Draw the network of a trial, or its feature maps, by the suffix. Raises SpecError."""
+    if path.suffix.lower() == ".svg":
+        from nas.report.network_picture import write_network_picture
+
+        write_network_picture(state, trial, path)
+        return
+    from nas.report.pictures import draw_feature_maps  # torch is imported for it
+
+    draw_feature_maps(state, trial, path)
 
 
 def _print_network(row: dict[str, Any], architecture: Architecture) -> None:

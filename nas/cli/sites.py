@@ -41,7 +41,10 @@ def sites(
         str, typer.Option(metavar="HOW", help="How its tensors are told, as of nas search.")
     ] = "name",
     classes: Annotated[
-        int, typer.Option(min=1, help="That the network is made for, and its weights are of.")
+        int,
+        typer.Option(
+            min=1, max=1_000_000, help="That the network is made for, and its weights are of."
+        ),
     ] = _CLASSES,
     size: ImageSize = "224",
     total_stride: TotalStride = None,

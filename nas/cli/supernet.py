@@ -38,14 +38,20 @@ def supernet(
         bool, typer.Option("--train-backbone", help="Train it too, and not the blocks alone.")
     ] = False,
     plain: Annotated[
-        float, typer.Option(help="Share of plain paths, with --train-backbone.")
+        float, typer.Option(min=0, max=1, help="Share of plain paths, with --train-backbone.")
     ] = 0.0,
     sandwich: Annotated[
-        int, typer.Option(min=0, help="Paths drawn in a step, beside a dense and the plain one.")
+        int,
+        typer.Option(
+            min=0, max=1000, help="Paths drawn in a step, beside a dense and the plain one."
+        ),
     ] = 0,
-    seed: Annotated[int, typer.Option(min=0, help="Of everything random.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=2**31 - 1, help="Of everything random.")] = 0,
     score: Annotated[
-        int, typer.Option(min=0, help="Then score the hand-placed networks and N drawn ones.")
+        int,
+        typer.Option(
+            min=0, max=1_000_000, help="Then score the hand-placed networks and N drawn ones."
+        ),
     ] = 0,
     json_: Annotated[bool, typer.Option("--json", help="Scores for machines.")] = False,
     set_: RunnerSettings = None,

@@ -33,7 +33,7 @@ def worker(
     time. Example: nas worker runs/demo
     """
     from nas.runs.join import work
-    from nas.spec.runner import parse_seconds
+    from nas.spec.duration import parse_seconds
 
     try:
         reason = work(

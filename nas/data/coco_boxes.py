@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
+from numbers import Number
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,9 @@ from nas.data.listing import readable
 from nas.data.reading import Reading
 
 __all__ = ["coco_boxes", "coco_boxes_test", "coco_part"]
+
+_BOX = 4  # numbers
+_SHOWN = 60  # characters of what is none
 
 
 def coco_boxes(argument: str, reading: Reading) -> ImageSource[Parts]:
@@ -68,6 +72,7 @@ def _read(pair: CocoPair) -> Annotated:
                     f"{called}: an annotation of image {entry['image_id']!r}, which is not among "
                     "its images"
                 )
+            _check_box(entry["bbox"], images[entry["image_id"]]["file_name"], called)
             of_image[entry["image_id"]].append(entry)
         objects = [
             _objects(of_image[key], names, Size(int(image["height"]), int(image["width"])))
@@ -82,10 +87,20 @@ def _read(pair: CocoPair) -> Annotated:
     )
 
 
+def _check_box(box: Any, file: Any, called: str) -> None:
+    """Raises SpecError for other than four numbers; what they say is checked later."""
+    numbers = isinstance(box, list) and all(
+        isinstance(value, Number) and not isinstance(value, bool) for value in box
+    )
+    if not numbers or len(box) != _BOX:
+        raise SpecError(
+            f"{called}: bbox {str(box)[:_SHOWN]} on image {file!r}; needed are four numbers: left "
+            "and upper edge, width and height"
+        )
+
+
 def _objects(entries: Sequence[Any], names: dict[Any, str], size: Size) -> Objects:
     boxes = np.array([entry["bbox"] for entry in entries], dtype=np.float64).reshape(-1, 4)
-    if len(boxes) != len(entries):
-        raise ValueError("a bbox has other than four numbers")
     areas = [
         float(width * height) if (area := entry.get("area")) is None else float(area)
         for entry, (_, _, width, height) in zip(entries, boxes, strict=True)

@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from nas.backbones.attention_operators import separate_operators
 from nas.base.errors import ExportError, MeasurementError, SpecError
 from nas.export.parity import GraphScores, ValidationScores
 from nas.export.target.target import Files, Target, WrittenGraph
@@ -31,7 +32,7 @@ def convert(
     Raises SpecError for a network that the target cannot take.
     """
     try:
-        with _quiet():
+        with _quiet(), separate_operators():
             return make()
     except MeasurementError as error:
         reason = str(error)

@@ -20,6 +20,7 @@ import torch
 from torch import Tensor, fx, nn
 from torch.export import ExportedProgram
 
+from nas.backbones.attention_operators import separate_operators
 from nas.base.errors import SpecError
 from nas.base.size import Size
 from nas.latency.runtime.runtime import first_line
@@ -56,7 +57,7 @@ def export_program(network: nn.Module, size: Size, *, dynamic: bool = True) -> E
     images = torch.zeros(2 if dynamic else 1, *size.shape)
     shapes = ({0: torch.export.Dim("batch", min=1)},) if dynamic else None
     try:
-        with torch.no_grad(), warnings.catch_warnings():
+        with torch.no_grad(), separate_operators(), warnings.catch_warnings():
             # It warns of weights that the older norms write before each call.
             warnings.simplefilter("ignore")
             return torch.export.export(network.eval(), (images,), dynamic_shapes=shapes)

@@ -15,7 +15,7 @@ from nas.base.machine import processor
 from nas.latency.assembly import assemble_profile
 from nas.latency.deployment import build_deployed
 from nas.latency.device import Clock, Device
-from nas.latency.gpu_state import conditions_of
+from nas.latency.gpu_state import conditions_during
 from nas.latency.host_block import TimedGraph
 from nas.latency.measure import Anchor, Latency, Subject, measure_anchor, measure_together
 from nas.latency.plan import MeasurementPlan, plan_measurements
@@ -144,7 +144,9 @@ def measure_profile(
     version = f"{runtime.name} {runtime.version()}"
     plan, graphs = plan_measurements(candidates, whole=networks, held_out=held_out, seed=seed)
     keep = out.with_name(f".{out.name}.timings")
-    blocks, whole = survey(
+    (blocks, whole), conditions = conditions_during(
+        clock_of(device),
+        survey,
         plan,
         graphs,
         loader_of(device),
@@ -165,7 +167,7 @@ def measure_profile(
         processor=hardware_of(device),
         clock=clock_of(device),
         task=task,
-        conditions=conditions_of(clock_of(device)),
+        conditions=conditions,
     )
     profile.write(out)
     keep.unlink(missing_ok=True)

@@ -16,6 +16,7 @@ from nas.report.snapshot import Snapshot
 from nas.runs.calibrate.curve_result import half_of, kind_of
 from nas.runs.check_network import CLASSES
 from nas.spec.architecture import Architecture
+from nas.spec.drawing import PALETTE
 from nas.study.front.answer import best_point
 from nas.study.front.front import Front
 from nas.study.front.point import Point
@@ -82,6 +83,7 @@ def collect_chart_data(snapshot: Snapshot) -> dict[str, Any]:
         "figure": snapshot.front.figure.title,
         "objectives": [objective.name for objective in snapshot.front.objectives],
         "labels": labels,
+        "palette": PALETTE,
         "backbones": [asdict(backbone) for backbone in backbones.values()],
         "networks": [
             {

@@ -25,9 +25,10 @@ from nas.runs.check import check_latency_device
 from nas.runs.run_file import RunFile
 from nas.runs.training_speed import seconds_per_image
 from nas.spec.architecture import Architecture
+from nas.spec.duration import parse_seconds
 from nas.spec.own_backbone import absolute
 from nas.spec.proxy import PROBE_STEPS
-from nas.spec.runner import Runner, parse_seconds, with_overrides
+from nas.spec.runner import Runner, with_overrides
 from nas.spec.space import SearchSpace
 from nas.spec.task import Task
 from nas.training.device import best_device, times_as_fast

@@ -115,6 +115,15 @@ class _Own:
             together = self._checked(
                 _call(network, "loss", (self._images, self._told())), "evaluation"
             )
+            again = self._checked(
+                _call(network, "loss", (self._images, self._told())), "evaluation"
+            )
+            if not _near(together, again):
+                raise SpecError(
+                    f"{self._name}: its loss in evaluation mode is random: it gives another for "
+                    "the same images; F.dropout is random there unless it gets "
+                    "training=self.training"
+                )
             if self._task.name == "retrieval":  # of one image there is none
                 return
             for row in range(IMAGES):
@@ -133,7 +142,7 @@ class _Own:
             raise SpecError(
                 f"{self._name}: its loss of one image given twice is {float(doubled.mean()):.4g}, "
                 f"and of the image alone {float(ones[0]):.4g}: a mean over the images is allowed, "
-                "not a sum, nor anything random in evaluation mode"
+                "not a sum"
             )
 
     def predictions(self) -> None:

@@ -22,7 +22,7 @@ from nas.execution.evaluator import EvaluatorSpec
 from nas.execution.executor import LatencyMachine
 from nas.execution.observer import Observer
 from nas.latency.device import Device
-from nas.latency.gpu_state import conditions_of
+from nas.latency.gpu_state import conditions_during
 from nas.latency.profile import Profile, load_profile
 from nas.latency.runtime import clock_of, device_named
 from nas.latency.source import machine_of, measure_device
@@ -260,7 +260,9 @@ def _anchor_ms(
     runtime, processor = machine(machine_of, device)
     if path.exists():
         return _read_anchor_ms(run, runtime, processor)
-    latency_ms = machine(measure_device, anchor, task, device)
+    latency_ms, conditions = machine(
+        conditions_during, clock_of(device), measure_device, anchor, task, device
+    )
     about = {
         "version": 1,
         "device": device.name,
@@ -270,7 +272,7 @@ def _anchor_ms(
         "measured": utc_now(),
         "anchor": {"digest": anchor.digest, "latency_ms": latency_ms},
     }
-    if (conditions := machine(conditions_of, clock_of(device))) is not None:
+    if conditions is not None:
         about["conditions"] = conditions
     with write_whole(path) as temporary:
         temporary.write_text(json.dumps(about, indent=1))

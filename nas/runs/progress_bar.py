@@ -31,7 +31,7 @@ def watched(observer: Observer | None, progress: bool | None) -> Iterator[Observ
         return
     from tqdm.auto import tqdm
 
-    with tqdm(unit="trial", dynamic_ncols=True) as bar:
+    with tqdm(unit="network", dynamic_ncols=True) as bar:
         shown = ProgressBar(bar)
         yield shown if observer is None else ObserverPair(shown, observer)
 
@@ -44,7 +44,9 @@ def is_watched() -> bool:
 
 
 class ProgressBar(SilentObserver):
-    """The observer that moves a bar with every trial, and says in a line what is rare.
+    """The observer that moves a bar with every network, and says in a line what is rare.
+
+    Further seeds of a network are counted beside the bar.
 
     bar: of tqdm.
     """
@@ -52,7 +54,8 @@ class ProgressBar(SilentObserver):
     def __init__(self, bar: Any) -> None:
         self._bar = bar
         self._stage = ""
-        self._settled: set[int] = set()
+        self._settled: set[int] = set()  # trials
+        self._repeated: set[int] = set()  # of these the further seeds
         self._failed = 0
         self._plain: float | None = None
         self._best: float | None = None
@@ -79,13 +82,15 @@ class ProgressBar(SilentObserver):
             for record in search.records:
                 if record.finished or record.loss is not None:
                     self._count(record)
-        expected = search.expected_trials()
+        expected = search.expected_networks
         if expected != self._bar.total:
             self._bar.total = expected
             self._show()
 
     def _count(self, record: Record) -> None:
         self._settled.add(record.trial)
+        if record.repeat:
+            self._repeated.add(record.trial)
         self._failed += record.state == FAILED
         if record.state != COMPLETE or record.loss is None:
             return
@@ -94,10 +99,14 @@ class ProgressBar(SilentObserver):
         self._best = record.loss if self._best is None else min(self._best, record.loss)
 
     def _show(self) -> None:
-        said = [f"{self._failed} failed"] if self._failed else []
+        said = []
+        if seeds := len(self._repeated):
+            said.append(f"{seeds} further seed{'s' if seeds > 1 else ''}")
+        if self._failed:
+            said.append(f"{self._failed} failed")
         if self._best is not None:
             saved = "" if self._plain is None else f" ({self._plain - self._best:+.4f} saved)"
             said.append(f"best loss {self._best:.4f}{saved}")
         self._bar.set_postfix_str(", ".join(said), refresh=False)
-        self._bar.n = len(self._settled)
+        self._bar.n = len(self._settled - self._repeated)
         self._bar.refresh()

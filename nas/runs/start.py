@@ -35,7 +35,8 @@ from nas.runs.retrain.budget import share_budget
 from nas.runs.retrain.in_search import end_in_full_trainings
 from nas.runs.run import CHECKPOINTS, Run, open_run
 from nas.runs.run_file import RunFile
-from nas.spec.runner import Runner, SearchPlan, given_runner, with_overrides
+from nas.spec.runner import Runner, given_runner, with_overrides
+from nas.spec.search_plan import SearchPlan
 from nas.spec.space import SearchSpace
 
 if TYPE_CHECKING:

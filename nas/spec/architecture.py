@@ -213,11 +213,14 @@ class Architecture:
             raise SpecError(f"not an architecture ({error!r}): {text[:80]}") from None
 
     def _repr_html_(self) -> str:
+        from nas.spec.drawing import draw_blocks
+
         rows = [(one.site, one.label) for one in self.insertions]
         title = f"{self.backbone} at {self.size} pixels" + (
             f", equal blocks of a {self.share} share weights" if self.share else ""
         )
-        return html_table(("site", "block"), rows or [("all", "as it comes")], title)
+        table = html_table(("site", "block"), rows or [("all", "as it comes")], title)
+        return draw_blocks(self).svg + table if rows else table
 
     def __str__(self) -> str:
         blocks = ", ".join(f"{one.site}: {one.label}" for one in self.insertions)

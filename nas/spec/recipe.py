@@ -91,6 +91,10 @@ class Retrain(BaseModel):
     """None: that of the network, where it will be deployed."""
     threads: Annotated[int, Field(ge=1)] | None = None
     """Threads of one training; None: the cores, shared among the trainings side by side."""
+    processes: Annotated[int, Field(ge=1)] = 1
+    """Processes that share each training, each with a GPU of its own where there are any; started
+    by Ray Train on the cluster that `ray` names, or here. The batch stays what it is, and each has
+    an equal part of it."""
 
     def resolved(
         self,

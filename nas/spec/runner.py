@@ -1,6 +1,7 @@
 """The runner file: how, where and how long a search runs.
 
-Its section `proxy` is in nas/spec/proxy.py, `retrain` in nas/spec/recipe.py.
+Its section `search` is in nas/spec/search_plan.py, `proxy` in nas/spec/proxy.py, `retrain` in
+nas/spec/recipe.py.
 """
 
 from __future__ import annotations
@@ -22,12 +23,13 @@ from nas.base.content import read_content
 from nas.base.errors import SpecError
 from nas.base.files import parse, read_yaml
 from nas.base.object_store import check_url
-from nas.spec.objective import objectives_named
+from nas.spec.duration import Duration
 from nas.spec.proxy import KINDS, PROBE_STEPS, Backbone, Proxy, Regime
 from nas.spec.recipe import WEIGHTS, Retrain
+from nas.spec.search_plan import SearchPlan
 from nas.spec.side_by_side import Placement
 from nas.spec.storage_url import PASSWORD, StorageUrl
-from nas.spec.task import ACCURACY, TASKS, Figure, Task, TaskName
+from nas.spec.task import TASKS, Figure, Task, TaskName
 
 __all__ = [
     "JOURNAL",
@@ -38,47 +40,15 @@ __all__ = [
     "Ray",
     "Regime",
     "Runner",
-    "SearchPlan",
     "TRAINS_HERE",
     "check_regime",
     "load_runner",
-    "parse_seconds",
-    "read_regret",
     "with_overrides",
 ]
 
 Channels = tuple[float, float, float]
 
 _STRICT = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
-_FIGURES = {kind.figures[0].name: ACCURACY.name for kind in TASKS.values()}
-"""Whatever a task calls the figure that stands for it, it is one objective."""
-_UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
-
-
-def _seconds(value: object) -> object:
-    """Read `90`, `90s`, `30m`, `2h` as seconds; the type check refuses anything else."""
-    if isinstance(value, str):
-        match = re.fullmatch(r"(\d+(?:\.\d+)?)([smhd]?)", value.strip())
-        if match is None:
-            raise ValueError(f"found {value!r}; allowed: seconds, or a number with s, m, h or d")
-        return float(match[1]) * _UNITS[match[2] or "s"]
-    return value
-
-
-def parse_seconds(option: str, text: str) -> float:
-    """Read `90s`, `30m`, `2h` on a command line as seconds.
-
-    Raises SpecError, which names the option.
-    """
-    try:
-        seconds = _seconds(text)
-    except ValueError as error:
-        raise SpecError(f"{option}: {error}") from None
-    assert isinstance(seconds, float)
-    return seconds
-
-
-Duration = Annotated[float, BeforeValidator(_seconds), Field(gt=0)]
 
 
 def _validation(value: object) -> object:
@@ -134,126 +104,10 @@ def _checkpoints(value: object) -> object:
     return value
 
 
-def _stop_when(value: object) -> object:
-    if value is not None:
-        read_regret(str(value))
-    return value
-
-
-def read_regret(text: str) -> tuple[float, str]:
-    """Read `0.1 points` or `0.005 loss` as (0.001, "accuracy") or (0.005, "loss").
-
-    Raises ValueError.
-    """
-    match = re.fullmatch(r"(\d*\.?\d+) *(points?|loss)", text.strip())
-    if match is None or float(match[1]) <= 0:
-        raise ValueError(
-            f"found {text!r}; allowed: a number above 0 with its unit, 0.1 points or 0.005 loss"
-        )
-    loss = match[2] == "loss"
-    return float(match[1]) / (1 if loss else 100), "loss" if loss else "accuracy"
-
-
 JOURNAL = "journal"
 TRAINS_HERE = frozenset({"local"})
 """The executors whose workers train on the machine that a search is started on."""
 Storage = Annotated[str, BeforeValidator(_storage)]
-
-
-class SearchPlan(BaseModel):
-    """The section `search`: what is proposed, how often, and when to stop."""
-
-    model_config = _STRICT
-
-    sampler: Literal["pareto", "evolution", "front", "nsga2", "nsga3", "tpe", "gp", "random"] = (
-        "pareto"
-    )
-    objectives: list[str] = ["loss", "latency_ms"]
-    trials: Annotated[int, Field(ge=1, le=10_000_000)] = 24
-    """Architectures to evaluate, the hand-placed ones among them."""
-    time_limit: Duration | None = None
-    budget: Duration | None = None
-    """Time for all of it: search, and full trainings at its end; None: time_limit alone counts."""
-    full_share: Annotated[float, Field(gt=0, lt=1)] = 0.4
-    """Share of the budget that is kept for full trainings."""
-    full_trainings: Annotated[int, Field(ge=3, le=10_000)] | None = None
-    """Full trainings at the end, of the networks that would be shown and of their rivals; None:
-    as many as the budget allows, and none without one."""
-    stop_when: Annotated[str | None, BeforeValidator(_stop_when)] = None
-    """Stop proposing when the best network that is left is expected to be better than the best
-    that is known by less than this: `0.1 points` of accuracy, or `0.005 loss` (`pareto` only)."""
-    seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
-    focus: dict[str, Annotated[list[float], Field(min_length=2, max_length=2)]] = {}
-    """Objective -> from where to where it matters: what lies outside is nothing gained."""
-    attempts: Annotated[int, Field(ge=1, le=100)] = 2
-    """How often a job is given out whose worker dies with it, before its trial is FAILED."""
-    confirm_seeds: Annotated[int, Field(ge=1, le=100)] = 3
-    """Seeds that every member of the final front, and every reference, is trained with."""
-    seeds_in_turn: Annotated[int, Field(ge=1, le=100)] | None = None
-    """The seeds that networks take turns with, so that what one seed does to networks that are
-    alike is not taken for a gain of theirs. None: 8 with `pareto`, which learns what each seed
-    does to all of them, else one for all (see `settled`)."""
-    published_prior: bool | None = None
-    """True where published comparisons of attention guide what is proposed, beside the trainings
-    (`pareto` only); what is said of a front rests on trainings alone. None: they do, but in a run
-    of an earlier version."""
-    patience: Annotated[int, Field(ge=1)] | None = None
-    """Proposals in a row that are expected to add less to the front than training its members
-    again would seem to, by luck, before the search stops (`pareto` only). None: go on, since
-    where noise is large that comes long before all is known; see `stop_when`."""
-    reduction: Annotated[int, Field(ge=2, le=1000)] | None = 3
-    """One of so many networks goes on from a rung to the next, where proxy.rungs has several (see
-    `nas.strategy.halving`); None: all are trained up to the last one."""
-
-    def describe_planned(self, networks: int) -> str | None:
-        """Say how many networks were planned, beside so many; None where time ends a search.
-
-        There are more where hand-placed ones alone are, or where full trainings bring others.
-        """
-        if self.budget is not None:
-            return None
-        if networks <= self.trials:
-            return f"of {self.trials} planned"
-        return f"{networks - self.trials} beyond the {self.trials} planned"
-
-    @field_validator("objectives")
-    @classmethod
-    def _known(cls, names: list[str]) -> list[str]:
-        try:
-            objectives = objectives_named([_FIGURES.get(name, name) for name in names])
-        except SpecError as error:
-            raise ValueError(str(error)) from None
-        late = [objective.name for objective in objectives if not objective.searched]
-        if late:
-            raise ValueError(f"found {late[0]!r}, which is known after a search only (nas retrain)")
-        return [objective.name for objective in objectives]
-
-    @model_validator(mode="after")
-    def _focused(self) -> Self:
-        for name, (low, high) in self.focus.items():
-            if name not in self.objectives:
-                raise ValueError(
-                    f"focus on {name!r}, which is no objective; there are: "
-                    + ", ".join(self.objectives)
-                )
-            if low >= high:
-                raise ValueError(f"focus {name}: found {low} to {high}; allowed: the lower first")
-        if self.focus and self.sampler != "pareto":
-            raise ValueError(f"focus: sampler {self.sampler!r} cannot; use pareto")
-        return self
-
-    def settled(self) -> SearchPlan:
-        """Return the plan of a new search, with what it does not say itself.
-
-        Not part of reading: in a run of an earlier version one seed serves all networks.
-        Of 60 networks that were trained once, eight seeds in turn, or one to each network, told as
-        much as one for all, and their 90 % intervals held 91 and 93 % for 85 %
-        (benchmarks/belief/seeds.py).
-        """
-        pareto = self.sampler == "pareto"
-        usual = {"seeds_in_turn": 8 if pareto else 1, "published_prior": pareto}
-        missing = {key: value for key, value in usual.items() if getattr(self, key) is None}
-        return self.model_copy(update=missing)
 
 
 class Ray(BaseModel):

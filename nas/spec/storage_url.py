@@ -101,15 +101,30 @@ class StorageUrl:
             raise SpecError(f"{self.url}: there is no such file")
 
     def connection_url(self) -> str:
-        """Return the URL that SQLAlchemy takes, with the password: never show it."""
+        """Return the URL that SQLAlchemy takes, with the password: never show it.
+
+        Raises SpecError for a name of a database that this SQLAlchemy cannot read in a URL.
+        """
         parts = urlsplit(self.url)
-        if self.kind == "sqlite":
-            return self.url
-        password = self.password or os.environ.get(PASSWORD)
         user, at, where = parts.netloc.rpartition("@")
+        password = self.password or os.environ.get(PASSWORD)
         if password and at:
             user = f"{user}:{quote(password, safe='')}"
-        return urlunsplit((_SCHEMES[parts.scheme], user + at + where, parts.path, parts.query, ""))
+        before = f"{_SCHEMES[parts.scheme]}://{user}{at}{where}"
+        query = f"?{parts.query}" if parts.query else ""
+        if not parts.path:
+            return f"{before}{query}"
+        from sqlalchemy import make_url
+
+        name = unquote(parts.path)
+        for path in (parts.path, name):  # before SQLAlchemy 2.1 a name has no quotes in a URL
+            url = f"{before}{path}{query}"
+            if make_url(url).database == name[1:]:
+                return url
+        raise SpecError(
+            f"{self.url}: before version 2.1 SQLAlchemy reads no ? or @ in the name of a database; "
+            "choose another name, or run: pip install --upgrade sqlalchemy"
+        )
 
     def without_secret(self, text: str) -> str:
         """Make a message of a library about this storage one line that is safe to show."""

@@ -14,7 +14,7 @@ from nas.base.seeds import derive
 from nas.models.candidates import Candidates
 from nas.spec.architecture import Architecture
 from nas.spec.objective import objectives_named
-from nas.spec.runner import SearchPlan
+from nas.spec.search_plan import SearchPlan
 from nas.spec.task import ACCURACY, Figure
 from nas.strategy.confirmation import Confirmation
 from nas.strategy.ledger import (

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 
-from nas.spec.runner import SearchPlan, read_regret
+from nas.spec.search_plan import SearchPlan, read_regret
 from nas.strategy.samplers.proposer import Proposer
 from nas.study.record import COMPLETE, FAILED, Record
 

@@ -37,6 +37,18 @@ def test_suppression_stands_beside_the_latency_of_a_detector(nas, tmp_path: Path
     assert json.loads(nas("show", other.path, 0, "--json").out)["suppression_ms"] is None
 
 
+def test_a_network_is_drawn(nas, finished_run: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    shown = nas("show", finished_run, 1, "--picture", tmp_path / "net.svg")
+    assert (shown.code, shown.err) == (0, "") and "Written: " in shown.out
+    drawn = (tmp_path / "net.svg").read_text()
+    blocks = json.loads(nas("show", finished_run, 1, "--json").out)["architecture"]["insertions"]
+    assert drawn.count(">se<") == len(blocks) and "×" in drawn
+    assert nas("show", finished_run, 0, "--picture", tmp_path / "net.svg").code == 0, "once more"
+    (tmp_path / "mine.svg").write_text("<svg/>")
+    taken = nas("show", finished_run, 1, "--picture", tmp_path / "mine.svg")
+    assert (taken.code, taken.err.count("\n")) == (2, 1) and "no report" in taken.err
+
+
 def test_feature_maps_are_drawn(nas, finished_run: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     shown = nas("show", finished_run, 1, "--picture", tmp_path / "maps.png")
     assert (shown.code, shown.err) == (0, "")

@@ -42,6 +42,17 @@ def test_paragraphs_are_short(page: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    "page",
+    [page for page in WRITTEN if page.parent.name != "start"],  # which have a test of their own
+    ids=lambda page: page.name,
+)
+def test_sentences_do_not_begin_in_front_of_code(page: Path) -> None:
+    """A reader who skips a block of commands still reads whole sentences behind it."""
+    halves = [text[:60] for text in paragraphs(page) if text[0].islower()]
+    assert not halves, f"{page}: begin with a subject"
+
+
+@pytest.mark.parametrize(
     "page", sorted((ROOT / "docs" / "start").glob("*.md")), ids=lambda page: page.name
 )
 def test_a_start_begins_with_its_commands_and_is_short(page: Path) -> None:

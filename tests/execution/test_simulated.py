@@ -11,7 +11,7 @@ from nas.execution.observer import SilentObserver
 from nas.execution.simulated import SimulatedExecutor, VirtualClock
 from nas.models.candidates import Candidates
 from nas.spec.objective import objectives_named
-from nas.spec.runner import SearchPlan
+from nas.spec.search_plan import SearchPlan
 from nas.spec.space import SearchSpace
 from nas.strategy.search import Search
 from nas.strategy.storage.store import Store

@@ -112,6 +112,34 @@ def test_a_lone_block_goes_from_map_to_map(runtime: Runtime) -> None:
     np.testing.assert_allclose(session(maps), wanted, atol=1e-5)
 
 
+class Transformed(nn.Module):
+    """Layers of torch that are one fused operator in evaluation mode."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.patches = nn.Conv2d(3, 16, 4, stride=4)
+        layer = nn.TransformerEncoderLayer(16, 2, 24, batch_first=True)
+        self.encoder = nn.TransformerEncoder(layer, 2, enable_nested_tensor=False)
+        self.attention = nn.MultiheadAttention(16, 2, batch_first=True)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        seen = self.encoder(self.patches(images).flatten(2).transpose(1, 2))
+        found: torch.Tensor = self.attention(seen, seen, seen, need_weights=False)[0]
+        return found.mean(dim=1)
+
+
+@pytest.mark.parametrize("name", ["torch", "onnxruntime", "openvino"])
+def test_layers_of_transformers_are_taken_and_torch_is_left_as_it_is(name: str) -> None:
+    torch.manual_seed(0)
+    own, found = Transformed().eval(), RUNTIMES[name]
+    maps = np.random.default_rng(2).standard_normal((1, 3, 16, 12), np.float32)
+    session = found.load(found.convert(own, (3, 16, 12)), Device(name))
+    with torch.no_grad():
+        wanted = own(torch.from_numpy(maps)).numpy()
+    np.testing.assert_allclose(session(maps), wanted, atol=1e-5)
+    assert torch.backends.mha.get_fastpath_enabled()
+
+
 def test_ncnn_refuses_a_graph_that_pnnx_got_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("pnnx")
     pytest.importorskip("ncnn")

@@ -18,6 +18,8 @@ from nas.report.pictures.tasks import Key, Picture
 from nas.report.server import Server
 from nas.runs.calibrate.curve_result import CURVES_FILE, Advice, Curve, CurvePoint, CurvesFound
 from nas.runs.run import Run
+from nas.spec.architecture import Architecture, Insertion
+from nas.spec.drawing import draw_blocks
 from nas.study.record import Job, Outcome
 
 HOSTILE = "<b>' \" &</b>"
@@ -270,6 +272,18 @@ def test_every_control_has_a_name(page: Any, written: tuple[Run, str]) -> None:
     assert nameless == []
     levels = page.evaluate("[...document.querySelectorAll('h1,h2,h3')].map((h) => +h.tagName[1])")
     assert levels[0] == 1 and all(b - a <= 1 for a, b in zip(levels, levels[1:], strict=False))
+
+
+@pytest.mark.parametrize("colours", ["light", "dark"])
+def test_a_network_is_drawn_for_all(browser: Any, tmp_path: Path, colours: str) -> None:
+    labels = ("se/r24", "coord/r32", "cbam/r16/k7", "eca", "ema", "simam", "bam/r16", "gc/r16")
+    blocks = [Insertion.of(f"blocks.{at}.0/after_depthwise", one) for at, one in enumerate(labels)]
+    draw_blocks(Architecture("net", 32, tuple(blocks))).save(tmp_path / "net.svg")
+    page = browser.new_page(viewport={"width": 390, "height": 844}, color_scheme=colours)
+    page.goto((tmp_path / "net.svg").as_uri())
+    assert page.evaluate("document.documentElement.getBoundingClientRect().width") <= 390
+    assert find_barriers(page, "serious") == []
+    page.close()
 
 
 @pytest.mark.parametrize("stop_after", [0, 1, 4])

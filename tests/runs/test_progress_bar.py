@@ -45,8 +45,12 @@ def test_a_bar_counts_networks_and_says_what_is_rare(tmp_path: Path) -> None:
     shown.step(3, 9)
     assert (bar.lines, bar.description) == (["reading images"], "3/9 steps")
     run = simulated_run(tmp_path / "run", search={"trials": 9}, evaluate=evaluate, observer=shown)
-    assert bar.n == len(run.trials()) and bar.total >= bar.n
-    assert bar.postfix.startswith("1 failed, best loss ") and "saved)" in bar.postfix
+    trials = run.trials()
+    seeds = int((trials["repeat"] > 0).sum())
+    assert (bar.n, bar.total) == (9, 9) and bar.n + seeds == len(trials), "what was asked for"
+    assert seeds > 1
+    assert bar.postfix.startswith(f"{seeds} further seeds, 1 failed, best loss ")
+    assert "saved)" in bar.postfix
     assert [line for line in bar.lines if "memory" in line] == [bar.lines[-1]]
 
 
@@ -54,10 +58,10 @@ def test_a_resumed_run_has_a_past(tmp_path: Path) -> None:
     bar: Any = Bar()
     past = simulated_run(tmp_path / "run", search={"trials": 8}).trials()
     search: Any = SimpleNamespace(
-        records=[past.record(row) for row in range(len(past))], expected_trials=lambda: 40
+        records=[past.record(row) for row in range(len(past))], expected_networks=40
     )
     ProgressBar(bar).tick(search)
-    assert (bar.n, bar.total) == (len(past), 40)
+    assert (bar.n, bar.total) == (8, 40)
 
 
 def test_a_bar_is_shown_where_somebody_watches(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -85,4 +89,4 @@ def test_an_observer_of_the_caller_s_takes_the_place_of_the_bar(
         observer.stage("reading images")
     with watched(own, True) as observer:
         observer.stage("measuring")
-    assert "trial" in said.getvalue()
+    assert "network" in said.getvalue()

@@ -100,6 +100,7 @@ def test_overrides_reach_every_depth_and_the_last_one_counts(tmp_path: Path) -> 
         ("validation=1", "validation: found 1; allowed: less than 1"),
         ("search=5", "search: found 5"),
         ("side_by_side=threads", "found 'threads'; allowed: 'processes', 'streams' or 'auto'"),
+        ("retrain.processes=0", "retrain.processes: found 0; allowed: 1 or more"),
         ("executor=slurm", "executor: found 'slurm'; allowed: 'local', 'worker', 'ray'"),
     ],
 )

@@ -15,7 +15,7 @@ from nas.belief.evidence import Evidence
 from nas.execution.simulated import VirtualClock
 from nas.models.candidates import Candidates
 from nas.spec.architecture import Architecture
-from nas.spec.runner import SearchPlan
+from nas.spec.search_plan import SearchPlan
 from nas.strategy import lessons
 from nas.strategy.samplers.pareto import ParetoSampler
 from nas.strategy.search import Search

@@ -18,7 +18,7 @@ from nas.base.errors import SpecError, StorageError
 from nas.execution.simulated import VirtualClock
 from nas.models.candidates import Candidates
 from nas.spec.architecture import Architecture
-from nas.spec.runner import SearchPlan
+from nas.spec.search_plan import SearchPlan
 from nas.strategy.confirmation import Confirmation
 from nas.strategy.samplers import SAMPLERS
 from nas.strategy.search import Search

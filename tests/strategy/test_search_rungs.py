@@ -17,7 +17,7 @@ from support.searches import OBJECTIVES, digests, drive, make, space, truth
 from nas.execution.simulated import VirtualClock
 from nas.models.candidates import Candidates
 from nas.spec.architecture import Architecture
-from nas.spec.runner import SearchPlan
+from nas.spec.search_plan import SearchPlan
 from nas.strategy.search import Search
 from nas.strategy.storage.store import Store
 from nas.study.front.front import Front

@@ -9,7 +9,7 @@ from typing import cast
 import pytest
 from support.samples import make_record
 
-from nas.spec.runner import SearchPlan
+from nas.spec.search_plan import SearchPlan
 from nas.strategy.samplers.proposer import Proposer
 from nas.strategy.stopping import Stopping
 from nas.study.record import COMPLETE, FAILED

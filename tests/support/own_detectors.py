@@ -166,6 +166,23 @@ class Right(NoMethods):
         return found
 
 
+class Queries(Right):
+    """Without anchors: queries of a transformer, as DETR has them."""
+
+    def __init__(self, num_classes: int) -> None:
+        super().__init__(num_classes)
+        layer = nn.TransformerEncoderLayer(32, 2, 48, batch_first=True)
+        self.encoder = nn.TransformerEncoder(layer, 1, enable_nested_tensor=False)
+        self.queries = nn.Parameter(torch.randn(5, 32))
+        self.read = nn.MultiheadAttention(32, 2, batch_first=True)
+        self.head = nn.Linear(32, 4 + num_classes)  # type: ignore[assignment]
+
+    def forward(self, images: Tensor) -> Any:
+        seen = self.encoder(self.backbone(images)["1"].flatten(2).transpose(1, 2))
+        asked = self.queries.expand(images.shape[0], -1, -1)
+        return self.head(self.read(asked, seen, seen, need_weights=False)[0])
+
+
 def _nothing() -> dict[str, Tensor]:
     return {
         "boxes": torch.zeros(0, 4),
@@ -218,6 +235,11 @@ class LossSum(Right):
 class LossRandom(Right):
     def loss(self, batch: Any) -> Any:
         return super().loss(batch).mean() + torch.rand(())
+
+
+class LossesRandom(Right):
+    def loss(self, batch: Any) -> Any:
+        return super().loss(batch) + torch.rand(2)[: len(batch[0])]
 
 
 class LossOfOthers(Right):

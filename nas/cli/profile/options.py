@@ -9,7 +9,6 @@ import typer
 
 __all__ = [
     "Batch",
-    "Classes",
     "DeviceTool",
     "HeldOut",
     "Networks",
@@ -23,12 +22,11 @@ Runtime = Annotated[
     str,
     typer.Option(help="onnxruntime, openvino, litert, executorch, ncnn, torch, cuda or tensorrt."),
 ]
-Threads = Annotated[int, typer.Option(min=1)]
-Batch = Annotated[int, typer.Option(min=1, help="Images at once.")]
+Threads = Annotated[int, typer.Option(min=1, max=1024)]
+Batch = Annotated[int, typer.Option(min=1, max=4096, help="Images at once.")]
 Precision = Annotated[str, typer.Option(help="fp32, or what the runtime has: int8, fp16.")]
-Classes = Annotated[int, typer.Option(min=1, help="Of the classifier.")]
-Networks = Annotated[int, typer.Option(min=1, help="Whole networks to fit to.")]
-HeldOut = Annotated[int, typer.Option(min=0, help="Whole networks to judge by.")]
+Networks = Annotated[int, typer.Option(min=1, max=10_000, help="Whole networks to fit to.")]
+HeldOut = Annotated[int, typer.Option(min=0, max=10_000, help="Whole networks to judge by.")]
 
 # Of what is timed elsewhere.
 PackFolder = Annotated[Path, typer.Argument(help="Folder that `nas profile pack` made.")]

@@ -7,11 +7,10 @@ from typing import Annotated
 
 import typer
 
-from nas.cli.options import Head, SpaceFile, TaskOption
+from nas.cli.options import ClassCount, Head, SpaceFile, TaskOption
 from nas.cli.output.count_progress import show_count
 from nas.cli.profile.options import (
     Batch,
-    Classes,
     HeldOut,
     Networks,
     Precision,
@@ -29,7 +28,7 @@ def pack(
     threads: Threads = 1,
     batch: Batch = 1,
     precision: Precision = "fp32",
-    classes: Classes = 1000,
+    classes: ClassCount = 1000,
     task: TaskOption = None,
     head: Head = None,
     networks: Networks = 8,

@@ -13,6 +13,7 @@ from typing import Any, ParamSpec, TypeVar
 from nas.base.errors import MeasurementError, NasError, SpecError
 from nas.base.program import PACKAGE
 from nas.execution.executor import LatencyMachine
+from nas.execution.ray.train import check_processes
 from nas.spec.runner import Ray
 
 __all__ = ["capacity", "connect", "gauge_options", "trial_options"]
@@ -29,7 +30,12 @@ _T = TypeVar("_T")
 
 @contextmanager
 def connect(
-    plan: Ray, *, cores: float, gauge_gpus: float = 0.0, say: Callable[[str], None]
+    plan: Ray,
+    *,
+    cores: float,
+    gauge_gpus: float = 0.0,
+    processes: int = 0,
+    say: Callable[[str], None],
 ) -> Iterator[LatencyMachine]:
     """Connect this process to a cluster, and disconnect at the end.
 
@@ -38,6 +44,7 @@ def connect(
     plan: which cluster, and what a trial takes of it.
     cores: that a cluster of this machine's own has.
     gauge_gpus: that measuring takes.
+    processes: that a full training is shared by (see `check_processes`); 0: trials are trained.
     say: hears the address of the dashboard.
     Yields the machine that latencies are measured on.
     Raises SpecError when there is no such cluster, or it lacks what is needed.
@@ -58,7 +65,10 @@ def connect(
     try:
         if info.dashboard_url:
             say(f"Ray's dashboard: http://{info.dashboard_url}")
-        _check(plan, gauge_gpus, fixed=address == "local")
+        if processes and address == "local":
+            check_processes(plan, processes, ray.cluster_resources())  # type: ignore[no-untyped-call]
+        elif not processes:
+            _check(plan, gauge_gpus, fixed=address == "local")
         yield _latency_machine(plan, gauge_gpus)
     finally:
         ray.shutdown()

@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from nas.backbones.attention_operators import separate_operators
 from nas.backbones.own_module import copied
 from nas.base.errors import MeasurementError
 from nas.base.machine import version
@@ -91,7 +92,7 @@ class Runtime:
         self._versions()
         shipped = copied(network).eval().to("cpu")
         try:
-            with _quiet(), torch.no_grad():
+            with _quiet(), torch.no_grad(), separate_operators():
                 return self.write(shipped, full_shape(shape), batch, precision)
         except MeasurementError:
             raise

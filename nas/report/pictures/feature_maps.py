@@ -57,7 +57,10 @@ def draw_feature_maps(state: RunState, trial: int, path: Path) -> None:
     file has that name; StorageError.
     """
     if path.suffix.lower() != ".png":
-        raise SpecError(f"--picture {path}: a PNG is drawn; name a file.png")
+        raise SpecError(
+            f"--picture {path}: found {path.suffix or 'no suffix'!r}; allowed: .svg (its blocks), "
+            ".png (feature maps)"
+        )
     _captum()
     check_own_backbones(state.run)
     key = state.data()["key"]

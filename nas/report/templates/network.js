@@ -1,16 +1,13 @@
 // A network as a strip of blocks over the sites of its backbone.
 
-// Okabe and Ito's colours, told apart by the colour-blind; a second round of them bears a mark.
-const PALETTE = ["#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#f0e442", "#8c8c8c"];
-const DARK_TEXT = new Set(["#e69f00", "#56b4e9", "#f0e442", "#cc79a7", "#009e73", "#8c8c8c", "#d55e00"]);
-
+// Colours come with the data, each with that of letters on it; a second round of them bears a mark.
 const kindOf = (label) => label.split("/")[0];
 const kindsOf = (data) => [...new Set(data.labels.map(kindOf))].filter((kind) => kind !== "none").sort();
 
 function look(data, kind) {
   const place = kindsOf(data).indexOf(kind);
-  const colour = PALETTE[place % PALETTE.length];
-  return { colour, marked: place >= PALETTE.length, ink: DARK_TEXT.has(colour) ? "#111" : "#fff" };
+  const [colour, ink] = data.palette[place % data.palette.length];
+  return { colour, marked: place >= data.palette.length, ink };
 }
 
 // Sites in order, in groups: a stage of the backbone with one size of map.

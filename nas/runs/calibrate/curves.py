@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 from nas.base.errors import SpecError
-from nas.base.machine import usable_cores
 from nas.belief.gain_curve import (
     BudgetChoice,
     CurveRow,
@@ -28,7 +27,9 @@ from nas.data import (
     open_data,
     resolve_source,
 )
+from nas.execution.evaluator import EvaluatorSpec
 from nas.execution.observer import Observer, SilentObserver
+from nas.execution.workers.throughput import measure_side_by_side
 from nas.models.candidates import Candidates, given_space
 from nas.runs.calibrate.curve_plan import CurvePlan, curve_recipe, images_seen
 from nas.runs.calibrate.curve_plot import draw_curves
@@ -44,6 +45,7 @@ from nas.runs.calibrate.network_sample import refuse_taken
 from nas.runs.check_network import CLASSES, check_networks
 from nas.runs.images import train_resolution
 from nas.runs.lock import run_lock
+from nas.runs.prepare import worker_count
 from nas.runs.reading import reading_of, settle_task
 from nas.runs.retrain.plan import is_settled
 from nas.runs.retrain.pool import ProgressReport, train_side_by_side
@@ -52,7 +54,8 @@ from nas.spec.architecture import PLAIN
 from nas.spec.precision import FP32
 from nas.spec.recipe import FullRecipe
 from nas.spec.runner import Runner, given_runner
-from nas.spec.space import SearchSpace
+from nas.spec.space import Constraints, SearchSpace
+from nas.spec.task import Task
 from nas.study.full_training import FullTraining
 from nas.training.device import best_device, visible_gpus
 from nas.training.full import FullTrainingJob, training_file, weights_file
@@ -172,13 +175,16 @@ def _train(
         for name in (training_file(job.about), weights_file(job.about)):
             (job.folder / name).unlink(missing_ok=True)
 
-    workers = runner.workers if isinstance(runner.workers, int) else usable_cores()
+    gpus = visible_gpus()
+    workers = worker_count(runner)
+    if gpus and runner.workers == "auto" and len(missing) > len(gpus):
+        workers = _measured_workers(plan, runner, gpus, images, rows.folder, task, observer)
     workers = min(workers, len(missing))
     if workers > 1:
         train_side_by_side(
             missing,
             workers=workers,
-            gpus=visible_gpus(),
+            gpus=gpus,
             log=rows.folder / "events.log",
             keep=keep,
             watcher=watcher,
@@ -188,6 +194,51 @@ def _train(
         training = carry_out(job)
         keep(job, training)
         watcher.ended(job, training)
+
+
+def _measured_workers(
+    plan: CurvePlan,
+    runner: Runner,
+    gpus: Sequence[str],
+    images: Path,
+    folder: Path,
+    task: Task,
+    observer: Observer,
+) -> int:
+    """Return how many trainings at a time use the GPUs best, as a search measures it.
+
+    Each has a process of its own.
+    """
+    *_, placed = plan.networks.values()
+    proxy = runner.proxy.model_copy(
+        update={
+            "kind": "scratch",
+            "rungs": [1.0],
+            "unit": "epochs",
+            "schedule": "whole",
+            "warm_up": None,
+            "cooldown": None,
+        }
+    )
+    spec = EvaluatorSpec(
+        data=images.resolve(),
+        checkpoints=folder.resolve(),
+        proxy=proxy,
+        constraints=Constraints(),
+        plains=(),
+        anchor=placed.plain.to_json(),
+        anchor_ms=1.0,
+        task=task,
+    )
+    chosen = measure_side_by_side(
+        spec,
+        placed.to_json(),
+        gpus=gpus,
+        placements=("processes",),
+        log=folder / "events.log",
+        say=observer.stage,
+    )
+    return chosen.number * len(gpus)
 
 
 class _Watcher:

@@ -55,6 +55,7 @@ class RetrainPlan:
     done: those that the study has, which are not made again.
     workers: trainings side by side.
     test_images: of the source's test part; None where it brings none.
+    processes: that share each training.
     """
 
     run: Run
@@ -62,6 +63,7 @@ class RetrainPlan:
     done: tuple[FullTraining, ...]
     workers: int
     test_images: int | None
+    processes: int = 1
 
     def seconds(self) -> float:
         """Estimate how long it takes here, from a few small steps of each network.
@@ -73,7 +75,7 @@ class RetrainPlan:
             if job.about.digest not in times:
                 times[job.about.digest] = seconds_of_training(job)
         total = sum(times[job.about.digest] * (1 - _done_share(self.run, job)) for job in self.jobs)
-        return total / max(1, min(self.workers, len(self.jobs)))
+        return total / max(1, min(self.workers, len(self.jobs))) / self.processes
 
     def shorter(self, seconds: float) -> int | None:
         """Return how many epochs take half an hour, where a long recipe meets few images.
@@ -131,8 +133,9 @@ def plan_retraining(
         for network in networks
     ]
     names = {training.about.name for training in trainings}
-    shared_by = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))  # processes of torchrun, here
-    alone = shared_by > 1 or run.in_process
+    processes = _processes(section, run)
+    shared_by = int(os.environ.get("LOCAL_WORLD_SIZE", str(processes)))  # processes here
+    alone = processes > 1 or run.in_process
     workers = 1 if alone else workers or worker_count(section, len(trainings))
     threads = section.threads or max(1, usable_cores() // (workers * shared_by))
     jobs = tuple(
@@ -143,7 +146,41 @@ def plan_retraining(
     done = tuple(
         training for name, training in recorded.items() if name in names and is_settled(training)
     )
-    return RetrainPlan(run, jobs, done, workers, test_images)
+    for job in jobs:
+        _check_shared(job.recipe.batch_size, processes)
+    return RetrainPlan(run, jobs, done, workers, test_images, processes)
+
+
+def _processes(section: Retrain, run: Run) -> int:
+    """Return how many processes share each training: those of torchrun, or as the section says.
+
+    Raises SpecError where both say it, or there can be no other process.
+    """
+    started = int(os.environ.get("WORLD_SIZE", "1"))
+    if started > 1 and section.processes > 1:
+        raise SpecError(
+            f"retrain.processes {section.processes}, and torchrun has started {started}; leave one "
+            "of them out"
+        )
+    if section.processes > 1 and run.in_process:
+        raise SpecError(
+            f"retrain.processes {section.processes}: a network that is given in memory is trained "
+            "in this process alone; use 1"
+        )
+    return max(started, section.processes)
+
+
+def _check_shared(batch: int, processes: int) -> None:
+    """Raise SpecError where processes cannot have equal parts of a batch."""
+    if batch % processes == 0:
+        return
+    upper = -(-batch // processes) * processes
+    lower = max(processes, upper - processes)
+    sizes = f"{lower} or {upper}" if lower < upper else f"{upper}"
+    raise SpecError(
+        f"a batch of {batch} images cannot be shared by {processes} processes; "
+        f"--set retrain.batch_size={sizes}, or another number of processes"
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -310,7 +347,7 @@ def worker_count(section: Retrain, trainings: int, *, alone: bool = False) -> in
 
     alone: whether they go one after another, as in a process that no other can stand in for.
     """
-    if alone:
+    if alone or section.processes > 1:  # each of which is shared by processes
         return 1
     gpus = len(visible_gpus())
     side_by_side = gpus or max(1, usable_cores() // (section.threads or 1))

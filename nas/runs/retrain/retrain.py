@@ -11,6 +11,7 @@ import threading
 import warnings
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import torch
@@ -18,6 +19,7 @@ from torch import distributed as dist
 
 from nas.base.clock import utc_now
 from nas.base.errors import SpecError, StorageError, TrainingError
+from nas.base.machine import usable_cores
 from nas.runs.drive import write_results
 from nas.runs.lock import run_lock
 from nas.runs.retrain.plan import RetrainPlan, is_settled
@@ -32,12 +34,15 @@ from nas.training.full import FullTrainingJob, TrainingStopped, train_fully, tra
 
 __all__ = ["is_alone", "is_first_process", "retrain"]
 
+_PATIENCE = timedelta(hours=1)  # of processes while the first one looks at validation images
+
 
 def retrain(planned: RetrainPlan, watcher: Watcher) -> list[FullTraining]:
     """Carry out a plan and return what the study has of it then.
 
     Every result is in the study before it is told; a stopped or killed one goes on with the same
-    plan. Under torchrun each training is shared by all processes, one after another.
+    plan. Under torchrun, and by Ray Train where the plan says how many, each training is shared by
+    all processes, one after another.
     watcher: hears how they go.
     Raises SpecError, StorageError. KeyboardInterrupt passes through after checkpoints are kept.
     """
@@ -47,6 +52,8 @@ def retrain(planned: RetrainPlan, watcher: Watcher) -> list[FullTraining]:
             _train_together(planned, keep, watcher)
         elif run.in_process:
             _train_here(planned, keep, watcher)
+        elif planned.processes > 1 and planned.jobs:
+            _train_on_ray(planned, keep, watcher)
         elif planned.jobs:
             train_side_by_side(
                 planned.jobs,
@@ -79,9 +86,16 @@ def _process_group() -> Iterator[None]:
         return
     # Of dimensions of size 1, whose strides mean nothing.
     warnings.filterwarnings("ignore", message="Grad strides do not match")
-    if torch.cuda.is_available():
+    device, here = best_device(), int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    if device.type == "cuda":
+        gpus = torch.cuda.device_count()
+        if here > gpus:
+            raise SpecError(
+                f"torchrun has started {here} processes on this machine, which has {gpus} GPUs; "
+                f"each takes one: --nproc-per-node {gpus}"
+            )
         torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
-    dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+    dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=_PATIENCE)
     try:
         dist.barrier()  # all have read the study before one writes to it
         yield
@@ -144,16 +158,13 @@ def _train_together(planned: RetrainPlan, keep: Any, watcher: Watcher) -> None:
 
     What fails in one process alone ends them all: the others wait for it.
     """
-    processes, first = dist.get_world_size(), is_first_process()
+    first = is_first_process()
     stop = threading.Event()
     for name in (signal.SIGTERM, signal.SIGINT):
         signal.signal(name, lambda *_: stop.set())  # heard by the first process, after its step
+    if first:
+        _say_shares(planned, watcher)
     for job in planned.jobs:
-        if job.recipe.batch_size % processes:
-            raise SpecError(
-                f"a batch of {job.recipe.batch_size} images cannot be shared by {processes} "
-                "processes; --set retrain.batch_size=... to a multiple"
-            )
         if first:
             watcher.began(job)
         say = functools.partial(watcher.progressed, job) if first else _nothing
@@ -166,6 +177,31 @@ def _train_together(planned: RetrainPlan, keep: Any, watcher: Watcher) -> None:
         if first:
             keep(job, result)
             watcher.ended(job, result)
+
+
+def _train_on_ray(planned: RetrainPlan, keep: Any, watcher: Watcher) -> None:
+    """Carry out trainings one after another, each shared by processes of a Ray cluster."""
+    from nas.execution.ray.cluster import connect
+    from nas.execution.ray.train import train_in_processes
+
+    plan, processes = planned.run.file.ray, planned.processes
+    with connect(plan, cores=usable_cores(), processes=processes, say=watcher.stage):
+        _say_shares(planned, watcher)
+        for job in planned.jobs:
+            watcher.began(job)
+            hear = functools.partial(watcher.progressed, job)
+            result = train_in_processes(job, plan=plan, processes=processes, hear=hear)
+            keep(job, result)
+            watcher.ended(job, result)
+
+
+def _say_shares(planned: RetrainPlan, watcher: Watcher) -> None:
+    """Say what each of several processes has of a batch."""
+    for batch in sorted({job.recipe.batch_size for job in planned.jobs}):
+        watcher.stage(
+            f"{planned.processes} processes share each batch of {batch} images, "
+            f"{batch // planned.processes} each; batch norms see these alone"
+        )
 
 
 def _train_here(planned: RetrainPlan, keep: Any, watcher: Watcher) -> None:

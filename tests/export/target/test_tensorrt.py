@@ -14,19 +14,17 @@ import pytest
 import torch
 from onnx import TensorProto, numpy_helper
 from support import pretended_gpu
+from support.packs import ORIGIN
 from support.tiny_network import data, winner
 
 from nas.base.errors import ExportError, SpecError
 from nas.export import TARGETS, target_named
 from nas.export.pack import write_pack
-from nas.export.pack_papers import Origin
 from nas.export.target.onnx import quantised_onnx
 from nas.export.target.tensorrt import TENSORRT
 from nas.export.verify import LOADERS, check, load_onnx
 from nas.export.winner import Winner
 from nas.latency.runtime import tensorrt as runtime
-
-ORIGIN = Origin("run", 3, "noise", "probe", 0, "local-onnxruntime", False, {"loss": 0.1})
 
 
 @pytest.fixture(scope="module")

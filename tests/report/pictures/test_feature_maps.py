@@ -86,7 +86,7 @@ def test_what_cannot_be_drawn_is_one_line(
     run_of: RunOf, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     state = run_of("classification").read()
-    with pytest.raises(SpecError, match="a PNG is drawn"):
+    with pytest.raises(SpecError, match="allowed: .svg"):
         draw_feature_maps(state, 0, tmp_path / "maps.jpg")
     mine = tmp_path / "mine.png"
     mine.write_text("a photo")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,9 @@ import torch
 from nas.base.errors import SpecError
 from nas.base.files import parse
 from nas.data import cached_data, load_data, open_data
+from nas.execution.evaluator import EvaluatorSpec, setting_of
 from nas.execution.observer import SilentObserver
+from nas.execution.side_by_side import SideBySide
 from nas.models.candidates import load_space
 from nas.runs.calibrate.calibrate import calibrate
 from nas.runs.calibrate.curve_plan import CurvePlan, curve_recipe, images_seen, placed_and_halves
@@ -21,6 +25,7 @@ from nas.runs.calibrate.curve_rows import CurveRows
 from nas.runs.calibrate.curves import calibrate_curves
 from nas.runs.calibrate.search_budget import check_fits
 from nas.runs.retrain import worker
+from nas.spec.architecture import Architecture
 from nas.spec.runner import load_runner
 from nas.spec.task import Task
 from nas.study.full_training import FullTraining
@@ -331,3 +336,32 @@ def test_the_advice_says_why(advice: dict[str, object], said: str) -> None:
 def test_images_are_those_of_a_search(space: Path) -> None:
     folder = cached_data("digits", 8, validation=0.9, seed=RUNNER.search.seed)
     assert len(open_data(folder).train) < 150
+
+
+def test_on_gpus_as_many_go_at_a_time_as_a_search_would_take(
+    space: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[EvaluatorSpec] = []
+    placed: list[tuple[int, list[str]]] = []
+
+    def measured(spec: EvaluatorSpec, architecture: str, **options: object) -> SideBySide:
+        asked.append(EvaluatorSpec.from_dict(spec.to_dict()))  # as a process reads it
+        setting = replace(setting_of(asked[0]), device=CPU)
+        PROXIES["scratch"].begin(Architecture.from_json(architecture), setting, 0).run(1)
+        assert options["gpus"] == ["0", "1"]
+        return SideBySide(2, "told so", ())
+
+    def side_by_side(jobs: Sequence[FullTrainingJob], **options: object) -> None:
+        placed.append((options["workers"], options["gpus"]))  # type: ignore[arg-type]
+        for job in jobs:
+            options["keep"](job, worker.carry_out(job))  # type: ignore[operator]
+
+    curves = "nas.runs.calibrate.curves"
+    monkeypatch.setattr(f"{curves}.visible_gpus", lambda: ["0", "1"])
+    monkeypatch.setattr(f"{curves}.measure_side_by_side", measured)
+    monkeypatch.setattr(f"{curves}.train_side_by_side", side_by_side)
+    auto = RUNNER.model_copy(update={"workers": "auto"})
+    calibrate_curves(space, auto, "digits", tmp_path / "out", budget=1.0, doublings=1, seeds=1)
+    assert placed == [(4, ["0", "1"])] and asked[0].proxy.batch_size == 32
+    calibrate_curves(space, RUNNER, "digits", tmp_path / "out", budget=1.0, doublings=1, seeds=1)
+    assert len(asked) == 1, "what is asked for is not measured, and nor is nothing to do"

@@ -367,6 +367,66 @@ def test_two_processes_share_a_training(finished_run: Path, tmp_path: Path) -> N
     assert [item.processes for item in found] == [2, 2]
     assert all(item.test_images == 359 and item.loss for item in found)
     assert done.stdout.count("[2/2]") == 1, "one process alone speaks"
+    assert done.stdout.count("2 processes share each batch of 16 images, 8 each") == 1
+    odd = subprocess.run(
+        [*torchrun, "-m", "nas", *command, "--set", "retrain.batch_size=15"],
+        capture_output=True,
+        text=True,
+    )
+    assert odd.returncode != 0 and odd.stderr.count("a batch of 15 images cannot be shared") == 1
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")  # Ray's own
+def test_processes_are_started_where_the_section_says_how_many(
+    finished_run: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "run"
+    shutil.copytree(finished_run, path)
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        many, two = (
+            plan_retraining(open_run(path), [1], section=TINY.model_copy(update=given))
+            for given in (
+                {"processes": processes, "batch_size": 64, "epochs": 0.2} for processes in (64, 2)
+            )
+        )
+        heard = Heard()
+        assert (two.workers, two.processes) == (1, 2)
+        with pytest.raises(SpecError, match="64: each takes 1 CPU, and this machine has"):
+            retrain(many, heard)
+        assert not heard.begun
+        (found,) = retrain(two, heard)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert found.complete and found.processes == 2
+    assert open_run(path).retrained() == [found] and heard.ends[0].loss == found.loss
+    assert not list((path / "retrained").glob("*.training.*"))
+
+
+@pytest.mark.slow
+def test_a_shared_training_whose_process_is_killed_goes_on(
+    finished_run: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "run"
+    shutil.copytree(finished_run, path)
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "-m", "nas"]
+    command += ["retrain", str(path), "--trial", "1", "--seeds", "1", "--epochs", "2"]
+    command += ["--set", "retrain.batch_size=16"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as driver:
+        end = time.monotonic() + 400
+        while not list((path / "retrained").glob("*.training.safetensors")):
+            assert driver.poll() is None and time.monotonic() < end
+            time.sleep(0.1)
+        second = _children("retrain", driver.pid)[-1]
+        os.kill(second, signal.SIGKILL)
+        driver.communicate(timeout=400)
+    assert driver.returncode != 0 and not open_run(path).retrained()
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    (found,) = open_run(path).retrained()
+    assert found.complete and found.processes == 2 and found.curve is not None
+    assert found.curve[-1][0] == pytest.approx(2.0)
 
 
 @pytest.mark.slow
