@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from nas.base.clock import utc_now
+from nas.base.errors import SpecError
 from nas.base.program import PACKAGE
 
 __all__ = [
@@ -77,9 +78,18 @@ def source_digest() -> str:
 
 
 def cache_root() -> Path:
-    """Return the folder of what is kept between runs, such as decoded images."""
+    """Return the folder of what is kept between runs, such as decoded images.
+
+    Raises SpecError where no folder is named and the user has no home.
+    """
     base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(base).expanduser() / "attention-nas"
+    try:
+        return Path(base).expanduser() / "attention-nas"
+    except RuntimeError:  # as in containers, whose users may be numbers alone
+        raise SpecError(
+            f"the cache cannot be in {base}: that home folder is not known; name a folder for it: "
+            "export XDG_CACHE_HOME=FOLDER"
+        ) from None
 
 
 def usable_cores() -> int:

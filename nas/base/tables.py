@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import csv
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from nas.base.errors import StorageError, first_line
 from nas.base.files import write_whole
 
-__all__ = ["parquet_source", "to_markdown", "write_csv", "write_parquet"]
+__all__ = ["parquet_source", "reading_parquet", "to_markdown", "write_csv", "write_parquet"]
 
 Rows = Sequence[Mapping[str, Any]]
 
@@ -41,6 +43,20 @@ def parquet_source(path: Path) -> Any:
     import pyarrow as pa
 
     return pa.BufferReader(path.read_bytes())
+
+
+@contextmanager
+def reading_parquet(path: Path) -> Iterator[None]:
+    """Let whatever a broken file makes pyarrow raise be a StorageError of one line.
+
+    Columns are read when they are asked for, so that a file may show only then what it lacks.
+    """
+    import pyarrow as pa
+
+    try:
+        yield
+    except (pa.ArrowException, OSError, ValueError, KeyError) as error:
+        raise StorageError(f"{path} cannot be read ({first_line(error)})") from None
 
 
 def write_parquet(path: Path, types: Mapping[str, str], rows: Rows) -> None:

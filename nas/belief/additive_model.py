@@ -47,12 +47,12 @@ class AdditiveFit:
     score: Floats
 
     def effect(self, rows: Floats) -> tuple[Floats, Floats]:
-        """Mean and standard deviation of sums of terms, (k,) each; rows: (k, d)."""
+        """Return mean and standard deviation of sums of terms, (k,) each; rows: (k, d)."""
         variance = np.einsum("kd,de,ke->k", rows, self.covariance, rows)
         return rows @ self.mean, np.sqrt(np.maximum(variance, 0.0))
 
     def draws(self, rows: Floats, count: int, seed: int = 0) -> Floats:
-        """(count, k) of what the sums may be."""
+        """Draw what sums of terms may be, (count, k); rows: (k, d)."""
         mean = rows @ self.mean
         covariance = rows @ self.covariance @ rows.T
         values, vectors = np.linalg.eigh(covariance)
@@ -112,33 +112,12 @@ def fit(
         options={"maxiter": 100},
     )
     best = np.asarray(optimum.x)
-    # The optimum alone would be too sure of itself: with dozens of networks the variances are
-    # hardly known, so that effects are averaged over draws about it (importance sampling).
-    means, covariances, owns, weights = [], [], [], []
-    rng = np.random.default_rng(0)
-    for draw in range(_DRAWS):
-        step = rng.standard_normal(len(best)) * np.minimum(_AROUND, spreads) if draw else 0 * best
-        at = best + step
-        usual = 0.5 * float(((step / np.minimum(_AROUND, spreads)) ** 2).sum())
-        weights.append(-model.cost(at) + usual)
-        mean, covariance = _posterior(rows, groups, common, target, seeds, at)
-        means.append(mean)
-        covariances.append(covariance)
-        owns.append(math.exp(2 * at[-2]))
-    weight = np.exp(np.array(weights) - max(weights))
-    # Few draws carry most of the weight by chance; none may carry all of it.
-    weight = np.minimum(weight / weight.sum(), 0.2)
-    weight /= weight.sum()
-    every = np.array(means)
-    mean = weight @ every
-    apart = every - mean
-    covariance = np.tensordot(weight, np.array(covariances), axes=1)
-    covariance += np.einsum("k,ki,kj->ij", weight, apart, apart)
+    mean, covariance, own = _averaged(model, best, rows, groups, common, target, seeds)
     return AdditiveFit(
         intercept=centre + unit * float(mean[0]),
         mean=unit * mean[1 : 1 + rows.shape[1]],
         covariance=unit**2 * covariance[1 : 1 + rows.shape[1], 1 : 1 + rows.shape[1]],
-        own=unit * math.sqrt(float(weight @ owns)),
+        own=unit * own,
         score=model.left_out(best) - math.log(unit),
     )
 
@@ -210,6 +189,46 @@ class _Evidence:
         return np.asarray(-0.5 * (np.log(2 * np.pi * variance) + missed**2 / variance))
 
 
+def _averaged(
+    model: _Evidence,
+    best: Floats,
+    rows: Floats,
+    groups: NDArray[np.int64],
+    common: Floats,
+    target: Floats,
+    seeds: Floats,
+) -> tuple[Floats, Floats, float]:
+    """Average the posterior of the terms over draws of hyperparameters about the best.
+
+    The optimum alone would be too sure of itself: with dozens of networks the variances are hardly
+    known (importance sampling).
+    best: (g + 2,) the most probable hyperparameters.
+    rows, groups, common, target, seeds: as of `_posterior`.
+    Returns mean (1 + d + e,), covariance, and the deviation of what a network is beyond the sum.
+    """
+    means, covariances, owns, weights = [], [], [], []
+    rng, around = np.random.default_rng(0), np.minimum(_AROUND, model.spreads)
+    for draw in range(_DRAWS):
+        step = rng.standard_normal(len(best)) * around if draw else 0 * best
+        at = best + step
+        usual = 0.5 * float(((step / around) ** 2).sum())
+        weights.append(-model.cost(at) + usual)
+        mean, covariance = _posterior(rows, groups, common, target, seeds, at)
+        means.append(mean)
+        covariances.append(covariance)
+        owns.append(math.exp(2 * at[-2]))
+    weight = np.exp(np.array(weights) - max(weights))
+    # Few draws carry most of the weight by chance; none may carry all of it.
+    weight = np.minimum(weight / weight.sum(), 0.2)
+    weight /= weight.sum()
+    every = np.array(means)
+    mean = weight @ every
+    apart = every - mean
+    covariance = np.tensordot(weight, np.array(covariances), axes=1)
+    covariance += np.einsum("k,ki,kj->ij", weight, apart, apart)
+    return mean, covariance, math.sqrt(float(weight @ owns))
+
+
 def _posterior(
     rows: Floats,
     groups: NDArray[np.int64],
@@ -218,8 +237,9 @@ def _posterior(
     seeds: Floats,
     at: Floats,
 ) -> tuple[Floats, Floats]:
-    """Mean (1 + d + e,) and covariance of intercept, terms and common errors, given
-    hyperparameters.
+    """Return mean (1 + d + e,) and covariance of intercept, terms and common errors.
+
+    at: hyperparameters, as of `_Evidence`.
     """
     at = np.clip(at, *_BOUNDS)
     whole = np.concatenate([np.ones((len(rows), 1)), rows, common], axis=1)

@@ -27,8 +27,6 @@ INTERACTIONS = ("crowding", "stages")
 """What may be added to the sum: the number of pairs of blocks (many together save less than
 each by itself), and of pairs for each two stages."""
 
-_BASE = ("network", "kind", "site", "stage", "ratio", "stage and kind", "site and kind")
-
 
 @dataclass(frozen=True, eq=False)
 class TermDesign:
@@ -48,6 +46,10 @@ class TermDesign:
     def of(
         cls, architectures: Sequence[Architecture], interactions: tuple[str, ...] = ()
     ) -> TermDesign:
+        """Return the design of all sites and labels that stand in some networks.
+
+        interactions: some of `INTERACTIONS`.
+        """
         named = {(item.backbone, item.size) for item in architectures}
         networks = [(backbone, size.written) for backbone, size in sorted(named)]
         several = len({backbone for backbone, _ in networks}) > 1
@@ -60,7 +62,7 @@ class TermDesign:
         return cls(tuple(networks), tuple(sites), labels, interactions)
 
     def codes(self, architectures: Sequence[Architecture]) -> Codes:
-        """(n, 1 + s)."""
+        """Return the codes of networks, (n, 1 + s), which stand in this design."""
         several = len({backbone for backbone, _ in self.networks}) > 1
         number = {site: column + 1 for column, site in enumerate(self.sites)}
         codes = np.zeros((len(architectures), 1 + len(self.sites)), dtype=np.int64)
@@ -148,7 +150,10 @@ class TermDesign:
         return tables
 
     def rows(self, codes: Codes) -> Floats:
-        """(n, d) of networks given as codes."""
+        """Return the terms of networks, (n, d).
+
+        codes: (n, 1 + s).
+        """
         rows = np.zeros((len(codes), len(self.names)))
         for number in range(1, len(self.networks)):
             rows[:, number - 1] = codes[:, 0] == number
@@ -167,7 +172,7 @@ class TermDesign:
         return rows
 
     def blocks(self, codes: Codes) -> Codes:
-        """(n,) how many blocks were inserted."""
+        """Count the blocks that were inserted, (n,)."""
         totals = np.zeros(len(codes), dtype=np.int64)
         for site, labels in enumerate(self.labels):
             counts = np.array([label not in (IDLE, EMPTY) for label in labels])

@@ -44,13 +44,13 @@ class Belief:
         model: Gaussian,
         unit: float,
         metric: _Metric | None,
-        found: Hyperparameters,
+        hyperparameters: Hyperparameters,
     ) -> None:
         self.space = space
         self.unit = unit
         self._model = model
         self._metric = metric
-        self._found = found
+        self._hyperparameters = hyperparameters
 
     @classmethod
     def fit(cls, space: PointSpace, evidence: Evidence, *, target_images: float) -> Belief:
@@ -68,10 +68,10 @@ class Belief:
         values = evidence.values(unit)
         relation = evidence.relation(target_images)
         points = space.points(evidence.codes)
-        found = fit_hyperparameters(space, points, relation, values)
-        model = Gaussian(found, points, relation, values)
-        metric = _Metric.fit(evidence, unit, points, relation, found)
-        return cls(space, model, unit, metric, found)
+        hyperparameters = fit_hyperparameters(space, points, relation, values)
+        model = Gaussian(hyperparameters, points, relation, values)
+        metric = _Metric.fit(evidence, unit, points, relation, hyperparameters)
+        return cls(space, model, unit, metric, hyperparameters)
 
     def given(self, evidence: Evidence, *, target_images: float) -> Belief:
         """Return the belief from these rows, with the hyperparameters of this one.
@@ -80,16 +80,22 @@ class Belief:
         """
         relation = evidence.relation(target_images)
         points = self.space.points(evidence.codes)
-        model = Gaussian(self._found, points, relation, evidence.values(self.unit))
-        return Belief(self.space, model, self.unit, self._metric, self._found)
+        model = Gaussian(self._hyperparameters, points, relation, evidence.values(self.unit))
+        return Belief(self.space, model, self.unit, self._metric, self._hyperparameters)
 
     @classmethod
     def _prior(cls, space: PointSpace) -> Belief:
         """Return the belief before any training: one row of the plain network that says nothing."""
         codes = space.reference if space.reference is not None else space.grid.sizes * 0
         points, relation = space.points(codes[None]), Relation.of_one_source(1)
-        found = fit_hyperparameters(space, points, relation, np.zeros(1), draws=False)
-        return cls(space, Gaussian(found, points, relation, np.zeros(1)), 0.05, None, found)
+        hyperparameters = fit_hyperparameters(space, points, relation, np.zeros(1), draws=False)
+        return cls(
+            space,
+            Gaussian(hyperparameters, points, relation, np.zeros(1)),
+            0.05,
+            None,
+            hyperparameters,
+        )
 
     def gain(self, codes: Codes, *, rough: bool = False) -> Gain:
         """Return the gain in loss of networks (k, d).
@@ -157,7 +163,7 @@ class _Metric:
         unit: float,
         points: Points,
         relation: Relation,
-        found: Hyperparameters,
+        hyperparameters: Hyperparameters,
     ) -> _Metric | None:
         """Fit it to rows that have both; None where too few have."""
         on_curve = np.array([name in CURVE for name in evidence.source])
@@ -180,8 +186,8 @@ class _Metric:
         spread = float(np.sqrt(noise / (weight + prior)))
         own_unit = max(float(rest.std()), 1e-9)
         relation = relation[rows]
-        hyperparameters = _of_rest(found, points[rows], relation, rest / own_unit)
-        own = Gaussian(hyperparameters, points[rows], relation, rest / own_unit)
+        of_rest = _of_rest(hyperparameters, points[rows], relation, rest / own_unit)
+        own = Gaussian(of_rest, points[rows], relation, rest / own_unit)
         return cls(slope, spread, own_unit, own)
 
     def gain(self, points: Points, gain: Gain) -> Gain:
@@ -198,7 +204,7 @@ class _Metric:
 
 
 def _of_rest(
-    found: Hyperparameters, points: Points, relation: Relation, values: Floats
+    hyperparameters: Hyperparameters, points: Points, relation: Relation, values: Floats
 ) -> Hyperparameters:
     """Return hyperparameters for what the metric gains beyond the loss.
 
@@ -206,7 +212,7 @@ def _of_rest(
     the networks and how much is noise is fitted, on a grid.
     """
     means, _ = relation.prior()
-    networks = found.kernel.covariance(points, points)
+    networks = hyperparameters.kernel.covariance(points, points)
     rows: list[Floats] = []
     costs: list[float] = []
     for signal in np.log([0.01, 0.03, 0.1, 0.3, 1.0]):
@@ -223,4 +229,4 @@ def _of_rest(
     weights = np.exp(-np.array(costs) + min(costs))
     kept = np.argsort(-weights)[:6]
     weights = weights[kept] / weights[kept].sum()
-    return Hyperparameters(found.kernel, np.array(rows)[kept], weights)
+    return Hyperparameters(hyperparameters.kernel, np.array(rows)[kept], weights)

@@ -10,12 +10,10 @@ from numpy.typing import NDArray
 
 from nas.belief.mixed_model import MixedModel, Trainings
 
-__all__ = ["NORMAL_QUANTILE", "SeedNoise", "mean_over_seeds", "student_quantile"]
+__all__ = ["NORMAL_QUANTILE", "SeedNoise", "mean_over_seeds"]
 
 NORMAL_QUANTILE = 1.96
 """The two-sided 95 % quantile of the normal distribution."""
-
-_STUDENT = (12.71, 4.30, 3.18, 2.78, 2.57, 2.45, 2.36, 2.31, 2.26, 2.23)
 
 _EXACT = 1e-9  # relative: two seeds never come so close, one network evaluated twice does
 
@@ -46,21 +44,16 @@ class SeedNoise:
     trainings: Trainings | None = None
 
 
-def student_quantile(freedom: int) -> float:
-    """Return the two-sided 95 % quantile of Student's t, to 1 %."""
-    if freedom <= len(_STUDENT):
-        return _STUDENT[max(freedom, 1) - 1]
-    return NORMAL_QUANTILE + 2.4 / freedom
-
-
 def mean_over_seeds(
     values: Floats, group: Whole, seed: Whole, exact: NDArray[np.bool_] | None = None
 ) -> SeedNoise:
-    """Mean of each network over its seeds, corrected for seeds that are easy or hard for all.
+    """Return the mean of each network over its seeds, without what a seed does to all networks.
 
-    values: (n,); group: (n,) number of the network, 0 to g-1, each present; seed: (n,) any
-    labels; exact: (g,) networks known to be unchanged by training, such as the plain one under
-    a probe (others that repeat are found anyhow).
+    values: (n,).
+    group: (n,) number of the network, 0 to g-1, each present.
+    seed: (n,) any labels.
+    exact: (g,) networks known to be unchanged by training, such as the plain one under a probe
+        (others that repeat are found anyhow).
 
     Without the correction a network that was trained only with an easy seed would look better
     than one that was trained with all. What a seed does is learnt from every network that had it
@@ -93,8 +86,9 @@ def mean_over_seeds(
 
 
 def _paired(values: Floats, group: Whole, seed: Whole, shared: Whole) -> tuple[float, int]:
-    """Standard deviation within networks beside what shared seeds do, by least squares, and its
-    degrees of freedom.
+    """Return the standard deviation within networks beside what shared seeds do, and its freedom.
+
+    By least squares.
     """
 
     def within(columns: Floats) -> Floats:

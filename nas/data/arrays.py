@@ -88,7 +88,7 @@ class _File:
     """An open file; its arrays are read when they are asked for. Nothing in it is unpickled."""
 
     def __init__(self, argument: str) -> None:
-        path = local_path(argument).expanduser()
+        path = local_path(argument)
         self.called = f"data 'arrays:{readable(path)}'"
         with ExitStack() as opened:
             try:

@@ -73,7 +73,7 @@ def box_validation(argument: str, reading: Reading) -> ImageSource[Numbered]:
 
     Raises SpecError when there is no such folder.
     """
-    root = local_path(argument).expanduser()
+    root = local_path(argument)
     if not root.is_dir() or _laid_out(root, (), None) is None:
         raise SpecError(
             f"validation {argument!r}: no folder with images/ and their boxes; allowed: a share "
@@ -90,7 +90,7 @@ def box_validation(argument: str, reading: Reading) -> ImageSource[Numbered]:
 
 
 def _root(argument: str) -> Path:
-    root = local_path(argument).expanduser()
+    root = local_path(argument)
     if not root.is_dir():
         raise SpecError(f"data folder {readable(root)}: no such folder; {BOXES_NEEDED}")
     return root

@@ -102,7 +102,7 @@ def has_areas(argument: str) -> bool:
     """
     _, _, file = argument.partition(",")
     try:
-        with local_path(file.partition(",")[0]).expanduser().open("rb") as held:
+        with local_path(file.partition(",")[0]).open("rb") as held:
             with mmap.mmap(held.fileno(), 0, access=mmap.ACCESS_READ) as content:
                 return _AREA.search(content) is not None
     except (OSError, ValueError):
@@ -164,7 +164,7 @@ class CocoPair:
     @classmethod
     def of(cls, images: str, file: str) -> CocoPair:
         """Raises SpecError where one is not there."""
-        folder, path = local_path(images).expanduser(), local_path(file).expanduser()
+        folder, path = local_path(images), local_path(file)
         if not images or not folder.is_dir():
             raise SpecError(f"images {readable(folder)}: no such folder; needed: {COCO_ARGUMENT}")
         if not file or not path.is_file():

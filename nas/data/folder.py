@@ -77,7 +77,7 @@ def validation_folder(argument: str, rules: Rules) -> ImageSource[Numbered]:
 
     Raises SpecError when there is no such folder, or it has no classes.
     """
-    root = local_path(argument).expanduser()
+    root = local_path(argument)
     if not root.is_dir():
         raise SpecError(
             f"validation {str(argument)!r}: no such folder; allowed: a share between 0 and 1, or "
@@ -125,7 +125,7 @@ def _source(listing: Listing, read: Callable[[], Held]) -> ImageSource[Held]:
 
 
 def _root(argument: str) -> Path:
-    root = local_path(argument).expanduser()
+    root = local_path(argument)
     if not root.is_dir():
         raise SpecError(
             f"data folder {readable(root)}: no such folder; needed: "

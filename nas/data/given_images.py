@@ -5,6 +5,7 @@ A pair of arrays, a list of pictures, or a data set of PyTorch: each becomes uin
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -123,6 +124,8 @@ def _bytes(pixels: NDArray[Any], name: str) -> Pixels:
         return np.asarray(np.rint(pixels * 255), dtype=np.uint8)
     if pixels.dtype.kind in "iu" and low >= 0 and high <= 255:
         return pixels.astype(np.uint8)
+    if not math.isfinite(low + high):
+        raise SpecError(f"{name}: some values are not finite (NaN or infinite); {_PIXELS}")
     hint = "leave out Normalize, which a search does itself" if low < 0 else "divide by the largest"
     raise SpecError(f"{name}: values from {low:g} to {high:g}; {_PIXELS}; {hint}")
 

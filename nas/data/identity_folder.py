@@ -89,7 +89,7 @@ def identity_validation(argument: str, reading: Reading) -> ImageSource[Numbered
 
     Raises SpecError when there is no such folder, or it has no identities.
     """
-    root = local_path(argument).expanduser()
+    root = local_path(argument)
     if not root.is_dir():
         raise SpecError(
             f"validation {str(argument)!r}: no such folder; allowed: a share between 0 and 1, or "
@@ -212,7 +212,7 @@ def _check_apart(held: set[str], train: set[str], one: Path, other: str) -> None
 
 
 def _root(argument: str) -> Path:
-    root = local_path(argument).expanduser()
+    root = local_path(argument)
     if not root.is_dir():
         raise SpecError(f"data folder {readable(root)}: no such folder; {_NEEDED}")
     return root
@@ -220,7 +220,7 @@ def _root(argument: str) -> Path:
 
 def _market(argument: str) -> Path:
     """Return the folder; also the one that holds Market-1501 as it is unpacked."""
-    root = local_path(argument).expanduser()
+    root = local_path(argument)
     for top in (root, root / "Market-1501-v15.09.15"):
         if all((top / name).is_dir() for name in _MARKET):
             return top

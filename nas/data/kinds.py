@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 
 from nas.base.errors import NoTestPart, SpecError
 from nas.base.own_name import OwnName
@@ -202,9 +201,9 @@ def _absolute_folder(argument: str) -> str:
     """Make the folder in what names a data set of the Hub, or one kept here, absolute."""
     place, comma, options = argument.partition(",")
     whole, (name, colon, config) = place, place.partition(":")
-    if whole and local_path(whole).expanduser().is_dir():
+    if whole and local_path(whole).is_dir():
         place = _absolute(whole)
-    elif name and local_path(name).expanduser().is_dir():
+    elif name and local_path(name).is_dir():
         place = f"{_absolute(name)}{colon}{config}"
     return place + comma + options
 
@@ -215,7 +214,7 @@ def resolve_validation(validation: float | str) -> float | str:
 
 
 def _absolute(path: str) -> str:
-    return portable_path(local_path(path).expanduser().resolve())
+    return portable_path(local_path(path).resolve())
 
 
 def check_source(source: str) -> None:
@@ -239,7 +238,7 @@ def guess_annotated(source: str) -> Annotated | None:
         return "masks" if has_areas(argument) else "boxes"
     if kind.argument != _PATH:
         return None
-    root = local_path(argument).expanduser()
+    root = local_path(argument)
     if kind.search is None:
         return "boxes" if has_voc_boxes(root) else "masks"
     if has_boxes(root) and not has_masks(root):
@@ -290,14 +289,14 @@ def _named_test(test: str, source: str, reading: Reading) -> ImageSource[Images]
 
     Raises SpecError when there is no such folder, or it holds the training images.
     """
-    if not local_path(test).expanduser().is_dir():
+    if not local_path(test).is_dir():
         raise SpecError(f"test {test!r}: no such folder; needed: one as for --validation PATH")
     if reading.annotated == "labels":
         named = validation_folder(test, reading.rules)
     else:
         named = _VALIDATIONS[reading.annotated](test, reading)
     _, _, place = source.partition(":")
-    top, lies = local_path(place).expanduser(), local_path(test).expanduser().resolve()
+    top, lies = local_path(place), local_path(test).resolve()
     if place and lies in {top.resolve(), (top / "train").resolve()}:
         raise SpecError(f"test {test!r}: these are the training images; name a folder of others")
     searched = replace(reading, test=None)
@@ -331,7 +330,7 @@ _VALIDATIONS: dict[Annotated, Callable[[str, Reading], ImageSource[Numbered]]] =
 
 def _check_not_named(validation: str, test: str | None) -> None:
     """Raises SpecError for a folder that was named for both."""
-    places = [local_path(each).expanduser().resolve() for each in (validation, test or "")]
+    places = [local_path(each).resolve() for each in (validation, test or "")]
     if test is not None and places[0] == places[1]:
         raise SpecError(
             f"validation {validation!r} is the test part, too; figures there would be no news: "
@@ -342,8 +341,8 @@ def _check_not_named(validation: str, test: str | None) -> None:
 def _check_no_test(validation: str, source: str) -> None:
     """Raises SpecError for a folder that is the test part: figures there would be no news."""
     _, _, place = source.partition(":")
-    top = local_path(place).expanduser()
-    lies = local_path(validation).expanduser().resolve()
+    top = local_path(place)
+    lies = local_path(validation).resolve()
     if place and lies in {top.resolve(), (top / "test").resolve()}:
         raise SpecError(
             f"validation {validation!r}: it holds the test images, which no search sees; name a "
@@ -358,7 +357,7 @@ def _check_annotated(source: str, annotated: Annotated) -> None:
     else:
         kind, argument = _kind(source)
         has = kind.annotations
-        root = local_path(argument).expanduser()
+        root = local_path(argument)
         boxes = has_boxes(root)
         if kind.argument == _PATH and has_masks(root) and not has_classes(root):
             # Masks may number objects, which is known when they are read.
@@ -386,7 +385,7 @@ def _is_own(source: str) -> bool:
 def _kind(source: str) -> tuple[Kind, str]:
     name, _, argument = source.partition(":")
     if name not in DATA or bool(argument) != bool(DATA[name].argument):
-        if source and Path(source).expanduser().is_dir():
+        if source and local_path(source).is_dir():
             raise SpecError(f"data {source!r} is a folder; write folder:{source}")
         own = ["module:function", "path/to/file.py:function"]
         allowed = ", ".join([*(_usage(name) for name in DATA), *own])

@@ -74,7 +74,11 @@ def portable_path(path: str | os.PathLike[str]) -> str:
 
 
 def local_path(path: str) -> Path:
-    """Return a path that was typed, or that a file keeps, as it is called in this locale."""
+    """Return a path that was typed, or that a file keeps, as it is called in this locale.
+
+    `~` is the home of whoever runs this; what names no user stays as it is.
+    """
+    path = os.path.expanduser(path)  # pathlib's raises for a user that there is not
     with suppress(UnicodeEncodeError):  # of a text that names no path at all
         kept = os.fsdecode(path.encode("utf-8", "surrogateescape"))
         if kept != path and os.path.lexists(kept):

@@ -85,7 +85,7 @@ def mask_validation(argument: str, reading: Reading) -> ImageSource[Numbered]:
 
     Raises SpecError when there is no such folder.
     """
-    root = local_path(argument).expanduser()
+    root = local_path(argument)
     if not _is_paired(root):
         raise SpecError(
             f"validation {str(argument)!r}: no folder with images/ and masks/; allowed: a share "
@@ -106,7 +106,7 @@ def mask_validation(argument: str, reading: Reading) -> ImageSource[Numbered]:
 
 
 def _root(argument: str) -> Path:
-    root = local_path(argument).expanduser()
+    root = local_path(argument)
     if not root.is_dir():
         raise SpecError(f"data folder {readable(root)}: no such folder; {MASKS_NEEDED}")
     return root

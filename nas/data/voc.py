@@ -57,7 +57,7 @@ def voc_root(argument: str, needed: str = _NEEDED) -> Path:
     needed: what a folder must hold, for errors.
     Raises SpecError where there is none.
     """
-    root = local_path(argument).expanduser()
+    root = local_path(argument)
     years = sorted(root.glob("VOC*/JPEGImages")) + sorted(root.glob("VOCdevkit/VOC*/JPEGImages"))
     if not (root / "JPEGImages").is_dir() and len(years) == 1:
         return years[0].parent

@@ -62,7 +62,7 @@ class _File:
     @classmethod
     def read(cls, argument: str) -> _File:
         """Raises SpecError for a file that is none, or names no classes."""
-        path = local_path(argument).expanduser()
+        path = local_path(argument)
         if not path.is_file():
             raise SpecError(f"data file {readable(path)}: no such file; {_NEEDED}")
         given = read_yaml(text_of(path), readable(path), numbered=True)
@@ -107,9 +107,9 @@ class _File:
     def _place(self, place: str) -> Path:
         """Return where a path leads: from `path:`, else from the file."""
         own = self.path.parent
-        root = own / local_path(str(self.given.get("path") or "")).expanduser()
+        root = own / local_path(str(self.given.get("path") or ""))
         # Beside the file where path: is of another machine; without ../, as Roboflow writes.
-        tried = [top / local_path(each).expanduser()
+        tried = [top / local_path(each)
                  for top in (root, own) for each in (place, place.removeprefix("../"))]  # fmt: skip
         return Path(os.path.normpath(next((one for one in tried if one.exists()), tried[0])))
 

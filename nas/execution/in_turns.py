@@ -25,9 +25,9 @@ __all__ = ["evaluators"]
 def evaluators(
     spec: EvaluatorSpec, *, worker: int, trainings: int
 ) -> Iterator[list[Callable[[Job], Outcome]]]:
-    """Yield what evaluates jobs, each in a thread of its own; one may be called by any.
+    """Yield what evaluates jobs: as many as `trainings`, each for a thread of its own.
 
-    trainings: how many; those of several take turns.
+    trainings: at a time; those of several take turns.
     Raises as `Evaluator` does.
     """
     first = Evaluator(spec, worker=worker)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Mapping
 from contextlib import suppress
@@ -40,7 +41,7 @@ def find_weights(name: str) -> NamedWeights | None:
     Raises SpecError where there is none, or it cannot be had.
     """
     if name.startswith(_FOLDER):
-        return _in_folder(name, Path(name.removeprefix(_FOLDER)).expanduser())
+        return _in_folder(name, Path(os.path.expanduser(name.removeprefix(_FOLDER))))
     if name.startswith(_HUB):
         return _on_hub(name)
     return None

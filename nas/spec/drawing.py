@@ -103,7 +103,7 @@ def draw_blocks(architecture: Architecture, sites: Iterable[SiteMap] = ()) -> Dr
     parts, below = [], _TOP
     for (stage, size), group in groupby(known, key=lambda site: (site.stage, _size(site))):
         cells = list(group)
-        parts += _labelled(stage, size, below)
+        parts += _labelled(_title(stage, cells), size, below)
         parts += [_cell(site, labels.get(site.name), kinds, *_place(number, below))
                   for number, site in enumerate(cells)]  # fmt: skip
         rows = -(-len(cells) // _IN_A_ROW)
@@ -125,6 +125,14 @@ def draw_blocks(architecture: Architecture, sites: Iterable[SiteMap] = ()) -> Dr
         f"{_text(2, tall - 4, 'head', 12)}</svg>"
     )
     return Drawing(svg, said)
+
+
+def _title(stage: str, sites: Sequence[SiteMap]) -> str:
+    """Return the name of a stage; where that is but the size of its maps, its modules'."""
+    if not stage[:1].isdigit():
+        return stage
+    hosts = list(dict.fromkeys(site.name.partition("/")[0] for site in sites))
+    return hosts[0] if len(hosts) == 1 else f"{hosts[0]} … {hosts[-1].rpartition('.')[2]}"
 
 
 def _size(site: SiteMap) -> str:

@@ -9,10 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from nas.base.tables import reading_parquet
 
 __all__ = ["StoredTexts", "Texts"]
 
@@ -122,16 +125,19 @@ class StoredTexts(Texts):
     A million architectures are a gigabyte, and a front shows some dozens of them.
 
     held: the open file.
+    path: its own.
     name: of the column.
     rows: (n,) numbers of the file's rows that these are.
     """
 
+    path: Path
     name: str
     rows: NDArray[np.int64]
     _groups: dict[int, Any] = field(default_factory=dict)
 
     def _read(self) -> Texts:
-        return Texts(self.held.read(columns=[self.name]).column(self.name)).take(self.rows)
+        with reading_parquet(self.path):
+            return Texts(self.held.read(columns=[self.name]).column(self.name)).take(self.rows)
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -144,10 +150,11 @@ class StoredTexts(Texts):
         ends = np.cumsum(sizes)
         wanted = int(self.rows[row])
         group = int(np.searchsorted(ends, wanted, side="right"))
-        if group not in self._groups:
-            self._groups[group] = self.held.read_row_group(group, columns=[self.name])
-        column = self._groups[group].column(self.name)
-        text: str | None = column[wanted - int(ends[group]) + sizes[group]].as_py()
+        with reading_parquet(self.path):
+            if group not in self._groups:
+                self._groups[group] = self.held.read_row_group(group, columns=[self.name])
+            column = self._groups[group].column(self.name)
+            text: str | None = column[wanted - int(ends[group]) + sizes[group]].as_py()
         return text
 
     def take(self, rows: NDArray[Any]) -> StoredTexts:
@@ -157,15 +164,17 @@ class StoredTexts(Texts):
         return self._read().held
 
     def objects(self) -> NDArray[Any]:
-        return self._read().objects()
+        with reading_parquet(self.path):
+            return self._read().objects()
 
     def equal(self, text: str) -> NDArray[np.bool_]:
         return self._read().equal(text)
 
     def count(self, pattern: str) -> NDArray[np.int64]:
         """Count row group by row group, so that the texts are never all in memory."""
-        batches = self.held.iter_batches(columns=[self.name])
-        parts = [Texts(batch.column(0)).count(pattern) for batch in batches]
+        with reading_parquet(self.path):
+            batches = self.held.iter_batches(columns=[self.name])
+            parts = [Texts(batch.column(0)).count(pattern) for batch in batches]
         return np.concatenate([np.zeros(0, dtype=np.int64), *parts])[self.rows]
 
     def codes(self) -> NDArray[np.int64]:

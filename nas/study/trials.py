@@ -13,9 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nas.base.errors import StorageError
 from nas.base.files import write_whole
-from nas.base.tables import parquet_source
+from nas.base.tables import parquet_source, reading_parquet
 from nas.spec.width import is_widened
 from nas.study.full_training import FullTraining, read_full_trainings
 from nas.study.record import COMPLETE, PAUSED, PRUNED, RUNNING, Record
@@ -96,10 +95,13 @@ class Trials:
         return cls(columns)
 
     def text(self, name: str) -> Texts:
-        """Return a column of text without making Python strings of a million of them."""
+        """Return a column of text without making Python strings of a million of them.
+
+        Where it is read from a file that is broken, its methods raise StorageError.
+        """
         if isinstance(self.columns, _StoredColumns) and self.columns.holds(name):
             rows = np.arange(len(self), dtype=np.int64)
-            return StoredTexts(self.columns.file, name=name, rows=rows)
+            return StoredTexts(self.columns.file, self.columns.path, name, rows)
         return Texts.of(self.columns[name])
 
     @property
@@ -212,10 +214,9 @@ class Trials:
         stamp: name of the state that is wanted; None takes any.
         Raises StorageError when the file is broken.
         """
-        import pyarrow as pa
         from pyarrow import parquet
 
-        try:
+        with reading_parquet(path):
             file = parquet.ParquetFile(parquet_source(path))
             written = (file.schema_arrow.metadata or {}).get(b"nas.stamp", b"").decode()
             missing = set(Record.names()) - set(file.schema_arrow.names) - _LATER
@@ -223,11 +224,9 @@ class Trials:
                 return None
             if missing:
                 raise KeyError(f"no column {min(missing)}")
-            columns = _StoredColumns(file)
+            columns = _StoredColumns(path, file)
             for name in _ALWAYS:
                 columns.read(name)
-        except (pa.ArrowException, OSError, KeyError) as error:
-            raise StorageError(f"{path} cannot be read ({error})") from None
         return cls(columns)
 
 
@@ -238,6 +237,7 @@ class _StoredColumns(Mapping[str, NDArray[Any]]):
     The file stays open, so that it may be replaced meanwhile.
     """
 
+    path: Path
     file: Any
     _arrow: dict[str, Any] = field(default_factory=dict)
     _arrays: dict[str, NDArray[Any]] = field(default_factory=dict)
@@ -246,12 +246,14 @@ class _StoredColumns(Mapping[str, NDArray[Any]]):
         return name in self.file.schema_arrow.names
 
     def read(self, name: str) -> Any:
+        """Return a column as Arrow has it. Raises StorageError when the file is broken."""
         if name not in self._arrow:
-            self._arrow[name] = (
-                self.file.read(columns=[name]).column(name)
-                if self.holds(name)
-                else self._none(name)
-            )
+            with reading_parquet(self.path):
+                self._arrow[name] = (
+                    self.file.read(columns=[name]).column(name)
+                    if self.holds(name)
+                    else self._none(name)
+                )
         return self._arrow[name]
 
     def _none(self, name: str) -> Any:
@@ -264,7 +266,8 @@ class _StoredColumns(Mapping[str, NDArray[Any]]):
         if name not in self._arrays:
             if name not in Record.names():
                 raise KeyError(name)
-            self._arrays[name] = _numpy(self.read(name), name)
+            with reading_parquet(self.path):
+                self._arrays[name] = _numpy(self.read(name), name)
         return self._arrays[name]
 
     def __iter__(self) -> Iterator[str]:

@@ -103,11 +103,11 @@ def _gains(
     noise, freedom = _noise(values, owner, level, at_full)
     # Few repeats tell it: as wide as Student's t is at the ends of an interval.
     noise *= float(stdtrit(freedom, _TAIL)) / _NORMAL_TAIL
-    found = [
+    posteriors = [
         _posterior(values, owner == plain, owner == network, level, at_full, noise, usual)
         for network in networks.tolist()
     ]
-    mean, deviation = np.array(found, dtype=np.float64).reshape(-1, 2).T
+    mean, deviation = np.array(posteriors, dtype=np.float64).reshape(-1, 2).T
     return Gain(mean, deviation)
 
 
@@ -126,7 +126,7 @@ def _posterior(
     of blocks are no reason to doubt a large one of width. What shows in trainings of another length
     need not last: it may be off by as much as it is, or as gains usually are.
     """
-    told: list[tuple[float, float, bool]] = []
+    lengths: list[tuple[float, float, bool]] = []
     for number in np.unique(level[own]).tolist():
         here = level == number
         beside = here & plain
@@ -134,11 +134,11 @@ def _posterior(
             continue
         both = 1 / np.count_nonzero(beside) + 1 / np.count_nonzero(here & own)
         apart = float(values[here & own].mean() - values[beside].mean())
-        told.append((apart, noise**2 * both, bool(at_full[here].any())))
-    largest = max((abs(apart) for apart, _, _ in told), default=0.0)
+        lengths.append((apart, noise**2 * both, bool(at_full[here].any())))
+    largest = max((abs(apart) for apart, _, _ in lengths), default=0.0)
     prior = max(_WIDE * usual, _WIDE * largest, noise, _NO_SPREAD)
     precision, total = prior**-2, 0.0
-    for apart, variance, lasts in told:
+    for apart, variance, lasts in lengths:
         changes = 0.0 if lasts else max(usual, abs(apart))
         weight = 1 / max(variance + changes**2, _NO_SPREAD**2)
         precision += weight

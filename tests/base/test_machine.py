@@ -13,7 +13,15 @@ import numpy as np
 import pytest
 
 import nas
-from nas.base.machine import REPORTED, describe_environment, processor, source_digest, version
+from nas.base.errors import SpecError
+from nas.base.machine import (
+    REPORTED,
+    cache_root,
+    describe_environment,
+    processor,
+    source_digest,
+    version,
+)
 
 
 def test_tells_what_a_run_was_made_with() -> None:
@@ -94,3 +102,9 @@ def test_processor_is_named(
     monkeypatch.setattr(Path, "read_text", read_text)
     monkeypatch.setattr("platform.processor", lambda: "fallback")
     assert processor() == name
+
+
+def test_a_cache_without_a_home_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", "~nobody-of-this-name/cache")
+    with pytest.raises(SpecError, match="that home folder is not known; name a folder for it"):
+        cache_root()

@@ -91,6 +91,8 @@ def test_parts_stand_in_a_tuple() -> None:
         ((COLOUR / 9.0, LABELS), "values from 0 to 28.3333; .*divide by the largest"),
         ((CHANNELS_FIRST / 255 - 0.5, LABELS), "values from -0.5 to 0.5; .*leave out Normalize"),
         ((PIXELS * 2, LABELS), "values from 0 to 510"),
+        ((np.full((4, 6, 5), np.nan), LABELS), "some values are not finite"),
+        ((np.full((4, 6, 5), np.inf), LABELS), "some values are not finite"),
         ((COLOUR.astype(str), LABELS), "images are <U"),
         ((["a.png"] * 4, LABELS), "image 0 of data is str; allowed: a PIL image"),
         ((COLOUR, [[0, 1]] * 4), r"labels are int64 \(4, 2\); allowed: one for each"),

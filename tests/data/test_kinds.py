@@ -26,6 +26,8 @@ from nas.data import (
         ("foldr:/x", "allowed: digits, cifar10, folder:PATH"),
         ("", "allowed: digits, cifar10, folder:PATH"),
         ("folder:/nowhere/at/all", "no such folder"),
+        ("folder:~nobody-of-this-name/all", "~nobody-of-this-name/all: no such folder"),
+        ("~nobody-of-this-name/all", "allowed: digits, cifar10, folder:PATH"),
     ],
 )
 def test_wrong_source_is_said(source: str, said: str) -> None:

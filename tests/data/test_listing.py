@@ -97,3 +97,11 @@ def test_names_that_are_not_utf_8_can_be_shown(train: Path) -> None:
     assert len(listed(train).files) == 6
     assert readable(name).encode()
     assert local_path(portable_path(train / name)) == train / name
+
+
+def test_a_home_is_found_and_that_of_nobody_stays_as_it_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert local_path("~/images") == tmp_path / "images"
+    assert local_path("~nobody-of-this-name/images") == Path("~nobody-of-this-name/images")

@@ -92,3 +92,9 @@ def test_a_saved_picture_stands_alone(tmp_path: Path) -> None:
     ElementTree.fromstring(written)
     with pytest.raises(Exception, match="nowhere"):
         draw_blocks(placed()).save(tmp_path / "nowhere" / "net.svg")
+
+
+def test_stages_that_have_no_name_but_a_size_are_called_by_their_modules() -> None:
+    sites = [Known(f"blocks.{number}/after_depthwise", "14x10") for number in (4, 5)]
+    assert "blocks.4 … 5" in texts(draw_blocks(placed(), sites).svg)
+    assert "blocks.4" in texts(draw_blocks(placed(), sites[:1]).svg)

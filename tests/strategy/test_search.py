@@ -409,7 +409,7 @@ def test_what_another_sampler_has_begun_goes_on_with_pareto(
 
 def test_a_study_of_an_older_space_is_refused(tmp_path: Path, candidates: Candidates) -> None:
     drive(make(tmp_path, candidates, SearchPlan(trials=20)), steps=16)
-    with pytest.raises(SpecError, match=r"trial \d+ has '.*' at .*, which it does not hold"):
+    with pytest.raises(SpecError, match=r"trial \d+ of the study has '.*' at .*, which the space"):
         make(tmp_path, Candidates(space(blocks={"eca": {}})), SearchPlan(trials=20))
 
 

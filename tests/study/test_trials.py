@@ -150,6 +150,28 @@ def test_broken_file_says_what_to_do(tmp_path: Path, how: str) -> None:
     assert str(path) in str(caught.value)
 
 
+def test_whatever_is_broken_is_one_line_when_it_is_asked_for(tmp_path: Path) -> None:
+    """Columns are read when they are asked for, texts once more by themselves."""
+    whole, broken = tmp_path / "whole.parquet", tmp_path / "trials.parquet"
+    Trials.of([make_record(0), make_record(1, name="b")]).write(whole, stamp="a")
+    rng, refused = np.random.default_rng(0), 0
+    for _ in range(150):
+        content = np.frombuffer(whole.read_bytes(), dtype=np.uint8).copy()
+        content[rng.integers(len(content), size=8)] = rng.integers(256, size=8)
+        broken.write_bytes(content.tobytes())
+        try:
+            trials = Trials.read(broken)
+            assert trials is not None
+            for name in trials.columns:
+                _ = trials[name]
+            architectures = trials.text("architecture")
+            _ = architectures[0], architectures.objects(), architectures.count("se")
+        except StorageError as error:
+            refused += 1
+            assert str(error).startswith(f"{broken} cannot be read") and "\n" not in str(error)
+    assert refused > 50
+
+
 def test_no_trials_at_all() -> None:
     trials = Trials.of([])
     assert len(trials) == 0

@@ -298,7 +298,11 @@ class Proposer:
         choices = self._candidates.parameters_given(head)
         for name, label in params.items():
             if label not in choices.get(name, ()):
-                raise SpecError(f"trial {trial} has {label!r} at {name}, which it does not hold")
+                raise SpecError(
+                    f"trial {trial} of the study has {label!r} at {name}, which the space "
+                    f"{self._candidates.space.name!r} does not hold; go on with the space that the "
+                    "search was begun with, or begin another"
+                )
         return choices
 
     def _suggest(self, fixed: Values | None) -> tuple[int, Values]:

@@ -18,16 +18,16 @@ def caveats(front: Front) -> tuple[Finding, ...]:
 
     Networks that tell all images the same; latencies and multiply-adds in doubt.
     """
-    found = [*_constant_predictions(front), *_collapsed_in_full(front)]
+    findings = [*_constant_predictions(front), *_collapsed_in_full(front)]
     if any(point.latency_predicted for point in front):
-        found += [
+        findings += [
             Finding(Kind.UNCERTIFIED_PROFILE, FRONT, estimate=repeatability, text=doubt)
             for doubt, repeatability in front.uncertified
         ]
     uncounted = {name for point in front for name in (point.uncounted or "").split()}
     if uncounted:
-        found.append(Finding(Kind.UNCOUNTED_MACS, FRONT, text=" ".join(sorted(uncounted))))
-    return tuple(found)
+        findings.append(Finding(Kind.UNCOUNTED_MACS, FRONT, text=" ".join(sorted(uncounted))))
+    return tuple(findings)
 
 
 def caveat_lines(front: Front) -> tuple[str, ...]:
@@ -37,15 +37,15 @@ def caveat_lines(front: Front) -> tuple[str, ...]:
 
 def _constant_predictions(front: Front) -> list[Finding]:
     """Name the networks whose short trainings tell no more than one answer to all images."""
-    found = [
+    alike = [
         (point.name, point.accuracy, constant)
         for point in front
         if (constant := front.constant.get(point.run)) and constant.explains(point.accuracy)
     ]
-    if not found:
+    if not alike:
         return []
-    names, accuracies, constants = zip(*found, strict=True)
-    counts = (("networks", len(found)), ("shown", len(front)))
+    names, accuracies, constants = zip(*alike, strict=True)
+    counts = (("networks", len(alike)), ("shown", len(front)))
     return [_told_alike(Kind.CONSTANT_PREDICTION, names, accuracies, constants, counts)]
 
 

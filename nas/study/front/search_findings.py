@@ -149,10 +149,10 @@ def _against_plain(believed: _Believed, plain: int) -> list[Finding]:
     points = believed.points
     others = [row for row, point in enumerate(points) if point.on_front and row != plain]
     differences = [believed.difference(row, plain) for row in others]
-    found = believed.claims(others, [plain], np.ones((len(others), 1), dtype=bool))
+    claims = believed.claims(others, [plain], np.ones((len(others), 1), dtype=bool))
     saving = [
         item.subject
-        for item, claimed in zip(differences, found.claimed[:, 0], strict=True)
+        for item, claimed in zip(differences, claims.claimed[:, 0], strict=True)
         if claimed
     ]
     count = Finding(
@@ -160,7 +160,7 @@ def _against_plain(believed: _Believed, plain: int) -> list[Finding]:
         FRONT,
         rival=points[plain].name,
         estimate=float(len(saving)),
-        probability=found.together if saving else math.nan,
+        probability=claims.together if saving else math.nan,
         unit="networks",
         counts=(("saving", len(saving)), ("compared", len(others))),
         networks=tuple(saving),
@@ -201,8 +201,8 @@ def _against_placed(believed: _Believed, placed: Sequence[int]) -> list[Finding]
     ]
     latency_ms = np.array([point.latency_ms for point in points])
     no_slower = latency_ms[searched][:, None] <= latency_ms[list(placed)][None, :]
-    found = believed.claims(searched, placed, no_slower)
-    beaten = found.claimed.any(axis=0)
+    better = believed.claims(searched, placed, no_slower)
+    beaten = better.claimed.any(axis=0)
     faster = np.array(
         [[_is_faster(points[row], points[rival]) for rival in placed] for row in searched],
         dtype=bool,
@@ -213,11 +213,11 @@ def _against_placed(believed: _Believed, placed: Sequence[int]) -> list[Finding]
     slower = as_good.claimed.any(axis=0)
     evidence: list[Finding] = []
     for column, rival in enumerate(placed):
-        chances = found.chance[:, column]
+        chances = better.chance[:, column]
         if not np.isnan(chances).all():
             evidence.append(believed.difference(searched[int(np.nanargmax(chances))], rival))
     groups = (
-        (Kind.PLACED_BEATEN, beaten, found, 0.0),
+        (Kind.PLACED_BEATEN, beaten, better, 0.0),
         (Kind.PLACED_SLOWER, slower, as_good, margin),
         (Kind.PLACED_UNBEATEN, np.asarray(~beaten & ~slower), None, margin),
     )

@@ -114,7 +114,7 @@ def _differences(front: Front, pairs: Sequence[tuple[Point, Point]]) -> list[Fin
     places = np.searchsorted(both, ones), np.searchsorted(both, others)
     gained = scale * (drawn[:, places[0]] - drawn[:, places[1]])
     low, high = simultaneous_interval(gained, LEVEL)
-    found = [
+    differences = [
         Finding(
             Kind.WIDTH_DIFFERENCE,
             winner.name,
@@ -130,12 +130,12 @@ def _differences(front: Front, pairs: Sequence[tuple[Point, Point]]) -> list[Fin
         )
         for number, (winner, rival) in enumerate(pairs)
     ]
-    return [*found, _summary(found, gained, _count_trainings(front))]
+    return [*differences, _summary(differences, gained, _count_trainings(front))]
 
 
-def _summary(found: Sequence[Finding], gained: NDArray[np.float64], had: int) -> Finding:
+def _summary(differences: Sequence[Finding], gained: NDArray[np.float64], had: int) -> Finding:
     """Return the answer: how many winners are better than width, and how many worse."""
-    none, asked = np.zeros((len(gained), 1)), np.ones((len(found), 1), dtype=bool)
+    none, asked = np.zeros((len(gained), 1)), np.ones((len(differences), 1), dtype=bool)
     better, worse = (
         beats(gained, none, LEVEL, asked=asked),
         beats(-gained, none, LEVEL, asked=asked),
@@ -143,7 +143,7 @@ def _summary(found: Sequence[Finding], gained: NDArray[np.float64], had: int) ->
     names = [
         tuple(
             item.subject
-            for item, claimed in zip(found, claims.claimed[:, 0], strict=True)
+            for item, claimed in zip(differences, claims.claimed[:, 0], strict=True)
             if claimed
         )
         for claims in (better, worse)
@@ -160,8 +160,8 @@ def _summary(found: Sequence[Finding], gained: NDArray[np.float64], had: int) ->
         counts=(
             ("better", len(names[0])),
             ("worse", len(names[1])),
-            ("compared", len(found)),
-            ("wanted", had + min(PER_RIVAL * len(found), _MOST)),
+            ("compared", len(differences)),
+            ("wanted", had + min(PER_RIVAL * len(differences), _MOST)),
         ),
         networks=names[0],
         worse_than=names[1],

@@ -232,8 +232,10 @@ class Acquisition:
                 objectives.append(self._believed(number, inputs, costs, observations, pending))
                 continue
             noise = observations.noise.get(number)
-            found = self._hyperparameters(number, inputs, costs[:, number], noise)
-            objectives.append(ModelledObjective.learn(found, inputs, costs, number, pending))
+            hyperparameters = self._hyperparameters(number, inputs, costs[:, number], noise)
+            objectives.append(
+                ModelledObjective.learn(hyperparameters, inputs, costs, number, pending)
+            )
         least = np.full(costs.shape[1], -np.inf)
         most = self._reference(costs)
         for number, focus in self.knowledge.focus.items():

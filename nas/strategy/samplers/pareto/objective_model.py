@@ -72,7 +72,7 @@ class ModelledObjective:
     @classmethod
     def learn(
         cls,
-        found: Hyperparameters,
+        hyperparameters: Hyperparameters,
         points: Points,
         costs: Floats,
         number: int,
@@ -86,11 +86,11 @@ class ModelledObjective:
         """
         scale = Scale.of(costs[:, number])
         values = -scale.apply(costs[:, number])
-        process = rough = _condition(found, points, values, pending)
+        process = rough = _condition(hyperparameters, points, values, pending)
         if len(points) > _SCREENED:
             rows = _spread_out(costs, _SCREENED)
-            rough = _condition(found, points[rows], values[rows], pending)
-        noise = float(Relation.of_one_source(1).errors(found.relation[0])[0, 0])
+            rough = _condition(hyperparameters, points[rows], values[rows], pending)
+        noise = float(Relation.of_one_source(1).errors(hyperparameters.relation[0])[0, 0])
         return cls(scale, noise, process, rough)
 
     def marginal(self, points: Points, rough: bool = False) -> NormalCost:
@@ -168,16 +168,18 @@ class BelievedObjective:
 ObjectiveModel = KnownObjective | ModelledObjective | BelievedObjective
 
 
-def _condition(found: Hyperparameters, points: Points, values: Floats, pending: Points) -> Gaussian:
+def _condition(
+    hyperparameters: Hyperparameters, points: Points, values: Floats, pending: Points
+) -> Gaussian:
     """Return the belief from values (n,) at points.
 
     pending: count as they are expected to turn out: they take away variance and leave the mean.
     """
-    model = Gaussian(found, points, Relation.of_one_source(len(points)), values)
+    model = Gaussian(hyperparameters, points, Relation.of_one_source(len(points)), values)
     if not len(pending):
         return model
     values = np.concatenate([values, model.predict(pending)[0]])
-    return Gaussian(found, points + pending, Relation.of_one_source(len(values)), values)
+    return Gaussian(hyperparameters, points + pending, Relation.of_one_source(len(values)), values)
 
 
 def _spread_out(costs: Floats, count: int) -> Codes:

@@ -92,10 +92,10 @@ class Posterior:
             if isinstance(item, BelievedObjective):
                 drawn = item.belief.draws((self._evaluated + points).codes, _WORLDS, seed)
                 means = drawn.mean(axis=0)
-                found = int(means[: len(self._evaluated)].argmax())
-                low, high = np.quantile(drawn[:, found], _ENDS)
+                best = int(means[: len(self._evaluated)].argmax())
+                low, high = np.quantile(drawn[:, best], _ENDS)
                 return Prospect(
-                    gain=float(means[found]),
+                    gain=float(means[best]),
                     low=float(low),
                     high=float(high),
                     regret=float(drawn.max(axis=1).mean() - means.max()),
