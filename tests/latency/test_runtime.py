@@ -112,6 +112,27 @@ def test_a_lone_block_goes_from_map_to_map(runtime: Runtime) -> None:
     np.testing.assert_allclose(session(maps), wanted, atol=1e-5)
 
 
+class Enlarged(nn.Module):
+    def __init__(self, *size: int) -> None:
+        super().__init__()
+        self.wanted = size
+
+    def forward(self, maps: torch.Tensor) -> torch.Tensor:
+        return nn.functional.interpolate(maps, self.wanted)
+
+
+@pytest.mark.parametrize("size", [(4, 4), (4, 3), (5, 3), (7, 5)])
+def test_maps_are_enlarged_to_the_nearest_place_as_by_torch(
+    runtime: Runtime, size: tuple[int, int]
+) -> None:
+    if runtime.name == "ncnn":
+        pytest.skip("it refuses a network of this one layer")
+    maps = np.random.default_rng(2).standard_normal((1, 3, 2, 2), np.float32)
+    session = runtime.load(runtime.convert(Enlarged(*size), (3, 2, 2)), Device(runtime.name))
+    wanted = Enlarged(*size)(torch.from_numpy(maps)).numpy()
+    np.testing.assert_array_equal(session(maps), wanted)
+
+
 class Transformed(nn.Module):
     """Layers of torch that are one fused operator in evaluation mode."""
 

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, fx, nn
+from torch.nn import functional
 
 from nas.latency.device import Device
 from nas.latency.runtime.runtime import Runtime, Session, Shape
@@ -20,6 +21,7 @@ __all__ = ["LITERT", "without_expands"]
 
 _EXPANDS = {torch.ops.aten.expand_as.default, torch.ops.aten.expand.default}
 _ARITHMETIC = {torch.ops.aten.mul.Tensor, torch.ops.aten.add.Tensor}
+_NEAREST = torch.ops.aten.upsample_nearest2d.vec
 
 
 def _write(network: nn.Module, shape: Shape, batch: int, precision: str) -> bytes:
@@ -28,11 +30,12 @@ def _write(network: nn.Module, shape: Shape, batch: int, precision: str) -> byte
     images = torch.zeros(batch, *shape)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "network.tflite")
-        litert_torch.convert(without_expands(network, images), (images,)).export(str(path))
+        fit = _nearest_as_torch(without_expands(network, images))
+        litert_torch.convert(fit, (images,)).export(str(path))
         return path.read_bytes()
 
 
-def without_expands(network: nn.Module, images: Tensor) -> nn.Module:
+def without_expands(network: nn.Module, images: Tensor) -> fx.GraphModule:
     """Return the same network without the expands in front of arithmetic.
 
     Arithmetic broadcasts by itself. Where litert-torch 0.10 changes layouts, it forgets the shape
@@ -46,6 +49,39 @@ def without_expands(network: nn.Module, images: Tensor) -> nn.Module:
     traced.recompile()
     traced.training = False
     return traced
+
+
+def _nearest_as_torch(traced: fx.GraphModule) -> fx.GraphModule:
+    """Let maps enlarged by other than whole factors be made of chosen rows and columns.
+
+    litert-torch 0.10 measures from the middles of places, where torch's `nearest` does from their
+    edges: from two columns it makes three as 0, 1, 1, and torch as 0, 0, 1.
+    """
+    for node in list(traced.graph.nodes):
+        if node.target is _NEAREST:
+            _choose_places(traced, node)
+    traced.recompile()
+    return traced
+
+
+def _choose_places(traced: fx.GraphModule, node: fx.Node) -> None:
+    source = node.args[0]
+    assert isinstance(source, fx.Node)
+    before, after = source.meta["val"].shape[2:], node.meta["val"].shape[2:]
+    if all(large % small == 0 for small, large in zip(before, after, strict=True)):
+        return
+    with traced.graph.inserting_before(node):
+        for axis, small, large in zip((2, 3), before, after, strict=True):
+            name = f"nearest_{node.name}_{axis}"
+            rows = torch.arange(small, dtype=torch.float32)[None, None]
+            places = functional.interpolate(rows, large).long().flatten()
+            traced.register_buffer(name, places, persistent=False)
+            index = traced.graph.get_attr(name)
+            source = traced.graph.call_function(
+                torch.ops.aten.index_select.default, (source, axis, index)
+            )
+    node.replace_all_uses_with(source)
+    traced.graph.erase_node(node)
 
 
 def _broadcasts(user: fx.Node, node: fx.Node) -> bool:
