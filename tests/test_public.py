@@ -43,11 +43,20 @@ def test_every_module_lists_what_it_offers() -> None:
         assert all(hasattr(loaded, name) for name in names), module.name
 
 
+HEAVY = {"torch", "timm", "optuna", "ray", "onnxruntime", "pandas", "matplotlib"}
+
+
 @pytest.mark.parametrize(
-    "statement", ["import nas", "import nas.cli, nas.runs.run, nas.study.front.front"]
+    ("statement", "heavy"),
+    [
+        ("import nas", HEAVY),
+        ("import nas.cli, nas.runs.run, nas.study.front.front", HEAVY),
+        ("import nas; nas.build, nas.cost, nas.insert, nas.load_space", HEAVY - {"torch", "timm"}),
+        ("import nas; nas.search, nas.resume", {"ray", "onnxruntime", "pandas"}),
+        ("import nas.report, nas.export", {"ray", "onnxruntime"}),
+    ],
 )
-def test_reading_a_front_imports_nothing_heavy(statement: str) -> None:
-    heavy = "{'torch', 'optuna', 'ray', 'onnxruntime', 'timm', 'pandas', 'matplotlib'}"
+def test_packages_are_imported_where_they_are_used(statement: str, heavy: set[str]) -> None:
     code = f"{statement}\nimport sys\nprint(sorted({heavy} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

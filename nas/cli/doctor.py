@@ -147,6 +147,8 @@ def _accelerator() -> Check:
 
 def _runtime() -> Check:
     try:
+        import onnxruntime  # noqa: F401
+
         from nas.latency.runtime import RUNTIMES
     except ImportError as error:
         text = f"ONNX Runtime cannot be loaded ({error})"

@@ -181,7 +181,12 @@ class _Engine:
 def load_pt2(path: Path) -> Session:
     import torch
 
-    return _torch(torch.export.load(io.BytesIO(path.read_bytes())).module(check_guards=False))
+    program = torch.export.load(io.BytesIO(path.read_bytes()))
+    try:  # without newer versions' checks of what the export saw
+        module = program.module(check_guards=False)
+    except TypeError:
+        module = program.module()
+    return _torch(module)
 
 
 def load_torchscript(path: Path) -> Session:

@@ -107,13 +107,16 @@ def test_a_block_takes_any_batch_and_maps_of_any_size_or_is_known_not_to(name: s
             parameter.add_(0.2 * torch.randn_like(parameter))
     program, fixed = export_block(block, shape)
     assert fixed == (name in ONE_SIZE)
+    try:  # its shapes are looked at by the class that is written of it
+        module = program.module(check_guards=False)
+    except TypeError:  # of an older torch, without such checks
+        module = program.module()
     sizes = [(14, 14)] if fixed else [(14, 14), (21, 15), (7, 8)]
     for batch, (height, width) in itertools.product((1, 3), sizes):
         maps = torch.randn(batch, 96, height, width)
         with torch.no_grad():
             expected = block(maps)
-            # Its shapes are looked at by the class that is written of it.
-            written = program.module(check_guards=False)(maps)
+            written = module(maps)
         scale = float(expected.abs().max())
         torch.testing.assert_close(written, expected, atol=1e-5 * scale, rtol=1e-4)
 

@@ -70,7 +70,7 @@ def terms(run: Run):  # type: ignore[no-untyped-def]
     ("changed", "told"),
     [
         ({"versions": {"attention-nas": "9.9"}}, "runs with attention-nas 9.9, here is "),
-        ({"versions": {"attention-nas": "0.1.0 (0000abcd)"}}, "(0000abcd), here is 0.1.0 ("),
+        ({"versions": {"attention-nas": "0.1.0 (0000abcd)"}}, "(0000abcd), here is "),
         ({"versions": {"torch": None}}, "runs with torch None, here is "),
         ({"processor": "a phone"}, "measures latencies on a phone, this is "),
         ({"runtime": "onnxruntime 0.1"}, "measures with onnxruntime 0.1, here is "),

@@ -7,7 +7,6 @@ from collections import Counter
 from pathlib import Path
 
 import onnx
-import onnxruntime
 import torch
 
 from nas.export.suppression import suppressed_onnx
@@ -96,6 +95,8 @@ def phone_delegates(graph: bytes) -> tuple[Delegates, ...]:
 
 def _folded(graph: bytes) -> onnx.ModelProto:
     """Return a graph as a session sees it: constants and known shapes are worked out."""
+    import onnxruntime
+
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "folded.onnx"
         options = onnxruntime.SessionOptions()

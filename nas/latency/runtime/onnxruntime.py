@@ -11,7 +11,6 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
-import onnxruntime
 import torch
 from numpy.typing import NDArray
 from torch import nn
@@ -30,6 +29,8 @@ _CALIBRATION_BATCHES = 8
 
 def runtime_name() -> str:
     """Return the runtime with its version."""
+    import onnxruntime
+
     return f"onnxruntime {onnxruntime.__version__}"
 
 
@@ -106,6 +107,8 @@ def load_onnx(graph: bytes | Path, *, threads: int = 1) -> Session:
     graph: its content, or its file.
     Raises MeasurementError when it cannot be loaded.
     """
+    import onnxruntime
+
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1

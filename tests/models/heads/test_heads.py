@@ -150,6 +150,7 @@ def test_blocks_at_sites_are_seen_also_by_copies(backbone: str, head: str) -> No
         assert torch.equal(with_block(some), given)
 
 
+@pytest.mark.filterwarnings("ignore:Attempted to insert a get_attr")  # of torch 2.6
 @pytest.mark.parametrize("head", HEADS)
 @pytest.mark.parametrize(
     ("backbone", "size"), [("mobilenetv2_035", "33x47"), ("torchvision/resnet18", "32x64")]
