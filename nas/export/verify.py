@@ -391,7 +391,8 @@ def read_picture(
     try:
         whole, image = _read_rgb(path, None), _read_rgb(path, preprocessing["draft"])
     except (OSError, SyntaxError, ValueError) as error:
-        _stop(f"{path} cannot be read as a picture: {str(error).splitlines()[0]}")
+        reason = next(iter(str(error).splitlines()), type(error).__name__)
+        _stop(f"{path} cannot be read as a picture: {reason}")
     by = Image.Resampling.BILINEAR
     if image.size == (width, height):
         return np.asarray(whole), np.asarray(image)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import re
 import shlex
 from dataclasses import dataclass
@@ -252,7 +253,7 @@ def check_target(network: Network, device: str) -> str:
     another space.
     """
     if device.endswith(".json"):
-        device = str(Path(device).expanduser().resolve())
+        device = os.path.realpath(os.path.expanduser(device))
     setting = f"device={json.dumps(device, ensure_ascii=False)}"
     file = RunFile.of(with_overrides(Runner(), (setting,)), network.images.source)
     check_latency_device(file, network.candidates)

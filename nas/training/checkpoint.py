@@ -215,7 +215,7 @@ def restore(
     try:
         missing, unexpected = network.load_state_dict(weights, strict=False)
     except RuntimeError as error:
-        reason = str(error).splitlines()[-1].strip()
+        reason = (str(error).strip().splitlines() or ["its shapes differ"])[-1].strip()
         raise StorageError(f"{path} is of another network: {reason}") from None
     if unexpected or set(missing) & _trained_names(
         network, network.state_dict(), architecture, proxy.kind

@@ -13,7 +13,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Metric, Param
 from mlflow.exceptions import MlflowException
 
-from nas.base.errors import SpecError
+from nas.base.errors import SpecError, first_line
 from nas.runs.run import Run
 from nas.spec.storage_url import StorageUrl
 
@@ -78,7 +78,5 @@ def open(run: Run) -> Mlflow:
             params = [Param(name, str(value)[:6000]) for name, value in about.items()]
             client.log_batch(run_id, params=params)
     except MlflowException as error:
-        raise SpecError(
-            f"logger mlflow: {where} cannot be used ({str(error).splitlines()[0]})"
-        ) from None
+        raise SpecError(f"logger mlflow: {where} cannot be used ({first_line(error)})") from None
     return Mlflow(client, run_id)

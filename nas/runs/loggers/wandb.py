@@ -11,7 +11,7 @@ from pathlib import Path
 
 import wandb
 
-from nas.base.errors import SpecError
+from nas.base.errors import SpecError, first_line
 from nas.runs.run import Run
 
 __all__ = ["WeightsAndBiases", "open"]
@@ -67,5 +67,5 @@ def open(run: Run) -> WeightsAndBiases:
             settings=wandb.Settings(silent=True, console="off"),
         )
     except wandb.errors.Error as error:
-        raise SpecError(f"logger wandb: {str(error).splitlines()[0]}") from None
+        raise SpecError(f"logger wandb: {first_line(error)}") from None
     return WeightsAndBiases(opened)
