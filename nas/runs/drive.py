@@ -22,7 +22,6 @@ from nas.runs.prepare import SearchInputs, make_search, prepare
 from nas.runs.run import FINISHED, Run, journal_stamp
 from nas.spec.architecture import Architecture
 from nas.strategy.storage.store import Store
-from nas.study.front.plot import draw_front
 from nas.study.record import FAILED, PRUNED, Record
 from nas.study.trials import Trials
 from nas.training.checkpoint import drop_training, training_path
@@ -120,4 +119,6 @@ def write_results(run: Run) -> None:
     trials.write(run.path / "trials.parquet", stamp=stamp)
     front = run.read(trials).front()
     front.write_csv(run.path / "front.csv")
+    from nas.study.front.plot import draw_front  # matplotlib, at the end of a search
+
     draw_front(front, run.path / "front.png", title=run.title)
