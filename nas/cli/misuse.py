@@ -38,10 +38,13 @@ def describe_misuse(error: Exception) -> str:
     if context is None:
         return message
     parameter: Any = getattr(error, "param", None)
-    if parameter is not None and said.startswith("Invalid value"):
-        allowed = _allowed(context.command, parameter.name)
-        if allowed:
-            name = next((name for name in parameter.opts if name.startswith("--")), parameter.name)
+    if parameter is not None:
+        name = next((name for name in parameter.opts if name.startswith("--")), parameter.name)
+        if said.startswith("Missing"):
+            message = f"Missing {'option' if name.startswith('--') else 'argument'} {name!r}"
+        elif said.startswith("Invalid value") and (
+            allowed := _allowed(context.command, parameter.name)
+        ):
             message = f"{name}: found {_found(error)}; allowed: {allowed}"
     return f"{message}; see: {context.command_path} --help"
 
