@@ -13,6 +13,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,7 @@ __all__ = [
     "coco_pairs",
     "coco_test",
     "has_areas",
+    "categories_in_order",
     "images_by_id",
     "no_coco_test",
     "said_of_coco",
@@ -190,7 +192,7 @@ class CocoPair:
         given, called = read_coco(self.file), readable(self.file)
         with said_of_coco(called):
             if train is None:
-                names, numbers = _categories(given["categories"])
+                names, numbers = _categories(given["categories"], called)
             else:
                 names, numbers = dict(train.names), dict(train.numbers)
             images = images_by_id(given["images"], called)
@@ -276,9 +278,24 @@ def images_by_id(listed: Iterable[Any], called: str) -> dict[Any, Any]:
     return images
 
 
-def _categories(given: Any) -> tuple[dict[int, str], dict[int, int]]:
-    """Return the names of classes, and the class number of each category, which may have gaps."""
-    order = sorted(given, key=lambda category: category["id"])
+def categories_in_order(listed: Iterable[Any], called: str) -> list[Any]:
+    """Return the categories of a file by their numbers, which may have gaps.
+
+    Raises SpecError for two categories of one number.
+    """
+    order = sorted(listed, key=lambda category: category["id"])
+    for one, another in pairwise(order):
+        if one["id"] == another["id"]:
+            raise SpecError(
+                f"{called}: categories {one['name']!r} and {another['name']!r} have one id, "
+                f"{one['id']!r}; each needs its own"
+            )
+    return order
+
+
+def _categories(given: Any, called: str) -> tuple[dict[int, str], dict[int, int]]:
+    """Return the names of classes, and the class number of each category."""
+    order = categories_in_order(given, called)
     if len(order) > IGNORED - 1:
         raise SpecError(f"{len(order)} categories; at most {IGNORED - 1} are read")
     names = {0: _BACKGROUND} | {place: str(one["name"]) for place, one in enumerate(order, 1)}

@@ -13,7 +13,14 @@ from nas.base.errors import SpecError
 from nas.base.size import Size
 from nas.data.box_part import Annotated, BoxPart, boxes_source, boxes_test_source
 from nas.data.boxes import Objects
-from nas.data.coco import CocoPair, coco_pairs, images_by_id, no_coco_test, said_of_coco
+from nas.data.coco import (
+    CocoPair,
+    categories_in_order,
+    coco_pairs,
+    images_by_id,
+    no_coco_test,
+    said_of_coco,
+)
 from nas.data.coco_file import read_coco
 from nas.data.images import Images, ImageSource, Parts
 from nas.data.listing import readable
@@ -56,7 +63,7 @@ def _read(pair: CocoPair) -> Annotated:
     """Raises SpecError for a file that is none of COCO's, or too large for memory."""
     given, called = read_coco(pair.file), readable(pair.file)
     with said_of_coco(called):
-        order = sorted(given["categories"], key=lambda category: category["id"])
+        order = categories_in_order(given["categories"], called)
         names = {category["id"]: str(category["name"]) for category in order}
         images = images_by_id(given["images"], called)
         files = [str(image["file_name"]) for image in images.values()]

@@ -124,6 +124,10 @@ def test_both_paths_are_made_absolute(tmp_path: Path, monkeypatch: pytest.Monkey
         ({"categories": [{"id": "x", "name": "y"}]}, "is no file of COCO"),
         ({"images": [sized(100, "0.png", height=1e999)]}, "is no file of COCO"),
         ({"images": [sized(100, "0.png"), sized(100, "1.png")]}, "two images have one id"),
+        (
+            {"categories": [{"id": 3, "name": "cat"}, {"id": 3, "name": "dog"}]},
+            "categories 'cat' and 'dog' have one id, 3",
+        ),
         ({"images": [sized(100, "0.png"), sized(101, "0.png")]}, "2 images are called '0.png'"),
     ],
 )

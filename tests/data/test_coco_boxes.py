@@ -281,6 +281,7 @@ def test_two_images_of_one_name_and_a_file_cut_short_are_said(tmp_path: Path) ->
     for changed, said in (
         (whole.replace('"1.png"', '"0.png"'), "x.json: 2 images are called '0.png'; keep one"),
         (whole.replace('{"id": 101', '{"id": 100'), "x.json: two images have one id"),
+        (whole.replace('"id": 90', '"id": 18'), "'brush' and 'dog' have one id, 18"),
         (whole[: len(whole) // 2], "x.json is no JSON"),
         (whole.replace('"width": 24', '"width": 25'), "0.png in .* image of 25x10 and .* is 24x10"),
     ):
