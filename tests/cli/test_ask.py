@@ -66,10 +66,10 @@ def test_machines_get_all_of_it(nas, small_space: Path) -> None:  # type: ignore
     [
         (("--device", "toaster"), "device 'toaster': unknown runtime"),
         (("--device", "nowhere.json"), "cannot read the device profile nowhere.json"),
-        (("--plain-accuracy", "76"), "plain accuracy 76.0; a share from 0 to 1"),
+        (("--plain-accuracy", "76"), "from 0 to 1"),
         (("--task", "colouring"), "task 'colouring'; allowed: classification"),
         (("--head", "unet"), "head 'unet'; allowed for classification: classifier"),
-        (("--regime", "probe"), "'probe' is not one of"),
+        (("--regime", "probe"), "found 'probe'; allowed: scratch, finetune"),
     ],
 )
 def test_wrong_input_is_one_line(  # type: ignore[no-untyped-def]

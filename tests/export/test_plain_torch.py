@@ -123,7 +123,7 @@ def test_a_block_takes_any_batch_and_maps_of_any_size_or_is_known_not_to(name: s
 
 def test_the_blocks_of_one_size_are_listed_in_the_documentation() -> None:
     page = (Path(__file__).parents[2] / "docs" / "blocks.md").read_text(encoding="utf-8")
-    (line,) = re.findall(r"of one size alone:\s([^.]*)\.", page)
+    (line,) = re.findall(r"those for maps of one size:\s([^.]*)\.", page)
     assert set(re.findall(r"`(\w+)`", line)) == ONE_SIZE
 
 
