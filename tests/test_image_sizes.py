@@ -25,6 +25,8 @@ TALL = Size(32, 24)
 NETWORK = """
 from torch import nn
 
+pytestmark = pytest.mark.xdist_group("image sizes")
+
 
 class Block(nn.Module):
     def __init__(self):

@@ -26,7 +26,7 @@ from nas.spec.architecture import Architecture
 
 WITH_WIDTH = [
     "mobilenetv2_100",
-    "ghostnetv3_100",
+    pytest.param("ghostnetv3_100", marks=pytest.mark.slow),
     "mobilenetv4_conv_small",
     "torchvision/mobilenet_v2",
     "torchvision/mobilenet_v3_small",

@@ -30,6 +30,8 @@ from nas.spec.task import OWN, TASKS, Task
 from nas.training.suppression import suppressed
 from nas.training.tasks import training_task
 
+pytestmark = pytest.mark.xdist_group("box packs")
+
 TALL = "64x48"
 HEADS = tuple(head for head in TASKS["detection"].heads if head != OWN)
 CATEGORIES = (((3, "car"),), ((18, "dog"), (90, "brush")))

@@ -39,6 +39,8 @@ from nas.study.constant_prediction import ConstantPrediction
 from nas.study.marks import figures_of
 from nas.training.tasks import training_task
 
+pytestmark = pytest.mark.xdist_group("task packs")
+
 TALL = "64x48"
 
 

@@ -23,7 +23,9 @@ blocks:
 SHORT = ("workers=1", "search.trials=2", "search.confirm_seeds=1", "proxy.backbone.epochs=2")
 
 
-@pytest.mark.parametrize("network", ["standardised", "spectral"])
+@pytest.mark.parametrize(
+    "network", ["standardised", pytest.param("spectral", marks=pytest.mark.slow)]
+)
 def test_what_is_shipped_is_what_was_trained(
     network: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -43,7 +43,12 @@ def space(name: str) -> SearchSpace:
     ("name", "more", "figure"),
     [
         ("Classifier", (), "accuracy"),
-        ("Embedder", ("task=retrieval", "head=own", "proxy.batch_size=16"), "rank1"),
+        pytest.param(
+            "Embedder",
+            ("task=retrieval", "head=own", "proxy.batch_size=16"),
+            "rank1",
+            marks=pytest.mark.slow,
+        ),
     ],
 )
 def test_it_is_searched_and_shipped(

@@ -48,7 +48,9 @@ def quick(task: TaskName, *more: str) -> Runner:
     return load_runner(None, (*QUICK, f"task={task}", *more))
 
 
-@pytest.mark.parametrize("task", [name for name in TASKS if name != "classification"])
+@pytest.mark.parametrize(
+    "task", [pytest.param("segmentation", marks=pytest.mark.slow), "retrieval", "detection"]
+)
 def test_a_search_and_a_full_training_go_by_the_figure_of_their_task(
     task: TaskName, tmp_path: Path
 ) -> None:

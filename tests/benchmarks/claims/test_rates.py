@@ -11,6 +11,8 @@ from benchmarks.claims.rates import CLAIMS, measure
 from benchmarks.claims.tally import Tally, rate_interval
 from benchmarks.claims.worlds import FAMILIES, NULL, make_world, search
 
+pytestmark = pytest.mark.xdist_group("rates")
+
 
 @pytest.fixture(scope="module")
 def searched() -> dict[str, dict[str, Tally]]:

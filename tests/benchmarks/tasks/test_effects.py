@@ -125,12 +125,14 @@ def test_given_weights_are_where_all_begin(tiny: None, tmp_path: Path) -> None:
     assert rows[0]["recipe"]["learning_rate"] == pytest.approx(0.002)
 
 
+@pytest.mark.slow
 def test_another_rate_has_rows_of_its_own(tiny: None, tmp_path: Path) -> None:
     run(asked(tmp_path, "retrieval", rate=0.005))
     rows = rows_of(tmp_path / "effects-retrieval-digits-rate-0.005.jsonl")
     assert [row["recipe"]["learning_rate"] for row in rows] == [0.005] * 2
 
 
+@pytest.mark.slow
 def test_settling_trains_the_plain_network_alone(
     tiny: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
