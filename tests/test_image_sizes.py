@@ -22,10 +22,10 @@ from nas.spec.runner import load_runner
 
 TALL = Size(32, 24)
 
+pytestmark = pytest.mark.xdist_group("image sizes")
+
 NETWORK = """
 from torch import nn
-
-pytestmark = pytest.mark.xdist_group("image sizes")
 
 
 class Block(nn.Module):
