@@ -1,4 +1,4 @@
-"""Where this program's own code lies."""
+"""The folder that this program's own code lies in."""
 
 from __future__ import annotations
 

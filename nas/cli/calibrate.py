@@ -76,7 +76,7 @@ def calibrate(
     ] = False,
     budget: Annotated[
         float | None,
-        typer.Option(min=0.01, help="Of curves: the shortest training, epochs; default: 3."),
+        typer.Option(min=1, help="Of curves: the shortest training, epochs; default: 3."),
     ] = None,
     doublings: Annotated[
         int | None,

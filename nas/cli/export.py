@@ -49,6 +49,7 @@ def export(
         typer.Option(
             "--max-drop",
             min=0,
+            max=100,
             metavar="POINTS",
             help="Points of accuracy, or of mIoU or rank-1, that the graph in int8 may lose on "
             "validation images; where it loses more, nothing is written.",

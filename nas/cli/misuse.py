@@ -1,4 +1,4 @@
-"""What is said of words on the command line that cannot be read, in this program's own words."""
+"""Errors of the command line, described in this program's own words."""
 
 from __future__ import annotations
 
@@ -35,6 +35,8 @@ def describe_misuse(error: Exception) -> str:
     context: Any = getattr(error, "ctx", None)
     said = getattr(error, "format_message", error.__str__)()
     message = " ".join(one_line(said).split()).rstrip(".")
+    # Click's words behind Typer before 0.28.
+    message = re.sub(r"^No such option '(\S+)'\.?", r"No such option: \1", message)
     if context is None:
         return message
     parameter: Any = getattr(error, "param", None)
@@ -55,7 +57,7 @@ def _found(error: Exception) -> str:
     if faults:
         return repr(faults[0]["input"])
     # Typer before 0.28 says it in Click's words alone.
-    said = re.search(r"'?(.+?)'? is not ", str(error))
+    said = re.search(r"'?(.+?)(?:\.0)?'? is not ", str(error))
     return repr(said[1]) if said else "another"
 
 
@@ -67,14 +69,14 @@ def _allowed(command: Any, name: str) -> str:
         return ", ".join(map(str, get_args(kind)))
     if kind not in (int, float):
         return ""
-    what = "a whole number" if kind is int else "a number"
+    number = "a whole number" if kind is int else "a number"
     least, most = (
         None if end is None else f"{end:g}" if kind is float else str(end)
         for end in (getattr(about, "min", None), getattr(about, "max", None))
     )
     if least is None:
-        return what if most is None else f"{what}, {most} or less"
-    return f"{what}, {least} or more" if most is None else f"{what} from {least} to {most}"
+        return number if most is None else f"{number}, {most} or less"
+    return f"{number}, {least} or more" if most is None else f"{number} from {least} to {most}"
 
 
 def _taken_apart(hint: Any) -> tuple[Any, Any]:

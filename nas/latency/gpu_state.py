@@ -74,12 +74,12 @@ def describe(states: Sequence[GpuState]) -> str | None:
     low_to_high = " to ".join(str(clock) for clock in dict.fromkeys((clocks[0], clocks[-1])))
     hottest = max(state.celsius for state in states)
     held = [state for state in states if state.held_back]
-    told = "not held back"
+    throttling = "not held back"
     if held:
         names = dict.fromkeys(name for state in held for name in state.held_back)
         times = "" if len(held) == len(states) else f" in {len(held)} of {len(states)} looks"
-        told = f"held back by {' and '.join(names)}{times}"
-    return f"{low_to_high} of {states[0].most_mhz} MHz, {hottest} C, {told}"
+        throttling = f"held back by {' and '.join(names)}{times}"
+    return f"{low_to_high} of {states[0].most_mhz} MHz, {hottest} C, {throttling}"
 
 
 def conditions_during(
@@ -105,11 +105,11 @@ def conditions_during(
     watching = threading.Thread(target=watch, daemon=True)
     watching.start()
     try:
-        found = measure(*args, **kwargs)
+        measured = measure(*args, **kwargs)
     finally:
         ended.set()
         watching.join()
-    return found, describe(states)
+    return measured, describe(states)
 
 
 def _read_gpu_state() -> GpuState | None:

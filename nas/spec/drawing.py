@@ -33,7 +33,7 @@ _ALONE = (
     "<style>svg{color:#1c1b19;background:#fff}"
     "@media(prefers-color-scheme:dark){svg{color:#ecebe7;background:#14161a}}</style>"
 )
-"""In a file of its own nobody else says what colour text has."""
+"""The colours of a picture that is a file of its own; on a page the text around has them."""
 
 
 class SiteMap(Protocol):
@@ -156,13 +156,13 @@ def _labelled(stage: str, size: str, top: int) -> list[str]:
 
 def _cell(site: SiteMap, label: str | None, kinds: Sequence[str], left: int, top: int) -> str:
     kind, _, options = (label or "").partition("/")
-    told = label or ("as the backbone comes" if getattr(site, "filled", False) else "no block")
-    about = f"<title>{_escaped(f'{site.name}: {told}')}</title>"
+    state = label or ("as the backbone comes" if getattr(site, "filled", False) else "no block")
+    about = f"<title>{_escaped(f'{site.name}: {state}')}</title>"
     box = f'x="{left + 0.5}" y="{top + 0.5}" width="{_CELL - 1}" height="{_TALL - 1}" rx="5"'
     middle = left + _CELL / 2
     if kind not in kinds:
-        dashed = ' stroke-dasharray="3 3"' if label or told == "no block" else ""
-        word = kind or ("kept" if told != "no block" else "")
+        dashed = ' stroke-dasharray="3 3"' if label or state == "no block" else ""
+        word = kind or ("kept" if state != "no block" else "")
         return (
             f'<g>{about}<rect {box} fill="none" stroke="currentColor" opacity=".5"{dashed}/>'
             f"{_text(middle, top + 19, word, 10, middle=True, room=_CELL - 6)}</g>"
@@ -201,8 +201,8 @@ def _escaped(words: str) -> str:
 
 def _in_words(architecture: Architecture, labels: dict[str, str]) -> str:
     where = f"{architecture.backbone} at {architecture.size} pixels, from the image to the head: "
-    told = [
+    placed = [
         f"{name} {'emptied' if label == EMPTY else label}"
         for name, label in sorted(labels.items(), key=lambda item: natural_key(item[0]))
     ]
-    return where + (", ".join(told) or "no block, the backbone as it comes")
+    return where + (", ".join(placed) or "no block, the backbone as it comes")

@@ -195,7 +195,7 @@ class Runner(BaseModel):
     workers: Workers = "auto"
     """At most; `auto`: one per core, and with executor `worker` as many as there are."""
     side_by_side: Placement = "processes"
-    """Where trainings at a time are on a GPU, with executor `local`."""
+    """How the trainings of one GPU share it, with executor `local`: see `nas.spec.side_by_side`."""
     storage: Storage = "journal"
     """`journal`: a file in the run folder; or the URL of a database, without its password."""
     checkpoints: Annotated[str, BeforeValidator(_checkpoints)] | None = None

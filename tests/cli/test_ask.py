@@ -66,7 +66,7 @@ def test_machines_get_all_of_it(nas, small_space: Path) -> None:  # type: ignore
     [
         (("--device", "toaster"), "device 'toaster': unknown runtime"),
         (("--device", "nowhere.json"), "cannot read the device profile nowhere.json"),
-        (("--plain-accuracy", "76"), "from 0 to 1"),
+        (("--plain-accuracy", "76"), "--plain-accuracy: found '76'; allowed: a number from 0 to 1"),
         (("--task", "colouring"), "task 'colouring'; allowed: classification"),
         (("--head", "unet"), "head 'unet'; allowed for classification: classifier"),
         (("--regime", "probe"), "found 'probe'; allowed: scratch, finetune"),

@@ -56,8 +56,8 @@ def test_curves_are_a_table_with_sentences_and_the_next_command(
         (["--budget", "2"], "--budget is of curves; give --curves with it"),
         (["--doublings", "1"], "--doublings is of curves"),
         (["--curves", "--full-epochs", "2"], "--full-epochs is of a calibration without --curves"),
-        (["--curves", "--budget", "0.5"], "--budget 0.5 epochs: under one epoch"),
-        (["--curves", "--budget", "0"], "--budget: found"),
+        (["--curves", "--budget", "0.5"], "--budget: found '0.5'; allowed: a number, 1 or more"),
+        (["--curves", "--budget", "0"], "--budget: found '0'; allowed: a number, 1 or more"),
     ],
 )
 def test_options_that_do_not_fit_are_one_line(

@@ -176,7 +176,10 @@ def test_names_with_brackets_are_shown_as_they_are(
         (["--epsilon", "loss=-1"], "epsilon loss=-1.0; allowed"),
         (["--reference", "loss=x"], "--reference 'loss=x'"),
         (["--within", "1"], "--within says what is as good within a budget; give --at, too"),
-        (["--at", "latency_ms=1000", "--within", "-1"], "a number, 0 or more"),
+        (
+            ["--at", "latency_ms=1000", "--within", "-1"],
+            "--within: found '-1'; allowed: a number, 0 or more",
+        ),
         (["--where", "latency_ms < 0", "--hypervolume"], "the front is empty"),
         (["/nowhere"], "/nowhere does not exist"),
     ],

@@ -22,7 +22,7 @@ WRONG: tuple[tuple[str, str], ...] = (
     ("front", "Missing argument"),
     ("show RESULT", "Missing argument 'trial'"),
     ("show RESULT first", "trial: found 'first'; allowed: a whole number"),
-    ("export RESULT 0 --too onnx", "--too"),
+    ("export RESULT 0 --too onnx", "No such option: --too"),
     ("report RESULT --port many", "--port: found 'many'; allowed: a whole number from 0 to 65535"),
     ("profile adb", "Missing argument 'pack'"),
     # Files and folders that are not there, or are something else.
@@ -75,7 +75,7 @@ WRONG: tuple[tuple[str, str], ...] = (
     ("show RESULT 9999", "has no trial 9999"),
     ("front RESULT --at latency_ms=fast", "write name=number"),
     ("explain RESULT --for params=3", "write latency_ms=NUMBER"),
-    ("ask SPACE --plain-accuracy 7", "allowed: a number from 0 to 1"),
+    ("ask SPACE --plain-accuracy 7", "--plain-accuracy: found '7'; allowed: a number from 0 to 1"),
     ("retrain RESULT --front --epochs inf", "--epochs: found 'inf'; allowed: "),
     ("front RESULT --max latency_ms=nan", "filter 'latency_ms=nan'; write name=number"),
     ("front RESULT --by=", "--by: found ''; allowed: a text that is not empty"),

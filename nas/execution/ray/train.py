@@ -85,7 +85,7 @@ def train_in_processes(
     failures: list[BaseException] = []
     thread = threading.Thread(target=_fit, args=(trainer, failures), daemon=True)
     thread.start()
-    found: FullTraining | None = None
+    ended: FullTraining | None = None
     try:
         while thread.is_alive() or not said.empty():
             try:
@@ -95,14 +95,14 @@ def train_in_processes(
             if "broken" in message:
                 raise StorageError(f"a training cannot go on: {message['broken']}")
             if "found" in message:
-                found = FullTraining.from_dict(message["found"])
+                ended = FullTraining.from_dict(message["found"])
             else:
                 hear(message)
     finally:
         said.shutdown()
-    if found is not None:
+    if ended is not None:
         shutil.rmtree(job.folder / _FOLDER / job.about.name, ignore_errors=True)
-        return found
+        return ended
     reason = _reason(failures[0]) if failures else "its processes ended without a result"
     return replace(job.about, failure=f"its processes failed {_STARTS} times ({reason})")
 
@@ -110,7 +110,7 @@ def train_in_processes(
 def _fit(trainer: Any, failures: list[BaseException]) -> None:
     try:
         trainer.fit()
-    except BaseException as error:  # it is told by the thread that waits
+    except BaseException as error:  # the thread that waits says it
         failures.append(error)
 
 
@@ -131,10 +131,10 @@ def _train(config: dict[str, Any]) -> None:
     job, said = FullTrainingJob.from_dict(config["job"]), config["said"]
     say = said.put if dist.get_rank() == 0 else lambda message: None
     try:
-        found = train_fully(job, device=best_device(), say=say)
+        training = train_fully(job, device=best_device(), say=say)
     except TrainingError as error:  # of all of them
-        found = replace(job.about, failure=str(error), diverged=True)
+        training = replace(job.about, failure=str(error), diverged=True)
     except StorageError as error:
         said.put({"broken": str(error)})
         raise
-    say({"found": found.to_dict()})
+    say({"found": training.to_dict()})
