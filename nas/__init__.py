@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from nas.report.outlook import ask
     from nas.runs.choose_executor import tuning
     from nas.runs.compare import compare, front_of_runs
+    from nas.runs.further_trial import evaluate
     from nas.runs.resume import resume
     from nas.runs.run import Run, open_run
     from nas.runs.start import search
@@ -53,6 +54,7 @@ __all__ = [
     "compare",
     "cost",
     "draw",
+    "evaluate",
     "front_of_runs",
     "insert",
     "load_runner",
@@ -91,6 +93,7 @@ _HOMES = {
     "compare": "runs.compare",
     "cost": "models.cost",
     "draw": "models.draw",
+    "evaluate": "runs.further_trial",
     "front_of_runs": "runs.compare",
     "insert": "models.insert",
     "load_runner": "spec.runner",
