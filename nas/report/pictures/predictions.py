@@ -16,7 +16,6 @@ from nas.report.pictures.networks import ShownNetwork
 from nas.report.pictures.tasks import Key, Picture, Told, task_pictures
 from nas.runs.images import open_decoded
 from nas.runs.run import RunState
-from nas.spec.architecture import PLAIN
 from nas.study.front.front import Front
 
 __all__ = ["Example", "Predictions", "Shown", "find_predictions", "winners"]
@@ -79,8 +78,8 @@ def winners(front: Front) -> list[int]:
     """Return the trials that are shown: the plain network, and of the recommended members of the
     front the three that lose least, by latency.
     """
-    plain = [point.trial for point in front.references if point.reference == PLAIN]
-    members = [point for point in front.recommended if point.reference != PLAIN]
+    plain = [point.trial for point in front.references if point.is_plain]
+    members = [point for point in front.recommended if not point.is_plain]
     best = sorted(members, key=lambda point: point.loss)[:_WINNERS]
     return [*plain[:1], *(point.trial for point in members if point in best)]
 

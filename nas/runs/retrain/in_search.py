@@ -194,7 +194,7 @@ def _choose(run: Run, count: int, affordable: float) -> list[tuple[int, int]]:
             point.trial,
             seeds[point.architecture.digest],
             # By its name: other backbones have plain networks, too, and this one wider ones.
-            point.reference == PLAIN,
+            point.is_plain,
             point.reference is not None and not is_widened(point.reference),
             rivals.get(point.trial),
         )
