@@ -39,6 +39,7 @@ __all__ = [
     "is_settled",
     "plan_retraining",
     "seconds_of_training",
+    "threads_of_each",
     "worker_count",
 ]
 
@@ -137,7 +138,7 @@ def plan_retraining(
     shared_by = int(os.environ.get("LOCAL_WORLD_SIZE", str(processes)))  # processes here
     alone = processes > 1 or run.in_process
     workers = 1 if alone else workers or worker_count(section, len(trainings))
-    threads = section.threads or max(1, usable_cores() // (workers * shared_by))
+    threads = threads_of_each(section, workers, shared_by)
     jobs = tuple(
         _job(state, training, threads, tested)
         for training in trainings
@@ -354,8 +355,19 @@ def worker_count(section: Retrain, trainings: int, *, alone: bool = False) -> in
     return max(1, min(side_by_side, trainings))
 
 
+def threads_of_each(section: Retrain, workers: int, processes: int = 1) -> int:
+    """Return the threads of a process that trains.
+
+    workers, processes: trainings side by side, and processes that share each, on this machine.
+    """
+    return section.threads or max(1, usable_cores() // (workers * processes))
+
+
 def seconds_of_training(job: FullTrainingJob) -> float:
-    """Estimate all of a training from steps of few images: time is about in proportion to them."""
+    """Estimate all of a training by one process from steps of few images.
+
+    Time is about in proportion to them.
+    """
     recipe, data = job.recipe, open_data(job.data)
     size = images_to_time(recipe.batch_size, data.size)
     small = replace(recipe, batch_size=size, weights="random", epochs=1e9)
