@@ -14,7 +14,6 @@ from nas.base.errors import NasError, SpecError
 from nas.report.pictures.choose_images import choose_images
 from nas.report.pictures.networks import ShownNetwork
 from nas.report.pictures.tasks import Key, Picture, Told, task_pictures
-from nas.runs.images import open_decoded
 from nas.runs.run import RunState
 from nas.study.front.front import Front
 
@@ -94,13 +93,12 @@ def find_predictions(state: RunState, front: Front) -> Predictions:
         raise SpecError(
             "a backbone of one's own is not called for a report; nas show RUN TRIAL --picture does"
         )
-    key = state.data().get("key")
-    if not isinstance(key, str):
+    if not isinstance(state.data().get("key"), str):
         raise SpecError("environment.json does not say which images they were")
     networks, missing = [], []
     for trial in winners(front):
         try:
-            networks.append(ShownNetwork.of(state, trial, key, open_decoded))
+            networks.append(ShownNetwork.of(state, trial, state.images.open_decoded))
         except NasError as error:
             missing.append(f"trial {trial}: {error}")
     if not networks:

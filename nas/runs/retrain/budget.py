@@ -13,8 +13,7 @@ from nas.base.errors import SpecError
 from nas.data import open_data
 from nas.runs.images import decode_images
 from nas.runs.retrain.plan import seconds_of_training, threads_of_each, worker_count
-from nas.runs.run import Run
-from nas.runs.weights import RETRAINED_FOLDER
+from nas.runs.run import RETRAINED_FOLDER, Run
 from nas.spec.architecture import PLAIN, Architecture
 from nas.spec.task import Task
 from nas.study.full_training import FullTraining, select_main_recipe

@@ -34,8 +34,7 @@ from nas.runs.retrain.plan import (
 from nas.runs.retrain.pool import ProgressReport
 from nas.runs.retrain.retrain import retrain
 from nas.runs.retrain.width_rivals import WidthRivals
-from nas.runs.run import Run, RunState
-from nas.runs.weights import RETRAINED_FOLDER
+from nas.runs.run import RETRAINED_FOLDER, Run, RunState
 from nas.spec.architecture import PLAIN
 from nas.spec.width import is_widened
 from nas.strategy.storage.store import Store

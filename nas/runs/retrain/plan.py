@@ -18,12 +18,11 @@ from nas.data import open_data, open_test
 from nas.data.kinds import source_to_test
 from nas.runs.check_network import check_training
 from nas.runs.given_network import check_held
-from nas.runs.images import decode_images, open_images
+from nas.runs.images import decode_images
 from nas.runs.own_backbones import check_own_backbones
 from nas.runs.retrain.pool import Watcher
-from nas.runs.run import Run, RunState
+from nas.runs.run import RETRAINED_FOLDER, Run, RunState
 from nas.runs.run_file import RunFile
-from nas.runs.weights import RETRAINED_FOLDER
 from nas.spec.architecture import Architecture
 from nas.spec.recipe import WEIGHTS, FullRecipe, Retrain
 from nas.study.full_training import FullTraining
@@ -124,7 +123,7 @@ def plan_retraining(
     rows = _chosen_rows(state, trials, front, front if references is None else references)
     check_training({_plain(row) for row in rows}, state.task, section.resolution)
     # Whose images have changed would be trained on others than it was searched on.
-    open_images(run, state.data()["key"])
+    state.images.open()
     tested = brings_test(run.file)
     networks, test_images = _prepare_networks(state, rows, section, tested, watcher)
     recorded = {training.name: training for training in state.retrained()}
