@@ -11,8 +11,7 @@ import typer
 
 from nas.base.errors import SpecError
 from nas.cli.options import RunFolder
-from nas.runs.run import RunState, open_run
-from nas.runs.weights import Weights, retrained_weights
+from nas.runs.run import RunState, Weights, open_run
 from nas.spec.suppression import SuppressedIn
 from nas.spec.task import ACCURACY
 
@@ -194,7 +193,7 @@ def _describe_weights(state: RunState, trial: int, which: Weights) -> str:
         return f"{figure.title} {share:.2%} on {images}"
 
     of_search = found(row["accuracy"], f"validation images by the {state.run.file.proxy.kind}")
-    chosen = retrained_weights(state, trial, which)
+    chosen = state.retrained_weights(trial, which)
     if chosen is not None:
         _, training = chosen
         return (

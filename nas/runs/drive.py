@@ -19,7 +19,8 @@ from nas.runs.choose_executor import EXECUTORS, latency_machine
 from nas.runs.loggers import with_loggers
 from nas.runs.open_study import open_study
 from nas.runs.prepare import SearchInputs, make_search, prepare
-from nas.runs.run import FINISHED, Run, journal_stamp
+from nas.runs.run import FINISHED, Run
+from nas.runs.stored_trials import TRIALS_FILE, journal_stamp
 from nas.spec.architecture import Architecture
 from nas.strategy.storage.store import Store
 from nas.study.record import FAILED, PRUNED, Record
@@ -116,7 +117,7 @@ def write_results(run: Run) -> None:
     """Write trials.parquet, front.csv and front.png, each whole."""
     stamp = journal_stamp(run.path) if run.file.address is None else ""
     trials = Trials.of(Store(run.study, writable=False).records())
-    trials.write(run.path / "trials.parquet", stamp=stamp)
+    trials.write(run.path / TRIALS_FILE, stamp=stamp)
     front = run.read(trials).front()
     front.write_csv(run.path / "front.csv")
     from nas.study.front.plot import draw_front  # matplotlib, at the end of a search

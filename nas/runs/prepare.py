@@ -29,7 +29,6 @@ from nas.latency.source import machine_of, measure_device
 from nas.models.candidates import Candidates
 from nas.models.cost import cost_by_parts
 from nas.models.held_blocks import count_starts
-from nas.runs.images import find_images
 from nas.runs.run import DEVICE, Run
 from nas.spec.architecture import PLAIN, Architecture
 from nas.spec.prior import load_rules
@@ -145,12 +144,8 @@ def _find_images(inputs: SearchInputs, observer: Observer) -> Path:
     """Return the folder of the decoded images. Raises SpecError when they have changed."""
     run = inputs.run
     observer.stage("reading images")
-    return find_images(
-        run,
-        inputs.data["key"],
-        "put them back, or start another run",
-        progress=observer.step,
-    )
+    images = run.images(inputs.data["key"])
+    return images.find("put them back, or start another run", progress=observer.step)
 
 
 def _plain_networks(inputs: SearchInputs) -> list[Architecture]:

@@ -17,7 +17,6 @@ from nas.base.formats import (
 from nas.base.tables import to_markdown
 from nas.cli.output.console import make_console, plain_table
 from nas.cli.output.formats import format_gain, format_signed, summarise_blocks
-from nas.spec.architecture import PLAIN
 from nas.spec.width import describe_reference, is_widened
 from nas.study.front.front import Front
 from nas.study.front.point import Point
@@ -119,7 +118,7 @@ def _cells(point: Point, believed: bool, retrained: bool) -> list[str | Text]:
     if point.reference:
         kind = describe_reference(point.reference)
         name = Text.assemble((point.reference, "bold"), f" {kind}: {name}")
-        if point.reference == PLAIN:
+        if point.is_plain:
             name = Text("plain backbone", "bold")
         elif is_widened(point.reference):
             name = Text.assemble((point.reference, "bold"), " plain backbone, widened")

@@ -118,7 +118,7 @@ class Choice:
     @property
     def nowhere(self) -> bool:
         """True where the plain network is as good as the best, but for `delta`."""
-        return self.cheapest is not None and self.cheapest[0].reference == PLAIN
+        return self.cheapest is not None and self.cheapest[0].is_plain
 
     @classmethod
     def of(

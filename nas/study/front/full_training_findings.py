@@ -17,7 +17,7 @@ from nas.spec.architecture import PLAIN
 from nas.spec.task import TaskName
 from nas.spec.width import is_widened
 from nas.study.front.findings import FULL_TRAINING, LEVEL, PROXY, Finding, Kind
-from nas.study.front.front import Front
+from nas.study.front.pareto_front import ParetoFront
 from nas.study.front.width_rival import ABOVE
 from nas.study.full_training import (
     FullTraining,
@@ -70,7 +70,7 @@ class _Judged:
     loss: Floats | None
 
 
-def full_training_findings(front: Front) -> tuple[Finding, ...]:
+def full_training_findings(front: ParetoFront) -> tuple[Finding, ...]:
     """Return what full training has found; nothing where nothing was retrained.
 
     Searched networks are chosen by validation and compared by test images: by loss where the loss
@@ -109,7 +109,7 @@ def full_training_findings(front: Front) -> tuple[Finding, ...]:
 
 
 def _networks(
-    front: Front,
+    front: ParetoFront,
     digests: Mapping[int, str],
     main: Sequence[FullTraining],
     seeds: Sequence[int],
@@ -170,7 +170,7 @@ def _lacking_seeds(
     )
 
 
-def _not_retrained(front: Front, missing: int) -> list[Finding]:
+def _not_retrained(front: ParetoFront, missing: int) -> list[Finding]:
     """Say how many networks a front by figures of full training is without."""
     if not missing or all(objective.searched for objective in front.objectives):
         return []
@@ -256,7 +256,7 @@ def _losses(used: Sequence[FullTraining], tested: bool) -> tuple[Floats | None, 
 
 
 def _comparisons(
-    front: Front, networks: Sequence[_Network], task: TaskName, images: int
+    front: ParetoFront, networks: Sequence[_Network], task: TaskName, images: int
 ) -> list[Finding]:
     """Compare each hand-placed network, and the plain one, with the best of the search."""
     searched = [row for row, item in enumerate(networks) if item.reference is None]
