@@ -67,6 +67,8 @@ __all__ = [
     "uniform",
 ]
 
+__version__ = "0.2.0"
+
 # Threads of torch that wait for one another at full speed take the cores from those they wait for,
 # as soon as anything else runs: two trainings side by side then make a third of the steps, more of
 # them hardly any. One alone pays for it (benchmarks/training/thread_waiting.py).
@@ -110,8 +112,6 @@ _HOMES = {
 def __getattr__(name: str) -> Any:
     if name == "blocks":
         return import_module("nas.blocks")
-    if name == "__version__":
-        return import_module("importlib.metadata").version("attention-nas")
     if name not in _HOMES:
         raise AttributeError(f"module 'nas' has no attribute {name!r}")
     return getattr(import_module(f"nas.{_HOMES[name]}"), name)
