@@ -27,8 +27,8 @@ from nas.cli.output.search_progress import watch_search
 from nas.cli.parsing import settings_of_weights, with_option
 
 if TYPE_CHECKING:
-    from nas.runs.calibrate.curve_result import CurvePoint, CurvesFound
-    from nas.runs.calibrate.result import Calibration, Estimate
+    from nas.study.budget_curves import CurvePoint, CurvesFound
+    from nas.study.calibration import Calibration, Estimate
 
 __all__ = ["calibrate"]
 

@@ -34,9 +34,9 @@ from nas.report.report_file import MARK, write_report_file
 from nas.report.rerun_command import rerun_command
 from nas.report.snapshot import Snapshot
 from nas.report.template_filters import format_gain, format_number
-from nas.runs.calibrate.curve_result import kind_of
 from nas.runs.elapsed import read_elapsed
 from nas.runs.run import Run
+from nas.study.budget_curves import kind_of
 from nas.study.front.answer import best_point
 from nas.study.front.front import Front
 from nas.study.front.verdict import judge

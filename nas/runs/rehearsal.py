@@ -30,9 +30,11 @@ from nas.models.task_network import backbone_of
 from nas.spec.architecture import Architecture
 from nas.spec.proxy import Proxy
 from nas.spec.task import Task
-from nas.training.checkpoint import checkpoint_path, restore, save_trained, save_weights
+from nas.training.candidate_checkpoint import restore, save_trained
+from nas.training.checkpoint import checkpoint_path, save_weights
 from nas.training.device import best_device
-from nas.training.proxies import PROXIES, Setting
+from nas.training.proxies import PROXIES
+from nas.training.proxies.setting import Setting
 
 __all__ = ["IMAGES", "Rehearsal", "reason_of"]
 

@@ -20,8 +20,6 @@ from nas.base.html import html_paragraphs
 from nas.base.object_store import location
 from nas.base.size import Resolution
 from nas.runs.belief import read_belief, regime_of
-from nas.runs.calibrate.curve_result import CURVES_FILE, CurvesFound, load_curves
-from nas.runs.calibrate.result import FILE, Calibration, load_calibration
 from nas.runs.lock import is_locked
 from nas.runs.profiled_latency import predict_latencies, profile_doubts
 from nas.runs.run_file import RunFile
@@ -33,6 +31,8 @@ from nas.spec.own_backbone import is_held
 from nas.spec.space import SearchSpace
 from nas.spec.storage_url import StorageUrl
 from nas.spec.task import Task
+from nas.study.budget_curves import CURVES_FILE, CurvesFound, load_curves
+from nas.study.calibration import FILE, Calibration, load_calibration
 from nas.study.constant_prediction import ConstantPrediction
 from nas.study.front.front import Front
 from nas.study.full_training import FullTraining
@@ -412,7 +412,8 @@ class RunState:
         """
         from nas.models.build import build, deploy
         from nas.spec.recipe import FullRecipe
-        from nas.training.checkpoint import load_weights, restore
+        from nas.training.candidate_checkpoint import restore
+        from nas.training.checkpoint import load_weights
 
         run, row = self.run, self.row(trial)
         if row["state"] != COMPLETE:

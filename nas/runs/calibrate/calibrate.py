@@ -24,7 +24,6 @@ from nas.runs.calibrate.judged import judge_by_groups
 from nas.runs.calibrate.judging_images import Compared
 from nas.runs.calibrate.network_sample import FULL, LEAST_NETWORKS, PROXY, Sample
 from nas.runs.calibrate.plot import draw_calibration
-from nas.runs.calibrate.result import FILE, Calibration, Estimate, Trust
 from nas.runs.calibrate.scores import SCORES, Scores, score_all
 from nas.runs.calibrate.sides import Sides
 from nas.runs.check_network import CLASSES
@@ -33,6 +32,7 @@ from nas.runs.run import Run, RunState
 from nas.spec.architecture import PLAIN, Architecture
 from nas.spec.runner import Runner, given_runner
 from nas.spec.space import SearchSpace
+from nas.study.calibration import FILE, Calibration, Estimate, Trust
 from nas.study.trials import Trials
 from nas.training.supernet.folder import SupernetFolder
 

@@ -21,8 +21,8 @@ from nas.spec.space import SearchSpace
 from nas.spec.task import Task
 from nas.study.full_training import FullTraining
 from nas.training.full import FullTrainingJob
-from nas.training.proxies.setting import scale_rate
 from nas.training.recipe import steps_in
+from nas.training.schedule import scale_rate
 
 __all__ = ["CurvePlan", "curve_recipe", "images_seen", "placed_and_halves"]
 

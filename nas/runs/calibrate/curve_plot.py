@@ -9,7 +9,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from nas.base.files import write_whole
-from nas.runs.calibrate.curve_result import Curve, CurvesFound, half_of, kind_of
+from nas.study.budget_curves import Curve, CurvesFound, half_of, kind_of
 
 __all__ = ["draw_curves"]
 

@@ -33,14 +33,6 @@ from nas.execution.workers.throughput import measure_side_by_side
 from nas.models.candidates import Candidates, given_space
 from nas.runs.calibrate.curve_plan import CurvePlan, curve_recipe, images_seen
 from nas.runs.calibrate.curve_plot import draw_curves
-from nas.runs.calibrate.curve_result import (
-    CURVES_FILE,
-    Advice,
-    Curve,
-    CurvePoint,
-    CurvesFound,
-)
-from nas.runs.calibrate.curve_rows import CURVES, CurveRows, images_of_rows
 from nas.runs.calibrate.network_sample import refuse_taken
 from nas.runs.check_network import CLASSES, check_networks
 from nas.runs.images import train_resolution
@@ -56,6 +48,14 @@ from nas.spec.recipe import FullRecipe
 from nas.spec.runner import Runner, given_runner
 from nas.spec.space import Constraints, SearchSpace
 from nas.spec.task import Task
+from nas.study.budget_curves import (
+    CURVES_FILE,
+    Advice,
+    Curve,
+    CurvePoint,
+    CurvesFound,
+)
+from nas.study.curve_rows import CURVES, CurveRows, images_of_rows
 from nas.study.full_training import FullTraining
 from nas.training.device import best_device, visible_gpus
 from nas.training.full import FullTrainingJob, training_file, weights_file

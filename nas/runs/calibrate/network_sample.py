@@ -10,7 +10,6 @@ from nas.base.errors import SpecError
 from nas.base.files import parse
 from nas.execution.observer import Observer
 from nas.models.candidates import Candidates
-from nas.runs.calibrate.curve_rows import CURVES
 from nas.runs.check_network import CLASSES
 from nas.runs.given_weights import settle_weights
 from nas.runs.images import decode_images
@@ -23,7 +22,8 @@ from nas.runs.start import search
 from nas.spec.runner import Runner
 from nas.spec.space import SearchSpace
 from nas.spec.task import Task
-from nas.training.proxies.setting import scale_rate
+from nas.study.curve_rows import CURVES
+from nas.training.schedule import scale_rate
 
 __all__ = ["FULL", "LEAST_NETWORKS", "PROXY", "Sample", "refuse_taken"]
 

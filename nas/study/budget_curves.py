@@ -1,6 +1,6 @@
 """What curves of gain over budget have shown, as values and in words.
 
-Kept free of scipy and torch, like `result.py`: whoever shows a search may show these.
+Kept free of scipy and torch, like `calibration.py`: whoever shows a search may show these.
 """
 
 from __future__ import annotations

@@ -8,11 +8,11 @@ from pathlib import Path
 from nas.base.errors import SpecError
 from nas.base.files import parse
 from nas.data import resolve_source
-from nas.runs.calibrate.curve_result import CURVES_FILE, CurvesFound, load_curves
-from nas.runs.calibrate.curve_rows import CURVES, images_of_rows
 from nas.spec.architecture import Architecture
 from nas.spec.runner import Runner
 from nas.spec.task import Task
+from nas.study.budget_curves import CURVES_FILE, CurvesFound, load_curves
+from nas.study.curve_rows import CURVES, images_of_rows
 
 __all__ = ["check_fits", "find_curves", "with_budget"]
 
