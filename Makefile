@@ -13,6 +13,9 @@ READY := $(VENV)/.ready
 LOWEST := .venv-lowest
 TESTS ?= tests
 
+# Images of containers often set it: each process that tests start would compile the program anew.
+export PYTHONDONTWRITEBYTECODE :=
+
 .PHONY: search test test-slow test-lowest test-gpu docs check format
 
 search: $(READY)

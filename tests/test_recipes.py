@@ -133,6 +133,54 @@ def test_batch_scripts_say_how_they_are_used(name: str, words: list[str]) -> Non
     assert done.returncode == 2 and "usage: sbatch" in done.stderr
 
 
+# What the programs that slurm.sbatch calls do here; every call is written to `calls`. As Ray 2.60
+# does, a cluster that did not start ends with 0.
+STAND_INS = {
+    "srun": 'while [ "${1#-}" != "$1" ]; do shift; done; exec "$@"',
+    "scontrol": "echo machine1",
+    "python": "echo token",
+    "nas": 'exit "${SEARCH_ENDS:-0}"',
+    "ray": """if [ $1 = symmetric-run ] && [ -z "$NO_RAY" ]; then
+  while [ "$1" != -- ]; do shift; done; shift; exec "$@"
+fi""",
+}
+
+
+@pytest.mark.parametrize("there", [False, True])
+@pytest.mark.parametrize(
+    ("environment", "code"), [({}, 0), ({"SEARCH_ENDS": "3"}, 3), ({"NO_RAY": "1"}, 1)]
+)
+def test_a_job_of_slurm_fails_where_its_search_does(
+    tmp_path: Path, environment: dict[str, str], code: int, there: bool
+) -> None:
+    """A job that goes on with a run fails, too, where Ray does not start in three attempts."""
+    for name, does in STAND_INS.items():
+        program = tmp_path / "bin" / name
+        program.parent.mkdir(exist_ok=True)
+        program.write_text(f'#!/bin/sh\necho {name} "$@" >> "$CALLS"\n{does}\n')
+        program.chmod(0o755)
+    run = tmp_path / "runs" / "my run"
+    run.mkdir(parents=True)
+    if there:
+        (run / "run.yaml").touch()
+    job = {"SLURM_JOB_ID": "7", "SLURM_JOB_NODELIST": "machine1", "SLURM_JOB_NUM_NODES": "1"}
+    calls = tmp_path / "calls"
+    done = subprocess.run(
+        ["bash", str(RUNNERS / "slurm.sbatch"), "space.yaml", "--out", str(run), "--trials", "9"],
+        env={"PATH": f"{tmp_path / 'bin'}:/usr/bin:/bin", "CALLS": str(calls)} | job | environment,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == code, done.stderr
+    made = calls.read_text().splitlines()
+    rays = [call.split()[1] for call in made if call.startswith("ray ")]
+    assert rays == ["stop", "symmetric-run"] * (3 if "NO_RAY" in environment else 1)
+    search = f"nas resume {run} --trials 9" if there else f"nas search space.yaml --out {run} "
+    assert sum(call.startswith(search) for call in made) == ("NO_RAY" not in environment)
+    assert ("Ray did not start" in done.stderr) == ("NO_RAY" in environment)
+    assert not list((tmp_path / "runs" / ".cache").iterdir()), "its own files are gone"
+
+
 # Docker.
 
 

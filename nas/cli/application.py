@@ -8,9 +8,10 @@ from typing import Annotated, Any
 
 import typer
 
+from nas import __version__
 from nas.base.errors import NasError
 from nas.base.formats import one_line
-from nas.cli.misuse import describe_misuse, refuse_empty
+from nas.cli.misuse import describe_misuse, refuse_empty, refuse_nan
 
 __all__ = ["app", "main"]
 
@@ -32,10 +33,19 @@ def _print_version(
     version: Annotated[bool, typer.Option("--version", help="Show the version.")] = False,
 ) -> None:
     if version:
-        from importlib import metadata
-
-        print(f"attention-nas {metadata.version('attention-nas')}")
+        print(f"attention-nas {__version__}")
         raise typer.Exit
+
+
+def _commands() -> Any:
+    """Return the program with all of its commands, none of which takes NaN for a number."""
+    program: Any = typer.main.get_command(app)
+    commands = [program]
+    for command in commands:
+        commands += getattr(command, "commands", {}).values()
+        for parameter in command.params:
+            parameter.callback = parameter.callback or refuse_nan
+    return program
 
 
 def main() -> None:
@@ -45,7 +55,7 @@ def main() -> None:
             stream.reconfigure(errors="backslashreplace")
     try:
         refuse_empty(sys.argv[1:])
-        sys.exit(app(standalone_mode=False) or 0)
+        sys.exit(_commands()(standalone_mode=False) or 0)
     except _MISUSE as error:
         sys.exit(_print_misuse(error))
     except NasError as error:

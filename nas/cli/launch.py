@@ -54,6 +54,7 @@ def launch(
 
     load_space(space)
     space = content_path("search_spaces", space)  # which goes along as a file
+    recipe = content_path("recipes", recipe)
     submission = _read_submission(context, space, out, runner)
     steps = submit.plan_steps(recipe, submission, address=address)
     gap = submit.find_unfilled(recipe)
@@ -65,7 +66,8 @@ def launch(
         return
     if gap:
         raise SpecError(gap)
-    submit.submit(steps)
+    for line in submit.submit(steps):
+        print(line)
 
 
 def _read_submission(

@@ -11,12 +11,12 @@ import shlex
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from nas import __version__
 from nas.base.errors import NasError
 from nas.base.formats import format_duration, format_milliseconds, format_probability
 from nas.report.captions import describe_latency_source, describe_remeasured_latency
@@ -250,7 +250,7 @@ def _render(snapshot: Snapshot, *, live: bool, among: bool = False) -> str:
         .render(
             title=run.title,
             mark=MARK,
-            version=metadata.version("attention-nas"),
+            version=__version__,
             written=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
             snapshot=snapshot,
             run=run,

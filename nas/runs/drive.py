@@ -16,6 +16,7 @@ from nas.latency.runtime import device_named
 from nas.latency.source import measure_architectures
 from nas.latency.survey import is_of_this_machine
 from nas.runs.choose_executor import EXECUTORS, latency_machine
+from nas.runs.elapsed import STARTED
 from nas.runs.loggers import with_loggers
 from nas.runs.open_study import open_study
 from nas.runs.prepare import SearchInputs, make_search, prepare
@@ -38,13 +39,15 @@ def drive(inputs: SearchInputs, observer: Observer | None = None, *, spent: floa
     spent: seconds of its time limit that are used up.
     """
     run = inputs.run
-    events = ObserverPair(observer or SilentObserver(), EventLog(run.path / "events.log"))
+    log = EventLog(run.path / "events.log")
+    events = ObserverPair(observer or SilentObserver(), log)
     with (
         with_loggers(run, events) as audience,
         open_study(run, audience.stage) as store,
         latency_machine(run, audience) as machine,
     ):
         started = time.monotonic() - spent
+        log.stage(STARTED)
         spec = prepare(inputs, audience, machine)
         search = make_search(inputs, store, started)
         executor = EXECUTORS[run.file.executor](inputs, store, spec)

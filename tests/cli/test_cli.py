@@ -38,6 +38,7 @@ def test_flags_are_a_promise() -> None:
             "--device", "--devices", "--evaluate", "--for", "--importances", "--json", "--picture",
             "--prior", "run",
         ],
+        "evaluate": ["--backbone", "--name", "--network", "--place", "--resolution", "run"],
         "resume": [
             "--budget", "--full-trainings", "--time-limit", "--trials", "--workers", "run",
         ],

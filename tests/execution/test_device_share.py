@@ -11,7 +11,7 @@ import torch
 from nas.base.errors import StorageError
 from nas.execution.device_share import DeviceShare
 
-SOON, AT_ONCE = 20.0, 0.2
+SOON, AT_ONCE = 400.0, 0.2
 
 
 def entering(context: object, entered: threading.Event, leave: threading.Event) -> threading.Thread:

@@ -84,9 +84,9 @@ def test_a_gpu_is_looked_at_while_it_works(monkeypatch: pytest.MonkeyPatch) -> N
     def measure() -> str:
         nonlocal working
         working = True
-        assert looked.wait(20)
+        assert looked.wait(400)
         looked.clear()
-        assert looked.wait(20)
+        assert looked.wait(400)
         return "measured"
 
     monkeypatch.setattr(gpu_state, "_read_gpu_state", look)

@@ -30,6 +30,7 @@ pytestmark = pytest.mark.xdist_group("browser")
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
+    playwright.expect.set_options(timeout=120_000)  # a busy browser is not a fault
     with open_browser() as opened:
         yield opened
 
@@ -323,7 +324,7 @@ def test_several_runs_stand_on_one_page_that_follows_them(page: Any, tmp_path: P
             assert page.evaluate("document.documentElement.scrollWidth") <= width
         playwright.expect(page.locator("#live")).to_have_text("following the runs")
         simulated_run(tmp_path / "runs" / "late", search={"trials": 4})
-        playwright.expect(page.locator("h1")).to_contain_text("3 runs", timeout=20_000)
+        playwright.expect(page.locator("h1")).to_contain_text("3 runs")
         page.locator("a", has_text="late").click()
         assert page.locator("h1").inner_text() == "small on digits"
         page.locator("a", has_text="all runs").click()
@@ -346,7 +347,7 @@ def test_a_live_page_follows_its_run(browser: Any, tmp_path: Path) -> None:
         assert page.locator(".state").inner_text() == "stopped"
         (run.path / "study.journal").write_bytes((late.path / "study.journal").read_bytes())
         (run.path / "events.log").write_bytes((late.path / "events.log").read_bytes())
-        playwright.expect(page.locator(".state")).to_have_text("finished", timeout=20_000)
+        playwright.expect(page.locator(".state")).to_have_text("finished")
         assert page.locator("#shown").inner_text() != before
         playwright.expect(page.locator("#live")).to_contain_text("still watching")
         # What the reader has set stays.

@@ -34,7 +34,7 @@ def server(run: Run) -> Iterator[Server]:
 
 
 def ask(server: Server, path: str, *, method: str = "GET", host: str | None = None):  # type: ignore[no-untyped-def]
-    connection = http.client.HTTPConnection(HOST, server.server_address[1], timeout=10)
+    connection = http.client.HTTPConnection(HOST, server.server_address[1], timeout=400)
     with closing(connection):
         connection.request(method, path, headers={"Host": host} if host else {})
         answer = connection.getresponse()

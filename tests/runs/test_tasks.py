@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 from pathlib import Path
 
 import pytest
+from support.task_runs import RunOf
 
 import nas
 from nas.base.errors import SpecError
@@ -52,16 +54,15 @@ def quick(task: TaskName, *more: str) -> Runner:
     "task", [pytest.param("segmentation", marks=pytest.mark.slow), "retrieval", "detection"]
 )
 def test_a_search_and_a_full_training_go_by_the_figure_of_their_task(
-    task: TaskName, tmp_path: Path
+    task: TaskName, run_of: RunOf, tmp_path: Path
 ) -> None:
-    run = nas.search(SPACE, quick(task), "digits", tmp_path / "run")
-
+    run = nas.open_run(shutil.copytree(run_of(task).path, tmp_path / "run"))
     assert run.file.task == task and run.file.head == TASKS[task].heads[0]
     name, *_ = (figure.name for figure in TASKS[task].figures)
     points = json.loads(run.front().to_json())
-    assert len(points) == 2
+    assert len(points) >= 2
     assert all(0 <= point[name] <= 1 and "accuracy" not in point for point in points)
-    assert len(run.front().where(f"{name} >= 0")) == 2
+    assert len(run.front().where(f"{name} >= 0")) == len(points)
     with pytest.raises(SpecError, match=f"unknown name 'accuracy'; known: .*{name}"):
         run.front().where("accuracy >= 0")
 
@@ -70,8 +71,9 @@ def test_a_search_and_a_full_training_go_by_the_figure_of_their_task(
     assert result.failure is None, result.failure
     assert result.test_figures is not None
     absent = {figure.name for figure in TASKS[task].figures} - set(result.test_figures)
-    assert absent <= {"ap_large"}  # no digit is 96 pixels wide
-    tested = [json.loads(run.front().to_json())[0][f"retrained_test_{name}"]]
+    assert absent <= {"ap_medium", "ap_large"}  # no digit is 32 pixels wide
+    points = json.loads(run.front().to_json())
+    tested = [point[f"retrained_test_{name}"] for point in points if point["trial"] == 0]
     assert tested == [pytest.approx(result.test_figures[name])]
 
 

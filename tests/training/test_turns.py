@@ -6,7 +6,7 @@ import pytest
 
 from nas.training.turns import Turns
 
-SOON = 20.0
+SOON = 400.0
 
 
 def test_threads_have_turns_in_the_order_in_which_they_asked() -> None:

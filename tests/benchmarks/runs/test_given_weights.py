@@ -148,15 +148,15 @@ def test_a_report_ends_with_code_1_where_there_is_a_fault(
 
 
 @pytest.mark.parametrize(
-    ("script", "outcome", "reason"),
+    ("script", "limit", "outcome", "reason"),
     [
-        ("import os; os.abort()", FAULT, "exit code -6"),
-        ("raise KeyError('odd')", FAULT, "exit code 1: KeyError: 'odd'"),
-        ("import time; time.sleep(60)", UNFINISHED, "after 2 s"),
+        ("import os; os.abort()", 600, FAULT, "exit code -6"),
+        ("raise KeyError('odd')", 600, FAULT, "exit code 1: KeyError: 'odd'"),
+        ("import time; time.sleep(600)", 2, UNFINISHED, "after 2 s"),
     ],
 )
 def test_a_network_that_ends_its_process_is_a_row(
-    monkeypatch: pytest.MonkeyPatch, script: str, outcome: str, reason: str
+    monkeypatch: pytest.MonkeyPatch, script: str, limit: float, outcome: str, reason: str
 ) -> None:
     start = subprocess.Popen
 
@@ -164,7 +164,7 @@ def test_a_network_that_ends_its_process_is_a_row(
         return start([sys.executable, "-c", script], **options)  # type: ignore[call-overload]
 
     monkeypatch.setattr(subprocess, "Popen", other)
-    row = given_weights._go("lcnet_035", 5, 2.0)
+    row = given_weights._go("lcnet_035", 5, limit)
     assert (row.name, row.number, row.outcome) == ("lcnet_035", 5, outcome)
     assert row.reason.startswith(reason)
 

@@ -22,7 +22,7 @@ def evaluate(job):
         raise StorageError("the disk is full")
     if job.trial == 8:
         raise ZeroDivisionError("a fault of ours")
-    both.wait(60)
+    both.wait(600)
     return Outcome(failure=f"{job.trial} beside another")
 
 serve(lambda spec, worker, at_a_time: nullcontext([evaluate] * at_a_time))
@@ -51,7 +51,7 @@ def spoken(*trials: int, at_a_time: int = 2) -> tuple[int, list[dict[str, object
             if line := child.stdout.readline():
                 said.append(json.loads(line))
         child.stdin.close()
-        return child.wait(60), said, child.stderr.read()
+        return child.wait(600), said, child.stderr.read()
 
 
 def test_jobs_at_a_time_are_beside_each_other_and_answered_by_their_tickets() -> None:

@@ -1,13 +1,13 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
+from support.task_runs import RunOf
 from torch.nn import functional
 
 from nas.base.errors import SpecError
@@ -21,9 +21,7 @@ from nas.runs.run import Run
 from nas.spec.architecture import PLAIN
 from nas.spec.task import TaskName
 
-pytestmark = pytest.mark.xdist_group("pictures")
 EACH = [pytest.param(task, marks=() if task == "detection" else pytest.mark.slow) for task in TASKS]
-RunOf = Callable[[str], Run]
 
 
 def searched(run: Run) -> int:

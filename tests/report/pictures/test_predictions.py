@@ -2,25 +2,21 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
+from support.task_runs import RunOf
 
 from nas.base.errors import SpecError
 from nas.report import write_report
 from nas.report.pictures import find_predictions
 from nas.report.pictures.predictions import _MOST, Shown, _encoder, winners
 from nas.report.pictures.tasks import TASKS, Picture
-from nas.runs.run import Run
 from nas.spec.architecture import PLAIN
 from nas.spec.task import TaskName
-
-pytestmark = pytest.mark.xdist_group("pictures")
-RunOf = Callable[[str], Run]
 
 
 def opened(shown: Shown) -> Image.Image:

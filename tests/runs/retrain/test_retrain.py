@@ -340,13 +340,9 @@ def test_ctrl_c_keeps_where_it_stands(finished_run: Path, tmp_path: Path) -> Non
     driver = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert driver.stdout is not None
     for line in driver.stdout:
-        if "begins" in line:
+        if line.endswith(" left)\n"):  # some of it is trained, and most is not
             break
     kept = path / "retrained"
-    end = time.monotonic() + 240
-    while not _children("retrain.worker", driver.pid) and time.monotonic() < end:
-        time.sleep(0.1)
-    time.sleep(20)
     driver.send_signal(signal.SIGINT)
     out, err = driver.communicate(timeout=120)
     assert driver.returncode == 130, err

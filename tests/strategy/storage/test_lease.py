@@ -109,7 +109,7 @@ def test_a_driver_that_slept_through_its_lease_writes_no_more(server: Server) ->
     try:
         with leased(where) as lease:
             process.send_signal(signal.SIGCONT)
-            out, _ = process.communicate(timeout=60)
+            out, _ = process.communicate(timeout=400)
             assert "another driver has taken over" in out
             lease.check()
     finally:

@@ -1,15 +1,15 @@
-"""Real runs of each task, as short as they can be."""
+"""Real runs of each task, as short as they can be, for all tests that read one."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache
+from typing import TYPE_CHECKING
 
 import pytest
 
-from nas.runs.run import Run, open_run
-from nas.runs.start import search
-from nas.spec.runner import load_runner
+if TYPE_CHECKING:
+    from nas.runs.run import Run
 
 SPACE = """
 name: tiny
@@ -29,12 +29,22 @@ RUNNER = (
     "proxy.kind=scratch",
     "proxy.unit=steps",
     "proxy.rungs=[2]",
+    "proxy.subset=200",
 )
+
+RunOf = Callable[[str], "Run"]
 
 
 @pytest.fixture(scope="session")
-def run_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Run]:
-    """Searches of four networks on digits, by task; each is made when it is first asked for."""
+def run_of(tmp_path_factory: pytest.TempPathFactory) -> RunOf:
+    """Searches of four networks on digits, by task; each is made when it is first asked for.
+
+    Tests read them; one that adds to a run takes a copy.
+    """
+    from nas.runs.run import open_run
+    from nas.runs.start import search
+    from nas.spec.runner import load_runner
+
     folder = tmp_path_factory.mktemp("tasks")
     space = folder / "tiny.yaml"
     space.write_text(SPACE)
