@@ -119,11 +119,11 @@ def calibrate_curves(
     )
     with run_lock(rows.folder):
         _train(plan, runner, data, images, rows, observer)
-    found = _found(plan, runner, space, data, images, rows)
-    found.write(out / CURVES_FILE)
+    growth = _found(plan, runner, space, data, images, rows)
+    growth.write(out / CURVES_FILE)
     for suffix in ("png", "svg"):
-        draw_curves(found, out / f"curves.{suffix}")
-    return found
+        draw_curves(growth, out / f"curves.{suffix}")
+    return growth
 
 
 def _kept(recipe: FullRecipe) -> dict[str, Any]:
@@ -367,12 +367,12 @@ def _mean_of(
     figure: Callable[[FullTraining], float | None],
 ) -> dict[tuple[str, float], float]:
     """Average a figure over the seeds of each network and budget."""
-    found: dict[tuple[str, float], list[float]] = {}
+    by_training: dict[tuple[str, float], list[float]] = {}
     for name, job, row in ended:
         value = figure(row)
         if value is not None:
-            found.setdefault((name, job.recipe.epochs), []).append(value)
-    return {key: sum(values) / len(values) for key, values in found.items()}
+            by_training.setdefault((name, job.recipe.epochs), []).append(value)
+    return {key: sum(values) / len(values) for key, values in by_training.items()}
 
 
 def _known(value: float) -> float | None:
