@@ -29,24 +29,27 @@ def evaluate(
         list[str] | None,
         typer.Option(
             metavar="SITES=BLOCK",
-            help="coord/r32 at the sites that match a pattern: 'blocks.[0-2]*=coord/r32'; may be "
+            help="Put a block at the sites that match a pattern: 'blocks.[0-2]*=coord/r32'; may be "
             "repeated, the later counts.",
         ),
     ] = None,
     network: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Instead: its JSON, as nas show --json prints it."),
+        typer.Option(metavar="FILE", help="Read the network from JSON, as nas show --json prints."),
     ] = None,
     backbone: Annotated[
-        str | None, typer.Option(help="With --place, where the space has several.")
+        str | None,
+        typer.Option(metavar="NAME", help="Backbone for --place, where the space has several."),
     ] = None,
     resolution: Annotated[
         str | None,
-        typer.Option(metavar="SIZE", help="With --place, where the space has several."),
+        typer.Option(metavar="SIZE", help="Resolution for --place, where it has several."),
     ] = None,
     name: Annotated[
         str | None,
-        typer.Option(help="What it is called where searched networks are held against it."),
+        typer.Option(
+            metavar="NAME", help="Hold searched networks against it, and call it by this name."
+        ),
     ] = None,
 ) -> None:
     """Train a placement of your own as a search did, and enter it into the run.

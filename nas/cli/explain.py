@@ -29,22 +29,30 @@ def explain(
     run: RunFolder,
     budget: Annotated[
         str | None,
-        typer.Option("--for", metavar="latency_ms=NUMBER", help="What to put where for that."),
+        typer.Option(
+            "--for", metavar="latency_ms=NUMBER", help="Propose a network within this latency."
+        ),
     ] = None,
     device: OtherDevice = None,
     devices: Annotated[
         tuple[Path, Path] | None,
-        typer.Option(metavar="PROFILE PROFILE", help="How the rules differ between two devices."),
+        typer.Option(
+            metavar="PROFILE PROFILE", help="Say how the rules differ between two devices."
+        ),
     ] = None,
     picture: Annotated[
-        Path | None, typer.Option(help="Draw sites by blocks here: .png, .svg or .pdf.")
+        Path | None,
+        typer.Option(metavar="FILE", help="Draw sites by blocks: .png, .svg or .pdf."),
     ] = None,
     importances: Annotated[
-        bool, typer.Option("--importances", help="Optuna's importances (functional ANOVA) too.")
+        bool,
+        typer.Option("--importances", help="Print Optuna's importances (functional ANOVA), too."),
     ] = False,
     prior: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Write the rules for nas search --prior FILE."),
+        typer.Option(
+            metavar="FILE", help="Write the rules to a file, for nas search --prior FILE."
+        ),
     ] = None,
     evaluate: Annotated[
         bool,

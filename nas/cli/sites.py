@@ -12,6 +12,7 @@ from rich.table import Table
 
 from nas.base.formats import describe_uncounted, format_count
 from nas.base.size import Size
+from nas.cli.completion import backbone_names, block_names
 from nas.cli.options import Head, ImageSize, Json, OutputStride, TaskOption, TotalStride
 from nas.cli.output.console import make_console, plain_table, print_json
 from nas.cli.parsing import check_strides
@@ -31,19 +32,30 @@ _REFUSED = 6  # reasons that are shown
 
 def sites(
     network: Annotated[
-        str, typer.Argument(help="Of timm, torchvision/NAME, or one's own module:function.")
+        str,
+        typer.Argument(
+            autocompletion=backbone_names,
+            help="Of timm, torchvision/NAME, or one's own module:function.",
+        ),
     ],
     weights: Annotated[
         str | None,
-        typer.Option(metavar="FILE", help="Say whether this file, as of nas search, is of it."),
+        typer.Option(
+            metavar="FILE",
+            help="Say whether these weights, as in nas search --weights, fit the network.",
+        ),
     ] = None,
     weights_match: Annotated[
-        str, typer.Option(metavar="HOW", help="How its tensors are told, as of nas search.")
+        str,
+        typer.Option(metavar="HOW", help="How their tensors find their places, as in nas search."),
     ] = "name",
     classes: Annotated[
         int,
         typer.Option(
-            min=1, max=1_000_000, help="That the network is made for, and its weights are of."
+            metavar="N",
+            min=1,
+            max=1_000_000,
+            help="Number of classes of the network, and of its weights.",
         ),
     ] = _CLASSES,
     size: ImageSize = "224",
@@ -53,7 +65,11 @@ def sites(
     head: Head = None,
     block: Annotated[
         list[str] | None,
-        typer.Option(metavar="BLOCK", help="Such as coord/r32; may be repeated."),
+        typer.Option(
+            autocompletion=block_names,
+            metavar="BLOCK",
+            help="Block to count at every site, as in coord/r32; may be repeated.",
+        ),
     ] = None,
     json_: Json = False,
 ) -> None:

@@ -239,6 +239,17 @@ def test_light_dark_phone_and_paper(browser: Any, written: tuple[Run, str]) -> N
     context.close()
 
 
+def test_a_phone_shows_answer_and_gains_without_looking_for_them(
+    page: Any, written: tuple[Run, str]
+) -> None:
+    page.set_viewport_size({"width": 390, "height": 844})
+    page.goto(written[1])
+    answer = page.locator("#answer .answer").first.bounding_box()
+    assert answer["y"] + answer["height"] < 844, "the answer is on the first screen"
+    gains = page.locator("#points th", has_text="gain").bounding_box()
+    assert gains["x"] + gains["width"] <= 390, "the gains are seen before the table is scrolled"
+
+
 @pytest.mark.parametrize("width, colours", SCREENS)
 def test_no_page_shuts_anybody_out(
     browser: Any, tmp_path: Path, written: tuple[Run, str], width: int, colours: str
