@@ -34,7 +34,7 @@ def place(plain: Architecture, sites: Sequence[Site], placements: Sequence[str])
             raise SpecError(f"placement {placement!r} matches no site; there are: {names}")
         labels |= dict.fromkeys(matching, label)
     insertions = (_insert(site, labels[site.name]) for site in sites if site.name in labels)
-    return replace(plain, insertions=tuple(found for found in insertions if found is not None))
+    return replace(plain, insertions=tuple(one for one in insertions if one is not None))
 
 
 def _insert(site: Site, label: str) -> Insertion | None:

@@ -101,7 +101,7 @@ def check_new_run(
     training_task(file.task_on(CLASSES))  # which needs its packages
     candidates = Candidates(space, file.task_on(CLASSES))
     plains = [plain for plain, _ in candidates.plains()]
-    file, told = settle_weights(file, plains)
+    file, of_weights = settle_weights(file, plains)
     profile = check_latency_device(file, candidates)
     if profile is not None and profile.doubt is not None:
         notes += (profile.doubt,)
@@ -116,7 +116,7 @@ def check_new_run(
     for plain in plains:
         check_outputs(plain, task)
         check_own_network(plain, task)
-    notes += (*remarks, *beyond, *told, *match_given_weights(file, plains, task))
+    notes += (*remarks, *beyond, *of_weights, *match_given_weights(file, plains, task))
     if task.is_classification:  # else labels beside weights are of something else
         notes += tuple(compare_with_images(file.proxy.backbone, plains, about["classes"]))
     if file.search.published_prior and not task.is_classification:

@@ -204,11 +204,11 @@ def _train_backbone(
 
 def _describe_starts(starts: Mapping[str, int], slots: int, space: SearchSpace) -> str:
     """Say which blocks start as what the filled slots of a backbone hold."""
-    found = [
+    as_held = [
         f"{name} in {number} of {slots}{'' if name in space.blocks else ' (not in this space)'}"
         for name, number in starts.items()
     ]
-    return f"blocks that start as what a slot holds, if as wide: {', '.join(found) or 'none'}"
+    return f"blocks that start as what a slot holds, if as wide: {', '.join(as_held) or 'none'}"
 
 
 def _describe_score(score: Score, task: Task) -> str:

@@ -168,8 +168,8 @@ class Rehearsal:
                 save_trained(checkpoint_path(place, own.digest, 0), network, own, kind)
                 loaded = restore(place, own, setting.proxy, 0, self.task)
             images = self.images(self.network.size)
-            wanted, copy, found = (each(images) for each in (network, copied(network), loaded))
-        for given, how in ((copy, "copied"), (found, "saved and loaded")):
+            wanted, copy, restored = (each(images) for each in (network, copied(network), loaded))
+        for given, how in ((copy, "copied"), (restored, "saved and loaded")):
             if not _same(wanted, given):
                 raise SpecError(
                     f"{self.name} gives other scores when it is {how}: something that "

@@ -299,8 +299,8 @@ class RunState:
     def constant_prediction(self) -> ConstantPrediction | None:
         """The judgement of one answer to all images; None in a run of an earlier version."""
         known = {} if self.environment is None else self.environment["data"]
-        found = known.get(CONSTANT_PREDICTION)
-        return None if found is None else ConstantPrediction.from_dict(found)
+        values = known.get(CONSTANT_PREDICTION)
+        return None if values is None else ConstantPrediction.from_dict(values)
 
     @property
     def doubts(self) -> tuple[str, ...]:

@@ -129,7 +129,7 @@ def submit(steps: Sequence[Step], *, run: Callable[..., Any] = subprocess.run) -
                 f"{step.command[0]} is not installed here; submit from where it is, or see what "
                 "would be done with --dry-run"
             )
-    said: list[str] = []
+    lines_out: list[str] = []
     for step in steps:
         with tempfile.TemporaryDirectory() as folder:
             for name, text in step.files.items():
@@ -145,8 +145,8 @@ def submit(steps: Sequence[Step], *, run: Callable[..., Any] = subprocess.run) -
             raise SpecError(f"{name} refuses it: {reason}; {step.refused}")
         if done.returncode != 0:
             raise NasError(f"{name} failed with exit code {done.returncode}")
-        said += [*lines, *filter(None, [step.after])]
-    return said
+        lines_out += [*lines, *filter(None, [step.after])]
+    return lines_out
 
 
 def _program(name: str) -> str | None:

@@ -235,11 +235,11 @@ def _plain(row: Mapping[str, Any]) -> Architecture:
 
 def _once(say: Callable[[str], None]) -> Callable[[str], None]:
     """Return a function that says each sentence once."""
-    said: set[str] = set()
+    texts: set[str] = set()
 
     def say_once(text: str) -> None:
-        if text not in said:
-            said.add(text)
+        if text not in texts:
+            texts.add(text)
             say(text)
 
     return say_once

@@ -214,9 +214,9 @@ def _setbacks_ahead(
     rows, worse, others = _by_figure(figures, kept), [], 0
     for start in range(0, len(rows), _COMPARED):
         part = rows[start : start + _COMPARED]
-        found = setbacks(part)
-        worse.append(part[found])
-        others += int((~found).sum())
+        flags = setbacks(part)
+        worse.append(part[flags])
+        others += int((~flags).sum())
         if others >= _COMPARED:
             break
     return np.concatenate(worse) if worse else rows[:0]
