@@ -11,11 +11,18 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+)
 
 from nas.base.errors import SpecError
 from nas.base.files import parse, read_json, write_whole
@@ -55,6 +62,11 @@ Line = Annotated[str, AfterValidator(one_line)]
 """A text that is shown: a profile may come from anywhere."""
 
 
+def _without(fields: dict[str, Any], name: str) -> dict[str, Any]:
+    """Leave a field out that is not set, which earlier versions of this program do not know."""
+    return {key: value for key, value in fields.items() if key != name or value is not None}
+
+
 class BackboneLatencies(BaseModel):
     """A backbone at a resolution.
 
@@ -67,9 +79,13 @@ class BackboneLatencies(BaseModel):
     backbone: Line
     resolution: WrittenResolution
     total_stride: int | None
-    output_stride: Annotated[int | None, Field(exclude_if=lambda stride: stride is None)] = None
+    output_stride: int | None = None
     plain_ms: Milliseconds
     added_ms: dict[Line, dict[Line, Bounded]]
+
+    @model_serializer(mode="wrap")
+    def _leave_out(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return _without(write(self), "output_stride")
 
     @property
     def key(self) -> tuple[str, Resolution, int | None, int | None]:
@@ -155,7 +171,11 @@ class Profile(BaseModel):
     networks: list[WholeNetwork]
     correction: Correction
     repeatability: Annotated[float, Field(ge=0)] | None
-    conditions: Annotated[Line | None, Field(exclude_if=lambda text: text is None)] = None
+    conditions: Line | None = None
+
+    @model_serializer(mode="wrap")
+    def _leave_out(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return _without(write(self), "conditions")
 
     @property
     def task(self) -> Task:

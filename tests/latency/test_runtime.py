@@ -196,7 +196,7 @@ class Odd(nn.Module):
     """No runtime has a Bessel function, and none can follow a NumPy one."""
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        if torch.compiler.is_exporting() or torch.jit.is_tracing():
+        if torch.compiler.is_compiling() or torch.jit.is_tracing():
             raise RuntimeError("odd\nand more")
         return x
 
