@@ -153,8 +153,8 @@ def _classes(root: Path) -> tuple[str, ...]:
     classes = tuple(list_classes(train))
     if len(classes) < 2:
         raise SpecError(
-            f"data folder {readable(train)}: {len(classes)} class folders; at least 2 are needed, "
-            "one for each class"
+            f"data folder {readable(train)}: {len(classes)} class folder{'s' * (not classes)}; "
+            "at least 2 are needed, one for each class"
         )
     return classes
 

@@ -132,7 +132,7 @@ def test_training_images_are_no_validation(make_folder: MakeFolder) -> None:
 def test_broken_folders_are_named(make_folder: MakeFolder, tmp_path: Path) -> None:
     fails(tmp_path / "nowhere", "no such folder")
     fails(tmp_path, "it has no folder train/")
-    fails(make_folder("one", parts={"train": 3}, classes=("a",)), "1 class folders; at least 2")
+    fails(make_folder("one", parts={"train": 3}, classes=("a",)), "1 class folder; at least 2")
     empty = make_folder("empty", parts={"train": 3})
     (empty / "train" / "c").mkdir()
     fails(empty, "train/c holds no image")

@@ -133,16 +133,17 @@ def describe_placement(architecture: Architecture) -> str:
     """Say which blocks are where; of many of a kind, the first and the last.
 
     `se/r8 after_depthwise of blocks.1.0 and blocks.3.0`; `coord/r32 after_depthwise of 7 modules
-    between blocks.1.0 and blocks.6.0`.
+    between blocks.1.0 and blocks.6.0`; `no block`, also where slots were emptied.
     """
     places: dict[tuple[str, str], list[str]] = {}
     for insertion in architecture.blocks:
         path, _, position = insertion.site.partition("/")
         places.setdefault((insertion.label, position), []).append(path)
-    return ", ".join(
+    placed = ", ".join(
         f"{label} {position or 'at'}{' of' * bool(position)} {_describe_modules(paths)}"
         for (label, position), paths in places.items()
     )
+    return placed or "no block"
 
 
 def summarise_blocks(architecture: Architecture) -> str:

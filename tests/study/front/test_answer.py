@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 from study.front.test_width_rival import ALIKE, BETTER, WORSE, front_of, records_of
 
-from nas.spec.architecture import Architecture, Insertion
+from nas.spec.architecture import EMPTY, Architecture, Insertion
 from nas.study.front.answer import best_point, describe_placement
 from nas.study.front.front import Front
 from nas.study.front.verdict import compute_findings, judge
@@ -53,6 +53,11 @@ def test_essentials_and_details_are_all_lines_in_their_order() -> None:
 def test_placements_are_told_by_kind_position_and_module(sites: list[str], told: str) -> None:
     insertions = tuple(Insertion(site, "se") for site in sites)
     assert describe_placement(Architecture("m", "32", insertions)) == told
+
+
+def test_a_network_with_its_slots_emptied_has_no_block() -> None:
+    emptied = Architecture("m", "32", (Insertion("blocks.1.0/se", EMPTY),))
+    assert describe_placement(emptied) == describe_placement(Architecture("m", "32")) == "no block"
 
 
 def test_the_answer_says_where_width_gains_more() -> None:
