@@ -191,7 +191,7 @@ def test_a_network_in_a_file_is_searched_and_resumed_from_anywhere(  # type: ign
     )
     monkeypatch.chdir(tmp_path)
     settings = [part for each in QUICK for part in ("--set", each)]
-    ran = nas("search", space, *settings, "--trials", 2, "--out", "run")
+    ran = nas("search", space, *settings, "--trials", 2, "--workers", 1, "--out", "run")
     assert ran.code == 0, ran.err
     name = f"{folder}/own-net.py:Own(width=0.5)"
     assert read_yaml((tmp_path / "run" / "space.yaml").read_text(), "")["backbones"] == [name]

@@ -73,15 +73,16 @@ OTHER_BACKBONES = [
     ("torchvision/resnet50", ""),
     ("torchvision/resnet50", "after_convolution"),
     ("resnet18", "after_residual"),
-    ("torchvision/vgg11_bn", ""),
     ("cs3darknet_focus_s", ""),
 ]
+LARGE = "torchvision/vgg11_bn"  # 129 million weights: a block with a gate and one without do
 
 
 @pytest.mark.parametrize(
     ("backbone", "position", "block"),
     [("mobilenetv2_035", "", block) for block in sorted(BLOCKS)]
-    + [(*place, block) for place in OTHER_BACKBONES for block in KINDS_OF_BLOCK],
+    + [(*place, block) for place in OTHER_BACKBONES for block in KINDS_OF_BLOCK]
+    + [(LARGE, "", "coord"), (LARGE, "", "nl")],
 )
 def test_identity_start_gives_the_plain_output_and_deploys_as_trained(
     backbone: str, position: str, block: str

@@ -54,7 +54,7 @@ def test_parts_add_up_to_the_whole() -> None:
             Insertion.of("blocks.5.2/after_depthwise", "se/r8"),
         ),
     )
-    for architecture in (mixed, uniform("efficientnet_b0", "none", resolution=64)):
+    for architecture in (mixed, uniform("mobilenetv3_small_050", "none", resolution=64)):
         assert cost_by_parts(architecture, Task()) == cost(architecture)
 
 

@@ -56,7 +56,8 @@ def trained_like(network: nn.Module, side: int) -> nn.Module:
 def test_folded_gates_leave_what_every_head_gives(backbone: str, head: str) -> None:
     side = 32
     folded = 0
-    for block in ("se", "coord"):
+    # What a head reads hangs on where a gate is, and not on which: one head has both kinds.
+    for block in ("se", "coord") if head == "lraspp" else ("coord",):
         for position in POSITIONS:
             try:
                 architecture = uniform(

@@ -78,6 +78,7 @@ def test_the_network_is_taken_as_it_stands(finished_run: Path, tmp_path: Path) -
         f"proxy.backbone.weights={json.dumps(str(own))}",
         f"normalisation={json.dumps(channels)}",
         "search.trials=1",
+        "workers=1",
     )
     listener = Listener()
     runner = load_runner(None, settings)

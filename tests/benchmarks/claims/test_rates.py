@@ -17,7 +17,7 @@ pytestmark = pytest.mark.xdist_group("rates")
 @pytest.fixture(scope="module")
 def searched() -> dict[str, dict[str, Tally]]:
     """What searches claim where nothing is to be found, and where something is."""
-    return measure("search", 60, ("null", "worse", "saturated", "heavy"), seed=11)
+    return measure("search", 30, ("null", "worse", "saturated", "heavy"), seed=11)
 
 
 def together(tallies: dict[str, Tally], *families: str) -> Tally:
