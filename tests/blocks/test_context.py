@@ -6,6 +6,7 @@ from itertools import product
 
 import pytest
 import torch
+from support.stirred_blocks import close, random_image, stirred_block
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -18,20 +19,11 @@ POSITIONS = list(product(range(H), range(W)))
 
 
 def stirred(name: str, height: int = H, width: int = W, **options: Option) -> nn.Module:
-    torch.manual_seed(0)
-    block = make_block(name, channels=C, height=height, width=width, **options)
-    with torch.no_grad():
-        for item in block.parameters():
-            item.add_(0.3 * torch.randn_like(item))
-    return block.eval()
+    return stirred_block(name, (C, height, width), **options)
 
 
 def image(height: int = H, width: int = W) -> Tensor:
-    return torch.randn(1, C, height, width, generator=torch.Generator().manual_seed(1))
-
-
-def close(found: Tensor, expected: Tensor) -> None:
-    torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
+    return random_image(1, C, height, width)
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from support.stirred_blocks import close, random_image, stirred_block
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -16,20 +17,11 @@ C, H, W = 32, 9, 8
 
 
 def stirred(name: str, **options: Option) -> nn.Module:
-    torch.manual_seed(0)
-    block = make_block(name, channels=C, height=H, width=W, **options)
-    with torch.no_grad():
-        for item in block.parameters():
-            item.add_(0.3 * torch.randn_like(item))
-    return block.eval()
+    return stirred_block(name, (C, H, W), **options)
 
 
 def image(height: int = H, width: int = W) -> Tensor:
-    return torch.randn(2, C, height, width, generator=torch.Generator().manual_seed(1))
-
-
-def close(found: Tensor, expected: Tensor) -> None:
-    torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
+    return random_image(2, C, height, width)
 
 
 def correlated(line: Tensor, kernel: Tensor) -> Tensor:

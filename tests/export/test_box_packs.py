@@ -12,17 +12,15 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from support.packs import COMMON, ORIGIN, outputs_from, outputs_of, verify
+from support.packs import COMMON, ORIGIN, check_shipped, outputs_from, outputs_of, verify
 from support.task_networks import detector, things
 
 from nas.base.size import Size
 from nas.data import Dataset, boxes_back
 from nas.data.reading import Resize
 from nas.export import TARGETS
-from nas.export.conversion import convert, open_graph, write_files
 from nas.export.pack import Pack, write_pack
 from nas.export.parity import predict_validation, sample_images
-from nas.export.plain_torch import export_program, plain_source
 from nas.export.tasks import export_task
 from nas.export.winner import Winner
 from nas.spec.suppression import SUPPRESSION
@@ -268,19 +266,7 @@ def test_every_head_is_shipped(head: str, tmp_path: Path) -> None:
     size = "48x72"
     winner = detector(head, size, steps=3)
     images = predict_validation(winner, things(size), 512)
-    source = plain_source(export_program(winner.network, winner.size), title=head, size=winner.size)
-    written: dict[str, object] = {}
-    exec(compile(source.code, "model.py", "exec"), written)
-    network = written["Network"]()  # type: ignore[operator]
-    network.load_state_dict(source.weights)
-    with torch.no_grad():
-        given = network.eval()(torch.from_numpy(images.images)).numpy()
-    np.testing.assert_allclose(given, images.scores, atol=1e-4 * np.abs(images.scores).max())
-    for name in ("onnx", "openvino"):
-        target = TARGETS[name]
-        write_files(convert(target, lambda to=target: to.write(winner)).files, tmp_path / name)
-        found = images.compare(open_graph(name, tmp_path / f"{name}{target.main}"), 1e-4)
-        assert found.parity.holds and found.parity.agreement > 0.99, name
+    check_shipped(winner, images, tmp_path, alike=0.99)
 
 
 def test_large_images_are_held_in_small_numbers() -> None:

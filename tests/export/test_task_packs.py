@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from support.packs import COMMON, ORIGIN, outputs_from, outputs_of, verify
+from support.packs import COMMON, ORIGIN, check_shipped, outputs_from, outputs_of, verify
 from support.samples import QUICK
 from support.task_networks import CLASSES, embedder, people, scenes, segmenter
 
@@ -21,11 +21,9 @@ from nas.data import Dataset
 from nas.data.geometry import map_back, to_size
 from nas.data.reading import Resize
 from nas.export import TARGETS, export_pack
-from nas.export.conversion import convert, open_graph, write_files
 from nas.export.pack import Pack, write_pack
 from nas.export.pack_papers import _for_outputs, _preprocessing
 from nas.export.parity import AccuracyDrop, predict_validation, sample_images
-from nas.export.plain_torch import export_program, plain_source
 from nas.export.target import Target
 from nas.export.target.target import WrittenGraph
 from nas.export.tasks import export_task
@@ -296,19 +294,7 @@ def test_every_head_is_shipped(head: str, tmp_path: Path) -> None:
     of_vectors = head in TASKS["retrieval"].heads
     winner = embedder(size, steps=3) if of_vectors else segmenter(head, size, steps=3)
     images = predict_validation(winner, people(size) if of_vectors else scenes(size), 512)
-    source = plain_source(export_program(winner.network, winner.size), title=head, size=winner.size)
-    written: dict[str, object] = {}
-    exec(compile(source.code, "model.py", "exec"), written)
-    network = written["Network"]()  # type: ignore[operator]
-    network.load_state_dict(source.weights)
-    with torch.no_grad():
-        given = network.eval()(torch.from_numpy(images.images)).numpy()
-    np.testing.assert_allclose(given, images.scores, atol=1e-4 * np.abs(images.scores).max())
-    for name in ("onnx", "openvino"):
-        target = TARGETS[name]
-        write_files(convert(target, lambda to=target: to.write(winner)).files, tmp_path / name)
-        found = images.compare(open_graph(name, tmp_path / f"{name}{target.main}"), 1e-4)
-        assert found.parity.holds and found.parity.agreement > 0.999, name
+    check_shipped(winner, images, tmp_path, alike=0.999)
 
 
 def test_a_graph_of_another_network_leaves_nothing(
