@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from nas.report.outlook import ask
     from nas.runs.choose_executor import tuning
     from nas.runs.compare import compare, front_of_runs
+    from nas.runs.further_trial import evaluate
     from nas.runs.resume import resume
     from nas.runs.run import Run, open_run
     from nas.runs.start import search
@@ -53,6 +54,7 @@ __all__ = [
     "compare",
     "cost",
     "draw",
+    "evaluate",
     "front_of_runs",
     "insert",
     "load_runner",
@@ -64,6 +66,8 @@ __all__ = [
     "tuning",
     "uniform",
 ]
+
+__version__ = "0.2.0"
 
 # Threads of torch that wait for one another at full speed take the cores from those they wait for,
 # as soon as anything else runs: two trainings side by side then make a third of the steps, more of
@@ -91,6 +95,7 @@ _HOMES = {
     "compare": "runs.compare",
     "cost": "models.cost",
     "draw": "models.draw",
+    "evaluate": "runs.further_trial",
     "front_of_runs": "runs.compare",
     "insert": "models.insert",
     "load_runner": "spec.runner",
@@ -107,8 +112,6 @@ _HOMES = {
 def __getattr__(name: str) -> Any:
     if name == "blocks":
         return import_module("nas.blocks")
-    if name == "__version__":
-        return import_module("importlib.metadata").version("attention-nas")
     if name not in _HOMES:
         raise AttributeError(f"module 'nas' has no attribute {name!r}")
     return getattr(import_module(f"nas.{_HOMES[name]}"), name)

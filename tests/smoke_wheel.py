@@ -9,6 +9,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import tempfile
+import tomllib
 import zipfile
 from pathlib import Path
 
@@ -27,7 +28,7 @@ for content in ("results", "runners", "search_spaces", "tests", "benchmarks"):
         continue
     raise SystemExit(f"{{content}} can be imported, although it is content and not code")
 assert nas.load_space("mobilenetv2-small").name == "mobilenetv2-small"
-assert nas.load_runner("local") and nas.__version__
+assert nas.load_runner("local") and nas.__version__ in {name!r}
 arch = nas.uniform("mobilenetv2_100", "coord", reduction=32, exclude=["blocks.0.*"])
 print(nas.cost(arch))
 from nas.report.document import asset, script_of, templates
@@ -51,7 +52,7 @@ def main() -> None:
         info = {top for top in tops if top.endswith(".dist-info")}
         assert tops - info == {"nas"}, f"the wheel holds {sorted(tops)}; nas alone belongs there"
         assert "nas/py.typed" in names, "py.typed is missing"
-        code = USE.format(wheel=str(unpacked))
+        code = USE.format(wheel=str(unpacked), name=wheel.name)
         done = subprocess.run(
             [sys.executable, "-c", code], cwd=empty, check=False, capture_output=True, text=True
         )
@@ -66,6 +67,10 @@ def main() -> None:
         (editable,) = Path(folder).glob("*.whl")
         with zipfile.ZipFile(editable) as archive:
             assert not [name for name in archive.namelist() if name.startswith("nas/")]
+        # uv asks hatchling what an editable install needs only where pyproject.toml leaves
+        # something open; else it lacks the package that hatchling adds, and does not start.
+        project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+        assert "version" in project["dynamic"]
         print(f"{wheel.name}: works from an empty folder")
 
 

@@ -18,8 +18,8 @@ def test_the_public_names() -> None:
     assert set(nas.__all__) == {
         "Architecture", "Candidates", "Cost", "Front", "Insertion", "NasError", "OwnNetwork",
         "ParetoSampler", "Point", "Run", "Runner", "SearchSpace", "SpecError", "Task", "ask",
-        "blocks", "build", "compare", "cost", "draw", "front_of_runs", "insert", "load_runner",
-        "load_space", "open_run", "resume", "search", "sites", "tuning", "uniform",
+        "blocks", "build", "compare", "cost", "draw", "evaluate", "front_of_runs", "insert",
+        "load_runner", "load_space", "open_run", "resume", "search", "sites", "tuning", "uniform",
     }  # fmt: skip
     for name in nas.__all__:
         assert getattr(nas, name) is not None

@@ -133,6 +133,82 @@ def test_batch_scripts_say_how_they_are_used(name: str, words: list[str]) -> Non
     assert done.returncode == 2 and "usage: sbatch" in done.stderr
 
 
+# What the programs that slurm.sbatch calls do here; every call is written to `calls`. As Ray 2.60
+# does, a cluster that did not start ends with 0.
+STAND_INS = {
+    "srun": 'while [ "${1#-}" != "$1" ]; do shift; done; exec "$@"',
+    "scontrol": "echo machine1",
+    "python": "echo token",
+    "nas": 'exit "${SEARCH_ENDS:-0}"',
+    "ray": """if [ $1 = symmetric-run ] && [ -z "$NO_RAY" ]; then
+  while [ "$1" != -- ]; do shift; done; shift; exec "$@"
+fi""",
+}
+
+
+class StandIns:
+    """A machine of a job of slurm.sbatch."""
+
+    def __init__(self, folder: Path) -> None:
+        self.calls = folder / "calls"
+        self.run = folder / "runs" / "my run"
+        self._path = f"{folder / 'bin'}:/usr/bin:/bin"
+        self.run.mkdir(parents=True)
+        (folder / "bin").mkdir()
+        for name, does in STAND_INS.items():
+            program = folder / "bin" / name
+            program.write_text(f'#!/bin/sh\necho {name} "$@" >> "$CALLS"\n{does}\n')
+            program.chmod(0o755)
+
+    def job(self, *words: str, **environment: str) -> tuple[list[str], int, str]:
+        """Carry out the script; returns all calls, its exit code and its errors."""
+        job = {"SLURM_JOB_ID": "7", "SLURM_JOB_NODELIST": "machine1", "SLURM_JOB_NUM_NODES": "1"}
+        done = subprocess.run(
+            ["bash", str(RUNNERS / "slurm.sbatch"), "space.yaml", "--out", str(self.run), *words],
+            env={"PATH": self._path, "CALLS": str(self.calls)} | job | environment,
+            capture_output=True,
+            text=True,
+        )
+        return self.calls.read_text().splitlines(), done.returncode, done.stderr
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> StandIns:
+    return StandIns(tmp_path)
+
+
+@pytest.mark.parametrize("there", [False, True])
+@pytest.mark.parametrize(
+    ("environment", "code"), [({}, 0), ({"SEARCH_ENDS": "3"}, 3), ({"NO_RAY": "1"}, 1)]
+)
+def test_a_job_of_slurm_fails_where_its_search_does(
+    machine: StandIns, environment: dict[str, str], code: int, there: bool
+) -> None:
+    """A job that goes on with a run fails, too, where Ray does not start in three attempts."""
+    if there:
+        (machine.run / "run.yaml").touch()
+    calls, ended, errors = machine.job("--trials", "9", **environment)
+    assert ended == code, errors
+    rays = [call.split()[1] for call in calls if call.startswith("ray ")]
+    assert rays == ["stop", "symmetric-run"] * (3 if "NO_RAY" in environment else 1)
+    new = f"nas search space.yaml --out {machine.run} "
+    search = f"nas resume {machine.run} --trials 9" if there else new
+    assert sum(call.startswith(search) for call in calls) == ("NO_RAY" not in environment)
+    assert ("Ray did not start" in errors) == ("NO_RAY" in environment)
+    assert not list((machine.run.parent / ".cache").iterdir()), "its own files are gone"
+
+
+@pytest.mark.parametrize("words", [["--time-limit", "8h"], ["--time-limit=8h"]])
+def test_a_job_that_was_put_back_has_what_is_left_of_its_time(
+    machine: StandIns, words: list[str]
+) -> None:
+    (machine.run / "run.yaml").touch()
+    resumed = f"nas resume {machine.run} --trials 9"
+    assert f"{resumed} {' '.join(words)}" in machine.job("--trials", "9", *words)[0], "submitted"
+    calls, *_ = machine.job("--trials", "9", *words, SLURM_RESTART_COUNT="1")
+    assert calls[-1] == resumed
+
+
 # Docker.
 
 

@@ -12,8 +12,8 @@ from benchmarks.claims.tally import Tallies
 from benchmarks.claims.worlds import World
 from nas.runs.calibrate.agreement import agreement
 from nas.runs.calibrate.judging_images import GROUPS, Compared
-from nas.runs.calibrate.result import Calibration, Estimate, Trust
 from nas.runs.calibrate.sides import Sides
+from nas.study.calibration import Calibration, Estimate, Trust
 
 __all__ = ["calibration_claims", "ceiling_claims"]
 

@@ -35,7 +35,8 @@ from nas.spec.task import Task
 from nas.strategy.samplers.pareto.design import balanced_design
 from nas.training.climb import climb
 from nas.training.loop import evaluate
-from nas.training.proxies import PROXIES, Setting
+from nas.training.proxies import PROXIES
+from nas.training.proxies.setting import Setting
 
 __all__ = ["CANDIDATES", "Candidate", "fresh_networks", "rows_file"]
 

@@ -5,9 +5,10 @@
 A candidate's trainings inform the belief, and its means for the networks of the truth are its
 answer. Each is judged over all networks, and given how many blocks of each kind there are and log
 multiply-adds; beside it a ridge on those figures, fitted to the same trainings; and the ceilings
-that the networks which were trained twice give. Last, without a belief: what each epoch's training
-loss of the full trainings themselves tells of their ends, where noise of one training is on both
-sides.
+that the networks which were trained twice give. Then, without a belief: what shorter trainings of
+the very networks tell of their full ones, where a landscape has both; and what each epoch's
+training loss of the full trainings themselves tells of their ends, where noise of one training is
+on both sides.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ from nas.spec.architecture import Architecture
 from nas.study.seen_space import SeenSpace
 
 TRAIN_IMAGES, CLASSES = 40_000, 10
-_LEAST_TWICE, _PARTS = 5, 6
+_LEAST, _LEAST_TWICE, _PARTS = 6, 5, 6
 Rows = Sequence[Mapping[str, Any]]
 
 
@@ -58,6 +59,13 @@ class Truth:
     landscape: Landscape
     rows: Rows
     length: int
+
+    @classmethod
+    def of(cls, landscape: Landscape) -> Truth:
+        """Return that of a landscape: its trainings of the full length."""
+        length = landscape.lengths[0]
+        rows = [row for row in rows_of(truth_rows(landscape)) if row["epochs"] == length]
+        return cls(landscape, rows, length)
 
     @cached_property
     def names(self) -> list[str]:
@@ -234,9 +242,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--landscape", choices=tuple(LANDSCAPES), default="L1")
     landscape = LANDSCAPES[parser.parse_args().landscape]
-    length = landscape.lengths[0]
-    rows = [row for row in rows_of(truth_rows(landscape)) if row["epochs"] == length]
-    truth = Truth(landscape, rows, length)
+    truth = Truth.of(landscape)
+    if len(truth.names) < _LEAST:
+        parser.exit(
+            2,
+            f"{landscape.name} has {len(truth.names)} networks; {_LEAST} are judged: truth run\n",
+        )
+    rows, length = truth.rows, truth.length
     print(f"{landscape.name}: {len(truth.names)} networks of {len(landscape.networks)}, ", end="")
     print(f"{len(rows)} trainings of {length} epochs\n")
     print_table(
@@ -265,6 +277,7 @@ def _lines(truth: Truth) -> list[list[str]]:
     over = advantage(believed, ridge, truth.loss, *truth.known)
     lines.append(["full trainings of others", "", *_cells(judged), str(over.overall), ""])
     lines += _untrained(truth)
+    lines += _shorter(truth)
     for epoch in range(1, truth.length + 1):
         figure = np.array([_epoch(truth, name, epoch) for name in truth.names])
         judged = judge(figure, truth.loss, *truth.known)
@@ -282,6 +295,25 @@ def _untrained(truth: Truth) -> list[list[str]]:
         figure = -np.array([values[name] for name in truth.names])
         judged = judge(figure, truth.loss, *truth.known)
         lines.append([f"untrained: {score}", "", *_cells(judged), "", "0"])
+    return lines
+
+
+def _shorter(truth: Truth) -> list[list[str]]:
+    """Judge shorter trainings of the very networks, where each of them has one."""
+    every = rows_of(truth_rows(truth.landscape))
+    lines = []
+    for length in sorted({row["epochs"] for row in every if row["epochs"] < truth.length}):
+        rows = {row["network"]: row for row in every if row["epochs"] == length}
+        if not set(truth.names) <= set(rows):
+            continue
+        chosen = [rows[name] for name in truth.names]
+        for reading, values in (
+            ("validation", [row["proxy_loss"] for row in chosen]),
+            ("training loss", [row["curve"][-1] for row in chosen]),
+        ):
+            judged = judge(np.array(values), truth.loss, *truth.known)
+            name = f"own training of {length} epochs: {reading}"
+            lines.append([name, "", *_cells(judged), "", f"{length / truth.length:.2f}"])
     return lines
 
 

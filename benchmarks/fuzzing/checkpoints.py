@@ -31,14 +31,8 @@ from pathlib import Path
 
 import torch
 
-from benchmarks.fuzzing.changed_checkpoints import (
-    BACKBONE,
-    CLASSES,
-    KINDS,
-    Case,
-    make_case,
-    write_unchanged,
-)
+from benchmarks.fuzzing.changed_checkpoints import KINDS, make_case
+from benchmarks.fuzzing.stored_weights import BACKBONE, CLASSES, Case, write_unchanged
 from nas.base.errors import SpecError
 from nas.models.match_weights import BY_NAME, MatchedWeights
 from nas.runs.given_weights import match_given_weights, settle_weights

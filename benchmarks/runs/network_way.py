@@ -28,9 +28,7 @@ from nas.base.errors import NasError, SpecError
 from nas.data import Dataset, load_data
 from nas.export.verify import LEAST_LARGEST, load_onnx, normalised
 from nas.models.build import build, deploy, inserted_modules, uniform
-from nas.runs.images import open_images
 from nas.runs.run import RunState, open_run
-from nas.runs.weights import trained_network
 from nas.spec.architecture import Architecture
 from nas.spec.space import POSITIONS
 from nas.spec.task import Task
@@ -360,9 +358,9 @@ def _blocks(trial: dict[str, Any]) -> tuple[str, ...]:
 def _compare(row: Row, state: RunState, trial: int, pack: Path) -> Row:
     """Compare the graph with the unfolded network as it was trained, on all validation images."""
     about = json.loads((pack / "preprocessing.json").read_text())
-    split = open_images(state.run, state.data()["key"]).validation
+    split = state.images.open().validation
     images = normalised(split.images.numpy(), about)
-    wanted = _scores(trained_network(state, trial, folded=False), images)
+    wanted = _scores(state.network(trial, folded=False), images)
     graph = load_onnx(pack / "network.onnx")
     scores = np.concatenate([graph(images[at : at + 64]) for at in range(0, len(images), 64)])
     accuracy = float((scores.argmax(axis=1) == split.labels.numpy()).mean())

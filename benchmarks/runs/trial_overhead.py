@@ -37,7 +37,7 @@ from nas.spec.objective import objectives_named
 from nas.spec.task import Task
 from nas.strategy.storage.store import Store
 from nas.study.record import COMPLETE, Job, Record
-from nas.training.checkpoint import save_trained
+from nas.training.candidate_checkpoint import save_trained
 from nas.training.loop import evaluate
 
 CPU = torch.device("cpu")

@@ -84,6 +84,7 @@ def by_pycocotools(truths: list[Boxes], found: list[Boxes]) -> Any:
     with contextlib.redirect_stdout(io.StringIO()):
         known = COCO()
         known.dataset = {
+            "info": {},
             "images": [{"id": image} for image in range(len(truths))],
             "categories": [{"id": kind} for kind in range(_CLASSES)],
             "annotations": true,

@@ -76,18 +76,20 @@ def describe_pixel_fault(given: object, images: int, num_classes: int, size: Siz
     if isinstance(given, Tensor) and given.shape == (images, num_classes, size.height, size.width):
         return None
     plural = "image" if images == 1 else "images"
-    found = f"{describe_output(given)} for {images} {plural} of {size} and {num_classes} classes"
+    output = f"{describe_output(given)} for {images} {plural} of {size} and {num_classes} classes"
     wanted = "images x classes x height x width"
     if not isinstance(given, Tensor):
         return (
-            f"{found}; allowed: one tensor of scores, {wanted}, alone or named as one of "
+            f"{output}; allowed: one tensor of scores, {wanted}, alone or named as one of "
             f"{', '.join(_NAMES)}: name it so, or return it alone"
         )
     if given.ndim == 4 and given.shape[:2] == (images, num_classes):
-        return f"{found}; allowed: scores of all pixels: let forward interpolate them to the images"
+        return (
+            f"{output}; allowed: scores of all pixels: let forward interpolate them to the images"
+        )
     if given.ndim == 4 and len(given) == images:
-        return f"{found}; allowed: {wanted}: let its last layer have num_classes outputs"
-    return f"{found}; allowed: one tensor of scores of pixels, {wanted}"
+        return f"{output}; allowed: {wanted}: let its last layer have num_classes outputs"
+    return f"{output}; allowed: one tensor of scores of pixels, {wanted}"
 
 
 def describe_tensor_fault(given: object, images: int) -> str | None:
@@ -108,25 +110,25 @@ def describe_fault(given: object, images: int, num_classes: int) -> str | None:
     if isinstance(given, Tensor) and given.shape == (images, num_classes):
         return None
     plural = "image" if images == 1 else "images"
-    found = f"{describe_output(given)} for {images} {plural} and {num_classes} classes"
+    output = f"{describe_output(given)} for {images} {plural} and {num_classes} classes"
     if not isinstance(given, Tensor):
         names = ", ".join(_NAMES)
         return (
-            f"{found}; allowed: one tensor of scores, images x classes, alone or named as one of "
+            f"{output}; allowed: one tensor of scores, images x classes, alone or named as one of "
             f"{names}: name it so, or wrap it in a module whose forward returns its logits{_WHOLE}"
         )
     if given.ndim == 2 and len(given) == images:
         return (
-            f"{found}; allowed: one score for each class: let its last layer have num_classes "
+            f"{output}; allowed: one score for each class: let its last layer have num_classes "
             "outputs"
         )
     if images == 1 and given.numel() == num_classes:
         return (
-            f"{found}; allowed: images x classes: keep the axis of the images, which squeeze() "
+            f"{output}; allowed: images x classes: keep the axis of the images, which squeeze() "
             "takes away where there is one"
         )
     return (
-        f"{found}; allowed: one tensor of scores, images x classes: wrap it in a module whose "
+        f"{output}; allowed: one tensor of scores, images x classes: wrap it in a module whose "
         f"forward returns its logits{_WHOLE}"
     )
 

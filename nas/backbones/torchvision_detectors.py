@@ -76,14 +76,16 @@ class _Adapted:
         images, targets = batch
         given, anchors = self._taken_apart(self(images), images)
         first = self.first_label(given["cls_logits"].shape[2], self._nas_task.outputs)
-        told = [{"boxes": one["boxes"], "labels": one["labels"] + first} for one in targets]
+        targets_from_one = [
+            {"boxes": one["boxes"], "labels": one["labels"] + first} for one in targets
+        ]
         if self.training:
-            whole: Tensor = self._loss_of(given, told, anchors, images)
+            whole: Tensor = self._loss_of(given, targets_from_one, anchors, images)
             return whole
         ones = [
             self._loss_of(
                 {name: value[row : row + 1] for name, value in given.items()},
-                told[row : row + 1],
+                targets_from_one[row : row + 1],
                 anchors[row : row + 1],
                 images,
             )
@@ -96,12 +98,12 @@ class _Adapted:
         given, anchors = self._taken_apart(self(images), images)
         first = self.first_label(given["cls_logits"].shape[2], self._nas_task.outputs)
         sizes = [tuple(images.shape[-2:])] * len(images)
-        found = []
+        detections = []
         for one in self._kept(given, anchors, sizes, images):
-            told = one["labels"] >= first
-            rows = {name: one[name][told] for name in ("boxes", "scores", "labels")}
-            found.append(rows | {"labels": rows["labels"] - first})
-        return found
+            of_class = one["labels"] >= first
+            rows = {name: one[name][of_class] for name in ("boxes", "scores", "labels")}
+            detections.append(rows | {"labels": rows["labels"] - first})
+        return detections
 
     def _taken_apart(self: Any, outputs: Tensor, images: Tensor) -> tuple[Outputs, list[Tensor]]:
         """Return what forward gave by the head's names, and the default boxes of each image."""

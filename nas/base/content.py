@@ -10,16 +10,26 @@ from nas.base.program import PACKAGE
 
 __all__ = ["Content", "content_files", "content_path", "read_content"]
 
-Content = Literal["search_spaces", "runners"]
+Content = Literal["search_spaces", "runners", "recipes"]
 
-_FOLDERS = PACKAGE / "content", PACKAGE.parent  # of a wheel, and of a clone
+_KINDS: dict[Content, tuple[str, tuple[str, ...]]] = {
+    "search_spaces": ("search_spaces", (".yaml",)),
+    "runners": ("runners", (".yaml",)),
+    "recipes": ("runners", (".yaml", ".sbatch")),
+}
+"""The folder and the suffixes of each kind; recipes are what `nas launch` takes."""
+_TOPS = PACKAGE / "content", PACKAGE.parent  # of a wheel, and of a clone
 
 
 def content_files(kind: Content) -> dict[str, Path]:
-    """Return the YAML files of a kind that come with the program, by name."""
-    folder = next((top / kind for top in _FOLDERS if (top / kind).is_dir()), None)
-    files = sorted(folder.glob("*.yaml")) if folder else []
-    return {path.stem: path for path in files}
+    """Return the files of a kind that come with the program, by name.
+
+    A name has no suffix where that is .yaml.
+    """
+    name, suffixes = _KINDS[kind]
+    folder = next((top / name for top in _TOPS if (top / name).is_dir()), None)
+    files = sorted(folder.iterdir()) if folder else []
+    return {path.name.removesuffix(".yaml"): path for path in files if path.suffix in suffixes}
 
 
 def content_path(kind: Content, path: str | Path) -> Path:
@@ -29,10 +39,9 @@ def content_path(kind: Content, path: str | Path) -> Path:
         folder; what is there comes first.
     """
     path = Path(path)
-    alone = path.parent in (Path(), Path(kind)) and path.suffix in ("", ".yaml")
-    if path.is_file() or not alone:
+    if path.is_file() or path.parent not in (Path(), Path(_KINDS[kind][0])):
         return path
-    return content_files(kind).get(path.stem, path)
+    return content_files(kind).get(path.name.removesuffix(".yaml"), path)
 
 
 def read_content(kind: Content, path: str | Path, what: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 import platform
 import subprocess
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from nas.base.clock import utc_now
+from nas.base.control_groups import allowed_cores, memory_within_limits
 from nas.base.errors import SpecError
 from nas.base.program import PACKAGE
 
@@ -92,20 +94,32 @@ def cache_root() -> Path:
         ) from None
 
 
-def usable_cores() -> int:
+def usable_cores(root: Path = Path("/")) -> int:
     """Count the cores that this process may use.
 
-    A container or a scheduler may allow fewer than all.
+    A container or a scheduler may allow fewer than all: certain ones, or the time of so many.
+    root: of the file system.
     """
+    cores = os.cpu_count() or 1
     if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+        cores = len(os.sched_getaffinity(0))
+    allowed = allowed_cores(root)
+    return cores if allowed is None else max(1, min(cores, math.ceil(allowed)))
 
 
-def available_memory() -> int | None:
-    """Return the bytes that can be taken without swapping; None where the system does not say."""
+def available_memory(root: Path = Path("/")) -> int | None:
+    """Return the bytes that can be taken without swapping; None where the system does not say.
+
+    Those of the machine, or fewer where a container or a scheduler has a limit.
+    root: of the file system.
+    """
+    known = [_memory_of_machine(root), memory_within_limits(root)]
+    return min((free for free in known if free is not None), default=None)
+
+
+def _memory_of_machine(root: Path) -> int | None:
     try:
-        lines = Path("/proc/meminfo").read_text().splitlines()
+        lines = (root / "proc/meminfo").read_text().splitlines()
         return next(int(line.split()[1]) for line in lines if line.startswith("MemAvail")) * 1024
     except (OSError, StopIteration, ValueError):
         return None

@@ -90,7 +90,10 @@ class TermDesign:
     def ratios(self) -> dict[str, dict[str, float]]:
         """Kind and option, `coord reduction` -> label -> place on its scale, -0.5 to 0.5."""
         values: dict[str, dict[str, float]] = {}
-        for label in {label for labels_there in self.labels for label in labels_there if label}:
+        every = {label for labels_there in self.labels for label in labels_there if label}
+        for label in sorted(
+            every, key=natural_key
+        ):  # the order of a set is another in each process
             kind, options = parse_label(label)
             for name, value in options.items():
                 if isinstance(value, int | float) and not isinstance(value, bool) and value > 0:

@@ -223,11 +223,13 @@ class Relation:
         means = np.concatenate([np.full(count, mean) for count, mean, _ in self._usual])
         spreads = np.concatenate([np.full(count, spread) for count, _, spread in self._usual])
         of_noise = self.places.noise
-        told = (self.degrees > 0) & (self.known > 0)
+        measured = (self.degrees > 0) & (self.known > 0)
         # The logarithm of a variance from repeats; the bias of the logarithm is left out.
-        means[of_noise] = np.where(told, np.log(np.where(told, self.known, 1.0)), means[of_noise])
+        means[of_noise] = np.where(
+            measured, np.log(np.where(measured, self.known, 1.0)), means[of_noise]
+        )
         spread = np.sqrt(2 / np.maximum(self.degrees, 1))
-        spreads[of_noise] = np.where(told, np.minimum(spread, 1.0), spreads[of_noise])
+        spreads[of_noise] = np.where(measured, np.minimum(spread, 1.0), spreads[of_noise])
         return means, spreads
 
     @property

@@ -13,6 +13,7 @@ from nas.cli import (
     compare,
     cost,
     doctor,
+    evaluate,
     explain,
     export,
     front,
@@ -49,6 +50,7 @@ app.command(short_help="Show the Pareto front of one run, or of several together
 app.command(short_help="Say which of two runs is ahead, and how sure that is.")(compare.compare)
 app.command(short_help="Show one trial: which block stands where, and its figures.")(show.show)
 app.command(short_help="Say what each block, site, stage and ratio does.")(explain.explain)
+app.command(short_help="Train a placement of your own beside a search's.")(evaluate.evaluate)
 app.command(short_help="Write or serve one HTML page about a run.")(report.report)
 app.command(short_help="Show the sites of a space, and what may go there.")(space.space)
 app.command(short_help="Show the sites of a network, and what blocks cost there.")(sites.sites)

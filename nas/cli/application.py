@@ -7,17 +7,44 @@ from io import TextIOWrapper
 from typing import Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
+from nas import __version__
 from nas.base.errors import NasError
 from nas.base.formats import one_line
-from nas.cli.misuse import describe_misuse, refuse_empty
+from nas.cli.misuse import describe_misuse, refuse_empty, refuse_nan
 
-__all__ = ["app", "main"]
+__all__ = ["Commands", "app", "main"]
 
 # Typer's own since 0.28; in versions before it is Click's, ClickException.
 _MISUSE: Any = getattr(typer, "TyperException", typer.BadParameter.__mro__[2])
 
-app = typer.Typer(
+
+class _Command(TyperCommand):
+    """A command whose help shows an argument by its name: its text says what it is."""
+
+    def get_params(self, ctx: Any) -> Any:
+        """Return the parameters; arguments have no type, such as `<path>`, behind the name."""
+        params = super().get_params(ctx)
+        for argument in params:
+            if argument.param_type_name == "argument":
+                setattr(argument, "display_type_rich", _no_type)  # noqa: B010
+        return params
+
+
+def _no_type(ctx: Any) -> str:
+    return ""
+
+
+class Commands(typer.Typer):
+    """A group of commands of this kind."""
+
+    def command(self, *args: Any, **options: Any) -> Any:
+        """Return what adds a function as a command."""
+        return super().command(*args, cls=_Command, **options)
+
+
+app = Commands(
     name="nas",
     help="Where to put which attention block in a mobile network, for your data and your device.",
     no_args_is_help=True,
@@ -32,10 +59,19 @@ def _print_version(
     version: Annotated[bool, typer.Option("--version", help="Show the version.")] = False,
 ) -> None:
     if version:
-        from importlib import metadata
-
-        print(f"attention-nas {metadata.version('attention-nas')}")
+        print(f"attention-nas {__version__}")
         raise typer.Exit
+
+
+def _commands() -> Any:
+    """Return the program with all of its commands, none of which takes NaN for a number."""
+    program: Any = typer.main.get_command(app)
+    commands = [program]
+    for command in commands:
+        commands += getattr(command, "commands", {}).values()
+        for parameter in command.params:
+            parameter.callback = parameter.callback or refuse_nan
+    return program
 
 
 def main() -> None:
@@ -45,7 +81,7 @@ def main() -> None:
             stream.reconfigure(errors="backslashreplace")
     try:
         refuse_empty(sys.argv[1:])
-        sys.exit(app(standalone_mode=False) or 0)
+        sys.exit(_commands()(standalone_mode=False) or 0)
     except _MISUSE as error:
         sys.exit(_print_misuse(error))
     except NasError as error:

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from nas.cli.completion import data_kinds, runtime_names
 from nas.cli.options import Head, Json, SpaceFile, TaskOption
 
 __all__ = ["ask"]
@@ -16,10 +17,19 @@ def ask(
     space: SpaceFile,
     device: Annotated[
         str | None,
-        typer.Option(help="A profile (see nas profile), or a runtime of this machine."),
+        typer.Option(
+            metavar="DEVICE",
+            autocompletion=runtime_names,
+            help="File of a device profile, or a runtime of this machine.",
+        ),
     ] = None,
     data: Annotated[
-        str | None, typer.Option(metavar="DATA", help="As of nas search, for the command shown.")
+        str | None,
+        typer.Option(
+            autocompletion=data_kinds,
+            metavar="DATA",
+            help="Your images, as in nas search --data.",
+        ),
     ] = None,
     regime: Annotated[
         Literal["scratch", "finetune"],
@@ -31,14 +41,19 @@ def ask(
             min=0,
             max=1,
             metavar="SHARE",
-            help="Of the plain network fully trained, if known: 0.76.",
+            help="Accuracy of the plain network after full training, if known: 0.76.",
         ),
     ] = None,
     task: TaskOption = None,
     head: Head = None,
     classes: Annotated[
         int | None,
-        typer.Option(min=1, max=1_000_000, help="Default: 1000; of segmentation 21."),
+        typer.Option(
+            metavar="N",
+            min=1,
+            max=1_000_000,
+            help="Number of classes; default: 1000, for segmentation 21.",
+        ),
     ] = None,
     json_: Json = False,
 ) -> None:

@@ -10,6 +10,7 @@ from rich.table import Table
 
 from nas.base.formats import describe_uncounted, format_count
 from nas.base.size import Size
+from nas.cli.completion import backbone_names
 from nas.cli.options import ImageSize, Json
 from nas.cli.output.console import make_console, plain_table, print_json
 
@@ -20,7 +21,11 @@ _FIGURES = ("params", "MACs", "depthwise", "convolution", "projection", "residua
 
 def backbones(
     pattern: Annotated[
-        str | None, typer.Argument(help="Names to show, such as 'mobilenetv4*'; all families.")
+        str | None,
+        typer.Argument(
+            autocompletion=backbone_names,
+            help="Names to show, such as 'mobilenetv4*'; all families.",
+        ),
     ] = None,
     resolution: ImageSize = "224",
     json_: Json = False,

@@ -27,7 +27,9 @@ _WAYS = {
 
 
 def blocks(
-    channels: Annotated[int, typer.Option(min=1, max=65_536)] = 96,
+    channels: Annotated[
+        int, typer.Option(metavar="N", min=1, max=65_536, help="Channels of the map.")
+    ] = 96,
     side: Annotated[
         str, typer.Option(metavar="SIZE", help="Of the map: 14, or height x width, as in 14x10.")
     ] = "14",

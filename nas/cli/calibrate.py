@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from nas.base.errors import SpecError
+from nas.cli.completion import runner_names
 from nas.cli.options import (
     DataSource,
     GivenWeights,
@@ -27,8 +28,8 @@ from nas.cli.output.search_progress import watch_search
 from nas.cli.parsing import settings_of_weights, with_option
 
 if TYPE_CHECKING:
-    from nas.runs.calibrate.curve_result import CurvePoint, CurvesFound
-    from nas.runs.calibrate.result import Calibration, Estimate
+    from nas.study.budget_curves import CurvePoint, CurvesFound
+    from nas.study.calibration import Calibration, Estimate
 
 __all__ = ["calibrate"]
 
@@ -37,27 +38,47 @@ def calibrate(
     space: SpaceFile,
     data: DataSource = "digits",
     out: ResumableFolder = Path("runs/calibration"),
-    runner: Annotated[Path | None, typer.Option(help="Runner file: the proxy is in it.")] = None,
+    runner: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", autocompletion=runner_names, help="Runner file: the proxy is in it."
+        ),
+    ] = None,
     task: TaskOption = None,
     head: Head = None,
     weights: GivenWeights = None,
     weights_match: WeightsMatch = None,
     networks: Annotated[
-        int, typer.Option(min=1, max=100_000, help="To train, the hand-placed ones among them.")
+        int,
+        typer.Option(
+            metavar="N",
+            min=1,
+            max=100_000,
+            help="Networks to train, the hand-placed ones among them.",
+        ),
     ] = 30,
     seeds: Annotated[
         int | None,
-        typer.Option(min=1, max=1000, help="To train each with; default: 3, of curves 2."),
+        typer.Option(
+            metavar="N",
+            min=1,
+            max=1000,
+            help="Seeds to train each network with; default: 3, with --curves 2.",
+        ),
     ] = None,
     full_epochs: Annotated[
         float | None,
-        typer.Option(min=0.01, help="Of full training; default: 40, from the backbone 3."),
+        typer.Option(
+            metavar="NUMBER",
+            min=0.01,
+            help="Epochs of full training; default: 40, from trained weights 3.",
+        ),
     ] = None,
     full_weights: Annotated[
         Literal["random", "backbone"] | None,
         typer.Option(
-            help="What full training starts from, as retrain.weights; default: random, beside "
-            "trained weights backbone."
+            help="Weights that full training starts from; default: random, where trained weights "
+            "are given backbone."
         ),
     ] = None,
     scores: Annotated[
@@ -65,22 +86,29 @@ def calibrate(
     ] = True,
     supernet: Annotated[
         list[Path] | None,
-        typer.Option(help="Compare a supernet too: a folder of nas supernet; may be repeated."),
+        typer.Option(
+            metavar="FOLDER",
+            help="Compare a supernet too: a folder of nas supernet; may be repeated.",
+        ),
     ] = None,
     curves: Annotated[
         bool,
         typer.Option(
             "--curves",
-            help="Instead: the gain of hand-placed networks and halves over the budget.",
+            help="Measure instead how the gain of hand-placed networks grows with the epochs.",
         ),
     ] = False,
     budget: Annotated[
         float | None,
-        typer.Option(min=1, help="Of curves: the shortest training, epochs; default: 3."),
+        typer.Option(
+            metavar="NUMBER", min=1, help="Epochs of the shortest training of --curves; default: 3."
+        ),
     ] = None,
     doublings: Annotated[
         int | None,
-        typer.Option(min=1, max=10, help="Of curves: how often it is doubled; default: 2."),
+        typer.Option(
+            metavar="N", min=1, max=10, help="How often --curves doubles these epochs; default: 2."
+        ),
     ] = None,
     workers: Workers = None,
     set_: RunnerSettings = None,

@@ -9,6 +9,7 @@ import typer
 
 from nas.base.errors import SpecError
 from nas.base.formats import describe_uncounted, format_count
+from nas.cli.completion import backbone_names, block_names
 from nas.cli.options import (
     BackboneArguments,
     ClassCount,
@@ -26,13 +27,28 @@ __all__ = ["cost"]
 
 
 def cost(
-    backbone: Annotated[str, typer.Option(help="See nas backbones.")],
+    backbone: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME",
+            autocompletion=backbone_names,
+            help="Name of the network; nas backbones lists them.",
+        ),
+    ],
     backbone_args: BackboneArguments = None,
     uniform: Annotated[
-        str, typer.Option(metavar="BLOCK", help="coord/r32, se, none, or keep.")
+        str,
+        typer.Option(
+            autocompletion=block_names,
+            metavar="BLOCK",
+            help="Block at every site: coord/r32, se; none: no blocks; keep: those that it has.",
+        ),
     ] = "keep",
     exclude: Annotated[
-        list[str] | None, typer.Option(metavar="PATTERN", help="Sites to leave out.")
+        list[str] | None,
+        typer.Option(
+            metavar="PATTERN", help="Sites to leave out, as in 'blocks.0.*'; may be repeated."
+        ),
     ] = None,
     position: Annotated[
         list[str] | None,
@@ -43,7 +59,11 @@ def cost(
     ] = None,
     part: Annotated[
         list[str] | None,
-        typer.Option(metavar="PART", help="backbone (default), neck, head; may be repeated."),
+        typer.Option(
+            metavar="PART",
+            help="Part of the network that blocks go into: backbone (default), neck, head; may be "
+            "repeated.",
+        ),
     ] = None,
     resolution: ImageSize = "224",
     total_stride: TotalStride = None,

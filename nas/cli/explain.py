@@ -7,11 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 
 from nas.base.errors import SpecError
 from nas.base.files import refuse_taken
-from nas.base.formats import format_milliseconds
+from nas.cli.evaluate import train_and_tell
 from nas.cli.options import Json, OtherDevice, RunFolder
 from nas.cli.output.console import make_console, print_json
 from nas.cli.output.explanation import Answers, answers_to_dict, print_answers
@@ -20,7 +19,6 @@ from nas.cli.parsing import parse_numbers
 if TYPE_CHECKING:
     from nas.report.explain import Explanation
     from nas.runs.run import Run
-    from nas.spec.architecture import Architecture
 
 __all__ = ["explain"]
 
@@ -31,22 +29,30 @@ def explain(
     run: RunFolder,
     budget: Annotated[
         str | None,
-        typer.Option("--for", metavar="latency_ms=NUMBER", help="What to put where for that."),
+        typer.Option(
+            "--for", metavar="latency_ms=NUMBER", help="Propose a network within this latency."
+        ),
     ] = None,
     device: OtherDevice = None,
     devices: Annotated[
         tuple[Path, Path] | None,
-        typer.Option(metavar="PROFILE PROFILE", help="How the rules differ between two devices."),
+        typer.Option(
+            metavar="PROFILE PROFILE", help="Say how the rules differ between two devices."
+        ),
     ] = None,
     picture: Annotated[
-        Path | None, typer.Option(help="Draw sites by blocks here: .png, .svg or .pdf.")
+        Path | None,
+        typer.Option(metavar="FILE", help="Draw sites by blocks: .png, .svg or .pdf."),
     ] = None,
     importances: Annotated[
-        bool, typer.Option("--importances", help="Optuna's importances (functional ANOVA) too.")
+        bool,
+        typer.Option("--importances", help="Print Optuna's importances (functional ANOVA), too."),
     ] = False,
     prior: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Write the rules for nas search --prior FILE."),
+        typer.Option(
+            metavar="FILE", help="Write the rules to a file, for nas search --prior FILE."
+        ),
     ] = None,
     evaluate: Annotated[
         bool,
@@ -76,7 +82,7 @@ def explain(
     print_answers(explanation, answers, screen)
     if answers.advice is not None and not answers.advice.known:
         if evaluate:
-            _evaluate(opened, answers.advice.architecture, screen)
+            train_and_tell(opened, answers.advice.architecture, screen)
         else:
             screen.print(
                 f"Train it as the search does: nas explain {shlex.quote(str(run))} --for {budget} "
@@ -128,23 +134,6 @@ def _answer(
         comparison = compare_devices(run, devices[0], devices[1], latency_ms=limit)
     shares = _importances(run) if importances else {}
     return Answers(limit, advice, comparison, shares)
-
-
-def _evaluate(run: Run, architecture: Architecture, screen: Console) -> None:
-    """Train a network as a search does, and say what came of it."""
-    from nas.execution.observer import Narrator
-    from nas.runs.further_trial import evaluate_further
-
-    record = evaluate_further(run, architecture, Narrator(screen.print))
-    if record.loss is None or record.accuracy is None or record.latency_ms is None:
-        screen.print(f"trial {record.trial} {record.state}: {record.failure}")
-        return
-    screen.print(
-        f"trial {record.trial}: loss {record.loss:.4f}, {run.file.figure.title} "
-        f"{record.accuracy:.1%}, {format_milliseconds(record.latency_ms)} ms; it stands in: nas "
-        f"front {shlex.quote(str(run.path))}",
-        soft_wrap=True,
-    )
 
 
 def _importances(run: Run) -> dict[str, dict[str, float]]:

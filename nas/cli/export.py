@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Annotated, cast, get_args
 import typer
 
 from nas.base.errors import SpecError
+from nas.cli.completion import target_names
 from nas.cli.options import RunFolder
-from nas.runs.run import RunState, open_run
-from nas.runs.weights import Weights, retrained_weights
+from nas.runs.run import RunState, Weights, open_run
 from nas.spec.suppression import SuppressedIn
 from nas.spec.task import ACCURACY
 
@@ -23,7 +23,9 @@ if TYPE_CHECKING:
 
 __all__ = ["export"]
 
-_TARGETS = "onnx, pt2, torchscript, timm, openvino, litert, executorch, ncnn, coreml, tensorrt."
+_TARGETS = (
+    "Format: onnx, pt2, torchscript, timm, openvino, litert, executorch, ncnn, coreml, tensorrt."
+)
 
 
 def export(
@@ -31,14 +33,17 @@ def export(
     trial: Annotated[int | None, typer.Argument(min=0, help="Number of the trial.")] = None,
     number: Annotated[
         int | None,
-        typer.Option("--trial", min=0, metavar="N", help="The same, as an option."),
+        typer.Option("--trial", min=0, metavar="N", help="Number of the trial, as an option."),
     ] = None,
-    to: Annotated[str, typer.Option(metavar="TARGET", help=_TARGETS)] = "onnx",
+    to: Annotated[
+        str, typer.Option(autocompletion=target_names, metavar="TARGET", help=_TARGETS)
+    ] = "onnx",
     out: Annotated[
         Path | None,
         typer.Option(
+            metavar="FOLDER",
             help="A folder to make, for a winner pack; or a file of the target's kind (.onnx, "
-            ".pt2, .pt, .tflite, .pte), for the graph alone. Default: a pack beside the run."
+            ".pt2, .pt, .tflite, .pte), for the graph alone. Default: a pack beside the run.",
         ),
     ] = None,
     int8: Annotated[
@@ -59,7 +64,7 @@ def export(
         str,
         typer.Option(
             metavar="WHERE",
-            help="Where a detector's double boxes are left out: outside (behind the graph), or "
+            help="Where a detector's double boxes are removed: outside (behind the graph), or "
             "graph: within it, which then gives boxes, scores and classes.",
         ),
     ] = "outside",
@@ -67,8 +72,8 @@ def export(
         str,
         typer.Option(
             metavar="WHICH",
-            help="search, retrained (its best full training on validation images), or best: of "
-            "these two the better on validation images.",
+            help="Weights: search, retrained (its best full training on validation images), or "
+            "best: of these two the better on validation images.",
         ),
     ] = "best",
 ) -> None:
@@ -194,7 +199,7 @@ def _describe_weights(state: RunState, trial: int, which: Weights) -> str:
         return f"{figure.title} {share:.2%} on {images}"
 
     of_search = found(row["accuracy"], f"validation images by the {state.run.file.proxy.kind}")
-    chosen = retrained_weights(state, trial, which)
+    chosen = state.retrained_weights(trial, which)
     if chosen is not None:
         _, training = chosen
         return (

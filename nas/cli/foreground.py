@@ -16,7 +16,6 @@ from rich.console import Console
 from nas.cli.output.console import make_console
 from nas.cli.output.front_table import print_front
 from nas.cli.output.search_progress import watch_search
-from nas.spec.architecture import PLAIN
 from nas.spec.width import describe_reference
 from nas.study.front.answer import best_point
 from nas.study.front.front import Front
@@ -76,7 +75,7 @@ def _print_next_commands(folder: Path, front: Front, screen: Console) -> None:
 
 def _choose_example(front: Front) -> Point:
     """Return the network that the answer recommends; the plain one where it recommends none."""
-    plain = [point for point in front.references if point.reference == PLAIN]
+    plain = [point for point in front.references if point.is_plain]
     return best_point(front) or (plain or front.members)[0]
 
 

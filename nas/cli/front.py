@@ -32,7 +32,8 @@ def front(
         list[str] | None,
         typer.Option(
             metavar="EXPRESSION",
-            help="\"latency_ms < 8 and sites('coord', stage='blocks.3') <= 2\"; columns, numbers, "
+            help="Only networks of which it is true: \"latency_ms < 8 and sites('coord', "
+            "stage='blocks.3') <= 2\"; columns, numbers, "
             "'texts', + - * /, comparisons, and, or, not, in, sites(kind, stage).",
         ),
     ] = None,
@@ -54,14 +55,16 @@ def front(
         str | None,
         typer.Option(
             metavar="NAME=NUMBER,...",
-            help="Fewer networks: for each left out, one that is at most so much worse.",
+            help="Thin the front: for each network left out one stays that is at most this much "
+            "worse.",
         ),
     ] = None,
     at: Annotated[
         str | None,
         typer.Option(
             metavar="NAME=NUMBER,...",
-            help="The best within a budget, the cheapest that is as good, and how sure that is.",
+            help="The best network within a budget, the cheapest that is as good, and how sure "
+            "that is.",
         ),
     ] = None,
     within: Annotated[
@@ -69,34 +72,55 @@ def front(
         typer.Option(
             min=0,
             metavar="POINTS",
-            help="Of accuracy that count as no difference for --at; default: 0.5.",
+            help="Points of accuracy that count as no difference for --at; default: 0.5.",
         ),
     ] = None,
     knee: Annotated[
-        bool, typer.Option("--knee", help="The network from which any way costs most.")
+        bool,
+        typer.Option(
+            "--knee", help="The knee of the front: from there a step either way costs most."
+        ),
     ] = False,
     hypervolume: Annotated[
-        bool, typer.Option("--hypervolume", help="What the front dominates, and below what.")
+        bool,
+        typer.Option(
+            "--hypervolume",
+            help="The hypervolume that the front dominates, and its reference point.",
+        ),
     ] = False,
     reference: Annotated[
         str | None,
-        typer.Option(metavar="NAME=NUMBER,...", help="Of the hypervolume; default: the worst."),
+        typer.Option(
+            metavar="NAME=NUMBER,...",
+            help="Reference point of the hypervolume; default: the worst values.",
+        ),
     ] = None,
     margin: Annotated[
         str | None,
         typer.Option(
             metavar="NAME=NUMBER,...",
-            help="What counts as no worse: loss=0.002,points=0.1 (of accuracy, by full training).",
+            help="Differences that count as none: loss=0.002,points=0.1 (of accuracy, by full "
+            "training).",
         ),
     ] = None,
     findings: Annotated[
         bool,
-        typer.Option("--findings", help="What may be said of it; with --json, each with figures."),
+        typer.Option(
+            "--findings",
+            help="Print all that may be said of the front; with --json, each statement with its "
+            "figures.",
+        ),
     ] = False,
-    json_: Annotated[bool, typer.Option("--json", help="A list of objects.")] = False,
-    markdown: Annotated[bool, typer.Option("--markdown", help="A table for a README.")] = False,
-    csv: Annotated[Path | None, typer.Option(help="Write CSV here.")] = None,
-    parquet: Annotated[Path | None, typer.Option(help="Write Parquet here.")] = None,
+    json_: Annotated[bool, typer.Option("--json", help="Print JSON, a list of objects.")] = False,
+    markdown: Annotated[
+        bool, typer.Option("--markdown", help="Print a table for a README.")
+    ] = False,
+    csv: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write the table to a CSV file.")
+    ] = None,
+    parquet: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write the table to a Parquet file.")
+    ] = None,
 ) -> None:
     """Show the Pareto front of a run, or of several together, with the hand-placed references.
 

@@ -11,6 +11,7 @@ import typer
 
 from nas.base.errors import SpecError
 from nas.base.files import refuse_taken
+from nas.cli.completion import backbone_names, data_kinds, runtime_names
 
 __all__ = ["init"]
 
@@ -32,23 +33,35 @@ _USUAL |= {"--budget": "1h"}
 def init(
     out: Annotated[Path, typer.Argument(help="Folder to make.")] = Path("my-search"),
     data: Annotated[
-        str | None, typer.Option(metavar="DATA", help="Your images, as of nas search.")
+        str | None,
+        typer.Option(
+            autocompletion=data_kinds, metavar="DATA", help="Your images, as in nas search --data."
+        ),
     ] = None,
     backbone: Annotated[
-        str | None, typer.Option(metavar="NAME", help="The network that blocks are put into.")
+        str | None,
+        typer.Option(
+            autocompletion=backbone_names,
+            metavar="NAME",
+            help="The network that blocks are put into.",
+        ),
     ] = None,
     device: Annotated[
         str | None,
-        typer.Option(help="A runtime of this machine, or the file of a device profile."),
+        typer.Option(
+            metavar="DEVICE",
+            autocompletion=runtime_names,
+            help="A runtime of this machine, or the file of a device profile.",
+        ),
     ] = None,
     budget: Annotated[
         str | None,
-        typer.Option(metavar="TIME", help="For search and full trainings together: 30m, 2h."),
+        typer.Option(metavar="TIME", help="Time for search and full trainings together: 30m, 2h."),
     ] = None,
     resolution: Annotated[
         str | None,
         typer.Option(
-            metavar="SIZE", help="Of the images, 128 or 224x160; default: what suits them."
+            metavar="SIZE", help="Size of the images, 128 or 224x160; default: one that suits them."
         ),
     ] = None,
 ) -> None:

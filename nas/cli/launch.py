@@ -11,6 +11,7 @@ import typer
 from nas.base.content import content_path
 from nas.base.errors import SpecError
 from nas.base.own_name import OwnName
+from nas.cli.completion import runner_names
 from nas.cli.options import SpaceFile
 from nas.cli.parsing import is_share
 
@@ -31,12 +32,20 @@ def launch(
     context: typer.Context,
     recipe: Annotated[Path, typer.Argument(help="A recipe of runners/, or one's own like it.")],
     space: SpaceFile,
-    out: Annotated[str, typer.Option(help="Run folder, as the cluster's machines see it.")],
+    out: Annotated[
+        str, typer.Option(metavar="FOLDER", help="Run folder, as the cluster's machines see it.")
+    ],
     runner: Annotated[
-        Path | None, typer.Option(help="Runner file to take along, where the recipe is none.")
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            autocompletion=runner_names,
+            help="Runner file to take along, where the recipe is none.",
+        ),
     ] = None,
     address: Annotated[
-        str | None, typer.Option(help="Job server of a Ray cluster: http://HEAD:8265.")
+        str | None,
+        typer.Option(metavar="URL", help="Job server of a Ray cluster: http://HEAD:8265."),
     ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print what would be done; do nothing.")
@@ -54,6 +63,7 @@ def launch(
 
     load_space(space)
     space = content_path("search_spaces", space)  # which goes along as a file
+    recipe = content_path("recipes", recipe)
     submission = _read_submission(context, space, out, runner)
     steps = submit.plan_steps(recipe, submission, address=address)
     gap = submit.find_unfilled(recipe)
@@ -65,7 +75,8 @@ def launch(
         return
     if gap:
         raise SpecError(gap)
-    submit.submit(steps)
+    for line in submit.submit(steps):
+        print(line)
 
 
 def _read_submission(

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import inspect
+import math
 import re
 from collections.abc import Iterable
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
+import typer
+
 from nas.base.errors import SpecError
 from nas.base.formats import one_line
 
-__all__ = ["describe_misuse", "refuse_empty"]
+__all__ = ["describe_misuse", "refuse_empty", "refuse_nan"]
 
 
 def refuse_empty(words: Iterable[str]) -> None:
@@ -28,6 +31,13 @@ def refuse_empty(words: Iterable[str]) -> None:
                 f"{where}; allowed: a text that is not empty (is a variable of the shell not set?)"
             )
         before = word
+
+
+def refuse_nan(context: Any, parameter: Any, value: Any) -> Any:
+    """Check that a value is not NaN, which the ranges of Typer before 0.28 let pass; return it."""
+    if isinstance(value, float) and math.isnan(value):
+        raise typer.BadParameter("'nan' is not a number", ctx=context, param=parameter)
+    return value
 
 
 def describe_misuse(error: Exception) -> str:

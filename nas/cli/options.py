@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from nas.cli.completion import data_kinds, head_names, space_names, task_names
+
 __all__ = [
     "BackboneArguments",
     "Budget",
@@ -33,16 +35,28 @@ __all__ = [
 
 RunFolder = Annotated[Path, typer.Argument(help="Run folder.")]
 RunFolderOrUrl = Annotated[str, typer.Argument(help="Run folder, or URL of its study.")]
-SpaceFile = Annotated[Path, typer.Argument(help="Search space file, or a name: nas space --list.")]
+SpaceFile = Annotated[
+    Path,
+    typer.Argument(
+        autocompletion=space_names, help="Search space file, or a name: nas space --list."
+    ),
+]
 
 ImageSize = Annotated[
     str, typer.Option(metavar="SIZE", help="224, or height x width, as in 224x160.")
 ]
-Json = Annotated[bool, typer.Option("--json", help="For machines.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
 
 # What a search, and what trains as it does, is told.
-DataSource = Annotated[str, typer.Option(metavar="DATA", help="As of nas search.")]
-ResumableFolder = Annotated[Path, typer.Option(help="Folder to make, or to go on with.")]
+DataSource = Annotated[
+    str,
+    typer.Option(
+        autocompletion=data_kinds, metavar="DATA", help="Your images, as in nas search --data."
+    ),
+]
+ResumableFolder = Annotated[
+    Path, typer.Option(metavar="FOLDER", help="Folder to make, or to go on with.")
+]
 RunnerSettings = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Any key of the runner; may be repeated."),
@@ -61,7 +75,8 @@ WeightsMatch = Annotated[
     typer.Option(
         "--weights-match",
         metavar="HOW",
-        help="How its tensors are told: name, order, or a file of pairs (ours: theirs).",
+        help="How its tensors find their places: by name, by order, or by a file of pairs (ours: "
+        "theirs).",
     ),
 ]
 TimeLimit = Annotated[
@@ -69,10 +84,11 @@ TimeLimit = Annotated[
 ]
 Trials = Annotated[
     int | None,
-    typer.Option(min=1, help="Networks to evaluate, the hand-placed ones among them."),
+    typer.Option(metavar="N", min=1, help="Networks to evaluate, the hand-placed ones among them."),
 ]
 Workers = Annotated[
-    int | None, typer.Option(min=1, max=4096, help="Processes; default: one per core.")
+    int | None,
+    typer.Option(metavar="N", min=1, max=4096, help="Number of processes; default: one per core."),
 ]
 
 Budget = Annotated[
@@ -83,13 +99,15 @@ Budget = Annotated[
 ]
 FullTrainings = Annotated[
     int | None,
-    typer.Option(min=3, max=100_000, help="Full trainings at the end, instead of a budget's."),
+    typer.Option(
+        metavar="N", min=3, max=100_000, help="Full trainings at the end, instead of a budget's."
+    ),
 ]
 
 BackboneArguments = Annotated[
     list[str] | None,
     typer.Option(
-        metavar="NAME=VALUE", help="What your own network is called with; may be repeated."
+        metavar="NAME=VALUE", help="Argument of your own network's function; may be repeated."
     ),
 ]
 
@@ -97,6 +115,7 @@ TaskOption = Annotated[
     str | None,
     typer.Option(
         "--task",
+        autocompletion=task_names,
         metavar="TASK",
         help="classification, segmentation, retrieval or detection; default: what the data is "
         "annotated for.",
@@ -105,23 +124,37 @@ TaskOption = Annotated[
 Head = Annotated[
     str | None,
     typer.Option(
+        autocompletion=head_names,
         metavar="NAME",
-        help="Around the backbone, of segmentation: lraspp (default), deeplabv3, unet, fpn, or "
-        "own: the backbone is whole; of detection: ssdlite (default), fcos or own.",
+        help="What stands around the backbone. Segmentation: lraspp (default), deeplabv3, unet, "
+        "fpn; "
+        "detection: ssdlite (default), fcos; own: the network has its own.",
     ),
 ]
 
 # No network has more classes; a larger head would not fit into memory.
-ClassCount = Annotated[int, typer.Option(min=1, max=1_000_000, help="Of the head.")]
+ClassCount = Annotated[
+    int, typer.Option(metavar="N", min=1, max=1_000_000, help="Number of classes.")
+]
 
-TotalStride = Annotated[int | None, typer.Option(help="4, 8, 16 or 32.")]
-OutputStride = Annotated[int | None, typer.Option(help="8, 16 or 32: by a dilated end.")]
+TotalStride = Annotated[
+    int | None,
+    typer.Option(
+        metavar="N", help="Total stride of the backbone, for small images: 4, 8, 16 or 32."
+    ),
+]
+OutputStride = Annotated[
+    int | None, typer.Option(metavar="N", help="Stride of the last map, by dilation: 8, 16 or 32.")
+]
 
 # How a front is looked at.
 ObjectiveNames = Annotated[
     str | None,
-    typer.Option(metavar="NAMES", help="Objectives instead of the run's: accuracy,latency_ms."),
+    typer.Option(
+        metavar="NAMES", help="Objectives instead of the run's, as in accuracy,latency_ms."
+    ),
 ]
 OtherDevice = Annotated[
-    Path | None, typer.Option(metavar="PROFILE", help="As it would be on another device.")
+    Path | None,
+    typer.Option(metavar="PROFILE", help="Latencies of another device, by its profile."),
 ]

@@ -23,7 +23,8 @@ def report(
         Path | None, typer.Option(metavar="FILE", help="Default: front.html in the run folder.")
     ] = None,
     figures: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Each figure as PNG and SVG, for a paper.")
+        Path | None,
+        typer.Option(metavar="DIR", help="Write each figure as PNG and SVG, for a paper."),
     ] = None,
     images: Annotated[
         bool,
@@ -34,7 +35,10 @@ def report(
     serve: Annotated[
         bool, typer.Option("--serve", help="Follow the run, or all of a folder, in a browser.")
     ] = False,
-    port: Annotated[int, typer.Option(min=0, max=65535, help="For --serve; 0: any free one.")] = 0,
+    port: Annotated[
+        int,
+        typer.Option(metavar="PORT", min=0, max=65535, help="Port of --serve; 0: any free one."),
+    ] = 0,
 ) -> None:
     """Write one HTML page that needs no network: front, progress, trust, how to reproduce.
 

@@ -34,11 +34,14 @@ def retrain(
     run: RunFolder,
     trial: Annotated[
         list[int] | None,
-        typer.Option(min=0, help="Number of a network; may be repeated."),
+        typer.Option(metavar="N", min=0, help="Number of a network; may be repeated."),
     ] = None,
-    front: Annotated[bool, typer.Option("--front", help="All networks on the front.")] = False,
+    front: Annotated[
+        bool, typer.Option("--front", help="Train all networks on the front.")
+    ] = False,
     references: Annotated[
-        bool | None, typer.Option(help="The hand-placed ones too; default: with --front.")
+        bool | None,
+        typer.Option(help="Train the hand-placed networks, too; default: with --front."),
     ] = None,
     rivals: Annotated[
         int,
@@ -50,19 +53,36 @@ def retrain(
         ),
     ] = 0,
     seeds: Annotated[
-        int | None, typer.Option(min=1, max=1000, help="To train each with; 3.")
+        int | None,
+        typer.Option(
+            metavar="N", min=1, max=1000, help="Seeds to train each network with; default: 3."
+        ),
     ] = None,
-    epochs: Annotated[float | None, typer.Option(min=0.01, help="200, with modern 300.")] = None,
+    epochs: Annotated[
+        float | None,
+        typer.Option(
+            metavar="NUMBER",
+            min=0.01,
+            help="Epochs of each training; default: 200, with the recipe modern 300.",
+        ),
+    ] = None,
     learning_rate: Annotated[
-        float | None, typer.Option(min=1e-9, help="The highest; 0.05 for a batch of 256.")
+        float | None,
+        typer.Option(
+            metavar="NUMBER",
+            min=1e-9,
+            help="Highest learning rate; default: 0.05 for a batch of 256.",
+        ),
     ] = None,
-    recipe: Annotated[str | None, typer.Option(help="paper or modern.")] = None,
+    recipe: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Recipe of full training: paper or modern.")
+    ] = None,
     set_: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="Any key retrain.*; may be repeated."),
     ] = None,
     workers: Annotated[
-        int | None, typer.Option(min=1, max=4096, help="Trainings side by side.")
+        int | None, typer.Option(metavar="N", min=1, max=4096, help="Trainings side by side.")
     ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Only say what would be trained, and how long.")

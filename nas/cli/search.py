@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from nas.cli.completion import backbone_names, data_kinds, runner_names
 from nas.cli.foreground import carry_out
 from nas.cli.options import (
     BackboneArguments,
@@ -45,15 +46,24 @@ def search(
     data: Annotated[
         str,
         typer.Option(
+            autocompletion=data_kinds,
             metavar="DATA",
-            help="digits, cifar10, folder:PATH, imagenet:PATH, voc:PATH, coco:IMAGES,FILE.json, "
+            help="Your images: digits, cifar10, folder:PATH, imagenet:PATH, voc:PATH, "
+            "coco:IMAGES,FILE.json, "
             "yolo:DATA.yaml, market1501:PATH, arrays:FILE.npz, cluttered-digits, cifar100, "
             "fashion-mnist, svhn, hf:NAME, module:function or FILE.py:function.",
         ),
     ] = "digits",
-    out: Annotated[Path, typer.Option(help="Run folder to make.")] = Path("runs/demo"),
+    out: Annotated[Path, typer.Option(metavar="FOLDER", help="Run folder to make.")] = Path(
+        "runs/demo"
+    ),
     runner: Annotated[
-        Path | None, typer.Option(help="Runner file, or the name of one: local.")
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            autocompletion=runner_names,
+            help="Runner file, or the name of one; default: local.",
+        ),
     ] = None,
     task: TaskOption = None,
     head: Head = None,
@@ -64,17 +74,25 @@ def search(
     weights: GivenWeights = None,
     weights_match: WeightsMatch = None,
     backbone: Annotated[
-        list[str] | None, typer.Option(help="Instead of the space's; may be repeated.")
+        list[str] | None,
+        typer.Option(
+            metavar="NAME",
+            autocompletion=backbone_names,
+            help="A backbone instead of the space's; may be repeated.",
+        ),
     ] = None,
     backbone_args: BackboneArguments = None,
     calibration: Annotated[
         Path | None,
         typer.Option(
-            help="Folder of nas calibrate: its trainings come first; curves say how long to train."
+            metavar="FOLDER",
+            help="Folder that nas calibrate made: its trainings come first, its curves say how "
+            "long to train.",
         ),
     ] = None,
     prior: Annotated[
-        Path | None, typer.Option(help="Rules of another search: nas explain RUN --prior FILE.")
+        Path | None,
+        typer.Option(metavar="FILE", help="Rules of another search: nas explain RUN --prior FILE."),
     ] = None,
     trials: Trials = None,
     time_limit: TimeLimit = None,
@@ -84,10 +102,13 @@ def search(
         list[str] | None,
         typer.Option(
             metavar="NAME=LOW..HIGH",
-            help="Where you will deploy: latency_ms=5..10. What lies outside is nothing gained.",
+            help="Range where you will deploy: latency_ms=5..10. Networks outside it count as no "
+            "gain.",
         ),
     ] = None,
-    seed: Annotated[int | None, typer.Option(min=0, help="Of everything random.")] = None,
+    seed: Annotated[
+        int | None, typer.Option(metavar="N", min=0, help="Seed of everything random.")
+    ] = None,
     workers: Workers = None,
     validation: Annotated[
         str | None,
@@ -100,7 +121,7 @@ def search(
         str | None,
         typer.Option(
             metavar="PATH",
-            help="Such a folder of test images, which full trainings are judged by, once.",
+            help="Such a folder of test images: they judge full trainings, once, at the end.",
         ),
     ] = None,
     set_: RunnerSettings = None,

@@ -8,12 +8,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.console import Console, JustifyMethod
+from rich.measure import Measurement
 from rich.table import Table
 
 from nas.base.formats import describe_uncounted, format_count
 from nas.base.size import Size
+from nas.cli.completion import backbone_names, block_names
 from nas.cli.options import Head, ImageSize, Json, OutputStride, TaskOption, TotalStride
-from nas.cli.output.console import make_console, plain_table, print_json
+from nas.cli.output.console import make_console, plain_table, print_json, table_console
 from nas.cli.parsing import check_strides
 
 if TYPE_CHECKING:
@@ -27,23 +30,35 @@ __all__ = ["sites"]
 _BLOCKS = ("se", "cbam", "coord", "eca")
 _CLASSES = 1000
 _REFUSED = 6  # reasons that are shown
+_ANY_WIDTH = 10_000  # characters, more than any table has
 
 
 def sites(
     network: Annotated[
-        str, typer.Argument(help="Of timm, torchvision/NAME, or one's own module:function.")
+        str,
+        typer.Argument(
+            autocompletion=backbone_names,
+            help="Of timm, torchvision/NAME, or one's own module:function.",
+        ),
     ],
     weights: Annotated[
         str | None,
-        typer.Option(metavar="FILE", help="Say whether this file, as of nas search, is of it."),
+        typer.Option(
+            metavar="FILE",
+            help="Say whether these weights, as in nas search --weights, fit the network.",
+        ),
     ] = None,
     weights_match: Annotated[
-        str, typer.Option(metavar="HOW", help="How its tensors are told, as of nas search.")
+        str,
+        typer.Option(metavar="HOW", help="How their tensors find their places, as in nas search."),
     ] = "name",
     classes: Annotated[
         int,
         typer.Option(
-            min=1, max=1_000_000, help="That the network is made for, and its weights are of."
+            metavar="N",
+            min=1,
+            max=1_000_000,
+            help="Number of classes of the network, and of its weights.",
         ),
     ] = _CLASSES,
     size: ImageSize = "224",
@@ -53,7 +68,11 @@ def sites(
     head: Head = None,
     block: Annotated[
         list[str] | None,
-        typer.Option(metavar="BLOCK", help="Such as coord/r32; may be repeated."),
+        typer.Option(
+            autocompletion=block_names,
+            metavar="BLOCK",
+            help="Block to count at every site, as in coord/r32; may be repeated.",
+        ),
     ] = None,
     json_: Json = False,
 ) -> None:
@@ -186,7 +205,7 @@ def _print(about: Mapping[str, Any], labels: Sequence[str]) -> None:
     screen = make_console()
     rows, size = about["sites"], Size.of(about["size"])
     costs = f"{format_count(about['params'])} params, {format_count(about['macs'])} MACs"
-    screen.print(_table(f"{about['network']} at {size}: {costs}", rows, labels))
+    _print_table(table_console(screen), f"{about['network']} at {size}: {costs}", rows, labels)
     refused = {
         f"{label} does not fit {row['name']}: {cell['refused']}"
         for row in rows
@@ -218,26 +237,47 @@ def _describe_match(matched: Mapping[str, Any], network: str) -> list[str]:
     ]
 
 
-def _table(title: str, rows: Sequence[Mapping[str, Any]], labels: Sequence[str]) -> Table:
+def _print_table(
+    screen: Console, title: str, rows: Sequence[Mapping[str, Any]], labels: Sequence[str]
+) -> None:
+    """Print the sites; in a narrow terminal without their stages, which begin their names.
+
+    What is wider still is left to the terminal to break: no figure is cut.
+    """
+    table = _table(title, rows, labels, stages=True)
+    room = screen.options.update(max_width=_ANY_WIDTH)
+    if Measurement.get(screen, room, table).maximum > screen.width:
+        table = _table(title, rows, labels, stages=False)
+    least = Measurement.get(screen, room, table).minimum
+    if least > screen.width:
+        screen = make_console(width=least, file=screen.file)
+    screen.print(table)
+
+
+def _table(
+    title: str, rows: Sequence[Mapping[str, Any]], labels: Sequence[str], *, stages: bool
+) -> Table:
     table = plain_table(title)
-    table.add_column("site", no_wrap=True)
-    parts = {row["part"] for row in rows} != {"backbone"}
-    if parts:
-        table.add_column("part")
-    table.add_column("stage", overflow="fold")
-    table.add_column("channels\nx map", justify="right", no_wrap=True)
-    table.add_column("", no_wrap=True)
+    maps = [f"{row['channels']}x{row['height']}x{row['width']}" for row in rows]
+    whole: list[tuple[str, list[str], JustifyMethod]] = [
+        ("site", [row["name"] for row in rows], "left"),
+        ("part", [row["part"] for row in rows], "left"),
+        ("stage", [row["stage"] for row in rows], "left"),
+        ("channels\nx map", maps, "right"),
+        ("", ["filled" if row["filled"] else "" for row in rows], "left"),
+    ]
+    if not stages:
+        del whole[2]
+    if {row["part"] for row in rows} == {"backbone"}:
+        del whole[1]
+    for heading, cells, justify in whole:
+        least = max(map(len, [*heading.split("\n"), *cells]))
+        table.add_column(heading, justify=justify, no_wrap=True, min_width=least)
     for label in labels:  # on two lines where there is no room: a figure that is cut is none
         table.add_column(f"{label}\nparams, MACs", justify="right", overflow="fold", min_width=7)
-    for row in rows:
-        table.add_row(
-            row["name"],
-            *((row["part"],) if parts else ()),
-            row["stage"],
-            f"{row['channels']}x{row['height']}x{row['width']}",
-            "filled" if row["filled"] else "",
-            *(_cell(row["blocks"][label]) for label in labels),
-        )
+    for number, row in enumerate(rows):
+        costs = [_cell(row["blocks"][label]) for label in labels]
+        table.add_row(*(cells[number] for _, cells, _ in whole), *costs)
     return table
 
 

@@ -13,6 +13,7 @@ from rich.table import Table
 from nas.base.content import content_files
 from nas.base.errors import SpecError
 from nas.base.size import Size
+from nas.cli.completion import space_names
 from nas.cli.options import Head, Json, TaskOption
 from nas.cli.output.console import make_console, plain_table, print_json
 
@@ -26,7 +27,10 @@ _CLASSES = 10  # sites are the same of any number
 
 
 def space(
-    space: Annotated[Path | None, typer.Argument(help="Search space file, or a name.")] = None,
+    space: Annotated[
+        Path | None,
+        typer.Argument(autocompletion=space_names, help="Search space file, or a name."),
+    ] = None,
     task: TaskOption = None,
     head: Head = None,
     listed: Annotated[

@@ -30,27 +30,41 @@ def supernet(
     space: SpaceFile,
     data: DataSource = "digits",
     out: ResumableFolder = Path("runs/supernet"),
-    epochs: Annotated[float, typer.Option(min=0.01, help="Over the training images.")] = 20.0,
+    epochs: Annotated[
+        float, typer.Option(metavar="NUMBER", min=0.01, help="Passes over the training images.")
+    ] = 20.0,
     resolution: Annotated[
         str | None, typer.Option(metavar="SIZE", help="Size of the images to train on.")
     ] = None,
     train_backbone: Annotated[
-        bool, typer.Option("--train-backbone", help="Train it too, and not the blocks alone.")
+        bool,
+        typer.Option("--train-backbone", help="Train the backbone, too, and not the blocks alone."),
     ] = False,
     plain: Annotated[
-        float, typer.Option(min=0, max=1, help="Share of plain paths, with --train-backbone.")
+        float,
+        typer.Option(
+            metavar="SHARE", min=0, max=1, help="Share of plain paths, with --train-backbone."
+        ),
     ] = 0.0,
     sandwich: Annotated[
         int,
         typer.Option(
-            min=0, max=1000, help="Paths drawn in a step, beside a dense and the plain one."
+            metavar="N",
+            min=0,
+            max=1000,
+            help="Paths drawn in a step, beside a dense and the plain one.",
         ),
     ] = 0,
-    seed: Annotated[int, typer.Option(min=0, max=2**31 - 1, help="Of everything random.")] = 0,
+    seed: Annotated[
+        int, typer.Option(metavar="N", min=0, max=2**31 - 1, help="Seed of everything random.")
+    ] = 0,
     score: Annotated[
         int,
         typer.Option(
-            min=0, max=1_000_000, help="Then score the hand-placed networks and N drawn ones."
+            metavar="N",
+            min=0,
+            max=1_000_000,
+            help="Then score the hand-placed networks and N drawn ones.",
         ),
     ] = 0,
     json_: Annotated[bool, typer.Option("--json", help="Scores for machines.")] = False,

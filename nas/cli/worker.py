@@ -18,13 +18,16 @@ _ENDS = {"finished": "the search is finished", "stopped": "stopped"}
 def worker(
     run: RunFolderOrUrl,
     folder: Annotated[
-        Path | None, typer.Option(help="Where the run folder is here, if at another path.")
+        Path | None,
+        typer.Option(
+            metavar="FOLDER", help="The run folder on this machine, if its path is another here."
+        ),
     ] = None,
     grace: Annotated[
-        str, typer.Option(metavar="TIME", help="After SIGTERM, for a job that is nearly done.")
+        str, typer.Option(metavar="TIME", help="Time that a job may take to end after SIGTERM.")
     ] = "10s",
     idle: Annotated[
-        str | None, typer.Option(metavar="TIME", help="End after so long without a job.")
+        str | None, typer.Option(metavar="TIME", help="End after this long without a job.")
     ] = None,
 ) -> None:
     """Evaluate networks for a search that was started with --set executor=worker.

@@ -101,9 +101,9 @@ def _part(root: Path, part: str) -> BoxPart | None:
     named = class_names(root)
     names = None if named is None else list(named.values())
     if (root / part).is_dir():
-        found = _laid_out(root / part, names, names)
-        if found is not None:
-            return found
+        laid_out = _laid_out(root / part, names, names)
+        if laid_out is not None:
+            return laid_out
     for drawn in (INSTANCES, "masks"):
         pairs = paired_parts(root, part, drawn)
         if pairs is not None:

@@ -44,11 +44,11 @@ class Annotated:
         """Return what files call each of the classes that are told apart."""
         if self.numbers is None:
             return ()
-        found: list[list[tuple[int, str]]] = [[] for _ in numbering.classes]
+        by_class: list[list[tuple[int, str]]] = [[] for _ in numbering.classes]
         for name, number in self.numbers.items():
             if name in numbering.numbers:
-                found[numbering.numbers[name]].append((number, name))
-        return tuple(tuple(sorted(one)) for one in found)
+                by_class[numbering.numbers[name]].append((number, name))
+        return tuple(tuple(sorted(one)) for one in by_class)
 
     def images(self, numbering: BoxNumbering) -> Images:
         """Return them with boxes of the classes that are told apart. Raises SpecError."""

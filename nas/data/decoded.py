@@ -149,11 +149,15 @@ def data_names(
     Raises SpecError for data that cannot be read.
     """
     source, size = resolve_source(source), Size.of(resolution)
-    found: dict[Rules, Searched] = {
+    searches: dict[Rules, Searched] = {
         rules: Searched.of(source, validation, seed, replace(reading, rules=rules))
         for rules in _RULES
     }
-    return {rules: search.name(size) for rules, search in found.items() if search.same_as(found[2])}
+    return {
+        rules: search.name(size)
+        for rules, search in searches.items()
+        if search.same_as(searches[2])
+    }
 
 
 def same_images(one: Path, other: Path) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Mapping
 from functools import cache
 
@@ -29,7 +30,9 @@ def image_formats() -> Mapping[str, str]:
 def _is_decoded(name: str) -> bool:
     factory, _ = Image.OPEN[name]
     if isinstance(factory, type) and issubclass(factory, ImageFile.StubImageFile):
-        return factory._handler is not None  # decoded by another package, or by Windows
+        # What decodes it, another package or Windows: of the module in older versions of Pillow.
+        places = (factory, sys.modules[factory.__module__])
+        return any(getattr(place, "_handler", None) is not None for place in places)
     return name not in _NEVER and (name not in _NEEDED or bool(features.check(_NEEDED[name])))
 
 

@@ -145,8 +145,10 @@ def _picture(image: object, name: str) -> Pixels:
             f"{name} is {describe_value(image)}; allowed: a PIL image, or pixels (H, W), (H, W, 3) "
             "or (3, H, W)"
         )
-    found: Pixels = _images(pixels[None], name)[0]
-    return found if found.ndim == 3 else np.repeat(found[..., None], 3, axis=2)
+    pixels_of_one: Pixels = _images(pixels[None], name)[0]
+    return (
+        pixels_of_one if pixels_of_one.ndim == 3 else np.repeat(pixels_of_one[..., None], 3, axis=2)
+    )
 
 
 def _one_array(pictures: list[Pixels]) -> Pixels | list[Pixels]:

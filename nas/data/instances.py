@@ -47,19 +47,19 @@ def instance_part(
 
 def instances_of(numbers: NDArray[np.int64], name: str) -> Objects:
     """Return the objects of a mask, (H, W): their boxes, and their pixels as areas."""
-    found = np.unique(numbers)
-    found = found[found > 0]
-    if len(found) and found[-1] == _NO_OBJECT and len(found) < _NO_OBJECT:
-        found = found[:-1]
-    rows, columns = np.nonzero(np.isin(numbers, found) & (numbers > 0))
-    place = np.searchsorted(found, numbers[rows, columns])
-    boxes = np.empty((len(found), 4))
+    instances = np.unique(numbers)
+    instances = instances[instances > 0]
+    if len(instances) and instances[-1] == _NO_OBJECT and len(instances) < _NO_OBJECT:
+        instances = instances[:-1]
+    rows, columns = np.nonzero(np.isin(numbers, instances) & (numbers > 0))
+    place = np.searchsorted(instances, numbers[rows, columns])
+    boxes = np.empty((len(instances), 4))
     boxes[:, :2], boxes[:, 2:] = np.inf, -np.inf
     for start, end, at in ((0, 2, columns), (1, 3, rows)):
         np.minimum.at(boxes[:, start], place, at)
         np.maximum.at(boxes[:, end], place, at + 1)
-    areas = np.bincount(place, minlength=len(found)).astype(np.float64)
-    return Objects((name,) * len(found), boxes, Size(*numbers.shape), None, areas)
+    areas = np.bincount(place, minlength=len(instances)).astype(np.float64)
+    return Objects((name,) * len(instances), boxes, Size(*numbers.shape), None, areas)
 
 
 def _numbers(path: str) -> NDArray[np.int64]:
@@ -83,14 +83,14 @@ def _check_numbered(masks: Sequence[NDArray[np.int64]], paths: Sequence[str]) ->
     """Raises SpecError for masks that may be of classes, or of a single object each."""
     most = 0
     for numbers, path in zip(masks, paths, strict=True):
-        found = np.setdiff1d(np.unique(numbers), [0, _NO_OBJECT])
-        if len(found) and not np.array_equal(found, np.arange(1, len(found) + 1)):
+        instances = np.setdiff1d(np.unique(numbers), [0, _NO_OBJECT])
+        if len(instances) and not np.array_equal(instances, np.arange(1, len(instances) + 1)):
             raise SpecError(
-                f"mask {readable(path)} holds numbers {', '.join(map(str, found[:6]))}, which "
+                f"mask {readable(path)} holds numbers {', '.join(map(str, instances[:6]))}, which "
                 f"number no objects from 1; masks that do, for --task detection, lie in "
                 f"{INSTANCES}/; masks of classes are for --task segmentation"
             )
-        most = max(most, len(found))
+        most = max(most, len(instances))
     if most < 2:
         raise SpecError(
             f"mask {readable(paths[0])} and all others hold one number beside 0: that may be a "

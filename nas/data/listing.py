@@ -148,8 +148,8 @@ def list_files(top: Path, suffix: str) -> Listing:
 
     Raises SpecError for a folder that cannot be read.
     """
-    found = _files_below(str(top), (suffix,), Counter(), 2)
-    return Listing(top, tuple(("", path) for path in sorted(found, key=os.fsencode)), Counter())
+    paths = _files_below(str(top), (suffix,), Counter(), 2)
+    return Listing(top, tuple(("", path) for path in sorted(paths, key=os.fsencode)), Counter())
 
 
 def _suffixes(rules: Rules) -> Collection[str]:

@@ -114,8 +114,8 @@ def _root(argument: str) -> Path:
 
 def _part(root: Path, part: str) -> MaskedPart | None:
     """Return the images of a part; None where the folder has no such part."""
-    found = paired_parts(root, part, "masks")
-    return None if found is None else file_masks(*found)
+    pairs = paired_parts(root, part, "masks")
+    return None if pairs is None else file_masks(*pairs)
 
 
 def paired_parts(root: Path, part: str, drawn: str) -> Pairs | None:

@@ -79,9 +79,9 @@ def found_numbers(masks: Masks, count: int) -> Numbers:
     return np.stack(rows) if rows else np.zeros((0, 256), dtype=np.bool_)
 
 
-def numbers_found(found: Numbers) -> dict[int, str]:
+def numbers_found(present: Numbers) -> dict[int, str]:
     """Return the classes of masks without names: each number that counts, by itself."""
-    return {int(number): str(number) for number in np.flatnonzero(found[:, :IGNORED].any(axis=0))}
+    return {int(number): str(number) for number in np.flatnonzero(present[:, :IGNORED].any(axis=0))}
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,17 +118,17 @@ class Numbering:
             table[[number for number, name in names.items() if name in olds]] = place
         return cls(names, tuple(merged), table)
 
-    def check(self, found: Numbers, masks: Masks) -> None:
+    def check(self, present: Numbers, masks: Masks) -> None:
         """Raises SpecError for a mask with a number of no class, or without any that counts."""
         known = np.zeros(256, dtype=np.bool_)
         known[[*self.names, IGNORED]] = True
-        rows, numbers = np.nonzero(np.where(known, False, found))
+        rows, numbers = np.nonzero(np.where(known, False, present))
         for row, number in zip(rows[:1], numbers[:1], strict=True):
             raise SpecError(
                 f"{masks.called(int(row))}: class number {number}; allowed: {_range(self.names)}, "
                 f"and {IGNORED} for pixels that do not count; mend the mask or the names of classes"
             )
-        for row in np.flatnonzero(~found[:, :IGNORED].any(axis=1))[:1]:
+        for row in np.flatnonzero(~present[:, :IGNORED].any(axis=1))[:1]:
             raise SpecError(
                 f"{masks.called(int(row))}: no pixel of it counts (all are {IGNORED}); remove it "
                 "and its image"
@@ -139,7 +139,7 @@ class Numbering:
         read: Callable[[int], Image.Image],
         called: Callable[[int], str],
         masks: Masks,
-        found: Numbers,
+        present: Numbers,
     ) -> Images:
         """Return images with masks of the classes that are told apart.
 
@@ -147,22 +147,22 @@ class Numbering:
         masks: with the numbers of files; `found` says which of them each has.
         Raises SpecError as `check` does, and where no image is left.
         """
-        self.check(found, masks)
-        there = np.zeros((len(found), len(self.classes)), dtype=np.bool_)
+        self.check(present, masks)
+        there = np.zeros((len(present), len(self.classes)), dtype=np.bool_)
         for place in range(len(self.classes)):
-            there[:, place] = found[:, self.table == place].any(axis=1)
+            there[:, place] = present[:, self.table == place].any(axis=1)
         rows = np.flatnonzero(there.any(axis=1))
         if not len(rows):
             raise SpecError(
-                f"{called(0) if len(found) else 'data'} and all others show none of the classes "
+                f"{called(0) if len(present) else 'data'} and all others show none of the classes "
                 f"{_listed(self.classes)}; name others (classes:)"
             )
         numbered = replace(masks, read=lambda row: self.table[masks.read(row)])
         images = Images(rarest_classes(there), read, called, numbered)
-        if len(rows) == len(found):
+        if len(rows) == len(present):
             return images
-        gone = len(found) - len(rows)
-        note = f"left out: {gone} of {len(found)} images, with none of the classes"
+        gone = len(present) - len(rows)
+        note = f"left out: {gone} of {len(present)} images, with none of the classes"
         return replace(images.only(rows), notes=(note,))
 
 

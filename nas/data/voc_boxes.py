@@ -87,8 +87,8 @@ def xml_part(
     for folder in (images, annotations):
         if not folder.is_dir():
             raise SpecError(f"data folder {readable(folder)}: no such folder; {_NEEDED}")
-    found, files = list_below(images), list_files(annotations, ".xml")
-    image_of, file_of = by_stem(images, found), by_stem(annotations, files)
+    listing, files = list_below(images), list_files(annotations, ".xml")
+    image_of, file_of = by_stem(images, listing), by_stem(annotations, files)
     chosen = list(image_of) if listed is None else listed
     for name in chosen:
         if name not in image_of:
@@ -110,10 +110,10 @@ def xml_part(
         return Annotated(paths, objects, lambda row: f"annotations {readable(of[row])}", names)
 
     known = (
-        Listing(images, tuple(("", path) for path in paths), found.left_out),
+        Listing(images, tuple(("", path) for path in paths), listing.left_out),
         Listing(annotations, tuple(("", path) for path in of), files.left_out),
     )
-    return BoxPart(read, known, (found.note,) if found.note else ())
+    return BoxPart(read, known, (listing.note,) if listing.note else ())
 
 
 def _objects(path: str, image: str) -> Objects:

@@ -81,13 +81,13 @@ class _File:
         for place in places:
             if not isinstance(place, str):
                 raise SpecError(f"{self.called}: {part}: {place!r} is no path; {_NEEDED}")
-            found = self._images(place, part)
-            paths |= dict.fromkeys(path for _, path in found.files)
-            listings.append(found)
+            listing = self._images(place, part)
+            paths |= dict.fromkeys(path for _, path in listing.files)
+            listings.append(listing)
         if not paths:
             raise SpecError(f"{self.called}: {part}: there is no image in {places[0]!r}")
         own = Listing(self.path.parent, (("", str(self.path)),), Counter())
-        notes = tuple(found.note for found in listings if found.note)
+        notes = tuple(listing.note for listing in listings if listing.note)
         return label_part(list(paths), self.names, own, notes, keypoints="kpt_shape" in self.given)
 
     def _images(self, place: str, part: str) -> Listing:

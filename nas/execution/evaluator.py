@@ -29,15 +29,17 @@ from nas.spec.task import Task
 from nas.study.full_training import condense_marks
 from nas.study.marks import figure_gap
 from nas.study.record import Evaluation, Job, Latency, Outcome, RungResult
-from nas.training.checkpoint import (
+from nas.training.candidate_checkpoint import (
     Rungs,
-    checkpoint_path,
-    drop_training,
     load_training,
-    load_weights,
     restore,
     save_trained,
     save_training,
+)
+from nas.training.checkpoint import (
+    checkpoint_path,
+    drop_training,
+    load_weights,
     training_path,
     weights_exist,
 )
@@ -47,7 +49,8 @@ from nas.training.launch import check_launch
 from nas.training.loop import Training, evaluate
 from nas.training.placement import placed
 from nas.training.precision import check_precision
-from nas.training.proxies import PROXIES, Setting
+from nas.training.proxies import PROXIES
+from nas.training.proxies.setting import Setting
 from nas.training.supernet.folder import SupernetFolder
 from nas.training.supernet.supernet import Supernet
 from nas.training.tasks import Score

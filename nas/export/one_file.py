@@ -11,8 +11,7 @@ from nas.export.conversion import check, convert, naming_collapse, open_graph
 from nas.export.parity import Parity, predict_validation, without_wrong_folds
 from nas.export.target import TARGETS, target_named
 from nas.export.winner import prepare_export
-from nas.runs.run import Run, RunState
-from nas.runs.weights import Weights
+from nas.runs.run import Run, RunState, Weights
 from nas.spec.suppression import SUPPRESSION, SuppressedIn
 
 __all__ = ["export_trial"]
@@ -34,7 +33,7 @@ def export_trial(
 
     target: a name in `TARGETS`.
     out: the file to write; None: beside the run's files.
-    weights: see `nas.runs.weights.retrained_weights`.
+    weights: see `RunState.retrained_weights`.
     nms: where boxes are suppressed: outside the graph, or within.
     state: of the run, where it was read already; None: read now.
     Returns the file, and how far its graph agrees with the network.

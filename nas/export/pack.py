@@ -20,8 +20,7 @@ from nas.export.plain_torch import export_program, plain_source
 from nas.export.target import TARGETS, target_named
 from nas.export.target.target import Target
 from nas.export.winner import TrainedNetwork, Winner, prepare_export
-from nas.runs.run import Run, RunState
-from nas.runs.weights import Weights
+from nas.runs.run import Run, RunState, Weights
 from nas.spec.own_backbone import brief
 from nas.spec.suppression import SUPPRESSION, SuppressedIn
 from nas.spec.task import Task
@@ -88,7 +87,7 @@ def export_pack(
     out: the folder to make; None: beside the run's files.
     int8: whether to write a quantised graph, too.
     max_drop: points of the task's figure that it may lose; None: any.
-    weights: see `nas.runs.weights.retrained_weights`.
+    weights: see `RunState.retrained_weights`.
     nms: where boxes are suppressed: outside the graphs, or within.
     state: of the run, where it was read already; None: read now.
     Raises SpecError when there is no such target or trial, packages are not installed, a folder

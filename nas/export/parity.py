@@ -223,8 +223,8 @@ class ValidationScores:
             parts.append(about.judge(scores, self.targets[rows]))
         alone = session(normalised(self.pixels[:1], dict(self.preprocessing)))
         differences.append(self._difference(alone, slice(1)))
-        found = Judged.together(parts)
-        change = found.losses - self.losses
+        judged = Judged.together(parts)
+        change = judged.losses - self.losses
         half_width = 0.0
         if len(change) > 1:
             half_width = NORMAL_QUANTILE * float(change.std(ddof=1)) / math.sqrt(len(change))
@@ -234,13 +234,13 @@ class ValidationScores:
             float(np.abs(about.comparable(self.scores)).max()),
             len(self),
             tolerance,
-            about.agreement(found.answers, self.judged.answers),
+            about.agreement(judged.answers, self.judged.answers),
         )
         return GraphScores(
             parity,
-            float(found.losses.mean()),
-            figures_of(self.task.name, found.marks),
-            AccuracyDrop.of_marks(self.task, self.judged.marks, found.marks),
+            float(judged.losses.mean()),
+            figures_of(self.task.name, judged.marks),
+            AccuracyDrop.of_marks(self.task, self.judged.marks, judged.marks),
             float(change.mean()),
             half_width,
         )
@@ -289,11 +289,13 @@ def _outputs(
     _, height, width, _ = pixels.shape
     size = about.at_once(Size(height, width))
     batches = [slice(row, row + size) for row in range(0, len(pixels), size)]
-    found = ((rows, session(normalised(pixels[rows], dict(preprocessing)))) for rows in batches)
+    batches_of_outputs = (
+        (rows, session(normalised(pixels[rows], dict(preprocessing)))) for rows in batches
+    )
     if about.judged_together:
-        yield slice(None), np.concatenate([outputs for _, outputs in found])
+        yield slice(None), np.concatenate([outputs for _, outputs in batches_of_outputs])
     else:
-        yield from found
+        yield from batches_of_outputs
 
 
 def predict_validation(winner: Winner, data: Dataset, most: int) -> ValidationScores:

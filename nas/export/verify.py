@@ -79,14 +79,14 @@ def _to_levels(values: Images, tensor: dict[str, Any]) -> NDArray[Any]:
     if not scale:
         return values
     levels = np.iinfo(tensor["dtype"])
-    found = np.clip(np.round(values / scale + zero), levels.min, levels.max)
-    return np.asarray(found, tensor["dtype"])
+    levels_of_values = np.clip(np.round(values / scale + zero), levels.min, levels.max)
+    return np.asarray(levels_of_values, tensor["dtype"])
 
 
 def _from_levels(values: NDArray[Any], tensor: dict[str, Any]) -> Images:
     scale, zero = tensor["quantization"]
-    found = (values.astype(np.float32) - zero) * scale if scale else values
-    return np.array(found, np.float32)
+    reals = (values.astype(np.float32) - zero) * scale if scale else values
+    return np.array(reals, np.float32)
 
 
 def load_executorch(path: Path) -> Session:
@@ -326,7 +326,7 @@ def check(folder: Path, *, everything: bool = False) -> bool:
         def infer(rows: slice, session: Session = session) -> Images:
             return session(normalised(pixels[rows], preprocessing))
 
-        apart, agreement, of, told = outputs.compare(infer, samples)
+        apart, agreement, of, summary = outputs.compare(infer, samples)
         difference = apart / largest
         fits = difference <= graph["tolerance"] and agreement >= graph["least_agreement"]
         good = good and fits
@@ -337,7 +337,7 @@ def check(folder: Path, *, everything: bool = False) -> bool:
             f"{graph['file']}: {'ok' if fits else 'FAILS'}; differs by {difference:.1e} of the "
             f"largest score (allowed {graph['tolerance']:.0e}), {outputs.ALIKE} {agreement:.1%} of "
             f"{of} (at least {graph['least_agreement']:.1%}), "
-            f"{told}, {milliseconds(session, one):.3f} ms by the "
+            f"{summary}, {milliseconds(session, one):.3f} ms by the "
             f"clock on the wall (where it was exported {_written(there_ms, whose)})"
         )
     return good

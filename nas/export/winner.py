@@ -17,10 +17,8 @@ from nas.data.images import Categories
 from nas.data.reading import Resize
 from nas.export.suppression import Suppressing, describe_suppressed, greedily_kept
 from nas.export.tasks import ExportTask, export_task
-from nas.runs.images import open_images
 from nas.runs.own_backbones import check_own_backbones
-from nas.runs.run import Run, RunState
-from nas.runs.weights import Weights, retrained_weights, trained_network
+from nas.runs.run import Run, RunState, Weights
 from nas.spec.architecture import Architecture
 from nas.spec.suppression import Suppression
 from nas.spec.task import Task
@@ -121,17 +119,17 @@ def read_trained_network(state: RunState, trial: int, weights: Weights) -> Train
     """Read the trained network of a trial.
 
     state: of the run that it is of.
-    weights: see `nas.runs.weights.retrained_weights`.
+    weights: see `RunState.retrained_weights`.
     Raises SpecError when the trial is not COMPLETE, or the images have changed.
     """
     run, about = state.run, state.data()
     check_own_backbones(run)
-    network = trained_network(state, trial, weights)
+    network = state.network(trial, weights)
     # Built anew, not copied: what computes its weights may hold tensors that cannot be copied.
-    unfolded = trained_network(state, trial, weights, folded=False)
-    retrained = retrained_weights(state, trial, weights)
+    unfolded = state.network(trial, weights, folded=False)
+    retrained = state.retrained_weights(trial, weights)
     training = retrained[1] if retrained else None
-    data = open_images(run, about["key"], training.resolution if training else None)
+    data = state.images.open(training.resolution if training else None)
     if list(data.classes) != about["classes"]:
         raise SpecError(
             f"the images of {run.file.data} have changed since {run.path} was started; put them "
@@ -158,7 +156,7 @@ def prepare_export(
 ) -> TrainedNetwork:
     """Read the trained network of a trial that is to be written to a path, and make its folder.
 
-    weights: see `nas.runs.weights.retrained_weights`.
+    weights: see `RunState.retrained_weights`.
     made: whether the folder that the path is in may be made, as where nobody has named it.
     state: of the run, where it was read already; None: read now.
     Raises SpecError as `read_trained_network` does, and where the folder is missing.

@@ -111,7 +111,7 @@ def read_log(text: str, files: Collection[str], tool: Tool, source: str) -> dict
     Returns milliseconds by file, one or two of each.
     Raises SpecError where a file has no time, or more than two.
     """
-    found: dict[str, list[float]] = {}
+    timings: dict[str, list[float]] = {}
     name, lines = "", list[str]()
 
     def close() -> None:
@@ -123,7 +123,7 @@ def read_log(text: str, files: Collection[str], tool: Tool, source: str) -> dict
                 f"{source}: no time of {name}, as {tool.program} prints one; its last line there: "
                 f"{_last(lines)!r}; time it again"
             )
-        found.setdefault(name, []).append(value)
+        timings.setdefault(name, []).append(value)
 
     for line in text.splitlines():
         word = PurePath(line.strip()).name
@@ -133,15 +133,15 @@ def read_log(text: str, files: Collection[str], tool: Tool, source: str) -> dict
         else:
             lines.append(line)
     close()
-    if not found:
+    if not timings:
         raise SpecError(
             f"{source}: no line holds the name of a file of the pack; write the name before each "
             f"timing, as in: for f in $(cat order.txt); do echo $f; {tool.program} ...; done"
         )
-    often = next((name for name, values in found.items() if len(values) > 2), None)
+    often = next((name for name, values in timings.items() if len(values) > 2), None)
     if often is not None:
-        raise SpecError(f"{source}: {often} stands there {len(found[often])} times; two at most")
-    return found
+        raise SpecError(f"{source}: {often} stands there {len(timings[often])} times; two at most")
+    return timings
 
 
 def _last(lines: list[str]) -> str:

@@ -283,13 +283,13 @@ def read_rows(path: Path) -> dict[str, dict[str, str]]:
         raise SpecError(f"cannot read the timings {path}: {reason}") from None
     if not rows or not set(COLUMNS) <= rows[0].keys():
         raise SpecError(f"{path}: its first line must name the columns {', '.join(COLUMNS)}")
-    found: dict[str, dict[str, str]] = {}
+    by_name: dict[str, dict[str, str]] = {}
     for line, row in enumerate(rows, start=2):
         name = (row["file"] or "").strip()
-        if name in found:
+        if name in by_name:
             raise SpecError(f"{path}, line {line}: {name} stands there twice; leave one")
-        found[name] = row
-    return found
+        by_name[name] = row
+    return by_name
 
 
 def read_timings(path: Path, files: Mapping[str, str]) -> dict[str, Latency]:

@@ -73,9 +73,9 @@ class Remote:
                 f"{self.name}: no answer for {_SILENCE:.0f} s; see whether it is reachable"
             ) from None
         if done.returncode != 0:
-            said = [line.strip() for line in done.stdout.splitlines() if line.strip()]
+            printed = [line.strip() for line in done.stdout.splitlines() if line.strip()]
             raise MeasurementError(
-                f"{self.name}: {said[-1] if said else f'exit code {done.returncode}'}"
+                f"{self.name}: {printed[-1] if printed else f'exit code {done.returncode}'}"
             )
         return done.stdout
 

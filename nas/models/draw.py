@@ -5,7 +5,7 @@ from __future__ import annotations
 from nas.backbones.sites.slot import usual_positions
 from nas.models.task_sites import all_task_sites
 from nas.spec.architecture import Architecture
-from nas.spec.drawing import Drawing, draw_blocks
+from nas.spec.drawing import Drawing
 from nas.spec.task import Task
 
 __all__ = ["draw"]
@@ -23,4 +23,4 @@ def draw(architecture: Architecture, task: Task | None = None) -> Drawing:
     sites = all_task_sites(architecture.plain, task or Task.of("classification", 2))
     used = {one.site.rpartition("/")[2] for one in architecture.insertions}
     positions = used or set(usual_positions(sites))
-    return draw_blocks(architecture, [site for site in sites if site.position in positions])
+    return architecture.draw([site for site in sites if site.position in positions])

@@ -29,8 +29,8 @@ def with_fitting_sites(space: SearchSpace, task: Task) -> tuple[SearchSpace, lis
     names = ", ".join(backbones)
     if rule.position and not have.intersection(rule.position):
         rule = rule.model_copy(update={"position": []})
-        found = [_sites(space, name, SiteRule(part=rule.part), task) for name in backbones]
-        usual = {site.position for each in found for site in each}
+        sites_of_each = [_sites(space, name, SiteRule(part=rule.part), task) for name in backbones]
+        usual = {site.position for each in sites_of_each for site in each}
         notes.append(
             f"{names}: no site {' or '.join(space.sites.position)}, so blocks go "
             f"{' or '.join(sorted(usual))}"

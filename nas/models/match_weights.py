@@ -58,10 +58,10 @@ def match_weights(
 
 def _match(network: nn.Module, given: GivenWeights, how: str, num_classes: int) -> MatchedWeights:
     own = network.state_dict()
-    found, notes = _rename(own, given, how)
-    replaced = _head(own, found, num_classes)
-    _check_names(own, found, replaced, given, how)
-    taken, aside = _sort_out(own, found, replaced)
+    renamed, notes = _rename(own, given, how)
+    replaced = _head(own, renamed, num_classes)
+    _check_names(own, renamed, replaced, given, how)
+    taken, aside = _sort_out(own, renamed, replaced)
     _check_values(own, taken, given)
     state = {
         name: taken[name].to(tensor.dtype) if name in taken else tensor
@@ -79,7 +79,7 @@ def _match(network: nn.Module, given: GivenWeights, how: str, num_classes: int) 
             f"{given.path.name} has more digits than the network, to which are rounded: "
             f"{_some(rounded)}"
         )
-    had = len(found[replaced[0]]) if replaced else None
+    had = len(renamed[replaced[0]]) if replaced else None
     if replaced:
         notes.append(
             f"{given.path.name} is of {had} classes, the images of {num_classes}: its head is "
@@ -173,25 +173,25 @@ def _read_pairs(
 
 
 def _head(
-    own: Mapping[str, Tensor], found: Mapping[str, Tensor], num_classes: int
+    own: Mapping[str, Tensor], renamed: Mapping[str, Tensor], num_classes: int
 ) -> tuple[str, ...]:
     """Return the tensors of the head, where only the number of classes is another.
 
     They are all that one module has, and differ from the file's in the first dimension alone.
     """
-    differing = [name for name in own if name in found and own[name].shape != found[name].shape]
+    differing = [name for name in own if name in renamed and own[name].shape != renamed[name].shape]
     if not differing:
         return ()
     module = differing[0].rpartition(".")[0]
     whole = [name for name in own if name.rpartition(".")[0] == module]
-    had = found[differing[0]].shape[:1]
+    had = renamed[differing[0]].shape[:1]
     alike = (
         len(had) == 1
         and had[0] > 0
         and all(
             own[name].shape[:1] == (num_classes,)
-            and found[name].shape[:1] == had
-            and own[name].shape[1:] == found[name].shape[1:]
+            and renamed[name].shape[:1] == had
+            and own[name].shape[1:] == renamed[name].shape[1:]
             for name in differing
         )
     )
@@ -199,7 +199,7 @@ def _head(
 
 
 def _sort_out(
-    own: Mapping[str, Tensor], found: Mapping[str, Tensor], replaced: Sequence[str]
+    own: Mapping[str, Tensor], renamed: Mapping[str, Tensor], replaced: Sequence[str]
 ) -> tuple[dict[str, Tensor], list[str]]:
     """Return what the network takes, and the names of single whole numbers that it has no use for.
 
@@ -208,7 +208,7 @@ def _sort_out(
     """
     taken: dict[str, Tensor] = {}
     aside: list[str] = []
-    for name, tensor in found.items():
+    for name, tensor in renamed.items():
         if name in own and name not in replaced:
             if name.endswith(_COUNTER) and not _is_kept(tensor, own[name].dtype):
                 aside.append(name)
@@ -221,7 +221,7 @@ def _sort_out(
 
 def _check_names(
     own: Mapping[str, Tensor],
-    found: Mapping[str, Tensor],
+    renamed: Mapping[str, Tensor],
     replaced: Sequence[str],
     given: GivenWeights,
     how: str,
@@ -232,12 +232,14 @@ def _check_names(
         for name, tensor in own.items()
         if name.endswith(_COUNTER) or (how == IN_ORDER and _is_counter(name, tensor))
     }
-    missing = [name for name in own if name not in found and name not in passed_over]
-    left_over = [name for name in found if name not in own and not _is_counter(name, found[name])]
+    missing = [name for name in own if name not in renamed and name not in passed_over]
+    left_over = [
+        name for name in renamed if name not in own and not _is_counter(name, renamed[name])
+    ]
     other = [
-        f"{_short(name)} {_shape(found[name])} for {_shape(own[name])}"
+        f"{_short(name)} {_shape(renamed[name])} for {_shape(own[name])}"
         for name in own
-        if name in found and name not in replaced and own[name].shape != found[name].shape
+        if name in renamed and name not in replaced and own[name].shape != renamed[name].shape
     ]
     faults = [
         f"{what}: {_some(names)}"

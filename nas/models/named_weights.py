@@ -72,12 +72,12 @@ def _in_folder(name: str, folder: Path) -> NamedWeights:
 
 
 def _on_hub(name: str) -> NamedWeights:
-    found = re.fullmatch(r"([\w.-]+/[\w.-]+)(?:@([\w./-]+))?", name.removeprefix(_HUB))
-    if found is None:
+    address = re.fullmatch(r"([\w.-]+/[\w.-]+)(?:@([\w./-]+))?", name.removeprefix(_HUB))
+    if address is None:
         raise SpecError(
             f"weights {name!r}; allowed: hf-hub:OWNER/NAME or hf-hub:OWNER/NAME@REVISION"
         )
-    repository, revision = found.groups()
+    repository, revision = address.groups()
     subject = f"weights {name!r} cannot be had"
     instead = "connect, or name a file of weights"
     about = {"subject": subject, "instead": instead, "revision": revision}

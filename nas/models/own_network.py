@@ -234,18 +234,18 @@ def found_boxes(network: nn.Module, images: Tensor, task: Task) -> list[Tensor]:
     x1, y1, x2, y2 in pixels; score; class.
     Raises SpecError where its `predict` gives anything else, TrainingError for what is not finite.
     """
-    found = _own(network).predict(images)
-    fault = describe_objects_fault(found, len(images), task.outputs)
+    detections = _own(network).predict(images)
+    fault = describe_objects_fault(detections, len(images), task.outputs)
     if fault is None:
-        return [_rows(one) for one in found]
-    said = f"{type(network).__name__}.predict gives {fault}"
+        return [_rows(one) for one in detections]
+    message = f"{type(network).__name__}.predict gives {fault}"
     if "not finite" in fault:
-        raise TrainingError(f"training diverged: {said}")
-    raise SpecError(said)
+        raise TrainingError(f"training diverged: {message}")
+    raise SpecError(message)
 
 
-def _rows(found: Mapping[str, Tensor]) -> Tensor:
-    boxes, scores, labels = (found[name] for name in _KEYS)
+def _rows(detections: Mapping[str, Tensor]) -> Tensor:
+    boxes, scores, labels = (detections[name] for name in _KEYS)
     order = scores.argsort(descending=True, stable=True)
     columns = [boxes.float(), scores.float()[:, None], labels.float()[:, None]]
     return torch.cat(columns, dim=1)[order[:MOST_OBJECTS]]
@@ -270,12 +270,12 @@ def describe_objects_fault(given: object, images: int, classes: int | None) -> s
     return None
 
 
-def _describe_fault(found: Mapping[str, object], classes: int | None) -> str | None:
-    missing = [name for name in _KEYS if name not in found]
+def _describe_fault(detections: Mapping[str, object], classes: int | None) -> str | None:
+    missing = [name for name in _KEYS if name not in detections]
     if missing:
-        has = ", ".join(map(str, found)) or "nothing"
+        has = ", ".join(map(str, detections)) or "nothing"
         return f"a dict without {' and '.join(missing)} (it has {has}); allowed: {_OBJECTS}"
-    boxes, scores, labels = (found[name] for name in _KEYS)
+    boxes, scores, labels = (detections[name] for name in _KEYS)
     for name, value in zip(_KEYS, (boxes, scores, labels), strict=True):
         if not isinstance(value, Tensor):
             return f"{name} as a {type(value).__name__}; allowed: a tensor"
@@ -347,11 +347,11 @@ def answering(network: nn.Module, outputs: Tensor) -> Iterator[list[int]]:
 
 def boxes_of_outputs(network: nn.Module, outputs: Tensor, images: Tensor) -> list[Tensor]:
     """Return what a network makes of what a graph gave for images: see `found_boxes`."""
-    found: list[Tensor] = []
+    boxes: list[Tensor] = []
     for row in range(len(outputs)):
         with answering(network, outputs[row : row + 1]):
-            found += found_boxes(network, images[row : row + 1], task_of(network))
-    return found
+            boxes += found_boxes(network, images[row : row + 1], task_of(network))
+    return boxes
 
 
 def image_losses_of_outputs(

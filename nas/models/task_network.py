@@ -91,9 +91,9 @@ def task_of(network: nn.Module) -> Task:
     """Return what a network was built for; classification where nothing says it."""
     if isinstance(network, TaskNetwork):
         return network.task
-    found = network.__dict__.get(_TASK, Task())
-    assert isinstance(found, Task)
-    return found
+    task = network.__dict__.get(_TASK, Task())
+    assert isinstance(task, Task)
+    return task
 
 
 def holder_of(network: nn.Module, slot: Slot) -> nn.Module:

@@ -150,10 +150,10 @@ def _sites_in(plain: Architecture, parts: Sequence[Part], rule: SiteRule, task: 
     for part in parts:
         there = _walked(plain, task, part)
         wanted = tuple(rule.position) or (() if rule.modules else usual_positions(there))
-        found = [site for site in there if site.position in wanted]
-        if wanted and not found:
+        chosen = [site for site in there if site.position in wanted]
+        if wanted and not chosen:
             raise SpecError(_no_site(plain, task, part, wanted))
-        sites += found
+        sites += chosen
     for pattern in rule.modules:
         if task.head == OWN or pattern.startswith(AROUND):
             matching = [site for site in _outputs(plain, task, pattern) if site.part in parts]
@@ -193,8 +193,8 @@ def _walked(plain: Architecture, task: Task, part: Part) -> tuple[Site, ...]:
 
 @lru_cache(maxsize=256)
 def _outputs(plain: Architecture, task: Task, pattern: str) -> tuple[Site, ...]:
-    found = outputs(plain_network_of(plain, task), plain.resolution, pattern)
+    sites = outputs(plain_network_of(plain, task), plain.resolution, pattern)
     return tuple(
         replace(site, slot=replace(site.slot, part=part_of(site.slot.module, task)))
-        for site in found
+        for site in sites
     )

@@ -247,12 +247,12 @@ def _check_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
     """Raise SpecError where a tensor is anything but an array of real numbers in memory."""
     size = path.stat().st_size
     odd = {name: _oddity(tensor, size) for name, tensor in tensors.items()}
-    found = [f"{_short(name)} {what}" for name, what in odd.items() if what is not None]
-    if found:
-        more = f" and {len(found) - _NAMED} more" if len(found) > _NAMED else ""
+    faults = [f"{_short(name)} {what}" for name, what in odd.items() if what is not None]
+    if faults:
+        more = f" and {len(faults) - _NAMED} more" if len(faults) > _NAMED else ""
         raise _refusal(
             path,
-            f"{', '.join(found[:_NAMED])}{more}; allowed: plain tensors of real numbers; save the "
+            f"{', '.join(faults[:_NAMED])}{more}; allowed: plain tensors of real numbers; save the "
             f"network's own {_AS_SAFETENSORS}",
         )
 

@@ -13,10 +13,10 @@ from nas.report.backbone_sites import BackboneKey, BackboneSites, find_backbone_
 from nas.report.progress import trace_progress
 from nas.report.remeasured_latency import compare_latencies
 from nas.report.snapshot import Snapshot
-from nas.runs.calibrate.curve_result import half_of, kind_of
 from nas.runs.check_network import CLASSES
 from nas.spec.architecture import Architecture
 from nas.spec.drawing import PALETTE
+from nas.study.budget_curves import half_of, kind_of
 from nas.study.front.answer import best_point
 from nas.study.front.front import Front
 from nas.study.front.point import Point

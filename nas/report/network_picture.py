@@ -9,7 +9,6 @@ from nas.report.report_file import MARK, write_report_file
 from nas.runs.check_network import CLASSES
 from nas.runs.run import RunState
 from nas.spec.architecture import Architecture
-from nas.spec.drawing import draw_blocks
 
 __all__ = ["write_network_picture"]
 
@@ -23,5 +22,5 @@ def write_network_picture(state: RunState, trial: int, path: Path) -> None:
     network = Architecture.from_json(state.row(trial)["architecture"])
     run = state.run
     backbones = find_backbone_sites(run.space, run.file.task_on(CLASSES), [network])
-    drawing = draw_blocks(network, backbones[network.backbone, network.resolution].sites)
+    drawing = network.draw(backbones[network.backbone, network.resolution].sites)
     write_report_file(path, lambda part: drawing.save(part, MARK))

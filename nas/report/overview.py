@@ -6,11 +6,11 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from nas import __version__
 from nas.base.errors import NasError, SpecError
 from nas.report.document import asset, content_policy, script_of, templates
 from nas.report.explain import Effect, explain_front
@@ -145,7 +145,7 @@ class Overview:
                 title=f"{len(runs)} runs in {self.folder}",
                 folder=self.folder,
                 mark=MARK,
-                version=metadata.version("attention-nas"),
+                version=__version__,
                 written=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
                 runs=runs,
                 groups=groups,

@@ -11,12 +11,12 @@ import shlex
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from nas import __version__
 from nas.base.errors import NasError
 from nas.base.formats import format_duration, format_milliseconds, format_probability
 from nas.report.captions import describe_latency_source, describe_remeasured_latency
@@ -34,9 +34,9 @@ from nas.report.report_file import MARK, write_report_file
 from nas.report.rerun_command import rerun_command
 from nas.report.snapshot import Snapshot
 from nas.report.template_filters import format_gain, format_number
-from nas.runs.calibrate.curve_result import kind_of
 from nas.runs.elapsed import read_elapsed
 from nas.runs.run import Run
+from nas.study.budget_curves import kind_of
 from nas.study.front.answer import best_point
 from nas.study.front.front import Front
 from nas.study.front.verdict import judge
@@ -250,7 +250,7 @@ def _render(snapshot: Snapshot, *, live: bool, among: bool = False) -> str:
         .render(
             title=run.title,
             mark=MARK,
-            version=metadata.version("attention-nas"),
+            version=__version__,
             written=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
             snapshot=snapshot,
             run=run,

@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from nas.base.errors import StorageError
-from nas.runs.calibrate.curve_result import CurvesFound
-from nas.runs.calibrate.result import Calibration
-from nas.runs.run import Run, journal_stamp
+from nas.runs.run import Run
+from nas.runs.stored_trials import journal_stamp
 from nas.strategy.samplers.pareto import PROMISE
 from nas.strategy.storage.store import Store
+from nas.study.budget_curves import CurvesFound
+from nas.study.calibration import Calibration
 from nas.study.front.front import Front
 from nas.study.prospect import PROSPECT, Prospect
 from nas.study.trials import Trials

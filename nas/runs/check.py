@@ -17,10 +17,6 @@ from nas.models.candidates import Candidates, given_space
 from nas.models.cost import cost
 from nas.models.own_network import check_outputs
 from nas.runs.beside_weights import compare_with_images
-from nas.runs.calibrate.curve_result import CurvesFound
-from nas.runs.calibrate.result import FILE as CALIBRATION
-from nas.runs.calibrate.result import load_calibration
-from nas.runs.calibrate.search_budget import check_fits, find_curves, with_budget
 from nas.runs.check_network import CLASSES, check_networks, check_own_network
 from nas.runs.given_weights import match_given_weights, settle_weights
 from nas.runs.images import decode_images, image_names
@@ -28,11 +24,15 @@ from nas.runs.loggers import check_loggers
 from nas.runs.open_study import study_name
 from nas.runs.run import CONSTANT_PREDICTION, Run, open_run
 from nas.runs.run_file import RunFile
+from nas.runs.search_budget import check_fits, find_curves, with_budget
 from nas.spec.prior import Rules, load_rules
 from nas.spec.proxy import Proxy
 from nas.spec.runner import TRAINS_HERE, Runner, check_regime, given_runner
 from nas.spec.space import SearchSpace
 from nas.spec.task import Task
+from nas.study.budget_curves import CurvesFound
+from nas.study.calibration import FILE as CALIBRATION
+from nas.study.calibration import load_calibration
 from nas.training.device import best_device, check_placement
 from nas.training.launch import check_launch
 from nas.training.precision import settle_precision
@@ -101,7 +101,7 @@ def check_new_run(
     training_task(file.task_on(CLASSES))  # which needs its packages
     candidates = Candidates(space, file.task_on(CLASSES))
     plains = [plain for plain, _ in candidates.plains()]
-    file, told = settle_weights(file, plains)
+    file, of_weights = settle_weights(file, plains)
     profile = check_latency_device(file, candidates)
     if profile is not None and profile.doubt is not None:
         notes += (profile.doubt,)
@@ -116,7 +116,7 @@ def check_new_run(
     for plain in plains:
         check_outputs(plain, task)
         check_own_network(plain, task)
-    notes += (*remarks, *beyond, *told, *match_given_weights(file, plains, task))
+    notes += (*remarks, *beyond, *of_weights, *match_given_weights(file, plains, task))
     if task.is_classification:  # else labels beside weights are of something else
         notes += tuple(compare_with_images(file.proxy.backbone, plains, about["classes"]))
     if file.search.published_prior and not task.is_classification:

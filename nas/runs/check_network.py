@@ -222,13 +222,13 @@ def _unconverted(network: nn.Module, size: Size, device: Device, fault: str) -> 
 def _innermost(network: nn.Module, size: Size) -> dict[str, tuple[nn.Module, tuple[int, int, int]]]:
     """Return the modules that read maps, by path, with the shape of those; the innermost first."""
     network = copied(network).eval()
-    found: dict[str, tuple[nn.Module, tuple[int, int, int]]] = {}
+    modules: dict[str, tuple[nn.Module, tuple[int, int, int]]] = {}
 
     def noting(path: str) -> Callable[..., None]:
         def note(module: nn.Module, inputs: tuple[object, ...]) -> None:
             if len(inputs) == 1 and isinstance(inputs[0], Tensor) and inputs[0].ndim == 4:
                 _, channels, height, width = inputs[0].shape
-                found[path] = module, (channels, height, width)
+                modules[path] = module, (channels, height, width)
 
         return note
 
@@ -241,4 +241,4 @@ def _innermost(network: nn.Module, size: Size) -> dict[str, tuple[nn.Module, tup
         network(torch.zeros(1, *size.shape))
     for handle in handles:
         handle.remove()
-    return dict(sorted(found.items(), key=lambda item: -item[0].count(".")))
+    return dict(sorted(modules.items(), key=lambda item: -item[0].count(".")))

@@ -154,8 +154,8 @@ def _refuse_unlike(states: Sequence[RunState], *, projected: bool) -> None:
     first = _conditions(states[0], projected)
     for state in states[1:]:
         for name, condition in _conditions(state, projected).items():
-            (one, told), (other, told_other) = first[name], condition
-            if told == told_other:
+            (one, value), (other, other_value) = first[name], condition
+            if value == other_value:
                 continue
             differing = f"{one}; {other}"
             if one == other:  # only what tells the images by their content differs
@@ -173,7 +173,7 @@ def alike(one: RunState, other: RunState) -> bool:
     Raises StorageError where one does not say what its images were.
     """
     first, second = (_conditions(state, projected=False) for state in (one, other))
-    return all(told == second[name][1] for name, (_, told) in first.items())
+    return all(value == second[name][1] for name, (_, value) in first.items())
 
 
 def _conditions(state: RunState, projected: bool) -> dict[str, tuple[str, str]]:

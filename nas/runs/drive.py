@@ -16,10 +16,12 @@ from nas.latency.runtime import device_named
 from nas.latency.source import measure_architectures
 from nas.latency.survey import is_of_this_machine
 from nas.runs.choose_executor import EXECUTORS, latency_machine
+from nas.runs.elapsed import STARTED
 from nas.runs.loggers import with_loggers
 from nas.runs.open_study import open_study
 from nas.runs.prepare import SearchInputs, make_search, prepare
-from nas.runs.run import FINISHED, Run, journal_stamp
+from nas.runs.run import FINISHED, Run
+from nas.runs.stored_trials import TRIALS_FILE, journal_stamp
 from nas.spec.architecture import Architecture
 from nas.strategy.storage.store import Store
 from nas.study.record import FAILED, PRUNED, Record
@@ -37,13 +39,15 @@ def drive(inputs: SearchInputs, observer: Observer | None = None, *, spent: floa
     spent: seconds of its time limit that are used up.
     """
     run = inputs.run
-    events = ObserverPair(observer or SilentObserver(), EventLog(run.path / "events.log"))
+    log = EventLog(run.path / "events.log")
+    events = ObserverPair(observer or SilentObserver(), log)
     with (
         with_loggers(run, events) as audience,
         open_study(run, audience.stage) as store,
         latency_machine(run, audience) as machine,
     ):
         started = time.monotonic() - spent
+        log.stage(STARTED)
         spec = prepare(inputs, audience, machine)
         search = make_search(inputs, store, started)
         executor = EXECUTORS[run.file.executor](inputs, store, spec)
@@ -116,7 +120,7 @@ def write_results(run: Run) -> None:
     """Write trials.parquet, front.csv and front.png, each whole."""
     stamp = journal_stamp(run.path) if run.file.address is None else ""
     trials = Trials.of(Store(run.study, writable=False).records())
-    trials.write(run.path / "trials.parquet", stamp=stamp)
+    trials.write(run.path / TRIALS_FILE, stamp=stamp)
     front = run.read(trials).front()
     front.write_csv(run.path / "front.csv")
     from nas.study.front.plot import draw_front  # matplotlib, at the end of a search

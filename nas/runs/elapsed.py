@@ -8,19 +8,21 @@ from pathlib import Path
 
 from nas.runs.run import Run
 
-__all__ = ["RENEWED", "Elapsed", "read_elapsed", "read_spent"]
+__all__ = ["RENEWED", "STARTED", "Elapsed", "read_elapsed", "read_spent"]
 
 _BEGINS, _ENDS = "searching", "searched:"
 RENEWED = "the time that it may take counts from here"
 """A line of the log: the run was given more time here."""
+STARTED = "started"
+"""A line of the log: a process starts or resumes the run. Until it searches, no time counts."""
 
 
 @dataclass(frozen=True, slots=True)
 class Elapsed:
-    """The time of a search since it was started, or resumed for the last time.
+    """The time of a search, in all processes that have searched.
 
     spent: seconds.
-    left: seconds until its time limit, about; None without one, or where it does not search.
+    left: seconds until its time limit, about; None without one, or when it has ended.
     """
 
     spent: float
@@ -33,19 +35,14 @@ def read_elapsed(run: Run, *, running: bool, now: datetime | None = None) -> Ela
     running: whether a driver works on the run.
     now: the time, with its zone; None: that of the clock.
     """
-    events = _events(run.path / "events.log")
-    starts = [number for number, (_, text) in enumerate(events) if text == _BEGINS]
-    if not starts:
+    read = _Clock.read(run)
+    if read is None:
         return None
-    began = events[starts[-1]][0]
-    after = events[starts[-1] :]
-    over = next((when for when, text in after if text.startswith(_ENDS)), None)
-    if over is None and not running:
-        over = after[-1][0]
-    spent = max(0.0, ((over or now or datetime.now(UTC)) - began).total_seconds())
+    spent = read.total
+    if running and not read.over and read.heard is not None:
+        spent += max(0.0, ((now or datetime.now(UTC)) - read.heard).total_seconds())
     limit = run.file.search.time_limit
-    left = None if limit is None or over is not None else max(0.0, limit - spent)
-    return Elapsed(spent, left)
+    return Elapsed(spent, None if limit is None or read.over else max(0.0, limit - spent))
 
 
 def read_spent(run: Run) -> float:
@@ -54,16 +51,39 @@ def read_spent(run: Run) -> float:
     A search that was killed goes on with what is left; so does one with a budget, which keeps the
     rest for full trainings. Another one that came to its limit is given it once more.
     """
-    total, began, over = 0.0, None, False
-    for when, text in _events(run.path / "events.log"):
-        if text == RENEWED:
-            total, began, over = 0.0, None, False
-        elif text == _BEGINS:
-            began, over, last = when, False, when
-        elif began is not None and not over:
-            total += max(0.0, (when - last).total_seconds())
-            last, over = when, text.startswith(_ENDS)
-    return 0.0 if over and run.file.search.budget is None else total
+    read = _Clock.read(run)
+    return 0.0 if read is None or (read.over and run.file.search.budget is None) else read.total
+
+
+@dataclass(slots=True)
+class _Clock:
+    """What a log says of the time of a search.
+
+    total: seconds, up to the last line.
+    heard: when the process that searches wrote its last line; None: none searches yet.
+    over: whether the search came to its end.
+    """
+
+    total: float = 0.0
+    heard: datetime | None = None
+    over: bool = False
+
+    @classmethod
+    def read(cls, run: Run) -> _Clock | None:
+        """Read it from events.log; None where nothing of a search stands there."""
+        clock, begun = cls(), False
+        for when, text in _events(run.path / "events.log"):
+            if text == RENEWED:
+                clock = cls()
+            elif text == STARTED:
+                clock.heard = None
+            elif text == _BEGINS:
+                again = clock.over and run.file.search.budget is None
+                clock, begun = cls(0.0 if again else clock.total, when), True
+            elif clock.heard is not None and not clock.over:
+                clock.total += max(0.0, (when - clock.heard).total_seconds())
+                clock.heard, clock.over = when, text.startswith(_ENDS)
+        return clock if begun else None
 
 
 def _events(path: Path) -> list[tuple[datetime, str]]:

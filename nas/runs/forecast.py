@@ -25,7 +25,8 @@ from nas.spec.proxy import PROBE_STEPS
 from nas.spec.task import Figure, Task
 from nas.strategy.confirmation import most_confirmed
 from nas.training.device import best_device, times_as_fast
-from nas.training.proxies import PROXIES, Setting
+from nas.training.proxies import PROXIES
+from nas.training.proxies.setting import Setting
 from nas.training.recipe import steps_in
 from nas.training.step_time import images_to_time, seconds_of_step
 

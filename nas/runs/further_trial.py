@@ -2,48 +2,131 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Collection, Mapping
 from dataclasses import replace
+from pathlib import Path
 
+import numpy as np
 import torch
+from torch import nn
 
 from nas.base.errors import SpecError
 from nas.base.seeds import derive
 from nas.execution.evaluator import Evaluator, EvaluatorSpec
 from nas.execution.observer import Observer
 from nas.models.candidates import Candidates
+from nas.models.cost import cost
 from nas.runs.choose_executor import latency_machine
 from nas.runs.drive import write_results
+from nas.runs.given_network import check_held
 from nas.runs.lock import run_lock
 from nas.runs.prepare import SearchInputs, prepare
-from nas.runs.run import Run
-from nas.spec.architecture import Architecture
+from nas.runs.progress_bar import watched
+from nas.runs.run import Run, open_run
+from nas.spec.architecture import PLAIN, Architecture
 from nas.spec.objective import objectives_named
+from nas.spec.width import is_widened, rival_name
 from nas.strategy.ledger import Ledger, check_finite, objective_values, record_outcome
 from nas.strategy.storage.store import Store
 from nas.study.record import Job, Latency, Record
 
-__all__ = ["evaluate_further", "train_further"]
+__all__ = ["evaluate", "evaluate_further", "train_further"]
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._/@+-]{0,29}")
 
 
-def evaluate_further(run: Run, architecture: Architecture, observer: Observer) -> Record:
-    """Evaluate a network of a run's space as its search does, and return its record.
+def evaluate(
+    path: str | Path,
+    architecture: Architecture,
+    *,
+    name: str | None = None,
+    backbone: nn.Module | None = None,
+    observer: Observer | None = None,
+    progress: bool | None = None,
+) -> int:
+    """Evaluate a network of your own as a run's search does, and return its trial's number.
 
-    It becomes a trial of the study as if the search had proposed it.
-    Raises SpecError for a network that the space does not hold or the study has, StorageError.
+    path: the run folder.
+    name: of a placement that searched networks are held against, as against the hand-placed ones;
+        None: it is one more network of the search.
+    backbone: the network that the search was given in memory, as it was then.
+    observer, progress: as of `nas.resume`.
+
+    Raises SpecError for what is refused, which changes nothing; `evaluate_further` says what.
+    """
+    run = open_run(path, backbone=backbone)
+    check_held(run)
+    with watched(observer, progress) as audience:
+        return evaluate_further(run, architecture, audience, name=name).trial
+
+
+def evaluate_further(
+    run: Run, architecture: Architecture, observer: Observer, *, name: str | None = None
+) -> Record:
+    """Evaluate a network as a run's search does, and return its record.
+
+    It becomes a trial of the study: one of the search, or, with a name, a hand-placed one.
+    Raises SpecError for a network of another backbone, one that the study has, a name that is
+    taken, and, without a name, a network that the space does not hold. Raises StorageError.
     """
     inputs = SearchInputs.read(run)
-    values = inputs.candidates.values(architecture)
-    if values is None:
-        raise SpecError(f"{run.path}: its space does not hold this network; search another space")
-    if architecture.digest in set(map(str, run.trials()["digest"])):
-        raise SpecError(f"{run.path} has this network already; nas front {run.path} shows it")
+    values = _values_in_space(inputs.candidates, architecture)
+    plains = [plain for plain, _ in inputs.candidates.plains()]
+    if architecture.plain not in plains:
+        allowed = ", ".join(f"{plain.backbone} at {plain.size}" for plain in plains)
+        raise SpecError(
+            f"{run.path} is about {allowed}; found {architecture.backbone} at {architecture.size}"
+        )
+    if values is None and name is None:
+        raise SpecError(
+            f"{run.path}: its space does not hold this network; name it, and it is compared with "
+            "as the hand-placed ones are"
+        )
+    trials = run.trials()
+    same = np.flatnonzero(trials["digest"] == architecture.digest)
+    if len(same):
+        number = int(trials["trial"][same].min())
+        raise SpecError(
+            f"{run.path} has this network already, as trial {number}; nas show {run.path} {number} "
+            "shows it"
+        )
+    cost(architecture, task=inputs.task)  # raises SpecError for sites and blocks that are not there
+    if name is not None:
+        _check_name(name, {PLAIN, *inputs.candidates.references(), *trials["reference"]})
     with run_lock(run.path), latency_machine(run, observer) as machine:
         spec = prepare(inputs, observer, machine)
         observer.stage("training the network as the search does")
-        record = train_further(run, spec, architecture, values=values, candidates=inputs.candidates)
+        record = train_further(
+            run,
+            spec,
+            architecture,
+            reference=name,
+            values=values,
+            candidates=inputs.candidates,
+        )
         write_results(run)
     return record
+
+
+def _values_in_space(candidates: Candidates, architecture: Architecture) -> dict[str, str] | None:
+    """Return the values of a network's parameters; None where the space does not hold it."""
+    limit = candidates.space.max_insertions
+    if limit is not None and len(architecture.blocks) > limit:
+        return None
+    return candidates.values(architecture)
+
+
+def _check_name(name: str, taken: Collection[str | None]) -> None:
+    """Raise SpecError for what is no name of a placement, or is that of another network."""
+    if not _NAME.fullmatch(name) or is_widened(name):
+        raise SpecError(
+            f"name {name!r}; allowed: up to 30 letters, digits, blanks and . _ / @ + -, a letter "
+            f"or digit first, and not as widened networks are called ({rival_name(1.5)})"
+        )
+    if name in taken:
+        others = ", ".join(sorted(other for other in taken if other is not None))
+        raise SpecError(f"name {name!r} is taken; there are: {others}")
 
 
 def train_further(

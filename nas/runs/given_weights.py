@@ -52,14 +52,14 @@ def settle_weights(file: RunFile, plains: Sequence[Architecture]) -> tuple[RunFi
         file = file.model_copy(update={"proxy": _with_digest(file.proxy, path)})
     if file.normalisation is not None:
         return file, []
-    found, told_by = _find_normalisation(file, plains[0].backbone)
-    if found is None:
+    normalisation, told_by = _find_normalisation(file, plains[0].backbone)
+    if normalisation is None:
         return file, [
             "images are normalised by their own mean and deviation, since nothing tells how these "
             "weights were trained; if otherwise, give --set normalisation='{mean: [...], std: "
             "[...]}'"
         ]
-    return file.model_copy(update={"normalisation": found}), [_told(found, told_by)]
+    return file.model_copy(update={"normalisation": normalisation}), [_told(normalisation, told_by)]
 
 
 def _as_its_transform(file: RunFile, backbone: str) -> tuple[RunFile, list[str]]:
@@ -73,15 +73,16 @@ def _as_its_transform(file: RunFile, backbone: str) -> tuple[RunFile, list[str]]
     if within is None:
         return file, []
     mean, std = within
-    found = Normalisation(mean=list(mean), std=list(std))
-    return file.model_copy(update={"normalisation": found}), [
-        _told(found, f"the transform of {backbone}")
+    normalisation = Normalisation(mean=list(mean), std=list(std))
+    return file.model_copy(update={"normalisation": normalisation}), [
+        _told(normalisation, f"the transform of {backbone}")
     ]
 
 
-def _told(found: Normalisation, by: str) -> str:
+def _told(normalisation: Normalisation, by: str) -> str:
     mean, std = (
-        ", ".join(f"{value:.3g}" for value in values) for values in (found.mean, found.std)
+        ", ".join(f"{value:.3g}" for value in values)
+        for values in (normalisation.mean, normalisation.std)
     )
     return f"images are normalised as {by} says: mean {mean}, deviation {std}"
 

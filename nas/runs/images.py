@@ -4,26 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 from nas.base.errors import SpecError, StorageError
 from nas.base.machine import cache_root
 from nas.base.size import Resolution, Size
 from nas.data import Dataset, cached_data, data_names, open_data, same_images
-from nas.runs.run import Run
 from nas.runs.run_file import RunFile
 from nas.spec.runner import Runner
 from nas.spec.space import SearchSpace
 
-__all__ = [
-    "are_images",
-    "decode_images",
-    "find_images",
-    "image_names",
-    "open_decoded",
-    "open_images",
-    "train_resolution",
-]
+__all__ = ["RunImages", "decode_images", "image_names", "train_resolution"]
 
 
 def train_resolution(space: SearchSpace, file: Runner) -> Resolution:
@@ -88,72 +80,79 @@ def _names(file: RunFile, resolution: Resolution) -> Collection[str]:
     return names.values()
 
 
-def find_images(
-    run: Run,
-    key: str,
-    way_out: str = "put them back",
-    *,
-    progress: Callable[[int, int], None] | None = None,
-) -> Path:
-    """Return the folder of the decoded images that a run was started with.
+@dataclass(frozen=True, slots=True)
+class RunImages:
+    """The images that a run was started with.
 
-    key: of the images in the run's environment.json.
-    way_out: what is to be done when they have changed.
-    progress: see `decode_images`.
-    Raises SpecError when they are gone or have changed.
+    path, space, file: of the run.
+    key: of the images in its environment.json.
     """
-    try:
-        folder = decode_images(run.space, run.file, progress=progress)
-    except SpecError as error:
-        place = Path(run.file.data.partition(":")[2])
-        if place.is_absolute() and not place.is_dir():
+
+    path: Path
+    space: SearchSpace
+    file: RunFile
+    key: str
+
+    def find(
+        self,
+        way_out: str = "put them back",
+        *,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> Path:
+        """Return the folder of the decoded images.
+
+        way_out: what is to be done when they have changed.
+        progress: see `decode_images`.
+        Raises SpecError when they are gone or have changed.
+        """
+        try:
+            folder = decode_images(self.space, self.file, progress=progress)
+        except SpecError as error:
+            place = Path(self.file.data.partition(":")[2])
+            if place.is_absolute() and not place.is_dir():
+                raise SpecError(
+                    f"{error}; where it lies elsewhere now, say so behind data: in "
+                    f"{self.path / 'run.yaml'}"
+                ) from None
+            raise
+        if not self.are_in(folder):
             raise SpecError(
-                f"{error}; where it lies elsewhere now, say so behind data: in "
-                f"{run.path / 'run.yaml'}"
-            ) from None
-        raise
-    if not are_images(run, folder, key):
-        raise SpecError(
-            f"the images of {run.file.data} have changed since {run.path} was started; {way_out}"
-        )
-    return folder
+                f"the images of {self.file.data} have changed since {self.path} was started; "
+                f"{way_out}"
+            )
+        return folder
 
+    def are_in(self, folder: Path) -> bool:
+        """Return whether a folder of decoded images holds these.
 
-def are_images(run: Run, folder: Path, key: str) -> bool:
-    """Return whether decoded images are those that a run was started with.
+        By the rules of before, images that were only copied or touched have another name, too: they
+        are told by what is still kept under the old one.
+        """
+        before = self.file.image_rules == 1
+        return folder.name == self.key or (before and same_images(folder, folder.parent / self.key))
 
-    By the rules of before, images that were only copied or touched have another name, too: they
-    are told by what is still kept under the old one.
-    key: of the images in the run's environment.json.
-    """
-    before = run.file.image_rules == 1
-    return folder.name == key or (before and same_images(folder, folder.parent / key))
+    def open(self, resolution: Resolution | None = None) -> Dataset:
+        """Open the images that the run was trained and judged on; decoded again where need be.
 
+        resolution: of the same images for a full training; None: that of the proxies.
+        Raises SpecError when they are gone or have changed.
+        """
+        folder = self.find()
+        if resolution is not None:
+            folder = decode_images(self.space, self.file, resolution)
+        return open_data(folder)
 
-def open_images(run: Run, key: str, resolution: Resolution | None = None) -> Dataset:
-    """Open the images that a run was trained and judged on; decoded again where need be.
+    def open_decoded(self, resolution: Resolution | None = None) -> Dataset:
+        """Open images as `open` does, but those alone that this machine has decoded already.
 
-    key: of the images in the run's environment.json.
-    resolution: of the same images for a full training; None: that of the proxies.
-    Raises SpecError when they are gone or have changed.
-    """
-    folder = find_images(run, key)
-    if resolution is not None:
-        folder = decode_images(run.space, run.file, resolution)
-    return open_data(folder)
-
-
-def open_decoded(run: Run, key: str, resolution: Resolution | None = None) -> Dataset:
-    """Open images as `open_images` does, but those alone that this machine has decoded already.
-
-    So it takes a moment, and calls no function of a user's that makes images.
-    Raises SpecError where they are not there.
-    """
-    file, names = run.file, [key]
-    if resolution is not None and resolution != train_resolution(run.space, file):
-        names = list(_names(file, resolution))
-    for name in names:
-        if Path(name).name == name:  # a run folder may come from anybody
-            with suppress(StorageError):
-                return open_data(cache_root() / "data" / name)
-    raise SpecError("its images are not decoded on this machine")
+        So it takes a moment, and calls no function of a user's that makes images.
+        Raises SpecError where they are not there.
+        """
+        names = [self.key]
+        if resolution is not None and resolution != train_resolution(self.space, self.file):
+            names = list(_names(self.file, resolution))
+        for name in names:
+            if Path(name).name == name:  # a run folder may come from anybody
+                with suppress(StorageError):
+                    return open_data(cache_root() / "data" / name)
+        raise SpecError("its images are not decoded on this machine")

@@ -23,7 +23,7 @@ from nas.execution.exchange import Exchange, WorkerTerms
 from nas.execution.exchange.study import StudyExchange
 from nas.execution.workers.worker_process import WorkerProcess
 from nas.latency.runtime import RUNTIMES
-from nas.runs.images import are_images, decode_images
+from nas.runs.images import decode_images
 from nas.runs.open_study import exchange_of
 from nas.runs.own_backbones import check_own_backbones
 from nas.runs.prepare import DEVICE
@@ -146,7 +146,7 @@ def _fit_spec(run: Run, terms: WorkerTerms) -> EvaluatorSpec:
     for text in (*spec.plains, spec.anchor):
         _check_backbone(run, text)
     data = decode_images(run.space, run.file)
-    if not are_images(run, data, terms.data):
+    if not run.images(terms.data).are_in(data):
         raise SpecError(
             f"the images of {run.file.data} are not those that {run.path} was started with; "
             "copy them from there"

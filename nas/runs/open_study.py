@@ -18,8 +18,9 @@ from nas.execution.exchange import Exchange, WorkerTerms
 from nas.execution.exchange.folder import FolderExchange
 from nas.execution.exchange.study import StudyExchange
 from nas.latency.runtime import RUNTIMES, device_named
-from nas.runs.run import JOURNAL_FILE, Run
+from nas.runs.run import Run
 from nas.runs.run_file import RunFile
+from nas.runs.stored_trials import JOURNAL_FILE
 from nas.spec.objective import objectives_named
 from nas.spec.runner import JOURNAL, Runner
 from nas.spec.space import SearchSpace

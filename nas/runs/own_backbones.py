@@ -55,13 +55,13 @@ def check_own_backbones(run: Run) -> list[str]:
     same_torch = about["versions"].get("torch") == version("torch")  # it writes layers as they are
     notes = []
     for name, were in before.items():
-        found = Structure.from_dict(were).difference(
+        difference = Structure.from_dict(were).difference(
             Structure.from_dict(now[name]), layers=same_torch
         )
-        if found is not None:
+        if difference is not None:
             raise SpecError(
-                f"backbone {name} is not what {run.path} was started with: {found}; put its code "
-                "back, or start another run"
+                f"backbone {name} is not what {run.path} was started with: {difference}; put its "
+                "code back, or start another run"
             )
         if were["source"] != now[name]["source"]:
             notes.append(

@@ -150,9 +150,9 @@ class _Own:
         network = self._network.eval()
         with self._saying("predict", "evaluation"), torch.no_grad(), self._unmoved("predict"):
             with _counted(network) as asked:
-                found = _call(network, "predict", self._images)
+                together = _call(network, "predict", self._images)
             alone = _call(network, "predict", self._images[:1])
-        for given, count in ((found, IMAGES), (alone, 1)):
+        for given, count in ((together, IMAGES), (alone, 1)):
             fault = describe_objects_fault(given, count, self._classes)
             if fault is not None:
                 raise SpecError(f"{self._name}: its predict gives {fault}")

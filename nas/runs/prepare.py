@@ -29,7 +29,6 @@ from nas.latency.source import machine_of, measure_device
 from nas.models.candidates import Candidates
 from nas.models.cost import cost_by_parts
 from nas.models.held_blocks import count_starts
-from nas.runs.images import find_images
 from nas.runs.run import DEVICE, Run
 from nas.spec.architecture import PLAIN, Architecture
 from nas.spec.prior import load_rules
@@ -145,12 +144,8 @@ def _find_images(inputs: SearchInputs, observer: Observer) -> Path:
     """Return the folder of the decoded images. Raises SpecError when they have changed."""
     run = inputs.run
     observer.stage("reading images")
-    return find_images(
-        run,
-        inputs.data["key"],
-        "put them back, or start another run",
-        progress=observer.step,
-    )
+    images = run.images(inputs.data["key"])
+    return images.find("put them back, or start another run", progress=observer.step)
 
 
 def _plain_networks(inputs: SearchInputs) -> list[Architecture]:
@@ -209,11 +204,11 @@ def _train_backbone(
 
 def _describe_starts(starts: Mapping[str, int], slots: int, space: SearchSpace) -> str:
     """Say which blocks start as what the filled slots of a backbone hold."""
-    found = [
+    as_held = [
         f"{name} in {number} of {slots}{'' if name in space.blocks else ' (not in this space)'}"
         for name, number in starts.items()
     ]
-    return f"blocks that start as what a slot holds, if as wide: {', '.join(found) or 'none'}"
+    return f"blocks that start as what a slot holds, if as wide: {', '.join(as_held) or 'none'}"
 
 
 def _describe_score(score: Score, task: Task) -> str:

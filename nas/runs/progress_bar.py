@@ -99,14 +99,14 @@ class ProgressBar(SilentObserver):
         self._best = record.loss if self._best is None else min(self._best, record.loss)
 
     def _show(self) -> None:
-        said = []
+        parts = []
         if seeds := len(self._repeated):
-            said.append(f"{seeds} further seed{'s' if seeds > 1 else ''}")
+            parts.append(f"{seeds} further seed{'s' if seeds > 1 else ''}")
         if self._failed:
-            said.append(f"{self._failed} failed")
+            parts.append(f"{self._failed} failed")
         if self._best is not None:
             saved = "" if self._plain is None else f" ({self._plain - self._best:+.4f} saved)"
-            said.append(f"best loss {self._best:.4f}{saved}")
-        self._bar.set_postfix_str(", ".join(said), refresh=False)
+            parts.append(f"best loss {self._best:.4f}{saved}")
+        self._bar.set_postfix_str(", ".join(parts), refresh=False)
         self._bar.n = len(self._settled - self._repeated)
         self._bar.refresh()

@@ -30,9 +30,11 @@ from nas.models.task_network import backbone_of
 from nas.spec.architecture import Architecture
 from nas.spec.proxy import Proxy
 from nas.spec.task import Task
-from nas.training.checkpoint import checkpoint_path, restore, save_trained, save_weights
+from nas.training.candidate_checkpoint import restore, save_trained
+from nas.training.checkpoint import checkpoint_path, save_weights
 from nas.training.device import best_device
-from nas.training.proxies import PROXIES, Setting
+from nas.training.proxies import PROXIES
+from nas.training.proxies.setting import Setting
 
 __all__ = ["IMAGES", "Rehearsal", "reason_of"]
 
@@ -166,8 +168,8 @@ class Rehearsal:
                 save_trained(checkpoint_path(place, own.digest, 0), network, own, kind)
                 loaded = restore(place, own, setting.proxy, 0, self.task)
             images = self.images(self.network.size)
-            wanted, copy, found = (each(images) for each in (network, copied(network), loaded))
-        for given, how in ((copy, "copied"), (found, "saved and loaded")):
+            wanted, copy, restored = (each(images) for each in (network, copied(network), loaded))
+        for given, how in ((copy, "copied"), (restored, "saved and loaded")):
             if not _same(wanted, given):
                 raise SpecError(
                     f"{self.name} gives other scores when it is {how}: something that "

@@ -12,7 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from nas.base.errors import NasError, SpecError, StorageError
 from nas.base.files import parse, read_yaml
@@ -20,23 +20,24 @@ from nas.base.html import html_paragraphs
 from nas.base.object_store import location
 from nas.base.size import Resolution
 from nas.runs.belief import read_belief, regime_of
-from nas.runs.calibrate.curve_result import CURVES_FILE, CurvesFound, load_curves
-from nas.runs.calibrate.result import FILE, Calibration, load_calibration
 from nas.runs.lock import is_locked
 from nas.runs.profiled_latency import predict_latencies, profile_doubts
 from nas.runs.run_file import RunFile
+from nas.runs.stored_trials import JOURNAL_FILE, read_trials
 from nas.runs.trust import proxy_trust
-from nas.runs.weights import Weights, retrained_weights, trained_network
+from nas.spec.architecture import Architecture
 from nas.spec.objective import objectives_named
 from nas.spec.own_backbone import is_held
 from nas.spec.space import SearchSpace
 from nas.spec.storage_url import StorageUrl
 from nas.spec.task import Task
+from nas.study.budget_curves import CURVES_FILE, CurvesFound, load_curves
+from nas.study.calibration import FILE, Calibration, load_calibration
 from nas.study.constant_prediction import ConstantPrediction
 from nas.study.front.front import Front
 from nas.study.full_training import FullTraining
 from nas.study.network_belief import NetworkBelief
-from nas.study.record import COMPLETE, FAILED, PRUNED
+from nas.study.record import COMPLETE
 from nas.study.trials import TrainingCost, Trials
 
 if TYPE_CHECKING:
@@ -44,16 +45,17 @@ if TYPE_CHECKING:
     from torch import nn
 
     from nas.data import Dataset
+    from nas.runs.images import RunImages
 
 __all__ = [
     "CHECKPOINTS",
     "CONSTANT_PREDICTION",
     "DEVICE",
     "FINISHED",
-    "JOURNAL_FILE",
+    "RETRAINED_FOLDER",
     "Run",
     "RunState",
-    "journal_stamp",
+    "Weights",
     "open_run",
     "runs_below",
 ]
@@ -63,11 +65,14 @@ CONSTANT_PREDICTION = "constant_prediction"
 """The key of environment.json, of the images, for the judgement of one answer to all of them."""
 DEVICE = "device.json"
 """The profile that latencies are predicted from, or the anchor's latency, in a run folder."""
-JOURNAL_FILE = "study.journal"
 FINISHED = "finished:"
 """The beginning of the last event of a run that came to its end."""
+RETRAINED_FOLDER = "retrained"
+"""The folder of fully trained weights in a run folder."""
 
-_TRIALS_FILE = "trials.parquet"
+Weights = Literal["best", "search", "retrained"]
+"""Which trained weights of a network: see `RunState.retrained_weights`."""
+
 _LISTED = 8  # runs in an error
 
 
@@ -144,49 +149,9 @@ class Run:
     def trials(self) -> Trials:
         """Read every trial of the study.
 
-        They come from trials.parquet where that shows the study as it is, else from the study.
-        Raises StorageError when it cannot be read, or was cut short since it was copied.
+        Raises StorageError as `read_trials` does.
         """
-        copy = self.path / _TRIALS_FILE
-        if copy.exists() and self.file.address is None:
-            stamp = journal_stamp(self.path)
-            with suppress(StorageError):  # a broken copy: the study has it all
-                trials = Trials.read(copy, stamp=stamp)
-                if trials is not None:
-                    return trials
-        from nas.strategy.storage.store import Store
-
-        # Looked at first: a search that goes on meanwhile makes both longer.
-        copied = self._copied_trials(copy)
-        trials = Trials.of(Store(self.study, writable=False).records())
-        if copied is not None:
-            self._refuse_cut_short(trials, copied)
-        return trials
-
-    def _copied_trials(self, copy: Path) -> Trials | None:
-        """Return the trials in the copy of a journal, as it was at some time before."""
-        if self.file.address is None and copy.exists():
-            with suppress(StorageError):
-                return Trials.read(copy)
-        return None
-
-    def _refuse_cut_short(self, trials: Trials, copied: Trials) -> None:
-        """Raise StorageError where a journal, which only ever grows, lacks what its copy has.
-
-        To go on from there would write over the copy, which is then all that is left of it.
-        """
-        for what, held, had in (
-            ("trials", len(trials), len(copied)),
-            ("trials that have ended", _count_ended(trials), _count_ended(copied)),
-            ("full trainings", len(trials.full_trainings()), len(copied.full_trainings())),
-        ):
-            if held < had:
-                copy = self.path / _TRIALS_FILE
-                raise StorageError(
-                    f"{self.path / JOURNAL_FILE} holds {held} {what}, where {copy} has {had}: it "
-                    f"was cut short; put back a copy, or move {copy.name} away to go on with what "
-                    "is left"
-                )
+        return read_trials(self.path, self.study)
 
     def environment(self) -> dict[str, Any]:
         """Read environment.json: versions, hardware and data of the run.
@@ -248,16 +213,27 @@ class Run:
     def retrained_weights(
         self, trial: int, which: Weights = "best"
     ) -> tuple[Path, FullTraining] | None:
-        """Return the fully trained weights that count; see `nas.runs.weights`."""
-        return retrained_weights(self.read(), trial, which)
+        """Return the fully trained weights that count; see `RunState.retrained_weights`."""
+        return self.read().retrained_weights(trial, which)
 
     def network(self, trial: int, weights: Weights = "best") -> nn.Module:
         """Build the trained network of a trial, ready to ship: in evaluation mode, gates folded.
 
-        weights: `best`, `search` or `retrained`; see `nas.runs.weights.retrained_weights`.
+        weights: `best`, `search` or `retrained`; see `RunState.retrained_weights`.
         Raises SpecError when the trial is not complete.
         """
-        return trained_network(self.read(), trial, weights)
+        return self.read().network(trial, weights)
+
+    def images(self, key: str | None = None) -> RunImages:
+        """Return the images that the run was started with.
+
+        key: of them, where the caller has it already; None: environment.json says.
+        Raises StorageError where that is gone or damaged.
+        """
+        from nas.runs.images import RunImages
+
+        known = self.environment()["data"]["key"] if key is None else key
+        return RunImages(self.path, self.space, self.file, known)
 
     def dataset(self, resolution: Resolution | None = None) -> Dataset:
         """Open the images that the run was trained and judged on; decoded again where need be.
@@ -265,9 +241,7 @@ class Run:
         resolution: of the same images for a full training; None: that of the proxies.
         Raises SpecError when they are gone or have changed.
         """
-        from nas.runs.images import open_images
-
-        return open_images(self, self.environment()["data"]["key"], resolution)
+        return self.images().open(resolution)
 
     def spent(self, trials: Trials) -> TrainingCost | None:
         """Return what its training has cost; None where no network is stopped early."""
@@ -325,8 +299,8 @@ class RunState:
     def constant_prediction(self) -> ConstantPrediction | None:
         """The judgement of one answer to all images; None in a run of an earlier version."""
         known = {} if self.environment is None else self.environment["data"]
-        found = known.get(CONSTANT_PREDICTION)
-        return None if found is None else ConstantPrediction.from_dict(found)
+        values = known.get(CONSTANT_PREDICTION)
+        return None if values is None else ConstantPrediction.from_dict(values)
 
     @property
     def doubts(self) -> tuple[str, ...]:
@@ -388,9 +362,80 @@ class RunState:
         """Return every full training, of whichever recipe, by network and seed."""
         return self.trials.full_trainings()
 
+    @property
+    def images(self) -> RunImages:
+        """The images that it was started with. Raises StorageError as `data` does."""
+        return self.run.images(self.data()["key"])
 
-def _count_ended(trials: Trials) -> int:
-    return sum(trials.count(state) for state in (COMPLETE, PRUNED, FAILED))
+    # Trained networks.
+
+    def retrained_weights(
+        self, trial: int, which: Weights = "best"
+    ) -> tuple[Path, FullTraining] | None:
+        """Return the fully trained weights that count for a network, and how they came about.
+
+        They are a safetensors file of its whole state. Of all recipes and seeds the best by
+        accuracy on validation images counts, never by test images.
+        which: `best`: those of the search count where they are better, and were trained at the
+            resolution of the network; `search`: those of the search count; `retrained`: these do.
+        Returns None where those of the search count.
+        Raises SpecError when there are none and `retrained` was asked for.
+        """
+        run, row = self.run, self.row(trial)
+        trainings = [
+            (run.path / RETRAINED_FOLDER / training.weights, training)
+            for training in self.retrained()
+            if training.digest == row["digest"] and training.complete and training.weights
+        ]
+        there = [pair for pair in trainings if which != "search" and pair[0].is_file()]
+        if which == "retrained" and not there:
+            raise SpecError(
+                f"trial {trial} has no fully trained weights; train them: nas retrain {run.path} "
+                f"--trial {trial}"
+            )
+        best = max(there, key=lambda pair: pair[1].accuracy or 0.0, default=None)
+        if best is None or which == "retrained":
+            return best
+        from nas.runs.images import train_resolution
+
+        deployed = Architecture.from_json(row["architecture"]).resolution
+        alike = train_resolution(run.space, run.file) == deployed
+        better = alike and (row["accuracy"] or 0.0) > (best[1].accuracy or 0.0)
+        return None if better else best
+
+    def network(self, trial: int, which: Weights = "best", *, folded: bool = True) -> nn.Module:
+        """Build the trained network of a trial, ready to ship: in evaluation mode, gates folded.
+
+        which: see `retrained_weights`.
+        folded: whether gates are folded; else it is the network as it was trained.
+        Raises SpecError when the trial is not complete, StorageError when its weights are gone.
+        """
+        from nas.models.build import build, deploy
+        from nas.spec.recipe import FullRecipe
+        from nas.training.candidate_checkpoint import restore
+        from nas.training.checkpoint import load_weights
+
+        run, row = self.run, self.row(trial)
+        if row["state"] != COMPLETE:
+            cause = f": {row['failure']}" if row["failure"] else ""
+            raise SpecError(
+                f"trial {trial} is {row['state']}{cause}; only COMPLETE trials have a network"
+            )
+        architecture, task = Architecture.from_json(row["architecture"]), self.task
+        best = self.retrained_weights(trial, which)
+        if best is not None:
+            file, training = best
+            start = FullRecipe(**training.recipe).block_start
+            network = build(architecture, task=task, start=start)
+            network.load_state_dict(load_weights(file))
+        else:
+            try:
+                network = restore(run.checkpoints, architecture, run.file.proxy, row["seed"], task)
+            except StorageError as error:
+                raise StorageError(
+                    f"{error}; train it anew: nas retrain {run.path} --trial {trial}"
+                ) from None
+        return deploy(network.eval(), architecture) if folded else network.eval()
 
 
 def open_run(path: str | Path, *, backbone: nn.Module | None = None) -> Run:
@@ -439,14 +484,3 @@ def _read_file(path: Path) -> Any:
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "it is not a text file"
         raise StorageError(f"{path} cannot be read ({reason})") from None
-
-
-def journal_stamp(path: Path) -> str:
-    """Return a name for the state of a journal, which only ever grows.
-
-    Raises StorageError where there is none.
-    """
-    try:
-        return str((path / JOURNAL_FILE).stat().st_size)
-    except OSError as error:
-        raise StorageError(f"{path} has no study.journal ({error.strerror})") from None

@@ -17,8 +17,6 @@ from nas.base.formats import format_duration
 from nas.base.machine import describe_environment
 from nas.base.object_store import is_remote, location, remove, storage_errors
 from nas.execution.observer import Observer
-from nas.runs.calibrate.curve_result import CURVES_FILE
-from nas.runs.calibrate.result import FILE as CALIBRATION
 from nas.runs.check import NewRun, check_new_run
 from nas.runs.drive import drive
 from nas.runs.forecast import Forecast, forecast
@@ -38,6 +36,8 @@ from nas.runs.run_file import RunFile
 from nas.spec.runner import Runner, given_runner, with_overrides
 from nas.spec.search_plan import SearchPlan
 from nas.spec.space import SearchSpace
+from nas.study.budget_curves import CURVES_FILE
+from nas.study.calibration import FILE as CALIBRATION
 
 if TYPE_CHECKING:
     from torch import nn

@@ -16,6 +16,7 @@ from typing import Any
 
 import yaml
 
+from nas.base.content import read_content
 from nas.base.errors import NasError, SpecError
 from nas.base.files import read_text, read_yaml
 from nas.spec.runner import load_runner
@@ -68,11 +69,16 @@ class Step:
     command: its words.
     text: for its standard input; None: it reads none.
     files: name -> text, in a folder that stands for `{folder}` in the command.
+    refused: what to look at when it fails, where it ends at once and names the reason itself;
+        None: it goes on for a while, and its errors are shown as they come.
+    after: what to do next, in words.
     """
 
     command: tuple[str, ...]
     text: str | None = None
     files: Mapping[str, str] = field(default_factory=dict)
+    refused: str | None = None
+    after: str = ""
 
     def __str__(self) -> str:
         words = shlex.join(self.command).replace("'{folder}'", "{folder}")
@@ -88,9 +94,9 @@ def plan_steps(recipe: Path, order: Submission, *, address: str | None = None) -
     address: of the job server, where the recipe joins a cluster; None elsewhere.
     Raises SpecError for what is no recipe, or one of something else.
     """
+    text = read_content("recipes", recipe, "the recipe")
     if recipe.suffix == ".sbatch":
         return _by_sbatch(recipe, order)
-    text = read_text(recipe)
     data = read_yaml(text, str(recipe))
     if not isinstance(data, dict):
         raise SpecError(f"{recipe} holds no recipe; there are some in runners/")
@@ -110,11 +116,12 @@ def find_unfilled(recipe: Path) -> str | None:
     return None
 
 
-def submit(steps: Sequence[Step], *, run: Callable[..., Any] = subprocess.run) -> None:
-    """Carry out commands, one after the other.
+def submit(steps: Sequence[Step], *, run: Callable[..., Any] = subprocess.run) -> list[str]:
+    """Carry out commands, one after the other, and return what the user should read then.
 
     run: called as `subprocess.run`.
-    Raises SpecError where a program is missing, NasError where one fails.
+    Raises SpecError where a program is missing or refuses what is asked for, NasError where one
+    fails.
     """
     for step in steps:
         if _program(step.command[0]) is None:
@@ -122,15 +129,24 @@ def submit(steps: Sequence[Step], *, run: Callable[..., Any] = subprocess.run) -
                 f"{step.command[0]} is not installed here; submit from where it is, or see what "
                 "would be done with --dry-run"
             )
+    lines_out: list[str] = []
     for step in steps:
         with tempfile.TemporaryDirectory() as folder:
             for name, text in step.files.items():
                 (Path(folder) / name).write_text(text, encoding="utf-8")
             command = [word.replace("{folder}", folder) for word in step.command]
             command[0] = _program(command[0]) or command[0]
-            done = run(command, input=step.text, encoding="utf-8")
+            errors = None if step.refused is None else subprocess.PIPE
+            done = run(command, input=step.text, encoding="utf-8", stderr=errors)
+        name = step.command[0]
+        lines = [line.removeprefix(f"{name}: ") for line in (done.stderr or "").splitlines()]
+        if done.returncode != 0 and lines:
+            reason = "; ".join(line.removeprefix("error: ") for line in lines)
+            raise SpecError(f"{name} refuses it: {reason}; {step.refused}")
         if done.returncode != 0:
-            raise NasError(f"{step.command[0]} failed with exit code {done.returncode}")
+            raise NasError(f"{name} failed with exit code {done.returncode}")
+        lines_out += [*lines, *filter(None, [step.after])]
+    return lines_out
 
 
 def _program(name: str) -> str | None:
@@ -149,7 +165,14 @@ def _by_sbatch(recipe: Path, order: Submission) -> list[Step]:
         )
     runner = ("--runner", str(order.runner)) if order.runner else ()
     words = (str(order.space), "--out", order.out, *runner, *order.options)
-    return [Step(("sbatch", str(recipe), *words))]
+    return [
+        Step(
+            ("sbatch", str(recipe), *words),
+            refused=f"see the lines #SBATCH of {recipe}, and what sinfo shows",
+            after="squeue --me shows whether it waits, and why; then: "
+            f"nas status {shlex.quote(order.out)}",
+        )
+    ]
 
 
 def _by_ray_jobs(recipe: Path, order: Submission, address: str | None) -> list[Step]:

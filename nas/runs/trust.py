@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from nas.runs.calibrate.result import Calibration
 from nas.spec.runner import PROBE_STEPS, Proxy
+from nas.study.calibration import Calibration
 
 __all__ = ["proxy_trust"]
 

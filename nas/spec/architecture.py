@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, get_args
 
 from nas.base.errors import SpecError
 from nas.base.html import html_table
 from nas.base.size import Resolution, Size
+from nas.spec.drawing import Drawing, SiteMap, draw_blocks
 
 __all__ = [
     "EMPTY",
@@ -212,15 +213,23 @@ class Architecture:
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise SpecError(f"not an architecture ({error!r}): {text[:80]}") from None
 
-    def _repr_html_(self) -> str:
-        from nas.spec.drawing import draw_blocks
+    def draw(self, sites: Iterable[SiteMap] = ()) -> Drawing:
+        """Draw which block stands where.
 
+        sites: of the backbone, in the order of the data; empty: only those that have a block are
+            known.
+        """
+        labels = {one.site: one.label for one in self.insertions}
+        emptied = {one.site for one in self.insertions if one.block == EMPTY}
+        return draw_blocks(self.backbone, self.size, labels, emptied, sites)
+
+    def _repr_html_(self) -> str:
         rows = [(one.site, one.label) for one in self.insertions]
         title = f"{self.backbone} at {self.size} pixels" + (
             f", equal blocks of a {self.share} share weights" if self.share else ""
         )
         table = html_table(("site", "block"), rows or [("all", "as it comes")], title)
-        return draw_blocks(self).svg + table if rows else table
+        return self.draw().svg + table if rows else table
 
     def __str__(self) -> str:
         blocks = ", ".join(f"{one.site}: {one.label}" for one in self.insertions)

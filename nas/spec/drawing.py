@@ -6,7 +6,7 @@ read in light and dark, and 384 pixels wide, so that a phone shows it whole.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from itertools import groupby
@@ -16,7 +16,7 @@ from typing import Protocol
 from nas.base.files import write_whole
 from nas.base.formats import one_line
 from nas.base.natural_order import natural_key
-from nas.spec.architecture import EMPTY, Architecture
+from nas.base.size import Size
 
 __all__ = ["PALETTE", "Drawing", "SiteMap", "draw_blocks"]
 
@@ -90,20 +90,28 @@ class Drawing:
             temporary.write_text(f"{head}>{comment}{_ALONE}{rest}\n", "utf-8", "backslashreplace")
 
 
-def draw_blocks(architecture: Architecture, sites: Iterable[SiteMap] = ()) -> Drawing:
-    """Draw which block stands where.
+def draw_blocks(
+    backbone: str,
+    size: Size,
+    labels: Mapping[str, str],
+    emptied: Collection[str],
+    sites: Iterable[SiteMap] = (),
+) -> Drawing:
+    """Draw which block stands where in a backbone; see `Architecture.draw`.
 
+    size: of the images.
+    labels: of blocks, by the names of their sites.
+    emptied: those of the sites whose slot has lost what it held.
     sites: of the backbone, in the order of the data; empty: only those that have a block are known.
     """
-    labels = {one.site: one.label for one in architecture.insertions}
     known: list[SiteMap] = list(sites)
     if not set(labels) <= {site.name for site in known}:
         known = [_NamedSite(name) for name in sorted(labels, key=natural_key)]
-    kinds = sorted({one.block for one in architecture.blocks})
+    kinds = sorted({_kind(label) for site, label in labels.items() if site not in emptied})
     parts, below = [], _TOP
-    for (stage, size), group in groupby(known, key=lambda site: (site.stage, _size(site))):
+    for (stage, maps), group in groupby(known, key=lambda site: (site.stage, _size(site))):
         cells = list(group)
-        parts += _labelled(_title(stage, cells), size, below)
+        parts += _labelled(_title(stage, cells), maps, below)
         parts += [_cell(site, labels.get(site.name), kinds, *_place(number, below))
                   for number, site in enumerate(cells)]  # fmt: skip
         rows = -(-len(cells) // _IN_A_ROW)
@@ -112,19 +120,20 @@ def draw_blocks(architecture: Architecture, sites: Iterable[SiteMap] = ()) -> Dr
         parts.append(_text(16, below + 14, "no block: the backbone as it comes", 12))
         below += _TALL
     tall = below + 24
-    said = _in_words(architecture, labels)
-    title = f"{architecture.backbone}, image {architecture.size}"
+    alternative = _in_words(backbone, size, labels, emptied)
+    title = f"{backbone}, image {size}"
     line = (
         f'<path d="M6 22V{tall - 18}m-3-5 3 5 3-5" fill="none" stroke="currentColor" opacity=".6"/>'
     )
     svg = (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {tall}" width="{_WIDTH}" '
         f'height="{tall}" style="max-width:100%;height:auto" role="img" '
-        f'aria-label="{_escaped(said)}" font-family="system-ui,sans-serif" fill="currentColor">'
+        f'aria-label="{_escaped(alternative)}" font-family="system-ui,sans-serif" '
+        'fill="currentColor">'
         f"{_text(2, 14, title, 12.5, bold=True, room=_WIDTH - 4)}{line}{''.join(parts)}"
         f"{_text(2, tall - 4, 'head', 12)}</svg>"
     )
-    return Drawing(svg, said)
+    return Drawing(svg, alternative)
 
 
 def _title(stage: str, sites: Sequence[SiteMap]) -> str:
@@ -199,10 +208,16 @@ def _escaped(words: str) -> str:
     return escape(one_line(words))
 
 
-def _in_words(architecture: Architecture, labels: dict[str, str]) -> str:
-    where = f"{architecture.backbone} at {architecture.size} pixels, from the image to the head: "
+def _kind(label: str) -> str:
+    return label.partition("/")[0]
+
+
+def _in_words(
+    backbone: str, size: Size, labels: Mapping[str, str], emptied: Collection[str]
+) -> str:
+    where = f"{backbone} at {size} pixels, from the image to the head: "
     placed = [
-        f"{name} {'emptied' if label == EMPTY else label}"
+        f"{name} {'emptied' if name in emptied else label}"
         for name, label in sorted(labels.items(), key=lambda item: natural_key(item[0]))
     ]
     return where + (", ".join(placed) or "no block, the backbone as it comes")

@@ -243,8 +243,8 @@ class Proxy(BaseModel):
         """
         settled = self if self.rungs is not None else self._with_budget(images, least_steps)
         if settled.regime == "scratch":
-            found = {"start": self.start or "identity", "warm_up": settled._warm_up(images)}
-            settled = settled.model_copy(update=found)
+            settings = {"start": self.start or "identity", "warm_up": settled._warm_up(images)}
+            settled = settled.model_copy(update=settings)
         return settled
 
     def _with_budget(self, images: int, least_steps: int) -> Proxy:

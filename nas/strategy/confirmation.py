@@ -46,10 +46,14 @@ class Confirmation:
         begun: int = 0,
     ) -> None:
         self._objectives = tuple(objectives)
-        self._references = tuple(references)
+        self._references = dict.fromkeys(references)  # a set that keeps their order
         self._seeds_each = seeds_each
         self._confirm_seeds = max(seeds_each, confirm_seeds)
         self._begun = begun
+
+    def add_reference(self, digest: str) -> None:
+        """Count a network among the hand-placed ones."""
+        self._references[digest] = None
 
     def reference_seeds(self) -> dict[str, int]:
         """Return digest -> seeds of those that get theirs whatever the search finds."""

@@ -203,6 +203,6 @@ def _rungs(record: Record, objectives: Sequence[Objective]) -> list[list[float]]
         return []
     below = [replace(record, loss=rung.loss, accuracy=rung.accuracy) for rung in record.rungs]
     return [
-        [item.sign * float(getattr(found, item.name)) for item in objectives]
-        for found in (*below, record)
+        [item.sign * float(getattr(one, item.name)) for item in objectives]
+        for one in (*below, record)
     ]

@@ -16,6 +16,7 @@ from nas.spec.architecture import Architecture
 from nas.spec.objective import objectives_named
 from nas.spec.search_plan import SearchPlan
 from nas.spec.task import ACCURACY, Figure
+from nas.spec.width import is_widened
 from nas.strategy.confirmation import Confirmation
 from nas.strategy.ledger import (
     Ledger,
@@ -395,6 +396,8 @@ class Search:
             record = stored.record
             values = objective_values(record, self.objectives)
             self._ledger.restore(record)
+            if record.reference is not None and not is_widened(record.reference):
+                self._confirmation.add_reference(record.digest)  # somebody's own placement, too
             self._observe(record)
             if record.repeat == 0:
                 self._proposer.restore(stored, values)

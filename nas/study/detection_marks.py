@@ -89,11 +89,11 @@ def detection_marks(detections: Boxes, truths: Boxes) -> Marks:
     area = truths[:, 6] if truths.shape[1] > 6 else _areas(truths)
     ignored = crowd | _is_beyond(area)
     best = _best(detections)
-    found, left_out = _match(best, truths, crowd, ignored)
+    matched, left_out = _match(best, truths, crowd, ignored)
 
     marks = np.zeros((len(best), _COLUMNS))
     marks[:, _SCORE], marks[:, _CLASS] = best[:, 4], best[:, 5]
-    marks[:, _FOUND], marks[:, _LEFT_OUT] = (flags @ _BITS for flags in (found, left_out))
+    marks[:, _FOUND], marks[:, _LEFT_OUT] = (flags @ _BITS for flags in (matched, left_out))
     known = np.unique(classes)
     counts = np.zeros((len(known), _COLUMNS))
     counts[:, _SCORE], counts[:, _CLASS] = _NO_SCORE, known
@@ -222,11 +222,11 @@ def _by_class(marks: Marks, size: int = 0) -> dict[int, _OfClass]:
     image, rows = image[kept], rows[kept]
     order = np.argsort(-rows[:, _SCORE], kind="stable")
     image, rows = image[order], rows[order]
-    told, known = rows[:, _SCORE] > _NO_SCORE, rows[:, _FOUND.start + size]
+    detected, known = rows[:, _SCORE] > _NO_SCORE, rows[:, _FOUND.start + size]
     classes: dict[int, _OfClass] = {}
-    for one in np.unique(rows[~told & (known > 0), _CLASS]):
+    for one in np.unique(rows[~detected & (known > 0), _CLASS]):
         of_class = rows[:, _CLASS] == one
-        seen, true = np.flatnonzero(of_class & told), of_class & ~told
+        seen, true = np.flatnonzero(of_class & detected), of_class & ~detected
         objects = np.zeros(len(marks), dtype=np.int64)
         objects[image[true]] = known[true]
         left_out = rows[seen, _LEFT_OUT.start + size].astype(np.int64)

@@ -30,6 +30,8 @@ __all__ = [
     "average_full_trainings",
     "condense_marks",
     "full_trainings_to_json",
+    "losses_by_image",
+    "marks_by_training",
     "pack_flags",
     "pack_losses",
     "pack_marks",
@@ -318,6 +320,34 @@ def select_main_recipe(trainings: Sequence[FullTraining]) -> list[FullTraining]:
 
 def _finished(training: FullTraining) -> str:
     return training.finished or ""
+
+
+def losses_by_image(
+    trainings: Sequence[FullTraining], *, tested: bool = False
+) -> NDArray[np.float64] | None:
+    """Return the losses of validation or test images, (N,), means over trainings of one network.
+
+    Those that have kept none, as of earlier versions, do not count. None where none has, or they
+    have kept those of different images.
+    """
+    kept = [item.kept_losses(tested=tested) for item in trainings]
+    known = [losses for losses in kept if losses is not None]
+    if len({len(losses) for losses in known}) != 1:
+        return None
+    return np.asarray(np.mean(known, axis=0))
+
+
+def marks_by_training(
+    trainings: Sequence[FullTraining], *, tested: bool = False
+) -> tuple[Marks, ...]:
+    """Return the marks of validation or test images that each training of a network has kept.
+
+    Those that have kept none do not count. Empty where none has, or they have kept those of
+    different images.
+    """
+    kept = [item.kept_marks(tested=tested) for item in trainings]
+    known = tuple(marks for marks in kept if marks is not None)
+    return known if len({len(marks) for marks in known}) == 1 else ()
 
 
 FIGURES = (

@@ -44,15 +44,15 @@ _DRAWS = 2000  # of a bootstrap: a standard error to 1.6 %
 _AT_ONCE = 100  # of them, so that the counts of all classes fit
 
 
-def pixel_marks(told: NDArray[Any], true: NDArray[Any], classes: int) -> Marks:
+def pixel_marks(predicted: NDArray[Any], true: NDArray[Any], classes: int) -> Marks:
     """Return the marks of one image of segmentation: (classes, 3) int64.
 
-    told, true: (height, width), the class of each pixel; 255: it was not told what it is, which is
+    predicted, true: (height, width), the class of each pixel; 255: none was predicted, which is
         wrong, or it does not count.
     """
     counted = true != IGNORED
-    told, true = told[counted], true[counted]
-    seen = (true[true == told], told[told != IGNORED], true)
+    predicted, true = predicted[counted], true[counted]
+    seen = (true[true == predicted], predicted[predicted != IGNORED], true)
     return np.stack([np.bincount(pixels, minlength=classes) for pixels in seen], axis=1)
 
 
@@ -85,8 +85,8 @@ def class_ious(marks: Marks) -> Floats:
 
 def _ious(counts: Floats) -> Floats:
     """Return the intersections over unions of counts (..., classes, 3): (..., classes)."""
-    both, told, true = np.moveaxis(counts, -1, 0)
-    union = told + true - both
+    both, predicted, true = np.moveaxis(counts, -1, 0)
+    union = predicted + true - both
     shares: Floats = np.divide(both, union, out=np.full(union.shape, np.nan), where=union > 0)
     return shares
 
@@ -187,9 +187,9 @@ def figure_covariance(
     unit: what figures are counted in; 100 for points.
     """
     if task in _BY_IMAGE:
-        told = [unit * np.mean([_BY_IMAGE[task](marks) for marks in by_seed], axis=0)
+        values = [unit * np.mean([_BY_IMAGE[task](marks) for marks in by_seed], axis=0)
                 for by_seed in networks]  # fmt: skip
-        return np.atleast_2d(np.cov(np.stack(told))) / max(images, 1)
+        return np.atleast_2d(np.cov(np.stack(values))) / max(images, 1)
     groups = len(networks[0][0])
     if networks[0][0].ndim == 1:
         means = [unit * np.mean(by_seed, axis=0) for by_seed in networks]

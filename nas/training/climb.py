@@ -21,11 +21,12 @@ def climb(training: Training, setting: Setting, rung: int) -> dict[str, Tensor]:
     def run(until: float) -> None:
         training.run(until, progress=lambda done, of: setting.after_step())
 
+    schedule = setting.schedule
     if setting.proxy.schedule != "trunk":
-        run(setting.length(rung))
+        run(schedule.length(rung))
         return training.state()
-    training.recipe = setting.toward(rung, training.recipe)
-    run(setting.fork(rung))
+    training.recipe = schedule.toward(rung, training.recipe)
+    run(schedule.fork(rung))
     before = {name: tensor.detach().clone() for name, tensor in training.state().items()}
-    run(setting.length(rung))
+    run(schedule.length(rung))
     return before

@@ -23,13 +23,8 @@ from nas.spec.launch import Launch
 from nas.spec.task import Task
 from nas.study.full_training import FullTraining, pack_flags, pack_losses, pack_marks
 from nas.training.augmentation import Augmentation
-from nas.training.checkpoint import (
-    Rungs,
-    load_training,
-    load_weights,
-    save_training,
-    save_weights,
-)
+from nas.training.candidate_checkpoint import Rungs, load_training, save_training
+from nas.training.checkpoint import load_weights, save_weights
 from nas.training.device import best_device
 from nas.training.fine_tuning import fine_tuned
 from nas.training.launch import check_launch

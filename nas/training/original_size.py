@@ -100,8 +100,8 @@ def marks_at_original_size(
         for start in range(0, len(split), size):
             with autocast(precision, device):
                 scores = network(batches.plain(split, slice(start, start + size)))
-            told = scores.argmax(dim=1).to(torch.uint8).cpu().numpy()
-            for prediction, mask in zip(told, remaining, strict=False):
+            predicted = scores.argmax(dim=1).to(torch.uint8).cpu().numpy()
+            for prediction, mask in zip(predicted, remaining, strict=False):
                 back = map_back(prediction, (mask.shape[0], mask.shape[1]))
                 marks.append(pixel_marks(back, mask, task.outputs))
     return np.stack(marks)
@@ -131,7 +131,7 @@ def box_marks_at_original_size(
         for start in range(0, len(split), size):
             images = batches.plain(split, slice(start, start + size))
             kept = boxes_in(network, images, task, precision)
-            for found, (original, objects) in zip(kept, remaining, strict=False):
-                back = boxes_back(found.cpu().double().numpy(), original)
+            for kept_boxes, (original, objects) in zip(kept, remaining, strict=False):
+                back = boxes_back(kept_boxes.cpu().double().numpy(), original)
                 marks.append(detection_marks(back, objects))
     return stack_marks(marks)

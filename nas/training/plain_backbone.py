@@ -32,8 +32,8 @@ from nas.training.checkpoint import load_weights, save_weights
 from nas.training.fine_tuning import fine_tuned
 from nas.training.loop import Training, evaluate
 from nas.training.placement import placed
-from nas.training.proxies.setting import scale_rate
 from nas.training.recipe import Recipe, steps_in
+from nas.training.schedule import scale_rate
 from nas.training.tasks import Score
 
 __all__ = ["fingerprint", "given_network", "judge_emptied", "prepare_backbone"]

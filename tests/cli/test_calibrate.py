@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from nas.runs.calibrate.curve_result import Advice, Curve, CurvePoint, CurvesFound
+from nas.study.budget_curves import Advice, Curve, CurvePoint, CurvesFound
 
 POINT = CurvePoint(
     epochs=3.0, images=3000, gain=0.125, deviation=0.01, margin=0.03, points=1.0, trainings=2

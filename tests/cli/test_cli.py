@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -38,6 +39,7 @@ def test_flags_are_a_promise() -> None:
             "--device", "--devices", "--evaluate", "--for", "--importances", "--json", "--picture",
             "--prior", "run",
         ],
+        "evaluate": ["--backbone", "--name", "--network", "--place", "--resolution", "run"],
         "resume": [
             "--budget", "--full-trainings", "--time-limit", "--trials", "--workers", "run",
         ],
@@ -250,3 +252,19 @@ def test_the_list_of_commands_fits_a_terminal(  # type: ignore[no-untyped-def]
         listed = nas(*words, "--help").out.partition("Commands:\n")[2]
         assert listed and "..." not in listed, listed
         assert max(map(len, listed.splitlines())) <= 80
+
+
+def test_help_names_values_in_words_of_the_field(nas, monkeypatch: pytest.MonkeyPatch) -> None:  # type: ignore[no-untyped-def]
+    monkeypatch.setenv("COLUMNS", "200")
+    root = typer.main.get_command(app)
+    profile = root.commands["profile"].commands  # type: ignore[attr-defined]
+    commands = [(name,) for name in root.commands] + [("profile", name) for name in profile]  # type: ignore[attr-defined]
+    for words in commands:
+        told = nas(*words, "-h")
+        assert told.code == 0
+        # `<int range>`, `<path>`, `<list[Path]>` are no words; choices are: <scratch|finetune>.
+        types = re.findall(r"<(?![\w-]+\|)[^<>=]+>", told.out)
+        assert not [kind for kind in types if kind != "<images>" and kind != "<class>"], told.out
+        for line in told.out.partition("Options:\n")[2].splitlines():
+            if line.startswith("  -"):  # each says in words what it is
+                assert re.search(r"[a-z]{3,}", line.split("   ")[-1] or line), line

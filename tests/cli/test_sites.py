@@ -13,7 +13,7 @@ import torch
 from rich.console import Console
 from timm.models import save_for_hf
 
-from nas.cli.sites import _table
+from nas.cli.sites import _print_table
 from nas.models.cost import cost
 from nas.spec.architecture import Architecture, Insertion
 
@@ -117,16 +117,18 @@ def test_sites_of_a_dilated_end_have_larger_maps(nas: Any) -> None:
     assert (usual["sites"][-1]["height"], dilated["sites"][-1]["height"]) == (2, 8)
 
 
-@pytest.mark.parametrize("width", [110, 120, 200])
-def test_no_figure_is_cut_where_there_is_little_room(width: int) -> None:
+@pytest.mark.parametrize(("width", "stages"), [(60, 0), (80, 0), (120, 0), (200, 1), (1000, 1)])
+def test_no_figure_and_no_name_is_cut_where_there_is_little_room(width: int, stages: int) -> None:
     labels = ("se/r24", "cbam/r24/k7", "coord/r32", "eca")
     row = {
-        "name": "backbone.features.0.12/after_projection", "part": "backbone",
+        "name": "backbone.extra.0.12/after_projection", "part": "backbone",
         "stage": "backbone.features.0", "channels": 120, "height": 12, "width": 12, "filled": True,
         "blocks": {label: {"params": -6_123, "macs": 38_456} for label in labels},
     }  # fmt: skip
     screen = Console(width=width, file=io.StringIO(), color_system=None)
-    screen.print(_table("title", [row], labels))
+    _print_table(screen, "title", [row | {"part": "neck"}, row], labels)
     shown = screen.file.getvalue()  # type: ignore[attr-defined]
     assert "…" not in shown, shown
-    assert shown.count("-6k") == shown.count("+38k") == 4 and "120x12x12" in shown
+    assert shown.count("-6k") == shown.count("+38k") == 8 and shown.count("120x12x12") == 2
+    assert shown.count(row["name"]) == 2 and shown.count("neck") == 1
+    assert shown.count(row["stage"]) == 2 * stages

@@ -241,6 +241,7 @@ def test_figures_at_original_size_are_those_of_pycocotools_from_the_file(tmp_pat
 def pycocotools_of(path: Path, told: list[Json]) -> Any:
     with contextlib.redirect_stdout(io.StringIO()):
         known = COCO(str(path))
+        known.dataset.setdefault("info", {})  # pycocotools 2.0.10 copies it
         judged = COCOeval(known, known.loadRes(told), "bbox")
         judged.evaluate()
         judged.accumulate()

@@ -10,7 +10,6 @@ from nas.cli.export import export
 from nas.export import export_pack
 from nas.runs.run import open_run
 from nas.runs.start import search
-from nas.runs.weights import trained_network
 from nas.spec.runner import load_runner
 
 SPACE = """
@@ -36,7 +35,7 @@ def test_what_is_shipped_is_what_was_trained(
     search(space, load_runner(None, (*QUICK, *SHORT)), "digits", tmp_path / "run")
     run = open_run(tmp_path / "run")
     state = run.read()
-    trained = trained_network(state, 1, folded=False)
+    trained = state.network(1, folded=False)
     assert "DoubledGate" in repr(trained) and "DoubledGate" in repr(run.network(1))
     images = torch.rand(8, 3, 32, 32)
     with torch.no_grad():

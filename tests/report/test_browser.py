@@ -16,10 +16,9 @@ from nas.report import write_report
 from nas.report.pictures.predictions import Answer, Example, Predictions, _encoder
 from nas.report.pictures.tasks import Key, Picture
 from nas.report.server import Server
-from nas.runs.calibrate.curve_result import CURVES_FILE, Advice, Curve, CurvePoint, CurvesFound
 from nas.runs.run import Run
 from nas.spec.architecture import Architecture, Insertion
-from nas.spec.drawing import draw_blocks
+from nas.study.budget_curves import CURVES_FILE, Advice, Curve, CurvePoint, CurvesFound
 from nas.study.record import Job, Outcome
 
 HOSTILE = "<b>' \" &</b>"
@@ -240,6 +239,17 @@ def test_light_dark_phone_and_paper(browser: Any, written: tuple[Run, str]) -> N
     context.close()
 
 
+def test_a_phone_shows_answer_and_gains_without_looking_for_them(
+    page: Any, written: tuple[Run, str]
+) -> None:
+    page.set_viewport_size({"width": 390, "height": 844})
+    page.goto(written[1])
+    answer = page.locator("#answer .answer").first.bounding_box()
+    assert answer["y"] + answer["height"] < 844, "the answer is on the first screen"
+    gains = page.locator("#points th", has_text="gain").bounding_box()
+    assert gains["x"] + gains["width"] <= 390, "the gains are seen before the table is scrolled"
+
+
 @pytest.mark.parametrize("width, colours", SCREENS)
 def test_no_page_shuts_anybody_out(
     browser: Any, tmp_path: Path, written: tuple[Run, str], width: int, colours: str
@@ -279,7 +289,7 @@ def test_every_control_has_a_name(page: Any, written: tuple[Run, str]) -> None:
 def test_a_network_is_drawn_for_all(browser: Any, tmp_path: Path, colours: str) -> None:
     labels = ("se/r24", "coord/r32", "cbam/r16/k7", "eca", "ema", "simam", "bam/r16", "gc/r16")
     blocks = [Insertion.of(f"blocks.{at}.0/after_depthwise", one) for at, one in enumerate(labels)]
-    draw_blocks(Architecture("net", 32, tuple(blocks))).save(tmp_path / "net.svg")
+    Architecture("net", 32, tuple(blocks)).draw().save(tmp_path / "net.svg")
     page = browser.new_page(viewport={"width": 390, "height": 844}, color_scheme=colours)
     page.goto((tmp_path / "net.svg").as_uri())
     assert page.evaluate("document.documentElement.getBoundingClientRect().width") <= 390

@@ -18,17 +18,17 @@ from nas.report.backbone_sites import find_backbone_sites
 from nas.report.chart_data import collect_chart_data
 from nas.report.page import SECTIONS, render
 from nas.report.snapshot import Snapshot
-from nas.runs.calibrate.curve_result import (
+from nas.runs.run import Run, open_run
+from nas.spec.task import Task
+from nas.strategy.storage.store import Store
+from nas.study.budget_curves import (
     CURVES_FILE,
     Advice,
     Curve,
     CurvePoint,
     CurvesFound,
 )
-from nas.runs.calibrate.result import FILE, Calibration, Estimate, Trust
-from nas.runs.run import Run, open_run
-from nas.spec.task import Task
-from nas.strategy.storage.store import Store
+from nas.study.calibration import FILE, Calibration, Estimate, Trust
 from nas.study.full_training import FullTraining
 from nas.study.record import Job, Outcome
 

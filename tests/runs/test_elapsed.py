@@ -6,7 +6,7 @@ from pathlib import Path
 
 from support.simulated_run import simulated_run
 
-from nas.runs.elapsed import RENEWED, Elapsed, read_elapsed, read_spent
+from nas.runs.elapsed import RENEWED, STARTED, Elapsed, read_elapsed, read_spent
 from nas.runs.run import Run
 
 NOW = datetime(2026, 11, 29, 12, 30, tzinfo=UTC)
@@ -39,10 +39,13 @@ def test_what_comes_after_the_search_does_not_count(tmp_path: Path) -> None:
     assert read_elapsed(run, running=True, now=NOW) == Elapsed(720.0, None)
 
 
-def test_the_last_of_several_drives_counts(tmp_path: Path) -> None:
-    again = "2026-11-29T12:25:00+00:00 searching\n"
-    run = run_with(tmp_path, BEGUN + "no time here\nbroken\n" + again)
-    assert read_elapsed(run, running=True, now=NOW) == Elapsed(300.0, None)
+def test_all_drives_count_without_the_time_between_them(tmp_path: Path) -> None:
+    again = f"2026-11-29T12:24:00+00:00 {STARTED}\n2026-11-29T12:24:10+00:00 reading images\n"
+    run = run_with(tmp_path, BEGUN + "no time here\nbroken\n" + again, 3600.0)
+    assert read_elapsed(run, running=True, now=NOW) == Elapsed(600.0, 3000.0)
+    again += "2026-11-29T12:25:00+00:00 searching\n"
+    run = run_with(tmp_path / "on", BEGUN + again, 3600.0)
+    assert read_elapsed(run, running=True, now=NOW) == Elapsed(900.0, 2700.0)
 
 
 def test_without_a_log_nothing_is_said(tmp_path: Path) -> None:
@@ -55,6 +58,20 @@ def test_without_a_log_nothing_is_said(tmp_path: Path) -> None:
 def test_a_search_that_was_killed_has_used_up_what_all_its_processes_took(tmp_path: Path) -> None:
     again = "2026-11-29T13:00:00+00:00 searching\n2026-11-29T13:05:00+00:00 trial 1 COMPLETE\n"
     assert read_spent(run_with(tmp_path, BEGUN + again, 3600.0)) == 900.0
+
+
+def test_what_a_process_does_before_it_searches_does_not_use_up_the_pause(tmp_path: Path) -> None:
+    taken_off = f"2026-11-29T23:00:00+00:00 {STARTED}\n2026-11-29T23:00:20+00:00 reading images\n"
+    again = "2026-11-29T23:01:00+00:00 searching\n2026-11-29T23:06:00+00:00 trial 1 COMPLETE\n"
+    assert read_spent(run_with(tmp_path, BEGUN + taken_off + again, 3600.0)) == 900.0
+    assert read_spent(run_with(tmp_path / "2", BEGUN + taken_off, 3600.0)) == 600.0
+
+
+def test_one_that_came_to_its_limit_and_was_killed_when_it_had_it_again(tmp_path: Path) -> None:
+    over = "2026-11-29T12:12:00+00:00 searched: the time limit is reached\n"
+    again = f"2026-11-29T13:00:00+00:00 {STARTED}\n2026-11-29T13:00:00+00:00 searching\n"
+    killed = again + "2026-11-29T13:05:00+00:00 trial 1 COMPLETE\n"
+    assert read_spent(run_with(tmp_path, BEGUN + over + killed, 3600.0)) == 300.0
 
 
 def test_one_that_was_given_more_time_counts_from_there(tmp_path: Path) -> None:

@@ -129,6 +129,28 @@ def test_a_budget_is_shared_before(small_space: Path, tmp_path: Path) -> None:
     assert said.full_trainings >= 3 and said.full_seconds and said.time_limit
 
 
+def test_processes_that_share_a_full_training_share_its_time(
+    small_space: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    timed = []
+
+    def second(*_: object, threads: int) -> float:
+        timed.append(threads)
+        return 1.0
+
+    monkeypatch.setattr("nas.runs.retrain.plan.seconds_of_step", second)
+    monkeypatch.setattr("nas.runs.retrain.plan.usable_cores", lambda: 8)
+    monkeypatch.setattr("nas.runs.retrain.plan.visible_gpus", lambda: ())
+    settings = ("search.full_trainings=4", "retrain.epochs=1")
+    by_one, by_four = (
+        foreseen(small_space, tmp_path / "run", *settings, f"retrain.processes={processes}")
+        for processes in (1, 4)
+    )
+    # Four side by side end when four that all processes share end one after another.
+    assert by_one.full_seconds == by_four.full_seconds and by_one.full_seconds
+    assert timed == [1, 2]
+
+
 def test_words_say_what_is_needed() -> None:
     networks, effort, told, short = sentences(SOME)
     assert networks == (

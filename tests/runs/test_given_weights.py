@@ -20,7 +20,6 @@ from nas.base.files import parse, read_yaml
 from nas.execution.observer import SilentObserver
 from nas.models.candidates import Candidates, load_space
 from nas.runs.given_weights import match_given_weights, settle_weights
-from nas.runs.images import open_images
 from nas.runs.resume import resume
 from nas.runs.run import Run, open_run
 from nas.runs.run_file import RunFile
@@ -67,7 +66,7 @@ def plain_row(run: Run) -> dict[str, Any]:
 @pytest.mark.xdist_group("run")
 def test_the_network_is_taken_as_it_stands(finished_run: Path, tmp_path: Path) -> None:
     before = open_run(finished_run)
-    images = open_images(before, before.read().data()["key"])
+    images = before.dataset()
     there = plain_row(before)
     plain = Architecture.from_json(there["architecture"]).plain
     tensors = load_weights(checkpoint_path(before.checkpoints, plain.digest))

@@ -19,14 +19,7 @@ from nas.models.candidates import load_space
 from nas.runs.check import check_new_run
 from nas.runs.given_images import GivenImages
 from nas.runs.given_network import GivenNetwork
-from nas.runs.images import (
-    are_images,
-    decode_images,
-    find_images,
-    image_names,
-    open_decoded,
-    train_resolution,
-)
+from nas.runs.images import RunImages, decode_images, image_names, train_resolution
 from nas.runs.run import Run, open_run
 from nas.runs.run_file import RunFile
 from nas.runs.start import _make_folder
@@ -98,7 +91,7 @@ def test_the_same_images_are_the_same(
 ) -> None:
     run = as_of_before(started()) if before else started()
     happens(photos)
-    assert are_images(run, find_images(run, key(run)), key(run))
+    assert run.images().are_in(run.images().find())
 
 
 @pytest.mark.parametrize("before", [False, True])
@@ -106,7 +99,7 @@ def test_others_are_refused(started: Callable[..., Run], photos: Path, before: b
     run = as_of_before(started()) if before else started()
     (photos / "train" / "a" / "0.png").rename(photos / "train" / "b" / "9.png")
     with pytest.raises(SpecError, match="have changed since .* was started; put them back"):
-        find_images(run, key(run))
+        run.images().find()
 
 
 def test_images_that_were_moved_are_found_where_the_run_says(
@@ -115,16 +108,16 @@ def test_images_that_were_moved_are_found_where_the_run_says(
     run = started()
     photos.rename(photos.with_name("moved"))
     with pytest.raises(SpecError, match="no such folder.*; where it lies elsewhere now, say so"):
-        find_images(run, key(run))
+        run.images().find()
     file = run.path / "run.yaml"
     file.write_text(file.read_text().replace("photos", "moved"))
-    assert find_images(open_run(run.path), key(run)).name == key(run)
+    assert open_run(run.path).images().find().name == key(run)
 
 
 def test_a_run_of_before_reads_what_it_read(started: Callable[..., Run], photos: Path) -> None:
     run = as_of_before(started())
     Image.new("L", (8, 8)).save(photos / "train" / "a" / "new.jfif", "JPEG")
-    assert find_images(run, key(run)).name == key(run)
+    assert run.images().find().name == key(run)
     today = RunFile.of(Runner(), f"folder:{photos}")
     assert key(run) not in image_names(run.space, today)
 
@@ -143,10 +136,10 @@ def test_a_folder_for_validation_is_kept_and_watched(
     run = started("validation=held")
     assert run.file.validation == str(tmp_path / "held")
     monkeypatch.chdir("/")
-    find_images(run, key(run))
+    run.images().find()
     (tmp_path / "held" / "a" / "0.png").unlink()
     with pytest.raises(SpecError, match="have changed since"):
-        find_images(run, key(run))
+        run.images().find()
 
 
 def test_what_is_left_out_is_told(photos: Path, tmp_path: Path) -> None:
@@ -169,13 +162,13 @@ def test_what_is_decoded_opens_without_the_source(
 ) -> None:
     run = started()
     larger = decode_images(run.space, run.file, 40)
-    assert open_decoded(run, key(run)).resolution == 32
-    assert open_decoded(run, key(run), 40).classes == ("a", "b")
+    assert run.images().open_decoded().resolution == 32
+    assert run.images().open_decoded(40).classes == ("a", "b")
     with pytest.raises(SpecError, match="not decoded on this machine"):
-        open_decoded(run, key(run), 48)
+        run.images().open_decoded(48)
     shutil.rmtree(photos)
-    assert len(open_decoded(run, key(run)).validation) > 0
+    assert len(run.images().open_decoded().validation) > 0
     shutil.copytree(larger, tmp_path / "elsewhere")
     for name in ("../../elsewhere", str(tmp_path / "elsewhere"), "gone", "", ".."):
         with pytest.raises(SpecError, match="not decoded on this machine"):
-            open_decoded(run, name)
+            RunImages(run.path, run.space, run.file, name).open_decoded()

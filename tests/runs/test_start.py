@@ -59,7 +59,7 @@ def test_front_holds_references_and_measured_latencies(finished_run: Path) -> No
     assert {point.reference for point in front.references} == {PLAIN, "se/r24", "eca"}
     assert all(point.seeds == 2 for point in front)
     assert all(point.latency_final and point.latency_ms > 0 for point in front)
-    plain = next(point for point in front if point.reference == PLAIN)
+    plain = next(point for point in front if point.is_plain)
     assert (plain.loss_saved, plain.loss_noise) == (0.0, 0.0)
     # Nothing but attention was added, and attention takes time.
     assert plain.latency_ms == min(point.latency_ms for point in front)
@@ -146,10 +146,8 @@ def test_a_search_by_a_profile_predicts_and_measures_its_front(tmp_path: Path) -
         }
     )
     slower.write(tmp_path / "slower.json")
-    plain = next(point for point in run.front() if point.reference == PLAIN)
-    (projected,) = [
-        point for point in run.front(device=tmp_path / "slower.json") if point.reference == PLAIN
-    ]
+    plain = next(point for point in run.front() if point.is_plain)
+    (projected,) = [point for point in run.front(device=tmp_path / "slower.json") if point.is_plain]
     assert projected.latency_ms == pytest.approx(2 * plain.latency_ms)
 
 

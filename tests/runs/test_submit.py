@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import os
 import re
 import shlex
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -207,8 +209,8 @@ def test_wrong_orders_are_one_line(
 def test_steps_are_carried_out_in_order_until_one_fails() -> None:
     calls: list[tuple[list[str], str | None]] = []
 
-    def run(command: list[str], *, input: str | None, encoding: str) -> Any:
-        assert encoding == "utf-8"
+    def run(command: list[str], *, input: str | None, encoding: str, stderr: int | None) -> Any:
+        assert encoding == "utf-8" and stderr is None, "errors are shown as they come"
         calls.append((command, input))
         if "{" not in command[-1] and len(command) > 2:
             assert Path(command[1], "a.txt").read_text() == "hello"
@@ -226,6 +228,69 @@ def test_steps_are_carried_out_in_order_until_one_fails() -> None:
     with pytest.raises(SpecError, match="no-such-program is not installed here"):
         submit([Step(("true",)), Step(("no-such-program",))], run=run)
     assert len(calls) == 3, "nothing is begun that cannot be finished"
+
+
+# What sbatch of SLURM 22.05 says, and its exit code.
+REFUSALS = {
+    "partition": (
+        "sbatch: error: invalid partition specified: nope\n"
+        "sbatch: error: Batch job submission failed: Invalid partition name specified\n",
+        1,
+        "invalid partition specified: nope; Batch job submission failed: Invalid partition name "
+        "specified",
+    ),
+    "time": ("sbatch: error: Invalid --time specification\n", 255, "Invalid --time specification"),
+    "controller": (
+        "sbatch: error: Batch job submission failed: Unable to contact slurm controller "
+        "(connect failure)\n",
+        1,
+        "Batch job submission failed: Unable to contact slurm controller (connect failure)",
+    ),
+}
+
+
+def sbatch_that_says(folder: Path, monkeypatch: pytest.MonkeyPatch, errors: str, code: int) -> None:
+    (folder / "bin").mkdir()
+    program = folder / "bin" / "sbatch"
+    said = f"printf %s {shlex.quote(errors)} >&2\n[ {code} -ne 0 ] || echo Submitted batch job 7"
+    program.write_text(f"#!/bin/sh\n{said}\nexit {code}\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(folder / "bin"), prepend=os.pathsep)
+
+
+@pytest.mark.parametrize("case", REFUSALS)
+def test_what_slurm_refuses_is_one_line(
+    order: Submission, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, case: str
+) -> None:
+    errors, code, reason = REFUSALS[case]
+    sbatch_that_says(tmp_path, monkeypatch, errors, code)
+    recipe = RUNNERS / "slurm.sbatch"
+    with pytest.raises(SpecError) as caught:
+        submit(plan_steps(recipe, order))
+    advice = f"see the lines #SBATCH of {recipe}, and what sinfo shows"
+    assert str(caught.value) == f"sbatch refuses it: {reason}; {advice}"
+
+
+def test_what_slurm_says_of_a_job_that_it_takes_is_shown_with_what_to_do(
+    order: Submission, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sbatch_that_says(tmp_path, monkeypatch, "sbatch: your group has used up 90 %\n", 0)
+    there = replace(order, out="/shared/my runs/x")
+    used, then = submit(plan_steps(RUNNERS / "slurm.sbatch", there))
+    assert used == "your group has used up 90 %"
+    assert then.startswith("squeue --me shows") and then.endswith("nas status '/shared/my runs/x'")
+
+
+def test_recipes_are_found_by_name_from_anywhere(
+    small_space: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    words = [str(small_space), "--out", "/shared/x", "--dry-run"]
+    for name in ("slurm.sbatch", "runners/slurm.sbatch"):
+        shown = CliRunner().invoke(app, ["launch", name, *words])
+        assert shown.output.split()[:2] == ["sbatch", str(RUNNERS / "slurm.sbatch")]
+    with pytest.raises(SpecError, match=r"slurm: No .*; by name there are .*slurm\.sbatch"):
+        CliRunner().invoke(app, ["launch", "slurm", *words], catch_exceptions=False)
 
 
 def test_the_command_line_shows_and_checks(small_space: Path, tmp_path: Path) -> None:

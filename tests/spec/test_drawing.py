@@ -7,7 +7,6 @@ from xml.etree import ElementTree
 import pytest
 
 from nas.spec.architecture import Architecture, Insertion
-from nas.spec.drawing import draw_blocks
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -43,7 +42,7 @@ def texts(svg: str) -> list[str]:
 
 
 def test_blocks_stand_at_their_sites_beside_the_maps_of_their_stage() -> None:
-    drawing = draw_blocks(placed(blocks_1_5="coord/r32", blocks_2_0="none"), SITES)
+    drawing = placed(blocks_1_5="coord/r32", blocks_2_0="none").draw(SITES)
     root = ElementTree.fromstring(drawing.svg)
     assert root.get("aria-label") == drawing.alternative and root.get("role") == "img"
     assert drawing.alternative == (
@@ -61,23 +60,23 @@ def test_blocks_stand_at_their_sites_beside_the_maps_of_their_stage() -> None:
     boxes = [(float(box.get("x")), float(box.get("width"))) for box in root.iter(f"{SVG}rect")]  # type: ignore[arg-type]
     assert max(left + width for left, width in boxes) <= 384
     assert len({box.get("y") for box in root.iter(f"{SVG}rect")}) == 4
-    assert "kept" in texts(draw_blocks(placed(), SITES).svg)
+    assert "kept" in texts(placed().draw(SITES).svg)
 
 
 def test_without_its_backbone_the_blocks_alone_are_drawn() -> None:
     network = placed(blocks_10_0="eca", blocks_2_0="se/r24")
-    said = texts(draw_blocks(network).svg)
+    said = texts(network.draw().svg)
     assert [text for text in said if text in ("se", "eca")] == ["se", "eca"], "in order"
-    assert draw_blocks(network, SITES[:1]).svg == draw_blocks(network).svg, "sites of another one"
+    assert network.draw(SITES[:1]).svg == network.draw().svg, "sites of another one"
     assert "<svg" in network._repr_html_() and "<table" in network._repr_html_()
     assert "<svg" not in placed()._repr_html_()
-    assert "as it comes" in texts(draw_blocks(placed()).svg)[1]
+    assert "as it comes" in texts(placed().draw().svg)[1]
 
 
 def test_letters_fit_their_room_and_names_do_nothing() -> None:
     hostile = '<script>alert(1)<script>"\x00&amp;'
     network = Architecture(hostile, 32, (Insertion(f"{hostile}/x", hostile),))
-    svg = draw_blocks(network).svg
+    svg = network.draw().svg
     assert "<script" not in svg and ElementTree.fromstring(svg) is not None
     sizes = [
         float(one.get("font-size") or 0) for one in ElementTree.fromstring(svg).iter(f"{SVG}text")
@@ -86,15 +85,15 @@ def test_letters_fit_their_room_and_names_do_nothing() -> None:
 
 
 def test_a_saved_picture_stands_alone(tmp_path: Path) -> None:
-    draw_blocks(placed(blocks_1_0="eca"), SITES).save(tmp_path / "net.svg", "mark of it")
+    placed(blocks_1_0="eca").draw(SITES).save(tmp_path / "net.svg", "mark of it")
     written = (tmp_path / "net.svg").read_text()
     assert written.index("mark of it") < 500 and "prefers-color-scheme:dark" in written
     ElementTree.fromstring(written)
     with pytest.raises(Exception, match="nowhere"):
-        draw_blocks(placed()).save(tmp_path / "nowhere" / "net.svg")
+        placed().draw().save(tmp_path / "nowhere" / "net.svg")
 
 
 def test_stages_that_have_no_name_but_a_size_are_called_by_their_modules() -> None:
     sites = [Known(f"blocks.{number}/after_depthwise", "14x10") for number in (4, 5)]
-    assert "blocks.4 … 5" in texts(draw_blocks(placed(), sites).svg)
-    assert "blocks.4" in texts(draw_blocks(placed(), sites[:1]).svg)
+    assert "blocks.4 … 5" in texts(placed().draw(sites).svg)
+    assert "blocks.4" in texts(placed().draw(sites[:1]).svg)

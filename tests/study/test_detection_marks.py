@@ -82,6 +82,7 @@ def evaluated(detections: list[Boxes], truths: list[Boxes], classes: int) -> Any
     with contextlib.redirect_stdout(io.StringIO()):
         known = COCO()
         known.dataset = {
+            "info": {},
             "images": [{"id": image} for image in range(len(truths))],
             "categories": [{"id": each} for each in number.values()],
             "annotations": true,

@@ -17,6 +17,8 @@ from nas.study.front.prose import sentences
 from nas.study.full_training import (
     FullTraining,
     average_full_trainings,
+    losses_by_image,
+    marks_by_training,
     pack_flags,
     pack_losses,
     read_full_trainings,
@@ -284,6 +286,28 @@ def test_a_full_training_of_an_earlier_version_is_read_without_losses() -> None:
     old = earlier.to_dict()
     assert not set(old) & {"losses", "test_losses", "images_seen", "epoch_losses"}
     assert FullTraining.from_dict(old) == earlier
+
+
+def test_what_is_known_of_images_is_what_some_trainings_have_kept() -> None:
+    old, first, second, fewer = (
+        trained(
+            "a",
+            seed,
+            0.5,
+            test_losses=losses and pack_losses(np.array(losses)),
+            test_correct=losses and pack_flags(np.array(losses) > 1),
+            test_images=losses and len(losses),
+        )
+        for seed, losses in enumerate([None, [1.0, 2.0, 4.0], [3.0, 2.0, 0.0], [1.0, 2.0]])
+    )
+    means = losses_by_image([old, first, second], tested=True)
+    assert means is not None and means.tolist() == [2.0, 2.0, 2.0]
+    marks = marks_by_training([old, first, second], tested=True)
+    assert [each.tolist() for each in marks] == [[False, True, True], [True, True, False]]
+    for some in ([], [old], [first, fewer]):  # of other images nothing is known together
+        assert losses_by_image(some, tested=True) is None
+        assert marks_by_training(some, tested=True) == ()
+    assert losses_by_image([first]) is None, "of validation images"
 
 
 def test_a_full_training_of_another_task_keeps_its_figures_in_their_order() -> None:

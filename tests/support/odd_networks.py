@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn.utils import spectral_norm, weight_norm
 from torch.utils.checkpoint import checkpoint
 
-__all__ = ["FIT", "REFUSED", "SIDE", "Network"]
+__all__ = ["SIDE", "Network"]
 
 SIDE = 32
 
@@ -470,64 +470,3 @@ in_pairs = InPairs
 
 def raising(num_classes: int) -> nn.Module:
     raise FileNotFoundError("weights.pth is not here")
-
-
-FIT = (
-    "auxiliary_named",
-    "always_the_same",
-    "block_used_twice",
-    "checkpointed",
-    "compiled",
-    "compiled_in_place",
-    "compiled_inside",
-    "data_parallel",
-    "explosive",
-    "frozen_stem",
-    "newer_weight_norm",
-    "normed_at_one_pixel",
-    "of_dataclass",
-    "of_dict",
-    "of_model_output",
-    "of_namedtuple",
-    "older_spectral_norm",
-    "older_weight_norm",
-    "own_init",
-    "reentrant",
-    "remembering",
-    "tied",
-    "traced_by_fx",
-    "used_twice",
-    "weight_norm_after_use",
-)
-"""Those that can be searched."""
-
-NAMED = "alone or named as one of logits, scores, out, output"
-REFUSED = {
-    "asserting": "sites are found without values, so that forward may not ask for any",
-    "auxiliary_tuple": f"in training mode gives a tuple of 2 .* {NAMED}",
-    "bfloat16": r"stem.0.weight is bfloat16; .* return network.float\(\)",
-    "counting": "gives other scores when it is saved and loaded",
-    "double": "stem.0.weight is float64",
-    "elsewhere": "stem.0.weight is on the meta device",
-    "exported": "has no site",
-    "extra_state": "holds a dict as blocks.0.project._extra_state",
-    "fixed_size": "of the usual sizes it reads 64x64: give one as the resolution",
-    "frozen": r"all its weights are frozen .* return network.requires_grad_\(True\)",
-    "half": "stem.0.weight is float16",
-    "in_pairs": "it reads two at once: let its batch be of any size, also one",
-    "lazy": "head.weight has no shape yet, as it is of a lazy module; send images through",
-    "more_scores": "a tensor 2x11 .* let its last layer have num_classes outputs",
-    "not_finite": "in evaluation mode gives scores that are not finite",
-    "of_list": f"gives a list of 1 .* {NAMED}",
-    "of_pair": f"gives a tuple of 2 .* {NAMED}",
-    "of_the_batch": "the scores of an image depend on the others in its batch",
-    "of_unknown_key": f"gives a dict of 'species', 'maps' .* {NAMED}",
-    "raising": "called with num_classes=: FileNotFoundError: weights.pth is not here",
-    "random_always": r"F.dropout is random there unless it gets training=self.training",
-    "reentrant_always": "with se/.* at blocks.0/.*: no gradient reaches .* use_reentrant=False",
-    "scripted": "it is a scripted or traced module of torch.jit",
-    "scripted_inside": "its module 'stem' is a scripted or traced module of torch.jit",
-    "squeezed": r"a tensor 10 for 1 image .* which squeeze\(\) takes away",
-    "viewed": r"fails in training: .* Use .reshape\(...\) instead; mend its forward",
-}
-"""Those that cannot, and what is said of them."""

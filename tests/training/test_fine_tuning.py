@@ -16,7 +16,8 @@ from nas.spec.task import Task
 from nas.training.fine_tuning import fine_tuned
 from nas.training.full import begin
 from nas.training.loop import Training
-from nas.training.proxies import PROXIES, Setting
+from nas.training.proxies import PROXIES
+from nas.training.proxies.setting import Setting
 from nas.training.recipe import Recipe
 
 CPU = torch.device("cpu")

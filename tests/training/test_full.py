@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
+from support.full_trainings import SE, TASK, digit_images, make_job
 
 import nas.training.original_size as original_size
 from nas.base.errors import SpecError, TrainingError
-from nas.data import Reading, cached_data, open_data, open_test
-from nas.models.build import build, uniform
+from nas.data import Reading, open_data, open_test
+from nas.models.build import build
 from nas.spec.architecture import Architecture
 from nas.spec.recipe import Retrain
-from nas.spec.task import Task
-from nas.study.full_training import FullTraining, unpack_flags, unpack_losses
+from nas.study.full_training import unpack_flags, unpack_losses
 from nas.training.augmentation import Augmentation
 from nas.training.batches import Batches
 from nas.training.checkpoint import load_weights, save_weights
@@ -31,32 +31,18 @@ from nas.training.loop import evaluate
 from nas.training.recipe import Recipe
 
 CPU = torch.device("cpu")
-TASK = Task(outputs=10)
-SE = uniform("mobilenetv2_035", "se", resolution=16, total_stride=8, reduction=24)
 
 
 @pytest.fixture(scope="module")
 def images() -> Path:
-    return cached_data("digits", 16, validation=0.05, seed=0)
+    return digit_images()
 
 
 def job(images: Path, folder: Path, steps: int = 5, **section: object) -> FullTrainingJob:
     count = len(open_data(images).train)
     given = {"batch_size": 4, "epochs": steps / (count // 4)} | section
     recipe = Retrain.model_validate(given).resolved(count)
-    about = FullTraining(
-        trial=3,
-        digest=SE.digest,
-        reference=None,
-        seed=1,
-        key=recipe.key(images.name),
-        recipe=asdict(recipe),
-        description=str(recipe),
-        resolution=16,
-    )
-    return FullTrainingJob(
-        about, SE.to_json(), "digits", images, folder, run_seed=0, task=TASK, test=True
-    )
+    return make_job(recipe, images, folder)
 
 
 MODERN = {"recipe": "modern", "rand_augment": 5, "warm_up": 0.001}

@@ -48,7 +48,8 @@ from support.narrow_shortcut import make
 from nas.data import Dataset, Split
 from nas.spec.architecture import Architecture
 from nas.spec.proxy import Proxy
-from nas.training.proxies import PROXIES, Setting
+from nas.training.proxies import PROXIES
+from nas.training.proxies.setting import Setting
 from nas.spec.task import Task
 
 split = Split(torch.randint(0, 256, (8, 112, 112, 3), dtype=torch.uint8), torch.arange(8))

@@ -15,15 +15,11 @@ from nas.models.build import build, deploy, inserted_modules, uniform
 from nas.spec.architecture import Architecture
 from nas.spec.runner import Proxy
 from nas.spec.task import Task
-from nas.training.checkpoint import (
-    checkpoint_path,
-    load_weights,
-    restore,
-    save_trained,
-    save_weights,
-)
+from nas.training.candidate_checkpoint import restore, save_trained
+from nas.training.checkpoint import checkpoint_path, load_weights, save_weights
 from nas.training.loop import Training, evaluate
-from nas.training.proxies import PROXIES, Setting
+from nas.training.proxies import PROXIES
+from nas.training.proxies.setting import Setting
 from nas.training.recipe import Recipe, steps_in
 from nas.training.tasks import Score
 

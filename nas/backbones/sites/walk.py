@@ -70,15 +70,15 @@ def _slots_of(network: nn.Module, trace: Trace) -> list[tuple[Slot, Call]]:
     depthwise = _hosts(network, trace)
     full = residual_blocks(trace, depthwise)
     hosts = [*depthwise, *full]
-    found: list[tuple[Slot, Call]] = []
+    slots: list[tuple[Slot, Call]] = []
     for host in depthwise:
-        found += _slots(host, _block(host, trace, hosts), trace)
+        slots += _slots(host, _block(host, trace, hosts), trace)
     for host in full:
-        found += _full_slots(host, _block(host, trace, hosts), trace)
+        slots += _full_slots(host, _block(host, trace, hosts), trace)
     if not depthwise:
         for host, convolution in full_convolutions(network, trace, full):
-            found.append(_behind_alone(host, convolution, trace))
-    return sorted(found, key=lambda pair: trace.calls.index(pair[1]))
+            slots.append(_behind_alone(host, convolution, trace))
+    return sorted(slots, key=lambda pair: trace.calls.index(pair[1]))
 
 
 def block_paths(network: nn.Module, trace: Trace) -> list[str]:
@@ -98,9 +98,9 @@ def outputs(network: nn.Module, resolution: Resolution, pattern: str) -> tuple[S
     return _with_stages(_sites(slots, trace))
 
 
-def _sites(found: Iterable[tuple[Slot, Call]], trace: Trace) -> Iterator[Site]:
+def _sites(slots: Iterable[tuple[Slot, Call]], trace: Trace) -> Iterator[Site]:
     """Yield the sites of slots, each with the maps of all the calls that pass through it."""
-    for slot, call in found:
+    for slot, call in slots:
         shapes = [_map(slot, each).shape for each in trace.calls if each.path == call.path]
         if any(len(shape) != 4 or shape[1] != shapes[0][1] for shape in shapes):
             continue  # tokens, or an activation that several layers share

@@ -10,7 +10,6 @@ from typing import Any
 from nas.base.formats import format_milliseconds, format_probability
 from nas.cli.output.console import print_json
 from nas.cli.output.formats import format_gain, format_numbers, format_signed, summarise_blocks
-from nas.spec.architecture import PLAIN
 from nas.spec.width import describe_reference
 from nas.study.front.choice import Choice
 from nas.study.front.front import Front
@@ -72,7 +71,7 @@ def print_answers(front: Front, query: FrontQuery, *, as_json: bool) -> None:
 def _describe_knee(front: Front, knee: Point | None) -> str:
     if knee:
         line = f"Knee: {_describe_point(knee)}"
-        if knee not in front.recommended and knee.reference != PLAIN:
+        if knee not in front.recommended and not knee.is_plain:
             line += (
                 ". It is not to be recommended: it is shown to be worse than the trained network "
                 "that it came from, or is without what that was trained with."
@@ -168,7 +167,7 @@ def _describe_point(point: Point) -> str:
 
 
 def _describe_gain(point: Point) -> str:
-    if point.reference == PLAIN:
+    if point.is_plain:
         return f"loss {point.loss:.4f}"
     if math.isnan(point.gain_loss):
         return f"loss {point.loss:.4f} (saved {format_signed(point.loss_saved)})"

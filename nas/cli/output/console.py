@@ -9,9 +9,10 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-__all__ = ["make_console", "plain_table", "print_json"]
+__all__ = ["make_console", "plain_table", "print_json", "table_console"]
 
 _PROSE_WIDTH = 118  # characters of a line in a file or pipe
+_TABLE_WIDTH = 1000  # the same of a table
 
 
 def make_console(**options: Any) -> Console:
@@ -24,6 +25,11 @@ def make_console(**options: Any) -> Console:
     make = partial(Console, highlight=False, markup=False, emoji=False, **options)
     console = make()
     return console if console.is_terminal or "width" in options else make(width=_PROSE_WIDTH)
+
+
+def table_console(screen: Console) -> Console:
+    """Return the console for a table of a screen: a file or pipe takes lines of any length."""
+    return screen if screen.is_terminal else make_console(width=_TABLE_WIDTH, file=screen.file)
 
 
 def plain_table(title: str | None = None) -> Table:

@@ -15,9 +15,8 @@ from nas.base.formats import (
     format_probability,
 )
 from nas.base.tables import to_markdown
-from nas.cli.output.console import make_console, plain_table
+from nas.cli.output.console import plain_table, table_console
 from nas.cli.output.formats import format_gain, format_signed, summarise_blocks
-from nas.spec.architecture import PLAIN
 from nas.spec.width import describe_reference, is_widened
 from nas.study.front.front import Front
 from nas.study.front.point import Point
@@ -25,7 +24,6 @@ from nas.study.front.verdict import judge
 
 __all__ = ["front_markdown", "front_table", "print_front"]
 
-_TABLE_WIDTH = 1000  # characters of a table in a file or pipe
 _COLUMN_GAP, _LEAST_NAME = 2, 24  # characters
 _LEAST_NEEDED = ("MACs", "params", "loss saved", "retrained %", "better")
 
@@ -38,7 +36,7 @@ def print_front(front: Front, screen: Console) -> None:
         return
     for line in verdict.answer:
         screen.print(line)
-    wide = screen if screen.is_terminal else make_console(width=_TABLE_WIDTH, file=screen.file)
+    wide = table_console(screen)
     wide.print(front_table(front, wide.width))
     for line in _legend(front):
         screen.print(line, style="dim")
@@ -119,7 +117,7 @@ def _cells(point: Point, believed: bool, retrained: bool) -> list[str | Text]:
     if point.reference:
         kind = describe_reference(point.reference)
         name = Text.assemble((point.reference, "bold"), f" {kind}: {name}")
-        if point.reference == PLAIN:
+        if point.is_plain:
             name = Text("plain backbone", "bold")
         elif is_widened(point.reference):
             name = Text.assemble((point.reference, "bold"), " plain backbone, widened")

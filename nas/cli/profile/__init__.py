@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-import typer
 from typer.core import TyperGroup
 
+from nas.cli.application import Commands
 from nas.cli.profile import adb, check, compare, fit, measure, pack, show, ssh
 
 __all__ = ["app"]
@@ -22,7 +22,7 @@ class _MeasureByDefault(TyperGroup):
         return super().parse_args(ctx, args)
 
 
-app = typer.Typer(
+app = Commands(
     cls=_MeasureByDefault,
     no_args_is_help=True,
     rich_markup_mode=None,

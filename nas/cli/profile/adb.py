@@ -16,7 +16,10 @@ def adb(
     pack: PackFolder,
     tool: DeviceTool = None,
     serial: Annotated[
-        str | None, typer.Option(help="Of the phone, where adb devices lists several.")
+        str | None,
+        typer.Option(
+            metavar="SERIAL", help="Serial number of the phone, where adb devices lists several."
+        ),
     ] = None,
 ) -> None:
     """Time every file of a pack twice, in random order, on a phone that adb reaches.

@@ -15,7 +15,7 @@ __all__ = ["fit"]
 
 def fit(
     pack: Annotated[Path, typer.Argument(help="Folder that `nas profile pack` made.")],
-    out: Annotated[Path, typer.Option(help="Profile to write.")],
+    out: Annotated[Path, typer.Option(metavar="FILE", help="Device profile to write.")],
     timings: Annotated[
         Path | None,
         typer.Argument(help="CSV: file,latency_ms[,again_ms]; default: the pack's timings.csv."),
@@ -27,7 +27,9 @@ def fit(
             help="What the runtime's tool has printed, instead of a CSV; may be repeated.",
         ),
     ] = None,
-    name: Annotated[str, typer.Option(help="What the device is called.")] = "another device",
+    name: Annotated[
+        str, typer.Option(metavar="NAME", help="What the device is called.")
+    ] = "another device",
 ) -> None:
     """Make a profile from a pack and the timings that came back.
 

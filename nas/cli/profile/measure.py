@@ -25,7 +25,7 @@ __all__ = ["measure"]
 
 def measure(
     space: SpaceFile,
-    out: Annotated[Path, typer.Option(help="File to write.")],
+    out: Annotated[Path, typer.Option(metavar="FILE", help="Device profile to write.")],
     runtime: Runtime = "onnxruntime",
     threads: Threads = 1,
     batch: Batch = 1,

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from nas.cli.completion import runtime_names
+
 __all__ = [
     "Batch",
     "DeviceTool",
@@ -20,13 +22,35 @@ __all__ = [
 
 Runtime = Annotated[
     str,
-    typer.Option(help="onnxruntime, openvino, litert, executorch, ncnn, torch, cuda or tensorrt."),
+    typer.Option(
+        metavar="RUNTIME",
+        autocompletion=runtime_names,
+        help="onnxruntime, openvino, litert, executorch, ncnn, torch, cuda or tensorrt.",
+    ),
 ]
-Threads = Annotated[int, typer.Option(min=1, max=1024)]
-Batch = Annotated[int, typer.Option(min=1, max=4096, help="Images at once.")]
-Precision = Annotated[str, typer.Option(help="fp32, or what the runtime has: int8, fp16.")]
-Networks = Annotated[int, typer.Option(min=1, max=10_000, help="Whole networks to fit to.")]
-HeldOut = Annotated[int, typer.Option(min=0, max=10_000, help="Whole networks to judge by.")]
+Threads = Annotated[
+    int, typer.Option(metavar="N", min=1, max=1024, help="Threads that run a network.")
+]
+Batch = Annotated[int, typer.Option(metavar="N", min=1, max=4096, help="Number of images at once.")]
+Precision = Annotated[
+    str,
+    typer.Option(
+        metavar="PRECISION",
+        help="Precision of the numbers: fp32, or what the runtime has, int8 or fp16.",
+    ),
+]
+Networks = Annotated[
+    int,
+    typer.Option(
+        metavar="N", min=1, max=10_000, help="Whole networks that the profile is fitted to."
+    ),
+]
+HeldOut = Annotated[
+    int,
+    typer.Option(
+        metavar="N", min=0, max=10_000, help="Whole networks that the profile is judged by."
+    ),
+]
 
 # Of what is timed elsewhere.
 PackFolder = Annotated[Path, typer.Argument(help="Folder that `nas profile pack` made.")]

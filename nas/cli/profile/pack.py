@@ -23,7 +23,7 @@ __all__ = ["pack"]
 
 def pack(
     space: SpaceFile,
-    out: Annotated[Path, typer.Option(help="Folder to make.")],
+    out: Annotated[Path, typer.Option(metavar="FOLDER", help="Folder to make.")],
     runtime: Runtime = "onnxruntime",
     threads: Threads = 1,
     batch: Batch = 1,

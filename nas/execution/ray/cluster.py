@@ -101,7 +101,7 @@ def _join(address: str, own: Mapping[str, Any]) -> Any:
 
 def _say_shorter(error: str) -> str:
     """Say where Ray's sockets would lie, and how to have them elsewhere."""
-    path = error.rpartition(": ")[2].strip()
+    path = error.rpartition(": ")[2].strip().strip("'")  # older versions of Ray quote it
     folder = path.partition("/ray/session_")[0]
     return (
         f"Ray keeps its sockets under {folder}, and their paths ({len(path)} characters) are "

@@ -54,7 +54,7 @@ def measure_side_by_side(
         known = free_memory(device)
         return None if known is None else known[0]
 
-    found = []
+    choices = []
     for placement in placements:
         gauge = throughput_gauge(
             {"spec": spec.to_dict(), "architecture": architecture},
@@ -66,10 +66,10 @@ def measure_side_by_side(
         )
         with gauge as measure:
             most = max(1, usable_cores() // threads // len(gpus))
-            found.append(choose_number(measure, most, placement))
-        say(str(found[-1]))
-    best = max(found, key=lambda chosen: chosen.images)
-    if len(found) > 1:
+            choices.append(choose_number(measure, most, placement))
+        say(str(choices[-1]))
+    best = max(choices, key=lambda chosen: chosen.images)
+    if len(choices) > 1:
         say(f"{best.placement} are taken: {best.images:,.0f} images a second")
     return best
 
@@ -133,7 +133,7 @@ def throughput_gauge(
         while (
             since is None
             or time.monotonic() < since + watched
-            or any(len(said) < _REPORTS for said in reports.values())
+            or any(len(report) < _REPORTS for report in reports.values())
         ):
             if time.monotonic() > deadline:
                 return None
@@ -145,8 +145,8 @@ def throughput_gauge(
                 continue
             if line is None:
                 return None
-            said = json.loads(line)
-            reports[child].append((said["images"], said["at"]))
+            report = json.loads(line)
+            reports[child].append((report["images"], report["at"]))
             if since is None and all(reports.values()):
                 since = time.monotonic()
                 reports = {child: [] for child in reports}

@@ -108,7 +108,7 @@ def kept(given: Given, limits: Limits) -> list[Boxes]:
         return [image[image[:, 5] >= 0].astype(np.float64) for image in given]
     height, width = read_size(given)
     edge = np.array([width, height, width, height])
-    found = []
+    detections = []
     for image in given:
         scores = class_scores(image, limits["head"])
         flat = scores.ravel()
@@ -117,8 +117,8 @@ def kept(given: Given, limits: Limits) -> list[Boxes]:
         places, classes = np.divmod(order, scores.shape[1])
         boxes = image[places, :4].astype(np.float64).clip(0, edge)
         rows = np.column_stack([boxes, flat[order], classes])
-        found.append(rows[_not_twice(rows, limits["overlap"])[: limits["most"]]])
-    return found
+        detections.append(rows[_not_twice(rows, limits["overlap"])[: limits["most"]]])
+    return detections
 
 
 def _not_twice(rows: Boxes, overlap: float) -> NDArray[np.int64]:
@@ -283,21 +283,26 @@ def compare(
     how good the graph is.
     """
     limits: Limits = json.loads(str(samples["limits"]))
-    difference, found = 0.0, []
+    difference, answers_of_batches = 0.0, []
     for row in range(len(samples["images"])):
         one = slice(row, row + 1)
         given = infer(one)
-        found.append(answers(given, limits))
+        answers_of_batches.append(answers(given, limits))
         if not are_suppressed(given):
             by = float(np.abs(comparable(given) - samples["scores"][one]).max())
             difference = max(difference, by) if np.isfinite(by) else np.inf
-    told = np.concatenate(found)
+    boxes_of_images = np.concatenate(answers_of_batches)
     if are_suppressed(given):
-        difference = apart(told, samples["answers"], max(samples["images"].shape[1:3]))
-    boxes = [image[image[:, 5] >= 0] for image in told]
+        difference = apart(boxes_of_images, samples["answers"], max(samples["images"].shape[1:3]))
+    boxes = [image[image[:, 5] >= 0] for image in boxes_of_images]
     of = figures(boxes, samples["objects"])
-    said = f"AP {of['ap']:.1%} and AP50 {of['ap50']:.1%}"
-    return difference, alike(told, samples["answers"]), f"the boxes of {len(told)} images", said
+    summary = f"AP {of['ap']:.1%} and AP50 {of['ap50']:.1%}"
+    return (
+        difference,
+        alike(boxes_of_images, samples["answers"]),
+        f"the boxes of {len(boxes_of_images)} images",
+        summary,
+    )
 
 
 def show(

@@ -42,12 +42,12 @@ def nearest(queries: Vectors, gallery: Vectors) -> NDArray[np.int64]:
 
 def answers(vectors: Vectors) -> NDArray[np.int64]:
     """The nearest other image of each: (N, length) -> (N,)."""
-    found = np.zeros(len(vectors), np.int64)
+    nearest = np.zeros(len(vectors), np.int64)
     for start in range(0, len(vectors), _AT_ONCE):
         similar = similarities(vectors[start : start + _AT_ONCE], vectors)
         similar[np.arange(len(similar)), start + np.arange(len(similar))] = -np.inf
-        found[start : start + _AT_ONCE] = similar.argmax(axis=1)
-    return found
+        nearest[start : start + _AT_ONCE] = similar.argmax(axis=1)
+    return nearest
 
 
 def asking(identities: Identities) -> NDArray[np.int64]:
@@ -77,10 +77,10 @@ def judge(
     for query in asking(identities):
         counts, right = _relation(identities, query)
         similar = similarities(vectors[query : query + 1], gallery)[0]
-        found = np.sort(similar[right])[::-1]
+        hits = np.sort(similar[right])[::-1]
         wrong = np.sort(similar[counts & ~right])
-        before = len(wrong) - np.searchsorted(wrong, found)  # of others, in front of each
-        place = np.arange(1, len(found) + 1)
+        before = len(wrong) - np.searchsorted(wrong, hits)  # of others, in front of each
+        place = np.arange(1, len(hits) + 1)
         marks.append([(place / (place + before)).mean(), before[0] < 1, before[0] < 5])
         scores = similar.astype(np.float64) / TEMPERATURE
         losses.append(_log_sum(scores[counts]) - _log_sum(scores[right]))
@@ -124,11 +124,13 @@ def compare(
     apart = float(np.abs(vectors - wanted).max())
     same = float((answers(vectors) == answers(wanted)).mean())
     marks = judge(vectors, samples["identities"])[1]
-    told = "no queries among them"
+    summary = "no queries among them"
     if len(marks):
-        found = figures(marks)
-        told = f"rank-1 {found['rank1']:.1%} and mAP {found['map']:.1%} of {len(marks)} queries"
-    return apart if np.isfinite(apart) else np.inf, same, f"{len(vectors)} images", told
+        reached = figures(marks)
+        summary = (
+            f"rank-1 {reached['rank1']:.1%} and mAP {reached['map']:.1%} of {len(marks)} queries"
+        )
+    return apart if np.isfinite(apart) else np.inf, same, f"{len(vectors)} images", summary
 
 
 def show(

@@ -46,12 +46,12 @@ def judge(scores: Scores, masks: Masks) -> tuple[NDArray[np.float64], NDArray[np
     for row in range(count):
         counted = masks[row] != IGNORED
         true = masks[row][counted].astype(np.int64)
-        found = scores[row][:, counted].astype(np.float64)  # (classes, pixels)
-        found -= found.max(axis=0, keepdims=True)
-        right = found[true, np.arange(len(true))]
-        losses[row] = (np.log(np.exp(found).sum(axis=0)) - right).sum() / max(1, len(true))
-        told = found.argmax(axis=0)
-        for place, pixels in enumerate((true[true == told], told, true)):
+        logits = scores[row][:, counted].astype(np.float64)  # (classes, pixels)
+        logits -= logits.max(axis=0, keepdims=True)
+        right = logits[true, np.arange(len(true))]
+        losses[row] = (np.log(np.exp(logits).sum(axis=0)) - right).sum() / max(1, len(true))
+        predicted = logits.argmax(axis=0)
+        for place, pixels in enumerate((true[true == predicted], predicted, true)):
             marks[row, :, place] = np.bincount(pixels, minlength=classes)
     return losses, marks
 
@@ -62,8 +62,8 @@ def figures(marks: NDArray[np.int64]) -> dict[str, float]:
     miou: over all pixels together, of the classes that some pixel is or was told to be.
     pixel_accuracy: the share of pixels that was told right.
     """
-    both, told, true = np.moveaxis(marks.sum(axis=0).astype(np.float64), -1, 0)
-    union = told + true - both
+    both, predicted, true = np.moveaxis(marks.sum(axis=0).astype(np.float64), -1, 0)
+    union = predicted + true - both
     occur = union > 0
     miou = (both[occur] / union[occur]).mean() if occur.any() else 0.0
     return {"miou": float(miou), "pixel_accuracy": float(both.sum() / max(true.sum(), 1.0))}
@@ -159,12 +159,12 @@ def compare(
         difference = max(difference, float(apart)) if np.isfinite(apart) else np.inf
         same[row] = (answers(scores) == samples["answers"][one]).mean()
         marks.append(judge(scores, samples["masks"][one])[1])
-    found = figures(np.concatenate(marks))
+    reached = figures(np.concatenate(marks))
     return (
         difference,
         float(same.mean()),
         f"pixels of {len(same)} images",
-        f"mIoU {found['miou']:.1%}",
+        f"mIoU {reached['miou']:.1%}",
     )
 
 

@@ -34,8 +34,8 @@ class Classification(ExportTask):
 
     def right(self, marks: Marks) -> NDArray[np.bool_] | None:
         """Return the marks."""
-        found: NDArray[np.bool_] = marks
-        return found
+        correct: NDArray[np.bool_] = marks
+        return correct
 
     def samples(
         self, most: int, scores: Outputs, targets: Targets, answers: NDArray[Any]

@@ -56,8 +56,8 @@ class Retrieval(ExportTask):
 
     def right(self, marks: Marks) -> NDArray[np.bool_] | None:
         """Return of each query whether its identity was the first."""
-        found: NDArray[np.bool_] = marks[:, 1] == 1
-        return found
+        correct: NDArray[np.bool_] = marks[:, 1] == 1
+        return correct
 
     def samples(
         self, most: int, scores: Outputs, targets: Targets, answers: NDArray[Any]

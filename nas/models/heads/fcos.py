@@ -73,11 +73,11 @@ class FCOS(nn.Module):
             scores = self.scores(self.classification(level))
             logits.append(rows(torch.cat([self.centreness(about), scores], 1), 1 + scores.shape[1]))
             sides.append(rows(nn.functional.relu(self.sides(about)) * stride, 4))
-        found = torch.cat(sides, dim=1)
+        distances = torch.cat(sides, dim=1)
         defaults = laid(partial(points, tuple(self.strides)), levels, size)
         first, last = defaults.chunk(2, dim=1)
         middle = (first + last) / 2
-        boxes = torch.cat([middle - found[..., :2], middle + found[..., 2:]], dim=2)
+        boxes = torch.cat([middle - distances[..., :2], middle + distances[..., 2:]], dim=2)
         return joined(boxes, torch.cat(logits, dim=1), defaults)
 
 

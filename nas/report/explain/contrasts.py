@@ -51,12 +51,12 @@ class Contrasts:
     @cached_property
     def _networks(self) -> dict[tuple[int, ...], int]:
         """Codes of every network that differs from a context at one site -> its number."""
-        found: dict[tuple[int, ...], int] = {}
+        networks: dict[tuple[int, ...], int] = {}
         for context in self._contexts:
             for site, labels in enumerate(self.terms.labels):
                 for code in range(len(labels)):
-                    found.setdefault(_put(context, site, code), len(found))
-        return found
+                    networks.setdefault(_put(context, site, code), len(networks))
+        return networks
 
     @cached_property
     def _joint(self) -> tuple[Floats, Floats]:
@@ -98,7 +98,7 @@ def to_architectures(terms: TermDesign, codes: Codes, like: Architecture) -> lis
 
     like: a network of the same strides, and whose blocks share weights as theirs.
     """
-    found = []
+    architectures = []
     for row in codes.tolist():
         backbone, resolution = terms.networks[row[0]]
         insertions = [
@@ -106,10 +106,10 @@ def to_architectures(terms: TermDesign, codes: Codes, like: Architecture) -> lis
             for site, labels, code in zip(terms.sites, terms.labels, row[1:], strict=True)
             if code
         ]
-        found.append(
+        architectures.append(
             replace(like, backbone=backbone, resolution=resolution, insertions=tuple(insertions))
         )
-    return found
+    return architectures
 
 
 def every_label(terms: TermDesign, context: Codes) -> Codes:

@@ -11,10 +11,8 @@ import numpy as np
 from nas.base.errors import SpecError
 from nas.report.explain.advice import Advice, advise
 from nas.report.explain.explanation import Explanation
-from nas.report.explain.rules import explain_front
+from nas.report.explain.rules import explain_front, plain_points
 from nas.runs.run import Run
-from nas.spec.width import is_widened
-from nas.study.front.point import Point
 
 __all__ = ["DeviceComparison", "DeviceRule", "compare_devices"]
 
@@ -129,13 +127,8 @@ def _compare_effects(
 
 def _plain_latency(explanation: Explanation) -> float:
     front = explanation.front
-    plain = [point.latency_ms for point in front.references if _is_plain(point)]
+    plain = [point.latency_ms for point in plain_points(front)]
     latency = front.measured.columns["latency_ms"]
     if not len(latency):
         raise SpecError("no network is complete")
     return plain[0] if plain else float(np.nanmin(latency))
-
-
-def _is_plain(point: Point) -> bool:
-    """Say whether a point is the plain network of a backbone, and not that widened."""
-    return not point.architecture.insertions and not is_widened(point.reference)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -165,8 +165,8 @@ class Explanation:
         changes: list[list[Change]] = []
         for name, places in self.terms.ratios.items():
             kind, option = name.split(" ")
-            low, high = min(places, key=lambda k: places[k]), max(places, key=lambda k: places[k])
-            ends = [parse_label(label)[1][option] for label in (low, high)]
+            steps = _steps(places, option)
+            ends = [parse_label(label)[1][option] for label in steps[0]]
             names.append(f"{kind} {option} {ends[0]} to {ends[1]}")
             for into, terms in ((rows, self.terms), (latency_rows, self.latency_terms)):
                 into.append(np.array([float(term == ("ratio", name)) for term in terms.names]))
@@ -184,6 +184,7 @@ class Explanation:
                 [
                     (site, labels.index(low), labels.index(high))
                     for site, labels in enumerate(self.terms.labels)
+                    for low, high in steps
                     if low in labels and high in labels
                 ]
             )
@@ -259,6 +260,26 @@ class Explanation:
             )
             for number, name in enumerate(names)
         ]
+
+
+def _steps(places: Mapping[str, float], option: str) -> list[tuple[str, str]]:
+    """Return the pairs of labels from the least value of an option to the greatest.
+
+    Those that are alike in all other options; where none are, all of them.
+    places: of each label, on the scale of the option.
+    """
+    least, most = min(places.values()), max(places.values())
+    pairs = [
+        (low, high)
+        for low in places
+        for high in places
+        if (places[low], places[high]) == (least, most)
+    ]
+
+    def others(label: str) -> dict[str, object]:
+        return {name: value for name, value in parse_label(label)[1].items() if name != option}
+
+    return [(low, high) for low, high in pairs if others(low) == others(high)] or pairs
 
 
 def _judge_interval(low: float, high: float, typical: float) -> str:

@@ -20,7 +20,7 @@ from nas.spec.width import is_widened
 from nas.study.front.front import Front
 from nas.study.front.point import Point
 
-__all__ = ["explain", "explain_front"]
+__all__ = ["explain", "explain_front", "plain_points"]
 
 Floats = NDArray[np.float64]
 
@@ -146,10 +146,14 @@ def _latency_noise(columns: Mapping[str, NDArray[Any]], rows: NDArray[np.int64])
 def _plain_loss(front: Front, architectures: Sequence[Architecture], loss: Floats) -> float:
     """Return the loss of the plain network; without it, of the one with the fewest blocks."""
     least = min(range(len(loss)), key=lambda row: len(architectures[row].blocks))
-    plain = [point.loss for point in front.references if _is_plain(point)]
+    plain = [point.loss for point in plain_points(front)]
     return plain[0] if plain else float(loss[least])
 
 
-def _is_plain(point: Point) -> bool:
-    """Say whether a point is the plain network of a backbone, and not that widened."""
-    return not point.architecture.insertions and not is_widened(point.reference)
+def plain_points(front: Front) -> list[Point]:
+    """Return the plain networks of all backbones, and none of them widened."""
+    return [
+        point
+        for point in front.references
+        if not point.architecture.insertions and not is_widened(point.reference)
+    ]

@@ -34,7 +34,6 @@ from nas.report.pictures.choose_images import choose_images
 from nas.report.pictures.networks import ShownNetwork
 from nas.report.pictures.tasks import Picture, TaskPictures, task_pictures
 from nas.report.report_file import MARK, write_report_file
-from nas.runs.images import open_images
 from nas.runs.own_backbones import check_own_backbones
 from nas.runs.run import RunState
 from nas.spec.architecture import PLAIN, Architecture
@@ -63,8 +62,8 @@ def draw_feature_maps(state: RunState, trial: int, path: Path) -> None:
         )
     _captum()
     check_own_backbones(state.run)
-    key = state.data()["key"]
-    networks = [ShownNetwork.of(state, row, key, open_images) for row in columns(state, trial)]
+    images = state.images
+    networks = [ShownNetwork.of(state, row, images.open) for row in columns(state, trial)]
     last = networks[-1]
     pictures, split = task_pictures(state.task), last.data.validation
     chosen = choose_images(*pictures.choices(split), _IMAGES)

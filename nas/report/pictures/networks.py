@@ -10,16 +10,15 @@ from torch import Tensor, nn
 
 from nas.base.size import Resolution
 from nas.data import Dataset
-from nas.runs.run import Run, RunState
-from nas.runs.weights import retrained_weights, trained_network
+from nas.runs.run import RunState
 from nas.spec.architecture import PLAIN, Architecture
 from nas.spec.width import is_widened
 from nas.training.batches import Batches
 
 __all__ = ["OpenImages", "ShownNetwork"]
 
-OpenImages = Callable[[Run, str, Resolution | None], Dataset]
-"""(run, key, resolution) -> its images, as `nas.runs.images.open_images` has them."""
+OpenImages = Callable[[Resolution | None], Dataset]
+"""(resolution) -> the images of a run, as `nas.runs.images.RunImages.open` has them."""
 
 _AT_ONCE = 32
 
@@ -41,22 +40,22 @@ class ShownNetwork:
     data: Dataset
 
     @classmethod
-    def of(cls, state: RunState, trial: int, key: str, images: OpenImages) -> ShownNetwork:
+    def of(cls, state: RunState, trial: int, images: OpenImages) -> ShownNetwork:
         """Open the network of a trial; fully trained weights count where they are better.
 
-        key: of the images in the run's environment.json.
+        images: of the run.
         Raises SpecError, StorageError where it cannot be had.
         """
-        row, retrained = state.row(trial), retrained_weights(state, trial)
+        row, retrained = state.row(trial), state.retrained_weights(trial)
         training = None if retrained is None else retrained[1]
-        network = trained_network(state, trial, folded=False)
+        network = state.network(trial, folded=False)
         figure = row["accuracy"] if training is None else training.accuracy
         return cls(
             _name(trial, row["reference"]),
             float(figure or 0.0),
             network,
             Architecture.from_json(row["architecture"]),
-            images(state.run, key, None if training is None else training.resolution),
+            images(None if training is None else training.resolution),
         )
 
     def batch(self, rows: Tensor) -> Tensor:

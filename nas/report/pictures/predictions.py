@@ -14,9 +14,7 @@ from nas.base.errors import NasError, SpecError
 from nas.report.pictures.choose_images import choose_images
 from nas.report.pictures.networks import ShownNetwork
 from nas.report.pictures.tasks import Key, Picture, Told, task_pictures
-from nas.runs.images import open_decoded
 from nas.runs.run import RunState
-from nas.spec.architecture import PLAIN
 from nas.study.front.front import Front
 
 __all__ = ["Example", "Predictions", "Shown", "find_predictions", "winners"]
@@ -79,8 +77,8 @@ def winners(front: Front) -> list[int]:
     """Return the trials that are shown: the plain network, and of the recommended members of the
     front the three that lose least, by latency.
     """
-    plain = [point.trial for point in front.references if point.reference == PLAIN]
-    members = [point for point in front.recommended if point.reference != PLAIN]
+    plain = [point.trial for point in front.references if point.is_plain]
+    members = [point for point in front.recommended if not point.is_plain]
     best = sorted(members, key=lambda point: point.loss)[:_WINNERS]
     return [*plain[:1], *(point.trial for point in members if point in best)]
 
@@ -95,13 +93,12 @@ def find_predictions(state: RunState, front: Front) -> Predictions:
         raise SpecError(
             "a backbone of one's own is not called for a report; nas show RUN TRIAL --picture does"
         )
-    key = state.data().get("key")
-    if not isinstance(key, str):
+    if not isinstance(state.data().get("key"), str):
         raise SpecError("environment.json does not say which images they were")
     networks, missing = [], []
     for trial in winners(front):
         try:
-            networks.append(ShownNetwork.of(state, trial, key, open_decoded))
+            networks.append(ShownNetwork.of(state, trial, state.images.open_decoded))
         except NasError as error:
             missing.append(f"trial {trial}: {error}")
     if not networks:

@@ -65,10 +65,14 @@ function filtered(data) {
 // Show the front and what was placed by hand; a failure far below must not flatten them.
 function frame(networks, y) {
   const values = networks.map(y.of).filter(Number.isFinite).sort((a, b) => a - b);
-  const ends = networks.filter((n) => n.front || n.reference)
-    .flatMap((n) => [-1, 1].map((sign) => y.of(n) + sign * (y.error(n) ?? 0)));
-  const [low, high] = extent([...ends, values[Math.floor(values.length * 0.1)], values.at(-1)]);
-  return widened([low, high], 0.06);
+  const shown = networks.filter((n) => n.front || n.reference);
+  const [least, most] = extent([...shown.map(y.of), values[Math.floor(values.length * 0.1)], values.at(-1)]);
+  // All of the front's bars; those of other networks may leave the chart, or one would flatten it.
+  const ends = shown.flatMap((n) => [-1, 1].map((sign) => {
+    const end = y.of(n) + sign * (y.error(n) ?? 0);
+    return n.front ? end : Math.min(Math.max(end, least - (most - least) / 4), most + (most - least) / 4);
+  }));
+  return widened(extent([...ends, least, most]), 0.06);
 }
 
 function drawFront(data, host) {

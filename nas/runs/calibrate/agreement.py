@@ -235,12 +235,12 @@ def _ceilings(full: Floats, rng: np.random.Generator, images: float) -> tuple[In
         return unknown, unknown
     count, seeds = full.shape
     freedom = (count - 1) * (seeds - 1)
-    found = [_ceiling(full, noise, images, _DRAWS, rng)]
+    ceilings = [_ceiling(full, noise, images, _DRAWS, rng)]
     for _ in range(_RESAMPLED):
         rows = rng.integers(count, size=count)
         unsure = noise * math.sqrt(freedom / rng.chisquare(freedom))
-        found.append(_ceiling(full[rows], unsure, images, _EACH, rng))
-    over_all, among_best = zip(*found, strict=True)
+        ceilings.append(_ceiling(full[rows], unsure, images, _EACH, rng))
+    over_all, among_best = zip(*ceilings, strict=True)
     return (
         Interval(over_all[0], *_quantiles(list(over_all[1:]))),
         Interval(among_best[0], *_quantiles(list(among_best[1:]))),

@@ -24,16 +24,15 @@ from nas.runs.calibrate.judged import judge_by_groups
 from nas.runs.calibrate.judging_images import Compared
 from nas.runs.calibrate.network_sample import FULL, LEAST_NETWORKS, PROXY, Sample
 from nas.runs.calibrate.plot import draw_calibration
-from nas.runs.calibrate.result import FILE, Calibration, Estimate, Trust
 from nas.runs.calibrate.scores import SCORES, Scores, score_all
 from nas.runs.calibrate.sides import Sides
 from nas.runs.check_network import CLASSES
-from nas.runs.images import open_images
 from nas.runs.reading import settle_task
 from nas.runs.run import Run, RunState
 from nas.spec.architecture import PLAIN, Architecture
 from nas.spec.runner import Runner, given_runner
 from nas.spec.space import SearchSpace
+from nas.study.calibration import FILE, Calibration, Estimate, Trust
 from nas.study.trials import Trials
 from nas.training.supernet.folder import SupernetFolder
 
@@ -91,7 +90,7 @@ def calibrate(
         observer.stage("zero-cost scores are of classification alone: none is compared")
     observer.stage("scoring without training")
     scored = score_all(
-        open_images(full_run, full.data()["key"]),
+        full.images.open(),
         both.architectures,
         out / "scores.json",
         names=SCORES if scores and full.task.is_classification else (),
@@ -125,7 +124,7 @@ def _judge_apart(
 ) -> _PairedScores:
     """Add what the networks are worth by groups of images, where their weights are still there."""
     observer.stage("judging the trained networks by groups of images")
-    data = open_images(full.run, full.data()["key"])
+    data = full.images.open()
     seeds = both.accuracy.shape[1]
     digests = [architecture.digest for architecture in both.architectures]
     sides = []

@@ -21,8 +21,8 @@ from nas.spec.space import SearchSpace
 from nas.spec.task import Task
 from nas.study.full_training import FullTraining
 from nas.training.full import FullTrainingJob
-from nas.training.proxies.setting import scale_rate
 from nas.training.recipe import steps_in
+from nas.training.schedule import scale_rate
 
 __all__ = ["CurvePlan", "curve_recipe", "images_seen", "placed_and_halves"]
 
@@ -101,7 +101,7 @@ class CurvePlan:
         data: folder of the decoded images, `images` of them for training.
         folder: for what trainings keep on the way.
         """
-        found = []
+        named = []
         for repeat in range(max(self.seeds, self.plain_seeds)):
             for epochs in self.budgets:
                 recipe = curve_recipe(runner.proxy, epochs, images)
@@ -122,8 +122,8 @@ class CurvePlan:
                             test=False,
                             looks=1,  # ten cost a third more, where trainings are short
                         )
-                        found.append((name, job))
-        return found
+                        named.append((name, job))
+        return named
 
 
 def placed_and_halves(space: SearchSpace, task: Task | None = None) -> dict[str, Architecture]:

@@ -9,7 +9,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from nas.base.files import write_whole
-from nas.runs.calibrate.curve_result import Curve, CurvesFound, half_of, kind_of
+from nas.study.budget_curves import Curve, CurvesFound, half_of, kind_of
 
 __all__ = ["draw_curves"]
 
@@ -18,20 +18,20 @@ _HALVES = {"early": ("--", "^"), "late": (":", "v")}
 _COLUMNS = 3
 
 
-def draw_curves(found: CurvesFound, path: Path) -> None:
+def draw_curves(growth: CurvesFound, path: Path) -> None:
     """Draw the gain of each network over images, a panel for each kind (PNG or SVG by suffix).
 
     Bars are one standard deviation; the advised budget is a grey line.
     """
-    kinds = list(dict.fromkeys(kind_of(curve.network) for curve in found.curves))
+    kinds = list(dict.fromkeys(kind_of(curve.network) for curve in growth.curves))
     columns = min(_COLUMNS, len(kinds))
     lines = -(-len(kinds) // columns)
     height = 1.1 + 3.2 * lines
     figure = Figure(figsize=(max(6.0, 3.9 * columns), height), dpi=150)
     FigureCanvasAgg(figure)
     figure.suptitle(
-        f"Gain over plain, {found.space} on {found.data}, each training to its own end\n"
-        f"search with {found.advice.epochs:g} epochs",
+        f"Gain over plain, {growth.space} on {growth.data}, each training to its own end\n"
+        f"search with {growth.advice.epochs:g} epochs",
         fontsize=11,
         fontweight="bold",
         parse_math=False,
@@ -40,8 +40,8 @@ def draw_curves(found: CurvesFound, path: Path) -> None:
     for number, axes in enumerate(panels.flat):
         axes.set_visible(number < len(kinds))
         if number < len(kinds):
-            mine = [curve for curve in found.curves if kind_of(curve.network) == kinds[number]]
-            _panel(axes, mine, _COLOURS[number % len(_COLOURS)], found)
+            mine = [curve for curve in growth.curves if kind_of(curve.network) == kinds[number]]
+            _panel(axes, mine, _COLOURS[number % len(_COLOURS)], growth)
     for axes in panels[:, 0]:
         axes.set_ylabel("validation loss saved")
     for axes in panels[-1, :]:
@@ -51,7 +51,7 @@ def draw_curves(found: CurvesFound, path: Path) -> None:
         figure.savefig(temporary, metadata={"Date": None} if path.suffix == ".svg" else None)
 
 
-def _panel(axes: Axes, curves: list[Curve], colour: str, found: CurvesFound) -> None:
+def _panel(axes: Axes, curves: list[Curve], colour: str, growth: CurvesFound) -> None:
     for curve in curves:
         style, marker = _HALVES.get(half_of(curve.network), ("-", "o"))
         axes.errorbar(
@@ -68,9 +68,9 @@ def _panel(axes: Axes, curves: list[Curve], colour: str, found: CurvesFound) -> 
         )
     chosen = [
         point.images
-        for curve in found.curves
+        for curve in growth.curves
         for point in curve.gains
-        if point.epochs == found.advice.epochs
+        if point.epochs == growth.advice.epochs
     ]
     if chosen:
         axes.axvline(chosen[0], color="#94a3b8", linewidth=6, alpha=0.25)

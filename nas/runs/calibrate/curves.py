@@ -5,21 +5,12 @@ Hand-placed networks and halves are trained from scratch at budgets b, 2b, 4b, e
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 from nas.base.errors import SpecError
-from nas.belief.gain_curve import (
-    BudgetChoice,
-    CurveRow,
-    GainCurve,
-    choose_budget,
-    gain_curves,
-    training_noise,
-)
 from nas.data import (
     cached_data,
     check_source,
@@ -31,16 +22,9 @@ from nas.execution.evaluator import EvaluatorSpec
 from nas.execution.observer import Observer, SilentObserver
 from nas.execution.workers.throughput import measure_side_by_side
 from nas.models.candidates import Candidates, given_space
-from nas.runs.calibrate.curve_plan import CurvePlan, curve_recipe, images_seen
+from nas.runs.calibrate.curve_plan import CurvePlan, curve_recipe
 from nas.runs.calibrate.curve_plot import draw_curves
-from nas.runs.calibrate.curve_result import (
-    CURVES_FILE,
-    Advice,
-    Curve,
-    CurvePoint,
-    CurvesFound,
-)
-from nas.runs.calibrate.curve_rows import CURVES, CurveRows, images_of_rows
+from nas.runs.calibrate.growth import measure_growth
 from nas.runs.calibrate.network_sample import refuse_taken
 from nas.runs.check_network import CLASSES, check_networks
 from nas.runs.images import train_resolution
@@ -50,12 +34,13 @@ from nas.runs.reading import reading_of, settle_task
 from nas.runs.retrain.plan import is_settled
 from nas.runs.retrain.pool import ProgressReport, train_side_by_side
 from nas.runs.retrain.worker import carry_out
-from nas.spec.architecture import PLAIN
 from nas.spec.precision import FP32
 from nas.spec.recipe import FullRecipe
 from nas.spec.runner import Runner, given_runner
 from nas.spec.space import Constraints, SearchSpace
 from nas.spec.task import Task
+from nas.study.budget_curves import CURVES_FILE, CurvesFound
+from nas.study.curve_rows import CURVES, CurveRows, images_of_rows
 from nas.study.full_training import FullTraining
 from nas.training.device import best_device, visible_gpus
 from nas.training.full import FullTrainingJob, training_file, weights_file
@@ -119,11 +104,11 @@ def calibrate_curves(
     )
     with run_lock(rows.folder):
         _train(plan, runner, data, images, rows, observer)
-    found = _found(plan, runner, space, data, images, rows)
-    found.write(out / CURVES_FILE)
+    growth = measure_growth(plan, runner, space, data, images, rows)
+    growth.write(out / CURVES_FILE)
     for suffix in ("png", "svg"):
-        draw_curves(found, out / f"curves.{suffix}")
-    return found
+        draw_curves(growth, out / f"curves.{suffix}")
+    return growth
 
 
 def _kept(recipe: FullRecipe) -> dict[str, Any]:
@@ -267,113 +252,3 @@ class _Watcher:
 
     def lost(self, job: FullTrainingJob, reason: str) -> None:
         self._observer.stage(f"{job.about.reference} goes on: its process was {reason}")
-
-
-def _found(
-    plan: CurvePlan,
-    runner: Runner,
-    space: SearchSpace,
-    data: str,
-    images: Path,
-    rows: CurveRows,
-) -> CurvesFound:
-    """Judge what has been trained. Raises SpecError where it gives no curve."""
-    dataset, there = open_data(images), rows.read()
-    task = runner.task_on(len(dataset.classes))
-    jobs = plan.jobs(runner, resolve_source(data), images, rows.folder, len(dataset.train), task)
-    ended = [(name, job, there[job.about.name]) for name, job in jobs if job.about.name in there]
-    seen = {epochs: images_seen(curve_recipe(runner.proxy, epochs, len(dataset.train)), dataset)
-            for epochs in plan.budgets}  # fmt: skip
-    points = [
-        CurveRow(
-            name, seen[job.recipe.epochs], math.nan if row.loss is None else row.loss, row.seed
-        )
-        for name, job, row in ended
-    ]
-    try:
-        curves = gain_curves(points, PLAIN)
-        choice = choose_budget(curves)
-    except ValueError as error:
-        raise SpecError(
-            f"no curve can be drawn: {error}; a lower proxy.learning_rate may help where trainings "
-            "diverge"
-        ) from None
-    epochs_of = {number: epochs for epochs, number in seen.items()}
-    accuracy = _mean_of(ended, lambda row: row.accuracy)
-    noise, freedom = training_noise(points)
-
-    def curve_of(curve: GainCurve) -> Curve:
-        return Curve(
-            network=curve.network,
-            architecture=plan.networks[curve.network].to_json(),
-            verdict=curve.verdict,
-            gains=[
-                CurvePoint(
-                    epochs=epochs_of[int(gain.images)],
-                    images=int(gain.images),
-                    gain=gain.gain,
-                    deviation=_known(gain.deviation),
-                    margin=_known(gain.margin),
-                    points=100 * (
-                        accuracy[curve.network, epochs_of[int(gain.images)]]
-                        - accuracy[PLAIN, epochs_of[int(gain.images)]]
-                    ),
-                    trainings=gain.trainings,
-                )
-                for gain in curve.gains
-            ],
-            crossings=[
-                crossing.images if crossing.upwards else -crossing.images
-                for crossing in curve.crossings
-            ],
-            catching_up=curve.catching_up,
-            failed=sum(name == curve.network and row.loss is None for name, _, row in ended),
-        )  # fmt: skip
-
-    return CurvesFound(
-        space=space.name,
-        data=data,
-        recipe=str(curve_recipe(runner.proxy, plan.budgets[-1], len(dataset.train))),
-        budgets=list(plan.budgets),
-        noise=noise if freedom else None,
-        trainings=len(ended),
-        seconds=sum(row.seconds for _, _, row in ended),
-        curves=[curve_of(curve) for curve in curves],
-        advice=_advice(choice, curves, epochs_of),
-        head=task.unusual_head,
-        images=images.name,
-    )
-
-
-def _advice(
-    choice: BudgetChoice, curves: Sequence[GainCurve], epochs_of: dict[int, float]
-) -> Advice:
-    if not choice.settled:
-        reason = "rising"
-    elif not choice.told:
-        reason = "noise"
-    else:
-        reason = "shortest" if choice.images < choice.longest else "longest"
-    return Advice(
-        epochs=epochs_of[int(choice.images)],
-        reason=reason,  # type: ignore[arg-type]
-        told=choice.told,
-        contradicted=choice.contradicted or 0,
-    )
-
-
-def _mean_of(
-    ended: Sequence[tuple[str, FullTrainingJob, FullTraining]],
-    figure: Callable[[FullTraining], float | None],
-) -> dict[tuple[str, float], float]:
-    """Average a figure over the seeds of each network and budget."""
-    found: dict[tuple[str, float], list[float]] = {}
-    for name, job, row in ended:
-        value = figure(row)
-        if value is not None:
-            found.setdefault((name, job.recipe.epochs), []).append(value)
-    return {key: sum(values) / len(values) for key, values in found.items()}
-
-
-def _known(value: float) -> float | None:
-    return value if math.isfinite(value) else None

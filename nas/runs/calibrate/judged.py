@@ -14,7 +14,6 @@ from nas.base.files import write_whole
 from nas.data import Dataset
 from nas.runs.calibrate.judging_images import group_images
 from nas.runs.run import RunState
-from nas.runs.weights import trained_network
 from nas.study.marks import first_figure
 from nas.training.device import best_device
 from nas.training.loop import evaluate
@@ -55,7 +54,7 @@ def judge_by_groups(
         if trial is None or name in there:
             continue
         try:
-            network = trained_network(state, trial, "search")
+            network = state.network(trial, "search")
             score = evaluate(network, data, task, device=device, precision=precision)
         except (StorageError, TrainingError):
             return None

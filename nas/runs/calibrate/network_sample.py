@@ -10,10 +10,9 @@ from nas.base.errors import SpecError
 from nas.base.files import parse
 from nas.execution.observer import Observer
 from nas.models.candidates import Candidates
-from nas.runs.calibrate.curve_rows import CURVES
 from nas.runs.check_network import CLASSES
 from nas.runs.given_weights import settle_weights
-from nas.runs.images import are_images, decode_images
+from nas.runs.images import decode_images
 from nas.runs.lock import run_lock
 from nas.runs.reading import settle_task
 from nas.runs.resume import resume, write_plan
@@ -23,7 +22,8 @@ from nas.runs.start import search
 from nas.spec.runner import Runner
 from nas.spec.space import SearchSpace
 from nas.spec.task import Task
-from nas.training.proxies.setting import scale_rate
+from nas.study.curve_rows import CURVES
+from nas.training.schedule import scale_rate
 
 __all__ = ["FULL", "LEAST_NETWORKS", "PROXY", "Sample", "refuse_taken"]
 
@@ -198,7 +198,7 @@ def _same_images(run: Run, asked: RunFile) -> bool:
         return True
     there = _at(run, asked)
     folder = decode_images(there.space, there.file)
-    return are_images(there, folder, run.environment()["data"]["key"])
+    return there.images(run.environment()["data"]["key"]).are_in(folder)
 
 
 def _found_where_asked(run: Run, asked: RunFile) -> Run:

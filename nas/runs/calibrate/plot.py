@@ -12,8 +12,8 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from nas.base.files import write_whole
-from nas.runs.calibrate.result import Calibration
 from nas.spec.architecture import PLAIN
+from nas.study.calibration import Calibration
 
 __all__ = ["draw_calibration"]
 

@@ -145,9 +145,9 @@ def _supernet_scorer(folder: SupernetFolder, data: Dataset) -> Score:
             supernets[plain.digest] = folder.supernet(plain)
         if not supernets[plain.digest].holds(architecture):
             return math.nan, []
-        found = score(supernets[plain.digest], architecture, data, task, device=device)
-        losses = found.losses.double().numpy()
+        judged = score(supernets[plain.digest], architecture, data, task, device=device)
+        losses = judged.losses.double().numpy()
         dealt = group_images(len(losses))  # of queries there are fewer than of images
-        return -found.loss, [-float(losses[rows].mean()) for rows in dealt]
+        return -judged.loss, [-float(losses[rows].mean()) for rows in dealt]
 
     return scorer

@@ -12,9 +12,8 @@ from statistics import median
 from nas.base.errors import SpecError
 from nas.data import open_data
 from nas.runs.images import decode_images
-from nas.runs.retrain.plan import seconds_of_training, worker_count
-from nas.runs.run import Run
-from nas.runs.weights import RETRAINED_FOLDER
+from nas.runs.retrain.plan import seconds_of_training, threads_of_each, worker_count
+from nas.runs.run import RETRAINED_FOLDER, Run
 from nas.spec.architecture import PLAIN, Architecture
 from nas.spec.task import Task
 from nas.study.full_training import FullTraining, select_main_recipe
@@ -130,6 +129,7 @@ def _typical_seconds(trainings: Sequence[FullTraining]) -> float:
 def estimate_seconds(run: Run, network: Architecture, task: Task) -> float:
     """Return about what one full training of a network takes here, in seconds.
 
+    Processes that share it take equal parts of its time.
     run, task: see `share_budget`.
     """
     section = run.file.retrain
@@ -145,7 +145,7 @@ def estimate_seconds(run: Run, network: Architecture, task: Task) -> float:
         recipe=asdict(recipe),
         description="",
         resolution=resolution,
-        threads=section.threads or 1,
+        threads=threads_of_each(section, trainings_at_once(run, _MANY), section.processes),
     )
     job = FullTrainingJob(
         about=about,
@@ -157,7 +157,7 @@ def estimate_seconds(run: Run, network: Architecture, task: Task) -> float:
         task=task,
         test=False,
     )
-    return seconds_of_training(job)
+    return seconds_of_training(job) / section.processes
 
 
 def _duration(seconds: float) -> str:

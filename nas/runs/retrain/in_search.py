@@ -18,19 +18,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nas.base.errors import SpecError
-from nas.base.machine import usable_cores
 from nas.execution.observer import Observer, SilentObserver
 from nas.runs.drive import write_results
 from nas.runs.images import decode_images
 from nas.runs.lock import run_lock
 from nas.runs.retrain.budget import Allowance
 from nas.runs.retrain.further_networks import search_further
-from nas.runs.retrain.plan import RetrainPlan, brings_test, plan_retraining, worker_count
+from nas.runs.retrain.plan import (
+    RetrainPlan,
+    brings_test,
+    plan_retraining,
+    threads_of_each,
+    worker_count,
+)
 from nas.runs.retrain.pool import ProgressReport
 from nas.runs.retrain.retrain import retrain
 from nas.runs.retrain.width_rivals import WidthRivals
-from nas.runs.run import Run, RunState
-from nas.runs.weights import RETRAINED_FOLDER
+from nas.runs.run import RETRAINED_FOLDER, Run, RunState
 from nas.spec.architecture import PLAIN
 from nas.spec.width import is_widened
 from nas.strategy.storage.store import Store
@@ -194,7 +198,7 @@ def _choose(run: Run, count: int, affordable: float) -> list[tuple[int, int]]:
             point.trial,
             seeds[point.architecture.digest],
             # By its name: other backbones have plain networks, too, and this one wider ones.
-            point.reference == PLAIN,
+            point.is_plain,
             point.reference is not None and not is_widened(point.reference),
             rivals.get(point.trial),
         )
@@ -258,7 +262,7 @@ def _plan(run: Run, chosen: Sequence[tuple[int, int]]) -> RetrainPlan:
     ]
     jobs = [job for plan in plans for job in plan.jobs]
     workers = worker_count(section, max(1, len(jobs)), alone=run.in_process)
-    threads = section.threads or max(1, usable_cores() // workers)
+    threads = threads_of_each(section, workers, section.processes)
     return replace(
         plans[0],
         jobs=tuple(

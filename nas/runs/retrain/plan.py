@@ -18,12 +18,11 @@ from nas.data import open_data, open_test
 from nas.data.kinds import source_to_test
 from nas.runs.check_network import check_training
 from nas.runs.given_network import check_held
-from nas.runs.images import decode_images, open_images
+from nas.runs.images import decode_images
 from nas.runs.own_backbones import check_own_backbones
 from nas.runs.retrain.pool import Watcher
-from nas.runs.run import Run, RunState
+from nas.runs.run import RETRAINED_FOLDER, Run, RunState
 from nas.runs.run_file import RunFile
-from nas.runs.weights import RETRAINED_FOLDER
 from nas.spec.architecture import Architecture
 from nas.spec.recipe import WEIGHTS, FullRecipe, Retrain
 from nas.study.full_training import FullTraining
@@ -39,6 +38,7 @@ __all__ = [
     "is_settled",
     "plan_retraining",
     "seconds_of_training",
+    "threads_of_each",
     "worker_count",
 ]
 
@@ -123,7 +123,7 @@ def plan_retraining(
     rows = _chosen_rows(state, trials, front, front if references is None else references)
     check_training({_plain(row) for row in rows}, state.task, section.resolution)
     # Whose images have changed would be trained on others than it was searched on.
-    open_images(run, state.data()["key"])
+    state.images.open()
     tested = brings_test(run.file)
     networks, test_images = _prepare_networks(state, rows, section, tested, watcher)
     recorded = {training.name: training for training in state.retrained()}
@@ -137,7 +137,7 @@ def plan_retraining(
     shared_by = int(os.environ.get("LOCAL_WORLD_SIZE", str(processes)))  # processes here
     alone = processes > 1 or run.in_process
     workers = 1 if alone else workers or worker_count(section, len(trainings))
-    threads = section.threads or max(1, usable_cores() // (workers * shared_by))
+    threads = threads_of_each(section, workers, shared_by)
     jobs = tuple(
         _job(state, training, threads, tested)
         for training in trainings
@@ -235,11 +235,11 @@ def _plain(row: Mapping[str, Any]) -> Architecture:
 
 def _once(say: Callable[[str], None]) -> Callable[[str], None]:
     """Return a function that says each sentence once."""
-    said: set[str] = set()
+    texts: set[str] = set()
 
     def say_once(text: str) -> None:
-        if text not in said:
-            said.add(text)
+        if text not in texts:
+            texts.add(text)
             say(text)
 
     return say_once
@@ -354,8 +354,19 @@ def worker_count(section: Retrain, trainings: int, *, alone: bool = False) -> in
     return max(1, min(side_by_side, trainings))
 
 
+def threads_of_each(section: Retrain, workers: int, processes: int = 1) -> int:
+    """Return the threads of a process that trains.
+
+    workers, processes: trainings side by side, and processes that share each, on this machine.
+    """
+    return section.threads or max(1, usable_cores() // (workers * processes))
+
+
 def seconds_of_training(job: FullTrainingJob) -> float:
-    """Estimate all of a training from steps of few images: time is about in proportion to them."""
+    """Estimate all of a training by one process from steps of few images.
+
+    Time is about in proportion to them.
+    """
     recipe, data = job.recipe, open_data(job.data)
     size = images_to_time(recipe.batch_size, data.size)
     small = replace(recipe, batch_size=size, weights="random", epochs=1e9)

@@ -25,8 +25,7 @@ from nas.runs.lock import run_lock
 from nas.runs.retrain.plan import RetrainPlan, is_settled
 from nas.runs.retrain.pool import ProgressReport, Watcher, train_side_by_side
 from nas.runs.retrain.worker import carry_out
-from nas.runs.run import Run
-from nas.runs.weights import RETRAINED_FOLDER
+from nas.runs.run import RETRAINED_FOLDER, Run
 from nas.strategy.storage.store import Store
 from nas.study.full_training import FullTraining
 from nas.training.device import best_device, visible_gpus

@@ -27,7 +27,7 @@ from nas.runs.prepare import SearchInputs, prepare
 from nas.runs.profiled_latency import WIDTH_ELSEWHERE
 from nas.runs.retrain.budget import estimate_seconds
 from nas.runs.run import Run
-from nas.spec.architecture import PLAIN, Architecture
+from nas.spec.architecture import Architecture
 from nas.spec.width import is_widened, rival_name
 from nas.strategy.storage.store import Store
 from nas.study.front.width_rival import ABOVE, find_winners
@@ -80,7 +80,7 @@ class WidthRivals:
         # Where no accuracy is believed in, none has a gain in it.
         known = not any(math.isnan(point.gain) for point in winners)
         winners.sort(key=lambda point: point.gain if known else point.gain_loss, reverse=True)
-        plain = next((point for point in points if point.reference == PLAIN), None)
+        plain = next((point for point in points if point.is_plain), None)
         left = most - sum(map(is_widened, state.trials["reference"]))
         if not winners or plain is None or left < 1:
             return False

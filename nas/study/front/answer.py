@@ -7,11 +7,11 @@ from collections import Counter
 from collections.abc import Sequence
 
 from nas.base.natural_order import natural_key
-from nas.spec.architecture import PLAIN, Architecture
+from nas.spec.architecture import Architecture
 from nas.spec.width import is_widened
 from nas.study.front.believed_gain import GAIN_LEVEL
 from nas.study.front.findings import SURE, Finding, Kind
-from nas.study.front.front import Front
+from nas.study.front.pareto_front import ParetoFront
 from nas.study.front.point import Point
 from nas.study.front.width_rival import ABOVE
 
@@ -23,7 +23,7 @@ ANSWERS = frozenset({Kind.BEST_GAIN, Kind.NONE_RECOMMENDED, Kind.WIDTH_GAINS_MOR
 _LISTED = 4  # sites that are named one by one
 
 
-def best_point(front: Front) -> Point | None:
+def best_point(front: ParetoFront) -> Point | None:
     """Return the network that gains most of those that may be recommended, the plain one aside.
 
     None where there is none, or no belief about gains.
@@ -31,7 +31,7 @@ def best_point(front: Front) -> Point | None:
     return _most_gaining([point for point in _believed(front) if point in front.recommended])
 
 
-def answer(front: Front) -> tuple[Finding, ...]:
+def answer(front: ParetoFront) -> tuple[Finding, ...]:
     """Return the network of the front that gains most, and what does more than it.
 
     Nothing where there is no belief about gains.
@@ -41,23 +41,19 @@ def answer(front: Front) -> tuple[Finding, ...]:
         best, kind = _most_gaining(_believed(front)), Kind.NONE_RECOMMENDED
     if best is None:
         return ()
-    plain = next(point for point in front if _is_plain(point) and point.run == best.run)
+    plain = next(point for point in front if point.is_plain and point.run == best.run)
     wider = _wider(best, plain, front) if kind is Kind.BEST_GAIN else []
     return (_gain(kind, best, plain, front), *wider)
 
 
-def _believed(front: Front) -> list[Point]:
+def _believed(front: ParetoFront) -> list[Point]:
     """Return members that the plain network of their run is beside."""
-    runs = {point.run for point in front if _is_plain(point)}
+    runs = {point.run for point in front if point.is_plain}
     return [
         point
         for point in front.members
-        if not _is_plain(point) and point.run in runs and not math.isnan(point.gain_loss)
+        if not point.is_plain and point.run in runs and not math.isnan(point.gain_loss)
     ]
-
-
-def _is_plain(point: Point) -> bool:
-    return point.reference == PLAIN
 
 
 def _most_gaining(points: Sequence[Point]) -> Point | None:
@@ -67,7 +63,7 @@ def _most_gaining(points: Sequence[Point]) -> Point | None:
     return max(points, key=gain, default=None)
 
 
-def _gain(kind: Kind, best: Point, plain: Point, front: Front) -> Finding:
+def _gain(kind: Kind, best: Point, plain: Point, front: ParetoFront) -> Finding:
     known = front.measured.knows_noise
     estimate, low, high, unit = _gained(best)
     return Finding(
@@ -96,7 +92,7 @@ def _gain(kind: Kind, best: Point, plain: Point, front: Front) -> Finding:
     )
 
 
-def _wider(best: Point, plain: Point, front: Front) -> list[Finding]:
+def _wider(best: Point, plain: Point, front: ParetoFront) -> list[Finding]:
     """Return the widened plain network that is expected to gain more at no more latency, if any."""
     rivals = [
         point

@@ -103,13 +103,13 @@ class Believed:
 
     def of_each(self, measured: NetworkTable, rows: Whole) -> list[BelievedGain]:
         """Return what each of some networks is believed to gain."""
-        found = [UNKNOWN_GAIN] * len(rows)
+        believed_gains = [UNKNOWN_GAIN] * len(rows)
         for _, belief, mine in self._parts(measured, rows):
             gains = _of_each(belief, measured, rows[mine])
             plain = _is_plain(measured, rows[mine])
             for place, gain, same in zip(mine.tolist(), gains, plain, strict=True):
-                found[place] = NO_GAIN if same else gain
-        return found
+                believed_gains[place] = NO_GAIN if same else gain
+        return believed_gains
 
     def _anchor(self, measured: NetworkTable, run: str | None, figure: str) -> float:
         """Return the figure of the plain network of a run, told from the others without one."""

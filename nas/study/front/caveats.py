@@ -6,14 +6,14 @@ from collections.abc import Sequence
 
 from nas.study.constant_prediction import ConstantPrediction
 from nas.study.front.findings import FRONT, FULL_TRAINING, Finding, Kind
-from nas.study.front.front import Front
+from nas.study.front.pareto_front import ParetoFront
 from nas.study.front.prose import sentences
 from nas.study.full_training import read_full_trainings
 
 __all__ = ["caveat_lines", "caveats"]
 
 
-def caveats(front: Front) -> tuple[Finding, ...]:
+def caveats(front: ParetoFront) -> tuple[Finding, ...]:
     """Return what holds of figures whoever reads them.
 
     Networks that tell all images the same; latencies and multiply-adds in doubt.
@@ -30,12 +30,12 @@ def caveats(front: Front) -> tuple[Finding, ...]:
     return tuple(findings)
 
 
-def caveat_lines(front: Front) -> tuple[str, ...]:
+def caveat_lines(front: ParetoFront) -> tuple[str, ...]:
     """Return the same in words."""
     return tuple(front.figure.worded(line) for line in sentences(caveats(front)))
 
 
-def _constant_predictions(front: Front) -> list[Finding]:
+def _constant_predictions(front: ParetoFront) -> list[Finding]:
     """Name the networks whose short trainings tell no more than one answer to all images."""
     alike = [
         (point.name, point.accuracy, constant)
@@ -49,7 +49,7 @@ def _constant_predictions(front: Front) -> list[Finding]:
     return [_told_alike(Kind.CONSTANT_PREDICTION, names, accuracies, constants, counts)]
 
 
-def _collapsed_in_full(front: Front) -> list[Finding]:
+def _collapsed_in_full(front: ParetoFront) -> list[Finding]:
     """Name the networks of which a full training tells no more, and how many of them do."""
     names, accuracies, constants, every = [], [], [], 0
     for point, row in zip(front.points, front.point_rows.tolist(), strict=True):

@@ -118,7 +118,7 @@ class Choice:
     @property
     def nowhere(self) -> bool:
         """True where the plain network is as good as the best, but for `delta`."""
-        return self.cheapest is not None and self.cheapest[0].reference == PLAIN
+        return self.cheapest is not None and self.cheapest[0].is_plain
 
     @classmethod
     def of(
@@ -175,15 +175,14 @@ def choose(
     placed = columns["reference"] != None  # noqa: E711
     # A hand-placed network that the space does not hold can be had all the same.
     kept = keep & ((columns["eligible"] == 1) | placed)
+    if setbacks is not None:
+        in_budget, figures = _in_budget(columns, _objective_left(objectives, budget), budget)
+        worse = _setbacks_ahead(figures, kept & in_budget, setbacks)
+        keep, kept = (_without(flags, worse) for flags in (keep, kept))
+        if worse.size and not (kept & in_budget).any():
+            raise _nothing_but_setbacks(measured, worse, budget)
     ranking = rank_within_budget(columns, kept, objectives, budget, draw, rivals=keep)
     rows = np.array(ranking.rows, dtype=np.int64)
-    worse = rows[setbacks(rows)] if setbacks is not None else rows[:0]
-    if worse.size:
-        keep, kept = (_without(flags, worse) for flags in (keep, kept))
-        if len(worse) == len(rows):
-            raise _nothing_but_setbacks(measured, worse, budget)
-        ranking = rank_within_budget(columns, kept, objectives, budget, draw, rivals=keep)
-        rows = np.array(ranking.rows, dtype=np.int64)
     gains = believed.gains(measured, rows, "accuracy")
     if gains is None:
         if within is not None:
@@ -200,6 +199,27 @@ def choose(
         unit="accuracy",
         ruled_out=_rule_out(measured, rows, gains, delta),
     )
+
+
+def _setbacks_ahead(
+    figures: NDArray[np.float64],
+    kept: NDArray[np.bool_],
+    setbacks: Callable[[NDArray[np.int64]], NDArray[np.bool_]],
+) -> NDArray[np.int64]:
+    """Return the networks that may not be chosen, (k,), of all those that would be ranked.
+
+    They are looked for by their figures, the best first, until so many others are there as are
+    held against each other: of a million networks few are asked.
+    """
+    rows, worse, others = _by_figure(figures, kept), [], 0
+    for start in range(0, len(rows), _COMPARED):
+        part = rows[start : start + _COMPARED]
+        flags = setbacks(part)
+        worse.append(part[flags])
+        others += int((~flags).sum())
+        if others >= _COMPARED:
+            break
+    return np.concatenate(worse) if worse else rows[:0]
 
 
 def _without(flags: NDArray[np.bool_], rows: NDArray[np.int64]) -> NDArray[np.bool_]:
@@ -266,12 +286,7 @@ def rank_within_budget(
     Raises SpecError for a budget of anything else, and when no network keeps it.
     """
     by = _objective_left(objectives, budget)
-    within = np.ones(len(kept), dtype=bool)
-    for name, bound in budget.items():
-        with np.errstate(invalid="ignore"):
-            within &= columns[name] <= bound
-    within &= ~np.isnan(np.asarray(columns[by.name], dtype=np.float64))
-    figures = by.sign * np.asarray(columns[by.name], dtype=np.float64)
+    within, figures = _in_budget(columns, by, budget)
     chosen = _best(figures, kept & within)
     if not chosen.size:
         limits = ", ".join(f"{name} <= {bound:g}" for name, bound in budget.items())
@@ -304,9 +319,25 @@ def rank_within_budget(
     )
 
 
+def _in_budget(
+    columns: Mapping[str, NDArray[Any]], by: Objective, budget: Mapping[str, float]
+) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
+    """Return which networks (n,) keep a budget, and their figures (n,) to choose by, minimised."""
+    figures = by.sign * np.asarray(columns[by.name], dtype=np.float64)
+    within = ~np.isnan(figures)
+    for name, bound in budget.items():
+        with np.errstate(invalid="ignore"):
+            within &= columns[name] <= bound
+    return within, figures
+
+
 def _best(figures: NDArray[np.float64], kept: NDArray[np.bool_]) -> NDArray[np.int64]:
+    return _by_figure(figures, kept)[:_COMPARED]
+
+
+def _by_figure(figures: NDArray[np.float64], kept: NDArray[np.bool_]) -> NDArray[np.int64]:
     rows = np.flatnonzero(kept)
-    return rows[np.argsort(figures[rows], kind="stable")][:_COMPARED]
+    return rows[np.argsort(figures[rows], kind="stable")]
 
 
 def _objective_left(objectives: Sequence[Objective], budget: Mapping[str, float]) -> Objective:

@@ -234,8 +234,8 @@ class _Computed:
             same = np.asarray(compare(one, two)).astype(bool)
             return np.asarray(same, dtype=np.float64)
         with np.errstate(invalid="ignore"):
-            told = np.asarray(compare(one, two), dtype=np.float64)
-        return np.asarray(np.where(np.isnan(one) | np.isnan(two), np.nan, told))
+            holds = np.asarray(compare(one, two), dtype=np.float64)
+        return np.asarray(np.where(np.isnan(one) | np.isnan(two), np.nan, holds))
 
     def _sites(self, node: ast.Call) -> Floats:
         if not isinstance(node.func, ast.Name) or node.func.id != "sites":

@@ -17,10 +17,12 @@ from nas.spec.architecture import PLAIN
 from nas.spec.task import TaskName
 from nas.spec.width import is_widened
 from nas.study.front.findings import FULL_TRAINING, LEVEL, PROXY, Finding, Kind
-from nas.study.front.front import Front
+from nas.study.front.pareto_front import ParetoFront
 from nas.study.front.width_rival import ABOVE
 from nas.study.full_training import (
     FullTraining,
+    losses_by_image,
+    marks_by_training,
     read_full_trainings,
     select_main_recipe,
 )
@@ -43,7 +45,7 @@ class _Network:
 
     loss: the proxy's.
     validation, accuracy: (s,) by seed; accuracy is what counts, on test images where there are any.
-    marks: of each seed, on the same images as accuracy, or what was kept of them; or None.
+    marks: of each seed that kept them, on the same images as accuracy; empty where none did.
     full_loss: (s,) by seed, on the same images as accuracy; losses: (N,) mean over seeds of each
         image's. Both None where they were not kept.
     """
@@ -54,7 +56,7 @@ class _Network:
     loss: float
     validation: Floats
     accuracy: Floats
-    marks: tuple[Marks, ...] | None
+    marks: tuple[Marks, ...]
     full_loss: Floats | None = None
     losses: Floats | None = None
 
@@ -70,7 +72,7 @@ class _Judged:
     loss: Floats | None
 
 
-def full_training_findings(front: Front) -> tuple[Finding, ...]:
+def full_training_findings(front: ParetoFront) -> tuple[Finding, ...]:
     """Return what full training has found; nothing where nothing was retrained.
 
     Searched networks are chosen by validation and compared by test images: by loss where the loss
@@ -109,7 +111,7 @@ def full_training_findings(front: Front) -> tuple[Finding, ...]:
 
 
 def _networks(
-    front: Front,
+    front: ParetoFront,
     digests: Mapping[int, str],
     main: Sequence[FullTraining],
     seeds: Sequence[int],
@@ -170,7 +172,7 @@ def _lacking_seeds(
     )
 
 
-def _not_retrained(front: Front, missing: int) -> list[Finding]:
+def _not_retrained(front: ParetoFront, missing: int) -> list[Finding]:
     """Say how many networks a front by figures of full training is without."""
     if not missing or all(objective.searched for objective in front.objectives):
         return []
@@ -223,8 +225,8 @@ def _network(
     used = sorted((item for item in items if item.seed in seeds), key=lambda item: item.seed)
     validation = np.array([item.accuracy for item in used], dtype=np.float64)
     tests = [item.test_accuracy for item in used]
-    marks = [item.kept_marks(tested=tested) for item in used]
-    full_loss, losses = _losses(used, tested)
+    full_losses = [item.test_loss if tested else item.loss for item in used]
+    losses = None if None in full_losses else losses_by_image(used, tested=tested)
     return _Network(
         name=reference or f"trial {items[0].trial}",
         reference=reference,
@@ -232,31 +234,14 @@ def _network(
         loss=loss,
         validation=validation,
         accuracy=np.array(tests, dtype=np.float64) if tested else validation,
-        marks=_all_known(marks),
-        full_loss=full_loss,
+        marks=marks_by_training(used, tested=tested),
+        full_loss=None if losses is None else np.array(full_losses, dtype=np.float64),
         losses=losses,
     )
 
 
-def _all_known(marks: Sequence[Marks | None]) -> tuple[Marks, ...] | None:
-    known = tuple(item for item in marks if item is not None)
-    return known if len(known) == len(marks) and len({len(item) for item in known}) == 1 else None
-
-
-def _losses(used: Sequence[FullTraining], tested: bool) -> tuple[Floats | None, Floats | None]:
-    """Return mean losses by seed, and those of each image that were kept, mean over seeds; None
-    without them.
-    """
-    means = [item.test_loss if tested else item.loss for item in used]
-    kept = [item.kept_losses(tested=tested) for item in used]
-    known = [losses for losses in kept if losses is not None]
-    if None in means or len(known) < len(used) or len({len(losses) for losses in known}) > 1:
-        return None, None
-    return np.array(means, dtype=np.float64), np.mean(known, axis=0)
-
-
 def _comparisons(
-    front: Front, networks: Sequence[_Network], task: TaskName, images: int
+    front: ParetoFront, networks: Sequence[_Network], task: TaskName, images: int
 ) -> list[Finding]:
     """Compare each hand-placed network, and the plain one, with the best of the search."""
     searched = [row for row, item in enumerate(networks) if item.reference is None]
@@ -333,7 +318,7 @@ def _covariance(networks: Sequence[_Network], task: TaskName, images: int) -> Fl
     Where marks of one network are not known, images are taken as independent of each other: that is
     too wide, and can be told of shares of images alone.
     """
-    known = [item.marks for item in networks if item.marks is not None]
+    known = [item.marks for item in networks if item.marks]
     alike = len({len(marks[0]) for marks in known}) == 1
     if alike and len(known) == len(networks):
         return figure_covariance(task, known, images, unit=100)

@@ -65,7 +65,7 @@ def gain_of_point(point: Point, p_front: float) -> Gain:
         point.gain_loss,
         point.gain_loss_low,
         point.gain_loss_high,
-        math.nan if point.reference == PLAIN else point.p_better_loss,
+        math.nan if point.is_plain else point.p_better_loss,
         p_front,
     )
 

@@ -6,15 +6,20 @@ often networks were trained.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from nas.spec.architecture import PLAIN
-from nas.study.full_training import FullTraining, read_full_trainings
-from nas.study.marks import Marks, figure_gap
+from nas.study.full_training import (
+    FullTraining,
+    losses_by_image,
+    marks_by_training,
+    read_full_trainings,
+)
+from nas.study.marks import figure_gap
 from nas.study.trials import Trials
 
 __all__ = ["image_noises"]
@@ -74,27 +79,15 @@ def _of_full_trainings(texts: NDArray[Any], plain: Whole) -> dict[str, Floats]:
     task = rivals[0].task_name
     for row in np.setdiff1d(np.flatnonzero(texts != None), plain).tolist():  # noqa: E711
         mine = [item for item in _complete(texts[row]) if item.key == rivals[0].key]
-        ones, others = _losses(mine), _losses(rivals)
+        ones, others = losses_by_image(mine), losses_by_image(rivals)
         if ones is not None and others is not None and len(ones) == len(others):
             images = rivals[0].images or len(ones)
             noises["image_noise"][row] = (ones - others).std() / images**0.5
-        marks, beside = _marks(mine), _marks(rivals)
-        if marks and beside and len({len(item) for item in (*marks, *beside)}) == 1:
+        marks, beside = marks_by_training(mine), marks_by_training(rivals)
+        if marks and beside and len(marks[0]) == len(beside[0]):
             noises["accuracy_image_noise"][row] = figure_gap(task, marks, beside).error
     return noises
 
 
 def _complete(text: str | None) -> list[FullTraining]:
     return [item for item in read_full_trainings(text) if item.complete]
-
-
-def _losses(trainings: Sequence[FullTraining]) -> Floats | None:
-    """Return the loss of each image that was kept, the mean over trainings; None without them."""
-    kept = [losses for item in trainings if (losses := item.kept_losses()) is not None]
-    if not kept or len({len(losses) for losses in kept}) > 1:
-        return None
-    return np.asarray(np.mean(kept, axis=0))
-
-
-def _marks(trainings: Sequence[FullTraining]) -> list[Marks]:
-    return [marks for item in trainings if (marks := item.kept_marks()) is not None]

@@ -317,11 +317,11 @@ def _of_stage(stage: str) -> str:
 
 def _pooled(noises: Sequence[SeedNoise]) -> SeedNoise:
     """Return the noise of several studies; those that do not know theirs do not count."""
-    told = [item for item in noises if item.freedom > 0 and not math.isnan(item.alone)]
-    freedom = sum(item.freedom for item in told)
+    known = [item for item in noises if item.freedom > 0 and not math.isnan(item.alone)]
+    freedom = sum(item.freedom for item in known)
     alone = math.nan
-    if told:
-        alone = math.sqrt(sum(item.freedom * item.alone**2 for item in told) / freedom)
+    if known:
+        alone = math.sqrt(sum(item.freedom * item.alone**2 for item in known) / freedom)
     means = np.concatenate([item.means for item in noises])
     exact = np.concatenate([item.exact for item in noises])
     trainings = Trainings.joined(

@@ -16,9 +16,8 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from nas.base.files import write_whole
-from nas.spec.architecture import PLAIN
 from nas.spec.width import is_widened
-from nas.study.front.front import Front
+from nas.study.front.pareto_front import ParetoFront
 from nas.study.front.point import Point
 from nas.study.front.verdict import judge
 
@@ -33,7 +32,7 @@ _MOST = 2000  # searched networks of which a belief is drawn
 _MARKERS = "os^Dv<>ph*X"
 
 
-def draw_front(front: Front, path: Path, *, title: str, mark: str | None = None) -> None:
+def draw_front(front: ParetoFront, path: Path, *, title: str, mark: str | None = None) -> None:
     """Write the picture of a front, PNG or SVG by suffix; see `front_figure`.
 
     mark: who made the file, written into it.
@@ -54,7 +53,7 @@ class _Picture(Figure):
         return content.getvalue()
 
 
-def front_figure(front: Front, title: str) -> Figure:
+def front_figure(front: ParetoFront, title: str) -> Figure:
     """Draw gains in loss and accuracy against latency.
 
     Searched networks are dots, the front a line with 90 % intervals of what full training is
@@ -164,7 +163,7 @@ _TESTED = _Axis(
 )
 
 
-def _axes(front: Front, *, tested: bool) -> tuple[_Axis, _Axis]:
+def _axes(front: ParetoFront, *, tested: bool) -> tuple[_Axis, _Axis]:
     """Return the axes of the left and right panel.
 
     tested: whether all that is shown has figures of test images.
@@ -175,7 +174,7 @@ def _axes(front: Front, *, tested: bool) -> tuple[_Axis, _Axis]:
     return _GAIN_LOSS if believed else _SAVED, _TESTED if tested else right
 
 
-def _cloud(front: Front, axis: _Axis) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _cloud(front: ParetoFront, axis: _Axis) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return latencies and heights of the searched networks, of very many a part."""
     latencies = np.asarray(front.cloud["latency_ms"], dtype=np.float64)
     measured = front.cloud.get(axis.value)
@@ -187,7 +186,7 @@ def _cloud(front: Front, axis: _Axis) -> tuple[NDArray[np.float64], NDArray[np.f
     return latencies[rows], np.array([axis.of(point) for point in points])
 
 
-def _panel(axes: Axes, front: Front, axis: _Axis, *, joined: bool) -> None:
+def _panel(axes: Axes, front: ParetoFront, axis: _Axis, *, joined: bool) -> None:
     """joined: the front was chosen by this figure, so its points make a line."""
     latencies, heights = _cloud(front, axis)
     axes.scatter(
@@ -231,11 +230,11 @@ def _panel(axes: Axes, front: Front, axis: _Axis, *, joined: bool) -> None:
 
 
 def _name(point: Point) -> str:
-    plain = point.reference == PLAIN or is_widened(point.reference)
+    plain = point.is_plain or is_widened(point.reference)
     return f"{point.reference}" if plain else f"{point.reference} everywhere"
 
 
-def _frame(axes: Axes, front: Front, axis: _Axis, heights: NDArray[np.float64]) -> None:
+def _frame(axes: Axes, front: ParetoFront, axis: _Axis, heights: NDArray[np.float64]) -> None:
     """Show the front and all references; a failed candidate far below must not flatten them.
 
     heights: of the searched networks.

@@ -8,7 +8,16 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
-from nas.spec.architecture import Architecture
+from nas.base.formats import (
+    format_count,
+    format_mean_percent,
+    format_milliseconds,
+    format_probability,
+)
+from nas.base.html import html_table
+from nas.spec.architecture import PLAIN, Architecture
+from nas.spec.task import Figure
+from nas.spec.width import describe_reference
 from nas.study.front.believed_gain import UNKNOWN_GAIN, BelievedGain
 from nas.study.front.network_table import NetworkTable
 from nas.study.full_training import read_full_trainings
@@ -123,15 +132,52 @@ class Point:
     p_better_loss = _Believed()
 
     def _repr_html_(self) -> str:
-        from nas.study.front.html import point_html
-
-        return point_html(self)
+        # Without the figure of its task, whose name its front alone knows.
+        table = html_table([], list(self.format_figures(None).items()), self.title)
+        return table + self.architecture._repr_html_()
 
     @property
     def name(self) -> str:
         """What it is called in sentences, with its run where several are looked at together."""
         name = self.reference or f"trial {self.trial}"
         return f"{name} of {self.run}" if self.run else name
+
+    @property
+    def title(self) -> str:
+        """What it is called in tables: the name, and what a reference is."""
+        if self.is_plain:
+            return "plain backbone"
+        if self.reference is None:
+            return self.name
+        return f"{self.name}, {describe_reference(self.reference)}"
+
+    @property
+    def is_plain(self) -> bool:
+        """True of the plain network."""
+        return self.reference == PLAIN
+
+    def format_figures(self, figure: Figure | None) -> dict[str, str]:
+        """Return what is known of it for a table: heading -> figure as it is read.
+
+        figure: of its task; None: that is left out.
+        """
+        figures = {
+            "latency, ms": "~" * self.latency_predicted + format_milliseconds(self.latency_ms)
+        }
+        if not math.isnan(self.gain_loss):
+            unit = "points" if self.believed.in_points else "loss"
+            figures[f"gain by full training, {unit}"] = str(self.believed)
+            figures["better"] = "" if self.is_plain else format_probability(self.p_better)
+        if not math.isnan(self.loss_saved):
+            figures["loss saved"] = f"{self.loss_saved:+.4f}"
+        if figure is not None:
+            figures[f"{figure.title}, %"] = f"{self.accuracy * 100:.2f}"
+        if figure is not None and self.retrained_seeds:
+            figures[f"{figure.title} by full training, %"] = format_mean_percent(
+                self.retrained_accuracy, self.retrained_spread
+            )
+        figures["parameters"] = format_count(self.params)
+        return figures
 
     @classmethod
     def of(

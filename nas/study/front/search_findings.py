@@ -13,7 +13,7 @@ from nas.belief.claims import Claims, beats, interval, nowhere
 from nas.spec.architecture import PLAIN
 from nas.spec.width import is_widened
 from nas.study.front.findings import FRONT, LEVEL, Finding, Kind
-from nas.study.front.front import Front
+from nas.study.front.pareto_front import ParetoFront
 from nas.study.front.point import Point
 
 __all__ = ["search_findings"]
@@ -25,7 +25,7 @@ _FEW, _SPOILT = 8, 0.7  # networks, and the share of them that training left wor
 _LEAST_SPREAD = 0.01  # what thread CPU time repeats to at best
 
 
-def search_findings(front: Front) -> tuple[Finding, ...]:
+def search_findings(front: ParetoFront) -> tuple[Finding, ...]:
     """Compare the front with the plain network and the hand-placed ones.
 
     All comparisons are made by joint draws of what the networks may gain (`draw_gains`), in which a
@@ -39,7 +39,7 @@ def search_findings(front: Front) -> tuple[Finding, ...]:
     if draws is None or not front.measured.knows_noise:
         return (Finding(Kind.NOISE_UNKNOWN, FRONT),)
     believed = _Believed(front, draws)
-    plain = next((row for row, point in enumerate(front) if point.reference == PLAIN), None)
+    plain = next((row for row, point in enumerate(front) if point.is_plain), None)
     placed = [row for row, point in enumerate(front) if _is_placed(point)]
     tried = any(reference is None for reference in front.cloud["reference"])
     findings = [_seed_noise(front), *_expected(front)]
@@ -67,7 +67,7 @@ def search_findings(front: Front) -> tuple[Finding, ...]:
 class _Believed:
     """A front and joint draws of what its points gain, (count, k), in their order."""
 
-    front: Front
+    front: ParetoFront
     draws: Floats
     points: tuple[Point, ...] = field(init=False)
 
@@ -100,7 +100,7 @@ class _Believed:
         )  # fmt: skip
 
 
-def _obstacle(front: Front) -> Finding | None:
+def _obstacle(front: ParetoFront) -> Finding | None:
     """Return why nothing can be compared, or None where something can."""
     if not front.members:
         complete = len(front.measured)
@@ -113,7 +113,7 @@ def _obstacle(front: Front) -> Finding | None:
     return None
 
 
-def _seed_noise(front: Front) -> Finding:
+def _seed_noise(front: ParetoFront) -> Finding:
     return Finding(
         Kind.SEED_NOISE,
         FRONT,
@@ -124,7 +124,7 @@ def _seed_noise(front: Front) -> Finding:
     )
 
 
-def _expected(front: Front) -> list[Finding]:
+def _expected(front: ParetoFront) -> list[Finding]:
     """Say how many members are on the front by more than their luck."""
     members = [
         (point, gain.p_front)
@@ -169,7 +169,7 @@ def _against_plain(believed: _Believed, plain: int) -> list[Finding]:
     return [*differences, count, *_spoilt(believed.front, points[plain])]
 
 
-def _spoilt(front: Front, plain: Point) -> list[Finding]:
+def _spoilt(front: ParetoFront, plain: Point) -> list[Finding]:
     """Say where training left most networks worse than the plain one.
 
     Probes of 94 steps at a rate that suits longer ones ranked thirty networks against full
@@ -290,7 +290,7 @@ def _only_faster(
     return findings
 
 
-def _outside(front: Front) -> list[Finding]:
+def _outside(front: ParetoFront) -> list[Finding]:
     """Name hand-placed networks that the space does not hold, and that would be on the front."""
     outside = front.outside
     if not outside:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from nas.spec.architecture import EMPTY, PLAIN, Architecture
+from nas.spec.architecture import EMPTY, Architecture
 from nas.study.front.findings import LEVEL, MARGIN
 from nas.study.front.network_table import NetworkTable
 from nas.study.front.point import Point
@@ -92,5 +92,5 @@ def without_emptied(points: Sequence[Point]) -> list[Point]:
     return [
         point
         for point in points
-        if point.reference == PLAIN or not _has_emptied_slots(point) or point.p_better >= LEVEL
+        if point.is_plain or not _has_emptied_slots(point) or point.p_better >= LEVEL
     ]

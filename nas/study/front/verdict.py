@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from nas.study.front.answer import ANSWERS, answer
 from nas.study.front.caveats import caveats
 from nas.study.front.findings import PROXY, Finding, Kind
-from nas.study.front.front import Front
 from nas.study.front.full_training_findings import full_training_findings
+from nas.study.front.pareto_front import ParetoFront
 from nas.study.front.prose import sentence, sentences
 from nas.study.front.search_findings import search_findings
 from nas.study.front.width_rival import width_findings
@@ -57,7 +57,7 @@ _DETAILS = frozenset({
 """Kinds that are no essentials: others sum them up, or they are about how it was measured."""
 
 
-def compute_findings(front: Front) -> tuple[Finding, ...]:
+def compute_findings(front: ParetoFront) -> tuple[Finding, ...]:
     """Return all that may be said of a front: the answer, then the rest, the most important last.
 
     The rest begins with how far the proxy behind the figures can be trusted, and where latencies
@@ -76,7 +76,7 @@ def compute_findings(front: Front) -> tuple[Finding, ...]:
     )
 
 
-def judge(front: Front) -> Verdict:
+def judge(front: ParetoFront) -> Verdict:
     """Put all findings of a front into words."""
     findings = compute_findings(front)
 
@@ -99,7 +99,7 @@ def _is_essential(finding: Finding) -> bool:
     return finding.kind not in _DETAILS
 
 
-def full_trainings_wanted(front: Front) -> int:
+def full_trainings_wanted(front: ParetoFront) -> int:
     """Return how many full trainings in all would tell more of a run; 0 where none are asked for.
 
     So many check the networks that gain most beside the plain one widened to their latency.
@@ -111,7 +111,7 @@ def full_trainings_wanted(front: Front) -> int:
     return max(wanted, default=0)
 
 
-def findings_json(front: Front) -> str:
+def findings_json(front: ParetoFront) -> str:
     """Return all findings of a front as a JSON list of objects, each with its sentence as `text`.
 
     Besides those that `judge` puts into words, each difference in loss stands there by itself.

@@ -13,10 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nas.belief.claims import beats, simultaneous_interval
-from nas.spec.architecture import PLAIN
 from nas.spec.width import is_widened
 from nas.study.front.findings import FRONT, LEVEL, Finding, Kind
-from nas.study.front.front import Front
+from nas.study.front.pareto_front import ParetoFront
 from nas.study.front.point import Point
 
 __all__ = ["ABOVE", "PER_RIVAL", "find_rival", "find_winners", "width_findings"]
@@ -39,7 +38,7 @@ def find_winners(points: Sequence[Point], references: Sequence[Point]) -> list[P
     the plain network is that.
     references: the plain networks among others.
     """
-    plain = {point.run: point for point in references if point.reference == PLAIN}
+    plain = {point.run: point for point in references if point.is_plain}
     return [
         point
         for point in points
@@ -64,7 +63,7 @@ def find_rival(winner: Point, points: Sequence[Point]) -> Point | None:
     return max(fast, key=lambda point: point.latency_ms, default=None)
 
 
-def width_findings(front: Front) -> tuple[Finding, ...]:
+def width_findings(front: ParetoFront) -> tuple[Finding, ...]:
     """Say of each winner whether the plain network widened would do better by full training.
 
     Differences are of joint draws of what both gain by full training, which both hold the noise
@@ -95,7 +94,7 @@ def width_findings(front: Front) -> tuple[Finding, ...]:
     return (*checked, *([_unchecked(left, _count_trainings(whole))] if left else []))
 
 
-def _differences(front: Front, pairs: Sequence[tuple[Point, Point]]) -> list[Finding]:
+def _differences(front: ParetoFront, pairs: Sequence[tuple[Point, Point]]) -> list[Finding]:
     """Compare winners with their rivals, by accuracy where that is believed in, else by loss."""
     if not pairs:
         return []
@@ -181,6 +180,6 @@ def _unchecked(left: Sequence[Point], had: int) -> Finding:
     )
 
 
-def _count_trainings(front: Front) -> int:
+def _count_trainings(front: ParetoFront) -> int:
     """Return how many full trainings there are, of the recipe that is shown."""
     return int(front.measured.columns["retrained_seeds"].sum())

@@ -12,7 +12,7 @@ from nas.training.proxies.probe import probe
 from nas.training.proxies.setting import Setting
 from nas.training.proxies.whole_network import finetune, scratch
 
-__all__ = ["PROXIES", "ProxyKind", "Setting"]
+__all__ = ["PROXIES", "ProxyKind"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from nas.spec.architecture import Architecture
 from nas.training.loop import Training
 from nas.training.proxies.setting import Setting
+from nas.training.supernet.weights import inherit_recalibrated
 
 __all__ = ["inheritance"]
 
@@ -14,9 +15,6 @@ def inheritance(architecture: Architecture, setting: Setting, seed: int) -> Trai
 
     The network has its weights already, and its batch norms have seen training images.
     """
-    # A supernet keeps checkpoints, and those know the kinds of proxies, of which this is one.
-    from nas.training.supernet.weights import inherit_recalibrated
-
     supernet = setting.supernets[architecture.plain.digest]
     network = inherit_recalibrated(
         supernet,
@@ -29,7 +27,7 @@ def inheritance(architecture: Architecture, setting: Setting, seed: int) -> Trai
         network,
         setting.data,
         setting.task,
-        setting.recipe(0.0),
+        setting.schedule.recipe(0.0),
         parameters=[],
         seed=seed,
         device=setting.device,

@@ -38,7 +38,7 @@ def probe(architecture: Architecture, setting: Setting, seed: int) -> Training:
         network,
         setting.data,
         setting.task,
-        setting.recipe(0.003, optimiser="adamw"),
+        setting.schedule.recipe(0.003, optimiser="adamw"),
         parameters=_parameters(blocks),
         seed=seed,
         device=setting.device,

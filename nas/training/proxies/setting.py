@@ -1,9 +1,9 @@
-"""The setting that every proxy works in, and how a budget becomes steps."""
+"""The setting that every proxy works in."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import torch
@@ -13,25 +13,13 @@ from nas.data import Dataset
 from nas.models.build import build
 from nas.spec.architecture import Architecture
 from nas.spec.task import Task
-from nas.training.recipe import Recipe
+from nas.training.schedule import Schedule
 
 if TYPE_CHECKING:  # which needs pydantic, as trainings do not
     from nas.spec.proxy import Proxy
     from nas.training.supernet.supernet import Supernet
 
-__all__ = ["Setting", "scale_rate"]
-
-_BATCH = 128
-_WARM_UP = 0.2
-
-
-def scale_rate(learning_rate: float, batch_size: int) -> float:
-    """Scale the learning rate of a batch of 128 in proportion to the batch.
-
-    At 64 the same rate took a plain MobileNetV2 x0.35 to 34 % on CIFAR-10 in four epochs, where
-    128 gave 47 %.
-    """
-    return learning_rate * batch_size / _BATCH
+__all__ = ["Setting"]
 
 
 @dataclass(frozen=True)
@@ -63,59 +51,7 @@ class Setting:
             seed=seed,
         )
 
-    def length(self, rung: int = -1) -> float:
-        """Return how long to train until a rung: steps, at least one; or seconds, in that unit."""
-        return self._spent(self.proxy.budgets[rung])
-
-    def fork(self, rung: int) -> float:
-        """Return how long a trunk is when the branch to a rung leaves it; in the same unit."""
-        cooldown = self._spent(self.proxy.cooldown_before(self.proxy.budgets[rung]))
-        return max(0.0, self.length(rung) - cooldown)
-
-    def toward(self, rung: int, recipe: Recipe) -> Recipe:
-        """Return a recipe on a trunk, with the branch to a rung at its end.
-
-        Those of all rungs are the same until the first of them forks off.
-        """
-        length, fork = self.length(rung), self.fork(rung)
-        return replace(
-            recipe,
-            length=length,
-            schedule="trapezoid",
-            warm_up=self._warm_up(length),
-            cooldown=1 - fork / length,
-        )
-
-    def _spent(self, budget: float) -> float:
-        """Return a budget in seconds, where its unit is that, or in steps, at least one."""
-        if self.proxy.unit == "seconds":
-            return budget
-        return max(1, round(self.proxy.steps(budget, len(self.data.train))))
-
-    def _warm_up(self, length: float) -> float:
-        """Return the share of a training of this length in which the rate rises."""
-        if self.proxy.warm_up is not None:
-            return min(self._spent(self.proxy.warm_up) / length, 1.0)
-        # All rungs of a trunk have the warm-up of the first.
-        return _WARM_UP * (self.length(0) / length if self.proxy.schedule == "trunk" else 1.0)
-
-    def recipe(self, learning_rate: float, *, optimiser: str = "sgd") -> Recipe:
-        """Return the recipe with the proxy's budget and schedule.
-
-        learning_rate: for SGD of a batch of 128, and scaled to the proxy's; for AdamW as it is.
-            The user's takes its place where one is given.
-        """
-        if optimiser == "sgd":
-            learning_rate = scale_rate(learning_rate, self.proxy.batch_size)
-        recipe = Recipe(
-            length=self.length(),
-            unit="seconds" if self.proxy.unit == "seconds" else "steps",
-            cycles=tuple(map(self.length, range(len(self.proxy.budgets))))
-            if self.proxy.schedule == "restart"
-            else (),
-            batch_size=self.proxy.batch_size,
-            learning_rate=self.proxy.learning_rate or learning_rate,
-            optimiser=optimiser,
-            warm_up=self._warm_up(self.length()),
-        )
-        return self.toward(-1, recipe) if self.proxy.schedule == "trunk" else recipe
+    @property
+    def schedule(self) -> Schedule:
+        """How long its trainings are, and at which rates."""
+        return Schedule(self.proxy, len(self.data.train))

@@ -20,7 +20,7 @@ from nas.spec.runner import Proxy
 from nas.spec.space import SearchSpace
 from nas.spec.task import Task, TaskName
 from nas.training.checkpoint import checkpoint_path, load_weights
-from nas.training.proxies.setting import Setting
+from nas.training.schedule import Schedule
 from nas.training.supernet.supernet import Paths, Supernet
 from nas.training.supernet.train import load_supernet, train_supernet
 
@@ -156,7 +156,7 @@ class SupernetFolder:
         if file.proxy.subset is not None:
             data = data.subset(file.proxy.subset, seed=0)
         task = file.purpose
-        setting = Setting(data, task, file.proxy, device, weights={})
+        schedule = Schedule(file.proxy, len(data.train))
         supernet = self._untrained(plain)
         train_supernet(
             supernet,
@@ -166,7 +166,7 @@ class SupernetFolder:
             # images of CIFAR-10, 44 paths lost 0.002 to the plain network on average, where
             # probes saved 0.005; at 0.001, on 60,000, 32 of them saved 0.002. That served the
             # backbone, too, where it was trained (benchmarks/training/proxy_study.py).
-            setting.recipe(0.001, optimiser="adamw"),
+            schedule.recipe(0.001, optimiser="adamw"),
             seed=file.seed,
             device=device,
             paths=file.paths,

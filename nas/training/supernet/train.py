@@ -122,8 +122,8 @@ def _check(
     beyond = {"beyond": _BEYOND_GUESSING} if plain.loss < training.loss_of_guessing else {}
     taken = dict.fromkeys(path for paths in steps for path in paths)
     scores = [judged(path) for path in taken]
-    losses = torch.cat([found.losses for found in scores])
-    marks = np.concatenate([found.marks for found in scores])
+    losses = torch.cat([each.losses for each in scores])
+    marks = np.concatenate([each.marks for each in scores])
     training.check(Score(losses, marks, figures_of(task.name, marks)), **beyond)
 
 

@@ -84,8 +84,8 @@ def ssd_losses(outputs: Tensor, annotations: Tensor) -> Tensor:
     box_loss = (off.sum(dim=2) * positive).sum(dim=1)
 
     logits = torch.cat([given.beside, given.logits], dim=2)
-    told = torch.where(positive, classes + 1, 0)
-    losses = functional.cross_entropy(logits.transpose(1, 2), told, reduction="none")
+    labels = torch.where(positive, classes + 1, 0)
+    losses = functional.cross_entropy(logits.transpose(1, 2), labels, reduction="none")
     # The worst of the others, by their rank.
     worst = (
         losses.detach().masked_fill(positive | apart, -torch.inf).argsort(dim=1, descending=True)
@@ -154,8 +154,8 @@ def fcos_losses(outputs: Tensor, annotations: Tensor) -> Tensor:
     positive = match >= 0
     boxes, classes = truths.of_match(match)
 
-    told = functional.one_hot(classes, given.logits.shape[2]) * positive[..., None]
-    focal = sigmoid_focal_loss(given.logits, told.to(given.logits), reduction="none").sum(dim=2)
+    labels = functional.one_hot(classes, given.logits.shape[2]) * positive[..., None]
+    focal = sigmoid_focal_loss(given.logits, labels.to(given.logits), reduction="none").sum(dim=2)
     focal = focal.masked_fill(apart & ~positive, 0)
 
     points = _sides_and_middle(given.defaults)[1]

@@ -190,8 +190,8 @@ def _query_losses(similar: Tensor, counts: Tensor, right: Tensor) -> Tensor:
     All (Q, G).
     """
     scores = similar / _TEMPERATURE
-    all_of, found = (scores.masked_fill(~those, -torch.inf) for those in (counts, right))
-    return all_of.logsumexp(dim=1) - found.logsumexp(dim=1)
+    all_of, of_right = (scores.masked_fill(~those, -torch.inf) for those in (counts, right))
+    return all_of.logsumexp(dim=1) - of_right.logsumexp(dim=1)
 
 
 def _query_marks(similar: Tensor, counts: Tensor, right: Tensor) -> Tensor:
@@ -201,11 +201,11 @@ def _query_marks(similar: Tensor, counts: Tensor, right: Tensor) -> Tensor:
     """
     wrong = similar.masked_fill(~counts | right, -torch.inf).sort(dim=1).values
     most = int(right.sum(dim=1).max())
-    found = similar.masked_fill(~right, -torch.inf).topk(most, dim=1).values  # the best first
+    hits = similar.masked_fill(~right, -torch.inf).topk(most, dim=1).values  # the best first
     # How many wrong ones come before each of them.
-    before = wrong.shape[1] - torch.searchsorted(wrong, found.contiguous())
+    before = wrong.shape[1] - torch.searchsorted(wrong, hits.contiguous())
     place = torch.arange(1, most + 1)
-    precision = (place / (place + before).double()).masked_fill(found == -torch.inf, 0.0)
+    precision = (place / (place + before).double()).masked_fill(hits == -torch.inf, 0.0)
     average = precision.sum(dim=1) / right.sum(dim=1)
     first = before[:, 0]
     return torch.stack([average, (first < 1).double(), (first < 5).double()], dim=1)

@@ -123,17 +123,17 @@ def _losses(outputs: Tensor, masks: Tensor) -> Tensor:
     return losses.sum(dim=(1, 2)) / (masks != IGNORED).sum(dim=(1, 2)).clamp(min=1)
 
 
-def _marks(told: Tensor, masks: Tensor, classes: int) -> Tensor:
+def _marks(predicted: Tensor, masks: Tensor, classes: int) -> Tensor:
     """Count the pixels of each image and class: (B, classes, 3) int64, see `nas.study.marks`.
 
-    told, masks: (B, H, W).
+    predicted, masks: (B, H, W).
     """
     image = torch.arange(len(masks), device=masks.device)[:, None, None] * classes
     counted = masks != IGNORED
-    true, told = (image + masks)[counted], (image + told)[counted]
+    true, predicted = (image + masks)[counted], (image + predicted)[counted]
 
     def count(cells: Tensor) -> Tensor:
         return torch.bincount(cells, minlength=len(masks) * classes)
 
-    found = torch.stack([count(true[true == told]), count(told), count(true)], dim=1)
-    return found.reshape(len(masks), classes, 3)
+    counts = torch.stack([count(true[true == predicted]), count(predicted), count(true)], dim=1)
+    return counts.reshape(len(masks), classes, 3)

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.fuzzing.changed_checkpoints import KINDS, Case, make_case, tiny
+from benchmarks.fuzzing.changed_checkpoints import KINDS, make_case
 from benchmarks.fuzzing.checkpoints import judge, read_changed
+from benchmarks.fuzzing.stored_weights import Case, tiny
 from nas.base.errors import SpecError
 from nas.models.match_weights import MatchedWeights, match_weights
 from nas.models.weights_file import read_weights

@@ -5,25 +5,22 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
+from support.full_trainings import SE, digit_images, make_job
 
 from nas.base.errors import SpecError
-from nas.data import cached_data, open_data
+from nas.data import open_data
 from nas.execution.ray.cluster import connect
 from nas.execution.ray.train import check_processes, train_in_processes
-from nas.models.build import build, uniform
+from nas.models.build import build
 from nas.spec.recipe import Retrain
 from nas.spec.runner import Ray
-from nas.spec.task import Task
-from nas.study.full_training import FullTraining
 from nas.training.checkpoint import load_weights, save_weights
 from nas.training.full import FullTrainingJob, train_fully, weights_file
-
-SE = uniform("mobilenetv2_035", "se", resolution=16, total_stride=8, reduction=24)
 
 
 @pytest.fixture
@@ -38,32 +35,12 @@ def job(folder: Path) -> FullTrainingJob:
 
     At a higher rate rounding alone takes it elsewhere: after 40 steps of .0001 by a third.
     """
-    images = cached_data("digits", 16, validation=0.05, seed=0)
+    images = digit_images()
     count, plain = len(open_data(images).train), folder / "plain.safetensors"
     save_weights(plain, build(SE.plain, num_classes=10, seed=5).state_dict())
     given = Retrain(batch_size=8, epochs=20 * 8 / count, weights="backbone", learning_rate=1e-5)
     recipe = replace(given.resolved(count, "finetune"), freeze_norms=True)
-    about = FullTraining(
-        trial=3,
-        digest=SE.digest,
-        reference=None,
-        seed=1,
-        key=recipe.key(images.name),
-        recipe=asdict(recipe),
-        description=str(recipe),
-        resolution=16,
-    )
-    return FullTrainingJob(
-        about,
-        SE.to_json(),
-        "digits",
-        images,
-        folder,
-        run_seed=0,
-        task=Task(outputs=10),
-        test=True,
-        backbone=plain,
-    )
+    return make_job(recipe, images, folder, backbone=plain)
 
 
 @pytest.mark.slow

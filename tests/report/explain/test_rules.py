@@ -15,7 +15,8 @@ from nas.belief.additive_model import _Evidence, fit
 from nas.belief.additive_terms import TermDesign
 from nas.report.explain import Explanation, advise, explain_front
 from nas.report.explain.contrasts import to_architectures
-from nas.spec.architecture import Architecture
+from nas.report.explain.explanation import _steps
+from nas.spec.architecture import Architecture, Insertion
 from nas.study.record import PRUNED, Record
 
 
@@ -46,6 +47,26 @@ def test_effects_of_ratios(found: Explanation) -> None:
     assert ratio.saved_low < 0 < ratio.saved_high
     assert ratio.latency_high < 0
     assert ratio.latency_ms == pytest.approx(ADDED["se/r24"] - ADDED["se/r8"], rel=0.2)
+
+
+def test_a_ratio_is_compared_between_blocks_alike_in_all_else() -> None:
+    labels = ("cbam/r8/k3", "cbam/r8/k7", "cbam/r24/k3", "cbam/r24/k7")
+    networks = [
+        Architecture("net", insertions=(Insertion.of("blocks.0/after_depthwise", label),))
+        for label in labels
+    ]
+    ratios = TermDesign.of(networks).ratios
+    # The order is no set's: it would be another in each process, and another effect with it.
+    assert {name: tuple(places) for name, places in ratios.items()} == {
+        "cbam kernel_size": labels,
+        "cbam reduction": labels,
+    }
+    assert _steps(ratios["cbam kernel_size"], "kernel_size") == [
+        ("cbam/r8/k3", "cbam/r8/k7"),
+        ("cbam/r24/k3", "cbam/r24/k7"),
+    ]
+    confounded = {"cbam/r8/k3": -0.5, "cbam/r24/k7": 0.5}
+    assert _steps(confounded, "reduction") == [("cbam/r8/k3", "cbam/r24/k7")]
 
 
 def test_intervals_hold_the_truth_about_as_often_as_they_say(found: Explanation) -> None:

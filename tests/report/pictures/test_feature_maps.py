@@ -17,7 +17,6 @@ from nas.report.pictures.feature_maps import columns, grad_cam, shown_map
 from nas.report.pictures.networks import ShownNetwork
 from nas.report.pictures.tasks import TASKS
 from nas.report.report_file import MARK
-from nas.runs.images import open_images
 from nas.runs.run import Run
 from nas.spec.architecture import PLAIN
 from nas.spec.task import TaskName
@@ -49,7 +48,7 @@ def test_networks_stand_side_by_side(task: TaskName, run_of: RunOf, tmp_path: Pa
 @pytest.mark.parametrize("task", EACH)
 def test_a_map_is_that_of_its_definition(task: TaskName, run_of: RunOf) -> None:
     state, pictures = run_of(task).read(), TASKS[task]
-    shown = ShownNetwork.of(state, 0, state.data()["key"], open_images)
+    shown = ShownNetwork.of(state, 0, state.images.open)
     choices = pictures.choices(shown.data.validation)[0]
     rows = torch.from_numpy(choices[:3].copy())
     aim = pictures.aim(shown, rows)

@@ -20,17 +20,18 @@ from nas.execution.side_by_side import SideBySide
 from nas.models.candidates import load_space
 from nas.runs.calibrate.calibrate import calibrate
 from nas.runs.calibrate.curve_plan import CurvePlan, curve_recipe, images_seen, placed_and_halves
-from nas.runs.calibrate.curve_result import CurvesFound, load_curves
-from nas.runs.calibrate.curve_rows import CurveRows
 from nas.runs.calibrate.curves import calibrate_curves
-from nas.runs.calibrate.search_budget import check_fits
 from nas.runs.retrain import worker
+from nas.runs.search_budget import check_fits
 from nas.spec.architecture import Architecture
 from nas.spec.runner import load_runner
 from nas.spec.task import Task
+from nas.study.budget_curves import CurvesFound, load_curves
+from nas.study.curve_rows import CurveRows
 from nas.study.full_training import FullTraining
 from nas.training.full import FullTrainingJob, begin
-from nas.training.proxies import PROXIES, Setting
+from nas.training.proxies import PROXIES
+from nas.training.proxies.setting import Setting
 
 TINY = """
 name: tiny

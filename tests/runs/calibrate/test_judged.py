@@ -37,17 +37,18 @@ def state(monkeypatch: pytest.MonkeyPatch) -> Any:
     """A run whose network of trial n has losses 100 n + 0 ... 39, and tells even images right."""
     asked: list[int] = []
 
-    def network(state: Any, trial: int, which: str) -> int:
+    def network(trial: int, which: str) -> int:
         asked.append(trial)
         return trial
 
     def evaluate(network: int, *_: Any, **__: Any) -> Score:
         return Score(LOSSES + 100 * network, (LOSSES % 2 == 0).numpy(), {"accuracy": 0.5})
 
-    monkeypatch.setattr(judged, "trained_network", network)
     monkeypatch.setattr(judged, "evaluate", evaluate)
     run = SimpleNamespace(file=SimpleNamespace(proxy=Proxy()))
-    return SimpleNamespace(trials=trials(), asked=asked, task=Task(outputs=2), run=run)
+    return SimpleNamespace(
+        trials=trials(), asked=asked, task=Task(outputs=2), run=run, network=network
+    )
 
 
 def test_each_training_is_judged_once_by_every_group(state: Any, tmp_path: Path) -> None:
@@ -64,13 +65,11 @@ def test_each_training_is_judged_once_by_every_group(state: Any, tmp_path: Path)
     assert np.array_equal(again, found, equal_nan=True) and len(state.asked) == 3
 
 
-def test_without_weights_nothing_is_said(
-    state: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_without_weights_nothing_is_said(state: Any, tmp_path: Path) -> None:
     def gone(*_: Any) -> None:
         raise StorageError("gone")
 
-    monkeypatch.setattr(judged, "trained_network", gone)
+    state.network = gone
     digest = state.trials.record(0).digest
     assert judge_by_groups(state, DATA, [digest], 1, tmp_path / "kept.json") is None
 

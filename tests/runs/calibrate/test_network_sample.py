@@ -16,7 +16,6 @@ from nas.backbones import plain_network
 from nas.base.errors import SpecError
 from nas.runs.calibrate import network_sample
 from nas.runs.calibrate.calibrate import calibrate
-from nas.runs.calibrate.result import Calibration
 from nas.runs.check import check_new_run
 from nas.runs.given_images import GivenImages
 from nas.runs.given_network import GivenNetwork
@@ -24,6 +23,7 @@ from nas.runs.run import Run, open_run
 from nas.runs.start import _make_folder, search
 from nas.spec.runner import load_runner
 from nas.spec.space import SearchSpace
+from nas.study.calibration import Calibration
 from nas.training.checkpoint import save_weights
 
 ASKED: dict[str, Any] = {"networks": 8, "seeds": 2, "full_epochs": 0.1}

@@ -17,11 +17,11 @@ from nas.runs.calibrate import network_sample
 from nas.runs.calibrate.calibrate import calibrate
 from nas.runs.calibrate.curves import calibrate_curves
 from nas.runs.calibrate.network_sample import Sample
-from nas.runs.calibrate.result import load_calibration
 from nas.runs.reading import settle_task
 from nas.runs.start import search
 from nas.spec.runner import load_runner
 from nas.spec.space import SearchSpace
+from nas.study.calibration import load_calibration
 
 QUICK = "workers=1", "proxy.unit=steps", "proxy.rungs=[1]", "validation=0.5"
 BRIEF: dict[str, Any] = {"networks": 8, "seeds": 2, "full_epochs": 0.2}

@@ -82,7 +82,8 @@ def test_the_only_study_needs_no_name(sqlite: StorageUrl) -> None:
 
 def test_a_file_is_the_one_that_was_named(tmp_path: Path) -> None:
     """Whatever its name means in a URL, or in a template, which Optuna takes its URLs for."""
-    name = "50%25 of {what}? #1+2 ä.db"
+    reads_all = sqlalchemy.make_url("sqlite:///%3F").database == "?"  # SQLAlchemy 2.0 does not
+    name = f"50%25 of {{what}}{'?' if reads_all else ''} #1+2 ä.db"
     address = StorageUrl.parse(f"sqlite:///{tmp_path}/{quote(name)}").of("one")
     filled(Store.create(address, OBJECTIVES))
     assert [path.name for path in tmp_path.iterdir()] == [name]

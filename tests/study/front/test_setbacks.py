@@ -106,6 +106,24 @@ def test_from_scratch_an_emptied_network_is_one_like_others() -> None:
     assert front.at(latency_ms=0.9).best.reference == "emptied"
 
 
+@pytest.mark.parametrize("most", [2, 500])
+def test_a_network_behind_many_setbacks_is_found(
+    most: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many are held against each other: those ahead of it all lost what was learnt."""
+    monkeypatch.setattr("nas.study.front.choice._COMPARED", most)
+    smaller = Architecture("mobilenetv2_035", 32)
+    cut = [(None, hand_placed("none", SITES[:emptied]), 0.55, 1.2 + 0.1 * emptied, 1.0)
+           for emptied in range(1, 6)]  # fmt: skip
+    known = (("plain", PLAIN, 0.97, 0.09, 1.2), *cut)
+    apart = ("plain@mobilenetv2_035-32", smaller, 0.30, 2.2, 0.6)
+    choice = front_of(planted(*known, apart, seeds=3)).at(latency_ms=1.1)
+    assert choice.best.reference == "plain@mobilenetv2_035-32" and not choice.rivals
+    assert choice.networks == 1
+    with pytest.raises(SpecError, match=r"\(trial 1, trial 2, trial 3 and 2 more\) is shown"):
+        front_of(planted(*known, seeds=3)).at(latency_ms=1.1)
+
+
 def test_a_smaller_backbone_is_held_against_itself() -> None:
     smaller = Architecture("mobilenetv2_035", 32)
     grown = Architecture("mobilenetv2_035", 32, (Insertion.of(SITES[0], "se/r24"),))

@@ -8,11 +8,11 @@ from pathlib import Path
 from nas.base.errors import SpecError
 from nas.base.files import parse
 from nas.data import resolve_source
-from nas.runs.calibrate.curve_result import CURVES_FILE, CurvesFound, load_curves
-from nas.runs.calibrate.curve_rows import CURVES, images_of_rows
 from nas.spec.architecture import Architecture
 from nas.spec.runner import Runner
 from nas.spec.task import Task
+from nas.study.budget_curves import CURVES_FILE, CurvesFound, load_curves
+from nas.study.curve_rows import CURVES, images_of_rows
 
 __all__ = ["check_fits", "find_curves", "with_budget"]
 
@@ -24,22 +24,22 @@ def find_curves(folder: Path) -> CurvesFound | None:
     """
     if not (folder / CURVES_FILE).exists():
         return None
-    found, path = load_curves(folder), folder / CURVES_FILE
-    if not found.curves:
+    growth, path = load_curves(folder), folder / CURVES_FILE
+    if not growth.curves:
         raise SpecError(f"{path} holds the plain network alone: no gain, and no budget")
-    reached = {point.epochs for curve in found.curves for point in curve.gains}
-    if found.advice.epochs not in reached:
+    reached = {point.epochs for curve in growth.curves for point in curve.gains}
+    if growth.advice.epochs not in reached:
         there = ", ".join(f"{epochs:g}" for epochs in sorted(reached)) or "none"
         raise SpecError(
-            f"{path} advises {found.advice.epochs:g} epochs, which its curves do not reach (they "
+            f"{path} advises {growth.advice.epochs:g} epochs, which its curves do not reach (they "
             f"have gains at: {there}); nas calibrate --curves on its folder goes on with them"
         )
     # An earlier version says it of the rows alone.
-    return found.model_copy(update={"images": found.images or images_of_rows(folder / CURVES)})
+    return growth.model_copy(update={"images": growth.images or images_of_rows(folder / CURVES)})
 
 
 def with_budget(
-    runner: Runner, found: CurvesFound, folder: Path, *, calibrated: bool
+    runner: Runner, growth: CurvesFound, folder: Path, *, calibrated: bool
 ) -> tuple[Runner, str]:
     """Return the runner with the advised budget, and what was done in one sentence.
 
@@ -54,8 +54,8 @@ def with_budget(
             f"{runner.regime} with proxy.kind {proxy.kind}; leave out --calibration, or search "
             "with regime scratch"
         )
-    advised = f"{found.advice.epochs:g} epochs: {found.reason}"
-    twice = [curve.network for curve in found.curves if len(curve.crossings) > 1]
+    advised = f"{growth.advice.epochs:g} epochs: {growth.reason}"
+    twice = [curve.network for curve in growth.curves if len(curve.crossings) > 1]
     if twice:
         advised += f" (more than once crosses plain: {', '.join(twice)}; a longer one may again)"
     if proxy.rungs is not None or calibrated:
@@ -65,14 +65,14 @@ def with_budget(
             kept = f"{', '.join(f'{rung:g}' for rung in proxy.rungs)} {proxy.unit}, as asked for"
         return runner, f"{kept}; the curves of {folder} advise {advised}"
     given = runner.model_dump(exclude_unset=True)
-    section = {"rungs": [found.advice.epochs], "unit": "epochs"}
+    section = {"rungs": [growth.advice.epochs], "unit": "epochs"}
     given["proxy"] = given.get("proxy", {}) | section
     taken = parse(Runner, given, f"the budget of {folder}")
     return taken, f"each training takes, by the curves of {folder}, {advised}"
 
 
 def check_fits(
-    found: CurvesFound,
+    growth: CurvesFound,
     folder: Path,
     *,
     data: str,
@@ -86,24 +86,24 @@ def check_fits(
     plains: the plain networks of its space.
     task: what they are for.
     """
-    if found.head != task.unusual_head:
+    if growth.head != task.unusual_head:
         usual = task.kind.heads[0]
         raise SpecError(
-            f"{folder} holds curves with head {found.head or usual}, and the search has "
+            f"{folder} holds curves with head {growth.head or usual}, and the search has "
             f"{task.head}; draw them for that, or leave out --calibration"
         )
-    if found.images is None:
-        same = resolve_source(found.data) == resolve_source(data)
+    if growth.images is None:
+        same = resolve_source(growth.data) == resolve_source(data)
     else:
-        same = found.images in images
+        same = growth.images in images
     if not same:
-        source = resolve_source(found.data) == resolve_source(data)
-        theirs = "another resolution, validation or search.seed" if source else f"{found.data}"
+        source = resolve_source(growth.data) == resolve_source(data)
+        theirs = "another resolution, validation or search.seed" if source else f"{growth.data}"
         raise SpecError(
             f"{folder} holds curves of other images than the search, which is of {data}: those are "
             f"of {theirs}; draw curves for the search's, or leave out --calibration"
         )
-    of_curves = Architecture.from_json(found.curves[0].architecture).plain
+    of_curves = Architecture.from_json(growth.curves[0].architecture).plain
     if [plain.digest for plain in plains] != [of_curves.digest]:
         names = ", ".join(f"{plain.backbone} at {plain.resolution}" for plain in plains)
         raise SpecError(

@@ -13,12 +13,12 @@ from nas.execution.observer import SilentObserver
 from nas.models.candidates import load_space
 from nas.runs import start
 from nas.runs.calibrate.curve_plan import placed_and_halves
-from nas.runs.calibrate.curve_result import CURVES_FILE, Advice, Curve, CurvePoint, CurvesFound
-from nas.runs.calibrate.search_budget import find_curves, with_budget
 from nas.runs.check import NewRun, check_new_run
 from nas.runs.images import decode_images
 from nas.runs.run_file import RunFile
+from nas.runs.search_budget import find_curves, with_budget
 from nas.spec.runner import Runner, load_runner
+from nas.study.budget_curves import CURVES_FILE, Advice, Curve, CurvePoint, CurvesFound
 
 BUDGETS = [3.0, 6.0]
 

@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 import pytest
-import torch
 
-from nas.data import load_data
 from nas.spec.runner import Proxy
-from nas.spec.task import Task
-from nas.training.proxies import Setting
+from nas.training.schedule import Schedule
 
 
-def setting(**proxy: object) -> Setting:
+def schedule(**proxy: object) -> Schedule:
     given = {"unit": "steps", "rungs": [10, 20, 40], "learning_rate": 1.0} | proxy
-    data = load_data("digits", 8, validation=0.2, seed=0)
-    device = torch.device("cpu")
-    return Setting(data, Task(outputs=10), Proxy.model_validate(given), device, {})
+    return Schedule(Proxy.model_validate(given), images=1438)
 
 
 @pytest.mark.parametrize(
@@ -29,7 +24,7 @@ def setting(**proxy: object) -> Setting:
 def test_the_rungs_of_a_trunk_go_one_way_until_they_fork_off(
     proxy: dict[str, object], forks: list[float]
 ) -> None:
-    given = setting(schedule="trunk", **proxy)
+    given = schedule(schedule="trunk", **proxy)
     recipe = given.recipe(0.1)
     recipes = [given.toward(rung, recipe) for rung in range(3)]
     assert [given.fork(rung) for rung in range(3)] == forks
@@ -44,6 +39,6 @@ def test_the_rungs_of_a_trunk_go_one_way_until_they_fork_off(
 
 
 def test_the_warm_up_of_one_cycle_is_what_the_proxy_says() -> None:
-    assert setting(warm_up=10.0).recipe(0.1).warm_up == 0.25
-    assert setting().recipe(0.1).warm_up == 0.2  # of runs of earlier versions, and beside weights
-    assert setting(unit="seconds", warm_up=4.0).recipe(0.1).warm_up == 0.1
+    assert schedule(warm_up=10.0).recipe(0.1).warm_up == 0.25
+    assert schedule().recipe(0.1).warm_up == 0.2  # of runs of earlier versions, and beside weights
+    assert schedule(unit="seconds", warm_up=4.0).recipe(0.1).warm_up == 0.1

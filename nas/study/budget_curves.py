@@ -1,6 +1,6 @@
 """What curves of gain over budget have shown, as values and in words.
 
-Kept free of scipy and torch, like `result.py`: whoever shows a search may show these.
+Kept free of scipy and torch, like `calibration.py`: whoever shows a search may show these.
 """
 
 from __future__ import annotations
@@ -245,13 +245,13 @@ def _where(curve: Curve) -> str:
     return ", ".join(places) + (" (more than once)" if len(places) > 1 else "")
 
 
-def _advise(found: CurvesFound) -> str:
-    advice, longest = found.advice, found.budgets[-1]
-    take = f"Search with {found.setting}: "
+def _advise(growth: CurvesFound) -> str:
+    advice, longest = growth.advice, growth.budgets[-1]
+    take = f"Search with {growth.setting}: "
     if advice.reason == "shortest":
         return take + (
             f"at {advice.epochs:g} epochs no network is told otherwise than at {longest:g}, which "
-            f"tells {advice.told} of {len(found.curves)} from plain."
+            f"tells {advice.told} of {len(growth.curves)} from plain."
         )
     if advice.reason == "longest":
         turned = f", which turned {advice.contradicted} signs round," if advice.contradicted else ""

@@ -58,14 +58,14 @@ class CurveRows:
 
     def read(self) -> dict[str, FullTraining]:
         """Return the trainings by their names; a last line that was cut short is left out."""
-        found = {}
+        trainings = {}
         for line in self._lines():
             try:
                 training = FullTraining.from_dict(json.loads(line))
             except (ValueError, TypeError, AttributeError):
                 continue
-            found[training.name] = training
-        return found
+            trainings[training.name] = training
+        return trainings
 
     def keep(self, training: FullTraining) -> None:
         """Add a training. Raises StorageError without space."""

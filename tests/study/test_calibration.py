@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from nas.base.errors import SpecError
-from nas.runs.calibrate.result import Calibration, Estimate, Trust, load_calibration
+from nas.study.calibration import Calibration, Estimate, Trust, load_calibration
 
 
 def estimate(value: float | None, half: float = 0.1) -> Estimate:
