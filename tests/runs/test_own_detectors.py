@@ -23,6 +23,7 @@ from nas.execution.observer import SilentObserver
 from nas.export import export_pack
 from nas.models.build import build, deploy, inserted_prefixes, uniform
 from nas.models.task_sites import all_task_sites, fine_map
+from nas.runs.check import check_new_run
 from nas.runs.retrain.plan import plan_retraining
 from nas.runs.retrain.retrain import retrain
 from nas.spec.architecture import Architecture
@@ -196,8 +197,8 @@ def test_torchvisions_is_searched_in_memory_normalised_as_it_is_within(tmp_path:
 
 def test_normalisation_is_its_own_from_random_weights_too(tmp_path: Path) -> None:
     plain = space("ssd", modules=["backbone.body.1"])
-    run = nas.search(plain, quick("regime=scratch"), "digits", tmp_path / "run")
-    assert run.file.normalisation is not None and run.file.normalisation.mean == MEAN
+    new = check_new_run(plain, quick("regime=scratch"), "digits", tmp_path / "run")
+    assert new.file.normalisation is not None and new.file.normalisation.mean == MEAN
 
 
 @pytest.mark.parametrize(

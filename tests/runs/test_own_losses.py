@@ -8,8 +8,8 @@ import pytest
 from support import own_losses
 
 import nas
-from nas.execution.observer import SilentObserver
 from nas.export import export_pack
+from nas.runs.check import check_new_run
 from nas.spec.runner import load_runner
 from nas.spec.space import SearchSpace
 
@@ -17,14 +17,6 @@ QUICK = (
     "search.trials=1", "search.confirm_seeds=1", "workers=1", "device=torch", "regime=scratch",
     "proxy.unit=steps", "proxy.rungs=[2]", "proxy.subset=300",
 )  # fmt: skip
-
-
-class Hearing(SilentObserver):
-    def __init__(self) -> None:
-        self.heard: list[str] = []
-
-    def stage(self, text: str) -> None:
-        self.heard.append(text)
 
 
 def space(name: str) -> SearchSpace:
@@ -62,10 +54,7 @@ def test_it_is_searched_and_shipped(
 
 
 def test_a_loss_for_other_ends_is_passed_over_and_said(tmp_path: Path) -> None:
-    observer = Hearing()
-    nas.search(
-        space("TwoArguments"), load_runner(None, QUICK), "digits", tmp_path / "run",
-        observer=observer,
-    )  # fmt: skip
-    (said,) = [line for line in observer.heard if "its loss takes more than a batch" in line]
+    runner = load_runner(None, QUICK)
+    new = check_new_run(space("TwoArguments"), runner, "digits", tmp_path / "run")
+    (said,) = [line for line in new.notes if "its loss takes more than a batch" in line]
     assert "\n" not in said and "trained by the loss of its task" in said

@@ -17,9 +17,9 @@ from nas.models.weights_file import read_weights
 
 
 def test_changed_checkpoints_are_read_as_they_say_or_refused_in_one_line(tmp_path: Path) -> None:
-    tally = read_changed(tmp_path, 80, seed=1)
+    tally = read_changed(tmp_path, len(KINDS), seed=1)
     assert tally.faults == []
-    assert tally.outcomes.total() == 80
+    assert tally.outcomes.total() == len(KINDS)
     assert {kind for kind, _ in tally.outcomes} == set(KINDS)
     assert {outcome for _, outcome in tally.outcomes} == {"read", "refused"}
 

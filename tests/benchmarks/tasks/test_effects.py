@@ -107,6 +107,7 @@ def test_rows_of_another_recipe_are_refused(
     tiny: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     given = asked(tmp_path, "retrieval")
+    monkeypatch.setattr(effects, "NETWORKS", {"plain": NETWORKS["plain"]})
     monkeypatch.setattr(effects, "train_fully", stopping_once(9999))
     run(given)
     changed = replace(SETTINGS["retrieval"], learning_rate=0.02)

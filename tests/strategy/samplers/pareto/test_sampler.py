@@ -131,8 +131,8 @@ def test_threads_side_by_side_are_given_different_points(stored: bool, tmp_path:
     study = optuna.create_study(
         directions=["minimize", "minimize"], sampler=small(space=space()), storage=storage
     )
-    study.optimize(lambda trial: costs(suggested(trial)), n_trials=32, n_jobs=4)
-    assert len({tuple(sorted(trial.params.items())) for trial in study.trials}) == 32
+    study.optimize(lambda trial: costs(suggested(trial)), n_trials=20, n_jobs=4)
+    assert len({tuple(sorted(trial.params.items())) for trial in study.trials}) == 20
 
 
 def test_processes_side_by_side_are_given_different_points() -> None:
