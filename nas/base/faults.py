@@ -53,7 +53,7 @@ def first_fault(model: type[BaseModel], error: ValidationError) -> str:
         owner = _owner(model, tuple(fault["loc"][:-1]))
         return f"key {key!r} is missing; allowed here: {', '.join(sorted(owner.model_fields))}"
     if fault["type"] == _OF_OURS:
-        message = fault["msg"].removeprefix("Value error, ")
+        message = fault["msg"].removeprefix("Value error, ").replace("found None;", "found null;")
         return f"{key}: {message}" if key else message
     value = "null" if fault["input"] is None else repr(fault["input"])
     return f"{key}: found {value}; allowed: {_allowed(model, fault)}"

@@ -27,12 +27,22 @@ __all__ = [
     "read_json",
     "read_text",
     "read_yaml",
+    "refuse_below_file",
     "refuse_taken",
     "write_folder_whole",
     "write_whole",
 ]
 
 _MAX_BYTES = 1_000_000
+_HELD = {
+    type(None): "nothing",
+    list: "a list",
+    str: "a text",
+    bool: "true or false",
+    int: "a number",
+    float: "a number",
+}
+"""Type of what a file holds instead of keys -> its name for a reader."""
 _Model = TypeVar("_Model", bound="BaseModel")
 
 
@@ -63,6 +73,15 @@ class _StrictLoader(yaml.SafeLoader):
                 )
             keys.add(key)
         return super().construct_mapping(node, deep)
+
+
+def _refuse_tag(loader: yaml.SafeLoader, node: yaml.Node) -> None:
+    raise yaml.constructor.ConstructorError(
+        None, None, f"tags ({node.tag}) are not allowed", node.start_mark
+    )
+
+
+_StrictLoader.add_constructor(None, _refuse_tag)
 
 
 class _NumberedLoader(_StrictLoader):
@@ -125,7 +144,9 @@ def read_yaml(text: str, source: str, *, numbered: bool = False) -> Any:
         where = f" (line {mark.line + 1})" if mark else ""
         problem = getattr(error, "problem", None) or first_line(error)
         raise SpecError(f"{source}: not plain YAML{where}: {problem}") from None
-    except (RecursionError, ValueError) as error:
+    except RecursionError:
+        raise SpecError(f"{source}: not plain YAML: it is nested too deeply") from None
+    except ValueError as error:
         raise SpecError(f"{source}: not plain YAML: {error}") from None
 
 
@@ -144,7 +165,8 @@ def parse(model: type[_Model], data: object, source: str) -> _Model:
     Raises SpecError, which names the key of the first fault.
     """
     if not isinstance(data, dict):
-        raise SpecError(f"{source}: holds {type(data).__name__}; a mapping of keys is needed")
+        held = _HELD.get(type(data), "something else")
+        raise SpecError(f"{source}: holds {held}; needed: keys with values, as in name: value")
     from pydantic import ValidationError
 
     from nas.base.faults import first_fault
@@ -164,6 +186,14 @@ def refuse_taken(path: Path, option: str, what: str = "file") -> None:
     """
     if os.path.lexists(path):
         raise SpecError(f"{option} {path} exists; name a new {what}")
+    refuse_below_file(path, option)
+
+
+def refuse_below_file(path: Path, option: str) -> None:
+    """Check that what is to hold a new file or folder is no file itself. Raises SpecError."""
+    above = next((place for place in path.absolute().parents if os.path.lexists(place)), None)
+    if above is not None and not above.is_dir():
+        raise SpecError(f"{option} {path}: {above} is a file, not a folder; name another place")
 
 
 def _unique() -> str:

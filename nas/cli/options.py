@@ -88,7 +88,7 @@ Trials = Annotated[
 ]
 Workers = Annotated[
     int | None,
-    typer.Option(metavar="N", min=1, max=4096, help="Number of processes; default: one per core."),
+    typer.Option(metavar="N", min=1, max=1024, help="Number of processes; default: one per core."),
 ]
 
 Budget = Annotated[

@@ -82,7 +82,7 @@ def retrain(
         typer.Option("--set", metavar="KEY=VALUE", help="Any key retrain.*; may be repeated."),
     ] = None,
     workers: Annotated[
-        int | None, typer.Option(metavar="N", min=1, max=4096, help="Trainings side by side.")
+        int | None, typer.Option(metavar="N", min=1, max=1024, help="Trainings side by side.")
     ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Only say what would be trained, and how long.")

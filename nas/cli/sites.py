@@ -12,6 +12,7 @@ from rich.console import Console, JustifyMethod
 from rich.measure import Measurement
 from rich.table import Table
 
+from nas.base.errors import SpecError
 from nas.base.formats import describe_uncounted, format_count
 from nas.base.size import Size
 from nas.cli.completion import backbone_names, block_names
@@ -90,6 +91,8 @@ def sites(
     resolution = parse_resolution(size, "--size")
     blocks = _read_blocks(block or _BLOCKS)
     check_strides(total_stride, output_stride)
+    if weights is None and weights_match != "name":
+        raise SpecError("--weights-match is of --weights FILE; name that file, too")
     purpose = Task.of(task or "classification", classes, head)
     plain = Architecture(
         network, resolution, total_stride=total_stride, output_stride=output_stride

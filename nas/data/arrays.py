@@ -93,8 +93,11 @@ class _File:
         with ExitStack() as opened:
             try:
                 arrays = np.load(opened.enter_context(path.open("rb")), allow_pickle=False)
-            except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+            except OSError as error:
                 raise SpecError(f"{self.called} cannot be read ({error_reason(error)})") from None
+            except (ValueError, EOFError, zipfile.BadZipFile):
+                # NumPy's own words are of pickles, and of loading them without care.
+                raise SpecError(f"{self.called}: broken, or no file of arrays; {_NEEDED}") from None
             if not isinstance(arrays, np.lib.npyio.NpzFile):
                 raise SpecError(f"{self.called}: it holds one array alone; {_NEEDED}")
             self._arrays = opened.enter_context(arrays)

@@ -256,8 +256,12 @@ def said_of_coco(called: str) -> Iterator[None]:
         yield
     except KeyError as error:
         raise SpecError(f"{called}: an entry without {error}; needed: a file of COCO") from None
-    except (TypeError, ValueError, AttributeError, OverflowError) as error:
+    except (ValueError, OverflowError) as error:
         raise SpecError(f"{called} is no file of COCO ({error})") from None
+    except (TypeError, AttributeError):  # whose words are Python's
+        raise SpecError(
+            f"{called} is no file of COCO; needed: keys with lists, images, annotations, categories"
+        ) from None
 
 
 def images_by_id(listed: Iterable[Any], called: str) -> dict[Any, Any]:

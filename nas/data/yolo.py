@@ -132,7 +132,8 @@ def _names(given: Any, count: Any, called: str) -> list[str]:
     if isinstance(given, dict) and sorted(given, key=str) == sorted(range(len(given)), key=str):
         given = [given[number] for number in range(len(given))]
     if not isinstance(given, list) or not given:
-        raise SpecError(f"{called}: names: {given!r}; needed: a list, or numbers from 0 with names")
+        found = "it has no names:" if given is None else f"names: {given!r}"
+        raise SpecError(f"{called}: {found}; needed: a list, or numbers from 0 with names")
     names = [str(name) for name in given]
     if len(set(names)) < len(names):
         twice = next(name for name in names if names.count(name) > 1)

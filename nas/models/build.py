@@ -34,6 +34,7 @@ from nas.spec.architecture import (
     Option,
     Share,
     block_label,
+    check_architecture,
 )
 from nas.spec.own_backbone import absolute
 from nas.spec.task import Task
@@ -77,6 +78,7 @@ def build(
     Raises SpecError for an unknown name, a block that does not fit, and weights that cannot be had
     or are not the plain network's.
     """
+    check_architecture(architecture)
     task = task or Task(outputs=num_classes)
     network = plain_network_of(architecture.plain, task, pretrained=pretrained, seed=seed)
     if weights is not None:

@@ -16,7 +16,7 @@ from nas.backbones import Site
 from nas.blocks import block_named
 from nas.models.build import build, placements_of
 from nas.models.sharing import sharing_sites
-from nas.spec.architecture import Architecture, parse_label
+from nas.spec.architecture import Architecture, check_architecture, parse_label
 from nas.spec.task import Task
 
 with warnings.catch_warnings():
@@ -113,6 +113,7 @@ def cost(architecture: Architecture, *, num_classes: int = 1000, task: Task | No
     task: what the network is for; None: to classify images of `num_classes`.
     Raises SpecError when it cannot be built.
     """
+    check_architecture(architecture)
     return _cost(architecture, task or Task(outputs=num_classes))
 
 

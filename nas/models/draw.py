@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from nas.backbones.sites.slot import usual_positions
 from nas.models.task_sites import all_task_sites
-from nas.spec.architecture import Architecture
+from nas.spec.architecture import Architecture, check_architecture
 from nas.spec.drawing import Drawing
 from nas.spec.task import Task
 
@@ -20,6 +20,7 @@ def draw(architecture: Architecture, task: Task | None = None) -> Drawing:
     block are left out.
     Raises SpecError for a backbone that there is not.
     """
+    check_architecture(architecture)
     sites = all_task_sites(architecture.plain, task or Task.of("classification", 2))
     used = {one.site.rpartition("/")[2] for one in architecture.insertions}
     positions = used or set(usual_positions(sites))

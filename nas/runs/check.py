@@ -8,6 +8,7 @@ from typing import Any
 
 from nas.backbones import check_scores
 from nas.base.errors import MeasurementError, SpecError
+from nas.base.files import refuse_below_file
 from nas.base.formats import describe_uncounted
 from nas.data import open_data
 from nas.data.kinds import source_to_test
@@ -136,6 +137,7 @@ def _refuse_taken(out: Path) -> None:
         raise SpecError(f"{out} is a run already; go on with it (nas resume {out}) or name another")
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise SpecError(f"{out} exists and is not empty; name a new folder for --out")
+    refuse_below_file(out, "--out")
 
 
 def check_latency_device(file: RunFile, candidates: Candidates) -> Profile | None:

@@ -178,7 +178,9 @@ class Draft:
         full = _FULL_SHARE * time / (_FULL * epoch)
         short = (1 - _FULL_SHARE) * time / (_SHORT * _JUDGED * epoch)
         if min(short, full) < 1:
-            needed = format_duration(math.ceil(_ROOM * seconds / min(short, full)))
+            ways = _FULL * epoch / _FULL_SHARE, _SHORT * _JUDGED * epoch / (1 - _FULL_SHARE)
+            least = max(ways) / times_as_fast(usable_cores())
+            needed = format_duration(math.ceil(_ROOM * least))
             raise SpecError(
                 f"--budget {budget}: {_SHORT} trainings of one epoch each, and {_FULL} full ones, "
                 f"do not fit; an epoch of the plain network takes {format_duration(epoch)} here; "

@@ -62,21 +62,20 @@ def _evidence(forecast: Forecast) -> list[str]:
     else:
         steps = "1 step" if forecast.steps == 1 else f"{forecast.steps:,} steps"
         sentence = (
-            f"Each training: {steps} of {forecast.batch_size} of {forecast.images:,} images, "
-            f"{judged}"
+            f"Each training takes {steps} of {forecast.batch_size} of the {forecast.images:,} "
+            f"images, and is {judged}"
         )
     if forecast.resolved is not None:
         points, figure = 100 * forecast.resolved, forecast.figure.title
-        sentence += f", which show a difference of {points:.1f} points of {figure} or more"
+        sentence += f", which can show differences of {points:.1f} points of {figure} or more"
         if forecast.resolved > _POINT:
-            sentence += f" (of one point: about {round(images_for(_POINT), -2):,} images)"
+            sentence += f" (one point takes about {round(images_for(_POINT), -2):,} images)"
     lines = [sentence]
     if forecast.is_short:
         lines.append(
-            f"Trainings of fewer than {PROBE_STEPS} steps have shown what learns quickly rather "
-            f"than what is best; for {PROBE_STEPS}: --set proxy.unit=steps "
-            f"--set proxy.rungs=[{PROBE_STEPS}]; for how long these images need: nas calibrate "
-            "--curves"
+            f"Trainings of fewer than {PROBE_STEPS} steps tell what learns quickly rather than "
+            f"what is best. For {PROBE_STEPS} steps: --set proxy.unit=steps --set "
+            f"proxy.rungs=[{PROBE_STEPS}]. nas calibrate --curves finds how long these images need"
         )
     return lines
 

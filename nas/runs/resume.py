@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -86,8 +88,8 @@ def _go_on(run: Run, file: RunFile, observer: Observer, *, renewed: bool) -> Run
     Raises SpecError for what is refused, which changes nothing.
     """
     with run_lock(run.path):
+        before, undo = len(run.trials()), _remember(run.path)
         if file != run.file:
-            before = len(run.trials())
             write_plan(run.path, file)
         longer = open_run(run.path)
         try:
@@ -96,10 +98,26 @@ def _go_on(run: Run, file: RunFile, observer: Observer, *, renewed: bool) -> Run
                 EventLog(run.path / "events.log").stage(RENEWED)
             drive(inputs, observer, spent=read_spent(longer))
         except SpecError:
-            if file != run.file and len(longer.trials()) == before:
-                write_plan(run.path, run.file)
+            if len(longer.trials()) == before:
+                undo()
             raise
     return longer
+
+
+def _remember(path: Path) -> Callable[[], None]:
+    """Return what makes plan and events of a run what they are now: a finished run stays one."""
+    plan, events = path / "run.yaml", path / "events.log"
+    planned, length = plan.read_bytes(), events.stat().st_size if events.exists() else None
+
+    def undo() -> None:
+        with write_whole(plan) as temporary:
+            temporary.write_bytes(planned)
+        if length is None:
+            events.unlink(missing_ok=True)
+        else:
+            os.truncate(events, length)
+
+    return undo
 
 
 def _change_plan(

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
+from numbers import Integral
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -324,7 +325,8 @@ class RunState:
         run, trials = self.run, self.trials
         if device is not None:
             trials = predict_latencies(trials, device)
-        asked = [run.file.figure.known_as(name) for name in by or ()]
+        names = by.split(",") if isinstance(by, str) else by or ()
+        asked = [run.file.figure.known_as(name.strip()) for name in names]
         objectives = objectives_named(asked or run.file.search.objectives)
         late = [objective.name for objective in objectives if not objective.searched]
         if late and not any(training.complete for training in self.retrained()):
@@ -350,7 +352,7 @@ class RunState:
     def row(self, trial: int) -> dict[str, Any]:
         """Return one trial as plain values. Raises SpecError when there is none of this number."""
         path, count = self.run.path, len(self.trials)
-        if not 0 <= trial < count:
+        if not (isinstance(trial, Integral) and 0 <= trial < count):
             raise SpecError(
                 f"{path} has no trial {trial}; it has 0 to {count - 1}"
                 if count
@@ -458,11 +460,18 @@ def runs_below(folder: Path) -> list[Path]:
     return sorted(file.parent for file in folder.glob("*/run.yaml"))
 
 
+def _runs_within(folder: Path) -> list[Path]:
+    """Return the run folders in a folder; where there is none, those one or two folders further."""
+    deeper = (folder.glob(f"{'*/' * depth}run.yaml") for depth in (1, 2, 3))
+    found = (sorted(file.parent for file in files) for files in deeper)
+    return next(filter(None, found), [])
+
+
 def _open_run(path: Path) -> Run:
     if not (path / "run.yaml").is_file():
         if path.is_file():
             raise SpecError(f"{path} is a file; name the folder of a run")
-        within = [str(run) for run in runs_below(path)]
+        within = [str(run) for run in _runs_within(path)]
         if within:
             more = f" and {len(within) - _LISTED} more" if len(within) > _LISTED else ""
             listed = ", ".join(within[:_LISTED]) + more

@@ -23,6 +23,7 @@ __all__ = [
     "Option",
     "Share",
     "block_label",
+    "check_architecture",
     "parse_label",
 ]
 
@@ -234,6 +235,15 @@ class Architecture:
     def __str__(self) -> str:
         blocks = ", ".join(f"{one.site}: {one.label}" for one in self.insertions)
         return f"{self.backbone} [{blocks or 'as it comes'}]"
+
+
+def check_architecture(given: object) -> None:
+    """Check that a caller of the Python interface gave an architecture. Raises SpecError."""
+    if not isinstance(given, Architecture):
+        raise SpecError(
+            f"found {given!r:.80}; needed: an Architecture, as nas.uniform('mobilenetv2_100', "
+            "'none') is the plain network, or as the points of a front hold it"
+        )
 
 
 def _digest(text: str) -> str:

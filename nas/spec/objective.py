@@ -55,7 +55,7 @@ def objectives_named(names: str | Sequence[str]) -> tuple[Objective, ...]:
         if name not in OBJECTIVES:
             raise SpecError(f"unknown objective {name!r}; known: {', '.join(OBJECTIVES)}")
     if len(set(names)) < max(len(names), 2):
-        raise SpecError(f"objectives {list(names)}: give at least two different ones")
+        raise SpecError(f"objectives {', '.join(names)}: name at least two different ones")
     return tuple(OBJECTIVES[name] for name in names)
 
 

@@ -87,6 +87,8 @@ def load_weights(path: Path) -> dict[str, Tensor]:
         except UnicodeDecodeError:  # a path that safetensors refuses
             return load(path.read_bytes())
         return load_file(path)
+    except FileNotFoundError:
+        raise StorageError(f"weights {path} cannot be read (there is no such file)") from None
     except (OSError, SafetensorError) as error:
         raise StorageError(f"weights {path} cannot be read ({error})") from None
 

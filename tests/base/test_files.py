@@ -76,7 +76,9 @@ BILLION_LAUGHS = "a: &a [x, x]\nb: &b [*a, *a]\nc: [*b, *b]"
         ("o: {a: 1, a: 1}", "'a' stands twice"),
         (BILLION_LAUGHS, r"line 2.*aliases"),
         ("a: &a {b: *a}", "aliases"),
-        ("a: !!python/object:os.system {}", "python/object"),
+        ("a: !!python/object:os.system {}", r"tags \(.*python/object:os.system\) are not allowed"),
+        ("a: !mine {}", r"line 1.*tags \(!mine\) are not allowed"),
+        ("a: " + "[" * 3000 + "]" * 3000, "nested too deeply"),
         ("!!python/object/apply:os.getcwd []", "python/object"),
         ("a: !!python/name:os.system", "python/name"),
         ("1: a", "key 1 is not a text"),
@@ -107,9 +109,9 @@ def test_yaml_that_is_not_plain_is_refused_in_one_line(text: str, told: str) -> 
         ({"width": 2.0}, "key 'name' is missing"),
         ({"name": "a", "width": "2"}, "width: found '2'; allowed: a number"),
         ({"name": "a", "inner": {"depth": 1.5}}, "inner.depth: found 1.5; allowed: a whole number"),
-        ([1, 2], "holds list; a mapping"),
-        (None, "holds NoneType; a mapping"),
-        ("name", "holds str; a mapping"),
+        ([1, 2], "holds a list; needed: keys"),
+        (None, "holds nothing; needed: keys"),
+        ("name", "holds a text; needed: keys"),
     ],
 )
 def test_first_fault_names_the_key_and_what_is_allowed(data: object, told: str) -> None:

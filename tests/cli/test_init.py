@@ -68,6 +68,7 @@ def test_nothing_is_written_over(nas, tmp_path: Path) -> None:  # type: ignore[n
         ([*ALL, "--device", "phone.json"], "cannot read the device profile"),
         ([*ALL, "--budget", "soon"], "--budget: found 'soon'; allowed: seconds, or a number"),
         ([*ALL, "--budget", "5s"], "--budget 5s: 40 trainings of one epoch each"),
+        ([*ALL, "--budget", "0"], "--budget 0: 40 trainings of one epoch each"),
         ([*ALL, "--resolution", "big"], "--resolution: found 'big'; allowed: "),
     ],
 )

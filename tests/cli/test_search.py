@@ -50,7 +50,7 @@ BAD = {
     "code": ("!!python/object/apply:os.system ['touch /tmp/nas-was-here']", "not plain YAML"),
     "bomb": ("a: &a [x,x]\nb: &b [*a,*a]\nc: [*b,*b]", "aliases"),
     "not YAML": ("name: [", "not plain YAML"),
-    "nothing": ("", "a mapping of keys is needed"),
+    "nothing": ("", "holds nothing; needed: keys with values"),
 }
 
 

@@ -40,6 +40,8 @@ WRONG: tuple[tuple[str, str], ...] = (
     ("ask nowhere.yaml", "cannot read the search space"),
     ("profile show README", "it is not JSON"),
     ("profile check nowhere.json", "cannot read the device profile"),
+    ("front RESULTS", "is a folder of runs; name one of them: "),
+    ("show RESULTS 1", "is a folder of runs; name one of them: "),
     ("profile fit nowhere --out new.json", "a pack is made by"),
     ("profile adb nowhere", "a pack is made by"),
     ("profile ssh nowhere board", "a pack is made by"),
@@ -52,6 +54,10 @@ WRONG: tuple[tuple[str, str], ...] = (
     ("search SPACE --out RESULT --dry-run", "is a run already; go on with it"),
     ("init RESULT", "exists; name a new folder"),
     ("profile SPACE --out README", "exists; name a new file"),
+    ("search SPACE --out README/run --dry-run", "README.md is a file, not a folder; name another"),
+    ("calibrate SPACE --out README/run", "README.md is a file, not a folder; name another place"),
+    ("init README/run", "README.md is a file, not a folder; name another place"),
+    ("front RESULT --csv README/x.csv", "README.md is a file, not a folder; name another place"),
     # Names that nobody knows.
     ("cost --backbone mobilnet", "unknown backbone 'mobilnet'"),
     ("sites mobilnet", "unknown backbone 'mobilnet'"),
@@ -81,11 +87,14 @@ WRONG: tuple[tuple[str, str], ...] = (
     ("front RESULT --by=", "--by: found ''; allowed: a text that is not empty"),
     ("cost --backbone mobilenetv2_035 --resolution big", "--resolution: found 'big'; allowed: "),
     ("cost --backbone mobilenetv2_035 --total-stride 5", "allowed: 4, 8, 16, 32"),
+    ("search SPACE --set workers=", "workers: found null; allowed: auto, or a whole number"),
+    ("front RESULT --by loss,loss", "objectives loss, loss: name at least two"),
     # Answers that are missing, or contradict each other.
     ("init new --data digits", "without a terminal nobody can be asked"),
     ("space", "which space? name a file or a space"),
     ("retrain RESULT", "say what to retrain"),
     ("front RESULT --json --markdown", "leave one"),
+    ("sites mobilenetv2_035 --weights-match order", "name that file, too"),
     ("search SPACE --regime finetune --set proxy.kind=scratch", "regime finetune with proxy.kind"),
     ("report RESULT --serve --out x.html", "--serve writes no file"),
 )
@@ -96,7 +105,8 @@ def test_wrong_input_is_one_line_with_code_2(  # type: ignore[no-untyped-def]
     nas, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: str, said: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    stands_for = {"SPACE": SPACE, "RESULT": RESULT, "README": ROOT / "README.md"}
+    stands_for = {"SPACE": SPACE, "RESULT": RESULT, "RESULTS": ROOT / "results"}
+    stands_for |= {f"README{below}": ROOT / f"README.md{below}" for below in ("", "/run", "/x.csv")}
     ran = nas(*[stands_for.get(word, word) for word in words.split()])
     assert (ran.code, ran.err.count("\n"), ran.out) == (2, 1, ""), (ran.code, ran.out, ran.err)
     assert ran.err.startswith("error: ") and said in ran.err

@@ -138,6 +138,13 @@ def test_wrong_files_are_one_line(tmp_path: Path, changed: Json, said: str) -> N
     assert "\n" not in str(caught.value)
 
 
+def test_a_list_that_is_no_file_of_coco_is_not_told_in_words_of_python(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a.json").write_text("[]")
+    with pytest.raises(SpecError, match="needed: keys with lists, images, annotations, categor"):
+        load(f"coco:{tmp_path}/a,{tmp_path}/a.json")
+
+
 def test_images_of_another_size_and_missing_ones_are_named(tmp_path: Path) -> None:
     source = "coco:" + write(tmp_path, "x", 2, [thing(100, 3, square(0, 0, 2))])
     Image.new("RGB", (12, 11)).save(tmp_path / "x" / "1.png")

@@ -99,7 +99,10 @@ def test_test_images_are_behind_their_own_name(file: Path) -> None:
         ("names: [cat, dog]", "data.yaml: it names no images to train on; needed: train: and val"),
         ("- 3", "data.yaml: it names no images and no classes"),
         ("", "data.yaml: it names no images and no classes"),
-        ("train: images/train", "names: None; needed: a list, or numbers from 0 with names"),
+        (
+            "train: images/train",
+            "data.yaml: it has no names:; needed: a list, or numbers from 0 with names",
+        ),
         ("train: images/train\nnames: {1: cat, 2: dog}", "needed: a list, or numbers from 0"),
         ("train: images/train\nnames: [cat, cat]", "class 'cat' is there twice; merge by classes"),
         ("train: images/train\nnc: 3\nnames: [cat, dog]", "nc: 3, and 2 names; mend one"),

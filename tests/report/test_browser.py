@@ -235,6 +235,8 @@ def test_light_dark_phone_and_paper(browser: Any, written: tuple[Run, str]) -> N
     assert background() == "rgb(255, 255, 255)"
     assert not page.locator("#filters").is_visible()
     assert page.locator("#points").is_visible()
+    page.set_viewport_size({"width": 703, "height": 1000})  # A4 without its margins
+    assert page.evaluate("document.documentElement.scrollWidth") <= 703, "the table fits"
     assert page.pdf(format="A4").startswith(b"%PDF")
     context.close()
 

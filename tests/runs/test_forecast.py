@@ -161,8 +161,8 @@ def test_words_say_what_is_needed() -> None:
     quick = sentences(replace(SOME, seconds=(0.0, 0.4)))[1]
     assert quick.startswith("The search takes less than a second of training")
     assert told == (
-        "Each training: 21 steps of 64 of 480 images, judged on 120, which show a difference of "
-        "5.6 points of accuracy or more (of one point: about 3,800 images)"
+        "Each training takes 21 steps of 64 of the 480 images, and is judged on 120, which can "
+        "show differences of 5.6 points of accuracy or more (one point takes about 3,800 images)"
     )
     assert "--set proxy.unit=steps --set proxy.rungs=[300]" in short
     assert len(sentences(replace(SOME, measured=True))) == 3

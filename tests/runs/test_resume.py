@@ -29,9 +29,18 @@ def test_a_refused_resume_changes_nothing(finished_run: Path, tmp_path: Path) ->
     plan = (copy / "run.yaml").read_text().replace("data: digits", "data: folder:/nowhere")
     (copy / "run.yaml").write_text(plan)
     shutil.rmtree(copy / "checkpoints")
-    with pytest.raises(SpecError, match="nowhere"):
-        resume(copy, trials=9)
-    assert (copy / "run.yaml").read_text() == plan
+
+    def files() -> dict[str, bytes]:
+        """All but the lock, which says who held it last."""
+        shown = (file for file in copy.iterdir() if file.is_file() and file.name != ".lock")
+        return {file.name: file.read_bytes() for file in shown}
+
+    before = files()
+    for trials in (None, 9):
+        with pytest.raises(SpecError, match="nowhere"):
+            resume(copy, trials=trials)
+        assert files() == before
+    assert open_run(copy).is_finished(), "what did not begin has stopped nothing"
 
 
 def test_a_precision_that_this_machine_has_not_is_refused_and_changes_nothing(

@@ -37,7 +37,7 @@ def test_empty_file_is_the_defaults(tmp_path: Path, text: str) -> None:
 
 @pytest.mark.parametrize("text", ["[]", "[workers]", "false", "0", "''", "local"])
 def test_file_that_is_no_mapping_is_refused(tmp_path: Path, text: str) -> None:
-    with pytest.raises(SpecError, match="a mapping of keys is needed"):
+    with pytest.raises(SpecError, match="holds .*; needed: keys with values"):
         loaded(tmp_path, text)
 
 
@@ -90,7 +90,7 @@ def test_overrides_reach_every_depth_and_the_last_one_counts(tmp_path: Path) -> 
         ("search.focus={latency_ms: [2, 1]}", "found 2.0 to 1.0; allowed: the lower first"),
         ("search.focus={latency_ms: [2]}", "search.focus"),
         ("search.sampler=cmaes", "found 'cmaes'; allowed: 'pareto', 'evolution', 'front'"),
-        ("search.objectives=[loss]", "give at least two different ones"),
+        ("search.objectives=[loss]", "name at least two different ones"),
         ("search.objectives=[loss, speed]", "unknown objective 'speed'; known: loss, accuracy"),
         ("search.reduction=1", "search.reduction: found 1; allowed: 2 or more"),
         ("search.reduction=2.5", "search.reduction: found 2.5"),

@@ -118,8 +118,8 @@ def test_missing_key_is_named(tmp_path: Path, key: str) -> None:
 @pytest.mark.parametrize(
     ("content", "told"),
     [
-        (b"", "holds NoneType; a mapping"),
-        (b"- name: a", "holds list; a mapping"),
+        (b"", "holds nothing; needed: keys"),
+        (b"- name: a", "holds a list; needed: keys"),
         (b"name: \xff\xfe", "not a text file"),
         (b"name: a\nname: b", "'name' stands twice"),
         (b"name: &a x\nbackbones: [*a]", "aliases"),

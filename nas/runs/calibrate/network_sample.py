@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from nas.base.errors import SpecError
-from nas.base.files import parse
+from nas.base.files import parse, refuse_below_file
 from nas.execution.observer import Observer
 from nas.models.candidates import Candidates
 from nas.runs.check_network import CLASSES
@@ -142,6 +142,7 @@ def refuse_taken(out: Path) -> None:
     """Raise SpecError for a folder with anything but a calibration in it."""
     if out.exists() and not out.is_dir():
         raise SpecError(f"{out} is a file; name a new folder for --out")
+    refuse_below_file(out, "--out")
     begun = any((out / name).exists() for name in (FULL, PROXY, CURVES))
     if out.exists() and not begun and any(not p.name.startswith(".") for p in out.iterdir()):
         raise SpecError(f"{out} exists and holds no calibration; name a new folder for --out")

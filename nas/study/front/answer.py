@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from nas.base.natural_order import natural_key
 from nas.spec.architecture import Architecture
@@ -40,18 +40,27 @@ def answer(front: ParetoFront) -> tuple[Finding, ...]:
     if best is None:
         best, kind = _most_gaining(_believed(front)), Kind.NONE_RECOMMENDED
     if best is None:
+        best = _most_gaining(_beside_plain(front))
+    if best is None:
         return ()
     plain = next(point for point in front if point.is_plain and point.run == best.run)
     wider = _wider(best, plain, front) if kind is Kind.BEST_GAIN else []
     return (_gain(kind, best, plain, front), *wider)
 
 
-def _believed(front: ParetoFront) -> list[Point]:
-    """Return members that the plain network of their run is beside."""
+def _beside_plain(front: ParetoFront) -> list[Point]:
+    """Return what stands beside a front of plain networks alone; else nothing."""
+    if not front.members or not all(point.is_plain for point in front.members):
+        return []
+    return [point for point in _believed(front, front) if not is_widened(point.reference)]
+
+
+def _believed(front: ParetoFront, points: Iterable[Point] | None = None) -> list[Point]:
+    """Return members, or other points, that the plain network of their run is beside."""
     runs = {point.run for point in front if point.is_plain}
     return [
         point
-        for point in front.members
+        for point in (front.members if points is None else points)
         if not point.is_plain and point.run in runs and not math.isnan(point.gain_loss)
     ]
 
@@ -81,6 +90,7 @@ def _gain(kind: Kind, best: Point, plain: Point, front: ParetoFront) -> Finding:
             ("placed", int(best.reference is not None)),
             ("shown", int(known and best.p_better >= SURE)),
             ("noise_known", int(known)),
+            ("on_front", int(best.on_front)),
         ),
         figures=(
             ("latency_ms", best.latency_ms),

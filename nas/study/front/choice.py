@@ -346,6 +346,9 @@ def _objective_left(objectives: Sequence[Objective], budget: Mapping[str, float]
     if wrong or not budget:
         named = repr(wrong[0]) if wrong else "none"
         raise SpecError(f"found budget {named}; allowed: {', '.join(_BUDGETS)}")
+    for name, most in budget.items():
+        if not isinstance(most, int | float) or math.isnan(most):
+            raise SpecError(f"{name}: found {most!r}; allowed: a number, as in {name}=8")
     left = next((item for item in objectives if item.name not in budget), None)
     if left is None:
         raise SpecError("every objective has a budget: nothing is left to choose by")

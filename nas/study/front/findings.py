@@ -8,8 +8,8 @@ kind is about (`subject`), and what its figures are:
 | best_gain              | a network         | the one of the front that gains most by full       |
 |                        |                   | training: estimate, low, high (level .9) over the  |
 |                        |                   | plain one; probability: that it gains; counts:     |
-|                        |                   | trial, placed, shown (1: it does), noise_known;    |
-|                        |                   | figures:                                           |
+|                        |                   | trial, placed, shown (1: it does), noise_known,    |
+|                        |                   | on_front; figures:                                 |
 |                        |                   | latency_ms, latency_share, lower_loss (probability |
 |                        |                   | of it); text: its blocks and where they are;       |
 |                        |                   | regime                                             |

@@ -49,10 +49,15 @@ def _best_gain(finding: Finding) -> str:
 
 
 def _none_recommended(finding: Finding) -> str:
+    others = (
+        "The others on the front are shown to be worse, or are without what it was trained with; "
+        "the best of them"
+        if finding.count("on_front")
+        else "It alone is on the front; the best of those beside it"
+    )
     return (
-        f"No network is shown to be better than the plain one {_trained(finding)}: keep that. The "
-        "others on the front are shown to be worse, or are without what it was trained with; the "
-        f"best of them is {_named(finding)}, {_gained(finding)}."
+        f"No network is shown to be better than the plain one {_trained(finding)}: keep that. "
+        f"{others} is {_named(finding)}, {_gained(finding)}."
     )
 
 

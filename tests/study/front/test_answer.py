@@ -32,6 +32,15 @@ def test_a_gain_that_is_shown_is_put_first_and_named_as_the_front_has_it() -> No
         assert told.startswith("No network is shown") and placed in told
 
 
+def test_a_front_of_the_plain_network_alone_has_an_answer_too() -> None:
+    records = [one for one in records_of(*BETTER) if '"site-a"' not in one.architecture]
+    front = front_of(records)
+    assert [point.reference for point in front.members] == ["plain"]
+    (told,) = told_by(front)
+    assert "keep that. It alone is on the front" in told and "hand-placed se/r24" in told
+    assert "widened" not in told
+
+
 def test_essentials_and_details_are_all_lines_in_their_order() -> None:
     verdict = judge(front_of(records_of(*BETTER)))
     assert verdict.details and verdict.essentials

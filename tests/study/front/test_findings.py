@@ -29,7 +29,7 @@ def test_every_kind_has_a_sentence() -> None:
     figures = (("margin", 0.1), ("no_worse", 0.5))
     counts = ("networks", "members", "freedom", "saving", "compared", "worse", "seeds", "images",
               "test_images", "recipes", "missing", "beaten", "placed", "winner", "rival", "better",
-              "wanted", "shown", "trainings", "of", "noise_known")  # fmt: skip
+              "wanted", "shown", "trainings", "of", "noise_known", "on_front")  # fmt: skip
     for kind in Kind:
         finding = Finding(kind, "front", text="Words.", figures=figures,
                           counts=tuple((name, 2) for name in counts))  # fmt: skip
