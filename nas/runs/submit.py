@@ -9,9 +9,9 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import yaml
@@ -25,7 +25,7 @@ __all__ = ["Step", "Submission", "plan_steps", "submit", "find_unfilled"]
 
 _MOST_IN_CONFIG_MAP = 1_000_000  # bytes
 _TO_FILL = re.compile(r"PUT-IN|\bREGISTRY/")
-_GOING_ON = ("--trials", "--time-limit", "--workers")
+_GOING_ON = frozenset({"--trials", "--time-limit", "--workers"})
 _NAMES = {"device": "--set=device=", "prior": "--prior="}
 _ON_CLUSTER = ("--set", "executor=ray", "--set", "ray.address=auto")
 
@@ -258,7 +258,8 @@ def _by_kubectl(job: dict[str, Any], order: Submission) -> list[Step]:
 def _start_or_resume(order: Submission, search: str, *options: str) -> str:
     """Return a command for a shell that starts the search, or goes on with it when it is there.
 
-    Clusters start a job again whose machine was lost.
+    Clusters start a job again whose machine was lost. It has what is left of its time limit then:
+    a file beside the run says that this job began before.
     """
     for words, folder in {f"--out {order.out}": order.out, **order.folders}.items():
         if not folder.startswith("/"):
@@ -268,15 +269,25 @@ def _start_or_resume(order: Submission, search: str, *options: str) -> str:
             )
     out = shlex.quote(order.out)
     begin = f"{search} --out {out}" + (f" {shlex.join(options)}" if options else "")
-    again = shlex.join(["nas", "resume", order.out, *_resume_options(options)])
-    return f"if [ -e {out}/run.yaml ]; then {again}; else {begin}; fi"
+    longer, again = (
+        shlex.join(["nas", "resume", order.out, *_resume_options(options, names)])
+        for names in (_GOING_ON, _GOING_ON - {"--time-limit"})
+    )
+    if longer == again:
+        return f"if [ -e {out}/run.yaml ]; then {again}; else {begin}; fi"
+    began = f"{order.out.rstrip('/')}.began-{secrets.token_hex(4)}"
+    mark, parent = shlex.quote(began), shlex.quote(str(PurePosixPath(began).parent))
+    return (
+        f"if [ ! -e {out}/run.yaml ]; then mkdir -p {parent} && : > {mark} && {begin}; "
+        f"elif [ ! -e {mark} ]; then : > {mark} && {longer}; else {again}; fi && rm -f {mark}"
+    )
 
 
-def _resume_options(options: Sequence[str]) -> list[str]:
-    """Return those that `nas resume` takes as well: how far the search shall go."""
+def _resume_options(options: Sequence[str], names: Set[str]) -> list[str]:
+    """Return those of some names that `nas resume` takes as well: how far the search shall go."""
     taken: list[str] = []
     for number, word in enumerate(options):
         name, separator, _ = word.partition("=")
-        if name in _GOING_ON:
+        if name in names:
             taken += [word] if separator else list(options[number : number + 2])
     return taken

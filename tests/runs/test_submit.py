@@ -4,6 +4,7 @@ import os
 import re
 import shlex
 import subprocess
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -66,6 +67,40 @@ def test_a_command_given_again_goes_on(order: Submission, tmp_path: Path) -> Non
     longer = ("--trials", "400", "--data", "digits", "--time-limit=2h")
     order_here = Submission(space=order.space, out=str(out), options=longer)
     assert said() == f"nas resume {out} --trials 400 --time-limit=2h\n"
+
+
+@pytest.mark.parametrize("limit", [("--time-limit", "2h"), ("--time-limit=2h",)])
+def test_a_job_that_a_cluster_starts_again_has_what_is_left_of_its_time(
+    order: Submission, tmp_path: Path, limit: tuple[str, ...]
+) -> None:
+    out = tmp_path / "not there yet" / "run"
+    here = Submission(space=order.space, out=str(out), options=("--trials", "9", *limit))
+
+    def job() -> Callable[[str], tuple[int, list[str]]]:
+        (step,) = plan_steps(RUNNERS / "ray-cluster.yaml", here, address="http://head:8265")
+
+        def start(ends: str) -> tuple[int, list[str]]:
+            begun = f'mkdir -p "{out}"; : > "{out}/run.yaml"'
+            nas = f'nas() {{ printf "%s\\n" "$@"; {begun}; {ends}; }}; '
+            done = subprocess.run(
+                ["bash", "-c", nas + step.command[-1]], capture_output=True, text=True, check=False
+            )
+            return done.returncode, done.stdout.splitlines()
+
+        return start
+
+    first = job()
+    code, words = first("return 7")
+    assert code == 7 and words[0] == "search" and words[-len(limit) :] == list(limit)
+    # Its machine was lost, twice: the search has its limit already.
+    for ends, expected in (("return 7", 7), ("true", 0)):
+        assert first(ends) == (expected, ["resume", str(out), "--trials", "9"])
+    assert [path.name for path in out.parent.iterdir()] == ["run"]
+    # What somebody submits again is longer, once.
+    second = job()
+    assert second("return 7") == (7, ["resume", str(out), "--trials", "9", *limit])
+    assert second("true") == (0, ["resume", str(out), "--trials", "9"])
+    assert [path.name for path in out.parent.iterdir()] == ["run"]
 
 
 def test_the_launcher_starts_copies_and_begins(order: Submission) -> None:
