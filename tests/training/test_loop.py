@@ -277,7 +277,7 @@ def test_a_cut_checkpoint_is_said(setting: Setting, tmp_path: Path) -> None:
 )
 def test_budgets_become_steps(setting: Setting, unit: str, budget: float, steps: int) -> None:
     proxy = setting.proxy.model_copy(update={"unit": unit, "rungs": [budget]})
-    assert replace(setting, proxy=proxy).length() == steps  # 1,151 images in batches of 16
+    assert replace(setting, proxy=proxy).schedule.length() == steps  # 1,151 images in batches of 16
 
 
 @pytest.mark.parametrize(

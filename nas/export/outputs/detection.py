@@ -264,7 +264,11 @@ def figures(kept_boxes: list[Boxes], objects: NDArray[np.float32]) -> dict[str, 
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module  # dataclasses look for theirs
-    spec.loader.exec_module(module)
+    before, sys.dont_write_bytecode = sys.dont_write_bytecode, True  # a pack stays as it is
+    try:
+        spec.loader.exec_module(module)
+    finally:
+        sys.dont_write_bytecode = before
     marks = [
         module.detection_marks(boxes, one) for boxes, one in zip(kept_boxes, objects, strict=True)
     ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -17,8 +18,10 @@ from nas.spec.task import Task
 from nas.training.batches import Batches
 from nas.training.loop import evaluate
 from nas.training.precision import autocast, backend_flags
-from nas.training.supernet.supernet import Supernet
 from nas.training.tasks import Score
+
+if TYPE_CHECKING:  # which needs pydantic, as trainings do not
+    from nas.training.supernet.supernet import Supernet
 
 __all__ = ["inherit", "inherit_recalibrated", "recalibrate", "score"]
 

@@ -45,7 +45,7 @@ def test_a_folder_with_too_long_a_path_for_sockets_is_named(
 
 def test_the_slurm_recipe_names_a_short_folder() -> None:
     lines = (ROOT / "runners" / "slurm.sbatch").read_text().splitlines()
-    starts = next(number for number, line in enumerate(lines) if line.startswith("srun "))
+    starts = next(number for number, line in enumerate(lines) if line.strip().startswith("srun "))
     assert "export RAY_TMPDIR=${RAY_TMPDIR:-/tmp}" in lines[:starts]
 
 
