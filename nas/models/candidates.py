@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from nas.backbones import Site, check_backbone
@@ -11,7 +12,15 @@ from nas.base.errors import SpecError
 from nas.blocks import BLOCKS, block_named
 from nas.models.build import uniform
 from nas.models.decisions import Branch, Decision, branches_of
-from nas.spec.architecture import EMPTY, KEEP, PLAIN, Architecture, Insertion, block_label
+from nas.spec.architecture import (
+    EMPTY,
+    KEEP,
+    PLAIN,
+    Architecture,
+    Insertion,
+    block_label,
+    parse_label,
+)
 from nas.spec.own_backbone import absolute
 from nas.spec.space import SearchSpace, parse_space
 from nas.spec.task import Task
@@ -176,6 +185,21 @@ class Candidates:
             values[self._key(branch, decision)] = label
         return values if self.architecture(values) == architecture else None
 
+    def as_written(self, architecture: Architecture) -> Architecture:
+        """Return a network as the space writes it; itself where the space does not hold it.
+
+        Options that build the same network at a site are one choice, and have one label.
+        """
+        branch = self._branch_of(architecture)
+        if branch is None:
+            return architecture
+        held = {insertion.site: insertion for insertion in architecture.insertions}
+        for decision in branch.decisions:
+            for label in decision.choices:
+                if all(_is_same(site, held.get(site.name), label) for site in decision.sites):
+                    held |= {site.name: Insertion.of(site.name, label) for site in decision.sites}
+        return replace(architecture, insertions=tuple(held.values()))
+
     def limit_insertions(self, values: Mapping[str, str], rng: random.Random) -> dict[str, str]:
         """Keep at most `max_insertions` blocks, chosen at random.
 
@@ -291,3 +315,18 @@ class Candidates:
         for block in self.space.blocks:
             named.append((block_label(block, BLOCKS[block].defaults), block))
         return named
+
+
+def _is_same(site: Site, insertion: Insertion | None, label: str) -> bool:
+    """Say whether a block that stands at a site is the network that a label builds there."""
+    if insertion is None or label in {KEEP, EMPTY}:
+        return False
+    name, options = parse_label(label)
+    if insertion.block != name:
+        return False
+    block = BLOCKS[name]
+    given, labelled = (
+        block.same_network(site.channels, block.complete(values))
+        for values in (dict(insertion.options), options)
+    )
+    return given == labelled

@@ -71,6 +71,7 @@ def evaluate_further(
     taken, and, without a name, a network that the space does not hold. Raises StorageError.
     """
     inputs = SearchInputs.read(run)
+    architecture = inputs.candidates.as_written(architecture)
     values = _values_in_space(inputs.candidates, architecture)
     plains = [plain for plain, _ in inputs.candidates.plains()]
     if architecture.plain not in plains:

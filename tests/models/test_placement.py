@@ -21,6 +21,26 @@ def candidates(backbone: str = "mobilenetv2_cifar", resolution: int = 16) -> Can
     return Candidates(SearchSpace.model_validate(space))
 
 
+def test_a_space_holds_what_its_own_label_builds() -> None:
+    """At 64 channels coordinate attention has 8 in the middle with either ratio."""
+    space = {
+        "name": "own",
+        "backbones": ["mobilenetv2_cifar"],
+        "resolutions": [16],
+        "sites": {"position": "after_depthwise"},
+        "blocks": {"coord": {"reduction": [8, 32]}},
+    }
+    candidates = Candidates(SearchSpace.model_validate(space))
+    plain, sites = candidates.plains()[0]
+    given = place(plain, sites, ["blocks.0*=coord/r8", "blocks.6*=coord/r8", "blocks.3*=se"])
+    assert candidates.values(given) is None
+    written = candidates.as_written(given)
+    assert [item.label for item in written.insertions] == ["coord/r32", "se/r24", "coord/r8"]
+    held = candidates.as_written(place(plain, sites, ["blocks.0*=coord/r8"]))
+    assert candidates.values(held) is not None and candidates.as_written(held) == held
+    assert candidates.as_written(plain) == plain
+
+
 def labels(*placements: str) -> dict[str, str]:
     """Return site, without its position, -> label."""
     plain, sites = candidates().plains()[0]
