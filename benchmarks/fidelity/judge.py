@@ -90,6 +90,13 @@ class Truth:
         return known_figures([self.landscape.networks[name] for name in self.names])
 
     @property
+    def noise(self) -> float:
+        """The standard deviation of one training's loss, by networks with two; NaN without any."""
+        once, again = self.losses(repeat=0), self.losses(repeat=1)
+        squares = [(once[name] - again[name]) ** 2 / 2 for name in again]
+        return float(np.sqrt(np.mean(squares))) if squares else float("nan")
+
+    @property
     def ceilings(self) -> dict[str, Judgement]:
         """What the truth agrees with itself, by name; none while too few are trained twice.
 
@@ -251,6 +258,9 @@ def main() -> None:
     rows, length = truth.rows, truth.length
     print(f"{landscape.name}: {len(truth.names)} networks of {len(landscape.networks)}, ", end="")
     print(f"{len(rows)} trainings of {length} epochs\n")
+    print(
+        f"{truth.noise:.4f} deviation of a training, {np.std(truth.loss, ddof=1):.4f} of networks\n"
+    )
     print_table(
         ["candidate", "networks", "overall", "placement", "over a ridge", "cost"], _lines(truth)
     )

@@ -1,4 +1,4 @@
-"""What the control groups of Linux leave to this process: limits of containers and schedulers.
+"""The limits of containers and schedulers: what the control groups of Linux leave to a process.
 
 The files of version 2 and, where a controller is still there, of version 1, as the kernel's
 admin-guide describes them (cgroup-v2, cgroup-v1/memory; scheduler/sched-bwc).
@@ -19,8 +19,8 @@ _MEMORY = (
         ("total_inactive_file", "total_active_file"),
     ),
 )
-"""Of each version: the file of the limit, that of what is used, and what of that is cached files,
-by its names in memory.stat."""
+"""The files of each version: of the limit, of what is used, and the names that cached files have in
+memory.stat."""
 
 
 def memory_within_limits(root: Path) -> int | None:

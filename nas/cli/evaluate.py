@@ -127,7 +127,7 @@ def _read(path: Path) -> Architecture:
     """Read an architecture's JSON, or that of a trial that holds it. Raises SpecError."""
     from nas.spec.architecture import Architecture
 
-    found = read_json(path, "network")
-    if isinstance(found, dict) and "architecture" in found:
-        found = found["architecture"]
-    return Architecture.from_json(json.dumps(found))
+    network = read_json(path, "network")
+    if isinstance(network, dict) and "architecture" in network:
+        network = network["architecture"]
+    return Architecture.from_json(json.dumps(network))

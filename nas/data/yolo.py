@@ -132,8 +132,8 @@ def _names(given: Any, count: Any, called: str) -> list[str]:
     if isinstance(given, dict) and sorted(given, key=str) == sorted(range(len(given)), key=str):
         given = [given[number] for number in range(len(given))]
     if not isinstance(given, list) or not given:
-        found = "it has no names:" if given is None else f"names: {given!r}"
-        raise SpecError(f"{called}: {found}; needed: a list, or numbers from 0 with names")
+        fault = "it has no names:" if given is None else f"names: {given!r}"
+        raise SpecError(f"{called}: {fault}; needed: a list, or numbers from 0 with names")
     names = [str(name) for name in given]
     if len(set(names)) < len(names):
         twice = next(name for name in names if names.count(name) > 1)

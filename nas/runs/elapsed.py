@@ -57,7 +57,7 @@ def read_spent(run: Run) -> float:
 
 @dataclass(slots=True)
 class _Clock:
-    """What a log says of the time of a search.
+    """The time of a search, as its log tells it.
 
     total: seconds, up to the last line.
     heard: when the process that searches wrote its last line; None: none searches yet.

@@ -463,8 +463,8 @@ def runs_below(folder: Path) -> list[Path]:
 def _runs_within(folder: Path) -> list[Path]:
     """Return the run folders in a folder; where there is none, those one or two folders further."""
     deeper = (folder.glob(f"{'*/' * depth}run.yaml") for depth in (1, 2, 3))
-    found = (sorted(file.parent for file in files) for files in deeper)
-    return next(filter(None, found), [])
+    folders = (sorted(file.parent for file in files) for files in deeper)
+    return next(filter(None, folders), [])
 
 
 def _open_run(path: Path) -> Run:

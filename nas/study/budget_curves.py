@@ -1,4 +1,4 @@
-"""What curves of gain over budget have shown, as values and in words.
+"""The curves of gain over budget of a calibration, as values and in words.
 
 Kept free of scipy and torch, like `calibration.py`: whoever shows a search may show these.
 """

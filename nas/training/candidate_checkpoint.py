@@ -1,4 +1,4 @@
-"""What is kept of a candidate's training, by the kind of its proxy, and back into networks."""
+"""The checkpoint of a candidate, by the kind of its proxy, and back into networks."""
 
 from __future__ import annotations
 

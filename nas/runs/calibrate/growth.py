@@ -1,4 +1,4 @@
-"""What trainings of several budgets have shown: curves of gain, and the budget that they advise."""
+"""Curves of gain from trainings of several budgets, and the budget that they advise."""
 
 from __future__ import annotations
 

@@ -166,7 +166,7 @@ class ParetoFront:
 
     @property
     def paired_noise(self) -> float:
-        """What of `seed_noise` is left in differences between networks with the same seeds."""
+        """The part of `seed_noise` that is left between networks with the same seeds."""
         return self.measured.loss.paired
 
     @property
@@ -318,8 +318,8 @@ class ParetoFront:
         """
         worse = set(self.member_rows[self._setbacks(self.member_rows)].tolist())
         rows = zip(self.point_rows.tolist(), self.points, strict=True)
-        shown = [point for row, point in rows if point.on_front and row not in worse]
-        return tuple(without_emptied(shown))
+        not_worse = [point for row, point in rows if point.on_front and row not in worse]
+        return tuple(without_emptied(not_worse))
 
     def _setbacks(self, rows: Whole) -> NDArray[np.bool_]:
         """Return (k,) which networks are shown to be worse than the trained one they came from."""
@@ -359,7 +359,7 @@ class ParetoFront:
 
     @cached_property
     def gains(self) -> tuple[Gain, ...]:
-        """What each of `points` is believed to save in loss against the plain network.
+        """The loss that each of `points` is believed to save against the plain network.
 
         Likewise; the points themselves have it of full training alone.
         """
@@ -389,9 +389,9 @@ class ParetoFront:
     @cached_property
     def point_rows(self) -> Whole:
         """(k,) numbers of `points` among the rows of `measured`."""
-        shown = self.keep & (self.measured.columns["reference"] != None)  # noqa: E711
-        shown[self.member_rows] = True
-        return self._by_latency(np.flatnonzero(shown))
+        is_point = self.keep & (self.measured.columns["reference"] != None)  # noqa: E711
+        is_point[self.member_rows] = True
+        return self._by_latency(np.flatnonzero(is_point))
 
     def _by_latency(self, rows: Whole) -> Whole:
         return rows[np.argsort(self.measured.columns["latency_ms"][rows], kind="stable")]

@@ -144,7 +144,7 @@ class Point:
 
     @property
     def title(self) -> str:
-        """What it is called in tables: the name, and what a reference is."""
+        """The name of the network in tables, with what a reference is."""
         if self.is_plain:
             return "plain backbone"
         if self.reference is None:
