@@ -19,7 +19,6 @@ from nas.spec.runner import Runner, load_runner
 from nas.strategy.storage.store import Store
 from nas.study.record import Job, Record, RungResult
 
-RNG = np.random.default_rng(0)
 TRUTH = np.linspace(0.80, 0.90, 12)
 
 
@@ -37,14 +36,16 @@ def made_run(folder: Path, space: Path, records: list[Record], *overrides: str) 
     return open_run(folder)
 
 
-def records(quality: np.ndarray, *, below: list[float] | None = None) -> list[Record]:
+def records(
+    quality: np.ndarray, *, below: list[float] | None = None, noise: int = 0
+) -> list[Record]:
     """Of twelve networks with two seeds: accuracy is the quality, and loss its complement.
-    below: what a lower rung says of each network.
+    below: what a lower rung says of each network. noise: the seed of what trainings differ by.
     """
-    found = []
+    found, rng = [], np.random.default_rng(noise)
     for seed in range(2):
         for number, value in enumerate(quality):
-            seen = float(value + RNG.normal(0, 0.002))
+            seen = float(value + rng.normal(0, 0.002))
             rungs = (RungResult(1.0, below[number], 0.5, 1.0),) if below else ()
             found.append(
                 make_record(
@@ -65,7 +66,7 @@ def test_each_rung_is_compared_with_full_training(tmp_path: Path, small_space: P
         tmp_path / "full", small_space, records(TRUTH), "proxy.kind=scratch", "proxy.seeds=2"
     )
     # The lower rung says the reverse of the truth.
-    proxied = records(TRUTH, below=list(TRUTH))
+    proxied = records(TRUTH, below=list(TRUTH), noise=1)
     proxy = made_run(tmp_path / "proxy", small_space, proxied, "proxy.rungs=[1,3]")
     found = compare(full, proxy)
     assert (found.networks, found.seeds, found.space) == (12, 2, "small")
@@ -85,7 +86,7 @@ def test_each_rung_is_compared_with_full_training(tmp_path: Path, small_space: P
 
 def test_networks_that_one_run_lacks_do_not_count(tmp_path: Path, small_space: Path) -> None:
     full = made_run(tmp_path / "full", small_space, records(TRUTH), "proxy.seeds=2")
-    proxy = made_run(tmp_path / "proxy", small_space, records(TRUTH)[:7])
+    proxy = made_run(tmp_path / "proxy", small_space, records(TRUTH, noise=1)[:7])
     with pytest.raises(SpecError, match="only 0 networks"):
         compare(full, proxy)
 
@@ -95,11 +96,11 @@ def test_seeds_stay_apart_where_one_training_failed(tmp_path: Path, small_space:
     shift = np.array([0.0, 0.05, -0.05])
 
     def seen(failed: bool) -> list[Record]:
-        found = []
+        found, rng = [], np.random.default_rng(int(failed))
         for number, value in enumerate(TRUTH):
             lost = failed and number % 2 == 0
             for seed in (0, 2) if lost else (0, 1):
-                loss = 1 - (float(value + shift[seed]) + float(RNG.normal(0, 0.001)))
+                loss = 1 - (float(value + shift[seed]) + float(rng.normal(0, 0.001)))
                 found.append(
                     make_record(
                         len(found), name=chr(97 + number), seed=seed, repeat=seed,
