@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from pathlib import Path
+from statistics import median
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -80,19 +81,29 @@ def explain(
         return
     screen = make_console()
     print_answers(explanation, answers, screen)
-    if answers.advice is not None and not answers.advice.known:
-        if evaluate:
-            train_and_tell(opened, answers.advice.architecture, screen)
-        else:
-            screen.print(
-                f"Train it as the search does: nas explain {shlex.quote(str(run))} --for {budget} "
-                "--evaluate",
-                soft_wrap=True,
-            )
+    if evaluate and answers.advice is not None and not answers.advice.known:
+        train_and_tell(opened, answers.advice.architecture, screen)
+    for line in [] if evaluate else _next_commands(run, budget, explanation, answers):
+        screen.print(line, soft_wrap=True)
     for path in written:
         screen.print(f"Written: {path}")
     if prior is not None:
         screen.print(f"Search with it: nas search SPACE --prior {prior} --out RUN")
+
+
+def _next_commands(
+    run: Path, budget: str | None, explanation: Explanation, answers: Answers
+) -> list[str]:
+    """Return what to type next, and what each command is for."""
+    name = shlex.quote(str(run))
+    if answers.advice is None:
+        middle = median(point.latency_ms for point in explanation.front)
+        lines = [f"What to put where: nas explain {name} --for latency_ms={middle:.2g}"]
+    elif not answers.advice.known:
+        lines = [f"Train it as the search does: nas explain {name} --for {budget} --evaluate"]
+    else:
+        lines = []
+    return [*lines, f"What the networks themselves show, and how sure: nas front {name} --findings"]
 
 
 def _parse_latency(text: str) -> float:

@@ -28,7 +28,10 @@ def test_rules_are_said_drawn_and_written(nas: Call, known: Path, tmp_path: Path
     )
     assert (code, err) == (0, "")
     assert "One block more" in out and "coord" in out and "helps" in out
-    assert "For latency_ms <= 0.3, by the rules:" in out
+    assert out.startswith("For latency_ms <= 0.3, by the rules:")
+    assert "Blocks known to help: coord (+" in out
+    assert out.index("Blocks known to help") < out.index("One block more")
+    assert f"nas front {known} --findings" in out
     assert "known to help or hurt" in out and "nats" not in out and "times" in out
     assert ("it has not been evaluated" in out) == ("--for latency_ms=0.3 --evaluate" in out)
     assert picture.read_text().lstrip().startswith("<?xml")
@@ -37,6 +40,15 @@ def test_rules_are_said_drawn_and_written(nas: Call, known: Path, tmp_path: Path
     assert 0 <= rules.sites[0].depth < rules.sites[-1].depth <= 1
     code, _, err = nas("explain", known, "--prior", prior)
     assert code == 2 and "exists; name a new file" in err
+
+
+def test_what_no_site_tells_is_said_once_and_the_next_command_works(nas: Call) -> None:
+    result = ROOT / "results" / "mobilenetv2-cifar" / "cifar10-scratch" / "epyc-onnxruntime"
+    code, out, _ = nas("explain", result)
+    assert code == 0 and out.startswith("Blocks known to help: eca (+")
+    assert "Sites: whether one helps is not known of any of the 7." in out
+    command = next(line for line in out.splitlines() if line.startswith("What to put where"))
+    assert nas(*command.split(": nas ")[1].split())[0] == 0
 
 
 def test_a_widened_network_may_be_the_best_evaluated_one(nas: Call) -> None:

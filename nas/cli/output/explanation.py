@@ -14,6 +14,7 @@ from nas.base.formats import format_milliseconds
 from nas.cli.output.console import plain_table
 from nas.cli.output.formats import format_signed
 from nas.spec.width import is_widened
+from nas.study.front.caveats import caveat_lines
 from nas.study.front.point import Point
 from nas.study.front.verdict import judge
 
@@ -24,7 +25,15 @@ if TYPE_CHECKING:
 __all__ = ["Answers", "answers_to_dict", "print_answers"]
 
 _MOST_ROWS = 8  # of sites with kinds, and of differences between devices
+_MOST_NAMED = 4  # in a sentence
 _TOLD = ("helps", "hurts")
+_UNKNOWN = "not known"
+_WORDS = {
+    "helps": "known to help",
+    "hurts": "known to hurt",
+    "about nothing": "known to change about nothing",
+    _UNKNOWN: "not known",
+}
 _INTERACTIONS = {"crowding": "many blocks together", "stages": "pairs of stages"}
 
 
@@ -48,13 +57,51 @@ class Answers:
 
 
 def print_answers(explanation: Explanation, answers: Answers, screen: Console) -> None:
-    """Print the rules, and what else was asked for."""
-    _print_rules(explanation, screen)
+    """Print what to put where, if that was asked, what the rules come to, and the rules."""
     if answers.advice is not None and answers.limit is not None:
         _print_advice(explanation, answers.advice, answers.limit, screen)
+        screen.print()
+    for line in _summary(explanation):
+        screen.print(line)
+    screen.print()
+    _print_rules(explanation, screen)
     if answers.devices is not None:
         _print_devices(answers.devices, screen)
     _print_importances(answers.importances, screen)
+
+
+def _summary(explanation: Explanation) -> list[str]:
+    """Say which blocks help, and where, as far as that is known."""
+    subjects = {"kind": "Blocks", "stage": "Stages", "site": "Sites"}
+    groups = {word: explanation.effects_of(subject) for subject, word in subjects.items()}
+    if len(groups["Stages"]) < 2:
+        del groups["Stages"]
+    lines = [_told_of(word, effects) for word, effects in groups.items()]
+    _, clear = _pairs(explanation)
+    if clear:
+        lines.append(_told_of("Blocks at a site", clear))
+    return lines
+
+
+def _told_of(subject: str, effects: Sequence[Effect]) -> str:
+    """Say what helps, what hurts, and of what it is not known."""
+    parts = []
+    for told in _WORDS:
+        mine = sorted((e for e in effects if e.told == told), key=lambda effect: -effect.saved)
+        if told == _UNKNOWN and len(mine) == len(effects):
+            return f"{subject}: whether one helps is not known of any of the {len(mine)}."
+        names = [
+            f"{effect.name} ({effect.saved:+.4f} of loss saved)" if told in _TOLD else effect.name
+            for effect in mine[:_MOST_NAMED]
+        ]
+        if mine:
+            parts.append(f"{_WORDS[told]}: {_listed(names, len(mine))}")
+    return f"{subject} {'; '.join(parts)}."
+
+
+def _listed(names: Sequence[str], count: int) -> str:
+    more = count - len(names)
+    return ", ".join(names) + (f" and {more} more" if more else "")
 
 
 def _print_rules(explanation: Explanation, screen: Console) -> None:
@@ -78,7 +125,7 @@ def _print_rules(explanation: Explanation, screen: Console) -> None:
         style="dim",
     )
     screen.print(_interactions(explanation), style="dim")
-    for line in judge(explanation.front).lines:
+    for line in caveat_lines(explanation.front):
         screen.print(line)
 
 
@@ -132,7 +179,7 @@ def _describe_gain(gain: float, *, needed: bool) -> str:
 
 
 def _print_advice(explanation: Explanation, advice: Advice, limit: float, screen: Console) -> None:
-    screen.print(f"\nFor latency_ms <= {limit:g}, by the rules:", style="bold")
+    screen.print(f"For latency_ms <= {limit:g}, by the rules:", style="bold")
     _print_network(advice, screen)
     if advice.worse:
         screen.print(
