@@ -7,6 +7,7 @@ from contextlib import contextmanager
 
 import torch
 
+from nas.base.freed_memory import return_freed_memory
 from nas.execution.evaluator import Evaluator, EvaluatorSpec
 from nas.execution.observer import Observer
 from nas.strategy.search import Search
@@ -51,3 +52,4 @@ def _threads(number: int) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
+        return_freed_memory()

@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from nas.base.errors import SpecError
+from nas.base.freed_memory import return_freed_memory
 from nas.base.seeds import derive
 from nas.execution.evaluator import Evaluator, EvaluatorSpec
 from nas.execution.observer import Observer
@@ -173,6 +174,7 @@ def train_further(
         outcome = check_finite(Evaluator(spec).evaluate(job), objectives)
     finally:
         torch.set_num_threads(threads)
+        return_freed_memory()
     record = record_outcome(record, job, outcome)
     ledger.update(record, objective_values(record, objectives))
     return record

@@ -13,6 +13,7 @@ from torch import distributed as dist
 from torch.nn.parallel import DistributedDataParallel
 
 from nas.base.errors import TrainingError
+from nas.base.freed_memory import keep_freed_memory
 from nas.base.seeds import derive
 from nas.data import Dataset
 from nas.spec.launch import Launch
@@ -182,6 +183,7 @@ class Training:
         if self._optimiser is None:
             return
         self._set_mode(self.network)
+        keep_freed_memory()
         # Every step seeds torch's global stream, which belongs to whoever called this.
         with (
             torch.random.fork_rng(**random_streams(self._device)),

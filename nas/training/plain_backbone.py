@@ -16,6 +16,7 @@ from torch import nn
 
 from nas.backbones import plain_network
 from nas.base.errors import StorageError
+from nas.base.freed_memory import return_freed_memory
 from nas.base.machine import cache_root, version
 from nas.base.size import Resolution, Size
 from nas.data import Dataset
@@ -73,6 +74,7 @@ def prepare_backbone(
         score = evaluate(network, data, task, device=device, precision=proxy.computed_in)
     finally:
         torch.set_num_threads(before)
+        return_freed_memory()  # processes that train beside this one need it
     save_weights(path, network.state_dict())
     return score
 

@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from nas.base.freed_memory import keep_freed_memory
 from nas.latency.device import Device
 from nas.latency.runtime.runtime import Runtime, Session, Shape
 
@@ -31,6 +32,8 @@ def _trace(network: nn.Module, images: torch.Tensor) -> bytes:
 
 
 def _load(graph: bytes, where: str) -> Callable[[torch.Tensor], torch.Tensor]:
+    # A latency must not depend on whether this process has trained before.
+    keep_freed_memory()
     network = torch.jit.load(io.BytesIO(graph), map_location=where)  # type: ignore[no-untyped-call]
 
     def run(images: torch.Tensor) -> torch.Tensor:

@@ -19,6 +19,7 @@ from torch import distributed as dist
 
 from nas.base.clock import utc_now
 from nas.base.errors import SpecError, StorageError, TrainingError
+from nas.base.freed_memory import return_freed_memory
 from nas.base.machine import usable_cores
 from nas.runs.drive import write_results
 from nas.runs.lock import run_lock
@@ -215,6 +216,7 @@ def _train_here(planned: RetrainPlan, keep: Any, watcher: Watcher) -> None:
             watcher.ended(job, result)
     finally:
         torch.set_num_threads(before)
+        return_freed_memory()
 
 
 def _nothing(_report: ProgressReport) -> None:
