@@ -50,6 +50,7 @@ HEAVY = {"torch", "timm", "optuna", "ray", "onnxruntime", "pandas", "matplotlib"
     ("statement", "heavy"),
     [
         ("import nas", HEAVY),
+        ("import nas.cli.application", {*HEAVY, "scipy", "pydantic_core"}),
         ("import nas.cli, nas.runs.run, nas.study.front.front", HEAVY),
         ("import nas; nas.build, nas.cost, nas.insert, nas.load_space", HEAVY - {"torch", "timm"}),
         ("import nas; nas.search, nas.resume", HEAVY - {"torch", "timm", "optuna"}),

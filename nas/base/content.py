@@ -13,11 +13,14 @@ __all__ = ["Content", "content_files", "content_path", "read_content"]
 Content = Literal["search_spaces", "runners", "recipes"]
 
 _KINDS: dict[Content, tuple[str, tuple[str, ...]]] = {
-    "search_spaces": ("search_spaces", (".yaml",)),
-    "runners": ("runners", (".yaml",)),
-    "recipes": ("runners", (".yaml", ".sbatch")),
+    "search_spaces": ("search_spaces", ("backbone",)),
+    "runners": ("runners", ("executor:",)),
+    "recipes": ("runners", ("#SBATCH", "kind: RayJob")),
 }
-"""The folder and the suffixes of each kind; recipes are what `nas launch` takes."""
+"""The folder of each kind, and what a line of its files begins with.
+
+Recipes are what `nas launch` takes. Files of other programs lie beside them, as for `ray up`.
+"""
 _TOPS = PACKAGE / "content", PACKAGE.parent  # of a wheel, and of a clone
 
 
@@ -26,10 +29,15 @@ def content_files(kind: Content) -> dict[str, Path]:
 
     A name has no suffix where that is .yaml.
     """
-    name, suffixes = _KINDS[kind]
+    name, marks = _KINDS[kind]
     folder = next((top / name for top in _TOPS if (top / name).is_dir()), None)
-    files = sorted(folder.iterdir()) if folder else []
-    return {path.name.removesuffix(".yaml"): path for path in files if path.suffix in suffixes}
+    files = [path for path in sorted(folder.iterdir()) if path.is_file()] if folder else []
+    return {path.name.removesuffix(".yaml"): path for path in files if _holds(path, marks)}
+
+
+def _holds(path: Path, marks: tuple[str, ...]) -> bool:
+    """Say whether a line begins with one of the marks."""
+    return any(line.startswith(marks) for line in path.read_text(encoding="utf-8").splitlines())
 
 
 def content_path(kind: Content, path: str | Path) -> Path:

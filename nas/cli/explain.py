@@ -14,10 +14,10 @@ from nas.base.files import refuse_taken
 from nas.cli.evaluate import train_and_tell
 from nas.cli.options import Json, OtherDevice, RunFolder
 from nas.cli.output.console import make_console, print_json
-from nas.cli.output.explanation import Answers, answers_to_dict, print_answers
 from nas.cli.parsing import parse_numbers
 
 if TYPE_CHECKING:
+    from nas.cli.output.explanation import Answers
     from nas.report.explain import Explanation
     from nas.runs.run import Run
 
@@ -65,6 +65,7 @@ def explain(
 
     Example: nas explain runs/demo --for latency_ms=8 --picture rules.png
     """
+    from nas.cli.output.explanation import answers_to_dict, print_answers
     from nas.report.explain import explain_front
     from nas.runs.run import open_run
 
@@ -134,6 +135,7 @@ def _answer(
     importances: bool,
 ) -> Answers:
     """Work out what was asked for besides the rules."""
+    from nas.cli.output.explanation import Answers
     from nas.report.explain import advise
 
     advice = comparison = None

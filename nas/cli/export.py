@@ -12,7 +12,6 @@ import typer
 from nas.base.errors import SpecError
 from nas.cli.completion import target_names
 from nas.cli.options import RunFolder
-from nas.runs.run import RunState, Weights, open_run
 from nas.spec.suppression import SuppressedIn
 from nas.spec.task import ACCURACY
 
@@ -20,6 +19,7 @@ if TYPE_CHECKING:
     from nas.export import Pack, Target
     from nas.export.packed_graph import PackedGraph
     from nas.export.tasks import ExportTask
+    from nas.runs.run import RunState, Weights
 
 __all__ = ["export"]
 
@@ -85,6 +85,7 @@ def export(
     Example: nas export runs/demo 17 --to openvino --int8 --out winner
     """
     from nas.export import check_max_drop, export_pack, export_trial, target_named
+    from nas.runs.run import Weights, open_run
 
     chosen = _trial(trial, number)
     if weights not in get_args(Weights):

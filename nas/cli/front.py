@@ -6,20 +6,19 @@ import math
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from nas.base.errors import SpecError
 from nas.base.files import refuse_taken
 from nas.cli.options import ObjectiveNames, OtherDevice
-from nas.cli.output.answers import FrontQuery, print_answers
 from nas.cli.output.console import make_console
-from nas.cli.output.front_table import front_markdown, print_front
 from nas.cli.parsing import parse_limit, parse_names, parse_numbers
-from nas.study.front.caveats import caveat_lines
-from nas.study.front.front import Front
-from nas.study.front.verdict import findings_json, judge
+
+if TYPE_CHECKING:
+    from nas.cli.output.answers import FrontQuery
+    from nas.study.front.front import Front
 
 __all__ = ["front"]
 
@@ -126,7 +125,11 @@ def front(
 
     Example: nas front runs/demo --where "latency_ms < 8 and params < 3e6 and sites('coord') <= 2"
     """
+    from nas.cli.output.answers import print_answers
+    from nas.cli.output.front_table import front_markdown, print_front
     from nas.runs.compare import front_of_runs
+    from nas.study.front.caveats import caveat_lines
+    from nas.study.front.verdict import findings_json, judge
 
     query = _query(at, within, reference, knee=knee, hypervolume=hypervolume)
     _refuse_both(query, json_=json_, markdown=markdown, findings=findings)
@@ -219,6 +222,8 @@ def _query(
     at: str | None, within: float | None, reference: str | None, *, knee: bool, hypervolume: bool
 ) -> FrontQuery:
     """Read the questions. Raises SpecError."""
+    from nas.cli.output.answers import FrontQuery
+
     if within is not None and at is None:
         raise SpecError("--within says what is as good within a budget; give --at, too")
     return FrontQuery(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from nas.cli.foreground import carry_out
 from nas.cli.options import Budget, FullTrainings, RunFolder, TimeLimit, Trials, Workers
 
 __all__ = ["resume"]
@@ -20,6 +19,7 @@ def resume(
 
     Example: nas resume runs/demo --trials 60
     """
+    from nas.cli.foreground import carry_out
     from nas.runs.resume import resume as resume_run
     from nas.spec.duration import parse_seconds
 

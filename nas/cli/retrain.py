@@ -15,7 +15,6 @@ from nas.base.errors import SpecError
 from nas.base.formats import format_duration
 from nas.cli.options import Json, RunFolder
 from nas.cli.output.console import make_console, plain_table, print_json
-from nas.cli.output.front_table import print_front
 from nas.cli.output.retrain_progress import RetrainWatcher, watch_retrain
 from nas.cli.parsing import with_option
 from nas.spec.width import describe_reference
@@ -94,6 +93,7 @@ def retrain(
     Interrupted or killed, the same command goes on; what is done is not done again.
     Example: nas retrain runs/demo --front --epochs 50
     """
+    from nas.cli.output.front_table import print_front
     from nas.runs.retrain import retrain as trainings
     from nas.runs.retrain.plan import plan_retraining
     from nas.runs.run import open_run

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from nas.cli.completion import backbone_names, data_kinds, runner_names
-from nas.cli.foreground import carry_out
 from nas.cli.options import (
     BackboneArguments,
     Budget,
@@ -137,6 +136,7 @@ def search(
 
     Example: nas search search_spaces/mobilenetv2-small.yaml --data digits --out runs/demo
     """
+    from nas.cli.foreground import carry_out
     from nas.models.candidates import check_names, load_space
     from nas.models.fitting_sites import with_fitting_sites
     from nas.runs import start

@@ -13,7 +13,6 @@ import typer
 from nas.cli.options import DataSource, ResumableFolder, RunnerSettings, SpaceFile
 from nas.cli.output.console import make_console, plain_table, print_json
 from nas.cli.output.count_progress import show_count
-from nas.cli.output.formats import summarise_blocks
 
 if TYPE_CHECKING:
     from nas.data import Dataset
@@ -215,7 +214,7 @@ def _score(
                     "backbone": architecture.backbone,
                     "resolution": architecture.resolution,
                     "reference": reference,
-                    "blocks": summarise_blocks(architecture),
+                    "blocks": architecture.summary,
                     "loss": scores.loss,
                     "accuracy": scores.accuracy,
                     "architecture": architecture.to_dict(),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, get_args
@@ -213,6 +214,12 @@ class Architecture:
             )
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise SpecError(f"not an architecture ({error!r}): {text[:80]}") from None
+
+    @property
+    def summary(self) -> str:
+        """The blocks counted by kind, the commonest first: `5 cbam, 2 se, 1 eca`."""
+        kinds = Counter(insertion.block for insertion in self.blocks)
+        return ", ".join(f"{number} {kind}" for kind, number in kinds.most_common()) or "no block"
 
     def draw(self, sites: Iterable[SiteMap] = ()) -> Drawing:
         """Draw which block stands where.

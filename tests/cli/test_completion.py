@@ -36,6 +36,7 @@ def completed(line: str, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> list[s
         ("nas search x --task seg", ["segmentation"]),
         ("nas search x --head d", ["deeplabv3"]),
         ("nas search x --runner local", ["local-gpu", "local"]),
+        ("nas search x --runner ray", ["ray-cluster", "ray-local"]),
         ("nas cost --uniform coord", ["coord", "coord_x", "coord_y"]),
         ("nas cost --backbone mnasnet_s", ["mnasnet_small"]),
         ("nas sites mnasnet_s", ["mnasnet_small"]),

@@ -9,7 +9,7 @@ from typing import Any
 
 from nas.base.formats import format_milliseconds, format_probability
 from nas.cli.output.console import print_json
-from nas.cli.output.formats import format_gain, format_numbers, format_signed, summarise_blocks
+from nas.cli.output.formats import format_gain, format_numbers, format_signed
 from nas.spec.width import describe_reference
 from nas.study.front.choice import Choice
 from nas.study.front.front import Front
@@ -162,7 +162,7 @@ def _describe_point(point: Point) -> str:
     return (
         f"{run}trial {point.trial}, {format_milliseconds(point.latency_ms)} ms, "
         f"{_describe_gain(point)}, accuracy {point.accuracy:.2%}: "
-        f"{kind}{summarise_blocks(point.architecture)}"
+        f"{kind}{point.architecture.summary}"
     )
 
 

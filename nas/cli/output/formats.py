@@ -4,17 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
-from nas.study.front.answer import summarise_blocks
-from nas.study.front.point import Point
+if TYPE_CHECKING:
+    from nas.study.front.point import Point
 
-__all__ = [
-    "format_clock",
-    "format_gain",
-    "format_numbers",
-    "format_signed",
-    "summarise_blocks",
-]
+__all__ = ["format_clock", "format_gain", "format_numbers", "format_signed"]
 
 
 def format_clock(seconds: float) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 from rich.console import Console
 from rich.table import Table
@@ -16,7 +17,7 @@ from nas.base.formats import (
 )
 from nas.base.tables import to_markdown
 from nas.cli.output.console import plain_table, table_console
-from nas.cli.output.formats import format_gain, format_signed, summarise_blocks
+from nas.cli.output.formats import format_gain, format_signed
 from nas.spec.width import describe_reference, is_widened
 from nas.study.front.front import Front
 from nas.study.front.point import Point
@@ -37,8 +38,9 @@ def print_front(front: Front, screen: Console) -> None:
     for line in verdict.answer:
         screen.print(line)
     wide = table_console(screen)
-    wide.print(front_table(front, wide.width))
-    for line in _legend(front):
+    table = front_table(front, wide.width)
+    wide.print(table)
+    for line in _legend(front, [str(column.header) for column in table.columns]):
         screen.print(line, style="dim")
     screen.print()
     for line in verdict.essentials:
@@ -113,7 +115,7 @@ def _rows(front: Front) -> tuple[list[str], list[list[str | Text]]]:
 
 
 def _cells(point: Point, believed: bool, retrained: bool) -> list[str | Text]:
-    name = Text(summarise_blocks(point.architecture))
+    name = Text(point.architecture.summary)
     if point.reference:
         kind = describe_reference(point.reference)
         name = Text.assemble((point.reference, "bold"), f" {kind}: {name}")
@@ -140,25 +142,43 @@ def _cells(point: Point, believed: bool, retrained: bool) -> list[str | Text]:
     ]
 
 
-def _legend(front: Front) -> list[str]:
-    """Say what the columns are."""
+def _legend(front: Front, shown: Sequence[str]) -> list[str]:
+    """Say what the columns are that are shown: their headings."""
     names = front.figure.worded(" and ".join(objective.title for objective in front.objectives))
     title = front.figure.title
     marks = f"* is on the front of {names}"
     if front.outside:
         marks += "; + would be, but the space does not hold it"
-    gain = (
-        "Gain is what full training is expected to bring over the plain network, with its 90 % "
-        "interval; better is the probability that it brings anything. "
-    )
-    lines = [
-        f"{marks}. {gain if _is_believed(front) else ''}Loss saved (against the plain network) and "
-        f"{title} are means over n short trainings. Latency is {_describe_latency(front)}."
+    told = [f"{marks}."]
+    if _is_believed(front):
+        gain = (
+            "Gain is what full training is expected to bring over the plain network, with its 90 % "
+            "interval"
+        )
+        better = "; better is the probability that it brings anything"
+        told.append(f"{gain}{better if 'better' in shown else ''}.")
+    means = [
+        words
+        for heading, words in (
+            ("loss saved", "loss saved (against the plain network)"),
+            (f"{title} %", title),
+        )
+        if heading in shown
     ]
-    if any(point.retrained_seeds for point in front):
+    if means:
+        said = " and ".join(means)
+        verb = "are means" if len(means) > 1 else "is the mean"
+        told.append(f"{said[0].upper()}{said[1:]} {verb} over n short trainings.")
+    told.append(f"Latency is {_describe_latency(front)}.")
+    lines = [" ".join(told)]
+    full = [name for name in ("retrained", "test") if f"{name} %" in shown]
+    if full:
+        parts = {"retrained": "validation", "test": "test"}
+        images = " and on ".join(parts[name] for name in full)
+        said = " and ".join(full)
         lines.append(
-            f"Retrained and test are {title} after full training, on validation and on test "
-            "images: mean ± standard deviation over n full trainings."
+            f"{said[0].upper()}{said[1:]} {'are' if len(full) > 1 else 'is'} {title} after full "
+            f"training, on {images} images: mean ± standard deviation over n full trainings."
         )
     return lines
 

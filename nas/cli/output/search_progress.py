@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from nas.base.formats import format_milliseconds
-from nas.cli.output.formats import format_clock, summarise_blocks
+from nas.cli.output.formats import format_clock
 from nas.spec.architecture import PLAIN, Architecture
 from nas.spec.task import ACCURACY
 from nas.spec.width import describe_reference
@@ -155,7 +155,7 @@ class _EventLines:
         name = (
             f"{record.reference} ({describe_reference(record.reference)})"
             if record.reference
-            else summarise_blocks(architecture)
+            else architecture.summary
         )
         again = f" seed {record.repeat + 1}" if record.repeat else ""
         if record.state not in {COMPLETE, PAUSED}:

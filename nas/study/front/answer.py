@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from nas.base.natural_order import natural_key
@@ -15,7 +14,7 @@ from nas.study.front.pareto_front import ParetoFront
 from nas.study.front.point import Point
 from nas.study.front.width_rival import ABOVE
 
-__all__ = ["ANSWERS", "answer", "best_point", "describe_placement", "summarise_blocks"]
+__all__ = ["ANSWERS", "answer", "best_point", "describe_placement"]
 
 ANSWERS = frozenset({Kind.BEST_GAIN, Kind.NONE_RECOMMENDED, Kind.WIDTH_GAINS_MORE})
 """The kinds of findings that an answer is made of."""
@@ -154,12 +153,6 @@ def describe_placement(architecture: Architecture) -> str:
         for (label, position), paths in places.items()
     )
     return placed or "no block"
-
-
-def summarise_blocks(architecture: Architecture) -> str:
-    """Count the blocks by kind, the commonest first: `5 cbam, 2 se, 1 eca`."""
-    kinds = Counter(insertion.block for insertion in architecture.blocks)
-    return ", ".join(f"{number} {kind}" for kind, number in kinds.most_common()) or "no block"
 
 
 def _describe_modules(paths: Sequence[str]) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from nas.base.html import html_paragraphs, html_table
-from nas.study.front.answer import summarise_blocks
 from nas.study.front.pareto_front import ParetoFront
 from nas.study.front.verdict import judge
 
@@ -23,7 +22,7 @@ def front_html(front: ParetoFront) -> str:
     rows = [
         [
             point.title,
-            summarise_blocks(point.architecture),
+            point.architecture.summary,
             "yes" if point.on_front else "",
             *[row.get(name, "") for name in names],
         ]
