@@ -29,6 +29,9 @@ _HIDDEN = "hidden"
 _LOOSE = "beside the class folders"
 _AGAIN = "linked again"
 
+# Said by name, where what is read is listed.
+_USUAL = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp")
+
 # Of runs of before.
 _EARLIER = {".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm"}
 
@@ -126,11 +129,18 @@ def list_images(top: Path, classes: Collection[str], *, rules: Rules) -> Listing
             raise SpecError(
                 f"class folder {readable(top / name)} holds no image"
                 + "".join(f" (it holds {number} {kind})" for kind, number in others.most_common(1))
-                + f"; read are: {', '.join(_suffixes(rules))}"
+                + f"; read are {_named(_suffixes(rules))}"
             )
         files += [(name, path) for path in paths]
         left_out += others
     return Listing(top, tuple(files), left_out)
+
+
+def _named(suffixes: Collection[str]) -> str:
+    """Name the usual kinds of images, and count the others."""
+    usual = [suffix for suffix in _USUAL if suffix in suffixes]
+    others = len(suffixes) - len(usual)
+    return ", ".join(usual) + (f" and {others} other kinds that Pillow decodes" if others else "")
 
 
 def list_below(top: Path) -> Listing:
