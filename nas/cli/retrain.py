@@ -125,12 +125,7 @@ def retrain(
                 workers=workers,
                 watcher=watcher,
             )
-            if not dry_run:
-                watcher.begin(planned)
-                if planned.jobs and trainings.is_alone():
-                    for line in _describe_time(planned, planned.seconds()):
-                        watcher.stage(line)
-                results = trainings.retrain(planned, watcher)
+            results = [] if dry_run else _carry_out(planned, watcher)
     except SpecError as error:
         if first_process:
             raise
@@ -149,6 +144,17 @@ def retrain(
         print_json([result.to_dict() for result in results])
     if not any(result.complete for result in results):
         raise typer.Exit(1)
+
+
+def _carry_out(planned: RetrainPlan, watcher: RetrainWatcher) -> list[FullTraining]:
+    """Say how long it takes, and train."""
+    from nas.runs.retrain import retrain as trainings
+
+    watcher.begin(planned)
+    if planned.jobs and trainings.is_alone():
+        for line in _describe_time(planned, planned.seconds()):
+            watcher.stage(line)
+    return trainings.retrain(planned, watcher)
 
 
 def _check_rivals(*, beside_front: bool, dry_run: bool) -> None:
