@@ -207,85 +207,120 @@ def train_fully(
     Raises TrainingError when the training diverges or does not fit into memory.
     Raises StorageError, SpecError when a file cannot be read or written.
     """
-    first = not dist.is_initialized() or dist.get_rank() == 0
-    about, recipe = job.about, job.recipe
-    torch.set_num_threads(about.threads)
-    check_precision(recipe.precision, device)
+    torch.set_num_threads(job.about.threads)
+    check_precision(job.recipe.precision, device)
     check_launch(job.launch, device)
-    data = placed(open_data(job.data), device)
-    architecture = Architecture.from_json(job.architecture)
-    seed = derive(job.run_seed, "retrain", about.seed)
-    training = begin(
-        architecture,
-        data,
-        recipe,
-        job.task,
-        seed=seed,
-        device=device,
-        backbone=job.backbone,
-        launch=job.launch,
-    )
-    path = job.folder / training_file(about)
-    earlier = load_training(path, training)
-    # The last row of a checkpoint between two looks has no figures, only the time.
-    curve: Rungs = [row for row in earlier if not math.isnan(row[1])]
-    watch = _Watch(training, earlier[-1][3] if earlier else 0.0, recipe.epochs)
-
-    def keep(rows: Rungs) -> None:
-        if first:
-            save_training(path, training.network, training.state(), architecture, _KIND, rows)
-        watch.note_save()
-
-    def after_step(_done: int, _of: int) -> None:
-        stop = first and stopping()
-        if stop or watch.due:
-            keep([*curve, (watch.epoch, math.nan, math.nan, watch.seconds)])
-        if stop:
-            raise TrainingStopped
-        if watch.spoke_long_ago:
-            say(watch.news())
-
-    # Looks lie where the recipe says, not where this process began: so the curve is the same
-    # however often the training was interrupted.
-    score = None
-    length = training.recipe.length
-    looks = sorted({max(1, round(length * (i + 1) / job.looks)) for i in range(job.looks)})
-    for until in looks[len(curve) :]:
-        training.run(until, progress=after_step)
-        watch.pause()
-        with _failing_together(device):
-            if first:
-                score = _judge(training, data, job.task, device)
-                if until == looks[-1]:
-                    training.check(score)
-        if score is not None:
-            curve.append((watch.epoch, score.loss, score.accuracy, watch.seconds))
-            say(watch.news() | {"loss": score.loss, "accuracy": score.accuracy})
-        keep(curve)
-        watch.go_on()
-    if not first:
-        return about
+    looked = _Looked(job, device)
+    score = looked.run(say, stopping)
+    if not looked.first:
+        return job.about
     # A training that was stopped behind its last look has not been judged by this process.
     if score is None:
-        score = _judge(training, data, job.task, device)
-        training.check(score)
-    save_weights(job.folder / weights_file(about), training.trained.state_dict())
-    return replace(
-        about,
-        loss=score.loss,
-        accuracy=score.accuracy,
-        images=len(score.losses),
-        losses=pack_losses(score.losses.numpy(), marked=not job.task.is_classification),
-        curve=[(epoch, loss, accuracy, spent) for epoch, loss, accuracy, spent in curve],
-        images_seen=training.images_seen,
-        epoch_losses=training.epoch_losses,
-        seconds=watch.seconds,
-        processes=dist.get_world_size() if dist.is_initialized() else 1,
-        device=device.type,
-        weights=weights_file(about),
-        **_beyond_accuracy(job.task, score),
-        **(_test(job, training, data, device) if job.test else {}),
-    )
+        score = looked.judge()
+        looked.training.check(score)
+    return looked.result(score)
+
+
+class _Looked:
+    """A full training that is judged at each of its looks, and kept there and in between.
+
+    Looks lie where the recipe says, not where this process began: so the curve is the same
+    however often the training was interrupted.
+    """
+
+    def __init__(self, job: FullTrainingJob, device: torch.device) -> None:
+        self.first = not dist.is_initialized() or dist.get_rank() == 0
+        self._job, self._device = job, device
+        self._data = placed(open_data(job.data), device)
+        self._architecture = Architecture.from_json(job.architecture)
+        self.training = begin(
+            self._architecture,
+            self._data,
+            job.recipe,
+            job.task,
+            seed=derive(job.run_seed, "retrain", job.about.seed),
+            device=device,
+            backbone=job.backbone,
+            launch=job.launch,
+        )
+        self._path = job.folder / training_file(job.about)
+        earlier = load_training(self._path, self.training)
+        # The last row of a checkpoint between two looks has no figures, only the time.
+        self._curve: Rungs = [row for row in earlier if not math.isnan(row[1])]
+        spent = earlier[-1][3] if earlier else 0.0
+        self._watch = _Watch(self.training, spent, job.recipe.epochs)
+
+    def run(
+        self, say: Callable[[dict[str, float]], None], stopping: Callable[[], bool]
+    ) -> Score | None:
+        """Train to the end; return the last look, of the first process, where this one took it.
+
+        say, stopping: see `train_fully`.
+        """
+        watch, score = self._watch, None
+
+        def after_step(_done: int, _of: int) -> None:
+            stop = self.first and stopping()
+            if stop or watch.due:
+                self._keep([*self._curve, (watch.epoch, math.nan, math.nan, watch.seconds)])
+            if stop:
+                raise TrainingStopped
+            if watch.spoke_long_ago:
+                say(watch.news())
+
+        length, count = self.training.recipe.length, self._job.looks
+        looks = sorted({max(1, round(length * (i + 1) / count)) for i in range(count)})
+        for until in looks[len(self._curve) :]:
+            self.training.run(until, progress=after_step)
+            watch.pause()
+            with _failing_together(self._device):
+                if self.first:
+                    score = self.judge()
+                    if until == looks[-1]:
+                        self.training.check(score)
+            if score is not None:
+                self._curve.append((watch.epoch, score.loss, score.accuracy, watch.seconds))
+                say(watch.news() | {"loss": score.loss, "accuracy": score.accuracy})
+            self._keep(self._curve)
+            watch.go_on()
+        return score
+
+    def judge(self) -> Score:
+        """Look at the validation images."""
+        return evaluate(
+            self.training.trained,
+            self._data,
+            self._job.task,
+            device=self._device,
+            precision=self.training.precision,
+        )
+
+    def result(self, score: Score) -> FullTraining:
+        """Keep the weights, look at the test images, and return the row of the study."""
+        job, training = self._job, self.training
+        save_weights(job.folder / weights_file(job.about), training.trained.state_dict())
+        return replace(
+            job.about,
+            loss=score.loss,
+            accuracy=score.accuracy,
+            images=len(score.losses),
+            losses=pack_losses(score.losses.numpy(), marked=not job.task.is_classification),
+            curve=[(epoch, loss, accuracy, spent) for epoch, loss, accuracy, spent in self._curve],
+            images_seen=training.images_seen,
+            epoch_losses=training.epoch_losses,
+            seconds=self._watch.seconds,
+            processes=dist.get_world_size() if dist.is_initialized() else 1,
+            device=self._device.type,
+            weights=weights_file(job.about),
+            **_beyond_accuracy(job.task, score),
+            **(_test(job, training, self._data, self._device) if job.test else {}),
+        )
+
+    def _keep(self, rows: Rungs) -> None:
+        if self.first:
+            state = self.training.state()
+            save_training(self._path, self.training.network, state, self._architecture, _KIND, rows)
+        self._watch.note_save()
 
 
 @contextmanager
@@ -306,10 +341,6 @@ def _failing_together(device: torch.device) -> Iterator[None]:
             failure = failure or TrainingError("training diverged")
     if failure is not None:
         raise failure
-
-
-def _judge(training: Training, data: Dataset, task: Task, device: torch.device) -> Score:
-    return evaluate(training.trained, data, task, device=device, precision=training.precision)
 
 
 def _test(
