@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from nas.base.errors import SpecError
+from nas.base.freed_memory import return_freed_memory
 from nas.spec.side_by_side import Placement
 
 __all__ = [
@@ -97,6 +98,8 @@ def out_of_memory(error: BaseException) -> bool:
 
 
 def forget_memory(device: torch.device) -> None:
-    """Give back what torch keeps of a device's memory for later, so that others have it."""
-    if device.type != "cpu":
+    """Give back what is kept of a device's memory for later, so that others have it."""
+    if device.type == "cpu":
+        return_freed_memory()
+    else:
         getattr(torch, device.type).empty_cache()

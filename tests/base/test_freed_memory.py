@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
+import platform
 import subprocess
 import sys
 
@@ -11,6 +11,7 @@ import pytest
 
 from nas.base import freed_memory
 
+GLIBC = platform.libc_ver()[0] == "glibc"
 _PROGRAM = """
 import resource
 import numpy as np
@@ -33,13 +34,6 @@ print(usual, kept, pages_of_a_step(), pages_of_a_step())
 """
 
 
-def _glibc() -> bool:
-    try:
-        return hasattr(ctypes.CDLL("libc.so.6"), "mallopt")
-    except OSError:
-        return False
-
-
 def _pages(**environment: str) -> list[int]:
     plain = {
         name: value
@@ -56,14 +50,14 @@ def _pages(**environment: str) -> list[int]:
     return [int(number) for number in done.stdout.split()]
 
 
-@pytest.mark.skipif(not _glibc(), reason="the C library is not glibc")
+@pytest.mark.skipif(not GLIBC, reason="the C library is not glibc")
 def test_freed_memory_comes_again_without_the_system_and_goes_back_when_asked() -> None:
     usual, kept, returned, again = _pages()
     assert usual > 5_000 and returned > 5_000
     assert kept < usual / 20 and again < usual / 20
 
 
-@pytest.mark.skipif(not _glibc(), reason="the C library is not glibc")
+@pytest.mark.skipif(not GLIBC, reason="the C library is not glibc")
 @pytest.mark.parametrize(
     "own",
     [

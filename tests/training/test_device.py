@@ -1,5 +1,10 @@
 from __future__ import annotations
 
+import os
+import platform
+import subprocess
+import sys
+
 import pytest
 import torch
 
@@ -13,6 +18,8 @@ from nas.training.device import (
     random_streams,
     visible_gpus,
 )
+
+GLIBC = platform.libc_ver()[0] == "glibc"
 
 
 @pytest.fixture
@@ -78,3 +85,31 @@ def test_memory_that_ran_out_is_told_by_its_errors() -> None:
     assert out_of_memory(RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried"))
     assert not out_of_memory(RuntimeError("sizes of tensors must match"))
     forget_memory(torch.device("cpu"))
+
+
+@pytest.mark.skipif(not GLIBC, reason="the C library is not glibc")
+def test_what_a_process_keeps_on_a_cpu_is_given_back() -> None:
+    program = """
+import torch
+from nas.base.freed_memory import keep_freed_memory
+from nas.training.device import forget_memory
+
+def resident():
+    with open("/proc/self/statm") as file:
+        return int(file.read().split()[1])
+
+keep_freed_memory()
+torch.ones(1000)
+maps = [torch.ones(1_000_000) for _ in range(50)]
+most = resident()
+del maps
+kept = resident()
+forget_memory(torch.device("cpu"))
+print(most, kept, resident())
+"""
+    plain = {name: text for name, text in os.environ.items() if not name.startswith("MALLOC_")}
+    command = [sys.executable, "-c", program]
+    done = subprocess.run(command, env=plain, capture_output=True, text=True, check=True)
+    most, kept, then = map(int, done.stdout.split())
+    assert then < most - 40_000  # of 48,800 pages
+    assert kept > then + 40_000
