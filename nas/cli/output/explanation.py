@@ -76,7 +76,7 @@ def _summary(explanation: Explanation) -> list[str]:
     groups = {word: explanation.effects_of(subject) for subject, word in subjects.items()}
     if len(groups["Stages"]) < 2:
         del groups["Stages"]
-    lines = [_told_of(word, effects) for word, effects in groups.items()]
+    lines = [_told_of(word, effects) for word, effects in groups.items() if effects]
     _, clear = _pairs(explanation)
     if clear:
         lines.append(_told_of("Blocks at a site", clear))
