@@ -2,6 +2,7 @@
 
     python -m benchmarks.fidelity.ean run DATA --kind coord --rows OUT.jsonl --work DIR
         [--epochs 15] [--steps 300] [--seed 0]
+    python -m benchmarks.fidelity.ean shared DATA --kind coord --rows OUT.jsonl --work DIR
     python -m benchmarks.fidelity.ean table OUT.jsonl
     python -m benchmarks.fidelity.ean cost DATA [--epochs 15] [--steps 300]
 
@@ -11,7 +12,9 @@ at every site is trained while each block is on or off by chance in every batch.
 those weights on the images that short trainings are read on; the judges are not seen. Its proposals
 are rows of OUT, beside one row for each of its steps: the scheme that the policy draws most often,
 and the one with the highest reward of all that it drew. What is stopped goes on, and repeats
-nothing. `cost` measures some steps and prints the commands with the CPU time that they would take.
+nothing. `shared` reads the networks of the truth that hold that kind alone with the shared weights,
+as the policy does, and `table` says how far that orders them as the truth does. `cost` measures
+some steps and prints the commands with the CPU time that they would take.
 Source: Huang, Liang, Liang, He and Yang, arXiv:2011.14058, and the authors' program.
 
 Where this departs from the paper, and why:
@@ -41,17 +44,20 @@ import argparse
 import hashlib
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from benchmarks.fidelity.ean_policy import SCHEMES, Policy, Scheme
+from benchmarks.fidelity.judge import Truth
+from benchmarks.fidelity.judgement import spearman
 from benchmarks.fidelity.landscapes import LANDSCAPES, Landscape
 from benchmarks.fidelity.trainings import Images, append, rows_of
 from benchmarks.shared.command import carry_out
@@ -149,6 +155,22 @@ class Rival:
         search = _Search(self, supernet, rows, kept.with_suffix(".policy.safetensors"), spent)
         search.go_on(self.steps if until is None else until)
         return search.propose() if search.policy.step >= self.steps else []
+
+    def read(self, networks: Mapping[str, Architecture], rows: Path, work: Path) -> None:
+        """Judge networks that hold this kind alone with the shared weights; add a row for each.
+
+        Those that have a row, or hold another kind, are passed over.
+        """
+        supernet = self._supernet()
+        self._train(supernet, self._kept(work).with_suffix(".supernet.safetensors"))
+        there = {row.get("network") for row in rows_of(rows) if self.row_key.items() <= row.items()}
+        blocks = self.everywhere.insertions
+        for name, network in networks.items():
+            if name in there or not set(network.insertions) <= set(blocks):
+                continue
+            scheme = tuple(int(block in network.insertions) for block in blocks)
+            read = {"scheme": _text(scheme), "shared_accuracy": self.accuracy(supernet, scheme)}
+            append(rows, self.row_key | {"network": name} | read)
 
     def _supernet(self) -> Supernet:
         supernet = Supernet(self.everywhere, len(self.data.classes), self.seed)
@@ -339,6 +361,16 @@ def run(arguments: argparse.Namespace) -> None:
         print(f"{row['kind']}, {row['proposal']}: {row['scheme']}, {row['seconds']:.0f} CPU s")
 
 
+def shared(arguments: argparse.Namespace) -> None:
+    landscape = LANDSCAPES[arguments.landscape]
+    data = Images(arguments.data, landscape).proxies
+    rival = rival_of(
+        landscape, data, arguments.kind, arguments.epochs, arguments.steps, arguments.seed
+    )
+    arguments.work.mkdir(parents=True, exist_ok=True)
+    rival.read(landscape.networks, arguments.rows, arguments.work)
+
+
 def cost(arguments: argparse.Namespace) -> None:
     landscape = LANDSCAPES[arguments.landscape]
     data = Images(arguments.data, landscape).proxies
@@ -373,22 +405,43 @@ def table(arguments: argparse.Namespace) -> None:
     ]
     headings = ["proposal", "scheme", "shared %", "probabilities", "schemes", "epochs", "CPU min"]
     print_table(headings, cells)
+    print()
+    _print_told(rows_of(arguments.rows))
+
+
+def _print_told(rows: list[dict[str, Any]]) -> None:
+    """Print how far the shared weights order the networks of one kind as the truth does."""
+    read: dict[tuple[str, str], dict[str, float]] = {}
+    for row in rows:
+        if "network" in row:
+            of = read.setdefault((row["landscape"], row["kind"]), {})
+            of[row["network"]] = row["shared_accuracy"]
+    cells = []
+    for (landscape, kind), accuracies in read.items():
+        losses = Truth.of(LANDSCAPES[landscape]).losses()
+        names = [name for name in accuracies if name in losses]
+        found = np.array([accuracies[name] for name in names])
+        wanted = -np.array([losses[name] for name in names])
+        cells.append([f"{landscape}, {kind}", str(len(names)), f"{spearman(found, wanted):+.2f}"])
+    if cells:
+        print_table(["networks of one kind", "number", "rank correlation with the truth"], cells)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     commands = parser.add_subparsers(required=True)
-    running, costing = commands.add_parser("run"), commands.add_parser("cost")
-    for command in (running, costing):
+    running, reading, costing = map(commands.add_parser, ("run", "shared", "cost"))
+    for command in (running, reading, costing):
         command.add_argument("data")
         command.add_argument("--landscape", choices=tuple(LANDSCAPES), default="L1")
         command.add_argument("--epochs", type=float, default=15.0)
         command.add_argument("--steps", type=int, default=300)
-    running.add_argument("--kind", choices=KINDS, required=True)
-    running.add_argument("--rows", type=Path, required=True)
-    running.add_argument("--work", type=Path, required=True)
-    running.add_argument("--seed", type=int, default=0)
-    running.set_defaults(run=run)
+    for command, carried_out in ((running, run), (reading, shared)):
+        command.add_argument("--kind", choices=KINDS, required=True)
+        command.add_argument("--rows", type=Path, required=True)
+        command.add_argument("--work", type=Path, required=True)
+        command.add_argument("--seed", type=int, default=0)
+        command.set_defaults(run=carried_out)
     costing.set_defaults(run=cost)
     printing = commands.add_parser("table")
     printing.add_argument("rows", type=Path)

@@ -127,6 +127,22 @@ def test_rows_of_other_images_are_not_taken_up(tmp_path: Path) -> None:
     assert len([row for row in rows_of(rows) if "step" in row]) == 4
 
 
+def test_networks_of_one_kind_are_read_once_with_the_weights_that_were_shared(
+    tmp_path: Path,
+) -> None:
+    rows, rival = tmp_path / "rows.jsonl", small(steps=2)
+    rival.run(rows, tmp_path)
+    for _ in range(2):
+        rival.read(L1.networks, rows, tmp_path)
+    read = {row["network"]: row for row in rows_of(rows) if "network" in row}
+    assert len(read) == len([row for row in rows_of(rows) if "network" in row])
+    assert set(read) == {"plain", "se everywhere", "se early", "se late", "se at 0"}
+    assert read["se early"]["scheme"] == "1110000"
+    drawn = {d["scheme"]: d["accuracy"] for r in rows_of(rows) for d in r.get("draws", ())}
+    for row in read.values():
+        assert row["shared_accuracy"] == drawn.get(row["scheme"], row["shared_accuracy"])
+
+
 def test_the_sites_of_a_scheme_are_in_the_order_of_the_forward_pass() -> None:
     supernet = Supernet(L1.networks["se everywhere"], 2, seed=0)
     early = supernet.architecture((1, 1, 1, 0, 0, 0, 0))
