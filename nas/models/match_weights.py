@@ -20,6 +20,7 @@ BY_NAME, IN_ORDER = "name", "order"
 _PREFIXES = ("module.", "_orig_mod.", "model.", "backbone.", "encoder.")
 _COUNTER = "num_batches_tracked"  # that files from before 2018, and many converters, leave out
 _VARIANCE = "running_var"
+_LEAVES = {"weight", "bias", "running_mean", _VARIANCE}  # as PyTorch calls them
 _LONGEST = 120  # signs of a name that a message shows
 _NAMED = 6  # tensors of each kind that a message lists
 
@@ -138,8 +139,15 @@ def _common(own: Mapping[str, Tensor], tensors: Iterable[str]) -> int:
 def _in_order(own: Mapping[str, Tensor], given: GivenWeights) -> dict[str, Tensor]:
     """Return the file's tensors by the network's names at the same place.
 
-    Counters of batch norms are passed over on both sides.
+    Counters of batch norms are passed over on both sides. A shape does not tell the four tensors of
+    a batch norm apart: what both sides call by PyTorch's names must have the same.
+    Raises SpecError where there is no order, or it is another.
     """
+    if not given.ordered:
+        raise SpecError(
+            f"weights {given.path}: a safetensors file holds tensors by name, so that {IN_ORDER!r} "
+            "cannot tell which is which; name a PyTorch checkpoint, or a file of pairs"
+        )
     ours, theirs = (
         [name for name, tensor in tensors.items() if not _is_counter(name, tensor)]
         for tensors in (own, given.tensors)
@@ -149,7 +157,22 @@ def _in_order(own: Mapping[str, Tensor], given: GivenWeights) -> dict[str, Tenso
             f"weights {given.path}: {len(theirs)} tensors, and the network has {len(ours)}, so "
             f"that {IN_ORDER!r} cannot tell which is which; name them in a file of pairs"
         )
-    return {mine: given.tensors[other] for mine, other in zip(ours, theirs, strict=True)}
+    pairs = dict(zip(ours, theirs, strict=True))
+    exchanged = [
+        f"{_short(other)} for {_short(mine)}"
+        for mine, other in pairs.items()
+        if {_leaf(mine), _leaf(other)} <= _LEAVES and _leaf(mine) != _leaf(other)
+    ]
+    if exchanged:
+        raise SpecError(
+            f"weights {given.path} are in another order: {_some(exchanged)}; name them in a file "
+            "of pairs"
+        )
+    return {mine: given.tensors[other] for mine, other in pairs.items()}
+
+
+def _leaf(name: str) -> str:
+    return name.rpartition(".")[2]
 
 
 def _read_pairs(

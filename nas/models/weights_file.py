@@ -78,12 +78,14 @@ class GivenWeights:
     tensors: by their names in the file, in its order.
     taken: the key of the checkpoint that they stood under; None: they are all that it holds.
     aside: what stood among them and is no tensor, by name.
+    ordered: they stand as in the network; safetensors files hold them by name.
     """
 
     path: Path
     tensors: Mapping[str, Tensor]
     taken: str | None = None
     aside: tuple[str, ...] = ()
+    ordered: bool = True
 
 
 def read_weights(path: Path) -> GivenWeights:
@@ -96,7 +98,8 @@ def read_weights(path: Path) -> GivenWeights:
     if state is not None:
         raise _refusal(path, f"{state}; name a .safetensors file or a PyTorch checkpoint")
     try:
-        content = _read_safetensors(path) if _is_safetensors(path) else _read_checkpoint(path)
+        by_name = _is_safetensors(path)
+        content = _read_safetensors(path) if by_name else _read_checkpoint(path)
     except OSError as error:
         raise _refusal(path, f"it cannot be read ({_first_line(error)})") from None
     taken, tensors = _find_tensors(content)
@@ -109,7 +112,7 @@ def read_weights(path: Path) -> GivenWeights:
     _check_tensors(path, tensors)
     held = content if taken is None else content[taken]
     aside = tuple(_short(name) for name in held if name not in tensors and name != _AVERAGED)
-    return GivenWeights(path, tensors, taken, aside)
+    return GivenWeights(path, tensors, taken, aside, ordered=not by_name)
 
 
 def not_a_file(path: Path) -> str | None:

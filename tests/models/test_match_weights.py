@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image, ImageOps
+from safetensors.torch import save_file
 from sklearn.datasets import load_sample_images
 from timm.data.imagenet_info import ImageNetInfo
 from torch import Tensor, nn
@@ -80,15 +81,50 @@ def test_by_order_where_no_name_fits() -> None:
 
 
 def test_an_order_that_does_not_fit_is_not_guessed() -> None:
-    names = list(trained())
-    names[0], names[1] = names[1], names[0]
+    tensors = list(trained().values())
+    tensors[0], tensors[1] = tensors[1], tensors[0]
+    exchanged = {f"layer_{row}": tensor for row, tensor in enumerate(tensors)}
     with pytest.raises(SpecError, match=r"another shape: 0\.weight 4 for 4x3x1x1, 0\.bias 4x3x1x1"):
-        match_weights(
-            network(), given({name: trained()[name] for name in names}), "order", num_classes=3
-        )
+        match_weights(network(), given(exchanged), "order", num_classes=3)
     with pytest.raises(SpecError, match="8 tensors, and the network has 8|9 tensors, and the"):
         more = {**trained(), "extra": torch.zeros(1)}
         match_weights(network(), given(more), "order", num_classes=3)
+
+
+def renamed() -> dict[str, Tensor]:
+    return {
+        name.replace("0.", "conv.").replace("1.", "norm.").replace("3.", "out."): tensor
+        for name, tensor in trained().items()
+    }
+
+
+def test_tensors_of_equal_shapes_in_another_order_are_not_taken_for_each_other() -> None:
+    """All four of a batch norm are as long as each other, and networks compute with any."""
+    assert same(
+        match_weights(network(), given(renamed()), "order", num_classes=3).state,
+        {name: tensor for name, tensor in trained().items() if tensor.dim()},
+    )
+    by_name = dict(sorted(renamed().items()))
+    exchanged = list(renamed().items())
+    mean, variance = (list(renamed()).index(f"norm.running_{what}") for what in ("mean", "var"))
+    exchanged[mean], exchanged[variance] = exchanged[variance], exchanged[mean]
+    for tensors in (by_name, dict(exchanged)):
+        with pytest.raises(SpecError, match=r"another order: .* for .*; name them in a file of"):
+            match_weights(network(), given(tensors), "order", num_classes=3)
+
+
+def test_a_file_that_holds_tensors_by_name_has_no_order(tmp_path: Path) -> None:
+    path = tmp_path / "weights.safetensors"
+    # Names without a meaning, of which the order by name is not the network's.
+    save_file({f"t{9 - row}": t for row, t in enumerate(trained().values())}, path)
+    with pytest.raises(
+        SpecError, match="a safetensors file holds tensors by name, so that 'order'"
+    ):
+        match_weights(network(), read_weights(path), "order", num_classes=3)
+    save_file(trained(), path)
+    assert same(
+        match_weights(network(), read_weights(path), "name", num_classes=3).state, trained()
+    )
 
 
 def test_pairs_name_what_differs(tmp_path: Path) -> None:

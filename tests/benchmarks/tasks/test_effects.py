@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from benchmarks.fidelity.trainings import rows_of
 from benchmarks.tasks import effect_settings, effects
@@ -19,7 +20,6 @@ from benchmarks.tasks.effects import report, run, settle
 from benchmarks.tasks.identity_folders import faces
 from nas.backbones import plain_network
 from nas.base.errors import SpecError, TrainingError
-from nas.training.checkpoint import save_weights
 from nas.training.full import TrainingStopped, train_fully
 
 TIMES = ("cpu_seconds", "seconds", "finished", "curve")
@@ -118,8 +118,8 @@ def test_rows_of_another_recipe_are_refused(
 
 @pytest.mark.slow
 def test_given_weights_are_where_all_begin(tiny: None, tmp_path: Path) -> None:
-    weights = tmp_path / "weights.safetensors"
-    save_weights(weights, plain_network(effect_settings.GIVEN, seed=5).state_dict())
+    weights = tmp_path / "weights.pth"
+    torch.save(plain_network(effect_settings.GIVEN, seed=5).state_dict(), weights)
     run(asked(tmp_path, "segmentation", weights=weights))
     rows = rows_of(tmp_path / "effects-segmentation-digits-given.jsonl")
     assert [row["recipe"]["weights"] for row in rows] == ["backbone"] * 2
