@@ -34,7 +34,7 @@ class _Change:
 def _of_state(change: Callable[[State, random.Random], _Change], *, tensors: bool = True) -> Maker:
     """Return what writes weights that were changed.
 
-    tensors: all that is written are tensors, which safetensors take.
+    tensors: all that is written are tensors, and by name, which safetensors take.
     """
 
     def make(kind: str, stem: Path, rng: random.Random, _marker: Path) -> Case:
@@ -262,7 +262,7 @@ def _odd_keys(state: State, rng: random.Random) -> _Change:
 
 CHANGED_WEIGHTS: dict[str, Maker] = {
     "as stored": _of_state(_same),
-    "by order": _of_state(_by_order),
+    "by order": _of_state(_by_order, tensors=False),
     "head of other classes": _of_state(_other_classes),
     "renamed": _of_state(_renamed),
     "missing": _of_state(_missing),
