@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
@@ -72,6 +73,8 @@ def _status_of_folder(folder: str, *, as_json: bool) -> None:
     _print_failures(report["failures"])
     if stopped:
         print(f"It was stopped before its end; go on with: nas resume {folder}")
+        if shutil.which("squeue"):
+            print("A SLURM job that was put back into the queue goes on by itself: squeue --me")
 
 
 def _report_folder(

@@ -22,6 +22,19 @@ def test_how_far_a_run_is(nas, finished_run: Path) -> None:  # type: ignore[no-u
     assert "regime finetune; finished" in nas("status", finished_run).out
 
 
+@pytest.mark.parametrize("slurm", [False, True])
+def test_a_job_in_slurms_queue_goes_on_by_itself(  # type: ignore[no-untyped-def]
+    nas, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, slurm: bool
+) -> None:
+    run = simulated_run(tmp_path / "run", search={"trials": 30}, stop_after=12)
+    if slurm:
+        (tmp_path / "squeue").touch(mode=0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    shown = nas("status", run.path).out
+    assert f"go on with: nas resume {run.path}\n" in shown
+    assert ("goes on by itself: squeue --me\n" in shown) is slurm
+
+
 def test_what_was_gained_and_what_may_be_left(nas, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     run = simulated_run(
         tmp_path / "run", search={"sampler": "pareto", "trials": 30, "time_limit": 3600.0},
