@@ -29,7 +29,7 @@ test-slow: $(READY)
 	$(BIN)/python -m pytest -m slow -q
 
 test-lowest: $(LOWEST)/.ready
-	$(LOWEST)/bin/python -m pytest -m "not slow and not gpu" -n 2 --dist loadgroup -q \
+	$(LOWEST)/bin/python -m pytest -m "(not slow or lowest) and not gpu" -n 2 --dist loadgroup -q \
 	  -W ignore::DeprecationWarning $(TESTS)
 
 test-gpu: $(READY)

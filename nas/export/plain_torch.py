@@ -60,7 +60,10 @@ def export_program(network: nn.Module, size: Size, *, dynamic: bool = True) -> E
         with torch.no_grad(), separate_operators(), warnings.catch_warnings():
             # It warns of weights that the older norms write before each call.
             warnings.simplefilter("ignore")
-            return torch.export.export(network.eval(), (images,), dynamic_shapes=shapes)
+            # The strict way, which older torch takes unasked, refuses networks with hooks.
+            return torch.export.export(
+                network.eval(), (images,), dynamic_shapes=shapes, strict=False
+            )
     except Exception as error:  # it raises whatever an operator provokes
         if "violated (batch)" in str(error):
             raise SpecError(
@@ -130,7 +133,7 @@ def _export_maps(
         with torch.no_grad(), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             maps = torch.zeros(2, *shape)
-            return torch.export.export(block.eval(), (maps,), dynamic_shapes=(sides,))
+            return torch.export.export(block.eval(), (maps,), dynamic_shapes=(sides,), strict=False)
     except Exception as error:  # it raises whatever an operator provokes
         raise SpecError(
             f"torch.export cannot follow {type(block).__name__}: {first_line(error)}; choose "

@@ -188,9 +188,9 @@ def fingerprint(network: nn.Module, resolution: Resolution) -> str | None:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            program = torch.export.export(
-                network.train(), (torch.zeros(2, *Size.of(resolution).shape),)
-            )
+            images = torch.zeros(2, *Size.of(resolution).shape)
+            # The strict way, which older torch takes unasked, refuses networks with hooks.
+            program = torch.export.export(network.train(), (images,), strict=False)
     except Exception:  # whatever an operator provokes
         return None
     finally:

@@ -124,6 +124,7 @@ def test_a_restored_searcher_keeps_tunes_trials_and_gives_out_the_rest(
 
 
 @pytest.mark.slow
+@pytest.mark.lowest
 def test_one_worker_finds_what_a_simulated_one_finds(
     tmp_path: Path, candidates: Candidates, cluster: None
 ) -> None:

@@ -153,7 +153,8 @@ def test_blocks_at_sites_are_seen_also_by_copies(backbone: str, head: str) -> No
         assert torch.equal(with_block(some), given)
 
 
-@pytest.mark.filterwarnings("ignore:Attempted to insert a get_attr")  # of torch 2.6
+# Of torch 2.6, of tensors that a graph holds:
+@pytest.mark.filterwarnings("ignore:Attempted to insert a get_attr", "ignore:Node .*lifted_tensor")
 @pytest.mark.parametrize(
     ("backbone", "size", "head"),
     [
