@@ -112,7 +112,8 @@ def export_block(block: nn.Module, shape: tuple[int, int, int]) -> tuple[Exporte
     """
     channels, height, width = shape
     names = {0: "batch", 2: "height", 3: "width"}
-    sides = {axis: torch.export.Dim(name, min=1) for axis, name in names.items()}
+    # Without an end, torch 2.6 asks whether the widest map still has a 32-bit size.
+    sides = {axis: torch.export.Dim(name, min=1, max=2**15) for axis, name in names.items()}
     fixed = _export_maps(block, (channels, height, width), {0: sides[0]})
     if any(str(node.target) == "aten.pad.default" for node in fixed.graph.nodes):
         return fixed, True  # it tiles the map: torch.export reasons on such sizes for minutes

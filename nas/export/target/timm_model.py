@@ -259,6 +259,14 @@ def _create(**options):
     return network
 
 
+def _file_named(config):
+    """Name the weights of a folder: timm before 1.0.26 takes any file in one for a pickle."""
+    folder = config.get("file") if isinstance(config, dict) else None
+    if folder and (weights := Path(folder) / "model.safetensors").exists():
+        return {{**config, "source": "", "file": str(weights)}}
+    return config
+
+
 @register_model
 def {name}(pretrained=False, pretrained_cfg=None, **options):
     """timm's {backbone} with blocks of attention."""
@@ -268,7 +276,7 @@ def {name}(pretrained=False, pretrained_cfg=None, **options):
         _create,
         "{name}",
         pretrained,
-        pretrained_cfg=pretrained_cfg or {{**config, "file": str(folder / "model.safetensors")}},
+        pretrained_cfg=_file_named(pretrained_cfg or {{**config, "file": str(folder)}}),
         feature_cfg={{"feature_cls": "{features}"}},
         **options,
     )

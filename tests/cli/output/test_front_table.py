@@ -24,7 +24,8 @@ def test_marks_and_names_are_shown_at_any_width(finished_run: Path, width: int) 
     assert "network" in heading and "latency ms" in heading and "trial" in heading
     assert ("MACs" in heading) is (width > 100)
     assert "gain, points" in heading
-    assert sum(row.startswith("*") for row in rows) == len(front.members)
+    # Older Rich begins each line with one space more.
+    assert sum(row.lstrip().startswith("*") for row in rows) == len(front.members)
     for row, point in zip(rows, front, strict=True):
         assert (point.reference or "")[:5] in row
         assert "hand-" in row or not point.reference or point.reference == "plain"
