@@ -55,7 +55,8 @@ def export_program(network: nn.Module, size: Size, *, dynamic: bool = True) -> E
     """
     # A batch of one would be taken for a constant.
     images = torch.zeros(2 if dynamic else 1, *size.shape)
-    shapes = ({0: torch.export.Dim("batch", min=1)},) if dynamic else None
+    # Without an end torch 2.6 takes networks with fca for made for one number of images.
+    shapes = ({0: torch.export.Dim("batch", min=1, max=2**15)},) if dynamic else None
     try:
         with torch.no_grad(), separate_operators(), warnings.catch_warnings():
             # It warns of weights that the older norms write before each call.
