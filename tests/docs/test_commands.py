@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -186,6 +188,18 @@ def anchors(page: Path) -> frozenset[str]:
 )
 def test_python_is_python(block: Block) -> None:
     compile(block.text, f"{block.page.name}:{block.line}", "exec")
+
+
+@pytest.mark.parametrize(
+    "block",
+    [item for page in pages() for item in blocks(page) if item.language == "python" and item.runs],
+    ids=lambda block: f"{block.page.name}-{block.line}",
+)
+def test_python_stands_by_itself(block: Block) -> None:
+    """A reader copies one block; each is executed alone by the slow tests, too."""
+    ruff = [sys.executable, "-m", "ruff", "check", "--isolated", "--select", "F821", "-"]
+    done = subprocess.run(ruff, input=block.text, capture_output=True, text=True)
+    assert done.returncode == 0, f"{block.page.name}:{block.line}\n{done.stdout}{done.stderr}"
 
 
 def test_notes_are_understood() -> None:
