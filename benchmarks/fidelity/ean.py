@@ -350,25 +350,25 @@ def rival_of(
     )
 
 
-def run(arguments: argparse.Namespace) -> None:
+def _asked(arguments: argparse.Namespace) -> Rival:
+    """Return the search that a command is about, and make the folder that it works in."""
     landscape = LANDSCAPES[arguments.landscape]
     data = Images(arguments.data, landscape).proxies
-    rival = rival_of(
+    arguments.work.mkdir(parents=True, exist_ok=True)
+    return rival_of(
         landscape, data, arguments.kind, arguments.epochs, arguments.steps, arguments.seed
     )
-    arguments.work.mkdir(parents=True, exist_ok=True)
+
+
+def run(arguments: argparse.Namespace) -> None:
+    rival = _asked(arguments)
     for row in rival.run(arguments.rows, arguments.work):
         print(f"{row['kind']}, {row['proposal']}: {row['scheme']}, {row['seconds']:.0f} CPU s")
 
 
 def shared(arguments: argparse.Namespace) -> None:
-    landscape = LANDSCAPES[arguments.landscape]
-    data = Images(arguments.data, landscape).proxies
-    rival = rival_of(
-        landscape, data, arguments.kind, arguments.epochs, arguments.steps, arguments.seed
-    )
-    arguments.work.mkdir(parents=True, exist_ok=True)
-    rival.read(landscape.networks, arguments.rows, arguments.work)
+    networks = LANDSCAPES[arguments.landscape].networks
+    _asked(arguments).read(networks, arguments.rows, arguments.work)
 
 
 def cost(arguments: argparse.Namespace) -> None:

@@ -147,11 +147,11 @@ def _means(rows: list[dict[str, Any]], names: list[str]) -> Iterator[list[str]]:
         mine = [row for row in rows if row["network"] == name]
         losses = [row["loss"] for row in mine]
         shares = [100 * row["accuracy"] for row in mine]
-        spreads = [f"{stdev(each):.4f}" if len(mine) > 1 else "" for each in (losses, shares)]
-        yield [
-            name, str(len(mine)), f"{fmean(losses):.4f}", spreads[0], f"{fmean(shares):.2f}",
-            spreads[1][:-2],
-        ]  # fmt: skip
+        of_loss, of_share = (
+            (f"{stdev(losses):.4f}", f"{stdev(shares):.2f}") if len(mine) > 1 else ("", "")
+        )
+        loss, share = f"{fmean(losses):.4f}", f"{fmean(shares):.2f}"
+        yield [name, str(len(mine)), loss, of_loss, share, of_share]
 
 
 def _comparisons(names: list[str]) -> list[tuple[str, str]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 from typing import Literal
 
@@ -24,6 +25,7 @@ Recipes are what `nas launch` takes. Files of other programs lie beside them, as
 _TOPS = PACKAGE / "content", PACKAGE.parent  # of a wheel, and of a clone
 
 
+@cache
 def content_files(kind: Content) -> dict[str, Path]:
     """Return the files of a kind that come with the program, by name.
 

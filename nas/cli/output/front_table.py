@@ -149,14 +149,14 @@ def _legend(front: Front, shown: Sequence[str]) -> list[str]:
     marks = f"* is on the front of {names}"
     if front.outside:
         marks += "; + would be, but the space does not hold it"
-    told = [f"{marks}."]
+    sentences = [f"{marks}."]
     if _is_believed(front):
         gain = (
             "Gain is what full training is expected to bring over the plain network, with its 90 % "
             "interval"
         )
         better = "; better is the probability that it brings anything"
-        told.append(f"{gain}{better if 'better' in shown else ''}.")
+        sentences.append(f"{gain}{better if 'better' in shown else ''}.")
     means = [
         words
         for heading, words in (
@@ -168,9 +168,9 @@ def _legend(front: Front, shown: Sequence[str]) -> list[str]:
     if means:
         said = " and ".join(means)
         verb = "are means" if len(means) > 1 else "is the mean"
-        told.append(f"{said[0].upper()}{said[1:]} {verb} over n short trainings.")
-    told.append(f"Latency is {_describe_latency(front)}.")
-    lines = [" ".join(told)]
+        sentences.append(f"{said[0].upper()}{said[1:]} {verb} over n short trainings.")
+    sentences.append(f"Latency is {_describe_latency(front)}.")
+    lines = [" ".join(sentences)]
     full = [name for name in ("retrained", "test") if f"{name} %" in shown]
     if full:
         parts = {"retrained": "validation", "test": "test"}
