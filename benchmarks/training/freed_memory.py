@@ -2,7 +2,9 @@
 
 Steps of training, and inference by PyTorch, each in a process of its own: as the C library does
 by itself (`returned`), and as `nas` does (`kept`), in turns. Shown are CPU milliseconds on one
-thread, medians over the rounds, the pages that were cleared, and the most memory.
+thread, medians over the rounds, the pages that were cleared, and the most memory. `--in-turn`
+trains all of the cases one after another in one process, twice, and prints the most memory and
+what is held in between.
 
 Run: python -m benchmarks.training.freed_memory
 """
@@ -16,6 +18,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 from statistics import median
 
 import timm
@@ -47,7 +50,12 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=4.0)
     parser.add_argument("--one", nargs=2, metavar=("CASE", "WAY"), help=argparse.SUPPRESS)
+    parser.add_argument("--in-turn", choices=("returned", "kept"))
     given = parser.parse_args()
+    if given.in_turn:
+        most, held = in_turn(given.in_turn == "kept")
+        print(f"{given.in_turn}: at most {most:.0f} MB, {held:.0f} MB held at the end")
+        return
     if given.one:
         case, way = given.one
         print(json.dumps(measured(CASES[int(case)], way == "kept", given.seconds)))
@@ -110,6 +118,21 @@ def measured(case: Case, kept: bool, seconds: float) -> tuple[float, float, floa
     after = resource.getrusage(resource.RUSAGE_SELF)
     pages = (after.ru_minflt - before.ru_minflt) / steps
     return 1e3 * spent / steps, pages, after.ru_maxrss / 1024
+
+
+def in_turn(kept: bool) -> tuple[float, float]:
+    """Return the most memory of trainings in turn, and what is held behind the last, MB."""
+    if kept:
+        keep_freed_memory()
+    torch.set_num_threads(1)
+    for case in [case for case in CASES if case[0] == "train"] * 2:
+        step = step_of(case)
+        for _ in range(_SETTLE):
+            step()
+        del step
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return most, pages * resource.getpagesize() / 2**20
 
 
 def step_of(case: Case) -> Callable[[], object]:
