@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import errno
 import json
 import os
@@ -21,6 +22,7 @@ if TYPE_CHECKING:  # where networks are only trained, it is not needed and may n
     from pydantic import BaseModel
 
 __all__ = [
+    "decoded",
     "dump_yaml",
     "make_folder",
     "parse",
@@ -34,6 +36,12 @@ __all__ = [
 ]
 
 _MAX_BYTES = 1_000_000
+_MARKS = {
+    codecs.BOM_UTF8: "utf-8-sig",
+    codecs.BOM_UTF16_LE: "utf-16",
+    codecs.BOM_UTF16_BE: "utf-16",
+}
+"""Byte order mark -> the encoding of what follows."""
 _HELD = {
     type(None): "nothing",
     list: "a list",
@@ -106,15 +114,24 @@ def read_text(path: str | Path, what: str = "", advice: str = "") -> str:
     Raises SpecError.
     """
     try:
-        return Path(path).read_text(encoding="utf-8")
+        return decoded(Path(path).read_bytes())
     except (OSError, UnicodeDecodeError) as error:
         raise _unreadable(path, what, error, "it is not a text file", advice) from None
+
+
+def decoded(content: bytes) -> str:
+    """Decode a text: UTF-8, or what its byte order mark says. Raises UnicodeDecodeError.
+
+    Windows puts such marks: Notepad and Excel before UTF-8, PowerShell's `>` before UTF-16.
+    """
+    encoding = next((name for mark, name in _MARKS.items() if content.startswith(mark)), "utf-8")
+    return content.decode(encoding).replace("\r\n", "\n").replace("\r", "\n")
 
 
 def read_json(path: str | Path, what: str = "", advice: str = "") -> Any:
     """Read a JSON file that a user names, with the arguments of `read_text`. Raises SpecError."""
     try:
-        return json.loads(Path(path).read_text(encoding="utf-8"))
+        return json.loads(decoded(Path(path).read_bytes()))
     except (OSError, ValueError, RecursionError) as error:
         raise _unreadable(path, what, error, "it is not JSON", advice) from None
 

@@ -10,8 +10,9 @@ import torch
 from torch import nn
 
 from nas.backbones import Site
-from nas.backbones.own_module import copied
+from nas.backbones.own_module import copied, refuse_unwalkable
 from nas.backbones.scores import describe_output
+from nas.backbones.sites.trace import WITHOUT_VALUES, first_weight
 from nas.backbones.sites.walk import outputs, walk
 from nas.backbones.torchvision_detectors import adapted
 from nas.base.errors import SpecError, first_line
@@ -38,6 +39,7 @@ def sites(network: nn.Module, size: Resolution | tuple[int, int] | None = None) 
     Raises SpecError when the network cannot read such an image.
     """
     images = _size(network, size)
+    refuse_unwalkable(network, type(network).__name__)
     with _reading(network, images):
         return walk(adapted(copied(network)), images.written)
 
@@ -66,6 +68,7 @@ def insert(
     if start not in {"identity", "paper"}:
         raise SpecError(f"start {start!r}; allowed: identity, paper")
     images = _size(network, size)
+    refuse_unwalkable(network, type(network).__name__)
     grown = copied(network)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -81,7 +84,7 @@ def insert(
             if site.slot.way != "in" and site.slot.path in taken:
                 raise SpecError(f"{where} holds a block already; one at a place")
             module = block.assemble(site.channels, site.height, site.width, start, options)
-            site.slot.fill(grown, module.to(_device(network)).train(network.training))
+            site.slot.fill(grown, module.to(first_weight(network)).train(network.training))
     if start == "identity":
         _check_same(network, grown, blocks, images)
     return grown
@@ -131,8 +134,10 @@ def _reading(network: nn.Module, size: Size) -> Iterator[None]:
     except SpecError:
         raise
     except Exception as error:  # whatever the user's code provokes
+        reason = first_line(error)
+        without = f": {WITHOUT_VALUES}" if "meta" in reason.lower() else ""
         raise SpecError(
-            f"{type(network).__name__} cannot read {(1, *size.shape)}: {first_line(error)}"
+            f"{type(network).__name__} cannot read {(1, *size.shape)}: {reason}{without}"
         ) from None
 
 
@@ -141,7 +146,8 @@ def _check_same(
 ) -> None:
     """Raise SpecError where identity blocks change what a network gives."""
     before, after = (_scores(adapted(copied(each)), size) for each in (network, grown))
-    limit = _SAME * max(1.0, float(before.abs().max()))
+    rounding = torch.finfo(first_weight(network).dtype).eps
+    limit = max(_SAME, rounding) * max(1.0, float(before.abs().max()))
     largest = float((before - after).abs().max())
     if not largest <= limit:
         there = ", ".join(f"{label} at {where}" for where, label in blocks.items())
@@ -153,9 +159,8 @@ def _check_same(
 
 def _scores(network: nn.Module, size: Size) -> torch.Tensor:
     training = {module: module.training for module in network.modules()}
-    images = torch.randn(_BATCH, *size.shape, generator=torch.Generator().manual_seed(0)).to(
-        _device(network)
-    )
+    images = torch.randn(_BATCH, *size.shape, generator=torch.Generator().manual_seed(0))
+    images = images.to(first_weight(network))
     try:
         with torch.no_grad():
             given = network.eval()(images)
@@ -166,7 +171,3 @@ def _scores(network: nn.Module, size: Size) -> torch.Tensor:
         values = list(given.values()) if isinstance(given, Mapping) else list(given)
         given = values[0]
     return given.float()
-
-
-def _device(network: nn.Module) -> torch.device:
-    return next((each.device for each in network.parameters()), torch.device("cpu"))

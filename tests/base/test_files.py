@@ -123,7 +123,7 @@ def test_first_fault_names_the_key_and_what_is_allowed(data: object, told: str) 
 def test_files_are_read_or_refused_in_one_line(tmp_path: Path) -> None:
     good, bad, lost = tmp_path / "good", tmp_path / "bad", tmp_path / "lost"
     good.write_text('{"width": "größer"}', encoding="utf-8")
-    bad.write_bytes(b"\xff\xfe")
+    bad.write_bytes(b"\xff\x00")
     assert read_json(good) == {"width": "größer"} == read_json(str(good))
     assert read_text(good) == '{"width": "größer"}'
     for read, path, words, message in (
@@ -138,6 +138,14 @@ def test_files_are_read_or_refused_in_one_line(tmp_path: Path) -> None:
     bad.write_text("[" * 200_000)
     with pytest.raises(SpecError, match="it is not JSON"):
         read_json(bad)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_texts_of_windows_are_read(encoding: str, tmp_path: Path) -> None:
+    """Notepad and PowerShell begin them with a byte order mark, and end lines by two signs."""
+    (file := tmp_path / "file").write_bytes('{"width":\r\n"größer"}\r\n'.encode(encoding))
+    assert read_json(file) == {"width": "größer"}
+    assert read_text(file) == '{"width":\n"größer"}\n'
 
 
 def test_dumped_model_reads_back() -> None:
