@@ -9,9 +9,11 @@ from support.evaluations import make_evaluation
 from support.samples import make_record
 
 from nas.spec.objective import objectives_named
+from nas.spec.search_plan import SearchPlan
 from nas.strategy.ledger import (
     Ledger,
     check_finite,
+    next_seed,
     objective_values,
     prune,
     record_outcome,
@@ -42,6 +44,28 @@ def job(trial: int, *, repeat: int = 0, rung: int = -1) -> Job:
 def evaluation(**more: float) -> Evaluation:
     figures = {"loss": 1.0, "accuracy": 0.5, "latency_spread": 0.1, "seconds": 10.0} | more
     return make_evaluation(**figures)
+
+
+@pytest.mark.parametrize("turns", [None, 1, 3, 8])
+def test_no_network_is_trained_twice_with_one_seed(tmp_path: Path, turns: int | None) -> None:
+    """Nor where a training of before had its seed by another rule."""
+    plan = SearchPlan(seeds_in_turn=turns)
+    elsewhere = next_seed(SearchPlan(seeds_in_turn=1), "0", Ledger(_store(tmp_path / "no")))
+    for residue in range(8):
+        digest, ledger = f"{residue:x}", Ledger(_store(tmp_path / str(residue)))
+        for repeat in range(10):
+            seed = elsewhere if repeat == 0 else next_seed(plan, digest, ledger)
+            order = replace(job(repeat, repeat=repeat), digest=digest, seed=seed)
+            ledger.start(order, {}, {}, {})
+        assert len({record.seed for record in ledger.records}) == 10
+    few = {next_seed(plan, f"{number:x}", Ledger(_store(tmp_path / "few"))) for number in range(20)}
+    assert len(few) == (turns or 1)
+
+
+def _store(path: Path) -> Store:
+    path.mkdir(exist_ok=True)
+    journal = path / "study.journal"
+    return Store(journal, writable=True) if journal.exists() else Store.create(journal, OBJECTIVES)
 
 
 def test_what_is_entered_is_in_the_store(tmp_path: Path) -> None:

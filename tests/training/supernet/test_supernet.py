@@ -248,6 +248,18 @@ def test_recalibration_is_the_mean_over_batches(
     torch.testing.assert_close(network[0].running_var, torch.zeros(3))
 
 
+def test_blocks_with_weights_of_five_dimensions_are_recalibrated_too(data: Dataset) -> None:
+    """Which no layout for images holds."""
+    placed = uniform("mobilenetv2_035", "lambda", kernel_size=3, resolution=32, total_stride=16,
+                     exclude=["blocks.[0-5].*"])  # fmt: skip
+    network = build(placed, num_classes=4, start="identity", seed=1)
+    before = snapshot(network)
+    recalibrate(network, data, device=CPU)
+    moved = {name for name in changed(network, before) if "attention" in name}
+    assert any(before[name].dim() == 5 for name in before)
+    assert moved and all("running" in name or "batches" in name for name in moved)
+
+
 def test_scores_are_of_inherited_weights_with_statistics_of_their_own(
     data: Dataset, weights: dict[str, torch.Tensor]
 ) -> None:
