@@ -141,11 +141,11 @@ def read_trained_network(state: RunState, trial: int, weights: Weights) -> Train
         network,
         architecture,
         data.classes,
-        data.mean,
-        data.std,
-        run.file.reading.resize,
-        unfolded,
-        state.task,
+        mean=data.mean,
+        std=data.std,
+        resize=run.file.reading.resize,
+        unfolded=unfolded,
+        task=state.task,
         categories=data.categories,
     )
     return TrainedNetwork(winner, data, training, row, state.constant_prediction)
