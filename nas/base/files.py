@@ -122,7 +122,7 @@ def read_json(path: str | Path, what: str = "", advice: str = "") -> Any:
 def _unreadable(
     path: str | Path, what: str, error: Exception, otherwise: str, advice: str
 ) -> SpecError:
-    """An error that gives the system's reason, or `otherwise` where the content is at fault."""
+    """Return an error with the system's reason, or `otherwise` where the content is at fault."""
     reason = getattr(error, "strerror", None) or otherwise
     file = f"{what} {path}" if what else f"{path}"
     return SpecError(f"cannot read {file}: {reason}" + (f"; {advice}" if advice else ""))

@@ -61,7 +61,7 @@ class Origin:
 
     @property
     def collapsed(self) -> str | None:
-        """That its network is no better than such an answer, where it is not."""
+        """A sentence where the network is no better than one answer to all images, else None."""
         return describe_collapse(self.constant, self.recorded_accuracy)
 
     @property

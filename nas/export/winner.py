@@ -111,7 +111,7 @@ class TrainedNetwork:
 
     @property
     def collapsed(self) -> str | None:
-        """That it is no better than one answer to all images, where it is not."""
+        """A sentence where the network is no better than one answer to all images, else None."""
         return describe_collapse(self.constant, self.recorded_accuracy)
 
 

@@ -49,9 +49,9 @@ _WIDTH, _ABOVE, _BELOW, _LINE = 1.75, 0.95, 0.75, 0.32  # inches: of a cell, and
 
 
 def draw_feature_maps(state: RunState, trial: int, path: Path) -> None:
-    """Draw what in some validation images the plain network, the best hand-placed one and a trial
-    go by, side by side, into a PNG.
+    """Draw Grad-CAM maps of some validation images side by side into a PNG.
 
+    They are of the plain network, the best hand-placed one and a trial.
     Raises SpecError where the trial has no network, the images or Captum are not there, or another
     file has that name; StorageError.
     """

@@ -74,8 +74,10 @@ class Predictions:
 
 
 def winners(front: Front) -> list[int]:
-    """Return the trials that are shown: the plain network, and of the recommended members of the
-    front the three that lose least, by latency.
+    """Return the trials whose predictions are shown.
+
+    These are the plain network and, by latency, the three of the front's recommended members that
+    lose least.
     """
     plain = [point.trial for point in front.references if point.is_plain]
     members = [point for point in front.recommended if not point.is_plain]

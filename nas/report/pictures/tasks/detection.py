@@ -105,6 +105,7 @@ class DetectionPictures:
 
 
 def objects_of(split: Split) -> Tensor:
+    """Return the objects of each image, (N, M, 6)."""
     assert split.annotations is not None
     return split.annotations
 
