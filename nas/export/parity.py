@@ -287,7 +287,7 @@ def _outputs(
     """
     about = export_task(task)
     _, height, width, _ = pixels.shape
-    size = about.at_once(Size(height, width))
+    size = about.batch_size(Size(height, width))
     batches = [slice(row, row + size) for row in range(0, len(pixels), size)]
     batches_of_outputs = (
         (rows, session(normalised(pixels[rows], dict(preprocessing)))) for rows in batches
@@ -304,7 +304,7 @@ def predict_validation(winner: Winner, data: Dataset, most: int) -> ValidationSc
     most: number of images, every class in its share; fewer, or more, as the task has it.
     """
     task = winner.judging
-    most = task.most(winner.size, most)
+    most = task.most_images(winner.size, most)
     pixels, targets = sample_images(winner.task, data.validation, winner.size, most)
     preprocessing = {"mean": winner.mean, "std": winner.std}
     given, judged = [], []

@@ -74,11 +74,10 @@ class Winner:
         behind = Suppressing(self.task.head, size, self.suppression, greedily_kept)
         return nn.Sequential(self.network, behind).eval()
 
-    @property
-    def gives(self) -> str:
-        """The output of its graphs for N images, in words."""
+    def describe_output(self) -> str:
+        """Say what its graphs return for N images."""
         if self.suppression is None:
-            return self.judging.gives()
+            return self.judging.describe_output()
         return describe_suppressed(self.suppression)
 
     @property
