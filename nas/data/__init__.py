@@ -26,10 +26,10 @@ from nas.data.original import OriginalBoxes, OriginalMasks, original_boxes, orig
 from nas.data.reading import Annotated, Merging, Reading
 
 __all__ = [
-    "Annotated",
     "DATA",
-    "Dataset",
     "IGNORED",
+    "Annotated",
+    "Dataset",
     "Merging",
     "OriginalBoxes",
     "OriginalMasks",
