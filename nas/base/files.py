@@ -30,6 +30,7 @@ __all__ = [
     "refuse_below_file",
     "refuse_taken",
     "write_folder_whole",
+    "write_model",
     "write_whole",
 ]
 
@@ -233,6 +234,12 @@ def write_whole(path: Path) -> Iterator[Path]:
     finally:
         with suppress(OSError):  # of a folder that cannot be written, which is said above
             temporary.unlink()
+
+
+def write_model(path: str | Path, model: BaseModel) -> None:
+    """Write a model as JSON, whole. Raises StorageError as `write_whole` does."""
+    with write_whole(Path(path)) as temporary:
+        temporary.write_text(json.dumps(model.model_dump(), indent=1) + "\n")
 
 
 @contextmanager
