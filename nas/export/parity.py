@@ -223,7 +223,7 @@ class ValidationScores:
             parts.append(about.judge(scores, self.targets[rows]))
         alone = session(normalised(self.pixels[:1], dict(self.preprocessing)))
         differences.append(self._difference(alone, slice(1)))
-        judged = Judged.together(parts)
+        judged = Judged.joined(parts)
         change = judged.losses - self.losses
         half_width = 0.0
         if len(change) > 1:
@@ -247,7 +247,7 @@ class ValidationScores:
 
     def _difference(self, scores: Images, rows: slice) -> float:
         """Return how far a graph's outputs for some rows are from the network's."""
-        return self.judging.apart(scores, self.scores[rows])
+        return self.judging.difference(scores, self.scores[rows])
 
     def departs_from(self, recorded: float | None) -> bool:
         """Say whether its accuracy is beyond the noise of the images from a recorded one.
@@ -317,7 +317,7 @@ def predict_validation(winner: Winner, data: Dataset, most: int) -> ValidationSc
         preprocessing,
         targets,
         np.concatenate(given),
-        Judged.together(judged),
+        Judged.joined(judged),
         whole=len(pixels) == len(data.validation),
         network=winner.trained,
     )

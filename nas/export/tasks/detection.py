@@ -111,12 +111,12 @@ class Detection(ExportTask):
         """Return boxes as shares of the image."""
         return outputs.comparable(outputs_)
 
-    def apart(self, outputs_: Outputs, wanted: Outputs) -> float:
+    def difference(self, outputs_: Outputs, wanted: Outputs) -> float:
         """Return the largest difference of a number, or how far the boxes that are kept are."""
         if outputs.are_suppressed(outputs_):
             ones, others = (outputs.answers(one, self._limits) for one in (outputs_, wanted))
             return outputs.apart(ones, others, max(outputs.read_size(wanted)))
-        return super().apart(outputs_, wanted)
+        return super().difference(outputs_, wanted)
 
     def samples(
         self, most: int, scores: Outputs, targets: Targets, answers: NDArray[Any]

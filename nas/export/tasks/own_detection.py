@@ -91,7 +91,7 @@ class OwnDetection(Detection):
         """Return outputs as they are: what their numbers mean is the network's own."""
         return outputs_
 
-    def apart(self, outputs_: Outputs, wanted: Outputs) -> float:
+    def difference(self, outputs_: Outputs, wanted: Outputs) -> float:
         """Return the largest difference of a number."""
         return largest_difference(outputs_, wanted)
 

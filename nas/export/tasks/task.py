@@ -54,7 +54,7 @@ class Judged:
     answers: NDArray[Any]
 
     @classmethod
-    def together(cls, parts: list[Judged]) -> Judged:
+    def joined(cls, parts: list[Judged]) -> Judged:
         """Put those of several batches behind each other."""
         return cls(
             np.concatenate([part.losses for part in parts]),
@@ -132,7 +132,7 @@ class ExportTask(ABC):
         """Return outputs so that equal differences of any numbers are equally bad."""
         return outputs
 
-    def apart(self, outputs: Outputs, wanted: Outputs) -> float:
+    def difference(self, outputs: Outputs, wanted: Outputs) -> float:
         """Return how far a graph's outputs are from the network's of the same images."""
         return largest_difference(self.comparable(outputs), self.comparable(wanted))
 
