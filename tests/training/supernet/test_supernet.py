@@ -419,7 +419,7 @@ def test_the_command_trains_scores_and_goes_on(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("nas.base.machine.usable_cores", lambda: 1)
+    monkeypatch.setattr("nas.runs.supernets.usable_cores", lambda: 1)
     out = tmp_path / "supernet"
     quick = ["proxy.backbone.epochs=0.1"]
     command(small_space, out=out, epochs=0.2, set_=quick)
@@ -452,7 +452,7 @@ def test_the_command_stops_as_asked(
     def interrupted(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("nas.training.plain_backbone.prepare_backbone", interrupted)
+    monkeypatch.setattr("nas.runs.supernets.prepare_backbone", interrupted)
     with pytest.raises(typer.Exit) as stop:
         command(small_space, out=tmp_path / "supernet")
     assert stop.value.exit_code == 130
