@@ -29,6 +29,7 @@ from nas.backbones.feature_maps import FeatureMap, Maps, maps_of, read_maps
 from nas.backbones.line_up import LINE_UP
 from nas.backbones.scores import ScoresOf, find_fault
 from nas.backbones.sites.slot import Site, Slot, usual_positions
+from nas.backbones.sites.trace import WITHOUT_VALUES
 from nas.backbones.sites.walk import outputs, walk
 from nas.backbones.stride import (
     TRACED_SIDE,
@@ -439,10 +440,7 @@ def _unreadable(
     reason = first_line(error)
     unread = f"backbone {backbone!r} cannot read {Size.of(resolution)} images: {reason}"
     if "meta" in reason.lower():
-        return SpecError(
-            f"{unread}: sites are found without values, so that forward may not ask for any "
-            "(item(), numpy(), an `if` on a tensor)"
-        )
+        return SpecError(f"{unread}: {WITHOUT_VALUES}")
     network = plain_network(backbone, num_classes=_CLASSES, total_stride=total_stride)
     if _reads(network, resolution):
         if _reads(network, resolution, images=1):

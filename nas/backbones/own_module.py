@@ -17,7 +17,7 @@ from nas.backbones.scores import take_named_scores
 from nas.backbones.torchvision_detectors import adapted
 from nas.base.errors import SpecError, first_line
 
-__all__ = ["copied", "taken_in", "unwrapped"]
+__all__ = ["copied", "refuse_unwalkable", "taken_in", "unwrapped"]
 
 # By the names of their classes: importing that of torch.compile takes two seconds.
 _WRAPPERS = {
@@ -122,8 +122,8 @@ def _within(module: nn.Module) -> nn.Module | None:
     return None
 
 
-def _refuse_unfit(network: nn.Module, name: str) -> None:
-    """Raise SpecError for modules and weights that cannot be searched with."""
+def refuse_unwalkable(network: nn.Module, name: str) -> None:
+    """Raise SpecError for modules that take no block, and weights without a shape or values."""
     for path, module in network.named_modules():
         if isinstance(module, torch.jit.ScriptModule):
             raise SpecError(
@@ -144,6 +144,11 @@ def _refuse_unfit(network: nn.Module, name: str) -> None:
                 f"backbone {name!r}: {path} is on the meta device, without values; make the "
                 "network on the CPU"
             )
+
+
+def _refuse_unfit(network: nn.Module, name: str) -> None:
+    """Raise SpecError for modules and weights that cannot be searched with."""
+    refuse_unwalkable(network, name)
     for path, weight in network.named_parameters():
         if weight.is_floating_point() and weight.dtype != torch.float32:
             kind = str(weight.dtype).removeprefix("torch.")

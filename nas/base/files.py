@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import errno
 import json
 import os
@@ -21,6 +22,7 @@ if TYPE_CHECKING:  # where networks are only trained, it is not needed and may n
     from pydantic import BaseModel
 
 __all__ = [
+    "decoded",
     "dump_yaml",
     "make_folder",
     "parse",
@@ -30,10 +32,17 @@ __all__ = [
     "refuse_below_file",
     "refuse_taken",
     "write_folder_whole",
+    "write_model",
     "write_whole",
 ]
 
 _MAX_BYTES = 1_000_000
+_MARKS = {
+    codecs.BOM_UTF8: "utf-8-sig",
+    codecs.BOM_UTF16_LE: "utf-16",
+    codecs.BOM_UTF16_BE: "utf-16",
+}
+"""Byte order mark -> the encoding of what follows."""
 _HELD = {
     type(None): "nothing",
     list: "a list",
@@ -106,15 +115,24 @@ def read_text(path: str | Path, what: str = "", advice: str = "") -> str:
     Raises SpecError.
     """
     try:
-        return Path(path).read_text(encoding="utf-8")
+        return decoded(Path(path).read_bytes())
     except (OSError, UnicodeDecodeError) as error:
         raise _unreadable(path, what, error, "it is not a text file", advice) from None
+
+
+def decoded(content: bytes) -> str:
+    """Decode a text: UTF-8, or what its byte order mark says. Raises UnicodeDecodeError.
+
+    Windows puts such marks: Notepad and Excel before UTF-8, PowerShell's `>` before UTF-16.
+    """
+    encoding = next((name for mark, name in _MARKS.items() if content.startswith(mark)), "utf-8")
+    return content.decode(encoding).replace("\r\n", "\n").replace("\r", "\n")
 
 
 def read_json(path: str | Path, what: str = "", advice: str = "") -> Any:
     """Read a JSON file that a user names, with the arguments of `read_text`. Raises SpecError."""
     try:
-        return json.loads(Path(path).read_text(encoding="utf-8"))
+        return json.loads(decoded(Path(path).read_bytes()))
     except (OSError, ValueError, RecursionError) as error:
         raise _unreadable(path, what, error, "it is not JSON", advice) from None
 
@@ -122,7 +140,7 @@ def read_json(path: str | Path, what: str = "", advice: str = "") -> Any:
 def _unreadable(
     path: str | Path, what: str, error: Exception, otherwise: str, advice: str
 ) -> SpecError:
-    """An error that gives the system's reason, or `otherwise` where the content is at fault."""
+    """Return an error with the system's reason, or `otherwise` where the content is at fault."""
     reason = getattr(error, "strerror", None) or otherwise
     file = f"{what} {path}" if what else f"{path}"
     return SpecError(f"cannot read {file}: {reason}" + (f"; {advice}" if advice else ""))
@@ -233,6 +251,12 @@ def write_whole(path: Path) -> Iterator[Path]:
     finally:
         with suppress(OSError):  # of a folder that cannot be written, which is said above
             temporary.unlink()
+
+
+def write_model(path: str | Path, model: BaseModel) -> None:
+    """Write a model as JSON, whole. Raises StorageError as `write_whole` does."""
+    with write_whole(Path(path)) as temporary:
+        temporary.write_text(json.dumps(model.model_dump(), indent=1) + "\n")
 
 
 @contextmanager

@@ -23,7 +23,7 @@ from torch import Tensor
 from nas.base.errors import SpecError, StorageError
 from nas.base.machine import available_memory, cache_root
 from nas.base.size import Resolution, Size
-from nas.data.dataset import Dataset, Split, statistics
+from nas.data.dataset import Dataset, Split, shared_images, statistics
 from nas.data.images import Images, decode_ahead
 from nas.data.kinds import resolve_source, source_to_test
 from nas.data.reading import Annotated, Merging, Reading, Resize, Rules
@@ -32,6 +32,7 @@ from nas.data.searched import Searched, folder_name, identity
 __all__ = ["cached_data", "data_names", "load_data", "open_data", "open_test", "same_images"]
 
 _MEMORY_SHARE = 0.6
+_SHARED = 0.01  # of validation images: fewer doubles, as CIFAR-10 has, change no figure
 _ABOUT = "data.json"
 _READING = Reading()
 _RULES: tuple[Rules, Rules] = (2, 1)
@@ -111,6 +112,7 @@ def cached_data(
     size = Size.of(resolution)
     folder = cache_root() / "data" / search.name(size)
     if (folder / _ABOUT).exists():
+        _tell(_shared(folder), note)
         return folder
     parts, train, held = search.divide()
     _tell(_found_late(train, held), note)
@@ -127,10 +129,17 @@ def cached_data(
             "source": source,
             "annotated": reading.annotated,
             "categories": parts.categories,
+            "shared": shared_images(
+                *(
+                    np.load(building / f"{name}_images.npy", mmap_mode="r")
+                    for name in ("train", "validation")
+                )
+            ),
         }
 
     splits = {"train": train, "validation": held}
     _keep(folder, splits, size, reading.resize, describe, progress)
+    _tell(_shared(folder), note)
     return folder
 
 
@@ -235,6 +244,19 @@ def _tell(texts: Sequence[str], note: Note | None) -> None:
 def _found_late(*parts: Images) -> tuple[str, ...]:
     """Return the notes on what was only found when images were divided."""
     return tuple(dict.fromkeys(text for images in parts for text in images.notes))
+
+
+def _shared(folder: Path) -> tuple[str, ...]:
+    """Say that validation images are among those that networks learn from, where many are."""
+    about, (_, held) = _open(folder, "train", "validation")
+    shared = about.get("shared", 0)  # of before it was not counted
+    if shared < max(1, _SHARED * len(held)):
+        return ()
+    return (
+        f"{shared} of {len(held)} validation images are training images, too, to the last pixel, "
+        "so that validation is easier than new images are: remove doubles, let groups.csv say "
+        "what belongs together, or name other images (--validation PATH)",
+    )
 
 
 def _bytes(splits: Mapping[str, Images], size: Size) -> int:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import unicodedata
+from collections.abc import Callable, Collection, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from nas.data.reading import Rules
 
 __all__ = ["folder", "folder_test", "imagenet", "imagenet_test", "validation_folder"]
 
+_NAMED = 4  # folders, in an error
 _OTHERWISE_NAMED = ("valid", "validation", "dev", "eval")
 
 
@@ -99,7 +101,7 @@ def validation_folder(argument: str, rules: Rules) -> ImageSource[Numbered]:
             if one - other:
                 raise SpecError(
                     f"folder {readable(root)}: class {min(one - other)!r} is not in "
-                    f"{where}; both need the same classes"
+                    f"{where}{_alike(min(one - other), other)}; both need the same classes"
                 )
         return _images(classes, listing)
 
@@ -147,7 +149,7 @@ def _classes(root: Path) -> tuple[str, ...]:
     train = root / "train"
     if not train.is_dir():
         raise SpecError(
-            f"data folder {readable(root)}: it has no folder train/; needed: "
+            f"data folder {readable(root)}: it has no folder train/{_there(root)}; needed: "
             f"{readable(root)}/train/<class>/<images>"
         )
     classes = tuple(list_classes(train))
@@ -156,7 +158,24 @@ def _classes(root: Path) -> tuple[str, ...]:
             f"data folder {readable(train)}: {len(classes)} class folder{'s' * (not classes)}; "
             "at least 2 are needed, one for each class"
         )
+    for name in classes:
+        if alike := _alike(name, set(classes) - {name}):
+            raise SpecError(f"data folder {readable(train)}: class {name!r} is there twice{alike}")
     return classes
+
+
+def _there(root: Path) -> str:
+    """Say which folders there are where one is missing."""
+    names = sorted(readable(Path(each.name)) for each in root.iterdir() if each.is_dir())
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return f", but {', '.join(f'{name}/' for name in names[:_NAMED])}{more}" if names else ""
+
+
+def _alike(name: str, others: Collection[str]) -> str:
+    """Say that a name is among others but for how Unicode composes its letters, as macOS does."""
+    composed = unicodedata.normalize("NFC", name)
+    same = any(unicodedata.normalize("NFC", other) == composed for other in others)
+    return ", but for accents that are signs of their own there; rename one" if same else ""
 
 
 def _list_part(part: Path, classes: Sequence[str], rules: Rules) -> Listing:
@@ -165,7 +184,8 @@ def _list_part(part: Path, classes: Sequence[str], rules: Rules) -> Listing:
     if unknown:
         raise SpecError(
             f"data folder {readable(part)}: class {min(unknown)!r} is not in "
-            f"{readable(part.parent / 'train')}; both need the same classes"
+            f"{readable(part.parent / 'train')}{_alike(min(unknown), classes)}; both need the "
+            "same classes"
         )
     return list_images(part, classes, rules=rules)
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nas.base.errors import SpecError
+from nas.base.files import decoded
 from nas.data.formats import image_formats
 from nas.data.reading import Rules
 
@@ -92,7 +93,7 @@ def local_path(path: str) -> Path:
 def text_of(path: Path) -> str:
     """Read a file of text. Raises SpecError where it is none."""
     try:
-        return path.read_text(encoding="utf-8-sig")
+        return decoded(path.read_bytes())
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or "it is no UTF-8"
         raise SpecError(f"{readable(path)} cannot be read ({reason}); mend or remove it") from None

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from pathlib import PurePath
+from pathlib import PureWindowsPath
 
 from nas.base.errors import SpecError
 
-__all__ = ["TOOLS", "Tool", "read_log"]
+__all__ = ["TOOLS", "Tool", "read_log", "read_number"]
 
 _RUNS = 50
-_NUMBER = r"([\d.]+(?:e[+-]?\d+)?)"
+_NUMBER = r"(\d+(?:[.,]\d+)*(?:e[+-]?\d+)?)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +45,22 @@ class Tool:
         """Return the time of one inference in what the tool has printed; None: it is not there."""
         for pattern, unit in self.figures:
             figures = pattern.findall(printed)
-            if figures and float(figures[-1]) > 0:
-                return float(figures[-1]) * unit
+            figure = read_number(figures[-1]) if figures else None
+            if figure is not None and 0 < figure < math.inf:
+                return figure * unit
+        return None
+
+
+def read_number(text: str) -> float | None:
+    """Read a number, also with a comma for its point, as German and French have it.
+
+    None where it is none, or where a comma may mean thousands: `1,234.5`, `1,234,567`.
+    """
+    if "," in text and (text.count(",") > 1 or "." in text):
+        return None
+    try:
+        return float(text.replace(",", "."))
+    except ValueError:
         return None
 
 
@@ -126,7 +141,7 @@ def read_log(text: str, files: Collection[str], tool: Tool, source: str) -> dict
         timings.setdefault(name, []).append(value)
 
     for line in text.splitlines():
-        word = PurePath(line.strip()).name
+        word = PureWindowsPath(line.strip().strip("\"'")).name  # which parts at both slashes
         if word in files:
             close()
             name, lines = word, []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import math
 import random
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -13,11 +14,11 @@ from pydantic import BaseModel, ConfigDict
 from torch import nn
 
 from nas.base.errors import SpecError, StorageError
-from nas.base.files import parse, read_json, read_text, write_whole
+from nas.base.files import decoded, parse, read_json, read_text, write_whole
 from nas.latency.assembly import assemble_profile
 from nas.latency.deployment import build_deployed
 from nas.latency.device import Device
-from nas.latency.device_tools import TOOLS, Tool, read_log
+from nas.latency.device_tools import TOOLS, Tool, read_log, read_number
 from nas.latency.host_block import TimedGraph
 from nas.latency.measure import Latency
 from nas.latency.plan import MeasurementPlan, plan_measurements
@@ -273,11 +274,13 @@ def _read_logs(logs: Sequence[Path], manifest: Manifest) -> dict[str, Latency]:
 def read_rows(path: Path) -> dict[str, dict[str, str]]:
     """Read timings.csv as it stands, its fields by column, by the name of the file.
 
+    As spreadsheets write it, too: with a byte order mark, and semicolons or tabs between fields.
     Raises SpecError where it is none, or names a file twice.
     """
     try:
-        with path.open(newline="", encoding="utf-8") as stream:
-            rows = list(csv.DictReader(stream))
+        text = decoded(path.read_bytes())
+        between = max(",;\t", key=text.partition("\n")[0].count)
+        rows = list(csv.DictReader(io.StringIO(text), delimiter=between))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         reason = getattr(error, "strerror", None) or "it is not CSV"
         raise SpecError(f"cannot read the timings {path}: {reason}") from None
@@ -286,6 +289,11 @@ def read_rows(path: Path) -> dict[str, dict[str, str]]:
     by_name: dict[str, dict[str, str]] = {}
     for line, row in enumerate(rows, start=2):
         name = (row["file"] or "").strip()
+        if None in row:
+            raise SpecError(
+                f"{path}, line {line}: it has more fields than the first line names; where numbers "
+                "have a decimal comma, semicolons go between fields"
+            )
         if name in by_name:
             raise SpecError(f"{path}, line {line}: {name} stands there twice; leave one")
         by_name[name] = row
@@ -328,11 +336,8 @@ def _check_whole(timed: Collection[str], files: Mapping[str, str], source: str) 
 
 
 def _milliseconds(text: str | None, path: Path, line: int, name: str) -> float:
-    try:
-        value = float(text or "")
-    except ValueError:
-        value = math.nan
-    if not (math.isfinite(value) and value > 0):
+    value = read_number(text or "")
+    if value is None or not (math.isfinite(value) and value > 0):
         raise SpecError(
             f"{path}, line {line}: found {text!r} for {name}; milliseconds above 0 are allowed"
         )

@@ -10,8 +10,9 @@ import torch
 from torch import nn
 
 from nas.backbones import Site
-from nas.backbones.own_module import copied
+from nas.backbones.own_module import copied, refuse_unwalkable
 from nas.backbones.scores import describe_output
+from nas.backbones.sites.trace import WITHOUT_VALUES, first_weight
 from nas.backbones.sites.walk import outputs, walk
 from nas.backbones.torchvision_detectors import adapted
 from nas.base.errors import SpecError, first_line
@@ -32,12 +33,13 @@ def sites(network: nn.Module, size: Resolution | tuple[int, int] | None = None) 
     size: of the images: 224, or height and width, (224, 160) or "224x160"; None: of the network's
         `example_input`, where it has one (see `nas.OwnNetwork`), else 224.
 
-    They are found by sending one through a copy without arithmetic: behind depthwise convolutions,
-    projections and shortcuts. Any other module that gives a feature map takes a block, too, by its
-    path (see `insert`).
+    They are found by sending one image through a copy, without arithmetic, and lie behind depthwise
+    convolutions, projections and shortcuts. Any other module that returns a feature map takes a
+    block, too, by its path (see `insert`).
     Raises SpecError when the network cannot read such an image.
     """
     images = _size(network, size)
+    refuse_unwalkable(network, type(network).__name__)
     with _reading(network, images):
         return walk(adapted(copied(network)), images.written)
 
@@ -52,20 +54,22 @@ def insert(
 ) -> nn.Module:
     """Return a copy of a network with blocks in it; the network itself stays as it is.
 
-    blocks: where -> what: `{"layer3.1": "coord/r32", "blocks.2.1/after_depthwise": "se"}`. Where is
-        the name of a site (see `sites`), or the path of a module, on whose output the block works.
-    size: of the images, as of `sites`; some blocks need to know it.
-    start: `identity`, so that the network gives what it gave, which is checked; or `paper`.
-    seed: of the blocks' first weights.
+    blocks: place -> block: `{"layer3.1": "coord/r32", "blocks.2.1/after_depthwise": "se"}`. A place
+        is the name of a site (see `sites`), or the path of a module, on whose output the block
+        works.
+    size: of the images, as for `sites`; some blocks need to know it.
+    start: `identity`: the network computes what it computed before, which is checked; or `paper`.
+    seed: of the blocks' initial weights.
 
-    The network's own weights keep their names: what was saved of it is loaded by
-    `load_state_dict(..., strict=False)`, which then misses the blocks' alone.
-    Raises SpecError for a place or block that there is not, a block that does not fit, and a
-    network that gives something else with identity blocks in it.
+    The network's own weights keep their names: `load_state_dict(..., strict=False)` loads its
+    checkpoints, and misses only the weights of the blocks.
+    Raises SpecError for an unknown place or block, a block that does not fit, and a network whose
+    output changes although blocks start as identities.
     """
     if start not in {"identity", "paper"}:
         raise SpecError(f"start {start!r}; allowed: identity, paper")
     images = _size(network, size)
+    refuse_unwalkable(network, type(network).__name__)
     grown = copied(network)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -81,7 +85,7 @@ def insert(
             if site.slot.way != "in" and site.slot.path in taken:
                 raise SpecError(f"{where} holds a block already; one at a place")
             module = block.assemble(site.channels, site.height, site.width, start, options)
-            site.slot.fill(grown, module.to(_device(network)).train(network.training))
+            site.slot.fill(grown, module.to(first_weight(network)).train(network.training))
     if start == "identity":
         _check_same(network, grown, blocks, images)
     return grown
@@ -131,8 +135,10 @@ def _reading(network: nn.Module, size: Size) -> Iterator[None]:
     except SpecError:
         raise
     except Exception as error:  # whatever the user's code provokes
+        reason = first_line(error)
+        without = f": {WITHOUT_VALUES}" if "meta" in reason.lower() else ""
         raise SpecError(
-            f"{type(network).__name__} cannot read {(1, *size.shape)}: {first_line(error)}"
+            f"{type(network).__name__} cannot read {(1, *size.shape)}: {reason}{without}"
         ) from None
 
 
@@ -141,7 +147,8 @@ def _check_same(
 ) -> None:
     """Raise SpecError where identity blocks change what a network gives."""
     before, after = (_scores(adapted(copied(each)), size) for each in (network, grown))
-    limit = _SAME * max(1.0, float(before.abs().max()))
+    rounding = torch.finfo(first_weight(network).dtype).eps
+    limit = max(_SAME, rounding) * max(1.0, float(before.abs().max()))
     largest = float((before - after).abs().max())
     if not largest <= limit:
         there = ", ".join(f"{label} at {where}" for where, label in blocks.items())
@@ -153,9 +160,8 @@ def _check_same(
 
 def _scores(network: nn.Module, size: Size) -> torch.Tensor:
     training = {module: module.training for module in network.modules()}
-    images = torch.randn(_BATCH, *size.shape, generator=torch.Generator().manual_seed(0)).to(
-        _device(network)
-    )
+    images = torch.randn(_BATCH, *size.shape, generator=torch.Generator().manual_seed(0))
+    images = images.to(first_weight(network))
     try:
         with torch.no_grad():
             given = network.eval()(images)
@@ -166,7 +172,3 @@ def _scores(network: nn.Module, size: Size) -> torch.Tensor:
         values = list(given.values()) if isinstance(given, Mapping) else list(given)
         given = values[0]
     return given.float()
-
-
-def _device(network: nn.Module) -> torch.device:
-    return next((each.device for each in network.parameters()), torch.device("cpu"))

@@ -17,6 +17,7 @@ from nas.base.files import (
     read_text,
     read_yaml,
     write_folder_whole,
+    write_model,
     write_whole,
 )
 
@@ -123,7 +124,7 @@ def test_first_fault_names_the_key_and_what_is_allowed(data: object, told: str) 
 def test_files_are_read_or_refused_in_one_line(tmp_path: Path) -> None:
     good, bad, lost = tmp_path / "good", tmp_path / "bad", tmp_path / "lost"
     good.write_text('{"width": "größer"}', encoding="utf-8")
-    bad.write_bytes(b"\xff\xfe")
+    bad.write_bytes(b"\xff\x00")
     assert read_json(good) == {"width": "größer"} == read_json(str(good))
     assert read_text(good) == '{"width": "größer"}'
     for read, path, words, message in (
@@ -138,6 +139,14 @@ def test_files_are_read_or_refused_in_one_line(tmp_path: Path) -> None:
     bad.write_text("[" * 200_000)
     with pytest.raises(SpecError, match="it is not JSON"):
         read_json(bad)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_texts_of_windows_are_read(encoding: str, tmp_path: Path) -> None:
+    """Notepad and PowerShell begin them with a byte order mark, and end lines by two signs."""
+    (file := tmp_path / "file").write_bytes('{"width":\r\n"größer"}\r\n'.encode(encoding))
+    assert read_json(file) == {"width": "größer"}
+    assert read_text(file) == '{"width":\n"größer"}\n'
 
 
 def test_dumped_model_reads_back() -> None:
@@ -172,6 +181,14 @@ def test_failing_writer_leaves_the_old_file(
     assert [(item.name, item.read_text()) for item in tmp_path.iterdir()] == (
         [("front.csv", "old")] if existed else []
     )
+
+
+def test_a_model_is_read_as_it_was_written(tmp_path: Path) -> None:
+    model = Outer(name="été", width=0.25, inner=Inner(depth=3))
+    path = tmp_path / "model.json"
+    write_model(path, model)
+    assert parse(Outer, read_json(path), "model.json") == model
+    assert path.read_text().endswith("}\n") and list(tmp_path.iterdir()) == [path]
 
 
 def test_what_cannot_be_written_is_one_line(tmp_path: Path) -> None:

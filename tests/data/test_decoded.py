@@ -27,6 +27,7 @@ from nas.data import (
     open_test,
     same_images,
 )
+from nas.data.dataset import shared_images
 from nas.data.reading import Resize, Rules
 
 MakeFolder = Callable[..., Path]
@@ -45,6 +46,28 @@ def test_the_cache_maps_the_same_images(make_folder: MakeFolder) -> None:
         assert torch.equal(one.labels, other.labels)
     assert (loaded.classes, loaded.mean, loaded.std) == (mapped.classes, mapped.mean, mapped.std)
     assert (loaded.mirror, loaded.source) == (mapped.mirror, mapped.source)
+
+
+def test_validation_images_that_are_learnt_from_are_said_each_time(make_folder: MakeFolder) -> None:
+    root = make_folder(parts={"train": 5, "val": 4})
+    for seed, path in enumerate(sorted(root.rglob("*.png"))):
+        noise = np.random.default_rng(seed).integers(0, 255, (16, 16, 3), dtype=np.uint8)
+        Image.fromarray(noise).save(path)
+    shutil.copy(root / "train" / "a" / "1.png", root / "val" / "a" / "1.png")
+    shutil.copy(root / "train" / "b" / "2.png", root / "val" / "b" / "other.png")
+    for _ in range(2):
+        notes: list[str] = []
+        cached_data(f"folder:{root}", 16, validation=0.2, seed=0, note=notes.append)
+        (said,) = [note for note in notes if "to the last pixel" in note]
+        assert said.startswith("2 of 9 validation images are training images, too")
+
+
+def test_shared_images_are_counted_where_all_have_a_row_in_common() -> None:
+    images = np.random.default_rng(0).integers(0, 255, (20, 6, 5, 3), dtype=np.uint8)
+    images[:, 3] = 255
+    held = np.concatenate([images[:3], images[:1], images[12:]])
+    assert shared_images(images[:10], held) == 4
+    assert shared_images(images[:10], images[10:]) == 0
 
 
 def test_images_that_are_not_square_are_kept_apart_from_others(make_folder: MakeFolder) -> None:

@@ -132,6 +132,7 @@ def test_training_images_are_no_validation(make_folder: MakeFolder) -> None:
 def test_broken_folders_are_named(make_folder: MakeFolder, tmp_path: Path) -> None:
     fails(tmp_path / "nowhere", "no such folder")
     fails(tmp_path, "it has no folder train/")
+    fails(make_folder("other", parts={"Train": 3}), "no folder train/, but Train/; needed")
     fails(make_folder("one", parts={"train": 3}, classes=("a",)), "1 class folder; at least 2")
     empty = make_folder("empty", parts={"train": 3})
     (empty / "train" / "c").mkdir()
@@ -171,6 +172,15 @@ def test_a_class_of_val_alone_is_named(make_folder: MakeFolder) -> None:
     root = make_folder(parts={"train": 4, "val": 2})
     (root / "val" / "zebra").mkdir()
     fails(root, "class 'zebra' is not in")
+
+
+def test_names_that_differ_by_unseen_signs_alone_are_said(make_folder: MakeFolder) -> None:
+    """A zip of macOS has `é` as two signs: "class 'café' is not in train", where it was seen."""
+    one, two = "caf\u00e9", "cafe\u0301"
+    fails(make_folder("twice", parts={"train": 3}, classes=(one, two)), "there twice, but for acc")
+    root = make_folder("apart", parts={"train": 3}, classes=(one, "b"))
+    (root / "val" / two).mkdir(parents=True)
+    fails(root, "is not in .*, but for accents that are signs of their own there; rename one")
 
 
 def test_the_test_part_is_never_opened_by_a_search(make_folder: MakeFolder) -> None:

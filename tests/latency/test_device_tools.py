@@ -39,6 +39,28 @@ def test_the_time_of_an_inference_is_read(runtime: str) -> None:
     assert TOOLS[runtime].milliseconds("ERROR: Segmentation fault\n") is None
 
 
+@pytest.mark.parametrize(
+    ("written", "wanted"),
+    [("1,50", 1.5), ("1.5e-1", 0.15), ("1,234.5", None), ("1.2.3", None), ("0.00", None)],
+)
+def test_a_decimal_comma_is_one_and_what_is_no_number_is_none(
+    written: str, wanted: float | None
+) -> None:
+    """Of `1,50` milliseconds one was read, and `1.2.3` ended in a traceback."""
+    printed = f"  model.ncnn.param  min = 1  max = 2  avg = {written}\n"
+    assert TOOLS["ncnn"].milliseconds(printed) == wanted
+
+
+def test_names_are_found_as_any_shell_writes_them() -> None:
+    tool, line = TOOLS["ncnn"], "  model.ncnn.param  avg = {}\r\r\n"
+    log = "".join(
+        f"{name}\r\r\n{line.format(number)}"
+        for number, name in enumerate((r"C:\phone\a.zip", '"b.zip"', "/data/local/tmp/c.zip"), 1)
+    )
+    found = read_log(log, ("a.zip", "b.zip", "c.zip"), tool, "log")
+    assert found == {"a.zip": [1.0], "b.zip": [2.0], "c.zip": [3.0]}
+
+
 def test_means_stand_in_where_no_median_is_printed() -> None:
     old = "Inference timings in us: Init: 1461, First inference: 114, Inference (avg): 31.4759"
     assert TOOLS["litert"].milliseconds(old) == pytest.approx(0.0314759)

@@ -126,6 +126,7 @@ def test_a_pack_timed_by_another_process_makes_a_profile(
         ("name,time\na.onnx,1\n", "its first line must name"),
         ("file,latency_ms\na.onnx,1\n", "no timing of b.onnx"),
         ("file,latency_ms\na.onnx,1\nb.onnx,2\na.onnx,1\n", "a.onnx stands there twice"),
+        ("file,latency_ms\na.onnx,1,5\nb.onnx,2\n", "line 2: it has more fields .* semicolons"),
         ("file,latency_ms\na.onnx,-1\nb.onnx,2\n", "found '-1' for a.onnx"),
         ("file,latency_ms\na.onnx,nan\nb.onnx,2\n", "found 'nan' for a.onnx"),
         ("file,latency_ms\na.onnx,\nb.onnx,2\n", "found '' for a.onnx"),
@@ -139,6 +140,25 @@ def test_wrong_timings_are_said_in_one_line(tmp_path: Path, rows: str, said: str
     with pytest.raises(SpecError, match=said) as caught:
         read_timings(path, {"a.onnx": "1", "b.onnx": "2"})
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("rows", "encoding"),
+    [
+        ("file,latency_ms,again_ms\na.onnx,1.5,1.5\nb.onnx,2,2\n", "utf-8-sig"),
+        ("file;latency_ms;again_ms\r\na.onnx;1,5;1,5\r\nb.onnx;2;2\r\n", "utf-8-sig"),
+        ("file\tlatency_ms\tagain_ms\r\na.onnx\t1.5\t1.5\r\nb.onnx\t2\t2\r\n", "utf-16"),
+    ],
+)
+def test_timings_are_read_as_spreadsheets_write_them(
+    tmp_path: Path, rows: str, encoding: str
+) -> None:
+    (path := tmp_path / "timings.csv").write_bytes(rows.encode(encoding))
+    found = read_timings(path, {"a.onnx": "1", "b.onnx": "2"})
+    assert {name: latency.latency_ms for name, latency in found.items()} == {
+        "a.onnx": 1.5,
+        "b.onnx": 2.0,
+    }
 
 
 def test_a_pack_is_a_folder_with_a_manifest(tmp_path: Path) -> None:

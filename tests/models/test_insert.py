@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import timm
 import torch
+from support import odd_networks
 from torch import Tensor, nn
 
 import nas
@@ -133,3 +134,20 @@ def test_what_is_no_size_is_told_in_one_line(resnet: nn.Module, size: object) ->
         with pytest.raises(SpecError) as caught:
             call(resnet, size)  # type: ignore[operator]
         assert str(caught.value).startswith(f"size {size!r}; allowed: whole pixels, or height x")
+
+
+@pytest.mark.parametrize("kind", [torch.bfloat16, torch.float16, torch.float64])
+def test_blocks_are_of_the_type_of_the_network(kind: torch.dtype) -> None:
+    """It ended with "Input type (torch.FloatTensor) and weight type ... should be the same"."""
+    network = timm.create_model("resnet10t", num_classes=10).to(kind).eval()
+    grown = nas.insert(network, {"layer2.0": "coord/r8"}, size=64)
+    assert {weight.dtype for weight in grown.parameters()} == {kind}
+
+
+def test_what_has_no_shape_or_asks_for_values_is_told_as_in_a_search() -> None:
+    with pytest.raises(SpecError, match="weight has no shape yet, as it is of a lazy module"):
+        nas.sites(nn.LazyConv2d(8, 3), 32)
+    with pytest.raises(SpecError, match="scripted or traced module of torch.jit"):
+        nas.insert(odd_networks.scripted(10), {"1": "se"}, size=32)
+    with pytest.raises(SpecError, match="sites are found without values"):
+        nas.sites(odd_networks.asserting(10), 32)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from support.evaluations import make_evaluation
-from support.samples import make_record
+from support.samples import make_job, make_record
 
 from nas.spec.objective import objectives_named
 from nas.spec.search_plan import SearchPlan
@@ -27,18 +27,12 @@ from nas.study.record import (
     PRUNED,
     RUNNING,
     Evaluation,
-    Job,
     Latency,
     Outcome,
     Record,
 )
 
 OBJECTIVES = objectives_named(["loss", "latency_ms"])
-
-
-def job(trial: int, *, repeat: int = 0, rung: int = -1) -> Job:
-    record = make_record(trial)
-    return Job(trial, record.architecture, record.digest, 7, repeat=repeat, rung=rung)
 
 
 def evaluation(**more: float) -> Evaluation:
@@ -71,8 +65,8 @@ def _store(path: Path) -> Store:
 def test_what_is_entered_is_in_the_store(tmp_path: Path) -> None:
     store = Store.create(tmp_path / "study.journal", OBJECTIVES)
     ledger = Ledger(store)
-    first = ledger.start(job(0), {"a": "none"}, {"a": ("none", "se/r8")}, {"mark": 1})
-    again = ledger.start(replace(job(0), trial=1, repeat=1), {}, {}, {})
+    first = ledger.start(make_job(0), {"a": "none"}, {"a": ("none", "se/r8")}, {"mark": 1})
+    again = ledger.start(replace(make_job(0), trial=1, repeat=1), {}, {}, {})
     assert (first.state, again.state, ledger.networks) == (RUNNING, RUNNING, 1)
     assert ledger.by_digest == {first.digest: [0, 1]}
     ledger.update(make_record(0), [1.0, 1.0])
@@ -84,12 +78,14 @@ def test_what_is_entered_is_in_the_store(tmp_path: Path) -> None:
 
 
 def test_a_trial_keeps_what_it_was_at_the_rung_below() -> None:
-    waiting = record_outcome(Record.of(job(0), None), job(0, rung=0), Outcome(evaluation()))
+    waiting = record_outcome(
+        Record.of(make_job(0), None), make_job(0, rung=0), Outcome(evaluation())
+    )
     waiting = replace(waiting, seconds=4.0)
     assert (waiting.state, waiting.finished) == (PAUSED, None)
-    whole = record_outcome(waiting, job(0), Outcome(evaluation(loss=0.5)))
+    whole = record_outcome(waiting, make_job(0), Outcome(evaluation(loss=0.5)))
     assert (whole.state, whole.loss, whole.seconds) == (COMPLETE, 0.5, 14.0)
-    broken = record_outcome(waiting, job(0), Outcome(failure="out of memory"))
+    broken = record_outcome(waiting, make_job(0), Outcome(failure="out of memory"))
     assert (broken.state, broken.loss, broken.failure) == (FAILED, 1.0, "out of memory")
     assert broken.finished is not None
     assert (prune(waiting).state, prune(waiting).loss) == (PRUNED, 1.0)

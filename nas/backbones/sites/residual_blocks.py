@@ -7,13 +7,21 @@ of RepVGG. Depthwise ones are found by their convolutions (see walk.py).
 from __future__ import annotations
 
 import math
+from collections import defaultdict
 
 from torch import Tensor, nn
 
 from nas.backbones.sites.operations import Operation
 from nas.backbones.sites.trace import Call, Trace, holds, is_convolution
 
-__all__ = ["adds", "full_convolutions", "is_spatial", "last_convolution", "residual_blocks"]
+__all__ = [
+    "adds",
+    "full_convolutions",
+    "is_spatial",
+    "last_convolution",
+    "residual_blocks",
+    "side_by_side",
+]
 
 
 def residual_blocks(trace: Trace, others: list[str]) -> list[str]:
@@ -79,6 +87,27 @@ def last_convolution(own: Call, trace: Trace) -> Call | None:
         ),
         None,
     )
+
+
+def side_by_side(trace: Trace) -> dict[str, str]:
+    """Return the path of each convolution that is added to others beside it -> what adds them all.
+
+    As in MobileOne and RepVGG, whose branches become one convolution when they are shipped. What
+    adds them is the module that ends in the sum; empty where more is done there.
+    """
+    convolutions = {id(call.gave): call for call in trace.calls if is_convolution(call.module)}
+    depths = trace.depths()
+    found: dict[str, str] = {}
+    for total in trace.sums():
+        by_depth: defaultdict[int, list[str]] = defaultdict(list)
+        for part in _branches(total.gave, total.path, trace):
+            made = next((id(one) for one in trace.lineage(part) if id(one) in convolutions), None)
+            if made is not None:
+                by_depth[depths[made]].append(convolutions[made].path)
+        for paths in by_depth.values():
+            if len(paths) > 1:
+                found |= dict.fromkeys(paths, _ending_in(total, trace) or "")
+    return found
 
 
 def adds(own: Call, trace: Trace) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,7 +13,13 @@ from torch import Tensor, nn
 from nas.backbones.sites.operations import Operation, Recorder, tensors_in
 from nas.base.size import Resolution, Size
 
-__all__ = ["Call", "Trace", "holds", "is_convolution"]
+__all__ = ["WITHOUT_VALUES", "Call", "Trace", "first_weight", "holds", "is_convolution"]
+
+WITHOUT_VALUES = (
+    "sites are found without values, so that forward may not ask for any (item(), numpy(), an `if` "
+    "on a tensor)"
+)
+"""What to say where torch refuses an operation on its meta device."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -76,6 +82,7 @@ class Trace:
 
             return note
 
+        kind = first_weight(network).dtype
         plain = _plain_convolutions(network)  # moving to another device unties what is shared
         # Tensors of inference mode, in which a network may be built, do not count their changes.
         with torch.inference_mode(False), torch.no_grad():
@@ -84,7 +91,7 @@ class Trace:
                 module.register_forward_pre_hook(entering(path))
                 module.register_forward_hook(noting(path), with_kwargs=True)
             with Recorder(calls, running) as seen:
-                network(torch.zeros(1, *Size.of(resolution).shape, device="meta"))
+                network(torch.zeros(1, *Size.of(resolution).shape, device="meta", dtype=kind))
         return cls(calls, seen.readers, seen.changes, seen.operations, plain)
 
     def within(self, path: str) -> Trace:
@@ -136,27 +143,42 @@ class Trace:
             None,
         )
 
+    def is_alone(self, call: Call) -> bool:
+        """Say whether nothing but what is in a call reads what it reads; in place, all reads it."""
+        return call.gave is call.read or not any(
+            any(read is call.read for read in operation.read)
+            and not holds(call.path, operation.path)
+            for operation in self.operations.values()
+        )
+
     def sums(self) -> list[Operation]:
         """Return the sums of feature maps of one shape, in order."""
         return [operation for operation in self.operations.values() if operation.added]
 
     def is_made_of(self, tensor: Tensor, origin: Tensor) -> bool:
         """Say whether a map is another one, or that one behind norms, activations and gates."""
+        return any(one is origin for one in self.lineage(tensor))
+
+    def lineage(self, tensor: Tensor) -> Iterator[Tensor]:
+        """Yield a map, and those of which norms, activations and gates made it."""
         waiting, seen = [tensor], set[int]()
         while waiting:
             current = waiting.pop()
-            if current is origin:
-                return True
+            yield current
             if id(current) in self.operations and id(current) not in seen:
                 seen.add(id(current))
                 waiting += self.operations[id(current)].origins
-        return False
 
-    def depths(self, start: Tensor) -> dict[int, int]:
-        """Count the convolutions on the longest way from a tensor, by the id of what they reach."""
-        reached = {id(start): 0}
+    def depths(self, start: Tensor | None = None) -> dict[int, int]:
+        """Count the convolutions on the longest way from a tensor, by the id of what they reach.
+
+        start: None: from all that no operation gave, as images.
+        """
+        reached = {} if start is None else {id(start): 0}
         for made, operation in self.operations.items():
             ways = [reached[id(read)] for read in operation.read if id(read) in reached]
+            if start is None:
+                ways.append(0)
             if ways:
                 reached.setdefault(made, max(ways) + operation.convolves)
         return reached
@@ -178,6 +200,12 @@ class Trace:
             tensor == id(call.gave) and call.number < completed <= reader.number
             for tensor, completed in self.changes
         )
+
+
+def first_weight(network: nn.Module) -> Tensor:
+    """Return a weight whose device and type images need; an empty tensor where there is none."""
+    weights = (each for each in network.parameters() if each.is_floating_point())
+    return next(weights, torch.empty(0))
 
 
 def holds(outer: str, inner: str) -> bool:

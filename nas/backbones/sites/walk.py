@@ -10,7 +10,7 @@ any block, each full convolution is one.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from fnmatch import fnmatchcase
 
@@ -22,9 +22,10 @@ from nas.backbones.sites.residual_blocks import (
     is_spatial,
     last_convolution,
     residual_blocks,
+    side_by_side,
 )
-from nas.backbones.sites.slot import Site, Slot
-from nas.backbones.sites.trace import Call, Trace, is_convolution
+from nas.backbones.sites.slot import Site, Slot, keeper_within
+from nas.backbones.sites.trace import Call, Trace, holds, is_convolution
 from nas.base.size import Resolution
 from nas.spec.positions import Part
 
@@ -67,12 +68,13 @@ def _is_answer(slot: Slot, call: Call, trace: Trace) -> bool:
 
 def _slots_of(network: nn.Module, trace: Trace) -> list[tuple[Slot, Call]]:
     """Return every slot with the call whose map passes through it, in call order."""
-    depthwise = _hosts(network, trace)
+    beside = _side_by_side(network, trace)
+    depthwise = _hosts(network, trace, beside)
     full = residual_blocks(trace, depthwise)
     hosts = [*depthwise, *full]
     slots: list[tuple[Slot, Call]] = []
     for host in depthwise:
-        slots += _slots(host, _block(host, trace, hosts), trace)
+        slots += _slots(host, _block(host, trace, hosts), trace, beside)
     for host in full:
         slots += _full_slots(host, _block(host, trace, hosts), trace)
     if not depthwise:
@@ -83,7 +85,7 @@ def _slots_of(network: nn.Module, trace: Trace) -> list[tuple[Slot, Call]]:
 
 def block_paths(network: nn.Module, trace: Trace) -> list[str]:
     """Return the paths of the residual blocks of a network that was traced without shortcuts."""
-    depthwise = _hosts(network, trace)
+    depthwise = _hosts(network, trace, _side_by_side(network, trace))
     return [*depthwise, *residual_blocks(trace, depthwise)]
 
 
@@ -104,6 +106,8 @@ def _sites(slots: Iterable[tuple[Slot, Call]], trace: Trace) -> Iterator[Site]:
         shapes = [_map(slot, each).shape for each in trace.calls if each.path == call.path]
         if any(len(shape) != 4 or shape[1] != shapes[0][1] for shape in shapes):
             continue  # tokens, or an activation that several layers share
+        if slot.way == "after":
+            slot = replace(slot, keeper=keeper_within(call.module))
         maps = tuple((height, width) for _, _, height, width in shapes)
         largest = max(maps, key=math.prod)
         yield Site(shapes[0][1], *largest, slot, maps if len(maps) > 1 else ())
@@ -187,12 +191,26 @@ def _is_elementwise(call: Call) -> bool:
 # Residual blocks.
 
 
-def _hosts(network: nn.Module, trace: Trace) -> list[str]:
-    """Return the paths of the residual blocks, in call order."""
+def _side_by_side(network: nn.Module, trace: Trace) -> dict[str, str]:
+    """Return the path of each convolution beside others -> the module that they are a layer of.
+
+    That is what ends in their sum and mixes no channels elsewhere; empty where there is none.
+    """
+    return {
+        path: "" if any(map(_mixes_channels, network.get_submodule(whole).modules())) else whole
+        for path, whole in side_by_side(trace).items()
+    }
+
+
+def _hosts(network: nn.Module, trace: Trace, beside: Mapping[str, str]) -> list[str]:
+    """Return the paths of the residual blocks, in call order.
+
+    beside: as `_side_by_side` returns them.
+    """
     hosts: dict[str, None] = {}
     for call in trace.calls:
         if _is_depthwise(call.module):
-            host = _host_of(network, call.path, trace)
+            host = _host_of(network, call.path, trace, beside)
         elif _is_like_depthwise(call.module):
             host = call.path
         else:
@@ -201,23 +219,36 @@ def _hosts(network: nn.Module, trace: Trace) -> list[str]:
     return list(hosts)
 
 
-def _host_of(network: nn.Module, path: str, trace: Trace) -> str:
+def _host_of(network: nn.Module, path: str, trace: Trace, beside: Mapping[str, str]) -> str:
     """Return the module above that holds a slot `se`; else the nearest that mixes channels, too.
 
     In a flat network that one is no block but half of everything; then what holds the
-    depthwise convolution and no other layer stands for the block.
+    depthwise convolution and no other layer, nor another of its kind, stands for the block.
     """
-    alone = path
     for ancestor in _ancestors(path):
         if "se" in dict(network.get_submodule(ancestor).named_children()):
             return ancestor
-    for ancestor in _ancestors(path):
+    alone = beside.get(path) or path
+    for ancestor in _ancestors(alone):
         layers = list(network.get_submodule(ancestor).modules())
         if any(map(_mixes_channels, layers)):
             is_block = sum(map(_is_depthwise, layers)) <= _MOST_DEPTHWISE
+            is_block = is_block and not _is_sequence(ancestor, trace)
             return _up_to_shortcut(network, ancestor, trace) if is_block else alone
-        alone = ancestor
+        if sum(map(_is_depthwise, layers)) == 1:
+            alone = ancestor
     return alone
+
+
+def _is_sequence(path: str, trace: Trace) -> bool:
+    """Say whether modules that each add a shortcut to a depthwise convolution are in a module."""
+    inside = [call for call in trace.within(path).calls if call.path != path]
+    adding = [call.path for call in inside if adds(call, trace)]
+    depthwise = [call.path for call in inside if _is_depthwise(call.module)]
+    blocks = [host for host in adding if any(holds(host, each) for each in depthwise)]
+    return any(
+        not holds(one, other) and not holds(other, one) for one in blocks for other in blocks
+    )
 
 
 def _ancestors(path: str) -> Iterator[str]:
@@ -255,15 +286,18 @@ def _block(host: str, trace: Trace, hosts: list[str]) -> Trace:
     return inside.where(lambda call: not call.path.startswith(closed))
 
 
-def _slots(host: str, trace: Trace, whole: Trace) -> Iterator[tuple[Slot, Call]]:
+def _slots(
+    host: str, trace: Trace, whole: Trace, beside: Mapping[str, str]
+) -> Iterator[tuple[Slot, Call]]:
     """Yield the slots of one residual block, each with the call whose map passes through it."""
     own = next((call for call in trace.calls if call.path == host), None)
     held = next((call for call in trace.calls if call.path == f"{host}.se"), None)
     firsts = {call.path: call for call in reversed(trace.calls) if is_convolution(call.module)}
     convolutions = [call for call in trace.calls if firsts.get(call.path) is call]
-    depthwise = [call for call in convolutions if _is_depthwise(call.module)]
+    depthwise = _depthwise_layers(convolutions, trace, beside)
     if own and not any(map(_mixes_channels, own.module.modules())):
-        yield _behind(host, "after_depthwise", own, whole)
+        if beside.get(host) != "":
+            yield _behind(host, "after_depthwise", own, whole)
         return
     if held:
         yield _in_place(host, "after_depthwise", held, trace)
@@ -271,11 +305,30 @@ def _slots(host: str, trace: Trace, whole: Trace) -> Iterator[tuple[Slot, Call]]
         yield from _behind_depthwise(host, convolutions, depthwise, trace)
     if own is None or not convolutions:
         return
-    if _mixes_channels(convolutions[-1].module):
-        end = end_of_layer(convolutions[-1], trace)
+    last = next((call for call in reversed(convolutions) if _is_as_large(call, own)), None)
+    if last and _mixes_channels(last.module) and last.path not in beside:
+        end = end_of_layer(last, trace)
         yield _after(host, "after_projection", end, whole), end
     if _is_sum(own.gave, trace, host):
         yield _after(host, "after_residual", own, whole), own
+
+
+def _is_as_large(convolution: Call, own: Call) -> bool:
+    """Say whether a convolution gives a map as large as its block; those of gates are smaller."""
+    if own.gave.ndim != 4:
+        return True  # of tokens nothing can be said
+    return math.prod(convolution.gave.shape[2:]) >= math.prod(own.gave.shape[2:])
+
+
+def _depthwise_layers(
+    convolutions: list[Call], trace: Trace, beside: Mapping[str, str]
+) -> list[Call]:
+    """Return the depthwise convolutions; of those side by side the module that adds them."""
+    paths = [
+        beside.get(call.path, call.path) for call in convolutions if _is_depthwise(call.module)
+    ]
+    firsts = {call.path: call for call in reversed(trace.calls) if call.path in paths}
+    return [call for call in trace.calls if firsts.get(call.path) is call]
 
 
 def _full_slots(host: str, trace: Trace, whole: Trace) -> Iterator[tuple[Slot, Call]]:
@@ -366,11 +419,13 @@ def _behind(host: str, position: str, conv: Call, trace: Trace) -> tuple[Slot, C
 def end_of_layer(conv: Call, trace: Trace) -> Call:
     """Return the last of the norms and activations that follow a convolution one by one.
 
-    One that other layers share is none of them, since a block there would follow those, too.
+    One that other layers share is none of them, since a block there would follow those, too; nor
+    is the first layer of a branch, as the norm of a block that begins with one.
     """
     end, times = conv, trace.times(conv.path)
     for call in trace.calls[trace.calls.index(conv) + 1 :]:
-        if call.read is end.gave and _is_elementwise(call) and trace.times(call.path) == times:
+        follows = call.read is end.gave and _is_elementwise(call)
+        if follows and trace.times(call.path) == times and trace.is_alone(call):
             end = call
     return end
 
@@ -384,6 +439,8 @@ def _next_reader(end: Call, trace: Trace) -> Call | None:
     reader = next((call for call in later if is_convolution(call.module)), None)
     if reader is None or reader.read.shape != end.gave.shape:
         return None
+    if id(reader.read) not in trace.depths(end.gave):
+        return None  # it reads another part of the channels, or what another branch gave
     return reader if trace.only_reader(reader.read) is reader else None
 
 

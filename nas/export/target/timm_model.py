@@ -92,7 +92,8 @@ def _whole_model(winner: Winner, name: str) -> tuple[str, dict[str, Tensor], boo
             kind, held, fixed = _block(winner.network, site, classes)
             weights |= {f"{site.slot.path}.{key}": value for key, value in held.items()}
             any_fixed = any_fixed or fixed
-        rows.append(f"    ({site.slot.module!r}, {site.slot.way!r}, {kind}),  # {site.name}")
+        where = f"{site.slot.module!r}, {site.slot.way!r}, {site.slot.block_within!r}"
+        rows.append(f"    ({where}, {kind}),  # {site.name}")
     written = [code.format(name=kind) for code, kind in classes.items()]
     code = _WHOLE.format(
         title=str(architecture).replace("\\", "/").replace('"', "'"),
@@ -189,6 +190,7 @@ It takes what timm's {backbone} takes: num_classes, in_chans, features_only, out
 """
 
 import json
+from functools import partial
 from pathlib import Path
 
 import timm
@@ -204,7 +206,7 @@ aten = torch.ops.aten
 INSERTED = (
 {rows}
 )
-"""Module -> where the block goes (in its place, before or after it), and the block."""
+"""Module, where the block goes (in its place, before or after it), its path there, the block."""
 
 UNSTRIDED = {unstrided!r}
 """Layers that have lost their stride."""
@@ -216,27 +218,28 @@ REDUCTIONS = {reductions!r}
 """The form of timm's feature maps; empty: as timm says."""
 
 
-def _after(module, inputs, output):
-    return module.attention_after(output)
+def _after(path, module, inputs, output):
+    return module.get_submodule(path)(output)
 
 
-def _before(module, inputs):
-    return module.attention_before(*inputs)
+def _before(path, module, inputs):
+    return module.get_submodule(path)(*inputs)
 
 
-def _insert(network, module, way, block):
+def _insert(network, module, way, path, block):
     if way == "in":
         owner, _, name = module.rpartition(".")
         setattr(network.get_submodule(owner), name, block())
         return
     owner = network.get_submodule(module)
-    owner.add_module(f"attention_{{way}}", block())
-    if isinstance(owner, nn.Sequential):
+    keeper, _, name = path.rpartition(".")
+    owner.get_submodule(keeper).add_module(name, block())
+    if not keeper and isinstance(owner, nn.Sequential):
         return
     if way == "after":
-        owner.register_forward_hook(_after)
+        owner.register_forward_hook(partial(_after, path))
     else:
-        owner.register_forward_pre_hook(_before)
+        owner.register_forward_pre_hook(partial(_before, path))
 
 
 def _create(**options):
@@ -252,8 +255,8 @@ def _create(**options):
                 setattr(layer, name, tuple(factor * side for side in value))
             elif not isinstance(value, str):
                 setattr(layer, name, factor * value)
-    for module, way, block in INSERTED:
-        _insert(network, module, way, block)
+    for inserted in INSERTED:
+        _insert(network, *inserted)
     for info, reduction in zip(network.feature_info, REDUCTIONS):
         info["reduction"] = reduction
     return network
