@@ -49,7 +49,7 @@ def test_no_network_is_trained_twice_with_one_seed(tmp_path: Path, turns: int | 
         digest, ledger = f"{residue:x}", Ledger(_store(tmp_path / str(residue)))
         for repeat in range(10):
             seed = elsewhere if repeat == 0 else next_seed(plan, digest, ledger)
-            order = replace(job(repeat, repeat=repeat), digest=digest, seed=seed)
+            order = replace(make_job(repeat, repeat=repeat), digest=digest, seed=seed)
             ledger.start(order, {}, {}, {})
         assert len({record.seed for record in ledger.records}) == 10
     few = {next_seed(plan, f"{number:x}", Ledger(_store(tmp_path / "few"))) for number in range(20)}

@@ -164,12 +164,12 @@ def test_a_trial_that_optuna_wrote_twice_counts_once(sqlite: StorageUrl) -> None
 
 def test_what_a_database_holds_twice_is_copied_once(sqlite: StorageUrl, tmp_path: Path) -> None:
     store = Store.create(sqlite, OBJECTIVES)
-    store.start(job(0), {}, {}, {})
+    store.start(make_job(0), {}, {}, {})
     store._storage.create_new_trial(store._study, store._storage.get_all_trials(store._study)[0])
-    store.start(job(1), {}, {}, {})
+    store.start(make_job(1), {}, {}, {})
     copy = Store.create(tmp_path / "study.journal", OBJECTIVES)
     copy.copy_from(Store(sqlite, writable=False))
-    copy.start(job(2), {}, {}, {})
+    copy.start(make_job(2), {}, {}, {})
     assert [record.trial for record in copy.records()] == [0, 1, 2]
 
 
