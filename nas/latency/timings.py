@@ -20,6 +20,7 @@ class Timings:
     path: of the file that keeps them.
     device: what they are of; for a file of another one, `read` raises.
     anchor_ms: latency of the anchor; None until it was measured.
+    anchor: its digest; None in files of earlier versions, which did not say it.
     graphs: milliseconds by key.
     networks: latencies by digest.
     """
@@ -31,8 +32,9 @@ class Timings:
         anchor_ms: float | None = None,
         graphs: Mapping[str, float] | None = None,
         networks: Mapping[str, Latency] | None = None,
+        anchor: str | None = None,
     ) -> None:
-        self.anchor_ms = anchor_ms
+        self.anchor_ms, self.anchor = anchor_ms, anchor
         self.graphs = dict(graphs or {})
         self.networks = dict(networks or {})
         self._path = path
@@ -59,7 +61,8 @@ class Timings:
                     "or write elsewhere"
                 )
             networks = {key: Latency(**value) for key, value in data["networks"].items()}
-            return cls(path, device, data["anchor_ms"], data["graphs"], networks)
+            anchor = data.get("anchor")
+            return cls(path, device, data["anchor_ms"], data["graphs"], networks, anchor)
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             raise SpecError(f"{path} cannot be gone on with: remove it to start again") from None
 
@@ -68,6 +71,7 @@ class Timings:
         data = {
             "device": self._device,
             "anchor_ms": self.anchor_ms,
+            "anchor": self.anchor,
             "graphs": self.graphs,
             "networks": {key: asdict(value) for key, value in self.networks.items()},
         }

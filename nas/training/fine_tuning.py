@@ -66,7 +66,13 @@ def _groups(network: nn.Module, slowed: Sequence[nn.Module], rate_share: float) 
 
 
 def _classifier(came: Sequence[nn.Module], task: Task) -> nn.Module | None:
-    """Return the last layer that gives as much as the task wants; None: there is none."""
+    """Return the last layer that gives as much as the task wants; None: there is none.
+
+    Heads of segmentation and detection take the place of a backbone's classifier, whose
+    convolutions may have as many channels as there are classes.
+    """
+    if not task.is_whole and task.name != "retrieval":
+        return None
     layers = [
         module
         for module in came

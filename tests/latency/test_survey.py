@@ -6,6 +6,7 @@ import json
 import math
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +16,14 @@ from support.latency_profiles import small_space
 from nas.base.errors import MeasurementError, SpecError
 from nas.latency import survey as surveying
 from nas.latency.device import Device
+from nas.latency.measure import Anchor, Latency
 from nas.latency.pack import fit_pack, pack_space, read_timings
+from nas.latency.plan import plan_measurements
 from nas.latency.profile import Profile
 from nas.latency.quality import judge_profile
 from nas.latency.survey import is_of_this_machine, loader_of, measure_drift, measure_profile
 from nas.models.candidates import Candidates
+from nas.spec.task import Task
 
 FEW: dict[str, Any] = {"networks": 2, "held_out": 2, "classes": 10}
 TIMING = """
@@ -99,6 +103,35 @@ def test_an_interrupted_survey_goes_on(
     )
     assert seen[0] == 6
     assert [path.name for path in tmp_path.iterdir()] == ["device.json"]
+
+
+def test_what_was_timed_of_another_space_does_not_say_how_fast_this_ones_anchor_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same file of a profile, another backbone: an interrupted survey left an anchor there."""
+    anchors = iter([3.0, 7.0])
+    monkeypatch.setattr(surveying, "measure_anchor", lambda *_, **__: next(anchors))
+
+    def beside(subjects: dict[str, Any], anchor: Anchor, **_: object) -> dict[str, Latency]:
+        return {name: Latency(anchor.latency_ms, None, 0.01) for name in subjects}
+
+    monkeypatch.setattr(surveying, "measure_together", beside)
+
+    def stop(done: int, _of: int) -> None:
+        raise KeyboardInterrupt
+
+    def time(backbone: str, progress: Callable[[int, int], None]) -> dict[str, Latency]:
+        space = small_space(backbones=[backbone], sites={"exclude": ["blocks.[0-5].*"]})
+        plan, graphs = plan_measurements(Candidates(space), whole=2, held_out=1, seed=0)
+        return surveying.survey(
+            plan, graphs, lambda module, shape: lambda image: None, keep=tmp_path / "timings",
+            device="this", task=Task(outputs=10), progress=progress,
+        )[1]  # fmt: skip
+
+    with pytest.raises(KeyboardInterrupt):
+        time("mobilenetv2_035", stop)
+    networks = time("mobilenetv2_050", lambda done, of: None)
+    assert {latency.latency_ms for latency in networks.values()} == {7.0}
 
 
 def test_a_pack_timed_by_another_process_makes_a_profile(

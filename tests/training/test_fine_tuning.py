@@ -24,6 +24,7 @@ CPU = torch.device("cpu")
 TASKS = {
     "classification": Task(outputs=10),
     "segmentation": Task("segmentation", 10, "lraspp"),
+    "as many classes as channels": Task("segmentation", 32, "lraspp"),
     "retrieval": Task.of("retrieval", 10),
 }
 PLACED = uniform(

@@ -33,7 +33,8 @@ __all__ = ["full_training_findings"]
 _LEAST = 4  # networks, of which an order can be told
 
 Floats = NDArray[np.float64]
-
+_Pair = tuple[int, int]
+"""A searched network and a rival, by their numbers."""
 
 _DRAWS = 4000
 _SURE = 0.95  # of which of two figures is the better, where they are said to disagree
@@ -78,7 +79,7 @@ def full_training_findings(front: ParetoFront) -> tuple[Finding, ...]:
     Searched networks are chosen by validation and compared by test images: by loss where the loss
     of each image was kept, since accuracy throws most of what they say away, and by accuracy
     otherwise. Differences are paired by seed and by image, and intervals hold all at once with
-    95 %.
+    95 %; without test images those of all networks that could have been chosen.
     """
     cloud = front.cloud
     rows = [row for row, text in enumerate(cloud["retrained"]) if text is not None]
@@ -107,7 +108,8 @@ def full_training_findings(front: ParetoFront) -> tuple[Finding, ...]:
     findings += _not_retrained(front, len(cloud["trial"]) - len(networks) - len(short))
     images = used[0].test_images if tested else used[0].images
     findings += _proxy_order([item for item in networks if not is_widened(item.reference)])
-    return (*findings, *_comparisons(front, networks, used[0].task_name, images or 0))
+    task = used[0].task_name
+    return (*findings, *_comparisons(front, networks, task, images or 0, tested=tested))
 
 
 def _networks(
@@ -241,9 +243,17 @@ def _network(
 
 
 def _comparisons(
-    front: ParetoFront, networks: Sequence[_Network], task: TaskName, images: int
+    front: ParetoFront,
+    networks: Sequence[_Network],
+    task: TaskName,
+    images: int,
+    *,
+    tested: bool,
 ) -> list[Finding]:
-    """Compare each hand-placed network, and the plain one, with the best of the search."""
+    """Compare each hand-placed network, and the plain one, with the best of the search.
+
+    tested: whether by other images than those that choose the best.
+    """
     searched = [row for row, item in enumerate(networks) if item.reference is None]
     placed = [row for row, item in enumerate(networks) if item.reference is not None]
     if not searched or not placed:
@@ -251,7 +261,9 @@ def _comparisons(
     judged = _judge(networks, task, images)
     if judged is None:
         return [Finding(Kind.FULL_NOISE_UNKNOWN, FULL_TRAINING)]
-    pairs, findings = [], []
+    pairs: list[_Pair] = []
+    asked: list[_Pair] = []
+    findings = []
     for rival in placed:
         # Nothing with attention is as fast as the plain network; that comparison is of its worth.
         plain, limit = networks[rival].reference == PLAIN, networks[rival].latency_ms
@@ -261,15 +273,23 @@ def _comparisons(
         if fast:
             best = max(fast, key=lambda row: float(networks[row].validation.mean()))
             pairs.append((best, rival))
+            # The best by the images that judge it was partly lucky: all are asked there.
+            asked += [(row, rival) for row in ([best] if tested else fast)]
         elif not is_widened(networks[rival].reference):
             findings.append(Finding(Kind.NONE_AS_FAST, FULL_TRAINING, rival=networks[rival].name))
     by_accuracy = _differences(
-        networks, judged.points, pairs, Kind.ACCURACY_DIFFERENCE, "points", front.margin_points
+        networks,
+        judged.points,
+        pairs,
+        asked,
+        Kind.ACCURACY_DIFFERENCE,
+        "points",
+        front.margin_points,
     )
     deciding = by_accuracy
     if judged.loss is not None:
         deciding = _differences(
-            networks, judged.loss, pairs, Kind.FULL_LOSS_DIFFERENCE, "loss", front.margin
+            networks, judged.loss, pairs, asked, Kind.FULL_LOSS_DIFFERENCE, "loss", front.margin
         )
         findings += _disagreements(by_accuracy, deciding)
     by_hand = [
@@ -331,7 +351,8 @@ def _covariance(networks: Sequence[_Network], task: TaskName, images: int) -> Fl
 def _drawn(values: Sequence[Floats], covariance: Floats) -> Floats | None:
     """Draw means over all seeds and all images, (count, k).
 
-    Not shrunk: what is compared was chosen by other images, and all comparisons count together.
+    Not shrunk: what is compared was chosen by other images, or beside all that it was chosen from,
+    and all comparisons count together.
     values: (s,) of each network, with the same seeds.
     covariance: (k, k), of their means over other images.
     """
@@ -354,18 +375,22 @@ def _drawn(values: Sequence[Floats], covariance: Floats) -> Floats | None:
 def _differences(
     networks: Sequence[_Network],
     draws: Floats,
-    pairs: Sequence[tuple[int, int]],
+    pairs: Sequence[_Pair],
+    asked: Sequence[_Pair],
     kind: Kind,
     unit: str,
     margin: float,
 ) -> list[Finding]:
-    """Compare pairs of networks, with intervals that hold all at once."""
-    ones, others = ([pair[side] for pair in pairs] for side in (0, 1))
+    """Compare pairs of networks, with intervals that hold all at once.
+
+    asked: those that the pairs were chosen from, of which the intervals hold.
+    """
+    ones, others = ([pair[side] for pair in asked] for side in (0, 1))
     gained = draws[:, ones] - draws[:, others]
     low, high = simultaneous_interval(gained, LEVEL)
     findings = []
-    for number, (one, other) in enumerate(pairs):
-        best, rival = networks[one], networks[other]
+    for one, other in pairs:
+        best, rival, number = networks[one], networks[other], asked.index((one, other))
         figures = [
             ("margin", margin),
             ("no_worse", float((gained[:, number] > -margin).mean())),

@@ -119,6 +119,26 @@ def test_where_one_network_alone_saw_the_test_images_all_are_judged_by_validatio
     assert (finding.count("networks"), finding.count("test_images")) == (3, 0)
 
 
+def test_the_luckiest_by_the_images_that_judge_it_is_held_against_all_it_was_chosen_from() -> None:
+    """Without test images; the twelve are equal."""
+    rng = np.random.default_rng(0)
+    networks = {"plain": [0.80, 0.803, 0.797]} | {
+        f"n{number}": (0.80 + 0.004 * rng.standard_normal(3)).tolist() for number in range(12)
+    }
+    luckiest = max(networks, key=lambda name: sum(networks[name]))
+    alone = {name: networks[name] for name in ("plain", luckiest)}
+    among, by_itself = (
+        the(Kind.ACCURACY_DIFFERENCE, unopened(front_of(some), "plain", None), "plain")
+        for some in (networks, alone)
+    )
+    assert among.estimate == pytest.approx(by_itself.estimate)
+    assert among.high - among.low > 1.2 * (by_itself.high - by_itself.low)
+    # By test images, which have not chosen it, nothing is asked of the others.
+    tested = the(Kind.ACCURACY_DIFFERENCE, front_of(networks), "plain")
+    one = the(Kind.ACCURACY_DIFFERENCE, front_of(alone), "plain")
+    assert tested.high - tested.low < 1.2 * (one.high - one.low)
+
+
 def with_losses(front: Front, means: dict[str, float], apart: float = 0.0) -> Front:
     """Keep the loss of each test image; seeds differ by .001, images by much, alike for all."""
     rng = np.random.default_rng(0)
