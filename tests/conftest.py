@@ -7,7 +7,6 @@ import os
 # Before torch is imported: tests run side by side, and threads that wait for each other crawl.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-import os
 from pathlib import Path
 
 import pytest

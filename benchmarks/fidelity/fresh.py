@@ -29,9 +29,9 @@ from scipy.stats import ttest_1samp
 
 from benchmarks.fidelity.landscapes import LANDSCAPES, Landscape
 from benchmarks.fidelity.trainings import Images, Job, append, check_unchanged, finish, rows_of
-from benchmarks.search.sampler_report import holm
 from benchmarks.shared.command import carry_out
 from benchmarks.shared.report import print_machine, print_table
+from benchmarks.shared.significance import holm
 from nas import open_run
 from nas.base.seeds import derive
 from nas.spec.architecture import Architecture

@@ -15,6 +15,7 @@ from benchmarks.search.peers import family
 from benchmarks.search.sampler_runs import SIGMA
 from benchmarks.search.table import Floats
 from benchmarks.shared.report import print_table
+from benchmarks.shared.significance import holm
 from nas.base.errors import SpecError
 
 PAIR = ["table", "quality", "cost"]
@@ -52,15 +53,6 @@ def paired_p(differences: Floats) -> float:
     if len(differences) < 2:
         return math.nan
     return 1.0 if not differences.any() else float(wilcoxon(differences).pvalue)
-
-
-def holm(values: Sequence[float]) -> list[float]:
-    """P corrected for how many there are (Holm 1979); NaN stays and does not count."""
-    found = np.array(values, dtype=np.float64)
-    order = np.argsort(found)[: np.count_nonzero(~np.isnan(found))]
-    factors = len(order) - np.arange(len(order))
-    found[order] = np.minimum(np.maximum.accumulate(found[order] * factors), 1.0)
-    return list(found)
 
 
 def title(label: object) -> str:

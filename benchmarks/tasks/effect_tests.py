@@ -12,7 +12,9 @@ from numpy.typing import NDArray
 from scipy.stats import f as fisher
 from scipy.stats import t as student
 
-__all__ = ["Effect", "effects_of", "holm", "repeatability"]
+from benchmarks.shared.significance import holm
+
+__all__ = ["Effect", "effects_of", "repeatability"]
 
 Floats = NDArray[np.float64]
 
@@ -105,18 +107,6 @@ def repeatability(figures: Floats) -> tuple[float, float, float]:
     high = ratio * float(fisher.ppf(tail, freedom, networks - 1))
     share, least, most = ((one - 1) / (one + seeds - 1) for one in (ratio, low, high))
     return share, least, most
-
-
-def holm(values: Floats, comparisons: int) -> Floats:
-    """Return p values as they stand for all of a family together (Holm 1979).
-
-    comparisons: of the family; those without a value show nothing.
-    """
-    order = np.argsort(values)
-    steps = (comparisons - np.arange(len(values))) * values[order]
-    corrected = np.empty_like(values)
-    corrected[order] = np.minimum(np.maximum.accumulate(steps), 1.0)
-    return corrected
 
 
 def _drawn(

@@ -79,7 +79,7 @@ def _network(head: str, arguments: argparse.Namespace) -> Winner:
     torch.manual_seed(0)
     network = build(architecture, task=task)
     classes = tuple(f"class {number}" for number in range(arguments.classes))
-    winner = Winner(network, architecture, classes, _MEAN, _STD, "stretch", None, task)
+    winner = Winner(network, architecture, classes, _MEAN, _STD, resize="stretch", task=task)
     with torch.no_grad():
         network.train()
         for _ in range(_WARMUP):

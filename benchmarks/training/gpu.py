@@ -30,6 +30,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import get_args
@@ -44,7 +45,7 @@ from nas.base.errors import SpecError
 from nas.data import Dataset, Split
 from nas.execution.evaluator import EvaluatorSpec
 from nas.execution.side_by_side import choose_number
-from nas.execution.workers.throughput import throughput_gauge
+from nas.execution.workers.throughput import ThroughputGauge, free_bytes
 from nas.models.build import build, uniform
 from nas.spec.architecture import Architecture
 from nas.spec.launch import Launch
@@ -55,7 +56,7 @@ from nas.spec.space import Constraints
 from nas.spec.task import Task
 from nas.training.device import best_device
 from nas.training.loop import Training
-from nas.training.placement import free_memory, placed
+from nas.training.placement import placed
 from nas.training.precision import autocast, backend_flags, check_precision, usual_precision
 from nas.training.recipe import Recipe
 
@@ -228,21 +229,15 @@ def measure_placement(
             task=TASK,
         )
         placed_by_hand = uniform(BACKBONE, "coord", resolution=SIDE, total_stride=16, reduction=8)
-
-        def memory() -> int | None:
-            known = free_memory(device)
-            return None if known is None else known[0]
-
-        gauge = throughput_gauge(
+        with ThroughputGauge(
             {"spec": spec.to_dict(), "architecture": placed_by_hand.to_json()},
             threads=1,
             log=folder / "log",
             gpu=None,
-            memory=memory,
+            memory=partial(free_bytes, device),
             placement=placement,
-        )
-        with gauge as measure:
-            chosen = choose_number(measure, most, placement)
+        ) as gauge:
+            chosen = choose_number(gauge.measure, most, placement)
         rows = [
             [
                 str(one.number),

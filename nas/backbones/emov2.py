@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from nas.blocks.i2rmb import SpanningAttention
 
-__all__ = ["EMOv2", "NETWORKS", "ResidualMobileBlock"]
+__all__ = ["NETWORKS", "EMOv2", "ResidualMobileBlock"]
 
 _EPSILON = 1e-6
 _SCALE = 1e-6

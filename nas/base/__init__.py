@@ -1,1 +1,1 @@
-"""The ground of the program: errors, files, seeds, object storage, this machine, its processes."""
+"""What every floor stands on: errors, files, seeds, object storage, this machine, processes."""

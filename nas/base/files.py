@@ -32,6 +32,7 @@ __all__ = [
     "refuse_below_file",
     "refuse_taken",
     "write_folder_whole",
+    "write_model",
     "write_whole",
 ]
 
@@ -139,7 +140,7 @@ def read_json(path: str | Path, what: str = "", advice: str = "") -> Any:
 def _unreadable(
     path: str | Path, what: str, error: Exception, otherwise: str, advice: str
 ) -> SpecError:
-    """An error that gives the system's reason, or `otherwise` where the content is at fault."""
+    """Return an error with the system's reason, or `otherwise` where the content is at fault."""
     reason = getattr(error, "strerror", None) or otherwise
     file = f"{what} {path}" if what else f"{path}"
     return SpecError(f"cannot read {file}: {reason}" + (f"; {advice}" if advice else ""))
@@ -250,6 +251,12 @@ def write_whole(path: Path) -> Iterator[Path]:
     finally:
         with suppress(OSError):  # of a folder that cannot be written, which is said above
             temporary.unlink()
+
+
+def write_model(path: str | Path, model: BaseModel) -> None:
+    """Write a model as JSON, whole. Raises StorageError as `write_whole` does."""
+    with write_whole(Path(path)) as temporary:
+        temporary.write_text(json.dumps(model.model_dump(), indent=1) + "\n")
 
 
 @contextmanager

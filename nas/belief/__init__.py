@@ -1,1 +1,1 @@
-"""The belief that figures allow: arrays in, means, deviations and draws out."""
+"""The Bayesian model of gains by full training: arrays in, means, deviations and draws out."""

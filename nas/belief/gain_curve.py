@@ -20,8 +20,8 @@ from scipy.stats import t as student
 
 __all__ = [
     "BudgetChoice",
-    "CurveRow",
     "Crossing",
+    "CurveRow",
     "GainAt",
     "GainCurve",
     "Verdict",

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from nas.belief.grid import Codes, Floats, Grid
 
-__all__ = ["Points", "PointSpace", "Precision"]
+__all__ = ["PointSpace", "Points", "Precision"]
 
 Precision = type[np.float32] | type[np.float64]
 """The type that covariances are computed in: screening a pool does with single precision."""

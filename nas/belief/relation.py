@@ -85,6 +85,19 @@ class _Parts(NamedTuple, Generic[_T]):
     seed: _T
 
 
+class _Present(NamedTuple):
+    """What is found among rows, each with hyperparameters of its own.
+
+    curve: rows at several budgets, or at another one than the full training's.
+    several: rows of one training.
+    seeds: trainings of one level with one seed.
+    """
+
+    curve: bool
+    several: bool
+    seeds: bool
+
+
 @dataclass(frozen=True, eq=False)
 class Relation:
     """The rows of evidence but for their networks, and the hyperparameters that relate them.
@@ -101,6 +114,7 @@ class Relation:
     degrees: (k,) degrees of freedom that it is known to.
     akin: (s,) of the sources, whether it comes of the very trainings that lie on the curve.
     usual_noise: its variance before anything is known of it.
+    whole: of the rows that these are a part of, see `part`; None: they are all.
     """
 
     share: Floats
@@ -114,6 +128,7 @@ class Relation:
     degrees: Floats
     akin: NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, dtype=np.bool_))
     usual_noise: float = 0.1
+    whole: _Present | None = None
 
     @classmethod
     def of_one_source(cls, count: int, noise: float | None = None) -> Relation:
@@ -148,6 +163,10 @@ class Relation:
             repeats=self.repeats[rows],
         )
 
+    def part(self, rows: Codes) -> Relation:
+        """Return some rows with the hyperparameters of all, whatever is found among them."""
+        return replace(self[rows], whole=self._present)
+
     @cached_property
     def _same_training(self) -> Floats:
         same = (self.training[:, None] == self.training).astype(np.float64)
@@ -177,10 +196,18 @@ class Relation:
         z = np.log2(self.share)
         return np.asarray(np.abs(z[:, None] - z))
 
+    @cached_property
+    def _present(self) -> _Present:
+        return self.whole or _Present(
+            curve=bool((np.abs(np.log2(self.share)) > 1e-6).any()),
+            several=bool(self._same_training.any()),
+            seeds=bool((self._same_seed.sum(axis=1) > 1).any()),
+        )
+
     @property
     def has_curve(self) -> bool:
         """True where rows lie at several budgets, or at another one than the full training's."""
-        return bool((np.abs(np.log2(self.share)) > 1e-6).any())
+        return self._present.curve
 
     @property
     def sources(self) -> int:
@@ -190,9 +217,7 @@ class Relation:
     @cached_property
     def _usual(self) -> _Parts[tuple[int, float, float]]:
         """How many hyperparameters each part has, and their prior means and deviations."""
-        curve = int(self.has_curve)
-        several = int(self._same_training.any())
-        seeds = int((self._same_seed.sum(axis=1) > 1).any())
+        curve, several, seeds = map(int, self._present)
         return _Parts(
             scale=(1, *_SCALE),
             slow=(curve, *_SLOW),

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
 from nas.base.errors import SpecError
 from nas.cli.completion import runner_names
@@ -23,13 +21,10 @@ from nas.cli.options import (
     WeightsMatch,
     Workers,
 )
-from nas.cli.output.console import make_console, plain_table, print_json
+from nas.cli.output.calibration_tables import print_calibration, print_curves
+from nas.cli.output.console import make_console, print_json
 from nas.cli.output.search_progress import watch_search
 from nas.cli.parsing import settings_of_weights, with_option
-
-if TYPE_CHECKING:
-    from nas.study.budget_curves import CurvePoint, CurvesFound
-    from nas.study.calibration import Calibration, Estimate
 
 __all__ = ["calibrate"]
 
@@ -173,14 +168,16 @@ def calibrate(
         raise typer.Exit(130) from None
     named = [f"--{name} {value}" for name, value in (("task", task), ("head", head)) if value]
     search = " ".join(["nas search", str(space), *named, f"--data {data}"])
-    if curves:
-        _show_curves(found, screen, search, out, json_)
-        return
     if json_:
-        print_json(calibration.model_dump())
+        print_json((found if curves else calibration).model_dump())
         return
-    _print_calibration(calibration, screen)
-    screen.print(f"\nWritten: {out}/calibration.json, {out}/calibration.png")
+    if curves:
+        print_curves(found, screen)
+        names = ["curves.json", "curves.png", "curves.svg"]
+    else:
+        print_calibration(calibration, screen)
+        names = ["calibration.json", "calibration.png"]
+    screen.print("\nWritten: " + ", ".join(f"{out}/{name}" for name in names))
     screen.print(f"Search with it: {search} --calibration {out} --out RUN", soft_wrap=True)
 
 
@@ -191,101 +188,3 @@ def _refuse_others(curves: bool, of_curves: dict[str, object], others: dict[str,
         raise SpecError(f"{given[0]} is of a calibration without --curves; leave one of them out")
     if given:
         raise SpecError(f"{given[0]} is of curves; give --curves with it")
-
-
-def _show_curves(found: CurvesFound, screen: Console, search: str, out: Path, json_: bool) -> None:
-    if json_:
-        print_json(found.model_dump())
-        return
-    screen.print()
-    screen.print(_curve_table(found))
-    noise = "unknown" if found.noise is None else f"{found.noise:.3f}"
-    screen.print(
-        "Validation loss saved against plain, ± its standard deviation; * beyond chance, corrected "
-        f"for {len(found.curves)} networks. One training has a noise of {noise}. "
-        f"{found.trainings} trainings: {found.recipe}.",
-        style="dim",
-    )
-    for line in found.lines:
-        screen.print(line)
-    screen.print(f"\nWritten: {out}/curves.json, {out}/curves.png, {out}/curves.svg")
-    screen.print(f"Search with it: {search} --calibration {out} --out RUN", soft_wrap=True)
-
-
-def _curve_table(found: CurvesFound) -> Table:
-    table = plain_table()
-    table.add_column("network")
-    for epochs in found.budgets:
-        table.add_column(f"{epochs:g} epochs", justify="right", no_wrap=True)
-    table.add_column("verdict", no_wrap=True)
-    for curve in found.curves:
-        cells = {point.epochs: _gain_cell(point) for point in curve.gains}
-        row = [cells.get(epochs, "-") for epochs in found.budgets]
-        table.add_row(curve.network, *row, curve.verdict)
-    return table
-
-
-def _gain_cell(point: CurvePoint) -> str:
-    noise = "" if point.deviation is None else f" ±{point.deviation:.3f}"
-    told = point.margin is not None and abs(point.gain) > point.margin
-    return f"{point.gain:+.3f}{noise}{'*' if told else ' '}"
-
-
-def _print_calibration(calibration: Calibration, screen: Console) -> None:
-    screen.print()
-    screen.print(_table(calibration))
-    by_images = (
-        ""
-        if calibration.image_noise is None
-        else f", by the choice of images ±{calibration.image_noise:.2f}"
-    )
-    screen.print(
-        f"Against {calibration.full}: {calibration.figure} {calibration.accuracy:.1f} %, between "
-        f"networks ±{calibration.spread:.2f}, between seeds ±{calibration.seed_noise:.2f}"
-        f"{by_images} points. {_ceilings(calibration)}",
-        style="dim",
-    )
-    if calibration.judging == "other images":
-        screen.print(
-            "Each side was judged by halves of the validation images that the other was not.",
-            style="dim",
-        )
-    screen.print(
-        "To order two networks that differ by half a point takes "
-        f"{calibration.full_seeds_needed} seeds of full training."
-    )
-    for line in (calibration.verdict, *calibration.warnings):
-        screen.print(line)
-
-
-def _ceilings(calibration: Calibration) -> str:
-    """Say what a perfect proxy would reach, with the intervals that so few networks leave."""
-    by_loss = calibration.loss_ceiling_interval or calibration.loss_ceiling
-    among_best = calibration.best_ceiling_interval or calibration.best_ceiling
-
-    def shown(value: Estimate | float) -> str:
-        return f"{value:.2f}" if isinstance(value, float) else str(value)
-
-    return (
-        f"A perfect proxy would reach Spearman {calibration.best_possible}"
-        + ("" if by_loss is None else f", by loss {shown(by_loss)}")
-        + f", and Kendall {shown(among_best)} in the best quarter."
-    )
-
-
-def _table(calibration: Calibration) -> Table:
-    table = plain_table()
-    table.add_column("proxy")
-    for name in ("cost", "Spearman", "by loss", "Kendall", "best quarter", "tells apart"):
-        table.add_column(name, justify="right", no_wrap=True)
-    for trust in (*calibration.proxies, *calibration.scores):
-        table.add_row(
-            f"{trust.name}, {trust.budget}" if trust.budget else trust.name,
-            f"{trust.cost:.1%}",
-            str(trust.spearman),
-            str(trust.loss_spearman or "?"),
-            str(trust.kendall),
-            str(trust.best_kendall),
-            "never" if trust.apart is None else f"{trust.apart:.1f} points",
-        )
-    return table

@@ -161,7 +161,7 @@ def _print_pack(pack: Pack) -> None:
     if pack.task.is_classification:
         worth = f"{pack.network_accuracy:.1%} of {pack.judged_on} right"
     else:
-        worth = f"{task.told(pack.network_figures)} on {pack.judged_on}"
+        worth = f"{task.describe_figures(pack.network_figures)} on {pack.judged_on}"
     loss = "" if isnan(pack.network_loss) else f", loss {pack.network_loss:.4f}"
     print(f"trained network: {worth}{recorded}{loss}")
     if pack.departs_from_record:
@@ -228,9 +228,10 @@ def _describe_graph(graph: PackedGraph, task: ExportTask) -> str:
     loss = f"loss {scores.loss_change:+.4f} ± {scores.half_width:.4f} against the network, "
     if isnan(scores.loss_change):  # a network's own, which is not made of what a graph gives
         loss = ""
+    figures = task.describe_figures(scores.figures)
     return (
-        f"{graph.precision}, differs by {parity.share:.1e} of the largest score, {task.alike} "
-        f"{parity.agreement:.1%}, {task.told(scores.figures)}{lost}, {loss}"
+        f"{graph.precision}, differs by {parity.share:.1e} of the largest score, "
+        f"{task.agreement_phrase} {parity.agreement:.1%}, {figures}{lost}, {loss}"
         f"{graph.latency.latency_ms:.3f} ms" + _with_suppression(graph)
     )
 

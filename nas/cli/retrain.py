@@ -8,16 +8,13 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
 from nas.base.errors import SpecError
-from nas.base.formats import format_duration
 from nas.cli.options import Json, RunFolder
-from nas.cli.output.console import make_console, plain_table, print_json
+from nas.cli.output.console import make_console, print_json
+from nas.cli.output.retrain_plan import describe_time, print_plan
 from nas.cli.output.retrain_progress import RetrainWatcher, watch_retrain
 from nas.cli.parsing import with_option
-from nas.spec.width import describe_reference
 
 if TYPE_CHECKING:
     from nas.runs.retrain.plan import RetrainPlan
@@ -134,7 +131,7 @@ def retrain(
         beside.print("stopped; nothing is lost: the same command goes on")
         raise typer.Exit(130) from None
     if dry_run:
-        _print_plan(planned, screen, as_json=json_)
+        print_plan(planned, screen, as_json=json_)
         return
     if not json_:
         screen.print()
@@ -152,7 +149,7 @@ def _carry_out(planned: RetrainPlan, watcher: RetrainWatcher) -> list[FullTraini
 
     watcher.begin(planned)
     if planned.jobs and trainings.is_alone():
-        for line in _describe_time(planned, planned.seconds()):
+        for line in describe_time(planned, planned.seconds()):
             watcher.stage(line)
     return trainings.retrain(planned, watcher)
 
@@ -205,62 +202,3 @@ def _interrupt_on_terminate() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
-
-
-def _print_plan(planned: RetrainPlan, screen: Console, *, as_json: bool) -> None:
-    jobs, seconds = [job.about for job in planned.jobs], planned.seconds()
-    if as_json:
-        rows = [{"trial": job.trial, "reference": job.reference, "seed": job.seed} for job in jobs]
-        recipe = jobs[0].recipe if jobs else None
-        about = {"seconds": seconds, "workers": planned.workers, "recipe": recipe}
-        print_json({"trainings": rows, "done": len(planned.done)} | about)
-        return
-    screen.print(_plan_table(jobs))
-    if jobs:
-        screen.print(jobs[0].description)
-    tested = (
-        f"tested once on {planned.test_images:,} images"
-        if planned.test_images
-        else "the data brings no test part"
-    )
-    together = f"{planned.workers} side by side"
-    if planned.processes > 1:
-        together = f"each shared by {planned.processes} processes"
-    screen.print(
-        f"{len(jobs)} trainings ({len(planned.done)} are there already), {together}, {tested}"
-    )
-    for line in _describe_time(planned, seconds):
-        screen.print(line)
-
-
-def _describe_time(planned: RetrainPlan, seconds: float) -> list[str]:
-    """Say how long it takes, and what takes less where a long recipe meets few images."""
-    lines = [
-        f"about {format_duration(seconds)} of training steps; starting and looking at images come "
-        "on top"
-    ]
-    epochs = planned.shorter(seconds)
-    if epochs is not None:
-        lines.append(
-            f"{planned.jobs[0].recipe.epochs:g} epochs are a recipe for large sets; half an hour "
-            f"takes: --epochs {epochs}, fewer networks (--trial N), or --seeds 1"
-        )
-    return lines
-
-
-def _plan_table(jobs: Sequence[FullTraining]) -> Table:
-    """Make a table with a row for each network."""
-    table = plain_table()
-    for name in ("trial", "network", "resolution", "seeds"):
-        table.add_column(name)
-    by_network: dict[str, list[FullTraining]] = {}
-    for job in jobs:
-        by_network.setdefault(job.digest, []).append(job)
-    for same in by_network.values():
-        first = same[0]
-        name = "searched"
-        if first.reference:
-            name = f"{first.reference} ({describe_reference(first.reference)})"
-        seeds = ", ".join(str(job.seed) for job in same)
-        table.add_row(str(first.trial), name, str(first.resolution), seeds)
-    return table

@@ -2,25 +2,16 @@
 
 from __future__ import annotations
 
-import random
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from nas.cli.options import DataSource, ResumableFolder, RunnerSettings, SpaceFile
 from nas.cli.output.console import make_console, plain_table, print_json
 from nas.cli.output.count_progress import show_count
-
-if TYPE_CHECKING:
-    from nas.data import Dataset
-    from nas.models.candidates import Candidates
-    from nas.spec.architecture import Architecture
-    from nas.spec.runner import Runner
-    from nas.training.supernet.folder import SupernetFolder
-    from nas.training.supernet.supernet import Paths, Supernet
 
 __all__ = ["supernet"]
 
@@ -77,6 +68,7 @@ def supernet(
     from nas.models.candidates import Candidates, load_space
     from nas.runs.check_network import CLASSES
     from nas.runs.reading import settle_task
+    from nas.runs.supernets import open_supernets, train_and_score
     from nas.spec.resolution import parse_resolution
     from nas.spec.runner import load_runner
     from nas.training.supernet.supernet import Paths
@@ -91,10 +83,14 @@ def supernet(
         settings.append(f"proxy.resolution={size}")
     runner = settle_task(load_runner(None, (*settings, *(set_ or ()))), data)
     candidates = Candidates(load_space(space), runner.task_on(CLASSES))
-    folder, images = _open_folder(
-        out, candidates, runner, data, paths=paths, frozen=not train_backbone
+    folder, images = open_supernets(
+        out, candidates, runner, data, paths=paths, frozen=not train_backbone, note=_note
     )
-    rows = _train_and_score(out, folder, images, score)
+    try:
+        rows = train_and_score(folder, images, networks=score, count=show_count)
+    except KeyboardInterrupt:
+        _note("stopped; the same command goes on from the last checkpoint")
+        raise typer.Exit(130) from None
     if json_:
         print_json(rows)
     elif rows:
@@ -103,141 +99,8 @@ def supernet(
         print(f"{out}: trained; score networks with the same command and --score 20")
 
 
-def _open_folder(
-    out: Path, candidates: Candidates, runner: Runner, data: str, *, paths: Paths, frozen: bool
-) -> tuple[SupernetFolder, Dataset]:
-    """Make the folder, or open the one that goes on; with the images to train on."""
-    from nas.data import (
-        cached_data,
-        data_names,
-        open_data,
-        resolve_source,
-        resolve_validation,
-    )
-    from nas.runs.check_network import CLASSES, check_networks
-    from nas.runs.images import train_resolution
-    from nas.runs.reading import reading_of
-    from nas.training.device import best_device
-    from nas.training.precision import settle_precision
-    from nas.training.supernet.folder import SupernetFile, SupernetFolder
-
-    for note in check_networks(candidates, runner.proxy, None, runner.task_on(CLASSES)):
-        print(note, file=sys.stderr)
-    seed, size = runner.search.seed, train_resolution(candidates.space, runner)
-    reading, held = reading_of(runner), runner.validation
-    cached = cached_data(
-        data,
-        size,
-        validation=held,
-        seed=seed,
-        reading=reading,
-        note=lambda text: print(text, file=sys.stderr),
-    )
-    names = data_names(data, size, validation=held, seed=seed, reading=reading)
-    images = open_data(cached)
-    file = SupernetFile(
-        space=candidates.space,
-        data=resolve_source(data),
-        key=cached.name,
-        classes=len(images.classes),
-        task=runner.task_on(1).name,
-        head=runner.task_on(1).head,
-        validation=resolve_validation(held),
-        seed=seed,
-        frozen=frozen,
-        plain=paths.plain,
-        sandwich=paths.sandwich,
-        proxy=settle_precision(runner.proxy, best_device()),
-    )
-    return SupernetFolder.prepare(out, file, candidates, names.values()), images
-
-
-def _train_and_score(
-    out: Path, folder: SupernetFolder, images: Dataset, number: int
-) -> list[dict[str, Any]]:
-    """Train a supernet for each backbone, and score networks of each."""
-    from nas.runs.lock import run_lock
-
-    rows: list[dict[str, Any]] = []
-    try:
-        with run_lock(out):
-            for architecture, _ in folder.candidates.plains():
-                supernet = _train(folder, architecture, images)
-                rows += _score(folder, supernet, images, number) if number else []
-    except KeyboardInterrupt:
-        print("stopped; the same command goes on from the last checkpoint", file=sys.stderr)
-        raise typer.Exit(130) from None
-    return rows
-
-
-def _train(folder: SupernetFolder, plain: Architecture, images: Dataset) -> Supernet:
-    from nas.base.machine import usable_cores
-    from nas.training.device import best_device
-    from nas.training.plain_backbone import prepare_backbone
-
-    backbone, proxy = folder.backbone(plain), folder.file.proxy
-    if not backbone.exists():
-        with show_count(f"training the plain {plain.backbone}") as progress:
-            prepare_backbone(
-                plain,
-                images,
-                folder.file.key,
-                folder.file.purpose,
-                proxy,
-                backbone,
-                seed=folder.file.seed,
-                threads=usable_cores(),
-                device=best_device(),
-                progress=progress,
-            )
-    with show_count(f"training the supernet of {plain.backbone}") as progress:
-        return folder.train(plain, images, device=best_device(), progress=progress)
-
-
-def _score(
-    folder: SupernetFolder, supernet: Supernet, images: Dataset, number: int
-) -> list[dict[str, Any]]:
-    """Score hand-placed and drawn networks by inherited weights; the lowest loss comes first."""
-    from nas.training.device import best_device
-    from nas.training.supernet import weights
-
-    networks = _networks_to_score(supernet, number)
-    task, device, precision = supernet.task, best_device(), folder.file.proxy.computed_in
-    rows: list[dict[str, Any]] = []
-    with show_count(f"scoring networks of {supernet.plain.backbone}") as progress:
-        for done, (architecture, reference) in enumerate(networks, start=1):
-            scores = weights.score(
-                supernet, architecture, images, task, device=device, precision=precision
-            )
-            rows.append(
-                {
-                    "backbone": architecture.backbone,
-                    "resolution": architecture.resolution,
-                    "reference": reference,
-                    "blocks": architecture.summary,
-                    "loss": scores.loss,
-                    "accuracy": scores.accuracy,
-                    "architecture": architecture.to_dict(),
-                }
-            )
-            progress(done, len(networks))
-    return sorted(rows, key=lambda row: row["loss"])
-
-
-def _networks_to_score(supernet: Supernet, number: int) -> list[tuple[Architecture, str | None]]:
-    """Choose distinct networks, with the names of those that are hand-placed."""
-    from nas.base.seeds import derive
-
-    named = supernet.candidates.references().items()
-    placed = {network.digest: (network, name) for name, network in named if supernet.holds(network)}
-    rng = random.Random(derive(supernet.seed, "scored"))
-    drawn: dict[str, tuple[Architecture, None]] = {}
-    candidates = supernet.candidates
-    for _ in range(20 * number * len(candidates.plains())):  # a small space has no more
-        network = candidates.architecture(candidates.sample(rng))
-        if supernet.holds(network) and network.digest not in placed and len(drawn) < number:
-            drawn[network.digest] = (network, None)
-    return [*placed.values(), *drawn.values()]
+def _note(text: str) -> None:
+    print(text, file=sys.stderr)
 
 
 def _print_scores(rows: Sequence[Mapping[str, Any]]) -> None:

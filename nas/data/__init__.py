@@ -1,7 +1,6 @@
 """Images as uint8 tensors of one size with their annotations, cut into training and validation.
 
-The test part of a data set is opened by `open_test` alone: a search cannot see it (DESIGN,
-contract 5).
+The test part of a data set is opened by `open_test` alone: a search cannot see it.
 """
 
 from __future__ import annotations
@@ -27,10 +26,10 @@ from nas.data.original import OriginalBoxes, OriginalMasks, original_boxes, orig
 from nas.data.reading import Annotated, Merging, Reading
 
 __all__ = [
-    "Annotated",
     "DATA",
-    "Dataset",
     "IGNORED",
+    "Annotated",
+    "Dataset",
     "Merging",
     "OriginalBoxes",
     "OriginalMasks",

@@ -34,11 +34,11 @@ from nas.data.reading import Reading
 __all__ = [
     "COCO_ARGUMENT",
     "CocoPair",
+    "categories_in_order",
     "coco",
     "coco_pairs",
     "coco_test",
     "has_areas",
-    "categories_in_order",
     "images_by_id",
     "no_coco_test",
     "said_of_coco",

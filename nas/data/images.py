@@ -32,10 +32,10 @@ from nas.data.geometry import (
 from nas.data.reading import Resize
 
 __all__ = [
+    "IMAGE_PIXELS",
     "Boxes",
     "Categories",
     "Held",
-    "IMAGE_PIXELS",
     "ImageSource",
     "Images",
     "Masks",

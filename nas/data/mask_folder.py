@@ -23,11 +23,11 @@ __all__ = [
     "class_names",
     "has_classes",
     "has_masks",
+    "image_pairs",
     "listed_names",
     "mask_folder",
     "mask_folder_test",
     "mask_validation",
-    "image_pairs",
     "paired",
     "paired_parts",
 ]

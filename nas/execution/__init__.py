@@ -1,1 +1,1 @@
-"""Who carries jobs out; what to carry out is decided below."""
+"""Executors, which carry out the jobs of a search; `nas.strategy` decides what the jobs are."""

@@ -140,7 +140,14 @@ class LocalExecutor:
     ) -> _Worker:
         gpu = self.gpus[number % len(self.gpus)] if self.gpus else None
         return _Worker(
-            self.program, self.spec, inbox, self.log, number, gpu, at_a_time, starts=starts
+            self.program,
+            self.spec,
+            inbox,
+            log=self.log,
+            number=number,
+            gpu=gpu,
+            at_a_time=at_a_time,
+            starts=starts,
         )
 
     def _jobs_of_workers(self, observer: Observer) -> list[int]:
@@ -172,11 +179,11 @@ class _Worker:
         program: Sequence[str],
         spec: EvaluatorSpec,
         inbox: queue.Queue[tuple[_Worker, str | None]],
+        *,
         log: Path,
         number: int,
         gpu: str | None,
         at_a_time: int,
-        *,
         starts: int = 1,
     ) -> None:
         self.number, self.at_a_time = number, at_a_time

@@ -66,13 +66,13 @@ def _summary(winner: Winner, target: Target, report: Report) -> list[str]:
     return [
         f"# {brief(architecture.backbone)} with {len(architecture.blocks)} attention blocks",
         "",
-        f"{task.does(f'{size} pixels{order}', len(winner.classes))}. "
+        f"{task.describe_purpose(f'{size} pixels{order}', len(winner.classes))}. "
         f"Found by attention-nas as trial {origin['trial']} "
         f"of the run `{origin['run']}`, on `{origin['data']}`; shipped for {target.title}.",
         "",
         f"On {network.get('judged_on') or task.judged_on(network['images'], network['images'])}, "
         "that training has not seen, but the "
-        f"search has chosen by: {task.told(_figures(network))}{_loss(network)}"
+        f"search has chosen by: {task.describe_figures(_figures(network))}{_loss(network)}"
         + _recorded(winner.task, network)
         + ". "
         + (f"**Not to be used as it is: {network['collapsed']}.** " if network["collapsed"] else "")
@@ -152,7 +152,7 @@ def _weights(task: Task, origin: Report, size: Size) -> str:
 
 
 def _graphs(task: Task, graphs: Sequence[Report]) -> list[str]:
-    alike, figure = export_task(task).alike.removesuffix(" for"), task.figure.title
+    alike, figure = export_task(task).agreement_phrase.removesuffix(" for"), task.figure.title
     right = "right" if task.is_classification else figure
     lines = [
         f"| file | precision | differs by | {alike} | {right} | {figure} lost, points "
@@ -223,14 +223,14 @@ def _use(target: Target, task: ExportTask, winner: Winner) -> list[str]:
         "",
         "In: float32 (N, 3, H, W) as preprocessing.json says"
         + ("" if target.any_batch else ", one image at a time")
-        + f". Out: {winner.gives}. `load_"
+        + f". Out: {winner.describe_output()}. `load_"
         + f"{target.name}` in verify.py shows how the graph is opened."
         + _timm(target, winner.architecture.backbone)
         + (f" {target.note}" if target.note else ""),
         "",
         "    from model import load      # plain torch: to finetune, or convert otherwise",
         '    network = load("weights.safetensors")',
-        *task.use(),
+        *task.usage(),
     ]
 
 

@@ -213,7 +213,7 @@ def _write_plain_torch(folder: Path, winner: Winner) -> None:
         export_program(winner.network, winner.size),
         title=title,
         size=winner.size,
-        gives=winner.judging.gives(),
+        gives=winner.judging.describe_output(),
     )
     (folder / "model.py").write_text(source.code, encoding="utf-8")
     (folder / "weights.safetensors").write_bytes(save(source.weights))

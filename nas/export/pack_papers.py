@@ -61,7 +61,7 @@ class Origin:
 
     @property
     def collapsed(self) -> str | None:
-        """That its network is no better than such an answer, where it is not."""
+        """A sentence where the network is no better than one answer to all images, else None."""
         return describe_collapse(self.constant, self.recorded_accuracy)
 
     @property
@@ -117,9 +117,9 @@ def _of_task(task: Task, images: ValidationScores) -> dict[str, Any]:
     """Return what is said of tasks that are not classification, which says it as before."""
     if task.is_classification:
         return {}
-    behind_ms = images.judging.behind_ms(images.scores)
+    postprocessing_ms = images.judging.postprocessing_ms(images.scores)
     return {
-        **({} if behind_ms is None else {"suppression_ms": behind_ms}),
+        **({} if postprocessing_ms is None else {"suppression_ms": postprocessing_ms}),
         "judged_on": images.words,
         "marks": len(images.losses),
         "figures": dict(images.figures),
@@ -253,13 +253,13 @@ def _for_outputs(winner: Winner) -> dict[str, Any]:
     task, size = winner.judging, winner.size
     if task.outputs_file is None:
         return {}
-    back = task.goes_back()
+    back = task.describe_way_back()
     # Drafts round sides, so that bars would not lie where those of the masks do.
     whole = back is not None and winner.resize == "pad"
     return {
         "fit": winner.resize,
         "draft": None if whole else 2 * max(size.height, size.width),
-        "outputs": winner.gives,
+        "outputs": winner.describe_output(),
         **task.settings(),
         **_categories(winner),
         **({} if back is None else {"back": back}),

@@ -78,9 +78,16 @@ def check_plain_torch(folder: Path, images: ValidationScores) -> PackedGraph:
     """Open model.py with its weights, compare and time it. Raises ExportError."""
     session = open_graph("model.py", folder / "model.py")
     scores = check("model.py", session, images, EXACT)
-    size = (folder / "weights.safetensors").stat().st_size
-    latency = _latencies({"fp32": session}, images)["fp32"]
-    return PackedGraph("model.py", "model.py", "fp32", size, EXACT, 1 - _SLACK, scores, latency)
+    return PackedGraph(
+        file="model.py",
+        kind="model.py",
+        precision="fp32",
+        bytes=(folder / "weights.safetensors").stat().st_size,
+        tolerance=EXACT,
+        least_agreement=1 - _SLACK,
+        scores=scores,
+        latency=_latencies({"fp32": session}, images)["fp32"],
+    )
 
 
 def write_graphs(

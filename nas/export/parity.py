@@ -223,7 +223,7 @@ class ValidationScores:
             parts.append(about.judge(scores, self.targets[rows]))
         alone = session(normalised(self.pixels[:1], dict(self.preprocessing)))
         differences.append(self._difference(alone, slice(1)))
-        judged = Judged.together(parts)
+        judged = Judged.joined(parts)
         change = judged.losses - self.losses
         half_width = 0.0
         if len(change) > 1:
@@ -247,7 +247,7 @@ class ValidationScores:
 
     def _difference(self, scores: Images, rows: slice) -> float:
         """Return how far a graph's outputs for some rows are from the network's."""
-        return self.judging.apart(scores, self.scores[rows])
+        return self.judging.difference(scores, self.scores[rows])
 
     def departs_from(self, recorded: float | None) -> bool:
         """Say whether its accuracy is beyond the noise of the images from a recorded one.
@@ -287,7 +287,7 @@ def _outputs(
     """
     about = export_task(task)
     _, height, width, _ = pixels.shape
-    size = about.at_once(Size(height, width))
+    size = about.batch_size(Size(height, width))
     batches = [slice(row, row + size) for row in range(0, len(pixels), size)]
     batches_of_outputs = (
         (rows, session(normalised(pixels[rows], dict(preprocessing)))) for rows in batches
@@ -304,7 +304,7 @@ def predict_validation(winner: Winner, data: Dataset, most: int) -> ValidationSc
     most: number of images, every class in its share; fewer, or more, as the task has it.
     """
     task = winner.judging
-    most = task.most(winner.size, most)
+    most = task.most_images(winner.size, most)
     pixels, targets = sample_images(winner.task, data.validation, winner.size, most)
     preprocessing = {"mean": winner.mean, "std": winner.std}
     given, judged = [], []
@@ -317,7 +317,7 @@ def predict_validation(winner: Winner, data: Dataset, most: int) -> ValidationSc
         preprocessing,
         targets,
         np.concatenate(given),
-        Judged.together(judged),
+        Judged.joined(judged),
         whole=len(pixels) == len(data.validation),
         network=winner.trained,
     )

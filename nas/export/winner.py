@@ -74,11 +74,10 @@ class Winner:
         behind = Suppressing(self.task.head, size, self.suppression, greedily_kept)
         return nn.Sequential(self.network, behind).eval()
 
-    @property
-    def gives(self) -> str:
-        """The output of its graphs for N images, in words."""
+    def describe_output(self) -> str:
+        """Say what its graphs return for N images."""
         if self.suppression is None:
-            return self.judging.gives()
+            return self.judging.describe_output()
         return describe_suppressed(self.suppression)
 
     @property
@@ -111,7 +110,7 @@ class TrainedNetwork:
 
     @property
     def collapsed(self) -> str | None:
-        """That it is no better than one answer to all images, where it is not."""
+        """A sentence where the network is no better than one answer to all images, else None."""
         return describe_collapse(self.constant, self.recorded_accuracy)
 
 
@@ -141,11 +140,11 @@ def read_trained_network(state: RunState, trial: int, weights: Weights) -> Train
         network,
         architecture,
         data.classes,
-        data.mean,
-        data.std,
-        run.file.reading.resize,
-        unfolded,
-        state.task,
+        mean=data.mean,
+        std=data.std,
+        resize=run.file.reading.resize,
+        unfolded=unfolded,
+        task=state.task,
         categories=data.categories,
     )
     return TrainedNetwork(winner, data, training, row, state.constant_prediction)

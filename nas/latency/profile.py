@@ -7,7 +7,6 @@ another device in a moment.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,7 +24,7 @@ from pydantic import (
 )
 
 from nas.base.errors import SpecError
-from nas.base.files import parse, read_json, write_whole
+from nas.base.files import parse, read_json, write_model
 from nas.base.formats import one_line
 from nas.base.size import Resolution
 from nas.spec.architecture import EMPTY, KEEP, Architecture
@@ -301,8 +300,7 @@ class Profile(BaseModel):
 
     def write(self, path: str | Path) -> None:
         """Write the profile as JSON, whole. Raises StorageError."""
-        with write_whole(Path(path)) as temporary:
-            temporary.write_text(json.dumps(self.model_dump(), indent=1) + "\n")
+        write_model(path, self)
 
 
 def load_profile(path: str | Path) -> Profile:

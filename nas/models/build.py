@@ -67,11 +67,11 @@ def build(
 
     task: what it is for: scores of images (N, outputs), for segmentation of their pixels
         (N, outputs, H, W), for retrieval vectors (N, outputs) of length 1; None: to classify images
-        of `num_classes`.
-    start: `paper` or `identity`, the first weights of the inserted blocks (see make_block). With
-        `identity`, a block that takes the place of a trained one of its kind starts as that.
-    weights: the plain network's, by their names there; blocks keep their own. None means random
-        ones, or pretrained ones of the backbone.
+        into `num_classes`.
+    start: `paper` or `identity`, the initial weights of the inserted blocks (see make_block). With
+        `identity`, a block that replaces a trained one of its kind starts as that one.
+    weights: of the plain network, by their names there; blocks keep their own. None: random ones,
+        or the backbone's pretrained ones.
     pretrained: whether the backbone comes with its library's weights.
     seed: with one seed, a block gets the same first weights in every architecture that has
         it at that site, which pairs comparisons.
@@ -248,9 +248,10 @@ def uniform(
     block: a name in BLOCKS, `none` (every slot emptied) or `keep` (the backbone as it comes).
     exclude: patterns of sites to leave out.
     position, modules, part: which sites (see `SiteRule`).
-    task: whose network has the parts; None: its backbone alone.
+    task: that the network is for, which may have blocks in its neck and head; None: they go into
+        the backbone alone.
     where_it_fits: whether to leave out the sites that the block does not fit, rather than refuse.
-    share: within what its weights are the same at equal maps (see Architecture).
+    share: `stage`: equal blocks on equal maps of a stage share their weights (see Architecture).
     options: of the block; those not given are the paper's.
     Raises SpecError for an unknown name, or a block that does not fit.
     """

@@ -68,7 +68,15 @@ class CodedCandidates:
         whole = costs.plain(plain)
         added = tuple(costs.added(plain, decision) for decision in decisions.values())
         space = _coded(candidates, plain, tuple(decisions.values()), whole, added)
-        return cls(candidates, plain, tuple(decisions), head, space, whole, added)
+        return cls(
+            candidates,
+            plain,
+            keys=tuple(decisions),
+            head=head,
+            space=space,
+            plain_costs=whole,
+            added_costs=added,
+        )
 
     def codes(self, architecture: Architecture) -> Codes | None:
         """Return codes (d,); None for an architecture that is not among these."""

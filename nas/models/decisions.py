@@ -140,11 +140,11 @@ def _branch(space: SearchSpace, backbone: str, resolution: Resolution, task: Tas
     return Branch(
         backbone,
         resolution,
-        space.total_stride,
-        decisions,
-        exclude,
-        space.output_stride,
-        space.share,
+        total_stride=space.total_stride,
+        decisions=decisions,
+        exclude=exclude,
+        output_stride=space.output_stride,
+        share=space.share,
     )
 
 

@@ -33,9 +33,9 @@ def sites(network: nn.Module, size: Resolution | tuple[int, int] | None = None) 
     size: of the images: 224, or height and width, (224, 160) or "224x160"; None: of the network's
         `example_input`, where it has one (see `nas.OwnNetwork`), else 224.
 
-    They are found by sending one through a copy without arithmetic: behind depthwise convolutions,
-    projections and shortcuts. Any other module that gives a feature map takes a block, too, by its
-    path (see `insert`).
+    They are found by sending one image through a copy, without arithmetic, and lie behind depthwise
+    convolutions, projections and shortcuts. Any other module that returns a feature map takes a
+    block, too, by its path (see `insert`).
     Raises SpecError when the network cannot read such an image.
     """
     images = _size(network, size)
@@ -54,16 +54,17 @@ def insert(
 ) -> nn.Module:
     """Return a copy of a network with blocks in it; the network itself stays as it is.
 
-    blocks: where -> what: `{"layer3.1": "coord/r32", "blocks.2.1/after_depthwise": "se"}`. Where is
-        the name of a site (see `sites`), or the path of a module, on whose output the block works.
-    size: of the images, as of `sites`; some blocks need to know it.
-    start: `identity`, so that the network gives what it gave, which is checked; or `paper`.
-    seed: of the blocks' first weights.
+    blocks: place -> block: `{"layer3.1": "coord/r32", "blocks.2.1/after_depthwise": "se"}`. A place
+        is the name of a site (see `sites`), or the path of a module, on whose output the block
+        works.
+    size: of the images, as for `sites`; some blocks need to know it.
+    start: `identity`: the network computes what it computed before, which is checked; or `paper`.
+    seed: of the blocks' initial weights.
 
-    The network's own weights keep their names: what was saved of it is loaded by
-    `load_state_dict(..., strict=False)`, which then misses the blocks' alone.
-    Raises SpecError for a place or block that there is not, a block that does not fit, and a
-    network that gives something else with identity blocks in it.
+    The network's own weights keep their names: `load_state_dict(..., strict=False)` loads its
+    checkpoints, and misses only the weights of the blocks.
+    Raises SpecError for an unknown place or block, a block that does not fit, and a network whose
+    output changes although blocks start as identities.
     """
     if start not in {"identity", "paper"}:
         raise SpecError(f"start {start!r}; allowed: identity, paper")

@@ -1,7 +1,7 @@
-"""A network of one's own that brings its loss, and what it finds: what is asked of it, and how.
+"""A user's own network with its own loss and predictions: what it must have, and how it is asked.
 
-`OwnNetwork` is the whole of it. What such a network gives is somebody's code's: it is checked
-wherever it is used, and what does not fit is said in one line.
+`OwnNetwork` is all that it must have. What it returns comes from code that is not ours, so it is
+checked wherever it is used, and a fault is said in one line.
 """
 
 from __future__ import annotations
@@ -58,49 +58,49 @@ _OBJECTS = (
 class OwnNetwork(Protocol):
     """A `torch.nn.Module` that is trained by its own loss, and judged by what it finds itself.
 
-    A network need not name this class; it has methods of these names. `loss` is for any task: of
-    classification, segmentation and retrieval it alone is asked, beside scores or vectors that
-    forward gives as usual. Of detection `predict` is, too. torchvision's SSD, FCOS and RetinaNet
-    have both here without a word (`nas.backbones.torchvision_detectors`).
+    A network need not inherit from this class; it only has methods of these names. `loss` may be
+    given for any task. Classification, segmentation and retrieval ask for it alone, beside the
+    scores or vectors that forward returns as usual; detection asks for `predict`, too. For
+    torchvision's SSD, FCOS and RetinaNet both are known (`nas.backbones.torchvision_detectors`).
 
     images: (N, 3, H, W) float32, normalised, all of one size; they are not to be resized again.
-    example_input: may be there: images (1, 3, H, W), whose size `nas.sites` and `nas.insert` take
+    example_input: optional: images (1, 3, H, W), whose size `nas.sites` and `nas.insert` take
         where none is named.
     """
 
     def forward(self, images: Tensor) -> Tensor:
         """Return the one tensor (N, ...) that is deployed, without suppression.
 
-        Costs, latency, sites and exported graphs are those of this. In evaluation mode it has one
-        shape for images of one size, and each image's part does not depend on the others.
+        Costs, latency, sites and exported graphs are those of this method. In evaluation mode the
+        tensor has one shape for images of one size, and no image's part depends on the others.
         """
         ...
 
     def loss(self, batch: tuple[Tensor, Any]) -> Tensor:
         """Return the mean loss of a batch, (), or the loss of each of its images, (N,).
 
-        It is asked in training mode with gradients, and in evaluation mode without, where nothing
-        in the network may change. Networks are compared image by image: where it gives a mean,
-        images are given one by one in evaluation mode.
+        It is called in training mode with gradients, and in evaluation mode without; there nothing
+        in the network may change. Networks are compared image by image: where it returns a mean,
+        it is given the images one by one in evaluation mode.
 
-        batch: images, and what is known of them. Of detection a list with a dict for each image:
+        batch: images, and their targets. For detection a list with a dict for each image:
             boxes (M, 4) float32, x1, y1, x2, y2 in pixels, and labels (M,) int64 from 0, without a
-            background; M may be 0; regions that do not count are left out. Of classification
-            (N,) int64 labels, or shares (N, classes) where a recipe mixes or smooths them; of
-            segmentation (N, H, W) int64 classes, 255 where none counts; of retrieval (N,)
+            background; M may be 0; regions that do not count are left out. For classification
+            (N,) int64 labels, or shares (N, classes) where a recipe mixes or smooths them; for
+            segmentation (N, H, W) int64 classes, 255 where none counts; for retrieval (N,)
             identities.
         """
         ...
 
     def predict(self, images: Tensor) -> Sequence[Mapping[str, Tensor]]:
-        """Return the objects of each image, suppressed, in any order, as it would be deployed.
+        """Return the objects of each image, suppressed, in any order, as they would be deployed.
 
-        Of what forward gives for all the images, which it asks for once: so the figures are those
-        of what is exported.
+        It calls forward once, for all the images, and makes the objects of what that returns: so
+        the figures are those of what is exported.
 
-        Returns a list with a dict for each image, of whose objects the 300 of the highest scores
-        count: boxes (D, 4), x1, y1, x2, y2 in pixels with x1
-        <= x2 and y1 <= y2; scores (D,) from 0 to 1; labels (D,) int64 from 0. D may be 0.
+        Returns a list with a dict for each image: boxes (D, 4), x1, y1, x2, y2 in pixels with
+        x1 <= x2 and y1 <= y2; scores (D,) from 0 to 1; labels (D,) int64 from 0. D may be 0; of
+        more than 300 objects those with the highest scores count.
         """
         ...
 

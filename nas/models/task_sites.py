@@ -99,10 +99,10 @@ def task_sites_by_name(
 
 
 def fine_map(plain: Architecture, task: Task) -> FeatureMap:
-    """Return the last map of stride 8, or a finer one, that the backbone in a network of one's own
-    gives: of a detector all that it finds comes from there.
+    """Return the last map of stride 8 or finer that the backbone in a user's own network gives.
 
-    Raises SpecError where it gives none.
+    All that a detector finds comes from there.
+    Raises SpecError where there is none.
     """
     side = plain.size.height
     maps = [

@@ -69,6 +69,8 @@ _REAL = frozenset(
 )
 _ZIP, _MOST_HEADER = b"PK\x03\x04", 100_000_000
 """How archives begin, and what safetensors allow a header to have at most."""
+_LENGTH_BYTES = 8
+"""Of a safetensors file: the length of its header, little-endian, before the header's `{`."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -139,10 +141,11 @@ def _is_safetensors(path: Path) -> bool:
     What is neither is of the kind that its suffix says.
     """
     with path.open("rb") as file:
-        start = file.read(9)
+        start = file.read(_LENGTH_BYTES + 1)
     if start.startswith(_ZIP):
         return False
-    headed = len(start) == 9 and int.from_bytes(start[:8], "little") <= _MOST_HEADER
+    whole = len(start) == _LENGTH_BYTES + 1
+    headed = whole and int.from_bytes(start[:_LENGTH_BYTES], "little") <= _MOST_HEADER
     return (headed and start.endswith(b"{")) or path.suffix.lower() == ".safetensors"
 
 

@@ -21,7 +21,7 @@ from nas.study.front.answer import best_point
 from nas.study.front.front import Front
 from nas.study.front.point import Point
 
-__all__ = ["MOST_NETWORKS", "chart_heights", "collect_chart_data", "is_believed", "is_measured"]
+__all__ = ["MOST_NETWORKS", "chart_heights", "collect_chart_data"]
 
 MOST_NETWORKS = 5_000
 """The most networks that a page shows.
@@ -41,22 +41,12 @@ _FULL_TRAINING_FIGURES = (
 )  # fmt: skip
 
 
-def is_believed(front: Front) -> bool:
-    """Return whether anything is believed of what full training gives."""
-    return not all(math.isnan(point.gain_loss) for point in front)
-
-
-def is_measured(front: Front) -> bool:
-    """Return whether gains are known in accuracy, too."""
-    return not all(math.isnan(point.gain) for point in front)
-
-
 def chart_heights(front: Front) -> list[tuple[str, str]]:
     """Return what the front's chart may show upwards, and its title; the front's own first."""
     gains = [("gain_loss", "gain in loss"), ("gain", "gain in accuracy")]
     if any(item.name == "accuracy" for item in front.objectives):
         gains.reverse()
-    known = {"gain_loss": is_believed(front), "gain": is_measured(front)}
+    known = {"gain_loss": front.has_gain_loss, "gain": front.has_gain}
     shown = [item for item in gains if known[item[0]]]
     shown += [("loss_saved", "loss saved, measured"), ("accuracy", "accuracy, measured")]
     return [(name, front.figure.worded(title)) for name, title in shown]
@@ -79,7 +69,7 @@ def collect_chart_data(snapshot: Snapshot) -> dict[str, Any]:
         "stamp": snapshot.stamp,
         "state": snapshot.state,
         "answer": None if best is None else best.trial,
-        "believed": is_believed(snapshot.front),
+        "believed": snapshot.front.has_gain_loss,
         "figure": snapshot.front.figure.title,
         "objectives": [objective.name for objective in snapshot.front.objectives],
         "labels": labels,

@@ -20,13 +20,7 @@ from nas import __version__
 from nas.base.errors import NasError
 from nas.base.formats import format_duration, format_milliseconds, format_probability
 from nas.report.captions import describe_latency_source, describe_remeasured_latency
-from nas.report.chart_data import (
-    MOST_NETWORKS,
-    chart_heights,
-    collect_chart_data,
-    is_believed,
-    is_measured,
-)
+from nas.report.chart_data import MOST_NETWORKS, chart_heights, collect_chart_data
 from nas.report.document import asset, content_policy, script_of, templates
 from nas.report.progress import summarise_rungs, trace_progress
 from nas.report.remeasured_latency import compare_latencies
@@ -78,8 +72,8 @@ def _front(snapshot: Snapshot) -> dict[str, Any]:
     return {
         "points": front.points,
         "heights": chart_heights(front),
-        "believed": is_believed(front),
-        "measured": is_measured(front),
+        "believed": front.has_gain_loss,
+        "measured": front.has_gain,
         "retrained": any(point.retrained_seeds for point in front),
         "tested": any(not math.isnan(point.retrained_test_accuracy) for point in front),
         "names": front.figure.worded(" and ".join(item.title for item in front.objectives)),
@@ -210,7 +204,7 @@ def _front_tiles(front: Front) -> list[_Tile]:
     best = best_point(front)
     if best is not None:
         name = best.reference or f"trial {best.trial}"
-        title = "most gained, points" if is_measured(front) else "most gained, loss"
+        title = "most gained, points" if front.has_gain else "most gained, loss"
         gain, _, interval = format_gain(best).partition(" ")
         chance = format_probability(best.p_better)
         if not front.measured.knows_noise:

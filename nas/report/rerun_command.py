@@ -13,6 +13,7 @@ from nas.spec.runner import Runner, load_runner
 __all__ = ["list_overrides", "rerun_command"]
 
 _PROFILE = "device.json"
+_WIDTH = 88  # characters of a line, before the backslash that ends it
 
 
 def list_overrides(runner: Runner) -> tuple[str, ...]:
@@ -58,7 +59,7 @@ def rerun_command(run: Run) -> str:
     words += ["--out", f"{run.path}-again"]
     lines, line = [], ""
     for word in _shell_words(words):
-        if line and len(line) + len(word) > 88:
+        if line and len(line) + len(word) > _WIDTH:
             lines.append(line)
             line = "   "
         line = f"{line} {word}" if line else word

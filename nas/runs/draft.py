@@ -41,8 +41,8 @@ __all__ = [
     "Images",
     "Network",
     "check_data",
-    "check_target",
     "check_network",
+    "check_target",
 ]
 
 SPACE, RUNNER = "space.yaml", "runner.yaml"

@@ -13,7 +13,6 @@ from torch import nn
 
 from nas.base.errors import SpecError
 from nas.base.freed_memory import return_freed_memory
-from nas.base.seeds import derive
 from nas.execution.evaluator import Evaluator, EvaluatorSpec
 from nas.execution.observer import Observer
 from nas.models.candidates import Candidates
@@ -28,7 +27,13 @@ from nas.runs.run import Run, open_run
 from nas.spec.architecture import PLAIN, Architecture
 from nas.spec.objective import objectives_named
 from nas.spec.width import is_widened, rival_name
-from nas.strategy.ledger import Ledger, check_finite, objective_values, record_outcome
+from nas.strategy.ledger import (
+    Ledger,
+    check_finite,
+    next_seed,
+    objective_values,
+    record_outcome,
+)
 from nas.strategy.storage.store import Store
 from nas.study.record import Job, Latency, Record
 
@@ -154,7 +159,7 @@ def train_further(
         trial=len(ledger.records),
         architecture=architecture.to_json(),
         digest=architecture.digest,
-        seed=derive(run.file.search.seed, "train", 0) % 2**31,  # as all first ones have
+        seed=next_seed(run.file.search, architecture.digest, ledger),
         reference=reference,
         eligible=values is not None,
         latency=latency,

@@ -21,7 +21,7 @@ from nas.base.errors import NasError, SpecError
 from nas.base.files import read_text, read_yaml
 from nas.spec.runner import load_runner
 
-__all__ = ["Step", "Submission", "plan_steps", "submit", "find_unfilled"]
+__all__ = ["Step", "Submission", "find_unfilled", "plan_steps", "submit"]
 
 _MOST_IN_CONFIG_MAP = 1_000_000  # bytes
 _TO_FILL = re.compile(r"PUT-IN|\bREGISTRY/")

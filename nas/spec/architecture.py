@@ -123,14 +123,14 @@ class Insertion:
 
 @dataclass(frozen=True, slots=True)
 class Architecture:
-    """A backbone with blocks at some of its sites. Sites not named stay as they come.
+    """A backbone with blocks at some of its sites; the other sites stay as the backbone has them.
 
     resolution: size of the input at deployment, pixels: 224, or "224x160" (height first).
     total_stride: input height / height of the last map; None leaves the backbone's own.
     output_stride: the same by a dilated end, as heads of segmentation read it; None: not dilated.
     share: `stage`: equal blocks on equal maps of a stage have the same weights; None: each has its
-        own. Of fewer than two blocks it says nothing, and is None.
-    digest: a hash of all the others.
+        own. With fewer than two blocks it is always None.
+    digest: a hash of all other fields.
     """
 
     backbone: str

@@ -8,7 +8,6 @@ what carries over is which is better, not by how much.
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,7 +19,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from nas.base.errors import SpecError
-from nas.base.files import parse, read_json, write_whole
+from nas.base.files import parse, read_json, write_model
 from nas.spec.architecture import EMPTY, KEEP, parse_label
 
 __all__ = ["KnownEffect", "KnownSite", "Rules", "SiteLocation", "load_rules"]
@@ -115,8 +114,7 @@ class Rules(BaseModel):
 
     def write(self, path: str | Path) -> None:
         """Write the rules as JSON. Raises StorageError when the file cannot be written."""
-        with write_whole(Path(path)) as temporary:
-            temporary.write_text(json.dumps(self.model_dump(), indent=1) + "\n")
+        write_model(path, self)
 
 
 def _likeness(where: SiteLocation, site: KnownSite) -> float:

@@ -33,14 +33,14 @@ from nas.spec.task import TASKS, Figure, Task, TaskName
 
 __all__ = [
     "JOURNAL",
-    "Normalisation",
     "PROBE_STEPS",
+    "TRAINS_HERE",
     "Backbone",
+    "Normalisation",
     "Proxy",
     "Ray",
     "Regime",
     "Runner",
-    "TRAINS_HERE",
     "check_regime",
     "load_runner",
     "with_overrides",

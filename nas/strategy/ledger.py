@@ -5,17 +5,28 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from itertools import count
 from typing import Any
 
 from optuna.distributions import CategoricalDistribution
 
 from nas.base.clock import utc_now
+from nas.base.seeds import derive
 from nas.spec.objective import Objective
+from nas.spec.search_plan import SearchPlan
 from nas.spec.width import is_widened
 from nas.strategy.storage.store import Store
 from nas.study.record import COMPLETE, PAUSED, PRUNED, RUNNING, Job, Latency, Outcome, Record
 
-__all__ = ["Ledger", "check_finite", "objective_values", "prune", "record_outcome", "training_job"]
+__all__ = [
+    "Ledger",
+    "check_finite",
+    "next_seed",
+    "objective_values",
+    "prune",
+    "record_outcome",
+    "training_job",
+]
 
 
 class Ledger:
@@ -89,6 +100,24 @@ class Ledger:
             self._store.finish(record, values)
         self._records[record.trial] = record
         self.changes += 1
+
+
+def next_seed(plan: SearchPlan, digest: str, ledger: Ledger) -> int:
+    """Return the seed of a network's next training: few serve all, and networks take turns.
+
+    They are shared, so that what each does to all networks is learnt and taken out. With one
+    for all, what it does to networks that are alike would look like a gain of theirs.
+    None comes again of which the network has a trial, whoever trained it by whichever rule: the
+    same training twice would pass for a network that no seed changes.
+    """
+    trials, turns = ledger.trials_of(digest), plan.seeds_in_turn or 1
+    had = {record.seed for record in trials}
+    for repeat in count(len(trials)):
+        number = (int(digest, 16) + repeat) % turns + turns * (repeat // turns)
+        seed = derive(plan.seed, "train", number) % 2**31
+        if seed not in had:
+            return seed
+    raise AssertionError("there are more seeds than trials")
 
 
 def record_outcome(before: Record, job: Job, outcome: Outcome) -> Record:

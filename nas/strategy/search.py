@@ -10,7 +10,6 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
-from nas.base.seeds import derive
 from nas.models.candidates import Candidates
 from nas.spec.architecture import Architecture
 from nas.spec.objective import objectives_named
@@ -21,6 +20,7 @@ from nas.strategy.confirmation import Confirmation
 from nas.strategy.ledger import (
     Ledger,
     check_finite,
+    next_seed,
     objective_values,
     prune,
     record_outcome,
@@ -326,16 +326,6 @@ class Search:
             missing + beside, self._ledger.records, at_once=len(self._running) + 1
         )
 
-    def _seed_of(self, digest: str, repeat: int) -> int:
-        """Return the seed of a network's training: few serve all, and networks take turns.
-
-        They are shared, so that what each does to all networks is learnt and taken out. With one
-        for all, what it does to networks that are alike would look like a gain of theirs.
-        """
-        turns = self.plan.seeds_in_turn or 1
-        number = (int(digest, 16) + repeat) % turns + turns * (repeat // turns)
-        return derive(self.plan.seed, "train", number) % 2**31
-
     # What a decision changes.
 
     def _start(
@@ -355,7 +345,7 @@ class Search:
             trial=len(self._ledger.records),
             architecture=architecture.to_json(),
             digest=architecture.digest,
-            seed=self._seed_of(architecture.digest, repeat),
+            seed=next_seed(self.plan, architecture.digest, self._ledger),
             reference=reference,
             repeat=repeat,
             eligible=eligible,

@@ -5,13 +5,12 @@ Kept free of scipy and torch, like `calibration.py`: whoever shows a search may 
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from nas.base.files import parse, read_json, write_whole
+from nas.base.files import parse, read_json, write_model
 
 __all__ = [
     "CURVES_FILE",
@@ -175,9 +174,8 @@ class CurvesFound(BaseModel):
         return bool(curve.gains) and curve.gains[-1].epochs == self.budgets[-1]
 
     def write(self, path: Path) -> None:
-        """Write it as JSON, whole."""
-        with write_whole(path) as temporary:
-            temporary.write_text(json.dumps(self.model_dump(), indent=1) + "\n")
+        """Write it as JSON, whole. Raises StorageError."""
+        write_model(path, self)
 
 
 def half_of(network: str) -> str:

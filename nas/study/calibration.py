@@ -5,14 +5,13 @@ Kept free of scipy and torch, since every front that rests on a calibration show
 
 from __future__ import annotations
 
-import json
 import math
 from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from nas.base.files import parse, read_json, write_whole
+from nas.base.files import parse, read_json, write_model
 from nas.spec.task import ACCURACY
 
 __all__ = ["FILE", "Calibration", "Estimate", "Trust", "load_calibration"]
@@ -174,9 +173,8 @@ class Calibration(BaseModel):
         return sentences
 
     def write(self, path: Path) -> None:
-        """Write it as JSON, whole."""
-        with write_whole(path) as temporary:
-            temporary.write_text(json.dumps(self.model_dump(), indent=1) + "\n")
+        """Write it as JSON, whole. Raises StorageError."""
+        write_model(path, self)
 
 
 def load_calibration(path: str | Path) -> Calibration:

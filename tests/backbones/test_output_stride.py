@@ -1,3 +1,5 @@
+"""A dilated end (`output_stride`), against the same in timm and torchvision."""
+
 from __future__ import annotations
 
 import pytest

@@ -1,3 +1,5 @@
+"""Backbones with more channels (`NAME@1.25`): which have a width, and what it changes."""
+
 from __future__ import annotations
 
 from collections.abc import Callable

@@ -17,6 +17,7 @@ from nas.base.files import (
     read_text,
     read_yaml,
     write_folder_whole,
+    write_model,
     write_whole,
 )
 
@@ -180,6 +181,14 @@ def test_failing_writer_leaves_the_old_file(
     assert [(item.name, item.read_text()) for item in tmp_path.iterdir()] == (
         [("front.csv", "old")] if existed else []
     )
+
+
+def test_a_model_is_read_as_it_was_written(tmp_path: Path) -> None:
+    model = Outer(name="été", width=0.25, inner=Inner(depth=3))
+    path = tmp_path / "model.json"
+    write_model(path, model)
+    assert parse(Outer, read_json(path), "model.json") == model
+    assert path.read_text().endswith("}\n") and list(tmp_path.iterdir()) == [path]
 
 
 def test_what_cannot_be_written_is_one_line(tmp_path: Path) -> None:

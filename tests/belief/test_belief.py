@@ -248,3 +248,22 @@ def test_epoch_losses_that_only_fit_the_training_images_better_prove_nothing() -
     blocks = (codes > 0).mean(axis=1)
     drawn = fit(_with_epochs(replace(rows, loss=equal), 1.2 - 0.1 * blocks)).draws(codes[2:], 4000)
     assert (drawn > 0).mean(axis=0).max() < 0.95
+
+
+def test_a_few_full_trainings_among_hundreds_of_probes_take_part_wherever_they_stand() -> None:
+    # More rows than hyperparameters are fitted to; a draw of these left out the last.
+    codes = networks(310)
+    left_out = np.random.default_rng(0).permutation(310)[-4:]
+    source, images = np.full(310, "probe", dtype=object), np.full(310, np.nan)
+    source[left_out], images[left_out] = "full", FULL / 2
+    same = np.zeros(310, dtype=np.int64)
+    probes = replace(trained(codes), source=[str(name) for name in source], seed=same)
+    new = networks(60, seed=9)
+    gain = fit(replace(probes, images=images)).gain(new)
+    assert np.corrcoef(gain.mean, truth(new))[0, 1] > 0.8
+
+
+def test_some_rows_have_the_hyperparameters_of_all() -> None:
+    relation = _with_epochs(trained(networks(3)), np.ones(3)).relation(FULL)
+    alone = np.array([0])
+    assert relation.part(alone).size == relation.size > relation[alone].size

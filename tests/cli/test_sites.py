@@ -13,7 +13,7 @@ import torch
 from rich.console import Console
 from timm.models import save_for_hf
 
-from nas.cli.sites import _print_table
+from nas.cli.output.site_table import _print_table
 from nas.models.cost import cost
 from nas.spec.architecture import Architecture, Insertion
 

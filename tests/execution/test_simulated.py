@@ -4,15 +4,13 @@ from pathlib import Path
 
 import pytest
 from support.evaluations import make_evaluation
-from support.samples import SMALL_SPACE
+from support.searches import small_candidates
 
-from nas.base.files import read_yaml
 from nas.execution.observer import SilentObserver
 from nas.execution.simulated import SimulatedExecutor, VirtualClock
 from nas.models.candidates import Candidates
 from nas.spec.objective import objectives_named
 from nas.spec.search_plan import SearchPlan
-from nas.spec.space import SearchSpace
 from nas.strategy.search import Search
 from nas.strategy.storage.store import Store
 from nas.study.record import RUNNING, Job, Outcome, Record
@@ -26,7 +24,7 @@ def found(job: Job) -> Outcome:
 
 @pytest.fixture(scope="module")
 def candidates() -> Candidates:
-    return Candidates(SearchSpace.model_validate(read_yaml(SMALL_SPACE, "small.yaml")))
+    return small_candidates()
 
 
 def search(path: Path, candidates: Candidates, clock: VirtualClock, trials: int = 9) -> Search:

@@ -271,7 +271,7 @@ def test_every_head_is_shipped(head: str, tmp_path: Path) -> None:
 
 def test_large_images_are_held_in_small_numbers() -> None:
     task = export_task(Task("detection", 80, "ssdlite"))
-    assert task.most(Size(320, 320), 512) == 471 and task.at_once(Size(320, 320)) == 58
+    assert task.most_images(Size(320, 320), 512) == 471 and task.batch_size(Size(320, 320)) == 58
     given = np.zeros((64, 2000, 89), np.float32)
     given[..., -4:] = [0, 0, 4, 4]
     rows, held = task.samples(64, given, np.zeros((64, 1, 6)), np.zeros((64, 100, 6)))

@@ -261,8 +261,9 @@ def test_annotations_follow_images_to_another_size(segmented: tuple[Winner, Data
 
 def test_large_maps_are_held_in_small_numbers() -> None:
     task = export_task(Task("segmentation", 21, "deeplabv3"))
-    assert task.most(Size(512, 512), 512) == 24 and task.at_once(Size(512, 512)) == 3
-    assert task.most(Size(96, 96), 512) == 512 and task.most(Size(2048, 4096), 512) == 16
+    assert task.most_images(Size(512, 512), 512) == 24 and task.batch_size(Size(512, 512)) == 3
+    assert task.most_images(Size(96, 96), 512) == 512
+    assert task.most_images(Size(2048, 4096), 512) == 16
     scores = np.zeros((16, 21, 256, 256), np.float32)
     masks = np.zeros((16, 256, 256), np.uint8)
     rows, held = task.samples(64, scores, masks, masks)

@@ -7,28 +7,16 @@ from pathlib import Path
 import pytest
 import torch
 from support.samples import ROOT
+from support.searches import space
 
 from nas.base.errors import SpecError
 from nas.base.size import Size
 from nas.models.build import build, uniform
 from nas.models.candidates import Candidates, load_space
 from nas.models.site_locations import site_locations
-from nas.spec.space import SearchSpace
 from nas.spec.task import Task
 
 SPACES = sorted((ROOT / "search_spaces").glob("*.yaml"))
-
-
-def space(**changes: object) -> SearchSpace:
-    data: dict[str, object] = {
-        "name": "t",
-        "backbones": ["mobilenetv2_035"],
-        "resolutions": [32],
-        "total_stride": 16,
-        "sites": {"granularity": "stage", "exclude": ["blocks.0.*"]},
-        "blocks": {"se": {"reduction": [8, 24]}, "eca": {}},
-    }
-    return SearchSpace.model_validate(data | changes)
 
 
 OUTSIDE = {"where-to-plug": {"se/r24"}, "little-attention-reid": {"se/r24"}}

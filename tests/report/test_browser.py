@@ -14,7 +14,7 @@ from support.simulated_run import invented, simulated_run
 
 from nas.report import write_report
 from nas.report.pictures.predictions import Answer, Example, Predictions, _encoder
-from nas.report.pictures.tasks import Key, Picture
+from nas.report.pictures.tasks import LegendEntry, Picture
 from nas.report.server import Server
 from nas.runs.run import Run
 from nas.spec.architecture import Architecture, Insertion
@@ -129,7 +129,9 @@ def test_pictures_of_predictions_are_shown(
     told = ((True, 0), (None, 5))
     found = [Answer("plain", HOSTILE, right, images[:count]) for right, count in told]
     examples = tuple(Example(3, images[:1], (answer,)) for answer in found)
-    made = Predictions(examples, (Key("#c2410c", HOSTILE),), "Explained.", ("trial 9: gone",))
+    made = Predictions(
+        examples, (LegendEntry("#c2410c", HOSTILE),), "Explained.", ("trial 9: gone",)
+    )
     monkeypatch.setattr("nas.report.pictures.find_predictions", lambda *_: made)
     write_report(simulated_run(tmp_path / "run", search={"trials": 4}), tmp_path / "front.html")
     page.goto((tmp_path / "front.html").as_uri())

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from support.run_processes import happened
 from support.samples import QUICK, ROOT, SMALL_SPACE
 from support.slurm_cluster import SlurmCluster
 
@@ -36,11 +37,6 @@ def wait_until(condition: Callable[[], bool], seconds: float = 300) -> None:
     while not condition():
         assert time.monotonic() < end, "it did not happen in time"
         time.sleep(0.5)
-
-
-def happened(run: Path, text: str) -> bool:
-    log = run / "events.log"
-    return log.exists() and text in log.read_text()
 
 
 def check_finished(run: Path, networks: int) -> None:

@@ -6,12 +6,14 @@ from pathlib import Path
 
 import pytest
 from support.evaluations import make_evaluation
-from support.samples import make_record
+from support.samples import make_job, make_record
 
 from nas.spec.objective import objectives_named
+from nas.spec.search_plan import SearchPlan
 from nas.strategy.ledger import (
     Ledger,
     check_finite,
+    next_seed,
     objective_values,
     prune,
     record_outcome,
@@ -25,7 +27,6 @@ from nas.study.record import (
     PRUNED,
     RUNNING,
     Evaluation,
-    Job,
     Latency,
     Outcome,
     Record,
@@ -34,21 +35,38 @@ from nas.study.record import (
 OBJECTIVES = objectives_named(["loss", "latency_ms"])
 
 
-def job(trial: int, *, repeat: int = 0, rung: int = -1) -> Job:
-    record = make_record(trial)
-    return Job(trial, record.architecture, record.digest, 7, repeat=repeat, rung=rung)
-
-
 def evaluation(**more: float) -> Evaluation:
     figures = {"loss": 1.0, "accuracy": 0.5, "latency_spread": 0.1, "seconds": 10.0} | more
     return make_evaluation(**figures)
 
 
+@pytest.mark.parametrize("turns", [None, 1, 3, 8])
+def test_no_network_is_trained_twice_with_one_seed(tmp_path: Path, turns: int | None) -> None:
+    """Nor where a training of before had its seed by another rule."""
+    plan = SearchPlan(seeds_in_turn=turns)
+    elsewhere = next_seed(SearchPlan(seeds_in_turn=1), "0", Ledger(_store(tmp_path / "no")))
+    for residue in range(8):
+        digest, ledger = f"{residue:x}", Ledger(_store(tmp_path / str(residue)))
+        for repeat in range(10):
+            seed = elsewhere if repeat == 0 else next_seed(plan, digest, ledger)
+            order = replace(make_job(repeat, repeat=repeat), digest=digest, seed=seed)
+            ledger.start(order, {}, {}, {})
+        assert len({record.seed for record in ledger.records}) == 10
+    few = {next_seed(plan, f"{number:x}", Ledger(_store(tmp_path / "few"))) for number in range(20)}
+    assert len(few) == (turns or 1)
+
+
+def _store(path: Path) -> Store:
+    path.mkdir(exist_ok=True)
+    journal = path / "study.journal"
+    return Store(journal, writable=True) if journal.exists() else Store.create(journal, OBJECTIVES)
+
+
 def test_what_is_entered_is_in_the_store(tmp_path: Path) -> None:
     store = Store.create(tmp_path / "study.journal", OBJECTIVES)
     ledger = Ledger(store)
-    first = ledger.start(job(0), {"a": "none"}, {"a": ("none", "se/r8")}, {"mark": 1})
-    again = ledger.start(replace(job(0), trial=1, repeat=1), {}, {}, {})
+    first = ledger.start(make_job(0), {"a": "none"}, {"a": ("none", "se/r8")}, {"mark": 1})
+    again = ledger.start(replace(make_job(0), trial=1, repeat=1), {}, {}, {})
     assert (first.state, again.state, ledger.networks) == (RUNNING, RUNNING, 1)
     assert ledger.by_digest == {first.digest: [0, 1]}
     ledger.update(make_record(0), [1.0, 1.0])
@@ -60,12 +78,14 @@ def test_what_is_entered_is_in_the_store(tmp_path: Path) -> None:
 
 
 def test_a_trial_keeps_what_it_was_at_the_rung_below() -> None:
-    waiting = record_outcome(Record.of(job(0), None), job(0, rung=0), Outcome(evaluation()))
+    waiting = record_outcome(
+        Record.of(make_job(0), None), make_job(0, rung=0), Outcome(evaluation())
+    )
     waiting = replace(waiting, seconds=4.0)
     assert (waiting.state, waiting.finished) == (PAUSED, None)
-    whole = record_outcome(waiting, job(0), Outcome(evaluation(loss=0.5)))
+    whole = record_outcome(waiting, make_job(0), Outcome(evaluation(loss=0.5)))
     assert (whole.state, whole.loss, whole.seconds) == (COMPLETE, 0.5, 14.0)
-    broken = record_outcome(waiting, job(0), Outcome(failure="out of memory"))
+    broken = record_outcome(waiting, make_job(0), Outcome(failure="out of memory"))
     assert (broken.state, broken.loss, broken.failure) == (FAILED, 1.0, "out of memory")
     assert broken.finished is not None
     assert (prune(waiting).state, prune(waiting).loss) == (PRUNED, 1.0)

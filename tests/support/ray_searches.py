@@ -6,21 +6,15 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
-from support.samples import SMALL_SPACE
+from support.searches import small_candidates
 
-from nas.base.files import read_yaml
 from nas.execution.observer import SilentObserver
 from nas.models.candidates import Candidates
 from nas.spec.objective import objectives_named
 from nas.spec.search_plan import SearchPlan
-from nas.spec.space import SearchSpace
 from nas.strategy.search import Search
 from nas.strategy.storage.store import Store
 from nas.study.record import Job, Record
-
-
-def small_candidates() -> Candidates:
-    return Candidates(SearchSpace.model_validate(read_yaml(SMALL_SPACE, "small.yaml")))
 
 
 def made(path: Path, candidates: Candidates, trials: int = 20) -> Search:

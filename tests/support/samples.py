@@ -33,6 +33,12 @@ QUICK = (
 )
 
 
+def make_job(trial: int, *, seed: int = 7, repeat: int = 0, rung: int = -1) -> Job:
+    """Return a job for the architecture that `make_record` has by default."""
+    record = make_record(trial)
+    return Job(trial, record.architecture, record.digest, seed, repeat=repeat, rung=rung)
+
+
 def make_record(
     trial: int,
     *,

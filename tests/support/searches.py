@@ -9,7 +9,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from support.evaluations import make_outcome
+from support.samples import SMALL_SPACE
 
+from nas.base.files import read_yaml
 from nas.execution.simulated import SimulatedExecutor, VirtualClock
 from nas.models.candidates import Candidates
 from nas.spec.architecture import Architecture
@@ -25,15 +27,13 @@ Evaluate = Callable[[Job], Outcome]
 
 
 def space(**changes: object) -> SearchSpace:
-    data: dict[str, object] = {
-        "name": "t",
-        "backbones": ["mobilenetv2_035"],
-        "resolutions": [32],
-        "total_stride": 16,
-        "sites": {"granularity": "stage", "exclude": ["blocks.0.*"]},
-        "blocks": {"se": {"reduction": [8, 24]}, "eca": {}},
-    }
-    return SearchSpace.model_validate(data | changes)
+    """Return the small space, with some of its keys changed."""
+    return SearchSpace.model_validate(read_yaml(SMALL_SPACE, "small.yaml") | changes)
+
+
+def small_candidates() -> Candidates:
+    """Return the candidates of the small space."""
+    return Candidates(space())
 
 
 def truth(job: Job, *, seed_noise: float = 0.01) -> Outcome:

@@ -93,7 +93,7 @@ def _rows(front: Front) -> tuple[list[str], list[list[str | Text]]]:
     """Return headings and cells; what no point has takes no column."""
     several = any(point.run for point in front)
     retrained = any(point.retrained_seeds for point in front)
-    believed = _is_believed(front)
+    believed = front.has_gain_loss
     outside = {id(point) for point in front.outside}
     headings = [
         "",
@@ -150,7 +150,7 @@ def _legend(front: Front, shown: Sequence[str]) -> list[str]:
     if front.outside:
         marks += "; + would be, but the space does not hold it"
     sentences = [f"{marks}."]
-    if _is_believed(front):
+    if front.has_gain_loss:
         gain = (
             "Gain is what full training is expected to bring over the plain network, with its 90 % "
             "interval"
@@ -191,12 +191,8 @@ def _describe_latency(front: Front) -> str:
     return f"{measured} (~: predicted from a device profile)" if any(predicted) else measured
 
 
-def _is_believed(front: Front) -> bool:
-    return not all(math.isnan(point.gain_loss) for point in front)
-
-
 def _gain_unit(front: Front) -> str:
-    return " (loss)" if all(math.isnan(point.gain) for point in front) else ", points"
+    return ", points" if front.has_gain else " (loss)"
 
 
 def _format_better(point: Point) -> str:

@@ -10,12 +10,16 @@ import shutil
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nas.base.errors import SpecError, StorageError, TrainingError
 from nas.spec.runner import Ray
 from nas.study.full_training import FullTraining
 from nas.training.full import FullTrainingJob
+
+if TYPE_CHECKING:
+    from ray.train.torch import TorchTrainer
+    from ray.util.queue import Queue
 
 __all__ = ["check_processes", "train_in_processes"]
 
@@ -59,14 +63,32 @@ def train_in_processes(
     Returns what came of it, failures of its own included.
     Raises StorageError for what would befall every training.
     """
+    from ray.util.queue import Queue
+
+    said = Queue(actor_options={"num_cpus": 0})
+    trainer = _trainer(job, plan, processes, said)
+    failures: list[BaseException] = []
+    thread = threading.Thread(target=_fit, args=(trainer, failures), daemon=True)
+    thread.start()
+    try:
+        ended = _listen(thread, said, hear)
+    finally:
+        said.shutdown()
+    if ended is not None:
+        shutil.rmtree(job.folder / _FOLDER / job.about.name, ignore_errors=True)
+        return ended
+    reason = _reason(failures[0]) if failures else "its processes ended without a result"
+    return replace(job.about, failure=f"its processes failed {_STARTS} times ({reason})")
+
+
+def _trainer(job: FullTrainingJob, plan: Ray, processes: int, said: Queue) -> TorchTrainer:
+    """Return Ray's trainer of a job, whose processes speak into a queue."""
     import ray
     from ray.train import FailureConfig, RunConfig, ScalingConfig
     from ray.train.torch import TorchConfig, TorchTrainer
-    from ray.util.queue import Empty, Queue
 
     each = _each(plan, ray.cluster_resources())  # type: ignore[no-untyped-call]
-    said = Queue(actor_options={"num_cpus": 0})
-    trainer = TorchTrainer(
+    return TorchTrainer(
         _train,
         train_loop_config={"job": job.to_dict(), "said": said},
         torch_config=TorchConfig(timeout_s=_PATIENCE_SECONDS),
@@ -82,29 +104,30 @@ def train_in_processes(
             failure_config=FailureConfig(max_failures=_STARTS - 1),
         ),
     )
-    failures: list[BaseException] = []
-    thread = threading.Thread(target=_fit, args=(trainer, failures), daemon=True)
-    thread.start()
+
+
+def _listen(
+    thread: threading.Thread, said: Queue, hear: Callable[[dict[str, float]], None]
+) -> FullTraining | None:
+    """Hear the processes while a thread waits for them, and return what they found.
+
+    Raises StorageError for what would befall every training.
+    """
+    from ray.util.queue import Empty
+
     ended: FullTraining | None = None
-    try:
-        while thread.is_alive() or not said.empty():
-            try:
-                message = said.get(timeout=_TICK_SECONDS)
-            except Empty:
-                continue
-            if "broken" in message:
-                raise StorageError(f"a training cannot go on: {message['broken']}")
-            if "found" in message:
-                ended = FullTraining.from_dict(message["found"])
-            else:
-                hear(message)
-    finally:
-        said.shutdown()
-    if ended is not None:
-        shutil.rmtree(job.folder / _FOLDER / job.about.name, ignore_errors=True)
-        return ended
-    reason = _reason(failures[0]) if failures else "its processes ended without a result"
-    return replace(job.about, failure=f"its processes failed {_STARTS} times ({reason})")
+    while thread.is_alive() or not said.empty():
+        try:
+            message = said.get(timeout=_TICK_SECONDS)
+        except Empty:
+            continue
+        if "broken" in message:
+            raise StorageError(f"a training cannot go on: {message['broken']}")
+        if "found" in message:
+            ended = FullTraining.from_dict(message["found"])
+        else:
+            hear(message)
+    return ended
 
 
 def _fit(trainer: Any, failures: list[BaseException]) -> None:

@@ -6,10 +6,12 @@ import json
 import queue
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
+
+import torch
 
 from nas.base.machine import usable_cores
 from nas.execution.evaluator import EvaluatorSpec
@@ -19,7 +21,7 @@ from nas.spec.side_by_side import Placed
 from nas.training.device import best_device
 from nas.training.placement import free_memory
 
-__all__ = ["measure_side_by_side", "throughput_gauge"]
+__all__ = ["ThroughputGauge", "free_bytes", "measure_side_by_side"]
 
 PROGRAM = (sys.executable, "-m", "nas.execution.workers.throughput_worker")
 
@@ -49,24 +51,18 @@ def measure_side_by_side(
     """
     say("measuring how many trainings at a time use a GPU best")
     threads, device = spec.proxy.threads, best_device()
-
-    def memory() -> int | None:
-        known = free_memory(device)
-        return None if known is None else known[0]
-
     choices = []
     for placement in placements:
-        gauge = throughput_gauge(
+        with ThroughputGauge(
             {"spec": spec.to_dict(), "architecture": architecture},
             threads=threads,
             log=log,
             gpu=gpus[0],
-            memory=memory,
+            memory=partial(free_bytes, device),
             placement=placement,
-        )
-        with gauge as measure:
+        ) as gauge:
             most = max(1, usable_cores() // threads // len(gpus))
-            choices.append(choose_number(measure, most, placement))
+            choices.append(choose_number(gauge.measure, most, placement))
         say(str(choices[-1]))
     best = max(choices, key=lambda chosen: chosen.images)
     if len(choices) > 1:
@@ -74,71 +70,111 @@ def measure_side_by_side(
     return best
 
 
+def free_bytes(device: torch.device) -> int | None:
+    """Return the bytes of memory that are free on a device; None where it does not say."""
+    known = free_memory(device)
+    return None if known is None else known[0]
+
+
 Report = tuple[float, float]
 """Images so far, and when, seconds."""
 
 
-@contextmanager
-def throughput_gauge(
-    start: dict[str, Any],
-    *,
-    threads: int,
-    log: Path,
-    gpu: str | None,
-    memory: Callable[[], int | None],
-    placement: Placed = "processes",
-    program: Sequence[str] = PROGRAM,
-    watched: float = _WATCHED_SECONDS,
-) -> Iterator[Callable[[int], Measured | None]]:
-    """Yield what measures so many trainings at a time, each time at least as many as before.
+class ThroughputGauge:
+    """Measures the throughput of trainings beside each other, of ever more of them at a time.
 
-    Processes that run go on, so that each is begun once; one of several trainings is begun anew
-    for each number of them. All are ended with the context.
-
-    start: the spec of evaluators and an architecture, for each of them.
-    threads: of each.
-    log: file that takes what they print.
-    gpu: what CUDA calls the one that they share; None: the process's own.
-    memory: what is free on the device, bytes.
-    placement: of the trainings: each in a process, or all in one.
-    program: what each runs, which must speak as `nas.execution.workers.throughput_worker` does.
-    watched: seconds at least, once all have begun.
+    A context: all processes are ended with it. Until then they go on, so that each is begun once;
+    one of several trainings is begun anew for each number of them.
     """
-    inbox: queue.Queue[tuple[int, str | None]] = queue.Queue()
-    children: list[ChildProcess] = []
-    free = memory()
 
-    def begin(trainings: int) -> None:
-        number = len(children)
+    def __init__(
+        self,
+        start: dict[str, Any],
+        *,
+        threads: int,
+        log: Path,
+        gpu: str | None,
+        memory: Callable[[], int | None],
+        placement: Placed = "processes",
+        program: Sequence[str] = PROGRAM,
+        watched: float = _WATCHED_SECONDS,
+    ) -> None:
+        """Begin nothing yet.
+
+        start: the spec of evaluators and an architecture, for each process.
+        threads: of each.
+        log: file that takes what they print.
+        gpu: what CUDA calls the one that they share; None: the process's own.
+        memory: what is free on the device, bytes.
+        placement: of the trainings: each in a process, or all in one.
+        program: what each runs, which must speak as `nas.execution.workers.throughput_worker` does.
+        watched: seconds at least, once all have begun.
+        """
+        self.start = start
+        self.threads = threads
+        self.log = log
+        self.gpu = gpu
+        self.memory = memory
+        self.placement = placement
+        self.program = program
+        self.watched = watched
+        self._inbox: queue.Queue[tuple[int, str | None]] = queue.Queue()
+        self._children: list[ChildProcess] = []
+        self._free = memory()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        _end(self._children)
+
+    def measure(self, number: int) -> Measured | None:
+        """Measure so many trainings at a time, at least as many as before.
+
+        None: one of them ended, or they did not all report in time.
+        """
+        reports = self._watch(self._begin(number))
+        if reports is None:
+            return None
+        free = self.memory()
+        taken = 0 if self._free is None or free is None else max(0, self._free - free)
+        return Measured(number, sum(map(_rate, reports)), taken, self._free)
+
+    def _begin(self, trainings: int) -> range:
+        """Begin what does not run yet, and return the numbers of the children that count."""
+        if self.placement == "streams":
+            _end(self._children)
+            self._begin_child(trainings)
+            return range(len(self._children) - 1, len(self._children))
+        while len(self._children) < trainings:
+            self._begin_child(1)
+        return range(trainings)
+
+    def _begin_child(self, trainings: int) -> None:
+        number = len(self._children)
         child = ChildProcess(
-            program,
-            threads=threads,
-            log=log,
-            heard=lambda line: inbox.put((number, line)),
-            environment={} if gpu is None else {"CUDA_VISIBLE_DEVICES": gpu},
+            self.program,
+            threads=self.threads,
+            log=self.log,
+            heard=lambda line: self._inbox.put((number, line)),
+            environment={} if self.gpu is None else {"CUDA_VISIBLE_DEVICES": self.gpu},
         )
-        children.append(child)
-        child.write(start | {"at_a_time": trainings})
+        self._children.append(child)
+        child.write(self.start | {"at_a_time": trainings})
 
-    def measure(number: int) -> Measured | None:
-        running = range(number)
-        if placement == "streams":
-            _end(children)
-            running = range(len(children), len(children) + 1)
-            begin(number)
-        while len(children) < running.stop:
-            begin(1)
-        reports: dict[int, list[Report]] = {child: [] for child in running}
+    def _watch(self, children: range) -> list[list[Report]] | None:
+        """Return what each child reports while all of them train; None where one does not."""
+        reports: dict[int, list[Report]] = {child: [] for child in children}
         deadline, since = time.monotonic() + _PATIENCE_SECONDS, None
         while (
             since is None
-            or time.monotonic() < since + watched
+            or time.monotonic() < since + self.watched
             or any(len(report) < _REPORTS for report in reports.values())
         ):
             if time.monotonic() > deadline:
                 return None
             try:
-                child, line = inbox.get(timeout=0.1)
+                child, line = self._inbox.get(timeout=0.1)
             except queue.Empty:
                 continue
             if child not in reports:  # one that was ended
@@ -150,14 +186,7 @@ def throughput_gauge(
             if since is None and all(reports.values()):
                 since = time.monotonic()
                 reports = {child: [] for child in reports}
-        now = memory()
-        taken = 0 if free is None or now is None else max(0, free - now)
-        return Measured(number, sum(map(_rate, reports.values())), taken, free)
-
-    try:
-        yield measure
-    finally:
-        _end(children)
+        return list(reports.values())
 
 
 def _end(children: Sequence[ChildProcess]) -> None:

@@ -20,7 +20,7 @@ __all__ = ["Classification"]
 class Classification(ExportTask):
     """The task of one label for each image."""
 
-    alike = ALIKE
+    agreement_phrase = ALIKE
 
     def targets(self, split: Split, rows: NDArray[np.int64], size: Size) -> Targets:
         """Return the labels, (N,)."""
@@ -44,14 +44,14 @@ class Classification(ExportTask):
         rows = at_equal_distances(len(targets), most)
         return rows, {"scores": scores[rows], "labels": targets[rows]}
 
-    def does(self, size: str, classes: int) -> str:
+    def describe_purpose(self, size: str, classes: int) -> str:
         """Say that it classifies."""
         return f"Classifies images of {size} into {classes} classes (labels.txt)"
 
-    def told(self, figures: Mapping[str, float]) -> str:
+    def describe_figures(self, figures: Mapping[str, float]) -> str:
         """Say how many are right."""
         return f"{figures['accuracy']:.1%} right"
 
-    def gives(self) -> str:
+    def describe_output(self) -> str:
         """Say that scores are before softmax."""
         return "scores (N, classes) before softmax"

@@ -45,7 +45,7 @@ class Detection(ExportTask):
 
     outputs_file: Path | None = Path(outputs.__file__)
     more_files: Mapping[str, Path] = {"average_precision.py": Path(detection_marks.__file__)}
-    alike = outputs.ALIKE
+    agreement_phrase = outputs.ALIKE
 
     def __init__(self, task: Task) -> None:
         super().__init__(task)
@@ -55,11 +55,11 @@ class Detection(ExportTask):
         """Return which boxes are kept."""
         return {"suppression": self._limits}
 
-    def most(self, size: Size, wanted: int) -> int:
+    def most_images(self, size: Size, wanted: int) -> int:
         """Return fewer where what is given for so many default boxes would not fit."""
         return min(wanted, max(_LEAST, int(_HELD / self._numbers(size))))
 
-    def at_once(self, size: Size) -> int:
+    def batch_size(self, size: Size) -> int:
         """Return 64, or fewer of large images."""
         return max(1, min(64, int(_AT_ONCE / self._numbers(size))))
 
@@ -93,7 +93,7 @@ class Detection(ExportTask):
         marks = detection_marks.stack_marks([*found, nothing])[:-1]
         return Judged(losses, marks, answers)
 
-    def behind_ms(self, outputs_: Outputs) -> float | None:
+    def postprocessing_ms(self, outputs_: Outputs) -> float | None:
         """Return the median over images of what keeping boxes takes, by numpy on one thread."""
         rows = at_equal_distances(len(outputs_), _TIMED)
         times = []
@@ -111,12 +111,12 @@ class Detection(ExportTask):
         """Return boxes as shares of the image."""
         return outputs.comparable(outputs_)
 
-    def apart(self, outputs_: Outputs, wanted: Outputs) -> float:
+    def difference(self, outputs_: Outputs, wanted: Outputs) -> float:
         """Return the largest difference of a number, or how far the boxes that are kept are."""
         if outputs.are_suppressed(outputs_):
             ones, others = (outputs.answers(one, self._limits) for one in (outputs_, wanted))
             return outputs.apart(ones, others, max(outputs.read_size(wanted)))
-        return super().apart(outputs_, wanted)
+        return super().difference(outputs_, wanted)
 
     def samples(
         self, most: int, scores: Outputs, targets: Targets, answers: NDArray[Any]
@@ -133,21 +133,21 @@ class Detection(ExportTask):
             "limits": np.asarray(json.dumps(self._limits)),
         }
 
-    def does(self, size: str, classes: int) -> str:
+    def describe_purpose(self, size: str, classes: int) -> str:
         """Say that it finds objects."""
         return (
             f"Finds in images of {size} objects of {classes} classes (labels.txt) and their boxes, "
             f"with the head {self.task.head}"
         )
 
-    def told(self, figures: Mapping[str, float]) -> str:
+    def describe_figures(self, figures: Mapping[str, float]) -> str:
         """Name AP at all overlaps and at two; of a record there is the first alone."""
         text = f"AP {figures['ap']:.1%}"
         if "ap50" in figures:
             text += f", AP50 {figures['ap50']:.1%}, AP75 {figures['ap75']:.1%}"
         return text
 
-    def gives(self) -> str:
+    def describe_output(self) -> str:
         """Say what there is of each default box."""
         beside = "the background" if self.task.head == "ssdlite" else "centre-ness"
         return (
@@ -156,7 +156,7 @@ class Detection(ExportTask):
             "are not suppressed"
         )
 
-    def use(self) -> list[str]:
+    def usage(self) -> list[str]:
         """Show how boxes are kept and drawn."""
         return [
             "",
@@ -169,7 +169,7 @@ class Detection(ExportTask):
             "    whole = back(boxes, picture.shape[:2], size, fit)  # of preprocessing.json",
         ]
 
-    def goes_back(self) -> str | None:
+    def describe_way_back(self) -> str | None:
         """Say how boxes do."""
         return (
             "`kept` of outputs.py (suppression above), then `back`: to pixels of the upright "

@@ -51,11 +51,11 @@ class OwnDetection(Detection):
         """Return nothing: the network keeps boxes by limits of its own."""
         return {}
 
-    def most(self, size: Size, wanted: int) -> int:
+    def most_images(self, size: Size, wanted: int) -> int:
         """Return fewer, since boxes are made of each image by itself."""
         return min(wanted, _HELD)
 
-    def at_once(self, size: Size) -> int:
+    def batch_size(self, size: Size) -> int:
         """Return 64, or fewer of large images."""
         return max(1, min(64, _AT_ONCE // (size.height * size.width)))
 
@@ -83,7 +83,7 @@ class OwnDetection(Detection):
         rows = MOST_OBJECTS + min(self.task.outputs, targets.shape[1])
         return detection_marks.stack_marks([*marks, np.zeros((rows, marks[0].shape[1]))])[:-1]
 
-    def behind_ms(self, outputs_: Outputs) -> float | None:
+    def postprocessing_ms(self, outputs_: Outputs) -> float | None:
         """Return nothing: the network's own code is not what runs on a device."""
         return None
 
@@ -91,7 +91,7 @@ class OwnDetection(Detection):
         """Return outputs as they are: what their numbers mean is the network's own."""
         return outputs_
 
-    def apart(self, outputs_: Outputs, wanted: Outputs) -> float:
+    def difference(self, outputs_: Outputs, wanted: Outputs) -> float:
         """Return the largest difference of a number."""
         return largest_difference(outputs_, wanted)
 
@@ -113,7 +113,7 @@ class OwnDetection(Detection):
         boxes: Tensor = made(torch.zeros(1, *self._size.shape))
         return boxes
 
-    def does(self, size: str, classes: int) -> str:
+    def describe_purpose(self, size: str, classes: int) -> str:
         """Say that it finds objects, by its own code."""
         return (
             f"Finds in images of {size} objects of {classes} classes (labels.txt) and their boxes; "
@@ -121,7 +121,7 @@ class OwnDetection(Detection):
             "this pack"
         )
 
-    def gives(self) -> str:
+    def describe_output(self) -> str:
         """Say that it is what the network's own forward gives."""
         columns = getattr(self._network, "columns", None)
         if columns is not None:
@@ -131,7 +131,7 @@ class OwnDetection(Detection):
             )
         return "what the network's own forward gives, (N, ...); boxes are not suppressed"
 
-    def use(self) -> list[str]:
+    def usage(self) -> list[str]:
         """Show how the network's own code makes boxes of what a graph gave."""
         assert self._network is not None and self._size is not None
         kind, size = type(self._network).__name__, self._size
@@ -153,7 +153,7 @@ class OwnDetection(Detection):
             "samples.npz has such boxes of its images: `answers`, the best 100 of each.",
         ]
 
-    def goes_back(self) -> str | None:
+    def describe_way_back(self) -> str | None:
         """Say what boxes are in."""
         return "boxes are in pixels of what was read: undo the resizing that `fit` names"
 

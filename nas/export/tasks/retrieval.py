@@ -30,9 +30,9 @@ class Retrieval(ExportTask):
     judged_together = True
     part_tells = False
     paired_by = "query"
-    alike = outputs.ALIKE
+    agreement_phrase = outputs.ALIKE
 
-    def most(self, size: Size, wanted: int) -> int:
+    def most_images(self, size: Size, wanted: int) -> int:
         """Return four times as many: what is held of each image is a short vector."""
         return wanted * _MOST // 512
 
@@ -68,7 +68,7 @@ class Retrieval(ExportTask):
         rows = rows[_whole_identities(targets[rows, 0], most)]
         return rows, {"scores": scores[rows], "identities": targets[rows]}
 
-    def does(self, size: str, classes: int) -> str:
+    def describe_purpose(self, size: str, classes: int) -> str:
         """Say that it gives vectors."""
         return (
             f"Gives for images of {size} vectors of {self.task.outputs} numbers and length 1, "
@@ -79,16 +79,16 @@ class Retrieval(ExportTask):
         """Count queries, and the images that they are asked of."""
         return f"{marks} queries of {images} validation images"
 
-    def told(self, figures: Mapping[str, float]) -> str:
+    def describe_figures(self, figures: Mapping[str, float]) -> str:
         """Name rank-1 and mAP; of a record there is rank-1 alone."""
         text = f"rank-1 {figures['rank1']:.1%}"
         return text + (f", mAP {figures['map']:.1%}" if "map" in figures else "")
 
-    def gives(self) -> str:
+    def describe_output(self) -> str:
         """Say how long vectors are."""
         return f"vectors (N, {self.task.outputs}) of length 1"
 
-    def use(self) -> list[str]:
+    def usage(self) -> list[str]:
         """Show how images are found."""
         return [
             "",

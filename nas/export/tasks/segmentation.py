@@ -36,13 +36,13 @@ class Segmentation(ExportTask):
     """The task of the class of each pixel."""
 
     outputs_file: Path | None = Path(outputs.__file__)
-    alike = outputs.ALIKE
+    agreement_phrase = outputs.ALIKE
 
-    def most(self, size: Size, wanted: int) -> int:
+    def most_images(self, size: Size, wanted: int) -> int:
         """Return fewer where scores of so many pixels would not fit."""
         return min(wanted, max(_LEAST, _HELD // self._scores(size)))
 
-    def at_once(self, size: Size) -> int:
+    def batch_size(self, size: Size) -> int:
         """Return 64, or fewer of large images."""
         return max(1, min(64, _AT_ONCE // self._scores(size)))
 
@@ -79,25 +79,25 @@ class Segmentation(ExportTask):
             "masks": targets[rows],
         }
 
-    def does(self, size: str, classes: int) -> str:
+    def describe_purpose(self, size: str, classes: int) -> str:
         """Say that it tells pixels apart."""
         return (
             f"Tells for each pixel of images of {size} which of {classes} classes it is "
             f"(labels.txt), with the head {self.task.head}"
         )
 
-    def told(self, figures: Mapping[str, float]) -> str:
+    def describe_figures(self, figures: Mapping[str, float]) -> str:
         """Name both figures; of a record there is the first alone."""
         text = f"mIoU {figures['miou']:.1%}"
         if "pixel_accuracy" in figures:
             text += f", {figures['pixel_accuracy']:.1%} of the pixels right"
         return text
 
-    def gives(self) -> str:
+    def describe_output(self) -> str:
         """Say that scores are before softmax, and of all pixels."""
         return "scores (N, classes, H, W) before softmax, for each pixel of what was read"
 
-    def use(self) -> list[str]:
+    def usage(self) -> list[str]:
         """Show how classes of pixels are taken and drawn."""
         return [
             "",
@@ -109,7 +109,7 @@ class Segmentation(ExportTask):
             "    whole = back(classes, picture.shape[:2], fit)  # fit: of preprocessing.json",
         ]
 
-    def goes_back(self) -> str | None:
+    def describe_way_back(self) -> str | None:
         """Say how masks do."""
         return (
             "best class of each pixel, then `back` of outputs.py: nearest neighbour to the size of "

@@ -54,7 +54,7 @@ class Judged:
     answers: NDArray[Any]
 
     @classmethod
-    def together(cls, parts: list[Judged]) -> Judged:
+    def joined(cls, parts: list[Judged]) -> Judged:
         """Put those of several batches behind each other."""
         return cls(
             np.concatenate([part.losses for part in parts]),
@@ -72,7 +72,7 @@ class ExportTask(ABC):
     judged_together: whether outputs of all images are judged together; else each batch by itself.
     part_tells: whether figures of a part of the images stand for those of all.
     paired_by: what a graph and the network are paired by.
-    alike: what is said before the share of answers that are the same.
+    agreement_phrase: what is said before the share of answers that are the same.
     """
 
     outputs_file: Path | None = None
@@ -81,7 +81,7 @@ class ExportTask(ABC):
     judged_together = False
     part_tells = True
     paired_by = "image"
-    alike: str
+    agreement_phrase: str
 
     def __init__(self, task: Task) -> None:
         self.task = task
@@ -90,11 +90,11 @@ class ExportTask(ABC):
         """Return what outputs.py reads of preprocessing.json beside what all tasks have there."""
         return {}
 
-    def most(self, size: Size, wanted: int) -> int:
-        """Return how many images graphs are compared on, of so many wanted, as memory goes."""
+    def most_images(self, size: Size, wanted: int) -> int:
+        """Return how many images graphs are compared on: as many as wanted and memory holds."""
         return wanted
 
-    def at_once(self, size: Size) -> int:
+    def batch_size(self, size: Size) -> int:
         """Return how many images go through a graph at once."""
         return 64
 
@@ -117,10 +117,10 @@ class ExportTask(ABC):
         """
         return None
 
-    def behind_ms(self, outputs: Outputs) -> float | None:
-        """Return how long what is made of a graph's outputs takes for one image, of CPU time.
+    def postprocessing_ms(self, outputs: Outputs) -> float | None:
+        """Return the CPU time that post-processing a graph's outputs takes for one image.
 
-        None where there is little to it.
+        None where there is little of it.
         """
         return None
 
@@ -132,7 +132,7 @@ class ExportTask(ABC):
         """Return outputs so that equal differences of any numbers are equally bad."""
         return outputs
 
-    def apart(self, outputs: Outputs, wanted: Outputs) -> float:
+    def difference(self, outputs: Outputs, wanted: Outputs) -> float:
         """Return how far a graph's outputs are from the network's of the same images."""
         return largest_difference(self.comparable(outputs), self.comparable(wanted))
 
@@ -143,26 +143,26 @@ class ExportTask(ABC):
         """Return the rows of at most so many images that go along in a pack, and what with them."""
 
     @abstractmethod
-    def does(self, size: str, classes: int) -> str:
-        """Say what the network does with images of a size."""
+    def describe_purpose(self, size: str, classes: int) -> str:
+        """Say what the network is for, with images of a size."""
 
     def judged_on(self, images: int, marks: int) -> str:
         """Say what it is judged on."""
         return f"{images} validation images"
 
     @abstractmethod
-    def told(self, figures: Mapping[str, float]) -> str:
-        """Say how good it is."""
+    def describe_figures(self, figures: Mapping[str, float]) -> str:
+        """Write the figures that say how good it is."""
 
     @abstractmethod
-    def gives(self) -> str:
-        """Say what a graph gives for N images."""
+    def describe_output(self) -> str:
+        """Say what a graph returns for N images."""
 
-    def use(self) -> list[str]:
-        """Return the lines of a card on what to do with that; none where it is plain."""
+    def usage(self) -> list[str]:
+        """Return the lines of a card on how to use that output; none where it is plain."""
         return []
 
-    def goes_back(self) -> str | None:
+    def describe_way_back(self) -> str | None:
         """Say how results go back to the image before it was resized; None where there is none."""
         return None
 

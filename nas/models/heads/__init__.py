@@ -24,9 +24,10 @@ __all__ = ["HEADS", "Embedding", "MapHead", "SSDLite"]
 
 
 class MapHead(Protocol):
-    """A kind of head: its modules map a list of maps and the size (height, width) of the images to
-    scores (N, classes, height, width) of the pixels, or to what `default_boxes` says of boxes.
+    """A kind of head that reads feature maps, for segmentation or detection.
 
+    Its modules take a list of maps and the size (height, width) of the images, and return scores
+    (N, classes, height, width) of the pixels, or what `default_boxes` says of boxes.
     """
 
     @property

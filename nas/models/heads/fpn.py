@@ -1,7 +1,8 @@
-"""A feature pyramid for segmentation: torchvision's pyramid, arXiv:1612.03144, with the branch of
-Panoptic FPN, arXiv:1901.02446, section 3.1 and figure 3.
+"""A feature pyramid for segmentation (FPN).
 
-That of segmentation-models-pytorch takes images alone whose sides are multiples of 32.
+torchvision's pyramid, arXiv:1612.03144, with the branch of Panoptic FPN, arXiv:1901.02446, section
+3.1 and figure 3. The FPN of segmentation-models-pytorch is not used, since it only takes images
+whose sides are multiples of 32.
 """
 
 from __future__ import annotations

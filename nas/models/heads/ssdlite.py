@@ -1,6 +1,6 @@
-"""SSDLite, arXiv:1801.04381, section 6.2: torchvision's prediction layers on six maps, two of a
-backbone and four smaller ones behind them.
+"""SSDLite, arXiv:1801.04381, section 6.2.
 
+torchvision's prediction layers read six maps: two of a backbone, and four smaller ones behind them.
 The two are those that the paper reads: what the last strided convolution reads, which in an
 inverted residual is widened, and the end of the backbone, with its last 1x1 convolution. Of small
 images these have few places, so that finer maps come before them, and fewer ones behind.

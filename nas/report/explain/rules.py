@@ -63,7 +63,16 @@ def explain_front(front: Front) -> Explanation:
     blocks = np.maximum(terms.blocks(codes), 1)
     plain = _plain_loss(front, architectures, loss_values)
     typical = float(np.nanmedian(np.abs(loss_values - plain) / blocks))
-    return Explanation(front, terms, codes, loss, latency, latency_terms, gained, typical)
+    return Explanation(
+        front,
+        terms=terms,
+        codes=codes,
+        loss=loss,
+        latency=latency,
+        latency_terms=latency_terms,
+        gained=gained,
+        typical=typical,
+    )
 
 
 def _explained_rows(front: Front) -> NDArray[np.int64]:

@@ -49,9 +49,9 @@ _WIDTH, _ABOVE, _BELOW, _LINE = 1.75, 0.95, 0.75, 0.32  # inches: of a cell, and
 
 
 def draw_feature_maps(state: RunState, trial: int, path: Path) -> None:
-    """Draw what in some validation images the plain network, the best hand-placed one and a trial
-    go by, side by side, into a PNG.
+    """Draw Grad-CAM maps of some validation images side by side into a PNG.
 
+    They are of the plain network, the best hand-placed one and a trial.
     Raises SpecError where the trial has no network, the images or Captum are not there, or another
     file has that name; StorageError.
     """
@@ -129,11 +129,11 @@ def grad_cam(shown: ShownNetwork, pictures: TaskPictures, rows: Tensor) -> NDArr
     image does. Raises SpecError where Captum is not here, or the backbone gives no maps.
     """
     network, images = shown.network, shown.batch(rows)
-    aim = pictures.aim(shown, rows)
+    target = pictures.cam_target(shown, rows)
     layer = backbone_of(network).get_submodule(shown_map(shown, pictures).path)
     found: Tensor = (
         _captum()
-        .LayerGradCam(lambda batch: aim(network(batch)), layer)
+        .LayerGradCam(lambda batch: target(network(batch)), layer)
         .attribute(images, relu_attributions=True)
     )
     maps = functional.interpolate(found.detach(), images.shape[2:], mode="bilinear")[:, 0].double()
@@ -146,8 +146,8 @@ def _draw(
     state: RunState, networks: Sequence[ShownNetwork], pictures: TaskPictures, rows: Tensor
 ) -> Figure:
     title = state.task.figure.title
-    given = pictures.given(networks[-1].data, rows)
-    count, wide = len(rows), len(given[0]) + len(networks)
+    truths = pictures.truths(networks[-1].data, rows)
+    count, wide = len(rows), len(truths[0]) + len(networks)
     size, layer = networks[-1].data.size, shown_map(networks[-1], pictures)
     high = _WIDTH * size.height / size.width
     height = _ABOVE + _BELOW + count * (high + _LINE)
@@ -162,16 +162,18 @@ def _draw(
         wspace=0.06,
         hspace=_LINE / high,
     )
-    for line, known in zip(cells, given, strict=True):
+    for line, known in zip(cells, truths, strict=True):
         for axes, picture in zip(line, known, strict=False):
             axes.imshow(picture.pixels, interpolation="nearest")
             _caption(axes, picture.caption)
-    for column, shown in enumerate(networks, start=len(given[0])):
-        maps, told = grad_cam(shown, pictures, rows), pictures.told(shown, rows)
-        images = pictures.given(shown.data, rows)
-        for axes, (image, *_), one, said in zip(cells[:, column], images, maps, told, strict=True):
+    for column, shown in enumerate(networks, start=len(truths[0])):
+        maps = grad_cam(shown, pictures, rows)
+        predictions = pictures.predictions(shown, rows)
+        images = pictures.truths(shown.data, rows)
+        in_rows = zip(cells[:, column], images, maps, predictions, strict=True)
+        for axes, (image, *_), one, predicted in in_rows:
             _lay(axes, image, one)
-            _caption(axes, said.text)
+            _caption(axes, predicted.text)
         cells[0, column].set_title(
             f"{_brief(shown.name)}\n{title} {100 * shown.figure:.1f} %",
             fontsize=9,

@@ -13,7 +13,7 @@ from PIL import Image
 from nas.base.errors import NasError, SpecError
 from nas.report.pictures.choose_images import choose_images
 from nas.report.pictures.networks import ShownNetwork
-from nas.report.pictures.tasks import Key, Picture, Told, task_pictures
+from nas.report.pictures.tasks import LegendEntry, Picture, Prediction, task_pictures
 from nas.runs.run import RunState
 from nas.study.front.front import Front
 
@@ -43,7 +43,7 @@ class Shown:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """An image as one network told it."""
+    """What one network predicts for an image."""
 
     network: str
     text: str
@@ -53,11 +53,11 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """A validation image with what is true of it, and what each network told."""
+    """A validation image with what is true of it, and what each network predicts."""
 
     number: int
-    given: tuple[Shown, ...]
-    told: tuple[Answer, ...]
+    truth: tuple[Shown, ...]
+    answers: tuple[Answer, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,14 +68,16 @@ class Predictions:
     """
 
     examples: tuple[Example, ...]
-    legend: tuple[Key, ...]
+    legend: tuple[LegendEntry, ...]
     explained: str
     missing: tuple[str, ...]
 
 
 def winners(front: Front) -> list[int]:
-    """Return the trials that are shown: the plain network, and of the recommended members of the
-    front the three that lose least, by latency.
+    """Return the trials whose predictions are shown.
+
+    These are the plain network and, by latency, the three of the front's recommended members that
+    lose least.
     """
     plain = [point.trial for point in front.references if point.is_plain]
     members = [point for point in front.recommended if not point.is_plain]
@@ -108,28 +110,31 @@ def find_predictions(state: RunState, front: Front) -> Predictions:
     if not len(chosen):
         raise SpecError("no validation image has anything to be told of it")
     rows = torch.from_numpy(chosen)
-    given = pictures.given(data, rows)
-    told = [pictures.told(shown, rows) for shown in networks]
-    drawn = {number for picture in _all(given, told) for number in picture.classes}
-    show = _encoder(_all(given, told))
+    truths = pictures.truths(data, rows)
+    predictions = [pictures.predictions(shown, rows) for shown in networks]
+    drawn = _all(truths, predictions)
+    show = _encoder(drawn)
     examples = tuple(
         Example(
             int(row),
-            tuple(map(show, known)),
+            tuple(map(show, truth)),
             tuple(
                 Answer(shown.name, said.text, said.right, tuple(map(show, said.pictures)))
                 for shown, said in zip(networks, answers, strict=True)
             ),
         )
-        for row, known, *answers in zip(chosen.tolist(), given, *told, strict=True)
+        for row, truth, *answers in zip(chosen.tolist(), truths, *predictions, strict=True)
     )
-    legend = pictures.legend(data, frozenset(drawn))
+    classes = frozenset(number for picture in drawn for number in picture.classes)
+    legend = pictures.legend(data, classes)
     return Predictions(examples, legend, pictures.explain(data.validation), tuple(missing))
 
 
-def _all(given: Sequence[tuple[Picture, ...]], told: Sequence[Sequence[Told]]) -> list[Picture]:
-    answers = [picture for each in told for one in each for picture in one.pictures]
-    return [picture for known in given for picture in known] + answers
+def _all(
+    truths: Sequence[tuple[Picture, ...]], predictions: Sequence[Sequence[Prediction]]
+) -> list[Picture]:
+    predicted = [picture for each in predictions for one in each for picture in one.pictures]
+    return [picture for truth in truths for picture in truth] + predicted
 
 
 def _encoder(pictures: Sequence[Picture]) -> Callable[[Picture], Shown]:

@@ -7,13 +7,14 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from nas.base.files import write_whole
 from nas.spec.architecture import PLAIN
-from nas.study.calibration import Calibration
+from nas.study.calibration import Calibration, Trust
 
 __all__ = ["draw_calibration"]
 
@@ -52,11 +53,30 @@ def draw_calibration(
         parse_math=False,
     )
     left, right = figure.subplots(1, 2, width_ratios=[1.2, 1])
+    _draw_agreement(left, truth, quality, groups, calibration)
+    _draw_bias(right, trust)
+    for axes in (left, right):
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.grid(color="#e2e8f0", linewidth=0.8)
+        axes.set_axisbelow(True)
+    text = "\n".join(textwrap.wrap(" ".join([calibration.verdict, *calibration.warnings]), 150))
+    figure.text(0.012, 0.02, text, fontsize=9, va="bottom", linespacing=1.4)
+    with write_whole(path) as temporary:
+        figure.savefig(temporary)
+
+
+def _draw_agreement(
+    axes: Axes,
+    truth: NDArray[np.float64],
+    quality: NDArray[np.float64],
+    groups: Mapping[str, NDArray[np.float64]],
+    calibration: Calibration,
+) -> None:
+    """Draw each network by full training over the proxy, marked by its main kind of block."""
     shares = np.array(list(groups.values()))
-    names = list(groups)
-    for number, name in enumerate(names):
+    for number, name in enumerate(groups):
         mine = (shares.argmax(axis=0) == number) & (shares.sum(axis=0) > 0)
-        left.errorbar(
+        axes.errorbar(
             np.nanmean(quality[mine], axis=1),
             np.nanmean(truth[mine], axis=1),
             yerr=_bar(calibration),
@@ -67,28 +87,24 @@ def draw_calibration(
             color=_KINDS[number % len(_KINDS)],
             label=f"mostly {name}" if name != PLAIN else name,
         )
-    left.set_xlabel("by the proxy: validation loss, negated")
-    left.set_ylabel(f"by full training: validation {calibration.figure}, %")
-    left.legend(frameon=False, fontsize=8)
+    axes.set_xlabel("by the proxy: validation loss, negated")
+    axes.set_ylabel(f"by full training: validation {calibration.figure}, %")
+    axes.legend(frameon=False, fontsize=8)
+
+
+def _draw_bias(axes: Axes, trust: Trust) -> None:
+    """Draw by how much the proxy favours each kind of block, with intervals."""
     rows = [(name, item) for name, item in trust.bias.items() if item.value is not None]
     for number, (_, item) in enumerate(rows):
         assert item.value is not None
         ends = [item.value if end is None else end for end in (item.low, item.high)]
         clear = item.low is not None and ends[0] * ends[1] > 0  # one network alone tells nothing
-        right.plot(ends, [number, number], color=_CLEAR if clear else _UNCLEAR, linewidth=2)
-        right.plot(item.value, number, "o", color=_CLEAR if clear else _UNCLEAR)
-    right.axvline(0, color="#334155", linewidth=0.8)
-    right.set_yticks(range(len(rows)), [name for name, _ in rows])
-    right.invert_yaxis()
-    right.set_xlabel("rank error, share of all networks (favoured: above 0)")
-    for axes in (left, right):
-        axes.spines[["top", "right"]].set_visible(False)
-        axes.grid(color="#e2e8f0", linewidth=0.8)
-        axes.set_axisbelow(True)
-    text = "\n".join(textwrap.wrap(" ".join([calibration.verdict, *calibration.warnings]), 150))
-    figure.text(0.012, 0.02, text, fontsize=9, va="bottom", linespacing=1.4)
-    with write_whole(path) as temporary:
-        figure.savefig(temporary)
+        axes.plot(ends, [number, number], color=_CLEAR if clear else _UNCLEAR, linewidth=2)
+        axes.plot(item.value, number, "o", color=_CLEAR if clear else _UNCLEAR)
+    axes.axvline(0, color="#334155", linewidth=0.8)
+    axes.set_yticks(range(len(rows)), [name for name, _ in rows])
+    axes.invert_yaxis()
+    axes.set_xlabel("rank error, share of all networks (favoured: above 0)")
 
 
 def _bar(calibration: Calibration) -> float:

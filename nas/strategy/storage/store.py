@@ -180,7 +180,7 @@ class Store:
 
         Final latencies and full trainings come with them.
         """
-        for trial in other._do(lambda: other._storage.get_all_trials(other._study)):
+        for trial in other.frozen():  # without what a database holds twice
             self._do(lambda trial=trial: self._storage.create_new_trial(self._study, trial))  # type: ignore[misc]
         attributes = other._do(lambda: other._storage.get_study_user_attrs(other._study))
         for name, value in attributes.items():

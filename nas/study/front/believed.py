@@ -96,8 +96,10 @@ class Believed:
         for number, (_, belief, mine) in enumerate(self._parts(measured, rows)):
             architectures = measured.architectures_of(rows[mine])
             draw = belief.draws if figure == "loss" else belief.metric_draws
-            drawn[:, mine] = draw(architectures, count, 1000 * seed + number)
-            drawn[:, mine] += _by_images(measured, rows[mine], belief, figure, count, seed)
+            # A belief draws by the next number, too; what runs have by chance is each one's own.
+            drawn[:, mine] = draw(architectures, count, 1000 * seed + 2 * number)
+            own = np.random.default_rng([seed, 1, number])
+            drawn[:, mine] += _by_images(measured, rows[mine], belief, figure, count, own)
             drawn[:, mine[_is_plain(measured, rows[mine])]] = 0.0
         return None if np.isnan(drawn).any() else drawn
 
@@ -174,14 +176,14 @@ def _by_images(
     belief: NetworkBelief,
     figure: str,
     count: int,
-    seed: int,
+    rng: np.random.Generator,
 ) -> Floats:
     """Draw what the choice of images adds to gains, (count, k).
 
     Half of the variance of each is the plain network's, which all gains have in common.
     """
     noise = _image_noise(measured, rows, belief, figure) / math.sqrt(2)
-    usual = np.random.default_rng([seed, 1]).standard_normal((count, len(rows) + 1))
+    usual = rng.standard_normal((count, len(rows) + 1))
     common = float(np.sqrt((noise**2).mean())) if len(rows) else 0.0
     return usual[:, :-1] * noise + usual[:, -1:] * common
 

@@ -94,16 +94,16 @@ class Ranking:
 class Choice:
     """The best network within a budget, and how sure that is.
 
-    probability: that it is the best of all within the budget, those with it that were trained
+    probability: that it is the best of all within the budget, among them those that were trained
         too little to be shown; NaN where the noise of training is not known.
     rivals: the next best, each with the probability that the best one beats it.
     networks: how many keep the budget.
-    cheapest: the cheapest of those that are worth no less than the best but for `delta`, and the
-        probability of that; None where none is as probable as .8.
-    delta: in the unit of `unit`.
-    unit: `accuracy` (a share), by full training where that is believed in, or the name of the
-        objective that is chosen by.
-    ruled_out: how much there is to be gained by attention within the budget.
+    cheapest: the cheapest network that is as good as the best but for `delta`, with the probability
+        of that; None where none has a probability of .8.
+    delta: how much worse still counts as equally good, in `unit`.
+    unit: `accuracy` (a share), by full training where something is believed of it, or the name of
+        the objective that is chosen by.
+    ruled_out: the gain by attention that is ruled out within the budget.
     """
 
     best: Point

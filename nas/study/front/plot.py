@@ -168,10 +168,8 @@ def _axes(front: ParetoFront, *, tested: bool) -> tuple[_Axis, _Axis]:
 
     tested: whether all that is shown has figures of test images.
     """
-    believed = any(not math.isnan(point.gain_loss) for point in front)
-    measured = any(not math.isnan(point.gain) for point in front)
-    right = _GAIN if measured else _JUDGED
-    return _GAIN_LOSS if believed else _SAVED, _TESTED if tested else right
+    right = _GAIN if front.has_gain else _JUDGED
+    return _GAIN_LOSS if front.has_gain_loss else _SAVED, _TESTED if tested else right
 
 
 def _cloud(front: ParetoFront, axis: _Axis) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -62,26 +62,26 @@ class Point:
     reference: name of a hand-placed network; None for one of the search.
     on_front: False for a reference that others dominate, or that the space's limits exclude.
     seeds: how many trials were taken together.
-    loss: mean over seeds, corrected for easy and hard ones.
+    loss: mean over seeds, corrected for seeds that are easier or harder than others.
     loss_noise: standard error of `loss` from the choice of seed; NaN when the study has no repeats
         to tell it from.
     image_noise: standard error of `loss_saved` from the choice of validation images; NaN where it
         is not known.
     loss_saved: loss of the plain reference minus `loss`; NaN without that reference.
     accuracy: share of validation images, mean over seeds, corrected like `loss`.
-    accuracy_noise: binomial standard error, from the number of validation images; of no other
-        figure than accuracy.
+    accuracy_noise: binomial standard error, from the number of validation images; for accuracy
+        alone, not for the figures of other tasks.
     latency_ms: of one inference.
     latency_spread: relative, between halves of a measurement or between several.
-    latency_final: it was measured on the quiet machine at the end of the run, together with the
-        rest of the front, not beside trainings.
-    latency_predicted: it is a prediction of a device profile.
-    confirmed_loss: `loss` by the seeds after the first alone, which had no say in what is
-        confirmed; NaN without such. Comparisons are made by these.
-    confirmed_seeds: how many these are.
-    run: the folder it was found in, where several are looked at together.
-    retrained_accuracy: on validation images after full training, mean over seeds; NaN without.
-    retrained_spread: standard deviation of that between seeds.
+    latency_final: whether it was measured on the quiet machine at the end of the run, together with
+        the rest of the front, and not beside trainings.
+    latency_predicted: whether it is a prediction of a device profile.
+    confirmed_loss: `loss` by the seeds after the first alone, which did not choose what is
+        confirmed; NaN without such seeds. Comparisons are made by this.
+    confirmed_seeds: how many these seeds are.
+    run: the folder that it was found in, where several runs are looked at together.
+    retrained_accuracy: on validation images after full training, mean over seeds; NaN without it.
+    retrained_spread: its standard deviation between seeds.
     retrained_test_accuracy, retrained_test_spread: the same on test images.
     retrained_seeds: of full training.
     believed: what full training is believed to gain over the plain network; its figures are read

@@ -16,6 +16,7 @@ from nas.spec.architecture import Architecture
 from nas.spec.precision import FP32, Precision
 from nas.spec.task import Task
 from nas.training.batches import Batches
+from nas.training.layout import lay_out, memory_format
 from nas.training.loop import evaluate
 from nas.training.precision import autocast, backend_flags
 from nas.training.tasks import Score
@@ -97,7 +98,7 @@ def recalibrate(
     ]
     if not layers:
         return
-    network.eval().to(device).to(memory_format=torch.channels_last)
+    lay_out(network.eval().to(device), memory_format(network, device))
     momenta = [layer.momentum for layer in layers]
     for layer in layers:
         layer.reset_running_stats()

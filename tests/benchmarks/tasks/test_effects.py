@@ -15,7 +15,7 @@ import torch
 from benchmarks.fidelity.trainings import rows_of
 from benchmarks.tasks import effect_settings, effects
 from benchmarks.tasks.effect_settings import NETWORKS, SETTINGS, networks
-from benchmarks.tasks.effect_tests import effects_of, holm, repeatability, training_variance
+from benchmarks.tasks.effect_tests import effects_of, repeatability, training_variance
 from benchmarks.tasks.effects import report, run, settle
 from benchmarks.tasks.identity_folders import faces
 from nas.backbones import plain_network
@@ -181,12 +181,6 @@ def test_what_trainings_vary_by_is_left_of_networks_and_seeds() -> None:
     figures[1] += [0.3, -0.3, 0.0]
     # Each cell is .15 off, with one sign or the other, in four of six; over two degrees.
     assert training_variance(figures)[0] == pytest.approx(4 * 0.15**2 / 2)
-
-
-def test_p_values_stand_for_all_comparisons() -> None:
-    assert holm(np.array([0.04, 0.01, 0.5]), 3) == pytest.approx([0.08, 0.03, 0.5])
-    assert holm(np.array([0.3, 0.3, 0.3, 0.9]), 4) == pytest.approx([1.0, 1.0, 1.0, 1.0])
-    assert holm(np.array([0.01, 0.02]), 3) == pytest.approx([0.03, 0.04])
 
 
 def test_a_gain_is_told_from_what_images_and_trainings_vary_by() -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import signal
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,15 +13,10 @@ from nas.base.errors import SpecError
 from nas.execution.ray.cluster import connect
 from nas.spec.runner import Ray
 
-pytestmark = pytest.mark.filterwarnings("ignore")  # Ray's own
-
-
-@pytest.fixture(autouse=True)
-def signals_stay() -> Iterator[None]:
-    """Ray takes SIGTERM for itself, which tests of our own handling would find later."""
-    before = signal.getsignal(signal.SIGTERM)
-    yield
-    signal.signal(signal.SIGTERM, before)
+pytestmark = [
+    pytest.mark.filterwarnings("ignore"),  # Ray's own
+    pytest.mark.usefixtures("signals_stay"),
+]
 
 
 @pytest.mark.parametrize("variable", ["RAY_TMPDIR", "TMPDIR"])

@@ -13,9 +13,10 @@ import pytest
 import ray
 from ray.cluster_utils import Cluster
 from support import ray_stand_in as stand_in
-from support.ray_searches import Watch, all_accounted_for, made, small_candidates
+from support.ray_searches import Watch, all_accounted_for, made
 from support.ray_stand_in import ALONE, GAUGED, lines
 from support.samples import ROOT
+from support.searches import small_candidates
 
 from benchmarks.shared.ray_nodes import HEALTH, NODE
 from nas.base.errors import MeasurementError, SpecError, StorageError, TrainingError

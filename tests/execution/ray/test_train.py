@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,13 +21,6 @@ from nas.spec.recipe import Retrain
 from nas.spec.runner import Ray
 from nas.training.checkpoint import load_weights, save_weights
 from nas.training.full import FullTrainingJob, train_fully, weights_file
-
-
-@pytest.fixture
-def signals_stay() -> Iterator[None]:
-    before = signal.getsignal(signal.SIGTERM)
-    yield
-    signal.signal(signal.SIGTERM, before)
 
 
 def job(folder: Path) -> FullTrainingJob:

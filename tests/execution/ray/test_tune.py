@@ -18,9 +18,10 @@ import pytest
 from ray import tune
 from ray.tune.search import Searcher
 from support import ray_stand_in as stand_in
-from support.ray_searches import Watch, all_accounted_for, made, small_candidates
+from support.ray_searches import Watch, all_accounted_for, made
 from support.ray_stand_in import ALONE, GAUGED, lines
 from support.samples import ROOT
+from support.searches import small_candidates
 
 from nas.base.errors import StorageError
 from nas.execution.observer import SilentObserver
@@ -208,7 +209,8 @@ DRIVER = """
 import os, sys
 from pathlib import Path
 from functools import partial
-from support.ray_searches import Watch, made, reopened, small_candidates
+from support.ray_searches import Watch, made, reopened
+from support.searches import small_candidates
 from support.ray_stand_in import ALONE
 from nas.execution.ray.cluster import connect
 from nas.execution.ray.tune import TuneExecutor

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from nas.execution.workers.throughput import throughput_gauge
+from nas.execution.workers.throughput import ThroughputGauge
 
 GIB = 2**30
 
@@ -43,7 +43,7 @@ while os.getppid() == start["parent"]:
 def test_trainings_of_one_process_are_begun_anew_for_each_number_of_them(tmp_path: Path) -> None:
     folder = tmp_path / "begun"
     folder.mkdir()
-    gauge = throughput_gauge(
+    with ThroughputGauge(
         {"folder": str(folder), "parent": os.getpid()},
         threads=1,
         log=tmp_path / "log",
@@ -52,10 +52,9 @@ def test_trainings_of_one_process_are_begun_anew_for_each_number_of_them(tmp_pat
         placement="streams",
         program=(sys.executable, "-c", SEVERAL),
         watched=0.5,
-    )
-    with gauge as measure:
+    ) as gauge:
         for number in (1, 2, 4):
-            measured = measure(number)
+            measured = gauge.measure(number)
             assert measured is not None and measured.number == number
             assert measured.images == pytest.approx(1000 * number)
             running = [path for path in folder.iterdir() if Path(f"/proc/{path.name}").exists()]
@@ -70,7 +69,7 @@ def test_processes_go_on_while_others_join_and_end_with_the_measurement(
     folder = tmp_path / "begun"
     folder.mkdir()
     free = iter([40 * GIB, 39 * GIB, 38 * GIB, 36 * GIB])
-    gauge = throughput_gauge(
+    with ThroughputGauge(
         {"folder": str(folder), "limit": limit, "parent": os.getpid()},
         threads=1,
         log=tmp_path / "log",
@@ -78,10 +77,9 @@ def test_processes_go_on_while_others_join_and_end_with_the_measurement(
         memory=lambda: next(free),
         program=(sys.executable, "-c", FAKE),
         watched=0.5,
-    )
-    with gauge as measure:
+    ) as gauge:
         for number, expected in zip((1, 2, 4), found, strict=True):
-            measured = measure(number)
+            measured = gauge.measure(number)
             if expected is None:
                 assert measured is None
                 continue

@@ -7,9 +7,8 @@ from pathlib import Path
 
 import pytest
 from support.evaluations import make_outcome
-from support.samples import SMALL_SPACE
+from support.searches import small_candidates
 
-from nas.base.files import read_yaml
 from nas.execution.exchange import Exchange, Presence, Ticket, WorkerTerms
 from nas.execution.exchange.folder import FolderExchange
 from nas.execution.observer import SilentObserver
@@ -18,7 +17,6 @@ from nas.execution.workers.worker_executor import WorkerExecutor
 from nas.models.candidates import Candidates
 from nas.spec.objective import objectives_named
 from nas.spec.search_plan import SearchPlan
-from nas.spec.space import SearchSpace
 from nas.strategy.search import Search
 from nas.strategy.storage.store import Store
 from nas.study.record import COMPLETE, RUNNING, Job, Outcome, Record
@@ -34,7 +32,7 @@ def found(job: Job) -> Outcome:
 
 @pytest.fixture(scope="module")
 def candidates() -> Candidates:
-    return Candidates(SearchSpace.model_validate(read_yaml(SMALL_SPACE, "small.yaml")))
+    return small_candidates()
 
 
 def search(path: Path, candidates: Candidates, trials: int = 8) -> Search:

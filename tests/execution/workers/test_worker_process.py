@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from support.evaluations import make_outcome
-from support.samples import make_record
+from support.samples import make_job
 
 from nas.base.errors import StorageError
 from nas.execution.exchange import DONE, TAKEN, WAITING, WorkerTerms
@@ -21,11 +21,6 @@ from nas.study.record import Job, Outcome
 
 FOUND = make_outcome()
 TERMS = WorkerTerms({}, {}, "digits", 0.3)
-
-
-def job(trial: int) -> Job:
-    record = make_record(trial)
-    return Job(trial, record.architecture, record.digest, 7)
 
 
 @pytest.fixture
@@ -49,7 +44,7 @@ def endless(job: Job) -> Outcome:
 
 
 def test_it_works_until_the_search_is_finished(exchange: FolderExchange) -> None:
-    tickets = [exchange.offer(job(trial)) for trial in range(3)]
+    tickets = [exchange.offer(make_job(trial)) for trial in range(3)]
     exchange.publish(replace(TERMS, closed=True))
     process, said = worker(exchange, lambda job: FOUND)
     assert process.run() == "finished"
@@ -68,7 +63,7 @@ def test_it_ends_when_there_is_nothing_to_do(exchange: FolderExchange) -> None:
 
 @pytest.mark.parametrize("grace", [0.0, 0.05])
 def test_asked_to_end_it_hands_its_job_back(exchange: FolderExchange, grace: float) -> None:
-    ticket = exchange.offer(job(0))
+    ticket = exchange.offer(make_job(0))
 
     def preempted(job: Job) -> Outcome:
         assert exchange.states() == {ticket: TAKEN}
@@ -82,7 +77,7 @@ def test_asked_to_end_it_hands_its_job_back(exchange: FolderExchange, grace: flo
 
 
 def test_within_the_grace_period_a_job_may_end(exchange: FolderExchange) -> None:
-    first, second = (exchange.offer(job(trial)) for trial in range(2))
+    first, second = (exchange.offer(make_job(trial)) for trial in range(2))
 
     def nearly_done(job: Job) -> Outcome:
         os.kill(os.getpid(), signal.SIGTERM)
@@ -94,7 +89,7 @@ def test_within_the_grace_period_a_job_may_end(exchange: FolderExchange) -> None
 
 
 def test_ctrl_c_hands_the_job_back(exchange: FolderExchange) -> None:
-    ticket = exchange.offer(job(0))
+    ticket = exchange.offer(make_job(0))
 
     def interrupted(job: Job) -> Outcome:
         raise KeyboardInterrupt
@@ -106,7 +101,7 @@ def test_ctrl_c_hands_the_job_back(exchange: FolderExchange) -> None:
 
 
 def test_a_worker_that_cannot_go_on_hands_its_job_back(exchange: FolderExchange) -> None:
-    ticket = exchange.offer(job(0))
+    ticket = exchange.offer(make_job(0))
 
     def broken(job: Job) -> Outcome:
         raise StorageError("no space left")
@@ -120,7 +115,7 @@ def test_a_worker_that_cannot_go_on_hands_its_job_back(exchange: FolderExchange)
 
 
 def test_an_evaluation_stops_when_its_job_was_given_to_another(exchange: FolderExchange) -> None:
-    ticket = exchange.offer(job(0))
+    ticket = exchange.offer(make_job(0))
 
     def withdrawn(job: Job) -> Outcome:
         exchange.withdraw(ticket)
@@ -134,7 +129,7 @@ def test_an_evaluation_stops_when_its_job_was_given_to_another(exchange: FolderE
 
 
 def test_a_late_outcome_is_refused(exchange: FolderExchange) -> None:
-    ticket = exchange.offer(job(0))
+    ticket = exchange.offer(make_job(0))
 
     def late(job: Job) -> Outcome:
         exchange.withdraw(ticket)
@@ -147,7 +142,7 @@ def test_a_late_outcome_is_refused(exchange: FolderExchange) -> None:
 
 
 def test_its_heart_beats_while_it_works(exchange: FolderExchange) -> None:
-    exchange.offer(job(4))
+    exchange.offer(make_job(4))
     beats: list[tuple[int, int | None]] = []
 
     def slow(job: Job) -> Outcome:

@@ -56,9 +56,9 @@ def test_the_lines_of_a_pack_make_the_boxes_that_it_was_judged_by(
     monkeypatch.chdir(tmp_path)
     names: dict[str, Any] = {"given": given, "detector": own, "torch": torch, "numpy": np}
     with torch.no_grad():
-        exec("\n".join(line.strip() for line in about.use()[2:-2]), names)
+        exec("\n".join(line.strip() for line in about.usage()[2:-2]), names)
     (found,) = names["boxes"]
-    if "background" in "".join(about.use()):
+    if "background" in "".join(about.usage()):
         found = {name: value[found["labels"] > 0] for name, value in found.items()}
     assert len(expected) and len(found["boxes"]) == len(expected)
     order = found["scores"].argsort(descending=True, stable=True)

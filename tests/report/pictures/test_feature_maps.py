@@ -51,7 +51,7 @@ def test_a_map_is_that_of_its_definition(task: TaskName, run_of: RunOf) -> None:
     shown = ShownNetwork.of(state, 0, state.images.open)
     choices = pictures.choices(shown.data.validation)[0]
     rows = torch.from_numpy(choices[:3].copy())
-    aim = pictures.aim(shown, rows)
+    aim = pictures.cam_target(shown, rows)
 
     kept: list[torch.Tensor] = []
     layer = backbone_of(shown.network).get_submodule(shown_map(shown, pictures).path)

@@ -34,11 +34,14 @@ def test_six_images_as_the_winners_see_them(task: TaskName, run_of: RunOf) -> No
     shown = winners(front)
     assert state.row(shown[0])["reference"] == PLAIN and 1 <= len(shown) <= 4
     for example in found.examples:
-        assert [told.network for told in example.told][0] == "plain"
-        assert len(example.told) == len(shown)
-        for picture in (*example.given, *(one for told in example.told for one in told.pictures)):
+        assert [told.network for told in example.answers][0] == "plain"
+        assert len(example.answers) == len(shown)
+        for picture in (
+            *example.truth,
+            *(one for told in example.answers for one in told.pictures),
+        ):
             assert opened(picture).size == (picture.width, picture.height) == (16, 16)
-    told = found.examples[0].told[0]
+    told = found.examples[0].answers[0]
     expected = {"classification": 0, "segmentation": 1, "retrieval": 5, "detection": 1}
     assert len(told.pictures) == expected[task]
     assert bool(found.legend) == (task in {"segmentation", "detection"})
@@ -74,7 +77,7 @@ def test_of_a_network_that_is_gone_the_others_are_shown(
     front = state.front()
     monkeypatch.setattr(predictions, "winners", lambda _: [0, 99])
     found = find_predictions(state, front)
-    assert len(found.examples[0].told) == 1
+    assert len(found.examples[0].answers) == 1
     assert found.missing[0].startswith("trial 99: ") and "has no trial 99" in found.missing[0]
     monkeypatch.setattr(predictions, "winners", lambda _: [99])
     with pytest.raises(SpecError, match="has no trial 99"):

@@ -6,19 +6,17 @@ from pathlib import Path
 
 import pytest
 from optuna.trial import TrialState
-from support.samples import SMALL_SPACE
+from support.searches import small_candidates
 
-from nas.base.files import read_yaml
 from nas.models.candidates import Candidates
 from nas.spec.objective import objectives_named
-from nas.spec.space import SearchSpace
 from nas.strategy.samplers import SAMPLERS
 from nas.strategy.samplers.proposer import Proposer
 
 
 @pytest.fixture(scope="module")
 def candidates() -> Candidates:
-    return Candidates(SearchSpace.model_validate(read_yaml(SMALL_SPACE, "small.yaml")))
+    return small_candidates()
 
 
 def proposer(candidates: Candidates, sampler: str = "nsga2") -> Proposer:

@@ -14,7 +14,7 @@ import sqlalchemy.exc
 from optuna.distributions import CategoricalDistribution
 from optuna.exceptions import StorageInternalError
 from optuna.trial import TrialState
-from support.samples import make_record
+from support.samples import make_job, make_record
 
 from benchmarks.shared.database_servers import Server
 from nas.base.errors import SpecError, StorageError
@@ -23,21 +23,16 @@ from nas.spec.storage_url import StorageUrl
 from nas.strategy.storage import database
 from nas.strategy.storage.database import Connection, connect
 from nas.strategy.storage.store import Store
-from nas.study.record import COMPLETE, RUNNING, Job, Record
+from nas.study.record import COMPLETE, RUNNING, Record
 
 OBJECTIVES = objectives_named(["loss", "latency_ms"])
 CHOICES = {"a": CategoricalDistribution(["none", "se/r8"])}
 
 
-def job(trial: int) -> Job:
-    record = make_record(trial)
-    return Job(trial, record.architecture, record.digest, 7)
-
-
 def filled(store: Store) -> list[Record]:
     """Three trials: complete, failed, running."""
     for trial in range(3):
-        store.start(job(trial), {"a": "se/r8"}, CHOICES, {"mark": trial})
+        store.start(make_job(trial), {"a": "se/r8"}, CHOICES, {"mark": trial})
     records = [make_record(0, loss=0.25), make_record(1, failure="broken")]
     store.finish(records[0], [0.25, 1.0])
     store.finish(records[1], None)
@@ -98,7 +93,7 @@ def test_a_guard_is_asked_before_every_write(sqlite: StorageUrl) -> None:
 
     store = Store(sqlite, writable=True, guard=refuse)
     writes: tuple[Callable[[], None], ...] = (
-        lambda: store.start(job(0), {}, {}, {}),
+        lambda: store.start(make_job(0), {}, {}, {}),
         lambda: store.finish(make_record(0), [1.0, 1.0]),
         lambda: store.note_final({}),
     )
@@ -151,12 +146,12 @@ def test_a_write_whose_answer_is_lost_is_written_once(
 
 def test_a_trial_that_optuna_wrote_twice_counts_once(sqlite: StorageUrl) -> None:
     store = Store.create(sqlite, OBJECTIVES)
-    store.start(job(0), {}, {}, {})
+    store.start(make_job(0), {}, {}, {})
     twin = store._storage.get_all_trials(store._study)[0]
     store._storage.create_new_trial(store._study, twin)
     store = Store(sqlite, writable=True)
     assert [record.trial for record in store.records()] == [0]
-    store.start(job(1), {}, {}, {})
+    store.start(make_job(1), {}, {}, {})
     store.finish(make_record(1), [1.0, 1.0])
     assert [record.state for record in store.records()] == [RUNNING, COMPLETE]
     trials = store._storage.get_all_trials(store._study)
@@ -165,6 +160,17 @@ def test_a_trial_that_optuna_wrote_twice_counts_once(sqlite: StorageUrl) -> None
         TrialState.FAIL,
         TrialState.COMPLETE,
     ]
+
+
+def test_what_a_database_holds_twice_is_copied_once(sqlite: StorageUrl, tmp_path: Path) -> None:
+    store = Store.create(sqlite, OBJECTIVES)
+    store.start(make_job(0), {}, {}, {})
+    store._storage.create_new_trial(store._study, store._storage.get_all_trials(store._study)[0])
+    store.start(make_job(1), {}, {}, {})
+    copy = Store.create(tmp_path / "study.journal", OBJECTIVES)
+    copy.copy_from(Store(sqlite, writable=False))
+    copy.start(make_job(2), {}, {}, {})
+    assert [record.trial for record in copy.records()] == [0, 1, 2]
 
 
 def test_who_looks_into_another_database_leaves_nothing_there(
@@ -229,7 +235,7 @@ def test_what_cannot_be_opened_is_one_line(tmp_path: Path) -> None:
 def test_a_finished_trial_is_not_finished_again_by_another(sqlite: StorageUrl) -> None:
     store = Store.create(sqlite, OBJECTIVES)
     other = Store(sqlite, writable=True)
-    store.start(job(0), {}, {}, {})
+    store.start(make_job(0), {}, {}, {})
     other.finish(make_record(0), [1.0, 1.0])
     with pytest.raises(StorageError, match="by another hand"):
         store.finish(make_record(0, loss=0.5), [0.5, 1.0])

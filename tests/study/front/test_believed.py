@@ -205,6 +205,18 @@ def test_runs_that_are_joined_are_each_held_against_their_own_plain_network() ->
             assert point.gain_loss == pytest.approx(alone[point.trial])
 
 
+@pytest.mark.parametrize("figure", ["loss", "accuracy"])
+def test_what_runs_that_are_joined_have_by_chance_is_each_ones_own(figure: str) -> None:
+    """Also of images: those of one run say nothing of those of another."""
+    records = [replace(record, loss_sem=0.5, accuracy_sem=0.5) for record in LUCKY]
+    front = Front.joined({"one": front_of(records), "other": front_of(records)})
+    searched = np.flatnonzero(front.measured.columns["reference"] == None)  # noqa: E711
+    gains = front.believed.gains(front.measured, searched, figure)
+    assert gains is not None
+    between = np.corrcoef(gains, rowvar=False)[: len(NAMES), len(NAMES) :]
+    assert np.abs(between).max() < 0.1
+
+
 def test_of_very_many_networks_the_hopeful_ones_are_believed_in(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

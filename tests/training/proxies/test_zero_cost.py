@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
@@ -15,6 +14,8 @@ from nas.models.cost import cost
 from nas.spec.task import Task
 from nas.training.proxies.zero_cost import ZERO_COST, Batch, ScoredNetwork, zero_cost_scores
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 PLAIN = uniform("mobilenetv2_035", "keep", resolution=32, total_stride=16)
 SE = uniform("mobilenetv2_035", "se", resolution=32, total_stride=16)
 MEASURED = [name for name in ZERO_COST if name not in ("params", "macs")]
@@ -26,15 +27,6 @@ def dataset(images: Tensor) -> Dataset:
     nothing = Split(images[:0], torch.zeros(0, dtype=torch.long))
     grey = (127.5, 127.5, 127.5)
     return Dataset(train, nothing, ("a", "b"), grey, (64.0, 64.0, 64.0), True, "made")
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    """Two threads that wait for each other on a busy machine took 30 times as long."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")

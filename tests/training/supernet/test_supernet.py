@@ -4,7 +4,6 @@ import json
 import math
 import random
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -32,6 +31,8 @@ from nas.training.supernet.supernet import Paths, Supernet
 from nas.training.supernet.train import load_supernet, train_supernet
 from nas.training.supernet.weights import inherit, recalibrate, score
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 CPU = torch.device("cpu")
 TASK = Task(outputs=4)
 RECIPE = Recipe(length=4, batch_size=8, learning_rate=0.01, optimiser="adamw")
@@ -54,15 +55,6 @@ SMALL = candidates_of()
 PLAIN = SMALL.plains()[0][0]
 COORD = uniform("mobilenetv2_035", "coord", reduction=8, resolution=32, total_stride=16,
                 exclude=["blocks.0.*", "blocks.1.*"])  # fmt: skip
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    """Small maps gain nothing from two, and lose all on a busy machine."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")
@@ -248,6 +240,18 @@ def test_recalibration_is_the_mean_over_batches(
     torch.testing.assert_close(network[0].running_var, torch.zeros(3))
 
 
+def test_blocks_with_weights_of_five_dimensions_are_recalibrated_too(data: Dataset) -> None:
+    """Which no layout for images holds."""
+    placed = uniform("mobilenetv2_035", "lambda", kernel_size=3, resolution=32, total_stride=16,
+                     exclude=["blocks.[0-5].*"])  # fmt: skip
+    network = build(placed, num_classes=4, start="identity", seed=1)
+    before = snapshot(network)
+    recalibrate(network, data, device=CPU)
+    moved = {name for name in changed(network, before) if "attention" in name}
+    assert any(before[name].dim() == 5 for name in before)
+    assert moved and all("running" in name or "batches" in name for name in moved)
+
+
 def test_scores_are_of_inherited_weights_with_statistics_of_their_own(
     data: Dataset, weights: dict[str, torch.Tensor]
 ) -> None:
@@ -427,7 +431,7 @@ def test_the_command_trains_scores_and_goes_on(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("nas.base.machine.usable_cores", lambda: 1)
+    monkeypatch.setattr("nas.runs.supernets.usable_cores", lambda: 1)
     out = tmp_path / "supernet"
     quick = ["proxy.backbone.epochs=0.1"]
     command(small_space, out=out, epochs=0.2, set_=quick)
@@ -460,7 +464,7 @@ def test_the_command_stops_as_asked(
     def interrupted(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("nas.training.plain_backbone.prepare_backbone", interrupted)
+    monkeypatch.setattr("nas.runs.supernets.prepare_backbone", interrupted)
     with pytest.raises(typer.Exit) as stop:
         command(small_space, out=tmp_path / "supernet")
     assert stop.value.exit_code == 130

@@ -9,10 +9,10 @@ from nas.report.pictures.tasks.detection import DetectionPictures
 from nas.report.pictures.tasks.own_detection import OwnDetectionPictures
 from nas.report.pictures.tasks.retrieval import RetrievalPictures
 from nas.report.pictures.tasks.segmentation import SegmentationPictures
-from nas.report.pictures.tasks.task import Key, Picture, TaskPictures, Told
+from nas.report.pictures.tasks.task import LegendEntry, Picture, Prediction, TaskPictures
 from nas.spec.task import OWN, Task, TaskName
 
-__all__ = ["TASKS", "Key", "Picture", "TaskPictures", "Told", "task_pictures"]
+__all__ = ["TASKS", "LegendEntry", "Picture", "Prediction", "TaskPictures", "task_pictures"]
 
 TASKS: Mapping[TaskName, TaskPictures] = {
     "classification": ClassificationPictures(),

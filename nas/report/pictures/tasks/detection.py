@@ -1,4 +1,4 @@
-"""Detection: an image, and its objects in boxes as they are and as they were told."""
+"""Detection: an image, and its objects in boxes as they are and as they are predicted."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from nas.models.heads.default_boxes import Parts
 from nas.models.task_network import task_of
 from nas.report.pictures.networks import ShownNetwork
 from nas.report.pictures.tasks.task import (
-    Aim,
-    Key,
+    CamTarget,
+    LegendEntry,
     Longs,
     Picture,
-    Told,
+    Prediction,
     class_colour,
     class_name,
     pixels_of,
@@ -47,7 +47,7 @@ class DetectionPictures:
         rows = torch.nonzero(of_label.any(dim=1))[:, 0]
         return rows.numpy(), labels[rows].numpy()
 
-    def given(self, data: Dataset, rows: Tensor) -> list[tuple[Picture, ...]]:
+    def truths(self, data: Dataset, rows: Tensor) -> list[tuple[Picture, ...]]:
         """Return each image with the class that maps are towards, and its objects in boxes."""
         objects, labels = objects_of(data.validation), data.validation.labels
         return [
@@ -58,7 +58,7 @@ class DetectionPictures:
             for row in rows.tolist()
         ]
 
-    def aim(self, shown: ShownNetwork, rows: Tensor) -> Aim:
+    def cam_target(self, shown: ShownNetwork, rows: Tensor) -> CamTarget:
         """Return the mean score of the label's class where its largest object is learnt."""
         split = shown.data.validation
         labels = split.labels[rows]
@@ -72,11 +72,11 @@ class DetectionPictures:
 
         return mean_score
 
-    def told(self, shown: ShownNetwork, rows: Tensor) -> list[Told]:
+    def predictions(self, shown: ShownNetwork, rows: Tensor) -> list[Prediction]:
         """Return the best boxes, as many as there are objects, and how many of these they find."""
         data = shown.data
         objects = objects_of(data.validation)
-        told: list[Told] = []
+        predicted: list[Prediction] = []
         for row in rows.tolist():
             with torch.no_grad():
                 images = shown.batch(torch.tensor([row]))
@@ -84,11 +84,13 @@ class DetectionPictures:
             there = _there(objects[row])
             boxes = kept[: len(there)].double().numpy()
             text = f"{_found(boxes, there)} of {len(there)} found"
-            told.append(Told(text, pictures=(_outlined(data, row, boxes[:, [0, 1, 2, 3, 5]]),)))
-        return told
+            predicted.append(
+                Prediction(text, pictures=(_outlined(data, row, boxes[:, [0, 1, 2, 3, 5]]),))
+            )
+        return predicted
 
     def explain(self, split: Split) -> str:
-        """Say what is shown as told."""
+        """Say what is shown as the prediction."""
         return (
             "Each image with its objects in boxes, in the colours of their classes, as they are "
             "and as each network tells them: as many boxes as there are objects, those of the "
@@ -96,15 +98,16 @@ class DetectionPictures:
             "of both."
         )
 
-    def legend(self, data: Dataset, classes: frozenset[int]) -> tuple[Key, ...]:
+    def legend(self, data: Dataset, classes: frozenset[int]) -> tuple[LegendEntry, ...]:
         """Return the classes by their numbers."""
         return tuple(
-            Key(to_hex(class_colour(number)), class_name(data, number))
+            LegendEntry(to_hex(class_colour(number)), class_name(data, number))
             for number in sorted(classes)
         )
 
 
 def objects_of(split: Split) -> Tensor:
+    """Return the objects of each image, (N, M, 6)."""
     assert split.annotations is not None
     return split.annotations
 

@@ -9,7 +9,7 @@ from nas.base.errors import SpecError
 from nas.models.own_network import answering
 from nas.report.pictures.networks import ShownNetwork
 from nas.report.pictures.tasks.detection import DetectionPictures, largest, objects_of
-from nas.report.pictures.tasks.task import Aim
+from nas.report.pictures.tasks.task import CamTarget
 from nas.study.detection_marks import box_overlaps
 
 __all__ = ["OwnDetectionPictures"]
@@ -20,7 +20,7 @@ class OwnDetectionPictures(DetectionPictures):
 
     towards = "the score of the box that meets the largest object of the class named below most"
 
-    def aim(self, shown: ShownNetwork, rows: Tensor) -> Aim:
+    def cam_target(self, shown: ShownNetwork, rows: Tensor) -> CamTarget:
         """Return the score of the box of the label's class that meets its largest object most."""
         split = shown.data.validation
         labels = split.labels[rows]

@@ -9,7 +9,15 @@ from torch.nn import functional
 
 from nas.data import Dataset, Split
 from nas.report.pictures.networks import ShownNetwork
-from nas.report.pictures.tasks.task import Aim, Key, Longs, Picture, Told, class_name, pixels_of
+from nas.report.pictures.tasks.task import (
+    CamTarget,
+    LegendEntry,
+    Longs,
+    Picture,
+    Prediction,
+    class_name,
+    pixels_of,
+)
 from nas.training.tasks.retrieval import gallery_relation
 
 __all__ = ["RetrievalPictures"]
@@ -33,7 +41,7 @@ class RetrievalPictures:
         rows = queries[right.any(dim=1)].numpy()
         return rows, split.labels.numpy()[rows]
 
-    def given(self, data: Dataset, rows: Tensor) -> list[tuple[Picture, ...]]:
+    def truths(self, data: Dataset, rows: Tensor) -> list[tuple[Picture, ...]]:
         """Return each query with its first match, in the order of the gallery."""
         split = data.validation
         return [
@@ -44,19 +52,19 @@ class RetrievalPictures:
             for row, match in zip(rows.tolist(), _matches(split, rows).tolist(), strict=True)
         ]
 
-    def aim(self, shown: ShownNetwork, rows: Tensor) -> Aim:
+    def cam_target(self, shown: ShownNetwork, rows: Tensor) -> CamTarget:
         """Return the cosine similarity to the first match, which is the same for all networks."""
         matches = shown.outputs(_matches(shown.data.validation, rows)).clone()
         return lambda vectors: functional.cosine_similarity(vectors, matches)
 
-    def told(self, shown: ShownNetwork, rows: Tensor) -> list[Told]:
+    def predictions(self, shown: ShownNetwork, rows: Tensor) -> list[Prediction]:
         """Return the five nearest images that count, the nearest first."""
         data, split = shown.data, shown.data.validation
         gallery = _gallery(split, rows)
         queries, found = (functional.normalize(shown.outputs(some)) for some in (rows, gallery))
         counts, right = gallery_relation(split, rows, gallery)
         similar = (queries @ found.T).masked_fill(~counts, -torch.inf)
-        told: list[Told] = []
+        predicted: list[Prediction] = []
         for these, countable, rights in zip(similar, counts, right, strict=True):
             shows = min(_SHOWN, int(countable.sum()))
             nearest = these.topk(shows).indices
@@ -70,11 +78,11 @@ class RetrievalPictures:
             )
             count = sum(picture.right for picture in pictures)
             possible = min(shows, int(rights.sum()))
-            told.append(Told(f"{count} of {possible} right", pictures=pictures))
-        return told
+            predicted.append(Prediction(f"{count} of {possible} right", pictures=pictures))
+        return predicted
 
     def explain(self, split: Split) -> str:
-        """Say what is shown as told."""
+        """Say what is shown as the prediction."""
         images = len(_roles(split)[1])
         among = "the gallery" if images <= _GALLERY else f"{_GALLERY} of {images} in the gallery"
         text = (
@@ -86,7 +94,7 @@ class RetrievalPictures:
             text += " Images of the identity by the query's own camera do not count."
         return text
 
-    def legend(self, data: Dataset, classes: frozenset[int]) -> tuple[Key, ...]:
+    def legend(self, data: Dataset, classes: frozenset[int]) -> tuple[LegendEntry, ...]:
         """Return nothing: no class has a colour."""
         return ()
 

@@ -1,4 +1,4 @@
-"""Segmentation: an image, and its classes in colours as they are and as they were told."""
+"""Segmentation: an image, and its classes in colours as they are and as they are predicted."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from torch import Tensor
 from nas.data import IGNORED, Dataset, Split
 from nas.report.pictures.networks import ShownNetwork
 from nas.report.pictures.tasks.task import (
-    Aim,
-    Key,
+    CamTarget,
+    LegendEntry,
     Longs,
     Picture,
     Pixels,
-    Told,
+    Prediction,
     class_colour,
     class_name,
     pixels_of,
@@ -47,7 +47,7 @@ class SegmentationPictures:
         rows = np.sort(some[shows])
         return rows, labels[rows]
 
-    def given(self, data: Dataset, rows: Tensor) -> list[tuple[Picture, ...]]:
+    def truths(self, data: Dataset, rows: Tensor) -> list[tuple[Picture, ...]]:
         """Return each image with the class that maps are towards, and its classes in colours."""
         masks, labels = _masks(data.validation), data.validation.labels
         return [
@@ -58,7 +58,7 @@ class SegmentationPictures:
             for row in rows.tolist()
         ]
 
-    def aim(self, shown: ShownNetwork, rows: Tensor) -> Aim:
+    def cam_target(self, shown: ShownNetwork, rows: Tensor) -> CamTarget:
         """Return the mean score of the label's class over its pixels."""
         split = shown.data.validation
         labels, masks = split.labels[rows], _masks(split)[rows]
@@ -70,30 +70,30 @@ class SegmentationPictures:
 
         return mean_score
 
-    def told(self, shown: ShownNetwork, rows: Tensor) -> list[Told]:
+    def predictions(self, shown: ShownNetwork, rows: Tensor) -> list[Prediction]:
         """Return the classes with the highest scores in colours."""
         data, masks = shown.data, _masks(shown.data.validation)
-        told: list[Told] = []
+        predicted: list[Prediction] = []
         for row in rows.tolist():  # scores of many classes at full size fill memory
             scores = shown.outputs(torch.tensor([row]))
             classes = scores[0].argmax(dim=0).to(torch.uint8).numpy()
             marks = pixel_marks(classes, masks[row].numpy(), scores.shape[1])
             miou = figures_of("segmentation", marks[None])["miou"]
             picture = _overlay(data, row, classes, "told")
-            told.append(Told(f"mIoU {100 * miou:.0f} %", pictures=(picture,)))
-        return told
+            predicted.append(Prediction(f"mIoU {100 * miou:.0f} %", pictures=(picture,)))
+        return predicted
 
     def explain(self, split: Split) -> str:
-        """Say what is shown as told."""
+        """Say what is shown as the prediction."""
         return (
             "Each image with its classes in colours, as they are and as each network tells them; "
             "mIoU here is of the one image."
         )
 
-    def legend(self, data: Dataset, classes: frozenset[int]) -> tuple[Key, ...]:
+    def legend(self, data: Dataset, classes: frozenset[int]) -> tuple[LegendEntry, ...]:
         """Return the classes by their numbers."""
         return tuple(
-            Key(
+            LegendEntry(
                 to_hex(class_colour(number)),
                 "does not count" if number == IGNORED else class_name(data, number),
             )

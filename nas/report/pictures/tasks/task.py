@@ -1,4 +1,4 @@
-"""The part of a task in pictures: which images may be shown, what is true and what was told."""
+"""The part of a task in pictures: which images are shown, what is true, what is predicted."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from nas.data import IGNORED, Dataset, Split
 from nas.report.pictures.networks import ShownNetwork
 
 __all__ = [
-    "Aim",
-    "Key",
+    "CamTarget",
+    "LegendEntry",
     "Picture",
     "Pixels",
+    "Prediction",
     "TaskPictures",
-    "Told",
     "class_colour",
     "class_name",
     "pixels_of",
@@ -30,7 +30,7 @@ __all__ = [
 Pixels = NDArray[np.uint8]
 Longs = NDArray[np.int64]
 
-Aim = Callable[[Tensor], Tensor]
+CamTarget = Callable[[Tensor], Tensor]
 """What a network gives for some images, (B, ...) -> what feature maps are towards, (B,)."""
 
 
@@ -50,8 +50,8 @@ class Picture:
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
-    """An image as a network told it.
+class Prediction:
+    """What a network predicts for an image.
 
     right: None where it is neither right nor wrong.
     """
@@ -62,7 +62,7 @@ class Told:
 
 
 @dataclass(frozen=True, slots=True)
-class Key:
+class LegendEntry:
     """A colour of a picture, `#rrggbb`, and what it stands for."""
 
     colour: str
@@ -90,23 +90,23 @@ class TaskPictures(Protocol):
         """Return the rows that may be shown, (n,), and of which kind each is, (n,)."""
         ...
 
-    def given(self, data: Dataset, rows: Tensor) -> list[tuple[Picture, ...]]:
+    def truths(self, data: Dataset, rows: Tensor) -> list[tuple[Picture, ...]]:
         """Return for each validation row the image, and what is true of it."""
         ...
 
-    def aim(self, shown: ShownNetwork, rows: Tensor) -> Aim:
+    def cam_target(self, shown: ShownNetwork, rows: Tensor) -> CamTarget:
         """Return what feature maps of a network are towards, for validation rows."""
         ...
 
-    def told(self, shown: ShownNetwork, rows: Tensor) -> list[Told]:
-        """Return what a network tells of each validation row."""
+    def predictions(self, shown: ShownNetwork, rows: Tensor) -> list[Prediction]:
+        """Return what a network predicts for each validation row."""
         ...
 
     def explain(self, split: Split) -> str:
-        """Say in a sentence what is shown as told."""
+        """Say in a sentence what is shown as the prediction."""
         ...
 
-    def legend(self, data: Dataset, classes: frozenset[int]) -> tuple[Key, ...]:
+    def legend(self, data: Dataset, classes: frozenset[int]) -> tuple[LegendEntry, ...]:
         """Return what colours of classes stand for."""
         ...
 

@@ -64,12 +64,12 @@ class ParetoSampler(BaseSampler):
         lack some of them (they count as having the first choice there); None: those that all
         trials have had. Parameters with endless choices are drawn at random.
 
-    The attribute `noise`, objective, by its number -> standard deviation of one evaluation, is
-    to be set whenever repeats have told it; what is missing there is learnt from the values.
-    The attribute `evidence`, objective, by its number -> trainings of every length and seed that
-    bear on it, is to be set likewise, by who has more to say than one value a point; their codes
-    are those of all parameters in their order. `prospect`, what was gained and may be left to
-    gain, is that of the last proposal, as of `Suggestion`; its trial is marked with it.
+    Two attributes may be set while a study goes on, each by the number of an objective. `noise`:
+    the standard deviation of one evaluation, where repeats tell it; else it is learnt from the
+    values. `evidence`: trainings of every length and seed that bear on it, where there is more to
+    say than one value for each point; their codes are those of all parameters in their order.
+    `prospect` is to be read: what was gained, and what may be left to gain, as of the last proposal
+    (see `Suggestion`), whose trial is marked with it.
     """
 
     def __init__(

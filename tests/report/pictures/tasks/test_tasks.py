@@ -15,7 +15,7 @@ from nas.models.task_network import TaskNetwork
 from nas.report.pictures.networks import ShownNetwork
 from nas.report.pictures.tasks import TASKS
 from nas.report.pictures.tasks import retrieval as of_retrieval
-from nas.report.pictures.tasks.task import Key
+from nas.report.pictures.tasks.task import LegendEntry
 from nas.spec.architecture import Architecture
 from nas.spec.task import Task
 
@@ -50,12 +50,12 @@ def test_a_class_is_told_with_its_probability() -> None:
     scores = torch.log(torch.tensor([[0.75, 0.25], [0.6, 0.4]]))
     network, task = shown(split, scores, ("cat", "dog"), "labels"), TASKS["classification"]
     rows = torch.tensor([1, 0])
-    assert [(told.text, told.right) for told in task.told(network, rows)] == [
+    assert [(told.text, told.right) for told in task.predictions(network, rows)] == [
         ("cat, 60 %", False),
         ("cat, 75 %", True),
     ]
-    assert [pictures[0].caption for pictures in task.given(network.data, rows)] == ["dog", "cat"]
-    aim = task.aim(network, rows)(network.outputs(rows))
+    assert [pictures[0].caption for pictures in task.truths(network.data, rows)] == ["dog", "cat"]
+    aim = task.cam_target(network, rows)(network.outputs(rows))
     assert torch.allclose(aim.exp(), torch.tensor([0.4, 0.75]))
     assert task.legend(network.data, frozenset({0})) == ()
 
@@ -73,8 +73,8 @@ def test_classes_lie_over_the_image_in_their_colours() -> None:
     kept, kinds = task.choices(split)
     assert (kept.tolist(), kinds.tolist()) == ([0], [1]), "of the other no pixel counts"
 
-    ((image, truth),) = task.given(network.data, rows)
-    (told,) = task.told(network, rows)
+    ((image, truth),) = task.truths(network.data, rows)
+    (told,) = task.predictions(network, rows)
     (picture,) = told.pictures
     assert image.caption == "with cup" and truth.caption == "truth"
     # Of 12 pixels that count 3 of 6 are background as told, 6 of 9 the cup.
@@ -85,8 +85,11 @@ def test_classes_lie_over_the_image_in_their_colours() -> None:
     assert not truth.pixels[2, 1].any(), "what is background has no colour"
     assert (truth.pixels[0, 1] == round(0.6 * WHITE)).all()
     legend = task.legend(network.data, truth.classes)
-    assert legend == (Key(legend[0].colour, "cup"), Key("#ffffff", "does not count"))
-    assert float(task.aim(network, rows)(network.outputs(rows))) == 4.0
+    assert legend == (
+        LegendEntry(legend[0].colour, "cup"),
+        LegendEntry("#ffffff", "does not count"),
+    )
+    assert float(task.cam_target(network, rows)(network.outputs(rows))) == 4.0
 
 
 def test_each_class_has_its_own_colour() -> None:
@@ -129,8 +132,8 @@ def test_objects_are_outlined_in_the_colours_of_their_classes() -> None:
     kept, kinds = task.choices(split)
     assert (kept.tolist(), kinds.tolist()) == ([0, 1], [1, 0]), "the last shows none"
 
-    ((image, truth),) = task.given(network.data, rows)
-    (told,) = task.told(network, rows)
+    ((image, truth),) = task.truths(network.data, rows)
+    (told,) = task.predictions(network, rows)
     assert (image.caption, truth.caption) == ("with dog", "truth") and truth.classes == {1}
     assert told.text == "1 of 2 found" and told.pictures[0].classes == {0, 1}
     dog, cat = truth.pixels[3, 3], told.pictures[0].pixels[3, 0]
@@ -139,7 +142,7 @@ def test_objects_are_outlined_in_the_colours_of_their_classes() -> None:
     legend = task.legend(network.data, frozenset({0, 1}))
     assert [key.name for key in legend] == ["cat", "dog"]
     # The largest dog is learnt by the first default box, which meets it by 3/4, and no other.
-    assert float(task.aim(network, rows)(network.outputs(rows))) == 5.0
+    assert float(task.cam_target(network, rows)(network.outputs(rows))) == 5.0
 
 
 def people(count: int = 6) -> tuple[Split, Tensor]:
@@ -160,14 +163,14 @@ def test_the_nearest_are_found_and_those_of_the_own_camera_do_not_count() -> Non
     task, rows = TASKS["retrieval"], torch.tensor([0])
     kept, kinds = task.choices(split)
     assert (kept.tolist(), kinds.tolist()) == ([0], [5])
-    (told,) = task.told(network, rows)
+    (told,) = task.predictions(network, rows)
     first_pixels = [int(picture.pixels[0, 0, 0]) for picture in told.pictures]
     assert first_pixels == [2, 3, 4, 5], "not 1, which is of the same camera"
     assert [picture.right for picture in told.pictures] == [True, False, False, True]
     assert (told.text, told.right) == ("2 of 2 right", None)
-    ((query, match),) = task.given(network.data, rows)
+    ((query, match),) = task.truths(network.data, rows)
     assert query.caption == "identity 5" and int(match.pixels[0, 0, 0]) == 2
-    aim = task.aim(network, rows)(network.outputs(rows))
+    aim = task.cam_target(network, rows)(network.outputs(rows))
     assert torch.allclose(aim, torch.deg2rad(torch.tensor(20.0)).cos())
 
 
@@ -175,7 +178,7 @@ def test_of_a_large_gallery_a_part_is_looked_at_with_all_that_is_right(monkeypat
     monkeypatch.setattr(of_retrieval, "_GALLERY", 3)
     split, vectors = people()
     network, task = shown(split, vectors, ("a", "b"), "identities"), TASKS["retrieval"]
-    (told,) = task.told(network, torch.tensor([0]))
+    (told,) = task.predictions(network, torch.tensor([0]))
     assert told.text == "2 of 2 right" and len(told.pictures) in {2, 3}
     said = task.explain(split)
     assert "among 3 of 5 in the gallery" in said and "own camera" in said
