@@ -22,6 +22,9 @@ Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
 
 _SHOWN = 12  # classes in an error
+_FAR = 0.1  # of an image's side
+_FEW_FAR = 2  # boxes, which say nothing of a format
+_MANY_FAR = 0.05  # of all boxes: right ones reach beyond by little, those of another format by much
 _WHOLE = Size(1, 1)  # of which shares are pixels
 
 
@@ -89,7 +92,8 @@ class BoxNumbering:
         """Return images with boxes of the classes that are told apart.
 
         One without objects stays, of a class of its own behind all others. Boxes outside their
-        image or without area, and those that are there twice, are left out, which is noted.
+        image or without area, and those that are there twice, are left out, which is noted; so is
+        where many reach far beyond their image, as those of another format do.
 
         annotations: row -> what to call its boxes in an error.
         Raises SpecError for a class that files do not have, and for boxes that are none.
@@ -97,11 +101,13 @@ class BoxNumbering:
         kept: list[Floats] = []
         empty = _Left("outside its image or without area", "outside their image or without area")
         twice = _Left("that is there twice", "that are there twice")
+        far: list[int] = []
         for row, one in enumerate(objects):
             self._check(one, annotations, row)
             boxes = one.rows(self.numbers)
             boxes = boxes[boxes[:, 4] >= 0]
             boxes = empty.without(_is_empty(boxes, one.size), boxes, row)
+            far += [row] * int(_is_far_beyond(boxes, one.size).sum())
             kept.append(twice.without(_is_again(boxes), boxes, row))
         there = np.zeros((len(kept), len(self.classes)), dtype=np.bool_)
         for row, boxes in enumerate(kept):
@@ -109,6 +115,13 @@ class BoxNumbering:
         labels = rarest_classes(there)
         labels[labels < 0] = len(self.classes)
         notes = tuple(left.note(annotations) for left in (empty, twice) if left.rows)
+        count = sum(map(len, kept))
+        if len(far) > max(_FEW_FAR, _MANY_FAR * count):
+            notes += (
+                f"{len(far)} of {count} boxes reach far beyond their image, the first in "
+                f"{annotations(far[0])}, and are cut there: are they in the order of this format? "
+                "COCO has left, upper, width, height",
+            )
         held = Boxes(kept, [one.size for one in objects], annotations)
         return Images(labels, read, called, notes=notes, boxes=held)
 
@@ -155,6 +168,14 @@ def _is_empty(boxes: Floats, size: Size | None) -> Flags:
     edge = size or _WHOLE
     seen = boxes[:, :4].clip(0, [edge.width, edge.height, edge.width, edge.height])
     return np.asarray((seen[:, 2:] <= seen[:, :2]).any(axis=1))
+
+
+def _is_far_beyond(boxes: Floats, size: Size | None) -> Flags:
+    """Return which boxes reach beyond their image by more than a share of its side."""
+    edge = size or _WHOLE
+    sides = np.array([edge.width, edge.height])
+    beyond = np.maximum(-boxes[:, :2], boxes[:, 2:4] - sides) / sides
+    return np.asarray((beyond > _FAR).any(axis=1))
 
 
 def _is_again(boxes: Floats) -> Flags:

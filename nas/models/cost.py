@@ -30,14 +30,15 @@ __all__ = ["Cost", "block_parameters", "cost", "cost_by_parts", "cost_of_module"
 # matrix products alone: so the tables of arXiv:2103.02907 count (fvcore adds batch norm).
 _NOTHING = (
     "abs adaptive_avg_pool1d adaptive_avg_pool2d adaptive_max_pool2d add add_ addcmul amax amin "
-    "argmax avg_pool2d batch_norm ceil clamp clamp_ clamp_min cos cumsum div dropout erf exp "
-    "expand_as feature_dropout "
-    "floor gelu group_norm hardsigmoid hardsigmoid_ hardswish hardswish_ hardtanh hardtanh_ "
-    "im2col layer_norm leaky_relu lift_fresh linalg_vector_norm log max max_pool2d maximum "
-    "mean meshgrid minimum mish mul mul_ neg norm numpy_T pad pow prelu reciprocal relu relu6 "
-    "relu_ round "
-    "rsqrt rsub sigmoid sigmoid_ sign silu silu_ sin softmax softplus sqrt square std sub sum tanh "
-    "topk unflatten upsample_bilinear2d upsample_nearest2d var"
+    "arange argmax avg_pool2d avg_pool3d batch_norm ceil celu channel_shuffle clamp clamp_ "
+    "clamp_min cos cummax cumsum div dropout elu elu_ erf exp expand_as feature_dropout flip "
+    "floor gelu glu grid_sampler group_norm hardsigmoid hardsigmoid_ hardswish hardswish_ "
+    "hardtanh hardtanh_ im2col instance_norm layer_norm leaky_relu lift_fresh linalg_vector_norm "
+    "linspace log log1p log_sigmoid logsumexp max max_pool2d maximum mean meshgrid minimum mish "
+    "mul mul_ nan_to_num neg norm numpy_T pad pixel_shuffle pixel_unshuffle pow prelu rand real "
+    "reciprocal relu relu6 relu_ rms_norm round rsqrt rsub selu sigmoid sigmoid_ sign silu silu_ "
+    "sin softmax softplus sqrt square std std_mean sub sum tan tanh topk unflatten "
+    "upsample_bicubic2d upsample_bilinear2d upsample_nearest2d var var_mean where"
 ).split()
 
 
@@ -46,9 +47,23 @@ def _nothing(_inputs: list[object], _outputs: list[object]) -> int:
 
 
 def _convolution_1d_or_2d(inputs: list[object], outputs: list[object]) -> int:
-    """Count batch x out channels x out map x (in channels / groups) x kernel."""
+    """Count batch x out channels x out map x (in channels / groups) x kernel.
+
+    Of a transposed one in and out change places: it multiplies each number that it reads.
+    """
     # fvcore's own handle counts the same but refuses 1-D maps of ECA in some versions.
-    return math.prod(_sizes(outputs[0])) * math.prod(_sizes(inputs[1])[1:])
+    transposed = inputs[6].toIValue()  # type: ignore[attr-defined]
+    return math.prod(_sizes(inputs[0] if transposed else outputs[0])) * _weights_each(inputs)
+
+
+def _padded_by_name(inputs: list[object], outputs: list[object]) -> int:
+    """Count a convolution with `padding="same"`, which has an operator of its own."""
+    return math.prod(_sizes(outputs[0])) * _weights_each(inputs)
+
+
+def _weights_each(inputs: list[object]) -> int:
+    """Return how many weights meet in one number of what a convolution gives, or reads."""
+    return math.prod(_sizes(inputs[1])[1:])
 
 
 def _attention(inputs: list[object], _outputs: list[object]) -> int:
@@ -84,6 +99,7 @@ def _sizes(value: object) -> list[int]:
 _HANDLES: dict[str, Callable[[list[object], list[object]], int]] = {
     **{f"aten::{name}": _nothing for name in _NOTHING},
     "aten::_convolution": _convolution_1d_or_2d,
+    "aten::_convolution_mode": _padded_by_name,
     "aten::scaled_dot_product_attention": _attention,
     "aten::_native_multi_head_attention": _whole_attention,
     "aten::addbmm": _added_product,

@@ -95,6 +95,17 @@ def test_boxes_are_clipped_and_images_without_any_stay(tmp_path: Path) -> None:
     assert sorted([*data.train.labels.tolist(), *data.validation.labels.tolist()]) == [0, 1, 3]
 
 
+def test_boxes_of_another_format_are_doubted(tmp_path: Path) -> None:
+    """Right and lower edge for width and height: boxes were cut at the edge in silence."""
+    said: list[str] = []
+    for name, edges in (("right", (14, 2, 6, 5)), ("wrong", (14, 2, 20, 7))):
+        things = [box(100 + number, 3, *edges) for number in range(4)]
+        load("coco:" + write(tmp_path, name, 4, things), note=said.append)
+    assert len(said) == 1, "of the second alone"
+    assert said[0].startswith("4 of 4 boxes reach far beyond their image, the first in boxes of ")
+    assert said[0].endswith("COCO has left, upper, width, height")
+
+
 @pytest.mark.parametrize(
     ("resize", "expected"),
     [("stretch", [1, 6, 3, 10]), ("pad", [1, 6.875, 3, 8.125]), ("crop", [0, 6, 2.4, 16])],

@@ -137,6 +137,25 @@ def test_other_products_are_counted() -> None:
     assert found == Cost(params=0, macs=2 * 8 * 16 * 8 + 8 * 16 + 16)
 
 
+@pytest.mark.parametrize(
+    ("layer", "macs"),
+    [
+        # Of each of 8x8 numbers in 32 channels, 16 x 2x2 products; and of depthwise ones 4x4.
+        (nn.ConvTranspose2d(32, 16, 2, stride=2), 64 * 32 * 16 * 4),
+        (nn.ConvTranspose2d(32, 32, 4, stride=2, padding=1, groups=32), 64 * 32 * 16),
+        (nn.Conv2d(32, 16, 3, padding="same"), 64 * 16 * 32 * 9),
+        (nn.Conv2d(32, 32, 3, padding="same", dilation=2, groups=32), 64 * 32 * 9),
+        (nn.InstanceNorm2d(32), 0),
+        (nn.PixelShuffle(2), 0),
+        (nn.ELU(), 0),
+    ],
+)
+def test_layers_are_counted_as_by_hand(layer: nn.Module, macs: int) -> None:
+    """Transposed convolutions counted stride^2 times, and those with padding="same" not at all."""
+    counted = cost_of_module(layer.eval(), torch.zeros(1, 32, 8, 8))
+    assert (counted.macs, counted.unsupported) == (macs, ())
+
+
 def test_costs_are_of_the_shape_that_is_deployed() -> None:
     square, tall, wide = (
         cost(uniform("mobilenetv2_035", "se", resolution=size)) for size in (64, (64, 32), "32x64")

@@ -20,7 +20,7 @@ from nas.export.target.timm_model import TIMM
 from nas.export.verify import load_timm
 from nas.export.winner import Winner
 from nas.models.build import build, deploy, uniform
-from nas.spec.architecture import Architecture
+from nas.spec.architecture import Architecture, Insertion
 
 pytestmark = pytest.mark.filterwarnings("ignore:Overwriting:UserWarning")  # one digest, twice
 
@@ -89,6 +89,13 @@ def test_a_winner_is_a_whole_model_of_timm(
     assert [item.shape[1] for item in found] == features.feature_info.channels()
     assert [SIDE // item.shape[-1] for item in found] == features.feature_info.reduction()
     assert not torch.equal(create(folder)(some()), origin(some()))
+
+
+def test_a_block_behind_a_stage_that_runs_all_it_holds(tmp_path: Path) -> None:
+    insertions = (Insertion.of("s1/output", "se/r4"), Insertion.of("s2/output", "coord/r8"))
+    folder, network = shipped(tmp_path, Architecture("regnetx_002", SIDE, insertions))
+    assert sum("attention_after" in name for name in network.state_dict()) > 0
+    torch.testing.assert_close(create(folder, pretrained=True)(some()), network(some()))
 
 
 @pytest.mark.parametrize("backbone", ["mobilenetv2_035", "efficientnet_b0", "ghostnet_050"])
