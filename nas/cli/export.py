@@ -170,6 +170,8 @@ def _print_pack(pack: Pack) -> None:
         print(f"warning: {pack.collapsed}")
     if not pack.folded:
         print("doubled gates stay operators: folded, they would change what the network says")
+    if not pack.merged:
+        print("parallel branches stay apart: merged, they would change what the network says")
     for graph in pack.graphs:
         print(f"{graph.file}: {_describe_graph(graph, task)}")
         for part in graph.delegates:

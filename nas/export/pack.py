@@ -46,6 +46,7 @@ class Pack:
     collapsed: that its network is no better than one answer to all images, where it is not.
     folded: whether doubled gates are folded, where they can be: else folding would have changed
         what the network says of these images.
+    merged: likewise of parallel branches, as RepVGG has them.
     suppression_ms: what `kept` of outputs.py takes of an image where there are boxes to suppress.
     """
 
@@ -61,6 +62,7 @@ class Pack:
     departs_from_record: bool
     collapsed: str | None
     folded: bool
+    merged: bool
     suppression_ms: float | None = None
 
     @property
@@ -201,7 +203,8 @@ def write_pack(
         recorded_accuracy=origin.recorded_accuracy,
         departs_from_record=images.departs_from(origin.recorded_accuracy),
         collapsed=origin.collapsed,
-        folded=shipped is winner,
+        folded=shipped.network is winner.network,
+        merged=shipped.merges,
         suppression_ms=report["network"].get("suppression_ms"),
     )
 

@@ -84,7 +84,7 @@ def make_report(
     images: that graphs were compared on.
     """
     task = winner.task
-    costs = cost_of_module(winner.network, torch.zeros(1, *winner.size.shape))
+    costs = cost_of_module(winner.merged, torch.zeros(1, *winner.size.shape))
     quantised = any(graph.precision == "int8" for graph in graphs)
     return {
         "version": 1,

@@ -324,16 +324,21 @@ def predict_validation(winner: Winner, data: Dataset, most: int) -> ValidationSc
 
 
 def without_wrong_folds(winner: Winner, images: ValidationScores) -> Winner:
-    """Return what is to be shipped: unfolded where folding changes what it says of real images.
+    """Return what is to be shipped: without folds and merges that change it on real images.
 
     Gates are folded where that is the same by what a trace shows; a network that goes another way
-    with other images is not seen through by it.
+    with other images is not seen through by it. Merged branches round otherwise, which much of a
+    network that was trained for a few steps alone may be.
     """
-    if winner.unfolded is None:
-        return winner
-    if images.compare(_session(winner.network), EXACT).parity.holds:
-        return winner
-    return replace(winner, network=winner.unfolded, unfolded=None)
+
+    def agrees(network: nn.Module) -> bool:
+        return images.compare(_session(network), EXACT).parity.holds
+
+    if winner.unfolded is not None and not agrees(winner.network):
+        winner = replace(winner, network=winner.unfolded, unfolded=None)
+    if winner.merged is not winner.network and not agrees(winner.merged):
+        winner = replace(winner, merges=False)
+    return winner
 
 
 def _session(network: nn.Module) -> Session:

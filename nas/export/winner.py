@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from nas.data.images import Categories
 from nas.data.reading import Resize
 from nas.export.suppression import Suppressing, describe_suppressed, greedily_kept
 from nas.export.tasks import ExportTask, export_task
+from nas.models.merged_branches import with_merged_branches
 from nas.runs.own_backbones import check_own_backbones
 from nas.runs.run import Run, RunState, Weights
 from nas.spec.architecture import Architecture
@@ -41,6 +43,7 @@ class Winner:
         is compared with; None: `network` is as it was trained.
     task: what it is for. Of classification the scores are as many as the classes.
     categories: see `Dataset`.
+    merges: whether its graphs have parallel branches merged, where it has some.
     suppression: the limits by which its graphs suppress boxes; None: they do not.
     """
 
@@ -54,6 +57,7 @@ class Winner:
     task: Task = Task()
     suppression: Suppression | None = None
     categories: Categories = ()
+    merges: bool = True
 
     @property
     def size(self) -> Size:
@@ -65,14 +69,21 @@ class Winner:
         """The part of the task in an export of this network."""
         return export_task(self.task, self.trained, self.size)
 
+    @cached_property
+    def merged(self) -> nn.Module:
+        """The network with its branches merged, as runtimes get it; see `with_merged_branches`."""
+        if not self.merges:
+            return self.network
+        return with_merged_branches(self.network, self.architecture, self.task)
+
     @property
     def shipped(self) -> nn.Module:
         """The module that its graphs compute: the network, with suppression where they do that."""
         if self.suppression is None:
-            return self.network
+            return self.merged
         size = (self.size.height, self.size.width)
         behind = Suppressing(self.task.head, size, self.suppression, greedily_kept)
-        return nn.Sequential(self.network, behind).eval()
+        return nn.Sequential(self.merged, behind).eval()
 
     def describe_output(self) -> str:
         """Say what its graphs return for N images."""

@@ -20,6 +20,7 @@ from nas.blocks import BLOCKS, Block
 from nas.latency.design import choose
 from nas.latency.host_block import HostBlock, TimedGraph, input_shapes
 from nas.models.candidates import Candidates
+from nas.models.merged_branches import with_merged_branches
 from nas.models.task_network import plain_network_of
 from nas.spec.architecture import EMPTY, Architecture, Option, block_label
 from nas.spec.task import Task
@@ -115,7 +116,7 @@ def _hosts(plain: Architecture, sites: Sequence[Site], task: Task | None) -> Ite
     around = [site for site in sites if site.part != "backbone"]
     for wanted, purpose in ((in_backbone, Task(outputs=_CLASSES)), (around, task)):
         if wanted and purpose is not None:
-            network = plain_network_of(plain, purpose)
+            network = with_merged_branches(plain_network_of(plain, purpose), plain, purpose)
             inputs = input_shapes(network, plain.resolution)
             for site in wanted:
                 yield HostBlock(network, site, inputs)

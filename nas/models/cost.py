@@ -15,6 +15,7 @@ from torch import nn
 from nas.backbones import Site
 from nas.blocks import block_named
 from nas.models.build import build, placements_of
+from nas.models.merged_branches import with_merged_branches
 from nas.models.sharing import sharing_sites
 from nas.spec.architecture import Architecture, check_architecture, parse_label
 from nas.spec.task import Task
@@ -124,7 +125,7 @@ class Cost:
 
 
 def cost(architecture: Architecture, *, num_classes: int = 1000, task: Task | None = None) -> Cost:
-    """Count an architecture at its own resolution.
+    """Count an architecture at its own resolution, as it is shipped: with its branches merged.
 
     task: what the network is for; None: to classify images of `num_classes`.
     Raises SpecError when it cannot be built.
@@ -181,7 +182,7 @@ def _block_parameters(channels: int, height: int, width: int, label: str) -> int
 
 @lru_cache(maxsize=4096)
 def _cost(architecture: Architecture, task: Task) -> Cost:
-    network = build(architecture, task=task)
+    network = with_merged_branches(build(architecture, task=task), architecture, task)
     return cost_of_module(network, torch.zeros(1, *architecture.size.shape))
 
 

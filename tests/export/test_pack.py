@@ -282,6 +282,20 @@ def test_graphs_are_compared_with_the_network_as_it_was_trained(tmp_path: Path) 
     assert write_pack(tmp_path / "alike", alike, data(), TARGETS["onnx"], ORIGIN, int8=False).folded
 
 
+def test_branches_stay_apart_where_merging_them_changes_what_a_network_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trained, other = winner("se"), winner("eca")
+    monkeypatch.setattr(
+        "nas.export.winner.with_merged_branches", lambda *_of_network: other.network
+    )
+    pack = write_pack(tmp_path / "pack", trained, data(), TARGETS["onnx"], ORIGIN, int8=False)
+    assert pack.folded and not pack.merged
+    wanted = predict_validation(trained, data(), 512)
+    scores = load_onnx(pack.path / "network.onnx")(wanted.images)
+    assert np.abs(scores - wanted.scores).max() < 1e-4 * np.abs(wanted.scores).max()
+
+
 @pytest.mark.parametrize("name", ["scaled", "parametrised", "spectral", "used_twice", "tied"])
 def test_networks_that_compute_or_share_weights_are_shipped(name: str, tmp_path: Path) -> None:
     found = replace(winner(), network=trained_network(name))

@@ -32,7 +32,7 @@ def _quantise(winner: Winner, images: Images) -> WrittenGraph:
     from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
 
     one = torch.from_numpy(images[:1])
-    module = rewrite_for_xnnpack(copy.deepcopy(winner.network), one)
+    module = rewrite_for_xnnpack(copy.deepcopy(winner.merged), one)
     quantiser = XNNPACKQuantizer().set_global(get_symmetric_quantization_config())
     program = torch.export.export(module, (one,)).module(check_guards=False)
     prepared = prepare_pt2e(program, quantiser)

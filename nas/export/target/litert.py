@@ -26,7 +26,7 @@ def _quantise(winner: Winner, images: Images) -> WrittenGraph:
     from ai_edge_litert.interpreter import Interpreter
     from ai_edge_quantizer import quantizer, recipe
 
-    graph = RUNTIMES["litert"].convert(winner.network, winner.size.shape)
+    graph = RUNTIMES["litert"].convert(winner.merged, winner.size.shape)
     ((signature, ends),) = Interpreter(model_content=graph).get_signature_list().items()
     (source,) = ends["inputs"]
     with tempfile.TemporaryDirectory() as folder:

@@ -31,7 +31,7 @@ def plain_onnx(winner: Winner, *, dynamic_batch: bool) -> bytes:
 
     dynamic_batch: whether it reads any number of images; else one.
     """
-    graph = to_onnx(winner.network, winner.size.shape, dynamic_batch=dynamic_batch)
+    graph = to_onnx(winner.merged, winner.size.shape, dynamic_batch=dynamic_batch)
     return _suppressing(winner, graph)
 
 
@@ -44,7 +44,7 @@ def quantised_onnx(
     dynamic_batch: whether it reads any number of images; else one.
     symmetric: see `quantise`.
     """
-    graph = to_onnx(winner.network, winner.size.shape, dynamic_batch=dynamic_batch)
+    graph = to_onnx(winner.merged, winner.size.shape, dynamic_batch=dynamic_batch)
     at_once = 16 if dynamic_batch else 1
     batches = [images[row : row + at_once] for row in range(0, len(images), at_once)]
     return _suppressing(winner, quantise(graph, batches, symmetric=symmetric))
@@ -55,7 +55,7 @@ def _suppressing(winner: Winner, graph: bytes) -> bytes:
     if winner.suppression is None:
         return graph
     with torch.no_grad():
-        _, *given = winner.network(torch.zeros(1, *winner.size.shape)).shape
+        _, *given = winner.merged(torch.zeros(1, *winner.size.shape)).shape
     size = (winner.size.height, winner.size.width)
     return suppressed_onnx(graph, tuple(given), winner.task.head, size, winner.suppression)
 
