@@ -1,1 +1,1 @@
-"""What every floor stands on: errors, files, seeds, object storage, this machine, processes."""
+"""The floor below all others: errors, files, seeds, object storage, this machine, processes."""

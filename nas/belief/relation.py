@@ -86,7 +86,7 @@ class _Parts(NamedTuple, Generic[_T]):
 
 
 class _Present(NamedTuple):
-    """What is found among rows, each with hyperparameters of its own.
+    """The kinds of rows that there are, each with hyperparameters of its own.
 
     curve: rows at several budgets, or at another one than the full training's.
     several: rows of one training.

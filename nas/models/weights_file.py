@@ -70,7 +70,7 @@ _REAL = frozenset(
 _ZIP, _MOST_HEADER = b"PK\x03\x04", 100_000_000
 """How archives begin, and what safetensors allow a header to have at most."""
 _LENGTH_BYTES = 8
-"""Of a safetensors file: the length of its header, little-endian, before the header's `{`."""
+"""The length of a safetensors file's header, little-endian, before the header's `{`."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -35,7 +35,7 @@ from nas.training.supernet.supernet import Paths, Supernet
 __all__ = ["open_supernets", "train_and_score"]
 
 Count = Callable[[str], AbstractContextManager[Callable[[int, int], None]]]
-"""What is counted, in words -> a context that gives a function (done, of)."""
+"""A function: what is counted, in words -> a context that gives a function (done, of)."""
 
 
 def open_supernets(

@@ -101,9 +101,9 @@ def side_by_side(trace: Trace) -> dict[str, str]:
     for total in trace.sums():
         by_depth: defaultdict[int, list[str]] = defaultdict(list)
         for part in _branches(total.gave, total.path, trace):
-            made = next((id(one) for one in trace.lineage(part) if id(one) in convolutions), None)
-            if made is not None:
-                by_depth[depths[made]].append(convolutions[made].path)
+            first = next((id(one) for one in trace.lineage(part) if id(one) in convolutions), None)
+            if first is not None:
+                by_depth[depths[first]].append(convolutions[first].path)
         for paths in by_depth.values():
             if len(paths) > 1:
                 found |= dict.fromkeys(paths, _ending_in(total, trace) or "")

@@ -19,7 +19,7 @@ WITHOUT_VALUES = (
     "sites are found without values, so that forward may not ask for any (item(), numpy(), an `if` "
     "on a tensor)"
 )
-"""What to say where torch refuses an operation on its meta device."""
+"""The reason to give where torch refuses an operation on its meta device."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

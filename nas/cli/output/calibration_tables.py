@@ -107,5 +107,5 @@ def _curve_table(found: CurvesFound) -> Table:
 
 def _gain_cell(point: CurvePoint) -> str:
     noise = "" if point.deviation is None else f" ±{point.deviation:.3f}"
-    told = point.margin is not None and abs(point.gain) > point.margin
-    return f"{point.gain:+.3f}{noise}{'*' if told else ' '}"
+    beyond_chance = point.margin is not None and abs(point.gain) > point.margin
+    return f"{point.gain:+.3f}{noise}{'*' if beyond_chance else ' '}"

@@ -43,7 +43,7 @@ class Shown:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What one network predicts for an image."""
+    """The prediction of one network for an image."""
 
     network: str
     text: str

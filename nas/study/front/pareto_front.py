@@ -176,12 +176,12 @@ class ParetoFront:
 
     @property
     def has_gain_loss(self) -> bool:
-        """Whether a gain in loss by full training is believed of any point."""
+        """True where a gain in loss by full training is believed of any point."""
         return not all(math.isnan(point.gain_loss) for point in self)
 
     @property
     def has_gain(self) -> bool:
-        """Whether a gain in the task's figure by full training is believed of any point."""
+        """True where a gain in the task's figure by full training is believed of any point."""
         return not all(math.isnan(point.gain) for point in self)
 
     def where(self, expression: str | None = None, **limits: Limit) -> Self:

@@ -51,7 +51,7 @@ class Picture:
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """What a network predicts for an image.
+    """The prediction of a network for an image.
 
     right: None where it is neither right nor wrong.
     """
