@@ -42,20 +42,19 @@ def with_merged_branches(network: nn.Module, architecture: Architecture, task: T
     """
     if not any(hasattr(module, name) for module in network.modules() for name in _PROTOCOLS):
         return network
-    whole = copied(network)
-    try:
-        # In doubles: networks without training can make any rounding a large difference.
-        merged = _merge(whole.eval().double(), architecture, task)
-        agrees = _agree(whole, merged, architecture.size)
-    except Exception:  # modules merge themselves by code of their own
+    # In doubles: networks without training can make any rounding a large difference.
+    whole = copied(network).eval().double()
+    merged = _merge(whole, architecture, task)
+    if merged is None or not _agree(whole, merged, architecture.size):
         return network
-    return merged.float() if agrees else network
+    return merged.float()
 
 
-def _merge(network: nn.Module, architecture: Architecture, task: Task) -> nn.Module:
+def _merge(network: nn.Module, architecture: Architecture, task: Task) -> nn.Module | None:
     """Merge the plain network with the weights of a network, and put its blocks there.
 
     So no block is lost with the module that it was tied to: its path is the same.
+    Returns None where no module merges.
     """
     plain = plain_network_of(architecture.plain, task).eval().double()
     sites = [site for site, _ in placements_of(architecture, task)]
@@ -64,7 +63,8 @@ def _merge(network: nn.Module, architecture: Architecture, task: Task) -> nn.Mod
         name: value for name, value in network.state_dict().items() if not name.startswith(inserted)
     }
     plain.load_state_dict(weights, strict=False)  # without those of blocks that give way
-    _merge_within(plain, "", _kept(plain, architecture, task))
+    if not _merge_within(plain, "", _kept(plain, architecture, task)):
+        return None
     plain.double()  # some modules make the merged ones in floats
     for site in sites:
         site.slot.fill(holder_of(plain, site.slot), site.slot.block(holder_of(network, site.slot)))
@@ -86,29 +86,35 @@ def _kept(plain: nn.Module, architecture: Architecture, task: Task) -> set[str]:
     return kept | {f"backbone.{path}" for path in reads}
 
 
-def _merge_within(parent: nn.Module, path: str, kept: Collection[str]) -> None:
+def _merge_within(parent: nn.Module, path: str, kept: Collection[str]) -> bool:
     """Merge the modules in another one, from the outermost on, in place.
 
     path: of the parent.
     kept: paths of modules that must still be there.
+    Returns whether any was merged.
     """
+    found = False
     for name, child in parent.named_children():
         own = f"{path}.{name}".removeprefix(".")
         within = [each.removeprefix(f"{own}.") for each in kept if each.startswith(f"{own}.")]
         merged = _merged(child)
         if merged is not None and all(_holds(merged, each) for each in within):
             parent.register_module(name, merged)
-            child = merged
-        _merge_within(child, own, kept)
+            child, found = merged, True
+        found |= _merge_within(child, own, kept)
+    return found
 
 
 def _merged(module: nn.Module) -> nn.Module | None:
-    """Return a merged copy of a module; None where it does not say how."""
+    """Return a merged copy of a module; None where it does not say how, or cannot."""
     method = next((name for name in _PROTOCOLS if hasattr(module, name)), None)
     if method is None:
         return None
     copy = copied(module)
-    result = getattr(copy, method)()
+    try:
+        result = getattr(copy, method)()
+    except Exception:  # it is code of the module's own
+        return None
     return result if isinstance(result, nn.Module) else copy
 
 
@@ -121,10 +127,15 @@ def _holds(module: nn.Module, path: str) -> bool:
 
 
 def _agree(network: nn.Module, merged: nn.Module, size: Size) -> bool:
+    """Say whether two networks in doubles give the same; not where one of them cannot run."""
     images = torch.randn(1, *size.shape, generator=torch.Generator().manual_seed(0)).double()
-    with torch.inference_mode():
-        pairs = zip(tensors_in(network(images)), tensors_in(merged(images)), strict=True)
-        return all(_is_close(one, other) for one, other in pairs)
+    try:
+        with torch.inference_mode():
+            given = [list(tensors_in(each(images))) for each in (network, merged)]
+    except Exception:  # code of the networks' own, which may not compute in doubles
+        return False
+    pairs = zip(*given, strict=True)
+    return all(_is_close(one, other) for one, other in pairs)
 
 
 def _is_close(one: Tensor, other: Tensor) -> bool:
