@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from nas.backbones import find_sites
+from nas.backbones.sites.operations import tensors_in
 from nas.export.target.onnx import plain_onnx
 from nas.export.winner import Winner
 from nas.latency.deployment import build_deployed
@@ -81,6 +82,29 @@ def test_with_blocks_or_without_all_networks_of_a_backbone_are_merged_alike(back
             (block,) = inserted_modules(build(placed, task=TASK), placed)
             added = cost(placed, task=TASK).params - cost(plain, task=TASK).params
             assert added == parameters(block)
+
+
+@pytest.mark.parametrize(
+    "task",
+    [
+        Task("segmentation", 5, "unet"),
+        Task("retrieval", 8, "embedding"),
+        Task("detection", 5, "fcos"),
+    ],
+    ids=lambda task: task.head,
+)
+def test_with_any_head_the_merged_backbone_gives_the_same(task: Task) -> None:
+    torch.manual_seed(0)
+    placed = uniform("mobileone_s0", "eca", resolution=SIDE)
+    network = build(placed, task=task).eval()
+    merged = with_merged_branches(network, placed, task)
+    assert parameters(merged) < parameters(network) / 1.5
+    images = torch.randn(2, 3, SIDE, SIDE)
+    with torch.inference_mode():
+        given = [list(tensors_in(each(images))) for each in (network, merged)]
+    assert len(given[0]) == len(given[1]) > 0
+    for one, other in zip(*given, strict=True):
+        assert torch.allclose(other, one, atol=1e-3 * float(one.abs().max()))
 
 
 def test_costs_and_latencies_are_those_of_what_is_shipped() -> None:
