@@ -57,7 +57,9 @@ class Forecast:
     seconds: of the search, at least and at most; None where no step could be timed.
     time_limit: seconds after which the search ends; None: without one.
     in_time: networks that a time limit leaves room for, at least and at most; None: for all.
-    full_trainings, full_seconds: at the search's end, and what they take together.
+    full_trainings: at the search's end.
+    full_seconds: what they take together, if all were of the smallest or the largest network; None
+        where none could be timed.
     disk, free: bytes of the run at most, and those that there are.
     resolved: the smallest difference in the task's figure, as a share, that so many images show
         with 90 %; None where that figure is no share of images.
@@ -78,7 +80,7 @@ class Forecast:
     time_limit: float | None
     in_time: tuple[int, int] | None
     full_trainings: int
-    full_seconds: float | None
+    full_seconds: tuple[float, float] | None
     disk: int
     free: int
     resolved: float | None
@@ -142,7 +144,7 @@ def forecast(new: NewRun, file: RunFile, out: Path) -> Forecast:
         time_limit=plan.time_limit,
         in_time=work.in_time(),
         full_trainings=plan.full_trainings or 0,
-        full_seconds=_full_seconds(Run(out, new.space, file), plain, task),
+        full_seconds=_full_seconds(Run(out, new.space, file), (plain, largest), task),
         disk=_disk(within, weights, weights - counted[plain].params * _BYTES),
         free=_free(out),
         resolved=_resolved(data, task),
@@ -285,16 +287,22 @@ def _seconds_of(file: RunFile, data: Dataset, task: Task, network: Architecture)
     return _Seconds(training + judged, before)
 
 
-def _full_seconds(run: Run, plain: Architecture, task: Task) -> float | None:
-    """Return what the full trainings at the end take; None where none can be timed."""
+def _full_seconds(
+    run: Run, networks: tuple[Architecture, Architecture], task: Task
+) -> tuple[float, float] | None:
+    """Return what the full trainings at the end take, if all are of the one network or the other.
+
+    None where one cannot be timed.
+    """
     number = run.file.search.full_trainings
     if not number:
-        return 0.0
+        return 0.0, 0.0
     try:
-        each = estimate_seconds(run, plain, task)
+        each = [estimate_seconds(run, network, task) for network in networks]
     except Exception:  # as above
         return None
-    return each * math.ceil(number / trainings_at_once(run, number))
+    rounds = math.ceil(number / trainings_at_once(run, number))
+    return min(each) * rounds, max(each) * rounds
 
 
 # Disk, and what can be told.

@@ -45,7 +45,7 @@ def _effort(forecast: Forecast) -> str:
     if forecast.full_trainings:
         text += f", then {forecast.full_trainings} full trainings"
         if forecast.full_seconds:
-            text += f" of about {format_duration(forecast.full_seconds)} in all"
+            text += f" of {_durations(*forecast.full_seconds)} in all"
     text += f"; it needs up to {format_bytes(forecast.disk)} of disk"
     if forecast.disk > forecast.free:
         text += (

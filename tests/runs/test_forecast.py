@@ -31,7 +31,7 @@ SOME = Forecast(
     time_limit=None,
     in_time=None,
     full_trainings=0,
-    full_seconds=0.0,
+    full_seconds=(0.0, 0.0),
     disk=70_000_000,
     free=10**12,
     resolved=0.056,
@@ -148,7 +148,7 @@ def test_processes_that_share_a_full_training_share_its_time(
     )
     # Four side by side end when four that all processes share end one after another.
     assert by_one.full_seconds == by_four.full_seconds and by_one.full_seconds
-    assert timed == [1, 2]
+    assert timed == [1, 1, 2, 2]
 
 
 def test_words_say_what_is_needed() -> None:
@@ -166,8 +166,8 @@ def test_words_say_what_is_needed() -> None:
     )
     assert "--set proxy.unit=steps --set proxy.rungs=[300]" in short
     assert len(sentences(replace(SOME, measured=True))) == 3
-    full = replace(SOME, free=10**6, full_trainings=3, full_seconds=7200.0, workers=1)
-    assert "one by one, then 3 full trainings of about 2 h in all" in sentences(full)[1]
+    full = replace(SOME, free=10**6, full_trainings=3, full_seconds=(7200.0, 10800.0), workers=1)
+    assert "one by one, then 3 full trainings of about 2 to 3 h in all" in sentences(full)[1]
     assert "1 MB are free: make room" in sentences(full)[1]
     many = replace(SOME, placed=tuple("abcdefgh"))
     assert "has to beat: a, b, c, d, e, f and 2 more)" in sentences(many)[0]
