@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +16,7 @@ from nas.spec.architecture import PLAIN
 from nas.spec.task import TaskName
 from nas.spec.width import is_widened
 from nas.study.front.findings import FULL_TRAINING, LEVEL, PROXY, Finding, Kind
+from nas.study.front.joint_draws import ComparedNetwork, draw_jointly
 from nas.study.front.pareto_front import ParetoFront
 from nas.study.front.width_rival import ABOVE
 from nas.study.full_training import (
@@ -26,7 +26,6 @@ from nas.study.full_training import (
     read_full_trainings,
     select_main_recipe,
 )
-from nas.study.marks import Marks, figure_covariance, is_share
 
 __all__ = ["full_training_findings"]
 
@@ -36,41 +35,7 @@ Floats = NDArray[np.float64]
 _Pair = tuple[int, int]
 """A searched network and a rival, by their numbers."""
 
-_DRAWS = 4000
 _SURE = 0.95  # of which of two figures is the better, where they are said to disagree
-
-
-@dataclass(frozen=True, slots=True)
-class _Network:
-    """One network with the seeds that it is compared by.
-
-    loss: the proxy's.
-    validation, accuracy: (s,) by seed; accuracy is what counts, on test images where there are any.
-    marks: of each seed that kept them, on the same images as accuracy; empty where none did.
-    full_loss: (s,) by seed, on the same images as accuracy; losses: (N,) mean over seeds of each
-        image's. Both None where they were not kept.
-    """
-
-    name: str
-    reference: str | None
-    latency_ms: float
-    loss: float
-    validation: Floats
-    accuracy: Floats
-    marks: tuple[Marks, ...]
-    full_loss: Floats | None = None
-    losses: Floats | None = None
-
-
-@dataclass(frozen=True, eq=False)
-class _Judged:
-    """Joint draws of what k networks come to on all images there are, (count, k), higher is better.
-
-    points: of accuracy. loss: minus the loss; None where the loss of each image was not kept.
-    """
-
-    points: Floats
-    loss: Floats | None
 
 
 def full_training_findings(front: ParetoFront) -> tuple[Finding, ...]:
@@ -119,7 +84,7 @@ def _networks(
     seeds: Sequence[int],
     *,
     tested: bool,
-) -> list[_Network]:
+) -> list[ComparedNetwork]:
     """Return the networks that are compared. digests: by row of the front's cloud."""
     cloud, networks = front.cloud, []
     for row, digest in digests.items():
@@ -223,13 +188,13 @@ def _network(
     items: Sequence[FullTraining],
     seeds: Sequence[int],
     tested: bool,
-) -> _Network:
+) -> ComparedNetwork:
     used = sorted((item for item in items if item.seed in seeds), key=lambda item: item.seed)
     validation = np.array([item.accuracy for item in used], dtype=np.float64)
     tests = [item.test_accuracy for item in used]
     full_losses = [item.test_loss if tested else item.loss for item in used]
     losses = None if None in full_losses else losses_by_image(used, tested=tested)
-    return _Network(
+    return ComparedNetwork(
         name=reference or f"trial {items[0].trial}",
         reference=reference,
         latency_ms=latency_ms,
@@ -244,7 +209,7 @@ def _network(
 
 def _comparisons(
     front: ParetoFront,
-    networks: Sequence[_Network],
+    networks: Sequence[ComparedNetwork],
     task: TaskName,
     images: int,
     *,
@@ -258,7 +223,7 @@ def _comparisons(
     placed = [row for row, item in enumerate(networks) if item.reference is not None]
     if not searched or not placed:
         return [Finding(Kind.NO_PLACED if searched else Kind.NO_SEARCHED, FULL_TRAINING)]
-    judged = _judge(networks, task, images)
+    judged = draw_jointly(networks, task, images)
     if judged is None:
         return [Finding(Kind.FULL_NOISE_UNKNOWN, FULL_TRAINING)]
     pairs: list[_Pair] = []
@@ -301,7 +266,9 @@ def _comparisons(
     return [*findings, *shown, *([_summary(by_hand)] if by_hand else [])]
 
 
-def _winners_of(networks: Sequence[_Network], searched: Sequence[int], rival: int) -> list[int]:
+def _winners_of(
+    networks: Sequence[ComparedNetwork], searched: Sequence[int], rival: int
+) -> list[int]:
     """Return the searched networks of which a widened plain network is the rival.
 
     It is the widest of those trained that are no slower.
@@ -316,64 +283,8 @@ def _winners_of(networks: Sequence[_Network], searched: Sequence[int], rival: in
     ]
 
 
-def _judge(networks: Sequence[_Network], task: TaskName, images: int) -> _Judged | None:
-    """Draw what networks come to; None where the noise of seeds or of images is not known."""
-    covariance = _covariance(networks, task, images)
-    if covariance is None:
-        return None
-    points = _drawn([100 * item.accuracy for item in networks], covariance)
-    if points is None:
-        return None
-    losses = [item.full_loss for item in networks if item.full_loss is not None]
-    drawn = None
-    if len(losses) == len(networks):
-        by_image = [item.losses for item in networks if item.losses is not None]
-        drawn = _drawn(losses, np.atleast_2d(np.cov(np.stack(by_image))) / max(images, 1))
-    return _Judged(points, None if drawn is None else -drawn)
-
-
-def _covariance(networks: Sequence[_Network], task: TaskName, images: int) -> Floats | None:
-    """Return how figures in points vary over images, (k, k); None where that is not known.
-
-    Where marks of one network are not known, images are taken as independent of each other: that is
-    too wide, and can be told of shares of images alone.
-    """
-    known = [item.marks for item in networks if item.marks]
-    alike = len({len(marks[0]) for marks in known}) == 1
-    if alike and len(known) == len(networks):
-        return figure_covariance(task, known, images, unit=100)
-    if not is_share(task):
-        return None
-    means = [item.accuracy.mean() for item in networks]
-    return np.diag([1e4 * float(mean * (1 - mean)) / max(images, 1) for mean in means])
-
-
-def _drawn(values: Sequence[Floats], covariance: Floats) -> Floats | None:
-    """Draw means over all seeds and all images, (count, k).
-
-    Not shrunk: what is compared was chosen by other images, or beside all that it was chosen from,
-    and all comparisons count together.
-    values: (s,) of each network, with the same seeds.
-    covariance: (k, k), of their means over other images.
-    """
-    table = np.array(values)
-    if min(table.shape) < 2:
-        return None
-    rng = np.random.default_rng(0)
-    rest = table - table.mean(axis=1, keepdims=True) - table.mean(axis=0) + table.mean()
-    freedom = (table.shape[0] - 1) * (table.shape[1] - 1)
-    # A variance that few seeds tell may be larger: Student's t.
-    variance = float((rest**2).sum()) / rng.chisquare(freedom, _DRAWS)
-    usual = rng.standard_normal((_DRAWS, len(table)))
-    drawn = table.mean(axis=1) + usual * np.sqrt(variance / table.shape[1])[:, None]
-    scales, vectors = np.linalg.eigh(covariance)
-    root = vectors * np.sqrt(np.maximum(scales, 0.0))
-    drawn += rng.standard_normal(drawn.shape) @ root.T
-    return np.asarray(drawn - drawn.mean(axis=0) + table.mean(axis=1))
-
-
 def _differences(
-    networks: Sequence[_Network],
+    networks: Sequence[ComparedNetwork],
     draws: Floats,
     pairs: Sequence[_Pair],
     asked: Sequence[_Pair],
@@ -448,7 +359,7 @@ def _summary(differences: Sequence[Finding]) -> Finding:
     )
 
 
-def _proxy_order(networks: Sequence[_Network]) -> list[Finding]:
+def _proxy_order(networks: Sequence[ComparedNetwork]) -> list[Finding]:
     """Say whether the proxy had put the networks in the order of full training."""
     if len(networks) < _LEAST:
         return []
