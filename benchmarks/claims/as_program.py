@@ -142,8 +142,9 @@ class FullTruth:
         images: int = 2000,
         noise: float = 1.0,
         by_image: bool = True,
+        tested: bool = True,
     ) -> None:
-        self._rng, self.images, self.by_image = rng, images, by_image
+        self._rng, self.images, self.by_image, self.tested = rng, images, by_image, tested
         world = study.world
         gain = world.gain(study.codes)
         self.margin = _CENTRE + _SLOPE * gain
@@ -200,13 +201,16 @@ class FullTruth:
             "images": self.images,
             "loss": float(losses["validation"].mean()),
             "accuracy": float((margins["validation"] > 0).mean()),
-            "test_images": self.images,
-            "test_loss": float(losses["test"].mean()),
-            "test_accuracy": float((margins["test"] > 0).mean()),
-            "test_correct": pack_flags(margins["test"] > 0),
             "losses": pack_losses(losses["validation"]) if self.by_image else None,
-            "test_losses": pack_losses(losses["test"]) if self.by_image else None,
         }
+        if self.tested:
+            figures |= {
+                "test_images": self.images,
+                "test_loss": float(losses["test"].mean()),
+                "test_accuracy": float((margins["test"] > 0).mean()),
+                "test_correct": pack_flags(margins["test"] > 0),
+                "test_losses": pack_losses(losses["test"]) if self.by_image else None,
+            }
         return FullTraining(**figures)  # type: ignore[arg-type]
 
 
@@ -223,11 +227,13 @@ def retrain(
     winners: int = 5,
     noise: float = 0.5,
     by_image: bool = True,
+    tested: bool = True,
 ) -> tuple[Front, FullTruth]:
     """Train fully the hand-placed networks and some members of the front, as `nas retrain` does.
 
     noise: of a full training, relative to that of a short one.
     by_image: whether the loss of each image is kept; without, accuracy judges.
+    tested: whether there are test images; without, those that choose a network judge it, too.
     """
     front = front_of(study)
     numbers = number_of(study)
@@ -236,7 +242,7 @@ def retrain(
     ]
     step = max(1, len(members) // winners)
     placed = [row for row, name in enumerate(study.names) if name]
-    truth = FullTruth(study, rng, noise=noise, by_image=by_image)
+    truth = FullTruth(study, rng, noise=noise, by_image=by_image, tested=tested)
     effects = truth.draw_seeds(seeds)
     chosen = [*placed, *members[::step][:winners]]
     trainings = {row: truth.train(row, study.names[row], effects) for row in chosen}

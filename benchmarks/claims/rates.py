@@ -206,13 +206,20 @@ def compare_claims(world: World, rng: np.random.Generator, tallies: Tallies) -> 
     tally.chance(sure, truth > 0 if found.probability >= 0.5 else truth < 0)
 
 
-def full_claims(world: World, rng: np.random.Generator, tallies: Tallies) -> None:
-    """What full training is said to show, of some searched networks and the hand-placed ones."""
+def full_claims(
+    world: World, rng: np.random.Generator, tallies: Tallies, tested: bool = True
+) -> None:
+    """What full training is said to show, of some searched networks and the hand-placed ones.
+
+    tested: whether by test images. Without, the best is chosen by the images that judge it, and
+        among twice as many, so that choice does more harm.
+    """
     study = search(world, rng)
-    state = rng.bit_generator.state
+    state, winners = rng.bit_generator.state, 5 if tested else 10
     for by_image, name in ((False, "by accuracy"), (True, "by loss")):
         rng.bit_generator.state = state  # the same trainings, judged by either
-        front, truth = retrain(study, rng, by_image=by_image)
+        front, truth = retrain(study, rng, winners=winners, by_image=by_image, tested=tested)
+        name += "" if tested else ", untested"
         _beats_in_full(study, front, truth, by_image, tallies, name)
 
 
@@ -304,6 +311,7 @@ CLAIMS: dict[str, Callable[[World, np.random.Generator, Tallies], None]] = {
     "figure-by-loss": partial(figure_claims, by_image=False),
     "compare": compare_claims,
     "full": full_claims,
+    "full-untested": partial(full_claims, tested=False),
     "agreement": ceiling_claims,
     "calibration": calibration_claims,
 }

@@ -69,6 +69,14 @@ def test_full_training_claims_little_of_nothing_and_much_of_something() -> None:
 
 
 @pytest.mark.slow
+def test_choosing_by_the_images_that_judge_makes_no_false_claims() -> None:
+    for judged in ("by accuracy, untested", "by loss, untested"):
+        found = measure("full-untested", 60, ("null", "saturated"), seed=14)
+        assert found[f"full {judged}"]["null"].false_rate <= 0.09
+        assert found[f"full {judged}"]["saturated"].power > 0.8
+
+
+@pytest.mark.slow
 def test_of_two_searches_without_a_difference_neither_is_ahead() -> None:
     found = measure("compare", 40, ("null", "rugged"), seed=13)["compare"]
     assert found["null"].false_rate <= 0.13
@@ -132,7 +140,7 @@ def test_a_tally_counts() -> None:
     tally.chance(0.5, came=False)
     assert (tally.false_rate, tally.power, tally.coverage) == (0.5, 0.5, 0.5)
     assert tally.miscalibration(1) == 0
-    assert set(CLAIMS) >= {"search", "full", "compare", "agreement", "belief"}
+    assert set(CLAIMS) >= {"search", "full", "full-untested", "compare", "agreement", "belief"}
     assert isinstance(defaultdict(Tally)["new"], Tally)
 
 
