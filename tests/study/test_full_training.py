@@ -167,7 +167,7 @@ def test_search_beats_hand_placement_only_beyond_the_noise() -> None:
     # The mean of each difference by seed, however much seeds move both: 0.051, 0.049, 0.051.
     assert "trial 1, no slower than se/r24: +5.03 points" in said
     assert "beyond the noise" in said
-    assert "At equal training the search beats 1 of 1 hand-placed networks" in said
+    assert "At equal training the search beats 1 of 1 hand-placed network" in said
     assert "trial 1, against the plain network at +10% latency: +10.07 points" in said
 
 
@@ -175,7 +175,7 @@ def test_a_difference_inside_the_noise_of_seeds_is_no_win() -> None:
     noisy = CLEAR | {"a": [0.80, 0.99, 0.84]}
     said = " ".join(judge_retrained(front_of(noisy)))
     assert "inside the noise" in said
-    assert "beats NONE of 1 hand-placed networks" in said
+    assert "beats NONE of 1 hand-placed network" in said
 
 
 def test_a_difference_inside_the_noise_of_images_is_no_win() -> None:
@@ -190,7 +190,7 @@ def test_a_slower_network_is_not_compared_and_a_worse_one_is_named() -> None:
     slower = judge_retrained(front_of(CLEAR, latency_ms={"a": 9.0}))
     assert "No retrained network of the search is as fast as se/r24." in slower
     worse = judge_retrained(front_of(CLEAR | {"a": [0.701, 0.710, 0.706]}))
-    assert worse[-1].endswith("beats NONE of 1 hand-placed networks beyond the noise, "
+    assert worse[-1].endswith("beats NONE of 1 hand-placed network beyond the noise, "
                               "and is worse than se/r24.")  # fmt: skip
 
 

@@ -339,8 +339,8 @@ def _figures_disagree(finding: Finding) -> str:
 def _placed_beaten_in_full(finding: Finding) -> str:
     beaten, placed = finding.count("beaten"), finding.count("placed")
     text = (
-        f"At equal training the search beats {beaten or 'NONE'} of {placed} hand-placed networks "
-        "beyond the noise"
+        f"At equal training the search beats {beaten or 'NONE'} of "
+        f"{_counted(placed, 'hand-placed network')} beyond the noise"
     )
     if beaten:
         text += f" ({_listed(finding)}; 95 %, all comparisons together)"
@@ -372,10 +372,9 @@ def _width_checked(finding: Finding) -> str:
         answers.append(f"no, {better} {'are' if len(finding.networks) > 1 else 'is'} better")
     if not answers:
         return (
-            f"Would width do better? It is not known: of {_counted(compared, 'network')} beside "
-            "the plain network widened to the same latency, none is shown to be better or worse "
-            "(more full trainings would tell: nas resume RUN --full-trainings "
-            f"{finding.count('wanted')})."
+            "Would width do better? It is not known: full training shows no difference between "
+            f"{_counted(compared, 'network')} and the plain network widened to the same latency "
+            f"(more would tell: nas resume RUN --full-trainings {finding.count('wanted')})."
         )
     sure = f"together with a probability of {_sure(finding.probability)}"
     rest = compared - finding.count("better") - finding.count("worse")

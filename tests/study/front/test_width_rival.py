@@ -100,7 +100,12 @@ def test_a_winner_no_slower_than_the_plain_network_needs_no_rival() -> None:
     [
         (BETTER, ("trial 1",), (), "Would width do better? no, trial 1 is better"),
         (WORSE, (), ("trial 1",), "Would width do better? yes, better than trial 1"),
-        (ALIKE, (), (), "Would width do better? It is not known: of 1 network"),
+        (
+            ALIKE,
+            (),
+            (),
+            "Would width do better? It is not known: full training shows no difference",
+        ),
     ],
 )
 def test_the_question_is_answered_by_full_trainings(
