@@ -126,7 +126,7 @@ def _trained_network(
         return build(plain, task=task, pretrained=pretrained, seed=seed)
 
     parts = [plain.digest, data_key, *_beside(task), proxy.backbone.key, proxy.batch_size, seed]
-    parts += [version("torch"), version("timm"), device.type]
+    parts += [*map(version, ("torch", "torchvision", "timm")), device.type]
     parts += [] if proxy.computed_in == FP32 else [proxy.computed_in]
     cacheable = True
     if ":" in plain.backbone:  # a user's own network can change without changing its name
