@@ -260,7 +260,7 @@ def test_objects_follow_images_to_another_size(detected: tuple[Winner, Dataset])
     np.testing.assert_array_equal(objects[..., 4:], there.numpy()[..., 4:])
 
 
-@pytest.mark.parametrize("head", HEADS)
+@pytest.mark.parametrize("head", ["ssdlite", pytest.param("fcos", marks=pytest.mark.slow)])
 def test_every_head_is_shipped(head: str, tmp_path: Path) -> None:
     """As plain torch, to ONNX and to OpenVINO, of images that are not square."""
     size = "48x72"

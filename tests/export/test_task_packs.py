@@ -287,7 +287,12 @@ def test_a_drop_of_miou_is_paired_by_image() -> None:
 
 @pytest.mark.parametrize(
     "head",
-    [head for task in ("segmentation", "retrieval") for head in TASKS[task].heads if head != OWN],
+    [
+        pytest.param(head, marks=() if head in {"lraspp", "embedding"} else pytest.mark.slow)
+        for task in ("segmentation", "retrieval")
+        for head in TASKS[task].heads
+        if head != OWN
+    ],
 )
 def test_every_head_is_shipped(head: str, tmp_path: Path) -> None:
     """As plain torch, to ONNX and to OpenVINO, of images that are not square."""

@@ -23,7 +23,13 @@ from nas.spec.positions import POSITIONS
 from nas.spec.task import Task
 
 SIDE, TASK = 64, Task(outputs=10)
-MERGED = ["mobileone_s0", "repvgg_a0", "repvit_m0_9", "fastvit_t8", "ghostnetv3_050"]
+MERGED = [
+    "mobileone_s0",
+    pytest.param("repvgg_a0", marks=pytest.mark.slow),
+    "repvit_m0_9",
+    pytest.param("fastvit_t8", marks=pytest.mark.slow),
+    pytest.param("ghostnetv3_050", marks=pytest.mark.slow),
+]
 
 
 def trained(architecture: Architecture) -> nn.Module:

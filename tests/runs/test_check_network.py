@@ -119,7 +119,7 @@ def test_odd_networks_that_do_not_fit(name: str) -> None:
     assert "\n" not in str(caught.value) and caught.value.exit_code == 2
 
 
-@pytest.mark.parametrize("kind", ["probe", "finetune"])
+@pytest.mark.parametrize("kind", [pytest.param("probe", marks=pytest.mark.slow), "finetune"])
 def test_odd_networks_are_searched(kind: str, tmp_path: Path) -> None:
     """Tied weights, and norms that write weights, ended in a traceback after the first training."""
     space = _space("tied", "used_twice", "older_weight_norm", "auxiliary_named")

@@ -51,7 +51,12 @@ def quick(task: TaskName, *more: str) -> Runner:
 
 
 @pytest.mark.parametrize(
-    "task", [pytest.param("segmentation", marks=pytest.mark.slow), "retrieval", "detection"]
+    "task",
+    [
+        pytest.param("segmentation", marks=pytest.mark.slow),
+        pytest.param("retrieval", marks=pytest.mark.slow),
+        "detection",
+    ],
 )
 def test_a_search_and_a_full_training_go_by_the_figure_of_their_task(
     task: TaskName, run_of: RunOf, tmp_path: Path

@@ -83,6 +83,7 @@ def test_of_two_searches_without_a_difference_neither_is_ahead() -> None:
     assert together(found, "null", "rugged").coverage > 0.88
 
 
+@pytest.mark.slow
 def test_agreement_is_not_made_by_the_same_images() -> None:
     found = measure("agreement", 12, ("additive", "saturated"), seed=14)
     whole = together(found["agreement"], "additive", "saturated")
@@ -144,6 +145,7 @@ def test_a_tally_counts() -> None:
     assert isinstance(defaultdict(Tally)["new"], Tally)
 
 
+@pytest.mark.slow
 def test_what_is_said_of_a_figure_that_the_loss_tells_loosely_holds() -> None:
     """Such as mIoU: seeds, images and networks move it beside the loss."""
     found = measure("figure", 8, ("null", "additive", "heavy", "interacting"), seed=5)

@@ -25,7 +25,14 @@ def opened(shown: Shown) -> Image.Image:
     return Image.open(io.BytesIO(base64.b64decode(coded)))
 
 
-@pytest.mark.parametrize("task", TASKS)
+# Each search takes long; detection's pictures have all there is: boxes, a legend, several classes.
+EACH = [
+    pytest.param(task, marks=() if task in {"classification", "detection"} else pytest.mark.slow)
+    for task in TASKS
+]
+
+
+@pytest.mark.parametrize("task", EACH)
 def test_six_images_as_the_winners_see_them(task: TaskName, run_of: RunOf) -> None:
     state = run_of(task).read()
     front = state.front()
@@ -49,7 +56,7 @@ def test_six_images_as_the_winners_see_them(task: TaskName, run_of: RunOf) -> No
 
 
 def test_the_page_holds_them_unless_told_otherwise(run_of: RunOf, tmp_path: Path) -> None:
-    run, page = run_of("segmentation"), tmp_path / "page.html"
+    run, page = run_of("detection"), tmp_path / "page.html"
     assert write_report(run, page) is None
     text = page.read_text()
     assert 'id="predictions"' in text and "img-src data:" in text

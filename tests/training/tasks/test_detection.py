@@ -139,7 +139,7 @@ def test_a_training_learns_goes_on_and_repeats_exactly(head: str) -> None:
         assert torch.equal(second.network.state_dict()[name], value), name
 
 
-@pytest.mark.parametrize("head", HEADS)
+@pytest.mark.parametrize("head", ["ssdlite", pytest.param("fcos", marks=pytest.mark.slow)])
 def test_trained_networks_find_objects(head: str) -> None:
     winner, data = detector(head, "64x48"), things("64x48")
     score = evaluate(winner.trained, data, winner.task, device=CPU)
