@@ -251,7 +251,10 @@ def _belief(state: RunState) -> NetworkBelief | None:
 
 
 def _plan(run: Run, chosen: Sequence[tuple[int, int]]) -> RetrainPlan:
-    """Return one plan that gives each network the seeds that were chosen, without tests."""
+    """Return one plan that gives each network the seeds that were chosen, without tests.
+
+    The longest trainings come first: no worker waits for one that another began last.
+    """
     most: dict[int, int] = {}
     for trial, seeds in chosen:
         most[trial] = max(seeds, most.get(trial, 0))
@@ -260,7 +263,11 @@ def _plan(run: Run, chosen: Sequence[tuple[int, int]]) -> RetrainPlan:
         plan_retraining(run, [trial], section=section.model_copy(update={"seeds": seeds}))
         for trial, seeds in most.items()
     ]
-    jobs = [job for plan in plans for job in plan.jobs]
+    times = _times_plain(run.read())
+    jobs = sorted(
+        (job for plan in plans for job in plan.jobs),
+        key=lambda job: -times.get(job.about.digest, 1.0),
+    )
     workers = worker_count(section, max(1, len(jobs)), alone=run.in_process)
     threads = threads_of_each(section, workers, section.processes)
     return replace(
