@@ -42,7 +42,7 @@ def search_findings(front: ParetoFront) -> tuple[Finding, ...]:
     plain = next((row for row, point in enumerate(front) if point.is_plain), None)
     placed = [row for row, point in enumerate(front) if _is_placed(point)]
     tried = any(reference is None for reference in front.cloud["reference"])
-    findings = [_seed_noise(front), *_expected(front)]
+    findings = [*_seed_noise(front), *_expected(front)]
     if plain is not None:
         findings += _against_plain(believed, plain)
     if placed and tried:
@@ -113,15 +113,20 @@ def _obstacle(front: ParetoFront) -> Finding | None:
     return None
 
 
-def _seed_noise(front: ParetoFront) -> Finding:
-    return Finding(
-        Kind.SEED_NOISE,
-        FRONT,
-        estimate=front.seed_noise,
-        unit="loss",
-        counts=(("freedom", front.noise_freedom),),
-        figures=(("differences", front.paired_noise * math.sqrt(2)),),
-    )
+def _seed_noise(front: ParetoFront) -> list[Finding]:
+    """Say how much seeds do to short trainings, unless only full ones had several."""
+    if math.isnan(front.seed_noise):
+        return []
+    return [
+        Finding(
+            Kind.SEED_NOISE,
+            FRONT,
+            estimate=front.seed_noise,
+            unit="loss",
+            counts=(("freedom", front.noise_freedom),),
+            figures=(("differences", front.paired_noise * math.sqrt(2)),),
+        )
+    ]
 
 
 def _expected(front: ParetoFront) -> list[Finding]:

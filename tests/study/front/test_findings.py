@@ -2,9 +2,11 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from dataclasses import FrozenInstanceError, replace
 
 import pytest
+from study.front import test_width_rival as full
 from study.front.test_verdict import front_of
 
 from nas.study.front.findings import Finding, Kind
@@ -42,6 +44,15 @@ def test_what_seeds_do_is_a_figure() -> None:
     assert finding.figure("differences") == front_of(*CLEAR).paired_noise * math.sqrt(2)
     assert finding.count("freedom") == 2  # six trainings less two networks less two seeds
     assert "varies by ±0.0100" in sentence(finding)
+
+
+def test_what_is_not_known_is_not_said() -> None:
+    """One short training of each network, and several full ones: what seeds do to short ones."""
+    front = full.front_of(full.records_of(*full.BETTER)[:4])
+    assert front.measured.knows_noise and math.isnan(front.seed_noise)
+    found = compute_findings(front)
+    assert Kind.SEED_NOISE not in {finding.kind for finding in found}
+    assert re.search(r"\bnan\b", " ".join(map(sentence, found))) is None
 
 
 def test_how_many_members_are_expected_on_the_front() -> None:
