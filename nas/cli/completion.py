@@ -1,16 +1,21 @@
 """The names that a shell completes after TAB, where an option takes one that the program knows.
 
 Each function is for `autocompletion=` of an option or argument: (what was typed) -> names that
-begin with it. Where there are none the shell completes files. Imports of torch wait for the
-question.
+begin with it. Where there are none the shell completes files. Names that only an import of torch
+tells, which takes seconds, are kept in the cache: they are waited for once.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import json
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 from typing import get_args
 
 from nas.base.content import content_files
+from nas.base.errors import NasError
+from nas.base.files import make_folder, write_whole
+from nas.base.machine import cache_root, source_digest, version
 from nas.spec.task import OWN, TaskName, task_named
 
 __all__ = [
@@ -47,11 +52,13 @@ def head_names(incomplete: str) -> list[str]:
 
 def data_kinds(incomplete: str) -> list[str]:
     """Return the kinds of data, with a colon where a path or a name follows."""
-    from nas.data.kinds import DATA
 
-    return _beginning(
-        incomplete, [f"{name}:" if kind.argument else name for name, kind in DATA.items()]
-    )
+    def found() -> list[str]:
+        from nas.data.kinds import DATA
+
+        return [f"{name}:" if kind.argument else name for name, kind in DATA.items()]
+
+    return _beginning(incomplete, _kept("data", found))
 
 
 def block_names(incomplete: str) -> list[str]:
@@ -62,10 +69,19 @@ def block_names(incomplete: str) -> list[str]:
 
 def backbone_names(incomplete: str) -> list[str]:
     """Return the mobile line-up; as soon as a letter is typed, the names of all families."""
-    from nas.backbones import FAMILIES, LINE_UP
 
-    everything = [name for family in FAMILIES for name in family.names()]
-    return _beginning(incomplete, everything if incomplete else LINE_UP)
+    def line_up() -> Iterable[str]:
+        from nas.backbones import LINE_UP
+
+        return LINE_UP
+
+    def everything() -> list[str]:
+        from nas.backbones import FAMILIES
+
+        return [name for family in FAMILIES for name in family.names()]
+
+    names = _kept("backbones", everything) if incomplete else _kept("line-up", line_up)
+    return _beginning(incomplete, names)
 
 
 def runtime_names(incomplete: str) -> list[str]:
@@ -75,9 +91,33 @@ def runtime_names(incomplete: str) -> list[str]:
 
 
 def target_names(incomplete: str) -> list[str]:
-    from nas.export.target import TARGETS
 
-    return _beginning(incomplete, TARGETS)
+    def found() -> Iterable[str]:
+        from nas.export.target import TARGETS
+
+        return TARGETS
+
+    return _beginning(incomplete, _kept("targets", found))
+
+
+def _kept(what: str, find: Callable[[], Iterable[str]]) -> list[str]:
+    """Return names from the cache, or found now and kept there, where that can be written."""
+    versions = [source_digest(), *(version(name) or "" for name in ("timm", "torchvision"))]
+    try:
+        path = cache_root() / "completion" / f"{what}-{'-'.join(versions)}.json"
+        kept = json.loads(path.read_text())
+    except (OSError, ValueError):
+        kept = None
+    except NasError:  # there is no place for a cache
+        return list(find())
+    if isinstance(kept, list) and all(isinstance(name, str) for name in kept):
+        return kept
+    names = list(find())
+    with suppress(NasError):
+        make_folder(path.parent)
+        with write_whole(path) as temporary:
+            temporary.write_text(json.dumps(names))
+    return names
 
 
 def _beginning(incomplete: str, names: Iterable[str]) -> list[str]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 import typer
 
 from nas.cli import app
-from nas.cli.completion import backbone_names
+from nas.cli.completion import backbone_names, target_names
 
 
 def completed(line: str, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> list[str]:
@@ -56,3 +57,29 @@ def test_names_are_completed(
 
 def test_all_networks_are_completed_once_a_letter_is_typed() -> None:
     assert len(backbone_names("")) < 50 < len(backbone_names("m"))
+
+
+@pytest.mark.parametrize("content", [None, "[", '{"a": 1}', "[1]"])
+def test_names_that_take_seconds_are_kept(
+    content: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    names = target_names("")
+    (kept,) = (tmp_path / "attention-nas" / "completion").iterdir()
+    if content is None:
+        kept.write_text('["mine", "other"]')
+        assert target_names("m") == ["mine"]
+    else:  # as when a disk was full
+        kept.write_text(content)
+        assert target_names("") == names and "onnx" in names
+
+
+def test_names_are_found_where_nothing_can_be_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "file"
+    file.touch()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(file))
+    assert "onnx" in target_names("")
+    monkeypatch.setenv("XDG_CACHE_HOME", "~nobody-here/cache")
+    assert "onnx" in target_names("")
