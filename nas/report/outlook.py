@@ -157,6 +157,7 @@ class Outlook:
     profiled: whether its latencies are known.
     task, head: what networks are for, and what stands around their backbone; costs and latencies
         are of the whole. Gains are of classification whatever it is, as published results are.
+    outputs: classes that networks tell apart; of retrieval, the length of a vector.
     doubt: what is to be said of its profile; None where that is certified, or there is none.
     """
 
@@ -170,6 +171,7 @@ class Outlook:
     doubt: str | None = None
     task: TaskName = "classification"
     head: str = "classifier"
+    outputs: int = 1000
 
 
 def ask(
@@ -224,6 +226,7 @@ def ask(
         doubt=None if profile is None else profile.doubt,
         task=purpose.name,
         head=purpose.head,
+        outputs=purpose.outputs,
     )
 
 

@@ -19,7 +19,7 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_answer_comes_first(nas, small_space: Path) -> None:  # type: ignore[no-untyped-def]
     ran = nas("ask", small_space, "--data", "cifar10")
     lines = ran.out.splitlines()
-    assert ran.code == 0 and lines[0].startswith("mobilenetv2_035 at 32x32")
+    assert ran.code == 0 and lines[0].startswith("mobilenetv2_035 at 32x32, 1,000 classes: ")
     assert "Published results let one expect" in lines[1]
     assert "The 90 % interval is" in lines[2] and "it helps with probability" in lines[2]
     assert any("late half" in line and "se/r24" in line for line in lines)
@@ -40,6 +40,7 @@ def test_other_tasks_are_told_their_own_costs_and_whose_gains_these_are(  # type
     ran = nas("ask", small_space, *given)
     head = head or "embedding"
     assert ran.code == 0 and f", {task} with {head}: " in ran.out.splitlines()[0]
+    assert (", 21 classes, " in ran.out) is (task == "segmentation")
     assert "published results of classification, in points of its accuracy: for " in ran.out
     assert "An hour of training" not in ran.out
     assert f"--task {task} --head {head} --out device.json" in ran.out

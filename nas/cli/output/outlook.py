@@ -56,7 +56,9 @@ def _headline(outlook: Outlook, network: NetworkOutlook) -> str:
     costs = f"{format_count(network.macs)} multiply-adds, {format_count(network.params)} parameters"
     latency = f", {format_milliseconds(network.latency_ms)} ms" if network.latency_ms else ""
     size = Size.of(network.resolution)
-    around = "" if _is_classification(outlook) else f", {outlook.task} with {outlook.head}"
+    around = "" if outlook.task == "retrieval" else f", {outlook.outputs:,} classes"
+    if not _is_classification(outlook):
+        around += f", {outlook.task} with {outlook.head}"
     return f"{network.backbone} at {size}{around}: {network.sites} sites; plain: {costs}{latency}"
 
 
